@@ -1,0 +1,148 @@
+/**
+ * `npm run check:pack`: packs everything that we publish, installs the tarballs together in an empty folder outside the
+ * repository and runs there every example of the READMEs and of the documentation site. CONTRIBUTING.md says how an
+ * example is marked.
+ */
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { delimiter, dirname, join, resolve } from 'node:path'
+import { transform } from 'esbuild'
+import ts from 'typescript'
+import { outputDifference, readExamples } from './examples.mjs'
+import { publishablePackages, root } from './workspace.mjs'
+
+const packages = publishablePackages()
+const folder = mkdtempSync(join(tmpdir(), 'shardloom-pack-'))
+try {
+  installTarballs()
+  await runAll()
+} finally {
+  rmSync(folder, { recursive: true, force: true })
+}
+
+function installTarballs() {
+  const workspaces = packages.map(({ manifest }) => `--workspace=${manifest.name}`)
+  const packed = JSON.parse(npm(root, 'pack', '--json', '--pack-destination', folder, ...workspaces))
+  const tarballs = Object.values(packed).map(({ filename }) => `./${filename}`)
+  writeFileSync(join(folder, 'package.json'), JSON.stringify({ private: true, type: 'module' }))
+  npm(folder, 'install', '--no-audit', '--no-fund', '--loglevel=error', '--prefer-offline', ...tarballs)
+  console.log(`installed ${tarballs.length} tarballs: ${packages.map(({ manifest }) => manifest.name).join(', ')}`)
+}
+
+async function runAll() {
+  const typed = []
+  let count = 0
+  for (const document of documents()) {
+    const place = join(folder, 'examples', document)
+    mkdirSync(place, { recursive: true })
+    const { files, examples } = readExamples(readFileSync(join(root, document), 'utf8'))
+    for (const { path, text } of files) {
+      const target = resolve(place, path)
+      if (!target.startsWith(place))
+        throw new Error(`${document}: ${path} would be written outside the example's folder`)
+      mkdirSync(dirname(target), { recursive: true })
+      writeFileSync(target, text)
+    }
+    for (const example of examples) {
+      count++
+      if (example.language === 'ts') typed.push(join(place, `example-${example.line}.ts`))
+      report(`${document}:${example.line}`, await runExample(place, example))
+    }
+  }
+  if (typed.length > 0) report('types of the ts examples', typeErrors(typed))
+  console.log(`${count} examples run`)
+}
+
+/** The root README, every package's README and the pages of the documentation site. */
+function documents() {
+  const pages = existsSync(join(root, 'apps', 'docs')) ? markdownBelow(join('apps', 'docs')) : []
+  const readmes = packages.map(({ folder }) => join(folder, 'README.md'))
+  return ['README.md', ...readmes, ...pages].filter((file) => existsSync(join(root, file)))
+}
+
+function markdownBelow(start) {
+  return readdirSync(join(root, start), { withFileTypes: true })
+    .filter(({ name }) => !name.startsWith('.') && !['node_modules', 'dist', 'generated'].includes(name))
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+    .flatMap((entry) => {
+      const path = join(start, entry.name)
+      return entry.isDirectory() ? markdownBelow(path) : entry.name.endsWith('.md') ? [path] : []
+    })
+}
+
+/** Why the example fails, or undefined. */
+async function runExample(place, { language, line, text, exitCode, output }) {
+  const { command, args } = await prepare(place, `example-${line}`, language, text)
+  const result = spawnSync(command, args, {
+    cwd: place,
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'pipe'],
+    timeout: 120_000,
+    maxBuffer: 1 << 28,
+    env: {
+      ...process.env,
+      PATH: join(folder, 'node_modules', '.bin') + delimiter + process.env.PATH,
+      NO_COLOR: '1',
+      FORCE_COLOR: undefined,
+      COLUMNS: '80',
+    },
+  })
+  if (result.error) return String(result.error)
+  const printed = result.stdout + result.stderr
+  if (result.status !== exitCode) return `exit code ${result.status} instead of ${exitCode}\n${printed}`
+  return output === undefined ? undefined : outputDifference(output, printed)
+}
+
+async function prepare(place, name, language, text) {
+  if (language === 'sh') return { command: 'sh', args: ['-euc', text] }
+  const script = join(place, `${name}.mjs`)
+  if (language === 'ts') writeFileSync(join(place, `${name}.ts`), text)
+  const code =
+    language === 'ts' ? (await transform(text, { loader: 'ts', format: 'esm', target: 'node20' })).code : text
+  writeFileSync(script, code)
+  return { command: process.execPath, args: [script] }
+}
+
+/** Type-checks against the installed declarations, as a user's strict project on Node would. */
+function typeErrors(files) {
+  const program = ts.createProgram(files, {
+    noEmit: true,
+    strict: true,
+    target: ts.ScriptTarget.ES2022,
+    module: ts.ModuleKind.NodeNext,
+    moduleResolution: ts.ModuleResolutionKind.NodeNext,
+    types: ['node'],
+    typeRoots: [join(root, 'node_modules', '@types')],
+  })
+  const diagnostics = ts.getPreEmitDiagnostics(program)
+  const host = { getCanonicalFileName: (file) => file, getCurrentDirectory: () => folder, getNewLine: () => '\n' }
+  return diagnostics.length === 0 ? undefined : ts.formatDiagnostics(diagnostics, host)
+}
+
+function report(what, problem) {
+  console.log(`${problem === undefined ? 'ok  ' : 'FAIL'} ${what}`)
+  if (problem === undefined) return
+  console.log(problem.trimEnd().replace(/^/gm, '     '))
+  process.exitCode = 1
+}
+
+function npm(cwd, ...args) {
+  const path = process.env.npm_execpath
+  const [command, rest] = path ? [process.execPath, [path, ...args]] : ['npm', args]
+  const result = spawnSync(command, rest, {
+    cwd,
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: npmEnvironment(),
+  })
+  if (result.error) throw result.error
+  if (result.status !== 0) throw new Error(`npm ${args[0]} failed:\n${result.stdout}`)
+  return result.stdout
+}
+
+/** Inside `npm run`, npm would take this repository for the one to install into. */
+function npmEnvironment() {
+  const ours = ['npm_config_local_prefix', 'npm_config_workspace', 'npm_config_workspaces', 'npm_package_json']
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !ours.includes(name.toLowerCase())))
+}
