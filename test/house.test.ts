@@ -3,6 +3,7 @@ import { builtinModules } from 'node:module'
 import { join, relative, resolve } from 'node:path'
 import ts from 'typescript'
 import { describe, expect, test } from 'vitest'
+import { missingOptional } from '../scripts/complete-lockfile.mjs'
 
 interface Manifest {
   name: string
@@ -121,6 +122,15 @@ test('the packages depend on each other without a cycle', () => {
     return []
   }
   for (const name of workspaceNames) expect(visit(name, [])).toEqual([])
+})
+
+test('the lockfile holds the native builds of every platform, or npm ci refuses it', () => {
+  const { packages: entries } = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8'))
+  expect(missingOptional(entries), 'run: node scripts/complete-lockfile.mjs').toEqual([])
+})
+
+test('the lockfile names no registry', () => {
+  expect(readFileSync(join(root, 'package-lock.json'), 'utf8')).not.toMatch(/"resolved": "https?:/)
 })
 
 describe.each(published)('the package $folder', ({ folder, manifest, sources }) => {
