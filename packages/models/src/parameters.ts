@@ -29,7 +29,7 @@ export interface ParameterTensor {
 
 /** How one module contributes to a model's count. */
 export interface ModuleCount {
-  /** How many such modules the model has: one per layer, two per layer with two layer norms, one per routed expert, … */
+  /** How many such modules the model has: one per layer, one per layer norm, one per routed expert and so on. */
   readonly instances: number
   /** All parameters of these modules together. */
   readonly parameters: number
@@ -153,7 +153,7 @@ function addAttention(add: Add, architecture: ModelArchitecture, { attention }: 
   }
 }
 
-/** The modules of the projections; full attention is told apart from another kind where a model has both (MiniMax M1). */
+/** The modules of the projections; where a model has undrawn attention too (MiniMax M1), the other is called full. */
 function attentionModules(architecture: ModelArchitecture) {
   const hybrid = Object.values(architecture.layers).some(({ attention }) => attention.kind === 'undrawn')
   const prefix = hybrid ? 'attention.full' : 'attention'

@@ -1,5 +1,5 @@
 import type { GroupedAttention } from '../architecture.js'
-import { type ConfigFields, describe, type FieldName } from './config-fields.js'
+import type { ConfigFields, FieldName } from './config-fields.js'
 import { everyLayer, type PerLayer } from './layer-order.js'
 
 const TYPE_KINDS: ReadonlyMap<unknown, string> = new Map([
@@ -37,18 +37,22 @@ export function readHeads(
   if (fields.has('head_dim') || defaults.headDim === 'required') {
     return { heads, kvHeads, headDim: fields.size('head_dim') }
   }
-  const headDim = defaults.headDim === 'quotient' ? headQuotient(fields, 'hidden_size', heads) : defaults.headDim
+  const headDim =
+    defaults.headDim === 'quotient'
+      ? headQuotient(fields, 'hidden_size', heads, ', or give head_dim')
+      : defaults.headDim
   return { heads, kvHeads, headDim }
 }
 
 /** The hidden size divided by the heads; throws `CONTRADICTORY_FIELDS` when that is not whole. */
-export function headQuotient(fields: ConfigFields, hiddenName: FieldName, heads: number): number {
+export function headQuotient(fields: ConfigFields, hiddenName: FieldName, heads: number, otherHelp = ''): number {
   const hidden = fields.size(hiddenName)
   if (hidden % heads !== 0) {
+    const name = fields.value(hiddenName)?.name ?? 'hidden_size'
     fields.contradiction(
-      fields.value(hiddenName)?.name ?? 'hidden_size',
+      name,
       `is ${hidden}, which the ${heads} attention heads do not divide`,
-      'Give head_dim, or a hidden size that is a multiple of the heads.',
+      `Set ${fields.prefix}${name} to a multiple of ${heads}${otherHelp}.`,
     )
   }
   return hidden / heads
@@ -110,7 +114,7 @@ export function attentionKinds(
     const kind = TYPE_KINDS.get(types[depth])
     if (kind !== undefined && allowed.includes(kind)) return kind
     const expected = allowed.map((word) => `${word}_attention`).join(' or ')
-    throw fields.unsupported(`layer_types[${depth}]`, describe(types[depth]), expected)
+    throw fields.unsupported(`layer_types[${depth}]`, types[depth], expected)
   }
 }
 

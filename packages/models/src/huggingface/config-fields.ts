@@ -1,7 +1,7 @@
 import { ShardloomError } from '@shardloom/core'
 
 /** The largest size of a dim that a config may ask for. */
-export const LARGEST_SIZE = 2 ** 31
+const LARGEST_SIZE = 2 ** 31
 
 /** A field's name, or several names that the same field goes by, the usual one first. */
 export type FieldName = string | readonly [string, ...string[]]

@@ -14,7 +14,7 @@ export function readDeepSeekV3(fields: ConfigFields): ModelArchitecture {
   return readDeepSeek(fields, 'deepseek_v3', true)
 }
 
-/** Kimi K2, a DeepSeek-V3 in shape: https://arxiv.org/abs/2507.20534, section 2.3. */
+/** Kimi K2, a DeepSeek-V3 in shape: https://arxiv.org/abs/2507.20534. */
 export function readKimiK2(fields: ConfigFields): ModelArchitecture {
   return readDeepSeek(fields, 'kimi_k2', true)
 }

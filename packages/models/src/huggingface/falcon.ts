@@ -6,7 +6,7 @@ import { plainFfn } from './ffn.js'
 import { everyLayer } from './layer-order.js'
 
 /**
- * Falcon: https://arxiv.org/abs/2311.16867, section 4. The new decoder architecture (40B and 180B) has grouped queries
+ * Falcon: https://arxiv.org/abs/2311.16867. The new decoder architecture (40B and 180B) has grouped queries
  * and two norms; the older one (7B) has one key-value head and one norm, or, without `parallel_attn`, two in sequence.
  */
 export function readFalcon(fields: ConfigFields): ModelArchitecture {

@@ -5,7 +5,7 @@ import { readDecoder, readDepth } from './decoder.js'
 import { everyLayer } from './layer-order.js'
 import { deepSeekMixture } from './mixture.js'
 
-/** GLM-4.5 and GLM-4.5-Air: https://arxiv.org/abs/2508.06471, section 2.1. */
+/** GLM-4.5 and GLM-4.5-Air: https://arxiv.org/abs/2508.06471. */
 export function readGlm4Moe(fields: ConfigFields): ModelArchitecture {
   const layers = readDepth(fields)
   const bias = { qkv: fields.flag('attention_bias', false), out: false }

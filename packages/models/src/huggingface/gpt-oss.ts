@@ -5,7 +5,7 @@ import { readDecoder, readDepth } from './decoder.js'
 import { everyLayer } from './layer-order.js'
 import { readMixture } from './mixture.js'
 
-/** gpt-oss: sinks, and biases on every projection: https://arxiv.org/abs/2508.10925, section 2. */
+/** gpt-oss: sinks, and biases on every projection: https://arxiv.org/abs/2508.10925. */
 export function readGptOss(fields: ConfigFields): ModelArchitecture {
   const layers = readDepth(fields)
   const attention = rotaryAttention(fields, { headDim: 64 }, { bias: allOrNoBias(fields, true), sinks: true })

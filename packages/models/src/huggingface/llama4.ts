@@ -7,7 +7,7 @@ import { llamaVision } from './vision.js'
 
 /**
  * The text model of Llama 4: three layers of chunked attention with rotary positions before each full one without
- * positions; a dense layer or experts with one shared expert. The qk norm has no gains and stands on rotary layers only.
+ * positions; a dense layer or experts with one shared expert. Only rotary layers have a qk norm, without gains.
  */
 export function readLlama4Text(fields: ConfigFields): ModelArchitecture {
   const layers = readDepth(fields)

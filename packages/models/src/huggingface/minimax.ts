@@ -25,7 +25,7 @@ export function readMiniMaxM2(fields: ConfigFields): ModelArchitecture {
 
 /**
  * MiniMax-Text-01 and M1: seven layers of lightning attention before each of softmax attention, as `attn_type_list`
- * says with 0 and 1. https://arxiv.org/abs/2501.08313, section 2.
+ * says with 0 and 1. https://arxiv.org/abs/2501.08313.
  */
 export function readMiniMaxM1(fields: ConfigFields): ModelArchitecture {
   const layers = readDepth(fields)

@@ -42,7 +42,7 @@ export function readMixture(fields: ConfigFields, mixture: MixtureFields): Mixtu
   }
 }
 
-/** Dense layers and layers of experts, as `sparseAt` tells; the dense network's width is read only where there is one. */
+/** Dense layers and layers of experts, as `sparseAt` tells; the dense width is read only where a layer is dense. */
 export function denseAndSparse(
   fields: ConfigFields,
   sparseAt: (depth: number) => boolean,
@@ -62,9 +62,9 @@ export function denseAndSparse(
 }
 
 /**
- * The layers of DeepSeek and its kin: the first `first_k_dense_replace` are dense, of the others each `moe_layer_freq`-th
- * has experts: `n_routed_experts` of them and `n_shared_experts` that every token passes. Newer configs say
- * `mlp_layer_types` instead.
+ * The layers of DeepSeek and its kin: the first `first_k_dense_replace` are dense; of the others each
+ * `moe_layer_freq`-th has experts: `n_routed_experts` of them and `n_shared_experts` that every token passes. Newer
+ * configs say `mlp_layer_types` instead.
  */
 export function deepSeekMixture(fields: ConfigFields, layers: number, correctionBias: boolean): PerLayer<Layer['ffn']> {
   const types = fields.listPerLayer('mlp_layer_types', layers)
