@@ -1,0 +1,299 @@
+import { lookup } from './draft.js'
+import { placementsOf } from './flow.js'
+import { groupSize } from './mesh.js'
+import type { OperatorTable } from './operator.js'
+import {
+  isSlice,
+  localShape,
+  type Placement,
+  payloadOf,
+  ringBytes,
+  type TransitionStep,
+  transition,
+} from './placement.js'
+import {
+  dataTypes,
+  type Item,
+  type OperatorNode,
+  type Program,
+  type Region,
+  type Segment,
+  type Tensor,
+} from './program.js'
+import { operandText } from './rule.js'
+
+/** A tensor under one placement: as its producer made it, or as a communication node turned it. */
+interface Version {
+  readonly tensor: string
+  readonly placement: Placement
+}
+
+/** What is known at one point of one body. */
+interface Scope {
+  readonly versions: Map<string, Version[]>
+  readonly outer: Scope | undefined
+  /** Per tensor the atoms along which some reader of this body wants the whole value. */
+  readonly whole: ReadonlyMap<string, ReadonlySet<string>>
+  readonly segment: Segment
+  /** The iteration axes around this body, and its name where its region has several. */
+  readonly per: readonly string[]
+  readonly body: string | undefined
+}
+
+/** Who reads: a node, or a region through a port. */
+interface Reader {
+  readonly id: string
+  readonly module?: string
+  readonly partition?: OperatorNode['partition']
+}
+
+/**
+ * Puts a communication node wherever a tensor is read under another placement than it was made. A local slice needs no
+ * node. What one reader converted, later readers of the body share; backward reads the version of a saved tensor that is
+ * smallest on a rank (the latest, when equal) and converts that again. Every node says why it exists.
+ */
+export function communicateProgram(
+  program: Program,
+  operators: OperatorTable,
+): { items: readonly Item[]; tensors: readonly Tensor[] } {
+  const { mesh } = program
+  const created = new Map<string, Tensor>()
+  const tensor = (id: string) => created.get(id) ?? lookup(program.tensors, id)
+  const producers = new Map<string, OperatorNode>()
+  const saved = new Map<string, Version[]>()
+  const used = new Set<string>()
+  const origin = new Map<string, number>()
+
+  const placementOf = (id: string): Placement =>
+    tensor(id).placement ?? { shards: tensor(id).shape.map(() => []), partial: {} }
+  const bytesOf = (each: Tensor, placement: Placement) => {
+    const elements = localShape(each.shape, placement, mesh, origin).reduce((product, size) => product * size, 1)
+    return (each.density ? (elements * each.density[0]) / each.density[1] : elements) * dataTypes[each.dtype]
+  }
+  const versionsOf = (id: string, scope: Scope): readonly Version[] => {
+    for (let at: Scope | undefined = scope; at; at = at.outer) {
+      const found = at.versions.get(id)
+      if (found) return found
+    }
+    return [{ tensor: id, placement: placementOf(id) }]
+  }
+  const smallest = (id: string): Version => {
+    const original = { tensor: id, placement: placementOf(id) }
+    const all = saved.get(id) ?? [original]
+    const bytes = all.map((version) => bytesOf(tensor(id), version.placement))
+    return all[bytes.lastIndexOf(Math.min(...bytes))] ?? original
+  }
+  /** The conversions from one version: first whatever some other reader wants whole, then the rest. */
+  const planFrom = (from: Version, id: string, wanted: Placement, scope: Scope) => {
+    const { shards, partial } = from.placement
+    const rest = Object.entries(partial).filter(([atom]) => !scope.whole.get(id)?.has(atom))
+    const middle = { shards, partial: Object.fromEntries(rest) }
+    const steps = [...transition(from.placement, middle, mesh), ...transition(middle, wanted, mesh)]
+    const cost = (step: TransitionStep) => {
+      const payload = payloadOf(step, (placement) => bytesOf(tensor(id), placement))
+      return ringBytes(step.op, payload, groupSize(mesh, step.atoms))
+    }
+    return { from, steps, bytes: steps.reduce((sum, step) => sum + cost(step), 0) }
+  }
+  /** The tensor under which `id` can be read as `wanted`; the communication nodes that it takes go to `out`. */
+  const get = (id: string, wanted: Placement, reader: Reader, scope: Scope, out: Item[]): string => {
+    const isSaved = scope.segment === 'backward' && producers.get(id)?.segment === 'forward' && !scope.versions.has(id)
+    const candidates = isSaved ? [smallest(id)] : versionsOf(id, scope)
+    const ready = candidates.find((version) => isSlice(version.placement, wanted))
+    if (ready) return ready.tensor
+    const plans = candidates.map((from) => planFrom(from, id, wanted, scope))
+    const best = plans.reduce((a, b) => (b.bytes < a.bytes ? b : a))
+    const list = [...candidates]
+    let current = best.from.tensor
+    for (const step of best.steps) {
+      if (step.op === 'slice') continue
+      const node = communicationNode(id, current, step, reader, scope)
+      out.push(node)
+      current = node.id
+      list.push({ tensor: current, placement: step.to })
+    }
+    scope.versions.set(id, list)
+    if (scope.segment === 'forward') saved.set(id, list)
+    return current
+  }
+  const communicationNode = (
+    id: string,
+    from: string,
+    step: TransitionStep,
+    reader: Reader,
+    scope: Scope,
+  ): OperatorNode => {
+    const source = tensor(id)
+    const maker = producers.get(id)
+    const here = maker?.segment === scope.segment ? maker : undefined
+    const label = here ? '' : `:${id.slice(id.lastIndexOf('/') + 1)}`
+    const node = uniqueId(`${here?.id ?? reader.id}/${step.op}${label}(${step.atoms.join('.')})`, used)
+    const { body: _, ...rest } = source
+    created.set(node, {
+      ...rest,
+      id: node,
+      role: source.role === 'gradient' || source.role === 'parameter' ? source.role : 'activation',
+      per: scope.per,
+      ...(scope.body !== undefined && { body: scope.body }),
+      placement: step.to,
+      versionOf: id,
+    })
+    const dims = operandText(source.dims)
+    const strategies = [...claims(maker?.partition, step.atoms), ...claims(reader.partition, step.atoms)]
+    return {
+      type: 'node',
+      id: node,
+      kind: 'communication',
+      op: step.op,
+      rule: `${dims} -> ${dims}`,
+      inputs: [from],
+      outputs: [node],
+      segment: scope.segment,
+      module: here?.module ?? reader.module ?? '',
+      communication: {
+        atoms: step.atoms,
+        ...(step.reduction && { reduction: step.reduction }),
+        from: step.from,
+        to: step.to,
+        reason: {
+          tensor: id,
+          producer: maker?.id ?? null,
+          consumer: reader.id,
+          strategies: [...new Set(strategies)].sort(),
+        },
+      },
+    }
+  }
+  const visit = (items: readonly Item[], outer: Scope, end: (scope: Scope, out: Item[]) => void): Item[] => {
+    const out: Item[] = []
+    let scope = outer
+    for (const item of items) {
+      const segment = segmentOf([item]) ?? scope.segment
+      if (segment !== scope.segment) scope = { ...scope, versions: new Map(), segment }
+      if (item.type === 'region') {
+        out.push(visitRegion(item, scope, out))
+        continue
+      }
+      const { operands } = placementsOf(item, operators)
+      const inputs =
+        item.kind === 'communication'
+          ? item.inputs
+          : item.inputs.map((id, index) => get(id, operands[index] ?? placementOf(id), item, scope, out))
+      for (const id of item.outputs) producers.set(id, item)
+      out.push(inputs.every((id, index) => id === item.inputs[index]) ? item : { ...item, inputs })
+    }
+    end(scope, out)
+    return out
+  }
+  const visitRegion = (region: Region, scope: Scope, out: Item[]): Region => {
+    const reader = { id: region.id }
+    let ports = region.ports.map((port) =>
+      port.kind === 'carry'
+        ? { ...port, initial: get(port.initial, placementOf(port.inner), reader, scope, out) }
+        : port,
+    )
+    const bodies = region.bodies.map((body, index) => {
+      const inner: Scope = {
+        versions: new Map(),
+        outer: scope,
+        whole: wholeAtoms(body.items, operators, carried(region, index), placementOf),
+        segment: scope.segment,
+        per: [...scope.per, region.axis],
+        body: region.bodies.length > 1 ? body.name : undefined,
+      }
+      const handOver = (last: Scope, list: Item[]) => {
+        ports = ports.map((port) => {
+          if (port.kind === 'carry') {
+            const next = get(port.next[index] ?? '', placementOf(port.inner), reader, last, list)
+            return { ...port, next: port.next.map((id, which) => (which === index ? next : id)) }
+          }
+          const term = port.kind === 'reduce' ? port.inner[index] : undefined
+          if (port.kind !== 'reduce' || !term) return port
+          const sum = get(term, placementOf(port.result), reader, last, list)
+          return { ...port, inner: port.inner.map((id, which) => (which === index ? sum : id)) }
+        })
+      }
+      return { ...body, items: visit(body.items, inner, handOver) }
+    })
+    return { ...region, ports, bodies }
+  }
+  const top: Scope = {
+    versions: new Map(),
+    outer: undefined,
+    whole: wholeAtoms(program.items, operators, [], placementOf),
+    segment: segmentOf(program.items) ?? 'forward',
+    per: [],
+    body: undefined,
+  }
+  return { items: visit(program.items, top, () => {}), tensors: [...created.values()] }
+}
+
+interface Want {
+  readonly id: string
+  readonly wanted: Placement
+}
+
+function carried(region: Region, body: number): { id: string; like: string }[] {
+  return region.ports.flatMap((port) =>
+    port.kind === 'carry' ? [{ id: port.next[body] ?? '', like: port.inner }] : [],
+  )
+}
+
+/**
+ * For each tensor that readers of a body want differently, the atoms along which one of them wants the whole value: a
+ * partial sum is then all-reduced once, and the others slice.
+ */
+function wholeAtoms(
+  items: readonly Item[],
+  operators: OperatorTable,
+  handedOn: readonly { id: string; like: string }[],
+  placementOf: (id: string) => Placement,
+): Map<string, Set<string>> {
+  const wants: Want[] = handedOn.map(({ id, like }) => ({ id, wanted: placementOf(like) }))
+  for (const item of items) {
+    if (item.type === 'region') {
+      for (const port of item.ports)
+        if (port.kind === 'carry') wants.push({ id: port.initial, wanted: placementOf(port.inner) })
+    } else if (item.kind !== 'communication') {
+      const { operands } = placementsOf(item, operators)
+      item.inputs.forEach((id, index) => wants.push({ id, wanted: operands[index] ?? placementOf(id) }))
+    }
+  }
+  const readers = new Map<string, Placement[]>()
+  for (const { id, wanted } of wants) {
+    const list = readers.get(id)
+    if (list) list.push(wanted)
+    else readers.set(id, [wanted])
+  }
+  const whole = new Map<string, Set<string>>()
+  for (const [id, list] of readers) {
+    if (list.length < 2) continue
+    const wantsWhole = (atom: string) =>
+      list.some((each) => !each.partial[atom] && !each.shards.some((atoms) => atoms.includes(atom)))
+    const atoms = Object.keys(placementOf(id).partial).filter(wantsWhole)
+    if (atoms.length) whole.set(id, new Set(atoms))
+  }
+  return whole
+}
+
+function claims(partition: OperatorNode['partition'], atoms: readonly string[]): string[] {
+  return atoms.flatMap((atom) => partition?.by[atom] ?? [])
+}
+
+function segmentOf(items: readonly Item[]): Segment | undefined {
+  for (const item of items) {
+    if (item.type === 'node') return item.segment
+    for (const body of item.bodies) {
+      const found = segmentOf(body.items)
+      if (found) return found
+    }
+  }
+  return undefined
+}
+
+function uniqueId(name: string, used: Set<string>): string {
+  let id = name
+  for (let count = 2; used.has(id); count++) id = `${name}#${count}`
+  used.add(id)
+  return id
+}

@@ -1,0 +1,86 @@
+import { bodyAt, bodyCounts, type EdgeKind, type Item, type Port, type Program, type Region } from './program.js'
+
+/** What stands behind a tensor: a node, a port of a region, or the outside of the program. */
+export type Source =
+  | { readonly kind: 'node'; readonly id: string }
+  | { readonly kind: 'carry-inner'; readonly region: Region; readonly port: Extract<Port, { kind: 'carry' }> }
+  | { readonly kind: 'carry-result'; readonly region: Region; readonly port: Extract<Port, { kind: 'carry' }> }
+  | { readonly kind: 'reduce-result'; readonly region: Region; readonly port: Extract<Port, { kind: 'reduce' }> }
+
+/** The source of every tensor that the program itself makes; parameters, inputs and caches from outside have none. */
+export function sourcesOf(items: readonly Item[]): Map<string, Source> {
+  const sources = new Map<string, Source>()
+  const visit = (list: readonly Item[]) => {
+    for (const item of list) {
+      if (item.type === 'node') {
+        for (const id of item.outputs) sources.set(id, { kind: 'node', id: item.id })
+        continue
+      }
+      for (const port of item.ports) {
+        if (port.kind === 'carry') {
+          sources.set(port.inner, { kind: 'carry-inner', region: item, port })
+          sources.set(port.result, { kind: 'carry-result', region: item, port })
+        } else if (port.kind === 'reduce') sources.set(port.result, { kind: 'reduce-result', region: item, port })
+      }
+      for (const body of item.bodies) visit(body.items)
+    }
+  }
+  visit(items)
+  return sources
+}
+
+/**
+ * Counts edges. Unrolled (`folded` false): one data edge per operand and execution whose value a node of the step made (a
+ * sum over iterations has one per term), one temporal edge per `after` and execution, and one communication edge per
+ * collective and rank: its tie to the other members. Folded: one per operand, `after` and collective of the rolled program,
+ * plus one per carry that returns. Linear in the rolled program.
+ */
+export function countEdges(program: Program, folded: boolean): Record<EdgeKind, bigint> {
+  const sources = sourcesOf(program.items)
+  const edges: Record<EdgeKind, bigint> = { data: 0n, temporal: 0n, communication: 0n }
+  /** How many nodes stand behind one value of a tensor. */
+  const fanIn = (id: string): number => {
+    const source = sources.get(id)
+    if (!source) return 0
+    if (folded || source.kind === 'node') return 1
+    if (source.kind === 'carry-inner') return Math.max(...source.port.next.map(fanIn))
+    if (source.kind === 'carry-result')
+      return fanIn(source.port.next[bodyAt(source.region, lastIteration(source.region))] ?? '')
+    const counts = bodyCounts(source.region)
+    return source.port.inner.reduce((sum, inner, body) => sum + (inner ? fanIn(inner) * (counts[body] ?? 0) : 0), 0)
+  }
+  const visit = (list: readonly Item[], executions: number, path: readonly { region: Region; body: number }[]) => {
+    for (const item of list) {
+      if (item.type === 'region') {
+        const counts = bodyCounts(item)
+        if (folded) edges.data += BigInt(item.ports.filter((port) => port.kind === 'carry').length)
+        item.bodies.forEach((body, index) => {
+          visit(body.items, folded ? 1 : executions * (counts[index] ?? 0), [...path, { region: item, body: index }])
+        })
+        continue
+      }
+      edges.temporal += BigInt((item.after ?? []).length * executions)
+      if (item.communication) edges.communication += BigInt(executions)
+      for (const id of item.inputs) edges.data += BigInt(readings(id, executions, path))
+    }
+  }
+  /** Data edges into all executions of one reader of `id`. */
+  const readings = (id: string, executions: number, path: readonly { region: Region; body: number }[]): number => {
+    const source = sources.get(id)
+    if (!source) return 0
+    if (folded || source.kind !== 'carry-inner') return fanIn(id) * executions
+    const { region, port } = source
+    const here = path.find((each) => each.region.id === region.id)
+    const first = region.order === 'reverse' ? region.extent - 1 : 0
+    if (!here || bodyAt(region, first) !== here.body) return fanIn(id) * executions
+    const perIteration = executions / (bodyCounts(region)[here.body] ?? 1)
+    return fanIn(id) * (executions - perIteration) + fanIn(port.initial) * perIteration
+  }
+  visit(program.items, 1, [])
+  return edges
+}
+
+/** The iteration that a region runs last. */
+export function lastIteration(region: Region): number {
+  return region.order === 'reverse' ? 0 : region.extent - 1
+}

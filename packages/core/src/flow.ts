@@ -1,0 +1,200 @@
+import { lookup } from './draft.js'
+import { ShardloomError } from './error.js'
+import { definitionOf, type OperatorTable, reductionOf } from './operator.js'
+import { along, type Placement, placementText, replicated, samePlacement, withoutPartial } from './placement.js'
+import {
+  bodyCounts,
+  type Item,
+  type OperatorNode,
+  type Partition,
+  type Place,
+  type Program,
+  type Region,
+  type Tensor,
+} from './program.js'
+import { parseRule } from './rule.js'
+
+/** What a decision about one operator may look at. */
+export interface FlowContext {
+  readonly program: Program
+  readonly operators: OperatorTable
+  /** Placement of each operand so far; undefined for a parameter, input or state that takes what its readers ask for. */
+  readonly operands: readonly (Placement | undefined)[]
+  readonly placement: (tensor: string) => Placement | undefined
+  readonly tensor: (id: string) => Tensor
+  readonly addTensor: (tensor: Tensor) => void
+  /** The node, as decided, that produces a tensor. */
+  readonly producer: (tensor: string) => OperatorNode | undefined
+  /** The node as decided, by id: where backward operators find their forward one. */
+  readonly decided: (id: string) => OperatorNode | undefined
+  readonly place: Place
+}
+
+/** Gives a node its partition. It may put further nodes before it. */
+export type Decide = (node: OperatorNode, context: FlowContext) => readonly OperatorNode[]
+
+/** The program's items with every node decided, and the placement of every tensor. */
+export interface Flow {
+  readonly items: readonly Item[]
+  readonly placements: ReadonlyMap<string, Placement>
+  readonly added: readonly Tensor[]
+}
+
+const outsideRoles: readonly string[] = ['parameter', 'input', 'cache', 'optimizer']
+
+/**
+ * Walks a program in order and carries placements along: each node is decided, its operands' nesting order is taken from
+ * the producers, and the placements of its results follow from its rule. A carry port gets one placement for all bodies,
+ * that of the most frequent one, found from the border's value by walking the bodies at most three times. Tensors from outside take the placement that
+ * their readers (outside backward and optimizer, for parameters and inputs) ask for; the most sharded wins.
+ */
+export function flow(program: Program, operators: OperatorTable, decide: Decide): Flow {
+  const placements = new Map<string, Placement>()
+  const added: Tensor[] = []
+  const extra = new Map<string, Tensor>()
+  const decided = new Map<string, OperatorNode>()
+  const producers = new Map<string, OperatorNode>()
+  const tensor = (id: string) => extra.get(id) ?? lookup(program.tensors, id)
+  const addTensor = (each: Tensor) => {
+    if (!extra.has(each.id)) added.push(each)
+    extra.set(each.id, each)
+  }
+
+  const visitNode = (node: OperatorNode, place: Place): OperatorNode[] => {
+    const known = (id: string) => placements.get(id)
+    const operands = node.inputs.map(known)
+    const context: FlowContext = {
+      program,
+      operators,
+      operands,
+      placement: known,
+      tensor,
+      addTensor,
+      producer: (id) => producers.get(id),
+      decided: (id) => decided.get(id),
+      place,
+    }
+    return decide(node, context).map((each) => {
+      const ordered = { ...each, partition: nest(each, each.inputs.map(known), decided, program) }
+      const { operands: wanted, results } = placementsOf(ordered, operators)
+      ordered.outputs.forEach((id, index) => {
+        placements.set(id, results[index] ?? replicated(0))
+        producers.set(id, ordered)
+      })
+      ordered.inputs.forEach((id, index) => demand(tensor(id), wanted[index], ordered))
+      decided.set(ordered.id, ordered)
+      return ordered
+    })
+  }
+  const demand = (each: Tensor, wanted: Placement | undefined, reader: OperatorNode) => {
+    if (!wanted || !outsideRoles.includes(each.role)) return
+    const late = reader.segment === 'backward' || reader.segment === 'optimizer'
+    const known = placements.get(each.id)
+    if (known && late && each.role !== 'optimizer') return
+    if (known && each.role === 'cache') return
+    placements.set(each.id, known ? mostSharded(known, wanted) : withoutPartial(wanted))
+  }
+  const visitRegion = (region: Region, place: Place): Region => {
+    const counts = bodyCounts(region)
+    const carries = region.ports.flatMap((port) => (port.kind === 'carry' ? [port] : []))
+    const start = (id: string) => withoutPartial(placements.get(id) ?? replicated(tensor(id).shape.length))
+    for (const port of carries) placements.set(port.inner, start(port.initial))
+    const leading = counts.indexOf(Math.max(...counts))
+    let bodies = region.bodies
+    for (let round = 0; round < 3; round++) {
+      bodies = region.bodies.map((body, index) => {
+        const executions = place.executions * (counts[index] ?? 0)
+        return { ...body, items: visit(body.items, { path: [...place.path, { region, body: index }], executions }) }
+      })
+      if (round === 2) break
+      const moved = carries.filter((port) => {
+        const next = placements.get(port.next[leading] ?? '')
+        if (!next || samePlacement(withoutPartial(next), placements.get(port.inner) ?? next)) return false
+        placements.set(port.inner, withoutPartial(next))
+        return true
+      })
+      if (moved.length === 0) break
+    }
+    for (const port of region.ports) {
+      if (port.kind === 'carry') {
+        const inner = placements.get(port.inner) ?? start(port.initial)
+        placements.set(port.result, inner)
+        if (outsideRoles.includes(tensor(port.initial).role)) placements.set(port.initial, inner)
+      }
+      if (port.kind === 'reduce') {
+        const inner = port.inner.find((id) => id !== null)
+        placements.set(port.result, (inner && placements.get(inner)) || replicated(tensor(port.result).shape.length))
+      }
+    }
+    return { ...region, bodies }
+  }
+  const visit = (items: readonly Item[], place: Place): Item[] =>
+    items.flatMap((item): Item[] => (item.type === 'node' ? visitNode(item, place) : [visitRegion(item, place)]))
+
+  const items = visit(program.items, { path: [], executions: 1 })
+  for (const [id, each] of program.tensors) if (!placements.has(id)) placements.set(id, replicated(each.shape.length))
+  return { items, placements, added }
+}
+
+function mostSharded(known: Placement, wanted: Placement): Placement {
+  const missing = wanted.shards.map((atoms) => atoms.filter((atom) => along(known, atom).kind === 'replicate'))
+  if (missing.every((atoms) => atoms.length === 0)) return known
+  return { shards: known.shards.map((atoms, position) => [...atoms, ...(missing[position] ?? [])]), partial: {} }
+}
+
+/** Orders the atoms of each split dim: the forward operator's or the longest producer's order first, then mesh order. */
+function nest(
+  node: OperatorNode,
+  operands: readonly (Placement | undefined)[],
+  decided: ReadonlyMap<string, OperatorNode>,
+  program: Program,
+): Partition {
+  const partition = node.partition ?? { splits: {}, partial: {}, by: {} }
+  const rule = parseRule(node.rule)
+  const mesh = program.mesh.atoms.map((atom) => atom.name)
+  const forward = node.differentiates ? decided.get(node.differentiates)?.partition?.splits : undefined
+  const splits = Object.entries(partition.splits).map(([dim, atoms]): [string, readonly string[]] => {
+    if (atoms.length < 2) return [dim, atoms]
+    const candidates = [forward?.[dim] ?? []]
+    rule.operands.forEach((dims, index) => candidates.push(operands[index]?.shards[dims.indexOf(dim)] ?? []))
+    const kept = candidates.map((list) => list.filter((atom) => atoms.includes(atom)))
+    const base = kept[0]?.length ? kept[0] : kept.reduce((best, list) => (list.length > best.length ? list : best), [])
+    return [dim, [...base, ...mesh.filter((atom) => atoms.includes(atom) && !base.includes(atom))]]
+  })
+  return { ...partition, splits: Object.fromEntries(splits) }
+}
+
+/** The placements that a node's partition asks of its operands and gives to its results (ALGEBRA: the split table). */
+export function placementsOf(
+  node: OperatorNode,
+  operators: OperatorTable,
+): { readonly operands: readonly Placement[]; readonly results: readonly Placement[] } {
+  if (node.communication) return { operands: [node.communication.from], results: [node.communication.to] }
+  const rule = parseRule(node.rule)
+  const { splits, partial }: Pick<Partition, 'splits' | 'partial'> = node.partition ?? { splits: {}, partial: {} }
+  const shards = (dims: readonly string[]) => dims.map((dim) => splits[dim] ?? [])
+  const operands = rule.operands.map((dims, index): Placement => {
+    const terms = Object.entries(partial).filter(([, set]) => set.includes(index))
+    return { shards: shards(dims), partial: Object.fromEntries(terms.map(([atom]) => [atom, 'sum' as const])) }
+  })
+  const passed = Object.keys(partial).map((atom) => [atom, 'sum'] as const)
+  const results = rule.results.map((dims): Placement => {
+    const reduced = Object.entries(splits).flatMap(([dim, atoms]) => {
+      if (dims.includes(dim) || atoms.length === 0) return []
+      const reduction = reductionOf(definitionOf(node, operators), dim)
+      if (reduction) return atoms.map((atom) => [atom, reduction] as const)
+      throw new ShardloomError(
+        'SPLIT',
+        `\`${node.id}\` cannot be split on \`${dim}\`: a result lacks it and it has no reduction.`,
+        { subject: node.id },
+      )
+    })
+    return { shards: shards(dims), partial: Object.fromEntries([...passed, ...reduced]) }
+  })
+  return { operands, results }
+}
+
+/** A readable account of where a tensor stands: `seq/tp` with the tensor's own dim names. */
+export function describePlacement(tensor: Tensor, placement: Placement | undefined = tensor.placement): string {
+  return placement ? placementText(placement, tensor.dims) : 'not placed'
+}

@@ -1,0 +1,288 @@
+import { lookup } from './draft.js'
+import { countEdges } from './edges.js'
+import { axesOf, coordinates, groupSize } from './mesh.js'
+import { type ByteContext, definitionOf, dimSizes, type FlopClass, type OperatorTable } from './operator.js'
+import { localSize, type Placement, payloadOf, ringBytes } from './placement.js'
+import {
+  bodyCounts,
+  type CommunicationReason,
+  dataTypes,
+  type EdgeKind,
+  type NodeKind,
+  type OperatorNode,
+  type Program,
+  type Segment,
+  type Tensor,
+  walk,
+} from './program.js'
+import { parseRule } from './rule.js'
+
+/** What one node costs on one rank. */
+export interface NodeMeasure {
+  readonly flops: bigint
+  readonly read: bigint
+  readonly written: bigint
+}
+
+/** One rank, one step, unrolled. Bytes are of compute, control and memory nodes; communication has its own table. */
+export interface RankMeasure {
+  readonly parameters: bigint
+  readonly parameterBytes: bigint
+  readonly flops: bigint
+  readonly flopsByClass: Readonly<Record<FlopClass, bigint>>
+  readonly bytesRead: bigint
+  readonly bytesWritten: bigint
+  readonly kvBytesRead: bigint
+  readonly kvBytesWritten: bigint
+  readonly nodes: Readonly<Record<NodeKind, bigint>>
+  readonly edges: Readonly<Record<EdgeKind, bigint>>
+}
+
+/** Like executions of communication on one rank: counts are per step, bytes per execution. */
+export interface CommunicationRow {
+  readonly op: string
+  readonly axes: readonly string[]
+  readonly groupSize: number
+  readonly count: number
+  /** Bytes of the tensor logical to the group. */
+  readonly payloadBytes: number
+  /** Bytes that this rank sends, by a ring. */
+  readonly bytesPerRank: number
+  readonly segment: Segment
+  /** The iteration axes around it, outermost first, such as `microbatch/layer`; empty at the top. */
+  readonly region: string
+  readonly nodes: readonly string[]
+  /** Of the first node. */
+  readonly reason: CommunicationReason
+}
+
+/** Bytes and FLOPs of nodes, read off one program for one rank. */
+export interface Meter {
+  /** One execution; `step` is the iteration of the axis along which tensors grow (default 0). */
+  readonly node: (node: OperatorNode, step?: number) => NodeMeasure
+  /** All executions in one step of the program. */
+  readonly total: (node: OperatorNode, executions: number, steps: number) => NodeMeasure
+  /** Bytes of a tensor on this rank under a placement (default: its own). */
+  readonly bytes: (tensor: Tensor, placement?: Placement) => number
+  /** Elements on this rank. */
+  readonly elements: (tensor: Tensor, placement?: Placement) => number
+}
+
+/** Makes the meter of one rank. Throws `RANK` when the mesh has no such rank. */
+export function meterOf(program: Program, operators: OperatorTable, rank = 0): Meter {
+  const { mesh } = program
+  const at = coordinates(mesh, rank)
+  const tensor = (id: string) => lookup(program.tensors, id)
+  const fused = fusionBorders(program)
+  const elements = (each: Tensor, placement = each.placement) => {
+    const count = each.shape.reduce(
+      (product, size, position) => product * localSize(size, placement?.shards[position] ?? [], mesh, at),
+      1,
+    )
+    return each.density ? (count * each.density[0]) / each.density[1] : count
+  }
+  const bytes = (each: Tensor, placement = each.placement) => elements(each, placement) * dataTypes[each.dtype]
+
+  const node = (each: OperatorNode, step = 0): NodeMeasure => {
+    if (each.kind === 'communication') return { flops: 0n, read: 0n, written: 0n }
+    const definition = definitionOf(each, operators)
+    const rule = parseRule(each.rule)
+    const splits = each.partition?.splits ?? {}
+    const grown = (id: string): Tensor => {
+      const own = tensor(id)
+      return step && own.growth ? { ...own, shape: grownShape(own, step) } : own
+    }
+    const sizes = dimSizes(each, grown)
+    const size = (dim: string) => localSize(sizes.get(dim) ?? 1, splits[dim] ?? [], mesh, at)
+    const points = rule.space.reduce((product, dim) => product * BigInt(size(dim)), 1n)
+    const perPoint = typeof definition.flops === 'function' ? definition.flops(each, rule) : (definition.flops ?? 0)
+    const [share, whole] = each.density ?? [1, 1]
+    const flops = (BigInt(perPoint) * points * BigInt(share)) / BigInt(whole)
+    const local = (id: string, dims: readonly string[]) => {
+      const own = tensor(id)
+      const [part, all] = own.density ?? [1, 1]
+      const count = dims.reduce((product, dim) => product * BigInt(size(dim)), BigInt(dataTypes[own.dtype]))
+      return (count * BigInt(part) + BigInt(all) - 1n) / BigInt(all)
+    }
+    const border = fused.get(each.id)
+    const context: ByteContext = {
+      operand: (index) =>
+        border && !border.inputs[index] ? 0n : local(each.inputs[index] ?? '', rule.operands[index] ?? []),
+      result: (index) =>
+        border && !border.outputs[index] ? 0n : local(each.outputs[index] ?? '', rule.results[index] ?? []),
+      size,
+    }
+    if (definition.bytes) return { flops, ...definition.bytes(each, context) }
+    const sum = (ids: readonly string[], of: (index: number) => bigint) =>
+      ids.reduce((total, id, index) => (ids.indexOf(id) === index ? total + of(index) : total), 0n)
+    return { flops, read: sum(each.inputs, context.operand), written: sum(each.outputs, context.result) }
+  }
+  const total = (each: OperatorNode, executions: number, steps: number): NodeMeasure => {
+    const grows = [...each.inputs, ...each.outputs].some((id) => tensor(id).growth)
+    const rounds = grows ? steps : 1
+    const times = BigInt(executions / rounds)
+    const sum = { flops: 0n, read: 0n, written: 0n }
+    for (let step = 0; step < rounds; step++) {
+      const one = node(each, step)
+      sum.flops += one.flops * times
+      sum.read += one.read * times
+      sum.written += one.written * times
+    }
+    return sum
+  }
+  return { node, total, bytes, elements }
+}
+
+/** The shape of a growing tensor in iteration `step` of its axis. */
+export function grownShape(tensor: Tensor, step: number): readonly number[] {
+  const { growth, shape } = tensor
+  if (!growth) return shape
+  return shape.map((size, position) => {
+    if (position !== growth.position) return size
+    return Math.max(size, Math.min(size + growth.by * step, growth.limit ?? Number.POSITIVE_INFINITY))
+  })
+}
+
+/** Per fused node, which operands come from outside its kernel and which results leave it. */
+function fusionBorders(program: Program): Map<string, { inputs: boolean[]; outputs: boolean[] }> {
+  const groups = new Map<string, OperatorNode[]>()
+  const readers = new Map<string, string[]>()
+  const groupOfNode = new Map<string, string>()
+  walk(program.items, (node, place) => {
+    const body = place.path.map(({ region, body }) => `${region.id}#${body}`).join('/')
+    const key = node.fusion === undefined ? node.id : `${body}|${node.fusion}`
+    groupOfNode.set(node.id, key)
+    for (const id of node.inputs) readers.set(id, [...(readers.get(id) ?? []), key])
+    if (node.fusion === undefined) return
+    groups.set(key, [...(groups.get(key) ?? []), node])
+  })
+  const borders = new Map<string, { inputs: boolean[]; outputs: boolean[] }>()
+  for (const [key, nodes] of groups) {
+    const made = new Set(nodes.flatMap((node) => node.outputs))
+    const read = new Set<string>()
+    for (const node of nodes) {
+      const inputs = node.inputs.map((id) => {
+        const counts = !made.has(id) && !read.has(id)
+        read.add(id)
+        return counts
+      })
+      const outputs = node.outputs.map((id) => {
+        const all = readers.get(id) ?? []
+        return all.length === 0 || all.some((reader) => reader !== key)
+      })
+      borders.set(node.id, { inputs, outputs })
+    }
+  }
+  return borders
+}
+
+/** Measures one rank over one step of the program, unrolled, without unrolling it. Linear in the rolled program. */
+export function measure(
+  program: Program,
+  operators: OperatorTable,
+  options: { readonly rank?: number } = {},
+): RankMeasure {
+  const meter = meterOf(program, operators, options.rank)
+  const flopsByClass: Record<FlopClass, bigint> = { linear: 0n, attention: 0n, head: 0n, other: 0n }
+  const nodes: Record<NodeKind, bigint> = { compute: 0n, communication: 0n, control: 0n, memory: 0n }
+  const seen = new Set<string>()
+  const sum = {
+    parameters: 0n,
+    parameterBytes: 0n,
+    bytesRead: 0n,
+    bytesWritten: 0n,
+    kvBytesRead: 0n,
+    kvBytesWritten: 0n,
+  }
+  walk(program.items, (node, place) => {
+    nodes[node.kind] += BigInt(place.executions)
+    const steps = place.path.find(({ region }) => region.axis === 'decode_step')?.region.extent ?? 1
+    const cost = meter.total(node, place.executions, steps)
+    flopsByClass[flopClassOf(node, operators)] += cost.flops
+    sum.bytesRead += cost.read
+    sum.bytesWritten += cost.written
+    if (node.kind === 'memory') {
+      if (node.outputs.some((id) => lookup(program.tensors, id).role === 'cache')) sum.kvBytesWritten += cost.written
+      else sum.kvBytesRead += cost.read
+    }
+    for (const id of node.inputs) {
+      const tensor = lookup(program.tensors, id)
+      if (tensor.role !== 'parameter' || tensor.versionOf !== undefined || seen.has(id)) continue
+      seen.add(id)
+      const instances = BigInt(
+        instancesOf(
+          tensor,
+          place.path.map(({ region, body }) => ({ axis: region.axis, count: bodyCounts(region)[body] ?? 0 })),
+        ),
+      )
+      sum.parameters += BigInt(meter.elements(tensor)) * instances
+      sum.parameterBytes += BigInt(meter.bytes(tensor)) * instances
+    }
+  })
+  const flops = Object.values(flopsByClass).reduce((a, b) => a + b, 0n)
+  return { ...sum, flops, flopsByClass, nodes, edges: countEdges(program, false) }
+}
+
+function instancesOf(tensor: Tensor, path: readonly { axis: string; count: number }[]): number {
+  return path.reduce((product, { axis, count }) => (tensor.per.includes(axis) ? product * count : product), 1)
+}
+
+/** Nodes and edges of the rolled program. */
+export function measureFolded(program: Program): Pick<RankMeasure, 'nodes' | 'edges'> {
+  const nodes: Record<NodeKind, bigint> = { compute: 0n, communication: 0n, control: 0n, memory: 0n }
+  walk(program.items, (node) => {
+    nodes[node.kind] += 1n
+  })
+  return { nodes, edges: countEdges(program, true) }
+}
+
+/** The class that a node's FLOPs are reported in. */
+export function flopClassOf(node: OperatorNode, operators: OperatorTable): FlopClass {
+  const own = node.attributes?.['class']
+  if (own === 'linear' || own === 'attention' || own === 'head' || own === 'other') return own
+  return definitionOf(node, operators).class ?? 'other'
+}
+
+/** Bytes logical to the group and bytes that this rank sends, of one execution of a communication node. */
+export function communicationBytes(
+  node: OperatorNode,
+  program: Program,
+  meter: Meter,
+): { readonly payload: number; readonly sent: number } {
+  const { communication } = node
+  const tensor = program.tensors.get(node.outputs[0] ?? '')
+  if (!communication || !tensor) return { payload: 0, sent: 0 }
+  const payload = payloadOf(communication, (placement) => meter.bytes(tensor, placement))
+  return { payload, sent: ringBytes(node.op, payload, groupSize(program.mesh, communication.atoms)) }
+}
+
+/** The communication of one rank in one step, like rows joined, in program order. */
+export function communicationTable(
+  program: Program,
+  operators: OperatorTable,
+  options: { readonly rank?: number } = {},
+): CommunicationRow[] {
+  const meter = meterOf(program, operators, options.rank)
+  const rows = new Map<string, CommunicationRow>()
+  walk(program.items, (node, place) => {
+    if (!node.communication || place.executions === 0) return
+    const { payload, sent } = communicationBytes(node, program, meter)
+    const axes = axesOf(program.mesh, node.communication.atoms)
+    const region = place.path.map((each) => each.region.axis).join('/')
+    const key = JSON.stringify([node.op, axes, payload, node.segment, region])
+    const known = rows.get(key)
+    rows.set(key, {
+      op: node.op,
+      axes,
+      groupSize: groupSize(program.mesh, node.communication.atoms),
+      count: (known?.count ?? 0) + place.executions,
+      payloadBytes: payload,
+      bytesPerRank: sent,
+      segment: node.segment,
+      region,
+      nodes: [...(known?.nodes ?? []), node.id],
+      reason: known?.reason ?? node.communication.reason,
+    })
+  })
+  return [...rows.values()]
+}

@@ -1,0 +1,294 @@
+import { ShardloomError } from './error.js'
+import { type FlowContext, placementsOf } from './flow.js'
+import { atomDegree, divisors } from './mesh.js'
+import {
+  definitionOf,
+  dimSizes,
+  linearSets,
+  type OperatorDefinition,
+  type OperatorTable,
+  splittable,
+} from './operator.js'
+import { along } from './placement.js'
+import { type Preference, partialDim, preferenceClasses } from './preference.js'
+import { type OperatorNode, type Partition, type Program, type Region, type Tensor, walk } from './program.js'
+import { operandText, parseRule } from './rule.js'
+import { compileSelector, type Matcher } from './selector.js'
+
+interface Wish {
+  readonly preference: Preference
+  readonly matches: Matcher
+}
+
+/**
+ * Decides for every (operator, atom) the dim that is split. In this order: a backward operator follows its forward one,
+ * an optimizer operator the tensor that it updates; a sum of contributions keeps what all of them have in common; a
+ * partial sum passes a linear operator when every reader lets it pass and it gets smaller; the strategies' preferences;
+ * none.
+ */
+export function partitioner(
+  program: Program,
+  operators: OperatorTable,
+): (node: OperatorNode, context: FlowContext) => readonly OperatorNode[] {
+  const tensorOf = (id: string) => program.tensors.get(id)
+  const wishes = new Map<string, Wish[]>()
+  for (const preference of program.preferences) {
+    const matches = compileSelector(preference.where, tensorOf)
+    const atoms = preference.atoms ?? program.mesh.axes.find((axis) => axis.name === preference.axis)?.atoms ?? []
+    for (const atom of atoms) wishes.set(atom, [...(wishes.get(atom) ?? []), { preference, matches }])
+  }
+  for (const list of wishes.values()) {
+    list.sort((a, b) => preferenceClasses.indexOf(a.preference.class) - preferenceClasses.indexOf(b.preference.class))
+  }
+  const readers = readersOf(program)
+  const decide = (node: OperatorNode, context: FlowContext): readonly OperatorNode[] => {
+    if (node.kind === 'communication') return [node]
+    const definition = definitionOf(node, operators)
+    const grouped = definition.joins && groupPartials(node, context)
+    if (!grouped) return [decideNode(node, definition, context, wishes, readers)]
+    const operands = grouped.group.inputs.map(context.placement)
+    const first = decideNode(grouped.group, definition, { ...context, operands }, wishes, readers)
+    const placed = placementsOf(first, operators).results[0]
+    const placement = (id: string) => (id === first.outputs[0] ? placed : context.placement(id))
+    return [first, ...decide(grouped.rest, { ...context, placement, operands: grouped.rest.inputs.map(placement) })]
+  }
+  return decide
+}
+
+type Readers = ReadonlyMap<string, readonly (OperatorNode | null)[]>
+
+/** The nodes that read each tensor; null stands for a carry port, which wants the whole value. */
+function readersOf(program: Program): Readers {
+  const readers = new Map<string, (OperatorNode | null)[]>()
+  const add = (id: string, reader: OperatorNode | null) => {
+    const list = readers.get(id)
+    if (list) list.push(reader)
+    else readers.set(id, [reader])
+  }
+  const seen = new Set<Region>()
+  walk(program.items, (node, place) => {
+    for (const id of node.inputs) add(id, node)
+    for (const { region } of place.path) {
+      if (seen.has(region)) continue
+      seen.add(region)
+      for (const port of region.ports)
+        if (port.kind === 'carry') for (const id of [port.initial, ...port.next]) add(id, null)
+    }
+  })
+  return readers
+}
+
+function decideNode(
+  node: OperatorNode,
+  definition: OperatorDefinition,
+  context: FlowContext,
+  wishes: ReadonlyMap<string, readonly Wish[]>,
+  readers: Readers,
+): OperatorNode {
+  const { mesh, uneven } = context.program
+  const rule = parseRule(node.rule)
+  const sizes = dimSizes(node, context.tensor)
+  const taken = new Map<string, number>()
+  const splits: Record<string, string[]> = {}
+  const partial: Record<string, readonly number[]> = {}
+  const by: Record<string, string> = {}
+  const forward = node.differentiates ? context.decided(node.differentiates)?.partition : undefined
+
+  const take = (dim: string, atom: string, strategy: string | undefined) => {
+    splits[dim] = [...(splits[dim] ?? []), atom]
+    taken.set(dim, (taken.get(dim) ?? 1) * atomDegree(mesh, atom))
+    if (strategy) by[atom] = strategy
+  }
+  const divides = (dim: string, atom: string) => {
+    const left = Math.floor((sizes.get(dim) ?? 1) / (taken.get(dim) ?? 1))
+    return left > 1 && (uneven === 'ragged' || left % atomDegree(mesh, atom) === 0)
+  }
+
+  for (const { name: atom } of mesh.atoms) {
+    const followed = followedDim(node, atom, context, forward)
+    if (followed && splittable(rule, definition, followed.dim)) {
+      take(followed.dim, atom, followed.by)
+      continue
+    }
+    const claims = (wishes.get(atom) ?? []).filter((wish) => wish.matches(node, context.place))
+    const passing = passes(node, definition, atom, context, readers, wishes)
+    if (passing) {
+      partial[atom] = passing
+      const maker = context.producer(node.inputs[passing[0] ?? 0] ?? '')?.partition?.by[atom]
+      if (maker) by[atom] = maker
+      continue
+    }
+    if (definition.joins) {
+      const common = commonPosition(node, atom, context)
+      const dim = common === undefined ? undefined : rule.operands[0]?.[common]
+      if (dim && splittable(rule, definition, dim)) {
+        take(dim, atom, claims[0]?.preference.strategy)
+        continue
+      }
+    }
+    const choices = claims.flatMap(({ preference }) => {
+      const dim = preference.dims.find((each) => splittable(rule, definition, each) && divides(each, atom))
+      return dim ? [{ preference, dim }] : []
+    })
+    const [best, next] = choices
+    if (
+      best &&
+      next &&
+      next.preference.class === best.preference.class &&
+      next.preference.strategy !== best.preference.strategy
+    ) {
+      throw new ShardloomError(
+        'CONFLICT',
+        `The strategies \`${best.preference.strategy}\` and \`${next.preference.strategy}\` both claim \`${node.id}\` on axis \`${best.preference.axis}\`: dims \`${best.dim}\` and \`${next.dim}\`.`,
+        {
+          subject: node.id,
+          help: 'Restrict one of them with `where`, or give them different axes.',
+        },
+      )
+    }
+    if (best) take(best.dim, atom, best.preference.strategy)
+    else refuseIndivisible(node, definition, atom, claims, sizes, taken, context.program)
+  }
+  const partition: Partition = { splits, partial, by }
+  return { ...node, partition }
+}
+
+/** The dim along `atom` that a backward operator takes from its forward one, or an optimizer operator from its tensor. */
+function followedDim(node: OperatorNode, atom: string, context: FlowContext, forward: Partition | undefined) {
+  if (node.updates !== undefined) {
+    const placement = context.placement(node.updates)
+    const state = placement && along(placement, atom)
+    if (state?.kind !== 'shard') return undefined
+    const dims = parseRule(node.rule).operands.find((each) => each.length === placement?.shards.length)
+    const dim = dims?.[state.position]
+    return dim ? { dim, by: undefined } : undefined
+  }
+  const split = Object.entries(forward?.splits ?? {}).find(([, atoms]) => atoms.includes(atom))
+  return split ? { dim: split[0], by: forward?.by[atom] } : undefined
+}
+
+/** The operands that `node` passes on as partial sums along `atom`, or undefined when they must be resolved before it. */
+function passes(
+  node: OperatorNode,
+  definition: OperatorDefinition,
+  atom: string,
+  context: FlowContext,
+  readers: Readers,
+  wishes: ReadonlyMap<string, readonly Wish[]>,
+): readonly number[] | undefined {
+  const sums = context.operands.flatMap((operand, index) => (operand?.partial[atom] === 'sum' ? [index] : []))
+  if (sums.length === 0) return undefined
+  const set = linearSets(definition, node.inputs.length).find(
+    (each) => each.length === sums.length && each.every((index) => sums.includes(index)),
+  )
+  if (!set) return undefined
+  const wished = (reader: OperatorNode) =>
+    (wishes.get(atom) ?? []).some(
+      (wish) => wish.preference.dims[0] === partialDim && wish.matches(reader, context.place),
+    )
+  const smaller = (reader: OperatorNode, operands: readonly string[]) =>
+    total(reader.outputs, context.tensor) < total(operands, context.tensor)
+  const ok = (reader: OperatorNode | null, id: string): boolean => {
+    if (reader === null) return false
+    if (reader.id === node.id)
+      return (
+        definition.joins === true ||
+        wished(node) ||
+        smaller(
+          node,
+          sums.map((index) => node.inputs[index] ?? ''),
+        )
+      )
+    const other = definitionOf(reader, context.operators)
+    if (other.joins) return true
+    const positions = reader.inputs.flatMap((each, index) => (each === id ? [index] : []))
+    const alone = linearSets(other, reader.inputs.length).some(
+      (each) => each.length === 1 && positions.length === 1 && each[0] === positions[0],
+    )
+    return alone && (wished(reader) || smaller(reader, [id]))
+  }
+  const all = sums.every((index) => {
+    const id = node.inputs[index] ?? ''
+    return (readers.get(id) ?? [node]).every((reader) => ok(reader, id))
+  })
+  return all ? set : undefined
+}
+
+const total = (ids: readonly string[], tensor: (id: string) => Tensor) =>
+  ids.reduce((sum, id) => sum + elements(tensor(id)), 0)
+
+function elements(tensor: Tensor): number {
+  const count = tensor.shape.reduce((product, size) => product * size, 1)
+  return tensor.density ? (count * tensor.density[0]) / tensor.density[1] : count
+}
+
+function commonPosition(node: OperatorNode, atom: string, context: FlowContext): number | undefined {
+  const states = context.operands.map((operand) => (operand ? along(operand, atom) : { kind: 'replicate' as const }))
+  const positions = states.map((state) => (state.kind === 'shard' ? state.position : undefined))
+  return positions.every((position) => position !== undefined && position === positions[0]) ? positions[0] : undefined
+}
+
+/** Splits a sum whose operands are partial along different atoms, so that each group is summed before it is resolved. */
+function groupPartials(node: OperatorNode, context: FlowContext) {
+  const groups = new Map<string, number[]>()
+  context.operands.forEach((operand, index) => {
+    const key = Object.keys(operand?.partial ?? {})
+      .sort()
+      .join('.')
+    groups.set(key, [...(groups.get(key) ?? []), index])
+  })
+  const found = [...groups].find(([key, members]) => groups.size > 1 && key !== '' && members.length > 1)
+  if (!found) return undefined
+  const [key, members] = found
+  const whole = context.tensor(node.outputs[0] ?? '')
+  const output = `${whole.id}+${key}`
+  context.addTensor({ ...whole, id: output })
+  const dims = operandText(parseRule(node.rule).operands[0] ?? [])
+  const rule = (count: number) => `${Array.from({ length: count }, () => dims).join(', ')} -> ${dims}`
+  const rest = node.inputs.filter((_, index) => !members.includes(index))
+  const group: OperatorNode = {
+    ...node,
+    id: `${node.id}+${key}`,
+    inputs: members.map((index) => node.inputs[index] ?? ''),
+    outputs: [output],
+    rule: rule(members.length),
+  }
+  const remaining: OperatorNode = { ...node, inputs: [...rest, output], rule: rule(rest.length + 1) }
+  return { group, rest: remaining }
+}
+
+function refuseIndivisible(
+  node: OperatorNode,
+  definition: OperatorDefinition,
+  atom: string,
+  claims: readonly Wish[],
+  sizes: ReadonlyMap<string, number>,
+  taken: ReadonlyMap<string, number>,
+  program: Program,
+): void {
+  const rule = parseRule(node.rule)
+  for (const { preference } of claims) {
+    const dim = preference.dims.find(
+      (each) => splittable(rule, definition, each) && (sizes.get(each) ?? 1) / (taken.get(each) ?? 1) > 1,
+    )
+    if (!dim) continue
+    const size = sizes.get(dim) ?? 1
+    const degree =
+      program.mesh.axes.find((axis) => axis.name === preference.axis)?.degree ?? atomDegree(program.mesh, atom)
+    const allowed = divisors(size).filter((each) => each <= 4 * degree)
+    const shown = allowed.slice(-8)
+    throw new ShardloomError(
+      'INDIVISIBLE',
+      `Cannot split dim \`${dim}\` (${size}) of \`${node.id}\` over axis \`${preference.axis}\` (degree ${degree}): ${size} is not divisible by ${degree}.`,
+      {
+        subject: node.id,
+        help: `Use ${orList(shown)}, or set \`uneven: ragged\` to let shares differ by one.`,
+      },
+    )
+  }
+}
+
+/** `1, 2 or 4`. */
+export function orList(values: readonly (string | number)[]): string {
+  return values.length < 2 ? values.join('') : `${values.slice(0, -1).join(', ')} or ${values.at(-1)}`
+}

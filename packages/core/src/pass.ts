@@ -1,0 +1,170 @@
+import { communicateProgram } from './communicate.js'
+import { edit } from './draft.js'
+import { isShardloomError, nearest, ShardloomError } from './error.js'
+import { flow } from './flow.js'
+import type { OperatorTable } from './operator.js'
+import { partitioner } from './partition.js'
+import type { Item, Program } from './program.js'
+
+/** The phases of the pipeline, in order. */
+export const passPhases = ['build', 'differentiate', 'partition', 'place', 'communicate', 'schedule', 'verify'] as const
+
+export type PassPhase = (typeof passPhases)[number]
+
+/** What a pass may use besides the program. */
+export interface PassContext {
+  readonly operators: OperatorTable
+  /** Told when a pass skips what the user asked for. */
+  readonly warn: (message: string) => void
+}
+
+/** A step of the pipeline: pure, synchronous, idempotent, deterministic. The same object back means unchanged. */
+export interface Pass {
+  /** `plugin/verb-noun`. */
+  readonly name: string
+  readonly phase: PassPhase
+  /** Names of passes of the same phase that must run before, where they are present. */
+  readonly after?: readonly string[]
+  readonly run: (program: Program, context: PassContext) => Program
+}
+
+/** Sees every pass run; instruments never change a program. */
+export interface Instrument {
+  readonly before?: (pass: Pass, program: Program) => void
+  readonly after?: (pass: Pass, before: Program, after: Program) => void
+}
+
+/** Dims of operators are chosen by the preferences of the strategies. */
+export const partitionPass: Pass = {
+  name: 'core/partition',
+  phase: 'partition',
+  run(program, { operators }) {
+    const result = flow(program, operators, partitioner(program, operators))
+    if (sameItems(result.items, program.items)) return program
+    const draft = edit(program)
+    for (const tensor of result.added) draft.setTensor(tensor)
+    draft.setItems(result.items)
+    return draft.commit()
+  },
+}
+
+/** Placements of every tensor and port follow from the partitions. */
+export const placePass: Pass = {
+  name: 'core/place',
+  phase: 'place',
+  run(program, { operators }) {
+    const result = flow(program, operators, (node) => [node])
+    const moved = [...program.tensors.values()].filter(
+      (tensor) => !same(tensor.placement, result.placements.get(tensor.id)),
+    )
+    if (moved.length === 0) return program
+    const draft = edit(program)
+    for (const tensor of moved) {
+      const placement = result.placements.get(tensor.id)
+      if (placement) draft.setTensor({ ...tensor, placement })
+    }
+    draft.setItems(result.items)
+    return draft.commit()
+  },
+}
+
+/** Every mismatch of placements becomes a communication node. */
+export const communicatePass: Pass = {
+  name: 'core/communicate',
+  phase: 'communicate',
+  run(program, { operators }) {
+    const { items, tensors } = communicateProgram(program, operators)
+    if (tensors.length === 0) return program
+    const draft = edit(program)
+    for (const tensor of tensors) draft.setTensor(tensor)
+    draft.setItems(items)
+    return draft.commit()
+  },
+}
+
+/** The passes of core itself; within their phase they stand last. */
+export const corePasses: readonly Pass[] = [partitionPass, placePass, communicatePass]
+
+const same = (a: unknown, b: unknown) => a === b || JSON.stringify(a) === JSON.stringify(b)
+const sameItems = (a: readonly Item[], b: readonly Item[]) => hasPartition(b) && same(a, b)
+
+function hasPartition(items: readonly Item[]): boolean {
+  return items.some((item) =>
+    item.type === 'node' ? item.partition !== undefined : item.bodies.some((body) => hasPartition(body.items)),
+  )
+}
+
+/**
+ * Orders passes by phase, then by `after`, then as listed. Throws `PASS_TWICE`, `PASS_UNKNOWN` (an `after` that names no
+ * pass at all) and `PASS_CYCLE`.
+ */
+export function orderPasses(passes: readonly Pass[]): Pass[] {
+  const names = new Set<string>()
+  for (const pass of passes) {
+    if (names.has(pass.name))
+      throw new ShardloomError('PASS_TWICE', `The pass \`${pass.name}\` is registered twice.`, {
+        subject: pass.name,
+        help: 'Remove one of the plugins that bring it.',
+      })
+    names.add(pass.name)
+  }
+  const ordered: Pass[] = []
+  for (const phase of passPhases) {
+    let rest = passes.filter((pass) => pass.phase === phase)
+    while (rest.length) {
+      const waiting = new Set(rest.map((pass) => pass.name))
+      const ready = rest.find((pass) => !(pass.after ?? []).some((name) => waiting.has(name)))
+      if (!ready)
+        throw new ShardloomError(
+          'PASS_CYCLE',
+          `The passes ${rest.map((pass) => `\`${pass.name}\``).join(', ')} wait for each other.`,
+          { help: 'Remove one `after`.' },
+        )
+      ordered.push(ready)
+      rest = rest.filter((pass) => pass !== ready)
+    }
+  }
+  for (const pass of passes) {
+    const missing = (pass.after ?? []).find((name) => !names.has(name))
+    if (missing === undefined) continue
+    const near = nearest(missing, names)
+    throw new ShardloomError(
+      'PASS_UNKNOWN',
+      `The pass \`${pass.name}\` runs after \`${missing}\`, which does not exist.`,
+      {
+        subject: pass.name,
+        ...(near && { help: `Did you mean \`${near}\`?` }),
+      },
+    )
+  }
+  return ordered
+}
+
+/** Runs passes in their order. A plain error inside a pass is wrapped once, with the pass and those that ran before. */
+export function runPasses(
+  program: Program,
+  passes: readonly Pass[],
+  context: PassContext,
+  instruments: readonly Instrument[] = [],
+): Program {
+  let current = program
+  const done: string[] = []
+  for (const pass of orderPasses(passes)) {
+    for (const instrument of instruments) instrument.before?.(pass, current)
+    const before = current
+    try {
+      current = pass.run(before, context)
+    } catch (cause) {
+      if (isShardloomError(cause)) throw cause
+      const text = cause instanceof Error ? cause.message : String(cause)
+      throw new ShardloomError('PASS_FAILED', `The pass \`${pass.name}\` failed: ${text}`, {
+        subject: pass.name,
+        cause,
+        help: `Passes that ran before it: ${done.join(', ') || 'none'}.`,
+      })
+    }
+    done.push(pass.name)
+    for (const instrument of instruments) instrument.after?.(pass, before, current)
+  }
+  return current
+}

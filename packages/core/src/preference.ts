@@ -1,0 +1,28 @@
+import type { Selector } from './selector.js'
+
+/**
+ * The fixed priority in which several strategies' wishes for one atom join: experts, then feature dims (heads, ffn,
+ * vocab), then token dims (batch, seq). Never the order of plugins.
+ */
+export const preferenceClasses = ['experts', 'feature', 'token'] as const
+
+export type PreferenceClass = (typeof preferenceClasses)[number]
+
+/**
+ * A strategy's wish: split these operators along these atoms by the first of `dims` that is in the operator's iteration
+ * space, may be split there, and divides. The pseudo-dim `partial` asks a linear operator to pass a partial sum on.
+ */
+export interface Preference {
+  /** The plugin that asks, for reasons and conflicts. */
+  readonly strategy: string
+  readonly axis: string
+  /** Default: every atom of the axis. */
+  readonly atoms?: readonly string[]
+  readonly class: PreferenceClass
+  /** Default: every operator. */
+  readonly where?: Selector
+  readonly dims: readonly string[]
+}
+
+/** The pseudo-dim of {@link Preference.dims} that passes a partial sum on. */
+export const partialDim = 'partial'
