@@ -129,6 +129,12 @@ test('the lockfile holds the native builds of every platform, or npm ci refuses 
   expect(missingOptional(entries), 'run: node scripts/complete-lockfile.mjs').toEqual([])
 })
 
+test('the README lists every published package', () => {
+  const readme = readFileSync(join(root, 'README.md'), 'utf8')
+  const listed = [...readme.matchAll(/^\| \[`([^`]+)`\]\(([^)]+)\)/gm)].map((match) => [match[1], match[2]])
+  expect(listed.sort()).toEqual(published.map(({ folder, manifest }) => [manifest.name, folder]).sort())
+})
+
 test('the lockfile names no registry', () => {
   expect(readFileSync(join(root, 'package-lock.json'), 'utf8')).not.toMatch(/"resolved": "https?:/)
 })

@@ -1,0 +1,62 @@
+import { defineConfig } from 'vitepress'
+
+export default defineConfig({
+  title: 'Shardloom',
+  description: 'The explicit graph that a cluster would run, from a model and a parallel strategy',
+  lang: 'en',
+  head: [['link', { rel: 'icon', type: 'image/svg+xml', href: '/favicon.svg' }]],
+  outDir: 'dist',
+  cleanUrls: true,
+  srcExclude: ['generated/**'],
+  markdown: {
+    config(md) {
+      const fence = md.renderer.rules.fence
+      if (!fence) throw new Error('VitePress has no renderer for fenced code')
+      md.renderer.rules.fence = (tokens, index, ...rest) => {
+        const token = tokens[index]
+        return token?.info.trim() === 'mermaid'
+          ? `<MermaidDiagram source="${encodeURIComponent(token.content)}" />`
+          : fence(tokens, index, ...rest)
+      }
+    },
+  },
+  vite: { build: { chunkSizeWarningLimit: 2_000 } },
+  themeConfig: {
+    search: { provider: 'local' },
+    outline: 'deep',
+    nav: [
+      { text: 'Start', link: '/getting-started' },
+      { text: 'Concepts', link: '/concepts/' },
+      { text: 'Reference', link: '/reference/commands' },
+    ],
+    sidebar: [
+      { text: 'Getting started', link: '/getting-started' },
+      {
+        text: 'Concepts',
+        items: [
+          { text: 'Three ideas', link: '/concepts/' },
+          { text: 'Dims and rules', link: '/concepts/dims-and-rules' },
+          { text: 'Placements', link: '/concepts/placements' },
+          { text: 'Regions', link: '/concepts/regions' },
+          { text: 'Phases', link: '/concepts/phases' },
+        ],
+      },
+      {
+        text: 'Strategies',
+        items: [
+          { text: 'Tensor parallelism', link: '/strategies/tp' },
+          { text: 'Data parallelism', link: '/strategies/dp' },
+        ],
+      },
+      {
+        text: 'Reference',
+        items: [
+          { text: 'Commands', link: '/reference/commands' },
+          { text: 'The spec', link: '/reference/spec' },
+          { text: 'JSON output', link: '/reference/json' },
+          { text: 'Writing a plugin', link: '/reference/plugin' },
+        ],
+      },
+    ],
+  },
+})

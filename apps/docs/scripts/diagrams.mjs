@@ -1,0 +1,27 @@
+/**
+ * Draws the diagrams of the site with our own exporters: each becomes a Mermaid block in generated/, which a page includes.
+ * It runs before every build of the site, so no diagram can show what the code no longer does.
+ */
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { plan, toMermaid } from 'shardloom'
+
+const llama = { schema: 'shardloom.spec/1', model: 'llama-3.1-8b', phase: 'training', batch: 16, seq: 8192 }
+
+/** The file that a page includes, the spec, and the view of it. */
+const diagrams = [
+  { name: 'getting-started', spec: { ...llama, parallel: { dp: 2, tp: 4 } }, view: { level: 'module' } },
+  { name: 'regions', spec: llama, view: { level: 'layer' } },
+  { name: 'phases', spec: { ...llama, phase: 'decode', seq: 4096, steps: 4 }, view: { level: 'module' } },
+  { name: 'strategy-tp', spec: { ...llama, phase: 'prefill', parallel: { tp: 8 } }, view: { level: 'operator' } },
+  { name: 'strategy-dp', spec: { ...llama, parallel: { dp: 4 } }, view: { level: 'layer' } },
+]
+
+const generated = join(dirname(fileURLToPath(import.meta.url)), '..', 'generated')
+mkdirSync(generated, { recursive: true })
+for (const { name, spec, view } of diagrams) {
+  const mermaid = toMermaid(plan(spec), view)
+  writeFileSync(join(generated, `${name}.md`), `\`\`\`mermaid\n${mermaid.trimEnd()}\n\`\`\`\n`)
+}
+console.log(`drew ${diagrams.length} diagrams`)
