@@ -1,0 +1,29 @@
+import type { KnipConfig } from 'knip'
+import { workspacePackages } from './scripts/workspace.mjs'
+
+/** The entry points of each package, at their source: the manifests are the only list of them. */
+const packages = workspacePackages().map(({ folder, manifest }) => {
+  const built = [
+    ...Object.values(manifest.exports ?? {}).map((entry) => entry.default),
+    ...Object.values(manifest.bin ?? {}),
+  ]
+  return [
+    folder,
+    {
+      entry: [...built.map((file) => file.replace('./dist/', 'src/').replace(/\.js$/, '.ts')), 'test/**/*.test.ts'],
+      project: ['src/**/*.ts', 'test/**/*.ts', '!test/fixtures/**'],
+    },
+  ]
+})
+
+export default {
+  workspaces: {
+    '.': {
+      entry: ['scripts/*.mjs', 'bench/*.bench.mjs', 'test/*.test.ts'],
+      // Run by path, see scripts/check-packages.mjs.
+      ignoreDependencies: ['@arethetypeswrong/cli'],
+    },
+    ...Object.fromEntries(packages),
+    'apps/docs': { entry: ['scripts/*.mjs'] },
+  },
+} satisfies KnipConfig
