@@ -4,8 +4,8 @@ import { workspacePackages } from './scripts/workspace.mjs'
 /** The entry points of each package, at their source: the manifests are the only list of them. */
 const packages = workspacePackages().map(({ folder, manifest }) => {
   const built = [
-    ...Object.values(manifest.exports ?? {}).map((entry) => entry.default),
-    ...Object.values(manifest.bin ?? {}),
+    ...Object.values<{ default: string }>(manifest.exports ?? {}).map((entry) => entry.default),
+    ...Object.values<string>(manifest.bin ?? {}),
   ]
   return [
     folder,

@@ -21,7 +21,7 @@ const diagrams = [
 const generated = join(dirname(fileURLToPath(import.meta.url)), '..', 'generated')
 mkdirSync(generated, { recursive: true })
 for (const { name, spec, view } of diagrams) {
-  const mermaid = toMermaid(plan(spec), view)
+  const mermaid = toMermaid((await plan(spec)).program, view)
   writeFileSync(join(generated, `${name}.md`), `\`\`\`mermaid\n${mermaid.trimEnd()}\n\`\`\`\n`)
 }
 console.log(`drew ${diagrams.length} diagrams`)
