@@ -9,9 +9,11 @@ import { root } from './workspace.mjs'
 const budget = { lines: 2_000, bytes: 15_000 }
 
 const source = join(root, 'packages', 'core', 'src')
-const lines = readdirSync(source, { recursive: true })
+const files = readdirSync(source, { recursive: true })
   .filter((file) => file.endsWith('.ts'))
-  .reduce((sum, file) => sum + codeLines(readFileSync(join(source, file), 'utf8')), 0)
+  .map((file) => ({ file, lines: codeLines(readFileSync(join(source, file), 'utf8')) }))
+  .sort((a, b) => b.lines - a.lines)
+const lines = files.reduce((sum, file) => sum + file.lines, 0)
 const { outputFiles } = await build({
   entryPoints: [join(source, 'index.ts')],
   bundle: true,
@@ -23,6 +25,7 @@ const { outputFiles } = await build({
 const bytes = gzipSync(outputFiles[0].contents, { level: 9 }).length
 
 report('code lines of packages/core/src', lines, budget.lines)
+if (lines > budget.lines) for (const { file, lines } of files) console.log(`     ${String(lines).padStart(5)} ${file}`)
 report('bytes of @shardloom/core, minified and gzipped', bytes, budget.bytes)
 
 function report(what, value, limit) {
