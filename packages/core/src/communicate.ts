@@ -61,6 +61,8 @@ export function communicateProgram(
   const tensor = (id: string) => created.get(id) ?? lookup(program.tensors, id)
   const producers = new Map<string, OperatorNode>()
   const saved = new Map<string, Version[]>()
+  /** What regions that are done converted, by segment and tensor: a later region over the same axes reads it too. */
+  const finished = new Map<string, Version[]>()
   const used = new Set<string>()
   const origin = new Map<string, number>()
 
@@ -75,7 +77,9 @@ export function communicateProgram(
       const found = at.versions.get(id)
       if (found) return found
     }
-    return [{ tensor: id, placement: placementOf(id) }]
+    const reachable = (version: Version) => tensor(version.tensor).per.every((axis) => scope.per.includes(axis))
+    const elsewhere = finished.get(`${scope.segment} ${id}`)?.filter(reachable)
+    return elsewhere?.length ? elsewhere : [{ tensor: id, placement: placementOf(id) }]
   }
   const smallest = (id: string): Version => {
     const original = { tensor: id, placement: placementOf(id) }
@@ -126,8 +130,8 @@ export function communicateProgram(
     const source = tensor(id)
     const maker = producers.get(id)
     const here = maker?.segment === scope.segment ? maker : undefined
-    const label = here ? '' : `:${id.slice(id.lastIndexOf('/') + 1)}`
-    const node = uniqueId(`${here?.id ?? reader.id}/${step.op}${label}(${step.atoms.join('.')})`, used)
+    const path = maker && id.startsWith(`${maker.segment}/`) ? id.slice(maker.segment.length + 1) : id
+    const node = uniqueId(`${here?.id ?? `${scope.segment}/${path}`}/${step.op}(${step.atoms.join('.')})`, used)
     const { body: _, ...rest } = source
     created.set(node, {
       ...rest,
@@ -183,6 +187,7 @@ export function communicateProgram(
       out.push(inputs.every((id, index) => id === item.inputs[index]) ? item : { ...item, inputs })
     }
     end(scope, out)
+    for (const [id, versions] of scope.versions) finished.set(`${scope.segment} ${id}`, versions)
     return out
   }
   const visitRegion = (region: Region, scope: Scope, out: Item[]): Region => {
@@ -215,6 +220,12 @@ export function communicateProgram(
       }
       return { ...body, items: visit(body.items, inner, handOver) }
     })
+    for (const port of region.ports) {
+      const inside =
+        port.kind === 'carry' ? port.next[0] : port.kind === 'reduce' ? port.inner.find((id) => id !== null) : undefined
+      const maker = inside ? producers.get(inside) : undefined
+      if (maker && (port.kind === 'carry' || port.kind === 'reduce')) producers.set(port.result, maker)
+    }
     return { ...region, ports, bodies }
   }
   const top: Scope = {

@@ -70,10 +70,11 @@ export function countEdges(program: Program, folded: boolean): Record<EdgeKind, 
     if (!source) return 0
     if (folded || source.kind !== 'carry-inner') return fanIn(id) * executions
     const { region, port } = source
-    const here = path.find((each) => each.region.id === region.id)
+    const here =
+      path.find((each) => each.region.id === region.id) ?? path.find((each) => each.region.axis === region.axis)
     const first = region.order === 'reverse' ? region.extent - 1 : 0
     if (!here || bodyAt(region, first) !== here.body) return fanIn(id) * executions
-    const perIteration = executions / (bodyCounts(region)[here.body] ?? 1)
+    const perIteration = executions / (bodyCounts(here.region)[here.body] ?? 1)
     return fanIn(id) * (executions - perIteration) + fanIn(port.initial) * perIteration
   }
   visit(program.items, 1, [])

@@ -23,6 +23,8 @@ export interface FlowContext {
   readonly placement: (tensor: string) => Placement | undefined
   readonly tensor: (id: string) => Tensor
   readonly addTensor: (tensor: Tensor) => void
+  /** The strategy that made readers split a tensor from outside along an atom. */
+  readonly askedBy: (tensor: string, atom: string) => string | undefined
   /** The node, as decided, that produces a tensor. */
   readonly producer: (tensor: string) => OperatorNode | undefined
   /** The node as decided, by id: where backward operators find their forward one. */
@@ -54,6 +56,7 @@ export function flow(program: Program, operators: OperatorTable, decide: Decide)
   const extra = new Map<string, Tensor>()
   const decided = new Map<string, OperatorNode>()
   const producers = new Map<string, OperatorNode>()
+  const asked = new Map<string, Record<string, string>>()
   const tensor = (id: string) => extra.get(id) ?? lookup(program.tensors, id)
   const addTensor = (each: Tensor) => {
     if (!extra.has(each.id)) added.push(each)
@@ -70,12 +73,15 @@ export function flow(program: Program, operators: OperatorTable, decide: Decide)
       placement: known,
       tensor,
       addTensor,
+      askedBy: (id, atom) => asked.get(id)?.[atom],
       producer: (id) => producers.get(id),
       decided: (id) => decided.get(id),
       place,
     }
     return decide(node, context).map((each) => {
-      const ordered = { ...each, partition: nest(each, each.inputs.map(known), decided, program) }
+      const ordered = each.communication
+        ? each
+        : { ...each, partition: nest(each, each.inputs.map(known), decided, program) }
       const { operands: wanted, results } = placementsOf(ordered, operators)
       ordered.outputs.forEach((id, index) => {
         placements.set(id, results[index] ?? replicated(0))
@@ -92,6 +98,7 @@ export function flow(program: Program, operators: OperatorTable, decide: Decide)
     const known = placements.get(each.id)
     if (known && late && each.role !== 'optimizer') return
     if (known && each.role === 'cache') return
+    asked.set(each.id, { ...reader.partition?.by, ...asked.get(each.id) })
     placements.set(each.id, known ? mostSharded(known, wanted) : withoutPartial(wanted))
   }
   const visitRegion = (region: Region, place: Place): Region => {

@@ -161,7 +161,7 @@ function followedDim(node: OperatorNode, atom: string, context: FlowContext, for
     if (state?.kind !== 'shard') return undefined
     const dims = parseRule(node.rule).operands.find((each) => each.length === placement?.shards.length)
     const dim = dims?.[state.position]
-    return dim ? { dim, by: undefined } : undefined
+    return dim ? { dim, by: context.askedBy(node.updates, atom) } : undefined
   }
   const split = Object.entries(forward?.splits ?? {}).find(([, atoms]) => atoms.includes(atom))
   return split ? { dim: split[0], by: forward?.by[atom] } : undefined

@@ -282,7 +282,7 @@ class Emitter {
     }
     const { region } = source
     if (source.kind === 'carry-inner') {
-      const iteration = at.get(region.id) ?? 0
+      const iteration = at.get(region.id) ?? this.sameAxis(region.axis, at) ?? lastIteration(region)
       const place = orderedIteration(region, iteration)
       if (place === 0) return this.resolve(source.port.initial, without(at, region.id))
       const previous = orderedIteration(region, place - 1)

@@ -68,7 +68,7 @@ function guarded(tally: Tally, node: string, check: () => void): void {
   }
 }
 
-/** Rule 1: in every body each value is made before it is read, once; a carry is read only inside and after its region. */
+/** Rule 1: in every body each value is made before it is read, and made once. */
 function checkOrder(program: Program, _operators: OperatorTable, tally: Tally): void {
   const outside = (id: string) => {
     const role = program.tensors.get(id)?.role
@@ -134,7 +134,8 @@ function checkOrder(program: Program, _operators: OperatorTable, tally: Tally): 
             'Hand on a value of the body.',
           )
       }
-      for (const id of inner) if (!carries.some((port) => port.inner === id)) after.add(id)
+      // A carry's inner value may be saved: a region over the same axis reads it iteration by iteration.
+      for (const id of inner) after.add(id)
     })
     for (const id of after) known.add(id)
     for (const port of region.ports)

@@ -1,0 +1,21 @@
+export type {
+  Activation,
+  DenseFfn,
+  GroupedAttention,
+  LatentAttention,
+  Layer,
+  MixtureOfExperts,
+  ModelArchitecture,
+  UndrawnAttention,
+} from './architecture.js'
+export { type BuildOptions, buildProgram } from './build.js'
+export { fromHuggingFace, supportedModelTypes } from './huggingface/index.js'
+export {
+  countParameters,
+  type ModuleCount,
+  type ParameterCount,
+  type ParameterTensor,
+  parameterTensors,
+} from './parameters.js'
+export { transformers } from './plugin.js'
+export { findPreset, presetNames, presets } from './presets/index.js'

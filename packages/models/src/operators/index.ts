@@ -1,0 +1,15 @@
+import type { OperatorDefinition } from '@shardloom/core'
+import { attentionOperators } from './attention.js'
+import { expertOperators } from './experts.js'
+import { linearOperators } from './linear.js'
+import { lossOperators } from './loss.js'
+import { optimizerOperators } from './optimizer.js'
+
+/** Every operator that the transformer graphs are made of, backward and optimizer included. */
+export const transformerOperators: readonly OperatorDefinition[] = [
+  ...linearOperators,
+  ...attentionOperators,
+  ...expertOperators,
+  ...lossOperators,
+  ...optimizerOperators,
+]

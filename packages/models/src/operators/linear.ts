@@ -1,0 +1,204 @@
+import type { DerivativeTerm, OperatorDefinition, OperatorNode } from '@shardloom/core'
+import { operandText, parseRule } from '@shardloom/core'
+
+const text = operandText
+const rule = (operands: readonly (readonly string[])[], result: readonly string[]) =>
+  `${operands.map(text).join(', ')} -> ${text(result)}`
+
+/** A sum of products over every contracted dim: linear layers, attention scores and contexts, and their gradients. */
+export const einsum: OperatorDefinition = {
+  name: 'einsum',
+  class: 'linear',
+  reduce: 'sum',
+  linear: 'each',
+  flops: (_, { operands, results }) => (operands.flat().some((dim) => !results[0]?.includes(dim)) ? 2 : 1),
+  bytes(node, { operand, result, size }) {
+    const { operands } = parseRule(node.rule)
+    const topK = node.attributes?.['topK']
+    const read = node.inputs.reduce((sum, _, index) => {
+      const weight =
+        typeof topK === 'number' && operands[index]?.[0] === 'experts' && !operands[index]?.includes('batch')
+      if (!weight) return sum + operand(index)
+      // Tokens touch at most tokens × topK experts: the weights of the others are not read.
+      const experts = BigInt(size('experts'))
+      const chosen = BigInt(size('batch')) * BigInt(size('seq')) * BigInt(topK)
+      return sum + (operand(index) * (chosen < experts ? chosen : experts)) / experts
+    }, 0n)
+    return { read, written: result(0) }
+  },
+  derivative(node) {
+    const { operands, results } = parseRule(node.rule)
+    const names = operandNames(node)
+    return node.inputs.map((tensor, index): DerivativeTerm => {
+      const others = operands.flatMap((dims, other) => (other === index ? [] : [dims]))
+      return {
+        op: 'einsum',
+        name: names[index] ?? String(index),
+        rule: rule([results[0] ?? [], ...others], operands[index] ?? []),
+        inputs: [{ gradient: 0 }, ...node.inputs.filter((_, other) => other !== index)],
+        of: [tensor],
+        ...(node.attributes && { attributes: node.attributes }),
+      }
+    })
+  },
+}
+
+/** What the operands of a node are called in the ids of its gradients: its attribute `operands`, or input and weight. */
+function operandNames(node: OperatorNode): readonly string[] {
+  const names = node.attributes?.['operands']
+  return Array.isArray(names) ? names.map(String) : ['input', 'weight']
+}
+
+/** The dims of an operand that the result has too, and the rule that sums a gradient of the result over the others. */
+function broadcastTerm(node: OperatorNode, index: number, name: string): DerivativeTerm {
+  const { operands, results } = parseRule(node.rule)
+  const own = operands[index] ?? []
+  const whole = results[0] ?? []
+  const of = node.inputs[index] ?? ''
+  if (own.length === whole.length) return { alias: 0, of }
+  return {
+    op: 'einsum',
+    name,
+    rule: rule([whole], own),
+    inputs: [{ gradient: 0 }],
+    of: [of],
+    attributes: { class: 'other' },
+  }
+}
+
+/** An elementwise sum; an operand that lacks dims of the result is broadcast (biases, positions, residuals). */
+export const add: OperatorDefinition = {
+  name: 'add',
+  flops: 1,
+  linear: 'all',
+  derivative: (node) => node.inputs.map((_, index) => broadcastTerm(node, index, index === 0 ? 'input' : 'bias')),
+}
+
+/** A sum of branches that are contributions to one value: routed and shared experts, parallel attention and ffn. */
+export const merge: OperatorDefinition = { ...add, name: 'merge', joins: true }
+
+/** The sum of a tensor's gradients from all its readers. */
+export const sumGradients: OperatorDefinition = { name: 'sum_gradients', flops: 1, linear: 'all', joins: true }
+
+/** RMS or layer norm over the dims marked whole; operands: input, gain (optional), bias (optional). */
+export const norm: OperatorDefinition = {
+  name: 'norm',
+  flops: (node) => (node.attributes?.['kind'] === 'layer' ? 7 : 4),
+  derivative(node) {
+    const { operands, whole } = parseRule(node.rule)
+    const marked = (dims: readonly string[]) => text(dims.map((dim) => (whole.has(dim) ? `${dim}!` : dim)))
+    const x = marked(operands[0] ?? [])
+    const gain = operands[1] && marked(operands[1])
+    const attributes = node.attributes ? { attributes: node.attributes } : {}
+    const [input = '', gainTensor, biasTensor] = node.inputs
+    const terms: DerivativeTerm[] = [
+      {
+        op: gain ? 'norm_gradient' : 'norm_gradient_plain',
+        name: 'input',
+        rule: gain ? `${x}, ${gain}, ${x} -> ${x}` : `${x}, ${x} -> ${x}`,
+        inputs: [input, ...(gainTensor ? [gainTensor] : []), { gradient: 0 }],
+        of: [input],
+        ...attributes,
+      },
+    ]
+    if (gain && gainTensor) {
+      terms.push({
+        op: 'norm_gain_gradient',
+        name: 'gain',
+        rule: `${x}, ${x} -> ${gain}`,
+        inputs: [input, { gradient: 0 }],
+        of: [gainTensor],
+        ...attributes,
+      })
+    }
+    if (biasTensor)
+      terms.push({
+        op: 'einsum',
+        name: 'bias',
+        rule: `${text(operands[0] ?? [])} -> ${text(operands[2] ?? [])}`,
+        inputs: [{ gradient: 0 }],
+        of: [biasTensor],
+        attributes: { class: 'other' },
+      })
+    return terms
+  },
+}
+
+export const normGradient: OperatorDefinition = { name: 'norm_gradient', flops: 9, linear: [[2]] }
+export const normGradientPlain: OperatorDefinition = { name: 'norm_gradient_plain', flops: 8, linear: [[1]] }
+export const normGainGradient: OperatorDefinition = {
+  name: 'norm_gain_gradient',
+  flops: 3,
+  reduce: 'sum',
+  linear: [[1]],
+}
+
+/** Gated (`swiglu`, `geglu`: gate and up) or plain (`gelu`, `relu`) activation, fused; the function is an attribute. */
+export const activation: OperatorDefinition = {
+  name: 'activation',
+  flops: (node) => (node.inputs.length === 2 ? 6 : 5),
+  derivative(node) {
+    const dims = text(parseRule(node.rule).results[0] ?? [])
+    const gated = node.inputs.length === 2
+    return [
+      {
+        op: 'activation_gradient',
+        name: 'input',
+        rule: gated ? `${dims}, ${dims}, ${dims} -> ${dims}, ${dims}` : `${dims}, ${dims} -> ${dims}`,
+        inputs: [...node.inputs, { gradient: 0 }],
+        of: [...node.inputs],
+        ...(node.attributes && { attributes: node.attributes }),
+      },
+    ]
+  },
+}
+
+export const activationGradient: OperatorDefinition = {
+  name: 'activation_gradient',
+  flops: (node) => (node.inputs.length === 3 ? 12 : 8),
+}
+
+/** Rows of a table, chosen by index. A rank with some of the rows gives zeros for the others, so the result is a sum. */
+export const embedding: OperatorDefinition = {
+  name: 'embedding',
+  reduce: 'sum',
+  linear: [[1]],
+  index: ['vocab'],
+  bytes: (_, { operand, result }) => ({ read: operand(0) + result(0), written: result(0) }),
+  derivative(node) {
+    const { operands, results } = parseRule(node.rule)
+    return [
+      {
+        op: 'embedding_gradient',
+        name: 'weight',
+        rule: rule([operands[0] ?? [], results[0] ?? []], operands[1] ?? []),
+        inputs: [node.inputs[0] ?? '', { gradient: 0 }],
+        of: [node.inputs[1] ?? ''],
+      },
+    ]
+  },
+}
+
+/** Adds gradients of looked-up rows into the table's gradient; reads and writes the rows that were looked up. */
+export const embeddingGradient: OperatorDefinition = {
+  name: 'embedding_gradient',
+  reduce: 'sum',
+  linear: [[1]],
+  index: ['vocab'],
+  bytes: (_, { operand, result }) => ({ read: operand(0) + operand(1), written: result(0) }),
+}
+
+export const linearOperators: readonly OperatorDefinition[] = [
+  einsum,
+  add,
+  merge,
+  sumGradients,
+  norm,
+  normGradient,
+  normGradientPlain,
+  normGainGradient,
+  activation,
+  activationGradient,
+  embedding,
+  embeddingGradient,
+]

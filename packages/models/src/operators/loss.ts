@@ -1,0 +1,67 @@
+import type { OperatorDefinition } from '@shardloom/core'
+
+/** The largest logit of each token, for a stable exponential. */
+export const logitMax: OperatorDefinition = { name: 'logit_max', flops: 1, reduce: 'max' }
+
+/** The sum of exp(logit − max) over the vocabulary. */
+export const exponentialSum: OperatorDefinition = { name: 'exponential_sum', flops: 3, reduce: 'sum' }
+
+/** The logit of each token's label: a rank without that row of the vocabulary gives zero. */
+export const targetLogit: OperatorDefinition = {
+  name: 'target_logit',
+  reduce: 'sum',
+  linear: [[0]],
+  index: ['vocab'],
+  bytes: (_, { operand, result }) => ({ read: operand(1) + result(0), written: result(0) }),
+}
+
+/** Cross-entropy summed over tokens, times the scale 1/N: −Σ (target − max − log Σ exp(logit − max)) / N. */
+export const crossEntropy: OperatorDefinition = {
+  name: 'cross_entropy',
+  flops: 4,
+  reduce: 'sum',
+  derivative(node, { producer }) {
+    const [maximum = '', sum = '', , labels = '', scale = ''] = node.inputs
+    const sumNode = producer(sum)
+    const logits = sumNode.inputs[0] ?? ''
+    return [
+      {
+        op: 'cross_entropy_gradient',
+        name: 'logits',
+        rule: 'batch seq vocab, batch seq, batch seq, batch seq, . -> batch seq vocab',
+        inputs: [logits, maximum, sum, labels, scale],
+        of: [logits],
+        differentiates: sumNode.id,
+      },
+    ]
+  },
+}
+
+/** softmax(logits) − one-hot(label), times the scale. */
+export const crossEntropyGradient: OperatorDefinition = { name: 'cross_entropy_gradient', flops: 5, index: ['vocab'] }
+
+/** Hands the loss to whoever watches the run; reads it whole. */
+export const report: OperatorDefinition = { name: 'report', kind: 'control' }
+
+/** Keeps the last position of each sequence: a sum over positions in which only one term is not zero. */
+export const lastPosition: OperatorDefinition = {
+  name: 'last_position',
+  reduce: 'sum',
+  linear: [[0]],
+  index: ['seq'],
+  bytes: (_, { result }) => ({ read: result(0), written: result(0) }),
+}
+
+/** The next token of each sequence from its logits over the whole vocabulary. */
+export const sample: OperatorDefinition = { name: 'sample', kind: 'control', flops: 1 }
+
+export const lossOperators: readonly OperatorDefinition[] = [
+  logitMax,
+  exponentialSum,
+  targetLogit,
+  crossEntropy,
+  crossEntropyGradient,
+  report,
+  lastPosition,
+  sample,
+]

@@ -1,0 +1,198 @@
+import {
+  edit,
+  type Item,
+  lookup,
+  type OperatorNode,
+  operandText,
+  type Pass,
+  type Port,
+  type Program,
+  type Region,
+  type Tensor,
+  walk,
+} from '@shardloom/core'
+
+/**
+ * The optimizer segment of a training program: the loss is reported, the squared norm of all gradients is summed over
+ * every parameter once, and Adam updates a high-precision master copy with gradients clipped by that norm.
+ */
+export const optimizerPass: Pass = {
+  name: 'models/optimizer',
+  phase: 'differentiate',
+  after: ['models/differentiate'],
+  run(program) {
+    const loop = program.items.find((item): item is Region => item.type === 'region' && item.axis === 'microbatch')
+    if (program.phase !== 'training' || !loop || program.items.some((item) => item.id === 'optimizer/clip'))
+      return program
+    const sums = loop.ports.flatMap((port) =>
+      port.kind === 'reduce' && port.result.startsWith('gradient/') ? [port.result] : [],
+    )
+    const draft = edit(program)
+    const builder = new Optimizer(program, (tensor) => draft.setTensor(tensor))
+    draft.setItems([...program.items, ...builder.items(sums)])
+    return draft.commit()
+  },
+}
+
+const scalar = { dims: [], shape: [], dtype: 'fp32', role: 'optimizer', per: [] } as const
+
+class Optimizer {
+  constructor(
+    private readonly program: Program,
+    private readonly declare: (tensor: Tensor) => void,
+  ) {}
+
+  items(gradients: readonly string[]): Item[] {
+    const layers = this.layerRegion()
+    const inLayers = gradients.filter((id) => lookup(this.program.tensors, id).per.length > 0)
+    const outside = gradients.filter((id) => !inLayers.includes(id))
+    const squares: string[] = []
+    const nodes = outside.map((id) => this.squareSum(id, squares))
+    const ports: Port[] = []
+    const norms =
+      layers &&
+      this.region('optimizer/norms', layers, inLayers, (id, body) => {
+        const inner: string[] = []
+        const node = this.squareSum(id, inner)
+        const result = `${node.id}.total`
+        this.declare({ ...scalar, id: result, role: 'activation' })
+        ports.push({
+          kind: 'reduce',
+          inner: layers.bodies.map((_, index) => (index === body ? node.id : null)),
+          result,
+        })
+        squares.push(result)
+        return node
+      })
+    this.declare({ ...scalar, id: 'optimizer/norm', role: 'activation' })
+    this.declare({ ...scalar, id: 'optimizer/clip', role: 'activation' })
+    this.declare({ ...scalar, id: 'optimizer/report', role: 'activation' })
+    const base = { type: 'node', kind: 'compute', segment: 'optimizer', module: '' } as const
+    const sum: OperatorNode = {
+      ...base,
+      id: 'optimizer/norm',
+      op: 'sum_squares',
+      rule: `${squares.map(() => '.').join(', ')} -> .`,
+      inputs: squares,
+      outputs: ['optimizer/norm'],
+    }
+    const clip: OperatorNode = {
+      ...base,
+      id: 'optimizer/clip',
+      op: 'clip_factor',
+      rule: '. -> .',
+      inputs: ['optimizer/norm'],
+      outputs: ['optimizer/clip'],
+    }
+    const report: OperatorNode = {
+      ...base,
+      kind: 'control',
+      id: 'optimizer/report',
+      op: 'report',
+      rule: '. -> .',
+      inputs: ['loss'],
+      outputs: ['optimizer/report'],
+    }
+    const updates = layers && this.region('optimizer/updates', layers, inLayers, (id) => this.adam(id))
+    return [
+      report,
+      ...nodes,
+      ...(norms ? [{ ...norms, ports }] : []),
+      sum,
+      clip,
+      ...outside.map((id) => this.adam(id)),
+      ...(updates ? [updates] : []),
+    ]
+  }
+
+  /** The forward loop over layers, whose bodies and choice the optimizer's loops share. */
+  private layerRegion(): Region | undefined {
+    let found: Region | undefined
+    walk(this.program.items, (_, place) => {
+      found ??= place.path.find(({ region }) => region.axis === 'layer')?.region
+    })
+    return found
+  }
+
+  private region(
+    id: string,
+    layers: Region,
+    gradients: readonly string[],
+    build: (gradient: string, body: number) => OperatorNode,
+  ): Region {
+    const bodies = layers.bodies.map((body, index) => {
+      const own = gradients.filter((gradient) => gradient.startsWith(`gradient/${body.name}/`))
+      return { name: body.name, items: own.map((gradient) => build(gradient, index)) }
+    })
+    return {
+      type: 'region',
+      id,
+      axis: 'layer',
+      extent: layers.extent,
+      order: 'parallel',
+      bodies,
+      select: layers.select,
+      ports: [],
+    }
+  }
+
+  private place(gradient: string) {
+    const { per, body } = lookup(this.program.tensors, gradient)
+    return { per, ...(body !== undefined && { body }) }
+  }
+
+  private squareSum(gradient: string, squares: string[]): OperatorNode {
+    const parameter = gradient.slice('gradient/'.length)
+    const id = `optimizer/${parameter}.squares`
+    const { dims } = lookup(this.program.tensors, gradient)
+    this.declare({ ...scalar, id, role: 'activation', ...this.place(gradient) })
+    squares.push(id)
+    return {
+      type: 'node',
+      id,
+      kind: 'compute',
+      op: 'square_sum',
+      rule: `${operandText(dims)} -> .`,
+      inputs: [gradient],
+      outputs: [id],
+      segment: 'optimizer',
+      module: moduleOf(parameter, this.place(gradient).per.length > 0),
+      updates: parameter,
+    }
+  }
+
+  private adam(gradient: string): OperatorNode {
+    const parameter = gradient.slice('gradient/'.length)
+    const tensor = lookup(this.program.tensors, parameter)
+    const dims = operandText(tensor.dims)
+    const place = this.place(gradient)
+    const states = ['master', 'moment1', 'moment2'].map((state) => {
+      const id = `optimizer/${parameter}.${state}`
+      this.declare({ ...tensor, ...place, id, dtype: 'fp32', role: 'optimizer' })
+      return id
+    })
+    const after = ['next', ...states.map((id) => id.slice(id.lastIndexOf('.') + 1))].map((name, index) => {
+      const id = index === 0 ? `optimizer/${parameter}` : `optimizer/${parameter}.${name}.next`
+      this.declare({ ...tensor, ...place, id, role: 'activation', ...(index > 0 && { dtype: 'fp32' as const }) })
+      return id
+    })
+    return {
+      type: 'node',
+      id: `optimizer/${parameter}`,
+      kind: 'compute',
+      op: 'adam',
+      rule: `${dims}, ${dims}, ${dims}, ${dims}, . -> ${dims}, ${dims}, ${dims}, ${dims}`,
+      inputs: [gradient, ...states, 'optimizer/clip'],
+      outputs: after,
+      segment: 'optimizer',
+      module: moduleOf(parameter, place.per.length > 0),
+      updates: parameter,
+    }
+  }
+}
+
+/** The module path of a weight: what stands between its layer's body and its own two names. */
+function moduleOf(parameter: string, inLayer: boolean): string {
+  const parts = parameter.split('/').slice(inLayer ? 1 : 0)
+  return parts.slice(0, Math.max(1, parts.length - 2)).join('/')
+}

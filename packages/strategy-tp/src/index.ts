@@ -1,0 +1,44 @@
+import type { Plugin, Selector } from '@shardloom/core'
+import { greatestCommonDivisor, type KeyValueGradients, kvHeads, splitHeads } from './split-heads.js'
+
+export type { KeyValueGradients } from './split-heads.js'
+
+/** Options of {@link tensorParallel}. */
+export interface TensorParallelOptions {
+  /** The operators that it applies to; default all. */
+  readonly where?: Selector
+  /**
+   * What happens to the gradients of keys and values that several ranks share, when `tp` exceeds the KV heads: `reduce`
+   * them at once (default), `defer` the sum to the small weight gradients, or `gather`: split the projections inside each
+   * head and gather keys and values, as Megatron-LM does.
+   */
+  readonly keyValueGradients?: KeyValueGradients
+}
+
+/**
+ * Tensor parallelism (Shoeybi et al. 2019, section 3): the axis `tp` splits attention heads, the width of feed-forward
+ * networks and the vocabulary. The all-reduces after the attention output and after the network, and their mirrors in
+ * backward, follow from that.
+ */
+export function tensorParallel(options: TensorParallelOptions = {}): Plugin {
+  const { where, keyValueGradients = 'reduce' } = options
+  return {
+    name: 'tp',
+    axes: [
+      {
+        name: 'tp',
+        description: 'splits heads, feed-forward width and vocabulary',
+        factors(degree, sizes) {
+          const shared = greatestCommonDivisor(degree, kvHeads(sizes))
+          return [shared, degree / shared]
+        },
+      },
+    ],
+    options: {
+      type: 'object',
+      properties: { where: { type: 'object' }, keyValueGradients: { enum: ['reduce', 'defer', 'gather'] } },
+      additionalProperties: false,
+    },
+    passes: [splitHeads(where, keyValueGradients)],
+  }
+}
