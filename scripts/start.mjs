@@ -18,6 +18,7 @@ shardloom('plan', spec, ...options)
 for (const [format, path] of exports) {
   shardloom('export', spec, '--format', format, '--out', path, ...options)
 }
+console.log(`\nWrote ${exports.map(([, path]) => path).join(', ')}`)
 
 function shardloom(...args) {
   const command = [join('packages', 'cli', 'dist', 'main.js'), ...args]

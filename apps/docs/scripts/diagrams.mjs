@@ -21,7 +21,8 @@ const diagrams = [
 const generated = join(dirname(fileURLToPath(import.meta.url)), '..', 'generated')
 mkdirSync(generated, { recursive: true })
 for (const { name, spec, view } of diagrams) {
-  const mermaid = toMermaid((await plan(spec)).program, view)
+  const { program, operators } = await plan(spec)
+  const mermaid = toMermaid(program, operators, view)
   writeFileSync(join(generated, `${name}.md`), `\`\`\`mermaid\n${mermaid.trimEnd()}\n\`\`\`\n`)
 }
 console.log(`drew ${diagrams.length} diagrams`)
