@@ -1,0 +1,87 @@
+import { type DataType, dataTypes, type Json, type Program } from '@shardloom/core'
+import type { Level } from './card.js'
+import { isSavedRole } from './chain.js'
+import { cutMiddle, formatCount } from './format.js'
+import type { LaneRanks } from './lanes.js'
+import type { Parts } from './picture.js'
+import type { LegendEntry, View } from './view.js'
+
+/** What the caption depends on besides the program. */
+export interface CaptionOptions {
+  readonly level: Level
+  readonly ranks: LaneRanks | undefined
+  readonly rank: number
+  /** Repeats whose border is left out, such as `microbatch ×8`. */
+  readonly unframed: readonly string[]
+}
+
+/** Title and subtitle of a picture, and a notice about ranks that are left out. */
+export function captionOf(
+  program: Program,
+  { level, ranks, rank, unframed }: CaptionOptions,
+): Pick<View, 'title' | 'subtitle' | 'notice'> {
+  const axes = program.mesh.axes.filter((axis) => axis.degree > 1)
+  const model = program.notes.model
+  const parts = [
+    cutMiddle(typeof model === 'string' && model ? model : program.name, 60),
+    axes.length > 0 ? axes.map((axis) => `${axis.name} ${axis.degree}`).join(', ') : '1 rank',
+    dataTypeOf(program),
+    ...notesOf(program.notes),
+    ...unframed.map((repeat) => `once per ${repeat}`),
+    numbersOf(program, ranks, rank),
+  ]
+  const all = ranks && ranks.last - ranks.first + 1 < ranks.world
+  return {
+    title: `${program.phase} · ${level}s`,
+    subtitle: parts.filter(Boolean).join(' · '),
+    notice: all ? `ranks ${ranks.first}–${ranks.last} of ${formatCount(ranks.world)} shown` : '',
+  }
+}
+
+function numbersOf(program: Program, ranks: LaneRanks | undefined, rank: number): string {
+  return ranks || rank === 0 || program.mesh.world === 1 ? 'numbers per rank' : `numbers per rank, of rank ${rank}`
+}
+
+/** The element type that most parameters have. */
+function dataTypeOf(program: Program): string {
+  const counts = new Map<DataType, number>()
+  for (const tensor of program.tensors.values()) {
+    if (tensor.role === 'parameter') counts.set(tensor.dtype, (counts.get(tensor.dtype) ?? 0) + 1)
+  }
+  const known = Object.keys(dataTypes).filter((name): name is DataType => counts.has(name as DataType)) // keys of `dataTypes` are its names
+  return known.sort((a, b) => (counts.get(b) ?? 0) - (counts.get(a) ?? 0))[0] ?? ''
+}
+
+const mostNotes = 6
+
+/** The short facts among a program's notes: `seq 8192`, `causal whole`. */
+function notesOf(notes: Readonly<Record<string, Json>>): string[] {
+  const flat = Object.entries(notes).flatMap(([key, value]): [string, Json][] => {
+    if (key === 'model' || key === 'dtype') return [] // named by themselves
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return Object.entries(value)
+    return [[key, value]]
+  })
+  const short = flat.filter(([, value]) => typeof value === 'string' || typeof value === 'number')
+  return short.slice(0, mostNotes).map(([key, value]) => cutMiddle(`${wordsOf(key)} ${value}`, 40))
+}
+
+/** `gradientDtype` as words. */
+function wordsOf(key: string): string {
+  return key.replace(/[a-z](?=[A-Z])/g, '$& ').toLowerCase()
+}
+
+/** The legend: each kind of node and edge that the picture contains, in a fixed order. */
+export function legendOf({ nodes, edges }: Parts): LegendEntry[] {
+  const kinds = ['compute', 'communication', 'control', 'memory'] as const
+  const shown = kinds.filter((kind) => nodes.some((node) => node.kind === kind))
+  const entries: LegendEntry[] = shown.map((kind) => ({ type: 'node', kind, text: kind }))
+  const samples: readonly Extract<LegendEntry, { type: 'edge' }>[] = [
+    { type: 'edge', kind: 'data', role: 'plain', text: 'data' },
+    { type: 'edge', kind: 'data', role: 'saved', text: 'saved for backward' },
+    { type: 'edge', kind: 'communication', role: 'plain', text: 'between ranks' },
+    { type: 'edge', kind: 'temporal', role: 'plain', text: 'order only' },
+  ]
+  const has = (kind: string, saved: boolean) =>
+    edges.some((edge) => edge.kind === kind && isSavedRole(edge.role) === saved)
+  return [...entries, ...samples.filter((sample) => has(sample.kind, sample.role === 'saved'))]
+}

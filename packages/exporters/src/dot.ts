@@ -1,0 +1,181 @@
+import type { OperatorTable, Program } from '@shardloom/core'
+import { isSavedRole, mirrorOf } from './chain.js'
+import { defaults, edgeAttributes, nodeAttributes } from './dot-graph.js'
+import { chunked, dotId, dotLines, dotText, type Write } from './dot-text.js'
+import { formatCount } from './format.js'
+import { measures, nodeShapes, readableLimits, type Theme, type ThemeName, themes } from './tokens.js'
+import {
+  createView,
+  type LegendEntry,
+  type View,
+  type ViewCluster,
+  type ViewEdge,
+  type ViewNode,
+  type ViewOptions,
+} from './view.js'
+
+export { type DotGraph, writeDotGraph } from './dot-graph.js'
+export type { Write } from './dot-text.js'
+
+/** How DOT is written. */
+export interface DotOptions {
+  /** Default `light`. */
+  readonly theme?: ThemeName
+  /** Default true. */
+  readonly legend?: boolean
+}
+
+/** The program as Graphviz DOT. Beyond 150 nodes or 300 edges, or the limit given, a coarser picture is written. */
+export function toDot(program: Program, operators: OperatorTable, options: ViewOptions & DotOptions = {}): string {
+  const chunks: string[] = []
+  writeDot(
+    createView(program, operators, { limit: readableLimits.dot, ...options }),
+    (chunk) => chunks.push(chunk),
+    options,
+  )
+  return chunks.join('')
+}
+
+/** Writes a view as Graphviz DOT, in chunks of about 64 kB. Every id and label is quoted and none becomes markup. */
+export function writeDot(view: View, write: Write, options: DotOptions = {}): void {
+  const theme = themes[options.theme ?? 'light']
+  const { add, end } = chunked(write)
+  const caption = [view.title, view.subtitle, view.notice].filter(Boolean)
+  const graph = [
+    `rankdir=${view.direction === 'right' ? 'LR' : 'TB'}`,
+    'newrank=true',
+    `bgcolor="${theme.page}"`,
+    `fontname="${measures.dotFont}"`,
+    'fontsize=12',
+    `fontcolor="${theme.ink}"`,
+    'labelloc=t',
+    'labeljust=l',
+    'nodesep=0.3',
+    'ranksep=0.35',
+    'pad=0.2',
+    `label=${dotLines(caption, 'l')}`,
+  ]
+  add(`digraph ${dotId(view.title)} {\ngraph [${graph.join(', ')}];\n${defaults(theme)}`)
+  // Graphviz puts separate parts above each other in this direction, the first one lowest.
+  if (options.legend !== false && view.direction === 'right') add(legendText(view, theme))
+  const inside = new Map<string | undefined, ViewNode[]>()
+  for (const node of view.nodes) inside.set(node.cluster, [...(inside.get(node.cluster) ?? []), node])
+  const writeNodes = (cluster: string | undefined, indent: string) => {
+    for (const node of inside.get(cluster) ?? []) add(`${indent}${nodeStatement(node, theme)}`)
+  }
+  const writeCluster = (cluster: ViewCluster, depth: number) => {
+    const indent = '  '.repeat(depth)
+    add(`${indent}subgraph ${dotId(`cluster ${cluster.id}`)} {\n`)
+    const fill = depth % 2 === 0 ? theme.surface : theme.page
+    add(
+      `${indent}  graph [label=${dotText(clusterTitle(cluster))}, style="rounded,filled", fillcolor="${fill}", color="${theme.rule}", tooltip=${dotText(cluster.title)}];\n`,
+    )
+    writeNodes(cluster.id, `${indent}  `)
+    for (const inner of view.clusters) if (inner.parent === cluster.id) writeCluster(inner, depth + 1)
+    add(`${indent}}\n`)
+  }
+  for (const cluster of view.clusters) if (cluster.parent === undefined) writeCluster(cluster, 0)
+  writeNodes(undefined, '')
+  for (const edge of view.edges) add(edgeStatement(edge, view.direction, theme))
+  if (view.direction === 'right')
+    for (const pair of unseenMirrors(view)) add(`${pair} [style=invis, minlen=0, weight=9];\n`)
+  if (options.legend !== false && view.direction === 'down') add(legendText(view, theme))
+  add('}\n')
+  end()
+}
+
+/** The lines of a node's label: title with its repeats, facts, folded communication. */
+function nodeLines(node: ViewNode): string[] {
+  const title = node.repeat > 1 ? `${node.title}  ×${formatCount(node.repeat)}` : node.title
+  return [title, ...node.facts, ...node.chips.map((chip) => `${nodeShapes.communication.glyph} ${chip}`)]
+}
+
+function nodeStatement(node: ViewNode, theme: Theme): string {
+  const own = node.kind === 'compute' ? '' : `, ${nodeAttributes(node.kind, theme)}`
+  return `${dotId(node.id)} [label=${dotLines(nodeLines(node))}, tooltip=${dotText(node.tooltip)}${own}];\n`
+}
+
+function clusterTitle(cluster: ViewCluster): string {
+  const repeat = cluster.repeat > 1 ? `  ×${formatCount(cluster.repeat)}` : ''
+  return `${cluster.title}${repeat}${cluster.fact ? `   ${cluster.fact}` : ''}`
+}
+
+function edgeStatement(edge: ViewEdge, direction: View['direction'], theme: Theme): string {
+  const attributes: string[] = []
+  if (edge.kind !== 'data') attributes.push(edgeAttributes(edge.kind, theme))
+  if (isSavedRole(edge.role)) attributes.push(`penwidth=${measures.savedStroke}`, 'arrowsize=0.5')
+  attributes.push(...layoutAttributes(edge, direction))
+  if (edge.label) attributes.push(`label=${dotText(`  ${edge.label}`)}`)
+  const tail = attributes.length > 0 ? ` [${attributes.join(', ')}]` : ''
+  return `${dotId(edge.from)} -> ${dotId(edge.to)}${tail};\n`
+}
+
+/** Left to right, backward returns below its forward: each card stands in the column of the one that it mirrors. */
+function layoutAttributes({ role, from, to }: ViewEdge, direction: View['direction']): string[] {
+  const flat = direction === 'right'
+  switch (role) {
+    case 'chain':
+      return ['weight=9']
+    case 'skip':
+      return ['weight=0']
+    case 'mirror':
+      return flat && from !== to ? ['minlen=0', 'weight=9'] : []
+    case 'saved':
+      return flat ? ['constraint=false'] : []
+    case 'return':
+      return flat ? ['constraint=false'] : []
+    case 'back':
+      return ['constraint=false']
+    case 'plain':
+      return []
+  }
+}
+
+/** Forward cards and their backward ones that no edge joins, as edges: they stand in one column as well. */
+function unseenMirrors(view: View): string[] {
+  const joined = new Set(view.edges.filter((edge) => edge.role === 'mirror').map((edge) => edge.from))
+  const ids = new Set(view.nodes.map((node) => node.id))
+  return view.nodes.flatMap(({ id }) => {
+    const mirror = mirrorOf(id)
+    return mirror !== id && ids.has(mirror) && !joined.has(id) ? [`${dotId(id)} -> ${dotId(mirror)}`] : []
+  })
+}
+
+/** The legend: one row of samples below everything else, in the order of the view. */
+function legendText(view: View, theme: Theme): string {
+  if (view.legend.length < 2) return ''
+  const colors = `style="rounded,filled", fillcolor="${theme.page}", color="${theme.page}"`
+  const down = view.direction === 'down'
+  const lines = ['subgraph "cluster legend" {', `  graph [label="", ${down ? 'rank=same, ' : ''}${colors}];`]
+  const row: string[] = []
+  for (const [index, entry] of view.legend.entries()) {
+    const id = `legend ${index}`
+    lines.push(...legendSample(entry, id, theme))
+    row.push(...(entry.type === 'edge' ? [`${id} from`, id] : [id]))
+  }
+  for (const [index, id] of row.entries()) {
+    const next = row[index + 1]
+    if (next !== undefined && next !== `${id.replace(/ from$/, '')}`)
+      lines.push(`  ${dotId(id)} -> ${dotId(next)} [style=invis];`)
+  }
+  lines.push('}')
+  // An unseen edge from the last node puts the row at the bottom.
+  const left = new Set(view.edges.map((edge) => edge.from))
+  const last = view.nodes.filter((node) => !left.has(node.id)).at(-1)
+  const [first] = row
+  if (down && last && first) lines.push(`${dotId(last.id)} -> ${dotId(first)} [style=invis];`)
+  return `${lines.join('\n')}\n`
+}
+
+function legendSample(entry: LegendEntry, id: string, theme: Theme): string[] {
+  const text = `label=${dotText(entry.text)}, fontsize=9, height=0.25`
+  if (entry.type === 'node') {
+    return [`  ${dotId(id)} [${text}, ${nodeAttributes(entry.kind, theme)}, margin="0.06,0.03"];`]
+  }
+  const thin = entry.role === 'saved' ? `, penwidth=${measures.savedStroke}, arrowsize=0.5` : ''
+  return [
+    `  ${dotId(`${id} from`)} [label="", shape=point, style=invis, width=0.05, height=0.05];`,
+    `  ${dotId(id)} [${text}, shape=plaintext, style="", fontcolor="${theme.secondary}", margin="0.02,0.02"];`,
+    `  ${dotId(`${id} from`)} -> ${dotId(id)} [${edgeAttributes(entry.kind, theme)}${thin}];`,
+  ]
+}

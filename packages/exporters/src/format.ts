@@ -1,0 +1,50 @@
+const space = '\u00A0'
+const prefixes = ['', 'k', 'M', 'G', 'T', 'P', 'E', 'Z'] as const
+
+/**
+ * Writes a quantity to three significant digits with an SI prefix and its unit, such as `67.1 MB`, joined by a no-break
+ * space. Takes bigint so that sums stay exact until they are shown.
+ */
+export function formatQuantity(value: number | bigint, unit: string): string {
+  const number = Number(value)
+  let scaled = Math.abs(number)
+  let prefix = 0
+  while (Number(scaled.toPrecision(3)) >= 1000 && prefix < prefixes.length - 1) {
+    scaled /= 1000
+    prefix++
+  }
+  const digits = prefix === 0 && Number.isInteger(scaled) ? String(scaled) : withThreeDigits(scaled)
+  const tail = `${prefixes[prefix]}${unit}`
+  return `${number < 0 ? '−' : ''}${digits}${tail ? space + tail : ''}`
+}
+
+/** Writes bytes, such as `33.6 MB`. */
+export function formatBytes(value: number | bigint): string {
+  return formatQuantity(value, 'B')
+}
+
+/** Writes floating-point operations, such as `137 GFLOP`. */
+export function formatFlops(value: number | bigint): string {
+  return formatQuantity(value, 'FLOP')
+}
+
+/** Writes a whole number with its thousands apart, such as `1,812`. */
+export function formatCount(value: number | bigint): string {
+  const text = String(value).replace('-', '−')
+  return text.replace(/\B(?=(\d{3})+$)/g, ',')
+}
+
+/** Shortens a name to `limit` characters by cutting its middle: `expert…down`. */
+export function cutMiddle(text: string, limit = 24): string {
+  const characters = [...text]
+  if (characters.length <= limit) return text
+  const head = Math.ceil((limit - 1) / 2)
+  return `${characters.slice(0, head).join('')}…${characters.slice(characters.length - (limit - 1 - head)).join('')}`
+}
+
+function withThreeDigits(value: number): string {
+  if (value === 0) return '0'
+  const rounded = Number(value.toPrecision(3))
+  const decimals = Math.max(0, 2 - Math.floor(Math.log10(rounded)))
+  return rounded.toFixed(Math.min(decimals, 6))
+}

@@ -1,0 +1,125 @@
+import { coordinates, groupOf, type Mesh, type Program, ShardloomError } from '@shardloom/core'
+import type { Level } from './card.js'
+import { chipText } from './facts.js'
+import type { Card, Chip, Folded } from './fold.js'
+import { formatCount } from './format.js'
+import type { Parts } from './picture.js'
+import type { ViewCluster, ViewEdge, ViewNode } from './view.js'
+
+/** More ranks than this are drawn as one lane. */
+const mostLanes = 8
+
+/** The ranks of a picture with ranks side by side. */
+export interface LaneRanks {
+  readonly first: number
+  readonly last: number
+  /** The ranks that get a lane: all of them, or the first alone when they share one lane. */
+  readonly shown: readonly number[]
+  readonly world: number
+}
+
+/** Chooses the lanes. Throws `RANK` when the mesh lacks one of the ranks. */
+export function laneRanks(
+  mesh: Mesh,
+  ranks: readonly [number, number] = [0, Math.min(mesh.world, mostLanes) - 1],
+): LaneRanks {
+  const [first, last] = ranks
+  coordinates(mesh, first)
+  coordinates(mesh, last)
+  if (first > last) {
+    throw new ShardloomError('RANK', `The ranks ${first} to ${last} run backwards.`, {
+      help: `Use ${last} to ${first}.`,
+    })
+  }
+  const count = last - first + 1
+  const shown = count > mostLanes ? [first] : Array.from({ length: count }, (_, index) => first + index)
+  return { first, last, shown, world: mesh.world }
+}
+
+interface Lane {
+  readonly folded: Folded
+  readonly parts: Parts
+}
+
+/**
+ * Puts ranks side by side. Each rank is a cluster; what a group of ranks does together is one bar outside of them, with
+ * an edge to and from each member that is shown, never an edge from member to member.
+ */
+export function lanes(ranks: LaneRanks, program: Program, level: Level, laneOf: (rank: number) => Lane): Parts {
+  const clusters: ViewCluster[] = []
+  const nodes = new Map<string, ViewNode>()
+  const edges = new Map<string, ViewEdge>()
+  const addEdge = (edge: ViewEdge) => edges.set(JSON.stringify([edge.from, edge.to, edge.kind]), edge)
+  for (const rank of ranks.shown) {
+    const { folded, parts } = laneOf(rank)
+    const lane = `rank ${rank}`
+    const inLane = (id: string) => `${lane}/${id}`
+    clusters.push(laneCluster(rank, ranks, program.mesh))
+    for (const cluster of parts.clusters) {
+      clusters.push({
+        ...cluster,
+        id: inLane(cluster.id),
+        parent: cluster.parent === undefined ? lane : inLane(cluster.parent),
+      })
+    }
+    const barOf = (card: Card | undefined, chip: Chip): string => {
+      const group = groupOf(program.mesh, rank, chip.atoms)
+      return `${card?.key} over ranks ${group.join(' ')}`
+    }
+    const collective = (id: string): string | undefined => {
+      const card = folded.cards.get(id)
+      const [chip] = card?.chips ?? []
+      const op = card?.nodes[0]?.op
+      return level === 'operator' && card?.kind === 'communication' && chip && op !== 'send' && op !== 'recv'
+        ? barOf(card, chip)
+        : undefined
+    }
+    const idOf = (id: string) => collective(id) ?? inLane(id)
+    for (const node of parts.nodes) {
+      const card = folded.cards.get(node.id)
+      const bar = collective(node.id)
+      if (bar !== undefined) {
+        const { cluster: _, ...free } = node
+        const members = memberText(groupOf(program.mesh, rank, card?.chips[0]?.atoms ?? []), ranks)
+        nodes.set(bar, { ...free, id: bar, facts: [...node.facts, ...members] })
+        continue
+      }
+      const chips = level === 'operator' ? [] : (card?.chips ?? [])
+      const cluster = node.cluster === undefined ? lane : inLane(node.cluster)
+      nodes.set(inLane(node.id), { ...node, id: inLane(node.id), cluster, chips: chips.length > 0 ? [] : node.chips })
+      for (const chip of chips) {
+        const id = `${barOf(card, chip)} (${chip.axes})`
+        const members = memberText(groupOf(program.mesh, rank, chip.atoms), ranks)
+        nodes.set(id, {
+          id,
+          kind: 'communication',
+          title: chipText(chip),
+          facts: members,
+          chips: [],
+          repeat: 1,
+          tooltip: `${node.tooltip} over ${chip.axes}`,
+        })
+        addEdge({ from: inLane(node.id), to: id, kind: 'communication', role: 'plain' })
+      }
+    }
+    for (const edge of parts.edges) {
+      const ends = [idOf(edge.from), idOf(edge.to)] as const
+      const crosses = collective(edge.from) !== undefined || collective(edge.to) !== undefined
+      addEdge({ ...edge, from: ends[0], to: ends[1], kind: crosses ? 'communication' : edge.kind })
+    }
+  }
+  return { clusters, nodes: [...nodes.values()], edges: [...edges.values()] }
+}
+
+function laneCluster(rank: number, ranks: LaneRanks, mesh: Mesh): ViewCluster {
+  const one = ranks.shown.length === ranks.last - ranks.first + 1
+  const at = [...coordinates(mesh, rank)].map(([atom, coordinate]) => ` · ${atom} ${coordinate}`).join('')
+  const title = one ? `rank ${rank}${at}` : `ranks ${ranks.first}–${ranks.last}`
+  return { id: `rank ${rank}`, title, repeat: one ? 1 : ranks.last - ranks.first + 1, fact: '' }
+}
+
+/** Says so when some members of a group are not in the picture. */
+function memberText(group: readonly number[], ranks: LaneRanks): string[] {
+  const shown = group.filter((rank) => rank >= ranks.first && rank <= ranks.last).length
+  return shown === group.length ? [] : [`${formatCount(shown)} of ${formatCount(group.length)} members shown`]
+}

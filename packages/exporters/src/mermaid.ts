@@ -1,0 +1,151 @@
+import type { NodeKind, OperatorTable, Program } from '@shardloom/core'
+import { isSavedRole } from './chain.js'
+import { formatCount } from './format.js'
+import { mermaidIds, mermaidText } from './mermaid-text.js'
+import { edgeStyles, measures, nodeShapes, readableLimits, type ThemeName, themes } from './tokens.js'
+import { createView, type View, type ViewCluster, type ViewNode, type ViewOptions } from './view.js'
+
+/** How Mermaid is written. */
+export interface MermaidOptions {
+  /** Default `light`. */
+  readonly theme?: ThemeName
+  /** Default true. */
+  readonly legend?: boolean
+}
+
+/** Mermaid's own limits, as its default configuration has them. */
+const hardLimits = { edges: 500, characters: 50_000 }
+
+const kinds: readonly NodeKind[] = ['compute', 'communication', 'control', 'memory']
+
+/**
+ * The program as a Mermaid flowchart. Beyond 60 nodes, or the limit given, a coarser picture is written; the text always
+ * stays below Mermaid's limits of 500 edges and 50,000 characters.
+ */
+export function toMermaid(
+  program: Program,
+  operators: OperatorTable,
+  options: ViewOptions & MermaidOptions = {},
+): string {
+  let limit = options.limit ?? readableLimits.mermaid
+  for (;;) {
+    const view = createView(program, operators, { ...options, limit })
+    const text = mermaidOf(view, options)
+    const edges = view.edges.length + view.legend.length
+    if ((text.length < hardLimits.characters && edges < hardLimits.edges) || limit.nodes < 1) return text
+    limit = {
+      nodes: Math.min(limit.nodes, view.nodes.length) >> 1,
+      edges: Math.min(limit.edges, hardLimits.edges - 10),
+    }
+  }
+}
+
+/** Writes a view as a Mermaid flowchart. Labels are escaped and never become markup, links or directives. */
+export function mermaidOf(view: View, options: MermaidOptions = {}): string {
+  const theme = themes[options.theme ?? 'light']
+  const idOf = mermaidIds()
+  const lines: string[] = []
+  const caption = [view.title, view.subtitle, view.notice].filter(Boolean).map(mermaidText).join('<br/>')
+  lines.push(`flowchart ${view.direction === 'right' ? 'LR' : 'TB'}`)
+  lines.push(`${idOf('caption')}["${caption}"]:::caption`)
+  const members = new Map<string | undefined, ViewNode[]>()
+  for (const node of view.nodes) members.set(node.cluster, [...(members.get(node.cluster) ?? []), node])
+  const writeNodes = (cluster: string | undefined, indent: string) => {
+    for (const node of members.get(cluster) ?? [])
+      lines.push(`${indent}${idOf(node.id)}${shaped(node.kind, nodeLabel(node))}:::${node.kind}`)
+  }
+  const regions: string[] = []
+  const writeCluster = (cluster: ViewCluster, depth: number) => {
+    const indent = '  '.repeat(depth)
+    const id = idOf(`cluster ${cluster.id}`)
+    regions.push(
+      `style ${id} fill:${depth % 2 === 0 ? theme.surface : theme.page},stroke:${theme.rule},color:${theme.ink}`,
+    )
+    lines.push(`${indent}subgraph ${id}["${mermaidText(clusterTitle(cluster))}"]`)
+    writeNodes(cluster.id, `${indent}  `)
+    for (const inner of view.clusters) if (inner.parent === cluster.id) writeCluster(inner, depth + 1)
+    lines.push(`${indent}end`)
+  }
+  for (const cluster of view.clusters) if (cluster.parent === undefined) writeCluster(cluster, 0)
+  writeNodes(undefined, '')
+  const links: { warm: number[]; thin: number[]; count: number } = { warm: [], thin: [], count: 0 }
+  const link = (
+    from: string,
+    to: string,
+    arrow: string,
+    label: string | undefined,
+    look: 'warm' | 'thin' | 'plain',
+  ) => {
+    lines.push(`${from} ${arrow}${label ? `|"${mermaidText(label)}"|` : ''} ${to}`)
+    if (look !== 'plain') links[look].push(links.count)
+    links.count++
+  }
+  for (const edge of view.edges) {
+    const look = edge.kind === 'communication' ? 'warm' : isSavedRole(edge.role) ? 'thin' : 'plain'
+    link(idOf(edge.from), idOf(edge.to), arrows[edge.kind], edge.label, look)
+  }
+  if (options.legend !== false && view.legend.length > 1) writeLegend(view, idOf, lines, link)
+  for (const kind of kinds) {
+    const { fill, stroke } = theme.kinds[kind]
+    lines.push(`classDef ${kind} fill:${fill},stroke:${stroke},color:${theme.ink},stroke-width:${measures.stroke}px`)
+  }
+  lines.push(`classDef caption fill:none,stroke:none,color:${theme.ink},text-align:left`)
+  lines.push(...regions)
+  lines.push(`linkStyle default stroke:${theme.secondary},stroke-width:${edgeStyles.data.width}px`)
+  const warm = `stroke:${theme.kinds.communication.stroke},stroke-width:${edgeStyles.communication.width}px,stroke-dasharray:${edgeStyles.communication.dash}`
+  if (links.warm.length > 0) lines.push(`linkStyle ${links.warm.join(',')} ${warm}`)
+  if (links.thin.length > 0)
+    lines.push(`linkStyle ${links.thin.join(',')} stroke:${theme.secondary},stroke-width:${measures.savedStroke}px`)
+  return `${lines.join('\n')}\n`
+}
+
+const arrows = { data: '-->', temporal: '-.->', communication: '==>' } as const
+
+type Link = (
+  from: string,
+  to: string,
+  arrow: string,
+  label: string | undefined,
+  look: 'warm' | 'thin' | 'plain',
+) => void
+
+function writeLegend(view: View, idOf: (id: string) => string, lines: string[], link: Link): void {
+  lines.push(`subgraph ${idOf('legend')}["legend"]`, 'direction LR')
+  for (const entry of view.legend) {
+    const id = idOf(`legend ${entry.type} ${entry.text}`)
+    if (entry.type === 'node') lines.push(`${id}${shaped(entry.kind, entry.text)}:::${entry.kind}`)
+    else lines.push(`${id}_from[" "]:::caption`, `${id}["${mermaidText(entry.text)}"]:::caption`)
+  }
+  lines.push('end')
+  for (const entry of view.legend) {
+    if (entry.type !== 'edge') continue
+    const id = idOf(`legend ${entry.type} ${entry.text}`)
+    const look = entry.kind === 'communication' ? 'warm' : entry.role === 'saved' ? 'thin' : 'plain'
+    link(`${id}_from`, id, arrows[entry.kind], undefined, look)
+  }
+}
+
+function nodeLabel(node: ViewNode): string {
+  const title = node.repeat > 1 ? `${node.title} ×${formatCount(node.repeat)}` : node.title
+  const chips = node.chips.map((chip) => `${nodeShapes.communication.glyph} ${chip}`)
+  return [title, ...node.facts, ...chips].map(mermaidText).join('<br/>')
+}
+
+function clusterTitle(cluster: ViewCluster): string {
+  const repeat = cluster.repeat > 1 ? ` ×${formatCount(cluster.repeat)}` : ''
+  return `${cluster.title}${repeat}${cluster.fact ? ` · ${cluster.fact}` : ''}`
+}
+
+/** A label, escaped already, in the brackets that give a node the shape of its kind. */
+function shaped(kind: NodeKind, label: string): string {
+  switch (kind) {
+    case 'compute':
+      return `("${label}")`
+    case 'communication':
+      return `{{"${label}"}}`
+    case 'control':
+      return `{"${label}"}`
+    case 'memory':
+      return `[("${label}")]`
+  }
+}

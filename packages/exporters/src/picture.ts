@@ -1,0 +1,184 @@
+import { meterOf, type OperatorTable, type Program } from '@shardloom/core'
+import { captionOf, legendOf } from './caption.js'
+import type { CardStyle, Level } from './card.js'
+import { isSavedRole, rolesOf } from './chain.js'
+import { chipText, factsOf, partialText } from './facts.js'
+import { type Card, type CardEdge, type Folded, fold } from './fold.js'
+import { cutMiddle, formatBytes, formatCount, formatFlops } from './format.js'
+import { laneRanks, lanes } from './lanes.js'
+import { expand, type Unrolling } from './occurrence.js'
+import type { View, ViewCluster, ViewEdge, ViewNode, ViewOptions } from './view.js'
+
+/** What exactly to draw, after the choice of level and iterations. */
+export interface Settings {
+  readonly level: Level
+  readonly unrolling: Unrolling
+  readonly options: ViewOptions
+}
+
+/** The parts of a view that come from one rank, or from several side by side. */
+export interface Parts {
+  readonly clusters: readonly ViewCluster[]
+  readonly nodes: readonly ViewNode[]
+  readonly edges: readonly ViewEdge[]
+}
+
+const deepest = 3
+
+/** Draws a program at one level, whatever its size. */
+export function paint(program: Program, operators: OperatorTable, settings: Settings): View {
+  const { level, options } = settings
+  const expansion = expand(program, settings.unrolling)
+  const ranks = options.unroll?.includes('rank') ? laneRanks(program.mesh, options.ranks) : undefined
+  const frames = ranks ? deepest - 1 : deepest
+  const segments = new Set(expansion.occurrences.map(({ node }) => node.segment)).size > 1
+  const styles: CardStyle[] = [
+    { level, mesh: program.mesh, segments, outerFrames: true, moduleFrames: true },
+    { level, mesh: program.mesh, segments, outerFrames: false, moduleFrames: true },
+    { level, mesh: program.mesh, segments, outerFrames: false, moduleFrames: false },
+  ]
+  const foldFor = (rank: number, style: CardStyle) => fold(program, meterOf(program, operators, rank), expansion, style)
+  const depth = (folded: Folded) => Math.max(0, ...[...folded.cards.values()].map((card) => card.frames.length))
+  const first = ranks?.shown[0] ?? options.rank ?? 0
+  const tried = styles.map((style) => ({ style, folded: foldFor(first, style) }))
+  const { style, folded } = tried.find((each) => depth(each.folded) <= frames) ??
+    tried[tried.length - 1] ?? { style: undefined, folded: undefined }
+  if (!style || !folded) throw new Error('internal error: there is no style')
+  const draw = (each: Folded, rank: number) => partsOf(each, program, operators, { level, rank })
+  const parts = ranks
+    ? lanes(ranks, program, level, (rank) => {
+        const own = rank === first ? folded : foldFor(rank, style)
+        return { folded: own, parts: draw(own, rank) }
+      })
+    : draw(folded, first)
+  const unframed = style.outerFrames ? [] : outerRepeats(tried[0]?.folded)
+  return {
+    ...captionOf(program, { level, ranks, rank: first, unframed }),
+    level,
+    direction: level === 'operator' ? 'down' : 'right',
+    ...parts,
+    legend: legendOf(parts),
+  }
+}
+
+/** `layers` or `1 layer`'s plural by count, with the count. */
+export function plural(word: string, count: number): string {
+  return `${formatCount(count)} ${count === 1 ? word : `${word}s`}`
+}
+
+function outerRepeats(folded: Folded | undefined): string[] {
+  const frames = [...(folded?.cards.values() ?? [])].flatMap((card) => card.frames)
+  const outer = frames.filter((frame) => frame.key.startsWith('region '))
+  return [...new Set(outer.map((frame) => `${frame.title} ×${formatCount(frame.repeat)}`))]
+}
+
+/** The nodes, clusters and edges of one rank. */
+function partsOf(
+  folded: Folded,
+  program: Program,
+  operators: OperatorTable,
+  { level, rank }: { readonly level: Level; readonly rank: number },
+): Parts {
+  const meter = meterOf(program, operators, rank)
+  const clusters = new Map<string, { cluster: ViewCluster; flops: bigint; sent: number; cards: number }>()
+  const grouped = withoutSingles(folded)
+  const nodes = [...folded.cards.values()].map((card): ViewNode => {
+    const frames = grouped(card)
+    frames.forEach((frame, index) => {
+      const parent = frames[index - 1]
+      const cluster = {
+        id: frame.key,
+        title: cutMiddle(frame.title, 40),
+        repeat: frame.repeat,
+        fact: '',
+        ...(parent && { parent: parent.key }),
+      }
+      const known = clusters.get(frame.key) ?? { cluster, flops: 0n, sent: 0, cards: 0 }
+      const times = frames.slice(index + 1).reduce((product, inner) => product * inner.repeat, 1)
+      known.flops += card.flops * BigInt(times)
+      known.sent += card.chips.reduce((sum, chip) => sum + chip.bytes, 0) * times
+      known.cards++
+      clusters.set(frame.key, known)
+    })
+    const last = frames.at(-1)
+    const alone = level === 'operator' && card.kind === 'communication'
+    return {
+      id: card.key,
+      kind: card.kind,
+      title: cutMiddle(titleOf(card, frames.length < card.frames.length)),
+      facts: factsOf(card, program, meter),
+      chips: alone ? [] : card.chips.map(chipText),
+      repeat: card.repeat,
+      tooltip: tooltipOf(card),
+      ...(last && { cluster: last.key }),
+    }
+  })
+  const roles = rolesOf(folded)
+  const inBackward = (id: string) => folded.cards.get(id)?.nodes[0]?.segment === 'backward'
+  const edges = folded.edges.map((edge, index): ViewEdge => {
+    const returns = level !== 'operator' && roles[index] !== 'back' && inBackward(edge.from) && inBackward(edge.to)
+    const role = returns ? 'return' : (roles[index] ?? 'plain')
+    const label = labelOf(edge, role, level, program)
+    return { from: edge.from, to: edge.to, kind: edge.kind, role, ...(label && { label }) }
+  })
+  const totals = (flops: bigint, sent: number) =>
+    [...(flops > 0n ? [formatFlops(flops)] : []), ...(sent > 0 ? [`sends ${formatBytes(Math.round(sent))}`] : [])].join(
+      ' · ',
+    )
+  return {
+    clusters: [...clusters.values()].map(({ cluster, flops, sent, cards }) => ({
+      ...cluster,
+      fact: cards > 1 ? totals(flops, sent) : '',
+    })),
+    nodes,
+    edges: level === 'operator' ? bundleSaved(edges, nodes) : edges,
+  }
+}
+
+/**
+ * Results that backward keeps, one edge per pair of clusters: drawn singly they would cover everything else. The edge
+ * that stands for the others says how many there are.
+ */
+function bundleSaved(edges: readonly ViewEdge[], nodes: readonly ViewNode[]): ViewEdge[] {
+  const clusters = new Map(nodes.map((node) => [node.id, node.cluster ?? node.id]))
+  const bundleOf = (edge: ViewEdge) => JSON.stringify([clusters.get(edge.from), clusters.get(edge.to)])
+  const bundles = new Map<string, ViewEdge[]>()
+  for (const edge of edges)
+    if (isSavedRole(edge.role)) bundles.set(bundleOf(edge), [...(bundles.get(bundleOf(edge)) ?? []), edge])
+  return edges.flatMap((edge) => {
+    const bundle = isSavedRole(edge.role) ? (bundles.get(bundleOf(edge)) ?? []) : [edge]
+    if (bundle[0] !== edge) return []
+    return [bundle.length > 1 ? { ...edge, label: `${formatCount(bundle.length)} saved` } : edge]
+  })
+}
+
+/** A module border around a single card says nothing: the card takes its name. */
+function withoutSingles({ cards }: Folded): (card: Card) => Card['frames'] {
+  const counts = new Map<string, number>()
+  for (const card of cards.values())
+    for (const frame of card.frames) counts.set(frame.key, (counts.get(frame.key) ?? 0) + 1)
+  return (card) => card.frames.filter((frame) => !frame.key.startsWith('module ') || (counts.get(frame.key) ?? 0) > 1)
+}
+
+function titleOf(card: Card, unframed: boolean): string {
+  const frame = card.frames.at(-1)
+  return unframed && frame && card.kind !== 'communication' && frame.title !== card.title
+    ? `${frame.title} · ${card.title}`
+    : card.title
+}
+
+function tooltipOf(card: Card): string {
+  const [first] = card.nodes
+  if (card.nodes.length === 1) return card.key
+  const kinds = new Map<string, number>()
+  for (const node of card.nodes) kinds.set(node.kind, (kinds.get(node.kind) ?? 0) + 1)
+  const counts = [...kinds].map(([kind, count]) => `${formatCount(count)} ${kind}`).join(', ')
+  return `${card.key}: ${counts}${first ? `, from ${first.id}` : ''}`
+}
+
+function labelOf(edge: CardEdge, role: string, level: Level, program: Program): string {
+  if (role === 'back' && edge.returns) return 'next iteration'
+  if (edge.saved) return level === 'operator' || level === 'module' ? '' : 'saved activations'
+  if (level !== 'operator') return ''
+  return edge.tensors.map((tensor) => partialText(tensor, program)).find(Boolean) ?? ''
+}

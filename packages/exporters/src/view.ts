@@ -1,0 +1,137 @@
+import type { EdgeKind, NodeKind, OperatorTable, Program } from '@shardloom/core'
+import type { Level } from './card.js'
+import type { EdgeRole } from './chain.js'
+import { formatCount } from './format.js'
+import { countOccurrences } from './occurrence.js'
+import { paint, plural, type Settings } from './picture.js'
+import { readableLimits } from './tokens.js'
+
+/** One node of a picture. */
+export interface ViewNode {
+  /** From structure; unique in the view. */
+  readonly id: string
+  readonly kind: NodeKind
+  readonly title: string
+  /** Lines under the title. */
+  readonly facts: readonly string[]
+  /** Folded communication, one line per set of axes: `tp · 2 · sends 33.6 MB`. */
+  readonly chips: readonly string[]
+  /** How often it runs inside its clusters: shown as `×N` when above 1. */
+  readonly repeat: number
+  /** The full id, or what is folded in. */
+  readonly tooltip: string
+  /** The id of the innermost cluster around it. */
+  readonly cluster?: string
+}
+
+/** A border around nodes. */
+export interface ViewCluster {
+  readonly id: string
+  readonly title: string
+  readonly repeat: number
+  /** What is inside, summed for one pass: FLOPs and bytes sent. */
+  readonly fact: string
+  /** The id of the cluster around it. */
+  readonly parent?: string
+}
+
+/** A dependency between two nodes. */
+export interface ViewEdge {
+  readonly from: string
+  readonly to: string
+  readonly kind: EdgeKind
+  readonly role: EdgeRole
+  readonly label?: string
+}
+
+/** One line of the legend. */
+export type LegendEntry =
+  | { readonly type: 'node'; readonly kind: NodeKind; readonly text: string }
+  | { readonly type: 'edge'; readonly kind: EdgeKind; readonly role: EdgeRole; readonly text: string }
+
+/** A picture of a program: plain readonly JSON, the same for every format. */
+export interface View {
+  readonly title: string
+  /** Model, mesh, phase, element type, conventions, and whose numbers these are. */
+  readonly subtitle: string
+  /** What is shown instead of what was asked for; empty when nothing. */
+  readonly notice: string
+  readonly level: Level
+  readonly direction: 'down' | 'right'
+  readonly clusters: readonly ViewCluster[]
+  readonly nodes: readonly ViewNode[]
+  readonly edges: readonly ViewEdge[]
+  /** Only what the picture contains. */
+  readonly legend: readonly LegendEntry[]
+}
+
+/** The axes that a picture can unroll: iterations of a region, or the ranks of the mesh. */
+export type UnrollAxis = 'layer' | 'microbatch' | 'decode_step' | 'rank'
+
+/** What to draw. */
+export interface ViewOptions {
+  /** Default `operator`. */
+  readonly level?: Level
+  /** Axes to draw iteration by iteration, or rank by rank. Default none. */
+  readonly unroll?: readonly UnrollAxis[]
+  /** The rank whose numbers are shown. Default 0. */
+  readonly rank?: number
+  /** The ranks that `unroll: ['rank']` draws, both ends included. Default: up to eight, from 0. */
+  readonly ranks?: readonly [number, number]
+  /** Beyond this, the middle iterations and then the operators are folded. Default: what is still read in DOT. */
+  readonly limit?: { readonly nodes: number; readonly edges: number }
+}
+
+const coarser: Readonly<Record<Level, Level | undefined>> = {
+  operator: 'module',
+  module: 'layer',
+  layer: 'phase',
+  stage: 'phase',
+  phase: undefined,
+}
+
+/** Iterations that are drawn one by one before the middle ones become a single card. */
+const keeps = [Number.POSITIVE_INFINITY, 3, 2]
+
+/** More occurrences than this are not even tried when a limit is set. */
+const largestTrial = 100_000
+
+/**
+ * Makes the picture of a program. When it would exceed the limit, first the middle iterations of unrolled axes and then
+ * whole levels are folded, and the notice says so. Throws `RANK` for ranks that the mesh does not have.
+ */
+export function createView(program: Program, operators: OperatorTable, options: ViewOptions = {}): View {
+  const limit = options.limit ?? readableLimits.dot
+  const requested = options.level ?? 'operator'
+  const axes = new Set<string>((options.unroll ?? []).filter((axis) => axis !== 'rank'))
+  const fits = (view: View) => view.nodes.length <= limit.nodes && view.edges.length <= limit.edges
+  let tooLarge = ''
+  for (let level: Level | undefined = requested; level; level = coarser[level]) {
+    for (const keep of axes.size > 0 ? keeps : [Number.POSITIVE_INFINITY]) {
+      const settings: Settings = { level, unrolling: { axes, keep }, options }
+      const size = keep === Number.POSITIVE_INFINITY && level === requested ? countOccurrences(program, axes) : 0
+      const skipped = size > largestTrial && Number.isFinite(limit.nodes)
+      const view = skipped ? undefined : paint(program, operators, settings)
+      if (view && (fits(view) || (coarser[level] === undefined && keep === (axes.size > 0 ? 2 : keep)))) {
+        return {
+          ...view,
+          notice: [shownInstead(requested, level, keep, tooLarge), view.notice].filter(Boolean).join(' · '),
+        }
+      }
+      tooLarge ||= view ? sizeText(view, limit) : `${formatCount(size)} nodes`
+    }
+  }
+  throw new Error('internal error: no level is the coarsest')
+}
+
+function sizeText(view: View, limit: { readonly nodes: number }): string {
+  return view.nodes.length > limit.nodes
+    ? `${formatCount(view.nodes.length)} nodes`
+    : `${formatCount(view.edges.length)} edges`
+}
+
+function shownInstead(requested: Level, level: Level, keep: number, tooLarge: string): string {
+  if (!tooLarge) return ''
+  if (level !== requested) return `${level} level shown: ${requested} level has ${tooLarge}`
+  return `first and last ${plural('iteration', keep)} shown: all have ${tooLarge}`
+}
