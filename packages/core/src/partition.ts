@@ -114,7 +114,8 @@ function decideNode(
     const passing = passes(node, definition, atom, context, readers, wishes)
     if (passing) {
       partial[atom] = passing
-      const maker = context.producer(node.inputs[passing[0] ?? 0] ?? '')?.partition?.by[atom]
+      const read = node.inputs[passing[0] ?? 0] ?? ''
+      const maker = context.producer(context.tensor(read).versionOf ?? read)?.partition?.by[atom]
       if (maker) by[atom] = maker
       continue
     }

@@ -31,12 +31,7 @@ export function splitHeads(where: Selector | undefined, keyValue: KeyValueGradie
         const heads = splits ? ['kv_heads'] : keyValue === 'gather' ? ['group', 'head_dim'] : ['group']
         const plain: Preference = { ...base, dims: [...heads, 'ffn', 'vocab'], ...(where && { where }) }
         if (splits || keyValue !== 'defer') return [plain]
-        const projections: Selector = {
-          ...where,
-          segment: 'backward',
-          module: 'attention',
-          operator: ['einsum', 'rotary', 'add', 'norm_gradient'],
-        }
+        const projections: Selector = { ...where, segment: 'backward', module: 'attention', name: ['k*', 'v*'] }
         return [{ ...base, dims: [partialDim], where: projections }, plain]
       })
       return withPreferences(program, preferences)
