@@ -1,0 +1,255 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { composePlugins, corePasses, measure, nodesOf, type Program, runPasses, verifyProgram } from '@shardloom/core'
+import {
+  type BuildOptions,
+  buildProgram,
+  countParameters,
+  findPreset,
+  fromHuggingFace,
+  type ModelArchitecture,
+  presetNames,
+  presets,
+  transformers,
+} from '@shardloom/models'
+import { describe, expect, it } from 'vitest'
+
+const reference = process.env['SHARDLOOM_REFERENCE']
+const { operators, passes } = composePlugins([transformers()])
+
+function plan(model: ModelArchitecture, options: BuildOptions): Program {
+  return runPasses(buildProgram(model, options), [...passes, ...corePasses], { operators, warn: () => {} })
+}
+
+const sixDigits = (value: bigint | number) => Number(Number(value).toPrecision(6))
+
+/** Bytes of the weights of linear layers inside the layers. */
+function layerWeightBytes(program: Program): number {
+  const weights = new Set(
+    nodesOf(program.items)
+      .filter((node) => node.op === 'einsum' && node.module !== 'head')
+      .flatMap((node) => node.inputs),
+  )
+  let bytes = 0
+  for (const id of weights) {
+    const tensor = program.tensors.get(id)
+    if (tensor?.role === 'parameter') bytes += 2 * tensor.shape.reduce((product, size) => product * size, 1)
+  }
+  return bytes
+}
+
+describe('FLOPs and bytes', () => {
+  /** LLM-Viewer and GenZ, two independent tools, agree on these to six digits (multiply-add = 2, attention whole, no head). */
+  const rows = [
+    {
+      model: 'llama-2-7b',
+      phase: 'prefill',
+      batch: 1,
+      linear: 2.65257e13,
+      attention: 2.19902e12,
+      weights: 1.2952e10,
+      kv: 1.07374e9,
+      layers: 32,
+    },
+    {
+      model: 'llama-2-7b',
+      phase: 'decode',
+      batch: 16,
+      linear: 2.07232e11,
+      attention: 1.71799e10,
+      weights: 1.2952e10,
+      kv: 1.71799e10,
+      layers: 32,
+    },
+  ] as const
+
+  it.each(rows)('$model $phase batch $batch', ({ model, phase, batch, linear, attention, weights, kv, layers }) => {
+    const program = plan(findPreset(model), { phase, batch, seq: 2048 })
+    const { flopsByClass, kvBytesRead } = measure(program, operators)
+    expect(sixDigits(flopsByClass.linear)).toBe(linear)
+    expect(sixDigits(flopsByClass.attention)).toBe(attention)
+    expect(sixDigits(layerWeightBytes(program) * layers)).toBe(weights)
+    expect(sixDigits(kvBytesRead)).toBe(kv)
+  })
+
+  it.skipIf(!reference)('every row of the reference table', () => {
+    interface Row {
+      readonly model: string
+      readonly phase: 'prefill' | 'decode'
+      readonly batch: number
+      readonly tokens: number
+      readonly linearFlops: number
+      readonly attentionMatmulFlops: number
+      readonly layerWeightBytes: number
+      readonly kvReadBytes: number
+      readonly modelParams: { readonly num_hidden_layers: number }
+    }
+    const table = JSON.parse(readFileSync(join(reference ?? '', 'reference', 'flops-bytes.json'), 'utf8')) as {
+      rows: Row[]
+    } // the file's documented shape
+    for (const row of table.rows) {
+      const config = readFileSync(join(reference ?? '', 'models', `${row.model.replace('/', '--')}.json`), 'utf8')
+      const program = plan(fromHuggingFace(JSON.parse(config)), { phase: row.phase, batch: row.batch, seq: row.tokens })
+      const { flopsByClass, kvBytesRead } = measure(program, operators)
+      expect(sixDigits(flopsByClass.linear), row.model).toBe(row.linearFlops)
+      expect(sixDigits(flopsByClass.attention), row.model).toBe(row.attentionMatmulFlops)
+      expect(sixDigits(layerWeightBytes(program) * row.modelParams.num_hidden_layers)).toBe(row.layerWeightBytes)
+      expect(sixDigits(kvBytesRead)).toBe(row.kvReadBytes)
+    }
+    expect(table.rows.length).toBeGreaterThan(0)
+  })
+
+  it('backward of a linear layer is two products of the same size: training is three times the forward pass', () => {
+    for (const name of ['tiny', 'gpt2', 'mixtral-8x7b', 'deepseek-v3']) {
+      const forward = measure(buildProgram(findPreset(name), { phase: 'training', batch: 2, seq: 64 }), operators)
+      const training = measure(plan(findPreset(name), { phase: 'training', batch: 2, seq: 64 }), operators)
+      expect(training.flopsByClass.linear, name).toBe(3n * forward.flopsByClass.linear)
+      expect(training.flopsByClass.head, name).toBe(3n * forward.flopsByClass.head)
+    }
+  })
+
+  /** Dao 2023, section 3.1.2: the backward pass has five products where the forward pass has two; without it, four. */
+  it('flash attention computes scores again in backward', () => {
+    for (const [attention, sevenths] of [
+      ['flash', 7n],
+      ['materialised', 6n],
+    ] as const) {
+      const options = { phase: 'training', batch: 2, seq: 64, attention } as const
+      const forward = measure(buildProgram(findPreset('tiny'), options), operators).flopsByClass.attention
+      expect(2n * measure(plan(findPreset('tiny'), options), operators).flopsByClass.attention).toBe(sevenths * forward)
+    }
+  })
+
+  it('a materialised score touches memory, a fused one does not', () => {
+    const read = (attention: 'flash' | 'materialised') =>
+      measure(plan(findPreset('tiny'), { phase: 'prefill', batch: 1, seq: 256, attention }), operators)
+    const scores = 2n * 4n * 256n * 256n * 2n // layers × heads × seq² × bytes
+    // Written once each and read once each: scores and probabilities.
+    expect(read('materialised').bytesWritten - read('flash').bytesWritten).toBe(2n * scores)
+    expect(read('materialised').bytesRead - read('flash').bytesRead).toBe(2n * scores)
+  })
+
+  it('halved causal attention is half of whole', () => {
+    const flops = (causal: 'whole' | 'halved') =>
+      measure(plan(findPreset('llama-2-7b'), { phase: 'prefill', batch: 1, seq: 2048, causal }), operators).flopsByClass
+    expect(2n * flops('halved').attention).toBe(flops('whole').attention)
+    expect(flops('halved').linear).toBe(flops('whole').linear)
+  })
+
+  it('n decode steps are the sum of n single steps at growing positions', () => {
+    for (const name of ['tiny', 'gpt-oss-120b', 'deepseek-v3']) {
+      const single = (seq: number) => measure(plan(findPreset(name), { phase: 'decode', batch: 3, seq }), operators)
+      const four = measure(plan(findPreset(name), { phase: 'decode', batch: 3, seq: 126, steps: 4 }), operators)
+      const singles = [126, 127, 128, 129].map(single)
+      for (const field of ['flops', 'bytesRead', 'bytesWritten', 'kvBytesRead', 'kvBytesWritten'] as const) {
+        expect(four[field], `${name} ${field}`).toBe(singles.reduce((sum, each) => sum + each[field], 0n))
+      }
+    }
+  })
+
+  it('decode reads only the experts that its tokens can touch', () => {
+    const moe = findPreset('mixtral-8x7b')
+    const bytes = (batch: number) => measure(plan(moe, { phase: 'decode', batch, seq: 16 }), operators).bytesRead
+    const expert = 32n * 3n * 4096n * 14336n * 2n
+    expect((bytes(2) - bytes(1)) / expert).toBe(2n) // top-2: one more token touches two more experts
+    expect((bytes(65) - bytes(64)) / expert).toBe(0n) // all eight are touched already
+  })
+})
+
+describe('every model is drawn from the same list of weights that is counted', () => {
+  const check = (name: string, model: ModelArchitecture) => {
+    for (const phase of ['training', 'prefill', 'decode'] as const) {
+      const program = plan(model, { phase, batch: 2, seq: 32 })
+      for (const report of verifyProgram(program, operators))
+        expect(report.violations, `${name} ${phase} ${report.name}`).toEqual([])
+      if (phase === 'training')
+        expect(measure(program, operators).parameters, name).toBe(BigInt(countParameters(model).total))
+    }
+  }
+
+  it('presets', () => {
+    for (const name of presetNames()) check(name, presets[name] ?? findPreset(name))
+  })
+
+  it.skipIf(!reference)('reference configs; the others name what they lack', () => {
+    const folder = join(reference ?? '', 'models')
+    const files = readdirSync(folder).filter((file) => file.endsWith('.json') && file !== 'INDEX.json')
+    const refused: string[] = []
+    for (const file of files) {
+      const model = fromHuggingFace(JSON.parse(readFileSync(join(folder, file), 'utf8')))
+      if (!model.undrawn?.length) {
+        check(file, model)
+        continue
+      }
+      refused.push(file)
+      expect(() => buildProgram(model, { phase: 'prefill', batch: 1, seq: 8 }), file).toThrow(model.undrawn[0])
+    }
+    expect(files).toHaveLength(73)
+    expect(
+      refused.every((file) => /MiniMax-M1|V3\.2|GLM-5|gemma-3-(4|27)b|falcon/i.test(file)),
+      refused.join(),
+    ).toBe(true)
+  })
+})
+
+describe('structure', () => {
+  it('every parameter has one gradient and one update', () => {
+    for (const name of ['tiny', 'tiny-moe', 'gpt2', 'gpt-oss-120b', 'deepseek-v3', 'qwen3-8b']) {
+      const program = plan(findPreset(name), { phase: 'training', batch: 1, seq: 16 })
+      const parameters = [...program.tensors.values()]
+        .filter((tensor) => tensor.role === 'parameter')
+        .map((tensor) => tensor.id)
+      const updated = nodesOf(program.items)
+        .filter((node) => node.op === 'adam')
+        .map((node) => node.updates)
+      expect(updated.sort(), name).toEqual(parameters.filter((id) => !id.endsWith('correction')).sort())
+    }
+  })
+
+  it('prefill and decode write and read the cache; training has none', () => {
+    const memory = (phase: 'training' | 'prefill' | 'decode') =>
+      nodesOf(plan(findPreset('tiny'), { phase, batch: 1, seq: 16 }).items)
+        .filter((node) => node.kind === 'memory')
+        .map((node) => node.op)
+    expect(memory('training')).toEqual([])
+    expect(memory('prefill').sort()).toEqual(['cache_read', 'cache_read', 'cache_write', 'cache_write'])
+    expect(memory('decode').sort()).toEqual(['cache_read', 'cache_read', 'cache_write', 'cache_write'])
+  })
+
+  it('an alternating model is one region with a periodic choice of bodies', () => {
+    const program = buildProgram(findPreset('gpt-oss-120b'), { phase: 'prefill', batch: 1, seq: 16 })
+    const region = program.items.find((item) => item.type === 'region')
+    expect(region).toMatchObject({
+      axis: 'layer',
+      extent: 36,
+      select: [
+        { body: 0, count: 1 },
+        { body: 1, count: 1 },
+      ],
+    })
+  })
+
+  it('layer boundaries give ranges of layers bodies of their own', () => {
+    const program = buildProgram(findPreset('llama-2-7b'), {
+      phase: 'prefill',
+      batch: 1,
+      seq: 16,
+      layerBoundaries: [10, 21],
+    })
+    const region = program.items.find((item) => item.type === 'region')
+    expect(region).toMatchObject({
+      extent: 32,
+      select: [
+        { body: 0, count: 10 },
+        { body: 1, count: 11 },
+        { body: 2, count: 11 },
+      ],
+    })
+  })
+
+  it('refuses more positions than were learned, and sizes that are no counts', () => {
+    expect(() => buildProgram(findPreset('gpt2'), { phase: 'prefill', batch: 1, seq: 2048 })).toThrow(/learned 1024/)
+    for (const batch of [0, -1, 1.5, Number.NaN])
+      expect(() => buildProgram(findPreset('tiny'), { phase: 'prefill', batch, seq: 8 })).toThrow(/whole number|is/)
+  })
+})
