@@ -1,0 +1,46 @@
+/**
+ * Planning: from an architecture to the partitioned, communicating, verified program, rolled. Every measured plan is one
+ * that the process has not made before.
+ */
+import { composePlugins, corePasses, createMesh, dimSizesOf, measure, runPasses, verifyProgram } from '@shardloom/core'
+import { buildProgram, findPreset, transformers } from '@shardloom/models'
+import { dataParallel } from '@shardloom/strategy-dp'
+import { tensorParallel } from '@shardloom/strategy-tp'
+
+/** Plans `model` over `degrees` without the front door. */
+export function planned(model, options, degrees) {
+  const built = buildProgram(findPreset(model), options)
+  const { operators, passes, axes } = composePlugins([transformers(), dataParallel(), tensorParallel()])
+  const mesh = createMesh(
+    Object.entries(degrees).map(([name, degree]) => {
+      const factors = axes.find((axis) => axis.name === name)?.factors?.(degree, (dim) => dimSizesOf(built, dim))
+      return { name, degree, ...(factors && { factors }) }
+    }),
+  )
+  const program = runPasses({ ...built, mesh }, [...passes, ...corePasses], { operators, warn: () => {} })
+  return { program, operators }
+}
+
+/** Median and worst milliseconds of `run(i)` for 0 ≤ i < count, after `warm` unmeasured runs. */
+function timed(run, { warm = 60, count = 40 } = {}) {
+  for (let i = 0; i < warm; i++) run(i)
+  const times = Array.from({ length: count }, (_, i) => {
+    const start = performance.now()
+    run(warm + i)
+    return performance.now() - start
+  }).sort((a, b) => a - b)
+  return `median ${times[count >> 1].toFixed(2)} ms, worst ${times[count - 1].toFixed(2)} ms of ${count}`
+}
+
+export default function bench() {
+  const training = (i) => ({ phase: 'training', batch: 2, microbatches: 1 + i, seq: 8192 + i })
+  const llama = (i) => planned('llama-3.1-405b', training(i), { dp: 2, tp: 8 })
+  const deepseek = (i) => planned('deepseek-v3', training(i), { dp: 2, tp: 8 })
+  const once = llama(10_000)
+  return [
+    `plan of Llama-3.1-405B training, 126 layers, tp 8 dp 2, rolled: ${timed(llama)} (aim: under 20 ms)`,
+    `plan of DeepSeek-V3 training, 61 layers of two kinds, tp 8 dp 2: ${timed(deepseek)}`,
+    `measuring it: ${timed(() => measure(once.program, once.operators))}`,
+    `verifying it: ${timed(() => verifyProgram(once.program, once.operators))}`,
+  ]
+}
