@@ -12,10 +12,18 @@ const llama = { schema: 'shardloom.spec/1', model: 'llama-3.1-8b', phase: 'train
 /** The file that a page includes, the spec, and the view of it. */
 const diagrams = [
   { name: 'getting-started', spec: { ...llama, parallel: { dp: 2, tp: 4 } }, view: { level: 'module' } },
-  { name: 'regions', spec: llama, view: { level: 'layer' } },
-  { name: 'phases', spec: { ...llama, phase: 'decode', seq: 4096, steps: 4 }, view: { level: 'module' } },
-  { name: 'strategy-tp', spec: { ...llama, phase: 'prefill', parallel: { tp: 8 } }, view: { level: 'operator' } },
-  { name: 'strategy-dp', spec: { ...llama, parallel: { dp: 4 } }, view: { level: 'layer' } },
+  { name: 'regions', spec: llama, view: { level: 'layer', legend: false } },
+  {
+    name: 'phases',
+    spec: { ...llama, phase: 'decode', seq: 4096, steps: 4 },
+    view: { level: 'module', legend: false },
+  },
+  {
+    name: 'strategy-tp',
+    spec: { ...llama, phase: 'prefill', parallel: { tp: 8 } },
+    view: { level: 'operator', legend: false },
+  },
+  { name: 'strategy-dp', spec: { ...llama, parallel: { dp: 4 } }, view: { level: 'layer', legend: false } },
 ]
 
 const generated = join(dirname(fileURLToPath(import.meta.url)), '..', 'generated')
