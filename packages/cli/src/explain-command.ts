@@ -1,0 +1,141 @@
+import type { Command } from 'commander'
+import {
+  type ExplainedTensor,
+  type Explanation,
+  explain,
+  explainPasses,
+  formatBytes,
+  formatCount,
+  type NodeKind,
+  type PassesExplanation,
+} from 'shardloom'
+import { type Finish, printJson, printLines, printWarnings } from './output.js'
+import { rankOption } from './rank-option.js'
+import { UsageError } from './report-error.js'
+import { addSpecFlags, type Flags, planFrom } from './spec-flags.js'
+import { type Style, singleLine } from './style.js'
+import { pairs, table, wrapped } from './table.js'
+
+/** `shardloom explain`: why a node exists and what it costs, or with `--passes` what each pass changed. */
+export function addExplain(program: Command, _finish: Finish): void {
+  const command = program
+    .command('explain [node] [spec]')
+    .description('Say why a node of the plan exists, or what each pass changed.')
+    .option('--json', 'print one JSON document (shardloom.explain/1)')
+    .option('--passes', 'say what each pass changed, instead of a node')
+    .addOption(rankOption())
+    .addHelpText('after', '\nExample:\n  shardloom explain --passes --model llama-3.1-8b --tp 2 --dp 2 --batch 8')
+    .action(async (first: string | undefined, second: string | undefined, flags: Flags) => {
+      const { node, specPath } = argumentsOf(first, second, flags.passes === true)
+      const planned = await planFrom(specPath, flags)
+      printWarnings(planned.warnings)
+      if (node === undefined) {
+        const explanation = explainPasses(planned)
+        if (flags.json === true) return printJson(explanation)
+        return printLines((style) => passLines(explanation, style))
+      }
+      const explanation = explain(planned, node, { rank: Number(flags.rank ?? 0) })
+      if (flags.json === true) return printJson(explanation)
+      printLines((style) => nodeLines(explanation, style))
+    })
+  addSpecFlags(command)
+}
+
+/** Which argument is the node and which the spec: the two may stand in either order. */
+function argumentsOf(first: string | undefined, second: string | undefined, passes: boolean) {
+  const isSpec = (text: string | undefined) => text === '-' || /\.(ya?ml|json)$/i.test(text ?? '')
+  if (passes) {
+    if (second !== undefined) throw new UsageError('--passes explains no node.', 'Leave out the node or --passes.')
+    return { node: undefined, specPath: first }
+  }
+  const [node, specPath] = isSpec(first) && !isSpec(second) ? [second, first] : [first, second]
+  if (node === undefined) {
+    throw new UsageError(
+      'There is no node to explain.',
+      'Name a node as `shardloom plan --json` lists them, or use --passes.',
+    )
+  }
+  return { node, specPath }
+}
+
+function nodeLines(explanation: Explanation, style: Style): string[] {
+  const { communication } = explanation
+  const where = explanation.region ? `${explanation.region.split('/').join(' › ')}, ` : ''
+  const facts: [string, string][] = [
+    ['rule', explanation.rule],
+    ['runs', `in ${where}${explanation.phase}; ${formatCount(explanation.executions)} per step`],
+  ]
+  if (communication) {
+    facts.push(
+      ['tensor', communication.tensor],
+      ['from', communication.from],
+      ['to', communication.to],
+      ['group', `${communication.groupSize} ranks over ${communication.axes.join('.')}${groupText(explanation)}`],
+      [
+        'payload',
+        `${formatBytes(communication.payloadBytes)}, this rank sends ${formatBytes(communication.bytesPerRank)}`,
+      ],
+      ['producer', communication.producer ?? 'outside of the program, or the border of a region'],
+      ['consumer', communication.consumer],
+    )
+  }
+  const tensors = communication ? [] : ['', ...tensorLines(explanation, style)]
+  const kind = isNodeKind(explanation.kind) ? `${style.glyph(explanation.kind)} ` : ''
+  const lines = [
+    `${kind}${style.bold(explanation.node)}  ${style.dim(`${explanation.op}, ${explanation.kind}`)}`,
+    '',
+    ...explanation.text.flatMap((sentence) => wrapped(singleLine(sentence), 2)),
+    '',
+    ...pairs(facts.map(([name, value]) => [name, singleLine(value)])),
+    ...tensors,
+  ]
+  return lines.map((line) => line.replaceAll('\u00a0', ' '))
+}
+
+function groupText({ communication, rank }: Explanation): string {
+  const group = communication?.group
+  return group && group.length <= 8 ? `; rank ${rank} is with ${group.join(', ')}` : ''
+}
+
+function tensorLines({ inputs, outputs }: Explanation, style: Style): string[] {
+  const columns = [
+    { header: '', align: 'left' },
+    { header: 'tensor', align: 'left' },
+    { header: 'dtype', align: 'left' },
+    { header: 'bytes', align: 'right' },
+  ] as const
+  const row = (direction: string) => (each: ExplainedTensor) => [
+    [direction, each.tensor.split('/').slice(-3).join('/'), each.dtype, formatBytes(each.bytes)],
+    [
+      `      ${each.dims.map((dim, index) => `${dim} ${each.shape[index]}`).join(' × ') || 'scalar'}; ${each.placement}`,
+    ],
+  ]
+  return table(columns, [...inputs.flatMap(row('in')), ...outputs.flatMap(row('out'))], style)
+}
+
+function isNodeKind(kind: string): kind is NodeKind {
+  return ['compute', 'communication', 'control', 'memory'].includes(kind)
+}
+
+function passLines({ passes }: PassesExplanation, style: Style): string[] {
+  const columns = [
+    { header: 'pass', align: 'left' },
+    { header: 'phase', align: 'left' },
+    { header: 'nodes +', align: 'right' },
+    { header: '−', align: 'right' },
+    { header: 'changed', align: 'right' },
+    { header: 'tensors +', align: 'right' },
+    { header: 'changed', align: 'right' },
+  ] as const
+  const rows = passes.flatMap(({ pass, phase, nodes, tensors, preferences, examples, unchanged }) => {
+    const numbers = [nodes.added, nodes.removed, nodes.changed, tensors.added, tensors.changed]
+    const row = [singleLine(pass), phase, ...numbers.map((each) => (each === 0 ? '·' : formatCount(each)))]
+    const notes = [
+      ...(unchanged ? ['changed nothing'] : []),
+      ...(preferences > 0 ? [`states ${preferences} ${preferences === 1 ? 'preference' : 'preferences'}`] : []),
+      ...(examples.length ? [`adds ${examples[0]}${nodes.added > 1 ? ', …' : ''}`] : []),
+    ]
+    return notes.length ? [row, [`    ${singleLine(notes.join('; '))}`]] : [row]
+  })
+  return table(columns, rows, style)
+}

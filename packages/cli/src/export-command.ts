@@ -1,0 +1,117 @@
+import { once } from 'node:events'
+import type { Writable } from 'node:stream'
+import { type Command, InvalidArgumentError, Option } from 'commander'
+import {
+  createView,
+  type Level,
+  levels,
+  type Plan,
+  readableLimits,
+  toJsonText,
+  toMermaid,
+  type UnrollAxis,
+  type ViewOptions,
+  writeDot,
+} from 'shardloom'
+import { type Finish, printWarnings } from './output.js'
+import { parseRank, rankOption } from './rank-option.js'
+import { addSpecFlags, type Flags, planFrom } from './spec-flags.js'
+import { singleLine, styleOf } from './style.js'
+import { writeWhole } from './write-file.js'
+
+/** How each format becomes text, in chunks. */
+const formats = {
+  json: ({ program, operators }, options, asked) => {
+    if (!asked) return [toJsonText(program)]
+    const whole = { nodes: Number.POSITIVE_INFINITY, edges: Number.POSITIVE_INFINITY }
+    const view = createView(program, operators, { limit: whole, ...options })
+    return [`${JSON.stringify({ schema: 'shardloom.view/1', ...view }, undefined, 2)}\n`]
+  },
+  dot: ({ program, operators }, options) => {
+    const chunks: string[] = []
+    writeDot(createView(program, operators, { limit: readableLimits.dot, ...options }), (chunk) => chunks.push(chunk))
+    return chunks
+  },
+  mermaid: ({ program, operators }, options) => [toMermaid(program, operators, options)],
+} as const satisfies Record<string, (plan: Plan, options: ViewOptions, asked: boolean) => readonly string[]>
+
+type Format = keyof typeof formats
+
+const unrollAxes: readonly UnrollAxis[] = ['layer', 'microbatch', 'decode_step', 'rank']
+
+/** `shardloom export`: the plan as a file that other tools read. */
+export function addExport(program: Command, _finish: Finish): void {
+  const command = program
+    .command('export [spec]')
+    .description('Write the plan of a spec as JSON, Graphviz DOT or Mermaid.')
+    .addOption(new Option('--format <format>', 'what to write').choices(Object.keys(formats)).default('json'))
+    .option('--out <path>', 'where to; - is standard output', '-')
+    .addOption(new Option('--level <level>', 'how fine the picture is (default: operator)').choices([...levels]))
+    .addOption(new Option('--unroll <axes>', `any of ${unrollAxes.join(',')}`).argParser(parseUnroll))
+    .addOption(rankOption())
+    .addOption(new Option('--ranks <a..b>', 'the ranks that --unroll rank draws, both included').argParser(parseRanks))
+    .addOption(new Option('--limit <nodes>', 'nodes beyond which a coarser picture is drawn').argParser(parseLimit))
+    .option('--json', 'report errors as an object')
+    .addHelpText(
+      'after',
+      `
+With --level or --unroll, json is the picture (shardloom.view/1); without, the whole program (shardloom.program/1).
+
+Example:
+  shardloom export --model llama-3.1-8b --tp 2 --dp 2 --batch 8 --format mermaid --level module`,
+    )
+    .action(async (specPath: string | undefined, flags: Flags) => {
+      const planned = await planFrom(specPath, flags)
+      printWarnings(planned.warnings)
+      const format = flags.format as Format // commander refuses any other choice
+      const asked = flags.level !== undefined || flags.unroll !== undefined
+      const options = viewOptions(flags)
+      const chunks = formats[format](planned, options, asked)
+      await writeWhole(String(flags.out), (stream) => writeChunks(stream, chunks))
+      if (format !== 'json') printNotice(planned, options, format)
+    })
+  addSpecFlags(command)
+}
+
+/** The checked flags as options of a picture; the casts name what the parsers above return. */
+function viewOptions(flags: Flags): ViewOptions {
+  const limit = flags.limit as number | undefined
+  return {
+    rank: flags.rank as number,
+    ...(flags.level !== undefined && { level: flags.level as Level }),
+    ...(flags.unroll !== undefined && { unroll: flags.unroll as UnrollAxis[] }),
+    ...(flags.ranks !== undefined && { ranks: flags.ranks as [number, number] }),
+    ...(limit !== undefined && { limit: { nodes: limit, edges: 2 * limit } }),
+  }
+}
+
+async function writeChunks(stream: Writable, chunks: readonly string[]): Promise<void> {
+  for (const chunk of chunks) if (!stream.write(chunk)) await once(stream, 'drain')
+}
+
+/** Says on stderr when a coarser picture was drawn than asked for; the picture says it too. */
+function printNotice({ program, operators }: Plan, options: ViewOptions, format: 'dot' | 'mermaid'): void {
+  const { notice } = createView(program, operators, { limit: readableLimits[format], ...options })
+  const style = styleOf(process.stderr)
+  if (notice) process.stderr.write(style.encode(`${style.dim('note:')} ${singleLine(notice)}\n`))
+}
+
+function parseUnroll(text: string): UnrollAxis[] {
+  return text.split(',').map((name) => {
+    const axis = unrollAxes.find((each) => each === name.trim())
+    if (axis) return axis
+    throw new InvalidArgumentError(`Allowed are ${unrollAxes.join(', ')}, joined by commas.`)
+  })
+}
+
+function parseRanks(text: string): [number, number] {
+  const [first = '', last = '', ...rest] = text.split('..')
+  const ranks: [number, number] = [parseRank(first), parseRank(last || first)]
+  if (rest.length === 0 && ranks[0] <= ranks[1]) return ranks
+  throw new InvalidArgumentError('Write two ranks such as 0..3, the smaller first.')
+}
+
+function parseLimit(text: string): number {
+  if (/^[1-9]\d{0,8}$/.test(text)) return Number(text)
+  throw new InvalidArgumentError('A limit is a whole number of at least 1.')
+}

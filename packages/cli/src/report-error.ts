@@ -1,0 +1,52 @@
+import { isShardloomError } from 'shardloom'
+import { exitCode } from './exit-code.js'
+import { type Style, singleLine } from './style.js'
+
+/** A mistake in how the command was called, as opposed to what it was given. */
+export class UsageError extends Error {
+  readonly code = 'USAGE'
+
+  constructor(
+    message: string,
+    readonly help: string,
+  ) {
+    super(message)
+  }
+}
+
+interface Report {
+  readonly code: string
+  readonly message: string
+  readonly help?: string
+  readonly subject?: string
+}
+
+/** Writes an error to stderr, as one line and a help line or, with `json`, as an object. Returns the exit code. */
+export function reportError(error: unknown, options: { readonly json: boolean; readonly style: Style }): number {
+  const report = describe(error)
+  if (options.json) process.stderr.write(`${JSON.stringify({ error: report })}\n`)
+  else {
+    const { style } = options
+    const help = report.help === undefined ? '' : `${style.dim('help:')} ${singleLine(report.help)}\n`
+    process.stderr.write(style.encode(`${style.bad(`error[${report.code}]`)} ${singleLine(report.message)}\n${help}`))
+  }
+  return error instanceof UsageError ? exitCode.wrongUsage : exitCode.badInput
+}
+
+function describe(error: unknown): Report {
+  if (error instanceof UsageError) return { code: error.code, message: error.message, help: error.help }
+  if (isShardloomError(error)) {
+    return {
+      code: error.code,
+      message: error.message,
+      ...(error.help !== undefined && { help: error.help }),
+      ...(error.subject !== undefined && { subject: error.subject }),
+    }
+  }
+  const message = error instanceof Error ? error.message.split('\n')[0] : String(error)
+  return {
+    code: 'INTERNAL',
+    message: message || 'unknown',
+    help: 'This is a bug in shardloom: please report it with the spec.',
+  }
+}

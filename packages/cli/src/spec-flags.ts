@@ -1,0 +1,156 @@
+import { dirname, isAbsolute, resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { type Command, Option } from 'commander'
+import {
+  isModelPath,
+  type Plan,
+  plan,
+  readSpecText,
+  ShardloomError,
+  type SpecField,
+  type SpecInput,
+  specFields,
+} from 'shardloom'
+import { readStandardInput, readTextFile } from './read-file.js'
+import { UsageError } from './report-error.js'
+
+/** The options of every command, as commander collects them: names in camel case, values as typed. */
+export type Flags = Readonly<Record<string, unknown>>
+
+const fields = specFields()
+
+/** Adds a flag for every scalar field of the spec, `--plugin` and `--set`. */
+export function addSpecFlags(command: Command): Command {
+  command.optionsGroup('Spec (each flag overrides the field of the same name):')
+  for (const field of fields) command.addOption(flagOf(field))
+  return command
+    .option('--order <axes>', 'axes from innermost to outermost, such as tp,dp')
+    .option('--plugin <path>', 'ES module of a plugin; repeatable', collect)
+    .option('--set <field=value>', 'any field, such as options.tp.where.module=ffn; repeatable', collect)
+}
+
+function flagOf(field: SpecField): Option {
+  const value = { integer: '<n>', boolean: '[boolean]', string: field.choices ? '<word>' : '<text>' }[field.type]
+  const choices = field.choices ? ` (${field.choices.join(', ')})` : ''
+  const fallback = field.default === undefined ? '' : ` [${field.default}]`
+  const option = new Option(`--${field.flag} ${value}`, `${field.description}${choices}${fallback}`)
+  return field.planned ? option : option.hideHelp()
+}
+
+function collect(value: string, before: readonly string[] = []): readonly string[] {
+  return [...before, value]
+}
+
+/** The flags of this call that describe the spec, to be repeated in another command. */
+export function repeatedFlags(args: readonly string[]): string {
+  const own = args.slice(1).filter((each) => each !== '--fold' && each !== '--json')
+  return own.map((each) => (/^[\w@%+=:,./-]+$/.test(each) ? each : `'${each.replaceAll("'", "'\\''")}'`)).join(' ')
+}
+
+/** Plans what a spec file, flags, or both describe. Paths in the spec are relative to it, paths in flags to this folder. */
+export async function planFrom(specPath: string | undefined, flags: Flags): Promise<Plan> {
+  const base = specPath === undefined || specPath === '-' ? process.cwd() : dirname(resolve(specPath))
+  const file = specPath === undefined ? {} : await readSpecFile(specPath)
+  const overrides = overridesOf(flags)
+  if (specPath === undefined && overrides.every(({ path }) => path[0] !== 'model')) {
+    throw new UsageError(
+      'There is nothing to plan: no spec file and no --model.',
+      'Try `shardloom plan --model llama-3.1-8b --tp 2`.',
+    )
+  }
+  const spec = overrides.reduce((value, { path, value: set }) => withValue(value, path, set), file)
+  const fromFlag = new Set([flags.model, ...pluginPaths(flags)].filter((path) => typeof path === 'string'))
+  const locate = (path: string) => (isAbsolute(path) ? path : resolve(fromFlag.has(path) ? process.cwd() : base, path))
+  return plan(withPlugins(spec, pluginPaths(flags)) as SpecInput, {
+    // plan checks the spec itself, so that a wrong one gets its own message
+    readText: (path) => readTextFile(locate(path), path),
+    importPlugin: (path) => importModule(locate(path), path),
+  })
+}
+
+async function readSpecFile(path: string): Promise<unknown> {
+  const text = path === '-' ? await readStandardInput() : await readTextFile(path)
+  const value = readSpecText(text, path === '-' ? 'standard input' : path)
+  if (typeof value === 'object' && value !== null && 'model_type' in value) {
+    throw new ShardloomError('SPEC_VALUE', `${path} is a Hugging Face config, not a spec.`, {
+      subject: path,
+      help: `Use --model ${isModelPath(path) ? path : `./${path}`}.`,
+    })
+  }
+  return value ?? {}
+}
+
+interface Override {
+  readonly path: readonly string[]
+  readonly value: unknown
+}
+
+function overridesOf(flags: Flags): Override[] {
+  const scalars = fields.flatMap((field): Override[] => {
+    const typed = flags[camel(field.flag)]
+    return typed === undefined ? [] : [{ path: field.path, value: scalar(field, typed) }]
+  })
+  const order =
+    typeof flags.order === 'string'
+      ? [{ path: ['order'], value: flags.order.split(',').map((each) => each.trim()) }]
+      : []
+  const set = list(flags.set).map((text) => {
+    const equals = text.indexOf('=')
+    if (equals < 1)
+      throw new UsageError(`--set ${text} is not of the form field=value.`, 'Such as `--set parallel.tp=2`.')
+    return { path: text.slice(0, equals).split('.'), value: readSpecText(text.slice(equals + 1), `--set ${text}`) }
+  })
+  return [...scalars, ...order, ...set]
+}
+
+/** What a flag's text means; text that is no number stays text, for the spec's own check to refuse with the field's name. */
+function scalar(field: SpecField, typed: unknown): unknown {
+  if (typeof typed !== 'string') return typed
+  if (field.type === 'boolean' && /^(true|false)$/.test(typed)) return typed === 'true'
+  return field.type === 'integer' && typed.trim() !== '' && Number.isFinite(Number(typed)) ? Number(typed) : typed
+}
+
+/** The object with one field set, made where it is missing; a value that is no object stays, for the check to refuse. */
+function withValue(object: unknown, path: readonly string[], value: unknown): unknown {
+  const [key, ...rest] = path
+  if (key === undefined) return value
+  if (object !== undefined && (typeof object !== 'object' || object === null || Array.isArray(object))) return object
+  const entries = new Map(Object.entries(object ?? {}))
+  return Object.fromEntries(entries.set(key, withValue(entries.get(key), rest, value)))
+}
+
+function withPlugins(spec: unknown, paths: readonly string[]): unknown {
+  if (paths.length === 0 || typeof spec !== 'object' || spec === null) return spec
+  const known = 'plugins' in spec ? spec.plugins : []
+  return Array.isArray(known) ? { ...spec, plugins: [...known, ...paths] } : spec
+}
+
+function pluginPaths(flags: Flags): readonly string[] {
+  return list(flags.plugin)
+}
+
+function list(value: unknown): readonly string[] {
+  return Array.isArray(value) ? value.map(String) : []
+}
+
+async function importModule(path: string, shown: string): Promise<unknown> {
+  try {
+    return await import(pathToFileURL(path).href)
+  } catch (cause) {
+    const reason = cause instanceof Error ? (cause.message.split('\n')[0] ?? '') : String(cause)
+    const missing = cause instanceof Error && 'code' in cause && cause.code === 'ERR_MODULE_NOT_FOUND'
+    throw new ShardloomError(
+      'PLUGIN',
+      `Cannot import the plugin ${shown}: ${missing ? 'there is no such module, or one that it imports is missing' : reason}.`,
+      {
+        subject: shown,
+        cause,
+        help: 'A plugin is an ES module (.js or .mjs) whose default export is the plugin or a factory of it.',
+      },
+    )
+  }
+}
+
+function camel(flag: string): string {
+  return flag.replace(/-([a-z0-9])/g, (_, letter: string) => letter.toUpperCase())
+}

@@ -1,0 +1,80 @@
+import { createWriteStream } from 'node:fs'
+import { access, constants, realpath, rename, rm, stat } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import type { Writable } from 'node:stream'
+import { finished } from 'node:stream/promises'
+import { ShardloomError } from 'shardloom'
+
+/**
+ * Writes a file whole or not at all: into a temporary file of the same folder, renamed when it is complete, removed when
+ * anything fails or the user interrupts. `-` is standard output; a device or a pipe is written to as it is. Throws
+ * `OUTPUT` when the path cannot be written.
+ */
+export async function writeWhole(path: string, write: (stream: Writable) => Promise<void>): Promise<void> {
+  if (path === '-') return write(process.stdout)
+  let temporary: string | undefined
+  const remove = async () => {
+    if (temporary !== undefined) await rm(temporary, { force: true })
+  }
+  const interrupted = () => {
+    void remove().finally(() => process.exit(130))
+  }
+  try {
+    const target = await targetOf(path)
+    if (target.regular) temporary = join(dirname(target.path), `.${basename(target.path)}.${process.pid}.partial`)
+    process.once('SIGINT', interrupted)
+    const stream = createWriteStream(temporary ?? target.path, target.mode === undefined ? {} : { mode: target.mode })
+    const done = finished(stream)
+    await Promise.race([write(stream), done]) // a stream that failed may leave `write` waiting for ever
+    stream.end()
+    await done
+    if (temporary !== undefined) await rename(temporary, target.path)
+    temporary = undefined
+  } catch (cause) {
+    throw outputError(cause, path)
+  } finally {
+    process.off('SIGINT', interrupted)
+    await remove()
+  }
+}
+
+interface Target {
+  readonly path: string
+  readonly regular: boolean
+  readonly mode?: number
+}
+
+/** Where the bytes go: through a link to the file behind it, with the mode of a file that is there already. */
+async function targetOf(path: string): Promise<Target> {
+  const found = await stat(path).catch((cause: NodeJS.ErrnoException) => {
+    if (cause.code === 'ENOENT') return undefined
+    throw cause
+  })
+  if (!found) return { path, regular: true }
+  if (found.isDirectory()) throw Object.assign(new Error('it is a folder'), { code: 'EISDIR' })
+  await access(path, constants.W_OK)
+  if (!found.isFile()) return { path, regular: false }
+  return { path: await realpath(path), regular: true, mode: found.mode }
+}
+
+const reasons: Readonly<Record<string, string>> = {
+  EISDIR: 'it is a folder',
+  ENOENT: 'its folder does not exist',
+  ENOTDIR: 'its folder is a file',
+  EACCES: 'permission denied',
+  EPERM: 'permission denied',
+  EROFS: 'the file system is read-only',
+  ENOSPC: 'the disk is full',
+  EDQUOT: 'the quota is used up',
+  ENAMETOOLONG: 'its name is too long',
+}
+
+function outputError(cause: unknown, path: string): unknown {
+  const code = cause instanceof Error && 'code' in cause ? cause.code : undefined
+  if (typeof code !== 'string' || !/^E[A-Z]+$/.test(code)) return cause
+  return new ShardloomError('OUTPUT', `Cannot write ${path}: ${reasons[code] ?? code}.`, {
+    subject: path,
+    cause,
+    help: 'Give another path, or `-` for standard output. Nothing was written.',
+  })
+}

@@ -1,0 +1,206 @@
+import {
+  axesOf,
+  type CommunicationReason,
+  communicationBytes,
+  describePlacement,
+  flopClassOf,
+  groupOf,
+  groupSize,
+  type Meter,
+  meterOf,
+  nearest,
+  type OperatorNode,
+  orList,
+  type Place,
+  type Placement,
+  type Program,
+  placementText,
+  ShardloomError,
+  walk,
+} from '@shardloom/core'
+import { formatBytes, formatCount, formatFlops } from '@shardloom/exporters'
+import type { Plan } from './plan.js'
+import { nodesById, originOf, reasonSentences, tensorOf } from './reason.js'
+
+/** A tensor as one node reads or writes it. */
+export interface ExplainedTensor {
+  readonly tensor: string
+  readonly dims: readonly string[]
+  readonly shape: readonly number[]
+  readonly dtype: string
+  /** Such as `seq/tp · partial(sum)/dp`, or `replicate`. */
+  readonly placement: string
+  /** Bytes on the rank. */
+  readonly bytes: number
+}
+
+/** What is particular to a communication node. */
+export interface ExplainedCommunication extends CommunicationReason {
+  readonly axes: readonly string[]
+  readonly groupSize: number
+  /** The ranks that communicate with the rank explained, itself included; absent above 64 ranks. */
+  readonly group?: readonly number[]
+  readonly from: string
+  readonly to: string
+  readonly payloadBytes: number
+  readonly bytesPerRank: number
+}
+
+/** What `shardloom explain NODE --json` prints. Numbers are of one execution on one rank. */
+export interface Explanation {
+  readonly schema: 'shardloom.explain/1'
+  readonly node: string
+  readonly kind: string
+  readonly op: string
+  readonly rule: string
+  readonly phase: string
+  readonly module: string
+  /** The iteration axes around it, outermost first. */
+  readonly region: string
+  /** Executions in one step. */
+  readonly executions: number
+  readonly rank: number
+  /** Dim → axes, for an operator that a strategy splits. */
+  readonly splits: Readonly<Record<string, readonly string[]>>
+  readonly inputs: readonly ExplainedTensor[]
+  readonly outputs: readonly ExplainedTensor[]
+  readonly flops: number
+  readonly flopClass?: string
+  readonly bytesRead: number
+  readonly bytesWritten: number
+  readonly communication?: ExplainedCommunication
+  /** The same in sentences. */
+  readonly text: readonly string[]
+}
+
+/**
+ * Explains one node of the rolled program: for a communication node why it exists, for any other what it computes and how
+ * it is split. Throws `UNKNOWN_NODE` with the ids that are near.
+ */
+export function explain(plan: Plan, id: string, options: { readonly rank?: number } = {}): Explanation {
+  const { program, operators } = plan
+  const { rank = 0 } = options
+  const { node, place } = findNode(program, id)
+  const meter = meterOf(program, operators, rank)
+  const cost = meter.node(node)
+  const tensor = (each: string): ExplainedTensor => explainTensor(program, meter, each)
+  const splits = Object.entries(node.partition?.splits ?? {}).map(([dim, atoms]) => [dim, axesOf(program.mesh, atoms)])
+  const explanation = {
+    schema: 'shardloom.explain/1' as const,
+    node: node.id,
+    kind: node.kind,
+    op: node.op,
+    rule: node.rule,
+    phase: node.segment,
+    module: node.module,
+    region: place.path.map(({ region }) => region.axis).join('/'),
+    executions: place.executions,
+    rank,
+    splits: Object.fromEntries(splits),
+    inputs: node.inputs.map(tensor),
+    outputs: node.outputs.map(tensor),
+    flops: Number(cost.flops),
+    ...(cost.flops > 0n && { flopClass: flopClassOf(node, operators) }),
+    bytesRead: Number(cost.read),
+    bytesWritten: Number(cost.written),
+  }
+  const communication = explainCommunication(program, node, meter, rank)
+  if (communication)
+    return { ...explanation, communication, text: communicationText(program, node, communication, place) }
+  return { ...explanation, text: operatorText(explanation, node) }
+}
+
+function findNode(program: Program, id: string): { node: OperatorNode; place: Place } {
+  let found: { node: OperatorNode; place: Place } | undefined
+  walk(program.items, (node, place) => {
+    if (node.id === id) found = { node, place }
+  })
+  if (found) return found
+  throw new ShardloomError('UNKNOWN_NODE', `The plan has no node \`${id.slice(0, 120)}\`.`, {
+    subject: id,
+    help: nearIds(program, id),
+  })
+}
+
+/** Ids that a wrong one may have meant: the nearest by spelling, then those that share most parts of the path. */
+function nearIds(program: Program, id: string): string {
+  const ids = [...nodesById(program).keys()]
+  const near = nearest(id, ids)
+  const parts = new Set(id.split('/').slice(0, 16))
+  const shared = (each: string) => each.split('/').filter((part) => parts.has(part)).length
+  const most = Math.max(0, ...ids.map(shared))
+  const alike = most > 0 ? ids.filter((each) => shared(each) === most) : []
+  const shown = [...new Set([...(near ? [near] : []), ...alike])].slice(0, 3)
+  if (shown.length) return `Did you mean ${orList(shown.map((each) => `\`${each}\``))}?`
+  return `Ids look like \`${ids[Math.floor(ids.length / 2)] ?? ''}\`.`
+}
+
+function explainTensor(program: Program, meter: Meter, id: string): ExplainedTensor {
+  const tensor = tensorOf(program, id)
+  if (!tensor) throw new Error(`internal error: there is no tensor \`${id}\``)
+  const { dims, shape, dtype } = tensor
+  return { tensor: id, dims, shape, dtype, placement: describePlacement(tensor), bytes: meter.bytes(tensor) }
+}
+
+function explainCommunication(
+  program: Program,
+  node: OperatorNode,
+  meter: Meter,
+  rank: number,
+): ExplainedCommunication | undefined {
+  const { communication } = node
+  if (!communication) return undefined
+  const size = groupSize(program.mesh, communication.atoms)
+  const { payload, sent } = communicationBytes(node, program, meter)
+  const dims = tensorOf(program, communication.reason.tensor)?.dims
+  const text = (placement: Placement) => placementText(placement, dims)
+  return {
+    ...communication.reason,
+    producer: communication.reason.producer ?? originOf(program, communication.reason.tensor).node?.id ?? null,
+    axes: axesOf(program.mesh, communication.atoms),
+    groupSize: size,
+    ...(size <= 64 && { group: groupOf(program.mesh, rank, communication.atoms) }),
+    from: text(communication.from),
+    to: text(communication.to),
+    payloadBytes: payload,
+    bytesPerRank: sent,
+  }
+}
+
+function communicationText(
+  program: Program,
+  node: OperatorNode,
+  explained: ExplainedCommunication,
+  place: Place,
+): string[] {
+  if (!node.communication) return []
+  const members = `each group has ${explained.groupSize} ranks`
+  const payload = `the tensor is ${formatBytes(explained.payloadBytes)} logical to the group`
+  const sends = `this rank sends ${formatBytes(explained.bytesPerRank)} by a ring`
+  return [
+    ...reasonSentences(program, node, node.communication),
+    `${capital(members)}; ${payload}; ${sends}, ${timesText(place.executions)}.`,
+  ]
+}
+
+function operatorText(explanation: Omit<Explanation, 'text'>, node: OperatorNode): string[] {
+  const split = Object.entries(explanation.splits).map(([dim, axes]) => {
+    const by = [...new Set(node.partition?.splits[dim]?.flatMap((atom) => node.partition?.by[atom] ?? []))]
+    return `Its dim \`${dim}\` is split over ${axes.join(' and ')}${by.length ? `, as ${by.join(' and ')} asks` : ''}.`
+  })
+  const passed = Object.keys(node.partition?.partial ?? {}).map((atom) => `It passes a partial sum over ${atom} on.`)
+  const none = split.length + passed.length ? [] : ['No axis splits it: every rank does the same.']
+  const partial = explanation.outputs.flatMap(({ tensor, placement }) =>
+    placement.includes('partial') ? [`Its result \`${tensor}\` is a partial sum: ${placement}.`] : [],
+  )
+  const cost = `${formatFlops(explanation.flops)}, reads ${formatBytes(explanation.bytesRead)}, writes ${formatBytes(explanation.bytesWritten)}`
+  return [...split, ...passed, ...none, ...partial, `On one rank: ${cost}, ${timesText(explanation.executions)}.`]
+}
+
+function timesText(executions: number): string {
+  return executions === 1 ? 'once a step' : `${formatCount(executions)} times a step`
+}
+
+function capital(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1)
+}

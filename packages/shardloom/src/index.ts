@@ -1,0 +1,46 @@
+export {
+  isShardloomError,
+  type NodeKind,
+  nearest,
+  type Pass,
+  type Plugin,
+  type Program,
+  programFromJson,
+  programToJson,
+  type RuleReport,
+  ShardloomError,
+  type Violation,
+} from '@shardloom/core'
+export {
+  createView,
+  cutMiddle,
+  type DotOptions,
+  formatBytes,
+  formatCount,
+  formatFlops,
+  formatQuantity,
+  type Level,
+  levels,
+  type MermaidOptions,
+  readableLimits,
+  toDot,
+  toGraphlib,
+  toJsonText,
+  toMermaid,
+  type UnrollAxis,
+  type View,
+  type ViewOptions,
+  type Write,
+  writeDot,
+} from '@shardloom/exporters'
+export { fromHuggingFace, type ModelArchitecture, presetNames } from '@shardloom/models'
+export { type ExplainedCommunication, type ExplainedTensor, type Explanation, explain } from './explain.js'
+export { explainPasses, type PassExplanation, type PassesExplanation } from './explain-passes.js'
+export { isModelPath, type ReadText } from './load-model.js'
+export type { ImportPlugin } from './load-plugins.js'
+export { checkSpec, parseSpec, readSpecText } from './parse-spec.js'
+export { type LoadedSpec, loadSpec, type PassRecord, type Plan, type PlanAccess, plan, planLoaded } from './plan.js'
+export { type SpecField, specFields } from './spec-fields.js'
+export { type Spec, type SpecInput, specJsonSchema } from './spec-schema.js'
+export { type CommunicationSummary, type PlanSummary, type SummaryOptions, summarise } from './summarise.js'
+export { type Verification, verifyPlan } from './verify-plan.js'

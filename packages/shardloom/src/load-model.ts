@@ -1,0 +1,79 @@
+import { nearest, ShardloomError } from '@shardloom/core'
+import { findPreset, fromHuggingFace, type ModelArchitecture, presetNames } from '@shardloom/models'
+import { checkArchitecture } from './model-schema.js'
+import { parseText } from './parse-spec.js'
+import { checkNesting, shown } from './spec-error.js'
+
+/** Reads a file that a spec names. The host decides what a path means and which paths may be read. */
+export type ReadText = (path: string) => string | Promise<string>
+
+/** The longest text of a model file, in UTF-16 code units. */
+const largestModel = 16_000_000
+
+/** Whether the `model` of a spec is a path, not the name of a preset: it has a slash or ends in `.json`, `.yaml` or `.yml`. */
+export function isModelPath(model: string): boolean {
+  return /[\\/]|\.(json|ya?ml)$/i.test(model)
+}
+
+/**
+ * The architecture that the `model` of a spec names: a preset, a file, or the object itself, which is a Hugging Face
+ * config (`model_type`) or Shardloom's own format (`schema: shardloom.model/1`). Throws `UNKNOWN_PRESET`, `NO_ACCESS`,
+ * `MODEL_SYNTAX`, `MODEL_VALUE`, `MODEL_KEY`, and what `fromHuggingFace` throws.
+ */
+export async function loadModel(
+  model: string | Readonly<Record<string, unknown>>,
+  readText: ReadText | undefined,
+): Promise<ModelArchitecture> {
+  if (typeof model !== 'string') return readModel(model)
+  if (presetNames().includes(model)) return findPreset(model)
+  if (!isModelPath(model)) throw unknownPreset(model)
+  if (!readText) {
+    throw new ShardloomError(
+      'NO_ACCESS',
+      `The spec names the model file ${shown(model)}, but no files can be read here.`,
+      {
+        subject: 'model',
+        help: 'Give the model as an object, name a preset, or pass `readText`.',
+      },
+    )
+  }
+  const architecture = readModel(parseText(await readText(model), model, 'MODEL', largestModel))
+  const unnamed = architecture.name === architecture.family
+  return unnamed ? { ...architecture, name: nameFromPath(model) } : architecture
+}
+
+/** A config.json says no name of its own; the folder it lies in, or else its file, does. */
+function nameFromPath(path: string): string {
+  const parts = path.split(/[\\/]/).filter((part) => part !== '' && !/^\.+$/.test(part))
+  const file = (parts.at(-1) ?? path).replace(/\.(json|ya?ml)$/i, '')
+  return file === 'config' ? (parts.at(-2) ?? file) : file
+}
+
+function readModel(value: unknown): ModelArchitecture {
+  checkNesting(value, 'model')
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new ShardloomError('MODEL_VALUE', `A model is an object, not ${shown(value)}.`, {
+      subject: 'model',
+      help: 'Give a Hugging Face config.json or an object with `schema: shardloom.model/1`.',
+    })
+  }
+  if ('schema' in value) return checkArchitecture(value)
+  if ('model_type' in value) return fromHuggingFace(value)
+  throw new ShardloomError(
+    'MODEL_VALUE',
+    'The model has neither `model_type` nor `schema`, so its format is unknown.',
+    {
+      subject: 'model',
+      help: 'A Hugging Face config has `model_type`; the own format has `schema: shardloom.model/1`.',
+    },
+  )
+}
+
+function unknownPreset(model: string): ShardloomError {
+  const near = nearest(model, presetNames())
+  const path = 'For a file write a path with a slash, such as `./config.json`.'
+  return new ShardloomError('UNKNOWN_PRESET', `There is no preset ${shown(model)}.`, {
+    subject: 'model',
+    help: near ? `Did you mean \`${near}\`? ${path}` : `Presets: ${presetNames().join(', ')}. ${path}`,
+  })
+}

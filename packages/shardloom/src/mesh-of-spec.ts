@@ -1,0 +1,64 @@
+import { type Axis, createMesh, divisors, type Mesh, orList, type PluginAxis, ShardloomError } from '@shardloom/core'
+import type { Spec } from './spec-schema.js'
+
+/**
+ * The mesh of a spec: the axes of `order`, innermost first, then every other axis with a degree, in the order in which
+ * plugins bring them. `sizes` gives the sizes of a dim in the model, by which an axis may be divided.
+ */
+export function meshOfSpec(spec: Spec, axes: readonly PluginAxis[], sizes: (dim: string) => readonly number[]): Mesh {
+  const twice = spec.order.find((name, index) => spec.order.indexOf(name) !== index)
+  if (twice !== undefined) {
+    throw new ShardloomError('SPEC_VALUE', `\`order\` names the axis \`${twice}\` twice.`, {
+      subject: 'order',
+      help: 'Name each axis once.',
+    })
+  }
+  const place = (axis: PluginAxis) =>
+    spec.order.includes(axis.name) ? spec.order.indexOf(axis.name) : spec.order.length
+  const innermostFirst = [...axes].sort((a, b) => place(a) - place(b))
+  const meshAxes = innermostFirst.reverse().map((axis): Axis => {
+    const degree = spec.parallel[axis.name] ?? 1
+    const factors = axis.factors?.(degree, sizes)
+    return { name: axis.name, degree, ...(factors && { factors }) }
+  })
+  return createMesh(meshAxes)
+}
+
+/** How a step's batch is divided: the sequences of one microbatch over the whole mesh, and how many microbatches. */
+export interface Slots {
+  readonly batch: number
+  readonly microbatches: number
+}
+
+/**
+ * Divides the batch. Training: batch = dp · microbatch · microbatches; prefill and decode run the whole batch at once and
+ * need dp to divide it. Throws `INDIVISIBLE` with batches and degrees that work, and `SPEC_VALUE` for a field that the
+ * phase does not use.
+ */
+export function slotsOf(spec: Spec): Slots {
+  const { batch, microbatch, phase, steps } = spec
+  const dp = spec.parallel.dp
+  const unused = (field: string, value: number, phases: string) =>
+    new ShardloomError('SPEC_VALUE', `\`${field}\` is ${value}, but only ${phases} has it; the phase is ${phase}.`, {
+      subject: field,
+      help: `Leave \`${field}\` out.`,
+    })
+  if (phase !== 'decode' && steps !== 1) throw unused('steps', steps, 'decode')
+  if (phase !== 'training' && microbatch !== 1) throw unused('microbatch', microbatch, 'training')
+  const slot = dp * microbatch
+  if (batch % slot === 0)
+    return phase === 'training' ? { batch: slot, microbatches: batch / slot } : { batch, microbatches: 1 }
+  const product = phase === 'training' ? `dp · microbatch = ${dp} · ${microbatch} = ${slot}` : `dp ${dp}`
+  const below = Math.floor(batch / slot) * slot
+  const batches = [below, below + slot].filter((each) => each > 0)
+  const degrees = batch % microbatch === 0 ? divisors(batch / microbatch).filter((each) => each <= 4 * dp) : []
+  const choices = degrees.length ? `, or dp ${orList(degrees.slice(-6))}` : ''
+  throw new ShardloomError(
+    'INDIVISIBLE',
+    `Cannot split a batch of ${batch} sequences over ${product}: it does not divide.`,
+    {
+      subject: 'batch',
+      help: `Use batch ${orList(batches)}${choices}.`,
+    },
+  )
+}

@@ -1,0 +1,101 @@
+import { ShardloomError } from '@shardloom/core'
+import { LineCounter, parseDocument } from 'yaml'
+import type { z } from 'zod'
+import { checkNesting, schemaError } from './spec-error.js'
+import { type Spec, specSchema } from './spec-schema.js'
+
+/** The longest text of a spec, in UTF-16 code units. */
+const largestSpec = 1_000_000
+
+/**
+ * Reads the text of a spec, YAML or JSON, and checks it. `name` is what errors call the text, such as a file name.
+ * Throws `SPEC_SIZE`, `SPEC_SYNTAX`, `SPEC_KEY` and `SPEC_VALUE`.
+ */
+export function parseSpec(text: string, name = 'the spec'): Spec {
+  return checkSpec(readSpecText(text, name))
+}
+
+/** Reads the text of a spec like {@link parseSpec}, without checking it, so that a caller can change it first. */
+export function readSpecText(text: string, name = 'the spec'): unknown {
+  return parseText(text, name, 'SPEC', largestSpec)
+}
+
+/** Checks a spec object and fills in its defaults. Throws `SPEC_KEY` and `SPEC_VALUE`. */
+export function checkSpec(input: unknown): Spec {
+  checkNesting(input, 'spec')
+  const result = specSchema.safeParse(input)
+  if (result.success) return result.data
+  throw schemaError(result.error.issues, input, { kind: 'spec', keysAt: specKeysAt })
+}
+
+/**
+ * The value of a YAML or JSON text, unchecked. Throws `<code>_SIZE` and `<code>_SYNTAX`, with the line where the text
+ * stops making sense.
+ */
+export function parseText(text: string, name: string, code: 'SPEC' | 'MODEL', largest: number): unknown {
+  if (text.length > largest) {
+    throw new ShardloomError(`${code}_SIZE`, `${name} has ${text.length} characters; at most ${largest} are read.`, {
+      subject: name,
+      help: 'Is it the right file?',
+    })
+  }
+  try {
+    return text.trimStart().startsWith('{') ? parseJson(text) : parseYaml(text)
+  } catch (cause) {
+    const reason = cause instanceof Error ? (cause.message.split('\n')[0] ?? '').replace(/[.:]$/, '') : String(cause)
+    throw new ShardloomError(`${code}_SYNTAX`, `Cannot read ${name}: ${reason}.`, {
+      subject: name,
+      cause,
+      help: 'Write YAML or JSON; in YAML indent with spaces and put one after each colon.',
+    })
+  }
+}
+
+/** JSON where it is JSON; else YAML, of which `{a: 1}` is too. */
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch (cause) {
+    if (/^\s*\{\s*"/.test(text)) throw cause
+    return parseYaml(text)
+  }
+}
+
+function parseYaml(text: string): unknown {
+  refuseEndless(text)
+  const document = parseDocument(text, { version: '1.2', lineCounter: new LineCounter(), logLevel: 'silent' })
+  const problem = document.errors[0] ?? document.warnings[0]
+  if (problem) throw problem
+  return document.toJS({ maxAliasCount: 100 })
+}
+
+/** The longest line and the deepest brackets of a YAML text; the parser needs time and memory beyond reason for more. */
+const longestLine = 20_000
+const deepestBrackets = 100
+
+function refuseEndless(text: string): void {
+  let start = 0
+  let depth = 0
+  for (let index = 0; index < text.length; index++) {
+    const character = text[index]
+    if (character === '\n') start = index + 1
+    else if (character === '[' || character === '{') depth++
+    else if ((character === ']' || character === '}') && depth > 0) depth--
+    if (index - start > longestLine) throw new Error(`a line is longer than ${longestLine} characters`)
+    if (depth > deepestBrackets) throw new Error(`brackets are nested deeper than ${deepestBrackets} levels`)
+  }
+}
+
+/** The keys that a spec may have at `path`. */
+function specKeysAt(path: readonly string[]): string[] {
+  let schema: unknown = specSchema
+  for (const key of path) schema = shapeOf(schema)[key]
+  return Object.keys(shapeOf(schema))
+}
+
+/** The fields of an object schema, inside whatever defaults wrap it. */
+function shapeOf(schema: unknown): Readonly<Record<string, unknown>> {
+  let inner = schema as { shape?: Record<string, unknown>; def?: z.core.$ZodDefaultDef } | undefined // zod's wrappers share no type that shows both
+  while (inner && !inner.shape) inner = inner.def?.innerType as typeof inner // the same
+  return inner?.shape ?? {}
+}

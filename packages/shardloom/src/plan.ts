@@ -1,0 +1,127 @@
+import {
+  type Composition,
+  composePlugins,
+  corePasses,
+  dimSizesOf,
+  layerRanges,
+  type OperatorTable,
+  type Pass,
+  type Plugin,
+  type PluginRule,
+  type Program,
+  runPasses,
+  type Selector,
+} from '@shardloom/core'
+import { buildProgram, type ModelArchitecture, transformers } from '@shardloom/models'
+import { dataParallel } from '@shardloom/strategy-dp'
+import { tensorParallel } from '@shardloom/strategy-tp'
+import { loadModel, type ReadText } from './load-model.js'
+import { type ImportPlugin, loadPlugins } from './load-plugins.js'
+import { meshOfSpec, slotsOf } from './mesh-of-spec.js'
+import { checkSpec } from './parse-spec.js'
+import { refuseUnplanned } from './planned.js'
+import type { Spec, SpecInput } from './spec-schema.js'
+
+/** How a plan reaches what lies outside the spec. Without an access the spec may only name presets and inline models. */
+export interface PlanAccess {
+  /** Plugins beside those that the spec names. */
+  readonly plugins?: readonly Plugin[]
+  readonly readText?: ReadText
+  readonly importPlugin?: ImportPlugin
+}
+
+/** A spec with everything read that it names: planning it needs no further access and is synchronous. */
+export interface LoadedSpec {
+  readonly spec: Spec
+  readonly architecture: ModelArchitecture
+  /** The plugins beside the strategies that are always there. */
+  readonly plugins: readonly Plugin[]
+}
+
+/** One pass that ran, with the program before and after it: the same object when it changed nothing. */
+export interface PassRecord {
+  readonly pass: Pass
+  readonly before: Program
+  readonly after: Program
+}
+
+/** A planned spec: the partitioned program with its communication, and how it came to be. */
+export interface Plan {
+  readonly spec: Spec
+  readonly architecture: ModelArchitecture
+  readonly program: Program
+  readonly operators: OperatorTable
+  /** The rules that plugins add to the verifier. */
+  readonly rules: readonly PluginRule[]
+  readonly warnings: readonly string[]
+  /** Every pass in the order in which it ran. */
+  readonly log: readonly PassRecord[]
+}
+
+/** Plans a spec: reads what it names, builds the model's program and runs every pass. Throws a ShardloomError. */
+export async function plan(input: SpecInput, access: PlanAccess = {}): Promise<Plan> {
+  return planLoaded(await loadSpec(input, access))
+}
+
+/** Checks a spec and reads the model and the plugins that it names. Throws a ShardloomError. */
+export async function loadSpec(input: unknown, access: PlanAccess = {}): Promise<LoadedSpec> {
+  const spec = checkSpec(input)
+  const plugins = [...(access.plugins ?? []), ...(await loadPlugins(spec, access.importPlugin))]
+  return { spec, architecture: await loadModel(spec.model, access.readText), plugins }
+}
+
+/** Plans a loaded spec. Deterministic: the same input gives the same program. Throws a ShardloomError. */
+export function planLoaded({ spec, architecture, plugins }: LoadedSpec): Plan {
+  const composition = composePlugins([
+    transformers(),
+    tensorParallel(spec.options.tp),
+    dataParallel(spec.options.dp),
+    ...plugins,
+  ])
+  const built = buildFor(spec, architecture, composition)
+  const warnings: string[] = []
+  const log: PassRecord[] = []
+  const program = runPasses(
+    built,
+    [...composition.passes, ...corePasses],
+    { operators: composition.operators, warn: (message) => warnings.push(message) },
+    [{ after: (pass, before, after) => log.push({ pass, before, after }) }],
+  )
+  return { spec, architecture, program, operators: composition.operators, rules: composition.rules, warnings, log }
+}
+
+/** The model's program of one device, on the mesh of the spec. */
+function buildFor(spec: Spec, architecture: ModelArchitecture, composition: Composition): Program {
+  refuseUnplanned(
+    spec,
+    composition.axes,
+    composition.plugins.map((plugin) => plugin.name),
+  )
+  const { phase, seq, steps, options } = spec
+  if (phase === 'serving') throw new Error('internal error: serving was not refused')
+  const built = buildProgram(architecture, {
+    phase,
+    ...slotsOf(spec),
+    seq,
+    steps,
+    attention: options.attention,
+    causal: options.causal,
+    dtype: options.dtype,
+    gradientDtype: options.gradientDtype,
+    layerBoundaries: layerBoundaries(spec),
+  })
+  const mesh = meshOfSpec(spec, composition.axes, (dim) => dimSizesOf(built, dim))
+  return { ...built, mesh, uneven: options.uneven }
+}
+
+/** The depths at which a selector of some strategy starts or ends, so that layers on both sides have a body of their own. */
+function layerBoundaries(spec: Spec): number[] {
+  const boundaries = new Set<number>()
+  for (const options of Object.values(spec.options)) {
+    if (typeof options !== 'object' || options === null || !('where' in options)) continue
+    const where = options.where as Selector // only `layers` is read, and layerRanges checks it
+    if (typeof where !== 'object' || where === null || where.layers === undefined) continue
+    for (const [first, last] of layerRanges(where)) boundaries.add(first).add(last + 1)
+  }
+  return [...boundaries].sort((a, b) => a - b)
+}

@@ -1,0 +1,61 @@
+import { nearest, type PluginAxis, ShardloomError } from '@shardloom/core'
+import { shown, unknownKey } from './spec-error.js'
+import type { Spec } from './spec-schema.js'
+
+/** What the spec can say of options that no strategy of this version reads, and the value that asks for nothing. */
+const idleOptions = { zero: 0, sequenceParallel: false, schedule: 'none', virtual: 1, recompute: 'none' } as const
+
+/** The degrees of `parallel` that INTERFACE names; those without a strategy yet must be 1. */
+const knownDegrees = ['dp', 'dpReplicate', 'tp', 'pp', 'cp', 'ulysses', 'dcp', 'ep', 'expertTp', 'replicas']
+
+/** Keys of `options` that are not options of plugins. */
+const ownOptions = ['attention', 'causal', 'dtype', 'gradientDtype', 'uneven', ...Object.keys(idleOptions), 'tp', 'dp']
+
+/** The axes whose strategies are always there. */
+const builtInAxes: readonly string[] = ['tp', 'dp']
+
+/** Whether a field of the spec belongs to a strategy that does not exist yet, so that it may only ask for nothing. */
+export function isIdle([group, name = '']: readonly string[]): boolean {
+  if (group === 'parallel') return !builtInAxes.includes(name)
+  return group === 'options' && Object.hasOwn(idleOptions, name)
+}
+
+/**
+ * Refuses what a spec asks for and this version would leave out, so that no plan pretends: an axis or an option without a
+ * strategy, a cluster, a phase that is not modelled. Throws `NOT_PLANNED`, and `SPEC_KEY` for names that nobody knows.
+ */
+export function refuseUnplanned(spec: Spec, axes: readonly PluginAxis[], pluginNames: readonly string[]): void {
+  const brought = axes.map((axis) => axis.name)
+  const available = `This version plans the axes ${brought.join(' and ')}, for training, prefill and decode.`
+  const refuse = (path: string, value: unknown, idle: string) => {
+    throw new ShardloomError('NOT_PLANNED', `\`${path}\` is ${shown(value)}, which no strategy here plans yet.`, {
+      subject: path,
+      help: `${idle} ${available}`,
+    })
+  }
+  for (const [name, degree] of Object.entries(spec.parallel)) {
+    if (brought.includes(name)) continue
+    if (!knownDegrees.includes(name)) throw unknownKey(['parallel'], name, [...brought, ...knownDegrees], 'spec')
+    if (degree !== 1) refuse(`parallel.${name}`, degree, 'Leave it out or set it to 1.')
+  }
+  for (const [name, idle] of Object.entries(idleOptions)) {
+    const value = spec.options[name]
+    if (value !== idle) refuse(`options.${name}`, value, `Leave it out or set it to ${idle}.`)
+  }
+  for (const name of Object.keys(spec.options)) {
+    if (ownOptions.includes(name) || pluginNames.includes(name)) continue
+    throw unknownKey(['options'], name, [...ownOptions, ...pluginNames], 'spec')
+  }
+  for (const name of spec.order) {
+    if (brought.includes(name) || knownDegrees.includes(name)) continue
+    const near = nearest(name, [...brought, ...knownDegrees])
+    throw new ShardloomError('SPEC_VALUE', `\`order\` names the axis ${shown(name)}, which no strategy brings.`, {
+      subject: 'order',
+      help: near ? `Did you mean \`${near}\`?` : `Axes: ${brought.join(', ')}.`,
+    })
+  }
+  if (spec.cluster !== undefined && spec.cluster !== null) {
+    refuse('cluster', spec.cluster, 'Leave it out: nothing here depends on the hardware.')
+  }
+  if (spec.phase === 'serving') refuse('phase', spec.phase, 'Plan prefill and decode one by one.')
+}

@@ -1,0 +1,159 @@
+import {
+  type Along,
+  along,
+  axesOf,
+  type Communication,
+  nodesOf,
+  type OperatorNode,
+  orList,
+  type Program,
+  type Source,
+  sourcesOf,
+  type Tensor,
+} from '@shardloom/core'
+import type { Plan } from './plan.js'
+
+/** The nodes of a program by id, made once per program. */
+const byId = new WeakMap<Program, ReadonlyMap<string, OperatorNode>>()
+
+/** Every node of a program by its id. */
+export function nodesById(program: Program): ReadonlyMap<string, OperatorNode> {
+  const known = byId.get(program)
+  if (known) return known
+  const nodes = new Map(nodesOf(program.items).map((node) => [node.id, node]))
+  byId.set(program, nodes)
+  return nodes
+}
+
+/** The dim that an operator splits along an atom, if any. */
+export function splitDim(node: OperatorNode | undefined, atom: string): string | undefined {
+  const splits = Object.entries(node?.partition?.splits ?? {})
+  return splits.find(([, atoms]) => atoms.includes(atom))?.[0]
+}
+
+/** Why a communication node exists, in a few words: `ffn/down is partial over tp; ffn/residual reads it whole`. Else empty. */
+export function shortReason({ program }: Plan, id: string): string {
+  const node = nodesById(program).get(id)
+  if (!node?.communication) return ''
+  const { atoms, from, to, reason } = node.communication
+  const atom = atoms[0] ?? ''
+  const tensor = tensorOf(program, reason.tensor)
+  const over = axesOf(program.mesh, atoms).join('.')
+  const state = (each: Along) =>
+    each.kind === 'partial' ? 'partial' : each.kind === 'shard' ? `split by ${tensor?.dims[each.position]}` : 'whole'
+  const what = `${tensor?.role === 'gradient' ? 'gradient of ' : ''}${lastParts(reason.tensor)}`
+  const before = `${what} is ${state(along(from, atom))} over ${over}`
+  return `${before}; ${lastParts(reason.consumer)} reads it ${state(along(to, atom))}`
+}
+
+function lastParts(id: string): string {
+  return id.split('/').slice(-2).join('/')
+}
+
+/**
+ * Why a communication node exists, in sentences that an engineer would write: how the producer's split made the tensor
+ * what it is, and how the consumer reads it.
+ */
+export function reasonSentences(program: Program, node: OperatorNode, communication: Communication): string[] {
+  const nodes = nodesById(program)
+  const { reason } = communication
+  const origin = originOf(program, reason.tensor)
+  const consumer = nodes.get(reason.consumer)
+  const dims = tensorOf(program, reason.tensor)?.dims ?? []
+  const over = axesOf(program.mesh, communication.atoms).join(' and ')
+  const atom = communication.atoms[0] ?? ''
+  const made = madeText(reason.tensor, origin, communication, dims, over)
+  const read = readText(reason.consumer, consumer, along(communication.to, atom), dims, over, atom)
+  const asked = reason.strategies.length ? ` The split was asked for by ${andList(reason.strategies)}.` : ''
+  return [`${made}; ${read}.`, `So ${article(node.op)} ${node.op} over ${over} stands between them.${asked}`]
+}
+
+/** The node behind a tensor, and how its result became that tensor on the way through the ports of regions. */
+interface Origin {
+  readonly node?: OperatorNode
+  readonly through: string
+}
+
+/** Follows a tensor back to the node that makes it, through sums over iterations and carried values. */
+export function originOf(program: Program, tensor: string): Origin {
+  const sources = sourcesOf(program.items)
+  const words: string[] = []
+  let id: string | null | undefined = tensor
+  for (let depth = 0; depth < 16 && id; depth++) {
+    const source: Source | undefined = sources.get(id)
+    if (!source) break
+    if (source.kind === 'node') {
+      const node = nodesById(program).get(source.id)
+      return { ...(node && { node }), through: words.join(', ') }
+    }
+    const { region, port } = source
+    if (port.kind === 'reduce') {
+      words.push(`summed over ${region.axis}`)
+      id = port.inner.find((inner) => inner !== null)
+    } else {
+      words.push(`carried over ${region.axis}`)
+      id = port.next.find((next) => next !== port.inner)
+    }
+  }
+  return { through: words.join(', ') }
+}
+
+function madeText(
+  tensor: string,
+  { node: producer, through }: Origin,
+  { atoms, from }: Communication,
+  dims: readonly string[],
+  over: string,
+): string {
+  const state = along(from, atoms[0] ?? '')
+  const what = producer ? `The result of \`${producer.id}\`${through && `, ${through},`}` : `\`${tensor}\``
+  const split = [...new Set(atoms.flatMap((atom) => splitDim(producer, atom) ?? []))].map((dim) => `\`${dim}\``)
+  switch (state.kind) {
+    case 'partial': {
+      const sum = state.reduction === 'sum' ? 'sum' : state.reduction === 'max' ? 'maximum' : 'log-sum-exp'
+      const start = `${what} is a partial ${sum} over ${over}`
+      if (split.length) return `${start}, since ${over} splits its contracted ${dimWord(split)} ${andList(split)}`
+      return atoms.some((atom) => producer?.partition?.partial[atom]) ? `${start}, passed on from its operand` : start
+    }
+    case 'shard': {
+      const start = `${what} is split along \`${dims[state.position] ?? '?'}\` over ${over}`
+      return split.length ? `${start}, since ${over} splits ${andList(split)} there` : start
+    }
+    case 'replicate':
+      return `${what} is whole on every rank of ${over}`
+  }
+}
+
+function readText(
+  id: string,
+  consumer: OperatorNode | undefined,
+  state: Along,
+  dims: readonly string[],
+  over: string,
+  atom: string,
+): string {
+  const who = consumer ? `\`${id}\`` : `the border of \`${id}\``
+  if (state.kind === 'shard') return `${who} reads it split along \`${dims[state.position] ?? '?'}\``
+  if (state.kind === 'partial') return `${who} passes it on as a partial sum`
+  const dim = splitDim(consumer, atom)
+  if (!consumer) return `${who} hands it on whole`
+  if (dim === undefined) return `${who} reads it whole`
+  return `${who}, which splits \`${dim}\` over ${over}, reads it whole`
+}
+
+/** A tensor by id, for texts: absent when the program has none. */
+export function tensorOf(program: Program, id: string): Tensor | undefined {
+  return program.tensors.get(id)
+}
+
+function dimWord(split: readonly string[]): string {
+  return split.length === 1 ? 'dim' : 'dims'
+}
+
+function article(word: string): string {
+  return /^[aeiou]/.test(word) ? 'an' : 'a'
+}
+
+function andList(values: readonly string[]): string {
+  return orList(values).replace(' or ', ' and ')
+}

@@ -1,0 +1,102 @@
+import { nearest, ShardloomError } from '@shardloom/core'
+import type { z } from 'zod'
+
+/** What an error about a document needs to know. */
+export interface DocumentNames {
+  /** What the document is, such as `spec`; the start of the error codes. */
+  readonly kind: 'spec' | 'model' | 'options'
+  /** The keys that an object at `path` may have, to suggest the nearest. */
+  readonly keysAt: (path: readonly string[]) => readonly string[]
+}
+
+/** The deepest nesting that a document may have. */
+const deepest = 64
+
+/** Names that would reach an object's prototype if a key were copied carelessly; no document has a use for them. */
+const reserved: readonly string[] = ['__proto__', 'constructor', 'prototype']
+
+/**
+ * Refuses what no schema should see: values nested deeper than 64 levels (or in a cycle), and keys that reach prototypes.
+ * Throws `<KIND>_VALUE` or `<KIND>_KEY`.
+ */
+export function checkNesting(value: unknown, kind: DocumentNames['kind'], path: readonly string[] = []): void {
+  if (typeof value !== 'object' || value === null) return
+  const code = kind.toUpperCase()
+  if (path.length > deepest) {
+    throw new ShardloomError(`${code}_VALUE`, `The ${kind} is nested deeper than ${deepest} levels.`, {
+      help: 'Write it flatter.',
+    })
+  }
+  for (const [key, inner] of Object.entries(value)) {
+    if (reserved.includes(key)) {
+      throw new ShardloomError(`${code}_KEY`, `The key ${pathText([...path, key])} may not stand in a ${kind}.`, {
+        subject: key,
+        help: 'Remove it.',
+      })
+    }
+    checkNesting(inner, kind, [...path, key])
+  }
+}
+
+/** The error for the first issue that a schema found, with the path, what was got and what was expected. */
+export function schemaError(issues: readonly z.core.$ZodIssue[], input: unknown, names: DocumentNames): ShardloomError {
+  const code = names.kind.toUpperCase()
+  const issue = issues[0]
+  if (!issue) return new ShardloomError(`${code}_VALUE`, `The ${names.kind} is not valid.`)
+  const path = issue.path.map(String)
+  if (issue.code === 'unrecognized_keys') {
+    return unknownKey(path, issue.keys[0] ?? '', names.keysAt(path), names.kind)
+  }
+  const got = valueAt(input, path)
+  const subject = path.join('.')
+  const named = path.length ? pathText(path) : `The ${names.kind}`
+  if (got === undefined) {
+    const help = `Give ${issue.message}.`
+    return new ShardloomError(`${code}_VALUE`, `${named} is missing.`, { subject, help })
+  }
+  const near =
+    issue.code === 'invalid_value' && typeof got === 'string' ? nearest(got, issue.values.map(String)) : undefined
+  return new ShardloomError(`${code}_VALUE`, `${named} is ${shown(got)}, but it must be ${issue.message}.`, {
+    subject,
+    ...(near && { help: `Did you mean \`${near}\`?` }),
+  })
+}
+
+/** The error for a key that nothing reads. */
+export function unknownKey(
+  path: readonly string[],
+  key: string,
+  known: readonly string[],
+  kind: DocumentNames['kind'],
+): ShardloomError {
+  const near = nearest(key, known)
+  const all = known.length ? `Known here: ${known.join(', ')}.` : 'Remove it.'
+  return new ShardloomError(`${kind.toUpperCase()}_KEY`, `There is no key ${pathText([...path, key])} in a ${kind}.`, {
+    subject: [...path, key].join('.'),
+    help: near ? `Did you mean \`${[...path, near].join('.')}\`?` : all,
+  })
+}
+
+/** A value for an error message: short, on one line, strings in quotes. */
+export function shown(value: unknown): string {
+  if (typeof value === 'number' || typeof value === 'boolean' || value === null) return String(value)
+  if (typeof value === 'string') {
+    return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value)
+  }
+  if (Array.isArray(value)) return value.length ? `a list of ${value.length}` : 'an empty list'
+  return typeof value === 'object' ? 'an object' : `a ${typeof value}`
+}
+
+function pathText(path: readonly string[]): string {
+  const text = path.map((part) => (part.length > 40 ? `${part.slice(0, 40)}…` : part)).join('.')
+  return `\`${text.replace(/[\p{Cc}`]/gu, '?')}\``
+}
+
+function valueAt(input: unknown, path: readonly string[]): unknown {
+  let value = input
+  for (const key of path) {
+    if (typeof value !== 'object' || value === null) return undefined
+    value = Object.getOwnPropertyDescriptor(value, key)?.value
+  }
+  return value
+}

@@ -1,0 +1,68 @@
+import { isIdle } from './planned.js'
+import { specJsonSchema } from './spec-schema.js'
+
+/** A scalar field of the spec, for programs that offer one flag or one form field each. */
+export interface SpecField {
+  /** Where the field stands, such as `['parallel', 'tp']`. */
+  readonly path: readonly string[]
+  /** The field's name as a kebab-case flag without dashes, such as `tp` or `tp-key-value-gradients`. */
+  readonly flag: string
+  readonly type: 'integer' | 'string' | 'boolean'
+  /** The values allowed, where they are few. */
+  readonly choices?: readonly string[]
+  readonly default?: string | number | boolean
+  readonly description: string
+  /** Whether a strategy of this version reads it; the others may only ask for nothing. */
+  readonly planned: boolean
+}
+
+/** Objects of the spec whose fields need no prefix. */
+const unprefixed: readonly string[] = ['parallel', 'options']
+
+/** Every scalar field of the spec in the order of the schema, derived from its JSON Schema. Selectors are no scalars. */
+export function specFields(): SpecField[] {
+  return fieldsOf(specJsonSchema(), [])
+}
+
+interface Property {
+  readonly type?: string
+  readonly properties?: Readonly<Record<string, Property>>
+  readonly anyOf?: readonly Property[]
+  readonly enum?: readonly string[]
+  readonly default?: unknown
+  readonly description?: string
+  readonly const?: unknown
+}
+
+function fieldsOf(schema: Property, path: readonly string[]): SpecField[] {
+  return Object.entries(schema.properties ?? {}).flatMap(([name, property]): SpecField[] => {
+    const here = [...path, name]
+    if (property.const !== undefined || name === 'where') return []
+    if (property.properties) return fieldsOf(property, here)
+    const type = property.type ?? (property.anyOf?.some((each) => each.type === 'string') ? 'string' : undefined)
+    if (type !== 'integer' && type !== 'string' && type !== 'boolean') return []
+    const fallback = property.default
+    return [
+      {
+        path: here,
+        flag: here
+          .filter((part, index) => index > 0 || !unprefixed.includes(part))
+          .map(kebab)
+          .join('-'),
+        type,
+        ...(property.enum && { choices: property.enum }),
+        ...(isScalar(fallback) && { default: fallback }),
+        description: property.description ?? name,
+        planned: !isIdle(here),
+      },
+    ]
+  })
+}
+
+function isScalar(value: unknown): value is string | number | boolean {
+  return typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean'
+}
+
+function kebab(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
+}

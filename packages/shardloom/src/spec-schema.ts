@@ -1,0 +1,135 @@
+import type { dataTypes } from '@shardloom/core'
+import { z } from 'zod'
+
+/** The largest size, count or degree that a spec may name. */
+export const largestSize = 2 ** 31
+
+/** A whole number; its error message is what was expected, for {@link specError}. */
+function wholeNumber(least = 1, most = largestSize) {
+  const expected = `a whole number from ${least} to ${most}`
+  return z.number(expected).int(expected).min(least, expected).max(most, expected)
+}
+
+function oneOf<const Values extends readonly [string, ...string[]]>(values: Values) {
+  return z.enum(values, `one of ${values.join(', ')}`)
+}
+
+const floatTypes = ['bf16', 'fp16', 'fp32', 'fp64', 'fp8'] as const satisfies readonly (keyof typeof dataTypes)[]
+
+const names = z.union([z.string(), z.array(z.string())], 'a name or a list of names')
+const layer = z.union([wholeNumber(0), z.string()])
+
+/** The node set that a strategy applies to; every given field must match. */
+const selector = z
+  .strictObject(
+    {
+      segment: z.exactOptional(names).describe('forward, backward, optimizer, prefill or decode'),
+      module: z
+        .exactOptional(names)
+        .describe('module path or a prefix of it, such as attention, ffn, moe, embedding, head'),
+      operator: z.exactOptional(names).describe('operator name, such as einsum'),
+      name: z.exactOptional(names).describe('last part of a node id, such as q or gate'),
+      body: z.exactOptional(names).describe('kind of layer, such as moe-layer'),
+      layers: z
+        .exactOptional(z.union([layer, z.array(layer)], 'a layer such as 5, a range such as 10-20, or a list of them'))
+        .describe('layers by depth from 0: 5, 10-20, or a list of them'),
+      role: z.exactOptional(names).describe('role of a tensor that the node reads or writes, such as cache'),
+    },
+    'a selector such as {module: ffn}',
+  )
+  .describe('the nodes that the strategy applies to; default all')
+
+const parallel = z
+  .object(
+    {
+      dp: wholeNumber().default(1).describe('data parallel: splits the batch'),
+      dpReplicate: wholeNumber().default(1).describe('replicas inside dp, for hybrid sharding'),
+      tp: wholeNumber().default(1).describe('tensor parallel: splits heads, feed-forward and vocabulary'),
+      pp: wholeNumber().default(1).describe('pipeline stages'),
+      cp: wholeNumber().default(1).describe('context parallel'),
+      ulysses: wholeNumber().default(1).describe('Ulysses sequence parallel'),
+      dcp: wholeNumber().default(1).describe('decode context parallel: splits the KV cache by position'),
+      ep: wholeNumber().default(1).describe('expert parallel'),
+      expertTp: wholeNumber().default(1).describe('tensor parallel inside experts'),
+      replicas: wholeNumber().default(1).describe('independent engines behind a request router'),
+    },
+    'an object of degrees, such as {dp: 2, tp: 8}',
+  )
+  .catchall(wholeNumber())
+  .describe('degree of each axis; a plugin may bring further axes')
+
+const options = z
+  .object(
+    {
+      attention: oneOf(['flash', 'materialised'])
+        .default('flash')
+        .describe('whether attention scores touch memory and are saved for backward'),
+      causal: oneOf(['whole', 'halved']).default('whole').describe('how FLOPs of causal attention count'),
+      dtype: oneOf(floatTypes).default('bf16').describe('element type of parameters and activations'),
+      gradientDtype: oneOf(floatTypes).default('fp32').describe('element type of accumulated gradients'),
+      uneven: oneOf(['refuse', 'ragged'])
+        .default('refuse')
+        .describe('whether a dim that a degree does not divide is refused or split into shares that differ by one'),
+      zero: wholeNumber(0, 3).default(0).describe('ZeRO stage'),
+      sequenceParallel: z.boolean('true or false').default(false).describe('Megatron sequence parallelism on tp'),
+      schedule: z.string('the name of a schedule').default('none').describe('pipeline schedule'),
+      virtual: wholeNumber().default(1).describe('pipeline chunks per rank'),
+      recompute: z.string('none, selective or full').default('none').describe('what backward computes again'),
+      tp: z
+        .strictObject(
+          {
+            keyValueGradients: z
+              .exactOptional(oneOf(['reduce', 'defer', 'gather']))
+              .describe('how gradients of KV heads that several tp ranks hold are combined'),
+            where: z.exactOptional(selector),
+          },
+          'an object, such as {where: {module: ffn}}',
+        )
+        .default({}),
+      dp: z.strictObject({ where: z.exactOptional(selector) }, 'an object, such as {where: {module: ffn}}').default({}),
+    },
+    'an object of options, such as {attention: flash}',
+  )
+  .catchall(z.unknown())
+  .describe('conventions, options of strategies, and options of plugins under their names')
+
+const modelExpected = 'the name of a preset, the path of a config.json, or a model object'
+
+/** The schema of `shardloom.spec/1` with its defaults; every error message is what the field expects. */
+export const specSchema = z.strictObject(
+  {
+    schema: z.literal('shardloom.spec/1', 'shardloom.spec/1').default('shardloom.spec/1'),
+    model: z
+      .union([z.string(), z.record(z.string(), z.unknown())], modelExpected)
+      .describe('preset, path to a Hugging Face config.json, or an inline model'),
+    cluster: z.exactOptional(z.unknown()).describe('accelerators and links'),
+    phase: oneOf(['training', 'prefill', 'decode', 'serving']).default('training').describe('what is planned'),
+    batch: wholeNumber().default(512).describe('sequences per step, over all ranks'),
+    microbatch: wholeNumber().default(1).describe('training: sequences per dp rank and microbatch'),
+    seq: wholeNumber().default(8192).describe('tokens per sequence; decode: KV positions read by the first step'),
+    steps: wholeNumber().default(1).describe('decode: steps in the graph'),
+    parallel: parallel.prefault({}),
+    order: z
+      .array(z.string('the name of an axis'), 'a list of axes, such as [tp, dp]')
+      .default(['tp', 'ulysses', 'cp', 'dp', 'pp'])
+      .describe('axes from innermost (fastest links) to outermost'),
+    options: options.prefault({}),
+    plugins: z
+      .array(z.string('the path of an ES module'), 'a list of paths of ES modules')
+      .default([])
+      .describe('ES modules that bring strategies, relative to the spec'),
+  },
+  'a spec: an object with at least `model`',
+)
+
+/** A spec with every default filled in. */
+export type Spec = z.output<typeof specSchema>
+
+/** A spec as a user writes it: only `model` is required. */
+export type SpecInput = z.input<typeof specSchema>
+
+/** The JSON Schema (draft 2020-12) of a spec, for editors and other programs. */
+export function specJsonSchema(): Record<string, unknown> {
+  const { $schema, ...rest } = z.toJSONSchema(specSchema, { io: 'input' })
+  return { $schema, title: 'Shardloom spec', ...rest }
+}

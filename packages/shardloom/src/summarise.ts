@@ -1,0 +1,137 @@
+import {
+  communicationTable,
+  type EdgeKind,
+  type FlopClass,
+  measure,
+  measureFolded,
+  type NodeKind,
+} from '@shardloom/core'
+import { countParameters } from '@shardloom/models'
+import type { Plan } from './plan.js'
+import { shortReason } from './reason.js'
+
+/** Which rank is described, and whether nodes and edges are counted unrolled (the default) or folded. */
+export interface SummaryOptions {
+  readonly rank?: number
+  readonly fold?: boolean
+}
+
+/** Like executions of communication on one rank: `count` is per step, bytes are per execution. */
+export interface CommunicationSummary {
+  readonly op: string
+  readonly axes: readonly string[]
+  readonly groupSize: number
+  readonly count: number
+  /** Bytes of the tensor logical to the group. */
+  readonly payloadBytes: number
+  /** Bytes that this rank sends, by a ring. */
+  readonly bytesPerRank: number
+  /** The part of the phase: `forward`, `backward`, `optimizer`, `prefill` or `decode`. */
+  readonly phase: string
+  /** The iteration axes around it, outermost first, such as `microbatch/layer`; empty outside of all. */
+  readonly region: string
+  /** Why the first of `nodes` exists, in a few words. */
+  readonly reason: string
+  /** The nodes of the rolled program that are counted here. */
+  readonly nodes: readonly string[]
+}
+
+/** What `shardloom plan --json` prints: one rank, one step. Numbers are the nearest doubles of exact counts. */
+export interface PlanSummary {
+  readonly schema: 'shardloom.plan/1'
+  readonly model: { readonly name: string; readonly parameters: number; readonly activeParameters: number }
+  /** Axis → degree, outermost axis first. */
+  readonly mesh: Readonly<Record<string, number>>
+  readonly world: number
+  readonly phase: string
+  readonly batch: {
+    readonly sequences: number
+    readonly microbatches: number
+    readonly seq: number
+    readonly steps: number
+  }
+  /** What numbers depend on by convention. */
+  readonly conventions: {
+    readonly attention: string
+    readonly causal: string
+    readonly dtype: string
+    readonly gradientDtype: string
+    readonly uneven: string
+  }
+  readonly folded: boolean
+  readonly nodes: Readonly<Record<NodeKind | 'total', number>>
+  readonly edges: Readonly<Record<EdgeKind | 'total', number>>
+  readonly rank: number
+  readonly perRank: {
+    readonly parameters: number
+    readonly parameterBytes: number
+    readonly flops: number
+    readonly flopsByClass: Readonly<Record<FlopClass, number>>
+    readonly bytesRead: number
+    readonly bytesWritten: number
+    readonly kvBytesRead: number
+    readonly kvBytesWritten: number
+  }
+  readonly communication: readonly CommunicationSummary[]
+  readonly warnings: readonly string[]
+}
+
+/** Describes one rank of a plan over one step. Throws `RANK` when the mesh has no such rank. */
+export function summarise(plan: Plan, options: SummaryOptions = {}): PlanSummary {
+  const { rank = 0, fold = false } = options
+  const { architecture, operators, program, spec } = plan
+  const measured = measure(program, operators, { rank })
+  const { nodes, edges } = fold ? measureFolded(program) : measured
+  const { total, active } = countParameters(architecture)
+  return {
+    schema: 'shardloom.plan/1',
+    model: { name: architecture.name, parameters: total, activeParameters: active },
+    mesh: Object.fromEntries(program.mesh.axes.map(({ name, degree }) => [name, degree])),
+    world: program.mesh.world,
+    phase: program.phase,
+    batch: {
+      sequences: spec.batch,
+      microbatches: spec.phase === 'training' ? spec.batch / (spec.parallel.dp * spec.microbatch) : 1,
+      seq: spec.seq,
+      steps: spec.steps,
+    },
+    conventions: {
+      attention: spec.options.attention,
+      causal: spec.options.causal,
+      dtype: spec.options.dtype,
+      gradientDtype: spec.options.gradientDtype,
+      uneven: spec.options.uneven,
+    },
+    folded: fold,
+    nodes: withTotal(nodes),
+    edges: withTotal(edges),
+    rank,
+    perRank: {
+      parameters: Number(measured.parameters),
+      parameterBytes: Number(measured.parameterBytes),
+      flops: Number(measured.flops),
+      flopsByClass: doubles(measured.flopsByClass),
+      bytesRead: Number(measured.bytesRead),
+      bytesWritten: Number(measured.bytesWritten),
+      kvBytesRead: Number(measured.kvBytesRead),
+      kvBytesWritten: Number(measured.kvBytesWritten),
+    },
+    communication: communicationTable(program, operators, { rank }).map(({ segment, reason, nodes, ...row }) => ({
+      ...row,
+      phase: segment,
+      reason: shortReason(plan, nodes[0] ?? ''),
+      nodes,
+    })),
+    warnings: plan.warnings,
+  }
+}
+
+function doubles<Name extends string>(counts: Readonly<Record<Name, bigint>>): Record<Name, number> {
+  const entries = Object.entries<bigint>(counts).map(([name, count]) => [name, Number(count)])
+  return Object.fromEntries(entries) as Record<Name, number> // the same names, which Object.entries forgets
+}
+
+function withTotal<Name extends string>(counts: Readonly<Record<Name, bigint>>): Record<Name | 'total', number> {
+  const total = Object.values<bigint>(counts).reduce((sum, count) => sum + count, 0n)
+  return { total: Number(total), ...doubles(counts) }
+}

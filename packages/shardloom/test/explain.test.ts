@@ -1,0 +1,121 @@
+import { nodesOf } from '@shardloom/core'
+import { describe, expect, test } from 'vitest'
+import { explain, explainPasses, type Plan, plan, summarise } from '../src/index.js'
+
+const spec = { model: 'llama-3.1-8b', batch: 4, seq: 4096, parallel: { tp: 2, dp: 2 } } as const
+
+/** The first communication node over an axis in a part of the phase whose id matches. */
+function communicationNode(planned: Plan, phase: string, axis: string, id: RegExp): string {
+  const rows = summarise(planned).communication.filter((row) => row.phase === phase && row.axes.join() === axis)
+  const found = rows.flatMap((row) => row.nodes).find((node) => id.test(node))
+  if (!found) throw new Error(`no node ${id} among ${rows.flatMap((row) => row.nodes)}`)
+  return found
+}
+
+describe('explaining a communication node', () => {
+  test('names the dim whose split made the tensor partial, and the reader', async () => {
+    const planned = await plan(spec)
+    const explanation = explain(planned, communicationNode(planned, 'forward', 'tp', /ffn\/down/))
+    expect(explanation.text[0]).toBe(
+      'The result of `forward/layer/ffn/down` is a partial sum over tp, since tp splits its contracted dim `ffn`; ' +
+        '`forward/layer/ffn/residual` reads it whole.',
+    )
+    expect(explanation).toMatchObject({
+      schema: 'shardloom.explain/1',
+      kind: 'communication',
+      op: 'all-reduce',
+      region: 'microbatch/layer',
+      executions: 64,
+      communication: {
+        tensor: 'forward/layer/ffn/down',
+        producer: 'forward/layer/ffn/down',
+        consumer: 'forward/layer/ffn/residual',
+        strategies: ['tp'],
+        axes: ['tp'],
+        groupSize: 2,
+        group: [0, 1],
+        from: 'batch/dp · partial(sum)/tp',
+        to: 'batch/dp',
+        payloadBytes: 4096 * 4096 * 2,
+        bytesPerRank: 4096 * 4096 * 2,
+      },
+    })
+  })
+
+  test('follows a gradient back through the sum over microbatches', async () => {
+    const planned = await plan(spec)
+    const explanation = explain(planned, communicationNode(planned, 'optimizer', 'dp', /ffn\/down/))
+    expect(explanation.text[0]).toContain(
+      'summed over microbatch, is a partial sum over dp, since dp splits its contracted dim `batch`',
+    )
+    expect(explanation.communication?.producer).toMatch(/^backward\/layer\/ffn\/down/)
+    expect(explain(planned, explanation.node, { rank: 3 }).communication?.group).toEqual([1, 3])
+  })
+
+  test('names both dims where tp splits KV heads and their groups', async () => {
+    const planned = await plan({ ...spec, parallel: { tp: 16, dp: 1 } })
+    const explanation = explain(planned, communicationNode(planned, 'forward', 'tp', /attention\/out/))
+    expect(explanation.text[0]).toContain('tp splits its contracted dims `kv_heads` and `group`')
+  })
+})
+
+describe('explaining any other node', () => {
+  test('says how it is split, what it computes and moves', async () => {
+    const explanation = explain(await plan(spec), 'forward/layer/ffn/down')
+    expect(explanation).toMatchObject({
+      kind: 'compute',
+      op: 'einsum',
+      rule: 'batch seq ffn, ffn hidden -> batch seq hidden',
+      splits: { batch: ['dp'], ffn: ['tp'] },
+      flops: 2 * 4096 * (14336 / 2) * 4096,
+      flopClass: 'linear',
+      bytesRead: 2 * (4096 * 7168 + 7168 * 4096),
+      bytesWritten: 2 * 4096 * 4096,
+    })
+    expect(explanation.text.slice(0, 2)).toEqual([
+      'Its dim `batch` is split over dp, as dp asks.',
+      'Its dim `ffn` is split over tp, as tp asks.',
+    ])
+  })
+
+  test('an id that does not exist is refused with those that are near', async () => {
+    const planned = await plan(spec)
+    expect(() => explain(planned, 'forward/layer/ffn/dwn')).toThrow(
+      expect.objectContaining({ code: 'UNKNOWN_NODE', help: expect.stringContaining('`forward/layer/ffn/down`') }),
+    )
+    expect(() => explain(planned, 'down')).toThrow(
+      expect.objectContaining({ help: expect.stringContaining('ffn/down') }),
+    )
+    expect(() => explain(planned, '')).toThrow(expect.objectContaining({ code: 'UNKNOWN_NODE' }))
+  })
+})
+
+test('every node of a plan can be explained', async () => {
+  for (const phase of ['training', 'prefill', 'decode'] as const) {
+    const planned = await plan({ model: 'tiny-moe', phase, batch: 4, seq: 16, parallel: { tp: 2, dp: 2 } })
+    for (const { id } of nodesOf(planned.program.items)) {
+      const { text } = explain(planned, id)
+      expect(text.length, id).toBeGreaterThan(0)
+      expect(text.join(' '), id).not.toMatch(/undefined|\?/)
+    }
+  }
+})
+
+test('every pass says what it changed, in the order in which they ran', async () => {
+  const { passes } = explainPasses(await plan(spec))
+  expect(passes.map(({ pass }) => pass)).toEqual([
+    'models/differentiate',
+    'models/optimizer',
+    'tp/split-heads',
+    'dp/split-batch',
+    'core/partition',
+    'core/place',
+    'core/communicate',
+  ])
+  const communicate = passes.find(({ pass }) => pass === 'core/communicate')
+  expect(communicate?.nodes.added).toBe(communicate?.tensors.added)
+  expect(communicate?.examples[0]).toContain('all-reduce')
+  expect(passes.find(({ pass }) => pass === 'dp/split-batch')?.preferences).toBe(1)
+  const prefill = explainPasses(await plan({ ...spec, phase: 'prefill' }))
+  expect(prefill.passes.find(({ pass }) => pass === 'models/differentiate')?.unchanged).toBe(true)
+})

@@ -1,0 +1,40 @@
+import { expect, test } from 'vitest'
+import * as surface from '../src/index.js'
+
+test('the public surface', () => {
+  expect(Object.keys(surface).sort()).toEqual([
+    'ShardloomError',
+    'checkSpec',
+    'createView',
+    'cutMiddle',
+    'explain',
+    'explainPasses',
+    'formatBytes',
+    'formatCount',
+    'formatFlops',
+    'formatQuantity',
+    'fromHuggingFace',
+    'isModelPath',
+    'isShardloomError',
+    'levels',
+    'loadSpec',
+    'nearest',
+    'parseSpec',
+    'plan',
+    'planLoaded',
+    'presetNames',
+    'programFromJson',
+    'programToJson',
+    'readSpecText',
+    'readableLimits',
+    'specFields',
+    'specJsonSchema',
+    'summarise',
+    'toDot',
+    'toGraphlib',
+    'toJsonText',
+    'toMermaid',
+    'verifyPlan',
+    'writeDot',
+  ])
+})

@@ -1,0 +1,148 @@
+import { isShardloomError } from '@shardloom/core'
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { checkSpec, parseSpec } from '../src/index.js'
+
+/** The error that `run` throws, as `CODE message | help`. */
+function errorOf(run: () => unknown): string {
+  try {
+    run()
+  } catch (error) {
+    if (!isShardloomError(error)) throw error
+    return `${error.code} ${error.message} | ${error.help ?? ''}`
+  }
+  return 'no error'
+}
+
+describe('a good spec', () => {
+  test('needs nothing but a model: the rest are defaults', () => {
+    expect(checkSpec({ model: 'tiny' })).toEqual({
+      schema: 'shardloom.spec/1',
+      model: 'tiny',
+      phase: 'training',
+      batch: 512,
+      microbatch: 1,
+      seq: 8192,
+      steps: 1,
+      parallel: { dp: 1, dpReplicate: 1, tp: 1, pp: 1, cp: 1, ulysses: 1, dcp: 1, ep: 1, expertTp: 1, replicas: 1 },
+      order: ['tp', 'ulysses', 'cp', 'dp', 'pp'],
+      options: {
+        attention: 'flash',
+        causal: 'whole',
+        dtype: 'bf16',
+        gradientDtype: 'fp32',
+        uneven: 'refuse',
+        zero: 0,
+        sequenceParallel: false,
+        schedule: 'none',
+        virtual: 1,
+        recompute: 'none',
+        tp: {},
+        dp: {},
+      },
+      plugins: [],
+    })
+  })
+
+  test('reads the same from YAML and from JSON', () => {
+    const yaml =
+      'model: tiny\nbatch: 4 # sequences\nparallel: {tp: 2, mine: 3}\noptions:\n  tp: {where: {layers: 0-1}}\n'
+    const json =
+      '{"model": "tiny", "batch": 4, "parallel": {"tp": 2, "mine": 3}, "options": {"tp": {"where": {"layers": "0-1"}}}}'
+    expect(parseSpec(yaml)).toEqual(parseSpec(json))
+    expect(parseSpec(yaml).parallel).toMatchObject({ dp: 1, tp: 2, mine: 3 })
+  })
+
+  test('is the same when it is checked again', () => {
+    const spec = checkSpec({ model: { model_type: 'llama' }, plugins: ['./a.js'], options: { mine: { x: 1 } } })
+    expect(checkSpec(spec)).toEqual(spec)
+  })
+})
+
+describe('a bad spec', () => {
+  const sizes = 'a whole number from 1 to 2147483648'
+  test.each([
+    [{}, 'SPEC_VALUE `model` is missing. | Give the name of a preset, the path of a config.json, or a model object.'],
+    [undefined, 'SPEC_VALUE The spec is missing.'],
+    [7, 'SPEC_VALUE The spec is 7, but it must be a spec: an object with at least `model`.'],
+    [[], 'SPEC_VALUE The spec is an empty list'],
+    [{ model: 'tiny', batch: Number.NaN }, `SPEC_VALUE \`batch\` is NaN, but it must be ${sizes}.`],
+    [{ model: 'tiny', batch: -4 }, `SPEC_VALUE \`batch\` is -4, but it must be ${sizes}.`],
+    [{ model: 'tiny', seq: 1.5 }, `SPEC_VALUE \`seq\` is 1.5, but it must be ${sizes}.`],
+    [{ model: 'tiny', seq: 1e300 }, `SPEC_VALUE \`seq\` is 1e+300, but it must be ${sizes}.`],
+    [{ model: 'tiny', seq: '8k' }, `SPEC_VALUE \`seq\` is "8k", but it must be ${sizes}.`],
+    [{ model: 'tiny', parallel: { tp: 0 } }, `SPEC_VALUE \`parallel.tp\` is 0, but it must be ${sizes}.`],
+    [{ model: 'tiny', parallel: { tp: null } }, `SPEC_VALUE \`parallel.tp\` is null, but it must be ${sizes}.`],
+    [{ model: 'tiny', parallel: [2] }, 'SPEC_VALUE `parallel` is a list of 1, but it must be an object of degrees'],
+    [
+      { model: 'tiny', phase: 'trainning' },
+      'SPEC_VALUE `phase` is "trainning", but it must be one of training, prefill, decode, serving. | Did you mean `training`?',
+    ],
+    [
+      { model: 'tiny', options: { attention: true } },
+      'SPEC_VALUE `options.attention` is true, but it must be one of flash, materialised.',
+    ],
+    [
+      { model: 'tiny', schema: 'shardloom.spec/2' },
+      'SPEC_VALUE `schema` is "shardloom.spec/2", but it must be shardloom.spec/1.',
+    ],
+    [{ model: 'tiny', batc: 4 }, 'SPEC_KEY There is no key `batc` in a spec. | Did you mean `batch`?'],
+    [{ model: 'tiny', zzz: 4 }, 'SPEC_KEY There is no key `zzz` in a spec. | Known here: schema, model, cluster'],
+    [
+      { model: 'tiny', options: { tp: { were: {} } } },
+      'SPEC_KEY There is no key `options.tp.were` in a spec. | Did you mean `options.tp.where`?',
+    ],
+    [{ model: 'tiny', options: { tp: { where: { modul: 'ffn' } } } }, 'Did you mean `options.tp.where.module`?'],
+    [{ model: 'tiny', order: ['tp', 3] }, 'SPEC_VALUE `order.1` is 3, but it must be the name of an axis.'],
+    [
+      { model: 'tiny', plugins: './a.js' },
+      'SPEC_VALUE `plugins` is "./a.js", but it must be a list of paths of ES modules.',
+    ],
+    [{ model: 3 }, 'SPEC_VALUE `model` is 3, but it must be the name of a preset'],
+  ])('%j', (spec, expected) => {
+    expect(errorOf(() => checkSpec(spec))).toContain(expected)
+  })
+
+  test('a key that would reach a prototype is refused and does no harm', () => {
+    for (const key of ['__proto__', 'constructor', 'prototype']) {
+      const text = `{"model": "tiny", "parallel": {"${key}": {"polluted": 1}}}`
+      expect(errorOf(() => parseSpec(text))).toMatch(/^SPEC_KEY/)
+      expect(errorOf(() => parseSpec(`model: tiny\n${key}: {polluted: 1}`))).toMatch(/^SPEC_KEY/)
+    }
+    expect({}).not.toHaveProperty('polluted')
+  })
+
+  test('text that is neither YAML nor JSON says where it stops making sense', () => {
+    expect(errorOf(() => parseSpec('model: [tiny', 'my.yaml'))).toMatch(
+      /^SPEC_SYNTAX Cannot read my\.yaml: .*line 1.*\.$|^SPEC_SYNTAX Cannot read my\.yaml: .* \| Write/,
+    )
+    expect(errorOf(() => parseSpec('{"model": }', 'my.json'))).toMatch(/^SPEC_SYNTAX Cannot read my\.json/)
+    expect(errorOf(() => parseSpec('a: 1\na: 2'))).toMatch(/^SPEC_SYNTAX/)
+    expect(errorOf(() => parseSpec(''))).toMatch(/^SPEC_VALUE/)
+  })
+
+  test('aliases that multiply, endless nesting and endless text are refused', () => {
+    const bomb = ['a: &a [x, x, x, x, x, x, x, x, x]']
+    for (let level = 1; level < 9; level++) {
+      const [before, name] = [String.fromCharCode(96 + level), String.fromCharCode(97 + level)]
+      bomb.push(`${name}: &${name} [${Array.from({ length: 9 }, () => `*${before}`).join(', ')}]`)
+    }
+    expect(errorOf(() => parseSpec(bomb.join('\n')))).toMatch(/^SPEC_SYNTAX/)
+    expect(errorOf(() => parseSpec('['.repeat(300_000)))).toMatch(/^SPEC_/)
+    expect(errorOf(() => parseSpec(`{"model": ${'['.repeat(5000)}${']'.repeat(5000)}}`))).toMatch(
+      /^SPEC_VALUE .* nested deeper/,
+    )
+    expect(errorOf(() => parseSpec('#'.repeat(1_000_001)))).toMatch(/^SPEC_SIZE/)
+    const cycle: Record<string, unknown> = { model: 'tiny' }
+    cycle.options = cycle
+    expect(errorOf(() => checkSpec(cycle))).toMatch(/^SPEC_VALUE/)
+  })
+
+  test('whatever JSON or text is given, nothing but a ShardloomError is thrown', () => {
+    const text = (value: unknown) => errorOf(() => checkSpec(value))
+    fc.assert(fc.property(fc.jsonValue(), (value) => typeof text(value) === 'string'))
+    fc.assert(fc.property(fc.jsonValue(), (value) => typeof text({ model: 'tiny', parallel: value }) === 'string'))
+    fc.assert(fc.property(fc.jsonValue(), (value) => typeof text({ model: 'tiny', options: value }) === 'string'))
+    fc.assert(fc.property(fc.string(), (value) => typeof errorOf(() => parseSpec(value)) === 'string'))
+  })
+})

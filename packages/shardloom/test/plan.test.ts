@@ -1,0 +1,239 @@
+import { isShardloomError, type Plugin, type ShardloomError } from '@shardloom/core'
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import {
+  loadSpec,
+  type PlanAccess,
+  plan,
+  planLoaded,
+  programToJson,
+  type SpecInput,
+  summarise,
+  verifyPlan,
+} from '../src/index.js'
+
+const tiny = { model: 'tiny', batch: 8, seq: 16 } as const
+
+async function errorOf(input: SpecInput, access: PlanAccess = {}): Promise<ShardloomError> {
+  const error: unknown = await plan(input, access).then(
+    () => undefined,
+    (cause: unknown) => cause,
+  )
+  if (isShardloomError(error)) return error
+  throw error ?? new Error('nothing was thrown')
+}
+
+describe('planning', () => {
+  test('states the mesh with the innermost axis of `order` last', async () => {
+    const { program } = await plan({ ...tiny, parallel: { dp: 4, tp: 2 } })
+    expect(program.mesh).toMatchObject({ world: 8, atoms: [{ name: 'dp' }, { name: 'tp' }] })
+    const turned = await plan({ ...tiny, parallel: { dp: 4, tp: 2 }, order: ['dp', 'tp'] })
+    expect(turned.program.mesh.atoms.map((atom) => atom.name)).toEqual(['tp', 'dp'])
+  })
+
+  test('every phase keeps every rule', async () => {
+    for (const phase of ['training', 'prefill', 'decode'] as const) {
+      for (const model of ['tiny', 'tiny-moe']) {
+        const planned = await plan({ ...tiny, model, phase, parallel: { dp: 2, tp: 2 } })
+        const violations = verifyPlan(planned).rules.flatMap((rule) => rule.violations)
+        expect(violations, `${model} ${phase}`).toEqual([])
+      }
+    }
+  })
+
+  test('on one rank nothing is communicated', async () => {
+    const planned = await plan(tiny)
+    expect(summarise(planned).communication).toEqual([])
+    expect(summarise(planned).nodes.communication).toBe(0)
+  })
+
+  test('the same spec gives the same program, and a loaded spec can be planned again', async () => {
+    const loaded = await loadSpec({ ...tiny, parallel: { tp: 2 } })
+    const [first, second] = [planLoaded(loaded), planLoaded(loaded)]
+    expect(JSON.stringify(programToJson(first.program))).toBe(JSON.stringify(programToJson(second.program)))
+  })
+
+  test('layer ranges of a selector get a body of their own', async () => {
+    const { program } = await plan({ ...tiny, parallel: { tp: 2 }, options: { tp: { where: { layers: '1' } } } })
+    const text = JSON.stringify(programToJson(program))
+    expect(text).toContain('forward/layer-1/')
+    expect(text).toContain('all-reduce')
+    expect(text).not.toContain('forward/layer-0/attention/out/all-reduce')
+  })
+})
+
+describe('the laws of the batch', () => {
+  test('training: batch = dp · microbatch · microbatches', async () => {
+    const planned = await plan({ ...tiny, batch: 24, microbatch: 3, parallel: { dp: 2 } })
+    expect(summarise(planned).batch.microbatches).toBe(4)
+    expect(planned.program.tensors.get('inputs/tokens')?.shape).toEqual([6, 16])
+  })
+
+  test('a batch that does not divide names batches and degrees that would', async () => {
+    const error = await errorOf({ ...tiny, batch: 10, parallel: { dp: 4 } })
+    expect(error.message).toBe(
+      'Cannot split a batch of 10 sequences over dp · microbatch = 4 · 1 = 4: it does not divide.',
+    )
+    expect(error.help).toBe('Use batch 8 or 12, or dp 1, 2, 5 or 10.')
+    const prefill = await errorOf({ ...tiny, batch: 3, phase: 'prefill', parallel: { dp: 4 } })
+    expect(`${prefill.message} ${prefill.help}`).toBe(
+      'Cannot split a batch of 3 sequences over dp 4: it does not divide. Use batch 4, or dp 1 or 3.',
+    )
+  })
+
+  test('a field that the phase does not use is refused', async () => {
+    expect((await errorOf({ ...tiny, steps: 2 })).message).toBe(
+      '`steps` is 2, but only decode has it; the phase is training.',
+    )
+    expect((await errorOf({ ...tiny, phase: 'decode', microbatch: 2 })).code).toBe('SPEC_VALUE')
+  })
+
+  test('a degree that does not divide a dim names those that would', async () => {
+    const error = await errorOf({ ...tiny, parallel: { tp: 3 } })
+    expect(error.code).toBe('INDIVISIBLE')
+    expect(error.help).toMatch(/^Use 1, 2/)
+  })
+})
+
+describe('what this version does not plan', () => {
+  test.each([
+    [{ parallel: { pp: 2 } }, '`parallel.pp` is 2, which no strategy here plans yet.'],
+    [{ parallel: { replicas: 4 } }, '`parallel.replicas` is 4, which no strategy here plans yet.'],
+    [{ parallel: { dp: 2, dpReplicate: 2 } }, '`parallel.dpReplicate` is 2'],
+    [{ options: { zero: 1 } }, '`options.zero` is 1, which no strategy here plans yet.'],
+    [{ options: { sequenceParallel: true } }, '`options.sequenceParallel` is true'],
+    [{ options: { schedule: '1f1b' } }, '`options.schedule` is "1f1b"'],
+    [{ options: { virtual: 2 } }, '`options.virtual` is 2'],
+    [{ options: { recompute: 'full' } }, '`options.recompute` is "full"'],
+    [{ phase: 'serving' as const }, '`phase` is "serving"'],
+    [{ cluster: 'dgx-h100' }, '`cluster` is "dgx-h100"'],
+  ])('%j is refused, not ignored', async (part, message) => {
+    const error = await errorOf({ ...tiny, ...part })
+    expect(error.code).toBe('NOT_PLANNED')
+    expect(error.message).toContain(message)
+    expect(error.help).toContain('This version plans the axes tp and dp, for training, prefill and decode.')
+  })
+
+  test('asking for nothing is accepted', async () => {
+    const options = { zero: 0, sequenceParallel: false, schedule: 'none', virtual: 1, recompute: 'none' }
+    await expect(plan({ ...tiny, parallel: { pp: 1, ep: 1 }, options })).resolves.toBeDefined()
+  })
+
+  test('names that nobody knows are refused with the nearest', async () => {
+    expect((await errorOf({ ...tiny, parallel: { tpp: 1 } })).help).toBe('Did you mean `parallel.tp`?')
+    expect((await errorOf({ ...tiny, options: { attentoin: 'flash' } })).help).toBe('Did you mean `options.attention`?')
+    expect((await errorOf({ ...tiny, order: ['tp', 'dpp'] })).help).toBe('Did you mean `dp`?')
+    expect((await errorOf({ ...tiny, order: ['tp', 'tp'] })).message).toBe('`order` names the axis `tp` twice.')
+  })
+})
+
+test('whatever spec is given, nothing but a ShardloomError is thrown', async () => {
+  const small = fc.oneof(fc.integer({ min: 1, max: 6 }), fc.jsonValue())
+  const spec = fc.record(
+    {
+      phase: fc.oneof(fc.constantFrom('training', 'prefill', 'decode'), fc.jsonValue()),
+      batch: small,
+      microbatch: small,
+      steps: small,
+      seq: small,
+      parallel: fc.oneof(fc.record({ tp: small, dp: small }, { requiredKeys: [] }), fc.jsonValue()),
+      options: fc.oneof(
+        fc.record({ tp: fc.jsonValue(), attention: fc.constantFrom('flash', 'materialised') }),
+        fc.jsonValue(),
+      ),
+      order: fc.jsonValue(),
+    },
+    { requiredKeys: [] },
+  )
+  const survives = async (input: object) => {
+    const error: unknown = await loadSpec({ model: 'tiny', ...input })
+      .then(planLoaded)
+      .then(
+        () => undefined,
+        (cause: unknown) => cause,
+      )
+    if (error !== undefined && !isShardloomError(error)) throw error
+  }
+  await fc.assert(fc.asyncProperty(spec, survives), { numRuns: 200 })
+})
+
+describe('plugins', () => {
+  const splitExperts: Plugin = {
+    name: 'mine',
+    axes: [{ name: 'width', description: 'splits the feed-forward width' }],
+    passes: [
+      {
+        name: 'mine/split-width',
+        phase: 'partition',
+        run: (program) =>
+          program.preferences.some((preference) => preference.strategy === 'mine')
+            ? program
+            : {
+                ...program,
+                preferences: [
+                  ...program.preferences,
+                  { strategy: 'mine', axis: 'width', class: 'feature', dims: ['ffn'] },
+                ],
+              },
+      },
+    ],
+  }
+
+  test('bring an axis whose communication is derived', async () => {
+    const planned = await plan({ ...tiny, parallel: { width: 2 } }, { plugins: [splitExperts] })
+    const summary = summarise(planned)
+    expect(summary).toMatchObject({ mesh: { width: 2 }, world: 2 })
+    expect(summary.communication.some((row) => row.axes.join() === 'width' && row.op === 'all-reduce')).toBe(true)
+    expect(verifyPlan(planned).ok).toBe(true)
+  })
+
+  test('two plugins that claim one axis are refused, both named', async () => {
+    const error = await errorOf(tiny, { plugins: [{ name: 'other', axes: [{ name: 'tp', description: '' }] }] })
+    expect(error.message).toContain('`tp` and `other`')
+  })
+
+  test('are imported by the host, made with their options and checked', async () => {
+    const made: unknown[] = []
+    const factory = (options: unknown) => {
+      made.push(options)
+      const schema = {
+        type: 'object',
+        properties: { depth: { type: 'integer', minimum: 1 } },
+        additionalProperties: false,
+      }
+      return { name: 'deep', axes: [{ name: 'deep', description: 'nothing' }], options: schema }
+    }
+    const importPlugin = async () => ({ default: factory })
+    await plan(
+      { ...tiny, plugins: ['./deep.js'], options: { deep: { depth: 2 } }, parallel: { deep: 1 } },
+      { importPlugin },
+    )
+    expect(made).toEqual([{}, { depth: 2 }])
+    const wrong = await errorOf({ ...tiny, plugins: ['./deep.js'], options: { deep: { depth: 0 } } }, { importPlugin })
+    expect(wrong.code).toBe('OPTIONS_VALUE')
+    const unknown = await errorOf({ ...tiny, plugins: ['./deep.js'], options: { deep: { dept: 1 } } }, { importPlugin })
+    expect(unknown.help).toBe('Did you mean `depth`?')
+  })
+
+  test.each([
+    [{ default: 3 }, /^This is not a plugin/],
+    [{ a: 1, b: 2 }, /has no default export/],
+    [null, /has no default export/],
+    [{ default: () => null }, /^This is not a plugin/],
+    [
+      {
+        default: () => {
+          throw new Error('no licence')
+        },
+      },
+      /could not be made: no licence/,
+    ],
+  ])('a module that holds none is refused: %o', async (namespace, message) => {
+    const error = await errorOf({ ...tiny, plugins: ['./bad.js'] }, { importPlugin: () => namespace })
+    expect(error.message).toMatch(message)
+  })
+
+  test('without a way to import, naming one is refused', async () => {
+    expect((await errorOf({ ...tiny, plugins: ['./a.js'] })).code).toBe('NO_ACCESS')
+  })
+})
