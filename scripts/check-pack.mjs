@@ -16,6 +16,7 @@ const packages = publishablePackages()
 const folder = mkdtempSync(join(tmpdir(), 'shardloom-pack-'))
 try {
   installTarballs()
+  checkOutsideStrategy()
   await runAll()
 } finally {
   rmSync(folder, { recursive: true, force: true })
@@ -28,6 +29,16 @@ function installTarballs() {
   writeFileSync(join(folder, 'package.json'), JSON.stringify({ private: true, type: 'module' }))
   npm(folder, 'install', '--no-audit', '--no-fund', '--loglevel=error', '--prefer-offline', ...tarballs)
   console.log(`installed ${tarballs.length} tarballs: ${packages.map(({ manifest }) => manifest.name).join(', ')}`)
+}
+
+/** A strategy written outside the workspace, installed beside the tarballs and used through published entry points alone. */
+function checkOutsideStrategy() {
+  const fixture = join(root, 'test', 'fixtures', 'outside-strategy')
+  const [{ filename }] = Object.values(JSON.parse(npm(fixture, 'pack', '--json', '--pack-destination', folder)))
+  npm(folder, 'install', '--no-audit', '--no-fund', '--loglevel=error', '--prefer-offline', `./${filename}`)
+  writeFileSync(join(folder, 'check.mjs'), readFileSync(join(fixture, 'check.mjs')))
+  const result = spawnSync(process.execPath, ['check.mjs'], { cwd: folder, encoding: 'utf8', env: npmEnvironment() })
+  report('a strategy from outside', result.status === 0 ? undefined : result.stdout + result.stderr)
 }
 
 async function runAll() {
