@@ -55,10 +55,11 @@ export function addExport(program: Command, _finish: Finish): void {
     .addHelpText(
       'after',
       `
-With --level or --unroll, json is the picture (shardloom.view/1); without, the whole program (shardloom.program/1).
+With --level or --unroll, json is the picture (shardloom.view/1);
+without, it is the whole program (shardloom.program/1).
 
 Example:
-  shardloom export --model llama-3.1-8b --tp 2 --dp 2 --batch 8 --format mermaid --level module`,
+  shardloom export --model llama-3.1-8b --tp 2 --dp 2 --batch 8 --format mermaid`,
     )
     .action(async (specPath: string | undefined, flags: Flags) => {
       const planned = await planFrom(specPath, flags)

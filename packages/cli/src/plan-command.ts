@@ -2,6 +2,7 @@ import type { Command } from 'commander'
 import {
   type CommunicationSummary,
   cutMiddle,
+  type EdgeKind,
   formatBytes,
   formatCount,
   formatFlops,
@@ -12,9 +13,9 @@ import {
 } from 'shardloom'
 import { type Finish, printJson, printLines, printWarnings } from './output.js'
 import { rankOption } from './rank-option.js'
-import { addSpecFlags, type Flags, planFrom, repeatedFlags } from './spec-flags.js'
+import { addSpecFlags, type Flags, planFrom, repeatedArguments } from './spec-flags.js'
 import { type Style, singleLine } from './style.js'
-import { pairs, table, terminalWidth } from './table.js'
+import { flow, pairs, table, terminalWidth } from './table.js'
 
 /** `shardloom plan`: one rank's share of a step, and the communication that it takes part in. */
 export function addPlan(program: Command, _finish: Finish): void {
@@ -30,15 +31,18 @@ export function addPlan(program: Command, _finish: Finish): void {
       const summary = summarise(planned, { rank: Number(flags.rank ?? 0), fold: flags.fold === true })
       if (flags.json === true) return printJson(summary)
       printWarnings(summary.warnings)
-      printLines((style) => planLines(summary, repeatedFlags(process.argv.slice(2)), style))
+      printLines((style) => planLines(summary, repeatedArguments(process.argv.slice(2)), style))
     })
   addSpecFlags(command)
 }
 
 /** The summary for people, within 80 columns. */
-export function planLines(summary: PlanSummary, args: string, style: Style): string[] {
+export function planLines(summary: PlanSummary, args: readonly string[], style: Style): string[] {
   const first = summary.communication[0]?.nodes[0]
-  const next = `shardloom explain ${args}`
+  const call = ['shardloom explain', ...args, first === undefined ? '--passes' : `'${first}'`].map(singleLine)
+  const next = flow(call, ' ', 8).map((line, index) =>
+    index === 0 ? `${style.dim('next')}  ${line}` : `        ${line}`,
+  )
   const lines = [
     ...headLines(summary, style),
     '',
@@ -47,9 +51,7 @@ export function planLines(summary: PlanSummary, args: string, style: Style): str
     '',
     ...communicationLines(summary, style),
     '',
-    ...(first === undefined
-      ? [`${style.dim('next')}  ${next} --passes`]
-      : [`${style.dim('next')}  ${next} \\`, `        '${first}'`]),
+    next.join(' \\\n'),
   ]
   return lines.map((line) => line.replaceAll('\u00a0', ' '))
 }
@@ -77,24 +79,21 @@ function headLines({ model, mesh, world, phase, batch, conventions }: PlanSummar
 
 function rankLines({ perRank, nodes, edges }: PlanSummary, style: Style): string[] {
   const kinds: readonly NodeKind[] = ['compute', 'communication', 'control', 'memory']
+  const edgeKinds: readonly EdgeKind[] = ['data', 'temporal', 'communication']
   const shares = Object.entries(perRank.flopsByClass)
     .filter(([, flops]) => flops > 0)
     .map(([name, flops]) => `${name} ${((100 * flops) / perRank.flops).toFixed(1)} %`)
   const kv = perRank.kvBytesRead + perRank.kvBytesWritten
+  const nodesOfKind = (kind: NodeKind) => `${style.glyph(kind)} ${formatCount(nodes[kind])} ${kind}`
+  const edgesOfKind = (kind: EdgeKind) => `${formatCount(edges[kind])} ${kind}`
   const inOut = (read: number, written: number) => `reads ${formatBytes(read)}, writes ${formatBytes(written)}`
   return pairs([
     ['parameters', `${quantity(perRank.parameters)}, ${formatBytes(perRank.parameterBytes)}`],
-    ['compute', `${formatFlops(perRank.flops)}${shares.length ? `: ${shares.join(', ')}` : ''}`],
+    ['compute', [formatFlops(perRank.flops), ...shares]],
     ['memory', inOut(perRank.bytesRead, perRank.bytesWritten)],
     ...(kv > 0 ? [['KV cache', inOut(perRank.kvBytesRead, perRank.kvBytesWritten)] as const] : []),
-    [
-      'nodes',
-      `${formatCount(nodes.total)}:  ${kinds.map((kind) => `${style.glyph(kind)} ${formatCount(nodes[kind])} ${kind}`).join('  ')}`,
-    ],
-    [
-      'edges',
-      `${formatCount(edges.total)}:  ${formatCount(edges.data)} data  ${formatCount(edges.temporal)} temporal  ${formatCount(edges.communication)} communication`,
-    ],
+    ['nodes', [formatCount(nodes.total), ...kinds.filter((kind) => nodes[kind] > 0).map(nodesOfKind)]],
+    ['edges', [formatCount(edges.total), ...edgeKinds.filter((kind) => edges[kind] > 0).map(edgesOfKind)]],
   ])
 }
 

@@ -41,10 +41,10 @@ function collect(value: string, before: readonly string[] = []): readonly string
   return [...before, value]
 }
 
-/** The flags of this call that describe the spec, to be repeated in another command. */
-export function repeatedFlags(args: readonly string[]): string {
+/** The arguments of this call that describe the spec, quoted for a shell, to be repeated in another command. */
+export function repeatedArguments(args: readonly string[]): string[] {
   const own = args.slice(1).filter((each) => each !== '--fold' && each !== '--json')
-  return own.map((each) => (/^[\w@%+=:,./-]+$/.test(each) ? each : `'${each.replaceAll("'", "'\\''")}'`)).join(' ')
+  return own.map((each) => (/^[\w@%+=:,./-]+$/.test(each) ? each : `'${each.replaceAll("'", "'\\''")}'`))
 }
 
 /** Plans what a spec file, flags, or both describe. Paths in the spec are relative to it, paths in flags to this folder. */

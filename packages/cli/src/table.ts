@@ -29,23 +29,33 @@ export function table(columns: readonly Column[], rows: readonly (readonly strin
   ]
 }
 
-/** Names on the left, values on the right of one gutter; values stay as they are. */
-export function pairs(entries: readonly (readonly [name: string, value: string])[]): string[] {
+/**
+ * Names on the left, values on the right of one gutter. A value that is a list flows: its entries stand side by side, and
+ * on a further line where one is full.
+ */
+export function pairs(entries: readonly (readonly [name: string, value: string | readonly string[]])[]): string[] {
   const widest = Math.max(...entries.map(([name]) => name.length))
-  return entries.map(([name, value]) => `  ${name.padEnd(widest)}  ${value}`.trimEnd())
+  return entries.flatMap(([name, value]) => {
+    const lines = typeof value === 'string' ? [value] : flow(value, '  ', widest + 4)
+    return lines.map((line, index) => `  ${(index === 0 ? name : '').padEnd(widest)}  ${line}`.trimEnd())
+  })
+}
+
+/** Packs entries into lines that fit beside `indent` columns. */
+export function flow(entries: readonly string[], separator: string, indent: number): string[] {
+  const lines: string[] = []
+  for (const entry of entries) {
+    const last = lines.at(-1)
+    const joined = last === undefined ? entry : last + separator + entry
+    if (last === undefined || indent + width(joined) > terminalWidth) lines.push(entry)
+    else lines[lines.length - 1] = joined
+  }
+  return lines
 }
 
 /** Breaks text between words so that each line fits, `indent` spaces included. */
 export function wrapped(text: string, indent: number): string[] {
-  const lines: string[] = []
-  let line = ''
-  for (const word of text.split(' ')) {
-    if (line && indent + line.length + 1 + word.length > terminalWidth) {
-      lines.push(line)
-      line = word
-    } else line = line ? `${line} ${word}` : word
-  }
-  return [...lines, line].map((each) => ' '.repeat(indent) + each)
+  return flow(text.split(' '), ' ', indent).map((line) => ' '.repeat(indent) + line)
 }
 
 function padded(cell: string, target: number, align: Column['align']): string {

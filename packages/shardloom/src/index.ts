@@ -1,4 +1,5 @@
 export {
+  type EdgeKind,
   isShardloomError,
   type NodeKind,
   nearest,

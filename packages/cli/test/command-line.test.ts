@@ -1,0 +1,202 @@
+import { spawn, spawnSync } from 'node:child_process'
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { plan, programFromJson, summarise } from 'shardloom'
+import { describe, expect, test } from 'vitest'
+import { root, shardloom, temporaryFolder } from './run-command.js'
+
+const flags = ['--model', 'llama-3.1-8b', '--tp', '2', '--dp', '2', '--batch', '8']
+
+function document(args: readonly string[]) {
+  const { code, out, err } = shardloom([...args, '--json'])
+  expect(err).toBe('')
+  return { code, value: JSON.parse(out) }
+}
+
+describe('shardloom plan', () => {
+  test('prints within 80 columns what the plan says, in words and glyphs', () => {
+    for (const spec of ['llama-3.1-8b', 'llama-3.1-405b', 'decode', 'moe']) {
+      const { code, out, err } = shardloom(['plan', `examples/${spec}.yaml`])
+      expect([code, err], spec).toEqual([0, ''])
+      expect(
+        out.split('\n').filter((line) => [...line].length > 80),
+        spec,
+      ).toEqual([])
+      expect(out, spec).not.toContain('\u001b')
+      expect(out).toMatch(/^ {2}conventions {2}attention flash, causal FLOPs whole, bf16/m)
+      expect(out).toMatch(/^ {2}⬡ {5}all-reduce · tp /m)
+    }
+  })
+
+  test('--json is the summary of the front door', async () => {
+    const { value } = document(['plan', ...flags, '--rank', '3'])
+    const spec = { model: 'llama-3.1-8b', parallel: { tp: 2, dp: 2 }, batch: 8 }
+    expect(value).toEqual(JSON.parse(JSON.stringify(summarise(await plan(spec), { rank: 3 }))))
+  })
+
+  test('flags override the fields of a spec', () => {
+    const { value } = document([
+      'plan',
+      'examples/llama-3.1-8b.yaml',
+      '--tp',
+      '4',
+      '--phase',
+      'prefill',
+      '--attention',
+      'materialised',
+    ])
+    expect(value).toMatchObject({
+      model: { name: 'llama-3.1-8b', parameters: 8_030_261_248 },
+      mesh: { tp: 4, dp: 2 },
+      phase: 'prefill',
+      conventions: { attention: 'materialised' },
+    })
+  })
+
+  test('reads a spec from standard input, and nested fields from --set', () => {
+    const spec = 'model: tiny\nbatch: 4\nseq: 16\nparallel: {tp: 2}\n'
+    const { code, out } = shardloom(['plan', '-', '--json', '--set', 'options.tp.where={module: ffn}'], { input: spec })
+    expect(code).toBe(0)
+    const reasons = JSON.parse(out).communication.map((row: { reason: string }) => row.reason)
+    expect(reasons.join()).toContain('ffn/down')
+    expect(reasons.join()).not.toContain('attention/out')
+  })
+
+  test('--fold counts the rolled program', () => {
+    const [whole, folded] = [document(['plan', ...flags]), document(['plan', ...flags, '--fold'])]
+    expect(folded.value.nodes.total).toBeLessThan(whole.value.nodes.total / 10)
+  })
+
+  test('names the next command, which works as printed', () => {
+    const { out } = shardloom(['plan', ...flags])
+    const command = out.slice(out.indexOf('next  ') + 'next  '.length)
+    const shell = `shardloom() { "${process.execPath}" packages/cli/dist/main.js "$@"; }\n${command}`
+    const { status, stdout } = spawnSync('sh', ['-c', shell], { cwd: root, encoding: 'utf8' })
+    expect(status).toBe(0)
+    expect(stdout).toContain('is a partial sum over tp')
+  })
+
+  test('writes ASCII where the terminal shows nothing else', () => {
+    const { out } = shardloom(['plan', ...flags], { env: { LC_ALL: 'C' } })
+    expect(out).toMatch(/^[\n -~]*$/)
+    expect(out).toMatch(/^ {2}x {5}all-reduce \. tp /m)
+  })
+
+  test('a name full of escapes stays one plain line', () => {
+    const folder = temporaryFolder()
+    const name = 'evil\u001b[31m\n"<script>%%{init}\u202e'
+    writeFileSync(
+      join(folder, 'config.json'),
+      JSON.stringify({
+        ...JSON.parse(readFileSync(join(root, 'examples/llama-3.1-8b/config.json'), 'utf8')),
+        _name_or_path: name,
+      }),
+    )
+    mkdirSync(join(folder, 'a\u001b[31mb'))
+    writeFileSync(join(folder, 'a\u001b[31mb', 'config.json'), readFileSync(join(folder, 'config.json')))
+    const { code, out } = shardloom(['plan', '--model', './a\u001b[31mb/config.json', '--batch', '1'], { cwd: folder })
+    expect(code).toBe(0)
+    expect(out).not.toContain('\u001b')
+  })
+})
+
+describe('shardloom verify', () => {
+  test('says of every rule that it holds', () => {
+    const { code, value } = document(['verify', ...flags])
+    expect(code).toBe(0)
+    expect(value).toMatchObject({ schema: 'shardloom.verify/1', ok: true })
+    expect(value.rules.map((each: { rule: unknown }) => each.rule)).toEqual([1, 2, 3, 5, 8])
+    const { out } = shardloom(['verify', ...flags])
+    expect(out).toContain('Every rule holds.')
+    expect(out.split('\n').filter((line) => line.length > 80)).toEqual([])
+  })
+
+  test('returns 3 when a plugin’s rule is violated', () => {
+    const folder = temporaryFolder()
+    const rule = `{ name: 'never', check: () => ({ checked: 1, violations: [{ node: 'x', message: 'It never holds.', help: 'Give up.' }] }) }`
+    writeFileSync(join(folder, 'never.mjs'), `export default { name: 'never', verify: [${rule}] }`)
+    const { code, out } = shardloom(['verify', ...flags, '--plugin', './never.mjs'], { cwd: folder })
+    expect(code).toBe(3)
+    expect(out).toContain('Rule never: It never holds.')
+    expect(out).toContain('The plan violates a rule.')
+  })
+})
+
+describe('shardloom explain', () => {
+  test('says why a communication node exists', () => {
+    const { value } = document(['plan', ...flags])
+    const node = value.communication.find((row: { region: string }) => row.region === 'microbatch/layer').nodes[1]
+    const { code, out } = shardloom(['explain', node, ...flags])
+    expect(code).toBe(0)
+    expect(out).toContain('is a partial sum over tp, since tp')
+    expect(document(['explain', node, ...flags]).value).toMatchObject({ schema: 'shardloom.explain/1', node })
+  })
+
+  test('takes node and spec in either order', () => {
+    const [node, spec] = ['forward/layer/ffn/down', 'examples/llama-3.1-8b.yaml']
+    expect(shardloom(['explain', node, spec]).out).toBe(shardloom(['explain', spec, node]).out)
+  })
+
+  test('--passes says what each pass changed', () => {
+    const { code, out } = shardloom(['explain', 'examples/llama-3.1-8b.yaml', '--passes'])
+    expect(code).toBe(0)
+    expect(out).toMatch(/core\/communicate +communicate/)
+    expect(out.split('\n').filter((line) => line.length > 80)).toEqual([])
+  })
+})
+
+describe('shardloom export', () => {
+  test('writes the whole program as JSON, which reads back', () => {
+    const { code, out } = shardloom(['export', ...flags])
+    expect(code).toBe(0)
+    expect(programFromJson(JSON.parse(out)).mesh.world).toBe(4)
+  })
+
+  test('writes each format to a file, whole, and leaves nothing else', () => {
+    const folder = temporaryFolder()
+    const starts = { json: /^\{/, dot: /^digraph /, mermaid: /^flowchart /m }
+    for (const [format, start] of Object.entries(starts)) {
+      const { code, out } = shardloom(
+        ['export', ...flags, '--format', format, '--level', 'module', '--out', `plan.${format}`],
+        { cwd: folder },
+      )
+      expect([code, out]).toEqual([0, ''])
+      expect(readFileSync(join(folder, `plan.${format}`), 'utf8')).toMatch(start)
+    }
+    expect(readdirSync(folder).sort()).toEqual(['plan.dot', 'plan.json', 'plan.mermaid'])
+  })
+
+  test('unrolls what is asked for, and says when a coarser picture is drawn', () => {
+    const view = JSON.parse(shardloom(['export', ...flags, '--level', 'layer', '--unroll', 'layer']).out)
+    expect(view).toMatchObject({ schema: 'shardloom.view/1', level: 'layer' })
+    expect(view.nodes.length).toBeGreaterThan(64)
+    const { err } = shardloom(['export', ...flags, '--format', 'dot', '--unroll', 'layer'])
+    expect(err).toMatch(/^note: .*shown/)
+  })
+
+  test('stops quietly when its reader has seen enough', async () => {
+    const child = spawn('sh', [
+      '-c',
+      `"${process.execPath}" "${resolve(import.meta.dirname, '../dist/main.js')}" export --model llama-3.1-405b --tp 8 --batch 8 | head -c 10`,
+    ])
+    const error: string[] = []
+    child.stderr.on('data', (chunk) => error.push(String(chunk)))
+    const code = await new Promise((done) => child.on('close', done))
+    expect([code, error.join('')]).toEqual([0, ''])
+  })
+})
+
+describe('help', () => {
+  test.each(['plan', 'export', 'verify', 'explain'])('of %s ends with an example that works', (name) => {
+    const { code, out } = shardloom([name, '--help'])
+    expect(code).toBe(0)
+    expect(out.split('\n').filter((line) => line.length > 80)).toEqual([])
+    const example = /Example:\n {2}shardloom (.*)\n/.exec(out)?.[1] ?? ''
+    expect(shardloom(example.split(' ')).code).toBe(0)
+  })
+
+  test('--version is that of the package', () => {
+    const { version } = JSON.parse(readFileSync(join(root, 'packages/cli/package.json'), 'utf8'))
+    expect(shardloom(['--version']).out).toBe(`${version}\n`)
+  })
+})
