@@ -2,6 +2,7 @@ import {
   edit,
   type Item,
   lookup,
+  nodesOf,
   type OperatorNode,
   operandText,
   type Pass,
@@ -37,10 +38,17 @@ export const optimizerPass: Pass = {
 const scalar = { dims: [], shape: [], dtype: 'fp32', role: 'optimizer', per: [] } as const
 
 class Optimizer {
+  /** Parameter → the module of the first operator that reads it. */
+  private readonly modules = new Map<string, string>()
+
   constructor(
     private readonly program: Program,
     private readonly declare: (tensor: Tensor) => void,
-  ) {}
+  ) {
+    for (const node of nodesOf(program.items)) {
+      for (const id of node.inputs) if (!this.modules.has(id)) this.modules.set(id, node.module)
+    }
+  }
 
   items(gradients: readonly string[]): Item[] {
     const layers = this.layerRegion()
@@ -156,7 +164,7 @@ class Optimizer {
       inputs: [gradient],
       outputs: [id],
       segment: 'optimizer',
-      module: moduleOf(parameter, this.place(gradient).per.length > 0),
+      module: this.modules.get(parameter) ?? '',
       updates: parameter,
     }
   }
@@ -185,14 +193,8 @@ class Optimizer {
       inputs: [gradient, ...states, 'optimizer/clip'],
       outputs: after,
       segment: 'optimizer',
-      module: moduleOf(parameter, place.per.length > 0),
+      module: this.modules.get(parameter) ?? '',
       updates: parameter,
     }
   }
-}
-
-/** The module path of a weight: what stands between its layer's body and its own two names. */
-function moduleOf(parameter: string, inLayer: boolean): string {
-  const parts = parameter.split('/').slice(inLayer ? 1 : 0)
-  return parts.slice(0, Math.max(1, parts.length - 2)).join('/')
 }
