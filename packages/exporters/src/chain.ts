@@ -56,6 +56,7 @@ function markSkips(size: number, ends: Ends, roles: EdgeRole[], edges: readonly 
   const reaches = (from: number, to: number) => ((reached[from * words + (to >> 5)] ?? 0) & (1 << (to & 31))) !== 0
   for (const [from, list] of outgoing.entries()) {
     for (const { other: to, edge } of list) {
+      if (roles[edge] !== 'plain') continue
       const longer = list.some(({ other }) => other !== to && reaches(other, to))
       if (longer && edges[edge]?.kind !== 'communication' && reaches(from, to)) roles[edge] = 'skip'
     }
@@ -77,17 +78,19 @@ function markChain(size: number, ends: Ends, roles: EdgeRole[]): void {
     }
     if ((length[card] ?? 0) > (length[last] ?? 0)) last = card
   }
-  for (let edge = best[last] ?? -1; edge >= 0; edge = best[ends[edge]?.[0] ?? 0] ?? -1) roles[edge] = 'chain'
+  for (let edge = best[last] ?? -1; edge >= 0; edge = best[ends[edge]?.[0] ?? 0] ?? -1) {
+    if (roles[edge] === 'plain') roles[edge] = 'chain'
+  }
   for (const [edge, [from, to]] of ends.entries()) {
     if (roles[edge] === 'plain' && outgoing[from]?.length === 1 && incoming[to]?.length === 1) roles[edge] = 'chain'
   }
 }
 
-/** Per card the plain edges that leave it (`side` 0) or enter it (`side` 1). */
+/** Per card the edges along the program's order that leave it (`side` 0) or enter it (`side` 1), without residuals. */
 function neighbours(size: number, ends: Ends, roles: readonly EdgeRole[], side: 0 | 1) {
   const lists: { other: number; edge: number }[][] = Array.from({ length: size }, () => [])
   for (const [edge, pair] of ends.entries()) {
-    if (roles[edge] === 'plain') lists[pair[side]]?.push({ other: pair[1 - side] ?? 0, edge })
+    if (roles[edge] !== 'skip' && roles[edge] !== 'back') lists[pair[side]]?.push({ other: pair[1 - side] ?? 0, edge })
   }
   return lists
 }

@@ -1,5 +1,5 @@
 import type { OperatorTable, Program } from '@shardloom/core'
-import { isSavedRole, mirrorOf } from './chain.js'
+import { type EdgeRole, isSavedRole, mirrorOf } from './chain.js'
 import { defaults, edgeAttributes, nodeAttributes } from './dot-graph.js'
 import { chunked, dotId, dotLines, dotText, type Write } from './dot-text.js'
 import { formatCount } from './format.js'
@@ -76,9 +76,10 @@ export function writeDot(view: View, write: Write, options: DotOptions = {}): vo
   }
   for (const cluster of view.clusters) if (cluster.parent === undefined) writeCluster(cluster, 0)
   writeNodes(undefined, '')
-  for (const edge of view.edges) add(edgeStatement(edge, view.direction, theme))
-  if (view.direction === 'right')
-    for (const pair of unseenMirrors(view)) add(`${pair} [style=invis, minlen=0, weight=9];\n`)
+  // Left to right, backward returns below its forward; phases and operators follow each other.
+  const mirrors = view.direction === 'right' && view.level !== 'phase' && view.level !== 'stage'
+  for (const edge of view.edges) add(edgeStatement(edge, mirrors, theme))
+  if (mirrors) for (const edge of columnEdges(view)) add(edge)
   if (options.legend !== false && view.direction === 'down') add(legendText(view, theme))
   add('}\n')
   end()
@@ -100,30 +101,26 @@ function clusterTitle(cluster: ViewCluster): string {
   return `${cluster.title}${repeat}${cluster.fact ? `   ${cluster.fact}` : ''}`
 }
 
-function edgeStatement(edge: ViewEdge, direction: View['direction'], theme: Theme): string {
+function edgeStatement(edge: ViewEdge, mirrors: boolean, theme: Theme): string {
   const attributes: string[] = []
   if (edge.kind !== 'data') attributes.push(edgeAttributes(edge.kind, theme))
   if (isSavedRole(edge.role)) attributes.push(`penwidth=${measures.savedStroke}`, 'arrowsize=0.5')
-  attributes.push(...layoutAttributes(edge, direction))
+  attributes.push(...layoutAttributes(edge.role, mirrors))
   if (edge.label) attributes.push(`label=${dotText(`  ${edge.label}`)}`)
   const tail = attributes.length > 0 ? ` [${attributes.join(', ')}]` : ''
   return `${dotId(edge.from)} -> ${dotId(edge.to)}${tail};\n`
 }
 
-/** Left to right, backward returns below its forward: each card stands in the column of the one that it mirrors. */
-function layoutAttributes({ role, from, to }: ViewEdge, direction: View['direction']): string[] {
-  const flat = direction === 'right'
+function layoutAttributes(role: EdgeRole, mirrors: boolean): string[] {
   switch (role) {
     case 'chain':
       return ['weight=9']
     case 'skip':
       return ['weight=0']
     case 'mirror':
-      return flat && from !== to ? ['minlen=0', 'weight=9'] : []
     case 'saved':
-      return flat ? ['constraint=false'] : []
     case 'return':
-      return flat ? ['constraint=false'] : []
+      return mirrors ? ['constraint=false'] : []
     case 'back':
       return ['constraint=false']
     case 'plain':
@@ -131,13 +128,17 @@ function layoutAttributes({ role, from, to }: ViewEdge, direction: View['directi
   }
 }
 
-/** Forward cards and their backward ones that no edge joins, as edges: they stand in one column as well. */
-function unseenMirrors(view: View): string[] {
-  const joined = new Set(view.edges.filter((edge) => edge.role === 'mirror').map((edge) => edge.from))
+/**
+ * The unseen edges that put each backward card into the column of its forward one and below it: within a column Graphviz
+ * stacks upwards along an edge.
+ */
+function columnEdges(view: View): string[] {
   const ids = new Set(view.nodes.map((node) => node.id))
   return view.nodes.flatMap(({ id }) => {
     const mirror = mirrorOf(id)
-    return mirror !== id && ids.has(mirror) && !joined.has(id) ? [`${dotId(id)} -> ${dotId(mirror)}`] : []
+    return mirror !== id && ids.has(mirror)
+      ? [`${dotId(mirror)} -> ${dotId(id)} [style=invis, minlen=0, weight=99];\n`]
+      : []
   })
 }
 

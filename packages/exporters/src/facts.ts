@@ -13,7 +13,7 @@ export function factsOf(card: Card, program: Program, meter: Meter): string[] {
   const [node] = card.nodes
   if (card.nodes.length === 1 && node?.communication && card.covered.length === 0)
     return communicationFacts(node, program, meter)
-  if (card.kind === 'communication') return []
+  if (card.kind === 'communication' || card.kind === 'control') return []
   return workFact(card.flops, card.moved)
 }
 

@@ -7,10 +7,16 @@ const plain = /[^\p{L}\p{N} \u00A0·×→−…–⬡+=,'_/.-]/gu
 export function mermaidText(text: string): string {
   const flat = text.replace(/[\p{C}\u2028\u2029]/gu, ' ')
   const escaped = flat.replace(plain, (character) => `#${character.codePointAt(0)};`)
+  if (escaped === '') return ' ' // Mermaid refuses an empty label
   // Markdown reads `1.` and `-` at the start of a label as a list.
   return escaped
     .replace(/^(\s*\d+)\./, '$1#46;')
     .replace(/^(\s*)([-+])/, (_, blank: string, mark: string) => `${blank}#${mark.charCodeAt(0)};`)
+}
+
+/** A text for the places of Mermaid that know no entities (title, description): other characters become spaces. */
+export function mermaidLine(text: string): string {
+  return text.replace(plain, ' ').trim() || '–'
 }
 
 const longest = 64

@@ -1,7 +1,7 @@
 import type { NodeKind, OperatorTable, Program } from '@shardloom/core'
 import { isSavedRole } from './chain.js'
 import { formatCount } from './format.js'
-import { mermaidIds, mermaidText } from './mermaid-text.js'
+import { mermaidIds, mermaidLine, mermaidText } from './mermaid-text.js'
 import { edgeStyles, measures, nodeShapes, readableLimits, type ThemeName, themes } from './tokens.js'
 import { createView, type View, type ViewCluster, type ViewNode, type ViewOptions } from './view.js'
 
@@ -45,9 +45,10 @@ export function mermaidOf(view: View, options: MermaidOptions = {}): string {
   const theme = themes[options.theme ?? 'light']
   const idOf = mermaidIds()
   const lines: string[] = []
-  const caption = [view.title, view.subtitle, view.notice].filter(Boolean).map(mermaidText).join('<br/>')
+  const facts = mermaidLine([view.subtitle, view.notice].filter(Boolean).join(' · '))
+  lines.push('---', `title: "${mermaidLine(view.title)} · ${facts}"`, '---')
   lines.push(`flowchart ${view.direction === 'right' ? 'LR' : 'TB'}`)
-  lines.push(`${idOf('caption')}["${caption}"]:::caption`)
+  lines.push(`accTitle: ${mermaidLine(view.title)}`, `accDescr: ${facts}`)
   const members = new Map<string | undefined, ViewNode[]>()
   for (const node of view.nodes) members.set(node.cluster, [...(members.get(node.cluster) ?? []), node])
   const writeNodes = (cluster: string | undefined, indent: string) => {
@@ -84,12 +85,15 @@ export function mermaidOf(view: View, options: MermaidOptions = {}): string {
     const look = edge.kind === 'communication' ? 'warm' : isSavedRole(edge.role) ? 'thin' : 'plain'
     link(idOf(edge.from), idOf(edge.to), arrows[edge.kind], edge.label, look)
   }
-  if (options.legend !== false && view.legend.length > 1) writeLegend(view, idOf, lines, link)
+  if (options.legend !== false && view.legend.length > 1) {
+    writeLegend(view, idOf, lines, link)
+    regions.push(`style ${idOf('legend')} fill:none,stroke:none,color:${theme.secondary}`)
+  }
   for (const kind of kinds) {
     const { fill, stroke } = theme.kinds[kind]
     lines.push(`classDef ${kind} fill:${fill},stroke:${stroke},color:${theme.ink},stroke-width:${measures.stroke}px`)
   }
-  lines.push(`classDef caption fill:none,stroke:none,color:${theme.ink},text-align:left`)
+  lines.push(`classDef unseen fill:none,stroke:none,color:${theme.secondary}`)
   lines.push(...regions)
   lines.push(`linkStyle default stroke:${theme.secondary},stroke-width:${edgeStyles.data.width}px`)
   const warm = `stroke:${theme.kinds.communication.stroke},stroke-width:${edgeStyles.communication.width}px,stroke-dasharray:${edgeStyles.communication.dash}`
@@ -113,8 +117,8 @@ function writeLegend(view: View, idOf: (id: string) => string, lines: string[], 
   lines.push(`subgraph ${idOf('legend')}["legend"]`, 'direction LR')
   for (const entry of view.legend) {
     const id = idOf(`legend ${entry.type} ${entry.text}`)
-    if (entry.type === 'node') lines.push(`${id}${shaped(entry.kind, entry.text)}:::${entry.kind}`)
-    else lines.push(`${id}_from[" "]:::caption`, `${id}["${mermaidText(entry.text)}"]:::caption`)
+    if (entry.type === 'node') lines.push(`${id}${shaped(entry.kind, mermaidText(entry.text))}:::${entry.kind}`)
+    else lines.push(`${id}_from[" "]:::unseen`, `${id}["${mermaidText(entry.text)}"]:::unseen`)
   }
   lines.push('end')
   for (const entry of view.legend) {

@@ -61,11 +61,6 @@ export function paint(program: Program, operators: OperatorTable, settings: Sett
   }
 }
 
-/** `layers` or `1 layer`'s plural by count, with the count. */
-export function plural(word: string, count: number): string {
-  return `${formatCount(count)} ${count === 1 ? word : `${word}s`}`
-}
-
 function outerRepeats(folded: Folded | undefined): string[] {
   const frames = [...(folded?.cards.values() ?? [])].flatMap((card) => card.frames)
   const outer = frames.filter((frame) => frame.key.startsWith('region '))
@@ -160,11 +155,10 @@ function withoutSingles({ cards }: Folded): (card: Card) => Card['frames'] {
   return (card) => card.frames.filter((frame) => !frame.key.startsWith('module ') || (counts.get(frame.key) ?? 0) > 1)
 }
 
+/** A card whose module has no border is named with it: `embedding · tokens`. */
 function titleOf(card: Card, unframed: boolean): string {
-  const frame = card.frames.at(-1)
-  return unframed && frame && card.kind !== 'communication' && frame.title !== card.title
-    ? `${frame.title} · ${card.title}`
-    : card.title
+  const group = card.nodes[0]?.module.split('/')[0]
+  return unframed && group && card.kind !== 'communication' ? `${group} · ${card.title}` : card.title
 }
 
 function tooltipOf(card: Card): string {

@@ -3,7 +3,7 @@ import type { Level } from './card.js'
 import type { EdgeRole } from './chain.js'
 import { formatCount } from './format.js'
 import { countOccurrences } from './occurrence.js'
-import { paint, plural, type Settings } from './picture.js'
+import { paint, type Settings } from './picture.js'
 import { readableLimits } from './tokens.js'
 
 /** One node of a picture. */
@@ -115,7 +115,7 @@ export function createView(program: Program, operators: OperatorTable, options: 
       if (view && (fits(view) || (coarser[level] === undefined && keep === (axes.size > 0 ? 2 : keep)))) {
         return {
           ...view,
-          notice: [shownInstead(requested, level, keep, tooLarge), view.notice].filter(Boolean).join(' · '),
+          notice: [shownInstead(requested, level, tooLarge), view.notice].filter(Boolean).join(' · '),
         }
       }
       tooLarge ||= view ? sizeText(view, limit) : `${formatCount(size)} nodes`
@@ -130,8 +130,8 @@ function sizeText(view: View, limit: { readonly nodes: number }): string {
     : `${formatCount(view.edges.length)} edges`
 }
 
-function shownInstead(requested: Level, level: Level, keep: number, tooLarge: string): string {
+function shownInstead(requested: Level, level: Level, tooLarge: string): string {
   if (!tooLarge) return ''
   if (level !== requested) return `${level} level shown: ${requested} level has ${tooLarge}`
-  return `first and last ${plural('iteration', keep)} shown: all have ${tooLarge}`
+  return `first and last iterations shown: all have ${tooLarge}`
 }

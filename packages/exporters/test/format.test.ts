@@ -1,0 +1,34 @@
+import { cutMiddle, formatBytes, formatCount, formatFlops, formatQuantity } from '@shardloom/exporters'
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+
+const space = '\u00A0'
+
+test('quantities have three significant digits, an SI prefix and a unit', () => {
+  expect(formatBytes(0)).toBe(`0${space}B`)
+  expect(formatBytes(999)).toBe(`999${space}B`)
+  expect(formatBytes(1000)).toBe(`1.00${space}kB`)
+  expect(formatBytes(67_108_864)).toBe(`67.1${space}MB`)
+  expect(formatBytes(999_600)).toBe(`1.00${space}MB`)
+  expect(formatFlops(137_438_953_472n)).toBe(`137${space}GFLOP`)
+  expect(formatFlops(10n ** 25n)).toBe(`10000${space}ZFLOP`)
+  expect(formatQuantity(-1234, 's')).toBe(`−1.23${space}ks`)
+  expect(formatQuantity(0.5, 'B')).toBe(`0.500${space}B`)
+})
+
+test('counts have their thousands apart', () => {
+  expect([0, 12, 1812, 1234567].map(formatCount)).toEqual(['0', '12', '1,812', '1,234,567'])
+  expect(formatCount(-1000n)).toBe('−1,000')
+})
+
+test('a long name keeps its beginning and its end', () => {
+  expect(cutMiddle('experts/up/projection/down', 12)).toBe('expert…/down')
+  expect(cutMiddle('q')).toBe('q')
+  fc.assert(
+    fc.property(
+      fc.string({ unit: 'binary' }),
+      fc.integer({ min: 1, max: 40 }),
+      (text, limit) => [...cutMiddle(text, limit)].length <= Math.max(limit, 1),
+    ),
+  )
+})

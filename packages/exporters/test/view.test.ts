@@ -1,0 +1,221 @@
+import { measure } from '@shardloom/core'
+import { createView, type View, type ViewOptions } from '@shardloom/exporters'
+import { describe, expect, test } from 'vitest'
+import { operators, prefillProgram, trainingProgram } from './program.js'
+
+const prefill = prefillProgram()
+const training = trainingProgram()
+const view = (options: ViewOptions = {}, program = prefill) => createView(program, operators, options)
+const edgesOf = (each: View, role?: string) =>
+  each.edges.filter((edge) => role === undefined || edge.role === role).map((edge) => `${edge.from} → ${edge.to}`)
+
+describe('the operator level', () => {
+  test('shows every node of the rolled program once, and all of its dependencies', () => {
+    const each = view()
+    expect(each.nodes.map((node) => node.id)).toEqual([
+      'prefill/embedding/scale',
+      'prefill/plain-layer/ffn/norm',
+      'prefill/plain-layer/ffn/up',
+      'prefill/plain-layer/ffn/down',
+      'prefill/plain-layer/ffn/down/all-reduce(tp)',
+      'prefill/plain-layer/ffn/residual',
+      'prefill/cache-layer/ffn/norm',
+      'prefill/cache-layer/ffn/up',
+      'prefill/cache-layer/ffn/down',
+      'prefill/cache-layer/ffn/down/all-reduce(tp)',
+      'prefill/cache-layer/ffn/residual',
+      'prefill/cache-layer/cache/write',
+      'prefill/cache-layer/cache/read',
+      'prefill/head/choose',
+    ])
+    expect(edgesOf(each)).toContain('prefill/plain-layer/ffn/residual → prefill/cache-layer/ffn/norm')
+    expect(edgesOf(each)).toContain('prefill/cache-layer/ffn/residual → prefill/head/choose')
+    expect(edgesOf(each)).not.toContain('prefill/plain-layer/ffn/residual → prefill/head/choose')
+  })
+
+  test('marks the residual as a way beside the chain, and the cache order as temporal', () => {
+    const each = view()
+    expect(edgesOf(each, 'skip')).toContain('prefill/embedding/scale → prefill/plain-layer/ffn/residual')
+    const temporal = each.edges.filter((edge) => edge.kind === 'temporal')
+    expect(temporal).toMatchObject([{ from: 'prefill/cache-layer/cache/write', to: 'prefill/cache-layer/cache/read' }])
+  })
+
+  test('names what passes a partial sum on, what a collective changes and what it costs', () => {
+    const each = view()
+    const node = each.nodes.find(({ id }) => id.endsWith('plain-layer/ffn/down/all-reduce(tp)'))
+    expect(node).toMatchObject({
+      title: 'all-reduce · tp',
+      facts: ['partial → whole', '16.4\u00A0kB, sends 16.4\u00A0kB'],
+    })
+    expect(each.edges.find((edge) => edge.to === node?.id)?.label).toBe('partial over tp')
+  })
+
+  test('nests at most three clusters and gives each body its repeats', () => {
+    const each = view()
+    const titles = each.clusters.map(({ title, repeat }) => `${title} ×${repeat}`)
+    expect(titles).toContain('plain-layer ×1')
+    expect(titles).toContain('cache-layer ×3')
+    const depth = (id: string | undefined): number =>
+      id === undefined ? 0 : 1 + depth(each.clusters.find((cluster) => cluster.id === id)?.parent)
+    for (const each of [view(), view({}, training), view({ unroll: ['rank'] }, training)]) {
+      expect(Math.max(...each.nodes.map((node) => depth(node.cluster)))).toBeLessThanOrEqual(3)
+    }
+  })
+
+  test('the body that an iteration returns to is joined around the loop', () => {
+    const alternating = {
+      ...prefill,
+      items: prefill.items.map((item) =>
+        item.type === 'region'
+          ? {
+              ...item,
+              select: [
+                { body: 0, count: 1 },
+                { body: 1, count: 1 },
+              ],
+            }
+          : item,
+      ),
+    }
+    expect(edgesOf(view({}, alternating), 'back')).toContain(
+      'prefill/cache-layer/ffn/residual → prefill/plain-layer/ffn/norm',
+    )
+  })
+})
+
+describe('coarser levels', () => {
+  test.each(['phase', 'stage', 'layer', 'module'] as const)(
+    '%s: numbers of all cards and clusters add up to the step',
+    (level) => {
+      const each = view({ level })
+      expect(each.nodes.length).toBe({ phase: 1, stage: 1, layer: 4, module: 5 }[level])
+      expect(each.nodes.every((node) => node.kind !== 'communication')).toBe(true)
+    },
+  )
+
+  test('a phase card covers its iterations: the FLOPs are those of the step', () => {
+    const [card] = view({ level: 'phase' }).nodes
+    const { bytesRead, bytesWritten } = measure(prefill, operators)
+    expect(card?.facts).toEqual([`${(Number(bytesRead + bytesWritten) / 1e6).toPrecision(3)}\u00A0MB moved`])
+    expect(card?.chips).toEqual(['tp · 4 · sends 65.5\u00A0kB'])
+  })
+
+  test('training folds to forward, backward and optimizer, joined by what backward keeps', () => {
+    const each = view({ level: 'phase' }, training)
+    expect(each.nodes.map(({ title, repeat }) => `${title} ×${repeat}`)).toEqual([
+      'forward ×4',
+      'backward ×4',
+      'optimizer ×1',
+    ])
+    expect(each.edges).toMatchObject([
+      { from: 'forward', to: 'backward', role: 'mirror', label: 'saved activations' },
+      { from: 'backward', to: 'optimizer' },
+    ])
+  })
+
+  test('layer cards stand in the frame of the microbatch', () => {
+    const each = view({ level: 'layer' }, training)
+    expect(each.clusters).toMatchObject([{ title: 'microbatch', repeat: 4 }])
+    expect(each.nodes.map((node) => node.title)).toEqual([
+      'embedding forward',
+      'layer forward',
+      'head forward',
+      'head backward',
+      'layer backward',
+      'optimizer',
+    ])
+    expect(edgesOf(each, 'return')).toEqual(['backward/head → backward/layer'])
+  })
+})
+
+describe('unrolling', () => {
+  test('layers follow each other through the carry, backward in reverse with the activations of the same layer', () => {
+    const each = view({ level: 'layer', unroll: ['layer'] }, training)
+    const edges = edgesOf(each)
+    expect(edges).toContain('forward/layer[0] → forward/layer[1]')
+    expect(edges).not.toContain('forward/layer[0] → forward/layer[2]')
+    expect(edges).toContain('backward/layer[2] → backward/layer[1]')
+    expect(edges).toContain('forward/layer[0] → backward/layer[1]') // the residual stream that layer 1 read
+    expect(edges).toContain('forward/layer[1] → backward/layer[1]')
+    expect(edges).not.toContain('forward/layer[2] → backward/layer[1]')
+  })
+
+  test('microbatches do not depend on each other, and all meet in the optimizer', () => {
+    const each = view({ level: 'phase', unroll: ['microbatch'] }, training)
+    expect(edgesOf(each)).toEqual([
+      ...[0, 1, 2, 3].map((index) => `microbatch[${index}]/forward → microbatch[${index}]/backward`),
+      ...[0, 1, 2, 3].map((index) => `microbatch[${index}]/backward → optimizer`),
+    ])
+  })
+
+  test('the middle is folded before the level is, and the notice says so', () => {
+    const each = view(
+      { level: 'layer', unroll: ['layer'], limit: { nodes: 12, edges: 40 } },
+      trainingProgram({ layers: 40 }),
+    )
+    expect(each.notice).toBe('first and last iterations shown: all have 84 nodes')
+    expect(each.nodes.map((node) => node.title)).toContain('layers 2–38')
+    expect(edgesOf(each)).toContain('forward/layer[1] → forward/layer[2-38]')
+    expect(edgesOf(each)).toContain('forward/layer[2-38] → backward/layer[2-38]')
+  })
+
+  test('beyond the limit the next coarser level is taken', () => {
+    expect(view({ limit: { nodes: 10, edges: 300 } })).toMatchObject({
+      level: 'module',
+      notice: 'module level shown: operator level has 14 nodes',
+    })
+  })
+
+  test('ranks share one bar per group and have no edge between them', () => {
+    const each = view({ unroll: ['rank'] }, training)
+    const bars = each.nodes.filter((node) => node.kind === 'communication')
+    const groups = [...new Set(bars.map((node) => / over ranks (.*)$/.exec(node.id)?.[1]))].sort()
+    expect(groups).toEqual(['0 1', '0 2', '1 3', '2 3'])
+    for (const edge of each.edges) {
+      const ranks = [edge.from, edge.to].map((id) => /^rank (\d)\//.exec(id)?.[1])
+      if (ranks[0] !== undefined && ranks[1] !== undefined) expect(ranks[0]).toBe(ranks[1])
+      else expect(edge.kind).toBe('communication')
+    }
+  })
+
+  test('more than eight ranks are one lane, and groups that reach outside say so', () => {
+    const wide = trainingProgram({ dp: 4, tp: 4 })
+    const each = view({ level: 'layer', unroll: ['rank'], ranks: [0, 11] }, wide)
+    expect(each.clusters[0]).toMatchObject({ title: 'ranks 0–11', repeat: 12 })
+    expect(each.notice).toBe('ranks 0–11 of 16 shown')
+    expect(each.nodes.find((node) => node.title.startsWith('dp'))?.facts).toEqual(['3 of 4 members shown'])
+  })
+
+  test('ranks that the mesh lacks are refused', () => {
+    expect(() => view({ unroll: ['rank'], ranks: [0, 9] })).toThrow(expect.objectContaining({ code: 'RANK' }))
+    expect(() => view({ unroll: ['rank'], ranks: [1, 0] })).toThrow(expect.objectContaining({ code: 'RANK' }))
+    expect(() => view({ rank: 2 })).toThrow(expect.objectContaining({ code: 'RANK' }))
+  })
+})
+
+test('the caption names model, mesh, element type, conventions and whose numbers they are', () => {
+  expect(view()).toMatchObject({
+    title: 'prefill · operators',
+    subtitle: 'toy · tp 2 · bf16 · seq 64 · causal whole · numbers per rank',
+    notice: '',
+  })
+  expect(view({ rank: 1 }).subtitle).toMatch(/numbers per rank, of rank 1$/)
+})
+
+test('the legend has only what the picture contains', () => {
+  expect(view().legend.map((entry) => entry.text)).toEqual([
+    'compute',
+    'communication',
+    'control',
+    'memory',
+    'data',
+    'order only',
+  ])
+  expect(view({ level: 'phase' }).legend.map((entry) => entry.text)).toEqual(['compute'])
+})
+
+test('a view is JSON, and the same program gives the same view', () => {
+  const each = view({ unroll: ['rank', 'layer'] }, training)
+  expect(JSON.parse(JSON.stringify(each))).toEqual(each)
+  expect(view({ unroll: ['rank', 'layer'] }, trainingProgram())).toEqual(each)
+})
