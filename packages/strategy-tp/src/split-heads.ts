@@ -2,15 +2,20 @@ import {
   atomDegree,
   dimSizesOf,
   findAxis,
+  orList,
   type Pass,
   type Preference,
   partialDim,
   type Selector,
+  ShardloomError,
   withPreferences,
 } from '@shardloom/core'
 
 /** How the key and value projections behave where there are fewer KV heads than ranks. */
 export type KeyValueGradients = 'reduce' | 'defer' | 'gather'
+
+/** The sizes that a dim of that name has in the model. */
+type Sizes = (dim: string) => readonly number[]
 
 /**
  * `tp/split-heads`: heads, feed-forward width and vocabulary are split over `tp`. Atoms that divide the KV heads split
@@ -21,12 +26,16 @@ export function splitHeads(where: Selector | undefined, keyValue: KeyValueGradie
     name: 'tp/split-heads',
     phase: 'partition',
     run(program) {
-      const atoms = findAxis(program.mesh, 'tp')?.atoms ?? []
-      let left = kvHeads((dim) => dimSizesOf(program, dim))
-      const preferences = atoms.flatMap((atom): Preference[] => {
+      const axis = findAxis(program.mesh, 'tp')
+      if (!axis?.atoms.length) return program
+      const sizes: Sizes = (dim) => dimSizesOf(program, dim)
+      const ragged = program.uneven === 'ragged'
+      if (!ragged && !where) refuseIndivisible(axis.degree, sizes)
+      let left = kvHeads(sizes)
+      const preferences = axis.atoms.flatMap((atom): Preference[] => {
         const degree = atomDegree(program.mesh, atom)
-        const splits = program.uneven === 'ragged' || left % degree === 0
-        if (splits) left /= degree
+        const splits = left > 1 && (ragged || left % degree === 0)
+        if (splits) left = Math.floor(left / degree)
         const base = { strategy: 'tp', axis: 'tp', atoms: [atom], class: 'feature' } as const
         const heads = splits ? ['kv_heads'] : keyValue === 'gather' ? ['group', 'head_dim'] : ['group']
         const plain: Preference = { ...base, dims: [...heads, 'ffn', 'vocab'], ...(where && { where }) }
@@ -39,8 +48,37 @@ export function splitHeads(where: Selector | undefined, keyValue: KeyValueGradie
   }
 }
 
+/** Throws `INDIVISIBLE` with the degrees that divide all of heads, feed-forward widths and vocabulary. */
+function refuseIndivisible(degree: number, sizes: Sizes): void {
+  const stops = (candidate: number): string | undefined => {
+    const common = kvHeads(sizes)
+    const group = Math.min(...sizes('group'), Number.POSITIVE_INFINITY)
+    const shared = greatestCommonDivisor(candidate, common)
+    if (Number.isFinite(group) ? group % (candidate / shared) !== 0 : candidate > shared) {
+      return Number.isFinite(group) ? `${common * group} query heads (${common} KV heads)` : `${common} heads`
+    }
+    for (const dim of ['ffn', 'vocab']) {
+      const size = sizes(dim).find((each) => each % candidate !== 0)
+      if (size !== undefined) return `dim \`${dim}\` (${size})`
+    }
+    return undefined
+  }
+  const stop = stops(degree)
+  if (stop === undefined) return
+  const candidates = Array.from({ length: Math.min(4 * degree, 1024) }, (_, index) => index + 1)
+  const working = candidates.filter((candidate) => stops(candidate) === undefined)
+  throw new ShardloomError(
+    'INDIVISIBLE',
+    `Cannot split ${stop} over axis \`tp\` (degree ${degree}): ${degree} does not divide it.`,
+    {
+      subject: 'tp',
+      help: `${working.length > 1 ? `Use ${orList(working)}` : 'No degree above 1 divides heads, ffn and vocab'}, or set \`uneven: ragged\` to let shares differ by one.`,
+    },
+  )
+}
+
 /** The greatest number of KV heads that every attention of the model can be divided by. */
-export function kvHeads(sizes: (dim: string) => readonly number[]): number {
+export function kvHeads(sizes: Sizes): number {
   return sizes('kv_heads').reduce((common, size) => greatestCommonDivisor(common, size), 0) || 1
 }
 
