@@ -13,7 +13,7 @@ import {
   type ViewOptions,
   writeDot,
 } from 'shardloom'
-import { type Finish, printWarnings } from './output.js'
+import { type Finish, printJson, printWarnings } from './output.js'
 import { parseRank, rankOption } from './rank-option.js'
 import { addSpecFlags, type Flags, planFrom } from './spec-flags.js'
 import { singleLine, styleOf } from './style.js'
@@ -51,7 +51,7 @@ export function addExport(program: Command, _finish: Finish): void {
     .addOption(rankOption())
     .addOption(new Option('--ranks <a..b>', 'the ranks that --unroll rank draws, both included').argParser(parseRanks))
     .addOption(new Option('--limit <nodes>', 'nodes beyond which a coarser picture is drawn').argParser(parseLimit))
-    .option('--json', 'report errors as an object')
+    .option('--json', 'print one JSON document (shardloom.export/1) about what was written')
     .addHelpText(
       'after',
       `
@@ -68,8 +68,13 @@ Example:
       const asked = flags.level !== undefined || flags.unroll !== undefined
       const options = viewOptions(flags)
       const chunks = formats[format](planned, options, asked)
-      await writeWhole(String(flags.out), (stream) => writeChunks(stream, chunks))
-      if (format !== 'json') printNotice(planned, options, format)
+      const notice = format === 'json' ? '' : noticeOf(planned, options, format)
+      const out = String(flags.out)
+      if (flags.json === true && out === '-') return printExport({ format, notice, text: chunks.join('') })
+      await writeWhole(out, (stream) => writeChunks(stream, chunks))
+      if (flags.json === true) return printExport({ format, notice, out })
+      const style = styleOf(process.stderr)
+      if (notice) process.stderr.write(style.encode(`${style.dim('note:')} ${singleLine(notice)}\n`))
     })
   addSpecFlags(command)
 }
@@ -90,11 +95,19 @@ async function writeChunks(stream: Writable, chunks: readonly string[]): Promise
   for (const chunk of chunks) if (!stream.write(chunk)) await once(stream, 'drain')
 }
 
-/** Says on stderr when a coarser picture was drawn than asked for; the picture says it too. */
-function printNotice({ program, operators }: Plan, options: ViewOptions, format: 'dot' | 'mermaid'): void {
-  const { notice } = createView(program, operators, { limit: readableLimits[format], ...options })
-  const style = styleOf(process.stderr)
-  if (notice) process.stderr.write(style.encode(`${style.dim('note:')} ${singleLine(notice)}\n`))
+/** What is drawn instead of what was asked for, where that would be too large; the picture says it too. */
+function noticeOf({ program, operators }: Plan, options: ViewOptions, format: 'dot' | 'mermaid'): string {
+  return createView(program, operators, { limit: readableLimits[format], ...options }).notice
+}
+
+/** Where the output went or, when it would go to standard output itself, the output as a text inside the document. */
+type ExportReport = { readonly format: Format; readonly notice: string } & (
+  | { readonly out: string }
+  | { readonly text: string }
+)
+
+function printExport(report: ExportReport): void {
+  printJson({ schema: 'shardloom.export/1', ...report })
 }
 
 function parseUnroll(text: string): UnrollAxis[] {

@@ -46,7 +46,7 @@ export function planLines(summary: PlanSummary, args: readonly string[], style: 
   const lines = [
     ...headLines(summary, style),
     '',
-    style.bold(`Rank ${summary.rank}, one step${summary.folded ? ', nodes and edges folded' : ''}`),
+    style.bold(`Rank ${summary.rank}, ${stepsText(summary)}${summary.folded ? ', nodes and edges folded' : ''}`),
     ...rankLines(summary, style),
     '',
     ...communicationLines(summary, style),
@@ -54,6 +54,10 @@ export function planLines(summary: PlanSummary, args: readonly string[], style: 
     next.join(' \\\n'),
   ]
   return lines.map((line) => line.replaceAll('\u00a0', ' '))
+}
+
+function stepsText({ batch }: PlanSummary): string {
+  return batch.steps > 1 ? `${formatCount(batch.steps)} steps together` : 'one step'
 }
 
 function headLines({ model, mesh, world, phase, batch, conventions }: PlanSummary, style: Style): string[] {
@@ -92,8 +96,8 @@ function rankLines({ perRank, nodes, edges }: PlanSummary, style: Style): string
     ['compute', [formatFlops(perRank.flops), ...shares]],
     ['memory', inOut(perRank.bytesRead, perRank.bytesWritten)],
     ...(kv > 0 ? [['KV cache', inOut(perRank.kvBytesRead, perRank.kvBytesWritten)] as const] : []),
-    ['nodes', [formatCount(nodes.total), ...kinds.filter((kind) => nodes[kind] > 0).map(nodesOfKind)]],
-    ['edges', [formatCount(edges.total), ...edgeKinds.filter((kind) => edges[kind] > 0).map(edgesOfKind)]],
+    ['nodes', [`${formatCount(nodes.total)} in all`, ...kinds.filter((kind) => nodes[kind] > 0).map(nodesOfKind)]],
+    ['edges', [`${formatCount(edges.total)} in all`, ...edgeKinds.filter((kind) => edges[kind] > 0).map(edgesOfKind)]],
   ])
 }
 
@@ -122,7 +126,7 @@ function communicationLines({ communication }: PlanSummary, style: Style): strin
     { header: 'payload', align: 'right' },
     { header: 'sends', align: 'right' },
   ] as const
-  return [...table(columns, rows, style), `  This rank sends ${formatBytes(sent)} in the step.`]
+  return [...table(columns, rows, style), `  This rank sends ${formatBytes(sent)} in all.`]
 }
 
 /** The reason on one line, cut in the middle, and how many further nodes of the program are counted with it. */

@@ -174,6 +174,14 @@ describe('shardloom export', () => {
     expect(err).toMatch(/^note: .*shown/)
   })
 
+  test('--json says what was written, or holds it', () => {
+    const folder = temporaryFolder()
+    const args = ['export', ...flags, '--format', 'mermaid', '--json']
+    const { out } = shardloom([...args, '--out', 'plan.mmd'], { cwd: folder })
+    expect(JSON.parse(out)).toMatchObject({ schema: 'shardloom.export/1', format: 'mermaid', out: 'plan.mmd' })
+    expect(JSON.parse(shardloom(args).out).text).toBe(readFileSync(join(folder, 'plan.mmd'), 'utf8'))
+  })
+
   test('stops quietly when its reader has seen enough', async () => {
     const child = spawn('sh', [
       '-c',

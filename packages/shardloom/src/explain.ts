@@ -75,12 +75,13 @@ export interface Explanation {
 
 /**
  * Explains one node of the rolled program: for a communication node why it exists, for any other what it computes and how
- * it is split. Throws `UNKNOWN_NODE` with the ids that are near.
+ * it is split. An id of the unrolled graph, `…/q[microbatch=0,layer=3]`, means its node of the rolled one. Throws
+ * `UNKNOWN_NODE` with the ids that are near.
  */
 export function explain(plan: Plan, id: string, options: { readonly rank?: number } = {}): Explanation {
   const { program, operators } = plan
   const { rank = 0 } = options
-  const { node, place } = findNode(program, id)
+  const { node, place } = findNode(program, id.replace(/\[[^\]]*\]$/, ''))
   const meter = meterOf(program, operators, rank)
   const cost = meter.node(node)
   const tensor = (each: string): ExplainedTensor => explainTensor(program, meter, each)

@@ -26,7 +26,7 @@ export function nodesById(program: Program): ReadonlyMap<string, OperatorNode> {
 }
 
 /** The dim that an operator splits along an atom, if any. */
-export function splitDim(node: OperatorNode | undefined, atom: string): string | undefined {
+function splitDim(node: OperatorNode | undefined, atom: string): string | undefined {
   const splits = Object.entries(node?.partition?.splits ?? {})
   return splits.find(([, atoms]) => atoms.includes(atom))?.[0]
 }

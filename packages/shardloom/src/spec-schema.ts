@@ -4,6 +4,9 @@ import { z } from 'zod'
 /** The largest size, count or degree that a spec may name. */
 export const largestSize = 2 ** 31
 
+/** The most decode steps: the KV cache grows in each, so that each is measured on its own. */
+const mostSteps = 65_536
+
 /** A whole number; its error message is what was expected, for {@link specError}. */
 function wholeNumber(least = 1, most = largestSize) {
   const expected = `a whole number from ${least} to ${most}`
@@ -107,7 +110,7 @@ export const specSchema = z.strictObject(
     batch: wholeNumber().default(512).describe('sequences per step, over all ranks'),
     microbatch: wholeNumber().default(1).describe('training: sequences per dp rank and microbatch'),
     seq: wholeNumber().default(8192).describe('tokens per sequence; decode: KV positions read by the first step'),
-    steps: wholeNumber().default(1).describe('decode: steps in the graph'),
+    steps: wholeNumber(1, mostSteps).default(1).describe('decode: steps in the graph'),
     parallel: parallel.prefault({}),
     order: z
       .array(z.string('the name of an axis'), 'a list of axes, such as [tp, dp]')

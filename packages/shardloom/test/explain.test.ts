@@ -78,6 +78,12 @@ describe('explaining any other node', () => {
     ])
   })
 
+  test('takes an id of the unrolled graph', async () => {
+    const planned = await plan(spec)
+    const [rolled, unrolled] = ['forward/layer/ffn/down', 'forward/layer/ffn/down[microbatch=0,layer=3]']
+    expect(explain(planned, unrolled)).toEqual(explain(planned, rolled))
+  })
+
   test('an id that does not exist is refused with those that are near', async () => {
     const planned = await plan(spec)
     expect(() => explain(planned, 'forward/layer/ffn/dwn')).toThrow(
