@@ -77,7 +77,10 @@ export function communicateProgram(
       const found = at.versions.get(id)
       if (found) return found
     }
-    const reachable = (version: Version) => tensor(version.tensor).per.every((axis) => scope.per.includes(axis))
+    const reachable = (version: Version) => {
+      const { per, body } = tensor(version.tensor)
+      return per.every((axis) => scope.per.includes(axis)) && (body === undefined || body === scope.body)
+    }
     const elsewhere = finished.get(`${scope.segment} ${id}`)?.filter(reachable)
     return elsewhere?.length ? elsewhere : [{ tensor: id, placement: placementOf(id) }]
   }

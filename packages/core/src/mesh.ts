@@ -114,6 +114,10 @@ function checkAxis(axis: Axis, names: Set<string>): void {
     throw new ShardloomError('AXIS_TWICE', `The axis \`${axis.name}\` is given twice.`, { help, subject: axis.name })
   }
   names.add(axis.name)
+  if (!/^[A-Za-z][\w-]*$/.test(axis.name) || axis.name in Object.prototype) {
+    const help = 'Use letters, digits, `-` and `_`, a letter first.'
+    throw new ShardloomError('AXIS_NAME', `\`${axis.name}\` is no name for an axis.`, { help, subject: axis.name })
+  }
   const factors = axis.factors ?? [axis.degree]
   if (![axis.degree, ...factors].every((n) => Number.isSafeInteger(n) && n >= 1)) {
     throw new ShardloomError('DEGREE', `The degree of axis \`${axis.name}\` is ${axis.degree}.`, {

@@ -1,6 +1,6 @@
 import { ShardloomError } from './error.js'
 import { type FlowContext, placementsOf } from './flow.js'
-import { atomDegree, divisors } from './mesh.js'
+import { atomDegree, divisors, groupSize } from './mesh.js'
 import {
   definitionOf,
   dimSizes,
@@ -148,7 +148,7 @@ function decideNode(
       )
     }
     if (best) take(best.dim, atom, best.preference.strategy)
-    else refuseIndivisible(node, definition, atom, claims, sizes, taken, context.program)
+    else refuseIndivisible(node, definition, claims, sizes, splits, context.program)
   }
   const partition: Partition = { splits, partial, by }
   return { ...node, partition }
@@ -261,29 +261,30 @@ function groupPartials(node: OperatorNode, context: FlowContext) {
 function refuseIndivisible(
   node: OperatorNode,
   definition: OperatorDefinition,
-  atom: string,
   claims: readonly Wish[],
   sizes: ReadonlyMap<string, number>,
-  taken: ReadonlyMap<string, number>,
-  program: Program,
+  splits: Readonly<Record<string, readonly string[]>>,
+  { mesh }: Program,
 ): void {
   const rule = parseRule(node.rule)
   for (const { preference } of claims) {
+    const size = (dim: string) => sizes.get(dim) ?? 1
     const dim = preference.dims.find(
-      (each) => splittable(rule, definition, each) && (sizes.get(each) ?? 1) / (taken.get(each) ?? 1) > 1,
+      (each) => splittable(rule, definition, each) && size(each) > groupSize(mesh, splits[each] ?? []),
     )
     if (!dim) continue
-    const size = sizes.get(dim) ?? 1
-    const degree =
-      program.mesh.axes.find((axis) => axis.name === preference.axis)?.degree ?? atomDegree(program.mesh, atom)
-    const allowed = divisors(size).filter((each) => each <= 4 * degree)
-    const shown = allowed.slice(-8)
+    const axis = mesh.axes.find((each) => each.name === preference.axis)
+    const degree = axis?.degree ?? 1
+    const others = groupSize(mesh, splits[dim]?.filter((atom) => !axis?.atoms.includes(atom)) ?? [])
+    const left = size(dim) / others
+    const count = others === 1 ? `${left}` : `${left}, what the other axes leave,`
+    const allowed = divisors(left).filter((each) => each <= 4 * degree)
     throw new ShardloomError(
       'INDIVISIBLE',
-      `Cannot split dim \`${dim}\` (${size}) of \`${node.id}\` over axis \`${preference.axis}\` (degree ${degree}): ${size} is not divisible by ${degree}.`,
+      `Cannot split dim \`${dim}\` (${size(dim)}) of \`${node.id}\` over axis \`${preference.axis}\` (degree ${degree}): ${count} is not divisible by ${degree}.`,
       {
         subject: node.id,
-        help: `Use ${orList(shown)}, or set \`uneven: ragged\` to let shares differ by one.`,
+        help: `Use ${orList(allowed.slice(-8))}, or set \`uneven: ragged\` to let shares differ by one.`,
       },
     )
   }

@@ -36,7 +36,8 @@ export function parseRule(text: string): Rule {
       if (words.length === 1 && words[0] === '.') return []
       const names = words.map((word) => {
         const name = word.endsWith('!') ? word.slice(0, -1) : word
-        if (!dimName.test(name)) throw ruleError(text, `\`${word}\` is not a dim (a name, or a name with \`!\`)`)
+        if (!dimName.test(name) || name in Object.prototype)
+          throw ruleError(text, `\`${word}\` is not a dim (a name, or a name with \`!\`)`)
         if (word !== name) whole.add(name)
         return name
       })

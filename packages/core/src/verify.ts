@@ -219,7 +219,8 @@ function checkCommunication(program: Program, operators: OperatorTable, tally: T
         `\`${node.id}\` says that it makes ${placementText(communication.to)}, but \`${output.id}\` is ${placementText(placementIn(output))}.`,
         'Make both the same.',
       )
-    const key = `${node.segment} ${node.inputs[0]} ${placementText(communication.from)} ${placementText(communication.to)}`
+    const where = `${node.segment} ${output.per} ${output.body ?? ''}`
+    const key = `${where} ${node.inputs[0]} ${placementText(communication.from)} ${placementText(communication.to)}`
     const twin = before.get(key)
     if (twin)
       fail(`\`${node.id}\` does again what \`${twin}\` has done.`, 'Let the second reader take the first result.')

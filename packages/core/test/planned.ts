@@ -1,0 +1,53 @@
+import {
+  type Axis,
+  type Composition,
+  composePlugins,
+  corePasses,
+  createMesh,
+  dimSizesOf,
+  type OperatorTable,
+  type Plugin,
+  type Program,
+  runPasses,
+} from '@shardloom/core'
+import { type BuildOptions, buildProgram, findPreset, type ModelArchitecture, transformers } from '@shardloom/models'
+import { dataParallel } from '@shardloom/strategy-dp'
+import { type TensorParallelOptions, tensorParallel } from '@shardloom/strategy-tp'
+
+export interface Planned {
+  readonly program: Program
+  readonly operators: OperatorTable
+  readonly composition: Composition
+}
+
+export interface PlannedOptions {
+  readonly tp?: TensorParallelOptions
+  readonly uneven?: Program['uneven']
+  readonly plugins?: (plugins: readonly Plugin[]) => readonly Plugin[]
+}
+
+/** Plans a real model, by preset or architecture, under data and tensor parallelism. */
+export function planned(
+  model: string | ModelArchitecture,
+  build: BuildOptions,
+  degrees: Readonly<Record<string, number>>,
+  options: PlannedOptions = {},
+): Planned {
+  const { plugins = (list) => list, uneven = 'refuse' } = options
+  const built = buildProgram(typeof model === 'string' ? findPreset(model) : model, build)
+  const composition = composePlugins(plugins([transformers(), dataParallel(), tensorParallel(options.tp)]))
+  const axes = Object.entries(degrees).map(([name, degree]): Axis => {
+    const axis = uneven === 'ragged' ? undefined : composition.axes.find((each) => each.name === name)
+    const factors = axis?.factors?.(degree, (dim) => dimSizesOf(built, dim))
+    return { name, degree, ...(factors && { factors }) }
+  })
+  const context = { operators: composition.operators, warn: () => {} }
+  const passes = [...composition.passes, ...corePasses]
+  const program = runPasses({ ...built, uneven, mesh: createMesh(axes) }, passes, context)
+  return { program, operators: composition.operators, composition }
+}
+
+/** Every rank of a program's mesh. */
+export function ranksOf(program: Program): number[] {
+  return Array.from({ length: program.mesh.world }, (_, rank) => rank)
+}
