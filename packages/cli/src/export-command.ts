@@ -79,14 +79,14 @@ Example:
   addSpecFlags(command)
 }
 
-/** The checked flags as options of a picture; the casts name what the parsers above return. */
+/** The checked flags as options of a picture; each cast names what made the value. */
 function viewOptions(flags: Flags): ViewOptions {
-  const limit = flags.limit as number | undefined
+  const limit = flags.limit as number | undefined // parseLimit
   return {
-    rank: flags.rank as number,
-    ...(flags.level !== undefined && { level: flags.level as Level }),
-    ...(flags.unroll !== undefined && { unroll: flags.unroll as UnrollAxis[] }),
-    ...(flags.ranks !== undefined && { ranks: flags.ranks as [number, number] }),
+    rank: flags.rank as number, // parseRank
+    ...(flags.level !== undefined && { level: flags.level as Level }), // one of its choices
+    ...(flags.unroll !== undefined && { unroll: flags.unroll as UnrollAxis[] }), // parseUnroll
+    ...(flags.ranks !== undefined && { ranks: flags.ranks as [number, number] }), // parseRanks
     ...(limit !== undefined && { limit: { nodes: limit, edges: 2 * limit } }),
   }
 }

@@ -1,12 +1,17 @@
 #!/usr/bin/env node
+import { ShardloomError } from 'shardloom'
 import { runCommandLine } from './command-line.js'
+import { exitCode } from './exit-code.js'
+import { reportError } from './report-error.js'
+import { styleOf } from './style.js'
 
-// A reader that has seen enough, such as `head`, closes the pipe: that is no error of ours.
-for (const stream of [process.stdout, process.stderr]) {
-  stream.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code === 'EPIPE') process.exit(0)
-    process.exit(1)
-  })
-}
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  // A reader that has seen enough, such as `head`, closes the pipe: that is no error of ours.
+  if (error.code === 'EPIPE') process.exit(exitCode.done)
+  const reason = error.code === 'ENOSPC' ? 'the disk is full' : (error.code ?? error.message)
+  const failure = new ShardloomError('OUTPUT', `Cannot write to standard output: ${reason}.`)
+  process.exit(reportError(failure, { json: process.argv.includes('--json'), style: styleOf(process.stderr) }))
+})
+process.stderr.on('error', () => process.exit(exitCode.badInput))
 
 process.exitCode = await runCommandLine(process.argv.slice(2))

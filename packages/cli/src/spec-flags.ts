@@ -61,8 +61,8 @@ export async function planFrom(specPath: string | undefined, flags: Flags): Prom
   const spec = overrides.reduce((value, { path, value: set }) => withValue(value, path, set), file)
   const fromFlag = new Set([flags.model, ...pluginPaths(flags)].filter((path) => typeof path === 'string'))
   const locate = (path: string) => (isAbsolute(path) ? path : resolve(fromFlag.has(path) ? process.cwd() : base, path))
-  return plan(withPlugins(spec, pluginPaths(flags)) as SpecInput, {
-    // plan checks the spec itself, so that a wrong one gets its own message
+  const input = withPlugins(spec, pluginPaths(flags)) as SpecInput // plan checks it, so that a wrong one gets its message
+  return plan(input, {
     readText: (path) => readTextFile(locate(path), path),
     importPlugin: (path) => importModule(locate(path), path),
   })
