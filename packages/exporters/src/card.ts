@@ -110,7 +110,7 @@ export function placeOf(occurrence: Occurrence, style: CardStyle): CardPlace {
 function operatorTitle(node: OperatorNode, path: readonly Crossing[], style: CardStyle): string {
   if (node.communication) return `${node.op} · ${axesOf(style.mesh, node.communication.atoms).join('.')}`
   const words = node.id.split('/')
-  const enclosing = [node.segment, ...path.map(bodyName), ...(node.module ? node.module.split('/') : [])]
+  const enclosing = [node.segment, ...path.map(bodyName), node.module.split('/')[0] ?? '']
   while (words.length > 1 && words[0] !== undefined && enclosing.includes(words[0])) {
     enclosing.splice(0, enclosing.indexOf(words[0]) + 1)
     words.shift()

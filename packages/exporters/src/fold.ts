@@ -4,6 +4,7 @@ import {
   type EdgeKind,
   type Meter,
   type NodeKind,
+  type NodeMeasure,
   type OperatorNode,
   type Program,
 } from '@shardloom/core'
@@ -63,12 +64,13 @@ export function fold(
   style: CardStyle,
 ): Folded {
   const drafts = new Map<string, Draft>()
+  const costs = costsOf(program, meter)
   const keys = expansion.occurrences.map((occurrence) => {
     const place = placeOf(occurrence, style)
     const draft = drafts.get(place.key) ?? { place, nodes: new Set(), chips: new Map(), flops: 0n, moved: 0n }
     drafts.set(place.key, draft)
     draft.nodes.add(occurrence.node)
-    addCost(draft, occurrence, place, program, meter)
+    addCost(draft, occurrence, place, program, costs)
     return place.key
   })
   const edges = new Map<string, CardEdge & { readonly tensors: string[] }>()
@@ -100,12 +102,37 @@ function isSaved(from: OperatorNode | undefined, to: OperatorNode | undefined): 
   return from?.segment === 'forward' && to?.segment === 'backward'
 }
 
-function addCost(draft: Draft, { node, path }: Occurrence, place: CardPlace, program: Program, meter: Meter): void {
+/** The meter's answers, each asked for once: unrolled pictures show a node many times. */
+interface Costs {
+  readonly node: (node: OperatorNode, step: number) => NodeMeasure
+  readonly sent: (node: OperatorNode) => number
+}
+
+function costsOf(program: Program, meter: Meter): Costs {
+  const nodes = new Map<OperatorNode, Map<number, NodeMeasure>>()
+  const sent = new Map<OperatorNode, number>()
+  return {
+    node(node, step) {
+      const steps = nodes.get(node) ?? new Map<number, NodeMeasure>()
+      nodes.set(node, steps)
+      const cost = steps.get(step) ?? meter.node(node, step)
+      steps.set(step, cost)
+      return cost
+    },
+    sent(node) {
+      const bytes = sent.get(node) ?? communicationBytes(node, program, meter).sent
+      sent.set(node, bytes)
+      return bytes
+    },
+  }
+}
+
+function addCost(draft: Draft, { node, path }: Occurrence, place: CardPlace, program: Program, costs: Costs): void {
   const times = place.covered.reduce((product, crossing) => product * crossing.count, 1)
   if (node.communication) {
     const axes = axesOf(program.mesh, node.communication.atoms).join('.')
     const known = draft.chips.get(axes) ?? { axes, atoms: node.communication.atoms, count: 0, bytes: 0 }
-    const bytes = known.bytes + communicationBytes(node, program, meter).sent * times
+    const bytes = known.bytes + costs.sent(node) * times
     draft.chips.set(axes, { ...known, count: known.count + times, bytes })
     return
   }
@@ -114,7 +141,7 @@ function addCost(draft: Draft, { node, path }: Occurrence, place: CardPlace, pro
   const first = steps?.form === 'single' || (steps && place.covered.includes(steps)) ? steps.run.first : 0
   const last = grows && steps && place.covered.includes(steps) ? steps.run.last : first
   for (let step = first; step <= last; step++) {
-    const one = meter.node(node, step)
+    const one = costs.node(node, step)
     const share = BigInt(Math.round(times / (last - first + 1)))
     draft.flops += one.flops * share
     draft.moved += (one.read + one.written) * share

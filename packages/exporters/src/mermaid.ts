@@ -3,7 +3,7 @@ import { isSavedRole } from './chain.js'
 import { formatCount } from './format.js'
 import { mermaidIds, mermaidLine, mermaidText } from './mermaid-text.js'
 import { edgeStyles, measures, nodeShapes, readableLimits, type ThemeName, themes } from './tokens.js'
-import { createView, type View, type ViewCluster, type ViewNode, type ViewOptions } from './view.js'
+import { createView, type View, type ViewCluster, type ViewEdge, type ViewNode, type ViewOptions } from './view.js'
 
 /** How Mermaid is written. */
 export interface MermaidOptions {
@@ -69,20 +69,19 @@ export function mermaidOf(view: View, options: MermaidOptions = {}): string {
   }
   for (const cluster of view.clusters) if (cluster.parent === undefined) writeCluster(cluster, 0)
   writeNodes(undefined, '')
-  const links: { warm: number[]; thin: number[]; count: number } = { warm: [], thin: [], count: 0 }
-  const link = (
-    from: string,
-    to: string,
-    arrow: string,
-    label: string | undefined,
-    look: 'warm' | 'thin' | 'plain',
-  ) => {
+  const links: { warm: number[]; thin: number[]; dotted: number[]; count: number } = {
+    warm: [],
+    thin: [],
+    dotted: [],
+    count: 0,
+  }
+  const link = (from: string, to: string, arrow: string, label: string | undefined, look: Look) => {
     lines.push(`${from} ${arrow}${label ? `|"${mermaidText(label)}"|` : ''} ${to}`)
     if (look !== 'plain') links[look].push(links.count)
     links.count++
   }
   for (const edge of view.edges) {
-    const look = edge.kind === 'communication' ? 'warm' : isSavedRole(edge.role) ? 'thin' : 'plain'
+    const look = lookOf(edge)
     link(idOf(edge.from), idOf(edge.to), arrows[edge.kind], edge.label, look)
   }
   if (options.legend !== false && view.legend.length > 1) {
@@ -100,18 +99,24 @@ export function mermaidOf(view: View, options: MermaidOptions = {}): string {
   if (links.warm.length > 0) lines.push(`linkStyle ${links.warm.join(',')} ${warm}`)
   if (links.thin.length > 0)
     lines.push(`linkStyle ${links.thin.join(',')} stroke:${theme.secondary},stroke-width:${measures.savedStroke}px`)
+  if (links.dotted.length > 0)
+    lines.push(
+      `linkStyle ${links.dotted.join(',')} stroke:${theme.secondary},stroke-dasharray:${edgeStyles.temporal.dash}`,
+    )
   return `${lines.join('\n')}\n`
 }
 
 const arrows = { data: '-->', temporal: '-.->', communication: '==>' } as const
 
-type Link = (
-  from: string,
-  to: string,
-  arrow: string,
-  label: string | undefined,
-  look: 'warm' | 'thin' | 'plain',
-) => void
+/** How a line differs from that of a data edge. */
+type Look = 'plain' | 'warm' | 'thin' | 'dotted'
+
+function lookOf({ kind, role }: Pick<ViewEdge, 'kind' | 'role'>): Look {
+  if (kind === 'data') return isSavedRole(role) ? 'thin' : 'plain'
+  return kind === 'communication' ? 'warm' : 'dotted'
+}
+
+type Link = (from: string, to: string, arrow: string, label: string | undefined, look: Look) => void
 
 function writeLegend(view: View, idOf: (id: string) => string, lines: string[], link: Link): void {
   lines.push(`subgraph ${idOf('legend')}["legend"]`, 'direction LR')
@@ -124,7 +129,7 @@ function writeLegend(view: View, idOf: (id: string) => string, lines: string[], 
   for (const entry of view.legend) {
     if (entry.type !== 'edge') continue
     const id = idOf(`legend ${entry.type} ${entry.text}`)
-    const look = entry.kind === 'communication' ? 'warm' : entry.role === 'saved' ? 'thin' : 'plain'
+    const look = lookOf(entry)
     link(`${id}_from`, id, arrows[entry.kind], undefined, look)
   }
 }

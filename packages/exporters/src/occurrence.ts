@@ -56,6 +56,12 @@ interface Value {
   readonly sources: readonly number[]
 }
 
+/** All values of one tensor, and the same by the axes along which there are several, for finding one at once. */
+interface Values {
+  readonly all: Value[]
+  readonly byRun: Map<string, { readonly axes: readonly string[]; readonly runs: Map<string, Value[]> }>
+}
+
 type Carry = Extract<Port, { kind: 'carry' }>
 
 /** How many occurrences {@link expand} makes when it draws every iteration of `axes`. */
@@ -81,7 +87,7 @@ export function expand(
 ): { occurrences: Occurrence[]; dependencies: Dependency[] } {
   const occurrences: Occurrence[] = []
   const dependencies = new Map<string, Dependency>()
-  const values = new Map<string, Value[]>()
+  const values = new Map<string, Values>()
   const latest = new Map<string, number>()
 
   const depend = (from: number, to: number, tensor: string | undefined, returns: boolean) => {
@@ -93,12 +99,10 @@ export function expand(
       dependencies.set(key, { from, to, kind, returns, ...(tensor !== undefined && { tensor }) })
   }
   const read = (id: string, path: readonly Crossing[]): readonly Value[] => {
-    const found = (values.get(id) ?? []).filter((value) =>
-      path.every((crossing) => {
-        const other = value.at.get(crossing.region.axis)
-        return !other || (other.run.first <= crossing.run.last && crossing.run.first <= other.run.last)
-      }),
-    )
+    const known = values.get(id)
+    if (!known) return []
+    const exact = [...known.byRun].flatMap(([, { axes, runs }]) => runs.get(runsText(axes, path) ?? '') ?? [])
+    const found = exact.length > 0 ? exact : known.all.filter((value) => overlaps(value, path))
     const alike = found.filter((value) =>
       path.every((crossing) => {
         const other = value.at.get(crossing.region.axis)
@@ -108,9 +112,19 @@ export function expand(
     return alike.length > 0 ? alike : found
   }
   const write = (id: string, added: readonly Value[]) => {
-    const known = values.get(id)
-    if (known) known.push(...added)
-    else values.set(id, [...added])
+    const known: Values = values.get(id) ?? { all: [], byRun: new Map() }
+    values.set(id, known)
+    for (const value of added) {
+      known.all.push(value)
+      const axes = [...value.at.keys()]
+      const name = axes.join(' ')
+      const index = known.byRun.get(name) ?? { axes, runs: new Map<string, Value[]>() }
+      known.byRun.set(name, index)
+      const runs = runsText(axes, [...value.at.values()]) ?? ''
+      const list = index.runs.get(runs)
+      if (list) list.push(value)
+      else index.runs.set(runs, [value])
+    }
   }
   const visitNode = (node: OperatorNode, path: readonly Crossing[]) => {
     const index = occurrences.push({ node, path }) - 1
@@ -138,7 +152,7 @@ export function expand(
         if (inner !== null)
           write(
             port.result,
-            (values.get(inner) ?? []).filter((value) => within(value, path)).map((value) => leave(value, region)),
+            (values.get(inner)?.all ?? []).filter((value) => within(value, path)).map((value) => leave(value, region)),
           )
       }
     }
@@ -209,6 +223,24 @@ export function expand(
 /** The name of the body that a crossing stands in. */
 export function bodyName(crossing: Crossing): string {
   return crossing.region.bodies[crossing.body]?.name ?? crossing.region.axis
+}
+
+/** The runs of `path` along `axes`; undefined when it lacks one of them. */
+function runsText(axes: readonly string[], path: readonly Crossing[]): string | undefined {
+  let text = ''
+  for (const axis of axes) {
+    const crossing = path.find((each) => each.region.axis === axis)
+    if (!crossing) return undefined
+    text += `${crossing.run.first}-${crossing.run.last} `
+  }
+  return text
+}
+
+function overlaps(value: Value, path: readonly Crossing[]): boolean {
+  return path.every((crossing) => {
+    const other = value.at.get(crossing.region.axis)
+    return !other || (other.run.first <= crossing.run.last && crossing.run.first <= other.run.last)
+  })
 }
 
 function within(value: Value, path: readonly Crossing[]): boolean {

@@ -1,6 +1,6 @@
 import { meterOf, type OperatorTable, type Program } from '@shardloom/core'
 import { captionOf, legendOf } from './caption.js'
-import type { CardStyle, Level } from './card.js'
+import { type CardStyle, type Level, outerAxes } from './card.js'
 import { isSavedRole, rolesOf } from './chain.js'
 import { chipText, factsOf, partialText } from './facts.js'
 import { type Card, type CardEdge, type Folded, fold } from './fold.js'
@@ -40,9 +40,13 @@ export function paint(program: Program, operators: OperatorTable, settings: Sett
   const foldFor = (rank: number, style: CardStyle) => fold(program, meterOf(program, operators, rank), expansion, style)
   const depth = (folded: Folded) => Math.max(0, ...[...folded.cards.values()].map((card) => card.frames.length))
   const first = ranks?.shown[0] ?? options.rank ?? 0
-  const tried = styles.map((style) => ({ style, folded: foldFor(first, style) }))
-  const { style, folded } = tried.find((each) => depth(each.folded) <= frames) ??
-    tried[tried.length - 1] ?? { style: undefined, folded: undefined }
+  let style = styles[0]
+  let folded: Folded | undefined
+  for (const each of styles) {
+    style = each
+    folded = foldFor(first, each)
+    if (depth(folded) <= frames) break
+  }
   if (!style || !folded) throw new Error('internal error: there is no style')
   const draw = (each: Folded, rank: number) => partsOf(each, program, operators, { level, rank })
   const parts = ranks
@@ -51,7 +55,7 @@ export function paint(program: Program, operators: OperatorTable, settings: Sett
         return { folded: own, parts: draw(own, rank) }
       })
     : draw(folded, first)
-  const unframed = style.outerFrames ? [] : outerRepeats(tried[0]?.folded)
+  const unframed = style.outerFrames ? [] : outerRepeats(program)
   return {
     ...captionOf(program, { level, ranks, rank: first, unframed }),
     level,
@@ -61,10 +65,12 @@ export function paint(program: Program, operators: OperatorTable, settings: Sett
   }
 }
 
-function outerRepeats(folded: Folded | undefined): string[] {
-  const frames = [...(folded?.cards.values() ?? [])].flatMap((card) => card.frames)
-  const outer = frames.filter((frame) => frame.key.startsWith('region '))
-  return [...new Set(outer.map((frame) => `${frame.title} ×${formatCount(frame.repeat)}`))]
+/** The repeats whose border is left out, such as `microbatch ×8`. */
+function outerRepeats({ items }: Program): string[] {
+  const regions = items.flatMap((item) =>
+    item.type === 'region' && outerAxes.includes(item.axis) && item.extent > 1 ? [item] : [],
+  )
+  return regions.map((region) => `${region.axis} ×${formatCount(region.extent)}`)
 }
 
 /** The nodes, clusters and edges of one rank. */

@@ -1,9 +1,9 @@
 import type { EdgeKind, NodeKind, OperatorTable, Program } from '@shardloom/core'
-import type { Level } from './card.js'
+import { type Level, outerAxes } from './card.js'
 import type { EdgeRole } from './chain.js'
 import { formatCount } from './format.js'
 import { countOccurrences } from './occurrence.js'
-import { paint, type Settings } from './picture.js'
+import { paint } from './picture.js'
 import { readableLimits } from './tokens.js'
 
 /** One node of a picture. */
@@ -93,8 +93,8 @@ const coarser: Readonly<Record<Level, Level | undefined>> = {
 /** Iterations that are drawn one by one before the middle ones become a single card. */
 const keeps = [Number.POSITIVE_INFINITY, 3, 2]
 
-/** More occurrences than this are not even tried when a limit is set. */
-const largestTrial = 100_000
+/** Pictures of more operators than this, and than the limit, are not even tried before something is folded. */
+const largestTrial = 20_000
 
 /**
  * Makes the picture of a program. When it would exceed the limit, first the middle iterations of unrolled axes and then
@@ -103,25 +103,32 @@ const largestTrial = 100_000
 export function createView(program: Program, operators: OperatorTable, options: ViewOptions = {}): View {
   const limit = options.limit ?? readableLimits.dot
   const requested = options.level ?? 'operator'
-  const axes = new Set<string>((options.unroll ?? []).filter((axis) => axis !== 'rank'))
   const fits = (view: View) => view.nodes.length <= limit.nodes && view.edges.length <= limit.edges
   let tooLarge = ''
   for (let level: Level | undefined = requested; level; level = coarser[level]) {
-    for (const keep of axes.size > 0 ? keeps : [Number.POSITIVE_INFINITY]) {
-      const settings: Settings = { level, unrolling: { axes, keep }, options }
-      const size = keep === Number.POSITIVE_INFINITY && level === requested ? countOccurrences(program, axes) : 0
-      const skipped = size > largestTrial && Number.isFinite(limit.nodes)
-      const view = skipped ? undefined : paint(program, operators, settings)
-      if (view && (fits(view) || (coarser[level] === undefined && keep === (axes.size > 0 ? 2 : keep)))) {
-        return {
-          ...view,
-          notice: [shownInstead(requested, level, tooLarge), view.notice].filter(Boolean).join(' · '),
-        }
+    const axes = axesAt(level, options.unroll)
+    for (const keep of axes.size > 0 ? keeps : keeps.slice(0, 1)) {
+      const whole = keep === Number.POSITIVE_INFINITY
+      const size = whole ? countOccurrences(program, axes) : 0
+      if (size > limit.nodes && (level === 'operator' || size > largestTrial)) {
+        tooLarge ||= requested === 'operator' ? `${formatCount(size)} nodes` : `${formatCount(size)} operators`
+        continue
       }
-      tooLarge ||= view ? sizeText(view, limit) : `${formatCount(size)} nodes`
+      const view = paint(program, operators, { level, unrolling: { axes, keep }, options })
+      const last = coarser[level] === undefined && keep === keeps[axes.size > 0 ? keeps.length - 1 : 0]
+      if (fits(view) || last) {
+        return { ...view, notice: [shownInstead(requested, level, tooLarge), view.notice].filter(Boolean).join(' · ') }
+      }
+      tooLarge ||= sizeText(view, limit)
     }
   }
   throw new Error('internal error: no level is the coarsest')
+}
+
+/** The iteration axes that show at a level: a phase has no layers. */
+function axesAt(level: Level, unroll: readonly UnrollAxis[] = []): ReadonlySet<string> {
+  const coarse = level === 'phase' || level === 'stage'
+  return new Set(unroll.filter((axis) => axis !== 'rank' && (!coarse || outerAxes.includes(axis))))
 }
 
 function sizeText(view: View, limit: { readonly nodes: number }): string {
