@@ -97,6 +97,7 @@ async function runExample(place, { language, line, text, exitCode, output }) {
       NO_COLOR: '1',
       FORCE_COLOR: undefined,
       COLUMNS: '80',
+      npm_config_loglevel: 'error',
     },
   })
   if (result.error) return String(result.error)

@@ -65,7 +65,7 @@ function refuseIndivisible(degree: number, sizes: Sizes): void {
   }
   const stop = stops(degree)
   if (stop === undefined) return
-  const candidates = Array.from({ length: Math.min(4 * degree, 1024) }, (_, index) => index + 1)
+  const candidates = Array.from({ length: Math.max(64, Math.min(2 * degree, 4096)) }, (_, index) => index + 1)
   const working = candidates.filter((candidate) => stops(candidate) === undefined)
   throw new ShardloomError(
     'INDIVISIBLE',

@@ -33,7 +33,7 @@ function refusal(model: string, degree: number): string {
 describe('a degree that does not divide', () => {
   it('names the heads and the degrees that divide heads, ffn and vocab', () => {
     expect(refusal('llama-3.1-8b', 3)).toBe(
-      'INDIVISIBLE Cannot split 32 query heads (8 KV heads) over axis `tp` (degree 3): 3 does not divide it. Use 1, 2, 4 or 8, or set `uneven: ragged` to let shares differ by one.',
+      'INDIVISIBLE Cannot split 32 query heads (8 KV heads) over axis `tp` (degree 3): 3 does not divide it. Use 1, 2, 4, 8, 16 or 32, or set `uneven: ragged` to let shares differ by one.',
     )
     expect(refusal('llama-3.1-8b', 64)).toContain('Use 1, 2, 4, 8, 16 or 32')
   })
