@@ -43,7 +43,7 @@ export function assert(condition: unknown, message: string): asserts condition {
 export function nearest(word: string, candidates: Iterable<string>): string | undefined {
   const lower = word.slice(0, 64).toLowerCase()
   let best: string | undefined
-  let bestDistance = Math.max(1, Math.floor(lower.length / 3)) + 1
+  let bestDistance = Math.max(1, Math.round(lower.length / 3)) + 1
   for (const candidate of candidates) {
     const distance = editDistance(lower, candidate.toLowerCase())
     if (distance < bestDistance) {

@@ -1,6 +1,6 @@
 import { ShardloomError } from './error.js'
 import { type OperatorDefinition, type OperatorTable, operatorTable } from './operator.js'
-import type { Pass } from './pass.js'
+import { type Pass, passPhases } from './pass.js'
 import type { Json, Program } from './program.js'
 import type { Violation } from './verify.js'
 
@@ -94,8 +94,12 @@ function checkPlugin(plugin: Plugin): void {
     if (!Array.isArray(list) || list.some((entry) => typeof entry?.name !== 'string'))
       throw bad(`\`${plugin.name}.${field}\` is not a list of named objects`)
   }
-  for (const pass of plugin.passes ?? [])
+  for (const pass of plugin.passes ?? []) {
     if (typeof pass.run !== 'function') throw bad(`the pass \`${pass.name}\` has no \`run\``)
+    if (!passPhases.includes(pass.phase)) throw bad(`the phase of the pass \`${pass.name}\` is none of ${passPhases}`)
+  }
+  for (const rule of plugin.verify ?? [])
+    if (typeof rule.check !== 'function') throw bad(`the rule \`${rule.name}\` has no \`check\``)
 }
 
 /** The program with further preferences; the same object when it has them already. */

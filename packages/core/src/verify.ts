@@ -1,9 +1,9 @@
 import { lookup } from './draft.js'
 import { isShardloomError } from './error.js'
 import { placementsOf } from './flow.js'
-import { atomDegree, groupSize } from './mesh.js'
+import { atomDegree, groupSize, shareOf } from './mesh.js'
 import { definitionOf, dimSizes, linearSets, type OperatorTable, splittable } from './operator.js'
-import { along, isSlice, localSize, type Placement, placementText, samePlacement, transition } from './placement.js'
+import { along, isSlice, type Placement, placementText, samePlacement, transition } from './placement.js'
 import type { PluginRule } from './plugin.js'
 import { type Item, nodesOf, type OperatorNode, type Program, type Region, type Tensor, walk } from './program.js'
 import { parseRule } from './rule.js'
@@ -314,7 +314,8 @@ function checkConservation(program: Program, operators: OperatorTable, tally: Ta
     tally.checked++
     const sizes = dimSizes(node, (id) => lookup(program.tensors, id))
     const splits = node.partition?.splits ?? {}
-    const split = new Set(Object.values(splits).flat())
+    const atoms = Object.values(splits).flat()
+    const split = new Set(atoms)
     const repeated = mesh.atoms
       .filter((atom) => !split.has(atom.name))
       .reduce((product, atom) => product * BigInt(atom.degree), 1n)
@@ -323,7 +324,13 @@ function checkConservation(program: Program, operators: OperatorTable, tally: Ta
       (product, [dim, size]) => product * sharesTotal(size, splits[dim] ?? [], program),
       repeated,
     )
-    if (all !== one * repeated)
+    if (atoms.length > split.size)
+      tally.violations.push({
+        node: node.id,
+        message: `\`${node.id}\` is split twice along one atom of ${[...split]}: the ranks compute only a part of it.`,
+        help: 'Split each atom along one dim.',
+      })
+    else if (all !== one * repeated)
       tally.violations.push({
         node: node.id,
         message: `The ranks together compute ${all} points of \`${node.id}\`, but one device ${one}, repeated ${repeated} times.`,
@@ -340,7 +347,8 @@ function checkConservation(program: Program, operators: OperatorTable, tally: Ta
       (product, size, position) => product * sharesTotal(size, placement.shards[position] ?? [], program),
       1n,
     )
-    if (shards !== whole || Object.keys(placement.partial).length)
+    const atoms = placement.shards.flat()
+    if (shards !== whole || new Set(atoms).size < atoms.length || Object.keys(placement.partial).length)
       tally.violations.push({
         node: tensor.id,
         message: `The shards of \`${tensor.id}\` add up to ${shards} elements of ${whole}.`,
@@ -349,23 +357,23 @@ function checkConservation(program: Program, operators: OperatorTable, tally: Ta
   }
 }
 
-/** The sum of local sizes over the coordinates of `atoms`; equals `size` unless an atom is named twice. */
-function sharesTotal(size: number, atoms: readonly string[], program: Program): bigint {
-  if (atoms.length === 0) return BigInt(size)
-  if (new Set(atoms).size < atoms.length) return -1n
-  const degree = groupSize(program.mesh, atoms)
-  if (size % degree === 0) return BigInt(size)
-  let total = 0n
-  const visit = (left: readonly string[], at: Map<string, number>) => {
-    const [atom, ...rest] = left
-    if (atom === undefined) {
-      total += BigInt(localSize(size, atoms, program.mesh, at))
-      return
+/** The sum of local sizes over the coordinates of `atoms`: shares of one size are counted, not visited. */
+function sharesTotal(size: number, atoms: readonly string[], { mesh }: Program): bigint {
+  let shares = new Map([[size, 1n]])
+  for (const atom of atoms) {
+    const degree = atomDegree(mesh, atom)
+    const next = new Map<number, bigint>()
+    for (const [share, count] of shares) {
+      const more = share % degree
+      for (const [part, ranks] of [
+        [shareOf(share, degree, 0), more || degree],
+        [shareOf(share, degree, degree - 1), more && degree - more],
+      ] as const)
+        next.set(part, (next.get(part) ?? 0n) + count * BigInt(ranks))
     }
-    for (let index = 0; index < atomDegree(program.mesh, atom); index++) visit(rest, at.set(atom, index))
+    shares = next
   }
-  visit(atoms, new Map())
-  return total
+  return [...shares].reduce((total, [share, count]) => total + BigInt(share) * count, 0n)
 }
 
 /** Rule 8: a dim whose shares differ is an error unless the program says `ragged`; then ranks with nothing are named. */

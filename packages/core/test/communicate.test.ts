@@ -1,4 +1,12 @@
-import { communicationTable, corePasses, createMesh, nodesOf, type Program, runPasses, verifyProgram } from '@shardloom/core'
+import {
+  communicationTable,
+  corePasses,
+  createMesh,
+  nodesOf,
+  type Program,
+  runPasses,
+  verifyProgram,
+} from '@shardloom/core'
 import { describe, expect, it } from 'vitest'
 import { draw, lines, operators, plan, text, wish } from './draw.js'
 import { thrown } from './thrown.js'
