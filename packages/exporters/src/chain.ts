@@ -30,7 +30,9 @@ export function rolesOf({ cards, edges }: Folded): EdgeRole[] {
   if (cards.size > largest) return kinds
   markSkips(cards.size, ends, kinds, edges)
   markChain(cards.size, ends, kinds)
-  return kinds
+  // Updates wait long for the gradient norm: as edges without weight they would wind about.
+  const updates = (id: string) => cards.get(id)?.nodes[0]?.segment === 'optimizer'
+  return kinds.map((role, index) => (role === 'skip' && updates(edges[index]?.from ?? '') ? 'plain' : role))
 }
 
 /** The id of the backward card of a forward card; any other id comes back as it is. */

@@ -70,7 +70,7 @@ function outerRepeats({ items }: Program): string[] {
   const regions = items.flatMap((item) =>
     item.type === 'region' && outerAxes.includes(item.axis) && item.extent > 1 ? [item] : [],
   )
-  return regions.map((region) => `${region.axis} ×${formatCount(region.extent)}`)
+  return regions.map((region) => `${region.axis.replaceAll('_', ' ')} ×${formatCount(region.extent)}`)
 }
 
 /** The nodes, clusters and edges of one rank. */
@@ -89,7 +89,7 @@ function partsOf(
       const parent = frames[index - 1]
       const cluster = {
         id: frame.key,
-        title: cutMiddle(frame.title, 40),
+        title: cutMiddle(frame.title.replaceAll('_', ' '), 40),
         repeat: frame.repeat,
         fact: '',
         ...(parent && { parent: parent.key }),
