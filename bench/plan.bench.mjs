@@ -2,8 +2,9 @@
  * Planning: from an architecture to the partitioned, communicating, verified program, rolled. Every measured plan is one
  * that the process has not made before.
  */
-import { composePlugins, corePasses, createMesh, dimSizesOf, measure, runPasses, verifyProgram } from '@shardloom/core'
+import { composePlugins, corePasses, createMesh, dimSizesOf, runPasses, verifyProgram } from '@shardloom/core'
 import { buildProgram, findPreset, transformers } from '@shardloom/models'
+import { measure } from '@shardloom/simulator'
 import { dataParallel } from '@shardloom/strategy-dp'
 import { tensorParallel } from '@shardloom/strategy-tp'
 

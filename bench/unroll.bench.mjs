@@ -3,7 +3,11 @@ import { unroll } from '@shardloom/core'
 import { planned } from './plan.bench.mjs'
 
 export default function bench() {
-  const { program } = planned('llama-3.1-405b', { phase: 'training', batch: 2, microbatches: 32, seq: 8192 }, { dp: 2, tp: 8 })
+  const { program } = planned(
+    'llama-3.1-405b',
+    { phase: 'training', batch: 2, microbatches: 32, seq: 8192 },
+    { dp: 2, tp: 8 },
+  )
   unroll(program)
   const start = performance.now()
   let nodes = 0

@@ -1,21 +1,7 @@
 export { closePorts, type Draft, edit, lookup, rewriteItems } from './draft.js'
-export { lastIteration, type Source, sourcesOf } from './edges.js'
 export { assert, type ErrorDetails, isShardloomError, nearest, ShardloomError } from './error.js'
 export { describePlacement, placementsOf } from './flow.js'
 export { programFromJson, programToJson } from './json.js'
-export {
-  type CommunicationRow,
-  communicationBytes,
-  communicationTable,
-  flopClassOf,
-  grownShape,
-  type Meter,
-  measure,
-  measureFolded,
-  meterOf,
-  type NodeMeasure,
-  type RankMeasure,
-} from './measure.js'
 export {
   type Atom,
   type Axis,
@@ -111,5 +97,6 @@ export {
 } from './program.js'
 export { operandText, parseRule, type Rule } from './rule.js'
 export { compileSelector, iterationsOf, layerRanges, type Matcher, type Selector, selectorFields } from './selector.js'
+export { lastIteration, type Source, sourcesOf } from './source.js'
 export { edgeKinds, type UnrolledGraph, type UnrollOptions, unroll } from './unroll.js'
 export { type RuleReport, type Violation, verifyProgram } from './verify.js'

@@ -1,5 +1,5 @@
 import { ShardloomError } from './error.js'
-import { type Mesh, maximumWorld } from './mesh.js'
+import { type Atom, type Mesh, maximumWorld } from './mesh.js'
 import { dataTypes, type Json, type Program, type Tensor } from './program.js'
 
 /** A program as JSON: lossless, versioned by `schema`, with tensors as a list in their order of creation. */
@@ -69,9 +69,12 @@ const areWords = (value: unknown): value is readonly string[] =>
 function isMesh(mesh: Partial<Mesh> | undefined): mesh is Mesh {
   if (!Array.isArray(mesh?.atoms) || !Array.isArray(mesh.axes)) return false
   const names = new Set<unknown>(mesh.atoms.map((atom) => atom?.name))
-  const atoms = mesh.atoms.every((atom) => typeof atom?.name === 'string' && isWhole(atom.degree) && atom.degree > 1)
+  const atoms = mesh.atoms.every(
+    (atom: Partial<Atom> | null) => typeof atom?.name === 'string' && isWhole(atom.degree) && atom.degree > 1,
+  )
   const axes = mesh.axes.every(
-    (axis) => typeof axis?.name === 'string' && areWords(axis.atoms) && axis.atoms.every((atom) => names.has(atom)),
+    (axis) =>
+      typeof axis?.name === 'string' && areWords(axis.atoms) && axis.atoms.every((atom: string) => names.has(atom)),
   )
   if (!atoms || !axes || names.size < mesh.atoms.length) return false
   const world = mesh.atoms.reduce((product, atom) => product * atom.degree, 1)

@@ -1,7 +1,7 @@
-import { lastIteration, type Source, sourcesOf } from './edges.js'
 import { ShardloomError } from './error.js'
 import { coordinates, groupOf } from './mesh.js'
-import { bodyAt, type EdgeKind, type Item, type OperatorNode, type Program, type Region } from './program.js'
+import { bodyAt, type EdgeKind, type Item, type OperatorNode, type Program, type Region, walk } from './program.js'
+import { lastIteration, type Source, sourcesOf } from './source.js'
 
 /** Which axes to unroll, and for which ranks. */
 export interface UnrollOptions {
@@ -30,9 +30,15 @@ export interface UnrolledGraph {
   /** The rank of a node. */
   readonly rankOf: (node: number) => number
   /** The iteration of each axis that a node stands in, outermost first. */
-  readonly iterationsOf: (node: number) => readonly { readonly axis: string; readonly iteration: number }[]
+  readonly iterationsOf: (node: number) => readonly Iteration[]
   /** The template's id with its iterations: `forward/layer/attention/q[microbatch=0,layer=3]`. */
   readonly idOf: (node: number) => string
+}
+
+/** One iteration of one region's axis. */
+export interface Iteration {
+  readonly axis: string
+  readonly iteration: number
 }
 
 /** The kinds that {@link UnrolledGraph.edgeKind} numbers. */
@@ -49,7 +55,7 @@ interface Layout {
 interface RegionLayout {
   readonly region: Region
   readonly bodies: readonly Layout[]
-  /** Where iteration `i` begins, from the start of the region; one more entry holds the size. */
+  /** Where the iteration that runs `i`-th begins, from the start of the region; one more entry holds the size. */
   readonly starts: Int32Array
   readonly offset: number
 }
@@ -61,6 +67,17 @@ interface Address {
 }
 
 /**
+ * An operand, compiled: its producer stands `offset` behind the start of the body instance at `depth`, entered through
+ * `saved` at the reader's iteration of the same axis; or its port has to be followed.
+ */
+interface Reference {
+  readonly tensor: string
+  readonly depth: number
+  readonly offset: number
+  readonly saved?: { readonly layout: RegionLayout; readonly body: number; readonly axis: number }
+}
+
+/**
  * Unrolls a program. Positions of nodes follow from prefix sums over the rolled structure, so that an edge costs a few
  * additions: O(nodes + edges) time, about 20 bytes for a node with its edges.
  */
@@ -68,28 +85,21 @@ export function unroll(program: Program, options: UnrollOptions = {}): UnrolledG
   const { axes, ranks = [0], limit = 50_000_000 } = options
   for (const rank of ranks) coordinates(program.mesh, rank)
   const items = axes ? foldOthers(program.items, new Set(axes)) : program.items
-  const top = layOut(items)
-  if (top.size * ranks.length > limit) {
-    throw new ShardloomError(
-      'UNROLL_SIZE',
-      `Unrolled, the program has ${(top.size * ranks.length).toLocaleString('en')} nodes; the limit is ${limit.toLocaleString('en')}.`,
-      {
-        help: 'Unroll fewer axes or ranks, or raise the limit.',
-      },
-    )
+  let count = 0
+  walk(items, (_, { executions }) => (count += executions * ranks.length))
+  if (count > limit) {
+    throw new ShardloomError('UNROLL_SIZE', `Unrolled, the program has ${count} nodes; the limit is ${limit}.`, {
+      help: 'Unroll fewer axes or ranks, or raise the limit.',
+    })
   }
+  const top = layOut(items)
   const templates: OperatorNode[] = []
   const addresses = new Map<string, Address>()
-  const numbers = new Map<OperatorNode, number>()
-  index(top, [], (node, address) => {
-    numbers.set(node, templates.length)
-    templates.push(node)
+  visitNodes(top, [], (node, address) => {
     addresses.set(node.id, address)
+    templates.push(node)
   })
-  const edges = new EdgeList(top.size)
-  const template = new Int32Array(top.size * ranks.length)
-  new Emitter(top, sourcesOf(items), addresses, numbers, template, edges).run()
-  return replicate(program, options.ranks ?? [0], top, templates, template, edges)
+  return replicate(program, ranks, top, templates, emit(top, sourcesOf(items), addresses, templates))
 }
 
 /** Regions of other axes shrink to one iteration for each of their bodies, in order of first appearance. */
@@ -108,239 +118,185 @@ function layOut(items: readonly Item[]): Layout {
   const regions = new Map<string, RegionLayout>()
   let size = 0
   items.forEach((item, position) => {
-    offsets[position] = size
-    if (item.type === 'node') {
-      size++
-      return
-    }
+    offsets[position] = size++
+    if (item.type === 'node') return
+    const offset = --size
     const bodies = item.bodies.map((body) => layOut(body.items))
     const starts = new Int32Array(item.extent + 1)
     for (let i = 0; i < item.extent; i++)
-      starts[i + 1] = (starts[i] ?? 0) + (bodies[bodyAt(item, orderedIteration(item, i))]?.size ?? 0)
-    // `starts` is by place in time; a reverse region runs its last iteration first.
-    regions.set(item.id, { region: item, bodies, starts, offset: size })
+      starts[i + 1] = (starts[i] ?? 0) + (bodies[bodyAt(item, timed(item, i))]?.size ?? 0)
+    regions.set(item.id, { region: item, bodies, starts, offset })
     size += starts[item.extent] ?? 0
   })
   return { items, offsets, regions, size }
 }
 
-/** The iteration that runs `place`-th; the same function gives the place of an iteration. */
-function orderedIteration(region: Region, place: number): number {
+/** The iteration that runs `place`-th, and the place of an iteration: a reverse region runs its last iteration first. */
+function timed(region: Region, place: number): number {
   return region.order === 'reverse' ? region.extent - 1 - place : place
 }
 
-function index(layout: Layout, path: Address['path'], visit: (node: OperatorNode, address: Address) => void): void {
+function startOf(layout: RegionLayout, iteration: number): number {
+  return layout.offset + (layout.starts[timed(layout.region, iteration)] ?? 0)
+}
+
+function visitNodes(
+  layout: Layout,
+  path: Address['path'],
+  visit: (node: OperatorNode, address: Address) => void,
+): void {
   layout.items.forEach((item, position) => {
     if (item.type === 'node') return visit(item, { path, offset: layout.offsets[position] ?? 0 })
     const region = layout.regions.get(item.id)
-    region?.bodies.forEach((body, which) => {
-      index(body, [...path, { layout: region, body: which }], visit)
-    })
+    region?.bodies.forEach((inner, body) => visitNodes(inner, [...path, { layout: region, body }], visit))
   })
 }
 
-/** Growing lists of edge ends and kinds, in order of their targets. */
-class EdgeList {
-  sources = new Uint32Array(1024)
-  kinds = new Uint8Array(1024)
-  count = 0
+interface Emitted {
+  readonly template: Int32Array
   readonly starts: Uint32Array
-
-  constructor(nodes: number) {
-    this.starts = new Uint32Array(nodes + 1)
-  }
-
-  add(source: number, kind: number): void {
-    if (this.count === this.sources.length) {
-      const sources = new Uint32Array(this.count * 2)
-      sources.set(this.sources)
-      this.sources = sources
-      const kinds = new Uint8Array(this.count * 2)
-      kinds.set(this.kinds)
-      this.kinds = kinds
-    }
-    this.sources[this.count] = source
-    this.kinds[this.count++] = kind
-  }
+  readonly sources: Uint32Array
+  readonly kinds: Uint8Array
 }
 
-/** An operand whose producer stands at a fixed distance, or one that depends on the iterations around the reader. */
-type Reference =
-  | { readonly kind: 'local'; readonly offset: number }
-  | {
-      readonly kind: 'saved'
-      readonly depth: number
-      readonly offset: number
-      readonly layout: RegionLayout
-      readonly axis: number
-      readonly body: number
+/** Writes the nodes and edges of one rank, instance by instance in time order. */
+function emit(
+  top: Layout,
+  producers: ReadonlyMap<string, Source>,
+  addresses: ReadonlyMap<string, Address>,
+  templates: readonly OperatorNode[],
+): Emitted {
+  const template = new Int32Array(top.size)
+  const starts = new Uint32Array(top.size + 1)
+  const numbers = new Map(templates.map((node, number) => [node.id, number]))
+  let sources = new Uint32Array(1024)
+  let kinds = new Uint8Array(1024)
+  let count = 0
+  /** Start of the body instance at each depth, and the regions and iterations that lead there. */
+  const bases = [0]
+  const regions: RegionLayout[] = []
+  const iterations: number[] = []
+
+  const add = (source: number, kind: number) => {
+    if (count === sources.length) {
+      const [longer, more] = [new Uint32Array(count * 2), new Uint8Array(count * 2)]
+      longer.set(sources)
+      more.set(kinds)
+      sources = longer
+      kinds = more
     }
-  | { readonly kind: 'any'; readonly tensor: string }
-
-class Emitter {
-  /** Absolute start of the body instance at each depth, and the iterations that lead there. */
-  private readonly bases: number[] = [0]
-  private readonly iterations: number[] = []
-  private readonly regions: RegionLayout[] = []
-  private readonly compiled = new Map<Layout, readonly (readonly Reference[])[]>()
-
-  constructor(
-    private readonly top: Layout,
-    private readonly sources: ReadonlyMap<string, Source>,
-    private readonly addresses: ReadonlyMap<string, Address>,
-    private readonly numbers: ReadonlyMap<OperatorNode, number>,
-    private readonly template: Int32Array,
-    private readonly edges: EdgeList,
-  ) {}
-
-  run(): void {
-    this.body(this.top, [])
-    this.edges.starts[this.top.size] = this.edges.count
+    sources[count] = source
+    kinds[count++] = kind
   }
-
-  private body(layout: Layout, path: Address['path']): void {
-    const base = this.bases[this.bases.length - 1] ?? 0
-    const references = this.compiled.get(layout) ?? this.compile(layout, path)
-    layout.items.forEach((item, position) => {
-      if (item.type === 'region') {
-        const region = layout.regions.get(item.id)
-        if (region) this.region(region, path, base)
-        return
-      }
-      const node = base + (layout.offsets[position] ?? 0)
-      this.template[node] = this.numbers.get(item) ?? 0
-      this.edges.starts[node] = this.edges.count
-      for (const reference of references[position] ?? []) this.follow(reference, base)
-      for (const id of item.after ?? []) {
-        const before = this.lastOf(id, layout, base)
-        if (before >= 0) this.edges.add(before, 1)
-      }
-    })
-  }
-
-  private region(layout: RegionLayout, path: Address['path'], base: number): void {
-    const { region } = layout
-    this.regions.push(layout)
-    for (let place = 0; place < region.extent; place++) {
-      const iteration = orderedIteration(region, place)
-      const which = bodyAt(region, iteration)
-      const body = layout.bodies[which]
-      if (!body) continue
-      this.bases.push(base + layout.offset + (layout.starts[place] ?? 0))
-      this.iterations.push(iteration)
-      this.body(body, [...path, { layout, body: which }])
-      this.iterations.pop()
-      this.bases.pop()
-    }
-    this.regions.pop()
-  }
-
-  private compile(layout: Layout, path: Address['path']): readonly (readonly Reference[])[] {
-    const references = layout.items.map((item): Reference[] => {
-      if (item.type === 'region') return []
-      return item.inputs.flatMap((tensor): Reference[] => {
-        const source = this.sources.get(tensor)
-        if (!source) return []
-        const address = source.kind === 'node' ? this.addresses.get(source.id) : undefined
-        if (!address) return [{ kind: 'any', tensor }]
-        const common = commonDepth(address.path, path)
-        if (common === address.path.length && common === path.length) return [{ kind: 'local', offset: address.offset }]
-        const last = address.path[common]
-        const axis = path.findIndex(
-          (each, depth) => depth >= common && each.layout.region.axis === last?.layout.region.axis,
-        )
-        if (!last || address.path.length !== common + 1 || axis < 0) return [{ kind: 'any', tensor }]
-        return [{ kind: 'saved', depth: common, offset: address.offset, layout: last.layout, axis, body: last.body }]
-      })
-    })
-    this.compiled.set(layout, references)
+  const compiled = new Map<Layout, readonly (readonly Reference[])[]>()
+  const compile = (layout: Layout, path: Address['path']) => {
+    const known = compiled.get(layout)
+    if (known) return known
+    const references = layout.items.map((item) =>
+      item.type === 'node' ? item.inputs.flatMap((id) => reference(id, path)) : [],
+    )
+    compiled.set(layout, references)
     return references
   }
-
-  private follow(reference: Reference, base: number): void {
-    if (reference.kind === 'local') this.edges.add(base + reference.offset, 0)
-    else if (reference.kind === 'saved') {
-      const iteration = this.iterations[reference.axis] ?? 0
-      const { layout } = reference
-      if (bodyAt(layout.region, iteration) !== reference.body) return
-      const start = layout.offset + (layout.starts[orderedIteration(layout.region, iteration)] ?? 0)
-      this.edges.add((this.bases[reference.depth] ?? 0) + start + reference.offset, 0)
-    } else {
-      const at = new Map(this.regions.map((layout, depth) => [layout.region.id, this.iterations[depth] ?? 0]))
-      this.resolve(reference.tensor, at)
-    }
+  const reference = (tensor: string, path: Address['path']): Reference[] => {
+    const source = producers.get(tensor)
+    if (!source) return []
+    const address = source.kind === 'node' ? addresses.get(source.id) : undefined
+    const follow = [{ tensor, depth: -1, offset: 0 }]
+    if (!address) return follow
+    const depth = commonDepth(address.path, path)
+    const entry = address.path[depth]
+    if (!entry) return [{ tensor, depth, offset: address.offset }]
+    const axis = path.findIndex((each, index) => index >= depth && each.layout.region.axis === entry.layout.region.axis)
+    if (axis < 0 || address.path.length > depth + 1) return follow
+    return [{ tensor, depth, offset: address.offset, saved: { ...entry, axis } }]
   }
-
+  const body = (layout: Layout, path: Address['path']) => {
+    const base = bases[bases.length - 1] ?? 0
+    const references = compile(layout, path)
+    layout.items.forEach((item, position) => {
+      if (item.type === 'region') return region(layout.regions.get(item.id), path, base)
+      const node = base + (layout.offsets[position] ?? 0)
+      template[node] = numbers.get(item.id) ?? 0
+      starts[node] = count
+      for (const { tensor, depth, offset, saved } of references[position] ?? []) {
+        if (depth < 0) resolve(tensor, new Map(regions.map((each, index) => [each.region.id, iterations[index] ?? 0])))
+        else if (!saved) add((bases[depth] ?? 0) + offset, 0)
+        else {
+          const iteration = iterations[saved.axis] ?? 0
+          if (bodyAt(saved.layout.region, iteration) === saved.body)
+            add((bases[depth] ?? 0) + startOf(saved.layout, iteration) + offset, 0)
+        }
+      }
+      for (const id of item.after ?? []) {
+        const before = layout.items.findIndex((each) => each.id === id)
+        if (before >= 0) add(base + (layout.offsets[before + 1] ?? layout.size) - 1, 1)
+      }
+    })
+  }
+  const region = (layout: RegionLayout | undefined, path: Address['path'], base: number) => {
+    if (!layout) return
+    regions.push(layout)
+    for (let place = 0; place < layout.region.extent; place++) {
+      const iteration = timed(layout.region, place)
+      const which = bodyAt(layout.region, iteration)
+      const inner = layout.bodies[which]
+      if (!inner) continue
+      bases.push(base + startOf(layout, iteration))
+      iterations.push(iteration)
+      body(inner, [...path, { layout, body: which }])
+      iterations.pop()
+      bases.pop()
+    }
+    regions.pop()
+  }
   /** Adds an edge for every node behind a tensor, as seen from the given iteration of each region around the reader. */
-  private resolve(tensor: string, at: ReadonlyMap<string, number>): void {
-    const source = this.sources.get(tensor)
+  const resolve = (tensor: string, at: ReadonlyMap<string, number>): void => {
+    const source = producers.get(tensor)
     if (!source) return
     if (source.kind === 'node') {
-      const node = this.locate(source.id, at)
-      if (node >= 0) this.edges.add(node, 0)
+      const node = locate(source.id, at)
+      if (node >= 0) add(node, 0)
       return
     }
-    const { region } = source
+    const owner = source.region
+    const from = (iteration: number) => {
+      const inner = source.kind === 'reduce-result' ? source.port.inner : source.port.next
+      const id = inner[bodyAt(owner, iteration)]
+      if (id) resolve(id, new Map(at).set(owner.id, iteration))
+    }
+    if (source.kind === 'carry-result') return from(lastIteration(owner))
     if (source.kind === 'carry-inner') {
-      const iteration = at.get(region.id) ?? this.sameAxis(region.axis, at) ?? lastIteration(region)
-      const place = orderedIteration(region, iteration)
-      if (place === 0) return this.resolve(source.port.initial, without(at, region.id))
-      const previous = orderedIteration(region, place - 1)
-      return this.resolve(source.port.next[bodyAt(region, previous)] ?? '', new Map(at).set(region.id, previous))
+      const place = timed(owner, at.get(owner.id) ?? sameAxis(owner.axis, at) ?? lastIteration(owner))
+      if (place > 0) return from(timed(owner, place - 1))
+      const outside = new Map(at)
+      outside.delete(owner.id)
+      return resolve(source.port.initial, outside)
     }
-    if (source.kind === 'carry-result') {
-      const last = lastIteration(region)
-      return this.resolve(source.port.next[bodyAt(region, last)] ?? '', new Map(at).set(region.id, last))
+    for (let iteration = 0; iteration < owner.extent; iteration++) from(iteration)
+  }
+  /** A node's instance: regions that the reader is not in are entered at the same iteration of their axis. */
+  const locate = (id: string, at: ReadonlyMap<string, number>): number => {
+    let node = addresses.get(id)?.offset ?? 0
+    for (const { layout, body: which } of addresses.get(id)?.path ?? []) {
+      const iteration = at.get(layout.region.id) ?? sameAxis(layout.region.axis, at) ?? lastIteration(layout.region)
+      if (iteration >= layout.region.extent || bodyAt(layout.region, iteration) !== which) return -1
+      node += startOf(layout, iteration)
     }
-    for (let iteration = 0; iteration < region.extent; iteration++) {
-      const inner = source.port.inner[bodyAt(region, iteration)]
-      if (inner) this.resolve(inner, new Map(at).set(region.id, iteration))
-    }
+    return node
   }
-
-  /** The number of a node's instance: regions that the reader is not in are entered at the same iteration of their axis. */
-  private locate(id: string, at: ReadonlyMap<string, number>): number {
-    const address = this.addresses.get(id)
-    if (!address) return -1
-    let base = 0
-    for (const { layout, body } of address.path) {
-      const iteration =
-        at.get(layout.region.id) ?? this.sameAxis(layout.region.axis, at) ?? lastIteration(layout.region)
-      if (iteration >= layout.region.extent || bodyAt(layout.region, iteration) !== body) return -1
-      base += layout.offset + (layout.starts[orderedIteration(layout.region, iteration)] ?? 0)
-    }
-    return base + address.offset
+  const sameAxis = (axis: string, at: ReadonlyMap<string, number>) => {
+    const found = regions.find((layout) => layout.region.axis === axis)
+    return found && at.get(found.region.id)
   }
-
-  private sameAxis(axis: string, at: ReadonlyMap<string, number>): number | undefined {
-    for (const layout of this.regions) if (layout.region.axis === axis) return at.get(layout.region.id)
-    return undefined
-  }
-
-  /** The last node of an item of the same body. */
-  private lastOf(id: string, layout: Layout, base: number): number {
-    const position = layout.items.findIndex((item) => item.id === id)
-    if (position < 0) return -1
-    const end = position + 1 < layout.items.length ? (layout.offsets[position + 1] ?? 0) : layout.size
-    return base + end - 1
-  }
-}
-
-function without(at: ReadonlyMap<string, number>, id: string): Map<string, number> {
-  const rest = new Map(at)
-  rest.delete(id)
-  return rest
+  body(top, [])
+  starts[top.size] = count
+  return { template, starts, sources, kinds }
 }
 
 function commonDepth(a: Address['path'], b: Address['path']): number {
   let depth = 0
-  while (
-    depth < a.length &&
-    depth < b.length &&
-    a[depth]?.layout === b[depth]?.layout &&
-    a[depth]?.body === b[depth]?.body
-  )
-    depth++
+  while (depth < a.length && a[depth]?.layout === b[depth]?.layout && a[depth]?.body === b[depth]?.body) depth++
   return depth
 }
 
@@ -350,48 +306,43 @@ function replicate(
   ranks: readonly number[],
   top: Layout,
   templates: readonly OperatorNode[],
-  template: Int32Array,
-  edges: EdgeList,
+  one: Emitted,
 ): UnrolledGraph {
-  const size = top.size
-  const place = new Map(ranks.map((rank, position) => [rank, position]))
-  const before = new Map<string, number[]>()
-  /** For each rank asked for, the place of the member before it in its group, or −1 for the first. */
-  const membersBefore = (atoms: readonly string[]): number[] => {
-    const key = atoms.join('.')
-    const known = before.get(key)
-    if (known) return known
-    const found = ranks.map((rank) => {
-      const group = groupOf(program.mesh, rank, atoms).filter((member) => place.has(member))
-      const member = group[group.indexOf(rank) - 1]
-      return member === undefined ? -1 : (place.get(member) ?? -1)
-    })
-    before.set(key, found)
-    return found
-  }
+  const { size } = top
   const joined = ranks.length > 1
-  const collectives = joined
-    ? template.subarray(0, size).reduce((count, each) => count + (templates[each]?.communication ? 1 : 0), 0)
-    : 0
+  /** By the atoms of a collective: for each rank asked for, the place of the member before it in its group, or −1. */
+  const chains = new Map<string, number[]>()
+  const chainOver = (atoms: readonly string[]) => {
+    const key = atoms.join('.')
+    const chain =
+      chains.get(key) ??
+      ranks.map((rank) => {
+        const group = groupOf(program.mesh, rank, atoms).filter((member) => ranks.includes(member))
+        return ranks.indexOf(group[group.indexOf(rank) - 1] ?? -1)
+      })
+    chains.set(key, chain)
+    return chain
+  }
+  const collectives = joined ? one.template.reduce((sum, each) => sum + (templates[each]?.communication ? 1 : 0), 0) : 0
+  const edges = (one.starts[size] ?? 0) + collectives
+  const template = new Int32Array(size * ranks.length)
   const edgeStart = new Uint32Array(size * ranks.length + 1)
-  const edgeSource = new Uint32Array((edges.count + collectives) * ranks.length)
-  const edgeKind = new Uint8Array(edgeSource.length)
+  const edgeSource = new Uint32Array(edges * ranks.length)
+  const edgeKind = new Uint8Array(edges * ranks.length)
   let count = 0
   ranks.forEach((_, copy) => {
-    const shift = copy * size
-    if (copy > 0) template.copyWithin(shift, 0, size)
+    template.set(one.template, copy * size)
     for (let node = 0; node < size; node++) {
-      edgeStart[shift + node] = count
-      for (let edge = edges.starts[node] ?? 0; edge < (edges.starts[node + 1] ?? 0); edge++) {
-        edgeSource[count] = shift + (edges.sources[edge] ?? 0)
-        edgeKind[count++] = edges.kinds[edge] ?? 0
+      edgeStart[copy * size + node] = count
+      for (let edge = one.starts[node] ?? 0; edge < (one.starts[node + 1] ?? 0); edge++) {
+        edgeSource[count] = copy * size + (one.sources[edge] ?? 0)
+        edgeKind[count++] = one.kinds[edge] ?? 0
       }
-      const communication = joined ? templates[template[node] ?? 0]?.communication : undefined
-      const member = communication ? (membersBefore(communication.atoms)[copy] ?? -1) : -1
-      if (member >= 0) {
-        edgeSource[count] = member * size + node
-        edgeKind[count++] = 2
-      }
+      const communication = joined ? templates[one.template[node] ?? 0]?.communication : undefined
+      const member = communication ? (chainOver(communication.atoms)[copy] ?? -1) : -1
+      if (member < 0) continue
+      edgeSource[count] = member * size + node
+      edgeKind[count++] = 2
     }
   })
   edgeStart[size * ranks.length] = count
@@ -414,22 +365,22 @@ function replicate(
   }
 }
 
-function iterationsAt(layout: Layout, node: number): { axis: string; iteration: number }[] {
-  const position = upperBound(layout.offsets, node)
-  const item = layout.items[position]
-  if (!item || item.type === 'node') return []
-  const region = layout.regions.get(item.id)
+function iterationsAt(layout: Layout, node: number): Iteration[] {
+  const item = layout.items[lastAtMost(layout.offsets, node)]
+  const region = item && layout.regions.get(item.id)
   if (!region) return []
   const inside = node - region.offset
-  const place = upperBound(region.starts, inside)
-  const iteration = orderedIteration(item, place)
-  const body = region.bodies[bodyAt(item, iteration)]
-  const deeper = body ? iterationsAt(body, inside - (region.starts[place] ?? 0)) : []
-  return [{ axis: item.axis, iteration }, ...deeper]
+  const place = lastAtMost(region.starts, inside)
+  const iteration = timed(region.region, place)
+  const body = region.bodies[bodyAt(region.region, iteration)]
+  return [
+    { axis: region.region.axis, iteration },
+    ...(body ? iterationsAt(body, inside - (region.starts[place] ?? 0)) : []),
+  ]
 }
 
-/** The last position whose value is at most `value`. */
-function upperBound(sorted: Int32Array, value: number): number {
+/** The last position whose value is at most `value`, in ascending numbers. */
+function lastAtMost(sorted: Int32Array, value: number): number {
   let low = 0
   let high = sorted.length - 1
   while (low < high) {

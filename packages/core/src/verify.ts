@@ -219,6 +219,17 @@ function checkCommunication(program: Program, operators: OperatorTable, tally: T
         `\`${node.id}\` says that it makes ${placementText(communication.to)}, but \`${output.id}\` is ${placementText(placementIn(output))}.`,
         'Make both the same.',
       )
+    const input = lookup(program.tensors, node.inputs[0] ?? '')
+    if ((input.versionOf ?? input.id) !== output.versionOf)
+      fail(
+        `\`${node.id}\` makes \`${output.id}\`, a version of \`${output.versionOf}\`, from \`${input.id}\`.`,
+        'Let it read a version of the same tensor.',
+      )
+    if (isSlice(placementIn(input), communication.to))
+      fail(
+        `\`${node.id}\` makes ${placementText(communication.to)}, which every rank can take from its \`${input.id}\`.`,
+        'Remove it.',
+      )
     const where = `${node.segment} ${output.per} ${output.body ?? ''}`
     const key = `${where} ${node.inputs[0]} ${placementText(communication.from)} ${placementText(communication.to)}`
     const twin = before.get(key)

@@ -1,12 +1,5 @@
-import {
-  communicationTable,
-  corePasses,
-  createMesh,
-  nodesOf,
-  type Program,
-  runPasses,
-  verifyProgram,
-} from '@shardloom/core'
+import { corePasses, createMesh, nodesOf, type Program, runPasses, verifyProgram } from '@shardloom/core'
+import { communicationTable } from '@shardloom/simulator'
 import { describe, expect, it } from 'vitest'
 import { draw, lines, operators, plan, text, wish } from './draw.js'
 import { thrown } from './thrown.js'

@@ -1,13 +1,5 @@
-import {
-  communicationTable,
-  type Json,
-  measure,
-  type Program,
-  programFromJson,
-  programToJson,
-  unroll,
-  verifyProgram,
-} from '@shardloom/core'
+import { type Json, type Program, programFromJson, programToJson, unroll, verifyProgram } from '@shardloom/core'
+import { communicationTable, measure } from '@shardloom/simulator'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { planned } from './planned.js'

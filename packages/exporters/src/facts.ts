@@ -1,4 +1,5 @@
-import { along, axesOf, communicationBytes, type Meter, type OperatorNode, type Program } from '@shardloom/core'
+import { along, axesOf, type OperatorNode, type Program } from '@shardloom/core'
+import { communicationBytes, type Meter } from '@shardloom/simulator'
 import type { Card, Chip } from './fold.js'
 import { formatBytes, formatCount, formatFlops } from './format.js'
 

@@ -1,13 +1,5 @@
-import {
-  axesOf,
-  communicationBytes,
-  type EdgeKind,
-  type Meter,
-  type NodeKind,
-  type NodeMeasure,
-  type OperatorNode,
-  type Program,
-} from '@shardloom/core'
+import { axesOf, type EdgeKind, type NodeKind, type OperatorNode, type Program } from '@shardloom/core'
+import { communicationBytes, type Meter, type NodeMeasure } from '@shardloom/simulator'
 import { type CardPlace, type CardStyle, placeOf } from './card.js'
 import type { Dependency, Occurrence } from './occurrence.js'
 

@@ -1,4 +1,5 @@
-import { meterOf, type OperatorTable, type Program } from '@shardloom/core'
+import type { OperatorTable, Program } from '@shardloom/core'
+import { meterOf } from '@shardloom/simulator'
 import { captionOf, legendOf } from './caption.js'
 import { type CardStyle, type Level, outerAxes } from './card.js'
 import { isSavedRole, rolesOf } from './chain.js'

@@ -1,5 +1,5 @@
-import { measure } from '@shardloom/core'
 import { createView, type View, type ViewOptions } from '@shardloom/exporters'
+import { measure } from '@shardloom/simulator'
 import { describe, expect, test } from 'vitest'
 import { operators, prefillProgram, trainingProgram } from './program.js'
 

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { composePlugins, corePasses, measure, nodesOf, type Program, runPasses, verifyProgram } from '@shardloom/core'
+import { composePlugins, corePasses, nodesOf, type Program, runPasses, verifyProgram } from '@shardloom/core'
 import {
   type BuildOptions,
   buildProgram,
@@ -12,6 +12,7 @@ import {
   presets,
   transformers,
 } from '@shardloom/models'
+import { measure } from '@shardloom/simulator'
 import { describe, expect, it } from 'vitest'
 
 const reference = process.env['SHARDLOOM_REFERENCE']

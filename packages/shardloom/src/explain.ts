@@ -1,13 +1,9 @@
 import {
   axesOf,
   type CommunicationReason,
-  communicationBytes,
   describePlacement,
-  flopClassOf,
   groupOf,
   groupSize,
-  type Meter,
-  meterOf,
   nearest,
   type OperatorNode,
   orList,
@@ -19,6 +15,7 @@ import {
   walk,
 } from '@shardloom/core'
 import { formatBytes, formatCount, formatFlops } from '@shardloom/exporters'
+import { communicationBytes, flopClassOf, type Meter, meterOf } from '@shardloom/simulator'
 import type { Plan } from './plan.js'
 import { nodesById, originOf, reasonSentences, tensorOf } from './reason.js'
 

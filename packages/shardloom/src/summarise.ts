@@ -1,12 +1,6 @@
-import {
-  communicationTable,
-  type EdgeKind,
-  type FlopClass,
-  measure,
-  measureFolded,
-  type NodeKind,
-} from '@shardloom/core'
+import type { EdgeKind, FlopClass, NodeKind } from '@shardloom/core'
 import { countParameters } from '@shardloom/models'
+import { communicationTable, measure, measureFolded } from '@shardloom/simulator'
 import type { Plan } from './plan.js'
 import { shortReason } from './reason.js'
 

@@ -1,15 +1,14 @@
 import {
-  communicationTable,
   composePlugins,
   corePasses,
   createMesh,
   isShardloomError,
-  measure,
   runPasses,
   type Selector,
   verifyProgram,
 } from '@shardloom/core'
 import { type BuildOptions, buildProgram, countParameters, findPreset, transformers } from '@shardloom/models'
+import { communicationTable, measure } from '@shardloom/simulator'
 import { dataParallel } from '@shardloom/strategy-dp'
 import { describe, expect, it } from 'vitest'
 

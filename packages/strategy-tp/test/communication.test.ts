@@ -1,16 +1,15 @@
 import {
   type Axis,
-  communicationTable,
   composePlugins,
   corePasses,
   createMesh,
   dimSizesOf,
-  measure,
   type Program,
   runPasses,
   verifyProgram,
 } from '@shardloom/core'
 import { buildProgram, type ModelArchitecture, transformers } from '@shardloom/models'
+import { communicationTable, measure } from '@shardloom/simulator'
 import { dataParallel } from '@shardloom/strategy-dp'
 import { type TensorParallelOptions, tensorParallel } from '@shardloom/strategy-tp'
 import { describe, expect, it } from 'vitest'

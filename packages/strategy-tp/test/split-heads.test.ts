@@ -4,11 +4,11 @@ import {
   createMesh,
   dimSizesOf,
   isShardloomError,
-  measure,
   runPasses,
   verifyProgram,
 } from '@shardloom/core'
 import { buildProgram, findPreset, transformers } from '@shardloom/models'
+import { measure } from '@shardloom/simulator'
 import { tensorParallel } from '@shardloom/strategy-tp'
 import { describe, expect, it } from 'vitest'
 

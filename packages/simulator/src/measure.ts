@@ -1,21 +1,30 @@
-import { lookup } from './draft.js'
-import { countEdges } from './edges.js'
-import { axesOf, coordinates, groupSize } from './mesh.js'
-import { type ByteContext, definitionOf, dimSizes, type FlopClass, type OperatorTable } from './operator.js'
-import { localSize, type Placement, payloadOf, ringBytes } from './placement.js'
 import {
+  axesOf,
+  type ByteContext,
   bodyCounts,
   type CommunicationReason,
+  coordinates,
   dataTypes,
+  definitionOf,
+  dimSizes,
   type EdgeKind,
+  type FlopClass,
+  groupSize,
+  localSize,
+  lookup,
   type NodeKind,
   type OperatorNode,
+  type OperatorTable,
+  type Placement,
   type Program,
+  parseRule,
+  payloadOf,
+  ringBytes,
   type Segment,
   type Tensor,
   walk,
-} from './program.js'
-import { parseRule } from './rule.js'
+} from '@shardloom/core'
+import { countEdges } from './edges.js'
 
 /** What one node costs on one rank. */
 export interface NodeMeasure {

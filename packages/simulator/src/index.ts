@@ -1,0 +1,13 @@
+export {
+  type CommunicationRow,
+  communicationBytes,
+  communicationTable,
+  flopClassOf,
+  grownShape,
+  type Meter,
+  measure,
+  measureFolded,
+  meterOf,
+  type NodeMeasure,
+  type RankMeasure,
+} from './measure.js'
