@@ -120,7 +120,7 @@ function decideNode(
       continue
     }
     if (definition.joins) {
-      const common = commonPosition(node, atom, context)
+      const common = commonPosition(atom, context)
       const dim = common === undefined ? undefined : rule.operands[0]?.[common]
       if (dim && splittable(rule, definition, dim)) {
         take(dim, atom, claims[0]?.preference.strategy)
@@ -223,7 +223,7 @@ function elements(tensor: Tensor): number {
   return tensor.density ? (count * tensor.density[0]) / tensor.density[1] : count
 }
 
-function commonPosition(node: OperatorNode, atom: string, context: FlowContext): number | undefined {
+function commonPosition(atom: string, context: FlowContext): number | undefined {
   const states = context.operands.map((operand) => (operand ? along(operand, atom) : { kind: 'replicate' as const }))
   const positions = states.map((state) => (state.kind === 'shard' ? state.position : undefined))
   return positions.every((position) => position !== undefined && position === positions[0]) ? positions[0] : undefined
