@@ -6,6 +6,7 @@ import {
   bodyCounts,
   type Item,
   type OperatorNode,
+  outsideRoles,
   type Partition,
   type Place,
   type Program,
@@ -41,8 +42,6 @@ export interface Flow {
   readonly placements: ReadonlyMap<string, Placement>
   readonly added: readonly Tensor[]
 }
-
-const outsideRoles: readonly string[] = ['parameter', 'input', 'cache', 'optimizer']
 
 /**
  * Walks a program in order and carries placements along: each node is decided, its operands' nesting order is taken from

@@ -20,6 +20,9 @@ export type DataType = keyof typeof dataTypes
 /** What a tensor is for. `input` and `cache` come from outside the program, like parameters. */
 export type TensorRole = 'activation' | 'parameter' | 'gradient' | 'optimizer' | 'input' | 'cache'
 
+/** The roles of tensors that come from outside the program: they take the placement that their readers ask for. */
+export const outsideRoles: readonly TensorRole[] = ['parameter', 'input', 'cache', 'optimizer']
+
 /** The part of a phase that a node belongs to: the first segment of its id. */
 export type Segment = 'forward' | 'backward' | 'optimizer' | 'prefill' | 'decode'
 
@@ -221,4 +224,11 @@ export function nodesOf(items: readonly Item[]): OperatorNode[] {
   const nodes: OperatorNode[] = []
   walk(items, (node) => nodes.push(node))
   return nodes
+}
+
+/** Every region in program order, outer ones first. */
+export function regionsOf(items: readonly Item[]): Region[] {
+  return items.flatMap((item) =>
+    item.type === 'node' ? [] : [item, ...item.bodies.flatMap((body) => regionsOf(body.items))],
+  )
 }
