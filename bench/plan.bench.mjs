@@ -2,7 +2,8 @@
  * Planning: from an architecture to the partitioned, communicating, verified program, rolled. Every measured plan is one
  * that the process has not made before.
  */
-import { composePlugins, corePasses, createMesh, dimSizesOf, runPasses, verifyProgram } from '@shardloom/core'
+import { composePlugins, corePasses, createMesh, dimSizesOf, runPasses } from '@shardloom/core'
+import { verifyProgram } from '@shardloom/core/verify'
 import { buildProgram, findPreset, transformers } from '@shardloom/models'
 import { measure } from '@shardloom/simulator'
 import { dataParallel } from '@shardloom/strategy-dp'

@@ -1,5 +1,5 @@
 /** Unrolling: the full graph of one rank in typed arrays. */
-import { unroll } from '@shardloom/core'
+import { unroll } from '@shardloom/core/unroll'
 import { planned } from './plan.bench.mjs'
 
 export default function bench() {

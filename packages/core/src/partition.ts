@@ -1,4 +1,4 @@
-import { ShardloomError } from './error.js'
+import { orList, ShardloomError } from './error.js'
 import { type FlowContext, placementsOf } from './flow.js'
 import { atomDegree, divisors, groupSize } from './mesh.js'
 import {
@@ -288,9 +288,4 @@ function refuseIndivisible(
       },
     )
   }
-}
-
-/** `1, 2 or 4`. */
-export function orList(values: readonly (string | number)[]): string {
-  return values.length < 2 ? values.join('') : `${values.slice(0, -1).join(', ')} or ${values.at(-1)}`
 }

@@ -35,7 +35,7 @@ export interface Instrument {
 }
 
 /** Dims of operators are chosen by the preferences of the strategies. */
-export const partitionPass: Pass = {
+const partitionPass: Pass = {
   name: 'core/partition',
   phase: 'partition',
   run(program, { operators }) {
@@ -49,7 +49,7 @@ export const partitionPass: Pass = {
 }
 
 /** Placements of every tensor and port follow from the partitions. */
-export const placePass: Pass = {
+const placePass: Pass = {
   name: 'core/place',
   phase: 'place',
   run(program, { operators }) {
@@ -69,7 +69,7 @@ export const placePass: Pass = {
 }
 
 /** Every mismatch of placements becomes a communication node. */
-export const communicatePass: Pass = {
+const communicatePass: Pass = {
   name: 'core/communicate',
   phase: 'communicate',
   run(program, { operators }) {

@@ -200,17 +200,6 @@ export function ringBytes(op: string, payload: number, size: number): number {
   }
 }
 
-/** The bytes that the ranks together send for `steps`, as a plain number for comparing plans of one tensor. */
-export function transitionCost(
-  steps: readonly TransitionStep[],
-  bytes: (placement: Placement) => number,
-  mesh: Mesh,
-): number {
-  let total = 0
-  for (const step of steps) total += ringBytes(step.op, payloadOf(step, bytes), groupSize(mesh, step.atoms))
-  return total
-}
-
 /** Bytes of the tensor logical to the group of a step: what its members hold together, a replica counted once. */
 export function payloadOf(
   step: Pick<TransitionStep, 'atoms' | 'from'>,

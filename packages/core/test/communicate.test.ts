@@ -1,4 +1,5 @@
-import { corePasses, createMesh, nodesOf, type Program, runPasses, verifyProgram } from '@shardloom/core'
+import { corePasses, createMesh, nodesOf, type Program, runPasses } from '@shardloom/core'
+import { verifyProgram } from '@shardloom/core/verify'
 import { communicationTable } from '@shardloom/simulator'
 import { describe, expect, it } from 'vitest'
 import { draw, lines, operators, plan, text, wish } from './draw.js'

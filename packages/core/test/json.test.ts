@@ -1,4 +1,6 @@
-import { type Json, type Program, programFromJson, programToJson, unroll, verifyProgram } from '@shardloom/core'
+import { type Json, type Program, programFromJson, programToJson } from '@shardloom/core'
+import { unroll } from '@shardloom/core/unroll'
+import { verifyProgram } from '@shardloom/core/verify'
 import { communicationTable, measure } from '@shardloom/simulator'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'

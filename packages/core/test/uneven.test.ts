@@ -7,9 +7,9 @@ import {
   nodesOf,
   type Program,
   runPasses,
-  verifyProgram,
   walk,
 } from '@shardloom/core'
+import { verifyProgram } from '@shardloom/core/verify'
 import type { BuildOptions, ModelArchitecture } from '@shardloom/models'
 import { measure, meterOf } from '@shardloom/simulator'
 import fc from 'fast-check'

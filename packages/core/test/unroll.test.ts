@@ -1,14 +1,5 @@
-import {
-  edgeKinds,
-  type Item,
-  nodesOf,
-  type OperatorTable,
-  type Program,
-  type Region,
-  type UnrolledGraph,
-  unroll,
-  walk,
-} from '@shardloom/core'
+import { type Item, nodesOf, type OperatorTable, type Program, type Region, walk } from '@shardloom/core'
+import { edgeKinds, type UnrolledGraph, unroll } from '@shardloom/core/unroll'
 import { findPreset } from '@shardloom/models'
 import { measure } from '@shardloom/simulator'
 import { describe, expect, it } from 'vitest'

@@ -8,8 +8,8 @@ import {
   type Program,
   rewriteItems,
   type Tensor,
-  verifyProgram,
 } from '@shardloom/core'
+import { verifyProgram } from '@shardloom/core/verify'
 import { describe, expect, it } from 'vitest'
 import { draw, operators, plan, wish } from './draw.js'
 import { planned } from './planned.js'

@@ -1,4 +1,5 @@
-import { type EdgeKind, edgeKinds, type Program, unroll } from '@shardloom/core'
+import type { EdgeKind, Program } from '@shardloom/core'
+import { edgeKinds, unroll } from '@shardloom/core/unroll'
 import { describe, expect, test } from 'vitest'
 import { countOccurrences, expand } from '../src/occurrence.js'
 import { prefillProgram, trainingProgram } from './program.js'

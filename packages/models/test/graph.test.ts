@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { composePlugins, corePasses, nodesOf, type Program, runPasses, verifyProgram } from '@shardloom/core'
+import { composePlugins, corePasses, nodesOf, type Program, runPasses } from '@shardloom/core'
+import { verifyProgram } from '@shardloom/core/verify'
 import {
   type BuildOptions,
   buildProgram,

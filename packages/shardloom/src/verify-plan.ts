@@ -1,4 +1,5 @@
-import { type RuleReport, verifyProgram } from '@shardloom/core'
+import type { RuleReport } from '@shardloom/core'
+import { verifyProgram } from '@shardloom/core/verify'
 import type { Plan } from './plan.js'
 
 /** What `shardloom verify --json` prints. */

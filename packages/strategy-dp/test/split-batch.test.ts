@@ -1,12 +1,5 @@
-import {
-  composePlugins,
-  corePasses,
-  createMesh,
-  isShardloomError,
-  runPasses,
-  type Selector,
-  verifyProgram,
-} from '@shardloom/core'
+import { composePlugins, corePasses, createMesh, isShardloomError, runPasses, type Selector } from '@shardloom/core'
+import { verifyProgram } from '@shardloom/core/verify'
 import { type BuildOptions, buildProgram, countParameters, findPreset, transformers } from '@shardloom/models'
 import { communicationTable, measure } from '@shardloom/simulator'
 import { dataParallel } from '@shardloom/strategy-dp'

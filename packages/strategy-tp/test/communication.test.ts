@@ -1,13 +1,5 @@
-import {
-  type Axis,
-  composePlugins,
-  corePasses,
-  createMesh,
-  dimSizesOf,
-  type Program,
-  runPasses,
-  verifyProgram,
-} from '@shardloom/core'
+import { type Axis, composePlugins, corePasses, createMesh, dimSizesOf, type Program, runPasses } from '@shardloom/core'
+import { verifyProgram } from '@shardloom/core/verify'
 import { buildProgram, type ModelArchitecture, transformers } from '@shardloom/models'
 import { communicationTable, measure } from '@shardloom/simulator'
 import { dataParallel } from '@shardloom/strategy-dp'

@@ -1,12 +1,5 @@
-import {
-  composePlugins,
-  corePasses,
-  createMesh,
-  dimSizesOf,
-  isShardloomError,
-  runPasses,
-  verifyProgram,
-} from '@shardloom/core'
+import { composePlugins, corePasses, createMesh, dimSizesOf, isShardloomError, runPasses } from '@shardloom/core'
+import { verifyProgram } from '@shardloom/core/verify'
 import { buildProgram, findPreset, transformers } from '@shardloom/models'
 import { measure } from '@shardloom/simulator'
 import { tensorParallel } from '@shardloom/strategy-tp'
