@@ -189,11 +189,8 @@ export function placementsOf(
       if (dims.includes(dim) || atoms.length === 0) return []
       const reduction = reductionOf(definitionOf(node, operators), dim)
       if (reduction) return atoms.map((atom) => [atom, reduction] as const)
-      throw new ShardloomError(
-        'SPLIT',
-        `\`${node.id}\` cannot be split on \`${dim}\`: a result lacks it and it has no reduction.`,
-        { subject: node.id },
-      )
+      const message = `\`${node.id}\` cannot be split on \`${dim}\`: a result lacks it and it has no reduction.`
+      throw new ShardloomError('SPLIT', message, { subject: node.id })
     })
     return { shards: shards(dims), partial: Object.fromEntries([...passed, ...reduced]) }
   })

@@ -70,12 +70,11 @@ export function createMesh(...factorisations: readonly (readonly Axis[])[]): Mes
   chain.forEach((mark, index) => {
     const next = chain[index + 1]
     if (next === undefined || next % mark === 0) return
+    const help = `Choose degrees such that ${mark} divides ${next}, or place the axes in another order.`
     throw new ShardloomError(
       'MESH_FACTORS',
       `The axes divide the ranks at ${mark} and at ${next}, which do not nest.`,
-      {
-        help: `Choose degrees such that ${mark} divides ${next}, or place the axes in another order.`,
-      },
+      { help },
     )
   })
   const owner = (low: number, list: readonly { axis: string; degree: number }[] = []) => {
@@ -128,7 +127,7 @@ function checkAxis(axis: Axis, names: Set<string>): void {
   if (factors.reduce((a, b) => a * b, 1) !== axis.degree) {
     throw new ShardloomError(
       'MESH_FACTORS',
-      `The factors ${factors} of axis \`${axis.name}\` do not multiply to ${axis.degree}.`,
+      `${factors} do not multiply to ${axis.degree}, the degree of \`${axis.name}\`.`,
     )
   }
 }

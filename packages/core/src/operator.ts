@@ -87,15 +87,7 @@ export function operatorTable(definitions: Iterable<OperatorDefinition>): Operat
 }
 
 /** The operator kinds that `communicate` makes: they need no definition and compute no FLOPs. */
-const communicationKinds: readonly string[] = [
-  'all-reduce',
-  'all-gather',
-  'reduce-scatter',
-  'all-to-all',
-  'broadcast',
-  'send',
-  'recv',
-]
+const communicationKinds = 'all-reduce all-gather reduce-scatter all-to-all broadcast send recv'.split(' ')
 
 /** The definition of a node's operator. Throws `UNKNOWN_OPERATOR`. */
 export function definitionOf(node: OperatorNode, operators: OperatorTable): OperatorDefinition {
@@ -103,14 +95,8 @@ export function definitionOf(node: OperatorNode, operators: OperatorTable): Oper
   if (found) return found
   if (node.kind === 'communication' && communicationKinds.includes(node.op))
     return { name: node.op, kind: 'communication' }
-  throw new ShardloomError(
-    'UNKNOWN_OPERATOR',
-    `\`${node.id}\` uses the operator \`${node.op}\`, which nobody defines.`,
-    {
-      subject: node.id,
-      help: 'Add the plugin that defines it.',
-    },
-  )
+  const message = `\`${node.id}\` uses the operator \`${node.op}\`, which nobody defines.`
+  throw new ShardloomError('UNKNOWN_OPERATOR', message, { subject: node.id, help: 'Add the plugin that defines it.' })
 }
 
 /** How the operator reduces a dim that stands in operands only; undefined when it cannot be split there. */
@@ -139,21 +125,15 @@ export function dimSizes(node: OperatorNode, tensor: (id: string) => Tensor): Ma
   const bind = (id: string, dims: readonly string[] | undefined) => {
     const { shape } = tensor(id)
     if (!dims || dims.length !== shape.length) {
-      throw new ShardloomError(
-        'SHAPE',
-        `\`${node.id}\` reads \`${id}\` with ${shape.length} dims, but \`${node.rule}\` has ${dims?.length ?? 0}.`,
-        { subject: node.id },
-      )
+      const message = `\`${node.id}\` reads \`${id}\` with ${shape.length} dims, but \`${node.rule}\` has ${dims?.length ?? 0}.`
+      throw new ShardloomError('SHAPE', message, { subject: node.id })
     }
     dims.forEach((dim, position) => {
       const size = shape[position] ?? 0
       const known = sizes.get(dim)
       if (known !== undefined && known !== size) {
-        throw new ShardloomError(
-          'SHAPE',
-          `In \`${node.id}\` the dim \`${dim}\` is ${known} and, in \`${id}\`, ${size}.`,
-          { subject: node.id },
-        )
+        const message = `In \`${node.id}\` the dim \`${dim}\` is ${known} and, in \`${id}\`, ${size}.`
+        throw new ShardloomError('SHAPE', message, { subject: node.id })
       }
       sizes.set(dim, size)
     })

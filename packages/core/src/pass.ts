@@ -114,12 +114,12 @@ export function orderPasses(passes: readonly Pass[]): Pass[] {
     while (rest.length) {
       const waiting = new Set(rest.map((pass) => pass.name))
       const ready = rest.find((pass) => !(pass.after ?? []).some((name) => waiting.has(name)))
-      if (!ready)
-        throw new ShardloomError(
-          'PASS_CYCLE',
-          `The passes ${rest.map((pass) => `\`${pass.name}\``).join(', ')} wait for each other.`,
-          { help: 'Remove one `after`.' },
-        )
+      if (!ready) {
+        const waitingFor = rest.map((pass) => `\`${pass.name}\``).join(', ')
+        throw new ShardloomError('PASS_CYCLE', `The passes ${waitingFor} wait for each other.`, {
+          help: 'Remove one `after`.',
+        })
+      }
       ordered.push(ready)
       rest = rest.filter((pass) => pass !== ready)
     }
@@ -128,14 +128,8 @@ export function orderPasses(passes: readonly Pass[]): Pass[] {
     const missing = (pass.after ?? []).find((name) => !names.has(name))
     if (missing === undefined) continue
     const near = nearest(missing, names)
-    throw new ShardloomError(
-      'PASS_UNKNOWN',
-      `The pass \`${pass.name}\` runs after \`${missing}\`, which does not exist.`,
-      {
-        subject: pass.name,
-        ...(near && { help: `Did you mean \`${near}\`?` }),
-      },
-    )
+    const message = `The pass \`${pass.name}\` runs after \`${missing}\`, which does not exist.`
+    throw new ShardloomError('PASS_UNKNOWN', message, near ? { help: `Did you mean \`${near}\`?` } : {})
   }
   return ordered
 }

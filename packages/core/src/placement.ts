@@ -1,5 +1,5 @@
 import { assert, ShardloomError } from './error.js'
-import { atomDegree, groupSize, type Mesh, shareOf } from './mesh.js'
+import { atomDegree, type Mesh, shareOf } from './mesh.js'
 
 /** How the values of a partial tensor combine into the whole one. `lse` is the log-sum-exp merge of attention. */
 export type Reduction = 'sum' | 'max' | 'lse'

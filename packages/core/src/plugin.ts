@@ -52,14 +52,8 @@ export function composePlugins(plugins: readonly Plugin[]): Composition {
     const key = `${what} \`${name}\``
     const owner = owners.get(key)
     if (owner !== undefined) {
-      throw new ShardloomError(
-        'PLUGIN_CONFLICT',
-        `The plugins \`${owner}\` and \`${plugin.name}\` both bring the ${key}.`,
-        {
-          subject: name,
-          help: 'Use only one of them, or rename.',
-        },
-      )
+      const message = `The plugins \`${owner}\` and \`${plugin.name}\` both bring the ${key}.`
+      throw new ShardloomError('PLUGIN_CONFLICT', message, { subject: name, help: 'Use only one of them, or rename.' })
     }
     owners.set(key, plugin.name)
   }

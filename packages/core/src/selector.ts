@@ -86,14 +86,9 @@ function layersMatch(ranges: readonly (readonly [number, number])[], node: Opera
   const iterations = iterationsOf(at.region, at.body)
   const meant = iterations.filter((layer) => ranges.some(([first, last]) => layer >= first && layer <= last))
   if (meant.length === 0 || meant.length === iterations.length) return meant.length > 0
-  throw new ShardloomError(
-    'LAYER_RANGE',
-    `The layers selected cover only some of those that share the body of \`${node.id}\`.`,
-    {
-      subject: node.id,
-      help: 'Build the model with these ranges as boundaries, so that they have a body of their own.',
-    },
-  )
+  const message = `The layers selected cover only some of those that share the body of \`${node.id}\`.`
+  const help = 'Build the model with these ranges as boundaries, so that they have a body of their own.'
+  throw new ShardloomError('LAYER_RANGE', message, { subject: node.id, help })
 }
 
 /** The iterations of a region that run body `body`. */
