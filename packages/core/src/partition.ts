@@ -11,7 +11,15 @@ import {
 } from './operator.js'
 import { along } from './placement.js'
 import { type Preference, partialDim, preferenceClasses } from './preference.js'
-import { type OperatorNode, type Partition, type Program, type Region, type Tensor, walk } from './program.js'
+import {
+  type OperatorNode,
+  type Partition,
+  type Place,
+  type Program,
+  type Region,
+  type Tensor,
+  walk,
+} from './program.js'
 import { operandText, parseRule } from './rule.js'
 import { compileSelector, type Matcher } from './selector.js'
 
@@ -55,19 +63,24 @@ export function partitioner(
   return decide
 }
 
-type Readers = ReadonlyMap<string, readonly (OperatorNode | null)[]>
+type Readers = ReadonlyMap<string, readonly (Reader | null)[]>
+
+interface Reader {
+  readonly node: OperatorNode
+  readonly place: Place
+}
 
 /** The nodes that read each tensor; null stands for a carry port, which wants the whole value. */
 function readersOf(program: Program): Readers {
-  const readers = new Map<string, (OperatorNode | null)[]>()
-  const add = (id: string, reader: OperatorNode | null) => {
+  const readers = new Map<string, (Reader | null)[]>()
+  const add = (id: string, reader: Reader | null) => {
     const list = readers.get(id)
     if (list) list.push(reader)
     else readers.set(id, [reader])
   }
   const seen = new Set<Region>()
   walk(program.items, (node, place) => {
-    for (const id of node.inputs) add(id, node)
+    for (const id of node.inputs) add(id, { node, place })
     for (const { region } of place.path) {
       if (seen.has(region)) continue
       seen.add(region)
@@ -183,36 +196,27 @@ function passes(
     (each) => each.length === sums.length && each.every((index) => sums.includes(index)),
   )
   if (!set) return undefined
-  const wished = (reader: OperatorNode) =>
+  const read = sums.map((index) => node.inputs[index] ?? '')
+  const here: Reader = { node, place: context.place }
+  const wished = (reader: Reader) =>
     (wishes.get(atom) ?? []).some(
-      (wish) => wish.preference.dims[0] === partialDim && wish.matches(reader, context.place),
+      ({ preference, matches }) => preference.dims[0] === partialDim && matches(reader.node, reader.place),
     )
-  const smaller = (reader: OperatorNode, operands: readonly string[]) =>
-    total(reader.outputs, context.tensor) < total(operands, context.tensor)
-  const ok = (reader: OperatorNode | null, id: string): boolean => {
+  const smaller = ({ outputs }: OperatorNode, operands: readonly string[]) =>
+    total(outputs, context.tensor) < total(operands, context.tensor)
+  const ok = (reader: Reader | null, id: string): boolean => {
     if (reader === null) return false
-    if (reader.id === node.id)
-      return (
-        definition.joins === true ||
-        wished(node) ||
-        smaller(
-          node,
-          sums.map((index) => node.inputs[index] ?? ''),
-        )
-      )
-    const other = definitionOf(reader, context.operators)
+    if (reader.node.id === node.id) return definition.joins === true || wished(here) || smaller(node, read)
+    const other = definitionOf(reader.node, context.operators)
     if (other.joins) return true
-    const positions = reader.inputs.flatMap((each, index) => (each === id ? [index] : []))
-    const alone = linearSets(other, reader.inputs.length).some(
-      (each) => each.length === 1 && positions.length === 1 && each[0] === positions[0],
-    )
-    return alone && (wished(reader) || smaller(reader, [id]))
+    const { inputs } = reader.node
+    const position = inputs.indexOf(id)
+    const alone =
+      position === inputs.lastIndexOf(id) &&
+      linearSets(other, inputs.length).some((each) => each.length === 1 && each[0] === position)
+    return alone && (wished(reader) || smaller(reader.node, [id]))
   }
-  const all = sums.every((index) => {
-    const id = node.inputs[index] ?? ''
-    return (readers.get(id) ?? [node]).every((reader) => ok(reader, id))
-  })
-  return all ? set : undefined
+  return read.every((id) => (readers.get(id) ?? [here]).every((reader) => ok(reader, id))) ? set : undefined
 }
 
 const total = (ids: readonly string[], tensor: (id: string) => Tensor) =>

@@ -1,6 +1,15 @@
 import { ShardloomError } from './error.js'
 import { coordinates, groupOf } from './mesh.js'
-import { bodyAt, type EdgeKind, type Item, type OperatorNode, type Program, type Region, walk } from './program.js'
+import {
+  bodyAt,
+  type EdgeKind,
+  type Item,
+  type OperatorNode,
+  type Program,
+  type Region,
+  regionsOf,
+  walk,
+} from './program.js'
 import { lastIteration, type Source, sourcesOf } from './source.js'
 
 /** Which axes to unroll, and for which ranks. */
@@ -87,10 +96,15 @@ export function unroll(program: Program, options: UnrollOptions = {}): UnrolledG
   const items = axes ? foldOthers(program.items, new Set(axes)) : program.items
   let count = 0
   walk(items, (_, { executions }) => (count += executions * ranks.length))
+  for (const { extent } of regionsOf(items)) count = Math.max(count, extent)
   if (count > limit) {
-    throw new ShardloomError('UNROLL_SIZE', `Unrolled, the program has ${count} nodes; the limit is ${limit}.`, {
-      help: 'Unroll fewer axes or ranks, or raise the limit.',
-    })
+    throw new ShardloomError(
+      'UNROLL_SIZE',
+      `Unrolled, the program has ${count} nodes or iterations; the limit is ${limit}.`,
+      {
+        help: 'Unroll fewer axes or ranks, or raise the limit.',
+      },
+    )
   }
   const top = layOut(items)
   const templates: OperatorNode[] = []
