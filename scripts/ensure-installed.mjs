@@ -3,8 +3,9 @@
  * (turbo rebuilds only what changed). It runs before anything is installed, so it uses Node alone.
  */
 import { spawnSync } from 'node:child_process'
-import { existsSync, statSync, utimesSync } from 'node:fs'
-import { join } from 'node:path'
+import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, statSync, utimesSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
 import { root, runTool } from './workspace.mjs'
 
 const lockfile = join(root, 'package-lock.json')
@@ -21,16 +22,21 @@ function installArguments() {
   return existsSync(installed) ? ['install'] : ['ci']
 }
 
-function install() {
-  const args = [...installArguments(), '--no-audit', '--no-fund', '--loglevel=error']
-  console.error(`Installing dependencies: npm ${args[0]}`)
+function npm(...words) {
+  const args = [...words, '--loglevel=error']
   // Set when npm runs this script; npm's own file keeps us on the npm that the user called.
-  const npm = process.env.npm_execpath
-  const result = npm
-    ? spawnSync(process.execPath, [npm, ...args], { cwd: root, stdio: ['ignore', 2, 2] })
+  const own = process.env.npm_execpath
+  const result = own
+    ? spawnSync(process.execPath, [own, ...args], { cwd: root, stdio: ['ignore', 2, 2] })
     : spawnSync('npm', args, { cwd: root, stdio: ['ignore', 2, 2], shell: process.platform === 'win32' })
   if (result.error) throw result.error
   if (result.status !== 0) process.exit(result.status ?? 1)
+}
+
+function install() {
+  const args = [...installArguments(), '--no-audit', '--no-fund']
+  console.error(`Installing dependencies: npm ${args[0]}`)
+  npm(...args)
   const now = new Date()
   utimesSync(installed, now, now)
 }
@@ -39,8 +45,15 @@ function install() {
 export function ensureInstalled() {
   if (needsInstall()) install()
   const args = ['run', 'build', '--filter=./packages/*', '--output-logs=errors-only', '--ui=stream']
-  const status = runTool('turbo/bin/turbo', args, { stdio: ['ignore', 2, 2] })
+  const log = join(mkdtempSync(join(tmpdir(), 'shardloom-build-')), 'log')
+  const file = openSync(log, 'w')
+  const status = runTool('turbo/bin/turbo', args, { stdio: ['ignore', file, file] })
+  closeSync(file)
+  if (status !== 0) process.stderr.write(readFileSync(log))
+  rmSync(dirname(log), { recursive: true })
   if (status !== 0) process.exit(status)
+  // npm links a command only when its file is there, and on a fresh clone the build makes it after the installation.
+  if (!existsSync(join(root, 'node_modules', '.bin', 'shardloom'))) npm('rebuild', '@shardloom/cli', '--ignore-scripts')
 }
 
 if (process.argv[1] === import.meta.filename) ensureInstalled()

@@ -282,7 +282,7 @@ function refuseIndivisible(
     const others = groupSize(mesh, splits[dim]?.filter((atom) => !axis?.atoms.includes(atom)) ?? [])
     const left = size(dim) / others
     const count = others === 1 ? `${left}` : `${left}, what the other axes leave,`
-    const allowed = divisors(left).filter((each) => each <= 4 * degree)
+    const allowed = divisors(left).filter((each) => each <= Math.max(64, 4 * degree))
     throw new ShardloomError(
       'INDIVISIBLE',
       `Cannot split dim \`${dim}\` (${size(dim)}) of \`${node.id}\` over axis \`${preference.axis}\` (degree ${degree}): ${count} is not divisible by ${degree}.`,

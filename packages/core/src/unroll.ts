@@ -1,15 +1,16 @@
 import { ShardloomError } from './error.js'
-import { coordinates, groupOf } from './mesh.js'
 import {
-  bodyAt,
-  type EdgeKind,
-  type Item,
-  type OperatorNode,
-  type Program,
-  type Region,
-  regionsOf,
-  walk,
-} from './program.js'
+  foldOthers,
+  type Iteration,
+  iterationsAt,
+  type Layout,
+  layOut,
+  type RegionLayout,
+  startOf,
+  timed,
+} from './layout.js'
+import { coordinates, groupOf } from './mesh.js'
+import { bodyAt, type EdgeKind, type OperatorNode, type Program, regionsOf, walk } from './program.js'
 import { lastIteration, type Source, sourcesOf } from './source.js'
 
 /** Which axes to unroll, and for which ranks. */
@@ -44,30 +45,10 @@ export interface UnrolledGraph {
   readonly idOf: (node: number) => string
 }
 
-/** One iteration of one region's axis. */
-export interface Iteration {
-  readonly axis: string
-  readonly iteration: number
-}
+export type { Iteration } from './layout.js'
 
 /** The kinds that {@link UnrolledGraph.edgeKind} numbers. */
 export const edgeKinds: readonly EdgeKind[] = ['data', 'temporal', 'communication']
-
-/** One body laid out: where each of its items begins, counted in nodes from the start of an instance of the body. */
-interface Layout {
-  readonly items: readonly Item[]
-  readonly offsets: Int32Array
-  readonly regions: ReadonlyMap<string, RegionLayout>
-  readonly size: number
-}
-
-interface RegionLayout {
-  readonly region: Region
-  readonly bodies: readonly Layout[]
-  /** Where the iteration that runs `i`-th begins, from the start of the region; one more entry holds the size. */
-  readonly starts: Int32Array
-  readonly offset: number
-}
 
 /** The way to a node: the regions around it with their bodies, and its offset in the innermost body. */
 interface Address {
@@ -114,44 +95,6 @@ export function unroll(program: Program, options: UnrollOptions = {}): UnrolledG
     templates.push(node)
   })
   return replicate(program, ranks, top, templates, emit(top, sourcesOf(items), addresses, templates))
-}
-
-/** Regions of other axes shrink to one iteration for each of their bodies, in order of first appearance. */
-function foldOthers(items: readonly Item[], axes: ReadonlySet<string>): Item[] {
-  return items.map((item) => {
-    if (item.type === 'node') return item
-    const bodies = item.bodies.map((body) => ({ ...body, items: foldOthers(body.items, axes) }))
-    if (axes.has(item.axis)) return { ...item, bodies }
-    const order = [...new Set(item.select.map((run) => run.body))]
-    return { ...item, bodies, extent: order.length, select: order.map((body) => ({ body, count: 1 })) }
-  })
-}
-
-function layOut(items: readonly Item[]): Layout {
-  const offsets = new Int32Array(items.length)
-  const regions = new Map<string, RegionLayout>()
-  let size = 0
-  items.forEach((item, position) => {
-    offsets[position] = size++
-    if (item.type === 'node') return
-    const offset = --size
-    const bodies = item.bodies.map((body) => layOut(body.items))
-    const starts = new Int32Array(item.extent + 1)
-    for (let i = 0; i < item.extent; i++)
-      starts[i + 1] = (starts[i] ?? 0) + (bodies[bodyAt(item, timed(item, i))]?.size ?? 0)
-    regions.set(item.id, { region: item, bodies, starts, offset })
-    size += starts[item.extent] ?? 0
-  })
-  return { items, offsets, regions, size }
-}
-
-/** The iteration that runs `place`-th, and the place of an iteration: a reverse region runs its last iteration first. */
-function timed(region: Region, place: number): number {
-  return region.order === 'reverse' ? region.extent - 1 - place : place
-}
-
-function startOf(layout: RegionLayout, iteration: number): number {
-  return layout.offset + (layout.starts[timed(layout.region, iteration)] ?? 0)
 }
 
 function visitNodes(
@@ -377,30 +320,4 @@ function replicate(
       return `${templates[template[node] ?? 0]?.id}${at.length ? `[${at.join(',')}]` : ''}`
     },
   }
-}
-
-function iterationsAt(layout: Layout, node: number): Iteration[] {
-  const item = layout.items[lastAtMost(layout.offsets, node)]
-  const region = item && layout.regions.get(item.id)
-  if (!region) return []
-  const inside = node - region.offset
-  const place = lastAtMost(region.starts, inside)
-  const iteration = timed(region.region, place)
-  const body = region.bodies[bodyAt(region.region, iteration)]
-  return [
-    { axis: region.region.axis, iteration },
-    ...(body ? iterationsAt(body, inside - (region.starts[place] ?? 0)) : []),
-  ]
-}
-
-/** The last position whose value is at most `value`, in ascending numbers. */
-function lastAtMost(sorted: Int32Array, value: number): number {
-  let low = 0
-  let high = sorted.length - 1
-  while (low < high) {
-    const middle = (low + high + 1) >> 1
-    if ((sorted[middle] ?? 0) <= value) low = middle
-    else high = middle - 1
-  }
-  return low
 }

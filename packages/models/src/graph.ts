@@ -1,15 +1,4 @@
-import type {
-  Body,
-  DataType,
-  Item,
-  Json,
-  NodeKind,
-  OperatorNode,
-  Region,
-  Segment,
-  Tensor,
-  TensorRole,
-} from '@shardloom/core'
+import type { Body, DataType, Item, Json, NodeKind, Region, Segment, Tensor, TensorRole } from '@shardloom/core'
 import { assert, parseRule } from '@shardloom/core'
 
 /** What a node of a new graph is made from. */
@@ -181,9 +170,4 @@ export class Graph {
   private bodyOf(): { body: string } | Record<string, never> {
     return this.place.alternates ? { body: this.place.body } : {}
   }
-}
-
-/** The nodes among items. */
-export function isNode(item: Item): item is OperatorNode {
-  return item.type === 'node'
 }

@@ -11,3 +11,4 @@ export {
   type NodeMeasure,
   type RankMeasure,
 } from './measure.js'
+export { type Replication, replication } from './replication.js'

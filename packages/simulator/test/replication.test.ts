@@ -1,0 +1,95 @@
+import { type Axis, composePlugins, corePasses, createMesh, dimSizesOf, runPasses } from '@shardloom/core'
+import { type BuildOptions, buildProgram, countParameters, findPreset, transformers } from '@shardloom/models'
+import * as simulator from '@shardloom/simulator'
+import { communicationTable, measure, replication } from '@shardloom/simulator'
+import { dataParallel } from '@shardloom/strategy-dp'
+import { tensorParallel } from '@shardloom/strategy-tp'
+import { describe, expect, it } from 'vitest'
+
+function plan(
+  model: string,
+  degrees: Record<string, number>,
+  options: BuildOptions,
+  uneven: 'refuse' | 'ragged' = 'refuse',
+) {
+  const built = buildProgram(findPreset(model), options)
+  const { operators, passes, axes } = composePlugins([transformers(), dataParallel(), tensorParallel()])
+  const mesh = createMesh(
+    Object.entries(degrees).map(([name, degree]): Axis => {
+      const factors = axes.find((axis) => axis.name === name)?.factors?.(degree, (dim) => dimSizesOf(built, dim))
+      return { name, degree, ...(factors && { factors }) }
+    }),
+  )
+  const program = runPasses({ ...built, mesh, uneven }, [...passes, ...corePasses], { operators, warn: () => {} })
+  return { program, operators }
+}
+
+describe('replication', () => {
+  it('is the sum over every rank, visited one by one, ragged shares included', () => {
+    const cases = [
+      plan('tiny', { dp: 2, tp: 4 }, { phase: 'training', batch: 4, microbatches: 2, seq: 16 }),
+      plan('tiny', { dp: 2, tp: 3 }, { phase: 'training', batch: 3, seq: 16 }, 'ragged'),
+      plan('gpt2', { tp: 5 }, { phase: 'prefill', batch: 1, seq: 16 }, 'ragged'),
+      plan('tiny-moe', { dp: 2, tp: 2 }, { phase: 'decode', batch: 2, seq: 8, steps: 3 }),
+    ]
+    for (const { program, operators } of cases) {
+      const ranks = Array.from({ length: program.mesh.world }, (_, rank) => measure(program, operators, { rank }))
+      const { flops, parameters } = replication(program, operators)
+      expect(flops).toBe(ranks.reduce((sum, each) => sum + each.flops, 0n))
+      expect(parameters).toBe(ranks.reduce((sum, each) => sum + each.parameters, 0n))
+    }
+  })
+
+  it('one device repeats nothing; data parallelism repeats the optimizer and the weights alone', () => {
+    const options = { phase: 'training', batch: 4, seq: 16 } as const
+    const one = plan('tiny', {}, options)
+    const alone = replication(one.program, one.operators)
+    expect(alone.replicatedFlops).toBe(0n)
+    expect(alone.replicatedParameters).toBe(0n)
+    const four = plan('tiny', { dp: 4 }, options)
+    const together = replication(four.program, four.operators)
+    const total = BigInt(countParameters(findPreset('tiny')).total)
+    expect(together.replicatedParameters).toBe(3n * total)
+    expect(together.flops - together.replicatedFlops).toBe(alone.flops)
+    // Adam costs 14 FLOPs per parameter and its square 2: three further ranks do that again, and little else.
+    const optimizer = 3n * 16n * total
+    expect(together.replicatedFlops).toBeGreaterThanOrEqual(optimizer)
+    expect(together.replicatedFlops - optimizer).toBeLessThan(200n)
+  })
+
+  it('keys and values of 8 KV heads on 16 ranks are computed twice (Llama 3.1 8B)', () => {
+    const { program, operators } = plan('llama-3.1-8b', { tp: 16 }, { phase: 'prefill', batch: 1, seq: 64 })
+    const { replicatedFlops, flops } = replication(program, operators)
+    const projections = 32n * 2n * 2n * 64n * 4096n * 1024n // layers × (K, V) × multiply-add × tokens × hidden × kv width
+    expect(replicatedFlops).toBeGreaterThan(projections)
+    expect(Number(replicatedFlops - projections) / Number(flops)).toBeLessThan(0.01) // norms and residuals
+  })
+})
+
+describe('communication', () => {
+  /** Shoeybi et al. 2019, section 3: two all-reduces of b·s·h per layer in forward and two in backward. */
+  it('tensor parallelism of GPT-3 175B: 4 × 96 all-reduces of b·s·h', () => {
+    const { program, operators } = plan('gpt3-175b', { tp: 8 }, { phase: 'training', batch: 1, seq: 2048 })
+    const rows = communicationTable(program, operators).filter(
+      (row) => row.region.endsWith('layer') && row.segment !== 'optimizer',
+    )
+    expect(rows.map((row) => [row.segment, row.op, row.count, row.payloadBytes])).toEqual([
+      ['forward', 'all-reduce', 192, 2048 * 12288 * 2],
+      ['backward', 'all-reduce', 192, 2048 * 12288 * 2],
+    ])
+    for (const row of rows) expect(row.bytesPerRank).toBe((2 * row.payloadBytes * 7) / 8)
+  })
+})
+
+it('the public surface', () => {
+  expect(Object.keys(simulator).sort()).toEqual([
+    'communicationBytes',
+    'communicationTable',
+    'flopClassOf',
+    'grownShape',
+    'measure',
+    'measureFolded',
+    'meterOf',
+    'replication',
+  ])
+})
