@@ -19,8 +19,10 @@ import { loadModel, type ReadText } from './load-model.js'
 import { type ImportPlugin, loadPlugins } from './load-plugins.js'
 import { meshOfSpec, slotsOf } from './mesh-of-spec.js'
 import { checkSpec } from './parse-spec.js'
+import { planWarnings } from './plan-warnings.js'
 import { refuseUnplanned } from './planned.js'
-import type { Spec, SpecInput } from './spec-schema.js'
+import { type PlannedSpec, withSequence } from './sequence.js'
+import type { SpecInput } from './spec-schema.js'
 
 /** How a plan reaches what lies outside the spec. Without an access the spec may only name presets and inline models. */
 export interface PlanAccess {
@@ -32,7 +34,7 @@ export interface PlanAccess {
 
 /** A spec with everything read that it names: planning it needs no further access and is synchronous. */
 export interface LoadedSpec {
-  readonly spec: Spec
+  readonly spec: PlannedSpec
   readonly architecture: ModelArchitecture
   /** The plugins beside the strategies that are always there. */
   readonly plugins: readonly Plugin[]
@@ -47,12 +49,13 @@ export interface PassRecord {
 
 /** A planned spec: the partitioned program with its communication, and how it came to be. */
 export interface Plan {
-  readonly spec: Spec
+  readonly spec: PlannedSpec
   readonly architecture: ModelArchitecture
   readonly program: Program
   readonly operators: OperatorTable
   /** The rules that plugins add to the verifier. */
   readonly rules: readonly PluginRule[]
+  /** What passes skipped of what was asked for, and what the plan does although it can hardly have been meant. */
   readonly warnings: readonly string[]
   /** Every pass in the order in which it ran. */
   readonly log: readonly PassRecord[]
@@ -67,7 +70,8 @@ export async function plan(input: SpecInput, access: PlanAccess = {}): Promise<P
 export async function loadSpec(input: unknown, access: PlanAccess = {}): Promise<LoadedSpec> {
   const spec = checkSpec(input)
   const plugins = [...(access.plugins ?? []), ...(await loadPlugins(spec, access.importPlugin))]
-  return { spec, architecture: await loadModel(spec.model, access.readText), plugins }
+  const architecture = await loadModel(spec.model, access.readText)
+  return { spec: withSequence(spec, architecture), architecture, plugins }
 }
 
 /** Plans a loaded spec. Deterministic: the same input gives the same program. Throws a ShardloomError. */
@@ -87,11 +91,12 @@ export function planLoaded({ spec, architecture, plugins }: LoadedSpec): Plan {
     { operators: composition.operators, warn: (message) => warnings.push(message) },
     [{ after: (pass, before, after) => log.push({ pass, before, after }) }],
   )
+  warnings.push(...planWarnings(program, spec, architecture))
   return { spec, architecture, program, operators: composition.operators, rules: composition.rules, warnings, log }
 }
 
 /** The model's program of one device, on the mesh of the spec. */
-function buildFor(spec: Spec, architecture: ModelArchitecture, composition: Composition): Program {
+function buildFor(spec: PlannedSpec, architecture: ModelArchitecture, composition: Composition): Program {
   refuseUnplanned(
     spec,
     composition.axes,
@@ -111,11 +116,12 @@ function buildFor(spec: Spec, architecture: ModelArchitecture, composition: Comp
     layerBoundaries: layerBoundaries(spec),
   })
   const mesh = meshOfSpec(spec, composition.axes, (dim) => dimSizesOf(built, dim))
-  return { ...built, mesh, uneven: options.uneven }
+  const notes = options.uneven === 'ragged' ? { ...built.notes, uneven: options.uneven } : built.notes
+  return { ...built, mesh, uneven: options.uneven, notes }
 }
 
 /** The depths at which a selector of some strategy starts or ends, so that layers on both sides have a body of their own. */
-function layerBoundaries(spec: Spec): number[] {
+function layerBoundaries(spec: PlannedSpec): number[] {
   const boundaries = new Set<number>()
   for (const options of Object.values(spec.options)) {
     if (typeof options !== 'object' || options === null || !('where' in options)) continue

@@ -14,6 +14,11 @@ const ownOptions = ['attention', 'causal', 'dtype', 'gradientDtype', 'uneven', .
 /** The axes whose strategies are always there. */
 const builtInAxes: readonly string[] = ['tp', 'dp']
 
+/** Whether a value of a field may be asked for: `serving` has a name, but no plan yet. */
+export function isPlannedValue([group]: readonly string[], value: string): boolean {
+  return group !== 'phase' || value !== 'serving'
+}
+
 /** Whether a field of the spec belongs to a strategy that does not exist yet, so that it may only ask for nothing. */
 export function isIdle([group, name = '']: readonly string[]): boolean {
   if (group === 'parallel') return !builtInAxes.includes(name)

@@ -1,4 +1,4 @@
-import { nearest, ShardloomError } from '@shardloom/core'
+import { nearest, orList, ShardloomError } from '@shardloom/core'
 import type { z } from 'zod'
 
 /** What an error about a document needs to know. */
@@ -51,15 +51,49 @@ export function schemaError(issues: readonly z.core.$ZodIssue[], input: unknown,
   const subject = path.join('.')
   const named = path.length ? pathText(path) : `The ${names.kind}`
   if (got === undefined) {
-    const help = `Give ${issue.message}.`
+    const help = `Give ${expectation(issue)}.`
     return new ShardloomError(`${code}_VALUE`, `${named} is missing.`, { subject, help })
   }
   const near =
     issue.code === 'invalid_value' && typeof got === 'string' ? nearest(got, issue.values.map(String)) : undefined
-  return new ShardloomError(`${code}_VALUE`, `${named} is ${shown(got)}, but it must be ${issue.message}.`, {
+  return new ShardloomError(`${code}_VALUE`, `${named} is ${shown(got)}, but it must be ${expectation(issue)}.`, {
     subject,
     ...(near && { help: `Did you mean \`${near}\`?` }),
   })
+}
+
+/** What an issue's field expects, in words; schemas without messages of their own, such as a plugin's, have Zod's. */
+function expectation(issue: z.core.$ZodIssue): string {
+  if (!/^(Invalid|Too|Unrecognized)\b/.test(issue.message)) return issue.message
+  switch (issue.code) {
+    case 'invalid_type':
+      return kindText(issue.expected)
+    case 'invalid_value':
+      return orList(issue.values.map(String))
+    case 'too_small':
+      return `${issue.inclusive === false ? 'more than' : 'at least'} ${sizeText(issue.minimum, issue.origin)}`
+    case 'too_big':
+      return `${issue.inclusive === false ? 'less than' : 'at most'} ${sizeText(issue.maximum, issue.origin)}`
+    case 'not_multiple_of':
+      return `a multiple of ${issue.divisor}`
+    case 'invalid_format':
+      return `of the format ${issue.format}`
+    case 'invalid_union':
+      return orList([...new Set(issue.errors.flatMap((each) => each[0] ?? []).map(expectation))]) || 'of another kind'
+    default:
+      return 'of another kind'
+  }
+}
+
+function kindText(kind: string): string {
+  const known: Readonly<Record<string, string>> = { int: 'a whole number', array: 'a list', null: 'null' }
+  return known[kind] ?? `${/^[aeiou]/.test(kind) ? 'an' : 'a'} ${kind}`
+}
+
+/** How large something must be: a number itself, the length of a list or a text. */
+function sizeText(size: number | bigint, origin: string): string {
+  if (origin === 'string') return `${size} characters long`
+  return origin === 'array' || origin === 'set' ? `${size} entries long` : String(size)
 }
 
 /** The error for a key that nothing reads. */

@@ -1,4 +1,4 @@
-import { isIdle } from './planned.js'
+import { isIdle, isPlannedValue } from './planned.js'
 import { specJsonSchema } from './spec-schema.js'
 
 /** A scalar field of the spec, for programs that offer one flag or one form field each. */
@@ -8,7 +8,7 @@ export interface SpecField {
   /** The field's name as a kebab-case flag without dashes, such as `tp` or `tp-key-value-gradients`. */
   readonly flag: string
   readonly type: 'integer' | 'string' | 'boolean'
-  /** The values allowed, where they are few. */
+  /** The values that this version plans, where they are few. */
   readonly choices?: readonly string[]
   readonly default?: string | number | boolean
   readonly description: string
@@ -50,7 +50,7 @@ function fieldsOf(schema: Property, path: readonly string[]): SpecField[] {
           .map(kebab)
           .join('-'),
         type,
-        ...(property.enum && { choices: property.enum }),
+        ...(property.enum && { choices: property.enum.filter((value) => isPlannedValue(here, value)) }),
         ...(isScalar(fallback) && { default: fallback }),
         description: property.description ?? name,
         planned: !isIdle(here),

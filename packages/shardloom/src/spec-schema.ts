@@ -106,10 +106,17 @@ export const specSchema = z.strictObject(
       .union([z.string(), z.record(z.string(), z.unknown())], modelExpected)
       .describe('preset, path to a Hugging Face config.json, or an inline model'),
     cluster: z.exactOptional(z.unknown()).describe('accelerators and links'),
-    phase: oneOf(['training', 'prefill', 'decode', 'serving']).default('training').describe('what is planned'),
+    phase: z
+      .enum(['training', 'prefill', 'decode', 'serving'], 'one of training, prefill, decode')
+      .default('training')
+      .describe('what is planned'),
     batch: wholeNumber().default(512).describe('sequences per step, over all ranks'),
     microbatch: wholeNumber().default(1).describe('training: sequences per dp rank and microbatch'),
-    seq: wholeNumber().default(8192).describe('tokens per sequence; decode: KV positions read by the first step'),
+    seq: z
+      .exactOptional(wholeNumber())
+      .describe(
+        'tokens per sequence; decode: KV positions read by the first step; default 8192, or what the model has positions for',
+      ),
     steps: wholeNumber(1, mostSteps).default(1).describe('decode: steps in the graph'),
     parallel: parallel.prefault({}),
     order: z

@@ -1,6 +1,6 @@
 import type { EdgeKind, FlopClass, NodeKind } from '@shardloom/core'
 import { countParameters } from '@shardloom/models'
-import { communicationTable, measure, measureFolded } from '@shardloom/simulator'
+import { communicationTable, measure, measureFolded, replication } from '@shardloom/simulator'
 import type { Plan } from './plan.js'
 import { shortReason } from './reason.js'
 
@@ -66,6 +66,15 @@ export interface PlanSummary {
     readonly kvBytesRead: number
     readonly kvBytesWritten: number
   }
+  /** All ranks together in one step, and how much of it more than one device would do and hold. */
+  readonly allRanks: {
+    readonly flops: number
+    readonly replicatedFlops: number
+    readonly parameters: number
+    readonly replicatedParameters: number
+    /** FLOPs of the ranks that do least and most, where `uneven: ragged` lets shares differ. */
+    readonly flopsPerRank?: { readonly least: number; readonly most: number }
+  }
   readonly communication: readonly CommunicationSummary[]
   readonly warnings: readonly string[]
 }
@@ -110,6 +119,7 @@ export function summarise(plan: Plan, options: SummaryOptions = {}): PlanSummary
       kvBytesRead: Number(measured.kvBytesRead),
       kvBytesWritten: Number(measured.kvBytesWritten),
     },
+    allRanks: allRanksOf(plan),
     communication: communicationTable(program, operators, { rank }).map(({ segment, reason, nodes, ...row }) => ({
       ...row,
       phase: segment,
@@ -118,6 +128,14 @@ export function summarise(plan: Plan, options: SummaryOptions = {}): PlanSummary
     })),
     warnings: plan.warnings,
   }
+}
+
+function allRanksOf({ program, operators }: Plan): PlanSummary['allRanks'] {
+  const totals = doubles(replication(program, operators))
+  if (program.uneven !== 'ragged') return totals
+  // Earlier shares get what is left over, so that rank 0 does most and the last rank least.
+  const [most, least] = [0, program.mesh.world - 1].map((rank) => Number(measure(program, operators, { rank }).flops))
+  return { ...totals, flopsPerRank: { least: least ?? 0, most: most ?? 0 } }
 }
 
 function doubles<Name extends string>(counts: Readonly<Record<Name, bigint>>): Record<Name, number> {

@@ -22,7 +22,6 @@ describe('a good spec', () => {
       phase: 'training',
       batch: 512,
       microbatch: 1,
-      seq: 8192,
       steps: 1,
       parallel: { dp: 1, dpReplicate: 1, tp: 1, pp: 1, cp: 1, ulysses: 1, dcp: 1, ep: 1, expertTp: 1, replicas: 1 },
       order: ['tp', 'ulysses', 'cp', 'dp', 'pp'],
@@ -76,7 +75,7 @@ describe('a bad spec', () => {
     [{ model: 'tiny', parallel: [2] }, 'SPEC_VALUE `parallel` is a list of 1, but it must be an object of degrees'],
     [
       { model: 'tiny', phase: 'trainning' },
-      'SPEC_VALUE `phase` is "trainning", but it must be one of training, prefill, decode, serving. | Did you mean `training`?',
+      'SPEC_VALUE `phase` is "trainning", but it must be one of training, prefill, decode. | Did you mean `training`?',
     ],
     [
       { model: 'tiny', options: { attention: true } },
