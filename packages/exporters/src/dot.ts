@@ -118,9 +118,9 @@ function layoutAttributes(role: EdgeRole, mirrors: boolean): string[] {
     case 'skip':
       return ['weight=0']
     case 'mirror':
-    case 'saved':
+    case 'saved': // weightless, a reader stands beside what it works for, not below what it reads
     case 'return':
-      return mirrors ? ['constraint=false'] : []
+      return [mirrors ? 'constraint=false' : 'weight=0']
     case 'back':
       return ['constraint=false']
     case 'plain':

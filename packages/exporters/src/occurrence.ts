@@ -40,7 +40,7 @@ export interface Dependency {
   readonly kind: EdgeKind
   /** The tensor that passes. */
   readonly tensor?: string
-  /** It comes from an earlier iteration of another body: around the loop. */
+  /** It comes from an earlier iteration: around the loop. */
   readonly returns: boolean
 }
 
@@ -197,7 +197,6 @@ export function expand(
           port.inner,
           passed.map((value) => enter(value, crossingOf(to))),
         )
-        if (from === to) continue
         const [start, end] = spans.get(to) ?? [0, 0]
         for (let reader = start; reader < end; reader++) {
           if (!occurrences[reader]?.node.inputs.includes(port.inner)) continue

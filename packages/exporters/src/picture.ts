@@ -2,7 +2,7 @@ import type { OperatorTable, Program } from '@shardloom/core'
 import { meterOf } from '@shardloom/simulator'
 import { captionOf, legendOf } from './caption.js'
 import { type CardStyle, type Level, outerAxes } from './card.js'
-import { isSavedRole, rolesOf } from './chain.js'
+import { rolesOf } from './chain.js'
 import { chipText, factsOf, partialText } from './facts.js'
 import { type Card, type CardEdge, type Folded, fold } from './fold.js'
 import { cutMiddle, formatBytes, formatCount, formatFlops } from './format.js'
@@ -133,25 +133,8 @@ function partsOf(
       fact: cards > 1 ? totals(flops, sent) : '',
     })),
     nodes,
-    edges: level === 'operator' ? bundleSaved(edges, nodes) : edges,
+    edges,
   }
-}
-
-/**
- * Results that backward keeps, one edge per pair of clusters: drawn singly they would cover everything else. The edge
- * that stands for the others says how many there are.
- */
-function bundleSaved(edges: readonly ViewEdge[], nodes: readonly ViewNode[]): ViewEdge[] {
-  const clusters = new Map(nodes.map((node) => [node.id, node.cluster ?? node.id]))
-  const bundleOf = (edge: ViewEdge) => JSON.stringify([clusters.get(edge.from), clusters.get(edge.to)])
-  const bundles = new Map<string, ViewEdge[]>()
-  for (const edge of edges)
-    if (isSavedRole(edge.role)) bundles.set(bundleOf(edge), [...(bundles.get(bundleOf(edge)) ?? []), edge])
-  return edges.flatMap((edge) => {
-    const bundle = isSavedRole(edge.role) ? (bundles.get(bundleOf(edge)) ?? []) : [edge]
-    if (bundle[0] !== edge) return []
-    return [bundle.length > 1 ? { ...edge, label: `${formatCount(bundle.length)} saved` } : edge]
-  })
 }
 
 /** A module border around a single card says nothing: the card takes its name. */

@@ -1,3 +1,5 @@
+import type { Program } from '@shardloom/core'
+import { unroll } from '@shardloom/core/unroll'
 import { createView, type View, type ViewOptions } from '@shardloom/exporters'
 import { measure } from '@shardloom/simulator'
 import { describe, expect, test } from 'vitest'
@@ -33,6 +35,18 @@ describe('the operator level', () => {
     expect(edgesOf(each)).not.toContain('prefill/plain-layer/ffn/residual → prefill/head/choose')
   })
 
+  test.each([
+    ['prefill', prefill],
+    ['training', training],
+    ['alternating bodies', alternating(prefill)],
+    ['training with tp 4', trainingProgram({ layers: 5, tp: 4 })],
+  ])('%s: draws each dependency between two nodes of the rolled program, and no other edge', (_, program) => {
+    const drawn = new Set(
+      view({ limit: { nodes: 1000, edges: 1000 } }, program).edges.map(({ from, to }) => `${from} → ${to}`),
+    )
+    expect([...drawn].sort()).toEqual(rolledDependencies(program))
+  })
+
   test('marks the residual as a way beside the chain, and the cache order as temporal', () => {
     const each = view()
     expect(edgesOf(each, 'skip')).toContain('prefill/embedding/scale → prefill/plain-layer/ffn/residual')
@@ -63,21 +77,7 @@ describe('the operator level', () => {
   })
 
   test('the body that an iteration returns to is joined around the loop', () => {
-    const alternating = {
-      ...prefill,
-      items: prefill.items.map((item) =>
-        item.type === 'region'
-          ? {
-              ...item,
-              select: [
-                { body: 0, count: 1 },
-                { body: 1, count: 1 },
-              ],
-            }
-          : item,
-      ),
-    }
-    expect(edgesOf(view({}, alternating), 'back')).toContain(
+    expect(edgesOf(view({}, alternating(prefill)), 'back')).toContain(
       'prefill/cache-layer/ffn/residual → prefill/plain-layer/ffn/norm',
     )
   })
@@ -219,3 +219,23 @@ test('a view is JSON, and the same program gives the same view', () => {
   expect(JSON.parse(JSON.stringify(each))).toEqual(each)
   expect(view({ unroll: ['rank', 'layer'] }, trainingProgram())).toEqual(each)
 })
+
+/** The program with the bodies of its layers taking turns. */
+function alternating(program: Program): Program {
+  const select = [0, 1].map((body) => ({ body, count: 1 }))
+  return { ...program, items: program.items.map((item) => (item.type === 'region' ? { ...item, select } : item)) }
+}
+
+/** Which node needs which, from the graph with every iteration of its own: an edge joins the templates of its ends. */
+function rolledDependencies(program: Program): string[] {
+  const graph = unroll(program)
+  const idOf = (node: number) => graph.templates[graph.template[node] ?? -1]?.id ?? ''
+  const pairs = new Set<string>()
+  for (let node = 0; node < graph.nodeCount; node++) {
+    for (let edge = graph.edgeStart[node] ?? 0; edge < (graph.edgeStart[node + 1] ?? 0); edge++) {
+      const from = idOf(graph.edgeSource[edge] ?? -1)
+      if (from !== idOf(node)) pairs.add(`${from} → ${idOf(node)}`)
+    }
+  }
+  return [...pairs].sort()
+}
