@@ -1,9 +1,11 @@
 import {
   axesOf,
   type CommunicationReason,
+  coordinates,
   describePlacement,
   groupOf,
   groupSize,
+  localShape,
   nearest,
   type OperatorNode,
   orList,
@@ -14,8 +16,10 @@ import {
   ShardloomError,
   walk,
 } from '@shardloom/core'
-import { formatBytes, formatCount, formatFlops } from '@shardloom/exporters'
+import { formatCount, formatFlops } from '@shardloom/exporters'
 import { communicationBytes, flopClassOf, type Meter, meterOf } from '@shardloom/simulator'
+import { axisPartsText } from './axis-parts.js'
+import { formatWholeBytes } from './format-whole-bytes.js'
 import type { Plan } from './plan.js'
 import { nodesById, originOf, reasonSentences, tensorOf } from './reason.js'
 
@@ -23,7 +27,10 @@ import { nodesById, originOf, reasonSentences, tensorOf } from './reason.js'
 export interface ExplainedTensor {
   readonly tensor: string
   readonly dims: readonly string[]
+  /** Over all ranks. */
   readonly shape: readonly number[]
+  /** What the rank holds of it. */
+  readonly localShape: readonly number[]
   readonly dtype: string
   /** Such as `seq/tp · partial(sum)/dp`, or `replicate`. */
   readonly placement: string
@@ -81,8 +88,10 @@ export function explain(plan: Plan, id: string, options: { readonly rank?: numbe
   const { node, place } = findNode(program, id.replace(/\[[^\]]*\]$/, ''))
   const meter = meterOf(program, operators, rank)
   const cost = meter.node(node)
-  const tensor = (each: string): ExplainedTensor => explainTensor(program, meter, each)
-  const splits = Object.entries(node.partition?.splits ?? {}).map(([dim, atoms]) => [dim, axesOf(program.mesh, atoms)])
+  const tensor = (each: string): ExplainedTensor => explainTensor(program, meter, rank, each)
+  const splits = Object.entries(node.partition?.splits ?? {}).map(
+    ([dim, atoms]) => [dim, axesOf(program.mesh, atoms)] as const,
+  )
   const explanation = {
     schema: 'shardloom.explain/1' as const,
     node: node.id,
@@ -105,7 +114,8 @@ export function explain(plan: Plan, id: string, options: { readonly rank?: numbe
   const communication = explainCommunication(program, node, meter, rank)
   if (communication)
     return { ...explanation, communication, text: communicationText(program, node, communication, place) }
-  return { ...explanation, text: operatorText(explanation, node) }
+  const parts = axisPartsText(program, Object.values(explanation.splits).flat())
+  return { ...explanation, text: [...parts, ...operatorText(explanation, node)] }
 }
 
 function findNode(program: Program, id: string): { node: OperatorNode; place: Place } {
@@ -133,11 +143,20 @@ function nearIds(program: Program, id: string): string {
   return `Ids look like \`${ids[Math.floor(ids.length / 2)] ?? ''}\`.`
 }
 
-function explainTensor(program: Program, meter: Meter, id: string): ExplainedTensor {
+function explainTensor(program: Program, meter: Meter, rank: number, id: string): ExplainedTensor {
   const tensor = tensorOf(program, id)
   if (!tensor) throw new Error(`internal error: there is no tensor \`${id}\``)
-  const { dims, shape, dtype } = tensor
-  return { tensor: id, dims, shape, dtype, placement: describePlacement(tensor), bytes: meter.bytes(tensor) }
+  const { dims, shape, dtype, placement = { shards: [], partial: {} } } = tensor
+  const local = localShape(shape, placement, program.mesh, coordinates(program.mesh, rank))
+  return {
+    tensor: id,
+    dims,
+    shape,
+    localShape: local,
+    dtype,
+    placement: describePlacement(tensor),
+    bytes: meter.bytes(tensor),
+  }
 }
 
 function explainCommunication(
@@ -173,10 +192,11 @@ function communicationText(
 ): string[] {
   if (!node.communication) return []
   const members = `each group has ${explained.groupSize} ranks`
-  const payload = `the tensor is ${formatBytes(explained.payloadBytes)} logical to the group`
-  const sends = `this rank sends ${formatBytes(explained.bytesPerRank)} by a ring`
+  const payload = `the tensor is ${formatWholeBytes(explained.payloadBytes)} logical to the group`
+  const sends = `this rank sends ${formatWholeBytes(explained.bytesPerRank)} by a ring`
   return [
     ...reasonSentences(program, node, node.communication),
+    ...axisPartsText(program, explained.axes),
     `${capital(members)}; ${payload}; ${sends}, ${timesText(place.executions)}.`,
   ]
 }
@@ -191,7 +211,7 @@ function operatorText(explanation: Omit<Explanation, 'text'>, node: OperatorNode
   const partial = explanation.outputs.flatMap(({ tensor, placement }) =>
     placement.includes('partial') ? [`Its result \`${tensor}\` is a partial sum: ${placement}.`] : [],
   )
-  const cost = `${formatFlops(explanation.flops)}, reads ${formatBytes(explanation.bytesRead)}, writes ${formatBytes(explanation.bytesWritten)}`
+  const cost = `${formatFlops(explanation.flops)}, reads ${formatWholeBytes(explanation.bytesRead)}, writes ${formatWholeBytes(explanation.bytesWritten)}`
   return [...split, ...passed, ...none, ...partial, `On one rank: ${cost}, ${timesText(explanation.executions)}.`]
 }
 

@@ -37,6 +37,7 @@ export {
 export { fromHuggingFace, type ModelArchitecture, presetNames } from '@shardloom/models'
 export { type ExplainedCommunication, type ExplainedTensor, type Explanation, explain } from './explain.js'
 export { explainPasses, type PassExplanation, type PassesExplanation } from './explain-passes.js'
+export { formatWholeBytes } from './format-whole-bytes.js'
 export { isModelPath, type ReadText } from './load-model.js'
 export type { ImportPlugin } from './load-plugins.js'
 export { checkSpec, parseSpec, readSpecText } from './parse-spec.js'

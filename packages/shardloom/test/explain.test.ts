@@ -56,6 +56,11 @@ describe('explaining a communication node', () => {
     const planned = await plan({ ...spec, parallel: { tp: 16, dp: 1 } })
     const explanation = explain(planned, communicationNode(planned, 'forward', 'tp', /attention\/out/))
     expect(explanation.text[0]).toContain('tp splits its contracted dims `kv_heads` and `group`')
+    const values = explain(planned, communicationNode(planned, 'backward', 'tp.1', /context\.value/))
+    expect(values.text).toContain(
+      'Axis tp (degree 16) is divided into 2 parts: tp.0 (degree 8) splits KV heads, ' +
+        'tp.1 (degree 2) splits the query heads that share a KV head.',
+    )
   })
 })
 
@@ -71,6 +76,10 @@ describe('explaining any other node', () => {
       flopClass: 'linear',
       bytesRead: 2 * (4096 * 7168 + 7168 * 4096),
       bytesWritten: 2 * 4096 * 4096,
+      inputs: [
+        { shape: [2, 4096, 14336], localShape: [1, 4096, 7168] },
+        { shape: [14336, 4096], localShape: [7168, 4096] },
+      ],
     })
     expect(explanation.text.slice(0, 2)).toEqual([
       'Its dim `batch` is split over dp, as dp asks.',

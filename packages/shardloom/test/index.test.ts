@@ -13,6 +13,7 @@ test('the public surface', () => {
     'formatCount',
     'formatFlops',
     'formatQuantity',
+    'formatWholeBytes',
     'fromHuggingFace',
     'isModelPath',
     'isShardloomError',

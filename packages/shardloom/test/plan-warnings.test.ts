@@ -1,0 +1,106 @@
+import type { Plugin } from '@shardloom/core'
+import { presetNames } from '@shardloom/models'
+import { describe, expect, test } from 'vitest'
+import { type PlanAccess, plan, type SpecInput, summarise } from '../src/index.js'
+
+const tiny = { model: 'tiny', batch: 8, seq: 16 } as const
+
+async function warningsOf(spec: SpecInput, access: PlanAccess = {}): Promise<readonly string[]> {
+  return (await plan(spec, access)).warnings
+}
+
+/** A strategy that splits the sequence, which has one token in a decode step. */
+const slices: Plugin = {
+  name: 'slices',
+  axes: [{ name: 'slices', description: 'splits the sequence' }],
+  passes: [
+    {
+      name: 'slices/split-sequence',
+      phase: 'partition',
+      run: (program) => {
+        if (program.preferences.some(({ strategy }) => strategy === 'slices')) return program
+        const wish = { strategy: 'slices', axis: 'slices', class: 'token', dims: ['seq'] } as const
+        return { ...program, preferences: [...program.preferences, wish] }
+      },
+    },
+  ],
+}
+
+describe('a strategy that changes nothing', () => {
+  test('is named with the module that its selector nearly matches', async () => {
+    const idle = 'axis `tp` splits nothing: its 2 ranks repeat the same work'
+    const where = (selector: object) => ({ ...tiny, parallel: { tp: 2 }, options: { tp: { where: selector } } })
+    const about = (text: string) => [`\`tp\`'s selector ${text}`, idle]
+    expect(await warningsOf(where({ module: 'fnn' }))).toEqual(
+      about('{module: fnn} matches no operator; did you mean `module: ffn`?'),
+    )
+    expect(await warningsOf(where({ layers: '70-90' }))).toEqual(
+      about('{layers: 70-90} matches no operator; the layers are 0 to 1'),
+    )
+    expect(await warningsOf(where({ module: 'head', layers: 0 }))).toEqual(
+      about('{module: head; layers: 0} matches no operator; no operator fits all of its fields at once'),
+    )
+  })
+
+  test('is not named where another of its wishes is met', async () => {
+    const options = { tp: { keyValueGradients: 'defer' } } as const
+    expect(
+      await warningsOf({ model: 'llama-3.1-8b', batch: 1, phase: 'prefill', parallel: { tp: 16 }, options }),
+    ).toEqual([])
+    expect(await warningsOf({ ...tiny, parallel: { tp: 2 }, options: { tp: { where: { module: 'ffn' } } } })).toEqual(
+      [],
+    )
+  })
+
+  test('is named where the dim that it splits is too small for the phase', async () => {
+    const spec = { ...tiny, parallel: { slices: 4 }, options: { uneven: 'ragged' } } as const
+    expect(await warningsOf(spec, { plugins: [slices] })).toEqual([])
+    expect(await warningsOf({ ...tiny, phase: 'decode', parallel: { slices: 4 } }, { plugins: [slices] })).toEqual([
+      'axis `slices` splits nothing: its 4 ranks repeat the same work',
+    ])
+  })
+})
+
+describe('the length of a sequence', () => {
+  test('beyond what the model was made for is named with both numbers', async () => {
+    const text = (what: string) => [`the sequence has ${what}, but Tiny was made for at most 128`]
+    expect(await warningsOf({ ...tiny, seq: 129 })).toEqual(text('129 positions'))
+    expect(await warningsOf({ ...tiny, phase: 'decode', seq: 120, steps: 10 })).toEqual(
+      text('129 positions (seq + steps − 1)'),
+    )
+    expect(await warningsOf({ ...tiny, phase: 'decode', seq: 120, steps: 9 })).toEqual([])
+  })
+
+  test('is by default 8192 or what the model has positions for', async () => {
+    const seq = async (spec: SpecInput) => summarise(await plan(spec)).batch.seq
+    expect(await seq({ model: 'llama-3.1-8b', batch: 1 })).toBe(8192)
+    expect(await seq({ model: 'tiny', batch: 1 })).toBe(128)
+    expect(await seq({ model: 'tiny', batch: 1, phase: 'decode', steps: 9 })).toBe(120)
+  })
+
+  test.each(presetNames().filter((name) => /^(gpt|llama-2)/.test(name)))(
+    '%s plans by default, without a warning',
+    async (model) => {
+      expect(await warningsOf({ model, batch: 1 })).toEqual([])
+    },
+  )
+})
+
+test('shares that may differ are named where figures depend on it', async () => {
+  const planned = await plan({ ...tiny, parallel: { tp: 3 }, options: { uneven: 'ragged' } })
+  expect(planned.program.notes.uneven).toBe('ragged')
+  const { allRanks, conventions, perRank } = summarise(planned)
+  expect(conventions.uneven).toBe('ragged')
+  expect(allRanks.flopsPerRank?.most).toBe(perRank.flops)
+  expect(allRanks.flopsPerRank?.least).toBeLessThan(perRank.flops)
+  expect((await plan(tiny)).program.notes.uneven).toBeUndefined()
+})
+
+test('all ranks together repeat what no axis splits', async () => {
+  const { allRanks, perRank } = summarise(await plan({ ...tiny, parallel: { dp: 2 } }))
+  expect(allRanks.parameters).toBe(2 * perRank.parameters)
+  expect(allRanks.replicatedParameters).toBe(perRank.parameters)
+  expect(allRanks.flops).toBe(2 * perRank.flops)
+  expect(allRanks.replicatedFlops).toBeGreaterThan(0)
+  expect(allRanks.flopsPerRank).toBeUndefined()
+})
