@@ -25,7 +25,10 @@ export async function runCommandLine(args: readonly string[]): Promise<number> {
     .addHelpText('after', '\nExample:\n  shardloom plan --model llama-3.1-8b --tp 2 --dp 2 --batch 8')
   for (const add of [addPlan, addExport, addVerify, addExplain]) add(program, finish)
   try {
-    if (args.length === 0) throw new UsageError('There is no command.', 'Try `shardloom plan --help`.')
+    if (args.length === 0) {
+      program.outputHelp()
+      return exitCode.done
+    }
     await program.parseAsync(args, { from: 'user' })
     return result
   } catch (error) {
@@ -39,7 +42,8 @@ export async function runCommandLine(args: readonly string[]): Promise<number> {
 function usageError(error: CommanderError): UsageError {
   const [first = '', ...rest] = error.message.replace(/^error: /, '').split('\n')
   const suggestion = rest.join(' ').replace(/[()]/g, '').trim()
-  return new UsageError(`${first.charAt(0).toUpperCase()}${first.slice(1)}.`, suggestion || 'Try `shardloom --help`.')
+  const sentence = `${first.charAt(0).toUpperCase()}${first.slice(1)}`.replace(/\.*$/, '.')
+  return new UsageError(sentence, suggestion || 'Try `shardloom --help`.')
 }
 
 function version(): string {

@@ -4,8 +4,8 @@ import {
   type Explanation,
   explain,
   explainPasses,
-  formatBytes,
   formatCount,
+  formatWholeBytes,
   type NodeKind,
   type PassesExplanation,
 } from 'shardloom'
@@ -14,7 +14,7 @@ import { rankOption } from './rank-option.js'
 import { UsageError } from './report-error.js'
 import { addSpecFlags, type Flags, planFrom } from './spec-flags.js'
 import { type Style, singleLine } from './style.js'
-import { pairs, table, wrapped } from './table.js'
+import { flow, pairs, table, wrapped } from './table.js'
 
 /** `shardloom explain`: why a node exists and what it costs, or with `--passes` what each pass changed. */
 export function addExplain(program: Command, _finish: Finish): void {
@@ -24,7 +24,10 @@ export function addExplain(program: Command, _finish: Finish): void {
     .option('--json', 'print one JSON document (shardloom.explain/1)')
     .option('--passes', 'say what each pass changed, instead of a node')
     .addOption(rankOption())
-    .addHelpText('after', '\nExample:\n  shardloom explain --passes --model llama-3.1-8b --tp 2 --dp 2 --batch 8')
+    .addHelpText(
+      'after',
+      '\nshardloom plan --json lists the ids of nodes in communication[].nodes.\n\nExample:\n  shardloom explain --passes --model llama-3.1-8b --tp 2 --dp 2 --batch 8',
+    )
     .action(async (first: string | undefined, second: string | undefined, flags: Flags) => {
       const { node, specPath } = argumentsOf(first, second, flags.passes === true)
       const planned = await planFrom(specPath, flags)
@@ -73,7 +76,7 @@ function nodeLines(explanation: Explanation, style: Style): string[] {
       ['group', `${communication.groupSize} ranks over ${communication.axes.join('.')}${groupText(explanation)}`],
       [
         'payload',
-        `${formatBytes(communication.payloadBytes)}, this rank sends ${formatBytes(communication.bytesPerRank)}`,
+        `${formatWholeBytes(communication.payloadBytes)}, this rank sends ${formatWholeBytes(communication.bytesPerRank)}`,
       ],
       ['producer', communication.producer ?? 'outside of the program, or the border of a region'],
       ['consumer', communication.consumer],
@@ -81,8 +84,9 @@ function nodeLines(explanation: Explanation, style: Style): string[] {
   }
   const tensors = communication ? [] : ['', ...tensorLines(explanation, style)]
   const kind = isNodeKind(explanation.kind) ? `${style.glyph(explanation.kind)} ` : ''
+  const what = style.dim(`${explanation.op}, ${explanation.kind}`)
   const lines = [
-    `${kind}${style.bold(explanation.node)}  ${style.dim(`${explanation.op}, ${explanation.kind}`)}`,
+    ...flow([`${kind}${style.bold(explanation.node)}`, what], '  ', 0),
     '',
     ...explanation.text.flatMap((sentence) => wrapped(singleLine(sentence), 2)),
     '',
@@ -102,15 +106,21 @@ function tensorLines({ inputs, outputs }: Explanation, style: Style): string[] {
     { header: '', align: 'left' },
     { header: 'tensor', align: 'left' },
     { header: 'dtype', align: 'left' },
-    { header: 'bytes', align: 'right' },
+    { header: 'on this rank', align: 'right' },
   ] as const
   const row = (direction: string) => (each: ExplainedTensor) => [
-    [direction, each.tensor.split('/').slice(-3).join('/'), each.dtype, formatBytes(each.bytes)],
-    [
-      `      ${each.dims.map((dim, index) => `${dim} ${each.shape[index]}`).join(' × ') || 'scalar'}; ${each.placement}`,
-    ],
+    [direction, each.tensor.split('/').slice(-3).join('/'), each.dtype, formatWholeBytes(each.bytes)],
+    ...wrapped(`whole ${shapeText(each, each.shape)};`, 7).map((line) => [line]),
+    ...wrapped(`on this rank ${shapeText(each, each.localShape)}; ${singleLine(each.placement)}`, 7).map((line) => [
+      line,
+    ]),
   ]
   return table(columns, [...inputs.flatMap(row('in')), ...outputs.flatMap(row('out'))], style)
+}
+
+/** A shape with its dims, such as `batch 4 × seq 8192`; no-break spaces keep a dim by its size. */
+function shapeText({ dims }: ExplainedTensor, shape: readonly number[]): string {
+  return dims.map((dim, index) => `${singleLine(dim)}\u00a0${shape[index]}`).join(' ×\u00a0') || 'scalar'
 }
 
 function isNodeKind(kind: string): kind is NodeKind {

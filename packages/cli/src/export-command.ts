@@ -15,6 +15,7 @@ import {
 } from 'shardloom'
 import { type Finish, printJson, printWarnings } from './output.js'
 import { parseRank, rankOption } from './rank-option.js'
+import { UsageError } from './report-error.js'
 import { addSpecFlags, type Flags, planFrom } from './spec-flags.js'
 import { singleLine, styleOf } from './style.js'
 import { writeWhole } from './write-file.js'
@@ -62,6 +63,9 @@ Example:
   shardloom export --model llama-3.1-8b --tp 2 --dp 2 --batch 8 --format mermaid`,
     )
     .action(async (specPath: string | undefined, flags: Flags) => {
+      if (flags.ranks !== undefined && !viewOptions(flags).unroll?.includes('rank')) {
+        throw new UsageError('--ranks chooses among ranks that are not drawn one by one.', 'Add `--unroll rank`.')
+      }
       const planned = await planFrom(specPath, flags)
       printWarnings(planned.warnings)
       const format = flags.format as Format // commander refuses any other choice

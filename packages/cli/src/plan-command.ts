@@ -3,19 +3,20 @@ import {
   type CommunicationSummary,
   cutMiddle,
   type EdgeKind,
-  formatBytes,
   formatCount,
   formatFlops,
   formatQuantity,
+  formatWholeBytes,
   type NodeKind,
   type PlanSummary,
+  presetNames,
   summarise,
 } from 'shardloom'
 import { type Finish, printJson, printLines, printWarnings } from './output.js'
 import { rankOption } from './rank-option.js'
 import { addSpecFlags, type Flags, planFrom, repeatedArguments } from './spec-flags.js'
 import { type Style, singleLine } from './style.js'
-import { flow, pairs, table, terminalWidth } from './table.js'
+import { flow, pairs, table, terminalWidth, wrapped } from './table.js'
 
 /** `shardloom plan`: one rank's share of a step, and the communication that it takes part in. */
 export function addPlan(program: Command, _finish: Finish): void {
@@ -25,7 +26,13 @@ export function addPlan(program: Command, _finish: Finish): void {
     .option('--json', 'print one JSON document (shardloom.plan/1)')
     .addOption(rankOption())
     .option('--fold', 'count nodes and edges of the rolled program instead of the unrolled one')
-    .addHelpText('after', '\nExample:\n  shardloom plan --model llama-3.1-8b --tp 2 --dp 2 --batch 8')
+    .addHelpText('after', () =>
+      [
+        '\nPresets for --model:',
+        ...flow(`${presetNames().join(', ')}.`.split(' '), ' ', 2).map((line) => `  ${line}`),
+        '\nExample:\n  shardloom plan --model llama-3.1-8b --tp 2 --dp 2 --batch 8',
+      ].join('\n'),
+    )
     .action(async (specPath: string | undefined, flags: Flags) => {
       const planned = await planFrom(specPath, flags)
       const summary = summarise(planned, { rank: Number(flags.rank ?? 0), fold: flags.fold === true })
@@ -38,22 +45,32 @@ export function addPlan(program: Command, _finish: Finish): void {
 
 /** The summary for people, within 80 columns. */
 export function planLines(summary: PlanSummary, args: readonly string[], style: Style): string[] {
-  const first = summary.communication[0]?.nodes[0]
-  const call = ['shardloom explain', ...args, first === undefined ? '--passes' : `'${first}'`].map(singleLine)
-  const next = flow(call, ' ', 8).map((line, index) =>
-    index === 0 ? `${style.dim('next')}  ${line}` : `        ${line}`,
-  )
   const lines = [
     ...headLines(summary, style),
     '',
     style.bold(`Rank ${summary.rank}, ${stepsText(summary)}${summary.folded ? ', nodes and edges folded' : ''}`),
     ...rankLines(summary, style),
+    ...allRanksLines(summary, style),
     '',
     ...communicationLines(summary, style),
-    '',
-    next.join(' \\\n'),
+    ...nextLines(summary, args, style),
   ]
   return lines.map((line) => line.replaceAll('\u00a0', ' '))
+}
+
+/** The command that explains the first row, and where all ids are; what came from standard input cannot be repeated. */
+function nextLines({ communication }: PlanSummary, args: readonly string[], style: Style): string[] {
+  if (args.includes('-')) return []
+  const first = communication[0]?.nodes[0]
+  const call = ['shardloom explain', first === undefined ? '--passes' : `'${first}'`, ...args].map(singleLine)
+  const lines = flow(call, ' ', 8)
+  const ends = lines.map((line, index) => (index < lines.length - 1 ? `${line} \\` : line))
+  const ids = '      all others: shardloom plan --json lists them in communication[].nodes'
+  return [
+    '',
+    ...ends.map((line, index) => (index === 0 ? `${style.dim('next')}  ${line}` : `        ${line}`)),
+    ...(first === undefined ? [] : [style.dim(ids)]),
+  ]
 }
 
 function stepsText({ batch }: PlanSummary): string {
@@ -68,15 +85,20 @@ function headLines({ model, mesh, world, phase, batch, conventions }: PlanSummar
   const steps = batch.steps > 1 ? `, ${formatCount(batch.steps)} steps` : ''
   const tokens =
     phase === 'decode' ? `1 new token each after ${formatCount(batch.seq - 1)}` : `${formatCount(batch.seq)} tokens`
-  const types =
-    phase === 'training' ? `${conventions.dtype}, gradients ${conventions.gradientDtype}` : conventions.dtype
+  const counted = [
+    `attention ${conventions.attention}`,
+    `causal FLOPs ${conventions.causal}`,
+    conventions.dtype,
+    ...(phase === 'training' ? [`gradients ${conventions.gradientDtype}`] : []),
+    ...(conventions.uneven === 'refuse' ? [] : [`uneven ${conventions.uneven}`]),
+  ].map((fact) => fact.replaceAll(' ', '\u00a0'))
   return [
     style.bold(`${singleLine(model.name).slice(0, terminalWidth - 12)} · ${phase}`),
     ...pairs([
       ['parameters', `${quantity(model.parameters)}${active}`],
       ['mesh', `${axes.join(' × ')} = ${formatCount(world)} ${world === 1 ? 'rank' : 'ranks'}`],
       ['batch', `${formatCount(batch.sequences)} × ${tokens}${microbatches}${steps}`],
-      ['conventions', `attention ${conventions.attention}, causal FLOPs ${conventions.causal}, ${types}`],
+      ['conventions', counted.join(', ')],
     ]),
   ]
 }
@@ -87,18 +109,50 @@ function rankLines({ perRank, nodes, edges }: PlanSummary, style: Style): string
   const shares = Object.entries(perRank.flopsByClass)
     .filter(([, flops]) => flops > 0)
     .map(([name, flops]) => `${name} ${((100 * flops) / perRank.flops).toFixed(1)} %`)
-  const kv = perRank.kvBytesRead + perRank.kvBytesWritten
   const nodesOfKind = (kind: NodeKind) => `${style.glyph(kind)} ${formatCount(nodes[kind])} ${kind}`
   const edgesOfKind = (kind: EdgeKind) => `${formatCount(edges[kind])} ${kind}`
-  const inOut = (read: number, written: number) => `reads ${formatBytes(read)}, writes ${formatBytes(written)}`
+  const moved = (verb: string, bytes: number, cache: number) =>
+    `${verb} ${formatWholeBytes(bytes)}${cache > 0 ? `, of which KV cache ${formatWholeBytes(cache)}` : ''}`
   return pairs([
-    ['parameters', `${quantity(perRank.parameters)}, ${formatBytes(perRank.parameterBytes)}`],
+    ['parameters', `${quantity(perRank.parameters)}, ${formatWholeBytes(perRank.parameterBytes)}`],
     ['compute', [formatFlops(perRank.flops), ...shares]],
-    ['memory', inOut(perRank.bytesRead, perRank.bytesWritten)],
-    ...(kv > 0 ? [['KV cache', inOut(perRank.kvBytesRead, perRank.kvBytesWritten)] as const] : []),
+    [
+      'memory',
+      [
+        moved('reads', perRank.bytesRead, perRank.kvBytesRead),
+        moved('writes', perRank.bytesWritten, perRank.kvBytesWritten),
+      ],
+    ],
     ['nodes', [`${formatCount(nodes.total)} in all`, ...kinds.filter((kind) => nodes[kind] > 0).map(nodesOfKind)]],
     ['edges', [`${formatCount(edges.total)} in all`, ...edgeKinds.filter((kind) => edges[kind] > 0).map(edgesOfKind)]],
   ])
+}
+
+/** What all ranks do and hold together, and how much of it a single device would not. */
+function allRanksLines({ allRanks, world }: PlanSummary, style: Style): string[] {
+  if (world === 1) return []
+  const { flops, replicatedFlops, parameters, replicatedParameters, flopsPerRank } = allRanks
+  const { least = 0, most = 0 } = flopsPerRank ?? {}
+  return [
+    '',
+    style.bold(`All ${formatCount(world)} ranks`),
+    ...pairs([
+      [
+        'parameters',
+        `${formatQuantity(parameters, '')} held, of which copies ${share(replicatedParameters, parameters)}`,
+      ],
+      ['compute', `${formatFlops(flops)}, of which replicated ${share(replicatedFlops, flops)}`],
+      ...(flopsPerRank
+        ? [['per rank', `from ${formatFlops(least)} on rank ${world - 1} to ${formatFlops(most)} on rank 0`] as const]
+        : []),
+    ]),
+  ]
+}
+
+/** A part in percent; a little is not nothing. */
+function share(part: number, whole: number): string {
+  if (part === 0) return '0 %'
+  return part < whole / 2000 ? 'under 0.1 %' : `${((100 * part) / whole).toFixed(1)} %`
 }
 
 function communicationLines({ communication }: PlanSummary, style: Style): string[] {
@@ -111,10 +165,10 @@ function communicationLines({ communication }: PlanSummary, style: Style): strin
       row.phase,
       formatCount(row.groupSize),
       formatCount(row.count),
-      formatBytes(row.payloadBytes),
-      formatBytes(row.bytesPerRank),
+      formatWholeBytes(row.payloadBytes),
+      formatWholeBytes(row.bytesPerRank),
     ],
-    [reasonOf(row)],
+    ...reasonLines(row).map((line) => [line]),
   ])
   const sent = communication.reduce((sum, row) => sum + row.count * row.bytesPerRank, 0)
   const columns = [
@@ -126,13 +180,24 @@ function communicationLines({ communication }: PlanSummary, style: Style): strin
     { header: 'payload', align: 'right' },
     { header: 'sends', align: 'right' },
   ] as const
-  return [...table(columns, rows, style), `  This rank sends ${formatBytes(sent)} in all.`]
+  return [...table(columns, rows, style), `  This rank sends ${formatWholeBytes(sent)} in all.`]
 }
 
-/** The reason on one line, cut in the middle, and how many further nodes of the program are counted with it. */
-function reasonOf({ nodes, reason }: CommunicationSummary): string {
+/** The reason, on a line for each half where one is too short, and how many further nodes are counted with it. */
+function reasonLines({ nodes, reason }: CommunicationSummary): string[] {
   const more = nodes.length > 1 ? `, and ${nodes.length - 1} more` : ''
-  return `        ${cutMiddle(reason, terminalWidth - 8 - more.length)}${more}`
+  const room = terminalWidth - 8
+  const text = singleLine(reason) + more
+  const lines = [...text].length <= room ? [text] : text.split(/(?<=;) /)
+  return lines.flatMap((line) =>
+    wrapped(
+      line
+        .split(' ')
+        .map((word) => cutMiddle(word, room))
+        .join(' '),
+      8,
+    ),
+  )
 }
 
 function quantity(count: number): string {

@@ -41,10 +41,17 @@ function collect(value: string, before: readonly string[] = []): readonly string
   return [...before, value]
 }
 
-/** The arguments of this call that describe the spec, quoted for a shell, to be repeated in another command. */
+/** The arguments of this call that describe the spec, quoted for a shell, a flag in one text with its value. */
 export function repeatedArguments(args: readonly string[]): string[] {
   const own = args.slice(1).filter((each) => each !== '--fold' && each !== '--json')
-  return own.map((each) => (/^[\w@%+=:,./-]+$/.test(each) ? each : `'${each.replaceAll("'", "'\\''")}'`))
+  const quoted = own.map((each) => (/^[\w@%+=:,./-]+$/.test(each) ? each : `'${each.replaceAll("'", "'\\''")}'`))
+  const entries: string[] = []
+  quoted.forEach((each, index) => {
+    const flag = quoted[index - 1] ?? ''
+    if (/^--[^=]+$/.test(flag) && !each.startsWith('-')) entries.push(`${entries.pop()} ${each}`)
+    else entries.push(each)
+  })
+  return entries
 }
 
 /** Plans what a spec file, flags, or both describe. Paths in the spec are relative to it, paths in flags to this folder. */

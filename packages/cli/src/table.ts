@@ -31,12 +31,12 @@ export function table(columns: readonly Column[], rows: readonly (readonly strin
 
 /**
  * Names on the left, values on the right of one gutter. A value that is a list flows: its entries stand side by side, and
- * on a further line where one is full.
+ * on a further line where one is full; a text does so word by word.
  */
 export function pairs(entries: readonly (readonly [name: string, value: string | readonly string[]])[]): string[] {
   const widest = Math.max(...entries.map(([name]) => name.length))
   return entries.flatMap(([name, value]) => {
-    const lines = typeof value === 'string' ? [value] : flow(value, '  ', widest + 4)
+    const lines = typeof value === 'string' ? flow(value.split(' '), ' ', widest + 4) : flow(value, '  ', widest + 4)
     return lines.map((line, index) => `  ${(index === 0 ? name : '').padEnd(widest)}  ${line}`.trimEnd())
   })
 }

@@ -169,7 +169,6 @@ test.each([
 
 describe('wrong usage', () => {
   test.each([
-    [[], /no command/],
     [['paln'], /plan/],
     [['plan'], /nothing to plan/],
     [['plan', 'a.yaml', 'b.yaml'], /[Tt]oo many arguments/],
@@ -177,9 +176,10 @@ describe('wrong usage', () => {
     [['plan', '--batch'], /argument missing/],
     [['plan', '--model', 'tiny', '--rank', 'x'], /whole number/],
     [['plan', '--model', 'tiny', '--set', 'x'], /field=value/],
-    [['export', '--model', 'tiny', '--format', 'docx'], /json, dot, mermaid/],
+    [['export', '--model', 'tiny', '--format', 'docx'], /json, dot, mermaid\. Try/],
     [['export', '--model', 'tiny', '--unroll', 'layers'], /layer, microbatch/],
     [['export', '--model', 'tiny', '--ranks', '3..1'], /0\.\.3/],
+    [['export', '--model', 'tiny', '--ranks', '0..1'], /--unroll rank/],
     [['explain', '--model', 'tiny'], /no node/],
   ])('%j returns 2', (args, message) => {
     const { code, error, help } = failure(args, temporaryFolder())

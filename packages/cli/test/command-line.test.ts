@@ -1,7 +1,7 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { plan, programFromJson, summarise } from 'shardloom'
+import { plan, presetNames, programFromJson, summarise } from 'shardloom'
 import { describe, expect, test } from 'vitest'
 import { root, shardloom, temporaryFolder } from './run-command.js'
 
@@ -69,11 +69,48 @@ describe('shardloom plan', () => {
 
   test('names the next command, which works as printed', () => {
     const { out } = shardloom(['plan', ...flags])
-    const command = out.slice(out.indexOf('next  ') + 'next  '.length)
+    const command = out.slice(out.indexOf('next  ') + 'next  '.length, out.indexOf('      all others: '))
     const shell = `shardloom() { "${process.execPath}" packages/cli/dist/main.js "$@"; }\n${command}`
     const { status, stdout } = spawnSync('sh', ['-c', shell], { cwd: root, encoding: 'utf8' })
     expect(status).toBe(0)
     expect(stdout).toContain('is a partial sum over tp')
+  })
+
+  test('breaks the next command between flags only, and leaves it out where the spec cannot be read again', () => {
+    const many = ['--tp', '2', '--dp', '2', '--batch', '8', '--phase', 'prefill', '--attention', 'materialised']
+    const { out } = shardloom(['plan', '--model', 'llama-3.1-8b', ...many, '--causal', 'halved'])
+    const lines = out.slice(out.indexOf('next  ')).split('\n')
+    expect(lines.filter((line) => line.endsWith(' \\')).length).toBeGreaterThan(1)
+    expect(lines.filter((line) => /--[a-z]+ \\$/.test(line))).toEqual([])
+    expect(shardloom(['plan', '-'], { input: 'model: tiny\nbatch: 1\n' }).out).not.toContain('next  ')
+  })
+
+  test('says what all ranks repeat, in whole bytes and whole reasons', () => {
+    const { out } = shardloom(['plan', '--model', 'llama-3.1-405b', '--tp', '16', '--batch', '8'])
+    expect(out).toMatch(/^All 16 ranks\n {2}parameters {2}410 G held, of which copies 1\.0 %$/m)
+    expect(out).toMatch(/^ {2}compute {5}176 PFLOP, of which replicated 1\.0 %$/m)
+    expect(out).toMatch(/^ +attention\/context\.value is partial over tp\.1;\n +attention\/v\.input reads it whole, /m)
+    expect(out).not.toMatch(/\d\.\d+ B$/m)
+    expect(out).not.toContain('…')
+    const cache = shardloom(['plan', 'examples/decode.yaml']).out
+    expect(cache).toMatch(/^ {2}memory {6}reads 117 GB, of which KV cache 43\.0 GB$/m)
+  })
+
+  test('names uneven shares, and the ranks that do most and least', () => {
+    const { out } = shardloom(['plan', '--model', 'tiny', '--tp', '3', '--uneven', 'ragged', '--batch', '1'])
+    expect(out).toMatch(/^ {2}conventions .*,\n {15}uneven ragged$/m)
+    expect(out).toMatch(/^ {2}per rank {4}from .* on rank 2 to .* on rank 0$/m)
+  })
+
+  test('warns on standard error, and in the document', () => {
+    const args = ['plan', '--model', 'tiny', '--batch', '2', '--tp', '2', '--set', 'options.tp.where.module=fnn']
+    const { code, err } = shardloom(args)
+    expect(code).toBe(0)
+    expect(err).toBe(
+      "warning `tp`'s selector {module: fnn} matches no operator; did you mean `module: ffn`?\n" +
+        'warning axis `tp` splits nothing: its 2 ranks repeat the same work\n',
+    )
+    expect(document(args).value.warnings).toHaveLength(2)
   })
 
   test('writes ASCII where the terminal shows nothing else', () => {
@@ -108,6 +145,7 @@ describe('shardloom verify', () => {
     expect(value.rules.map((each: { rule: unknown }) => each.rule)).toEqual([1, 2, 3, 5, 8])
     const { out } = shardloom(['verify', ...flags])
     expect(out).toContain('Every rule holds.')
+    expect(out).toContain('Rules 4, 6 and 7 concern schedules and serving')
     expect(out.split('\n').filter((line) => line.length > 80)).toEqual([])
   })
 
@@ -130,6 +168,18 @@ describe('shardloom explain', () => {
     expect(code).toBe(0)
     expect(out).toContain('is a partial sum over tp, since tp')
     expect(document(['explain', node, ...flags]).value).toMatchObject({ schema: 'shardloom.explain/1', node })
+  })
+
+  test('keeps to 80 columns, and names whole tensors and what a rank holds', () => {
+    const large = ['--model', 'llama-3.1-405b', '--tp', '16', '--batch', '8']
+    const nodes = ['forward/layer/attention/context', 'backward/layer/attention/context.value/all-reduce(tp.1)']
+    const [compute = '', communication = ''] = nodes.map((node) => shardloom(['explain', node, ...large]).out)
+    for (const out of [compute, communication]) {
+      expect(out.split('\n').filter((line) => [...line].length > 80)).toEqual([])
+      expect(out).toContain('tp.1 (degree 2) splits the query heads that share a KV head.')
+    }
+    expect(compute).toMatch(/^ {7}whole batch 1 × seq 8192 × kv_heads 8 × head_dim 128;$/m)
+    expect(compute).toMatch(/^ {7}on this rank batch 1 × seq 8192 × kv_heads 1 × head_dim 128;$/m)
   })
 
   test('takes node and spec in either order', () => {
@@ -201,6 +251,17 @@ describe('help', () => {
     expect(out.split('\n').filter((line) => line.length > 80)).toEqual([])
     const example = /Example:\n {2}shardloom (.*)\n/.exec(out)?.[1] ?? ''
     expect(shardloom(example.split(' ')).code).toBe(0)
+  })
+
+  test('is what no command at all prints', () => {
+    const { code, out } = shardloom([])
+    expect([code, out]).toEqual([0, shardloom(['--help']).out])
+  })
+
+  test('of plan names every preset and no phase that is not planned', () => {
+    const { out } = shardloom(['plan', '--help'])
+    for (const name of presetNames()) expect(out).toContain(name)
+    expect(out).not.toContain('serving')
   })
 
   test('--version is that of the package', () => {

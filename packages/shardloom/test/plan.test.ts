@@ -198,7 +198,7 @@ describe('plugins', () => {
       made.push(options)
       const schema = {
         type: 'object',
-        properties: { depth: { type: 'integer', minimum: 1 } },
+        properties: { depth: { type: 'integer', minimum: 1 }, levels: { type: 'array', items: { type: 'integer' } } },
         additionalProperties: false,
       }
       return { name: 'deep', axes: [{ name: 'deep', description: 'nothing' }], options: schema }
@@ -211,6 +211,9 @@ describe('plugins', () => {
     expect(made).toEqual([{}, { depth: 2 }])
     const wrong = await errorOf({ ...tiny, plugins: ['./deep.js'], options: { deep: { depth: 0 } } }, { importPlugin })
     expect(wrong.code).toBe('OPTIONS_VALUE')
+    expect(wrong.message).toBe('`depth` is 0, but it must be at least 1.')
+    const list = await errorOf({ ...tiny, plugins: ['./deep.js'], options: { deep: { levels: 3 } } }, { importPlugin })
+    expect(list.message).toBe('`levels` is 3, but it must be a list.')
     const unknown = await errorOf({ ...tiny, plugins: ['./deep.js'], options: { deep: { dept: 1 } } }, { importPlugin })
     expect(unknown.help).toBe('Did you mean `depth`?')
   })
