@@ -4,6 +4,7 @@ import { isSavedRole } from './chain.js'
 import { cutMiddle, formatCount } from './format.js'
 import type { LaneRanks } from './lanes.js'
 import type { Parts } from './picture.js'
+import { nodeShapes } from './tokens.js'
 import type { LegendEntry, View } from './view.js'
 
 /** What the caption depends on besides the program. */
@@ -71,7 +72,7 @@ function wordsOf(key: string): string {
 }
 
 /** The legend: each kind of node and edge that the picture contains, in a fixed order. */
-export function legendOf({ nodes, edges }: Parts): LegendEntry[] {
+export function legendOf({ nodes, clusters, edges }: Parts): LegendEntry[] {
   const kinds = ['compute', 'communication', 'control', 'memory'] as const
   const shown = kinds.filter((kind) => nodes.some((node) => node.kind === kind))
   const entries: LegendEntry[] = shown.map((kind) => ({ type: 'node', kind, text: kind }))
@@ -83,5 +84,18 @@ export function legendOf({ nodes, edges }: Parts): LegendEntry[] {
   ]
   const has = (kind: string, saved: boolean) =>
     edges.some((edge) => edge.kind === kind && isSavedRole(edge.role) === saved)
-  return [...entries, ...samples.filter((sample) => has(sample.kind, sample.role === 'saved'))]
+  const notes: LegendEntry[] = []
+  const folded = [
+    ...nodes.flatMap(({ chips }) => chips),
+    ...nodes.filter(({ title }) => title.includes(' · sends ')).map(({ title }) => title),
+  ]
+  const [axis] = folded[0]?.split(' · ') ?? []
+  if (axis !== undefined) {
+    const text = `${axis} · n · sends B: n collectives over ${axis}, bytes this rank sends`
+    notes.push({ type: 'note', sign: nodeShapes.communication.glyph, text })
+  }
+  const repeats = [...nodes, ...clusters].map(({ repeat }) => repeat)
+  const most = Math.max(1, ...repeats)
+  if (most > 1) notes.push({ type: 'note', sign: `×${formatCount(most)}`, text: `runs ${formatCount(most)} times` })
+  return [...entries, ...samples.filter((sample) => has(sample.kind, sample.role === 'saved')), ...notes]
 }

@@ -120,8 +120,8 @@ function operatorTitle(node: OperatorNode, path: readonly Crossing[], style: Car
 
 function elided(crossing: Crossing, key: string, frames: readonly Frame[], rest: readonly Crossing[]): CardPlace {
   const { first, last } = crossing.run
-  const title = `${crossing.region.axis}s ${first}–${last}`
-  return { key, title, frames, repeat: last - first + 1, covered: rest }
+  const title = `… ${last - first + 1} more ${crossing.region.axis}s …`
+  return { key, title, frames, repeat: 1, covered: rest }
 }
 
 function runText(crossing: Crossing): string {

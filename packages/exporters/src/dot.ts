@@ -1,18 +1,11 @@
 import type { OperatorTable, Program } from '@shardloom/core'
 import { type EdgeRole, isSavedRole, mirrorOf } from './chain.js'
 import { defaults, edgeAttributes, nodeAttributes } from './dot-graph.js'
+import { dotLegend } from './dot-legend.js'
 import { chunked, dotId, dotLines, dotText, type Write } from './dot-text.js'
 import { formatCount } from './format.js'
-import { measures, nodeShapes, readableLimits, type Theme, type ThemeName, themes } from './tokens.js'
-import {
-  createView,
-  type LegendEntry,
-  type View,
-  type ViewCluster,
-  type ViewEdge,
-  type ViewNode,
-  type ViewOptions,
-} from './view.js'
+import { edgeStyles, measures, nodeShapes, readableLimits, type Theme, type ThemeName, themes } from './tokens.js'
+import { createView, type View, type ViewCluster, type ViewEdge, type ViewNode, type ViewOptions } from './view.js'
 
 export { type DotGraph, writeDotGraph } from './dot-graph.js'
 export type { Write } from './dot-text.js'
@@ -57,7 +50,7 @@ export function writeDot(view: View, write: Write, options: DotOptions = {}): vo
   ]
   add(`digraph ${dotId(view.title)} {\ngraph [${graph.join(', ')}];\n${defaults(theme)}`)
   // Graphviz puts separate parts above each other in this direction, the first one lowest.
-  if (options.legend !== false && view.direction === 'right') add(legendText(view, theme))
+  if (options.legend !== false && view.direction === 'right') add(dotLegend(view, theme))
   const inside = new Map<string | undefined, ViewNode[]>()
   for (const node of view.nodes) inside.set(node.cluster, [...(inside.get(node.cluster) ?? []), node])
   const writeNodes = (cluster: string | undefined, indent: string) => {
@@ -80,7 +73,7 @@ export function writeDot(view: View, write: Write, options: DotOptions = {}): vo
   const mirrors = view.direction === 'right' && view.level !== 'phase' && view.level !== 'stage'
   for (const edge of view.edges) add(edgeStatement(edge, mirrors, theme))
   if (mirrors) for (const edge of columnEdges(view)) add(edge)
-  if (options.legend !== false && view.direction === 'down') add(legendText(view, theme))
+  if (options.legend !== false && view.direction === 'down') add(dotLegend(view, theme))
   add('}\n')
   end()
 }
@@ -105,6 +98,8 @@ function edgeStatement(edge: ViewEdge, mirrors: boolean, theme: Theme): string {
   const attributes: string[] = []
   if (edge.kind !== 'data') attributes.push(edgeAttributes(edge.kind, theme))
   if (isSavedRole(edge.role)) attributes.push(`penwidth=${measures.savedStroke}`, 'arrowsize=0.5')
+  // Weightless, what joins ranks leaves them in their order.
+  if (edge.both) attributes.push('weight=0', 'dir=both', `arrowtail=${edgeStyles[edge.kind].arrow}`)
   attributes.push(...layoutAttributes(edge.role, mirrors))
   if (edge.label) attributes.push(`label=${dotText(`  ${edge.label}`)}`)
   const tail = attributes.length > 0 ? ` [${attributes.join(', ')}]` : ''
@@ -118,13 +113,13 @@ function layoutAttributes(role: EdgeRole, mirrors: boolean): string[] {
     case 'skip':
       return ['weight=0']
     case 'mirror':
-    case 'saved': // weightless, a reader stands beside what it works for, not below what it reads
+    case 'saved':
     case 'return':
-      return [mirrors ? 'constraint=false' : 'weight=0']
+      return mirrors ? ['constraint=false'] : []
     case 'back':
       return ['constraint=false']
-    case 'plain':
-      return []
+    case 'plain': // heavier than saved results: their readers stand with what they work for, not with what they read
+      return mirrors ? [] : ['weight=3']
   }
 }
 
@@ -140,43 +135,4 @@ function columnEdges(view: View): string[] {
       ? [`${dotId(mirror)} -> ${dotId(id)} [style=invis, minlen=0, weight=99];\n`]
       : []
   })
-}
-
-/** The legend: one row of samples below everything else, in the order of the view. */
-function legendText(view: View, theme: Theme): string {
-  if (view.legend.length < 2) return ''
-  const colors = `style="rounded,filled", fillcolor="${theme.page}", color="${theme.page}"`
-  const down = view.direction === 'down'
-  const lines = ['subgraph "cluster legend" {', `  graph [label="", ${down ? 'rank=same, ' : ''}${colors}];`]
-  const row: string[] = []
-  for (const [index, entry] of view.legend.entries()) {
-    const id = `legend ${index}`
-    lines.push(...legendSample(entry, id, theme))
-    row.push(...(entry.type === 'edge' ? [`${id} from`, id] : [id]))
-  }
-  for (const [index, id] of row.entries()) {
-    const next = row[index + 1]
-    if (next !== undefined && next !== `${id.replace(/ from$/, '')}`)
-      lines.push(`  ${dotId(id)} -> ${dotId(next)} [style=invis];`)
-  }
-  lines.push('}')
-  // An unseen edge from the last node puts the row at the bottom.
-  const left = new Set(view.edges.map((edge) => edge.from))
-  const last = view.nodes.filter((node) => !left.has(node.id)).at(-1)
-  const [first] = row
-  if (down && last && first) lines.push(`${dotId(last.id)} -> ${dotId(first)} [style=invis];`)
-  return `${lines.join('\n')}\n`
-}
-
-function legendSample(entry: LegendEntry, id: string, theme: Theme): string[] {
-  const text = `label=${dotText(entry.text)}, fontsize=9, height=0.25`
-  if (entry.type === 'node') {
-    return [`  ${dotId(id)} [${text}, ${nodeAttributes(entry.kind, theme)}, margin="0.06,0.03"];`]
-  }
-  const thin = entry.role === 'saved' ? `, penwidth=${measures.savedStroke}, arrowsize=0.5` : ''
-  return [
-    `  ${dotId(`${id} from`)} [label="", shape=point, style=invis, width=0.05, height=0.05];`,
-    `  ${dotId(id)} [${text}, shape=plaintext, style="", fontcolor="${theme.secondary}", margin="0.02,0.02"];`,
-    `  ${dotId(`${id} from`)} -> ${dotId(id)} [${edgeAttributes(entry.kind, theme)}${thin}];`,
-  ]
 }

@@ -99,7 +99,7 @@ export function lanes(ranks: LaneRanks, program: Program, level: Level, laneOf: 
           repeat: 1,
           tooltip: `${node.tooltip} over ${chip.axes}`,
         })
-        addEdge({ from: inLane(node.id), to: id, kind: 'communication', role: 'plain' })
+        addEdge({ from: inLane(node.id), to: id, kind: 'communication', role: 'plain', both: true })
       }
     }
     for (const edge of parts.edges) {

@@ -1,5 +1,8 @@
 const plain = /[^\p{L}\p{N} \u00A0·×→−…–⬡+=,'_/.-]/gu
 
+/** The same, but a colon stands: the title is quoted, and a description ends with its line. */
+const lineSyntax = /(?!: )[^\p{L}\p{N} \u00A0·×→−…–⬡+=,'_/.-]/gu
+
 /**
  * Escapes a text for a quoted Mermaid label: every character that Mermaid, Markdown or HTML may read as syntax becomes a
  * numeric entity, and line breaks and control characters become spaces.
@@ -16,7 +19,7 @@ export function mermaidText(text: string): string {
 
 /** A text for the places of Mermaid that know no entities (title, description): other characters become spaces. */
 export function mermaidLine(text: string): string {
-  return text.replace(plain, ' ').trim() || '–'
+  return text.replace(lineSyntax, ' ').trim() || '–'
 }
 
 const longest = 64

@@ -2,7 +2,7 @@ import type { NodeKind, OperatorTable, Program } from '@shardloom/core'
 import { isSavedRole } from './chain.js'
 import { formatCount } from './format.js'
 import { mermaidIds, mermaidLine, mermaidText } from './mermaid-text.js'
-import { edgeStyles, measures, nodeShapes, readableLimits, type ThemeName, themes } from './tokens.js'
+import { edgeSamples, edgeStyles, measures, nodeShapes, readableLimits, type ThemeName, themes } from './tokens.js'
 import { createView, type View, type ViewCluster, type ViewEdge, type ViewNode, type ViewOptions } from './view.js'
 
 /** How Mermaid is written. */
@@ -82,10 +82,13 @@ export function mermaidOf(view: View, options: MermaidOptions = {}): string {
   }
   for (const edge of view.edges) {
     const look = lookOf(edge)
-    link(idOf(edge.from), idOf(edge.to), arrows[edge.kind], edge.label, look)
+    link(idOf(edge.from), idOf(edge.to), (edge.both ? doubleArrows : arrows)[edge.kind], edge.label, look)
   }
   if (options.legend !== false && view.legend.length > 1) {
-    writeLegend(view, idOf, lines, link)
+    writeLegend(view, idOf, lines)
+    const left = new Set(view.edges.filter((edge) => edge.role !== 'back').map((edge) => edge.from))
+    const last = view.nodes.find((node) => !left.has(node.id))
+    if (last && view.direction === 'down') lines.push(`${idOf(last.id)} ~~~ ${idOf('legend')}`)
     regions.push(`style ${idOf('legend')} fill:none,stroke:none,color:${theme.secondary}`)
   }
   for (const kind of kinds) {
@@ -107,6 +110,7 @@ export function mermaidOf(view: View, options: MermaidOptions = {}): string {
 }
 
 const arrows = { data: '-->', temporal: '-.->', communication: '==>' } as const
+const doubleArrows = { data: '<-->', temporal: '<-.->', communication: '<==>' } as const
 
 /** How a line differs from that of a data edge. */
 type Look = 'plain' | 'warm' | 'thin' | 'dotted'
@@ -116,22 +120,20 @@ function lookOf({ kind, role }: Pick<ViewEdge, 'kind' | 'role'>): Look {
   return kind === 'communication' ? 'warm' : 'dotted'
 }
 
-type Link = (from: string, to: string, arrow: string, label: string | undefined, look: Look) => void
-
-function writeLegend(view: View, idOf: (id: string) => string, lines: string[], link: Link): void {
+/** The legend: one node for all lines and notes beside the samples of the kinds, in a row below the plan. */
+function writeLegend(view: View, idOf: (id: string) => string, lines: string[]): void {
   lines.push(`subgraph ${idOf('legend')}["legend"]`, 'direction LR')
+  const texts: string[] = []
   for (const entry of view.legend) {
-    const id = idOf(`legend ${entry.type} ${entry.text}`)
-    if (entry.type === 'node') lines.push(`${id}${shaped(entry.kind, mermaidText(entry.text))}:::${entry.kind}`)
-    else lines.push(`${id}_from[" "]:::unseen`, `${id}["${mermaidText(entry.text)}"]:::unseen`)
+    if (entry.type === 'node')
+      lines.push(`${idOf(`legend ${entry.text}`)}${shaped(entry.kind, mermaidText(entry.text))}:::${entry.kind}`)
+    else if (entry.type === 'note') texts.push(`${entry.sign} ${entry.text}`)
+    else texts.push(`${edgeSamples[entry.role === 'saved' ? 'saved' : entry.kind]} ${entry.text}`)
   }
-  lines.push('end')
-  for (const entry of view.legend) {
-    if (entry.type !== 'edge') continue
-    const id = idOf(`legend ${entry.type} ${entry.text}`)
-    const look = lookOf(entry)
-    link(`${id}_from`, id, arrows[entry.kind], undefined, look)
-  }
+  if (texts.length > 0) lines.push(`${idOf('legend lines')}["${texts.map(mermaidText).join('<br/>')}"]:::unseen`)
+  const ids = view.legend.flatMap((entry) => (entry.type === 'node' ? [idOf(`legend ${entry.text}`)] : []))
+  if (texts.length > 0) ids.push(idOf('legend lines'))
+  lines.push(ids.join(' ~~~ '), 'end')
 }
 
 function nodeLabel(node: ViewNode): string {

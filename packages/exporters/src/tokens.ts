@@ -121,6 +121,14 @@ export const edgeStyles: Readonly<
   communication: { dot: 'dashed', arrow: 'normal', width: 2.25, dash: '7 4' },
 }
 
+/** Lines as text, for legends. */
+export const edgeSamples: Readonly<Record<EdgeKind | 'saved', string>> = {
+  data: '──▶',
+  saved: '──▸',
+  temporal: '┈┈>',
+  communication: '╌╌▶',
+}
+
 /** Widths, corner radii and sizes in pixels, and font families. */
 export const measures = {
   stroke: 1.5,

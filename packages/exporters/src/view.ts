@@ -1,4 +1,4 @@
-import type { EdgeKind, NodeKind, OperatorTable, Program } from '@shardloom/core'
+import { type EdgeKind, type NodeKind, type OperatorTable, type Program, regionsOf } from '@shardloom/core'
 import { type Level, outerAxes } from './card.js'
 import type { EdgeRole } from './chain.js'
 import { formatCount } from './format.js'
@@ -42,12 +42,15 @@ export interface ViewEdge {
   readonly kind: EdgeKind
   readonly role: EdgeRole
   readonly label?: string
+  /** The result comes back the same way: operands of folded communication, and what it returns to the same node. */
+  readonly both?: true
 }
 
 /** One line of the legend. */
 export type LegendEntry =
   | { readonly type: 'node'; readonly kind: NodeKind; readonly text: string }
   | { readonly type: 'edge'; readonly kind: EdgeKind; readonly role: EdgeRole; readonly text: string }
+  | { readonly type: 'note'; readonly sign: string; readonly text: string }
 
 /** A picture of a program: plain readonly JSON, the same for every format. */
 export interface View {
@@ -93,6 +96,9 @@ const coarser: Readonly<Record<Level, Level | undefined>> = {
 /** Iterations that are drawn one by one before the middle ones become a single card. */
 const keeps = [Number.POSITIVE_INFINITY, 3, 2]
 
+/** More iterations than this lie side by side only when the limit is raised: nobody reads a picture so wide. */
+const mostIterations = 8
+
 /** Pictures of more operators than this, and than the limit, are not even tried before something is folded. */
 const largestTrial = 20_000
 
@@ -109,6 +115,11 @@ export function createView(program: Program, operators: OperatorTable, options: 
     const axes = axesAt(level, options.unroll)
     for (const keep of axes.size > 0 ? keeps : keeps.slice(0, 1)) {
       const whole = keep === Number.POSITIVE_INFINITY
+      const longest = Math.max(0, ...regionsOf(program.items).map(({ axis, extent }) => (axes.has(axis) ? extent : 0)))
+      if (whole && longest > mostIterations && limit.nodes <= readableLimits.dot.nodes) {
+        tooLarge ||= `${formatCount(longest)} iterations`
+        continue
+      }
       const size = whole ? countOccurrences(program, axes) : 0
       if (size > limit.nodes && (level === 'operator' || size > largestTrial)) {
         tooLarge ||= requested === 'operator' ? `${formatCount(size)} nodes` : `${formatCount(size)} operators`

@@ -153,8 +153,8 @@ describe('unrolling', () => {
       { level: 'layer', unroll: ['layer'], limit: { nodes: 12, edges: 40 } },
       trainingProgram({ layers: 40 }),
     )
-    expect(each.notice).toBe('first and last iterations shown: all have 84 nodes')
-    expect(each.nodes.map((node) => node.title)).toContain('layers 2–38')
+    expect(each.notice).toBe('first and last iterations shown: all have 40 iterations')
+    expect(each.nodes.map((node) => node.title)).toContain('… 37 more layers …')
     expect(edgesOf(each)).toContain('forward/layer[1] → forward/layer[2-38]')
     expect(edgesOf(each)).toContain('forward/layer[2-38] → backward/layer[2-38]')
   })
@@ -210,8 +210,12 @@ test('the legend has only what the picture contains', () => {
     'memory',
     'data',
     'order only',
+    'runs 3 times',
   ])
-  expect(view({ level: 'phase' }).legend.map((entry) => entry.text)).toEqual(['compute'])
+  expect(view({ level: 'phase' }).legend.map((entry) => entry.text)).toEqual([
+    'compute',
+    'tp · n · sends B: n collectives over tp, bytes this rank sends',
+  ])
 })
 
 test('a view is JSON, and the same program gives the same view', () => {
