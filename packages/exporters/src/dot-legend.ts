@@ -29,9 +29,9 @@ export function dotLegend(view: View, theme: Theme): string {
   const down = view.direction === 'down'
   if (down) row.slice(1).forEach((id, index) => lines.push(`  ${row[index]} -> ${id} [style=invis, weight=9];`))
   lines.push('}')
-  // An unseen edge from the first of the last nodes puts the row at the bottom left.
+  // Unseen edges from all last nodes put the row at the bottom.
   const left = new Set(view.edges.filter((edge) => edge.role !== 'back').map((edge) => edge.from))
-  const last = view.nodes.find((node) => !left.has(node.id))
-  if (down && last) lines.push(`${dotId(last.id)} -> ${row[0]} [style=invis];`)
+  const last = down ? view.nodes.filter((node) => !left.has(node.id)) : []
+  for (const { id } of last) lines.push(`${dotId(id)} -> ${row[0]} [style=invis, weight=0];`)
   return `${lines.join('\n')}\n`
 }
