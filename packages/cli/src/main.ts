@@ -14,4 +14,13 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 })
 process.stderr.on('error', () => process.exit(exitCode.badInput))
 
-process.exitCode = await runCommandLine(process.argv.slice(2))
+// Nothing is left to do, and yet the command has not ended: a plugin waits for something that never comes.
+process.once('beforeExit', () => {
+  const failure = new ShardloomError('PLUGIN', 'A plugin never finished loading.', {
+    help: 'Remove its endless `await`.',
+  })
+  process.exit(reportError(failure, { json: process.argv.includes('--json'), style: styleOf(process.stderr) }))
+})
+const code = await runCommandLine(process.argv.slice(2))
+process.removeAllListeners('beforeExit')
+process.exitCode = code

@@ -1,3 +1,4 @@
+import { existsSync, statSync } from 'node:fs'
 import { dirname, isAbsolute, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { type Command, Option } from 'commander'
@@ -142,6 +143,7 @@ function list(value: unknown): readonly string[] {
 
 async function importModule(path: string, shown: string): Promise<unknown> {
   try {
+    if (existsSync(path) && !statSync(path).isFile()) throw new Error('it is not a file')
     return await import(pathToFileURL(path).href)
   } catch (cause) {
     const reason = cause instanceof Error ? (cause.message.split('\n')[0] ?? '') : String(cause)

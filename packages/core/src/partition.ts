@@ -202,7 +202,9 @@ function passes(
     (wishes.get(atom) ?? []).some(
       ({ preference, matches }) => preference.dims[0] === partialDim && matches(reader.node, reader.place),
     )
+  // The gradient of a weight stays partial however large: it is summed over microbatches first and reduced once.
   const smaller = ({ outputs }: OperatorNode, operands: readonly string[]) =>
+    outputs.every((id) => context.tensor(id).role === 'gradient') ||
     total(outputs, context.tensor) < total(operands, context.tensor)
   const ok = (reader: Reader | null, id: string): boolean => {
     if (reader === null) return false

@@ -148,6 +148,7 @@ export function runPasses(
     const before = current
     try {
       current = pass.run(before, context)
+      if (!(current?.tensors instanceof Map)) throw new Error(`it returned ${String(current)} instead of a program`)
     } catch (cause) {
       if (isShardloomError(cause)) throw cause
       const text = cause instanceof Error ? cause.message : String(cause)

@@ -1,8 +1,8 @@
 import { ShardloomError } from './error.js'
+import type { Violation } from './finding.js'
 import { type OperatorDefinition, type OperatorTable, operatorTable } from './operator.js'
 import { type Pass, passPhases } from './pass.js'
 import type { Json, Program } from './program.js'
-import type { Violation } from './verify.js'
 
 /** A mesh axis that a plugin brings. */
 export interface PluginAxis {

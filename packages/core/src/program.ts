@@ -167,15 +167,21 @@ export interface Program {
   readonly notes: Readonly<Record<string, Json>>
 }
 
-/** The body index that iteration `iteration` of a region runs. */
-export function bodyAt(region: Region, iteration: number): number {
-  const period = region.select.reduce((total, run) => total + run.count, 0)
-  let rest = period ? iteration % period : 0
-  for (const run of region.select) {
-    if (rest < run.count) return run.body
-    rest -= run.count
+const runEnds = new WeakMap<Region['select'], readonly number[]>()
+
+/** The body index that iteration `iteration` of a region runs. O(log runs), after O(runs) for a choice not yet seen. */
+export function bodyAt({ select }: Region, iteration: number): number {
+  let sum = 0
+  const ends = runEnds.get(select) ?? select.map((run) => (sum += run.count))
+  runEnds.set(select, ends)
+  const place = iteration % (ends.at(-1) || 1)
+  let [low, high] = [0, ends.length - 1]
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if ((ends[middle] ?? 0) > place) high = middle
+    else low = middle + 1
   }
-  return 0
+  return select[low]?.body ?? 0
 }
 
 /** How many iterations of a region run each body. O(runs). */

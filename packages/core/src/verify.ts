@@ -1,19 +1,15 @@
 import { lookup } from './draft.js'
-import { isShardloomError } from './error.js'
+import { attempt, type Check, unless, type Violation } from './finding.js'
 import { placementsOf } from './flow.js'
 import { atomDegree, groupSize, shareOf } from './mesh.js'
 import { definitionOf, dimSizes, linearSets, type OperatorTable, splittable } from './operator.js'
 import { isSlice, type Placement, placementText, transition } from './placement.js'
 import type { PluginRule } from './plugin.js'
-import { type Item, nodesOf, type OperatorNode, outsideRoles, type Program, type Region, regionsOf } from './program.js'
+import { nodesOf, type OperatorNode, type Program, regionsOf } from './program.js'
 import { parseRule } from './rule.js'
+import { checkCaches, checkOrder, checkPhases } from './verify-structure.js'
 
-/** One breach of a rule: where, what is wrong, and what would mend it. */
-export interface Violation {
-  readonly node: string
-  readonly message: string
-  readonly help: string
-}
+export type { Violation } from './finding.js'
 
 /** What the verifier found for one rule. */
 export interface RuleReport {
@@ -25,14 +21,13 @@ export interface RuleReport {
   readonly violations: readonly Violation[]
 }
 
-/** Yields once for everything that it checks: a violation, or undefined where all is well. */
-type Check = (program: Program, operators: OperatorTable) => Generator<Violation | undefined, void>
-
 const rules: readonly (readonly [number, string, Check])[] = [
   [1, 'acyclic once unrolled', checkOrder],
   [2, 'data crosses ranks only through communication', checkCommunication],
   [3, 'operators read only placements that their rules allow', checkPlacements],
   [5, 'FLOPs and parameters are conserved', checkConservation],
+  [6, 'phases stay apart', checkPhases],
+  [7, 'a cache is written before it is read', checkCaches],
   [8, 'uneven splits are refused or counted', checkUneven],
 ]
 
@@ -58,88 +53,6 @@ export function verifyProgram(
     return { rule: name, name, ...(thrown ? { checked: 0, violations: [thrown] } : result) }
   })
   return [...own, ...others]
-}
-
-/** A program from elsewhere may break whatever a check relies on: that is a violation, not a crash. */
-function attempt(node: string, check: () => void): Violation | undefined {
-  try {
-    check()
-    return undefined
-  } catch (error) {
-    const help = (isShardloomError(error) && error.help) || 'Plan the program again from its spec.'
-    return { node, message: error instanceof Error ? error.message : String(error), help }
-  }
-}
-
-function unless(ok: boolean, node: string, message: string, help: string): Violation | undefined {
-  return ok ? undefined : { node, message, help }
-}
-
-/** Rule 1: in every body each value is made before it is read, and made once. */
-function* checkOrder({ tensors, items }: Program): ReturnType<Check> {
-  const made = new Set<string>()
-  const ids = new Set<string>()
-  const make = (id: string, by: string, known: Set<string>) => {
-    const twice = made.has(id)
-    made.add(id)
-    known.add(id)
-    return unless(!twice, by, `\`${id}\` is made twice.`, 'Give each result one producer.')
-  }
-  function* visit(list: readonly Item[], known: Set<string>): ReturnType<Check> {
-    const done = new Set<string>()
-    for (const item of list) {
-      const { id } = item
-      yield unless(!ids.has(id), id, `The id \`${id}\` stands twice.`, 'Give every node and region an id of its own.')
-      ids.add(id)
-      const carried =
-        item.type === 'region' ? item.ports.flatMap((port) => (port.kind === 'carry' ? port.initial : [])) : []
-      for (const read of item.type === 'node' ? item.inputs : carried) {
-        const tensor = tensors.get(read)
-        const ready = known.has(read) || (tensor !== undefined && outsideRoles.includes(tensor.role))
-        const when = tensor ? 'before it is made' : 'which does not exist'
-        yield unless(
-          ready,
-          id,
-          `\`${id}\` reads \`${read}\` ${when}.`,
-          'Move the producer before its reader, or break the cycle.',
-        )
-      }
-      const after = (item.type === 'node' && item.after) || []
-      for (const before of after)
-        yield unless(
-          done.has(before),
-          id,
-          `\`${id}\` waits for \`${before}\`, which does not come before it.`,
-          'Name an earlier item of the same body.',
-        )
-      if (item.type === 'region') yield* visitRegion(item, known)
-      else for (const output of item.outputs) yield make(output, id, known)
-      done.add(id)
-    }
-  }
-  function* visitRegion({ id, bodies, ports }: Region, known: Set<string>): ReturnType<Check> {
-    const after = new Set(known)
-    for (const [index, body] of bodies.entries()) {
-      const inner = new Set(known)
-      for (const port of ports) if (port.kind === 'carry') inner.add(port.inner)
-      yield* visit(body.items, inner)
-      for (const port of ports) {
-        const handed = port.kind === 'carry' ? port.next[index] : port.kind === 'reduce' ? port.inner[index] : undefined
-        if (handed)
-          yield unless(
-            inner.has(handed),
-            id,
-            `\`${body.name}\` of \`${id}\` hands on \`${handed}\`, which it does not make.`,
-            'Hand on a value of the body.',
-          )
-      }
-      // A carry's inner value may be saved: a region over the same axis reads it iteration by iteration.
-      for (const each of inner) after.add(each)
-    }
-    for (const each of after) known.add(each)
-    for (const port of ports) if (port.kind === 'carry' || port.kind === 'reduce') yield make(port.result, id, known)
-  }
-  yield* visit(items, new Set())
 }
 
 const heldAs = (program: Program, id: string): Placement => {
@@ -189,8 +102,16 @@ function* checkCommunication(program: Program, operators: OperatorTable): Return
     )
   }
   const before = new Map<string, string>()
-  for (const { id, op, segment, inputs, outputs, communication } of nodesOf(program.items)) {
-    if (!communication) continue
+  for (const { id, op, kind, segment, inputs, outputs, communication } of nodesOf(program.items)) {
+    if (!communication) {
+      yield unless(
+        kind !== 'communication',
+        id,
+        `\`${id}\` is a communication node that says nothing of its group.`,
+        'Give it its attributes, or another kind.',
+      )
+      continue
+    }
     const { atoms, from, to, reduction } = communication
     const steps = transition(from, to, program.mesh)
     const says = (each: { op: string; atoms: readonly string[]; reduction?: string }) =>
@@ -305,6 +226,13 @@ function* checkConservation(program: Program, operators: OperatorTable): ReturnT
   for (const node of nodesOf(program.items)) {
     if (node.communication) continue
     definitionOf(node, operators)
+    const [share, whole] = node.density ?? [1, 1]
+    yield unless(
+      share > 0 && share <= whole,
+      node.id,
+      `\`${node.id}\` computes ${share}/${whole} of its points.`,
+      'A density is more than 0 and at most 1.',
+    )
     const sizes = [...dimSizes(node, (id) => lookup(program.tensors, id))]
     const splits = node.partition?.splits ?? {}
     const one = product(sizes.map(([, size]) => BigInt(size)))

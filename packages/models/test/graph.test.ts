@@ -255,3 +255,27 @@ describe('structure', () => {
       expect(() => buildProgram(findPreset('tiny'), { phase: 'prefill', batch, seq: 8 })).toThrow(/whole number|is/)
   })
 })
+
+describe('accumulation over microbatches', () => {
+  it('learned positions have one gradient like any other weight, reduced once per step', () => {
+    const program = plan(findPreset('gpt2'), { phase: 'training', batch: 2, microbatches: 4, seq: 64 })
+    const result = program.tensors.get('gradient/embedding/positions')
+    expect(result).toMatchObject({ shape: [1024, 768], dtype: 'fp32', role: 'gradient' })
+  })
+
+  it('writes and reads the accumulator in the gradient type', () => {
+    const parameters = BigInt(countParameters(findPreset('tiny')).total)
+    const bytes = (microbatches: number, gradientDtype: 'fp32' | 'bf16') =>
+      measure(
+        plan(findPreset('tiny'), { phase: 'training', batch: 1, microbatches, seq: 16, gradientDtype }),
+        operators,
+      )
+    // Four bytes instead of two per parameter and microbatch; read by every microbatch but the first, and by the optimizer twice.
+    for (const microbatches of [1, 3]) {
+      const wide = bytes(microbatches, 'fp32')
+      const narrow = bytes(microbatches, 'bf16')
+      expect(wide.bytesWritten - narrow.bytesWritten).toBe(2n * parameters * BigInt(microbatches))
+      expect(wide.bytesRead - narrow.bytesRead).toBe(2n * parameters * BigInt(microbatches + 1))
+    }
+  })
+})

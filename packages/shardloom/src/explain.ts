@@ -209,7 +209,7 @@ function operatorText(explanation: Omit<Explanation, 'text'>, node: OperatorNode
   const passed = Object.keys(node.partition?.partial ?? {}).map((atom) => `It passes a partial sum over ${atom} on.`)
   const none = split.length + passed.length ? [] : ['No axis splits it: every rank does the same.']
   const partial = explanation.outputs.flatMap(({ tensor, placement }) =>
-    placement.includes('partial') ? [`Its result \`${tensor}\` is a partial sum: ${placement}.`] : [],
+    placement.includes('partial') ? [`Its result \`${tensor}\` is partial: ${placement}.`] : [],
   )
   const cost = `${formatFlops(explanation.flops)}, reads ${formatWholeBytes(explanation.bytesRead)}, writes ${formatWholeBytes(explanation.bytesWritten)}`
   return [...split, ...passed, ...none, ...partial, `On one rank: ${cost}, ${timesText(explanation.executions)}.`]

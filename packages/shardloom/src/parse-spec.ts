@@ -1,5 +1,5 @@
 import { ShardloomError } from '@shardloom/core'
-import { LineCounter, parseDocument } from 'yaml'
+import { LineCounter, parseAllDocuments } from 'yaml'
 import type { z } from 'zod'
 import { checkNesting, schemaError } from './spec-error.js'
 import { type Spec, specSchema } from './spec-schema.js'
@@ -63,7 +63,10 @@ function parseJson(text: string): unknown {
 
 function parseYaml(text: string): unknown {
   refuseEndless(text)
-  const document = parseDocument(text, { version: '1.2', lineCounter: new LineCounter(), logLevel: 'silent' })
+  const options = { version: '1.2', lineCounter: new LineCounter(), logLevel: 'silent' } as const
+  const [document, ...others] = parseAllDocuments(text, options)
+  if (others.length) throw new Error(`it holds ${others.length + 1} documents, and one is read`)
+  if (!document || !('errors' in document)) return null
   const problem = document.errors[0] ?? document.warnings[0]
   if (problem) throw problem
   return document.toJS({ maxAliasCount: 100 })

@@ -19,6 +19,7 @@ import {
   type Program,
   parseRule,
   payloadOf,
+  regionsOf,
   ringBytes,
   type Segment,
   type Tensor,
@@ -203,13 +204,15 @@ export function measure(
     kvBytesRead: 0n,
     kvBytesWritten: 0n,
   }
+  const sums = accumulatorsOf(program)
   walk(program.items, (node, place) => {
     nodes[node.kind] += BigInt(place.executions)
     const steps = place.path.find(({ region }) => region.axis === 'decode_step')?.region.extent ?? 1
     const cost = meter.total(node, place.executions, steps)
     flopsByClass[flopClassOf(node, operators)] += cost.flops
-    sum.bytesRead += cost.read
-    sum.bytesWritten += cost.written
+    const extra = accumulation(node, place.executions, sums, meter, program)
+    sum.bytesRead += cost.read + extra.read
+    sum.bytesWritten += cost.written + extra.written
     if (node.kind === 'memory') {
       if (node.outputs.some((id) => lookup(program.tensors, id).role === 'cache')) sum.kvBytesWritten += cost.written
       else sum.kvBytesRead += cost.read
@@ -230,6 +233,44 @@ export function measure(
   })
   const flops = Object.values(flopsByClass).reduce((a, b) => a + b, 0n)
   return { ...sum, flops, flopsByClass, nodes, edges: countEdges(program, false) }
+}
+
+/** Terms of sums over iterations: the accumulator that each is added to, and how many iterations add to it. */
+function accumulatorsOf(program: Program): Map<string, { readonly result: string; readonly iterations: number }> {
+  const sums = new Map<string, { result: string; iterations: number }>()
+  for (const region of regionsOf(program.items)) {
+    const counts = bodyCounts(region)
+    for (const port of region.ports) {
+      if (port.kind !== 'reduce') continue
+      port.inner.forEach((id, body) => {
+        if (id) sums.set(id, { result: port.result, iterations: counts[body] ?? 1 })
+      })
+    }
+  }
+  return sums
+}
+
+/**
+ * What a node moves beyond its own operands when its result is added to an accumulator: the accumulator is written in its
+ * own type in the result's place, and read before, except by the first iteration.
+ */
+function accumulation(
+  node: OperatorNode,
+  executions: number,
+  sums: ReturnType<typeof accumulatorsOf>,
+  meter: Meter,
+  program: Program,
+): { readonly read: bigint; readonly written: bigint } {
+  const total = { read: 0n, written: 0n }
+  for (const id of node.outputs) {
+    const sum = sums.get(id)
+    if (!sum) continue
+    const term = lookup(program.tensors, id)
+    const bytes = meter.bytes({ ...lookup(program.tensors, sum.result), shape: term.shape }, term.placement)
+    total.read += BigInt(bytes) * BigInt(executions - executions / sum.iterations)
+    total.written += BigInt(bytes - meter.bytes(term)) * BigInt(executions)
+  }
+  return total
 }
 
 function instancesOf(tensor: Tensor, path: readonly { axis: string; count: number }[]): number {

@@ -45,6 +45,14 @@ describe('training', () => {
     expect(tables.map((row) => row.count)).toEqual([1])
   })
 
+  it('learned positions are reduced once per step too, in the gradient type', () => {
+    const { table } = plan('gpt2', 2, { phase: 'training', batch: 2, microbatches: 4, seq: 1024 })
+    const inside = table.filter((row) => row.region.includes('microbatch'))
+    expect(inside).toEqual([])
+    const positions = table.filter((row) => row.reason.tensor === 'gradient/embedding/positions')
+    expect(positions.map((row) => [row.count, row.payloadBytes])).toEqual([[1, 1024 * 768 * 4]])
+  })
+
   it('each rank does its share of the FLOPs of one device, except the optimizer, which repeats', () => {
     const options = { phase: 'training', batch: 4, seq: 32 } as const
     const { program, operators } = plan('tiny', 4, options)

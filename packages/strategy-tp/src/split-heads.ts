@@ -34,7 +34,7 @@ export function splitHeads(where: Selector | undefined, keyValue: KeyValueGradie
       let left = kvHeads(sizes)
       const preferences = axis.atoms.flatMap((atom): Preference[] => {
         const degree = atomDegree(program.mesh, atom)
-        const splits = left > 1 && (ragged || left % degree === 0)
+        const splits = left > 1 && (left % degree === 0 || (ragged && left >= degree))
         if (splits) left = Math.floor(left / degree)
         const base = { strategy: 'tp', axis: 'tp', atoms: [atom], class: 'feature' } as const
         const heads = splits ? ['kv_heads'] : keyValue === 'gather' ? ['group', 'head_dim'] : ['group']

@@ -56,6 +56,13 @@ describe('a degree that does not divide', () => {
   })
 })
 
+it('a ragged split leaves no rank without heads where there are enough (8 KV heads, 32 heads on 12 ranks)', () => {
+  const program = plan('llama-3.1-8b', 12, 'ragged')
+  for (let rank = 0; rank < 12; rank++) {
+    expect(measure(program, operators, { rank }).flopsByClass.attention).toBeGreaterThan(0n)
+  }
+})
+
 describe('fewer KV heads than ranks', () => {
   it('replicates keys and values, and counts the copies (Llama 3.1 8B: 8 KV heads on 32 ranks)', () => {
     const whole = measure(plan('llama-3.1-8b', 1), operators).parameters

@@ -25,7 +25,7 @@ export const rotary: OperatorDefinition = {
  */
 export const softmax: OperatorDefinition = {
   name: 'softmax',
-  flops: 5,
+  flops: 6, // scale, maximum, difference, exponential, sum, quotient
   index: ['seq', 'kv_seq'],
   derivative(node) {
     const { operands, results, whole } = parseRule(node.rule)
