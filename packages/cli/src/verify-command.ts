@@ -54,6 +54,6 @@ function verifyLines({ rules, ok }: Verification, style: Style): string[] {
     ]
   })
   const verdict = ok ? style.good('Every rule holds.') : style.bad('The plan violates a rule.')
-  const absent = 'Rules 4, 6 and 7 concern schedules and serving, which this version does not plan.'
+  const absent = 'Rule 4 concerns schedules, which this version does not plan.'
   return [...table(columns, rows, style), ...wrapped(absent, 2).map(style.dim), ...details, '', verdict]
 }

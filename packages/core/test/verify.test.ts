@@ -6,6 +6,7 @@ import {
   type OperatorNode,
   type OperatorTable,
   type Program,
+  type Region,
   rewriteItems,
   type Tensor,
 } from '@shardloom/core'
