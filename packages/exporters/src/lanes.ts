@@ -1,4 +1,4 @@
-import { coordinates, groupOf, type Mesh, type Program, ShardloomError } from '@shardloom/core'
+import { coordinates, groupOf, groupSize, type Mesh, type Program, rankAt, ShardloomError } from '@shardloom/core'
 import type { Level } from './card.js'
 import { chipText } from './facts.js'
 import type { Card, Chip, Folded } from './fold.js'
@@ -63,8 +63,11 @@ export function lanes(ranks: LaneRanks, program: Program, level: Level, laneOf: 
       })
     }
     const barOf = (card: Card | undefined, chip: Chip): string => {
-      const group = groupOf(program.mesh, rank, chip.atoms)
-      return `${card?.key} over ranks ${group.join(' ')}`
+      // A group of thousands is named by its lowest member.
+      const listed = groupSize(program.mesh, chip.atoms) <= 64 ? groupOf(program.mesh, rank, chip.atoms) : undefined
+      const members =
+        listed?.join(' ') ?? `from ${lowestMember(program.mesh, rank, chip.atoms)} by ${chip.atoms.join('.')}`
+      return `${card?.key} over ranks ${members}`
     }
     const collective = (id: string): string | undefined => {
       const card = folded.cards.get(id)
@@ -80,7 +83,7 @@ export function lanes(ranks: LaneRanks, program: Program, level: Level, laneOf: 
       const bar = collective(node.id)
       if (bar !== undefined) {
         const { cluster: _, ...free } = node
-        const members = memberText(groupOf(program.mesh, rank, card?.chips[0]?.atoms ?? []), ranks)
+        const members = memberText(program.mesh, rank, card?.chips[0]?.atoms ?? [], ranks)
         nodes.set(bar, { ...free, id: bar, facts: [...node.facts, ...members] })
         continue
       }
@@ -89,7 +92,7 @@ export function lanes(ranks: LaneRanks, program: Program, level: Level, laneOf: 
       nodes.set(inLane(node.id), { ...node, id: inLane(node.id), cluster, chips: chips.length > 0 ? [] : node.chips })
       for (const chip of chips) {
         const id = `${barOf(card, chip)} (${chip.axes})`
-        const members = memberText(groupOf(program.mesh, rank, chip.atoms), ranks)
+        const members = memberText(program.mesh, rank, chip.atoms, ranks)
         nodes.set(id, {
           id,
           kind: 'communication',
@@ -118,8 +121,16 @@ function laneCluster(rank: number, ranks: LaneRanks, mesh: Mesh): ViewCluster {
   return { id: `rank ${rank}`, title, repeat: one ? 1 : ranks.last - ranks.first + 1, fact: '' }
 }
 
+/** The lowest rank of a group, which names it: groups may have more members than anybody wants to list. */
+function lowestMember(mesh: Mesh, rank: number, atoms: readonly string[]): number {
+  return rankAt(mesh, new Map([...coordinates(mesh, rank)].filter(([atom]) => !atoms.includes(atom))))
+}
+
 /** Says so when some members of a group are not in the picture. */
-function memberText(group: readonly number[], ranks: LaneRanks): string[] {
-  const shown = group.filter((rank) => rank >= ranks.first && rank <= ranks.last).length
-  return shown === group.length ? [] : [`${formatCount(shown)} of ${formatCount(group.length)} members shown`]
+function memberText(mesh: Mesh, rank: number, atoms: readonly string[], ranks: LaneRanks): string[] {
+  const size = groupSize(mesh, atoms)
+  const lowest = lowestMember(mesh, rank, atoms)
+  let shown = 0
+  for (let each = ranks.first; each <= ranks.last; each++) if (lowestMember(mesh, each, atoms) === lowest) shown++
+  return shown === size ? [] : [`${formatCount(shown)} of ${formatCount(size)} members shown`]
 }
