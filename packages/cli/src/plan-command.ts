@@ -91,6 +91,7 @@ function headLines({ model, mesh, world, phase, batch, conventions }: PlanSummar
     conventions.dtype,
     ...(phase === 'training' ? [`gradients ${conventions.gradientDtype}`] : []),
     ...(conventions.uneven === 'refuse' ? [] : [`uneven ${conventions.uneven}`]),
+    ...(conventions.keyValueGradients === 'reduce' ? [] : [`key-value gradients ${conventions.keyValueGradients}`]),
   ].map((fact) => fact.replaceAll(' ', '\u00a0'))
   return [
     style.bold(`${singleLine(model.name).slice(0, terminalWidth - 12)} · ${phase}`),

@@ -23,17 +23,6 @@ export interface Selector {
   readonly role?: string | readonly string[]
 }
 
-/** The names of a selector's fields. */
-export const selectorFields = [
-  'segment',
-  'module',
-  'operator',
-  'name',
-  'body',
-  'layers',
-  'role',
-] as const satisfies readonly (keyof Selector)[]
-
 /** A compiled selector. */
 export type Matcher = (node: OperatorNode, place: Place) => boolean
 

@@ -61,7 +61,6 @@ it('the public surface', () => {
       "ringBytes",
       "runPasses",
       "samePlacement",
-      "selectorFields",
       "shareOf",
       "sourcesOf",
       "splittable",

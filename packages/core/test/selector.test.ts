@@ -8,7 +8,6 @@ import {
   type Place,
   type Region,
   type Selector,
-  selectorFields,
 } from '@shardloom/core'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
@@ -53,8 +52,7 @@ describe('compileSelector', () => {
       body: 'moe-layer',
       layers: '3-7',
       role: 'parameter',
-    } satisfies Selector
-    expect(Object.keys(right).sort()).toEqual([...selectorFields].sort())
+    } satisfies Required<Selector>
     for (const [field, value] of Object.entries(right)) {
       expect(matches({ [field]: value }), field).toBe(true)
       expect(matches({ [field]: field === 'layers' ? ['0', value] : ['nothing', value] }), field).toBe(true)

@@ -51,6 +51,8 @@ export interface PlanSummary {
     readonly dtype: string
     readonly gradientDtype: string
     readonly uneven: string
+    /** Of tensor parallelism. */
+    readonly keyValueGradients: string
   }
   readonly folded: boolean
   readonly nodes: Readonly<Record<NodeKind | 'total', number>>
@@ -104,6 +106,7 @@ export function summarise(plan: Plan, options: SummaryOptions = {}): PlanSummary
       dtype: spec.options.dtype,
       gradientDtype: spec.options.gradientDtype,
       uneven: spec.options.uneven,
+      keyValueGradients: spec.options.tp?.keyValueGradients ?? 'reduce',
     },
     folded: fold,
     nodes: withTotal(nodes),

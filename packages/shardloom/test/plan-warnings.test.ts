@@ -90,7 +90,7 @@ test('shares that may differ are named where figures depend on it', async () => 
   const planned = await plan({ ...tiny, parallel: { tp: 3 }, options: { uneven: 'ragged' } })
   expect(planned.program.notes.uneven).toBe('ragged')
   const { allRanks, conventions, perRank } = summarise(planned)
-  expect(conventions.uneven).toBe('ragged')
+  expect(conventions).toMatchObject({ uneven: 'ragged', keyValueGradients: 'reduce' })
   expect(allRanks.flopsPerRank?.most).toBe(perRank.flops)
   expect(allRanks.flopsPerRank?.least).toBeLessThan(perRank.flops)
   expect((await plan(tiny)).program.notes.uneven).toBeUndefined()
