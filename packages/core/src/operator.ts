@@ -1,4 +1,5 @@
 import { ShardloomError } from './error.js'
+import type { Domain, Kernel } from './kernel.js'
 import type { Reduction } from './placement.js'
 import type { Json, NodeKind, OperatorNode, Tensor } from './program.js'
 import { parseRule, type Rule } from './rule.js'
@@ -65,6 +66,10 @@ export interface OperatorDefinition {
   readonly bytes?: (node: OperatorNode, context: ByteContext) => { readonly read: bigint; readonly written: bigint }
   /** The terms of the gradient; absent: not differentiable. */
   readonly derivative?: (node: OperatorNode, context: DerivativeContext) => readonly DerivativeTerm[]
+  /** What it computes, so that programs with it can be proven; absent: they cannot. */
+  readonly execute?: Kernel
+  /** The values that operands may have which come from outside, by index. */
+  readonly domains?: Readonly<Record<number, Domain>>
 }
 
 /** The operators of a run, by name. */

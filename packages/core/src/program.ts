@@ -73,6 +73,8 @@ export interface CommunicationReason {
 export interface Communication {
   readonly atoms: readonly string[]
   readonly reduction?: 'sum' | 'max' | 'lse'
+  /** Send, recv: how far along the atoms the partner stands, counted around (a ring hop is 1, its recv −1). */
+  readonly shift?: number
   readonly from: Placement
   readonly to: Placement
   readonly reason: CommunicationReason
