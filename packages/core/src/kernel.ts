@@ -32,7 +32,7 @@ export type Kernel = (
 ) => readonly (Float64Array | WeightedRows)[]
 
 /**
- * The values that an operand from outside may have: positive numbers, or whole numbers below the size of a dim of the
- * rule. Default: any.
+ * The values that an operand from outside may have: positive numbers, or whole numbers below the size of the first of
+ * these dims that the rule has. Default: any.
  */
-export type Domain = 'positive' | { readonly below: string }
+export type Domain = 'positive' | { readonly below: readonly string[] }

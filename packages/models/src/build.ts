@@ -167,11 +167,7 @@ function embed(graph: Graph, architecture: ModelArchitecture, weights: Parameter
       inputs: [tokens, weights.top('embedding/weight')],
     })
     if (architecture.learnedPositions === undefined) return words
-    const ids = graph.tensor('inputs/positions', ['seq'], [graph.find(tokens).shape[1] ?? 1], {
-      role: 'input',
-      dtype: 'int32',
-      per: [],
-    })
+    const ids = graph.positions(graph.find(tokens).shape[1] ?? 1)
     const positions = graph.one({
       name: 'positions',
       op: 'embedding',

@@ -148,6 +148,7 @@ function routed(graph: Graph, moe: MixtureOfExperts, context: LayerContext, x: s
     rule: `batch seq experts!${correction.length ? ', experts!' : ''} -> batch seq topk!, batch seq topk!`,
     inputs: [biased, ...correction],
     sizes: { topk: moe.topK },
+    attributes: { score: moe.correctionBias ? 'sigmoid' : 'softmax' },
     results: [{}, { dtype: 'int32' }],
   })
 }

@@ -59,6 +59,12 @@ export class Graph {
     return id
   }
 
+  /** Declares the positions of a sequence's tokens: the same for all microbatches, others in each decode step. */
+  positions(count: number): string {
+    const per = this.place.per.filter((axis) => axis === 'decode_step')
+    return this.tensor('inputs/positions', ['seq'], [count], { role: 'input', dtype: 'int32', per })
+  }
+
   /** Declares an activation that every iteration of the region has, whatever body runs: a carry as a port hands it in. */
   shared(id: string, dims: readonly string[], shape: readonly number[]): string {
     const { per } = this.place

@@ -1,5 +1,6 @@
 import type { DerivativeTerm, OperatorDefinition } from '@shardloom/core'
 import { operandText, parseRule } from '@shardloom/core'
+import { attend, attendGradient, join, part, rotate, same, writeCache } from '../kernels/attention.js'
 
 /** Rotates pairs of a head's elements by an angle that depends on the position (Su et al. 2021). Linear. */
 export const rotary: OperatorDefinition = {
@@ -7,6 +8,7 @@ export const rotary: OperatorDefinition = {
   flops: 3,
   linear: [[0]],
   index: ['seq'],
+  execute: rotate,
   derivative: (node) => [
     {
       op: 'rotary',
@@ -27,6 +29,7 @@ export const softmax: OperatorDefinition = {
   name: 'softmax',
   flops: 6, // scale, maximum, difference, exponential, sum, quotient
   index: ['seq', 'kv_seq'],
+  execute: attend,
   derivative(node) {
     const { operands, results, whole } = parseRule(node.rule)
     const scores = operandText((results[0] ?? []).map((dim) => (whole.has(dim) ? `${dim}!` : dim)))
@@ -39,6 +42,7 @@ export const softmax: OperatorDefinition = {
         rule: sinks ? `${scores}, ${scores} -> ${scores}, ${own}` : `${scores}, ${scores} -> ${scores}`,
         inputs: [node.outputs[0] ?? '', { gradient: 0 }],
         of: sinks ? [input, sinks] : [input],
+        ...(node.attributes && { attributes: node.attributes }),
       },
     ]
     return terms
@@ -50,11 +54,13 @@ export const softmaxGradient: OperatorDefinition = {
   flops: 4,
   linear: [[1]],
   reduce: { batch: 'sum', seq: 'sum' },
+  execute: attendGradient,
 }
 
 /** Joins, per head, a part of its own and a part that all heads share (the rotary key of latent attention). */
 export const joinHeads: OperatorDefinition = {
   name: 'join_heads',
+  execute: join,
   derivative(node) {
     const { operands, results } = parseRule(node.rule)
     const [own = [], shared = []] = operands
@@ -81,19 +87,30 @@ export const joinHeads: OperatorDefinition = {
 }
 
 /** The elements of each head that belong to one of two joined parts. */
-export const sliceHeads: OperatorDefinition = { name: 'slice_heads', linear: [[0]] }
+export const sliceHeads: OperatorDefinition = {
+  name: 'slice_heads',
+  linear: [[0]],
+  execute: part(({ node }) => node.attributes?.['part'] === 'shared'),
+}
 
 /** The shared part's elements, summed over heads. */
-export const sumHeads: OperatorDefinition = { name: 'sum_heads', reduce: 'sum', linear: [[0]], flops: 1 }
+export const sumHeads: OperatorDefinition = {
+  name: 'sum_heads',
+  reduce: 'sum',
+  linear: [[0]],
+  flops: 1,
+  execute: part(() => true),
+}
 
 /** Joins two parts along their last dim: latents and rotary parts of an absorbed latent attention. */
-export const joinParts: OperatorDefinition = { name: 'join_parts' }
+export const joinParts: OperatorDefinition = { name: 'join_parts', execute: join }
 
 /** Writes keys or values of new positions into the cache. */
 export const cacheWrite: OperatorDefinition = {
   name: 'cache_write',
   kind: 'memory',
   index: ['kv_seq'],
+  execute: writeCache,
   bytes: (node, { operand }) => ({ read: operand(node.inputs.length - 1), written: operand(node.inputs.length - 1) }),
 }
 
@@ -101,6 +118,7 @@ export const cacheWrite: OperatorDefinition = {
 export const cacheRead: OperatorDefinition = {
   name: 'cache_read',
   kind: 'memory',
+  execute: same,
   bytes: (_, { operand }) => ({ read: operand(0), written: 0n }),
 }
 

@@ -1,28 +1,47 @@
 import type { OperatorDefinition } from '@shardloom/core'
+import {
+  choose,
+  chooseGradient,
+  collect,
+  gate,
+  gateGradient,
+  spread,
+  weigh,
+  weighGradient,
+  weighWeightGradient,
+} from '../kernels/experts.js'
 
 /** Chooses `topk` experts per token by score: the control node of a mixture of experts. Results: weights and indices. */
 export const router: OperatorDefinition = {
   name: 'router',
   kind: 'control',
   flops: 5,
+  execute: choose,
   derivative: (node) => [
     {
       op: 'router_gradient',
       name: 'input',
-      rule: 'batch seq topk!, batch seq topk!, batch seq topk! -> batch seq experts!',
-      inputs: [node.outputs[0] ?? '', node.outputs[1] ?? '', { gradient: 0 }],
+      rule: 'batch seq experts!, batch seq topk!, batch seq topk! -> batch seq experts!',
+      inputs: [node.inputs[0] ?? '', node.outputs[1] ?? '', { gradient: 0 }],
       of: [node.inputs[0] ?? ''],
+      ...(node.attributes && { attributes: node.attributes }),
     },
   ],
 }
 
-export const routerGradient: OperatorDefinition = { name: 'router_gradient', flops: 3, linear: [[2]] }
+export const routerGradient: OperatorDefinition = {
+  name: 'router_gradient',
+  flops: 3,
+  linear: [[2]],
+  execute: chooseGradient,
+}
 
 /** Hands each token to the experts that it chose; the result holds topk/experts of the elements that it names. */
 export const dispatch: OperatorDefinition = {
   name: 'dispatch',
   linear: [[0]],
   index: ['experts'],
+  execute: spread,
   derivative: (node) => [
     {
       op: 'dispatch_gradient',
@@ -41,6 +60,7 @@ export const dispatchGradient: OperatorDefinition = {
   reduce: 'sum',
   linear: [[0]],
   index: ['experts'],
+  execute: collect,
 }
 
 /** The weighted sum of a token's experts. Operands: expert outputs, weights, indices. */
@@ -50,6 +70,7 @@ export const combine: OperatorDefinition = {
   reduce: { experts: 'sum' },
   linear: [[0], [1]],
   index: ['experts'],
+  execute: weigh,
   derivative(node) {
     const [outputs = '', weights = '', indices = ''] = node.inputs
     const density = node.density && { density: node.density }
@@ -79,6 +100,7 @@ export const combineGradient: OperatorDefinition = {
   flops: 1,
   linear: [[0], [1]],
   index: ['experts'],
+  execute: weighGradient,
 }
 
 export const combineWeightGradient: OperatorDefinition = {
@@ -87,6 +109,7 @@ export const combineWeightGradient: OperatorDefinition = {
   reduce: 'sum',
   linear: [[0], [2]],
   index: ['experts'],
+  execute: weighWeightGradient,
 }
 
 /** Scales the shared expert's output by the sigmoid of a per-token gate (Qwen MoE). */
@@ -94,6 +117,7 @@ export const sigmoidGate: OperatorDefinition = {
   name: 'sigmoid_gate',
   flops: 1,
   linear: [[0]],
+  execute: gate,
   derivative(node) {
     const [value = '', gate = ''] = node.inputs
     return [
@@ -114,6 +138,7 @@ export const sigmoidGateGradient: OperatorDefinition = {
   flops: 2,
   reduce: { hidden: 'sum' },
   linear: [[0], [2]],
+  execute: gateGradient,
 }
 
 export const expertOperators: readonly OperatorDefinition[] = [

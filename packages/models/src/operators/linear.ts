@@ -1,5 +1,16 @@
 import type { DerivativeTerm, OperatorDefinition, OperatorNode } from '@shardloom/core'
 import { operandText, parseRule } from '@shardloom/core'
+import {
+  activate,
+  activateGradient,
+  contract,
+  lookUp,
+  lookUpGradient,
+  normalise,
+  normaliseGradient,
+  normGainSum,
+  sum,
+} from '../kernels/linear.js'
 
 const text = operandText
 const rule = (operands: readonly (readonly string[])[], result: readonly string[]) =>
@@ -11,6 +22,7 @@ export const einsum: OperatorDefinition = {
   class: 'linear',
   reduce: 'sum',
   linear: 'each',
+  execute: contract,
   flops: (_, { operands, results }) => (operands.flat().some((dim) => !results[0]?.includes(dim)) ? 2 : 1),
   bytes(node, { operand, result, size }) {
     const { operands } = parseRule(node.rule)
@@ -70,6 +82,7 @@ function broadcastTerm(node: OperatorNode, index: number, name: string): Derivat
 export const add: OperatorDefinition = {
   name: 'add',
   flops: 1,
+  execute: sum,
   linear: 'all',
   derivative: (node) => node.inputs.map((_, index) => broadcastTerm(node, index, index === 0 ? 'input' : 'bias')),
 }
@@ -78,12 +91,19 @@ export const add: OperatorDefinition = {
 export const merge: OperatorDefinition = { ...add, name: 'merge', joins: true }
 
 /** The sum of a tensor's gradients from all its readers. */
-export const sumGradients: OperatorDefinition = { name: 'sum_gradients', flops: 1, linear: 'all', joins: true }
+export const sumGradients: OperatorDefinition = {
+  name: 'sum_gradients',
+  flops: 1,
+  linear: 'all',
+  joins: true,
+  execute: sum,
+}
 
 /** RMS or layer norm over the dims marked whole; operands: input, gain (optional), bias (optional). */
 export const norm: OperatorDefinition = {
   name: 'norm',
   flops: (node) => (node.attributes?.['kind'] === 'layer' ? 7 : 4),
+  execute: normalise,
   derivative(node) {
     const { operands, whole } = parseRule(node.rule)
     const marked = (dims: readonly string[]) => text(dims.map((dim) => (whole.has(dim) ? `${dim}!` : dim)))
@@ -124,19 +144,31 @@ export const norm: OperatorDefinition = {
   },
 }
 
-export const normGradient: OperatorDefinition = { name: 'norm_gradient', flops: 9, linear: [[2]] }
-export const normGradientPlain: OperatorDefinition = { name: 'norm_gradient_plain', flops: 8, linear: [[1]] }
+export const normGradient: OperatorDefinition = {
+  name: 'norm_gradient',
+  flops: 9,
+  linear: [[2]],
+  execute: normaliseGradient,
+}
+export const normGradientPlain: OperatorDefinition = {
+  name: 'norm_gradient_plain',
+  flops: 8,
+  linear: [[1]],
+  execute: normaliseGradient,
+}
 export const normGainGradient: OperatorDefinition = {
   name: 'norm_gain_gradient',
   flops: 3,
   reduce: 'sum',
   linear: [[1]],
+  execute: normGainSum,
 }
 
 /** Gated (`swiglu`, `geglu`: gate and up) or plain (`gelu`, `relu`) activation, fused; the function is an attribute. */
 export const activation: OperatorDefinition = {
   name: 'activation',
   flops: (node) => (node.inputs.length === 2 ? 6 : 5),
+  execute: activate,
   derivative(node) {
     const dims = text(parseRule(node.rule).results[0] ?? [])
     const gated = node.inputs.length === 2
@@ -156,6 +188,7 @@ export const activation: OperatorDefinition = {
 export const activationGradient: OperatorDefinition = {
   name: 'activation_gradient',
   flops: (node) => (node.inputs.length === 3 ? 12 : 8),
+  execute: activateGradient,
 }
 
 /** Rows of a table, chosen by index. A rank with some of the rows gives zeros for the others, so the result is a sum. */
@@ -163,7 +196,9 @@ export const embedding: OperatorDefinition = {
   name: 'embedding',
   reduce: 'sum',
   linear: [[1]],
-  index: ['vocab'],
+  index: ['vocab', 'positions'],
+  execute: lookUp,
+  domains: { 0: { below: ['vocab', 'positions'] } },
   bytes: (_, { operand, result }) => ({ read: operand(0) + result(0), written: result(0) }),
   derivative(node) {
     const { operands, results } = parseRule(node.rule)
@@ -184,7 +219,8 @@ export const embeddingGradient: OperatorDefinition = {
   name: 'embedding_gradient',
   reduce: 'sum',
   linear: [[1]],
-  index: ['vocab'],
+  index: ['vocab', 'positions'],
+  execute: lookUpGradient,
   bytes: (_, { operand, result }) => ({ read: operand(0) + operand(1), written: result(0) }),
 }
 

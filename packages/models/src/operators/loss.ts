@@ -1,10 +1,25 @@
 import type { OperatorDefinition } from '@shardloom/core'
+import { same } from '../kernels/attention.js'
+import {
+  largestLogit,
+  lastOf,
+  likelihoodGradient,
+  logitOfLabel,
+  maximum,
+  negativeLogLikelihood,
+  sumOfExponentials,
+} from '../kernels/loss.js'
 
 /** The largest logit of each token, for a stable exponential. */
-export const logitMax: OperatorDefinition = { name: 'logit_max', flops: 1, reduce: 'max' }
+export const logitMax: OperatorDefinition = { name: 'logit_max', flops: 1, reduce: 'max', execute: maximum }
 
 /** The sum of exp(logit − max) over the vocabulary. */
-export const exponentialSum: OperatorDefinition = { name: 'exponential_sum', flops: 3, reduce: 'sum' }
+export const exponentialSum: OperatorDefinition = {
+  name: 'exponential_sum',
+  flops: 3,
+  reduce: 'sum',
+  execute: sumOfExponentials,
+}
 
 /** The logit of each token's label: a rank without that row of the vocabulary gives zero. */
 export const targetLogit: OperatorDefinition = {
@@ -12,6 +27,8 @@ export const targetLogit: OperatorDefinition = {
   reduce: 'sum',
   linear: [[0]],
   index: ['vocab'],
+  execute: logitOfLabel,
+  domains: { 1: { below: ['vocab'] } },
   bytes: (_, { operand, result }) => ({ read: operand(1) + result(0), written: result(0) }),
 }
 
@@ -20,6 +37,8 @@ export const crossEntropy: OperatorDefinition = {
   name: 'cross_entropy',
   flops: 4,
   reduce: 'sum',
+  execute: negativeLogLikelihood,
+  domains: { 4: 'positive' },
   derivative(node, { producer }) {
     const [maximum = '', sum = '', , labels = '', scale = ''] = node.inputs
     const sumNode = producer(sum)
@@ -38,10 +57,15 @@ export const crossEntropy: OperatorDefinition = {
 }
 
 /** softmax(logits) − one-hot(label), times the scale. */
-export const crossEntropyGradient: OperatorDefinition = { name: 'cross_entropy_gradient', flops: 5, index: ['vocab'] }
+export const crossEntropyGradient: OperatorDefinition = {
+  name: 'cross_entropy_gradient',
+  flops: 5,
+  index: ['vocab'],
+  execute: likelihoodGradient,
+}
 
 /** Hands the loss to whoever watches the run; reads it whole. */
-export const report: OperatorDefinition = { name: 'report', kind: 'control' }
+export const report: OperatorDefinition = { name: 'report', kind: 'control', execute: same }
 
 /** Keeps the last position of each sequence: a sum over positions in which only one term is not zero. */
 export const lastPosition: OperatorDefinition = {
@@ -49,11 +73,12 @@ export const lastPosition: OperatorDefinition = {
   reduce: 'sum',
   linear: [[0]],
   index: ['seq'],
+  execute: lastOf,
   bytes: (_, { result }) => ({ read: result(0), written: result(0) }),
 }
 
 /** The next token of each sequence from its logits over the whole vocabulary. */
-export const sample: OperatorDefinition = { name: 'sample', kind: 'control', flops: 1 }
+export const sample: OperatorDefinition = { name: 'sample', kind: 'control', flops: 1, execute: largestLogit }
 
 export const lossOperators: readonly OperatorDefinition[] = [
   logitMax,
