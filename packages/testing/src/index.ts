@@ -1,1 +1,12 @@
-export {}
+export type { Block } from './block.js'
+export {
+  compareRuns,
+  type Difference,
+  type Equivalence,
+  type Reference,
+  runReference,
+  tolerance,
+} from './equivalence.js'
+export { defaultLimit, type Estimate, estimate } from './estimate.js'
+export type { InitialValue } from './initial-values.js'
+export { type Interpretation, type InterpretOptions, type Iterations, interpret } from './interpret.js'

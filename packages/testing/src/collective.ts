@@ -1,0 +1,77 @@
+import type { Communication, Mesh, OperatorNode } from '@shardloom/core'
+import { atomDegree, coordinates, groupOf, rankAt } from '@shardloom/core'
+import { assemble, type Block, combine, take } from './block.js'
+
+/** What a communication node does for one group of ranks. */
+export interface Exchange {
+  readonly node: OperatorNode
+  readonly communication: Communication
+  /** The ranks of the group, ascending. */
+  readonly members: readonly number[]
+  /** What each member contributes, under the placement that the node takes. */
+  readonly given: readonly Block[]
+  /** The positions that each member gets, under the placement that the node makes. */
+  readonly wanted: readonly (readonly Int32Array[])[]
+}
+
+/** Why a group could not do what its node says. */
+export interface Broken {
+  readonly why: string
+}
+
+/**
+ * Runs a collective on the buffers of one group. A member's result depends on what the members give and nothing else.
+ */
+export function exchange(each: Exchange): readonly Block[] | Broken {
+  const { node, communication, given, wanted } = each
+  if (node.op === 'broadcast') {
+    const [root] = given
+    return root ? parts(root, wanted) : []
+  }
+  if (node.op === 'all-reduce' || node.op === 'reduce-scatter') {
+    const whole = combine(given, communication.reduction ?? 'sum')
+    if (!whole) return { why: 'its members hold different parts of the tensor, which cannot be added up' }
+    return parts(whole, wanted)
+  }
+  const results: Block[] = []
+  for (const positions of wanted) {
+    const result = assemble(given, positions)
+    if (!result) return { why: 'its members together lack elements that one of them is to get' }
+    results.push(result)
+  }
+  return results
+}
+
+function parts(whole: Block, wanted: readonly (readonly Int32Array[])[]): readonly Block[] | Broken {
+  const results = wanted.map((positions) => take(whole, positions))
+  const complete = results.filter((result): result is Block => 'values' in result)
+  return complete.length === results.length
+    ? complete
+    : { why: 'its members together lack elements that one of them is to get' }
+}
+
+/** The groups of a mesh over some atoms, each ascending; every rank is in one. */
+export function groupsOver(mesh: Mesh, atoms: readonly string[]): number[][] {
+  const groups: number[][] = []
+  const seen = new Set<number>()
+  for (let rank = 0; rank < mesh.world; rank++) {
+    if (seen.has(rank)) continue
+    const group = groupOf(mesh, rank, atoms)
+    for (const member of group) seen.add(member)
+    groups.push(group)
+  }
+  return groups
+}
+
+/** The rank that stands `shift` further along `atoms`, counted around; the atoms count major first. */
+export function neighbour(mesh: Mesh, rank: number, atoms: readonly string[], shift: number): number {
+  const at = new Map(coordinates(mesh, rank))
+  const size = atoms.reduce((product, atom) => product * atomDegree(mesh, atom), 1)
+  const place = atoms.reduce((sum, atom) => sum * atomDegree(mesh, atom) + (at.get(atom) ?? 0), 0)
+  let rest = (((place + shift) % size) + size) % size
+  for (const atom of [...atoms].reverse()) {
+    at.set(atom, rest % atomDegree(mesh, atom))
+    rest = Math.floor(rest / atomDegree(mesh, atom))
+  }
+  return rankAt(mesh, at)
+}

@@ -1,0 +1,194 @@
+import {
+  describePlacement,
+  isShardloomError,
+  lookup,
+  type Mesh,
+  type OperatorNode,
+  type OperatorTable,
+  type Program,
+  type Tensor,
+} from '@shardloom/core'
+import { type Block, offsetsIn } from './block.js'
+import { type Interpretation, type InterpretOptions, type Iterations, interpret } from './interpret.js'
+import { wholeOf } from './whole.js'
+
+/** The largest relative error that two runs of one computation in float64 may have. */
+export const tolerance = 1e-9
+
+/** Of what is smaller than this share of the largest tensor of its kind, only the rounding is left. */
+const negligible = 1e-6
+
+/** The first place where a partitioned run leaves the reference. */
+export interface Difference {
+  readonly node: string
+  readonly operator: string
+  readonly tensor: string
+  /** Where in the loops: `microbatch 0, layer 1`; empty outside. */
+  readonly iterations: string
+  /** The rank whose elements are wrong; undefined where the terms of several ranks add up to a wrong whole. */
+  readonly rank?: number
+  /** How the node's result is placed, such as `seq/tp · partial(sum)/dp`. */
+  readonly placement: string
+  /** max|a − b| / max|b|, infinite where a value is missing. */
+  readonly error: number
+  readonly message: string
+}
+
+/** What comparing two runs came to. */
+export interface Equivalence {
+  readonly equal: boolean
+  /** How many tensors, counted once per iteration, were compared. */
+  readonly compared: number
+  /** The largest relative error of all tensors compared, and the tensor that has it. */
+  readonly worst: { readonly error: number; readonly tensor: string }
+  readonly difference?: Difference
+  /** How often each operator and collective ran in the partitioned program, all ranks together. */
+  readonly executed: ReadonlyMap<string, number>
+}
+
+/** A reference program that has been run, against which partitioned programs are held. */
+export interface Reference {
+  readonly run: Interpretation
+  readonly tensors: Program['tensors']
+  /** The largest magnitude among the tensors of a kind. */
+  readonly magnitudes: ReadonlyMap<string, number>
+}
+
+/** Runs the program of one device. */
+export function runReference(program: Program, operators: OperatorTable, options: InterpretOptions = {}): Reference {
+  const magnitudes = new Map<string, number>()
+  const observe = (node: OperatorNode, _: Iterations, results: readonly (readonly Block[])[]) => {
+    for (const [index, id] of node.outputs.entries()) {
+      const kind = kindOf(node, lookup(program.tensors, id))
+      magnitudes.set(kind, Math.max(magnitudes.get(kind) ?? 0, magnitude(results[index]?.[0]?.values ?? [])))
+    }
+  }
+  return { run: interpret(program, operators, { ...options, observe }), tensors: program.tensors, magnitudes }
+}
+
+/**
+ * Runs a partitioned program and compares every tensor that it makes with the same tensor of the reference: on each rank
+ * the elements that it holds, for partial sums the sum. Stops at the first that differs by more than {@link tolerance}
+ * relative to the largest element of the whole tensor.
+ */
+export function compareRuns(
+  reference: Reference,
+  program: Program,
+  operators: OperatorTable,
+  options: InterpretOptions = {},
+): Equivalence {
+  const executed = new Map<string, number>()
+  let worst = { error: 0, tensor: '' }
+  let compared = 0
+  let difference: Difference | undefined
+  const stop = new Error('a difference was found')
+  const fail = (found: Difference): never => {
+    difference = found
+    throw stop
+  }
+  const check = (node: OperatorNode, id: string, iterations: Iterations, blocks: readonly Block[]) => {
+    const tensor = lookup(program.tensors, id)
+    const origin = reference.tensors.get(tensor.versionOf ?? id)
+    if (!origin || blocks.length === 0) return
+    compared++
+    const expected = reference.run.blocks(origin.id, iterations)[0]
+    const scale = Math.max(
+      magnitude(expected?.values ?? []),
+      negligible * (reference.magnitudes.get(kindOf(node, origin)) ?? 0),
+      Number.MIN_VALUE,
+    )
+    const held = heldBlocks(blocks, tensor, program.mesh)
+    for (const [rank, block] of held.entries()) {
+      const error = expected ? distance(block, expected) / scale : Number.POSITIVE_INFINITY
+      if (error > worst.error) worst = { error, tensor: id }
+      if (error <= tolerance) continue
+      fail(differenceOf(node, tensor, iterations, held.length > 1 || blocks.length === 1 ? rank : undefined, error))
+    }
+  }
+  const observe = (node: OperatorNode, iterations: Iterations, results: readonly (readonly Block[])[]) => {
+    executed.set(node.op, (executed.get(node.op) ?? 0) + (results[0]?.length ?? 0))
+    for (const [index, id] of node.outputs.entries()) check(node, id, iterations, results[index] ?? [])
+  }
+  try {
+    interpret(program, operators, { ...options, observe })
+  } catch (error) {
+    if (error !== stop) difference = brokenRun(error)
+  }
+  return { equal: difference === undefined, compared, worst, ...(difference && { difference }), executed }
+}
+
+/** What ranks hold, to be compared one by one; for partial sums the sum alone. */
+function heldBlocks(blocks: readonly Block[], tensor: Tensor, mesh: Mesh): readonly Block[] {
+  if (Object.keys(tensor.placement?.partial ?? {}).length === 0) return blocks
+  const shape = tensor.shape.map((size, dim) => {
+    const ends = blocks.map((block) => (block.positions[dim]?.at(-1) ?? -1) + 1)
+    return tensor.growth?.position === dim ? Math.max(...ends) : size
+  })
+  return [wholeOf(blocks, { ...tensor, shape }, mesh)]
+}
+
+/** The largest difference between a block and the same positions of a whole tensor. */
+function distance(block: Block, whole: Block): number {
+  const places = offsetsIn(whole.positions, block.positions)
+  let largest = 0
+  for (let index = 0; index < places.length; index++) {
+    const difference = Math.abs((block.values[index] ?? 0) - (whole.values[places[index] ?? 0] ?? 0))
+    // Equal infinities differ by nothing; everything else that is no number is wrong.
+    if (block.values[index] === whole.values[places[index] ?? 0]) continue
+    if (!(difference <= largest)) largest = Number.isNaN(difference) ? Number.POSITIVE_INFINITY : difference
+  }
+  return largest
+}
+
+function magnitude(values: ArrayLike<number>): number {
+  let largest = 0
+  for (let index = 0; index < values.length; index++) {
+    const size = Math.abs(values[index] ?? 0)
+    if (size > largest && Number.isFinite(size)) largest = size
+  }
+  return largest
+}
+
+/** Tensors whose sizes are comparable: gradients of parameters, or what one segment makes. */
+const kindOf = (node: OperatorNode, { role, dtype }: Tensor) =>
+  role === 'gradient' ? role : `${node.segment} ${role} ${dtype}`
+
+function differenceOf(
+  node: OperatorNode,
+  tensor: Tensor,
+  iterations: Iterations,
+  rank: number | undefined,
+  error: number,
+): Difference {
+  const where = [...iterations].map(([axis, iteration]) => `${axis} ${iteration}`).join(', ')
+  const placement = describePlacement(tensor)
+  const who =
+    rank === undefined ? 'the terms of the ranks add up to a wrong whole' : `rank ${rank} holds wrong elements`
+  const size = Number.isFinite(error) ? `relative error ${error.toExponential(1)}` : 'a value that is no number'
+  return {
+    node: node.id,
+    operator: node.op,
+    tensor: tensor.id,
+    iterations: where,
+    ...(rank !== undefined && { rank }),
+    placement,
+    error,
+    message: `\`${node.id}\` (${node.op}${where && `, ${where}`}) is the first to differ: ${who} of \`${tensor.id}\`, placed ${placement}, ${size}.`,
+  }
+}
+
+/** A run that could not go on: something was missing, or a group could not do what its node says. */
+function brokenRun(error: unknown): Difference {
+  if (!isShardloomError(error) || !['MISSING_VALUE', 'COLLECTIVE', 'NOT_COMPUTED', 'INCOMPLETE'].includes(error.code))
+    throw error
+  const node = error.subject ?? ''
+  return {
+    node,
+    operator: '',
+    tensor: '',
+    iterations: '',
+    placement: '',
+    error: Number.POSITIVE_INFINITY,
+    message: error.message,
+  }
+}

@@ -1,0 +1,375 @@
+import {
+  bodyAt,
+  coordinates,
+  definitionOf,
+  dimSizes,
+  type Item,
+  type KernelContext,
+  lastIteration,
+  lookup,
+  type OperatorNode,
+  type OperatorTable,
+  type Placement,
+  type Program,
+  parseRule,
+  placementsOf,
+  type Region,
+  ShardloomError,
+  type Source,
+  sourcesOf,
+  type Tensor,
+} from '@shardloom/core'
+import { type Block, combine, elementsOf, grow, offsetsIn, shardPositions, take } from './block.js'
+import { exchange, groupsOver, neighbour } from './collective.js'
+import { defaultLimit, type Estimate, refuseLarge } from './estimate.js'
+import { domainsOf, type InitialValue, initialValues } from './initial-values.js'
+import { wholeOf } from './whole.js'
+
+/** The iteration of every region axis around a place. */
+export type Iterations = ReadonlyMap<string, number>
+
+/** How to run a program. */
+export interface InterpretOptions {
+  /** Values of tensors from outside; default: pseudo-random ones, the same for every mesh. */
+  readonly initial?: InitialValue
+  /** Sees each node when all ranks have run it: per result, the blocks by rank. */
+  readonly observe?: (node: OperatorNode, iterations: Iterations, results: readonly (readonly Block[])[]) => void
+  /** What it may take at most; larger programs are refused with `INTERPRET_SIZE`. */
+  readonly limit?: Partial<Estimate>
+}
+
+/** A program that has been run. */
+export interface Interpretation {
+  /** What each rank holds of a tensor, by rank. Throws `NOT_COMPUTED` when the program does not make it. */
+  readonly blocks: (tensor: string, iterations?: Iterations) => readonly Block[]
+  /** The whole tensor, row-major: shards put together, partial terms combined, replicas taken from the first rank. */
+  readonly whole: (tensor: string, iterations?: Iterations) => Float64Array
+  /** How often each operator and each kind of communication ran, all ranks together. */
+  readonly executed: ReadonlyMap<string, number>
+}
+
+/** A node with everything that does not change from execution to execution. */
+interface Prepared {
+  readonly node: OperatorNode
+  /** Per rank, the positions of each dim of the node's iteration space. */
+  readonly spaces: readonly ReadonlyMap<string, Int32Array>[]
+  readonly extents: ReadonlyMap<string, number>
+}
+
+/**
+ * Runs a placed program on the ranks of its mesh, in one process and in float64. Every rank has a store of its own, from
+ * which alone its kernels read; elements pass from one to another in communication nodes only, among the members of their
+ * groups. What a node reads and its rank does not hold is therefore an error that names it (`MISSING_VALUE`), and a
+ * collective that was left out a wrong number. Throws `NO_SEMANTICS` for operators without `execute`.
+ */
+export function interpret(program: Program, operators: OperatorTable, options: InterpretOptions = {}): Interpretation {
+  refuseLarge(program, { ...defaultLimit, ...options.limit })
+  const interpreter = new Interpreter(program, operators, options)
+  interpreter.run(program.items, new Map())
+  return interpreter
+}
+
+class Interpreter implements Interpretation {
+  readonly executed = new Map<string, number>()
+  private readonly ranks: readonly ReadonlyMap<string, number>[]
+  /** Tensor → iterations → blocks by rank: each rank's store is its column. */
+  private readonly store = new Map<string, Map<string, Block[]>>()
+  private readonly sources: ReadonlyMap<string, Source>
+  private readonly domains: ReturnType<typeof domainsOf>
+  private readonly prepared = new Map<string, Prepared>()
+  private readonly groups = new Map<string, number[][]>()
+
+  constructor(
+    private readonly program: Program,
+    private readonly operators: OperatorTable,
+    private readonly options: InterpretOptions,
+  ) {
+    this.ranks = Array.from({ length: program.mesh.world }, (_, rank) => coordinates(program.mesh, rank))
+    this.sources = sourcesOf(program.items)
+    this.domains = domainsOf(program, operators)
+  }
+
+  blocks(tensor: string, iterations: Iterations = new Map()): readonly Block[] {
+    return this.ranks.map((_, rank) => this.read(tensor, iterations, rank))
+  }
+
+  whole(tensor: string, iterations: Iterations = new Map()): Float64Array {
+    return wholeOf(this.blocks(tensor, iterations), this.current(tensor, iterations), this.program.mesh).values
+  }
+
+  run(items: readonly Item[], iterations: Iterations): void {
+    for (const item of items) {
+      if (item.type === 'region') this.runRegion(item, iterations)
+      else this.runNode(item, iterations)
+    }
+  }
+
+  private runRegion(region: Region, iterations: Iterations): void {
+    for (let place = 0; place < region.extent; place++) {
+      const iteration = region.order === 'reverse' ? region.extent - 1 - place : place
+      const body = region.bodies[bodyAt(region, iteration)]
+      if (body) this.run(body.items, new Map(iterations).set(region.axis, iteration))
+    }
+  }
+
+  private runNode(node: OperatorNode, iterations: Iterations): void {
+    const prepared = this.prepare(node, iterations)
+    const results = node.communication
+      ? this.communicate(prepared, iterations)
+      : this.ranks.map((_, rank) => this.compute(prepared, rank, iterations))
+    this.executed.set(node.op, (this.executed.get(node.op) ?? 0) + this.ranks.length)
+    const byResult = node.outputs.map((_, index) => results.map((blocks) => blocks[index] ?? noBlock))
+    node.outputs.forEach((id, index) => {
+      this.keep(id, keyOf(lookup(this.program.tensors, id), iterations), byResult[index] ?? [])
+    })
+    this.options.observe?.(node, iterations, byResult)
+  }
+
+  private keep(id: string, key: string, blocks: Block[]): void {
+    const known = this.store.get(id)
+    if (known) known.set(key, blocks)
+    else this.store.set(id, new Map([[key, blocks]]))
+  }
+
+  private compute({ node, spaces, extents }: Prepared, rank: number, iterations: Iterations): readonly Block[] {
+    const rule = parseRule(node.rule)
+    const space = spaces[rank]
+    const definition = definitionOf(node, this.operators)
+    const { execute } = definition
+    if (!execute) throw noSemantics(node)
+    const positionsOf = (dims: readonly string[]) => dims.map((dim) => space?.get(dim) ?? nowhere)
+    const operands = node.inputs.map((id, index) => {
+      return this.taken(id, positionsOf(rule.operands[index] ?? []), node, rank, iterations).values
+    })
+    const context: KernelContext = {
+      node,
+      rule,
+      size: (dim) => space?.get(dim)?.length ?? 0,
+      extent: (dim) => extents.get(dim) ?? 0,
+      positions: (dim) => {
+        if (definition.index?.includes(dim)) return space?.get(dim) ?? nowhere
+        throw new Error(`it reads the positions of \`${dim}\`, which its definition's \`index\` does not name`)
+      },
+      iteration: (axis) => iterations.get(axis) ?? 0,
+    }
+    let results: ReturnType<typeof execute>
+    try {
+      results = execute(operands, context)
+    } catch (cause) {
+      throw kernelError(node, cause instanceof Error ? cause.message : String(cause), cause)
+    }
+    return rule.results.map((dims, index): Block => {
+      const positions = positionsOf(dims)
+      const result = results[index]
+      const values = result instanceof Float64Array ? result : result?.values
+      const expected = elementsOf(positions)
+      if (values?.length !== expected) {
+        const shape = positions.map((each) => each.length).join('×') || 'a scalar'
+        throw kernelError(
+          node,
+          `result ${index} has ${values?.length ?? 'no'} elements, but its shape on rank ${rank} is ${shape}`,
+        )
+      }
+      const rows = result instanceof Float64Array ? undefined : result?.logSumExp
+      return { positions, values, ...(rows && { logSumExp: rows }) }
+    })
+  }
+
+  /** Runs a communication node for every group; returns the results by rank. */
+  private communicate({ node }: Prepared, iterations: Iterations): readonly (readonly Block[])[] {
+    const { communication, inputs } = node
+    if (!communication) throw new Error('internal error: no communication')
+    const [input = ''] = inputs
+    const { mesh } = this.program
+    const { shape } = this.current(input, iterations)
+    const positions = (placement: Placement, rank: number) =>
+      shape.map((size, dim) => shardPositions(size, placement.shards[dim] ?? [], mesh, this.ranks[rank] ?? nobody))
+    if (node.op === 'send' || node.op === 'recv') {
+      return this.ranks.map((_, rank) => {
+        const from = node.op === 'send' ? rank : neighbour(mesh, rank, communication.atoms, communication.shift ?? -1)
+        return [this.taken(input, positions(communication.from, from), node, from, iterations)]
+      })
+    }
+    const results = new Map<number, Block>()
+    for (const members of this.groupsOver(communication.atoms)) {
+      const given = members.map((rank) =>
+        this.taken(input, positions(communication.from, rank), node, rank, iterations),
+      )
+      const wanted = members.map((rank) => positions(communication.to, rank))
+      const received = exchange({ node, communication, members, given, wanted })
+      if ('why' in received) {
+        const message = `\`${node.id}\` fails among the ranks ${members.join(', ')}: ${received.why}.`
+        throw new ShardloomError('COLLECTIVE', message, {
+          subject: node.id,
+          help: 'Check its atoms and the placements that it converts.',
+        })
+      }
+      members.forEach((rank, index) => {
+        results.set(rank, received[index] ?? noBlock)
+      })
+    }
+    return this.ranks.map((_, rank) => [results.get(rank) ?? noBlock])
+  }
+
+  private groupsOver(atoms: readonly string[]): number[][] {
+    const key = atoms.join()
+    const groups = this.groups.get(key) ?? groupsOver(this.program.mesh, atoms)
+    this.groups.set(key, groups)
+    return groups
+  }
+
+  /** The part of a tensor that a node reads on one rank, from what that rank holds. */
+  private taken(
+    id: string,
+    positions: readonly Int32Array[],
+    node: OperatorNode,
+    rank: number,
+    iterations: Iterations,
+  ): Block {
+    const part = take(this.read(id, iterations, rank), positions)
+    if ('values' in part) return part
+    const { dims } = lookup(this.program.tensors, id)
+    const first = part.positions.slice(0, 8).join(', ')
+    const rest = part.positions.length > 8 ? ', …' : ''
+    throw new ShardloomError(
+      'MISSING_VALUE',
+      `Rank ${rank} runs \`${node.id}\` and lacks positions ${first}${rest} of dim \`${dims[part.dim]}\` of \`${id}\`.`,
+      { subject: node.id, help: 'No communication node brings them to this rank: derive one, or split another dim.' },
+    )
+  }
+
+  /** What a rank holds of a tensor, from whatever stands behind it. */
+  private read(id: string, iterations: Iterations, rank: number): Block {
+    const tensor = lookup(this.program.tensors, id)
+    const key = keyOf(tensor, iterations)
+    const known = this.store.get(id)?.get(key)?.[rank]
+    if (known) return known
+    const source = this.sources.get(id)
+    if (source?.kind === 'node') throw notComputed(tensor, `\`${source.id}\` has not run`)
+    const block = source ? this.fromPort(tensor, source, iterations, rank) : this.fromOutside(tensor, iterations, rank)
+    const blocks = this.store.get(id)?.get(key) ?? []
+    blocks[rank] = block
+    this.keep(id, key, blocks)
+    return block
+  }
+
+  private fromPort(
+    tensor: Tensor,
+    source: Exclude<Source, { kind: 'node' }>,
+    iterations: Iterations,
+    rank: number,
+  ): Block {
+    const { region, port } = source
+    const at = (iteration: number) => new Map(iterations).set(region.axis, iteration)
+    if (source.kind === 'carry-inner') {
+      const iteration = iterations.get(region.axis) ?? 0
+      const before = region.order === 'reverse' ? iteration + 1 : iteration - 1
+      const first = before < 0 || before >= region.extent
+      const previous = first
+        ? this.read(source.port.initial, withoutAxis(iterations, region.axis), rank)
+        : this.read(source.port.next[bodyAt(region, before)] ?? '', at(before), rank)
+      return grow(previous, this.held(this.current(tensor.id, iterations), rank))
+    }
+    if (source.kind === 'carry-result') {
+      const last = lastIteration(region)
+      return this.read(source.port.next[bodyAt(region, last)] ?? '', at(last), rank)
+    }
+    const terms = Array.from({ length: region.extent }, (_, iteration) => {
+      const inner = port.kind === 'reduce' ? port.inner[bodyAt(region, iteration)] : undefined
+      return inner ? [this.read(inner, at(iteration), rank)] : []
+    }).flat()
+    const sum = combine(terms, 'sum')
+    if (!sum) throw notComputed(tensor, `the iterations of \`${region.id}\` hold different parts of it`)
+    return sum
+  }
+
+  private fromOutside(tensor: Tensor, iterations: Iterations, rank: number): Block {
+    const own = tensor.per.map((axis) => iterations.get(axis) ?? 0)
+    const usual = initialValues(tensor, own, this.domains.get(tensor.id))
+    const positions = this.held(tensor, rank)
+    const whole = tensor.shape.map((size) => shardPositions(size, [], this.program.mesh, nobody))
+    const { initial } = this.options
+    const value = (index: number) => initial?.(tensor, own, index) ?? usual(index)
+    return { positions, values: Float64Array.from(offsetsIn(whole, positions), value) }
+  }
+
+  /** The positions of a tensor that its placement gives to a rank. */
+  private held({ shape, placement }: Pick<Tensor, 'shape' | 'placement'>, rank: number): Int32Array[] {
+    const at = this.ranks[rank] ?? nobody
+    return shape.map((size, dim) => shardPositions(size, placement?.shards[dim] ?? [], this.program.mesh, at))
+  }
+
+  /** The tensor with the shape that it has grown to. */
+  private current(id: string, iterations: Iterations): Tensor {
+    const tensor = lookup(this.program.tensors, id)
+    const { growth, shape } = tensor
+    if (!growth) return tensor
+    const { position, axis, by, limit = Number.POSITIVE_INFINITY } = growth
+    const grown = (size: number) => Math.max(size, Math.min(limit, size + by * (iterations.get(axis) ?? 0)))
+    return { ...tensor, shape: shape.map((size, dim) => (dim === position ? grown(size) : size)) }
+  }
+
+  private prepare(node: OperatorNode, iterations: Iterations): Prepared {
+    const growing = [...node.inputs, ...node.outputs].flatMap((id) => {
+      const axis = lookup(this.program.tensors, id).growth?.axis
+      return axis === undefined ? [] : [iterations.get(axis) ?? 0]
+    })
+    const key = growing.length === 0 ? node.id : `${node.id}@${growing[0]}`
+    const known = this.prepared.get(key)
+    if (known?.node === node) return known
+    placementsOf(node, this.operators)
+    const extents = dimSizes(node, (id) => this.current(id, iterations))
+    const splits = node.partition?.splits ?? {}
+    const spaces = this.ranks.map(
+      (at) =>
+        new Map(
+          [...extents].map(([dim, size]) => [dim, shardPositions(size, splits[dim] ?? [], this.program.mesh, at)]),
+        ),
+    )
+    const prepared = { node, spaces, extents }
+    this.prepared.set(key, prepared)
+    return prepared
+  }
+}
+
+const nowhere = new Int32Array()
+const noBlock: Block = { positions: [], values: new Float64Array() }
+const nobody: ReadonlyMap<string, number> = new Map()
+
+function keyOf({ per, id }: Tensor, iterations: Iterations): string {
+  return per
+    .map((axis) => {
+      const iteration = iterations.get(axis)
+      if (iteration === undefined) throw new Error(`\`${id}\` has one value per ${axis}: say which`)
+      return iteration
+    })
+    .join()
+}
+
+function withoutAxis(iterations: Iterations, axis: string): Iterations {
+  return new Map([...iterations].filter(([each]) => each !== axis))
+}
+
+function noSemantics(node: OperatorNode): ShardloomError {
+  return new ShardloomError(
+    'NO_SEMANTICS',
+    `\`${node.id}\` cannot be run: nobody says what the operator \`${node.op}\` computes.`,
+    {
+      subject: node.id,
+      help: `Give its definition \`execute: (operands, context) => results\`, in the plugin's \`operators: [{ name: '${node.op}', … }]\`.`,
+    },
+  )
+}
+
+function kernelError(node: OperatorNode, why: string, cause?: unknown): ShardloomError {
+  const message = `The \`execute\` of the operator \`${node.op}\` failed at \`${node.id}\`: ${why}.`
+  const help = 'A kernel returns one Float64Array per result, with the elements of its local shape.'
+  return new ShardloomError('KERNEL', message, { subject: node.id, help, cause })
+}
+
+function notComputed({ id }: Tensor, why: string): ShardloomError {
+  return new ShardloomError('NOT_COMPUTED', `\`${id}\` has no value: ${why}.`, {
+    subject: id,
+    help: 'A program makes each tensor before it is read; `verify` says where it does not.',
+  })
+}
