@@ -8,5 +8,7 @@ export {
   tolerance,
 } from './equivalence.js'
 export { defaultLimit, type Estimate, estimate } from './estimate.js'
-export type { InitialValue } from './initial-values.js'
+export { type InitialValue, usualValues } from './initial-values.js'
 export { type Interpretation, type InterpretOptions, type Iterations, interpret } from './interpret.js'
+export { type ProgramDefaults, parseProgram } from './parse-program.js'
+export { printProgram } from './print-program.js'
