@@ -2,6 +2,7 @@ import {
   type Composition,
   composePlugins,
   corePasses,
+  createMesh,
   dimSizesOf,
   layerRanges,
   type OperatorTable,
@@ -75,13 +76,9 @@ export async function loadSpec(input: unknown, access: PlanAccess = {}): Promise
 }
 
 /** Plans a loaded spec. Deterministic: the same input gives the same program. Throws a ShardloomError. */
-export function planLoaded({ spec, architecture, plugins }: LoadedSpec): Plan {
-  const composition = composePlugins([
-    transformers(),
-    tensorParallel(spec.options.tp),
-    dataParallel(spec.options.dp),
-    ...plugins,
-  ])
+export function planLoaded(loaded: LoadedSpec): Plan {
+  const { spec, architecture } = loaded
+  const composition = composeLoaded(loaded)
   const built = buildFor(spec, architecture, composition)
   const warnings: string[] = []
   const log: PassRecord[] = []
@@ -93,6 +90,22 @@ export function planLoaded({ spec, architecture, plugins }: LoadedSpec): Plan {
   )
   warnings.push(...planWarnings(program, spec, architecture))
   return { spec, architecture, program, operators: composition.operators, rules: composition.rules, warnings, log }
+}
+
+/**
+ * The same step on one device: the model with backward and optimizer, and no strategy at work. What a partitioned plan
+ * computes has to equal it.
+ */
+export function planOneDevice(loaded: LoadedSpec): Program {
+  const composition = composeLoaded(loaded)
+  const built = buildFor(loaded.spec, loaded.architecture, composition)
+  const passes = composition.passes.filter(({ phase }) => phase === 'build' || phase === 'differentiate')
+  const context = { operators: composition.operators, warn: () => {} }
+  return runPasses({ ...built, mesh: createMesh([]) }, [...passes, ...corePasses], context)
+}
+
+function composeLoaded({ spec, plugins }: LoadedSpec): Composition {
+  return composePlugins([transformers(), tensorParallel(spec.options.tp), dataParallel(spec.options.dp), ...plugins])
 }
 
 /** The model's program of one device, on the mesh of the spec. */

@@ -1,9 +1,11 @@
 import {
+  bodyCounts,
   dataTypes,
   dimSizes,
   groupSize,
   lookup,
   type Program,
+  type Region,
   regionsOf,
   ShardloomError,
   type Tensor,
@@ -32,17 +34,21 @@ export function estimate(program: Program): Estimate {
       local *= Math.ceil(size / groupSize(mesh, node.partition?.splits[dim] ?? []))
     points += local
   })
-  const extents = new Map(regionsOf(program.items).map((region) => [region.axis, region.extent]))
-  const bytes = [...program.tensors.values()].reduce((sum, each) => sum + heldBytes(each, program, extents), 0)
+  const regions = regionsOf(program.items)
+  const bytes = [...program.tensors.values()].reduce((sum, each) => sum + heldBytes(each, program, regions), 0)
   return { points, bytes }
 }
 
-function heldBytes(tensor: Tensor, { mesh }: Program, extents: ReadonlyMap<string, number>): number {
+function heldBytes(tensor: Tensor, { mesh }: Program, regions: readonly Region[]): number {
   const local = tensor.shape.reduce(
     (count, size, position) => count * Math.ceil(size / groupSize(mesh, tensor.placement?.shards[position] ?? [])),
     dataTypes.fp64 * mesh.world,
   )
-  return tensor.per.reduce((bytes, axis) => bytes * (extents.get(axis) ?? 1), local)
+  return tensor.per.reduce((bytes, axis) => {
+    const region = regions.find((each) => each.axis === axis)
+    const body = region?.bodies.findIndex((each) => each.name === tensor.body) ?? -1
+    return bytes * (region ? (bodyCounts(region)[body] ?? region.extent) : 1)
+  }, local)
 }
 
 /** Refuses a program that would take too long or too much memory. Throws `INTERPRET_SIZE` with the estimate. */

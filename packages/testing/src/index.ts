@@ -1,5 +1,13 @@
 export type { Block } from './block.js'
 export {
+  checkPass,
+  type PassCheckContext,
+  type PassFixture,
+  type PassLaw,
+  type PassReport,
+  passLaws,
+} from './check-pass.js'
+export {
   compareRuns,
   type Difference,
   type Equivalence,

@@ -50,7 +50,7 @@ export function domainsOf(program: Program, operators: OperatorTable): ReadonlyM
  * Pseudo-random elements of a tensor from outside: a function of its id, its iterations and the index alone, so that every
  * rank makes the same whole tensor's shard. Matrices are scaled so that products keep their size.
  */
-export function initialValues(
+export function usualValues(
   tensor: Tensor,
   iterations: readonly number[],
   range: Range | undefined,

@@ -1,0 +1,4 @@
+/** The kit for strategy authors: proofs of whole specs, and everything of `@shardloom/testing` that works on programs. */
+export * from '@shardloom/testing'
+export { expectEquivalent, type Proof, prove, proveLoaded } from './prove.js'
+export { type Shrunk, type SmallSpec, shrinkSpec } from './shrink.js'
