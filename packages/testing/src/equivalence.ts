@@ -3,6 +3,7 @@ import {
   isShardloomError,
   lookup,
   type Mesh,
+  nodesOf,
   type OperatorNode,
   type OperatorTable,
   type Program,
@@ -15,8 +16,11 @@ import { wholeOf } from './whole.js'
 /** The largest relative error that two runs of one computation in float64 may have. */
 export const tolerance = 1e-9
 
-/** Of what is smaller than this share of the largest tensor of its kind, only the rounding is left. */
-const negligible = 1e-6
+/**
+ * Tensors below this share of the largest of their kind are measured by that share: gradients that cancel to nothing, such
+ * as that of a key bias, are rounding errors alone.
+ */
+const negligible = 1e-4
 
 /** The first place where a partitioned run leaves the reference. */
 export interface Difference {
@@ -50,6 +54,8 @@ export interface Equivalence {
 export interface Reference {
   readonly run: Interpretation
   readonly tensors: Program['tensors']
+  /** What the program is run for: tensors that no node reads, with the iterations that make them. */
+  readonly results: readonly { readonly tensor: string; readonly iterations: Iterations }[]
   /** The largest magnitude among the tensors of a kind. */
   readonly magnitudes: ReadonlyMap<string, number>
 }
@@ -57,19 +63,23 @@ export interface Reference {
 /** Runs the program of one device. */
 export function runReference(program: Program, operators: OperatorTable, options: InterpretOptions = {}): Reference {
   const magnitudes = new Map<string, number>()
-  const observe = (node: OperatorNode, _: Iterations, results: readonly (readonly Block[])[]) => {
+  const read = new Set(nodesOf(program.items).flatMap(({ inputs }) => inputs))
+  const results: { tensor: string; iterations: Iterations }[] = []
+  const observe = (node: OperatorNode, iterations: Iterations, made: readonly (readonly Block[])[]) => {
     for (const [index, id] of node.outputs.entries()) {
+      if (!read.has(id)) results.push({ tensor: id, iterations })
       const kind = kindOf(node, lookup(program.tensors, id))
-      magnitudes.set(kind, Math.max(magnitudes.get(kind) ?? 0, magnitude(results[index]?.[0]?.values ?? [])))
+      magnitudes.set(kind, Math.max(magnitudes.get(kind) ?? 0, magnitude(made[index]?.[0]?.values ?? [])))
     }
   }
-  return { run: interpret(program, operators, { ...options, observe }), tensors: program.tensors, magnitudes }
+  return { run: interpret(program, operators, { ...options, observe }), tensors: program.tensors, results, magnitudes }
 }
 
 /**
  * Runs a partitioned program and compares every tensor that it makes with the same tensor of the reference: on each rank
  * the elements that it holds, for partial sums the sum. Stops at the first that differs by more than {@link tolerance}
- * relative to the largest element of the whole tensor.
+ * relative to the largest element of the whole tensor. What the reference makes for nobody else to read, such as the next
+ * value of a parameter, must be there too.
  */
 export function compareRuns(
   reference: Reference,
@@ -78,6 +88,7 @@ export function compareRuns(
   options: InterpretOptions = {},
 ): Equivalence {
   const executed = new Map<string, number>()
+  const seen = new Set<string>()
   let worst = { error: 0, tensor: '' }
   let compared = 0
   let difference: Difference | undefined
@@ -90,6 +101,7 @@ export function compareRuns(
     const tensor = lookup(program.tensors, id)
     const origin = reference.tensors.get(tensor.versionOf ?? id)
     if (!origin || blocks.length === 0) return
+    seen.add(keyOf(origin.id, iterations, reference))
     compared++
     const expected = reference.run.blocks(origin.id, iterations)[0]
     const scale = Math.max(
@@ -111,6 +123,8 @@ export function compareRuns(
   }
   try {
     interpret(program, operators, { ...options, observe })
+    const leftOut = reference.results.find(({ tensor, iterations }) => !seen.has(keyOf(tensor, iterations, reference)))
+    if (leftOut) fail(missingResult(leftOut))
   } catch (error) {
     if (error !== stop) difference = brokenRun(error)
   }
@@ -160,7 +174,7 @@ function differenceOf(
   rank: number | undefined,
   error: number,
 ): Difference {
-  const where = [...iterations].map(([axis, iteration]) => `${axis} ${iteration}`).join(', ')
+  const where = placeIn(iterations)
   const placement = describePlacement(tensor)
   const who =
     rank === undefined ? 'the terms of the ranks add up to a wrong whole' : `rank ${rank} holds wrong elements`
@@ -177,18 +191,32 @@ function differenceOf(
   }
 }
 
+/** Names a tensor of the reference in one of the iterations that it has a value for. */
+function keyOf(id: string, iterations: Iterations, { tensors }: Reference): string {
+  return `${id}@${lookup(tensors, id).per.map((axis) => iterations.get(axis))}`
+}
+
+/** Text such as `microbatch 0, layer 1`. */
+function placeIn(iterations: Iterations): string {
+  return [...iterations].map(([axis, iteration]) => `${axis} ${iteration}`).join(', ')
+}
+
+/** A program that does not make what the reference is run for. */
+function missingResult({ tensor, iterations }: Reference['results'][number]): Difference {
+  const where = placeIn(iterations)
+  return {
+    ...nowhere,
+    tensor,
+    iterations: where,
+    message: `\`${tensor}\`${where && ` (${where})`} is never made, though the reference makes it and nothing reads it there.`,
+  }
+}
+
+const nowhere = { node: '', operator: '', tensor: '', iterations: '', placement: '', error: Number.POSITIVE_INFINITY }
+
 /** A run that could not go on: something was missing, or a group could not do what its node says. */
 function brokenRun(error: unknown): Difference {
   if (!isShardloomError(error) || !['MISSING_VALUE', 'COLLECTIVE', 'NOT_COMPUTED', 'INCOMPLETE'].includes(error.code))
     throw error
-  const node = error.subject ?? ''
-  return {
-    node,
-    operator: '',
-    tensor: '',
-    iterations: '',
-    placement: '',
-    error: Number.POSITIVE_INFINITY,
-    message: error.message,
-  }
+  return { ...nowhere, node: error.subject ?? '', message: error.message }
 }
