@@ -4,12 +4,13 @@ import { pathToFileURL } from 'node:url'
 import { type Command, Option } from 'commander'
 import {
   isModelPath,
+  type LoadedSpec,
+  loadSpec,
   type Plan,
-  plan,
+  planLoaded,
   readSpecText,
   ShardloomError,
   type SpecField,
-  type SpecInput,
   specFields,
 } from 'shardloom'
 import { readStandardInput, readTextFile } from './read-file.js'
@@ -55,8 +56,16 @@ export function repeatedArguments(args: readonly string[]): string[] {
   return entries
 }
 
-/** Plans what a spec file, flags, or both describe. Paths in the spec are relative to it, paths in flags to this folder. */
+/** Plans what a spec file, flags, or both describe. */
 export async function planFrom(specPath: string | undefined, flags: Flags): Promise<Plan> {
+  return planLoaded(await loadFrom(specPath, flags))
+}
+
+/**
+ * Reads the spec that a file, flags, or both describe. Paths in the spec are relative to it, paths in flags to this
+ * folder.
+ */
+export async function loadFrom(specPath: string | undefined, flags: Flags): Promise<LoadedSpec> {
   const base = specPath === undefined || specPath === '-' ? process.cwd() : dirname(resolve(specPath))
   const file = specPath === undefined ? {} : await readSpecFile(specPath)
   const overrides = overridesOf(flags)
@@ -69,8 +78,8 @@ export async function planFrom(specPath: string | undefined, flags: Flags): Prom
   const spec = overrides.reduce((value, { path, value: set }) => withValue(value, path, set), file)
   const fromFlag = new Set([flags.model, ...pluginPaths(flags)].filter((path) => typeof path === 'string'))
   const locate = (path: string) => (isAbsolute(path) ? path : resolve(fromFlag.has(path) ? process.cwd() : base, path))
-  const input = withPlugins(spec, pluginPaths(flags)) as SpecInput // plan checks it, so that a wrong one gets its message
-  return plan(input, {
+  const input = withPlugins(spec, pluginPaths(flags))
+  return loadSpec(input, {
     readText: (path) => readTextFile(locate(path), path),
     importPlugin: (path) => importModule(locate(path), path),
   })

@@ -1,4 +1,4 @@
-import { lookup, ShardloomError, type Tensor } from '@shardloom/core'
+import { lookup, type NodeKind, nodesOf, ShardloomError, type Tensor } from '@shardloom/core'
 import {
   compareRuns,
   type Difference,
@@ -16,6 +16,8 @@ export interface Proof {
   readonly schema: 'shardloom.prove/1'
   /** Whether the partitioned plan computed what one device computes. */
   readonly equal: boolean
+  /** The display name of the model. */
+  readonly model: string
   readonly phase: Plan['spec']['phase']
   /** The degrees and the number of ranks that were run. */
   readonly mesh: Readonly<Record<string, number>>
@@ -31,7 +33,7 @@ export interface Proof {
   /** Above this relative error two runs differ. */
   readonly tolerance: number
   /** How often each operator and collective ran, over all ranks. */
-  readonly executed: readonly { readonly op: string; readonly count: number }[]
+  readonly executed: readonly { readonly op: string; readonly kind: NodeKind; readonly count: number }[]
   /** The first operator whose result differs. */
   readonly difference?: Difference
 }
@@ -50,10 +52,12 @@ export function proveLoaded(loaded: LoadedSpec): Proof {
   const { program, operators } = planLoaded(small)
   const one = planOneDevice(small)
   const options = { initial: naturalValues(one.tensors, small) }
+  const kinds = new Map(nodesOf(program.items).map(({ op, kind }) => [op, kind]))
   const result = compareRuns(runReference(one, operators, options), program, operators, options)
   return {
     schema: 'shardloom.prove/1',
     equal: result.equal,
+    model: small.architecture.name,
     phase: small.spec.phase,
     mesh: Object.fromEntries(program.mesh.axes.map(({ name, degree }) => [name, degree])),
     ranks: program.mesh.world,
@@ -62,7 +66,9 @@ export function proveLoaded(loaded: LoadedSpec): Proof {
     compared: result.compared,
     worst: result.worst,
     tolerance,
-    executed: [...result.executed].map(([op, count]) => ({ op, count })).sort((a, b) => (a.op < b.op ? -1 : 1)),
+    executed: [...result.executed]
+      .map(([op, count]) => ({ op, kind: kinds.get(op) ?? 'compute', count }))
+      .sort((a, b) => (a.op < b.op ? -1 : 1)),
     ...(result.difference && { difference: result.difference }),
   }
 }

@@ -1,0 +1,87 @@
+import type { Command } from 'commander'
+import { formatCount } from 'shardloom'
+import { type Proof, proveLoaded } from 'shardloom/testing'
+import { exitCode } from './exit-code.js'
+import { type Finish, printJson, printLines } from './output.js'
+import { addSpecFlags, type Flags, loadFrom } from './spec-flags.js'
+import { type Style, singleLine } from './style.js'
+import { pairs, terminalWidth, wrapped } from './table.js'
+
+/** `shardloom prove`: runs a small copy of a plan on virtual ranks; the exit code is 3 when it computes something else. */
+export function addProve(program: Command, finish: Finish): void {
+  const command = program
+    .command('prove [spec]')
+    .description('Run the plan of a spec, with small sizes, on virtual ranks and compare it with one device.')
+    .option('--json', 'print one JSON document (shardloom.prove/1)')
+    .addHelpText('after', '\nExample:\n  shardloom prove --model llama-3.1-8b --tp 2 --dp 2 --batch 8')
+    .action(async (specPath: string | undefined, flags: Flags) => {
+      const proof = proveLoaded(await loadFrom(specPath, flags))
+      if (!proof.equal) finish(exitCode.answerIsNo)
+      if (flags.json === true) return printJson(proof)
+      printLines((style) => proofLines(proof, style))
+    })
+  addSpecFlags(command)
+}
+
+/** The proof for people, within 80 columns. */
+export function proofLines(proof: Proof, style: Style): string[] {
+  const { model, phase, mesh, ranks, shrunk, compared, worst, tolerance, difference } = proof
+  const axes = Object.entries(mesh).map(([axis, degree]) => `${axis} ${degree}`)
+  const sizes = shrunk.map(
+    ({ name, from, to }) => `${singleLine(name)}\u00a0${formatCount(from)}\u00a0→\u00a0${formatCount(to)}`,
+  )
+  const lines = [
+    style.bold(`${singleLine(model).slice(0, terminalWidth - 12)} · ${phase}`),
+    ...pairs([
+      ['ran on', `${axes.join(' × ')} = ${formatCount(ranks)} virtual ${ranks === 1 ? 'rank' : 'ranks'}, in float64`],
+      ['sizes', sizes.length > 0 ? sizes.join(', ') : 'as in the spec'],
+      ['stands for', likeness(proof)],
+      ['executed', executed(proof, 'compute', 'control', 'memory')],
+      ['', executed(proof, 'communication')],
+      ['compared', `${formatCount(compared)} tensors with one device, on every rank that holds them`],
+      ...(difference ? [] : [['worst', worstText(worst, tolerance)] as const]),
+    ]),
+    '',
+    ...(difference
+      ? [
+          style.bad('Not proven: the plan computes something else than one device.'),
+          ...differenceLines(difference.message),
+        ]
+      : [style.good(`Proven: ${what[phase] ?? 'the plan computes'} what one device computes.`)]),
+  ]
+  return lines.map((line) => line.replaceAll('\u00a0', ' '))
+}
+
+const what: Readonly<Record<string, string>> = {
+  training: 'loss, gradients and updated parameters are',
+  prefill: 'the next tokens and the KV cache are',
+  decode: 'the tokens of all steps and the KV cache are',
+}
+
+function differenceLines(message: string): string[] {
+  return wrapped(singleLine(message), 2)
+}
+
+function worstText({ error, tensor }: Proof['worst'], tolerance: number): string {
+  return error === 0
+    ? 'no difference at all'
+    : `${error.toExponential(1)} of the largest element, in ${singleLine(tensor)} (limit ${tolerance})`
+}
+
+/** In how far the plan that ran is the one of the spec. */
+function likeness({ unlike, shrunk }: Proof): string {
+  if (shrunk.length === 0) return 'the spec itself'
+  if (unlike.length === 0) return 'the full plan: every node splits and communicates as it does there'
+  const shown = unlike.slice(0, 3).map(singleLine).join(', ')
+  const more = unlike.length > 3 ? `, and ${unlike.length - 3} more` : ''
+  return `the full plan except ${formatCount(unlike.length)} nodes, which differ at this size: ${shown}${more}`
+}
+
+/** How often the kinds of nodes ran, the most frequent operators first. */
+function executed({ executed: all }: Proof, ...kinds: readonly Proof['executed'][number]['kind'][]): string {
+  const own = all.filter(({ kind }) => kinds.includes(kind)).sort((a, b) => b.count - a.count)
+  const total = own.reduce((sum, { count }) => sum + count, 0)
+  const names = own.map(({ op, count }) => `${singleLine(op)}\u00a0${formatCount(count)}`)
+  if (kinds.includes('communication')) return names.length > 0 ? names.join(', ') : 'no communication'
+  return `${formatCount(total)} operators of ${own.length} kinds`
+}
