@@ -1,7 +1,6 @@
 import {
   closePorts,
   createMesh,
-  type DataType,
   type OperatorNode,
   type Port,
   type Preference,
@@ -10,7 +9,7 @@ import {
   regionsOf,
   type Tensor,
 } from '@shardloom/core'
-import { type Known, madeBy, type NodeGuess, settle, tryRule } from './text-defaults.js'
+import { type Known, knownOf, madeBy, type NodeGuess, settle, tryRule } from './text-defaults.js'
 import { operatorText, pairsText, wordsText, wordText } from './text-line.js'
 import { atomsText, meshText, partitionWords, placementWords, sameValue, usualBy } from './text-placement.js'
 import { tensorText } from './text-tensor.js'
@@ -33,13 +32,7 @@ class Printer {
   private readonly order: readonly string[]
 
   constructor(private readonly program: Program) {
-    const parameters = [...program.tensors.values()].filter(({ role }) => role === 'parameter')
-    this.known = {
-      mesh: program.mesh,
-      phase: program.phase,
-      dtype: mostFrequent(parameters.map(({ dtype }) => dtype)) ?? 'bf16',
-      sizes: usualSizes([...program.tensors.values()]),
-    }
+    this.known = knownOf(program)
     const made = madeBy(program.items)
     const outside = [...program.tensors.keys()].filter((id) => !made.has(id))
     const declared = new Set(outside)
@@ -236,26 +229,4 @@ class Printer {
     if (reason.strategies.length) why.push(`by ${wordsText(reason.strategies)}`)
     return [...clauses, why.join(' ')]
   }
-}
-
-/** The value that stands most often in a list, the first of several. */
-function mostFrequent<Value extends DataType | number>(values: readonly Value[]): Value | undefined {
-  const counts = new Map<Value, number>()
-  for (const value of values) counts.set(value, (counts.get(value) ?? 0) + 1)
-  let best: Value | undefined
-  for (const [value, count] of counts) if (best === undefined || count > (counts.get(best) ?? 0)) best = value
-  return best
-}
-
-/** The size that each dim has most often. */
-function usualSizes(tensors: readonly Tensor[]): Map<string, number> {
-  const sizes = new Map<string, number[]>()
-  for (const { dims, shape } of tensors) {
-    dims.forEach((dim, index) => {
-      const list = sizes.get(dim) ?? []
-      sizes.set(dim, list)
-      list.push(shape[index] ?? 0)
-    })
-  }
-  return new Map([...sizes].map(([dim, list]) => [dim, mostFrequent(list) ?? 0]))
 }

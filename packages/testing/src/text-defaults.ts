@@ -6,6 +6,7 @@ import {
   operandText,
   type Phase,
   type Port,
+  type Program,
   parseRule,
   type Rule,
   type Segment,
@@ -39,6 +40,36 @@ export interface Known {
   readonly phase: Phase
   readonly dtype: DataType
   readonly sizes: ReadonlyMap<string, number>
+}
+
+/** What a head says of a program so that little else need be said: the type of its parameters, the usual sizes of dims. */
+export function knownOf({ mesh, phase, tensors }: Program): Known {
+  const list = [...tensors.values()]
+  const parameters = list.filter(({ role }) => role === 'parameter')
+  const dtype = mostFrequent(parameters.map((tensor) => tensor.dtype)) ?? 'bf16'
+  return { mesh, phase, dtype, sizes: usualSizes(list) }
+}
+
+/** The value that stands most often in a list, the first of several. */
+function mostFrequent<Value extends DataType | number>(values: readonly Value[]): Value | undefined {
+  const counts = new Map<Value, number>()
+  for (const value of values) counts.set(value, (counts.get(value) ?? 0) + 1)
+  let best: Value | undefined
+  for (const [value, count] of counts) if (best === undefined || count > (counts.get(best) ?? 0)) best = value
+  return best
+}
+
+/** The size that each dim has most often. */
+function usualSizes(tensors: readonly Tensor[]): Map<string, number> {
+  const sizes = new Map<string, number[]>()
+  for (const { dims, shape } of tensors) {
+    dims.forEach((dim, index) => {
+      const list = sizes.get(dim) ?? []
+      sizes.set(dim, list)
+      list.push(shape[index] ?? 0)
+    })
+  }
+  return new Map([...sizes].map(([dim, list]) => [dim, mostFrequent(list) ?? 0]))
 }
 
 /** A tensor as it is where a text says nothing of it. A size that is not known is undefined. */

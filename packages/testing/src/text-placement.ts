@@ -37,7 +37,9 @@ const noFail: Fail = () => {
 
 /** Atoms joined by dots, `-` for none. */
 export function atomsText(atoms: readonly string[], mesh: Mesh): string {
-  return shortest(atoms, atoms.join('.') || '-', (text) => readAtoms(text, mesh, noFail))
+  const short = atoms.join('.') || '-'
+  if (short !== '-' && wordText(short) !== short) return JSON.stringify(atoms)
+  return shortest(atoms, short, (text) => readAtoms(text, mesh, noFail))
 }
 
 /** Reads atoms joined by dots; an axis stands for its atoms. */
