@@ -113,7 +113,8 @@ function decideNode(
     if (strategy) by[atom] = strategy
   }
   const divides = (dim: string, atom: string) => {
-    const left = Math.floor((sizes.get(dim) ?? 1) / (taken.get(dim) ?? 1))
+    // The largest share that is left: where shares may differ, some rank can still give half of it away.
+    const left = Math.ceil((sizes.get(dim) ?? 1) / (taken.get(dim) ?? 1))
     return left > 1 && (uneven === 'ragged' || left % atomDegree(mesh, atom) === 0)
   }
 
