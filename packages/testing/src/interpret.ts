@@ -1,5 +1,6 @@
 import {
   bodyAt,
+  type Communication,
   coordinates,
   definitionOf,
   dimSizes,
@@ -22,7 +23,7 @@ import {
 import { type Block, combine, elementsOf, grow, offsetsIn, shardPositions, take } from './block.js'
 import { exchange, groupsOver, neighbour } from './collective.js'
 import { defaultLimit, type Estimate, refuseLarge } from './estimate.js'
-import { domainsOf, type InitialValue, initialValues } from './initial-values.js'
+import { domainsOf, type InitialValue, usualValues } from './initial-values.js'
 import { wholeOf } from './whole.js'
 
 /** The iteration of every region axis around a place. */
@@ -78,6 +79,8 @@ class Interpreter implements Interpretation {
   private readonly domains: ReturnType<typeof domainsOf>
   private readonly prepared = new Map<string, Prepared>()
   private readonly groups = new Map<string, number[][]>()
+  /** What a send has made → where it went. */
+  private readonly sent = new Map<string, Communication>()
 
   constructor(
     private readonly program: Program,
@@ -185,8 +188,9 @@ class Interpreter implements Interpretation {
     const positions = (placement: Placement, rank: number) =>
       shape.map((size, dim) => shardPositions(size, placement.shards[dim] ?? [], mesh, this.ranks[rank] ?? nobody))
     if (node.op === 'send' || node.op === 'recv') {
+      if (node.op === 'send') this.sent.set(node.outputs[0] ?? '', communication)
       return this.ranks.map((_, rank) => {
-        const from = node.op === 'send' ? rank : neighbour(mesh, rank, communication.atoms, communication.shift ?? -1)
+        const from = node.op === 'send' ? rank : this.sender(node, communication, rank)
         return [this.taken(input, positions(communication.from, from), node, from, iterations)]
       })
     }
@@ -197,18 +201,23 @@ class Interpreter implements Interpretation {
       )
       const wanted = members.map((rank) => positions(communication.to, rank))
       const received = exchange({ node, communication, members, given, wanted })
-      if ('why' in received) {
-        const message = `\`${node.id}\` fails among the ranks ${members.join(', ')}: ${received.why}.`
-        throw new ShardloomError('COLLECTIVE', message, {
-          subject: node.id,
-          help: 'Check its atoms and the placements that it converts.',
-        })
-      }
+      if ('why' in received) throw collectiveError(node, `fails among the ranks ${members.join(', ')}: ${received.why}`)
       members.forEach((rank, index) => {
         results.set(rank, received[index] ?? noBlock)
       })
     }
     return this.ranks.map((_, rank) => [results.get(rank) ?? noBlock])
+  }
+
+  /** The rank that a recv takes from. Throws `COLLECTIVE` when that rank sent elsewhere, or nothing. */
+  private sender(node: OperatorNode, { atoms, shift = -1 }: Communication, rank: number): number {
+    const { mesh } = this.program
+    const from = neighbour(mesh, rank, atoms, shift)
+    const sent = this.sent.get(node.inputs[0] ?? '')
+    if (!sent) throw collectiveError(node, `receives \`${node.inputs[0]}\`, which no send has made`)
+    const aim = neighbour(mesh, from, sent.atoms, sent.shift ?? 1)
+    if (aim === rank) return from
+    throw collectiveError(node, `lets rank ${rank} receive from rank ${from}, which sent to rank ${aim}`)
   }
 
   private groupsOver(atoms: readonly string[]): number[][] {
@@ -285,7 +294,7 @@ class Interpreter implements Interpretation {
 
   private fromOutside(tensor: Tensor, iterations: Iterations, rank: number): Block {
     const own = tensor.per.map((axis) => iterations.get(axis) ?? 0)
-    const usual = initialValues(tensor, own, this.domains.get(tensor.id))
+    const usual = usualValues(tensor, own, this.domains.get(tensor.id))
     const positions = this.held(tensor, rank)
     const whole = tensor.shape.map((size) => shardPositions(size, [], this.program.mesh, nobody))
     const { initial } = this.options
@@ -365,6 +374,16 @@ function kernelError(node: OperatorNode, why: string, cause?: unknown): Shardloo
   const message = `The \`execute\` of the operator \`${node.op}\` failed at \`${node.id}\`: ${why}.`
   const help = 'A kernel returns one Float64Array per result, with the elements of its local shape.'
   return new ShardloomError('KERNEL', message, { subject: node.id, help, cause })
+}
+
+function collectiveError(node: OperatorNode, why: string): ShardloomError {
+  const pair = node.op === 'recv'
+  return new ShardloomError('COLLECTIVE', `\`${node.id}\` ${why}.`, {
+    subject: node.id,
+    help: pair
+      ? 'A recv reads the result of its send, over the same atoms, with the opposite shift.'
+      : 'Check its atoms and the placements that it converts.',
+  })
 }
 
 function notComputed({ id }: Tensor, why: string): ShardloomError {
