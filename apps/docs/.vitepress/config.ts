@@ -55,6 +55,7 @@ export default defineConfig({
           { text: 'The spec', link: '/reference/spec' },
           { text: 'JSON output', link: '/reference/json' },
           { text: 'Writing a plugin', link: '/reference/plugin' },
+          { text: 'Programs as text', link: '/reference/program-text' },
         ],
       },
     ],

@@ -133,7 +133,8 @@ export function madeBy<Node extends NodeText>(items: readonly ItemText<Node>[], 
 
 /**
  * Walks items in order and settles every tensor once, where it is first met. Printer and parser take the same walk, so
- * that what one leaves out is what the other puts in. Returns the tensors in the order in which they were settled.
+ * that what one leaves out is what the other puts in. Returns the tensors as they usually follow each other: from outside,
+ * then made, then what communication makes of them.
  */
 export function settle<Node extends NodeText>(
   items: readonly ItemText<Node>[],
@@ -213,7 +214,9 @@ export function settle<Node extends NodeText>(
     }
   }
   visit(items, { per: [], name: undefined, body: undefined })
-  return new Map([...settled].flatMap(([id, each]) => (each ? [[id, each] as const] : [])))
+  const entries = [...settled].flatMap(([id, each]) => (each ? [[id, each] as const] : []))
+  const rank = (id: string, { versionOf }: Tensor) => (!made.has(id) ? 0 : versionOf === undefined ? 1 : 2)
+  return new Map(entries.sort(([a, left], [b, right]) => rank(a, left) - rank(b, right)))
 }
 
 const outer = (per: readonly string[], axis: string) => {

@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { isShardloomError, type Program } from '@shardloom/core'
 import { buildProgram, findPreset } from '@shardloom/models'
 import fc from 'fast-check'
@@ -84,9 +86,9 @@ describe('a text written by a person', () => {
     expect([...program.tensors.values()]).toEqual([
       tensor('x', ['batch', 'hidden'], [4, 8], 'input'),
       tensor('w1', ['hidden', 'ffn'], [8, 16], 'parameter'),
+      tensor('w2', ['ffn', 'hidden'], [16, 8], 'parameter'),
       tensor('up', ['batch', 'ffn'], [4, 16], 'activation'),
       tensor('act', ['batch', 'ffn'], [4, 16], 'activation'),
-      tensor('w2', ['ffn', 'hidden'], [16, 8], 'parameter'),
       tensor('out', ['batch', 'hidden'], [4, 8], 'activation'),
     ])
     expect(program.items[1]).toEqual({
@@ -268,4 +270,12 @@ describe('a text that is wrong', () => {
     const text = Array.from({ length: 5000 }, (_, depth) => `${' '.repeat(depth)}repeat r over layer=1`).join('\n')
     expect(thrown(() => parseProgram(text)).message).toMatch(/nested more than/)
   })
+})
+
+it('the grammar on the site is that of the doc comment', () => {
+  const root = join(import.meta.dirname, '../../..')
+  const source = readFileSync(join(root, 'packages/testing/src/parse-program.ts'), 'utf8')
+  const grammar = [...source.matchAll(/^ \* {5}(.*)$/gm)].map(([, line]) => line).join('\n')
+  expect(grammar.split('\n').length).toBeGreaterThan(20)
+  expect(readFileSync(join(root, 'apps/docs/reference/program-text.md'), 'utf8')).toContain(grammar)
 })
