@@ -134,7 +134,7 @@ function buildFor(spec: PlannedSpec, architecture: ModelArchitecture, compositio
 }
 
 /** The depths at which a selector of some strategy starts or ends, so that layers on both sides have a body of their own. */
-function layerBoundaries(spec: PlannedSpec): number[] {
+export function layerBoundaries(spec: PlannedSpec): number[] {
   const boundaries = new Set<number>()
   for (const options of Object.values(spec.options)) {
     if (typeof options !== 'object' || options === null || !('where' in options)) continue

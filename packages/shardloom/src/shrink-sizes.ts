@@ -27,8 +27,8 @@ export interface Scale {
   /** Tokens of a sequence in the small model and in the large one, so that windows keep their reach. */
   readonly seq: number
   readonly fullSeq: number
-  /** Whether every layer stays, because the spec names layers by their depth. */
-  readonly keepLayers: boolean
+  /** The layers that stay. */
+  readonly order: ModelArchitecture['order']
 }
 
 /** A model with the same operators and small sizes. */
@@ -36,8 +36,6 @@ export function shrinkArchitecture(model: ModelArchitecture, scale: Scale): Mode
   const ratio = scale.hidden / model.hidden
   const width = (size: number, least = 1) => smallerSize(size, scale.ranks, Math.max(least, size * ratio))
   const hidden = width(model.hidden)
-  const runs = model.order.runs.map((run) => ({ ...run, count: scale.keepLayers ? run.count : Math.min(run.count, 2) }))
-  const { repeat = 1 } = model.order
   const layers = Object.entries(model.layers).map(([name, layer]): [string, Layer] => [
     name,
     { ...layer, attention: shrinkAttention(layer.attention, scale, ratio), ffn: shrinkFfn(layer.ffn, scale, width) },
@@ -47,7 +45,7 @@ export function shrinkArchitecture(model: ModelArchitecture, scale: Scale): Mode
     hidden,
     vocab: width(model.vocab),
     layers: Object.fromEntries(layers),
-    order: { runs, ...(repeat > 1 && { repeat: scale.keepLayers ? repeat : 2 }) },
+    order: scale.order,
     ...(model.learnedPositions !== undefined && { learnedPositions: Math.min(model.learnedPositions, 2 * scale.seq) }),
   }
 }

@@ -9,8 +9,9 @@ import {
 } from '@shardloom/core'
 import type { ModelArchitecture } from '@shardloom/models'
 import { estimate } from '@shardloom/testing'
-import { type LoadedSpec, planLoaded } from './plan.js'
+import { type LoadedSpec, layerBoundaries, planLoaded } from './plan.js'
 import type { PlannedSpec } from './sequence.js'
+import { fewLayers, moveLayers } from './shrink-layers.js'
 import { type Scale, shrinkArchitecture, smallerSize } from './shrink-sizes.js'
 
 /** A size that was made smaller, by the name that a spec or a model gives it. */
@@ -87,19 +88,22 @@ function shrinkTo(loaded: LoadedSpec, parallel: PlannedSpec['parallel'], hidden:
   const microbatch = Math.min(spec.microbatch, 2)
   const slots = spec.batch / (dp * spec.microbatch)
   const batch = parallel.dp * microbatch * Math.min(Math.ceil(slots), 2)
-  const scale: Scale = { ranks, hidden, seq: seq + steps - 1, fullSeq: spec.seq, keepLayers: namesLayers(spec) }
+  const kept = fewLayers(architecture, layerBoundaries(spec))
+  const all = pluginNamesLayers(spec)
+  const order = all ? architecture.order : kept.order
+  const options = all ? spec.options : moveLayers(spec.options, kept)
+  const scale: Scale = { ranks, hidden, seq: seq + steps - 1, fullSeq: spec.seq, order }
   return {
     ...loaded,
-    spec: { ...spec, parallel, seq, steps, microbatch, batch: Math.min(batch, spec.batch) },
+    spec: { ...spec, parallel, seq, steps, microbatch, batch: Math.min(batch, spec.batch), options },
     architecture: shrinkArchitecture(architecture, scale),
   }
 }
 
-/** Whether a selector names layers by their depth. */
-function namesLayers(spec: PlannedSpec): boolean {
-  return Object.values(spec.options).some(
-    (options) => typeof options === 'object' && options !== null && JSON.stringify(options).includes('"layers"'),
-  )
+/** Whether a plugin, which was made with its options, names layers by their depth: then they all have to stay. */
+function pluginNamesLayers({ options }: PlannedSpec): boolean {
+  const { tp: _, dp: __, ...others } = options
+  return JSON.stringify(others).includes('"layers"')
 }
 
 /** What a plan does, apart from sizes: per node its operator, how it is split, and what it communicates. */

@@ -75,18 +75,21 @@ describe('large specs', () => {
     expect(proof.executed.some(({ kind }) => kind === 'communication')).toBe(true)
   })
 
-  test('layers that the spec names by depth all stay', async () => {
-    const spec: SpecInput = {
-      model: 'gpt2',
-      parallel: { tp: 2 },
-      batch: 4,
-      options: { tp: { where: { layers: '3-7' } } },
-    }
-    const options = { ...spec.options, uneven: 'ragged' as const }
-    const { loaded, unlike } = shrinkSpec(await loadSpec({ ...spec, options }))
-    expect(loaded.architecture.order).toEqual({ runs: [{ layer: 'layer', count: 12 }] })
-    expect(unlike).toEqual([])
-  })
+  test.each([
+    ['llama-3.1-405b', '3-7', [6], '2-3'],
+    ['llama-3.1-405b', 125, [3], '2-2'],
+    ['gpt-oss-120b', ['0-5', '12-35'], [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1], '0-3,8-11'],
+  ])(
+    '%s with layers %s chosen: each stretch of layers keeps two of each kind',
+    async (model, layers, counts, moved) => {
+      const spec: SpecInput = { model, parallel: { tp: 8 }, batch: 4, options: { tp: { where: { layers } } } }
+      const { loaded, unlike } = shrinkSpec(await loadSpec(spec))
+      expect(loaded.architecture.order.runs.map(({ count }) => count)).toEqual(counts)
+      expect([loaded.spec.options.tp.where?.layers].flat().join()).toBe(moved)
+      expect(unlike).toEqual([])
+      expect((await prove(spec)).equal).toBe(true)
+    },
+  )
 
   test('sizes only shrink, and windows keep within the sequence what was within it', async () => {
     const { loaded, shrunk } = shrinkSpec(

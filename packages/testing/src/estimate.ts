@@ -58,7 +58,7 @@ export function refuseLarge(program: Program, limit: Estimate): void {
   const amount = (value: number) => value.toExponential(1)
   throw new ShardloomError(
     'INTERPRET_SIZE',
-    `Running \`${program.name}\` on ${program.mesh.world} virtual ranks would take about ${amount(points)} points of iteration spaces and ${amount(bytes)} bytes; the limits are ${amount(limit.points)} and ${amount(limit.bytes)}.`,
+    `Running \`${program.name}\` on ${program.mesh.world} virtual ${program.mesh.world === 1 ? 'rank' : 'ranks'} would take about ${amount(points)} points of iteration spaces and ${amount(bytes)} bytes; the limits are ${amount(limit.points)} and ${amount(limit.bytes)}.`,
     { help: 'Prove it with small dims: the same layers and degrees need only a few elements along each dim.' },
   )
 }
