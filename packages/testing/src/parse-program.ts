@@ -30,7 +30,7 @@ export interface ProgramDefaults extends Partial<Omit<Program, 'schema' | 'tenso
 /**
  * Reads a program from text, as `printProgram` writes it or as a person does: whatever follows from the rest may be left
  * out. Throws `PROGRAM_TEXT` with the line, what stands there and what would work. The grammar, with `a?` for what may be
- * missing, `a*` for any number and `a,*` for a list with commas; INDENT stands for deeper lines:
+ * missing, `a*` for any number and `a,*` for a list with commas (`()` when empty); INDENT stands for deeper lines:
  *
  *     text       = head* outside? item* order?
  *     head       = "program" word phase? | "uneven" ("refuse" | "ragged") | "mesh" mesh | "dtype" type
@@ -46,7 +46,7 @@ export interface ProgramDefaults extends Partial<Omit<Program, 'schema' | 'tenso
  *                | "split" splits | "by" (atom "=" strategy)*
  *                | "over" atoms reduction? ("shift" whole)? | ("from" | "to") placement
  *                | "for" word ("of" word)? ("from" (word | "-"))? ("by" word,*)?
- *     region     = "repeat" word "over" word "=" whole ("reverse" | "parallel")? ("select" (word "=" whole)*)?
+ *     region     = "repeat" word "over" word "=" whole direction? ("select" ((word | "#" whole) "=" whole)*)?
  *                  INDENT "ports as listed"? port* (item* | ("body" word INDENT item*)* | "no bodies")
  *     port       = "carry" word "from" word "next" word,* "to" word (";" ("inner" | "result") tensor)*
  *                | "reduce" (word | "-"),* "to" word (";" "result" tensor)? | ("each" | "const") word
