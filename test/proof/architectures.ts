@@ -81,7 +81,7 @@ export const architectures: readonly ModelArchitecture[] = [
     { ...grouped, kvHeads: 12, bias: bothBiases, rotary: false },
     { ...dense, activation: 'gelu', bias: true },
     {},
-    { norm: { kind: 'layer', bias: true }, learnedPositions: 9 },
+    { norm: { kind: 'layer', bias: true }, learnedPositions: 12 },
   ),
   single('norms on each head of queries and keys', { ...grouped, qkNorm: 'head' }, dense),
   single('norms on whole queries and keys, norms after', { ...grouped, qkNorm: 'whole' }, dense, { norms: 'post' }),

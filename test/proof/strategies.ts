@@ -33,12 +33,12 @@ export function and(...more: readonly Plugin[]): { plugins: (list: readonly Plug
 /** Splits the batch a second time, inside or outside of `dp`. */
 export const again = splitting('again', { class: 'token', dims: ['batch'] })
 
-/** Sequence parallelism as Megatron-LM has it: where `tp` splits nothing, it splits the sequence. */
+/** Sequence parallelism as Megatron-LM has it: on the residual stream, which `tp` leaves whole, it splits the sequence. */
 export const sequence = splitting('sequence', {
   axis: 'tp',
   class: 'token',
   dims: ['seq'],
-  where: { module: ['attention', 'ffn', 'moe', 'embedding'] },
+  where: { name: ['tokens', 'positions', 'sum', 'norm', 'post_norm', 'residual'] },
 })
 
 /** Context parallelism: every operator with a sequence splits it, so that keys and values are gathered. */

@@ -88,16 +88,20 @@ export function take(block: Block, positions: readonly Int32Array[]): Block | Mi
   }
 }
 
+/** The positions of `wanted` that are in `held`; the same object when all are. */
+export function commonPositions(wanted: Int32Array, held: Int32Array): Int32Array {
+  if (wanted === held) return wanted
+  const found = wanted.filter((position) => held.includes(position))
+  return found.length === wanted.length ? wanted : found
+}
+
 /** Puts blocks together that hold the elements at `positions` between them; what none of them has stays undefined. */
 export function assemble(blocks: readonly Block[], positions: readonly Int32Array[]): Block | undefined {
   const values = new Float64Array(elementsOf(positions))
   const found = new Uint8Array(values.length)
   let count = 0
   for (const block of blocks) {
-    const common = positions.map((wanted, dim) => {
-      const held = block.positions[dim]
-      return held === wanted ? wanted : wanted.filter((position) => held?.includes(position))
-    })
+    const common = positions.map((wanted, dim) => commonPositions(wanted, block.positions[dim] ?? range(0, 0)))
     const [from, to] = [offsetsIn(block.positions, common), offsetsIn(positions, common)]
     for (let index = 0; index < to.length; index++) {
       const place = to[index] ?? 0

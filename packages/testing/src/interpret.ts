@@ -15,15 +15,15 @@ import {
   parseRule,
   placementsOf,
   type Region,
-  ShardloomError,
   type Source,
   sourcesOf,
   type Tensor,
 } from '@shardloom/core'
-import { type Block, combine, elementsOf, grow, offsetsIn, shardPositions, take } from './block.js'
+import { type Block, combine, commonPositions, elementsOf, grow, offsetsIn, shardPositions, take } from './block.js'
 import { exchange, groupsOver, neighbour } from './collective.js'
 import { defaultLimit, type Estimate, refuseLarge } from './estimate.js'
 import { domainsOf, type InitialValue, usualValues } from './initial-values.js'
+import { collectiveError, kernelError, missingValue, noSemantics, notComputed } from './interpret-errors.js'
 import { wholeOf } from './whole.js'
 
 /** The iteration of every region axis around a place. */
@@ -237,14 +237,7 @@ class Interpreter implements Interpretation {
   ): Block {
     const part = take(this.read(id, iterations, rank), positions)
     if ('values' in part) return part
-    const { dims } = lookup(this.program.tensors, id)
-    const first = part.positions.slice(0, 8).join(', ')
-    const rest = part.positions.length > 8 ? ', …' : ''
-    throw new ShardloomError(
-      'MISSING_VALUE',
-      `Rank ${rank} runs \`${node.id}\` and lacks positions ${first}${rest} of dim \`${dims[part.dim]}\` of \`${id}\`.`,
-      { subject: node.id, help: 'No communication node brings them to this rank: derive one, or split another dim.' },
-    )
+    throw missingValue(node.id, rank, lookup(this.program.tensors, id), part)
   }
 
   /** What a rank holds of a tensor, from whatever stands behind it. */
@@ -270,14 +263,14 @@ class Interpreter implements Interpretation {
   ): Block {
     const { region, port } = source
     const at = (iteration: number) => new Map(iterations).set(region.axis, iteration)
+    const current = this.current(tensor.id, iterations)
     if (source.kind === 'carry-inner') {
       const iteration = iterations.get(region.axis) ?? 0
       const before = region.order === 'reverse' ? iteration + 1 : iteration - 1
       const first = before < 0 || before >= region.extent
-      const previous = first
-        ? this.read(source.port.initial, withoutAxis(iterations, region.axis), rank)
-        : this.read(source.port.next[bodyAt(region, before)] ?? '', at(before), rank)
-      return grow(previous, this.held(this.current(tensor.id, iterations), rank))
+      return first
+        ? this.handed(source.port.initial, withoutAxis(iterations, region.axis), current, region, rank)
+        : this.handed(source.port.next[bodyAt(region, before)] ?? '', at(before), current, region, rank)
     }
     if (source.kind === 'carry-result') {
       const last = lastIteration(region)
@@ -285,11 +278,23 @@ class Interpreter implements Interpretation {
     }
     const terms = Array.from({ length: region.extent }, (_, iteration) => {
       const inner = port.kind === 'reduce' ? port.inner[bodyAt(region, iteration)] : undefined
-      return inner ? [this.read(inner, at(iteration), rank)] : []
+      return inner ? [this.handed(inner, at(iteration), current, region, rank)] : []
     }).flat()
     const sum = combine(terms, 'sum')
     if (!sum) throw notComputed(tensor, `the iterations of \`${region.id}\` hold different parts of it`)
     return sum
+  }
+
+  /** What a region's port hands on to a tensor on one rank: its part of it, with room for the positions that it grows by. */
+  private handed(from: string, at: Iterations, to: Tensor, { id }: Region, rank: number): Block {
+    const block = this.read(from, at, rank)
+    const held = this.held(to, rank)
+    const ready = held.map((positions, dim) =>
+      dim === to.growth?.position ? commonPositions(positions, block.positions[dim] ?? nowhere) : positions,
+    )
+    const part = take(block, ready)
+    if ('values' in part) return grow(part, held)
+    throw missingValue(id, rank, lookup(this.program.tensors, from), part)
   }
 
   private fromOutside(tensor: Tensor, iterations: Iterations, rank: number): Block {
@@ -357,38 +362,4 @@ function keyOf({ per, id }: Tensor, iterations: Iterations): string {
 
 function withoutAxis(iterations: Iterations, axis: string): Iterations {
   return new Map([...iterations].filter(([each]) => each !== axis))
-}
-
-function noSemantics(node: OperatorNode): ShardloomError {
-  return new ShardloomError(
-    'NO_SEMANTICS',
-    `\`${node.id}\` cannot be run: nobody says what the operator \`${node.op}\` computes.`,
-    {
-      subject: node.id,
-      help: `Give its definition \`execute: (operands, context) => results\`, in the plugin's \`operators: [{ name: '${node.op}', … }]\`.`,
-    },
-  )
-}
-
-function kernelError(node: OperatorNode, why: string, cause?: unknown): ShardloomError {
-  const message = `The \`execute\` of the operator \`${node.op}\` failed at \`${node.id}\`: ${why}.`
-  const help = 'A kernel returns one Float64Array per result, with the elements of its local shape.'
-  return new ShardloomError('KERNEL', message, { subject: node.id, help, cause })
-}
-
-function collectiveError(node: OperatorNode, why: string): ShardloomError {
-  const pair = node.op === 'recv'
-  return new ShardloomError('COLLECTIVE', `\`${node.id}\` ${why}.`, {
-    subject: node.id,
-    help: pair
-      ? 'A recv reads the result of its send, over the same atoms, with the opposite shift.'
-      : 'Check its atoms and the placements that it converts.',
-  })
-}
-
-function notComputed({ id }: Tensor, why: string): ShardloomError {
-  return new ShardloomError('NOT_COMPUTED', `\`${id}\` has no value: ${why}.`, {
-    subject: id,
-    help: 'A program makes each tensor before it is read; `verify` says where it does not.',
-  })
 }
