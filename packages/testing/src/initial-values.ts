@@ -27,7 +27,8 @@ export function domainsOf(program: Program, operators: OperatorTable): ReadonlyM
   const tensor = (id: string) => lookup(program.tensors, id)
   const origin = (id: string): string => {
     const source = sources.get(id)
-    return source?.kind === 'carry-inner' ? origin(source.port.initial) : (tensor(id).versionOf ?? id)
+    const from = source?.kind === 'carry-inner' ? source.port.initial : tensor(id).versionOf
+    return from === undefined ? id : origin(from)
   }
   walk(program.items, (node) => {
     const { domains = {} } = definitionOf(node, operators)
