@@ -15,8 +15,9 @@ import { publishablePackages, root } from './workspace.mjs'
 const packages = publishablePackages()
 const folder = mkdtempSync(join(tmpdir(), 'shardloom-pack-'))
 try {
-  installTarballs()
+  const tarballs = installTarballs()
   checkOutsideStrategy()
+  checkNewStrategy(tarballs)
   await runAll()
 } finally {
   rmSync(folder, { recursive: true, force: true })
@@ -25,20 +26,41 @@ try {
 function installTarballs() {
   const workspaces = packages.map(({ manifest }) => `--workspace=${manifest.name}`)
   const packed = JSON.parse(npm(root, 'pack', '--json', '--pack-destination', folder, ...workspaces))
-  const tarballs = Object.values(packed).map(({ filename }) => `./${filename}`)
+  const tarballs = Object.values(packed).map(({ filename }) => join(folder, filename))
   writeFileSync(join(folder, 'package.json'), JSON.stringify({ private: true, type: 'module' }))
-  npm(folder, 'install', '--no-audit', '--no-fund', '--loglevel=error', '--prefer-offline', ...tarballs)
+  // What the strategy of the guide is tested and built with, which stands below this folder.
+  const { devDependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+  const tools = ['typescript', 'vitest'].map((name) => `${name}@${devDependencies[name]}`)
+  install(folder, ...tarballs, ...tools)
   console.log(`installed ${tarballs.length} tarballs: ${packages.map(({ manifest }) => manifest.name).join(', ')}`)
+  return tarballs
 }
 
 /** A strategy written outside the workspace, installed beside the tarballs and used through published entry points alone. */
 function checkOutsideStrategy() {
   const fixture = join(root, 'test', 'fixtures', 'outside-strategy')
   const [{ filename }] = Object.values(JSON.parse(npm(fixture, 'pack', '--json', '--pack-destination', folder)))
-  npm(folder, 'install', '--no-audit', '--no-fund', '--loglevel=error', '--prefer-offline', `./${filename}`)
+  install(folder, `./${filename}`)
   writeFileSync(join(folder, 'check.mjs'), readFileSync(join(fixture, 'check.mjs')))
   const result = spawnSync(process.execPath, ['check.mjs'], { cwd: folder, encoding: 'utf8', env: npmEnvironment() })
   report('a strategy from outside', result.status === 0 ? undefined : result.stdout + result.stderr)
+}
+
+/**
+ * A strategy fresh from the generator, installed as its own manifest asks, with our tarballs for our packages: its tests pass,
+ * its types hold, and what it builds works with the command.
+ */
+function checkNewStrategy(tarballs) {
+  const place = join(folder, 'new', 'vocab-parallel')
+  mkdirSync(dirname(place))
+  npm(folder, 'create', '@shardloom/strategy', 'new/vocab-parallel', '--', '--axis', 'vp')
+  install(place, '--save-dev', ...tarballs)
+  const prove = 'shardloom prove --model tiny --batch 2 --plugin ./dist/index.js --set parallel.vp=4'
+  for (const step of ['test', 'run typecheck', 'run build', `exec -- ${prove}`])
+    report(
+      `a new strategy: npm ${step}`,
+      problemOf(() => npm(place, ...step.split(' '))),
+    )
 }
 
 async function runAll() {
@@ -137,6 +159,19 @@ function report(what, problem) {
   if (problem === undefined) return
   console.log(problem.trimEnd().replace(/^/gm, '     '))
   process.exitCode = 1
+}
+
+function problemOf(action) {
+  try {
+    action()
+    return undefined
+  } catch (error) {
+    return error.message
+  }
+}
+
+function install(cwd, ...what) {
+  npm(cwd, 'install', '--no-audit', '--no-fund', '--loglevel=error', '--prefer-offline', ...what)
 }
 
 function npm(cwd, ...args) {
