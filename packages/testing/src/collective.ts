@@ -29,6 +29,8 @@ export function exchange(each: Exchange): readonly Block[] | Broken {
     return root ? parts(root, wanted) : []
   }
   if (node.op === 'all-reduce' || node.op === 'reduce-scatter') {
+    if (communication.reduction === 'lse' && given.some((block) => !block.logSumExp))
+      return { why: 'its members give no log-sum-exp weights; their kernel must return `{ values, logSumExp }`' }
     const whole = combine(given, communication.reduction ?? 'sum')
     if (!whole) return { why: 'its members hold different parts of the tensor, which cannot be added up' }
     return parts(whole, wanted)
