@@ -3,7 +3,8 @@
  *
  * - ```` ```js example ````, ```` ```ts example ````, ```` ```sh example ```` run; `exit=3` after it expects that exit code;
  * - ```` ```text output ```` right after one is what it prints (a line `…` stands for any lines);
- * - ```` ```yaml file=spec.yaml ```` is written to that path before the examples of the same document run.
+ * - `in=folder` after it runs it in that folder;
+ * - ```` ```yaml file=spec.yaml ```` is written to that path, before the examples that follow it run.
  */
 export function readExamples(markdown) {
   const files = []
@@ -11,7 +12,7 @@ export function readExamples(markdown) {
   let previous
   for (const { language, words, line, text } of fences(markdown)) {
     const path = words.find((word) => word.startsWith('file='))?.slice('file='.length)
-    if (path) files.push({ path, text })
+    if (path) files.push({ path, line, text })
     if (words[0] === 'output') {
       if (!previous) throw new Error(`line ${line}: an output block must follow an example`)
       previous.output = text
@@ -21,8 +22,9 @@ export function readExamples(markdown) {
     previous = undefined
     if (words[0] !== 'example') continue
     if (!['js', 'ts', 'sh'].includes(language)) throw new Error(`line ${line}: cannot run a ${language} example`)
-    const exit = words.find((word) => word.startsWith('exit='))
-    previous = { language, line, text, exitCode: exit ? Number(exit.slice('exit='.length)) : 0, output: undefined }
+    const value = (name) => words.find((word) => word.startsWith(`${name}=`))?.slice(name.length + 1)
+    const exitCode = Number(value('exit') ?? 0)
+    previous = { language, line, text, folder: value('in') ?? '.', exitCode, output: undefined }
     examples.push(previous)
   }
   return { files, examples }

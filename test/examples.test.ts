@@ -14,7 +14,7 @@ describe('readExamples', () => {
       '```text output',
       '1',
       '```',
-      '```sh example exit=3',
+      '```sh example exit=3 in=specs',
       'exit 3',
       '```',
       '```js',
@@ -22,10 +22,10 @@ describe('readExamples', () => {
       '```',
     ].join('\n')
     expect(readExamples(markdown)).toEqual({
-      files: [{ path: 'specs/a.yaml', text: 'a: 1\n' }],
+      files: [{ path: 'specs/a.yaml', line: 1, text: 'a: 1\n' }],
       examples: [
-        { language: 'ts', line: 4, text: 'console.log(1)\n', exitCode: 0, output: '1\n' },
-        { language: 'sh', line: 11, text: 'exit 3\n', exitCode: 3, output: undefined },
+        { language: 'ts', line: 4, text: 'console.log(1)\n', folder: '.', exitCode: 0, output: '1\n' },
+        { language: 'sh', line: 11, text: 'exit 3\n', folder: 'specs', exitCode: 3, output: undefined },
       ],
     })
   })

@@ -27,6 +27,7 @@ export default defineConfig({
     nav: [
       { text: 'Start', link: '/getting-started' },
       { text: 'Concepts', link: '/concepts/' },
+      { text: 'Guides', link: '/guides/write-a-strategy' },
       { text: 'Reference', link: '/reference/commands' },
     ],
     sidebar: [
@@ -47,6 +48,10 @@ export default defineConfig({
           { text: 'Tensor parallelism', link: '/strategies/tp' },
           { text: 'Data parallelism', link: '/strategies/dp' },
         ],
+      },
+      {
+        text: 'Guides',
+        items: [{ text: 'Write a strategy in 15 minutes', link: '/guides/write-a-strategy' }],
       },
       {
         text: 'Reference',
