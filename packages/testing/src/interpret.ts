@@ -10,6 +10,7 @@ import {
   lookup,
   type OperatorNode,
   type OperatorTable,
+  outsideRoles,
   type Placement,
   type Program,
   parseRule,
@@ -248,6 +249,8 @@ class Interpreter implements Interpretation {
     if (known) return known
     const source = this.sources.get(id)
     if (source?.kind === 'node') throw notComputed(tensor, `\`${source.id}\` has not run`)
+    if (!source && (tensor.versionOf !== undefined || !outsideRoles.includes(tensor.role)))
+      throw notComputed(tensor, 'nothing makes it')
     const block = source ? this.fromPort(tensor, source, iterations, rank) : this.fromOutside(tensor, iterations, rank)
     const blocks = this.store.get(id)?.get(key) ?? []
     blocks[rank] = block
