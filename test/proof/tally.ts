@@ -1,5 +1,5 @@
 import { appendFileSync } from 'node:fs'
-import type { MutationCount } from '../../packages/testing/src/mutate.js'
+import type { MutationCount } from '@shardloom/testing'
 
 /** What one proof came to; `npm run prove` adds them up. */
 export interface Tally {

@@ -18,5 +18,13 @@ export {
 export { defaultLimit, type Estimate, estimate } from './estimate.js'
 export { type InitialValue, usualValues } from './initial-values.js'
 export { type Interpretation, type InterpretOptions, type Iterations, interpret } from './interpret.js'
+export {
+  type Mutation,
+  type MutationCount,
+  type MutationKind,
+  type MutationReport,
+  mutationReport,
+  mutations,
+} from './mutate.js'
 export { type ProgramDefaults, parseProgram } from './parse-program.js'
 export { printProgram } from './print-program.js'
