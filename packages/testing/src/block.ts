@@ -54,10 +54,10 @@ export function offsetsIn(outer: readonly Int32Array[], inner: readonly Int32Arr
   let stride = 1
   for (let dim = inner.length - 1; dim >= 0; dim--) {
     const [all, wanted] = [outer[dim] ?? range(0, 0), inner[dim] ?? range(0, 0)]
-    const places = Array.from(wanted, (position) => all.indexOf(position))
+    const places = all === wanted ? undefined : Array.from(wanted, (position) => all.indexOf(position))
     const block = filled
     for (let index = wanted.length - 1; index >= 0 && block > 0; index--) {
-      const shift = (places[index] ?? 0) * stride
+      const shift = (places ? (places[index] ?? 0) : index) * stride
       for (let place = 0; place < block; place++) table[index * block + place] = (table[place] ?? 0) + shift
     }
     filled = block * wanted.length
@@ -74,8 +74,9 @@ function sameAll(a: readonly Int32Array[], b: readonly Int32Array[]): boolean {
 export function take(block: Block, positions: readonly Int32Array[]): Block | Missing {
   if (sameAll(block.positions, positions)) return block
   for (const [dim, wanted] of positions.entries()) {
-    const held = new Set(block.positions[dim])
-    const missing = Array.from(wanted).filter((position) => !held.has(position))
+    const held = block.positions[dim]
+    if (held === wanted) continue
+    const missing = Array.from(wanted).filter((position) => !held?.includes(position))
     if (missing.length > 0 && elementsOf(positions) > 0) return { dim, positions: missing }
   }
   const { values, logSumExp } = block
