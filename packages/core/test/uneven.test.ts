@@ -202,3 +202,19 @@ it('a dim smaller than its degree leaves ranks with nothing, and nothing is lost
   // 2 FLOPs for each of four products per row; two ranks have a row each.
   expect(flops).toEqual([8n, 8n, 0n, 0n])
 })
+
+it('two axes split a dim unevenly wherever one axis of their product would', () => {
+  const tiny = draw({ batch: 3, hidden: 4 }, 'y = einsum(x, w): batch hidden, hidden -> batch')
+  const over = (...axes: readonly Axis[]) => {
+    const preferences = axes.map(({ name }) => wish(name, 'batch'))
+    const mesh = createMesh(axes)
+    const program = runPasses({ ...tiny, mesh, preferences, uneven: 'ragged' }, corePasses, {
+      operators,
+      warn: () => {},
+    })
+    return ranksOf(program).map((rank) => measure(program, operators, { rank }).flops)
+  }
+  // 2 FLOPs for each of four products per row; nested, three rows are 2 and 1, then 1, 1 and 1, 0.
+  expect(over({ name: 'dp', degree: 4 })).toEqual([8n, 8n, 8n, 0n])
+  expect(over({ name: 'dp', degree: 2 }, { name: 'cp', degree: 2 })).toEqual([8n, 8n, 8n, 0n])
+})

@@ -72,6 +72,41 @@ describe('every rank reads its own store', () => {
   })
 })
 
+describe('a loop', () => {
+  const loop = (first: string) =>
+    draw(sizes, `y = double(x): row${first} column -> row${first} column`, {
+      id: 'layers',
+      axis: 'layer',
+      extent: 3,
+      bodies: { layer: 'z = double(h): row column -> row column' },
+      carry: { initial: 'y', inner: 'h', next: ['z'], result: 'out' },
+    })
+
+  it('hands on to each rank its part of what starts replicated', () => {
+    const program = place(loop('!'), { a: 2 }, { a: 'row' })
+    expect(nodesOf(program.items).some(({ communication }) => communication)).toBe(false)
+    const run = interpret(program, operators, initial)
+    expect(run.blocks('y').map(({ values }) => values.length)).toEqual([12, 12])
+    expect(run.blocks('h', new Map([['layer', 0]])).map(({ values }) => [...values])).toEqual([
+      [2, 4, 6, 8, 10, 12],
+      [14, 16, 18, 20, 22, 24],
+    ])
+    expect([...run.whole('out')]).toEqual(Array.from({ length: 12 }, (_, index) => 16 * (index + 1)))
+  })
+
+  it('that hands on less than the next iteration reads is an error of the loop', () => {
+    const program = place(loop(''), { a: 2 }, { a: 'row' })
+    const wide = program.tensors.get('h')
+    if (!wide) throw new Error('h was drawn')
+    const tensors = new Map(program.tensors).set('h', { ...wide, placement: replicated(2) })
+    const error = thrownBy(() => interpret({ ...program, tensors }, operators))
+    expect([error.code, error.message]).toEqual([
+      'MISSING_VALUE',
+      'Rank 0 runs `layers` and lacks positions 2, 3 of dim `row` of `y`.',
+    ])
+  })
+})
+
 /** Replaces one node by others. */
 function swap(program: Program, id: string, by: readonly OperatorNode[]): Program {
   return { ...program, items: program.items.flatMap((item): readonly Item[] => (item.id === id ? by : [item])) }
