@@ -49,6 +49,7 @@ describe.each(${phases} as const)('%s', (phase) => {
     // A plan in which the axis splits nothing is right as well, but shows nothing.
     const { warnings } = await plan(whole, access)
     expect(warnings).toEqual([])
+    // A proof runs a small plan; unlike would name the nodes in which it is not the full one.
     const { ranks, unlike } = await expectEquivalent(whole, access)
     expect({ ranks, unlike }).toEqual({ ranks: degree, unlike: [] })
   })
