@@ -1,6 +1,6 @@
 import { nodesOf, type Program, type Tensor } from '@shardloom/core'
 import { type InitialValue, interpret } from '@shardloom/testing'
-import { describe, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { planned } from '../../packages/core/test/planned.js'
 import { architectures, odd } from './architectures.js'
 import { tally } from './tally.js'
@@ -26,8 +26,10 @@ function forwardOf(program: Program): Program {
   return { ...program, items: keep(program.items) }
 }
 
+const models = [...architectures, ...odd].map((model) => [model.name, model] as const)
+
 /** The gradients of the interpreter against the slope of its own loss, along a direction through all elements of each parameter. */
-describe.each([...architectures, ...odd].map((model) => [model.name, model] as const))('%s', (_, model) => {
+test.each(models)('%s: every parameter has a gradient that is the slope of the loss', (_, model) => {
   const { program, operators } = planned(model, build, {})
   const forward = forwardOf(program)
   const layers = model.order.runs.reduce((sum, { count }) => sum + count, 0) * (model.order.repeat ?? 1)
@@ -64,27 +66,25 @@ describe.each([...architectures, ...odd].map((model) => [model.name, model] as c
     return (8 * (lossAt(step) - lossAt(-step)) - (lossAt(2 * step) - lossAt(-2 * step))) / (12 * step)
   }
 
-  test('every parameter has a gradient that is the slope of the loss', () => {
-    expect(parameters.length).toBeGreaterThan(8)
-    const all = parameters.flatMap((tensor) =>
-      placesOf(tensor).map((at) => {
-        const gradient = run.whole(`gradient/${tensor.id}`, new Map(at.map((layer) => ['layer', layer])))
-        return { tensor, at, gradient, own: values(tensor, at) }
-      }),
+  expect(parameters.length).toBeGreaterThan(8)
+  const all = parameters.flatMap((tensor) =>
+    placesOf(tensor).map((at) => {
+      const gradient = run.whole(`gradient/${tensor.id}`, new Map(at.map((layer) => ['layer', layer])))
+      return { tensor, at, gradient, own: values(tensor, at) }
+    }),
+  )
+  const largest = Math.max(...all.flatMap(({ gradient }) => [...gradient].map(Math.abs)))
+  const wrong = all.flatMap(({ tensor, at, gradient, own }) => {
+    // A direction of length one through all elements of this parameter, so that each of them counts.
+    const length = Math.hypot(...own.map((_, index) => Math.sin(1 + 3 * index)))
+    const weight = (index: number) => Math.sin(1 + 3 * index) / length
+    const expected = gradient.reduce((sum, value, index) => sum + value * weight(index), 0)
+    const measured = slope(
+      (id, where, index) => (id === tensor.id && where.join() === at.join() ? weight(index) : 0),
+      () => own,
     )
-    const largest = Math.max(...all.flatMap(({ gradient }) => [...gradient].map(Math.abs)))
-    const wrong = all.flatMap(({ tensor, at, gradient, own }) => {
-      // A direction of length one through all elements of this parameter, so that each of them counts.
-      const length = Math.hypot(...own.map((_, index) => Math.sin(1 + 3 * index)))
-      const weight = (index: number) => Math.sin(1 + 3 * index) / length
-      const expected = gradient.reduce((sum, value, index) => sum + value * weight(index), 0)
-      const measured = slope(
-        (id, where, index) => (id === tensor.id && where.join() === at.join() ? weight(index) : 0),
-        () => own,
-      )
-      const error = Math.abs(measured - expected) / Math.max(Math.abs(expected), 1e-2 * largest)
-      return error < 1e-6 ? [] : [`${tensor.id}@${at}: ${measured} instead of ${expected}`]
-    })
-    expect(wrong).toEqual([])
+    const error = Math.abs(measured - expected) / Math.max(Math.abs(expected), 1e-2 * largest)
+    return error < 1e-6 ? [] : [`${tensor.id}@${at}: ${measured} instead of ${expected}`]
   })
+  expect(wrong).toEqual([])
 })
