@@ -8,7 +8,7 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { type PlannedOptions, planned } from '../../packages/core/test/planned.js'
 import { layerOf, modelOf } from './architectures.js'
-import { again, context, sequence } from './strategies.js'
+import { again, context, sequence, ulysses } from './strategies.js'
 import { tally } from './tally.js'
 
 const sometimes = fc.boolean()
@@ -129,18 +129,18 @@ const strategy = fc
   .record({
     dp: fc.constantFrom(1, 2, 3),
     tp: fc.constantFrom(1, 2, 3, 4),
-    third: fc.constantFrom('none', 'none', 'again', 'sequence', 'cp'),
+    third: fc.constantFrom('none', 'none', 'ulysses', 'again', 'sequence', 'cp'),
     keyValueGradients: fc.constantFrom('reduce' as const, 'defer' as const, 'gather' as const),
     tpWhere: optional(modules),
     dpWhere: optional(modules),
     dpOutside: sometimes,
   })
   .map(({ dp, tp, third, keyValueGradients, tpWhere, dpWhere, dpOutside }) => {
-    const extra = { none: [], again: [again], sequence: [sequence], cp: [context] }[third] ?? []
+    const extra = { none: [], again: [again], sequence: [sequence], cp: [context], ulysses: [ulysses] }[third] ?? []
     const axes = [
       ['dp', dp],
       ['tp', tp],
-      ...(third === 'again' || third === 'cp' ? [[third, 2] as const] : []),
+      ...(third === 'again' || third === 'cp' || third === 'ulysses' ? [[third, 2] as const] : []),
     ] as const
     const options: PlannedOptions = {
       uneven: 'ragged',
