@@ -1,0 +1,104 @@
+import { themes } from '@shardloom/exporters'
+import { drawSvg, drawText, makeSchedule, readSchedule, scheduleNames, timeSchedule } from '@shardloom/schedules'
+import { describe, expect, test } from 'vitest'
+import { everySchedule } from './every.js'
+
+const timed = (name: string, ranks: number, microbatches: number) =>
+  timeSchedule(makeSchedule(name, { ranks, microbatches }))
+
+describe('text', () => {
+  test('labels where they fit', () => {
+    expect(drawText(timed('1f1b', 4, 8))).toBe(`1f1b: 4 ranks, 8 microbatches, makespan 33, idle 27.3 %
+rank 0  F0F1F2F3............B0- F4B1- F5B2- F6B3- F7B4- ..B5- ..B6- ..B7-   27 %
+rank 1  ..F0F1F2........B0- F3B1- F4B2- F5B3- F6B4- F7B5- ..B6- ..B7- ....  27 %
+rank 2  ....F0F1....B0- F2B1- F3B2- F4B3- F5B4- F6B5- F7B6- ..B7- ........  27 %
+rank 3  ......F0B0- F1B1- F2B2- F3B3- F4B4- F5B5- F6B6- F7B7- ............  27 %
+F forward, B full backward, . idle
+`)
+  })
+
+  test('letters where labels do not', () => {
+    expect(drawText(timed('dualpipe', 4, 12))).toBe(`dualpipe: 4 ranks, 12 microbatches, makespan 38, idle 5.3 %
+rank 0  FFFFIWFXXX.XXXXXXXXXXXXXXXBB.XXXBBIWIW  5 %
+rank 1  .FFFFFBBXXXXXXXXXXXXXXXXXXXXXBBBB.IIWW  5 %
+rank 2  .FFFFFBBXXXXXXXXXXXXXXXXXXXXXBBBB.IIWW  5 %
+rank 3  FFFFIWFXXX.XXXXXXXXXXXXXXXBB.XXXBBIWIW  5 %
+F forward, I input gradient, W weight gradient, B full backward
+X or & overlapped pair, . idle, a column is 1
+`)
+  })
+
+  test('at most 80 columns, or as many as asked for', () => {
+    for (const schedule of [...everySchedule(4, 8), ...everySchedule(8, 64)]) {
+      for (const width of [40, 80, 200]) {
+        const rows = drawText(timeSchedule(schedule), { width }).split('\n').slice(1)
+        expect(rows.filter((row) => row.startsWith('rank '))).toHaveLength(schedule.ranks)
+        expect(Math.max(...rows.map((row) => row.length))).toBeLessThanOrEqual(width)
+      }
+    }
+  })
+
+  test('costs of nothing, and names that would change the line', () => {
+    const schedule = readSchedule('0F0,0B0', { name: 'a\n\u001b[31mb' })
+    expect(drawText(timeSchedule(schedule, { F: 0, I: 0, W: 0 }))).toContain(
+      'a [31mb: 1 rank, 1 microbatch, makespan 0',
+    )
+  })
+})
+
+describe('SVG', () => {
+  test('a slice per action with a tooltip, a pair in one outline', () => {
+    const svg = drawSvg(timed('1f1b', 4, 8))
+    expect(svg.match(/<g><title>/g)).toHaveLength(64)
+    expect(svg).toContain('<title>B0 · rank 0 · 10–12 units</title>')
+    const dual = timed('dualpipe', 8, 20)
+    const pairs = dual.schedule.orders.flatMap((order) => [...order].filter((code) => code & 8))
+    expect(drawSvg(dual).match(/<g>.*schedule-pair/g)).toHaveLength(pairs.length)
+  })
+
+  test('the colours are those of every other output', () => {
+    const svg = drawSvg(timed('zbh1', 2, 4))
+    for (const { slices, ink, page, secondary, rule } of [themes.light, themes.dark]) {
+      for (const colour of [slices.F, slices.I, slices.W, slices.idle, ink, page, secondary, rule]) {
+        expect(svg).toContain(colour)
+      }
+    }
+    for (const outline of Object.values(themes.light.sliceOutlines)) expect(svg).toContain(outline)
+  })
+
+  test('text from outside never becomes markup', () => {
+    const nasty = `</title><script>alert('1')</script>&"\u0000`
+    const escaped = '&lt;/title&gt;&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;&amp;&quot;'
+    const schedule = readSchedule('0F0,0B0', { name: nasty })
+    for (const options of [{}, { title: nasty, subtitle: nasty, unit: nasty, prefix: nasty }]) {
+      const svg = drawSvg(timeSchedule(schedule), options)
+      expect(svg).toContain(escaped)
+      expect(svg).not.toContain('<script')
+      expect(svg).not.toContain('\u0000')
+      expect(svg).toMatch(/class="(schedule|titlescriptalert1script)-root"/)
+    }
+  })
+
+  test('no NaN, tags closed, and no more than pixels can show', () => {
+    for (const name of scheduleNames()) {
+      const svg = drawSvg(timed(name, 16, 256))
+      expect(svg).not.toMatch(/NaN|undefined|Infinity/)
+      for (const tag of ['g', 'text', 'title', 'svg']) {
+        expect(svg.match(new RegExp(`<${tag}[ >]`, 'g'))?.length, tag).toBe(
+          svg.match(new RegExp(`</${tag}>`, 'g'))?.length,
+        )
+      }
+      expect(svg.length, name).toBeLessThan(16 * 1000 * 120)
+    }
+    expect(drawSvg(timeSchedule(readSchedule('0F0,0B0'), { F: 0, I: 0, W: 0 }))).not.toMatch(/NaN/)
+  })
+
+  test('two drawings in one page share no id or class', () => {
+    const names = (prefix: string) =>
+      [...drawSvg(timed('1f1b', 2, 2), { prefix }).matchAll(/(?:id|class)="([^"]+)"/g)].flatMap((match) =>
+        match[1]?.split(' '),
+      )
+    const other = new Set(names('b'))
+    expect(names('a').filter((name) => other.has(name))).toEqual([])
+  })
+})
