@@ -27,6 +27,8 @@ export interface Scale {
   /** Tokens of a sequence in the small model and in the large one, so that windows keep their reach. */
   readonly seq: number
   readonly fullSeq: number
+  /** Whether all ranks may divide each size, as where a plugin splits a dim that the built-in strategies leave whole. */
+  readonly divisible: boolean
   /** The layers that stay. */
   readonly order: ModelArchitecture['order']
 }
@@ -72,7 +74,7 @@ function shrinkAttention(attention: Layer['attention'], scale: Scale, ratio: num
   const { window, chunk } = attention
   const kvHeads = smallerSize(attention.kvHeads, ranks, 1)
   const group = attention.heads / attention.kvHeads
-  const left = ranks / commonDivisor(attention.kvHeads, ranks)
+  const left = scale.divisible ? ranks : ranks / commonDivisor(attention.kvHeads, ranks)
   const heads = kvHeads * smallerSize(group, left, Math.min(group, 2))
   return {
     ...attention,

@@ -1,5 +1,6 @@
 import {
   divisors,
+  isShardloomError,
   type OperatorNode,
   type Partition,
   type Placement,
@@ -51,15 +52,23 @@ export function shrinkSpec(loaded: LoadedSpec): SmallSpec {
   const parallel = shrinkDegrees(loaded.spec)
   const wanted = outline(full.program)
   let best: SmallSpec | undefined
-  for (const hidden of hiddenSizes) {
-    const small = shrinkTo(loaded, parallel, Math.min(hidden, loaded.architecture.hidden))
-    const { program } = planLoaded(small)
-    if (best && estimate(program).points > mostPoints) break
-    const unlike = difference(wanted, outline(program))
-    if (!best || unlike.length < best.unlike.length) best = { loaded: small, shrunk: changes(loaded, small), unlike }
-    if (unlike.length === 0) break
+  let refused: unknown
+  const tries = hiddenSizes.flatMap((hidden) => [false, true].map((divisible) => ({ hidden, divisible })))
+  for (const { hidden, divisible } of tries) {
+    const small = shrinkTo(loaded, parallel, Math.min(hidden, loaded.architecture.hidden), divisible)
+    try {
+      const { program } = planLoaded(small)
+      if (best && estimate(program).points > mostPoints) continue
+      const unlike = difference(wanted, outline(program))
+      if (!best || unlike.length < best.unlike.length) best = { loaded: small, shrunk: changes(loaded, small), unlike }
+      if (unlike.length === 0) return best
+    } catch (error) {
+      // What the full sizes allow, some small ones do not; others are tried.
+      if (!isShardloomError(error)) throw error
+      refused ??= error
+    }
   }
-  if (!best) throw new Error('internal error: no size was tried')
+  if (!best) throw refused
   return best
 }
 
@@ -79,23 +88,37 @@ function shrinkDegrees({ parallel }: PlannedSpec): PlannedSpec['parallel'] {
   return { ...parallel, ...degrees }
 }
 
-function shrinkTo(loaded: LoadedSpec, parallel: PlannedSpec['parallel'], hidden: number): LoadedSpec {
+function shrinkTo(
+  loaded: LoadedSpec,
+  parallel: PlannedSpec['parallel'],
+  hidden: number,
+  divisible: boolean,
+): LoadedSpec {
   const { spec, architecture } = loaded
   const ranks = Object.values(parallel).reduce((product, degree) => product * degree, 1)
   const steps = Math.min(spec.steps, 3)
   const seq = smallerSize(spec.seq, ranks, 5)
-  const { dp } = spec.parallel
-  const microbatch = Math.min(spec.microbatch, 2)
-  const slots = spec.batch / (dp * spec.microbatch)
-  const batch = parallel.dp * microbatch * Math.min(Math.ceil(slots), 2)
+  // Sequences of one microbatch on a rank of the batch axis (training), or of the whole batch on one.
+  const training = spec.phase === 'training'
+  const each = training ? spec.microbatch : spec.batch / spec.parallel.dp
+  const few = divisible ? smallerSize(each, ranks, 2) : Math.min(each, 2)
+  const microbatches = training ? Math.min(spec.batch / (spec.parallel.dp * each), 2) : 1
   const kept = fewLayers(architecture, layerBoundaries(spec))
   const all = pluginNamesLayers(spec)
   const order = all ? architecture.order : kept.order
   const options = all ? spec.options : moveLayers(spec.options, kept)
-  const scale: Scale = { ranks, hidden, seq: seq + steps - 1, fullSeq: spec.seq, order }
+  const scale: Scale = { ranks, hidden, seq: seq + steps - 1, fullSeq: spec.seq, divisible, order }
   return {
     ...loaded,
-    spec: { ...spec, parallel, seq, steps, microbatch, batch: Math.min(batch, spec.batch), options },
+    spec: {
+      ...spec,
+      parallel,
+      seq,
+      steps,
+      microbatch: training ? few : 1,
+      batch: parallel.dp * few * microbatches,
+      options,
+    },
     architecture: shrinkArchitecture(architecture, scale),
   }
 }

@@ -1,4 +1,4 @@
-import { type Item, type Pass, type Plugin, type Program, rewriteItems } from '@shardloom/core'
+import { type Item, type Pass, type Plugin, type Program, rewriteItems, withPreferences } from '@shardloom/core'
 import { presetNames } from '@shardloom/models'
 import { describe, expect, test } from 'vitest'
 import slices from '../../../test/fixtures/outside-strategy/index.js'
@@ -111,6 +111,24 @@ describe('a strategy from outside', () => {
     const proof = await expectEquivalent({ ...spec, phase }, { plugins: [slices()] })
     expect(proof.mesh).toMatchObject({ slices: 2 })
   })
+
+  test.each(['batch', 'head_dim', 'group', 'hidden', 'kv_rank'])(
+    'that splits `%s` on four ranks is proven',
+    async (dim) => {
+      const pass: Pass = {
+        name: 'other/split-dim',
+        phase: 'partition',
+        run: (program) =>
+          withPreferences(program, [{ strategy: 'other', axis: 'other', class: 'feature', dims: [dim] }]),
+      }
+      const other: Plugin = { name: 'other', axes: [{ name: 'other', description: `splits ${dim}` }], passes: [pass] }
+      const model = dim === 'kv_rank' ? 'deepseek-v3' : 'llama-3.1-8b'
+      const spec: SpecInput = { model, batch: 8, microbatch: 4, seq: 512, parallel: { other: 4 } }
+      const proof = await expectEquivalent(spec, { plugins: [other] })
+      expect(proof.ranks).toBe(4)
+      expect(proof.executed.some(({ kind }) => kind === 'communication')).toBe(true)
+    },
+  )
 
   test('that loses a reduction is refuted, with the first operator whose numbers are wrong', async () => {
     const broken = rewriting('lossy', (program) => without(program, /attention\/out\/all-reduce\(tp\)$/))
