@@ -41,7 +41,9 @@ export const OVERLAP = 8
 /** Bits of a packed action that hold kind and overlap; the rest is `stage · microbatches + microbatch`. */
 export const KIND_BITS = 4
 /** The largest number of (stage, microbatch) pairs that a schedule may have. */
-export const MOST_CELLS = 2 ** 23
+export const MOST_CELLS = 2 ** 22
+/** The largest number of ranks that a schedule may have. */
+export const MOST_RANKS = 1024
 
 /** Packs an action into 32 bits: `(stage · microbatches + microbatch) · 16 + kind`. */
 export function pack(kind: number, stage: number, microbatch: number, microbatches: number): number {

@@ -1,5 +1,5 @@
 import { B, F, I, W } from './action.js'
-import { figure, idleShare, kindsIn, type Slice, slicesOf } from './label.js'
+import { figure, idleShare, kindsIn, type Slice, slicer } from './label.js'
 import type { TimedSchedule } from './time.js'
 
 /** How a schedule is drawn as SVG. */
@@ -58,7 +58,8 @@ export function drawSvg(timed: TimedSchedule, options: SvgOptions = {}): string 
     `idle ${(100 * idleShare(timed)).toFixed(1)}\u00a0%`,
   ].join(' · ')
   const subtitle = options.subtitle === undefined ? facts : escapeText(options.subtitle)
-  const rows = schedule.orders.map((_, rank) => drawRow(timed, rank, { scale, prefix, unit, width }))
+  const slices = slicer(timed)
+  const rows = schedule.orders.map((_, rank) => drawRow(timed, rank, slices(rank), { scale, prefix, unit, width }))
   return `<svg xmlns="http://www.w3.org/2000/svg" class="${prefix}-root" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img" aria-labelledby="${prefix}-title ${prefix}-desc">
 <title id="${prefix}-title">${title}</title><desc id="${prefix}-desc">${facts}</desc>
 <style>${scoped(base, prefix)}${scoped(light, prefix)}@media (prefers-color-scheme:dark){${scoped(dark, prefix)}}</style>
@@ -79,7 +80,12 @@ interface Canvas {
   readonly width: number
 }
 
-function drawRow(timed: TimedSchedule, rank: number, { scale, prefix, unit, width }: Canvas): string {
+function drawRow(
+  timed: TimedSchedule,
+  rank: number,
+  slices: readonly Slice[],
+  { scale, prefix, unit, width }: Canvas,
+): string {
   const y = top + rank * rowStep
   const middle = y + rowHeight / 2 + 4
   const span = number(width - left - right)
@@ -94,7 +100,7 @@ function drawRow(timed: TimedSchedule, rank: number, { scale, prefix, unit, widt
     if (thin.length > 0) parts.push(drawStrip(thin, y, scale, prefix, width))
     thin = []
   }
-  for (const slice of slicesOf(timed, rank)) {
+  for (const slice of slices) {
     const pixels = (slice.end - slice.start) * scale
     if (pixels < narrowest + 2) {
       thin.push(slice)

@@ -1,5 +1,5 @@
 import { B, F, I, W } from './action.js'
-import { figure, idleShare, kindsIn, type Slice, slicesOf } from './label.js'
+import { figure, idleShare, kindsIn, type Slice, slicer } from './label.js'
 import type { TimedSchedule } from './time.js'
 
 /** How a schedule is drawn as text. */
@@ -23,7 +23,7 @@ export function drawText(timed: TimedSchedule, { width = 80 }: TextOptions = {})
   const tails = idle.global.map((each) => `${Math.round(makespan > 0 ? (100 * each) / makespan : 0)} %`)
   const tailWidth = Math.max(...tails.map((tail) => tail.length))
   const room = Math.max(10, Math.max(40, Math.floor(width) || 80) - gutter - 2 - tailWidth)
-  const rows = schedule.orders.map((_, rank) => slicesOf(timed, rank))
+  const rows = schedule.orders.map((_, rank) => rank).map(slicer(timed))
   const { scale, mode } = scaleOf(rows, makespan, room)
   const columns = Math.max(1, Math.min(room, Math.round(makespan * scale)))
   const lines = rows.map((slices, rank) => {

@@ -23,6 +23,6 @@ export class ScheduleError extends Error {
 
 /** A value from outside, short enough for a message. */
 export function quote(value: unknown): string {
-  const text = typeof value === 'string' ? value : String(value)
+  const text = String(value).replace(/\p{C}/gu, '\uFFFD')
   return `\`${text.length > 40 ? `${text.slice(0, 40)}…` : text}\``
 }

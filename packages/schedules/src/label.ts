@@ -13,10 +13,14 @@ export interface Slice {
 
 const letters = ['F', 'I', 'W', 'B']
 
-/** The slices of one rank, in order. */
-export function slicesOf({ schedule, starts, ends }: TimedSchedule, rank: number): Slice[] {
+/** What gives the slices of a rank, in order. */
+export function slicer(timed: TimedSchedule): (rank: number) => Slice[] {
+  const suffixes = chunkSuffixes(timed.schedule)
+  return (rank) => slicesOf(timed, rank, suffixes)
+}
+
+function slicesOf({ schedule, starts, ends }: TimedSchedule, rank: number, suffixes: readonly string[]): Slice[] {
   const order = schedule.orders[rank] as Int32Array
-  const suffixes = chunkSuffixes(schedule)
   const label = (code: number) => {
     const cell = code >> KIND_BITS
     const stage = Math.floor(cell / schedule.microbatches)

@@ -1,4 +1,4 @@
-import { MOST_CELLS } from './action.js'
+import { MOST_CELLS, MOST_RANKS } from './action.js'
 import { quote, ScheduleError } from './error.js'
 import { controllableMemory } from './families/controllable-memory.js'
 import { dualPipe, dualPipeV } from './families/dualpipe.js'
@@ -132,7 +132,7 @@ export function makeSchedule(name: string, options: ScheduleOptions): Schedule {
       help: `Use one of ${scheduleNames().join(', ')}.`,
     })
   }
-  const p = counted(own, 'ranks', options?.ranks)
+  const p = counted(own, 'ranks', options?.ranks, MOST_RANKS)
   const m = counted(own, 'microbatches', options.microbatches)
   const v = chunksOf(own, entry, options.virtual)
   if (p * v * m > MOST_CELLS) {
@@ -152,11 +152,11 @@ export function makeSchedule(name: string, options: ScheduleOptions): Schedule {
   return entry.make(p, m, v, groupOf(own, entry, p, m, options.group))
 }
 
-function counted(schedule: string, option: string, value: unknown): number {
-  if (typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= MOST_CELLS) return value
+function counted(schedule: string, option: string, value: unknown, most = MOST_CELLS): number {
+  if (typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= most) return value
   throw new ScheduleError('BAD_SCHEDULE_SIZE', `Cannot make ${schedule}: ${option} is ${quote(value)}.`, {
     subject: option,
-    help: `Give ${option} as a whole number from 1 to ${MOST_CELLS}.`,
+    help: `Give ${option} as a whole number from 1 to ${most}.`,
   })
 }
 

@@ -1,4 +1,4 @@
-import { B, F, I, kinds, MOST_CELLS, OVERLAP, pack, W } from './action.js'
+import { B, F, I, kinds, MOST_CELLS, MOST_RANKS, OVERLAP, pack, W } from './action.js'
 import { quote, ScheduleError } from './error.js'
 import type { Schedule } from './schedule.js'
 import { simulate } from './simulate.js'
@@ -65,6 +65,15 @@ function parseRows(text: string): Entry[][] {
     throw new ScheduleError('BAD_SCHEDULE_CSV', 'The schedule is empty.', {
       help: 'Write one line per rank, such as `0F0,0F1,0B0,0B1`.',
     })
+  }
+  if (lines.length > MOST_RANKS) {
+    throw new ScheduleError(
+      'BAD_SCHEDULE_CSV',
+      `The schedule has ${lines.length} lines, more than ${MOST_RANKS} ranks.`,
+      {
+        help: 'Write one line per rank.',
+      },
+    )
   }
   const rows = lines.map(parseRow)
   const entries = rows.flat()

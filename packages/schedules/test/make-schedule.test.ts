@@ -82,6 +82,7 @@ describe('what a schedule cannot take', () => {
   test.each([
     ['nonsense', { ranks: 2, microbatches: 2 }, 'UNKNOWN_SCHEDULE', /no schedule `nonsense`/, /gpipe, 1f1b/],
     ['1f1b', { ranks: 0, microbatches: 2 }, 'BAD_SCHEDULE_SIZE', /ranks is `0`/, /whole number from 1/],
+    ['1f1b', { ranks: 2000, microbatches: 2 }, 'BAD_SCHEDULE_SIZE', /ranks is `2000`/, /from 1 to 1024/],
     ['1f1b', { ranks: 2, microbatches: 1.5 }, 'BAD_SCHEDULE_SIZE', /microbatches is `1.5`/, /whole number/],
     ['1f1b', { ranks: 2, microbatches: 4, virtual: 2 }, 'BAD_SCHEDULE_SIZE', /exactly 1/, /interleaved1f1b/],
     ['zbh1', { ranks: 2, microbatches: 4, virtual: 2 }, 'BAD_SCHEDULE_SIZE', /exactly 1/, /interleaved-zb1p/],
@@ -93,7 +94,7 @@ describe('what a schedule cannot take', () => {
     ['dualpipe', { ranks: 4, microbatches: 9 }, 'BAD_SCHEDULE_SIZE', /9 microbatches/, /10/],
     ['dualpipe', { ranks: 4, microbatches: 6 }, 'BAD_SCHEDULE_SIZE', /two per rank/, /8 microbatches/],
     ['dualpipev', { ranks: 4, microbatches: 7 }, 'BAD_SCHEDULE_SIZE', /two per rank/, /8 microbatches/],
-    ['1f1b', { ranks: 4096, microbatches: 4096 }, 'BAD_SCHEDULE_SIZE', /more than 8388608/, /fewer/],
+    ['1f1b', { ranks: 1024, microbatches: 8192 }, 'BAD_SCHEDULE_SIZE', /more than 4194304/, /fewer/],
   ])('%s of %o', (name, options, code, message, help) => {
     const error = thrown(() => makeSchedule(name, options))
     expect(error).toMatchObject({ name: 'ShardloomError', code })

@@ -67,6 +67,8 @@ describe('what is read', () => {
 describe('what is refused, with line, rank and action', () => {
   test.each([
     ['', 'BAD_SCHEDULE_CSV', 'The schedule is empty.'],
+    ['0F0\n'.repeat(2000), 'BAD_SCHEDULE_CSV', 'The schedule has 2000 lines, more than 1024 ranks.'],
+    ['0F0,\u001b[31m', 'BAD_SCHEDULE_CSV', 'action 2: `\uFFFD[31m` is not an action.'],
     ['0F0,0X0', 'BAD_SCHEDULE_CSV', 'line 1 (rank 0), action 2: `0X0` is not an action.'],
     ['0F0,0B', 'BAD_SCHEDULE_CSV', 'line 1 (rank 0), action 2: `0B` is not an action.'],
     ['0F99999999,0B0', 'BAD_SCHEDULE_CSV', 'line 1 (rank 0), action 1: `0F99999999` is not an action.'],
