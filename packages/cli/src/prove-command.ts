@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import { formatCount } from 'shardloom'
 import { type Proof, proveLoaded } from 'shardloom/testing'
 import { exitCode } from './exit-code.js'
-import { type Finish, printJson, printLines } from './output.js'
+import { type Finish, printJson, printLines, printWarnings } from './output.js'
 import { addSpecFlags, type Flags, loadFrom } from './spec-flags.js'
 import { type Style, singleLine } from './style.js'
 import { pairs, terminalWidth, wrapped } from './table.js'
@@ -16,8 +16,9 @@ export function addProve(program: Command, finish: Finish): void {
     .addHelpText('after', '\nExample:\n  shardloom prove --model llama-3.1-8b --tp 2 --dp 2 --batch 8')
     .action(async (specPath: string | undefined, flags: Flags) => {
       const proof = proveLoaded(await loadFrom(specPath, flags))
-      if (!proof.equal) finish(exitCode.answerIsNo)
+      if (!proof.proven) finish(exitCode.answerIsNo)
       if (flags.json === true) return printJson(proof)
+      printWarnings(proof.warnings)
       printLines((style) => proofLines(proof, style))
     })
   addSpecFlags(command)
@@ -25,7 +26,7 @@ export function addProve(program: Command, finish: Finish): void {
 
 /** The proof for people, within 80 columns. */
 export function proofLines(proof: Proof, style: Style): string[] {
-  const { model, phase, mesh, ranks, shrunk, compared, worst, tolerance, difference } = proof
+  const { model, phase, mesh, ranks, shrunk, worst, tolerance, difference, slope } = proof
   const axes = Object.entries(mesh).map(([axis, degree]) => `${axis} ${degree}`)
   const sizes = shrunk.map(
     ({ name, from, to }) => `${singleLine(name)}\u00a0${formatCount(from)}\u00a0→\u00a0${formatCount(to)}`,
@@ -38,16 +39,12 @@ export function proofLines(proof: Proof, style: Style): string[] {
       ['stands for', likeness(proof)],
       ['executed', executed(proof, 'compute', 'control', 'memory')],
       ['', executed(proof, 'communication')],
-      ['compared', `${formatCount(compared)} tensors with one device, on every rank that holds them`],
+      ['compared', comparedText(proof)],
+      ...(slope ? [['gradients', slopeText(slope)] as const] : []),
       ...(difference ? [] : [['worst', worstText(worst, tolerance)] as const]),
     ]),
     '',
-    ...(difference
-      ? [
-          style.bad('Not proven: the plan computes something else than one device.'),
-          ...differenceLines(difference.message),
-        ]
-      : [style.good(`Proven: ${what[phase] ?? 'the plan computes'} what one device computes.`)]),
+    ...verdict(proof, style),
   ]
   return lines.map((line) => line.replaceAll('\u00a0', ' '))
 }
@@ -58,8 +55,34 @@ const what: Readonly<Record<string, string>> = {
   decode: 'the tokens of all steps and the KV cache are',
 }
 
-function differenceLines(message: string): string[] {
-  return wrapped(singleLine(message), 2)
+function verdict({ difference, slope, phase, proven, ranks }: Proof, style: Style): string[] {
+  if (difference) {
+    const refuted = style.bad('Not proven: the plan computes something else than one device.')
+    return [refuted, ...wrapped(singleLine(difference.message), 2)]
+  }
+  if (slope && slope.parameters.length > 0) {
+    const refuted = style.bad('Not proven: gradients are not the slope of the loss, on one device already.')
+    const more = slope.parameters.length > 3 ? `, and ${slope.parameters.length - 3} more` : ''
+    const names = `${slope.parameters.slice(0, 3).map(singleLine).join(', ')}${more}`
+    return [refuted, ...wrapped(`Look at the \`derivative\` of the operators between the loss and ${names}.`, 2)]
+  }
+  if (ranks === 1) return ['There is one rank: nothing is split, so there is nothing to prove.']
+  const result = `${what[phase] ?? 'the results are'} what the same operators compute on one device.`
+  if (proven) return [style.good('Proven:'), ...wrapped(result, 2)]
+  return [
+    style.bad('Proven in part:'),
+    ...wrapped(`${result} The full plan has nodes that this one lacks; what they do was not run.`, 2),
+  ]
+}
+
+function slopeText({ error }: NonNullable<Proof['slope']>): string {
+  return `against the slope of the loss, on one device: relative error ${error.toExponential(1)}`
+}
+
+function comparedText({ compared, uncompared }: Proof): string {
+  const rest =
+    uncompared === 0 ? '' : `; ${formatCount(uncompared)} sums exist only on ranks, their readers are compared`
+  return `${formatCount(compared)} tensors with one device, on every rank that holds them${rest}`
 }
 
 function worstText({ error, tensor }: Proof['worst'], tolerance: number): string {
@@ -83,5 +106,5 @@ function executed({ executed: all }: Proof, ...kinds: readonly Proof['executed']
   const total = own.reduce((sum, { count }) => sum + count, 0)
   const names = own.map(({ op, count }) => `${singleLine(op)}\u00a0${formatCount(count)}`)
   if (kinds.includes('communication')) return names.length > 0 ? names.join(', ') : 'no communication'
-  return `${formatCount(total)} operators of ${own.length} kinds`
+  return `${formatCount(total)} operators of ${own.length} ${own.length === 1 ? 'kind' : 'kinds'}`
 }

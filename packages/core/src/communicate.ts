@@ -135,7 +135,7 @@ export function communicateProgram(
     const here = maker?.segment === scope.segment ? maker : undefined
     const path = maker && id.startsWith(`${maker.segment}/`) ? id.slice(maker.segment.length + 1) : id
     const node = uniqueId(`${here?.id ?? `${scope.segment}/${path}`}/${step.op}(${step.atoms.join('.')})`, used)
-    const { body: _, ...rest } = source
+    const { body: _, nextOf: __, ...rest } = source
     created.set(node, {
       ...rest,
       id: node,
@@ -188,6 +188,10 @@ export function communicateProgram(
           : item.inputs.map((id, index) => get(id, operands[index] ?? placementOf(id), item, scope, out))
       for (const id of item.outputs) producers.set(id, item)
       out.push(inputs.every((id, index) => id === item.inputs[index]) ? item : { ...item, inputs })
+      for (const id of item.outputs) {
+        const { nextOf } = tensor(id)
+        if (nextOf !== undefined) get(id, placementOf(nextOf), { ...item, id: nextOf }, scope, out)
+      }
     }
     end(scope, out)
     for (const [id, versions] of scope.versions) finished.set(`${scope.segment} ${id}`, versions)

@@ -46,6 +46,8 @@ export interface Tensor {
   readonly placement?: Placement
   /** The tensor that this one is another placement of. */
   readonly versionOf?: string
+  /** The tensor from outside that this one is in the next step, where it must stand as that one does. */
+  readonly nextOf?: string
 }
 
 /** Which dims of an operator are split over which atoms. */

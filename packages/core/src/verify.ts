@@ -101,6 +101,7 @@ function* checkCommunication(program: Program, operators: OperatorTable): Return
       'Put a communication node between them: run the pass `core/communicate`.',
     )
   }
+  yield* checkNext(program)
   const before = new Map<string, string>()
   for (const { id, op, kind, segment, inputs, outputs, communication } of nodesOf(program.items)) {
     if (!communication) {
@@ -212,6 +213,24 @@ function* checkNode(node: OperatorNode, program: Program, operators: OperatorTab
       id,
       `\`${output}\` is recorded as ${recorded}, but \`${id}\` makes ${made}.`,
       'Run the pass `core/place` again.',
+    )
+  }
+}
+
+/** What the next step reads in the place of a tensor from outside must stand where that one does, in some version. */
+function* checkNext(program: Program): ReturnType<Check> {
+  const tensors = [...program.tensors.values()]
+  for (const { id, nextOf } of tensors) {
+    if (nextOf === undefined) continue
+    const wanted = heldAs(program, nextOf)
+    const versions = tensors
+      .filter((each) => each.id === id || each.versionOf === id)
+      .map((each) => heldAs(program, each.id))
+    yield unless(
+      versions.some((held) => isSlice(held, wanted)),
+      id,
+      `The next step reads \`${id}\` as \`${nextOf}\`, which is placed ${placementText(wanted)}; it ends as ${placementText(heldAs(program, id))}.`,
+      'Put a communication node behind it: run the pass `core/communicate`.',
     )
   }
 }

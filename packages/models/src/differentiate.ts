@@ -14,6 +14,7 @@ import {
   type Port,
   type Program,
   type Region,
+  ShardloomError,
   type Tensor,
 } from '@shardloom/core'
 
@@ -135,13 +136,20 @@ class Differentiation {
     again: Map<string, string>,
   ): void {
     const { derivative } = definitionOf(node, this.operators)
-    if (!derivative || !node.outputs.some((id) => contributions.has(id))) return
+    if (!node.outputs.some((id) => contributions.has(id))) return
+    if (!derivative) {
+      if (node.inputs.some((id) => this.needed.has(id))) throw noDerivative(node)
+      return
+    }
     const gradients = node.outputs.map((id) => this.gradientOf(id, contributions, out, where))
     const context: DerivativeContext = {
       tensor: (id) => lookup(this.tensors, id),
       producer: (id) => this.producers.get(id) ?? fail(`nobody makes \`${id}\``),
     }
-    for (const term of derivative(node, context)) {
+    const terms = derivative(node, context)
+    if (terms.length === 0) throw noDerivative(node)
+    for (const term of terms) {
+      for (const id of 'alias' in term ? [term.of] : term.of) if (!this.tensors.has(id)) throw noDerivative(node, id)
       if ('alias' in term) {
         const gradient = gradients[term.alias]
         if (gradient && this.needed.has(term.of)) contribute(contributions, term.of, gradient)
@@ -322,6 +330,18 @@ function contribute(contributions: Contributions, tensor: string, gradient: stri
 
 function backwardId(id: string): string {
   return id.startsWith('forward/') ? `backward/${id.slice('forward/'.length)}` : `backward/${id}`
+}
+
+/** An operator on the way to the loss that does not say its gradient, or says it of a tensor that there is not. */
+function noDerivative({ id, op }: OperatorNode, of?: string): ShardloomError {
+  const why =
+    of === undefined
+      ? 'has no `derivative`'
+      : `has a \`derivative\` with the gradient of \`${of}\`, which does not exist`
+  return new ShardloomError('NO_DERIVATIVE', `Cannot differentiate \`${id}\`: its operator \`${op}\` ${why}.`, {
+    subject: id,
+    help: 'Parameters before it would never be trained. Give its definition a `derivative` with a term for each operand.',
+  })
 }
 
 function fail(why: string): never {

@@ -181,7 +181,15 @@ class Optimizer {
     })
     const after = ['next', ...states.map((id) => id.slice(id.lastIndexOf('.') + 1))].map((name, index) => {
       const id = index === 0 ? `optimizer/${parameter}` : `optimizer/${parameter}.${name}.next`
-      this.declare({ ...tensor, ...place, id, role: 'activation', ...(index > 0 && { dtype: 'fp32' as const }) })
+      const nextOf = index === 0 ? parameter : (states[index - 1] ?? '')
+      this.declare({
+        ...tensor,
+        ...place,
+        id,
+        role: 'activation',
+        nextOf,
+        ...(index > 0 && { dtype: 'fp32' as const }),
+      })
       return id
     })
     return {

@@ -7,6 +7,7 @@ import {
   layerRanges,
   type OperatorTable,
   type Pass,
+  type PassPhase,
   type Plugin,
   type PluginRule,
   type Program,
@@ -94,12 +95,12 @@ export function planLoaded(loaded: LoadedSpec): Plan {
 
 /**
  * The same step on one device: the model with backward and optimizer, and no strategy at work. What a partitioned plan
- * computes has to equal it.
+ * computes has to equal it. Without the phase `differentiate` it is the forward pass alone.
  */
-export function planOneDevice(loaded: LoadedSpec): Program {
+export function planOneDevice(loaded: LoadedSpec, phases: readonly PassPhase[] = ['build', 'differentiate']): Program {
   const composition = composeLoaded(loaded)
   const built = buildFor(loaded.spec, loaded.architecture, composition)
-  const passes = composition.passes.filter(({ phase }) => phase === 'build' || phase === 'differentiate')
+  const passes = composition.passes.filter(({ phase }) => phases.includes(phase))
   const context = { operators: composition.operators, warn: () => {} }
   return runPasses({ ...built, mesh: createMesh([]) }, [...passes, ...corePasses], context)
 }

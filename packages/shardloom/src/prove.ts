@@ -9,12 +9,15 @@ import {
 } from '@shardloom/testing'
 import { type LoadedSpec, loadSpec, type Plan, type PlanAccess, planLoaded, planOneDevice } from './plan.js'
 import { type Shrunk, shrinkSpec } from './shrink.js'
+import { type Slope, slopeOf, slopeTolerance } from './slope.js'
 import type { SpecInput } from './spec-schema.js'
 
 /** What running a plan on virtual ranks showed; what `shardloom prove --json` prints. */
 export interface Proof {
   readonly schema: 'shardloom.prove/1'
-  /** Whether the partitioned plan computed what one device computes. */
+  /** Whether the plan that ran computes what its operators compute on one device, and is the plan of the spec but for sizes. */
+  readonly proven: boolean
+  /** Whether the plan that ran computed what its operators compute on one device. */
   readonly equal: boolean
   /** The display name of the model. */
   readonly model: string
@@ -28,12 +31,18 @@ export interface Proof {
   readonly unlike: readonly string[]
   /** Tensors compared, once per iteration. */
   readonly compared: number
+  /** Tensors that only a partitioned run makes; what reads them is compared. */
+  readonly uncompared: number
   /** The largest max|a − b| / max|b| of all tensors compared. */
   readonly worst: { readonly error: number; readonly tensor: string }
   /** Above this relative error two runs differ. */
   readonly tolerance: number
   /** How often each operator and collective ran, over all ranks. */
   readonly executed: readonly { readonly op: string; readonly kind: NodeKind; readonly count: number }[]
+  /** Training: the gradients of one device against the slope of its loss. */
+  readonly slope?: Slope
+  /** What the full plan warns of. */
+  readonly warnings: readonly string[]
   /** The first operator whose result differs. */
   readonly difference?: Difference
 }
@@ -48,14 +57,20 @@ export async function prove(input: SpecInput, access: PlanAccess = {}): Promise<
 
 /** Proves a loaded spec; see {@link prove}. */
 export function proveLoaded(loaded: LoadedSpec): Proof {
-  const { loaded: small, shrunk, unlike } = shrinkSpec(loaded)
+  const { loaded: small, shrunk, unlike, warnings } = shrinkSpec(loaded)
   const { program, operators } = planLoaded(small)
   const one = planOneDevice(small)
   const options = { initial: naturalValues(one.tensors, small) }
   const kinds = new Map(nodesOf(program.items).map(({ op, kind }) => [op, kind]))
-  const result = compareRuns(runReference(one, operators, options), program, operators, options)
+  const reference = runReference(one, operators, options)
+  const result = compareRuns(reference, program, operators, options)
+  const slope =
+    program.phase === 'training'
+      ? slopeOf(planOneDevice(small, ['build']), operators, options.initial, reference)
+      : undefined
   return {
     schema: 'shardloom.prove/1',
+    proven: result.equal && unlike.length === 0 && (slope?.error ?? 0) <= slopeTolerance,
     equal: result.equal,
     model: small.architecture.name,
     phase: small.spec.phase,
@@ -64,18 +79,21 @@ export function proveLoaded(loaded: LoadedSpec): Proof {
     shrunk,
     unlike,
     compared: result.compared,
+    uncompared: result.uncompared,
     worst: result.worst,
     tolerance,
     executed: [...result.executed]
       .map(([op, count]) => ({ op, kind: kinds.get(op) ?? 'compute', count }))
       .sort((a, b) => (a.op < b.op ? -1 : 1)),
+    ...(slope && { slope }),
+    warnings,
     ...(result.difference && { difference: result.difference }),
   }
 }
 
 /**
- * Proves a spec and throws `NOT_EQUIVALENT` when its plan does not compute what one device computes: for tests of
- * strategies.
+ * Proves a spec and throws `NOT_EQUIVALENT` when its plan does not compute what one device computes, or when no small plan
+ * is like the one of the spec: for tests of strategies.
  */
 export async function expectEquivalent(input: SpecInput, access: PlanAccess = {}): Promise<Proof> {
   const proof = await prove(input, access)
@@ -83,6 +101,21 @@ export async function expectEquivalent(input: SpecInput, access: PlanAccess = {}
     throw new ShardloomError('NOT_EQUIVALENT', proof.difference.message, {
       subject: proof.difference.node,
       help: 'Look at what communication stands between this operator and those before it: `shardloom explain`.',
+    })
+  }
+  if (proof.slope && proof.slope.error > slopeTolerance) {
+    const names = proof.slope.parameters.slice(0, 3).join('`, `')
+    throw new ShardloomError('NOT_EQUIVALENT', `The gradient of \`${names}\` is not the slope of the loss.`, {
+      subject: proof.slope.parameters[0] ?? '',
+      help: 'Look at the `derivative` of the operators between these parameters and the loss.',
+    })
+  }
+  if (!proof.proven) {
+    const nodes = proof.unlike.slice(0, 3).join('`, `')
+    const message = `The small plan that ran is not the plan of the spec: \`${nodes}\` and ${proof.unlike.length} nodes in all differ.`
+    throw new ShardloomError('NOT_EQUIVALENT', message, {
+      subject: proof.unlike[0] ?? '',
+      help: 'Use smaller sizes or degrees in the spec: a spec that is small enough runs as it is.',
     })
   }
   return proof

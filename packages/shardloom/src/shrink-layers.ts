@@ -43,6 +43,10 @@ export function moveLayers(options: PlannedSpec['options'], { depthOf }: FewLaye
 function moved<Options extends { where?: Selector }>(options: Options, depthOf: FewLayers['depthOf']): Options {
   const { where } = options
   if (where?.layers === undefined) return options
-  const layers = layerRanges(where).map(([first, last]) => `${depthOf(first)}-${depthOf(last + 1) - 1}`)
+  const layers = layerRanges(where).map(([first, last]) => {
+    const start = depthOf(first)
+    // A range beyond the last layer names none, and goes on naming none.
+    return `${start}-${Math.max(start, depthOf(last + 1) - 1)}`
+  })
   return { ...options, where: { ...where, layers } }
 }

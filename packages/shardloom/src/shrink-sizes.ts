@@ -5,28 +5,37 @@ function commonDivisor(a: number, b: number): number {
   return b === 0 ? a : commonDivisor(b, a % b)
 }
 
+/** A number of ranks that divide sizes, in the large plan and in the small one. */
+export interface Degree {
+  readonly from: number
+  readonly to: number
+}
+
 /**
- * A size near `target` that the degrees divide as they divide `size`: it has the same greatest common divisor with the
- * number of ranks, and as many positions as ranks where `size` has. Never larger than `size`.
+ * A size near `target` that the small degrees divide as the large ones divide `size`: evenly or with a rest, and with a
+ * position for each rank or not. Never larger than `size`.
  */
-export function smallerSize(size: number, ranks: number, target: number): number {
-  const shared = commonDivisor(size, ranks)
+export function smallerSize(size: number, degrees: readonly Degree[], target: number): number {
   const alike = (candidate: number) =>
-    commonDivisor(candidate, ranks) === shared && candidate >= ranks === size >= ranks
-  let candidate = Math.max(1, Math.round(target / shared)) * shared
-  while (candidate < size && !alike(candidate)) candidate += shared
-  return Math.min(candidate, size)
+    degrees.every(({ from, to }) => {
+      if (candidate >= to !== size >= from) return false
+      if (from === to) return commonDivisor(candidate, to) === commonDivisor(size, from)
+      return (candidate % to === 0) === (size % from === 0)
+    })
+  const start = Math.min(size, Math.max(1, Math.round(target)))
+  for (let candidate = start; candidate <= size; candidate++) if (alike(candidate)) return candidate
+  for (let candidate = start; candidate > 0; candidate--) if (alike(candidate)) return candidate
+  return size
 }
 
 /** What the sizes of a small model are measured by. */
 export interface Scale {
-  /** How many ranks share the work. */
-  readonly ranks: number
+  /** The degree of each axis, and the ranks of all together. */
+  readonly degrees: readonly Degree[]
   /** The hidden size to come near to; other widths keep their ratio to it. */
   readonly hidden: number
-  /** Tokens of a sequence in the small model and in the large one, so that windows keep their reach. */
-  readonly seq: number
-  readonly fullSeq: number
+  /** Tokens of a sequence in the first step and in the last one, so that windows keep their reach. */
+  readonly tokens: { readonly first: Degree; readonly last: Degree }
   /** Whether all ranks may divide each size, as where a plugin splits a dim that the built-in strategies leave whole. */
   readonly divisible: boolean
   /** The layers that stay. */
@@ -36,7 +45,7 @@ export interface Scale {
 /** A model with the same operators and small sizes. */
 export function shrinkArchitecture(model: ModelArchitecture, scale: Scale): ModelArchitecture {
   const ratio = scale.hidden / model.hidden
-  const width = (size: number, least = 1) => smallerSize(size, scale.ranks, Math.max(least, size * ratio))
+  const width = (size: number, least = 1) => smallerSize(size, scale.degrees, Math.max(least, size * ratio))
   const hidden = width(model.hidden)
   const layers = Object.entries(model.layers).map(([name, layer]): [string, Layer] => [
     name,
@@ -45,18 +54,21 @@ export function shrinkArchitecture(model: ModelArchitecture, scale: Scale): Mode
   return {
     ...model,
     hidden,
-    vocab: width(model.vocab),
+    // A vocabulary is many times as wide as anything else; some rows more than the hidden size has elements are enough.
+    vocab: smallerSize(model.vocab, scale.degrees, Math.min(model.vocab * ratio, 4 * hidden)),
     layers: Object.fromEntries(layers),
     order: scale.order,
-    ...(model.learnedPositions !== undefined && { learnedPositions: Math.min(model.learnedPositions, 2 * scale.seq) }),
+    ...(model.learnedPositions !== undefined && {
+      learnedPositions: Math.min(model.learnedPositions, 2 * scale.tokens.last.to),
+    }),
   }
 }
 
 function shrinkAttention(attention: Layer['attention'], scale: Scale, ratio: number): Layer['attention'] {
-  const { ranks } = scale
+  const { degrees } = scale
   const even = (size: number, least: number) => Math.min(size, 2 * Math.max(1, Math.round((size * ratio) / 2), least))
   if (attention.kind === 'latent') {
-    const heads = smallerSize(attention.heads, ranks, 2)
+    const heads = smallerSize(attention.heads, degrees, 2)
     // Heads may shrink less than widths: what they hold together keeps its ratio to the hidden size.
     const part = (size: number) => even((size * attention.heads) / heads, 1)
     const { queryRank } = attention
@@ -72,9 +84,13 @@ function shrinkAttention(attention: Layer['attention'], scale: Scale, ratio: num
   }
   if (attention.kind !== 'grouped') return attention
   const { window, chunk } = attention
-  const kvHeads = smallerSize(attention.kvHeads, ranks, 1)
+  const kvHeads = smallerSize(attention.kvHeads, degrees, 1)
   const group = attention.heads / attention.kvHeads
-  const left = scale.divisible ? ranks : ranks / commonDivisor(attention.kvHeads, ranks)
+  const rest = (degree: number, size: number) => degree / commonDivisor(size, degree)
+  // What the KV heads leave of a degree falls to the query heads that share one.
+  const left = scale.divisible
+    ? degrees
+    : degrees.map(({ from, to }) => ({ from: rest(from, attention.kvHeads), to: rest(to, kvHeads) }))
   const heads = kvHeads * smallerSize(group, left, Math.min(group, 2))
   return {
     ...attention,
@@ -86,14 +102,15 @@ function shrinkAttention(attention: Layer['attention'], scale: Scale, ratio: num
   }
 }
 
-/** A window or chunk that is shorter than the small sequence where the large one was shorter than the large sequence. */
-function reach(size: number, { seq, fullSeq }: Scale): number {
-  return size < fullSeq ? Math.max(1, Math.min(size, Math.ceil(seq / 2))) : size
+/** A window or chunk that the sequence outgrows in the small model when it does in the large one: at once, or while decoding. */
+function reach(size: number, { tokens: { first, last } }: Scale): number {
+  if (size < first.from) return Math.max(1, Math.min(size, Math.ceil(first.to / 2)))
+  return size < last.from ? Math.min(size, first.to) : size
 }
 
 function shrinkFfn(ffn: Layer['ffn'], scale: Scale, width: (size: number) => number): Layer['ffn'] {
   if (ffn.kind === 'dense') return { ...ffn, intermediate: width(ffn.intermediate) }
-  const experts = smallerSize(ffn.experts, scale.ranks, 4)
+  const experts = smallerSize(ffn.experts, scale.degrees, 4)
   const topK = ffn.topK === ffn.experts ? experts : Math.min(ffn.topK, 2, experts)
   const { shared } = ffn
   return {

@@ -1,13 +1,4 @@
-import {
-  divisors,
-  isShardloomError,
-  type OperatorNode,
-  type Partition,
-  type Placement,
-  type Program,
-  placementText,
-  walk,
-} from '@shardloom/core'
+import { divisors, isShardloomError, type OperatorNode, type Program, regionsOf, walk } from '@shardloom/core'
 import type { ModelArchitecture } from '@shardloom/models'
 import { estimate } from '@shardloom/testing'
 import { type LoadedSpec, layerBoundaries, planLoaded } from './plan.js'
@@ -31,37 +22,45 @@ export interface SmallSpec {
    * is the large one but for its sizes.
    */
   readonly unlike: readonly string[]
+  /** What the large plan warns of. */
+  readonly warnings: readonly string[]
 }
 
-/** The most virtual ranks that a spec is proven on; replicas of the batch axis are dropped until fewer are left. */
-const mostRanks = { all: 64, batch: 16 }
+/** The most virtual ranks: of all axes together; the first that gives a plan which is like the large one is taken. */
+const mostRanks = [64, 32, 16]
 
 /** Hidden sizes that are tried, until the small plan has every node of the large one. */
 const hiddenSizes = [16, 32, 64, 128]
 
-/** The most points of iteration spaces that a proof may take: a few seconds. */
-const mostPoints = 2e8
+/** What a proof may take at most: a few seconds. */
+const most = { points: 5e7, bytes: 5e8 }
 
 /**
- * Makes a spec small enough to be run on virtual ranks: few layers of each kind, few tokens, narrow widths, and no more
- * than 64 ranks. Each size keeps the common divisor that it has with the number of ranks, and its ratio to
- * the others; sizes grow until the small plan splits and communicates like the large one.
+ * Makes a spec small enough to be run on virtual ranks: few layers of each kind, few tokens, narrow widths, and at most 64
+ * ranks. Each size divides by the small degrees as it does by the large ones, and keeps its ratio to the others; sizes grow
+ * until the small plan splits and communicates like the large one. A spec that is small enough stays as it is.
  */
 export function shrinkSpec(loaded: LoadedSpec): SmallSpec {
   const full = planLoaded(loaded)
-  const parallel = shrinkDegrees(loaded.spec)
+  if (full.program.mesh.world <= (mostRanks[0] ?? 1) && fits(full.program, most.points / 10))
+    return { loaded, shrunk: [], unlike: [], warnings: full.warnings }
   const wanted = outline(full.program)
-  let best: SmallSpec | undefined
+  let best: (SmallSpec & { readonly fits: boolean }) | undefined
   let refused: unknown
-  const tries = hiddenSizes.flatMap((hidden) => [false, true].map((divisible) => ({ hidden, divisible })))
-  for (const { hidden, divisible } of tries) {
-    const small = shrinkTo(loaded, parallel, Math.min(hidden, loaded.architecture.hidden), divisible)
+  for (const { parallel, hidden, divisible } of tries(loaded)) {
+    const small = shrinkTo(loaded, parallel, hidden, divisible)
     try {
       const { program } = planLoaded(small)
-      if (best && estimate(program).points > mostPoints) continue
       const unlike = difference(wanted, outline(program))
-      if (!best || unlike.length < best.unlike.length) best = { loaded: small, shrunk: changes(loaded, small), unlike }
-      if (unlike.length === 0) return best
+      const found = {
+        loaded: small,
+        shrunk: changes(loaded, small),
+        unlike,
+        warnings: full.warnings,
+        fits: fits(program),
+      }
+      if (!best || isBetter(found, best)) best = found
+      if (found.fits && unlike.length === 0) break
     } catch (error) {
       // What the full sizes allow, some small ones do not; others are tried.
       if (!isShardloomError(error)) throw error
@@ -69,20 +68,48 @@ export function shrinkSpec(loaded: LoadedSpec): SmallSpec {
     }
   }
   if (!best) throw refused
-  return best
+  const { fits: _, ...small } = best
+  return small
 }
 
-/** Divides degrees by their smallest prime until few enough ranks are left: the batch axis first, whose ranks are alike. */
-function shrinkDegrees({ parallel }: PlannedSpec): PlannedSpec['parallel'] {
+function fits(program: Program, limit = most.points): boolean {
+  const { points, bytes } = estimate(program)
+  return points <= limit && bytes <= most.bytes
+}
+
+function isBetter(a: { fits: boolean; unlike: readonly string[] }, b: { fits: boolean; unlike: readonly string[] }) {
+  return a.fits === b.fits ? a.unlike.length < b.unlike.length : a.fits
+}
+
+/** Degrees and sizes to try, those that cost little and change little first. */
+function* tries({ spec, architecture }: LoadedSpec) {
+  const seen = new Set<string>()
+  for (const ranks of mostRanks) {
+    const parallel = shrinkDegrees(spec, ranks)
+    const key = JSON.stringify(parallel)
+    if (seen.has(key)) continue
+    seen.add(key)
+    for (const size of hiddenSizes) {
+      const hidden = Math.min(size, architecture.hidden)
+      yield { parallel, hidden, divisible: false }
+      yield { parallel, hidden, divisible: true }
+    }
+  }
+}
+
+/**
+ * Divides degrees by their smallest prime until few enough ranks are left: the batch axis first and down to two or three
+ * replicas, which are alike.
+ */
+function shrinkDegrees({ parallel }: PlannedSpec, ranks: number): PlannedSpec['parallel'] {
   const degrees: Record<string, number> = { ...parallel }
-  const tooMany = (axis: string) =>
-    Object.values(degrees).reduce((product, degree) => product * degree, 1) >
-    (axis === 'dp' ? mostRanks.batch : mostRanks.all)
+  const tooMany = (limit: number) => Object.values(degrees).reduce((product, degree) => product * degree, 1) > limit
   const axes = Object.keys(degrees).sort((a, b) => Number(b === 'dp') - Number(a === 'dp'))
   for (const axis of axes) {
-    for (let degree = degrees[axis] ?? 1; degree > 2 && tooMany(axis); degree = degrees[axis] ?? 1) {
+    const limit = axis === 'dp' ? Math.min(16, ranks) : ranks
+    for (let degree = degrees[axis] ?? 1; degree > 3 && tooMany(limit); degree = degrees[axis] ?? 1) {
       const factor = divisors(degree)[1] ?? degree
-      degrees[axis] = factor === degree ? 2 : degree / factor
+      degrees[axis] = factor === degree ? 3 : degree / factor
     }
   }
   return { ...parallel, ...degrees }
@@ -95,19 +122,23 @@ function shrinkTo(
   divisible: boolean,
 ): LoadedSpec {
   const { spec, architecture } = loaded
-  const ranks = Object.values(parallel).reduce((product, degree) => product * degree, 1)
+  const pairs = Object.entries(spec.parallel).map(([axis, from]) => ({ from, to: parallel[axis] ?? 1 }))
+  const product = (side: 'from' | 'to') => pairs.reduce((all, pair) => all * pair[side], 1)
+  const degrees = [...pairs.filter(({ from }) => from > 1), { from: product('from'), to: product('to') }]
   const steps = Math.min(spec.steps, 3)
-  const seq = smallerSize(spec.seq, ranks, 5)
+  const seq = smallerSize(spec.seq, degrees, 5)
   // Sequences of one microbatch on a rank of the batch axis (training), or of the whole batch on one.
   const training = spec.phase === 'training'
   const each = training ? spec.microbatch : spec.batch / spec.parallel.dp
-  const few = divisible ? smallerSize(each, ranks, 2) : Math.min(each, 2)
+  const few = divisible ? smallerSize(each, degrees, 2) : Math.min(each, 2)
   const microbatches = training ? Math.min(spec.batch / (spec.parallel.dp * each), 2) : 1
   const kept = fewLayers(architecture, layerBoundaries(spec))
   const all = pluginNamesLayers(spec)
   const order = all ? architecture.order : kept.order
   const options = all ? spec.options : moveLayers(spec.options, kept)
-  const scale: Scale = { ranks, hidden, seq: seq + steps - 1, fullSeq: spec.seq, divisible, order }
+  const first = { from: spec.seq, to: seq }
+  const last = { from: spec.seq + spec.steps - 1, to: seq + steps - 1 }
+  const scale: Scale = { degrees, hidden, tokens: { first, last }, divisible, order }
   return {
     ...loaded,
     spec: {
@@ -129,18 +160,24 @@ function pluginNamesLayers({ options }: PlannedSpec): boolean {
   return JSON.stringify(others).includes('"layers"')
 }
 
-/** What a plan does, apart from sizes: per node its operator, how it is split, and what it communicates. */
+/**
+ * What a plan does, apart from sizes: per node its operator, rule, operands and results, how it is split and what it
+ * communicates; per region its order and ports. Numbers among attributes are sizes too.
+ */
 function outline(program: Program): ReadonlyMap<string, string> {
   const lines = new Map<string, string>()
-  const placed = (placement: Placement | undefined) => (placement ? placementText(placement) : '')
-  const split = ({ splits, partial }: Partition) =>
-    JSON.stringify([Object.entries(splits).filter(([, atoms]) => atoms.length > 0), partial])
+  const text = (value: unknown) =>
+    JSON.stringify(value, (_, inner: unknown) => (typeof inner === 'number' ? 0 : inner)) ?? ''
   walk(program.items, (node: OperatorNode) => {
-    const { op, inputs, partition, communication } = node
-    const parts = [op, inputs.join(), partition ? split(partition) : '']
-    if (communication) parts.push(communication.atoms.join(), placed(communication.from), placed(communication.to))
-    lines.set(node.id, parts.join(' | '))
+    const { density: _, partition, ...rest } = node
+    const splits = Object.entries(partition?.splits ?? {}).filter(([, atoms]) => atoms.length > 0)
+    // Which operands are partial sums is told by their numbers.
+    lines.set(
+      node.id,
+      `${text({ ...rest, splits })} ${JSON.stringify(partition?.partial ?? {})} ${node.communication?.shift}`,
+    )
   })
+  for (const { id, axis, order, ports } of regionsOf(program.items)) lines.set(id, text({ axis, order, ports }))
   return lines
 }
 
@@ -152,9 +189,11 @@ function difference(a: ReadonlyMap<string, string>, b: ReadonlyMap<string, strin
 /** The sizes that differ between two specs, outermost first. */
 function changes(from: LoadedSpec, to: LoadedSpec): Shrunk[] {
   const list: Shrunk[] = []
-  const note = (name: string, a: number | undefined, b: number | undefined) => {
-    if (a !== undefined && b !== undefined && a !== b && !list.some((each) => each.name === name && each.from === a))
-      list.push({ name, from: a, to: b })
+  const note = (name: string, a: number | undefined, b: number | undefined, where = '') => {
+    if (a === undefined || b === undefined || a === b) return
+    const same = list.find((each) => each.name === name)
+    if (!same) list.push({ name, from: a, to: b })
+    else if (same.from !== a || same.to !== b) list.push({ name: `${where} ${name}`, from: a, to: b })
   }
   for (const [axis, degree] of Object.entries(from.spec.parallel)) note(axis, degree, to.spec.parallel[axis])
   for (const field of ['batch', 'microbatch', 'seq', 'steps'] as const) note(field, from.spec[field], to.spec[field])
@@ -162,7 +201,8 @@ function changes(from: LoadedSpec, to: LoadedSpec): Shrunk[] {
   note('layers', layerCount(a), layerCount(b))
   for (const field of ['hidden', 'vocab', 'learnedPositions'] as const) note(field, a[field], b[field])
   for (const [name, layer] of Object.entries(a.layers)) {
-    for (const part of ['attention', 'ffn'] as const) compareFields(layer[part], b.layers[name]?.[part], note)
+    const there: Note = (field, x, y) => note(field, x, y, name)
+    for (const part of ['attention', 'ffn'] as const) compareFields(layer[part], b.layers[name]?.[part], there)
   }
   return list
 }

@@ -1,4 +1,6 @@
 import {
+  along,
+  coordinates,
   describePlacement,
   isShardloomError,
   lookup,
@@ -7,9 +9,10 @@ import {
   type OperatorNode,
   type OperatorTable,
   type Program,
+  regionsOf,
   type Tensor,
 } from '@shardloom/core'
-import { type Block, offsetsIn } from './block.js'
+import { type Block, offsetsIn, shardPositions, take } from './block.js'
 import { type Interpretation, type InterpretOptions, type Iterations, interpret } from './interpret.js'
 import { wholeOf } from './whole.js'
 
@@ -43,6 +46,8 @@ export interface Equivalence {
   readonly equal: boolean
   /** How many tensors, counted once per iteration, were compared. */
   readonly compared: number
+  /** How many have no counterpart in the reference, such as sums that only a partitioned run makes: their readers are compared. */
+  readonly uncompared: number
   /** The largest relative error of all tensors compared, and the tensor that has it. */
   readonly worst: { readonly error: number; readonly tensor: string }
   readonly difference?: Difference
@@ -54,7 +59,7 @@ export interface Equivalence {
 export interface Reference {
   readonly run: Interpretation
   readonly tensors: Program['tensors']
-  /** What the program is run for: tensors that no node reads, with the iterations that make them. */
+  /** What the program is run for: tensors that no node and no sum over iterations reads, with the iterations that make them. */
   readonly results: readonly { readonly tensor: string; readonly iterations: Iterations }[]
   /** The largest magnitude among the tensors of a kind. */
   readonly magnitudes: ReadonlyMap<string, number>
@@ -63,7 +68,10 @@ export interface Reference {
 /** Runs the program of one device. */
 export function runReference(program: Program, operators: OperatorTable, options: InterpretOptions = {}): Reference {
   const magnitudes = new Map<string, number>()
-  const read = new Set(nodesOf(program.items).flatMap(({ inputs }) => inputs))
+  const summed = regionsOf(program.items).flatMap(({ ports }) =>
+    ports.flatMap((port) => (port.kind === 'reduce' ? port.inner : [])),
+  )
+  const read = new Set([...nodesOf(program.items).flatMap(({ inputs }) => inputs), ...summed])
   const results: { tensor: string; iterations: Iterations }[] = []
   const observe = (node: OperatorNode, iterations: Iterations, made: readonly (readonly Block[])[]) => {
     for (const [index, id] of node.outputs.entries()) {
@@ -78,8 +86,8 @@ export function runReference(program: Program, operators: OperatorTable, options
 /**
  * Runs a partitioned program and compares every tensor that it makes with the same tensor of the reference: on each rank
  * the elements that it holds, for partial sums the sum. Stops at the first that differs by more than {@link tolerance}
- * relative to the largest element of the whole tensor. What the reference makes for nobody else to read, such as the next
- * value of a parameter, must be there too.
+ * relative to the largest element of the whole tensor. What the reference makes for nobody else to read must be there too,
+ * no longer in terms of a sum, and the next values of parameters and states on each rank that holds them in the next step.
  */
 export function compareRuns(
   reference: Reference,
@@ -88,9 +96,9 @@ export function compareRuns(
   options: InterpretOptions = {},
 ): Equivalence {
   const executed = new Map<string, number>()
-  const seen = new Set<string>()
+  const made = new Map<string, { tensor: Tensor; blocks: readonly Block[] }[]>()
   let worst = { error: 0, tensor: '' }
-  let compared = 0
+  let [compared, uncompared] = [0, 0]
   let difference: Difference | undefined
   const stop = new Error('a difference was found')
   const fail = (found: Difference): never => {
@@ -100,8 +108,12 @@ export function compareRuns(
   const check = (node: OperatorNode, id: string, iterations: Iterations, blocks: readonly Block[]) => {
     const tensor = lookup(program.tensors, id)
     const origin = reference.tensors.get(tensor.versionOf ?? id)
-    if (!origin || blocks.length === 0) return
-    seen.add(keyOf(origin.id, iterations, reference))
+    if (!origin || blocks.length === 0) {
+      uncompared++
+      return
+    }
+    const key = keyOf(origin.id, iterations, reference)
+    made.set(key, [...(made.get(key) ?? []), { tensor, blocks }])
     compared++
     const expected = reference.run.blocks(origin.id, iterations)[0]
     const scale = Math.max(
@@ -114,7 +126,7 @@ export function compareRuns(
       const error = expected ? distance(block, expected) / scale : Number.POSITIVE_INFINITY
       if (error > worst.error) worst = { error, tensor: id }
       if (error <= tolerance) continue
-      fail(differenceOf(node, tensor, iterations, held.length > 1 || blocks.length === 1 ? rank : undefined, error))
+      fail(differenceOf(node, tensor, iterations, held === blocks ? rank : undefined, error))
     }
   }
   const observe = (node: OperatorNode, iterations: Iterations, results: readonly (readonly Block[])[]) => {
@@ -123,22 +135,50 @@ export function compareRuns(
   }
   try {
     interpret(program, operators, { ...options, observe })
-    const leftOut = reference.results.find(({ tensor, iterations }) => !seen.has(keyOf(tensor, iterations, reference)))
-    if (leftOut) fail(missingResult(leftOut))
+    for (const result of reference.results) {
+      const versions = made.get(keyOf(result.tensor, result.iterations, reference)) ?? []
+      if (versions.some(({ tensor, blocks }) => isFinal(tensor, blocks, program))) continue
+      fail(unfinished(result, versions.at(-1)?.tensor))
+    }
   } catch (error) {
     if (error !== stop) difference = brokenRun(error)
   }
-  return { equal: difference === undefined, compared, worst, ...(difference && { difference }), executed }
+  return { equal: difference === undefined, compared, uncompared, worst, ...(difference && { difference }), executed }
 }
 
-/** What ranks hold, to be compared one by one; for partial sums the sum alone. */
+/** Whether a result needs nothing more: no rank holds a mere term of it, and who reads it in the next step has it. */
+function isFinal(tensor: Tensor, blocks: readonly Block[], { mesh, tensors }: Program): boolean {
+  if (Object.keys(tensor.placement?.partial ?? {}).length > 0) return false
+  const { nextOf } = lookup(tensors, tensor.versionOf ?? tensor.id)
+  if (nextOf === undefined) return true
+  const { shape, placement } = lookup(tensors, nextOf)
+  return blocks.every((block, rank) => {
+    const at = coordinates(mesh, rank)
+    return (
+      'values' in
+      take(
+        block,
+        shape.map((size, dim) => shardPositions(size, placement?.shards[dim] ?? [], mesh, at)),
+      )
+    )
+  })
+}
+
+/** What ranks hold, to be compared one by one; for partial sums the sum, in every replica of it. */
 function heldBlocks(blocks: readonly Block[], tensor: Tensor, mesh: Mesh): readonly Block[] {
   if (Object.keys(tensor.placement?.partial ?? {}).length === 0) return blocks
   const shape = tensor.shape.map((size, dim) => {
     const ends = blocks.map((block) => (block.positions[dim]?.at(-1) ?? -1) + 1)
     return tensor.growth?.position === dim ? Math.max(...ends) : size
   })
-  return [wholeOf(blocks, { ...tensor, shape }, mesh)]
+  const replicas = mesh.atoms.reduce<ReadonlyMap<string, number>[]>(
+    (list, { name, degree }) => {
+      if (tensor.placement && along(tensor.placement, name).kind !== 'replicate') return list
+      return list.flatMap((at) => Array.from({ length: degree }, (_, index) => new Map(at).set(name, index)))
+    },
+    [new Map()],
+  )
+  return replicas.map((replica) => wholeOf(blocks, { ...tensor, shape }, mesh, replica))
 }
 
 /** The largest difference between a block and the same positions of a whole tensor. */
@@ -147,8 +187,6 @@ function distance(block: Block, whole: Block): number {
   let largest = 0
   for (let index = 0; index < places.length; index++) {
     const difference = Math.abs((block.values[index] ?? 0) - (whole.values[places[index] ?? 0] ?? 0))
-    // Equal infinities differ by nothing; everything else that is no number is wrong.
-    if (block.values[index] === whole.values[places[index] ?? 0]) continue
     if (!(difference <= largest)) largest = Number.isNaN(difference) ? Number.POSITIVE_INFINITY : difference
   }
   return largest
@@ -175,7 +213,7 @@ function differenceOf(
   error: number,
 ): Difference {
   const where = placeIn(iterations)
-  const placement = describePlacement(tensor)
+  const placement = tensor.placement ? describePlacement(tensor) : 'nowhere'
   const who =
     rank === undefined ? 'the terms of the ranks add up to a wrong whole' : `rank ${rank} holds wrong elements`
   const size = Number.isFinite(error) ? `relative error ${error.toExponential(1)}` : 'a value that is no number'
@@ -201,15 +239,14 @@ function placeIn(iterations: Iterations): string {
   return [...iterations].map(([axis, iteration]) => `${axis} ${iteration}`).join(', ')
 }
 
-/** A program that does not make what the reference is run for. */
-function missingResult({ tensor, iterations }: Reference['results'][number]): Difference {
+/** A program that does not make what the reference is run for, or does not finish it. */
+function unfinished({ tensor, iterations }: Reference['results'][number], last: Tensor | undefined): Difference {
   const where = placeIn(iterations)
-  return {
-    ...nowhere,
-    tensor,
-    iterations: where,
-    message: `\`${tensor}\`${where && ` (${where})`} is never made, though the reference makes it and nothing reads it there.`,
-  }
+  const place = where && ` (${where})`
+  const message = last
+    ? `\`${tensor}\`${place} is left placed ${describePlacement(last)}, where the end of the step wants it on every rank that goes on with it.`
+    : `\`${tensor}\`${place} is never made, though the reference makes it and nothing reads it there.`
+  return { ...nowhere, tensor, iterations: where, message }
 }
 
 const nowhere = { node: '', operator: '', tensor: '', iterations: '', placement: '', error: Number.POSITIVE_INFINITY }

@@ -20,11 +20,12 @@ import {
   sourcesOf,
   type Tensor,
 } from '@shardloom/core'
-import { type Block, combine, commonPositions, elementsOf, grow, offsetsIn, shardPositions, take } from './block.js'
+import { type Block, combine, commonPositions, grow, offsetsIn, shardPositions, take } from './block.js'
 import { exchange, groupsOver, neighbour } from './collective.js'
 import { defaultLimit, type Estimate, refuseLarge } from './estimate.js'
 import { domainsOf, type InitialValue, usualValues } from './initial-values.js'
 import { collectiveError, kernelError, missingValue, noSemantics, notComputed } from './interpret-errors.js'
+import { resultBlocks } from './kernel-results.js'
 import { wholeOf } from './whole.js'
 
 /** The iteration of every region axis around a place. */
@@ -143,40 +144,31 @@ class Interpreter implements Interpretation {
     if (!execute) throw noSemantics(node)
     const positionsOf = (dims: readonly string[]) => dims.map((dim) => space?.get(dim) ?? nowhere)
     const operands = node.inputs.map((id, index) => {
-      return this.taken(id, positionsOf(rule.operands[index] ?? []), node, rank, iterations).values
+      return this.taken(id, positionsOf(rule.operands[index] ?? []), node, rank, iterations).values.slice()
     })
+    const known = (size: number | undefined, dim: string) => {
+      if (size === undefined)
+        throw new Error(`it asks for the dim \`${dim}\`, which its rule \`${node.rule}\` does not have`)
+      return size
+    }
     const context: KernelContext = {
       node,
       rule,
-      size: (dim) => space?.get(dim)?.length ?? 0,
-      extent: (dim) => extents.get(dim) ?? 0,
+      size: (dim) => known(space?.get(dim)?.length, dim),
+      extent: (dim) => known(extents.get(dim), dim),
       positions: (dim) => {
         if (definition.index?.includes(dim)) return space?.get(dim) ?? nowhere
         throw new Error(`it reads the positions of \`${dim}\`, which its definition's \`index\` does not name`)
       },
       iteration: (axis) => iterations.get(axis) ?? 0,
     }
-    let results: ReturnType<typeof execute>
+    let results: unknown
     try {
       results = execute(operands, context)
     } catch (cause) {
       throw kernelError(node, cause instanceof Error ? cause.message : String(cause), cause)
     }
-    return rule.results.map((dims, index): Block => {
-      const positions = positionsOf(dims)
-      const result = results[index]
-      const values = result instanceof Float64Array ? result : result?.values
-      const expected = elementsOf(positions)
-      if (values?.length !== expected) {
-        const shape = positions.map((each) => each.length).join('×') || 'a scalar'
-        throw kernelError(
-          node,
-          `result ${index} has ${values?.length ?? 'no'} elements, but its shape on rank ${rank} is ${shape}`,
-        )
-      }
-      const rows = result instanceof Float64Array ? undefined : result?.logSumExp
-      return { positions, values, ...(rows && { logSumExp: rows }) }
-    })
+    return resultBlocks(node, results, rule.results.map(positionsOf), rank)
   }
 
   /** Runs a communication node for every group; returns the results by rank. */

@@ -75,7 +75,7 @@ function usualSizes(tensors: readonly Tensor[]): Map<string, number> {
 /** A tensor as it is where a text says nothing of it. A size that is not known is undefined. */
 export interface Guess
   extends Pick<Tensor, 'dtype' | 'role' | 'per'>,
-    Partial<Pick<Tensor, 'dims' | 'body' | 'density' | 'growth' | 'placement' | 'versionOf'>> {
+    Partial<Pick<Tensor, 'dims' | 'body' | 'density' | 'growth' | 'placement' | 'versionOf' | 'nextOf'>> {
   readonly shape?: readonly (number | undefined)[]
 }
 
@@ -170,7 +170,14 @@ export function settle<Node extends NodeText>(
     settler.finish(node, guess, tensor)
   }
   const like = (id: string | null | undefined): Guess => {
-    const { id: _, versionOf: __, body: ___, placement: ____, ...rest } = (id && tensor(id)) || { ...bare, id: '' }
+    const {
+      id: _,
+      versionOf: __,
+      body: ___,
+      placement: ____,
+      nextOf: _____,
+      ...rest
+    } = (id && tensor(id)) || { ...bare, id: '' }
     return rest
   }
   const visitRegion = (region: RegionText<Node>, scope: Scope) => {
@@ -226,7 +233,7 @@ const outer = (per: readonly string[], axis: string) => {
 const inScope = ({ per, body }: Scope) => ({ per, ...(body !== undefined && { body }) })
 
 /** Another placement of a tensor: what it keeps of it. */
-function versionOf({ id: _, body: __, placement: ___, role, ...rest }: Tensor): Omit<Guess, 'body'> {
+function versionOf({ id: _, body: __, placement: ___, nextOf: ____, role, ...rest }: Tensor): Omit<Guess, 'body'> {
   return { ...rest, role: role === 'gradient' || role === 'parameter' ? role : 'activation' }
 }
 

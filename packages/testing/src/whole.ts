@@ -8,18 +8,19 @@ interface Held {
 
 /**
  * The whole tensor from what the ranks hold of it, one block per rank: terms of partial sums are combined, shards put
- * together; of replicas the first counts. Throws `INCOMPLETE` when the blocks are not what the placement says.
+ * together. Of replicas the one that stands at `replica` counts, by default the first. Throws `INCOMPLETE` when the blocks are not what the placement says.
  */
 export function wholeOf(
   blocks: readonly Block[],
   tensor: Pick<Tensor, 'id' | 'shape' | 'placement'>,
   mesh: Mesh,
+  replica: ReadonlyMap<string, number> = new Map(),
 ): Block {
   const placement = tensor.placement ?? { shards: tensor.shape.map(() => []), partial: {} }
   const replicated = mesh.atoms.filter(({ name }) => along(placement, name).kind === 'replicate')
   let held = blocks
     .map((block, rank): Held => ({ at: coordinates(mesh, rank), block }))
-    .filter(({ at }) => replicated.every(({ name }) => at.get(name) === 0))
+    .filter(({ at }) => replicated.every(({ name }) => at.get(name) === (replica.get(name) ?? 0)))
   for (const [atom, reduction] of Object.entries(placement.partial)) {
     held = held
       .filter(({ at }) => at.get(atom) === 0)
