@@ -21,8 +21,9 @@ export type Flags = Readonly<Record<string, unknown>>
 
 const fields = specFields()
 
-/** Adds a flag for every scalar field of the spec, `--plugin` and `--set`. */
+/** Adds a flag for every scalar field of the spec, `--plugin` and `--set`; what errors suggest names this command. */
 export function addSpecFlags(command: Command): Command {
+  command.setOptionValueWithSource('command', command.name(), 'implied')
   command.optionsGroup('Spec (each flag overrides the field of the same name):')
   for (const field of fields) command.addOption(flagOf(field))
   return command
@@ -72,7 +73,7 @@ export async function loadFrom(specPath: string | undefined, flags: Flags): Prom
   if (specPath === undefined && overrides.every(({ path }) => path[0] !== 'model')) {
     throw new UsageError(
       'There is nothing to plan: no spec file and no --model.',
-      'Try `shardloom plan --model llama-3.1-8b --tp 2`.',
+      `Try \`shardloom ${usage(flags)} --model llama-3.1-8b --tp 2\`.`,
     )
   }
   const spec = overrides.reduce((value, { path, value: set }) => withValue(value, path, set), file)
@@ -83,6 +84,11 @@ export async function loadFrom(specPath: string | undefined, flags: Flags): Prom
     readText: (path) => readTextFile(locate(path), path),
     importPlugin: (path) => importModule(locate(path), path),
   })
+}
+
+/** How the command that these flags belong to is called, up to its spec. */
+function usage({ command = 'plan', passes }: Flags): string {
+  return command === 'explain' ? `explain ${passes === true ? '--passes' : 'NODE'}` : String(command)
 }
 
 async function readSpecFile(path: string): Promise<unknown> {

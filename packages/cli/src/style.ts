@@ -9,7 +9,7 @@ export interface Style {
   readonly bad: (text: string) => string
   /** The glyph of a node kind, in its colour. */
   readonly glyph: (kind: NodeKind) => string
-  /** The last step before writing: replaces each character that the terminal may lack by one that it has. */
+  /** The last step before writing: replaces each character that the terminal may lack by ones that it has. */
   readonly encode: (text: string) => string
 }
 
@@ -23,8 +23,12 @@ const ascii: Readonly<Record<string, string>> = {
   '─': '-',
   '·': '.',
   '×': 'x',
-  '…': '~',
+  '…': '...',
   '−': '-',
+  '–': '-',
+  '→': '->',
+  '›': '>',
+  '\u00a0': ' ',
 }
 
 /** The style for a stream of this process. */

@@ -186,6 +186,18 @@ describe('wrong usage', () => {
     expect(code).toBe(2)
     expect(`${error} ${help}`).toMatch(message)
   })
+
+  test.each([
+    [['plan'], 'plan'],
+    [['export', '--format', 'dot'], 'export'],
+    [['verify'], 'verify'],
+    [['prove'], 'prove'],
+    [['explain', 'x'], 'explain NODE'],
+    [['explain', '--passes'], 'explain --passes'],
+  ])('%j without a spec suggests the same command', (args, called) => {
+    const { code, help } = failure(args, temporaryFolder())
+    expect([code, help]).toEqual([2, `help: Try \`shardloom ${called} --model llama-3.1-8b --tp 2\`.`])
+  })
 })
 
 describe('an output that cannot be written', () => {

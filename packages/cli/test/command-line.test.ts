@@ -119,6 +119,19 @@ describe('shardloom plan', () => {
     expect(out).toMatch(/^ {2}x {5}all-reduce \. tp /m)
   })
 
+  test.each([
+    [['prove', ...flags], /layers 32 -> 2/],
+    [['verify', ...flags], /Every rule holds/],
+    [['explain', 'forward/layer/ffn/down/all-reduce(tp)', ...flags], /microbatch > layer/],
+    [['explain', '--passes', ...flags], /^ +pass .* - /m],
+    [['plan', '--model', `no-${'x'.repeat(80)}`], /x\.\.\./],
+  ])('%j has an ASCII form of every glyph', (args, expected) => {
+    const { out, err } = shardloom(args, { env: { LC_ALL: 'C' } })
+    expect(out + err).toMatch(/^[\n -~]*$/)
+    expect(out + err).not.toContain('?')
+    expect(out + err).toMatch(expected)
+  })
+
   test('a name full of escapes stays one plain line', () => {
     const folder = temporaryFolder()
     const name = 'evil\u001b[31m\n"<script>%%{init}\u202e'

@@ -1,5 +1,5 @@
 import { nearest, type PluginAxis, ShardloomError } from '@shardloom/core'
-import { shown, unknownKey } from './spec-error.js'
+import { keyError, shown, unknownKey } from './spec-error.js'
 import type { Spec } from './spec-schema.js'
 
 /** What the spec can say of options that no strategy of this version reads, and the value that asks for nothing. */
@@ -40,7 +40,7 @@ export function refuseUnplanned(spec: Spec, axes: readonly PluginAxis[], pluginN
   }
   for (const [name, degree] of Object.entries(spec.parallel)) {
     if (brought.includes(name)) continue
-    if (!knownDegrees.includes(name)) throw unknownKey(['parallel'], name, [...brought, ...knownDegrees], 'spec')
+    if (!knownDegrees.includes(name)) throw unknownAxis(name, brought)
     if (degree !== 1) refuse(`parallel.${name}`, degree, 'Leave it out or set it to 1.')
   }
   for (const [name, idle] of Object.entries(idleOptions)) {
@@ -53,7 +53,7 @@ export function refuseUnplanned(spec: Spec, axes: readonly PluginAxis[], pluginN
   }
   for (const name of spec.order) {
     if (brought.includes(name) || knownDegrees.includes(name)) continue
-    const near = nearest(name, [...brought, ...knownDegrees])
+    const near = nearestAxis(name, brought)
     throw new ShardloomError('SPEC_VALUE', `\`order\` names the axis ${shown(name)}, which no strategy brings.`, {
       subject: 'order',
       help: near ? `Did you mean \`${near}\`?` : `Axes: ${brought.join(', ')}.`,
@@ -63,4 +63,23 @@ export function refuseUnplanned(spec: Spec, axes: readonly PluginAxis[], pluginN
     refuse('cluster', spec.cluster, 'Leave it out: nothing here depends on the hardware.')
   }
   if (spec.phase === 'serving') refuse('phase', spec.phase, 'Plan prefill and decode one by one.')
+}
+
+/** The axis that was probably meant; a plugin's wins where two are as near, since it was loaded to be used. */
+function nearestAxis(name: string, brought: readonly string[]): string | undefined {
+  return nearest(name, [...pluginsFirst(brought), ...knownDegrees])
+}
+
+/** Suggests the nearest axis or lists those that can be planned; a plugin that was forgotten is as likely as a typo. */
+function unknownAxis(name: string, brought: readonly string[]): ShardloomError {
+  const near = nearestAxis(name, brought)
+  const axes = pluginsFirst(brought)
+  const known = near ? `Did you mean \`parallel.${near}\`?` : `Known here: ${axes.join(', ')}.`
+  const loaded = axes.length > builtInAxes.length
+  const further = 'Further axes come with a plugin: name it in `plugins`, or with --plugin.'
+  return keyError(['parallel'], name, 'spec', near && loaded ? known : `${known} ${further}`)
+}
+
+function pluginsFirst(brought: readonly string[]): readonly string[] {
+  return [...brought.filter((name) => !builtInAxes.includes(name)), ...builtInAxes]
 }

@@ -96,7 +96,7 @@ function sizeText(size: number | bigint, origin: string): string {
   return origin === 'array' || origin === 'set' ? `${size} entries long` : String(size)
 }
 
-/** The error for a key that nothing reads. */
+/** The error for a key that nothing reads: suggests the nearest of the known ones, or lists them. */
 export function unknownKey(
   path: readonly string[],
   key: string,
@@ -104,10 +104,20 @@ export function unknownKey(
   kind: DocumentNames['kind'],
 ): ShardloomError {
   const near = nearest(key, known)
-  const all = known.length ? `Known here: ${known.join(', ')}.` : 'Remove it.'
+  const all = known.length ? `Known here: ${[...new Set(known)].join(', ')}.` : 'Remove it.'
+  return keyError(path, key, kind, near ? `Did you mean \`${[...path, near].join('.')}\`?` : all)
+}
+
+/** The error for a key that nothing reads, with help of the caller's. */
+export function keyError(
+  path: readonly string[],
+  key: string,
+  kind: DocumentNames['kind'],
+  help: string,
+): ShardloomError {
   return new ShardloomError(`${kind.toUpperCase()}_KEY`, `There is no key ${pathText([...path, key])} in a ${kind}.`, {
     subject: [...path, key].join('.'),
-    help: near ? `Did you mean \`${[...path, near].join('.')}\`?` : all,
+    help,
   })
 }
 

@@ -120,10 +120,35 @@ describe('what this version does not plan', () => {
   })
 
   test('names that nobody knows are refused with the nearest', async () => {
-    expect((await errorOf({ ...tiny, parallel: { tpp: 1 } })).help).toBe('Did you mean `parallel.tp`?')
+    expect((await errorOf({ ...tiny, parallel: { tpp: 1 } })).help).toMatch(/^Did you mean `parallel\.tp`\? /)
     expect((await errorOf({ ...tiny, options: { attentoin: 'flash' } })).help).toBe('Did you mean `options.attention`?')
     expect((await errorOf({ ...tiny, order: ['tp', 'dpp'] })).help).toBe('Did you mean `dp`?')
     expect((await errorOf({ ...tiny, order: ['tp', 'tp'] })).message).toBe('`order` names the axis `tp` twice.')
+  })
+})
+
+describe('an axis that nobody brings', () => {
+  const further = 'Further axes come with a plugin: name it in `plugins`, or with --plugin.'
+  const plugin = (axis: string) => ({ plugins: [{ name: axis, axes: [{ name: axis, description: 'of a test' }] }] })
+
+  test.each([
+    ['rows', [], `Known here: tp, dp. ${further}`],
+    ['vp', [], `Did you mean \`parallel.tp\`? ${further}`],
+    ['rows', ['sq'], `Known here: sq, tp, dp. ${further}`],
+    ['sqq', ['sq'], 'Did you mean `parallel.sq`?'],
+    // As near to `tp` and `dp` as to the plugin's.
+    ['xp', ['vp'], 'Did you mean `parallel.vp`?'],
+  ])('%s with the axes %j of plugins', async (typed, axes, help) => {
+    const access = axes.map(plugin)[0] ?? {}
+    const error = await plan({ ...tiny, parallel: { [typed]: 2 } }, access).catch((caught: unknown) => caught)
+    expect(error).toMatchObject({ code: 'SPEC_KEY', subject: `parallel.${typed}`, help })
+  })
+
+  test('of options, too, none is listed twice', async () => {
+    const help = (await errorOf({ ...tiny, options: { zzzzzzzz: 1 } })).help ?? ''
+    const names = help.replace(/^Known here: |\.$/g, '').split(', ')
+    expect(names).toContain('attention')
+    expect(new Set(names).size).toBe(names.length)
   })
 })
 
