@@ -17,7 +17,7 @@ const tallies = join(folder, 'tally.jsonl')
 const outcome = join(folder, 'outcome.json')
 const chosen = process.argv.slice(2)
 const reporter = `--reporter=${join(root, 'scripts', 'proof-reporter.mjs')}`
-const args = ['run', '--maxWorkers=100%', reporter, 'test/proof', 'packages/testing', ...chosen]
+const args = ['run', '--maxWorkers=100%', reporter, 'test/proof/', 'packages/testing/', ...chosen]
 const status = runTool('vitest/vitest.mjs', args, { env: { SHARDLOOM_TALLY: tallies, SHARDLOOM_PROOF: outcome } })
 const total = addUp(linesOf(tallies).map((text) => JSON.parse(text)))
 const { passed, failed } = JSON.parse(linesOf(outcome)[0] ?? '{"passed":0,"failed":0}')
