@@ -34,7 +34,7 @@ describe('shardloom prove', () => {
       ).toEqual([])
       expect(out).toMatch(/virtual ranks, in float64/)
       expect(out).toMatch(/^ {2}sizes {7}.*layers \d+ → 2/m)
-      expect(out).toMatch(/^Proven: .* what one device computes\.$/m)
+      expect(out.replaceAll(/\s+/g, ' ')).toMatch(/Proven: .* are what the same operators compute on one device\. $/)
     }
   })
 
@@ -44,6 +44,7 @@ describe('shardloom prove', () => {
     expect(code).toBe(0)
     expect(proof).toMatchObject({
       schema: 'shardloom.prove/1',
+      proven: true,
       equal: true,
       phase: 'training',
       mesh: { tp: 2, dp: 2 },
@@ -68,6 +69,38 @@ describe('shardloom prove', () => {
       /`forward\/[^`]+` \(\w+, microbatch 0.*\) is the first to differ: rank \d+/,
     )
     expect(out.split('\n').filter((line) => [...line].length > 80)).toEqual([])
+  })
+
+  test('one rank proves nothing, and says so', () => {
+    const { code, out } = shardloom(['prove', '--model', 'tiny', '--batch', '4', '--seq', '8'])
+    expect(code).toBe(0)
+    expect(out).toContain('There is one rank: nothing is split, so there is nothing to prove.')
+  })
+
+  test('a plan that no small one is like is proven in part, which is not enough', () => {
+    const spec = ['--model', 'qwen3-235b-a22b', '--tp', '64', '--batch', '64', '--uneven', 'ragged']
+    const { code, out } = shardloom(['prove', ...spec])
+    expect(code).toBe(3)
+    expect(out).toMatch(/^Proven in part:$/m)
+    expect(out).toMatch(/^ {2}stands for {2}the full plan except \d+ nodes/m)
+  })
+
+  test('what the plan warns of is said here too', () => {
+    const { code, err } = shardloom([
+      'prove',
+      '--model',
+      'tiny',
+      '--phase',
+      'prefill',
+      '--dp',
+      '2',
+      '--batch',
+      '2',
+      '--set',
+      'options.dp.where={module: nowhere}',
+    ])
+    expect(code).toBe(0)
+    expect(err).toMatch(/^warning .*selector .*matches no operator/)
   })
 
   test('an operator without semantics is named, with what to do', () => {
