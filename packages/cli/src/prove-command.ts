@@ -55,10 +55,15 @@ const what: Readonly<Record<string, string>> = {
   decode: 'the tokens of all steps and the KV cache are',
 }
 
-function verdict({ difference, slope, phase, proven, ranks }: Proof, style: Style): string[] {
+function verdict({ difference, violations, slope, phase, proven, ranks }: Proof, style: Style): string[] {
   if (difference) {
     const refuted = style.bad('Not proven: the plan computes something else than one device.')
     return [refuted, ...wrapped(singleLine(difference.message), 2)]
+  }
+  const [broken] = violations
+  if (broken) {
+    const more = violations.length > 1 ? ` \`shardloom verify\` names ${violations.length - 1} more.` : ''
+    return [style.bad('Not proven: the plan breaks a rule.'), ...wrapped(singleLine(broken.message) + more, 2)]
   }
   if (slope && slope.parameters.length > 0) {
     const refuted = style.bad('Not proven: gradients are not the slope of the loss, on one device already.')

@@ -1,4 +1,5 @@
-import { lookup, type NodeKind, nodesOf, ShardloomError, type Tensor } from '@shardloom/core'
+import { lookup, type NodeKind, nodesOf, ShardloomError, type Tensor, type Violation } from '@shardloom/core'
+import { verifyProgram } from '@shardloom/core/verify'
 import {
   compareRuns,
   type Difference,
@@ -41,6 +42,8 @@ export interface Proof {
   readonly executed: readonly { readonly op: string; readonly kind: NodeKind; readonly count: number }[]
   /** Training: the gradients of one device against the slope of its loss. */
   readonly slope?: Slope
+  /** What the verifier finds in the plan that ran. */
+  readonly violations: readonly Violation[]
   /** What the full plan warns of. */
   readonly warnings: readonly string[]
   /** The first operator whose result differs. */
@@ -48,8 +51,8 @@ export interface Proof {
 }
 
 /**
- * Proves a spec by running it: plans it with small sizes, runs every rank in float64, and compares each tensor with the
- * same step on one device. Throws a ShardloomError for specs that cannot be planned or run.
+ * Proves a spec by running it: plans it with small sizes, checks the verifier's rules, runs every rank in float64, and
+ * compares each tensor with the same step on one device, whose gradients it compares with the slope of the loss. Throws a ShardloomError for specs that cannot be planned or run.
  */
 export async function prove(input: SpecInput, access: PlanAccess = {}): Promise<Proof> {
   return proveLoaded(await loadSpec(input, access))
@@ -58,9 +61,10 @@ export async function prove(input: SpecInput, access: PlanAccess = {}): Promise<
 /** Proves a loaded spec; see {@link prove}. */
 export function proveLoaded(loaded: LoadedSpec): Proof {
   const { loaded: small, shrunk, unlike, warnings } = shrinkSpec(loaded)
-  const { program, operators } = planLoaded(small)
+  const { program, operators, rules } = planLoaded(small)
   const one = planOneDevice(small)
   const options = { initial: naturalValues(one.tensors, small) }
+  const violations = verifyProgram(program, operators, rules).flatMap((rule) => rule.violations)
   const kinds = new Map(nodesOf(program.items).map(({ op, kind }) => [op, kind]))
   const reference = runReference(one, operators, options)
   const result = compareRuns(reference, program, operators, options)
@@ -70,7 +74,7 @@ export function proveLoaded(loaded: LoadedSpec): Proof {
       : undefined
   return {
     schema: 'shardloom.prove/1',
-    proven: result.equal && unlike.length === 0 && (slope?.error ?? 0) <= slopeTolerance,
+    proven: result.equal && !violations.length && !unlike.length && (slope?.error ?? 0) <= slopeTolerance,
     equal: result.equal,
     model: small.architecture.name,
     phase: small.spec.phase,
@@ -86,6 +90,7 @@ export function proveLoaded(loaded: LoadedSpec): Proof {
       .map(([op, count]) => ({ op, kind: kinds.get(op) ?? 'compute', count }))
       .sort((a, b) => (a.op < b.op ? -1 : 1)),
     ...(slope && { slope }),
+    violations,
     warnings,
     ...(result.difference && { difference: result.difference }),
   }
@@ -103,6 +108,8 @@ export async function expectEquivalent(input: SpecInput, access: PlanAccess = {}
       help: 'Look at what communication stands between this operator and those before it: `shardloom explain`.',
     })
   }
+  const [broken] = proof.violations
+  if (broken) throw new ShardloomError('NOT_EQUIVALENT', broken.message, { subject: broken.node, help: broken.help })
   if (proof.slope && proof.slope.error > slopeTolerance) {
     const names = proof.slope.parameters.slice(0, 3).join('`, `')
     throw new ShardloomError('NOT_EQUIVALENT', `The gradient of \`${names}\` is not the slope of the loss.`, {

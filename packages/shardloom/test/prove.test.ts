@@ -51,6 +51,7 @@ describe.each(phases)('the plans of all presets, %s', (phase) => {
       })
       expect(proof.difference?.message).toBeUndefined()
       expect(proof.unlike).toEqual([])
+      expect(proof.proven).toBe(true)
       expect(proof.worst.error).toBeLessThan(1e-9)
       expect(proof.compared).toBeGreaterThan(30)
     }

@@ -87,7 +87,7 @@ export function runReference(program: Program, operators: OperatorTable, options
  * Runs a partitioned program and compares every tensor that it makes with the same tensor of the reference: on each rank
  * the elements that it holds, for partial sums the sum. Stops at the first that differs by more than {@link tolerance}
  * relative to the largest element of the whole tensor. What the reference makes for nobody else to read must be there too,
- * no longer in terms of a sum, and the next values of parameters and states on each rank that holds them in the next step.
+ * and the next values of parameters and states on each rank that holds them in the next step.
  */
 export function compareRuns(
   reference: Reference,
@@ -146,11 +146,11 @@ export function compareRuns(
   return { equal: difference === undefined, compared, uncompared, worst, ...(difference && { difference }), executed }
 }
 
-/** Whether a result needs nothing more: no rank holds a mere term of it, and who reads it in the next step has it. */
+/** Whether a result needs nothing more: the next step, where it reads it, finds it whole on every rank that goes on with it. */
 function isFinal(tensor: Tensor, blocks: readonly Block[], { mesh, tensors }: Program): boolean {
-  if (Object.keys(tensor.placement?.partial ?? {}).length > 0) return false
   const { nextOf } = lookup(tensors, tensor.versionOf ?? tensor.id)
   if (nextOf === undefined) return true
+  if (Object.keys(tensor.placement?.partial ?? {}).length > 0) return false
   const { shape, placement } = lookup(tensors, nextOf)
   return blocks.every((block, rank) => {
     const at = coordinates(mesh, rank)
