@@ -100,8 +100,8 @@ function derivedPorts(
   }
   for (const tensor of [...made].sort()) {
     const handedOn = own.has(tensor) && !tensors.get(tensor)?.per.includes(region.axis)
-    if (!handedOn && (total.get(tensor) ?? 0) > (inside.get(tensor) ?? 0) + portReads(region, tensor))
-      ports.push({ kind: 'each', tensor })
+    const outside = (total.get(tensor) ?? 0) - (inside.get(tensor) ?? 0)
+    if (!handedOn && outside > 0 && outside > portReads(region, tensor)) ports.push({ kind: 'each', tensor })
   }
   return ports
 }

@@ -4,7 +4,8 @@ import { isShardloomError, nearest, ShardloomError } from './error.js'
 import { flow } from './flow.js'
 import type { OperatorTable } from './operator.js'
 import { partitioner } from './partition.js'
-import type { Item, Program } from './program.js'
+import type { Item, Program, Tensor } from './program.js'
+import { shapeFault } from './shape.js'
 
 /** The phases of the pipeline, in order. */
 export const passPhases = ['build', 'differentiate', 'partition', 'place', 'communicate', 'schedule', 'verify'] as const
@@ -34,6 +35,13 @@ export interface Instrument {
   readonly after?: (pass: Pass, before: Program, after: Program) => void
 }
 
+function changed(program: Program, tensors: readonly Tensor[], items: readonly Item[]): Program {
+  const draft = edit(program)
+  for (const tensor of tensors) draft.setTensor(tensor)
+  draft.setItems(items)
+  return draft.commit()
+}
+
 /** Dims of operators are chosen by the preferences of the strategies. */
 const partitionPass: Pass = {
   name: 'core/partition',
@@ -41,10 +49,7 @@ const partitionPass: Pass = {
   run(program, { operators }) {
     const result = flow(program, operators, partitioner(program, operators))
     if (sameItems(result.items, program.items)) return program
-    const draft = edit(program)
-    for (const tensor of result.added) draft.setTensor(tensor)
-    draft.setItems(result.items)
-    return draft.commit()
+    return changed(program, result.added, result.items)
   },
 }
 
@@ -54,17 +59,11 @@ const placePass: Pass = {
   phase: 'place',
   run(program, { operators }) {
     const result = flow(program, operators, (node) => [node])
-    const moved = [...program.tensors.values()].filter(
-      (tensor) => !same(tensor.placement, result.placements.get(tensor.id)),
-    )
-    if (moved.length === 0) return program
-    const draft = edit(program)
-    for (const tensor of moved) {
+    const moved = [...program.tensors.values()].flatMap((tensor) => {
       const placement = result.placements.get(tensor.id)
-      if (placement) draft.setTensor({ ...tensor, placement })
-    }
-    draft.setItems(result.items)
-    return draft.commit()
+      return placement && !(tensor.placement && same(tensor.placement, placement)) ? [{ ...tensor, placement }] : []
+    })
+    return moved.length ? changed(program, moved, result.items) : program
   },
 }
 
@@ -74,11 +73,7 @@ const communicatePass: Pass = {
   phase: 'communicate',
   run(program, { operators }) {
     const { items, tensors } = communicateProgram(program, operators)
-    if (tensors.length === 0) return program
-    const draft = edit(program)
-    for (const tensor of tensors) draft.setTensor(tensor)
-    draft.setItems(items)
-    return draft.commit()
+    return tensors.length ? changed(program, tensors, items) : program
   },
 }
 
@@ -134,7 +129,10 @@ export function orderPasses(passes: readonly Pass[]): Pass[] {
   return ordered
 }
 
-/** Runs passes in their order. A plain error inside a pass is wrapped once, with the pass and those that ran before. */
+/**
+ * Runs passes in their order. A plain error inside a pass is wrapped once, with the pass and those that ran before
+ * (`PASS_FAILED`). What a pass returns must be a program, else later code would fail without naming it (`PASS_RESULT`).
+ */
 export function runPasses(
   program: Program,
   passes: readonly Pass[],
@@ -148,7 +146,6 @@ export function runPasses(
     const before = current
     try {
       current = pass.run(before, context)
-      if (!(current?.tensors instanceof Map)) throw new Error(`it returned ${String(current)} instead of a program`)
     } catch (cause) {
       if (isShardloomError(cause)) throw cause
       const text = cause instanceof Error ? cause.message : String(cause)
@@ -158,8 +155,22 @@ export function runPasses(
         help: `Passes that ran before it: ${done.join(', ') || 'none'}.`,
       })
     }
+    if (current !== before && !corePasses.includes(pass)) checkResult(pass, current, before)
     done.push(pass.name)
     for (const instrument of instruments) instrument.after?.(pass, before, current)
   }
   return current
+}
+
+function checkResult({ name }: Pass, result: Program, before: Program): void {
+  let fault: string | undefined
+  try {
+    fault = result instanceof Promise ? 'it is a promise' : shapeFault(result, before)
+  } catch (error) {
+    fault = `reading it fails: ${error instanceof Error ? error.message : error}`
+  }
+  if (fault === undefined) return
+  const help = 'Return `edit(program).commit()`, a changed copy, or the same object where there is nothing to do.'
+  const message = `What the pass \`${name}\` returned is no program: ${fault}.`
+  throw new ShardloomError('PASS_RESULT', message, { subject: name, help })
 }

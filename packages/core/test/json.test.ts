@@ -42,6 +42,9 @@ describe('the JSON of a program', () => {
       [{ ...good, schema: 'shardloom.program/2' }, /program\/2/],
       [{ ...good, items: {} }, /items/],
       [{ ...good, tensors: undefined }, /tensors/],
+      [{ ...good, preferences: [{ strategy: 'x' }] }, /preferences/],
+      [{ ...good, notes: null }, /notes/],
+      [{ ...good, schema: { toString: 1 } }, /schema is object/],
       [{ ...good, mesh: {} }, /mesh/],
       [{ ...good, tensors: [{}] }, /tensor/],
       [{ ...good, tensors: [null] }, /tensor/],
@@ -50,7 +53,7 @@ describe('the JSON of a program', () => {
       [{ ...good, items: [null] }, /id/],
       [{ ...good, items: [{ id: 'x', type: 'node' }] }, /rule/],
       [{ ...good, items: [{ id: 'x', type: 'region' }] }, /bodies/],
-      [{ ...good, items: [{ id: 'x', type: 'region', extent: 1, bodies: [{}], ports: [], select: [] }] }, /items/],
+      [{ ...good, items: [{ id: 'x', type: 'region', extent: 1, bodies: [{}], ports: [], select: [] }] }, /bodies/],
     ]
     for (const [value, message] of cases) {
       const error = thrown(() => programFromJson(value))
@@ -62,8 +65,21 @@ describe('the JSON of a program', () => {
   it('nested without end is refused', () => {
     let items: unknown = []
     for (let depth = 0; depth < 5000; depth++)
-      items = [{ id: 'r', type: 'region', extent: 1, bodies: [{ items }], ports: [], select: [] }]
-    expect(thrown(() => programFromJson({ ...(programToJson(sample) as object), items })).code).toBe('PROGRAM_JSON') // an object, see above
+      items = [
+        {
+          id: `${depth}`,
+          type: 'region',
+          axis: 'a',
+          order: 'forward',
+          extent: 1,
+          bodies: [{ name: 'b', items }],
+          ports: [],
+          select: [],
+        },
+      ]
+    const error = thrown(() => programFromJson({ ...(programToJson(sample) as object), items })) // an object, see above
+    expect(error.code).toBe('PROGRAM_JSON')
+    expect(error.message).toMatch(/more than 16 deep/)
   })
 })
 

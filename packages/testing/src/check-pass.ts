@@ -3,6 +3,7 @@ import {
   isShardloomError,
   type Mesh,
   type OperatorTable,
+  orList,
   type Pass,
   type PluginRule,
   type Program,
@@ -60,10 +61,39 @@ export interface PassReport {
  * Tries the laws of a pass on every fixture: it does not fail and leaves its input as it was; it makes the same bytes
  * twice; on its own result it returns the very same object; the result survives JSON and text; it is what the fixture
  * expects; and once the core passes that come later have run, the verifier finds nothing. Throws `PASS_LAW` on the first
- * that is broken, with the pass, the fixture, the law and the first difference.
+ * that is broken, with the pass, the fixture, the law and the first difference; `PASS_CHECK` where there is nothing to
+ * try, and `PROGRAM_TEXT` with the fixture whose text cannot be read.
  */
 export function checkPass(pass: Pass, fixtures: readonly PassFixture[], context: PassCheckContext): PassReport[] {
+  checkArguments(pass, fixtures, context)
   return fixtures.map((fixture) => new Trial(pass, fixture, context).report())
+}
+
+/** Untyped tests may give anything, and a check of nothing would pass. */
+function checkArguments(pass: Partial<Pass>, fixtures: readonly Partial<PassFixture>[], context: unknown): void {
+  const bad = (why: string, help: string) =>
+    new ShardloomError('PASS_CHECK', `There is nothing to check: ${why}.`, { help })
+  const example = "A pass is `{ name: 'plugin/verb-noun', phase, run }`."
+  if (typeof pass?.run !== 'function') throw bad('the pass has no function `run`', example)
+  if (typeof pass.name !== 'string' || pass.name === '') throw bad('the pass has no `name`', example)
+  const phase = passPhases.find((each) => each === pass.phase)
+  if (!phase) throw bad(`the phase of the pass \`${pass.name}\` is unknown`, `Use ${orList(passPhases)}.`)
+  const fixture = 'Give at least one, like `{ name, before }`, where `before` is a program or its text.'
+  if (!Array.isArray(fixtures) || fixtures.length === 0)
+    throw bad(`\`fixtures\` of \`${pass.name}\` is not a list with programs to try the pass on`, fixture)
+  for (const [index, each] of fixtures.entries()) {
+    if (typeof each?.name !== 'string') throw bad(`fixture ${index} has no \`name\``, fixture)
+    if (typeof each.before !== 'string' && !(each.before?.tensors instanceof Map))
+      throw bad(`\`before\` of the fixture \`${each.name}\` is neither a program nor text`, fixture)
+    if (each.expected !== undefined && typeof each.expected !== 'string')
+      throw bad(
+        `\`expected\` of the fixture \`${each.name}\` is no text`,
+        'Write it with `printProgram`, or leave it out.',
+      )
+  }
+  const { operators } = (context ?? {}) as Partial<PassCheckContext> // an untyped test may give anything
+  if (!(operators instanceof Map))
+    throw bad('`context.operators` is no table of operators', 'Give `{ operators }` of `composePlugins([...])`.')
 }
 
 const helps: Readonly<Record<PassLaw, string>> = {
@@ -110,22 +140,41 @@ class Trial {
   /** The fixture's program, made anew, so that nothing is remembered from another run. */
   private before(): Program {
     const { before } = this.fixture
-    if (typeof before !== 'string') return programFromJson(toJson(before))
-    return parseProgram(before, { ...(this.context.mesh && { mesh: this.context.mesh }) })
+    if (typeof before !== 'string') return this.read('before', () => programFromJson(toJson(before)))
+    const { mesh } = this.context
+    return this.read('before', () => parseProgram(before, { ...(mesh && { mesh }) }))
+  }
+
+  /** A fixture that cannot be read says which one it is. */
+  private read(field: 'before' | 'expected', reading: () => Program): Program {
+    try {
+      return reading()
+    } catch (cause) {
+      const { code, help, subject } = isShardloomError(cause) ? cause : new ShardloomError('PASS_CHECK', '')
+      const text = cause instanceof Error ? cause.message : String(cause)
+      const message = `Cannot read \`${field}\` of the fixture \`${this.fixture.name}\`: ${text}`
+      throw new ShardloomError(code, message, { ...(help && { help }), ...(subject && { subject }), cause })
+    }
   }
 
   private run(program: Program): Program {
     const { operators, warn = () => {} } = this.context
+    const { name, phase } = this.pass
     const written = toJson(program)
+    let result: Program
     try {
-      const result = this.pass.run(program, { operators, warn })
-      if (result?.tensors instanceof Map) return result
+      result = this.pass.run(program, { operators, warn })
     } catch (cause) {
       this.same('pure', written, toJson(program), 'it changed its input and failed:')
       const text = cause instanceof Error ? cause.message : String(cause)
       throw this.broken('runs', `it throws: ${text}`, cause)
     }
-    throw this.broken('runs', 'it does not return a program')
+    try {
+      return runPasses(program, [{ name, phase, run: () => result }], { operators, warn })
+    } catch (cause) {
+      const text = cause instanceof Error ? cause.message : String(cause)
+      throw this.broken('runs', `it does not return a program: ${text.slice(text.indexOf(': ') + 2)}`, cause)
+    }
   }
 
   private same(law: PassLaw, before: unknown, after: unknown, what: string): void {
@@ -154,7 +203,8 @@ class Trial {
       const written = printProgram(program)
       return ordered ? written : written.replace(/\n?^order \d.*\n/m, '')
     }
-    const difference = textDifference(text(parseProgram(expected, defaults)), text(result))
+    const wanted = this.read('expected', () => parseProgram(expected, defaults))
+    const difference = textDifference(text(wanted), text(result))
     if (difference) throw this.broken('expected', `its result is another one:\n${difference}\n`)
   }
 

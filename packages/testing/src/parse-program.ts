@@ -11,6 +11,7 @@ import {
   type Program,
   preferenceClasses,
   programFromJson,
+  ShardloomError,
   type Tensor,
 } from '@shardloom/core'
 import { type NodeGuess, settle } from './text-defaults.js'
@@ -51,8 +52,8 @@ export interface ProgramDefaults extends Partial<Omit<Program, 'schema' | 'tenso
  *     port       = "carry" word "from" word "next" word,* "to" word (";" ("inner" | "result") tensor)*
  *                | "reduce" (word | "-"),* "to" word (";" "result" tensor)? | ("each" | "const") word
  *     tensor     = (role | type | "[" (word ("=" whole)?)* "]" | "shape" json | "per" "[" word* "]" | "body" word
- *                | "density" share | "growth" whole "over" word "by" whole ("to" whole)? | "version" word
- *                | "no" ("body" | "density" | "growth" | "version") | "missing")* ("@" placement)?
+ *                | "density" share | "growth" whole "over" word "by" whole ("to" whole)? | "version" word | "next" word
+ *                | "no" ("body" | "density" | "growth" | "version" | "next") | "missing")* ("@" placement)?
  *     placement  = "replicate" | (dim "/" atoms | "partial(" reduction ")/" atoms) ("·" placement)? | json
  *     splits     = "none" | (dim "/" atoms | "partial(" whole,* ")/" atoms) ("·" splits)? | json
  *     atoms      = (atom | axis) ("." atoms)? | "-" | json
@@ -62,6 +63,11 @@ export interface ProgramDefaults extends Partial<Omit<Program, 'schema' | 'tenso
  * Lines that begin with `#` are comments; a line that begins with `;` goes on with the one before.
  */
 export function parseProgram(text: string, defaults: ProgramDefaults = {}): Program {
+  if (typeof text !== 'string') {
+    const found = text === null ? 'null' : typeof text
+    const help = 'Give text such as `y = gelu(x) : batch -> batch`; `programFromJson` of core reads JSON.'
+    throw new ShardloomError('PROGRAM_TEXT', `Cannot read a program from ${found}: it is not a string.`, { help })
+  }
   return new Parser(nestLines(text), defaults).program()
 }
 
@@ -346,7 +352,15 @@ const orderHelp = 'Leave the line out when you change a text: tensors then stand
 
 /** A mesh may be written as JSON, which says anything. */
 function checkedMesh(mesh: Mesh, cursor: Cursor): Mesh {
-  const empty = { schema: 'shardloom.program/1', tensors: [], items: [], preferences: [] }
+  const empty = {
+    schema: 'shardloom.program/1',
+    name: '',
+    phase: '',
+    tensors: [],
+    items: [],
+    preferences: [],
+    notes: {},
+  }
   try {
     return programFromJson({ ...empty, mesh }).mesh
   } catch (error) {

@@ -3,6 +3,7 @@ import {
   corePasses,
   createMesh,
   edit,
+  type Item,
   operatorTable,
   type Pass,
   type Program,
@@ -14,7 +15,7 @@ import { tensorParallel } from '@shardloom/strategy-tp'
 import { describe, expect, it } from 'vitest'
 import { operators as drawnOperators } from '../../core/test/draw.js'
 import { thrown } from '../../core/test/thrown.js'
-import { checkPass, type PassLaw, passLaws } from '../src/check-pass.js'
+import { checkPass, type PassCheckContext, type PassFixture, type PassLaw, passLaws } from '../src/check-pass.js'
 import { parseProgram } from '../src/parse-program.js'
 
 const plugins = composePlugins([transformers(), dataParallel(), tensorParallel()])
@@ -138,7 +139,12 @@ describe('a law can be broken:', () => {
         throw new Error('no heads')
       },
     ],
-    ['runs', /does not return a program/, () => undefined as unknown as Program], // what an untyped plugin may do
+    ['runs', /does not return a program: it is undefined/, () => undefined as unknown as Program], // what an untyped plugin may do
+    [
+      'runs',
+      /does not return a program: .*`up`.*rule/,
+      (program) => ({ ...program, items: program.items.map((item) => ({ ...item, rule: null })) as unknown as Item[] }), // as above
+    ],
     [
       'pure',
       /`items\[0\]\.op` was "einsum" and is "add"/,
@@ -229,11 +235,64 @@ ${'  '}
 `)
   })
 
-  it('fixtures that are wrong say so themselves', () => {
+  it('fixtures that are wrong say which one and where', () => {
     const pass: Pass = { name: 'mine/nothing', phase: 'partition', run: (program) => program }
-    const check = (before: string) =>
-      thrown(() => checkPass(pass, [{ name: 'f', before }], { operators: operatorTable([]) }))
-    expect(check('y = gelu(').code).toBe('PROGRAM_TEXT')
+    const check = (fixture: Omit<PassFixture, 'name'>) =>
+      thrown(() => checkPass(pass, [{ name: 'a torn line', ...fixture }], { operators: operatorTable([]) }))
+    const before = check({ before: 'y = gelu(' })
+    expect(before.code).toBe('PROGRAM_TEXT')
+    expect(before.message).toContain('`before` of the fixture `a torn line`: Line 1: cannot read `y = gelu(`')
+    const expected = check({ before: 'y = gelu(x) : batch -> batch\nsizes batch=2', expected: 'oh, no' })
+    expect(expected.code).toBe('PROGRAM_TEXT')
+    expect(expected.message).toContain('`expected` of the fixture `a torn line`: Line 1: ')
+    const object = check({ before: { ...parseProgram(''), notes: null } as unknown as Program }) // what an untyped test may do
+    expect(object.code).toBe('PROGRAM_JSON')
+    expect(object.message).toMatch(/`before` of the fixture `a torn line`: .*`notes`/)
+  })
+})
+
+describe('a check of nothing is refused:', () => {
+  const pass = { name: 'mine/nothing', phase: 'partition', run: (program: Program) => program }
+  const fixtures = [{ name: 'a dense layer', before: dense }]
+  const context = { operators: drawnOperators }
+  const cases: readonly (readonly [string, RegExp, RegExp, unknown, unknown, unknown])[] = [
+    ['no pass', /no function `run`/, /name.*phase.*run/, undefined, fixtures, context],
+    ['null', /no function `run`/, /run/, null, fixtures, context],
+    ['a pass without run', /no function `run`/, /run/, { ...pass, run: undefined }, fixtures, context],
+    ['a pass without a name', /no `name`/, /plugin\/verb-noun/, { ...pass, name: undefined }, fixtures, context],
+    ['a pass with an empty name', /no `name`/, /plugin\/verb-noun/, { ...pass, name: '' }, fixtures, context],
+    [
+      'an unknown phase',
+      /phase.*`mine\/nothing`/,
+      /partition.*or verify/,
+      { ...pass, phase: 'later' },
+      fixtures,
+      context,
+    ],
+    ['no phase', /phase.*`mine\/nothing`/, /partition/, { ...pass, phase: undefined }, fixtures, context],
+    ['no fixtures', /`fixtures`/, /name, before/, pass, [], context],
+    ['undefined fixtures', /`fixtures`/, /name, before/, pass, undefined, context],
+    ['a fixture that is null', /fixture 0/, /name, before/, pass, [null], context],
+    ['a fixture without a name', /fixture 1/, /name, before/, pass, [...fixtures, { before: dense }], context],
+    ['a fixture without before', /`before`.*`f`/, /program or its text/, pass, [{ name: 'f' }], context],
+    ['a fixture of something else', /`before`.*`f`/, /program or its text/, pass, [{ name: 'f', before: {} }], context],
+    [
+      'expected a program',
+      /`expected`.*`f`/,
+      /printProgram/,
+      pass,
+      [{ name: 'f', before: dense, expected: {} }],
+      context,
+    ],
+    ['no context', /context\.operators/, /composePlugins/, pass, fixtures, undefined],
+    ['no operators', /context\.operators/, /composePlugins/, pass, fixtures, {}],
+  ]
+
+  it.each(cases)('%s', (_, message, help, pass, fixtures, context) => {
+    const error = thrown(() => checkPass(pass as Pass, fixtures as PassFixture[], context as PassCheckContext)) // as an untyped test may
+    expect(error.code).toBe('PASS_CHECK')
+    expect(error.message).toMatch(message)
+    expect(error.help).toMatch(help)
   })
 })
 

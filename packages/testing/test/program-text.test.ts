@@ -25,6 +25,13 @@ const builds = [
   { phase: 'decode', batch: 8, seq: 16, steps: 3 },
 ] as const
 
+it.each([undefined, null, 5, {}, ['y = gelu(x)'], Buffer.from('')])('what is no text is refused: %s', (value) => {
+  const error = thrown(() => parseProgram(value as string)) // as an untyped test may
+  expect(error.code).toBe('PROGRAM_TEXT')
+  expect(error.message).toContain(`from ${value === null ? 'null' : typeof value}: it is not a string`)
+  expect(error.help).toContain('gelu(x)')
+})
+
 describe('print, then parse', () => {
   it.each(real)('gives the same program for %s, before and after all passes', (model) => {
     for (const build of builds) {
