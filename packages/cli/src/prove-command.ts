@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import { formatCount } from 'shardloom'
-import { type Proof, proveLoaded } from 'shardloom/testing'
+import { isSlope, type Proof, proveLoaded } from 'shardloom/testing'
 import { exitCode } from './exit-code.js'
 import { type Finish, printJson, printLines, printWarnings } from './output.js'
 import { addSpecFlags, type Flags, loadFrom } from './spec-flags.js'
@@ -65,10 +65,10 @@ function verdict({ difference, violations, slope, phase, proven, ranks }: Proof,
     const more = violations.length > 1 ? ` \`shardloom verify\` names ${violations.length - 1} more.` : ''
     return [style.bad('Not proven: the plan breaks a rule.'), ...wrapped(singleLine(broken.message) + more, 2)]
   }
-  if (slope && slope.parameters.length > 0) {
+  if (slope && !isSlope(slope)) {
     const refuted = style.bad('Not proven: gradients are not the slope of the loss, on one device already.')
     const more = slope.parameters.length > 3 ? `, and ${slope.parameters.length - 3} more` : ''
-    const names = `${slope.parameters.slice(0, 3).map(singleLine).join(', ')}${more}`
+    const names = `${slope.parameters.slice(0, 3).map(singleLine).join(', ') || 'the parameters'}${more}`
     return [refuted, ...wrapped(`Look at the \`derivative\` of the operators between the loss and ${names}.`, 2)]
   }
   if (ranks === 1) return ['There is one rank: nothing is split, so there is nothing to prove.']

@@ -196,6 +196,9 @@ export function shareOf(size: number, degree: number, index: number): number {
   return Math.floor(size / degree) + (index < size % degree ? 1 : 0)
 }
 
+/** Euclid's algorithm. */
+export const greatestCommonDivisor = (a: number, b: number): number => (b === 0 ? a : greatestCommonDivisor(b, a % b))
+
 /** The whole numbers up to `size` that divide it, ascending. O(√size). */
 export function divisors(size: number): number[] {
   const low: number[] = []

@@ -25,6 +25,7 @@ it('the public surface', () => {
       "divisors",
       "edit",
       "findAxis",
+      "greatestCommonDivisor",
       "groupOf",
       "groupSize",
       "isShardloomError",

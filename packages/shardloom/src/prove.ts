@@ -10,7 +10,7 @@ import {
 } from '@shardloom/testing'
 import { type LoadedSpec, loadSpec, type Plan, type PlanAccess, planLoaded, planOneDevice } from './plan.js'
 import { type Shrunk, shrinkSpec } from './shrink.js'
-import { type Slope, slopeOf, slopeTolerance } from './slope.js'
+import { isSlope, type Slope, slopeOf } from './slope.js'
 import type { SpecInput } from './spec-schema.js'
 
 /** What running a plan on virtual ranks showed; what `shardloom prove --json` prints. */
@@ -52,7 +52,8 @@ export interface Proof {
 
 /**
  * Proves a spec by running it: plans it with small sizes, checks the verifier's rules, runs every rank in float64, and
- * compares each tensor with the same step on one device, whose gradients it compares with the slope of the loss. Throws a ShardloomError for specs that cannot be planned or run.
+ * compares each tensor with the same step on one device, whose gradients it compares with the slope of the loss. Throws a
+ * ShardloomError for specs that cannot be planned or run.
  */
 export async function prove(input: SpecInput, access: PlanAccess = {}): Promise<Proof> {
   return proveLoaded(await loadSpec(input, access))
@@ -74,7 +75,7 @@ export function proveLoaded(loaded: LoadedSpec): Proof {
       : undefined
   return {
     schema: 'shardloom.prove/1',
-    proven: result.equal && !violations.length && !unlike.length && (slope?.error ?? 0) <= slopeTolerance,
+    proven: result.equal && !violations.length && !unlike.length && !(slope && !isSlope(slope)),
     equal: result.equal,
     model: small.architecture.name,
     phase: small.spec.phase,
@@ -110,9 +111,10 @@ export async function expectEquivalent(input: SpecInput, access: PlanAccess = {}
   }
   const [broken] = proof.violations
   if (broken) throw new ShardloomError('NOT_EQUIVALENT', broken.message, { subject: broken.node, help: broken.help })
-  if (proof.slope && proof.slope.error > slopeTolerance) {
+  if (proof.slope && !isSlope(proof.slope)) {
     const names = proof.slope.parameters.slice(0, 3).join('`, `')
-    throw new ShardloomError('NOT_EQUIVALENT', `The gradient of \`${names}\` is not the slope of the loss.`, {
+    const whose = names ? `The gradient of \`${names}\`` : 'The gradient of all parameters together'
+    throw new ShardloomError('NOT_EQUIVALENT', `${whose} is not the slope of the loss.`, {
       subject: proof.slope.parameters[0] ?? '',
       help: 'Look at the `derivative` of the operators between these parameters and the loss.',
     })

@@ -1,9 +1,5 @@
+import { greatestCommonDivisor } from '@shardloom/core'
 import type { Layer, ModelArchitecture } from '@shardloom/models'
-
-/** Greatest common divisor by Euclid's algorithm. */
-function commonDivisor(a: number, b: number): number {
-  return b === 0 ? a : commonDivisor(b, a % b)
-}
 
 /** A number of ranks that divide sizes, in the large plan and in the small one. */
 export interface Degree {
@@ -19,7 +15,7 @@ export function smallerSize(size: number, degrees: readonly Degree[], target: nu
   const alike = (candidate: number) =>
     degrees.every(({ from, to }) => {
       if (candidate >= to !== size >= from) return false
-      if (from === to) return commonDivisor(candidate, to) === commonDivisor(size, from)
+      if (from === to) return greatestCommonDivisor(candidate, to) === greatestCommonDivisor(size, from)
       return (candidate % to === 0) === (size % from === 0)
     })
   const start = Math.min(size, Math.max(1, Math.round(target)))
@@ -86,7 +82,7 @@ function shrinkAttention(attention: Layer['attention'], scale: Scale, ratio: num
   const { window, chunk } = attention
   const kvHeads = smallerSize(attention.kvHeads, degrees, 1)
   const group = attention.heads / attention.kvHeads
-  const rest = (degree: number, size: number) => degree / commonDivisor(size, degree)
+  const rest = (degree: number, size: number) => degree / greatestCommonDivisor(size, degree)
   // What the KV heads leave of a degree falls to the query heads that share one.
   const left = scale.divisible
     ? degrees

@@ -18,15 +18,15 @@ export interface SmallSpec {
   readonly loaded: LoadedSpec
   readonly shrunk: readonly Shrunk[]
   /**
-   * Nodes that the two plans do not have in common: another operator, partition or communication. None: the small plan
-   * is the large one but for its sizes.
+   * Nodes and regions that the two plans do not have in common: another operator, rule, partition, communication or port.
+   * None: the small plan is the large one but for its sizes.
    */
   readonly unlike: readonly string[]
   /** What the large plan warns of. */
   readonly warnings: readonly string[]
 }
 
-/** The most virtual ranks: of all axes together; the first that gives a plan which is like the large one is taken. */
+/** Numbers of virtual ranks that are tried in turn; the first with a plan that is like the large one is taken. */
 const mostRanks = [64, 32, 16]
 
 /** Hidden sizes that are tried, until the small plan has every node of the large one. */

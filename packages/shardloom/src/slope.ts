@@ -5,12 +5,18 @@ import { type InitialValue, interpret, type Reference, usualValues } from '@shar
 export interface Slope {
   /** |slope − Σ gradient · direction| / Σ |gradient · direction|, by central differences of the fourth order. */
   readonly error: number
+  /** A larger error means that some derivative is wrong: what rounding leaves is a thousandth of it. */
+  readonly tolerance: number
   /** The parameters whose own gradient is not the slope of the loss, where the error is too large. */
   readonly parameters: readonly string[]
 }
 
-/** A larger error means that some derivative is wrong: what rounding leaves is a thousandth of it. */
-export const slopeTolerance = 1e-7
+const tolerance = 1e-7
+
+/** Whether the gradients are the slope of the loss, as far as rounding lets one see. */
+export function isSlope({ error, tolerance }: Slope): boolean {
+  return error <= tolerance
+}
 
 /** Steps along directions that are tried in turn: a loss with kinks, such as the choice of experts, can spoil one. */
 const attempts = [
@@ -29,7 +35,8 @@ const differences = [
 
 /**
  * Compares the gradients of a training step on one device with the slope of its loss, from the forward pass alone, along a
- * random direction through all parameters. Where they differ, each parameter is tried alone to find those whose gradient is wrong.
+ * random direction through all parameters. Where they differ, each parameter is tried alone to find those whose gradient
+ * is wrong.
  */
 export function slopeOf(
   forward: Program,
@@ -72,12 +79,12 @@ export function slopeOf(
     let error = Number.POSITIVE_INFINITY
     for (const { seed, step } of tried) {
       error = Math.min(error, along(seed, step, only))
-      if (error <= slopeTolerance) break
+      if (error <= tolerance) break
     }
     return error
   }
   const error = least(attempts)
-  if (error <= slopeTolerance) return { error, parameters: [] }
+  if (error <= tolerance) return { error, tolerance, parameters: [] }
   const parameters = [...forward.tensors.values()].filter(({ role }) => role === 'parameter').map(({ id }) => id)
-  return { error, parameters: parameters.filter((id) => !(least(attempts.slice(0, 1), id) <= slopeTolerance)) }
+  return { error, tolerance, parameters: parameters.filter((id) => !(least(attempts.slice(0, 1), id) <= tolerance)) }
 }

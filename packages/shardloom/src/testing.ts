@@ -2,4 +2,4 @@
 export * from '@shardloom/testing'
 export { expectEquivalent, type Proof, prove, proveLoaded } from './prove.js'
 export { type Shrunk, type SmallSpec, shrinkSpec } from './shrink.js'
-export type { Slope } from './slope.js'
+export { isSlope, type Slope } from './slope.js'

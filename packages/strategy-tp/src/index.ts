@@ -1,5 +1,5 @@
-import type { Plugin, Selector } from '@shardloom/core'
-import { greatestCommonDivisor, type KeyValueGradients, kvHeads, splitHeads } from './split-heads.js'
+import { greatestCommonDivisor, type Plugin, type Selector } from '@shardloom/core'
+import { type KeyValueGradients, kvHeads, splitHeads } from './split-heads.js'
 
 export type { KeyValueGradients } from './split-heads.js'
 

@@ -2,6 +2,7 @@ import {
   atomDegree,
   dimSizesOf,
   findAxis,
+  greatestCommonDivisor,
   orList,
   type Pass,
   type Preference,
@@ -80,9 +81,4 @@ function refuseIndivisible(degree: number, sizes: Sizes): void {
 /** The greatest number of KV heads that every attention of the model can be divided by. */
 export function kvHeads(sizes: Sizes): number {
   return sizes('kv_heads').reduce((common, size) => greatestCommonDivisor(common, size), 0) || 1
-}
-
-/** Euclid's algorithm. */
-export function greatestCommonDivisor(a: number, b: number): number {
-  return b === 0 ? a : greatestCommonDivisor(b, a % b)
 }

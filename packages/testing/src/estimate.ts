@@ -59,6 +59,6 @@ export function refuseLarge(program: Program, limit: Estimate): void {
   throw new ShardloomError(
     'INTERPRET_SIZE',
     `Running \`${program.name}\` on ${program.mesh.world} virtual ${program.mesh.world === 1 ? 'rank' : 'ranks'} would take about ${amount(points)} points of iteration spaces and ${amount(bytes)} bytes; the limits are ${amount(limit.points)} and ${amount(limit.bytes)}.`,
-    { help: 'Prove it with small dims: the same layers and degrees need only a few elements along each dim.' },
+    { help: 'Use smaller dims, where a few elements of each are enough, fewer layers, or lower degrees.' },
   )
 }

@@ -14,7 +14,6 @@ import {
   type Placement,
   type Program,
   parseRule,
-  placementsOf,
   type Region,
   type Source,
   sourcesOf,
@@ -326,7 +325,6 @@ class Interpreter implements Interpretation {
     const key = growing.length === 0 ? node.id : `${node.id}@${growing[0]}`
     const known = this.prepared.get(key)
     if (known?.node === node) return known
-    placementsOf(node, this.operators)
     const extents = dimSizes(node, (id) => this.current(id, iterations))
     const splits = node.partition?.splits ?? {}
     const spaces = this.ranks.map(

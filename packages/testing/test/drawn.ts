@@ -1,14 +1,12 @@
 import {
   corePasses,
   createMesh,
-  isShardloomError,
   type OperatorDefinition,
   type OperatorTable,
   operatorTable,
   type Preference,
   type Program,
   runPasses,
-  type ShardloomError,
 } from '@shardloom/core'
 
 /** Adds, doubles, multiplies matrices, and two operators that cannot be run. */
@@ -57,15 +55,4 @@ export function place(
     ([axis, dims]): Preference => ({ strategy: axis, axis, class: 'feature', dims: dims.split(' ') }),
   )
   return runPasses({ ...program, mesh, preferences, ...fields }, corePasses, { operators: table, warn: () => {} })
-}
-
-/** The ShardloomError that `run` throws. */
-export function thrownBy(run: () => unknown): ShardloomError {
-  try {
-    run()
-  } catch (error) {
-    if (isShardloomError(error)) return error
-    throw error
-  }
-  throw new Error('nothing was thrown')
 }

@@ -1,8 +1,9 @@
 import { type Item, nodesOf, type OperatorNode, type Program } from '@shardloom/core'
 import { describe, expect, it } from 'vitest'
 import { draw } from '../../core/test/draw.js'
+import { thrown } from '../../core/test/thrown.js'
 import { compareRuns, type Equivalence, runReference, tolerance } from '../src/index.js'
-import { operators, place, thrownBy } from './drawn.js'
+import { operators, place } from './drawn.js'
 
 const program = draw(
   { row: 4, column: 3, inner: 6 },
@@ -158,6 +159,6 @@ describe('compareRuns', () => {
     expect(cut.difference?.error).toBe(Number.POSITIVE_INFINITY)
     expect(nodesOf(many.items).map(({ id }) => id)).toContain('y/all-reduce(a)')
     const silent = new Map(operators).set('square', { name: 'square' })
-    expect(thrownBy(() => compareRuns(reference, many, silent)).code).toBe('NO_SEMANTICS')
+    expect(thrown(() => compareRuns(reference, many, silent)).code).toBe('NO_SEMANTICS')
   })
 })

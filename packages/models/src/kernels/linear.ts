@@ -174,48 +174,43 @@ export const activateGradient: Kernel = (operands, context) => {
   return up ? [own, x.map((value, index) => curve(value)[0] * (incoming[index] ?? 0))] : [own]
 }
 
-/** The dim of a table that its row numbers count: the only one that the looked-up rows lack. */
-function rowDim(table: readonly string[], rows: readonly string[]): string {
-  return table.find((dim) => !rows.includes(dim)) ?? ''
-}
-
 /** Where a table's rows stand on this rank, by their number. */
 export function placesOf(positions: Int32Array): ReadonlyMap<number, number> {
   return new Map([...positions].map((position, place) => [position, place]))
 }
 
-/** Rows of a table by number; a row that this rank lacks gives zeros. */
-export const lookUp: Kernel = ([numbers = new Float64Array(), table = new Float64Array()], context) => {
-  const { rule, size, positions } = context
-  const [numberDims = [], tableDims = []] = rule.operands
-  const rows = rule.results[0] ?? []
-  const row = rowDim(tableDims, rows)
+/** For each element of looked-up rows, its offset in the table; undefined where this rank lacks the row. */
+function rowOffsets(
+  numbers: Float64Array,
+  [numberDims = [], tableDims = [], rows = []]: readonly (readonly string[])[],
+  { size, positions }: KernelContext,
+): (element: number) => number | undefined {
+  // The numbers count the only dim of the table that the rows lack.
+  const row = tableDims.find((dim) => !rows.includes(dim)) ?? ''
   const places = placesOf(positions(row))
   const stride = tableDims.slice(tableDims.indexOf(row) + 1).reduce((product, dim) => product * size(dim), 1)
   const [number, column] = [offsets(rows, numberDims, size), offsets(rows, tableDims, size)]
-  const out = zeros(context)
-  for (let i = 0; i < out.length; i++) {
-    const place = places.get(numbers[number[i] ?? 0] ?? -1)
-    if (place !== undefined) out[i] = table[place * stride + (column[i] ?? 0)] ?? 0
+  return (element) => {
+    const place = places.get(numbers[number[element] ?? 0] ?? -1)
+    return place === undefined ? undefined : place * stride + (column[element] ?? 0)
   }
-  return [out]
+}
+
+/** Rows of a table by number; a row that this rank lacks gives zeros. */
+export const lookUp: Kernel = ([numbers = new Float64Array(), table = new Float64Array()], context) => {
+  const { operands, results } = context.rule
+  const offsetOf = rowOffsets(numbers, [...operands, ...results], context)
+  return [zeros(context).map((_, element) => table[offsetOf(element) ?? -1] ?? 0)]
 }
 
 /** Sums gradients of looked-up rows into the table's. */
 export const lookUpGradient: Kernel = ([numbers = new Float64Array(), incoming = new Float64Array()], context) => {
-  const { rule, size, positions } = context
-  const [numberDims = [], rows = []] = rule.operands
-  const tableDims = rule.results[0] ?? []
-  const row = rowDim(tableDims, rows)
-  const places = placesOf(positions(row))
-  const stride = tableDims.slice(tableDims.indexOf(row) + 1).reduce((product, dim) => product * size(dim), 1)
-  const [number, column] = [offsets(rows, numberDims, size), offsets(rows, tableDims, size)]
+  const [numberDims = [], rows = []] = context.rule.operands
+  const offsetOf = rowOffsets(numbers, [numberDims, context.rule.results[0] ?? [], rows], context)
   const out = zeros(context)
-  for (let i = 0; i < incoming.length; i++) {
-    const place = places.get(numbers[number[i] ?? 0] ?? -1)
-    if (place === undefined) continue
-    const at = place * stride + (column[i] ?? 0)
-    out[at] = (out[at] ?? 0) + (incoming[i] ?? 0)
-  }
+  incoming.forEach((value, element) => {
+    const at = offsetOf(element)
+    if (at !== undefined) out[at] = (out[at] ?? 0) + value
+  })
   return [out]
 }
