@@ -34,8 +34,8 @@ export interface Mesh {
 export const maximumWorld = 2 ** 31
 
 /**
- * Makes a mesh. Each factorisation lists axes major first (the last varies fastest over ranks) and all must have the
- * same number of ranks; further ones re-factor the ranks of the first. Their cumulative products must form a
+ * Makes a mesh. Each factorisation lists axes major first (the last varies fastest over ranks); further ones re-factor the
+ * innermost ranks of the first, as many as their degrees multiply to. The cumulative products of all must form a
  * divisibility chain, else `MESH_FACTORS`.
  */
 export function createMesh(...factorisations: readonly (readonly Axis[])[]): Mesh {
@@ -54,10 +54,10 @@ export function createMesh(...factorisations: readonly (readonly Axis[])[]): Mes
     throw new ShardloomError('MESH_SIZE', `The degrees multiply to ${world} ranks, which is too many.`, { help })
   }
   for (const axes of others) {
-    if (product(axes) === world) continue
+    if (world % product(axes) === 0) continue
     const text = axes.map((axis) => `${axis.name} ${axis.degree}`).join(' · ')
     throw new ShardloomError('MESH_FACTORS', `${text} is ${product(axes)} ranks, but the mesh has ${world}.`, {
-      help: 'Choose degrees whose product is the same for both.',
+      help: 'Choose degrees whose product is the same for both, or divides it.',
     })
   }
   // Cumulative products, counted from the fastest rank upwards: the atoms are their common refinement.
@@ -83,7 +83,7 @@ export function createMesh(...factorisations: readonly (readonly Axis[])[]): Mes
       if (low >= below && low < below * piece.degree) return piece.axis
       below *= piece.degree
     }
-    throw new Error('internal error: no axis owns this atom')
+    return undefined
   }
   const spans = chain
     .slice(0, -1)
@@ -91,7 +91,7 @@ export function createMesh(...factorisations: readonly (readonly Axis[])[]): Mes
     .reverse()
   const counts = new Map<string, number>()
   const named = spans.map(({ low, degree }) => {
-    const axis = owner(low, pieces[0])
+    const axis = owner(low, pieces[0]) ?? ''
     const total = spans.filter((span) => owner(span.low, pieces[0]) === axis).length
     const index = counts.get(axis) ?? 0
     counts.set(axis, index + 1)

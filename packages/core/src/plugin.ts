@@ -11,9 +11,20 @@ export interface PluginAxis {
   readonly description: string
   /**
    * Degrees, major first, into which the axis is divided for this program, when its parts split different dims. `sizes`
-   * gives the sizes that a dim has in the model. Default: undivided.
+   * gives the sizes that a dim has in the model, `degreeOf` the degree of any axis. Default: undivided.
    */
-  readonly factors?: (degree: number, sizes: (dim: string) => readonly number[]) => readonly number[]
+  readonly factors?: (
+    degree: number,
+    sizes: (dim: string) => readonly number[],
+    degreeOf: (axis: string) => number,
+  ) => readonly number[]
+  /**
+   * Where the axis stands among the ranks. Default: it multiplies them, and axes that refactor may divide its ranks
+   * otherwise. `outer`: it multiplies them, and its ranks stay as they are. `refactor`: it divides the ranks of all axes
+   * but the outer ones once more, together with the other such axes in the order given, outermost first; the first of
+   * them gets what the others leave.
+   */
+  readonly ranks?: 'outer' | 'refactor'
 }
 
 /** A rule that a plugin adds to the verifier. */

@@ -21,6 +21,8 @@ export interface Selector {
   readonly layers?: string | number | readonly (string | number)[]
   /** Role of a tensor that the node reads or writes, such as `cache`. */
   readonly role?: string | readonly string[]
+  /** Nodes that are left out of the set. */
+  readonly except?: Omit<Selector, 'except'>
 }
 
 /** A compiled selector. */
@@ -52,6 +54,10 @@ export function compileSelector(selector: Selector | undefined, tensor: (id: str
   if (selector.layers !== undefined) {
     const ranges = layerRanges(selector)
     tests.push((node, place) => layersMatch(ranges, node, place))
+  }
+  if (selector.except) {
+    const excepted = compileSelector(selector.except, tensor)
+    tests.push((node, place) => !excepted(node, place))
   }
   return (node, place) => tests.every((test) => test(node, place))
 }

@@ -40,7 +40,9 @@ const placement = has(['shards', list(words)], ['partial', record(word)])
 const partition = has(['splits', record(words)], ['partial', record(wholes)], ['by', record(word)])
 const reason = has(['tensor consumer', word], ['strategies', words])
 const communication = has(['atoms', words], ['from to', placement], ['reason', reason])
-const where = has(['segment module operator name body role', maybe((value) => word(value) || words(value))])
+const names: Test = (value) => word(value) || words(value)
+const selected = ['segment module operator name body role', maybe(names)] as const
+const where = has(selected, ['except', maybe(has(selected))])
 const preference = has(['strategy axis class', word], ['dims', words], ['atoms', maybe(words)], ['where', maybe(where)])
 const growth = has(['position', whole], ['axis', word], ['by', Number.isFinite])
 const ports = new Map<unknown, Test>([

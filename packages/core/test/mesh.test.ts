@@ -75,6 +75,17 @@ describe('createMesh', () => {
     expect(groupOf(mesh, 0, findAxis(mesh, 'edp')?.atoms ?? [])).toEqual([0, 4])
   })
 
+  it('re-factors the innermost ranks alone when a further factorisation has fewer', () => {
+    const first = ['pp', 'dp', 'tp'].map((name) => ({ name, degree: 2 }))
+    const mesh = createMesh(first, [
+      { name: 'edp', degree: 1 },
+      { name: 'ep', degree: 4 },
+    ])
+    expect(mesh.world).toBe(8)
+    expect(groupOf(mesh, 5, findAxis(mesh, 'ep')?.atoms ?? [])).toEqual([4, 5, 6, 7])
+    expect(groupOf(mesh, 5, findAxis(mesh, 'pp')?.atoms ?? [])).toEqual([1, 5])
+  })
+
   it('refuses factorisations that do not nest or do not match', () => {
     const pair = (a: number, b: number, names: string) => [
       { name: `${names}0`, degree: a },

@@ -38,7 +38,11 @@ export function planned(
   const composition = composePlugins(plugins([transformers(), dataParallel(), tensorParallel(options.tp)]))
   const axes = Object.entries(degrees).map(([name, degree]): Axis => {
     const axis = uneven === 'ragged' ? undefined : composition.axes.find((each) => each.name === name)
-    const factors = axis?.factors?.(degree, (dim) => dimSizesOf(built, dim))
+    const factors = axis?.factors?.(
+      degree,
+      (dim) => dimSizesOf(built, dim),
+      (other) => degrees[other] ?? 1,
+    )
     return { name, degree, ...(factors && { factors }) }
   })
   const context = { operators: composition.operators, warn: () => {} }

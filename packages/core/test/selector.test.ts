@@ -52,7 +52,7 @@ describe('compileSelector', () => {
       body: 'moe-layer',
       layers: '3-7',
       role: 'parameter',
-    } satisfies Required<Selector>
+    } satisfies Required<Omit<Selector, 'except'>>
     for (const [field, value] of Object.entries(right)) {
       expect(matches({ [field]: value }), field).toBe(true)
       expect(matches({ [field]: field === 'layers' ? ['0', value] : ['nothing', value] }), field).toBe(true)
@@ -60,6 +60,13 @@ describe('compileSelector', () => {
     }
     expect(matches(right)).toBe(true)
     expect(matches({ ...right, name: 'up' })).toBe(false)
+  })
+
+  it('leaves out what `except` matches', () => {
+    expect(matches({ module: 'moe', except: { name: 'up' } })).toBe(true)
+    expect(matches({ module: 'moe', except: { name: 'g*' } })).toBe(false)
+    expect(matches({ except: { module: 'moe', name: 'up' } })).toBe(true)
+    expect(matches({ except: {} })).toBe(false)
   })
 
   it('takes a module by any prefix of its path, but not by part of a name', () => {

@@ -3,7 +3,9 @@ import type { Spec } from './spec-schema.js'
 
 /**
  * The mesh of a spec: the axes of `order`, innermost first, then every other axis with a degree, in the order in which
- * plugins bring them. `sizes` gives the sizes of a dim in the model, by which an axis may be divided.
+ * plugins bring them. Axes that refactor ranks divide those of all others but the outer ones once more (the law of
+ * degrees: dp · cp · ulysses · tp = expertDp · ep · expertTp). `sizes` gives the sizes of a dim in the model, by which an
+ * axis may be divided.
  */
 export function meshOfSpec(spec: Spec, axes: readonly PluginAxis[], sizes: (dim: string) => readonly number[]): Mesh {
   const twice = spec.order.find((name, index) => spec.order.indexOf(name) !== index)
@@ -15,13 +17,37 @@ export function meshOfSpec(spec: Spec, axes: readonly PluginAxis[], sizes: (dim:
   }
   const place = (axis: PluginAxis) =>
     spec.order.includes(axis.name) ? spec.order.indexOf(axis.name) : spec.order.length
-  const innermostFirst = [...axes].sort((a, b) => place(a) - place(b))
-  const meshAxes = innermostFirst.reverse().map((axis): Axis => {
-    const degree = spec.parallel[axis.name] ?? 1
-    const factors = axis.factors?.(degree, sizes)
-    return { name: axis.name, degree, ...(factors && { factors }) }
-  })
-  return createMesh(meshAxes)
+  const degreeOf = (name: string) => spec.parallel[name] ?? 1
+  const meshAxis = ({ name, factors }: PluginAxis, degree = degreeOf(name)): Axis => {
+    const found = factors?.(degree, sizes, degreeOf)
+    return { name, degree, ...(found && { factors: found }) }
+  }
+  const multiplying = axes.filter((axis) => axis.ranks !== 'refactor').sort((a, b) => place(a) - place(b))
+  const first = [...multiplying].reverse().map((axis) => meshAxis(axis))
+  const [rest, ...refactoring] = axes.filter((axis) => axis.ranks === 'refactor')
+  const product = (list: readonly PluginAxis[]) => list.reduce((all, { name }) => all * degreeOf(name), 1)
+  const taken = product(refactoring)
+  if (!rest || taken === 1) return createMesh(first)
+  const inner = multiplying.filter((axis) => axis.ranks !== 'outer')
+  const ranks = product(inner)
+  const named = (list: readonly PluginAxis[]) => list.map(({ name }) => `${name} ${degreeOf(name)}`).join(' · ')
+  const refuse = (why: string, help: string) =>
+    new ShardloomError('MESH_FACTORS', `Cannot lay ${named(refactoring)} over the ranks of ${named(inner)}: ${why}.`, {
+      subject: refactoring[0]?.name ?? rest.name,
+      help,
+    })
+  const outer = multiplying.findIndex((axis) => axis.ranks === 'outer' && degreeOf(axis.name) > 1)
+  const within = multiplying.findIndex((axis, at) => at > outer && axis.ranks !== 'outer' && degreeOf(axis.name) > 1)
+  if (outer >= 0 && within >= 0) {
+    const { name } = multiplying[outer] ?? rest
+    throw refuse(`\`${name}\` stands between them`, `Put \`${name}\` last in \`order\`: its ranks go outside.`)
+  }
+  if (ranks % taken !== 0) {
+    const help = `Choose degrees that multiply to ${orList(divisors(ranks).slice(-8))}.`
+    throw refuse(`${taken} does not divide ${ranks}`, help)
+  }
+  const second = [rest, ...refactoring].map((axis) => meshAxis(axis, axis === rest ? ranks / taken : undefined))
+  return createMesh(first, second)
 }
 
 /** How a step's batch is divided: the sequences of one microbatch over the whole mesh, and how many microbatches. */

@@ -15,8 +15,6 @@ import {
   type Selector,
 } from '@shardloom/core'
 import { buildProgram, type ModelArchitecture, transformers } from '@shardloom/models'
-import { dataParallel } from '@shardloom/strategy-dp'
-import { tensorParallel } from '@shardloom/strategy-tp'
 import { loadModel, type ReadText } from './load-model.js'
 import { type ImportPlugin, loadPlugins } from './load-plugins.js'
 import { meshOfSpec, slotsOf } from './mesh-of-spec.js'
@@ -25,6 +23,7 @@ import { planWarnings } from './plan-warnings.js'
 import { refuseUnplanned } from './planned.js'
 import { type PlannedSpec, withSequence } from './sequence.js'
 import type { SpecInput } from './spec-schema.js'
+import { builtInStrategies } from './strategies.js'
 
 /** How a plan reaches what lies outside the spec. Without an access the spec may only name presets and inline models. */
 export interface PlanAccess {
@@ -106,7 +105,7 @@ export function planOneDevice(loaded: LoadedSpec, phases: readonly PassPhase[] =
 }
 
 function composeLoaded({ spec, plugins }: LoadedSpec): Composition {
-  return composePlugins([transformers(), tensorParallel(spec.options.tp), dataParallel(spec.options.dp), ...plugins])
+  return composePlugins([transformers(), ...builtInStrategies(spec), ...plugins])
 }
 
 /** The model's program of one device, on the mesh of the spec. */

@@ -8,8 +8,19 @@ const idleOptions = { zero: 0, sequenceParallel: false, schedule: 'none', virtua
 /** The degrees of `parallel` that INTERFACE names; those without a strategy yet must be 1. */
 const knownDegrees = ['dp', 'dpReplicate', 'tp', 'pp', 'cp', 'ulysses', 'dcp', 'ep', 'expertTp', 'replicas']
 
+/** The names of the strategies' objects of options. */
+const strategyOptions = ['tp', 'dp']
+
 /** Keys of `options` that are not options of plugins. */
-const ownOptions = ['attention', 'causal', 'dtype', 'gradientDtype', 'uneven', ...Object.keys(idleOptions), 'tp', 'dp']
+const ownOptions = [
+  'attention',
+  'causal',
+  'dtype',
+  'gradientDtype',
+  'uneven',
+  ...Object.keys(idleOptions),
+  ...strategyOptions,
+]
 
 /** The axes whose strategies are always there. */
 const builtInAxes: readonly string[] = ['tp', 'dp']

@@ -22,23 +22,27 @@ const floatTypes = ['bf16', 'fp16', 'fp32', 'fp64', 'fp8'] as const satisfies re
 const names = z.union([z.string(), z.array(z.string())], 'a name or a list of names')
 const layer = z.union([wholeNumber(0), z.string()])
 
+const selectorFields = {
+  segment: z.exactOptional(names).describe('forward, backward, optimizer, prefill or decode'),
+  module: z
+    .exactOptional(names)
+    .describe('module path or a prefix of it, such as attention, ffn, moe, embedding, head'),
+  operator: z.exactOptional(names).describe('operator name, such as einsum'),
+  name: z.exactOptional(names).describe('last part of a node id, such as q or gate'),
+  body: z.exactOptional(names).describe('kind of layer, such as moe-layer'),
+  layers: z
+    .exactOptional(z.union([layer, z.array(layer)], 'a layer such as 5, a range such as 10-20, or a list of them'))
+    .describe('layers by depth from 0: 5, 10-20, or a list of them'),
+  role: z.exactOptional(names).describe('role of a tensor that the node reads or writes, such as cache'),
+}
+
+const selectorExpected = 'a selector such as {module: ffn}'
+
 /** The node set that a strategy applies to; every given field must match. */
 const selector = z
   .strictObject(
-    {
-      segment: z.exactOptional(names).describe('forward, backward, optimizer, prefill or decode'),
-      module: z
-        .exactOptional(names)
-        .describe('module path or a prefix of it, such as attention, ffn, moe, embedding, head'),
-      operator: z.exactOptional(names).describe('operator name, such as einsum'),
-      name: z.exactOptional(names).describe('last part of a node id, such as q or gate'),
-      body: z.exactOptional(names).describe('kind of layer, such as moe-layer'),
-      layers: z
-        .exactOptional(z.union([layer, z.array(layer)], 'a layer such as 5, a range such as 10-20, or a list of them'))
-        .describe('layers by depth from 0: 5, 10-20, or a list of them'),
-      role: z.exactOptional(names).describe('role of a tensor that the node reads or writes, such as cache'),
-    },
-    'a selector such as {module: ffn}',
+    { ...selectorFields, except: z.exactOptional(z.strictObject(selectorFields, selectorExpected)) },
+    selectorExpected,
   )
   .describe('the nodes that the strategy applies to; default all')
 

@@ -16,7 +16,13 @@ function plan(
   const { operators, passes, axes } = composePlugins([transformers(), dataParallel(), tensorParallel()])
   const mesh = createMesh(
     Object.entries(degrees).map(([name, degree]): Axis => {
-      const factors = axes.find((axis) => axis.name === name)?.factors?.(degree, (dim) => dimSizesOf(built, dim))
+      const factors = axes
+        .find((axis) => axis.name === name)
+        ?.factors?.(
+          degree,
+          (dim) => dimSizesOf(built, dim),
+          () => 1,
+        )
       return { name, degree, ...(factors && { factors }) }
     }),
   )

@@ -32,7 +32,11 @@ function planned(degrees: Record<string, number>, options: TensorParallelOptions
   const axes = Object.entries(degrees).map(([name, degree]): Axis => {
     const factors = composition.axes
       .find((axis) => axis.name === name)
-      ?.factors?.(degree, (dim) => dimSizesOf(built, dim))
+      ?.factors?.(
+        degree,
+        (dim) => dimSizesOf(built, dim),
+        () => 1,
+      )
     return { name, degree, ...(factors && { factors }) }
   })
   const context = { operators: composition.operators, warn: () => {} }

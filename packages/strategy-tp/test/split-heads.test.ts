@@ -9,7 +9,11 @@ const { operators, passes, axes } = composePlugins([transformers(), tensorParall
 
 function plan(model: string, degree: number, uneven: 'refuse' | 'ragged' = 'refuse') {
   const built = buildProgram(findPreset(model), { phase: 'training', batch: 1, seq: 8 })
-  const factors = axes[0]?.factors?.(degree, (dim) => dimSizesOf(built, dim)) ?? [degree]
+  const factors = axes[0]?.factors?.(
+    degree,
+    (dim) => dimSizesOf(built, dim),
+    () => 1,
+  ) ?? [degree]
   const mesh = createMesh([{ name: 'tp', degree, factors }])
   return runPasses({ ...built, mesh, uneven }, [...passes, ...corePasses], { operators, warn: () => {} })
 }

@@ -81,7 +81,10 @@ class Printer {
     const clauses = [`prefer [${dims.map(wordText).join(' ')}] ${kind} over ${wordText(axis)}`]
     if (atoms) clauses.push(`atoms ${atomsText(atoms, this.program.mesh)}`)
     if (strategy !== axis) clauses.push(`by ${wordText(strategy)}`)
-    if (where) clauses.push(`where ${pairsText({ ...where })}`)
+    if (where) {
+      const { except, ...fields } = where
+      clauses.push(`where ${pairsText({ ...fields, ...(except && { except: { ...except } }) })}`)
+    }
     return clauses.join(' ; ')
   }
 

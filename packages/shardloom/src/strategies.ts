@@ -1,0 +1,18 @@
+import type { Plugin } from '@shardloom/core'
+import { dataParallel } from '@shardloom/strategy-dp'
+import { expertParallel } from '@shardloom/strategy-ep'
+import { pipelineParallel } from '@shardloom/strategy-pp'
+import { sequenceParallel } from '@shardloom/strategy-sp'
+import { tensorParallel } from '@shardloom/strategy-tp'
+import type { Spec } from './spec-schema.js'
+
+/** The strategies that are always there, made with the options of a spec. */
+export function builtInStrategies({ options }: Pick<Spec, 'options' | 'parallel'>): readonly Plugin[] {
+  return [
+    tensorParallel(options.tp),
+    dataParallel(options.dp),
+    sequenceParallel(),
+    expertParallel(),
+    pipelineParallel(),
+  ]
+}
