@@ -1,6 +1,6 @@
 import type { ModelArchitecture } from './architecture.js'
-import type { LayerRuns } from './build.js'
 import type { Graph } from './graph.js'
+import type { LayerRuns } from './layer-runs.js'
 import { parameterTensors } from './parameters.js'
 
 /** Finds the tensor of a weight by the name it has in the list of weights. */
