@@ -134,13 +134,14 @@ export function transition(from: Placement, to: Placement, mesh: Mesh): Transiti
       push('all-reduce', over, resolved(over), state.reduction)
       return true
     }
-    for (const atom of atoms) {
-      const state = along(current, atom)
-      const target = along(to, atom)
-      if (state.kind !== 'shard' || target.kind !== 'shard' || state.position === target.position) continue
-      if (current.shards[state.position]?.at(-1) !== atom || !fits(target.position, atom)) continue
-      const shards = current.shards.map((list, index) => (index === state.position ? list.slice(0, -1) : list))
-      push('all-to-all', [atom], appended(target.position, [atom], { ...current, shards }))
+    const moving = atoms.filter((atom) => {
+      const [state, target] = [along(current, atom), along(to, atom)]
+      return state.kind === 'shard' && target.kind === 'shard' && state.position !== target.position
+    })
+    for (const over of moving.length > 1 ? [moving, ...moving.map((atom) => [atom])] : [moving]) {
+      const next = over.length ? moved(current, to, over) : undefined
+      if (!next) continue
+      push('all-to-all', over, next)
       return true
     }
     for (const [position, list] of current.shards.entries()) {
@@ -158,6 +159,25 @@ export function transition(from: Placement, to: Placement, mesh: Mesh): Transiti
     assert(steps.length <= 4 * atoms.length + 4, 'a placement transition does not end')
   }
   return steps
+}
+
+/**
+ * `from` with `over` moved to the positions that they have in `to`, if they stand innermost and go innermost there, and
+ * no position both gives and gets: then all members of the group exchange blocks of one size.
+ */
+function moved(from: Placement, to: Placement, over: readonly string[]): Placement | undefined {
+  const starts = (list: readonly string[], start: readonly string[]) =>
+    start.every((atom, index) => list[index] === atom)
+  const shards: (readonly string[])[] = []
+  for (const [position, list] of from.shards.entries()) {
+    const want = to.shards[position] ?? []
+    const kept = list.filter((atom) => !over.includes(atom))
+    const next = [...kept, ...want.filter((atom) => over.includes(atom))]
+    const fits = next.length === kept.length ? starts(list, kept) : kept.length === list.length && starts(want, next)
+    if (!fits) return undefined
+    shards.push(next)
+  }
+  return { ...from, shards }
 }
 
 function blocked(from: Placement, to: Placement): ShardloomError {

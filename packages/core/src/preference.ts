@@ -2,9 +2,10 @@ import type { Selector } from './selector.js'
 
 /**
  * The fixed priority in which several strategies' wishes for one atom join: experts, then feature dims (heads, ffn,
- * vocab), then token dims (batch, seq). Never the order of plugins.
+ * vocab), then token dims (batch, seq), then what is worth splitting only where nobody else splits. Never the order of
+ * plugins.
  */
-export const preferenceClasses = ['experts', 'feature', 'token'] as const
+export const preferenceClasses = ['experts', 'feature', 'token', 'rest'] as const
 
 export type PreferenceClass = (typeof preferenceClasses)[number]
 

@@ -101,6 +101,14 @@ describe('transition along several axes', () => {
     ])
   })
 
+  it('moves several atoms to other positions by one all-to-all, from where they stand innermost', () => {
+    const cube = (...shards: string[][]): Placement => ({ shards, partial: {} })
+    // Experts over data and sequence ranks: one exchange among all of them, not one after the other.
+    expect(show(cube(['a', 'b'], ['c'], []), cube(['a'], [], ['b', 'c']))).toEqual(['all-to-all(b.c)'])
+    expect(show(cube(['a', 'b', 'c'], [], []), cube(['a'], [], ['b', 'c']))).toEqual(['all-to-all(b.c)'])
+    expect(show(cube(['a', 'b'], [], []), cube([], ['a'], ['b']))).toEqual(['all-to-all(a.b)'])
+  })
+
   it('keeps reductions of different kinds apart', () => {
     expect(show(matrix([], [], { a: 'sum', b: 'max' }), matrix([], []))).toEqual(['all-reduce(a)', 'all-reduce(b)'])
   })
@@ -182,7 +190,17 @@ function execute(step: TransitionStep, before: readonly Held[], mesh: Mesh): { a
     if (step.op === 'slice') return { indices: scattered, terms: held.terms }
     if (step.op === 'reduce-scatter') return { indices: scattered, terms: sums(group, held.terms) }
     if (step.op === 'all-reduce') return { indices: held.indices, terms: sums(group, held.terms) }
-    if (step.op === 'all-to-all') return { indices: gathered(scattered), terms: held.terms }
+    if (step.op === 'all-to-all') {
+      // Every member has an equal part of what this rank gets, and no two have the same: blocks of one size are exchanged.
+      const wanted = holding(step.to, mesh, rank).indices
+      const parts = group.map((member) =>
+        wanted.map((list, position) => list.filter((index) => before[member]?.indices[position]?.includes(index))),
+      )
+      for (const indices of parts) expect(count({ indices, terms: {} })).toBe(local / n)
+      const keys = parts.map((part) => JSON.stringify(part))
+      expect(new Set(keys).size).toBe(n)
+      return { indices: wanted, terms: held.terms }
+    }
     return { indices: gathered(held.indices), terms: held.terms }
   })
   const factor = { slice: 0, 'reduce-scatter': 1 / n, 'all-reduce': 2 / n, 'all-to-all': 1 / n, 'all-gather': 1 }[

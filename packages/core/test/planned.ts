@@ -12,6 +12,7 @@ import {
 } from '@shardloom/core'
 import { type BuildOptions, buildProgram, findPreset, type ModelArchitecture, transformers } from '@shardloom/models'
 import { dataParallel } from '@shardloom/strategy-dp'
+import { type ExpertParallelOptions, expertParallel } from '@shardloom/strategy-ep'
 import { type TensorParallelOptions, tensorParallel } from '@shardloom/strategy-tp'
 
 export interface Planned {
@@ -22,11 +23,15 @@ export interface Planned {
 
 export interface PlannedOptions {
   readonly tp?: TensorParallelOptions
+  readonly ep?: ExpertParallelOptions
   readonly uneven?: Program['uneven']
   readonly plugins?: (plugins: readonly Plugin[]) => readonly Plugin[]
 }
 
-/** Plans a real model, by preset or architecture, under data and tensor parallelism. */
+/** The axes that divide the ranks of the others once more. */
+const refactoring = ['expertDp', 'ep', 'expertTp']
+
+/** Plans a real model, by preset or architecture, under data, tensor and expert parallelism; axes outermost first. */
 export function planned(
   model: string | ModelArchitecture,
   build: BuildOptions,
@@ -35,7 +40,9 @@ export function planned(
 ): Planned {
   const { plugins = (list) => list, uneven = 'refuse' } = options
   const built = buildProgram(typeof model === 'string' ? findPreset(model) : model, build)
-  const composition = composePlugins(plugins([transformers(), dataParallel(), tensorParallel(options.tp)]))
+  const composition = composePlugins(
+    plugins([transformers(), dataParallel(), tensorParallel(options.tp), expertParallel(options.ep)]),
+  )
   const axes = Object.entries(degrees).map(([name, degree]): Axis => {
     const axis = uneven === 'ragged' ? undefined : composition.axes.find((each) => each.name === name)
     const factors = axis?.factors?.(
@@ -45,9 +52,14 @@ export function planned(
     )
     return { name, degree, ...(factors && { factors }) }
   })
+  const again = axes.filter(({ name }) => refactoring.includes(name))
+  const mesh = createMesh(
+    axes.filter((axis) => !again.includes(axis)),
+    again,
+  )
   const context = { operators: composition.operators, warn: () => {} }
   const passes = [...composition.passes, ...corePasses]
-  const program = runPasses({ ...built, uneven, mesh: createMesh(axes) }, passes, context)
+  const program = runPasses({ ...built, uneven, mesh }, passes, context)
   return { program, operators: composition.operators, composition }
 }
 

@@ -1,18 +1,38 @@
-import type { Plugin } from '@shardloom/core'
+import type { Plugin, Selector } from '@shardloom/core'
+import { type Dispatch, splitExperts } from './split-experts.js'
+
+export type { Dispatch } from './split-experts.js'
 
 /** Options of {@link expertParallel}. */
-export type ExpertParallelOptions = Readonly<Record<never, never>>
+export interface ExpertParallelOptions {
+  /** The operators that it applies to; default all. It may narrow layers, but expert operators are all that `ep` splits. */
+  readonly where?: Selector
+  /**
+   * How tokens reach their experts where `ep` divides ranks with tokens of their own. `all-to-all` (default) sends each
+   * token to its experts; `all-gather` gives every rank all tokens and sums what the ranks make of them: fewer bytes
+   * only where a token has more experts than there are ranks.
+   */
+  readonly dispatch?: Dispatch
+}
 
-/** Expert parallelism. */
-export function expertParallel(_options: ExpertParallelOptions = {}): Plugin {
+/**
+ * Expert parallelism (Lepikhin et al. 2020, section 3.2): the axis `ep` splits the dim `experts` of the expert operators,
+ * and `expertTp` their width. Both divide ranks that other axes have made; `expertDp` is what they leave. Dispatch and
+ * combine follow as all-to-alls, and the gradients of experts are reduced over `expertDp` alone.
+ */
+export function expertParallel(options: ExpertParallelOptions = {}): Plugin {
   return {
     name: 'ep',
     axes: [
-      { name: 'expertDp', description: 'repeats experts', ranks: 'refactor' },
+      { name: 'expertDp', description: 'repeats experts for other tokens', ranks: 'refactor' },
       { name: 'ep', description: 'splits experts', ranks: 'refactor' },
       { name: 'expertTp', description: 'splits the width inside experts', ranks: 'refactor' },
     ],
-    options: { type: 'object', properties: {}, additionalProperties: false },
-    passes: [],
+    options: {
+      type: 'object',
+      properties: { where: { type: 'object' }, dispatch: { enum: ['all-to-all', 'all-gather'] } },
+      additionalProperties: false,
+    },
+    passes: [splitExperts(options)],
   }
 }
