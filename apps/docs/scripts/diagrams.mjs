@@ -1,11 +1,12 @@
 /**
- * Draws the diagrams of the site with our own exporters: each becomes a Mermaid block in generated/, which a page includes.
- * It runs before every build of the site, so no diagram can show what the code no longer does.
+ * Draws the diagrams of the site with our own exporters: graphs become Mermaid blocks in generated/, which a page
+ * includes, and pipeline schedules SVG files, which a page shows. It runs before every build of the site, so no diagram can show what the code no longer does.
  */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { plan, toMermaid } from 'shardloom'
+import { drawSvg, makeSchedule, timeSchedule } from 'shardloom/schedules'
 
 const llama = { schema: 'shardloom.spec/1', model: 'llama-3.1-8b', phase: 'training', batch: 16, seq: 8192 }
 
@@ -26,6 +27,13 @@ const diagrams = [
   { name: 'strategy-dp', spec: { ...llama, parallel: { dp: 4 } }, view: { level: 'layer', legend: false } },
 ]
 
+/** The schedules that a page shows, each as schedule-NAME.svg. */
+const schedules = [
+  { name: '1f1b', title: '1F1B', size: { ranks: 4, microbatches: 6 } },
+  { name: 'zbh1', title: 'ZB-H1', size: { ranks: 4, microbatches: 6 } },
+  { name: 'dualpipe', title: 'DualPipe', size: { ranks: 4, microbatches: 8 } },
+]
+
 const generated = join(dirname(fileURLToPath(import.meta.url)), '..', 'generated')
 mkdirSync(generated, { recursive: true })
 for (const { name, spec, view } of diagrams) {
@@ -33,4 +41,8 @@ for (const { name, spec, view } of diagrams) {
   const mermaid = toMermaid(program, operators, view)
   writeFileSync(join(generated, `${name}.md`), `\`\`\`mermaid\n${mermaid.trimEnd()}\n\`\`\`\n`)
 }
-console.log(`drew ${diagrams.length} diagrams`)
+for (const { name, title, size } of schedules) {
+  const svg = drawSvg(timeSchedule(makeSchedule(name, size)), { title, width: 760 })
+  writeFileSync(join(generated, `schedule-${name}.svg`), svg)
+}
+console.log(`drew ${diagrams.length + schedules.length} diagrams`)

@@ -6,6 +6,7 @@ import { addExport } from './export-command.js'
 import { addPlan } from './plan-command.js'
 import { addProve } from './prove-command.js'
 import { reportError, UsageError } from './report-error.js'
+import { addSchedule } from './schedule-command.js'
 import { styleOf } from './style.js'
 import { addVerify } from './verify-command.js'
 
@@ -24,7 +25,7 @@ export async function runCommandLine(args: readonly string[]): Promise<number> {
     .configureOutput({ outputError: () => {} })
     .showSuggestionAfterError(true)
     .addHelpText('after', '\nExample:\n  shardloom plan --model llama-3.1-8b --tp 2 --dp 2 --batch 8')
-  for (const add of [addPlan, addExport, addVerify, addExplain, addProve]) add(program, finish)
+  for (const add of [addPlan, addExport, addVerify, addExplain, addProve, addSchedule]) add(program, finish)
   try {
     if (args.length === 0) {
       program.outputHelp()

@@ -65,7 +65,7 @@ function decode(bytes: Buffer, shown: string): string {
 function binaryError(shown: string): ShardloomError {
   return new ShardloomError('FILE_BINARY', `${shown} is not a text file in UTF-8.`, {
     subject: shown,
-    help: 'A spec is YAML or JSON; a model is a config.json, not its weights.',
+    help: 'A spec is YAML or JSON, a schedule is CSV; a model is a config.json, not its weights.',
   })
 }
 

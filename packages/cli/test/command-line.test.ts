@@ -258,7 +258,7 @@ describe('shardloom export', () => {
 })
 
 describe('help', () => {
-  test.each(['plan', 'export', 'verify', 'explain'])('of %s ends with an example that works', (name) => {
+  test.each(['plan', 'export', 'verify', 'explain', 'schedule'])('of %s ends with an example that works', (name) => {
     const { code, out } = shardloom([name, '--help'])
     expect(code).toBe(0)
     expect(out.split('\n').filter((line) => line.length > 80)).toEqual([])

@@ -49,7 +49,8 @@ export function drawSvg(timed: TimedSchedule, options: SvgOptions = {}): string 
   const width = Math.max(400, Math.min(20_000, Math.floor(options.width ?? 1180) || 1180))
   const prefix = (options.prefix ?? 'schedule').replace(/[^A-Za-z0-9_-]/g, '').replace(/^[^A-Za-z]+/, '') || 'schedule'
   const scale = makespan > 0 ? (width - left - right) / makespan : 0
-  const height = top + schedule.ranks * rowStep + 40
+  const legend = drawLegend(timed, prefix, top + schedule.ranks * rowStep + 18, width)
+  const height = legend.end + 22
   const title = escapeText(options.title ?? schedule.name)
   const facts = [
     `${schedule.ranks} pipeline ranks, ${schedule.microbatches} microbatches`,
@@ -68,7 +69,7 @@ export function drawSvg(timed: TimedSchedule, options: SvgOptions = {}): string 
 <text x="24" y="32" class="${prefix}-h">${title}</text>
 <text x="24" y="52" class="${prefix}-s">${subtitle}</text>
 ${rows.join('\n')}
-${drawLegend(timed, prefix, height - 22)}
+${legend.text}
 </svg>
 `
 }
@@ -183,27 +184,36 @@ function drawStrip(slices: readonly Slice[], y: number, scale: number, prefix: s
   return strip
 }
 
-function drawLegend(timed: TimedSchedule, prefix: string, y: number): string {
+/** What the shapes mean, from the baseline `y` on, and the baseline of its last line. */
+function drawLegend(timed: TimedSchedule, prefix: string, y: number, width: number): { text: string; end: number } {
   const parts: string[] = []
   let x = 24
-  const entry = (shape: string, text: string) => {
-    const indent = shape === '' ? 0 : 22
-    parts.push(`${shape}<text x="${x + indent}" y="${y}" class="${prefix}-s">${text}</text>`)
-    x += indent + Math.ceil(text.length * 6.9) + 18
+  const entry = (shape: (() => string) | undefined, text: string) => {
+    const indent = shape ? 22 : 0
+    const size = indent + Math.ceil(text.length * 6.9)
+    if (x + size > width) {
+      x = 24
+      y += 20
+    }
+    parts.push(`${shape?.() ?? ''}<text x="${x + indent}" y="${y}" class="${prefix}-s">${text}</text>`)
+    x += size + 18
   }
   const box = (letter: string, from = 0, height = 12) =>
     `<rect x="${x}" y="${y - 10 + from}" width="16" height="${height}" class="${prefix}-${letter}"/>`
   for (const kind of [...kindsIn(timed.schedule)].sort()) {
     const letter = letters[kind] as string
-    entry(kind === B ? box('I') + box('W', 8, 4) : box(letter), `${letter} ${meanings[kind]}`)
+    entry(() => (kind === B ? box('I') + box('W', 8, 4) : box(letter)), `${letter} ${meanings[kind]}`)
   }
   if (timed.schedule.orders.some((order) => order.some((code) => code & 8))) {
-    entry(box('F', 0, 6) + box('I', 6, 6) + box('pair'), 'overlapped pair')
+    entry(() => box('F', 0, 6) + box('I', 6, 6) + box('pair'), 'overlapped pair')
   }
-  if (timed.schedule.virtual > 1) entry('', 'F0b: second chunk of the rank')
+  if (timed.schedule.virtual > 1) entry(undefined, 'F0b: second chunk of the rank')
   if (idleShare(timed) > 0)
-    entry(`${box('idle')}<rect x="${x}" y="${y - 10}" width="16" height="12" fill="url(#${prefix}-idle)"/>`, 'idle')
-  return parts.join('\n')
+    entry(
+      () => `${box('idle')}<rect x="${x}" y="${y - 10}" width="16" height="12" fill="url(#${prefix}-idle)"/>`,
+      'idle',
+    )
+  return { text: parts.join('\n'), end: y }
 }
 
 /** Rules with the drawing's own classes: drawings inlined in one page share a namespace. */

@@ -91,7 +91,11 @@ const entries: Readonly<Record<string, Entry>> = {
     spellings: [],
     refuses: (p, m) => {
       if (p % 2) return [`${p} ranks cannot be halved between two directions`, `Use ${p + 1} ranks, or dualpipev.`]
-      if (m % 2) return [`${m} microbatches cannot be halved between two directions`, `Use ${Math.max(2 * p, m + 1)}.`]
+      if (m % 2)
+        return [
+          `${m} microbatches cannot be halved between two directions`,
+          `Use ${Math.max(2 * p, m + 1)} microbatches.`,
+        ]
       return longEnough(p, m)
     },
   },
