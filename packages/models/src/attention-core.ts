@@ -129,12 +129,11 @@ export function cached(
   const positions = Math.min(options.seq, reach ?? options.seq)
   const size = shape.map((each, position) => (position === 1 ? positions : each))
   const growth = { position: 1, axis: 'decode_step', by: 1, ...(reach !== undefined && { limit: reach }) }
-  const { per: _, ...place } = graph.find(value)
-  const where = place.body === undefined ? {} : { body: place.body }
+  const { per, body: alternate } = graph.find(value)
+  const outside = { per: per.filter((axis) => axis !== 'decode_step'), ...(alternate && { body: alternate }) }
   const initial = graph.tensor(`cache/${body}/attention/${name}`, dims, size, {
     role: 'cache',
-    per: ['layer'],
-    ...where,
+    ...outside,
   })
   const inner = graph.tensor(`decode/cache/${body}/attention/${name}`, dims, size, { role: 'cache', growth })
   const written = graph.one({
@@ -148,8 +147,7 @@ export function cached(
   })
   const result = graph.tensor(`cache.after/${body}/attention/${name}`, dims, size, {
     role: 'cache',
-    per: ['layer'],
-    ...where,
+    ...outside,
   })
   cache.carry({ initial, inner, next: written, result })
   return read(written)

@@ -1,8 +1,12 @@
-import { embed, layers, logits, type Model, sample, tokenInput } from './build-model.js'
+import { eachMicrobatch, embed, layers, logits, type Model, sample, tokenInput } from './build-model.js'
 import type { CacheCarry } from './layer.js'
 
-/** The steps of decoding as a region that carries the token and the KV cache. */
+/** The steps of decoding as a region that carries the token and the KV cache; each batch in flight has steps of its own. */
 export function buildDecode(model: Model): void {
+  eachMicrobatch(model, () => buildSteps(model))
+}
+
+function buildSteps(model: Model): void {
   const { graph, options } = model
   const { batch, steps } = options
   const tokens = tokenInput(graph, 'tokens', batch, 1)

@@ -15,6 +15,18 @@ export interface Model {
   readonly weights: ParameterIds
 }
 
+/**
+ * Builds what is done for each microbatch of inference: they hand nothing to one another, so that a pipeline can run them
+ * staggered. One microbatch needs no region.
+ */
+export function eachMicrobatch({ graph, options }: Model, build: () => void): void {
+  const extent = options.microbatches
+  if (extent === 1) return build()
+  const { bodies } = graph.bodies('microbatch', ['microbatch'], build)
+  const select = [{ body: 0, count: extent }]
+  graph.region({ id: 'microbatches', axis: 'microbatch', extent, order: 'parallel', bodies, select, ports: [] })
+}
+
 /** Declares one input of a token or label per position. */
 export function tokenInput(graph: Graph, name: string, batch: number, seq: number): string {
   return graph.tensor(`inputs/${name}`, ['batch', 'seq'], [batch, seq], { role: 'input', dtype: 'int32' })

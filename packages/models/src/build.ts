@@ -11,9 +11,9 @@ import { addParameters } from './weights.js'
 /** How one device runs a model. */
 export interface BuildOptions {
   readonly phase: Phase
-  /** Sequences of one microbatch over the whole mesh (training), or of the whole batch (prefill, decode). */
+  /** Sequences of one microbatch over the whole mesh. */
   readonly batch: number
-  /** Training: microbatches per step. */
+  /** Microbatches per step (default 1); while decoding, batches in flight at one time. */
   readonly microbatches?: number
   /** Training, prefill: tokens per sequence. Decode: positions that the first step reads, its own included. */
   readonly seq: number

@@ -169,6 +169,6 @@ function absorbed(
       ...(fusion && { fusion }),
     })
   const query = join('q_latent', latentHeads, inLatent, rope)
-  const key = join('k_latent', 'batch seq', latents, ropes, graph.idOf(kernel))
+  const key = join('k_latent', 'batch kv_seq', latents, ropes, graph.idOf(kernel))
   return { q: query, k: key, v: latents, key: 'batch kv_seq', width: 'latent_dim', value: 'kv_rank', out: 'kv_rank' }
 }

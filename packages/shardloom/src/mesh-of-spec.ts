@@ -50,19 +50,23 @@ export function meshOfSpec(spec: Spec, axes: readonly PluginAxis[], sizes: (dim:
   return createMesh(first, second)
 }
 
-/** How a step's batch is divided: the sequences of one microbatch over the whole mesh, and how many microbatches. */
+/**
+ * How a step's batch is divided: the sequences of one microbatch on a rank of `dp` and over the whole mesh, and how many
+ * microbatches there are.
+ */
 export interface Slots {
+  readonly microbatch: number
   readonly batch: number
   readonly microbatches: number
 }
 
 /**
- * Divides the batch. Training: batch = dp · microbatch · microbatches; prefill and decode run the whole batch at once and
- * need dp to divide it. Throws `INDIVISIBLE` with batches and degrees that work, and `SPEC_VALUE` for a field that the
+ * Divides the batch: batch = dp · microbatch · microbatches. Without `microbatch`, training runs one sequence at a time,
+ * prefill and decode the whole batch at once, which dp has to divide. Throws `INDIVISIBLE` with batches and degrees that work, and `SPEC_VALUE` for a field that the
  * phase does not use.
  */
 export function slotsOf(spec: Spec): Slots {
-  const { batch, microbatch, phase, steps } = spec
+  const { batch, phase, steps } = spec
   const dp = spec.parallel.dp
   const unused = (field: string, value: number, phases: string) =>
     new ShardloomError('SPEC_VALUE', `\`${field}\` is ${value}, but only ${phases} has it; the phase is ${phase}.`, {
@@ -70,11 +74,11 @@ export function slotsOf(spec: Spec): Slots {
       help: `Leave \`${field}\` out.`,
     })
   if (phase !== 'decode' && steps !== 1) throw unused('steps', steps, 'decode')
-  if (phase !== 'training' && microbatch !== 1) throw unused('microbatch', microbatch, 'training')
+  const once = spec.microbatch === undefined && phase !== 'training'
+  const microbatch = once && batch % dp === 0 ? batch / dp : (spec.microbatch ?? 1)
   const slot = dp * microbatch
-  if (batch % slot === 0)
-    return phase === 'training' ? { batch: slot, microbatches: batch / slot } : { batch, microbatches: 1 }
-  const product = phase === 'training' ? `dp · microbatch = ${dp} · ${microbatch} = ${slot}` : `dp ${dp}`
+  if (batch % slot === 0) return { microbatch, batch: slot, microbatches: batch / slot }
+  const product = once ? `dp ${dp}` : `dp · microbatch = ${dp} · ${microbatch} = ${slot}`
   const below = Math.floor(batch / slot) * slot
   const batches = [below, below + slot].filter((each) => each > 0)
   const degrees = batch % microbatch === 0 ? divisors(batch / microbatch).filter((each) => each <= 4 * dp) : []

@@ -117,9 +117,11 @@ function buildFor(spec: PlannedSpec, architecture: ModelArchitecture, compositio
   )
   const { phase, seq, steps, options } = spec
   if (phase === 'serving') throw new Error('internal error: serving was not refused')
+  const { batch, microbatches } = slotsOf(spec)
   const built = buildProgram(architecture, {
     phase,
-    ...slotsOf(spec),
+    batch,
+    microbatches,
     seq,
     steps,
     attention: options.attention,

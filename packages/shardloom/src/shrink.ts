@@ -1,6 +1,7 @@
 import { divisors, isShardloomError, type OperatorNode, type Program, regionsOf, walk } from '@shardloom/core'
 import type { ModelArchitecture } from '@shardloom/models'
 import { estimate } from '@shardloom/testing'
+import { slotsOf } from './mesh-of-spec.js'
 import { type LoadedSpec, layerBoundaries, planLoaded } from './plan.js'
 import type { PlannedSpec } from './sequence.js'
 import { fewLayers, moveLayers } from './shrink-layers.js'
@@ -127,11 +128,9 @@ function shrinkTo(
   const degrees = [...pairs.filter(({ from }) => from > 1), { from: product('from'), to: product('to') }]
   const steps = Math.min(spec.steps, 3)
   const seq = smallerSize(spec.seq, degrees, 5)
-  // Sequences of one microbatch on a rank of the batch axis (training), or of the whole batch on one.
-  const training = spec.phase === 'training'
-  const each = training ? spec.microbatch : spec.batch / spec.parallel.dp
-  const few = divisible ? smallerSize(each, degrees, 2) : Math.min(each, 2)
-  const microbatches = training ? Math.min(spec.batch / (spec.parallel.dp * each), 2) : 1
+  const slots = slotsOf(spec)
+  const few = divisible ? smallerSize(slots.microbatch, degrees, 2) : Math.min(slots.microbatch, 2)
+  const microbatches = Math.min(slots.microbatches, 2)
   const kept = fewLayers(architecture, layerBoundaries(spec))
   const all = pluginNamesLayers(spec)
   const order = all ? architecture.order : kept.order
@@ -146,7 +145,7 @@ function shrinkTo(
       parallel,
       seq,
       steps,
-      microbatch: training ? few : 1,
+      microbatch: few,
       batch: parallel.dp * few * microbatches,
       options,
     },

@@ -115,7 +115,11 @@ export const specSchema = z.strictObject(
       .default('training')
       .describe('what is planned'),
     batch: wholeNumber().default(512).describe('sequences per step, over all ranks'),
-    microbatch: wholeNumber().default(1).describe('training: sequences per dp rank and microbatch'),
+    microbatch: z
+      .exactOptional(wholeNumber())
+      .describe(
+        'sequences per dp rank and microbatch; default 1 in training, in prefill and decode all that a rank has',
+      ),
     seq: z
       .exactOptional(wholeNumber())
       .describe(

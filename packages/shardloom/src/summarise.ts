@@ -1,6 +1,7 @@
 import type { EdgeKind, FlopClass, NodeKind } from '@shardloom/core'
 import { countParameters } from '@shardloom/models'
 import { communicationTable, measure, measureFolded, replication } from '@shardloom/simulator'
+import { slotsOf } from './mesh-of-spec.js'
 import type { Plan } from './plan.js'
 import { shortReason } from './reason.js'
 
@@ -96,7 +97,7 @@ export function summarise(plan: Plan, options: SummaryOptions = {}): PlanSummary
     phase: program.phase,
     batch: {
       sequences: spec.batch,
-      microbatches: spec.phase === 'training' ? spec.batch / (spec.parallel.dp * spec.microbatch) : 1,
+      microbatches: slotsOf(spec).microbatches,
       seq: spec.seq,
       steps: spec.steps,
     },

@@ -21,7 +21,6 @@ describe('a good spec', () => {
       model: 'tiny',
       phase: 'training',
       batch: 512,
-      microbatch: 1,
       steps: 1,
       parallel: { dp: 1, dpReplicate: 1, tp: 1, pp: 1, cp: 1, ulysses: 1, dcp: 1, ep: 1, expertTp: 1, replicas: 1 },
       order: ['tp', 'ulysses', 'cp', 'dp', 'pp'],

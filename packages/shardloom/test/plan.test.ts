@@ -85,8 +85,24 @@ describe('the laws of the batch', () => {
     expect((await errorOf({ ...tiny, steps: 2 })).message).toBe(
       '`steps` is 2, but only decode has it; the phase is training.',
     )
-    expect((await errorOf({ ...tiny, phase: 'decode', microbatch: 2 })).code).toBe('SPEC_VALUE')
   })
+
+  test.each(['prefill', 'decode'] as const)(
+    '%s runs all sequences at once unless `microbatch` says how many',
+    async (phase) => {
+      const spec = { ...tiny, batch: 24, phase, parallel: { dp: 2 } }
+      expect(summarise(await plan(spec)).batch.microbatches).toBe(1)
+      const planned = await plan({ ...spec, microbatch: 3 })
+      expect(summarise(planned).batch.microbatches).toBe(4)
+      const [region] = planned.program.items
+      expect(region).toMatchObject({ type: 'region', axis: 'microbatch', order: 'parallel', extent: 4 })
+      const cache = [...planned.program.tensors.values()].find(({ role }) => role === 'cache')
+      expect(cache).toMatchObject({ per: ['microbatch', 'layer'] })
+      expect(cache?.shape.slice(0, 2)).toEqual([6, 16])
+      const error = await errorOf({ ...spec, microbatch: 5 })
+      expect(`${error.message} ${error.help}`).toContain('batch of 24 sequences over dp · microbatch = 2 · 5 = 10')
+    },
+  )
 
   test('a degree that does not divide a dim names those that would', async () => {
     const error = await errorOf({ ...tiny, parallel: { tp: 3 } })

@@ -1,0 +1,174 @@
+import { lookup, nodesOf, type OperatorNode, type Tensor } from '@shardloom/core'
+import { type BuildOptions, findPreset, type ModelArchitecture } from '@shardloom/models'
+import { type Interpretation, type InterpretOptions, type Iterations, interpret, usualValues } from '@shardloom/testing'
+import { type Planned, type PlannedOptions, planned } from '../../packages/core/test/planned.js'
+import type { Degrees } from './prove.js'
+
+/** How one pool runs its phase. */
+export interface Pool {
+  readonly degrees?: Degrees
+  readonly options?: PlannedOptions
+  readonly build?: Partial<BuildOptions>
+}
+
+type Prompts = readonly (readonly number[])[]
+
+/** What a slot holds that nothing has written: large, so that whoever reads it is found out. */
+const unwritten = 1e3
+
+/** Tokens of prompts, below the model's vocabulary and the same on every call. */
+export function promptsOf({ vocab }: ModelArchitecture, sequences: number, seq: number): Prompts {
+  return Array.from({ length: sequences }, (_, b) =>
+    Array.from({ length: seq }, (_, s) => (7 * b + 3 * s * s + 5 * s * b + 1) % vocab),
+  )
+}
+
+/** Greedy generation on one device without any cache: for each token the whole sequence runs again. */
+export function generatePlainly(model: ModelArchitecture | string, prompts: Prompts, count: number): number[][] {
+  const sequences = prompts.map((prompt) => [...prompt])
+  const start = prompts[0]?.length ?? 0
+  for (let token = 0; token < count; token++) {
+    const next = prefill(model, sequences, {}).tokens
+    sequences.forEach((sequence, index) => sequence.push(next[index] ?? Number.NaN))
+  }
+  return sequences.map((sequence) => sequence.slice(start))
+}
+
+/** Greedy generation by a prefill and as many decode steps as it takes, each planned for a pool of its own. */
+export function generate(
+  model: ModelArchitecture | string,
+  prompts: Prompts,
+  count: number,
+  pools: { readonly prefill?: Pool; readonly decode?: Pool },
+): number[][] {
+  const first = prefill(model, prompts, pools.prefill ?? {})
+  const steps = count - 1
+  const later = decode(model, prompts, first, steps, pools.decode ?? {})
+  return prompts.map((_, index) => [first.tokens[index] ?? Number.NaN, ...(later[index] ?? [])])
+}
+
+/** What prefill leaves: a token per sequence, and the keys and values of each layer by sequence and position. */
+export interface Prefilled {
+  readonly tokens: readonly number[]
+  readonly cached: (tensor: string, layer: number, sequence: number, position: number) => Float64Array
+}
+
+/** Runs prefill. */
+export function prefill(model: ModelArchitecture | string, prompts: Prompts, pool: Pool): Prefilled {
+  const seq = prompts[0]?.length ?? 0
+  const { plan, microbatches, batch } = planFor(model, prompts, { phase: 'prefill', seq }, pool)
+  const run = runWith(plan, ({ id, per, shape }, at, index) => {
+    if (id === 'inputs/positions') return index
+    const sequence = (at(per, 'microbatch') ?? 0) * batch
+    if (id === 'inputs/tokens') {
+      const width = shape[1] ?? 1
+      return prompts[sequence + Math.floor(index / width)]?.[index % width]
+    }
+    return undefined
+  })
+  const iterations = (sequence: number, more: readonly [string, number][] = []) =>
+    new Map([...(microbatches > 1 ? [['microbatch', Math.floor(sequence / batch)] as const] : []), ...more])
+  return {
+    tokens: prompts.map((_, sequence) => {
+      const { outputs } = nodeOf(plan, 'sample')
+      return run.whole(outputs[0] ?? '', iterations(sequence))[sequence % batch] ?? Number.NaN
+    }),
+    cached(name, layer, sequence, position) {
+      const id = `prefill/${name.replace(/^cache\//, '')}_write`
+      const { shape } = lookup(plan.program.tensors, id)
+      const values = run.whole(id, iterations(sequence, [['layer', layer]]))
+      const width = shape.slice(2).reduce((product, size) => product * size, 1)
+      const slots = values.length / (batch * width)
+      const start = ((sequence % batch) * slots + (position % slots)) * width
+      return values.slice(start, start + width)
+    },
+  }
+}
+
+function decode(
+  model: ModelArchitecture | string,
+  prompts: Prompts,
+  before: Prefilled,
+  steps: number,
+  pool: Pool,
+): number[][] {
+  const position = prompts[0]?.length ?? 0
+  const options = { phase: 'decode', seq: position + 1, steps } as const
+  const { plan, microbatches, batch } = planFor(model, prompts, options, pool)
+  const run = runWith(plan, ({ id, per, shape }, at, index) => {
+    if (id === 'inputs/positions') return position + index + (at(per, 'decode_step') ?? 0)
+    const sequence = (at(per, 'microbatch') ?? 0) * batch
+    if (id === 'inputs/tokens') return before.tokens[sequence + index]
+    const slots = shape[1] ?? 1
+    const held = (slot: number) => position - ((((position - slot) % slots) + slots) % slots)
+    const known = (slot: number) => (held(slot) < position ? held(slot) : -1)
+    return cacheValue(id, shape, index, sequence, at(per, 'layer') ?? 0, before, known)
+  })
+  const { outputs } = nodeOf(plan, 'sample')
+  return prompts.map((_, sequence) =>
+    Array.from({ length: steps }, (_, step) => {
+      const at: Iterations = new Map([
+        ...(microbatches > 1 ? [['microbatch', Math.floor(sequence / batch)] as const] : []),
+        ['decode_step', step] as const,
+      ])
+      return run.whole(outputs[0] ?? '', at)[sequence % batch] ?? Number.NaN
+    }),
+  )
+}
+
+/** An element of a cache from outside; `positionOf` gives the position in a slot, negative where nothing was written. */
+function cacheValue(
+  id: string,
+  shape: readonly number[],
+  index: number,
+  firstSequence: number,
+  layer: number,
+  before: Prefilled | undefined,
+  positionOf: (slot: number) => number,
+): number | undefined {
+  if (!id.startsWith('cache/')) return undefined
+  const width = shape.slice(2).reduce((product, size) => product * size, 1)
+  const row = Math.floor(index / width)
+  const slots = shape[1] ?? 1
+  const position = positionOf(row % slots)
+  if (position < 0 || !before) return unwritten
+  return before.cached(id, layer, firstSequence + Math.floor(row / slots), position)[index % width]
+}
+
+type Value = (
+  tensor: Tensor,
+  at: (per: readonly string[], axis: string) => number | undefined,
+  index: number,
+) => number | undefined
+
+function runWith({ program, operators }: Planned, value: Value): Interpretation {
+  const weights = new Map<string, (index: number) => number>()
+  /** Larger weights than usual: small ones let a model repeat one token. */
+  const weight = (tensor: Tensor, iterations: readonly number[]) => {
+    const key = `${tensor.id}@${iterations.join()}`
+    const usual = weights.get(key) ?? usualValues(tensor, iterations, undefined)
+    weights.set(key, usual)
+    return usual
+  }
+  const initial: InterpretOptions['initial'] = (tensor, iterations, index) =>
+    tensor.role === 'parameter'
+      ? 3 * weight(tensor, iterations)(index)
+      : value(tensor, (per, axis) => iterations[per.indexOf(axis)], index)
+  return interpret(program, operators, { initial })
+}
+
+function planFor(model: ModelArchitecture | string, prompts: Prompts, options: BuildOptionsWithoutBatch, pool: Pool) {
+  const microbatches = pool.build?.microbatches ?? 1
+  const batch = prompts.length / microbatches
+  const architecture = typeof model === 'string' ? findPreset(model) : model
+  const plan = planned(architecture, { ...options, batch, ...pool.build }, pool.degrees ?? {}, pool.options)
+  return { plan, microbatches, batch }
+}
+
+type BuildOptionsWithoutBatch = Omit<BuildOptions, 'batch'>
+
+function nodeOf({ program }: Planned, op: string): OperatorNode {
+  const node = nodesOf(program.items).find((each) => each.op === op)
+  if (!node) throw new Error(`the program has no ${op}`)
+  return node
+}

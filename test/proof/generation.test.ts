@@ -1,0 +1,36 @@
+import { describe, expect, test } from 'vitest'
+import { architectures } from './architectures.js'
+import { generate, generatePlainly, type Pool, promptsOf } from './generate.js'
+import { and, context, sequence, ulysses } from './strategies.js'
+
+const [seq, sequences, count] = [6, 12, 5]
+
+/** Ways to place a phase: the same for prefill and decode here, so that each is seen with each model. */
+const pools: readonly (readonly [string, Pool])[] = [
+  ['one device', {}],
+  ['tp 4', { degrees: { tp: 4 } }],
+  ['dp 3', { degrees: { dp: 3 } }],
+  ['dp 2 × tp 3', { degrees: { dp: 2, tp: 3 } }],
+  ['cp 3', { degrees: { cp: 3 }, options: and(context) }],
+  ['tp 2 with its sequence split', { degrees: { tp: 2 }, options: and(sequence) }],
+  ['Ulysses 2', { degrees: { ulysses: 2 }, options: and(ulysses) }],
+]
+
+describe.each(architectures.map((model) => [model.name, model] as const))('%s', (_, model) => {
+  const prompts = promptsOf(model, sequences, seq)
+  const plain = generatePlainly(model, prompts, count)
+
+  // A parallel residual without gated activations repeats one token with these weights.
+  test.skipIf(model.name.startsWith('parallel'))('tokens differ between sequences', () => {
+    expect(new Set(plain.map((tokens) => tokens.join())).size).toBeGreaterThan(3)
+  })
+
+  test.each(pools)('prefill, then decode steps: %s generates what one device does', (_, pool) => {
+    expect(generate(model, prompts, count, { prefill: pool, decode: pool })).toEqual(plain)
+  })
+
+  test.each(pools.slice(3, 5))('in microbatches and batches in flight: %s', (_, pool) => {
+    const halves = { ...pool, build: { microbatches: 2 } }
+    expect(generate(model, prompts, count, { prefill: halves, decode: halves })).toEqual(plain)
+  })
+})
