@@ -48,6 +48,7 @@ export default defineConfig({
         items: [
           { text: 'Tensor parallelism', link: '/strategies/tp' },
           { text: 'Data parallelism', link: '/strategies/dp' },
+          { text: 'Expert parallelism', link: '/strategies/ep' },
         ],
       },
       {

@@ -24,6 +24,11 @@ const diagrams = [
     spec: { ...llama, phase: 'prefill', parallel: { tp: 8 } },
     view: { level: 'operator', legend: false },
   },
+  {
+    name: 'strategy-ep',
+    spec: { ...llama, model: 'mixtral-8x7b', phase: 'prefill', parallel: { dp: 8, ep: 4 } },
+    view: { level: 'operator', legend: false },
+  },
   { name: 'strategy-dp', spec: { ...llama, parallel: { dp: 4 } }, view: { level: 'layer', legend: false } },
 ]
 

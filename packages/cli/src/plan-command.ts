@@ -5,6 +5,7 @@ import {
   type EdgeKind,
   formatCount,
   formatFlops,
+  formatMesh,
   formatQuantity,
   formatWholeBytes,
   type NodeKind,
@@ -78,7 +79,7 @@ function stepsText({ batch }: PlanSummary): string {
 }
 
 function headLines({ model, mesh, world, phase, batch, conventions }: PlanSummary, style: Style): string[] {
-  const axes = Object.entries(mesh).map(([axis, degree]) => `${axis} ${degree}`)
+  const ranks = `${formatCount(world)} ${world === 1 ? 'rank' : 'ranks'}`
   const active =
     model.activeParameters === model.parameters ? '' : `, ${quantity(model.activeParameters)} active per token`
   const microbatches = batch.microbatches > 1 ? `, ${formatCount(batch.microbatches)} microbatches` : ''
@@ -97,7 +98,7 @@ function headLines({ model, mesh, world, phase, batch, conventions }: PlanSummar
     style.bold(`${singleLine(model.name).slice(0, terminalWidth - 12)} · ${phase}`),
     ...pairs([
       ['parameters', `${quantity(model.parameters)}${active}`],
-      ['mesh', `${axes.join(' × ')} = ${formatCount(world)} ${world === 1 ? 'rank' : 'ranks'}`],
+      ['mesh', world === 1 ? ranks : `${formatMesh(mesh, world)} = ${ranks}`],
       ['batch', `${formatCount(batch.sequences)} × ${tokens}${microbatches}${steps}`],
       ['conventions', counted.join(', ')],
     ]),

@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import { formatCount } from 'shardloom'
+import { formatCount, formatMesh } from 'shardloom'
 import { isSlope, type Proof, proveLoaded } from 'shardloom/testing'
 import { exitCode } from './exit-code.js'
 import { type Finish, printJson, printLines, printWarnings } from './output.js'
@@ -27,14 +27,14 @@ export function addProve(program: Command, finish: Finish): void {
 /** The proof for people, within 80 columns. */
 export function proofLines(proof: Proof, style: Style): string[] {
   const { model, phase, mesh, ranks, shrunk, worst, tolerance, difference, slope } = proof
-  const axes = Object.entries(mesh).map(([axis, degree]) => `${axis} ${degree}`)
+  const axes = ranks === 1 ? '' : `${formatMesh(mesh, ranks)} = `
   const sizes = shrunk.map(
     ({ name, from, to }) => `${singleLine(name)}\u00a0${formatCount(from)}\u00a0→\u00a0${formatCount(to)}`,
   )
   const lines = [
     style.bold(`${singleLine(model).slice(0, terminalWidth - 12)} · ${phase}`),
     ...pairs([
-      ['ran on', `${axes.join(' × ')} = ${formatCount(ranks)} virtual ${ranks === 1 ? 'rank' : 'ranks'}, in float64`],
+      ['ran on', `${axes}${formatCount(ranks)} virtual ${ranks === 1 ? 'rank' : 'ranks'}, in float64`],
       ['sizes', sizes.length > 0 ? sizes.join(', ') : 'as in the spec'],
       ['stands for', likeness(proof)],
       ['executed', executed(proof, 'compute', 'control', 'memory')],

@@ -1,7 +1,7 @@
 import { type DataType, dataTypes, type Json, type Program } from '@shardloom/core'
 import type { Level } from './card.js'
 import { isSavedRole } from './chain.js'
-import { cutMiddle, formatCount } from './format.js'
+import { cutMiddle, formatCount, formatMesh } from './format.js'
 import type { LaneRanks } from './lanes.js'
 import type { Parts } from './picture.js'
 import { nodeShapes } from './tokens.js'
@@ -21,11 +21,12 @@ export function captionOf(
   program: Program,
   { level, ranks, rank, unframed }: CaptionOptions,
 ): Pick<View, 'title' | 'subtitle' | 'notice'> {
-  const axes = program.mesh.axes.filter((axis) => axis.degree > 1)
+  const { axes, world } = program.mesh
+  const degrees = Object.fromEntries(axes.map(({ name, degree }) => [name, degree]))
   const model = program.notes.model
   const parts = [
     cutMiddle(typeof model === 'string' && model ? model : program.name, 60),
-    axes.length > 0 ? axes.map((axis) => `${axis.name} ${axis.degree}`).join(', ') : '1 rank',
+    formatMesh(degrees, world, ', ') || '1 rank',
     dataTypeOf(program),
     ...notesOf(program.notes),
     ...unframed.map((repeat) => `once per ${repeat}`),

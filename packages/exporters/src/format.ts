@@ -34,6 +34,25 @@ export function formatCount(value: number | bigint): string {
   return text.replace(/\B(?=(\d{3})+$)/g, ',')
 }
 
+/**
+ * Writes the axes of a mesh above degree 1, such as `dp 4 × tp 2`. Axes that divide the same ranks once more, so that the
+ * degrees multiply beyond `world`, stand behind a bar: `dp 4 × tp 2 | expertDp 2 × ep 4`. Empty for one rank.
+ */
+export function formatMesh(degrees: Readonly<Record<string, number>>, world: number, times = ' × '): string {
+  const parts: string[][] = [[]]
+  let ranks = 1
+  for (const [axis, degree] of Object.entries(degrees)) {
+    if (degree === 1) continue
+    if (ranks === world) {
+      parts.push([])
+      ranks = 1
+    }
+    ranks *= degree
+    parts.at(-1)?.push(`${axis} ${degree}`)
+  }
+  return parts.map((axes) => axes.join(times)).join(' | ')
+}
+
 /** Shortens a name to `limit` characters by cutting its middle: `expert…down`. */
 export function cutMiddle(text: string, limit = 24): string {
   const characters = [...text]

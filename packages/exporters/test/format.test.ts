@@ -1,4 +1,4 @@
-import { cutMiddle, formatBytes, formatCount, formatFlops, formatQuantity } from '@shardloom/exporters'
+import { cutMiddle, formatBytes, formatCount, formatFlops, formatMesh, formatQuantity } from '@shardloom/exporters'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 
@@ -19,6 +19,13 @@ test('quantities have three significant digits, an SI prefix and a unit', () => 
 test('counts have their thousands apart', () => {
   expect([0, 12, 1812, 1234567].map(formatCount)).toEqual(['0', '12', '1,812', '1,234,567'])
   expect(formatCount(-1000n)).toBe('−1,000')
+})
+
+test('a mesh shows its axes above degree 1, and behind a bar those that divide the same ranks once more', () => {
+  expect(formatMesh({ pp: 1, dp: 4, tp: 2 }, 8)).toBe('dp 4 × tp 2')
+  expect(formatMesh({ dp: 4, tp: 2, expertDp: 2, ep: 4, expertTp: 1 }, 8)).toBe('dp 4 × tp 2 | expertDp 2 × ep 4')
+  expect(formatMesh({ pp: 2, dp: 4, ep: 4 }, 8, ', ')).toBe('pp 2, dp 4 | ep 4')
+  expect(formatMesh({ dp: 1 }, 1)).toBe('')
 })
 
 test('a long name keeps its beginning and its end', () => {

@@ -12,6 +12,7 @@ test('the exports are these', () => {
     'formatBytes',
     'formatCount',
     'formatFlops',
+    'formatMesh',
     'formatQuantity',
     'levels',
     'measures',

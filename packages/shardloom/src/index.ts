@@ -19,6 +19,7 @@ export {
   formatBytes,
   formatCount,
   formatFlops,
+  formatMesh,
   formatQuantity,
   type Level,
   levels,

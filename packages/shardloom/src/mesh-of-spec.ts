@@ -1,4 +1,13 @@
-import { type Axis, createMesh, divisors, type Mesh, orList, type PluginAxis, ShardloomError } from '@shardloom/core'
+import {
+  type Axis,
+  createMesh,
+  divisors,
+  isShardloomError,
+  type Mesh,
+  orList,
+  type PluginAxis,
+  ShardloomError,
+} from '@shardloom/core'
 import type { Spec } from './spec-schema.js'
 
 /**
@@ -18,36 +27,77 @@ export function meshOfSpec(spec: Spec, axes: readonly PluginAxis[], sizes: (dim:
   const place = (axis: PluginAxis) =>
     spec.order.includes(axis.name) ? spec.order.indexOf(axis.name) : spec.order.length
   const degreeOf = (name: string) => spec.parallel[name] ?? 1
-  const meshAxis = ({ name, factors }: PluginAxis, degree = degreeOf(name)): Axis => {
-    const found = factors?.(degree, sizes, degreeOf)
-    return { name, degree, ...(found && { factors: found }) }
-  }
   const multiplying = axes.filter((axis) => axis.ranks !== 'refactor').sort((a, b) => place(a) - place(b))
-  const first = [...multiplying].reverse().map((axis) => meshAxis(axis))
-  const [rest, ...refactoring] = axes.filter((axis) => axis.ranks === 'refactor')
-  const product = (list: readonly PluginAxis[]) => list.reduce((all, { name }) => all * degreeOf(name), 1)
-  const taken = product(refactoring)
-  if (!rest || taken === 1) return createMesh(first)
-  const inner = multiplying.filter((axis) => axis.ranks !== 'outer')
-  const ranks = product(inner)
-  const named = (list: readonly PluginAxis[]) => list.map(({ name }) => `${name} ${degreeOf(name)}`).join(' · ')
-  const refuse = (why: string, help: string) =>
-    new ShardloomError('MESH_FACTORS', `Cannot lay ${named(refactoring)} over the ranks of ${named(inner)}: ${why}.`, {
-      subject: refactoring[0]?.name ?? rest.name,
-      help,
-    })
+  const first = [...multiplying].reverse().map(({ name, factors }): Axis => {
+    const found = factors?.(degreeOf(name), sizes, degreeOf)
+    return { name, degree: degreeOf(name), ...(found && { factors: found }) }
+  })
+  const [rest, ...refactoring] = axes.filter((axis) => axis.ranks === 'refactor').map(({ name }) => name)
+  if (rest === undefined) return createMesh(first)
+  const inner = first
+    .map(({ name }) => name)
+    .filter((name) => !multiplying.some((axis) => axis.name === name && axis.ranks === 'outer'))
+  const ranks = inner.reduce((all, name) => all * degreeOf(name), 1)
+  if ((spec.parallel[rest] ?? ranks) === ranks && refactoring.every((name) => degreeOf(name) === 1))
+    return createMesh(first)
   const outer = multiplying.findIndex((axis) => axis.ranks === 'outer' && degreeOf(axis.name) > 1)
   const within = multiplying.findIndex((axis, at) => at > outer && axis.ranks !== 'outer' && degreeOf(axis.name) > 1)
-  if (outer >= 0 && within >= 0) {
-    const { name } = multiplying[outer] ?? rest
-    throw refuse(`\`${name}\` stands between them`, `Put \`${name}\` last in \`order\`: its ranks go outside.`)
+  const between = outer >= 0 && within >= 0 ? multiplying[outer]?.name : undefined
+  return refactored(first, { rest, refactoring, inner, ranks, degrees: spec.parallel, between })
+}
+
+/** What the second factorisation of a mesh is made of. */
+interface Refactoring {
+  /** The axis that gets what the others leave. */
+  readonly rest: string
+  readonly refactoring: readonly string[]
+  /** The axes whose ranks are divided once more, and how many ranks that are. */
+  readonly inner: readonly string[]
+  readonly ranks: number
+  readonly degrees: Readonly<Record<string, number>>
+  /** An axis between them whose ranks must stay as they are. */
+  readonly between: string | undefined
+}
+
+/** The mesh with its second factorisation. Throws `MESH_FACTORS` with degrees that would work. */
+function refactored(first: readonly Axis[], { rest, refactoring, inner, ranks, degrees, between }: Refactoring): Mesh {
+  const degreeOf = (name: string) => degrees[name] ?? 1
+  const named = (names: readonly string[]) => {
+    const used = names.filter((name) => degreeOf(name) > 1)
+    return (used.length ? used : names.slice(-1)).map((name) => `${name} ${degreeOf(name)}`).join(' · ')
   }
-  if (ranks % taken !== 0) {
-    const help = `Choose degrees that multiply to ${orList(divisors(ranks).slice(-8))}.`
-    throw refuse(`${taken} does not divide ${ranks}`, help)
+  const all = [rest, ...refactoring]
+  const refuse = (why: string, help: string) =>
+    new ShardloomError('MESH_FACTORS', `Cannot lay ${named(all)} over the ranks of ${named(inner)}: ${why}.`, {
+      subject: refactoring[0] ?? rest,
+      help,
+    })
+  if (between) throw refuse(`\`${between}\` stands between them`, `Put \`${between}\` last in \`order\`.`)
+  const takenWith = (chosen: Readonly<Record<string, number>>) =>
+    refactoring.reduce((product, name) => product * (chosen[name] ?? degreeOf(name)), 1)
+  /** The mesh, where some degrees may be others; undefined where the two factorisations do not nest. */
+  const laid = (chosen: Readonly<Record<string, number>> = {}): Mesh | undefined => {
+    const left = ranks / takenWith(chosen)
+    if (!Number.isInteger(left)) return undefined
+    const second = all.map((name) => ({ name, degree: name === rest ? left : (chosen[name] ?? degreeOf(name)) }))
+    try {
+      return createMesh(first, second)
+    } catch (error) {
+      if (isShardloomError(error)) return undefined
+      throw error
+    }
   }
-  const second = [rest, ...refactoring].map((axis) => meshAxis(axis, axis === rest ? ranks / taken : undefined))
-  return createMesh(first, second)
+  const law = `${inner.join(' · ')} = ${all.join(' · ')}`
+  const taken = takenWith({})
+  const mesh = laid()
+  if (mesh && (degrees[rest] ?? ranks / taken) === ranks / taken) return mesh
+  if (mesh) throw refuse(`they have to multiply to ${ranks} (${law})`, `Leave \`${rest}\` out: it follows.`)
+  const choices = refactoring.flatMap((name) => {
+    const working = divisors(ranks).filter((degree) => laid({ [name]: degree }))
+    return working.length ? [`${name} ${orList(working.slice(-8))}`] : []
+  })
+  const why = ranks % taken ? `${taken} does not divide ${ranks} (${law})` : 'their borders do not nest'
+  throw refuse(why, choices.length ? `Use ${choices.join('; or ')}.` : 'Choose other degrees, or another `order`.')
 }
 
 /**

@@ -9,7 +9,7 @@ const idleOptions = { zero: 0, sequenceParallel: false, schedule: 'none', virtua
 const knownDegrees = ['dp', 'dpReplicate', 'tp', 'pp', 'cp', 'ulysses', 'dcp', 'ep', 'expertTp', 'replicas']
 
 /** The names of the strategies' objects of options. */
-const strategyOptions = ['tp', 'dp']
+const strategyOptions = ['tp', 'dp', 'ep']
 
 /** Keys of `options` that are not options of plugins. */
 const ownOptions = [
@@ -23,7 +23,7 @@ const ownOptions = [
 ]
 
 /** The axes whose strategies are always there. */
-const builtInAxes: readonly string[] = ['tp', 'dp']
+const builtInAxes: readonly string[] = ['tp', 'dp', 'ep', 'expertTp']
 
 /** Whether a value of a field may be asked for: `serving` has a name, but no plan yet. */
 export function isPlannedValue([group]: readonly string[], value: string): boolean {

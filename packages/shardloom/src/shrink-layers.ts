@@ -37,7 +37,12 @@ export function fewLayers({ order }: ModelArchitecture, boundaries: readonly num
 
 /** The options of the built-in strategies with the layers that they name counted among those that stayed. */
 export function moveLayers(options: PlannedSpec['options'], { depthOf }: FewLayers): PlannedSpec['options'] {
-  return { ...options, tp: moved(options.tp, depthOf), dp: moved(options.dp, depthOf) }
+  return {
+    ...options,
+    tp: moved(options.tp, depthOf),
+    dp: moved(options.dp, depthOf),
+    ep: moved(options.ep, depthOf),
+  }
 }
 
 function moved<Options extends { where?: Selector }>(options: Options, depthOf: FewLayers['depthOf']): Options {

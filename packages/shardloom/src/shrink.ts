@@ -1,9 +1,10 @@
-import { divisors, isShardloomError, type OperatorNode, type Program, regionsOf, walk } from '@shardloom/core'
+import { isShardloomError, type Mesh, type OperatorNode, type Program, regionsOf, walk } from '@shardloom/core'
 import type { ModelArchitecture } from '@shardloom/models'
 import { estimate } from '@shardloom/testing'
 import { slotsOf } from './mesh-of-spec.js'
 import { type LoadedSpec, layerBoundaries, planLoaded } from './plan.js'
 import type { PlannedSpec } from './sequence.js'
+import { type SmallDegrees, shrinkDegrees } from './shrink-degrees.js'
 import { fewLayers, moveLayers } from './shrink-layers.js'
 import { type Scale, shrinkArchitecture, smallerSize } from './shrink-sizes.js'
 
@@ -48,8 +49,8 @@ export function shrinkSpec(loaded: LoadedSpec): SmallSpec {
   const wanted = outline(full.program)
   let best: (SmallSpec & { readonly fits: boolean }) | undefined
   let refused: unknown
-  for (const { parallel, hidden, divisible } of tries(loaded)) {
-    const small = shrinkTo(loaded, parallel, hidden, divisible)
+  for (const { degrees, hidden, divisible } of tries(loaded, full.program.mesh)) {
+    const small = shrinkTo(loaded, degrees, hidden, divisible)
     try {
       const { program } = planLoaded(small)
       const unlike = difference(wanted, outline(program))
@@ -83,49 +84,28 @@ function isBetter(a: { fits: boolean; unlike: readonly string[] }, b: { fits: bo
 }
 
 /** Degrees and sizes to try, those that cost little and change little first. */
-function* tries({ spec, architecture }: LoadedSpec) {
+function* tries({ spec, architecture }: LoadedSpec, mesh: Mesh) {
   const seen = new Set<string>()
   for (const ranks of mostRanks) {
-    const parallel = shrinkDegrees(spec, ranks)
-    const key = JSON.stringify(parallel)
+    const degrees = shrinkDegrees(spec, mesh, ranks)
+    const key = JSON.stringify(degrees)
     if (seen.has(key)) continue
     seen.add(key)
     for (const size of hiddenSizes) {
       const hidden = Math.min(size, architecture.hidden)
-      yield { parallel, hidden, divisible: false }
-      yield { parallel, hidden, divisible: true }
+      yield { degrees, hidden, divisible: false }
+      yield { degrees, hidden, divisible: true }
     }
   }
-}
-
-/**
- * Divides degrees by their smallest prime until few enough ranks are left: the batch axis first and down to two or three
- * replicas, which are alike.
- */
-function shrinkDegrees({ parallel }: PlannedSpec, ranks: number): PlannedSpec['parallel'] {
-  const degrees: Record<string, number> = { ...parallel }
-  const tooMany = (limit: number) => Object.values(degrees).reduce((product, degree) => product * degree, 1) > limit
-  const axes = Object.keys(degrees).sort((a, b) => Number(b === 'dp') - Number(a === 'dp'))
-  for (const axis of axes) {
-    const limit = axis === 'dp' ? Math.min(16, ranks) : ranks
-    for (let degree = degrees[axis] ?? 1; degree > 3 && tooMany(limit); degree = degrees[axis] ?? 1) {
-      const factor = divisors(degree)[1] ?? degree
-      degrees[axis] = factor === degree ? 3 : degree / factor
-    }
-  }
-  return { ...parallel, ...degrees }
 }
 
 function shrinkTo(
   loaded: LoadedSpec,
-  parallel: PlannedSpec['parallel'],
+  { parallel, pairs: degrees }: SmallDegrees,
   hidden: number,
   divisible: boolean,
 ): LoadedSpec {
   const { spec, architecture } = loaded
-  const pairs = Object.entries(spec.parallel).map(([axis, from]) => ({ from, to: parallel[axis] ?? 1 }))
-  const product = (side: 'from' | 'to') => pairs.reduce((all, pair) => all * pair[side], 1)
-  const degrees = [...pairs.filter(({ from }) => from > 1), { from: product('from'), to: product('to') }]
   const steps = Math.min(spec.steps, 3)
   const seq = smallerSize(spec.seq, degrees, 5)
   const slots = slotsOf(spec)
@@ -155,7 +135,7 @@ function shrinkTo(
 
 /** Whether a plugin, which was made with its options, names layers by their depth: then they all have to stay. */
 function pluginNamesLayers({ options }: PlannedSpec): boolean {
-  const { tp: _, dp: __, ...others } = options
+  const { tp: _, dp: __, ep: ___, ...others } = options
   return JSON.stringify(others).includes('"layers"')
 }
 

@@ -56,8 +56,8 @@ const parallel = z
       cp: wholeNumber().default(1).describe('context parallel'),
       ulysses: wholeNumber().default(1).describe('Ulysses sequence parallel'),
       dcp: wholeNumber().default(1).describe('decode context parallel: splits the KV cache by position'),
-      ep: wholeNumber().default(1).describe('expert parallel'),
-      expertTp: wholeNumber().default(1).describe('tensor parallel inside experts'),
+      ep: wholeNumber().default(1).describe('expert parallel: splits the experts over ranks of dp, cp, ulysses and tp'),
+      expertTp: wholeNumber().default(1).describe('splits the width inside experts, beside ep'),
       replicas: wholeNumber().default(1).describe('independent engines behind a request router'),
     },
     'an object of degrees, such as {dp: 2, tp: 8}',
@@ -91,6 +91,17 @@ const options = z
             where: z.exactOptional(selector),
           },
           'an object, such as {where: {module: ffn}}',
+        )
+        .default({}),
+      ep: z
+        .strictObject(
+          {
+            dispatch: z
+              .exactOptional(oneOf(['all-to-all', 'all-gather']))
+              .describe('whether tokens are sent to their experts, or all tokens to all ranks'),
+            where: z.exactOptional(selector),
+          },
+          'an object, such as {dispatch: all-gather}',
         )
         .default({}),
       dp: z.strictObject({ where: z.exactOptional(selector) }, 'an object, such as {where: {module: ffn}}').default({}),

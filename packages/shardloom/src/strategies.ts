@@ -12,7 +12,7 @@ export function builtInStrategies({ options }: Pick<Spec, 'options' | 'parallel'
     tensorParallel(options.tp),
     dataParallel(options.dp),
     sequenceParallel(),
-    expertParallel(),
+    expertParallel(options.ep),
     pipelineParallel(),
   ]
 }

@@ -12,6 +12,7 @@ test('the public surface', () => {
     'formatBytes',
     'formatCount',
     'formatFlops',
+    'formatMesh',
     'formatQuantity',
     'formatWholeBytes',
     'fromHuggingFace',

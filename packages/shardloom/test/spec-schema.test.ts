@@ -40,5 +40,6 @@ test('every scalar field has one flag, named after it', () => {
     'virtual = options.virtual',
     'recompute = options.recompute',
     'tp-key-value-gradients = options.tp.keyValueGradients',
+    'ep-dispatch = options.ep.dispatch',
   ])
 })

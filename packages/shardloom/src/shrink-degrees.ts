@@ -1,0 +1,36 @@
+import { divisors, findAxis, groupSize, type Mesh } from '@shardloom/core'
+import type { PlannedSpec } from './sequence.js'
+import type { Degree } from './shrink-sizes.js'
+
+/** The degrees of a small mesh. */
+export interface SmallDegrees {
+  readonly parallel: PlannedSpec['parallel']
+  /** Each degree that became another: of axes, of their parts, and the number of ranks last. */
+  readonly pairs: readonly Degree[]
+}
+
+/**
+ * Shrinks a mesh to few ranks. Every atom keeps its place and has its degree divided by the smallest prime, so that axes
+ * that divide the same ranks differently go on to nest as they did: those of the batch axis first and down to two or three
+ * replicas, which are alike.
+ */
+export function shrinkDegrees({ parallel }: PlannedSpec, mesh: Mesh, ranks: number): SmallDegrees {
+  const degrees = new Map(mesh.atoms.map(({ name, degree }) => [name, degree]))
+  const product = (atoms: Iterable<string>) => [...atoms].reduce((all, atom) => all * (degrees.get(atom) ?? 1), 1)
+  const batch = findAxis(mesh, 'dp')?.atoms ?? []
+  const others = [...degrees.keys()].filter((atom) => !batch.includes(atom))
+  for (const atom of [...batch, ...others]) {
+    const limit = batch.includes(atom) ? Math.min(16, ranks) : ranks
+    for (let degree = product([atom]); degree > 3 && product(degrees.keys()) > limit; degree = product([atom])) {
+      const factor = divisors(degree)[1] ?? degree
+      degrees.set(atom, factor === degree ? 3 : degree / factor)
+    }
+  }
+  const groups = [...mesh.axes.map(({ atoms }) => atoms), ...mesh.atoms.map(({ name }) => [name])]
+  const pairs = groups.map((atoms) => ({ from: groupSize(mesh, atoms), to: product(atoms) }))
+  const known = mesh.axes.filter(({ name }) => Object.hasOwn(parallel, name))
+  return {
+    parallel: { ...parallel, ...Object.fromEntries(known.map(({ name, atoms }) => [name, product(atoms)])) },
+    pairs: [...pairs.filter(({ from }) => from > 1), { from: mesh.world, to: product(degrees.keys()) }],
+  }
+}

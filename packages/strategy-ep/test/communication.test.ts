@@ -1,0 +1,210 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Plugin } from '@shardloom/core'
+import { verifyProgram } from '@shardloom/core/verify'
+import type { DenseFfn, ModelArchitecture } from '@shardloom/models'
+import { communicationTable } from '@shardloom/simulator'
+import { describe, expect, it } from 'vitest'
+import { context, splitting } from '../../../test/proof/strategies.js'
+import { type Planned, type PlannedOptions, planned } from '../../core/test/planned.js'
+
+const reference = process.env['SHARDLOOM_REFERENCE']
+
+const attention = {
+  kind: 'grouped',
+  heads: 4,
+  kvHeads: 2,
+  headDim: 4,
+  bias: { qkv: false, out: false },
+  rotary: true,
+} as const
+const dense: DenseFfn = { kind: 'dense', intermediate: 8, activation: 'swiglu', bias: false }
+const mixture = {
+  kind: 'moe',
+  experts: 4,
+  topK: 2,
+  intermediate: 8,
+  activation: 'swiglu',
+  bias: false,
+  routerBias: false,
+  correctionBias: false,
+} as const
+const residual = { residual: 'sequential', norms: 'pre' } as const
+
+/** The shapes of the executed prototype: batch 4, seq 8, hidden 8, ffn 8, four experts of which a token has two. */
+function model(layers: string, shared = false): ModelArchitecture {
+  const moe = { ...mixture, ...(shared && { shared: { count: 1, intermediate: 8, gate: false } }) }
+  const all = {
+    dense: { ...residual, attention, ffn: dense },
+    moe: { ...residual, attention, ffn: moe },
+  }
+  const runs = layers.split(' ').map((layer) => ({ layer, count: 1 }))
+  return {
+    schema: 'shardloom.model/1',
+    name: 'prototype',
+    family: 'llama',
+    hidden: 8,
+    vocab: 16,
+    tiedEmbeddings: false,
+    norm: { kind: 'rms', bias: false },
+    layers: Object.fromEntries(Object.entries(all).filter(([name]) => layers.includes(name))),
+    order: { runs },
+  }
+}
+
+/** Sequence parallelism on `tp` as the prototype had it: wherever tensor parallelism names nothing, but not in the loss. */
+const sequence: Plugin = splitting('sequence', {
+  axis: 'tp',
+  class: 'token',
+  dims: ['seq'],
+  where: { except: { operator: 'cross_entropy' } },
+})
+
+interface Case {
+  /** The title of the prototype's case. */
+  readonly title: string
+  readonly model: ModelArchitecture
+  readonly degrees: Readonly<Record<string, number>>
+  readonly options?: PlannedOptions
+  readonly plugins?: readonly Plugin[]
+  /** Our names of the prototype's axes. */
+  readonly axes?: Readonly<Record<string, string>>
+}
+
+const cases: readonly Case[] = [
+  {
+    title: 'EP2 over dp (a2a)',
+    model: model('moe moe'),
+    degrees: { dp: 2, expertDp: 1, ep: 2, expertTp: 1 },
+    axes: { ep: 'dp' },
+  },
+  {
+    title: 'EP2 over dp (allgather dispatcher)',
+    model: model('moe moe'),
+    degrees: { dp: 2, expertDp: 1, ep: 2, expertTp: 1 },
+    options: { ep: { dispatch: 'all-gather' } },
+    axes: { ep: 'dp' },
+  },
+  {
+    title: 'dp = edp2 x ep2',
+    model: model('moe moe'),
+    degrees: { dp: 4, expertDp: 2, ep: 2, expertTp: 1 },
+    axes: { edp: 'expertDp', 'edp.ep': 'dp' },
+  },
+  {
+    title: 'EP2 over tp, TP attention, no SP, shared expert',
+    model: model('moe', true),
+    degrees: { tp: 2, expertDp: 1, ep: 2, expertTp: 1 },
+  },
+  {
+    title: 'EP2 over tp, TP attention + SP, shared',
+    model: model('moe', true),
+    degrees: { tp: 2, expertDp: 1, ep: 2, expertTp: 1 },
+    plugins: [sequence],
+  },
+  {
+    title: 'expert-TP over tp, no SP, shared',
+    model: model('moe', true),
+    degrees: { tp: 2, expertDp: 1, ep: 1, expertTp: 2 },
+  },
+  {
+    title: 'expert-TP over tp + SP',
+    model: model('moe moe'),
+    degrees: { tp: 2, expertDp: 1, ep: 1, expertTp: 2 },
+    plugins: [sequence],
+  },
+  {
+    title: 'EP2 over dp x ETP2 over tp + SP, dense first layer',
+    model: model('dense moe moe', true),
+    degrees: { dp: 2, tp: 2, expertDp: 1, ep: 2, expertTp: 2 },
+    plugins: [sequence],
+    axes: { ep: 'dp', 'ep.tp': 'dp.tp' },
+  },
+]
+
+type Rows = Readonly<Record<string, readonly [count: number, bytes: number]>>
+
+function add(rows: Record<string, readonly [number, number]>, key: string, count: number, bytes: number) {
+  const [n, sum] = rows[key] ?? [0, 0]
+  rows[key] = [n + count, sum + bytes]
+}
+
+/** The rows of one case of the prototype: direction, place, kind and axes → nodes and bytes per rank. */
+function expected(title: string, axes: Readonly<Record<string, string>> = {}): Rows {
+  const text = readFileSync(join(reference ?? '', 'design/prototype/expected-communication.txt'), 'utf8')
+  const start = text.indexOf(`## ${title}  mesh=`)
+  if (start < 0) throw new Error(`the prototype has no case ${title}`)
+  const rows: Record<string, readonly [number, number]> = {}
+  for (const line of text.slice(start).split('\n').slice(1)) {
+    const match = /^ {2}(fwd|bwd) (\S+) (\S+?)(?:\(\w+\))? over (\S+) +x(\d+) bytes=(\d+)/.exec(line)
+    if (!match) break
+    const [, direction = '', place = '', op = '', over = '', count, bytes] = match
+    const key = `${direction} ${place === 'layer' ? place : 'outside'} ${op} ${axes[over] ?? over}`
+    add(rows, key, Number(count), Number(bytes))
+  }
+  return rows
+}
+
+/** The same of a plan. The prototype reduced weight gradients in backward, and counted indices as two bytes. */
+function found({ program, operators }: Planned): Rows {
+  const rows: Record<string, readonly [number, number]> = {}
+  for (const row of communicationTable(program, operators)) {
+    if (row.segment === 'optimizer' && !row.nodes.every((node) => node.includes('gradient/'))) continue
+    const direction = row.segment === 'forward' ? 'fwd' : 'bwd'
+    const layer = row.region.endsWith('layer') ? 'layer' : 'outside'
+    const { dtype } = program.tensors.get(row.reason.tensor) ?? {}
+    const bytes = dtype === 'int32' ? row.bytesPerRank / 2 : row.bytesPerRank
+    const key = `${direction} ${layer} ${row.op} ${row.axes.join('.')}`
+    add(rows, key, row.nodes.length, row.nodes.length * bytes)
+  }
+  return rows
+}
+
+function planOf({ model, degrees, options, plugins = [] }: Case): Planned {
+  const build = { phase: 'training', batch: 4, seq: 8, gradientDtype: 'bf16' } as const
+  return planned(model, build, degrees, { ...options, plugins: (list) => [...list, ...plugins] })
+}
+
+describe.skipIf(!reference)('the communication of an executed prototype', () => {
+  it.each(cases.map((each) => [each.title, each] as const))('%s', (_, each) => {
+    const plan = planOf(each)
+    expect(found(plan)).toEqual(expected(each.title, each.axes))
+    for (const { name, violations } of verifyProgram(plan.program, plan.operators)) expect(violations, name).toEqual([])
+  })
+})
+
+describe.skipIf(!reference)('sixteen ranks: data, expert, context and tensor parallel with the sequence on tp', () => {
+  const plan = planOf({
+    title: '',
+    model: model('dense moe'),
+    degrees: { cp: 2, dp: 4, tp: 2, expertDp: 4, ep: 2, expertTp: 2 },
+    plugins: [sequence, context],
+  })
+
+  it('communicates activations as the prototype did; gradients it reduced in shards of ZeRO', () => {
+    const activations = (rows: Rows) =>
+      Object.fromEntries(Object.entries(rows).filter(([key]) => !/ edp$|bwd \S+ all-reduce/.test(key)))
+    const rows = expected('ZeRO3 dp2 + EP2 (edp2) + TP2 SP + CP2 : 16 ranks')
+    expect(activations(found(plan))).toEqual(activations(rows))
+    expect(Object.keys(activations(rows)).length).toBeGreaterThan(10)
+  })
+})
+
+it('reduces the gradients of experts over expertDp alone, those of all else over all ranks with other tokens', () => {
+  const degrees = { dp: 12, tp: 2, expertDp: 4, ep: 3, expertTp: 2 }
+  const tiny = model('dense moe', true)
+  const layers = Object.entries(tiny.layers).map(([name, layer]) => [
+    name,
+    layer.ffn.kind === 'moe' ? { ...layer, ffn: { ...layer.ffn, experts: 6 } } : layer,
+  ])
+  const build = { phase: 'training', batch: 12, seq: 8 } as const
+  const { program, operators } = planned({ ...tiny, layers: Object.fromEntries(layers) }, build, degrees)
+  const groups = communicationTable(program, operators).flatMap(({ segment, axes, nodes }) =>
+    segment === 'optimizer'
+      ? nodes.filter((node) => node.includes('gradient/')).map((node) => [node, axes] as const)
+      : [],
+  )
+  const experts = groups.filter(([node]) => node.includes('/moe/experts/'))
+  expect(experts.map(([, axes]) => axes.join())).toEqual(['expertDp', 'expertDp', 'expertDp'])
+  for (const [node, axes] of groups) if (!node.includes('/moe/experts/')) expect(axes, node).toEqual(['dp'])
+})
