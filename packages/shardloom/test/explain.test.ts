@@ -123,6 +123,7 @@ test('every pass says what it changed, in the order in which they ran', async ()
     'models/optimizer',
     'tp/split-heads',
     'dp/split-batch',
+    'ep/split-experts',
     'core/partition',
     'core/place',
     'core/communicate',

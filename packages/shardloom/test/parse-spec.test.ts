@@ -36,6 +36,7 @@ describe('a good spec', () => {
         virtual: 1,
         recompute: 'none',
         tp: {},
+        ep: {},
         dp: {},
       },
       plugins: [],
