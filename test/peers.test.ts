@@ -157,7 +157,9 @@ describe('every option changes something', () => {
     const keys = path.slice(1)
     const options = keys.reduceRight<unknown>((inner, key) => ({ [key]: inner }), value)
     try {
-      const { program } = await plan(value === undefined ? base : { ...base, options: options as object }) // made above
+      const { program } = await plan(
+        value === undefined ? base : { ...base, options: options as NonNullable<SpecInput['options']> },
+      ) // an object, made above
       return JSON.stringify(programToJson({ ...program, notes: {} }))
     } catch (error) {
       if (!isShardloomError(error)) throw error
