@@ -23,7 +23,6 @@ interface Network {
   readonly tokens: string
   readonly experts: string
   readonly density?: readonly [number, number]
-  readonly topK?: number
 }
 
 function network(graph: Graph, context: LayerContext, net: Network, x: string): string {
@@ -32,7 +31,6 @@ function network(graph: Graph, context: LayerContext, net: Network, x: string): 
   const own = (rest: string) => (net.experts ? `${net.experts} ${rest}` : rest)
   const shared = {
     ...(net.density && { density: net.density }),
-    ...(net.topK !== undefined && { attributes: { topK: net.topK } }),
   }
   const project = (name: 'gate' | 'up' | 'down', from: string, to: string, input: string) => {
     const value = graph.one({
@@ -87,7 +85,6 @@ function mixture(graph: Graph, moe: MixtureOfExperts, context: LayerContext, x: 
         tokens: 'experts batch seq',
         experts: 'experts',
         density,
-        topK: moe.topK,
       },
       tokens,
     ),

@@ -149,12 +149,31 @@ describe('FLOPs and bytes', () => {
     }
   })
 
-  it('decode reads only the experts that its tokens can touch', () => {
+  it('decode reads the experts that its tokens are expected to touch: the mean over all ways to choose', () => {
+    const pairs = Array.from({ length: 8 }, (_, a) => a).flatMap((a) => Array.from({ length: a }, (_, b) => [a, b]))
+    /** The sum of distinct experts over all ways in which `tokens` more tokens choose two of eight. */
+    const distinct = (tokens: number, chosen: ReadonlySet<number>): number =>
+      tokens === 0
+        ? chosen.size
+        : pairs.reduce((sum, pair) => sum + distinct(tokens - 1, new Set([...chosen, ...pair])), 0)
     const moe = findPreset('mixtral-8x7b')
-    const bytes = (batch: number) => measure(plan(moe, { phase: 'decode', batch, seq: 16 }), operators).bytesRead
-    const expert = 32n * 3n * 4096n * 14336n * 2n
-    expect((bytes(2) - bytes(1)) / expert).toBe(2n) // top-2: one more token touches two more experts
-    expect((bytes(65) - bytes(64)) / expert).toBe(0n) // all eight are touched already
+    const bytes = (batch: number) =>
+      Number(measure(plan(moe, { phase: 'decode', batch, seq: 16 }), operators).bytesRead) / (32 * 3 * 4096 * 14336 * 2)
+    const touched = [1, 2, 3].map((tokens) => distinct(tokens, new Set()) / pairs.length ** tokens)
+    expect(touched[0]).toBe(2)
+    // A token's own activations are below a thousandth of an expert.
+    for (const tokens of [2, 3])
+      expect(bytes(tokens) - bytes(1)).toBeCloseTo((touched[tokens - 1] ?? 0) - (touched[0] ?? 0), 2)
+    expect(bytes(129) - bytes(128)).toBeCloseTo(0, 2) // all eight are touched already
+  })
+
+  it('wide decode reads what the batch touches, not top-k experts: E(1 − (1 − k/E)^T) of 256 in DeepSeek-V3', () => {
+    const moe = findPreset('deepseek-v3')
+    const bytes = (batch: number) =>
+      Number(measure(plan(moe, { phase: 'decode', batch, seq: 2 }), operators).bytesRead) / (58 * 3 * 7168 * 2048 * 2)
+    const touched = bytes(64) - bytes(1) + 8
+    expect(touched).toBeGreaterThan(222) // 256 (1 − (31/32)^64) = 222.4, with activations
+    expect(touched).toBeLessThan(226)
   })
 })
 

@@ -26,15 +26,12 @@ export const einsum: OperatorDefinition = {
   flops: (_, { operands, results }) => (operands.flat().some((dim) => !results[0]?.includes(dim)) ? 2 : 1),
   bytes(node, { operand, result, size }) {
     const { operands } = parseRule(node.rule)
-    const topK = node.attributes?.['topK']
+    const [topK, experts] = node.density ?? [1, 1]
+    const missed = (1 - topK / experts) ** (size('batch') * size('seq'))
     const read = node.inputs.reduce((sum, _, index) => {
-      const weight =
-        typeof topK === 'number' && operands[index]?.[0] === 'experts' && !operands[index]?.includes('batch')
-      if (!weight) return sum + operand(index)
-      // Tokens touch at most tokens × topK experts: the weights of the others are not read.
-      const experts = BigInt(size('experts'))
-      const chosen = BigInt(size('batch')) * BigInt(size('seq')) * BigInt(topK)
-      return sum + (operand(index) * (chosen < experts ? chosen : experts)) / experts
+      const dims = operands[index] ?? []
+      const ofExperts = node.density && dims[0] === 'experts' && !dims.includes('batch')
+      return sum + (ofExperts ? expectedShare(operand(index), 1 - missed) : operand(index))
     }, 0n)
     return { read, written: result(0) }
   },
@@ -53,6 +50,16 @@ export const einsum: OperatorDefinition = {
       }
     })
   },
+}
+
+/**
+ * The share of experts' weights that is read: those that some token reaches. Of E experts a token takes k, so that it
+ * misses one with probability 1 − k/E and T independent tokens with (1 − k/E)^T; by linearity of expectation they touch
+ * E(1 − (1 − k/E)^T) experts (the occupancy problem: Feller 1968, An Introduction to Probability Theory 1, section IV.2).
+ */
+function expectedShare(bytes: bigint, share: number): bigint {
+  const unit = 2 ** 40
+  return (bytes * BigInt(Math.round(share * unit))) / BigInt(unit)
 }
 
 /** What the operands of a node are called in the ids of its gradients: its attribute `operands`, or input and weight. */
