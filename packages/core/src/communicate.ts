@@ -43,8 +43,10 @@ interface Scope {
 /** Who reads: a node, or a region through a port. */
 interface Reader {
   readonly id: string
+  readonly type?: 'node'
   readonly module?: string
   readonly partition?: OperatorNode['partition']
+  readonly stages?: OperatorNode['stages']
 }
 
 /**
@@ -157,6 +159,7 @@ export function communicateProgram(
       outputs: [node],
       segment: scope.segment,
       module: here?.module ?? reader.module ?? '',
+      ...stagesOf(reader, maker),
       communication: {
         atoms: step.atoms,
         ...(step.reduction && { reduction: step.reduction }),
@@ -244,6 +247,14 @@ export function communicateProgram(
     body: undefined,
   }
   return { items: visit(program.items, top, () => {}), tensors: [...created.values()] }
+}
+
+/** A conversion runs where its reader and its maker do: a tensor that several stages hold is reduced among them. */
+function stagesOf(reader: Reader, maker: OperatorNode | undefined): Pick<OperatorNode, 'stages'> {
+  const own = reader.type === 'node' ? reader.stages : maker?.stages
+  if (!own) return {}
+  const all = [...own, ...(maker?.stages ?? [])]
+  return { stages: (['first', 'last'] as const).filter((stage) => all.includes(stage)) }
 }
 
 interface Want {

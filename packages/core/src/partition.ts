@@ -164,7 +164,8 @@ function decideNode(
     if (best) take(best.dim, atom, best.preference.strategy)
     else refuseIndivisible(node, definition, claims, sizes, splits, context.program)
   }
-  const partition: Partition = { splits, partial, by }
+  const terms = node.partition?.terms
+  const partition: Partition = { splits, partial, by, ...(terms && { terms }) }
   return { ...node, partition }
 }
 

@@ -1,4 +1,5 @@
 import { communicateProgram } from './communicate.js'
+import { divideBackward } from './divide-backward.js'
 import { edit } from './draft.js'
 import { isShardloomError, nearest, ShardloomError } from './error.js'
 import { flow } from './flow.js'
@@ -6,6 +7,7 @@ import type { OperatorTable } from './operator.js'
 import { partitioner } from './partition.js'
 import type { Item, Program, Tensor } from './program.js'
 import { shapeFault } from './shape.js'
+import { transferProgram } from './transfer.js'
 
 /** The phases of the pipeline, in order. */
 export const passPhases = ['build', 'differentiate', 'partition', 'place', 'communicate', 'schedule', 'verify'] as const
@@ -73,12 +75,25 @@ const communicatePass: Pass = {
   phase: 'communicate',
   run(program, { operators }) {
     const { items, tensors } = communicateProgram(program, operators)
-    return tensors.length ? changed(program, tensors, items) : program
+    const converted = tensors.length ? changed(program, tensors, items) : program
+    const moved = transferProgram(converted)
+    return moved.tensors.length ? changed(converted, moved.tensors, moved.items) : converted
+  },
+}
+
+/** Backward operators of a pipeline learn whether the gradient that leaves the chunk needs them. */
+const gradientPass: Pass = {
+  name: 'core/divide-backward',
+  phase: 'schedule',
+  run(program) {
+    if (!program.pipeline || program.phase !== 'training') return program
+    const items = divideBackward(program.items)
+    return same(items, program.items) ? program : changed(program, [], items)
   },
 }
 
 /** The passes of core itself; within their phase they stand last. */
-export const corePasses: readonly Pass[] = [partitionPass, placePass, communicatePass]
+export const corePasses: readonly Pass[] = [partitionPass, placePass, communicatePass, gradientPass]
 
 const same = (a: unknown, b: unknown) => a === b || JSON.stringify(a) === JSON.stringify(b)
 const sameItems = (a: readonly Item[], b: readonly Item[]) => hasPartition(b) && same(a, b)

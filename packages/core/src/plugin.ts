@@ -30,6 +30,8 @@ export interface PluginAxis {
 /** A rule that a plugin adds to the verifier. */
 export interface PluginRule {
   readonly name: string
+  /** The number of a rule of the architecture page that it adds to; default: it is a rule of its own. */
+  readonly rule?: number
   readonly check: (
     program: Program,
     operators: OperatorTable,

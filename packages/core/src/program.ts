@@ -1,4 +1,5 @@
 import type { Mesh } from './mesh.js'
+import type { Pipeline, Stage } from './pipeline.js'
 import type { Placement } from './placement.js'
 import type { Preference } from './preference.js'
 
@@ -58,6 +59,8 @@ export interface Partition {
   readonly partial: Readonly<Record<string, readonly number[]>>
   /** Atom → the strategy that asked for the choice. */
   readonly by: Readonly<Record<string, string>>
+  /** Atoms along which only some ranks run the operator: each of its results is a term of a sum, nothing elsewhere. */
+  readonly terms?: readonly string[]
 }
 
 /** Why a communication node exists. */
@@ -75,7 +78,10 @@ export interface CommunicationReason {
 export interface Communication {
   readonly atoms: readonly string[]
   readonly reduction?: 'sum' | 'max' | 'lse'
-  /** Send, recv: how far along the atoms the partner stands, counted around (a ring hop is 1, its recv −1). */
+  /**
+   * Send, recv: how far along the atoms the partner stands, counted around (a ring hop is 1, its recv −1). Absent: the
+   * partner is the rank of the pipeline that holds the next place, or the place before.
+   */
   readonly shift?: number
   readonly from: Placement
   readonly to: Placement
@@ -107,6 +113,10 @@ export interface OperatorNode {
   readonly recompute?: true
   /** The tensor whose placement an optimizer operator takes. */
   readonly updates?: string
+  /** Where it stands in a pipeline; absent: at its iteration's place, or with all ranks. */
+  readonly stages?: readonly Stage[]
+  /** Backward in a pipeline: whether the gradient that leaves the chunk needs it (I), or parameters alone (W). */
+  readonly gradient?: 'input' | 'weight'
   /** Items of the same body that must come before, without a tensor passing. */
   readonly after?: readonly string[]
   readonly partition?: Partition
@@ -165,6 +175,8 @@ export interface Program {
   readonly tensors: ReadonlyMap<string, Tensor>
   readonly items: readonly Item[]
   readonly preferences: readonly Preference[]
+  /** How ranks run different parts of it; absent: all run the whole. */
+  readonly pipeline?: Pipeline
   /** Whether a dim may be split into shares that differ by one element, or must divide. */
   readonly uneven: 'refuse' | 'ragged'
   /** Facts about the source that outputs name: conventions, model, options. */

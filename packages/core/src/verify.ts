@@ -8,6 +8,7 @@ import type { PluginRule } from './plugin.js'
 import { nodesOf, type OperatorNode, type Program, regionsOf } from './program.js'
 import { parseRule } from './rule.js'
 import { checkCaches, checkOrder, checkPhases } from './verify-structure.js'
+import { checkTransfers } from './verify-transfers.js'
 
 export type { Violation } from './finding.js'
 
@@ -25,6 +26,7 @@ const rules: readonly (readonly [number, string, Check])[] = [
   [1, 'acyclic once unrolled', checkOrder],
   [2, 'data crosses ranks only through communication', checkCommunication],
   [3, 'operators read only placements that their rules allow', checkPlacements],
+  [4, 'every send meets its recv, and ranks that meet run the same', checkTransfers],
   [5, 'FLOPs and parameters are conserved', checkConservation],
   [6, 'phases stay apart', checkPhases],
   [7, 'a cache is written before it is read', checkCaches],
@@ -45,14 +47,19 @@ export function verifyProgram(
     const violations = [...found, thrown].filter((each) => each !== undefined)
     return { rule, name, checked: found.length, violations }
   })
-  const others = pluginRules.map(({ name, check }): RuleReport => {
+  const others = pluginRules.map(({ name, check, rule = name }): RuleReport => {
     let result: ReturnType<PluginRule['check']> = { checked: 0, violations: [] }
     const thrown = attempt(name, () => {
       result = check(program, operators)
     })
-    return { rule: name, name, ...(thrown ? { checked: 0, violations: [thrown] } : result) }
+    return { rule, name, ...(thrown ? { checked: 0, violations: [thrown] } : result) }
   })
-  return [...own, ...others]
+  const joined = own.map((report) => {
+    const more = others.filter(({ rule }) => rule === report.rule)
+    const checked = more.reduce((sum, each) => sum + each.checked, report.checked)
+    return { ...report, checked, violations: [...report.violations, ...more.flatMap(({ violations }) => violations)] }
+  })
+  return [...joined, ...others.filter(({ rule }) => !own.some((report) => report.rule === rule))]
 }
 
 const heldAs = (program: Program, id: string): Placement => {
@@ -120,12 +127,14 @@ function* checkCommunication(program: Program, operators: OperatorTable): Return
     const should = steps.map(says).join(', then ') || 'a slice'
     const [input = '', output = ''] = [inputs[0], outputs[0]]
     const { versionOf, per, body } = lookup(program.tensors, output)
-    const key = `${segment} ${per} ${body} ${input} ${placementText(from)} ${placementText(to)}`
+    const key = `${segment} ${per} ${body} ${input} ${placementText(from)} ${placementText(to)} ${op}`
     const twin = before.get(key)
     before.set(key, id)
     yield unless(groupSize(program.mesh, atoms) > 1, id, `\`${id}\` communicates in a group of one.`, 'Remove it.')
+    // A transfer moves what it finds, as it is placed: rule 4 looks at its partner.
+    const moves = op === 'send' || op === 'recv'
     yield unless(
-      should === says({ op, atoms, ...(reduction && { reduction }) }),
+      moves ? steps.length === 0 : should === says({ op, atoms, ...(reduction && { reduction }) }),
       id,
       `\`${id}\` does not turn ${placementText(from)} into ${placementText(to)}.`,
       `That conversion is ${should}.`,
@@ -137,13 +146,13 @@ function* checkCommunication(program: Program, operators: OperatorTable): Return
       'Make both the same.',
     )
     yield unless(
-      (lookup(program.tensors, input).versionOf ?? input) === versionOf,
+      moves || (lookup(program.tensors, input).versionOf ?? input) === versionOf,
       id,
       `\`${id}\` makes a version of \`${versionOf}\` from \`${input}\`.`,
       'Let it read a version of the same tensor.',
     )
     yield unless(
-      !isSlice(heldAs(program, input), to),
+      moves || !isSlice(heldAs(program, input), to),
       id,
       `\`${id}\` makes what every rank can take from its own \`${input}\`.`,
       'Remove it.',

@@ -98,10 +98,15 @@ export function planLoaded(loaded: LoadedSpec): Plan {
  */
 export function planOneDevice(loaded: LoadedSpec, phases: readonly PassPhase[] = ['build', 'differentiate']): Program {
   const composition = composeLoaded(loaded)
-  const built = buildFor(loaded.spec, loaded.architecture, composition)
-  const passes = composition.passes.filter(({ phase }) => phases.includes(phase))
   const context = { operators: composition.operators, warn: () => {} }
-  return runPasses({ ...built, mesh: createMesh([]) }, [...passes, ...corePasses], context)
+  const run = (program: Program, some: readonly PassPhase[]) => {
+    const passes = composition.passes.filter(({ phase }) => some.includes(phase))
+    return runPasses(program, [...passes, ...corePasses], context)
+  }
+  // The model is built for its mesh: a pipeline's layers at borders have bodies of their own.
+  const whole = buildFor(loaded.spec, loaded.architecture, composition)
+  const { pipeline: _, ...built } = runPasses(whole, composition.passes.filter(({ phase }) => phase === 'build'), context)
+  return run({ ...built, mesh: createMesh([]) }, phases.filter((phase) => phase !== 'build'))
 }
 
 function composeLoaded({ spec, plugins }: LoadedSpec): Composition {

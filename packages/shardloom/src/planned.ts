@@ -3,13 +3,13 @@ import { keyError, shown, unknownKey } from './spec-error.js'
 import type { Spec } from './spec-schema.js'
 
 /** What the spec can say of options that no strategy of this version reads, and the value that asks for nothing. */
-const idleOptions = { zero: 0, sequenceParallel: false, schedule: 'none', virtual: 1, recompute: 'none' } as const
+const idleOptions = { zero: 0, sequenceParallel: false, recompute: 'none' } as const
 
 /** The degrees of `parallel` that INTERFACE names; those without a strategy yet must be 1. */
 const knownDegrees = ['dp', 'dpReplicate', 'tp', 'pp', 'cp', 'ulysses', 'dcp', 'ep', 'expertTp', 'replicas']
 
 /** The names of the strategies' objects of options. */
-const strategyOptions = ['tp', 'dp', 'ep']
+const strategyOptions = ['tp', 'dp', 'ep', 'pp', 'schedule', 'virtual']
 
 /** Keys of `options` that are not options of plugins. */
 const ownOptions = [
@@ -23,7 +23,7 @@ const ownOptions = [
 ]
 
 /** The axes whose strategies are always there. */
-const builtInAxes: readonly string[] = ['tp', 'dp', 'ep', 'expertTp']
+const builtInAxes: readonly string[] = ['tp', 'dp', 'ep', 'expertTp', 'pp']
 
 /** Whether a value of a field may be asked for: `serving` has a name, but no plan yet. */
 export function isPlannedValue([group]: readonly string[], value: string): boolean {

@@ -79,8 +79,10 @@ const options = z
         .describe('whether a dim that a degree does not divide is refused or split into shares that differ by one'),
       zero: wholeNumber(0, 3).default(0).describe('ZeRO stage'),
       sequenceParallel: z.boolean('true or false').default(false).describe('Megatron sequence parallelism on tp'),
-      schedule: z.string('the name of a schedule').default('none').describe('pipeline schedule'),
-      virtual: wholeNumber().default(1).describe('pipeline chunks per rank'),
+      schedule: z
+        .exactOptional(z.string('the name of a schedule, such as 1f1b'))
+        .describe('pipeline schedule of training: 1f1b, zbh1, dualpipe, …; default 1f1b'),
+      virtual: z.exactOptional(wholeNumber()).describe('pipeline chunks per rank, where the schedule leaves them open'),
       recompute: z.string('none, selective or full').default('none').describe('what backward computes again'),
       tp: z
         .strictObject(
@@ -102,6 +104,22 @@ const options = z
             where: z.exactOptional(selector),
           },
           'an object, such as {dispatch: all-gather}',
+        )
+        .default({}),
+      pp: z
+        .strictObject(
+          {
+            layers: z
+              .exactOptional(z.array(wholeNumber(0), 'a list of numbers of layers'))
+              .describe('layers of each chunk in the order of the data'),
+            balance: z
+              .exactOptional(oneOf(['even', 'cost']))
+              .describe('whether chunks get as many layers, or as much work with embedding and head counted'),
+            group: z
+              .exactOptional(wholeNumber())
+              .describe('consecutive microbatches that an interleaved rank takes through one chunk'),
+          },
+          'an object, such as {balance: cost}',
         )
         .default({}),
       dp: z.strictObject({ where: z.exactOptional(selector) }, 'an object, such as {where: {module: ffn}}').default({}),

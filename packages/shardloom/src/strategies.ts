@@ -13,6 +13,10 @@ export function builtInStrategies({ options }: Pick<Spec, 'options' | 'parallel'
     dataParallel(options.dp),
     sequenceParallel(),
     expertParallel(options.ep),
-    pipelineParallel(),
+    pipelineParallel({
+      ...options.pp,
+      ...(options.schedule !== undefined && { schedule: options.schedule }),
+      ...(options.virtual !== undefined && { virtual: options.virtual }),
+    }),
   ]
 }

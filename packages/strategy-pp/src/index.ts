@@ -1,14 +1,33 @@
 import type { Plugin } from '@shardloom/core'
+import { checkLists } from './check-lists.js'
+import { divideLayers, type Staging } from './divide-layers.js'
+import { placeStages } from './place-stages.js'
 
 /** Options of {@link pipelineParallel}. */
-export type PipelineParallelOptions = Readonly<Record<never, never>>
+export type PipelineParallelOptions = Staging
 
-/** Pipeline parallelism. */
-export function pipelineParallel(_options: PipelineParallelOptions = {}): Plugin {
+/**
+ * Pipeline parallelism: the axis `pp` divides the layers into chunks, which ranks hold and work on in the order of a
+ * schedule. Sends and receives, the split of backward into input and weight gradients and the sums of what several stages
+ * hold follow from that.
+ */
+export function pipelineParallel(options: PipelineParallelOptions = {}): Plugin {
   return {
     name: 'pp',
-    axes: [{ name: 'pp', description: 'pipeline stages: ranges of layers', ranks: 'outer' }],
-    options: { type: 'object', properties: {}, additionalProperties: false },
-    passes: [],
+    axes: [{ name: 'pp', description: 'divides the layers into stages', ranks: 'outer' }],
+    options: {
+      type: 'object',
+      properties: {
+        schedule: { type: 'string' },
+        csv: { type: 'string' },
+        virtual: { type: 'integer', minimum: 1 },
+        group: { type: 'integer', minimum: 1 },
+        layers: { type: 'array', items: { type: 'integer', minimum: 0 } },
+        balance: { enum: ['even', 'cost'] },
+      },
+      additionalProperties: false,
+    },
+    passes: [divideLayers(options), placeStages],
+    verify: [checkLists],
   }
 }

@@ -9,11 +9,13 @@ import {
   type OperatorNode,
   type OperatorTable,
   type Program,
+  pipelineAtoms,
   regionsOf,
   type Tensor,
 } from '@shardloom/core'
 import { type Block, offsetsIn, shardPositions, take } from './block.js'
 import { type Interpretation, type InterpretOptions, type Iterations, interpret } from './interpret.js'
+import type { Team } from './interpret-pipeline.js'
 import { wholeOf } from './whole.js'
 
 /** The largest relative error that two runs of one computation in float64 may have. */
@@ -96,7 +98,8 @@ export function compareRuns(
   options: InterpretOptions = {},
 ): Equivalence {
   const executed = new Map<string, number>()
-  const made = new Map<string, { tensor: Tensor; blocks: readonly Block[] }[]>()
+  const made = new Map<string, Made[]>()
+  const atoms = program.pipeline ? pipelineAtoms(program) : []
   let worst = { error: 0, tensor: '' }
   let [compared, uncompared] = [0, 0]
   let difference: Difference | undefined
@@ -105,7 +108,7 @@ export function compareRuns(
     difference = found
     throw stop
   }
-  const check = (node: OperatorNode, id: string, iterations: Iterations, blocks: readonly Block[]) => {
+  const check = (node: OperatorNode, id: string, iterations: Iterations, blocks: readonly Block[], team: Team) => {
     const tensor = lookup(program.tensors, id)
     const origin = reference.tensors.get(tensor.versionOf ?? id)
     if (!origin || blocks.length === 0) {
@@ -113,7 +116,13 @@ export function compareRuns(
       return
     }
     const key = keyOf(origin.id, iterations, reference)
-    made.set(key, [...(made.get(key) ?? []), { tensor, blocks }])
+    made.set(key, [...(made.get(key) ?? []), { tensor, blocks, team }])
+    // Terms that stages of a pipeline make one after the other: the sum that reads them is compared.
+    const elsewhere = atoms.some((atom) => tensor.placement?.partial[atom]) && (node.stages?.length ?? 1) > 1
+    if (elsewhere && team.mesh.world < program.mesh.world) {
+      uncompared++
+      return
+    }
     compared++
     const expected = reference.run.blocks(origin.id, iterations)[0]
     const scale = Math.max(
@@ -121,23 +130,23 @@ export function compareRuns(
       negligible * (reference.magnitudes.get(kindOf(node, origin)) ?? 0),
       Number.MIN_VALUE,
     )
-    const held = heldBlocks(blocks, tensor, program.mesh)
-    for (const [rank, block] of held.entries()) {
+    const held = heldBlocks(blocks, tensor, team.mesh)
+    for (const [index, block] of held.entries()) {
       const error = expected ? distance(block, expected) / scale : Number.POSITIVE_INFINITY
       if (error > worst.error) worst = { error, tensor: id }
       if (error <= tolerance) continue
-      fail(differenceOf(node, tensor, iterations, held === blocks ? rank : undefined, error))
+      fail(differenceOf(node, tensor, iterations, held === blocks ? team.ranks[index] : undefined, error))
     }
   }
-  const observe = (node: OperatorNode, iterations: Iterations, results: readonly (readonly Block[])[]) => {
+  const observe: NonNullable<InterpretOptions['observe']> = (node, iterations, results, team) => {
     executed.set(node.op, (executed.get(node.op) ?? 0) + (results[0]?.length ?? 0))
-    for (const [index, id] of node.outputs.entries()) check(node, id, iterations, results[index] ?? [])
+    for (const [index, id] of node.outputs.entries()) check(node, id, iterations, results[index] ?? [], team)
   }
   try {
     interpret(program, operators, { ...options, observe })
     for (const result of reference.results) {
       const versions = made.get(keyOf(result.tensor, result.iterations, reference)) ?? []
-      if (versions.some(({ tensor, blocks }) => isFinal(tensor, blocks, program))) continue
+      if (versions.some((version) => isFinal(version, program))) continue
       fail(unfinished(result, versions.at(-1)?.tensor))
     }
   } catch (error) {
@@ -146,14 +155,21 @@ export function compareRuns(
   return { equal: difference === undefined, compared, uncompared, worst, ...(difference && { difference }), executed }
 }
 
+/** A tensor that was made, and on which ranks. */
+interface Made {
+  readonly tensor: Tensor
+  readonly blocks: readonly Block[]
+  readonly team: Team
+}
+
 /** Whether a result needs nothing more: the next step, where it reads it, finds it whole on every rank that goes on with it. */
-function isFinal(tensor: Tensor, blocks: readonly Block[], { mesh, tensors }: Program): boolean {
+function isFinal({ tensor, blocks, team }: Made, { mesh, tensors }: Program): boolean {
   const { nextOf } = lookup(tensors, tensor.versionOf ?? tensor.id)
   if (nextOf === undefined) return true
   if (Object.keys(tensor.placement?.partial ?? {}).length > 0) return false
   const { shape, placement } = lookup(tensors, nextOf)
-  return blocks.every((block, rank) => {
-    const at = coordinates(mesh, rank)
+  return blocks.every((block, index) => {
+    const at = coordinates(mesh, team.ranks[index] ?? 0)
     return (
       'values' in
       take(
@@ -165,8 +181,11 @@ function isFinal(tensor: Tensor, blocks: readonly Block[], { mesh, tensors }: Pr
 }
 
 /** What ranks hold, to be compared one by one; for partial sums the sum, in every replica of it. */
-function heldBlocks(blocks: readonly Block[], tensor: Tensor, mesh: Mesh): readonly Block[] {
-  if (Object.keys(tensor.placement?.partial ?? {}).length === 0) return blocks
+function heldBlocks(blocks: readonly Block[], whole: Tensor, mesh: Mesh): readonly Block[] {
+  const terms = Object.entries(whole.placement?.partial ?? {}).filter(([atom]) => mesh.atoms.some(({ name }) => name === atom))
+  if (terms.length === 0) return blocks
+  const partial = Object.fromEntries(terms)
+  const tensor = { ...whole, ...(whole.placement && { placement: { ...whole.placement, partial } }) }
   const shape = tensor.shape.map((size, dim) => {
     const ends = blocks.map((block) => (block.positions[dim]?.at(-1) ?? -1) + 1)
     return tensor.growth?.position === dim ? Math.max(...ends) : size

@@ -8,6 +8,7 @@ import {
   type KernelContext,
   lastIteration,
   lookup,
+  nodesOf,
   type OperatorNode,
   type OperatorTable,
   outsideRoles,
@@ -19,11 +20,12 @@ import {
   sourcesOf,
   type Tensor,
 } from '@shardloom/core'
-import { type Block, combine, commonPositions, grow, offsetsIn, shardPositions, take } from './block.js'
+import { type Block, combine, commonPositions, elementsOf, grow, offsetsIn, shardPositions, take } from './block.js'
 import { exchange, groupsOver, neighbour } from './collective.js'
 import { defaultLimit, type Estimate, refuseLarge } from './estimate.js'
 import { domainsOf, type InitialValue, usualValues } from './initial-values.js'
 import { collectiveError, kernelError, missingValue, noSemantics, notComputed } from './interpret-errors.js'
+import { Crew, isScheduled, type Part, runSchedule, type Team } from './interpret-pipeline.js'
 import { resultBlocks } from './kernel-results.js'
 import { wholeOf } from './whole.js'
 
@@ -34,8 +36,13 @@ export type Iterations = ReadonlyMap<string, number>
 export interface InterpretOptions {
   /** Values of tensors from outside; default: pseudo-random ones, the same for every mesh. */
   readonly initial?: InitialValue
-  /** Sees each node when all ranks have run it: per result, the blocks by rank. */
-  readonly observe?: (node: OperatorNode, iterations: Iterations, results: readonly (readonly Block[])[]) => void
+  /** Sees each node when its ranks have run it: per result, the blocks of the team's ranks. */
+  readonly observe?: (
+    node: OperatorNode,
+    iterations: Iterations,
+    results: readonly (readonly Block[])[],
+    team: Team,
+  ) => void
   /** What it may take at most; larger programs are refused with `INTERPRET_SIZE`. */
   readonly limit?: Partial<Estimate>
 }
@@ -82,6 +89,10 @@ class Interpreter implements Interpretation {
   private readonly groups = new Map<string, number[][]>()
   /** What a send has made → where it went. */
   private readonly sent = new Map<string, Communication>()
+  private readonly crew: Crew
+  private readonly makers: ReadonlyMap<string, OperatorNode>
+  /** What of the program is being run, where a schedule says so. */
+  private part: Part | undefined
 
   constructor(
     private readonly program: Program,
@@ -90,6 +101,8 @@ class Interpreter implements Interpretation {
   ) {
     this.ranks = Array.from({ length: program.mesh.world }, (_, rank) => coordinates(program.mesh, rank))
     this.sources = sourcesOf(program.items)
+    this.crew = new Crew(program)
+    this.makers = new Map(nodesOf(program.items).map((node) => [node.id, node]))
     this.domains = domainsOf(program, operators)
   }
 
@@ -109,30 +122,58 @@ class Interpreter implements Interpretation {
   }
 
   private runRegion(region: Region, iterations: Iterations): void {
+    const { pipeline } = this.program
+    if (pipeline && isScheduled(region, pipeline)) {
+      runSchedule(pipeline, (part) => {
+        const body = region.bodies[bodyAt(region, part.microbatch)]
+        this.part = part
+        if (body) this.run(body.items, new Map(iterations).set(region.axis, part.microbatch))
+        this.part = undefined
+      })
+      return
+    }
+    const within = region.axis === pipeline?.over ? this.part?.chunk : undefined
     for (let place = 0; place < region.extent; place++) {
       const iteration = region.order === 'reverse' ? region.extent - 1 - place : place
+      if (within && (iteration < within.from || iteration >= within.to)) continue
       const body = region.bodies[bodyAt(region, iteration)]
       if (body) this.run(body.items, new Map(iterations).set(region.axis, iteration))
     }
   }
 
   private runNode(node: OperatorNode, iterations: Iterations): void {
+    const { part } = this
+    if (part && !part.accepts(node, iterations.get(this.program.pipeline?.over ?? ''))) return
+    const coordinates = this.crew.coordinatesOf(node, iterations)
+    const team = this.crew.team(part ? [part.coordinate] : coordinates)
     const prepared = this.prepare(node, iterations)
     const results = node.communication
-      ? this.communicate(prepared, iterations)
-      : this.ranks.map((_, rank) => this.compute(prepared, rank, iterations))
-    this.executed.set(node.op, (this.executed.get(node.op) ?? 0) + this.ranks.length)
+      ? this.communicate(prepared, iterations, team)
+      : team.ranks.map((rank) => this.compute(prepared, rank, iterations))
+    this.executed.set(node.op, (this.executed.get(node.op) ?? 0) + team.ranks.length)
     const byResult = node.outputs.map((_, index) => results.map((blocks) => blocks[index] ?? noBlock))
     node.outputs.forEach((id, index) => {
-      this.keep(id, keyOf(lookup(this.program.tensors, id), iterations), byResult[index] ?? [])
+      this.keep(id, keyOf(lookup(this.program.tensors, id), iterations), byResult[index] ?? [], team)
     })
-    this.options.observe?.(node, iterations, byResult)
+    this.options.observe?.(node, iterations, byResult, team)
   }
 
-  private keep(id: string, key: string, blocks: Block[]): void {
-    const known = this.store.get(id)
-    if (known) known.set(key, blocks)
-    else this.store.set(id, new Map([[key, blocks]]))
+  private keep(id: string, key: string, blocks: readonly Block[], { ranks }: Pick<Team, 'ranks'>): void {
+    const values = this.store.get(id) ?? new Map<string, Block[]>()
+    this.store.set(id, values)
+    const known = values.get(key) ?? []
+    values.set(key, known)
+    ranks.forEach((rank, index) => {
+      known[rank] = blocks[index] ?? noBlock
+    })
+  }
+
+  /** Whether a rank runs the node that makes a tensor; the other ranks of a pipeline hold nothing of it. */
+  private isMade(id: string, iterations: Iterations, rank: number): boolean {
+    const source = this.sources.get(id)
+    const maker = source?.kind === 'node' ? this.makers.get(source.id) : undefined
+    const coordinates = maker && this.crew.coordinatesOf(maker, iterations)
+    return !coordinates || this.crew.team(coordinates).ranks.includes(rank)
   }
 
   private compute({ node, spaces, extents }: Prepared, rank: number, iterations: Iterations): readonly Block[] {
@@ -143,7 +184,10 @@ class Interpreter implements Interpretation {
     if (!execute) throw noSemantics(node)
     const positionsOf = (dims: readonly string[]) => dims.map((dim) => space?.get(dim) ?? nowhere)
     const operands = node.inputs.map((id, index) => {
-      return this.taken(id, positionsOf(rule.operands[index] ?? []), node, rank, iterations).values.slice()
+      const positions = positionsOf(rule.operands[index] ?? [])
+      // A contribution that another rank of the pipeline makes is added there.
+      if (definition.joins && !this.isMade(id, iterations, rank)) return new Float64Array(elementsOf(positions))
+      return this.taken(id, positions, node, rank, iterations).values.slice()
     })
     const known = (size: number | undefined, dim: string) => {
       if (size === undefined)
@@ -171,7 +215,7 @@ class Interpreter implements Interpretation {
   }
 
   /** Runs a communication node for every group; returns the results by rank. */
-  private communicate({ node }: Prepared, iterations: Iterations): readonly (readonly Block[])[] {
+  private communicate({ node }: Prepared, iterations: Iterations, team: Team): readonly (readonly Block[])[] {
     const { communication, inputs } = node
     if (!communication) throw new Error('internal error: no communication')
     const [input = ''] = inputs
@@ -181,13 +225,15 @@ class Interpreter implements Interpretation {
       shape.map((size, dim) => shardPositions(size, placement.shards[dim] ?? [], mesh, this.ranks[rank] ?? nobody))
     if (node.op === 'send' || node.op === 'recv') {
       if (node.op === 'send') this.sent.set(node.outputs[0] ?? '', communication)
-      return this.ranks.map((_, rank) => {
-        const from = node.op === 'send' ? rank : this.sender(node, communication, rank)
+      return team.ranks.map((rank) => {
+        const from = node.op === 'send' ? rank : this.sender(node, communication, rank, iterations)
         return [this.taken(input, positions(communication.from, from), node, from, iterations)]
       })
     }
     const results = new Map<number, Block>()
-    for (const members of this.groupsOver(communication.atoms)) {
+    for (const all of this.groupsOver(communication.atoms)) {
+      const members = all.filter((rank) => team.ranks.includes(rank))
+      if (members.length === 0) continue
       const given = members.map((rank) =>
         this.taken(input, positions(communication.from, rank), node, rank, iterations),
       )
@@ -198,18 +244,42 @@ class Interpreter implements Interpretation {
         results.set(rank, received[index] ?? noBlock)
       })
     }
-    return this.ranks.map((_, rank) => [results.get(rank) ?? noBlock])
+    return team.ranks.map((rank) => [results.get(rank) ?? noBlock])
   }
 
   /** The rank that a recv takes from. Throws `COLLECTIVE` when that rank sent elsewhere, or nothing. */
-  private sender(node: OperatorNode, { atoms, shift = -1 }: Communication, rank: number): number {
+  private sender(node: OperatorNode, { atoms, shift }: Communication, rank: number, iterations: Iterations): number {
     const { mesh } = this.program
+    if (shift === undefined) return this.sendingStage(node, node.inputs[0] ?? '', rank, iterations)
     const from = neighbour(mesh, rank, atoms, shift)
     const sent = this.sent.get(node.inputs[0] ?? '')
     if (!sent) throw collectiveError(node, `receives \`${node.inputs[0]}\`, which no send has made`)
     const aim = neighbour(mesh, from, sent.atoms, sent.shift ?? 1)
     if (aim === rank) return from
     throw collectiveError(node, `lets rank ${rank} receive from rank ${from}, which sent to rank ${aim}`)
+  }
+
+  /** The rank of the pipeline that has sent what a recv reads: whoever ran the send behind the carried value. */
+  private sendingStage(node: OperatorNode, id: string, rank: number, iterations: Iterations): number {
+    const source = this.sources.get(id)
+    if (source?.kind === 'carry-inner') {
+      const { region, port } = source
+      const iteration = iterations.get(region.axis) ?? 0
+      const before = region.order === 'reverse' ? iteration + 1 : iteration - 1
+      const first = before < 0 || before >= region.extent
+      return first
+        ? this.sendingStage(node, port.initial, rank, withoutAxis(iterations, region.axis))
+        : this.sendingStage(node, port.next[bodyAt(region, before)] ?? '', rank, new Map(iterations).set(region.axis, before))
+    }
+    if (source?.kind === 'carry-result') {
+      const last = lastIteration(source.region)
+      const at = new Map(iterations).set(source.region.axis, last)
+      return this.sendingStage(node, source.port.next[bodyAt(source.region, last)] ?? '', rank, at)
+    }
+    const send = source?.kind === 'node' ? this.makers.get(source.id) : undefined
+    const [coordinate] = (send?.op === 'send' && this.crew.coordinatesOf(send, iterations)) || []
+    if (coordinate === undefined) throw collectiveError(node, `receives \`${id}\`, which no send has made`)
+    return this.crew.counterpart(rank, coordinate)
   }
 
   private groupsOver(atoms: readonly string[]): number[][] {
@@ -243,9 +313,7 @@ class Interpreter implements Interpretation {
     if (!source && (tensor.versionOf !== undefined || !outsideRoles.includes(tensor.role)))
       throw notComputed(tensor, 'nothing makes it')
     const block = source ? this.fromPort(tensor, source, iterations, rank) : this.fromOutside(tensor, iterations, rank)
-    const blocks = this.store.get(id)?.get(key) ?? []
-    blocks[rank] = block
-    this.keep(id, key, blocks)
+    this.keep(id, key, [block], { ranks: [rank] })
     return block
   }
 
@@ -272,8 +340,10 @@ class Interpreter implements Interpretation {
     }
     const terms = Array.from({ length: region.extent }, (_, iteration) => {
       const inner = port.kind === 'reduce' ? port.inner[bodyAt(region, iteration)] : undefined
-      return inner ? [this.handed(inner, at(iteration), current, region, rank)] : []
+      if (!inner || !this.isMade(inner, at(iteration), rank)) return []
+      return [this.handed(inner, at(iteration), current, region, rank)]
     }).flat()
+    if (terms.length === 0 && this.program.pipeline) return this.nothing(current, rank)
     const sum = combine(terms, 'sum')
     if (!sum) throw notComputed(tensor, `the iterations of \`${region.id}\` hold different parts of it`)
     return sum
@@ -289,6 +359,12 @@ class Interpreter implements Interpretation {
     const part = take(block, ready)
     if ('values' in part) return grow(part, held)
     throw missingValue(id, rank, lookup(this.program.tensors, from), part)
+  }
+
+  /** The part of a sum that a rank of the pipeline holds when it makes none of its terms. */
+  private nothing(tensor: Tensor, rank: number): Block {
+    const positions = this.held(tensor, rank)
+    return { positions, values: new Float64Array(elementsOf(positions)) }
   }
 
   private fromOutside(tensor: Tensor, iterations: Iterations, rank: number): Block {

@@ -1,0 +1,248 @@
+import { assert } from './error.js'
+import { coordinates, findAxis, groupSize } from './mesh.js'
+import { bodyAt, type Item, type OperatorNode, type Place, type Port, type Program, type Region } from './program.js'
+
+/** A run of iterations that one coordinate of the pipeline holds; it may be empty at either end. */
+export interface Chunk {
+  readonly from: number
+  /** The iteration after the last one. */
+  readonly to: number
+  /** The coordinate on the pipeline's axis. */
+  readonly rank: number
+}
+
+/**
+ * How a pipeline divides a program: ranks along one axis of the mesh run different parts of it. The first chunk holds what
+ * stands before the layers too, the last one what stands behind them.
+ */
+export interface Pipeline {
+  /** The axis of the mesh. */
+  readonly axis: string
+  /** The iteration axis that chunks divide, such as `layer`. */
+  readonly over: string
+  /** In the order of the data; per direction they cover every iteration once. */
+  readonly chunks: readonly Chunk[]
+  /** 2: the first half of the microbatches takes the first half of the chunks, the other half the second (DualPipe). */
+  readonly directions: 1 | 2
+  /** The name of the schedule that the actions follow. */
+  readonly schedule: string
+  /**
+   * Per coordinate its actions in order, separated by commas, in PyTorch's grammar with sends and receives, such as
+   * `0F0,0SEND_F0,0RECV_B0,0I0,0W0`: stage, kind, microbatch. None: each coordinate runs in program order.
+   */
+  readonly actions: readonly string[]
+}
+
+/** Where a node outside of the chunks' iterations stands: with the first chunk, or with the last. */
+export type Stage = 'first' | 'last'
+
+/** One computation of a pipeline's schedule. B is both gradients, I and W, at once. */
+export interface PipelineAction {
+  readonly kind: 'F' | 'I' | 'W' | 'B'
+  readonly chunk: number
+  readonly microbatch: number
+}
+
+/** The computations of one coordinate in order, without sends and receives; of an overlapped pair the forward first. */
+export function actionsOf({ actions }: Pipeline, coordinate: number): PipelineAction[] {
+  const found = (actions[coordinate] ?? '').matchAll(/(\d+)([FIWB])(\d+)/g)
+  // The pattern takes these four letters only.
+  return Array.from(found, ([, chunk, kind, microbatch]) => {
+    return { kind: kind as PipelineAction['kind'], chunk: Number(chunk), microbatch: Number(microbatch) }
+  })
+}
+
+/** The direction that a microbatch takes. */
+export function directionOf({ directions }: Pipeline, microbatch: number, microbatches: number): number {
+  return Math.floor((microbatch * directions) / microbatches)
+}
+
+/** The chunks of one direction, in the order of the data. */
+export function chunksOf({ chunks, directions }: Pipeline, direction: number): readonly Chunk[] {
+  const each = chunks.length / directions
+  return chunks.slice(direction * each, (direction + 1) * each)
+}
+
+/** The coordinate that holds an iteration, or what stands before or behind all of them, in one direction. */
+export function holderOf(pipeline: Pipeline, at: number | Stage, direction = 0): number {
+  const chunks = chunksOf(pipeline, direction)
+  const found =
+    typeof at === 'string'
+      ? chunks.at(at === 'first' ? 0 : -1)
+      : chunks.find(({ from, to }) => at >= from && at < to)
+  assert(found, `no chunk of the pipeline holds \`${at}\``)
+  return found.rank
+}
+
+/** The coordinates, ascending, that hold one of several places, by default in any direction. */
+export function holdersOf(pipeline: Pipeline, places: readonly (number | Stage)[], direction?: number): number[] {
+  const directions = direction !== undefined ? [direction] : pipeline.directions === 2 ? [0, 1] : [0]
+  const all = directions.flatMap((direction) => places.map((at) => holderOf(pipeline, at, direction)))
+  return [...new Set(all)].sort((a, b) => a - b)
+}
+
+/**
+ * The coordinates of the pipeline that run a node, by default in any direction; undefined: all of them. `iteration` is that
+ * of the axis that the chunks divide, where the node stands inside of it. What an optimizer operator adds to a sum over
+ * the pipeline, the first holder of its parameter adds alone.
+ */
+export function runsAt(
+  pipeline: Pipeline,
+  node: OperatorNode,
+  iteration: number | undefined,
+  direction?: number,
+): number[] | undefined {
+  const places = iteration === undefined ? node.stages : [iteration]
+  const holders = places && holdersOf(pipeline, places, direction)
+  return node.updates !== undefined && node.partition?.terms ? holders?.slice(0, 1) : holders
+}
+
+/** The atoms of the pipeline's axis; none without a pipeline. */
+export function pipelineAtoms({ mesh, pipeline }: Pick<Program, 'mesh' | 'pipeline'>): readonly string[] {
+  return (pipeline && findAxis(mesh, pipeline.axis)?.atoms) ?? []
+}
+
+/** The pipeline coordinate of a rank; 0 without a pipeline. */
+export function coordinateOf(program: Pick<Program, 'mesh' | 'pipeline'>, rank: number): number {
+  const at = coordinates(program.mesh, rank)
+  return pipelineAtoms(program).reduce((sum, atom) => sum * groupSize(program.mesh, [atom]) + (at.get(atom) ?? 0), 0)
+}
+
+/** How many ranks take part in a communication node, of those along its atoms that run it. */
+export function groupSizeOf(program: Program, node: OperatorNode, { path }: Pick<Place, 'path'>): number {
+  const { mesh, pipeline } = program
+  const atoms = node.communication?.atoms ?? []
+  const over = pipelineAtoms(program)
+  if (!pipeline || !atoms.some((atom) => over.includes(atom))) return groupSize(mesh, atoms)
+  const at = path.find(({ region }) => region.axis === pipeline.over)
+  const iteration = at && Array.from({ length: at.region.extent }, (_, i) => i).find((i) => bodyAt(at.region, i) === at.body)
+  const members = runsAt(pipeline, node, iteration)?.length ?? groupSize(mesh, over)
+  return members * groupSize(mesh, atoms.filter((atom) => !over.includes(atom)))
+}
+
+const projections = new WeakMap<Program, Map<number, Program>>()
+
+/**
+ * The part of a program that one rank runs, as a program of its own: without a pipeline the same object. Iterations that
+ * the rank does not hold run an empty body, so that they keep their numbers. Of a pipeline with two directions the second
+ * has microbatches of its own, whose ids end in `~`. Linear in the rolled program, once per coordinate.
+ */
+export function programOf(program: Program, rank: number): Program {
+  const { pipeline } = program
+  if (!pipeline) return program
+  const coordinate = coordinateOf(program, rank)
+  const known = projections.get(program) ?? new Map<number, Program>()
+  projections.set(program, known)
+  const found = known.get(coordinate) ?? project(program, pipeline, coordinate)
+  known.set(coordinate, found)
+  return found
+}
+
+function project(program: Program, pipeline: Pipeline, coordinate: number): Program {
+  const { pipeline: _, ...rest } = program
+  if (pipeline.directions === 1) return { ...rest, items: held(program.items, pipeline, coordinate, [0]) }
+  const tensors = new Map(program.tensors)
+  const renamed = (items: readonly Item[]) => {
+    const made = new Set<string>()
+    for (const item of items) collect(item, made)
+    const name = (id: string) => (made.has(id) ? `${id}~` : id)
+    for (const id of made) {
+      const tensor = tensors.get(id)
+      if (tensor) tensors.set(name(id), { ...tensor, id: name(id) })
+    }
+    return { name, items: items.map((item) => rename(item, name)) }
+  }
+  const items = held(program.items, pipeline, coordinate, [0, 1]).map((item): Item => {
+    const whole = program.items.find(({ id }) => id === item.id)
+    const body = whole?.type === 'region' && whole.axis === 'microbatch' ? whole.bodies[0] : undefined
+    if (item.type === 'node' || !body) return item
+    const down = held(body.items, pipeline, coordinate, [0])
+    const up = renamed(held(body.items, pipeline, coordinate, [1]))
+    const half = item.extent / 2
+    return {
+      ...item,
+      bodies: [
+        { ...body, items: down },
+        { name: `${body.name}~`, items: up.items },
+      ],
+      select: [0, 1].map((which) => ({ body: which, count: half })),
+      ports: item.ports.map((port): Port => {
+        if (port.kind === 'carry') return { ...port, next: [...port.next, up.name(port.next[0] ?? '')] }
+        if (port.kind === 'reduce') return { ...port, inner: [...port.inner, up.name(port.inner[0] ?? '')] }
+        return port
+      }),
+    }
+  })
+  return { ...rest, tensors, items }
+}
+
+/** The items that a coordinate runs in some of the directions. */
+function held(items: readonly Item[], pipeline: Pipeline, coordinate: number, directions: readonly number[]): Item[] {
+  const holds = (at: number | Stage) =>
+    directions.some((direction) => holderOf(pipeline, at, direction) === coordinate)
+  const runs = (node: OperatorNode, iteration?: number) => {
+    const direction = directions.length === 1 ? directions[0] : undefined
+    return runsAt(pipeline, node, iteration, direction)?.includes(coordinate) ?? true
+  }
+  return items.flatMap((item): Item[] => {
+    if (item.type === 'node') return runs(item) ? [item] : []
+    if (item.axis !== pipeline.over) {
+      const bodies = item.bodies.map((body) => ({
+        ...body,
+        items: held(body.items, pipeline, coordinate, directions),
+      }))
+      return [{ ...item, bodies }]
+    }
+    const select: { body: number; count: number }[] = []
+    for (let iteration = 0; iteration < item.extent; iteration++) {
+      const body = holds(iteration) ? bodyAt(item, iteration) : item.bodies.length
+      const last = select.at(-1)
+      if (last?.body === body) last.count++
+      else select.push({ body, count: 1 })
+    }
+    const first = Array.from({ length: item.extent }, (_, iteration) => iteration).find(holds)
+    if (first === undefined) return []
+    const bodies = item.bodies.map((body) => {
+      return { ...body, items: body.items.filter((each) => each.type === 'region' || runs(each, first)) }
+    })
+    return [elsewhere({ ...item, bodies, select })]
+  })
+}
+
+/** The region with a further body, which is empty and hands on what it is given. */
+function elsewhere(region: Region): Region {
+  const ports = region.ports.map((port): Port => {
+    if (port.kind === 'carry') return { ...port, next: [...port.next, port.inner] }
+    if (port.kind === 'reduce') return { ...port, inner: [...port.inner, null] }
+    return port
+  })
+  return { ...region, bodies: [...region.bodies, { name: 'elsewhere', items: [] }], ports }
+}
+
+function collect(item: Item, made: Set<string>): void {
+  if (item.type === 'node') {
+    for (const id of item.outputs) made.add(id)
+    return
+  }
+  for (const port of item.ports) {
+    if (port.kind === 'carry') made.add(port.inner).add(port.result)
+    if (port.kind === 'reduce') made.add(port.result)
+  }
+  for (const body of item.bodies) for (const inner of body.items) collect(inner, made)
+}
+
+function rename(item: Item, name: (id: string) => string): Item {
+  if (item.type === 'node')
+    return { ...item, id: `${item.id}~`, inputs: item.inputs.map(name), outputs: item.outputs.map(name) }
+  const ports = item.ports.map((port): Port => {
+    if (port.kind === 'carry') {
+      const { initial, inner, next, result } = port
+      return { ...port, initial: name(initial), inner: name(inner), next: next.map(name), result: name(result) }
+    }
+    if (port.kind === 'reduce')
+      return { ...port, inner: port.inner.map((id) => id && name(id)), result: name(port.result) }
+    return { ...port, tensor: name(port.tensor) }
+  })
+  const bodies = item.bodies.map((body) => ({ ...body, items: body.items.map((inner) => rename(inner, name)) }))
+  return { ...item, id: `${item.id}~`, bodies, ports }
+}

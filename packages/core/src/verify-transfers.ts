@@ -1,0 +1,122 @@
+import { lookup } from './draft.js'
+import { type Check, unless } from './finding.js'
+import { actionsOf, holderOf, type Pipeline, pipelineAtoms } from './pipeline.js'
+import { samePlacement } from './placement.js'
+import { bodyAt, type OperatorNode, type Port, type Program, type Region, regionsOf, walk } from './program.js'
+
+/**
+ * Rule 4: every send has its recv, alike in what they move and how it is placed; nobody's group spans ranks that run
+ * different parts of the program; each action of a schedule stands with the rank that holds its chunk. Whether the lists of
+ * a pipeline's ranks can hang is for the plugin that brings the pipeline to say.
+ */
+export function* checkTransfers(program: Program): ReturnType<Check> {
+  const { pipeline, items, tensors } = program
+  const across = pipelineAtoms(program)
+  const makers = makersOf(program)
+  const met = new Set<string>()
+  const sends: OperatorNode[] = []
+  const nodes: { node: OperatorNode; scheduled: boolean }[] = []
+  walk(items, (node, { path }) => {
+    nodes.push({ node, scheduled: path.some(({ region }) => region.axis === 'microbatch') })
+  })
+  for (const { node, scheduled } of nodes) {
+    const { id, op, communication, inputs } = node
+    if (!communication) continue
+    if (op === 'send') sends.push(node)
+    else if (op === 'recv') {
+      const sources = makers(inputs[0] ?? '')
+      const wrong = sources.find((maker) => maker?.op !== 'send')
+      yield unless(
+        sources.length > 0 && wrong === undefined && !sources.includes(undefined),
+        id,
+        `\`${id}\` receives \`${inputs[0]}\`, which ${wrong ? `\`${wrong.id}\` makes` : 'no node makes'} and no send hands on.`,
+        'Let it read what a send has made.',
+      )
+      for (const send of sources) {
+        if (send?.op !== 'send' || !send.communication) continue
+        met.add(send.id)
+        const [there, here] = [send.communication, communication]
+        const fits =
+          samePlacement(there.to, here.from) &&
+          there.atoms.join() === here.atoms.join() &&
+          (there.shift ?? 0) === -(here.shift ?? 0) &&
+          sameShape(tensors, send.outputs[0], node.outputs[0])
+        yield unless(
+          fits,
+          id,
+          `\`${id}\` expects something else than \`${send.id}\` sends: another placement, shape or partner.`,
+          'Let both say the same.',
+        )
+      }
+    } else {
+      const spans = pipeline !== undefined && scheduled && communication.atoms.some((atom) => across.includes(atom))
+      yield unless(
+        !spans,
+        id,
+        `\`${id}\` joins ranks of \`${pipeline?.axis}\`, which run different parts of a microbatch.`,
+        'Communicate over the pipeline between stages, or after the loop over microbatches.',
+      )
+    }
+  }
+  for (const { id } of sends)
+    yield unless(met.has(id), id, `\`${id}\` sends what nobody receives.`, 'Let a recv read it, or remove it.')
+  if (!pipeline) return
+  const sent = new Set(sends.flatMap(({ outputs }) => outputs))
+  for (const region of regionsOf(items)) yield* checkBorders(region, pipeline, sent)
+  for (let coordinate = 0; coordinate < pipeline.actions.length; coordinate++) {
+    for (const { chunk, kind, microbatch } of actionsOf(pipeline, coordinate)) {
+      const holder = pipeline.chunks[chunk]?.rank
+      yield unless(
+        holder === coordinate,
+        `${pipeline.axis} ${coordinate}`,
+        `\`${chunk}${kind}${microbatch}\` stands with ${pipeline.axis} ${coordinate}, but ${holder ?? 'nobody'} holds chunk ${chunk}.`,
+        'Let the schedule and the chunks name the same ranks.',
+      )
+    }
+  }
+}
+
+const sameShape = (tensors: Program['tensors'], a = '', b = '') =>
+  lookup(tensors, a).shape.join() === lookup(tensors, b).shape.join()
+
+/** A carried value that another coordinate of the pipeline reads must have been sent. */
+function* checkBorders(region: Region, pipeline: Pipeline, sent: ReadonlySet<string>): ReturnType<Check> {
+  if (region.axis !== pipeline.over) return
+  const step = region.order === 'reverse' ? -1 : 1
+  for (const port of region.ports) {
+    if (port.kind !== 'carry') continue
+    for (let iteration = 0; iteration < region.extent; iteration++) {
+      const next = iteration + step
+      if (next < 0 || next >= region.extent || holderOf(pipeline, iteration) === holderOf(pipeline, next)) continue
+      const id = port.next[bodyAt(region, iteration)] ?? ''
+      yield unless(
+        sent.has(id),
+        region.id,
+        `\`${id}\` passes from ${pipeline.axis} ${holderOf(pipeline, iteration)} to ${pipeline.axis} ${holderOf(pipeline, next)} (${region.axis} ${iteration} to ${next}) without a send.`,
+        'Run the pass `core/communicate`.',
+      )
+    }
+  }
+}
+
+/** The nodes that make a tensor as a reader finds it: several behind a carry; undefined stands for none. */
+function makersOf({ items }: Program): (id: string) => (OperatorNode | undefined)[] {
+  const nodes = new Map<string, OperatorNode>()
+  const ports = new Map<string, Extract<Port, { kind: 'carry' }>>()
+  walk(items, (node) => {
+    for (const id of node.outputs) nodes.set(id, node)
+  })
+  for (const region of regionsOf(items))
+    for (const port of region.ports)
+      if (port.kind === 'carry') {
+        ports.set(port.inner, port)
+        ports.set(port.result, port)
+      }
+  return (id) => {
+    const port = ports.get(id)
+    if (!port) return [nodes.get(id)]
+    const all = [...port.next, ...(id === port.inner ? [port.initial] : [])].map((each) => nodes.get(each))
+    const found = all.filter((node) => node?.op === 'send')
+    return found.length ? found : all
+  }
+}
