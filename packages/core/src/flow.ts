@@ -177,13 +177,13 @@ export function placementsOf(
 ): { readonly operands: readonly Placement[]; readonly results: readonly Placement[] } {
   if (node.communication) return { operands: [node.communication.from], results: [node.communication.to] }
   const rule = parseRule(node.rule)
-  const { splits, partial, terms = [] }: Omit<Partition, 'by'> = node.partition ?? { splits: {}, partial: {} }
+  const { splits, partial }: Pick<Partition, 'splits' | 'partial'> = node.partition ?? { splits: {}, partial: {} }
   const shards = (dims: readonly string[]) => dims.map((dim) => splits[dim] ?? [])
   const operands = rule.operands.map((dims, index): Placement => {
     const terms = Object.entries(partial).filter(([, set]) => set.includes(index))
     return { shards: shards(dims), partial: Object.fromEntries(terms.map(([atom]) => [atom, 'sum' as const])) }
   })
-  const passed = [...Object.keys(partial), ...terms].map((atom) => [atom, 'sum'] as const)
+  const passed = Object.keys(partial).map((atom) => [atom, 'sum'] as const)
   const results = rule.results.map((dims): Placement => {
     const reduced = Object.entries(splits).flatMap(([dim, atoms]) => {
       if (dims.includes(dim) || atoms.length === 0) return []

@@ -103,7 +103,8 @@ function decideNode(
   const sizes = dimSizes(node, context.tensor)
   const taken = new Map<string, number>()
   const splits: Record<string, string[]> = {}
-  const partial: Record<string, readonly number[]> = {}
+  const terms = Object.entries(node.partition?.partial ?? {}).filter(([, operands]) => operands.length === 0)
+  const partial: Record<string, readonly number[]> = Object.fromEntries(terms)
   const by: Record<string, string> = {}
   const forward = node.differentiates ? context.decided(node.differentiates)?.partition : undefined
 
@@ -164,8 +165,7 @@ function decideNode(
     if (best) take(best.dim, atom, best.preference.strategy)
     else refuseIndivisible(node, definition, claims, sizes, splits, context.program)
   }
-  const terms = node.partition?.terms
-  const partition: Partition = { splits, partial, by, ...(terms && { terms }) }
+  const partition: Partition = { splits, partial, by }
   return { ...node, partition }
 }
 

@@ -55,12 +55,13 @@ export interface Tensor {
 export interface Partition {
   /** Dim → atoms, major first. */
   readonly splits: Readonly<Record<string, readonly string[]>>
-  /** Atom → the operands that are partial sums along it, which a linear operator passes on. */
+  /**
+   * Atom → the operands that are partial sums along it, which a linear operator passes on. None: only some of the ranks
+   * along it, those of a stage, run the operator, so that its results are terms of a sum.
+   */
   readonly partial: Readonly<Record<string, readonly number[]>>
   /** Atom → the strategy that asked for the choice. */
   readonly by: Readonly<Record<string, string>>
-  /** Atoms along which only some ranks run the operator: each of its results is a term of a sum, nothing elsewhere. */
-  readonly terms?: readonly string[]
 }
 
 /** Why a communication node exists. */

@@ -1,4 +1,5 @@
 import { type Mesh, maximumWorld } from './mesh.js'
+import type { Chunk, Pipeline } from './pipeline.js'
 import { dataTypes, type Item, type Port, type Program } from './program.js'
 import { parseRule } from './rule.js'
 
@@ -65,6 +66,25 @@ function isMesh(value: unknown): boolean {
   return known && names.size === atoms.length && product === world && world <= maximumWorld
 }
 
+const chunk = has(['from to rank', whole])
+const pipelineFields = has(
+  ['axis over schedule', word],
+  ['chunks', (chunks) => list(chunk)(chunks) && Boolean((chunks as readonly unknown[]).length)], // it is a list
+  ['directions', oneOf([1, 2])],
+  ['actions', words],
+)
+
+/** The axis exists, and each direction's chunks follow each other on coordinates of it. */
+function isPipeline(value: unknown, { axes }: Mesh): boolean {
+  if (!pipelineFields(value)) return false
+  const pipeline = value as Pipeline // as checked
+  const degree = axes.find(({ name }) => name === pipeline.axis)?.degree ?? 0
+  const follow = (at: number, before: Chunk | undefined, { from, to, rank }: Chunk) =>
+    from === (at === 0 ? 0 : before?.to) && to >= from && rank < degree
+  const each = pipeline.chunks.length / pipeline.directions
+  return Number.isInteger(each) && pipeline.chunks.every((one, at) => follow(at % each, pipeline.chunks[at - 1], one))
+}
+
 const wrongIn = {
   program: misfit(
     ['tensors', (tensors) => tensors instanceof Map],
@@ -88,6 +108,8 @@ const wrongIn = {
     ['kind', oneOf(['compute', 'communication', 'control', 'memory'])],
     ['inputs outputs', words],
     ['after', maybe(words)],
+    ['stages', maybe(list(oneOf(['first', 'last'])))],
+    ['gradient', maybe(oneOf(['input', 'weight']))],
     ['attributes', maybe(isRecord)],
     ['density', share],
     ['partition', maybe(partition)],
@@ -113,7 +135,8 @@ export function shapeFault(value: unknown, before?: Program): string | undefined
   if (found !== 'shardloom.program/1') return `its schema is ${found}, not shardloom.program/1`
   const wrong = wrongIn.program(value)
   if (wrong) return `\`${wrong}\` is missing or wrong`
-  const { tensors, items } = value as unknown as Program // what is read of it is checked first
+  const { tensors, items, pipeline, mesh } = value as unknown as Program // what is read of it is checked first
+  if (pipeline !== undefined && !isPipeline(pipeline, mesh)) return '`pipeline` is wrong'
   if (before?.tensors === tensors && before.items === items) return undefined
   for (const [id, tensor] of tensors) {
     const wrong = before?.tensors.get(id) === tensor ? undefined : wrongIn.tensor(tensor)

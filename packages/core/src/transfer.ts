@@ -34,7 +34,9 @@ export function transferProgram(program: Program): { items: readonly Item[]; ten
   const atoms = pipelineAtoms(program)
   const unchanged = { items: program.items, tensors: [] }
   if (!pipeline || atoms.length === 0) return unchanged
-  const done = nodesOf(program.items).some(({ op, communication }) => op === 'recv' && communication?.shift === undefined)
+  const done = nodesOf(program.items).some(
+    ({ op, communication }) => op === 'recv' && communication?.shift === undefined,
+  )
   if (done) return unchanged
   const created: Tensor[] = []
   const everywhere = new Map<string, string>()
@@ -53,7 +55,15 @@ export function transferProgram(program: Program): { items: readonly Item[]; ten
     const placement = source.placement ?? replicated(source.shape.length)
     const { body: _, nextOf: __, ...rest } = source
     const { segment, module, per, body } = scope
-    created.push({ ...rest, id, role: 'activation', per, ...(body !== undefined && { body }), placement, versionOf: source.versionOf ?? source.id })
+    created.push({
+      ...rest,
+      id,
+      role: 'activation',
+      per,
+      ...(body !== undefined && { body }),
+      placement,
+      versionOf: source.versionOf ?? source.id,
+    })
     const dims = operandText(source.dims)
     return {
       type: 'node',
@@ -114,12 +124,16 @@ export function transferProgram(program: Program): { items: readonly Item[]; ten
       const outside = { per, segment, module: '' }
       if (before) {
         const send = `${segment}/${region.axis}s/${name}/send`
-        ahead.push(node('send', send, initial, outside, { ...reason, tensor: initial, producer: made(initial) }, [start]))
+        ahead.push(
+          node('send', send, initial, outside, { ...reason, tensor: initial, producer: made(initial) }, [start]),
+        )
         initial = send
       }
       if (behind) {
         const recv = `${segment}/${region.axis}s/${name}/recv`
-        behindIt.push(node('recv', recv, port.result, outside, { ...reason, tensor: port.result, producer: null }, [end]))
+        behindIt.push(
+          node('recv', recv, port.result, outside, { ...reason, tensor: port.result, producer: null }, [end]),
+        )
         everywhere.set(port.result, recv)
       }
       return { ...port, initial, next }

@@ -46,6 +46,8 @@ export interface UnrolledGraph {
 }
 
 export type { Iteration } from './layout.js'
+export { type Execution, sendersOf } from './sender.js'
+export { programOf } from './stage-program.js'
 
 /** The kinds that {@link UnrolledGraph.edgeKind} numbers. */
 export const edgeKinds: readonly EdgeKind[] = ['data', 'temporal', 'communication']

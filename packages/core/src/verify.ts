@@ -3,6 +3,7 @@ import { attempt, type Check, unless, type Violation } from './finding.js'
 import { placementsOf } from './flow.js'
 import { atomDegree, groupSize, shareOf } from './mesh.js'
 import { definitionOf, dimSizes, linearSets, type OperatorTable, splittable } from './operator.js'
+import { pipelineAtoms } from './pipeline.js'
 import { isSlice, type Placement, placementText, transition } from './placement.js'
 import type { PluginRule } from './plugin.js'
 import { nodesOf, type OperatorNode, type Program, regionsOf } from './program.js'
@@ -205,10 +206,11 @@ function* checkNode(node: OperatorNode, program: Program, operators: OperatorTab
       'Split another dim, or none.',
     )
   }
+  const stages = pipelineAtoms(program)
   const sets = linearSets(definition, node.inputs.length).map((set) => [...set].sort().join())
   for (const [atom, operands] of Object.entries(node.partition?.partial ?? {})) {
     yield unless(
-      sets.includes([...operands].sort().join()),
+      (operands.length === 0 && stages.includes(atom)) || sets.includes([...operands].sort().join()),
       id,
       `\`${id}\` passes partial operands ${operands} on over \`${atom}\`, but it is not linear in them.`,
       'Reduce them first.',

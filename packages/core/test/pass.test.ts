@@ -135,6 +135,6 @@ describe('runPasses', () => {
   })
 
   it('core has one pass for each of its stages', () => {
-    expect(corePasses.map((each) => each.phase)).toEqual(['partition', 'place', 'communicate'])
+    expect(corePasses.map((each) => each.phase)).toEqual(['partition', 'place', 'communicate', 'schedule'])
   })
 })

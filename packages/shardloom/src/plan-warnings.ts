@@ -32,13 +32,15 @@ interface Placed {
 }
 
 /** Axes along which nothing is split: all of their ranks do the same. */
-function idleAxes({ mesh }: Program, nodes: readonly OperatorNode[]): string[] {
+function idleAxes({ mesh, pipeline }: Program, nodes: readonly OperatorNode[]): string[] {
   const used = new Set(
     nodes.flatMap(({ partition }) =>
       partition ? [...Object.values(partition.splits).flat(), ...Object.keys(partition.partial)] : [],
     ),
   )
-  const idle = mesh.axes.filter(({ degree, atoms }) => degree > 1 && !atoms.some((atom) => used.has(atom)))
+  const idle = mesh.axes.filter(({ degree, atoms, name }) => {
+    return degree > 1 && name !== pipeline?.axis && !atoms.some((atom) => used.has(atom))
+  })
   return idle.map(({ name, degree }) => `axis \`${name}\` splits nothing: its ${degree} ranks repeat the same work`)
 }
 

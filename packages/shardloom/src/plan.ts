@@ -105,8 +105,15 @@ export function planOneDevice(loaded: LoadedSpec, phases: readonly PassPhase[] =
   }
   // The model is built for its mesh: a pipeline's layers at borders have bodies of their own.
   const whole = buildFor(loaded.spec, loaded.architecture, composition)
-  const { pipeline: _, ...built } = runPasses(whole, composition.passes.filter(({ phase }) => phase === 'build'), context)
-  return run({ ...built, mesh: createMesh([]) }, phases.filter((phase) => phase !== 'build'))
+  const { pipeline: _, ...built } = runPasses(
+    whole,
+    composition.passes.filter(({ phase }) => phase === 'build'),
+    context,
+  )
+  return run(
+    { ...built, mesh: createMesh([]) },
+    phases.filter((phase) => phase !== 'build'),
+  )
 }
 
 function composeLoaded({ spec, plugins }: LoadedSpec): Composition {

@@ -10,6 +10,7 @@ import {
   type EdgeKind,
   type FlopClass,
   groupSize,
+  groupSizeOf,
   localSize,
   lookup,
   type NodeKind,
@@ -25,6 +26,7 @@ import {
   type Tensor,
   walk,
 } from '@shardloom/core'
+import { programOf } from '@shardloom/core/unroll'
 import { countEdges } from './edges.js'
 
 /** What one node costs on one rank. */
@@ -188,10 +190,11 @@ function fusionBorders(program: Program): Map<string, { inputs: boolean[]; outpu
 
 /** Measures one rank over one step of the program, unrolled, without unrolling it. Linear in the rolled program. */
 export function measure(
-  program: Program,
+  whole: Program,
   operators: OperatorTable,
   options: { readonly rank?: number } = {},
 ): RankMeasure {
+  const program = programOf(whole, options.rank ?? 0)
   const meter = meterOf(program, operators, options.rank)
   const flopsByClass: Record<FlopClass, bigint> = { linear: 0n, attention: 0n, head: 0n, other: 0n }
   const nodes: Record<NodeKind, bigint> = { compute: 0n, communication: 0n, control: 0n, memory: 0n }
@@ -293,30 +296,36 @@ export function flopClassOf(node: OperatorNode, operators: OperatorTable): FlopC
   return definitionOf(node, operators).class ?? 'other'
 }
 
-/** Bytes logical to the group and bytes that this rank sends, of one execution of a communication node. */
+/**
+ * Bytes logical to the group and bytes that this rank sends, of one execution of a communication node. `members` is the size
+ * of its group, where a pipeline makes it smaller than its atoms say.
+ */
 export function communicationBytes(
   node: OperatorNode,
   program: Program,
   meter: Meter,
+  members?: number,
 ): { readonly payload: number; readonly sent: number } {
   const { communication } = node
   const tensor = program.tensors.get(node.outputs[0] ?? '')
   if (!communication || !tensor) return { payload: 0, sent: 0 }
   const payload = payloadOf(communication, (placement) => meter.bytes(tensor, placement))
-  return { payload, sent: ringBytes(node.op, payload, groupSize(program.mesh, communication.atoms)) }
+  return { payload, sent: ringBytes(node.op, payload, members ?? groupSize(program.mesh, communication.atoms)) }
 }
 
 /** The communication of one rank in one step, like rows joined, in program order. */
 export function communicationTable(
-  program: Program,
+  whole: Program,
   operators: OperatorTable,
   options: { readonly rank?: number } = {},
 ): CommunicationRow[] {
+  const program = programOf(whole, options.rank ?? 0)
   const meter = meterOf(program, operators, options.rank)
   const rows = new Map<string, CommunicationRow>()
   walk(program.items, (node, place) => {
     if (!node.communication || place.executions === 0) return
-    const { payload, sent } = communicationBytes(node, program, meter)
+    const members = groupSizeOf(whole, node, place)
+    const { payload, sent } = communicationBytes(node, program, meter, members)
     const axes = axesOf(program.mesh, node.communication.atoms)
     const region = place.path.map((each) => each.region.axis).join('/')
     const key = JSON.stringify([node.op, axes, payload, node.segment, region])
@@ -324,7 +333,7 @@ export function communicationTable(
     rows.set(key, {
       op: node.op,
       axes,
-      groupSize: groupSize(program.mesh, node.communication.atoms),
+      groupSize: members,
       count: (known?.count ?? 0) + place.executions,
       payloadBytes: payload,
       bytesPerRank: sent,

@@ -1,11 +1,16 @@
 import {
+  bodyAt,
   definitionOf,
   dimSizes,
+  groupSize,
   lookup,
   type OperatorNode,
   type OperatorTable,
+  type Place,
   type Program,
   parseRule,
+  pipelineAtoms,
+  runsAt,
   walk,
 } from '@shardloom/core'
 import { grownShape } from './measure.js'
@@ -26,28 +31,63 @@ export interface Replication {
  */
 export function replication(program: Program, operators: OperatorTable): Replication {
   const { atoms } = program.mesh
+  const stages = pipelineAtoms(program)
   const copies = (split: readonly string[]) =>
-    atoms.reduce((product, atom) => (split.includes(atom.name) ? product : product * BigInt(atom.degree)), 1n)
+    atoms.reduce(
+      (product, { name, degree }) =>
+        split.includes(name) || stages.includes(name) ? product : product * BigInt(degree),
+      1n,
+    )
   const sum = { flops: 0n, replicatedFlops: 0n, parameters: 0n, replicatedParameters: 0n }
-  const seen = new Set<string>()
+  const parameters = new Map<string, { readonly instances: number; readonly at: Set<number> }>()
   walk(program.items, (node, { executions, path }) => {
     const steps = path.find(({ region }) => region.axis === 'decode_step')?.region.extent ?? 1
     const one = flopsOfOne(node, executions, steps, program, operators)
-    const all = one * copies(Object.values(node.partition?.splits ?? {}).flat())
+    const own = path.some(({ region }) => region.axis === 'microbatch')
+    const all =
+      one * copies(Object.values(node.partition?.splits ?? {}).flat()) * BigInt(stagesOf(node, path, program, own))
     sum.flops += all
     sum.replicatedFlops += all - one
     for (const id of node.inputs) {
       const tensor = lookup(program.tensors, id)
-      if (tensor.role !== 'parameter' || tensor.versionOf !== undefined || seen.has(id)) continue
-      seen.add(id)
+      if (tensor.role !== 'parameter' || tensor.versionOf !== undefined) continue
       const instances = tensor.per.includes('layer') ? executions / repeatsOutside(path) : 1
-      const whole = tensor.shape.reduce((product, size) => product * BigInt(size), BigInt(instances))
-      const held = whole * copies((tensor.placement?.shards ?? []).flat())
-      sum.parameters += held
-      sum.replicatedParameters += held - whole
+      const known = parameters.get(id) ?? { instances, at: new Set() }
+      parameters.set(id, known)
+      for (const coordinate of coordinatesOf(node, path, program)) known.at.add(coordinate)
     }
   })
+  for (const [id, { instances, at }] of parameters) {
+    const { shape, placement } = lookup(program.tensors, id)
+    const whole = shape.reduce((product, size) => product * BigInt(size), BigInt(instances))
+    const held = whole * copies((placement?.shards ?? []).flat()) * BigInt(at.size)
+    sum.parameters += held
+    sum.replicatedParameters += held - whole
+  }
   return sum
+}
+
+type Path = Place['path']
+
+/** How many coordinates of the pipeline run one execution of a node: a microbatch takes one direction alone. */
+function stagesOf(node: OperatorNode, path: Path, program: Program, ofMicrobatch: boolean): number {
+  return coordinatesOf(node, path, program, ofMicrobatch ? 0 : undefined).length
+}
+
+/** The coordinates of the pipeline that run a node; one where there is no pipeline. */
+function coordinatesOf(node: OperatorNode, path: Path, program: Program, direction?: number): readonly number[] {
+  const { pipeline, mesh } = program
+  if (!pipeline) return [0]
+  const at = path.find(({ region }) => region.axis === pipeline.over)
+  const iteration = at && firstOf(at)
+  const all = Array.from({ length: groupSize(mesh, pipelineAtoms(program)) }, (_, coordinate) => coordinate)
+  return runsAt(pipeline, node, iteration, direction) ?? all
+}
+
+function firstOf({ region, body }: Path[number]): number {
+  let iteration = 0
+  while (iteration < region.extent - 1 && bodyAt(region, iteration) !== body) iteration++
+  return iteration
 }
 
 /** Executions of a node that do not come from its layer: microbatches and decode steps. */

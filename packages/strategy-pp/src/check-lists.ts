@@ -13,7 +13,11 @@ export const checkLists: PluginRule = {
     const report = checkTransfers(readTransferLists(pipeline.actions.join('\n')), 'in-order')
     const checked = pipeline.actions.reduce((sum, list) => sum + list.split(',').length, 0)
     const violations = report.problems.map(({ message }): Violation => {
-      return { node: `${pipeline.axis} ${pipeline.schedule}`, message, help: 'Let `sendsAndReceives` of @shardloom/schedules make the lists.' }
+      return {
+        node: `${pipeline.axis} ${pipeline.schedule}`,
+        message,
+        help: 'Let `sendsAndReceives` of @shardloom/schedules make the lists.',
+      }
     })
     return { checked, violations }
   },

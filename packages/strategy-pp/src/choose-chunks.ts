@@ -26,10 +26,14 @@ export function chooseBorders(count: number, costs: ForwardCosts, { layers, bala
   const total = costs.layers.length
   if (layers) return bordersOfList(count, total, layers)
   if (count > total) {
-    throw new ShardloomError('PIPELINE', `Cannot divide ${total} layers into ${count} chunks: a chunk would be empty.`, {
-      subject: 'pp',
-      help: `Use at most ${total} chunks (pp · virtual), or list the layers of each chunk in \`options.pp.layers\`, where the first and the last may have 0.`,
-    })
+    throw new ShardloomError(
+      'PIPELINE',
+      `Cannot divide ${total} layers into ${count} chunks: a chunk would be empty.`,
+      {
+        subject: 'pp',
+        help: `Use at most ${total} chunks (pp · virtual), or list the layers of each chunk in \`options.pp.layers\`, where the first and the last may have 0.`,
+      },
+    )
   }
   if (balance === 'cost') return balanced(count, costs)
   return Array.from({ length: count + 1 }, (_, chunk) => Math.floor((chunk * total) / count))

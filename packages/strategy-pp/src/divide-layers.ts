@@ -47,7 +47,8 @@ export function divideLayers(staging: Staging): Pass {
       if (degree === 1 || program.pipeline) return program
       const regions = regionsOf(program.items)
       const layers = regions.find(({ axis }) => axis === 'layer')
-      if (!layers) throw new ShardloomError('PIPELINE', `\`${program.name}\` has no layers to divide.`, { subject: 'pp' })
+      if (!layers)
+        throw new ShardloomError('PIPELINE', `\`${program.name}\` has no layers to divide.`, { subject: 'pp' })
       const microbatches = regions.find(({ axis }) => axis === 'microbatch')?.extent ?? 1
       const schedule = program.phase === 'training' ? scheduleFor(staging, degree, microbatches) : undefined
       const ranks = schedule ? Array.from(schedule.stageRanks) : Array.from({ length: degree }, (_, rank) => rank)
@@ -63,7 +64,9 @@ export function divideLayers(staging: Staging): Pass {
         }),
         directions,
         schedule: schedule?.name ?? 'forward',
-        actions: schedule ? writeTransferLists(sendsAndReceives(schedule)).trimEnd().split('\n') : forwards(program, degree, microbatches),
+        actions: schedule
+          ? writeTransferLists(sendsAndReceives(schedule)).trimEnd().split('\n')
+          : forwards(program, degree, microbatches),
       }
       return { ...splitBodies(program, 'layer', (layer) => variantOf(pipeline, layer, layers.extent)), pipeline }
     },
@@ -78,7 +81,10 @@ function scheduleFor({ schedule, csv, virtual, group }: Staging, ranks: number, 
     throw new ShardloomError(
       'PIPELINE',
       `The schedule of ${own.ranks} ranks and ${own.microbatches} microbatches does not fit a pipeline of ${ranks} and ${microbatches}.`,
-      { subject: 'schedule', help: `Use pp ${own.ranks} and a batch of ${own.microbatches} microbatches, or another schedule.` },
+      {
+        subject: 'schedule',
+        help: `Use pp ${own.ranks} and a batch of ${own.microbatches} microbatches, or another schedule.`,
+      },
     )
   }
   const name = schedule ?? ((virtual ?? 1) > 1 ? 'interleaved1f1b' : '1f1b')
@@ -93,7 +99,11 @@ function scheduleFor({ schedule, csv, virtual, group }: Staging, ranks: number, 
     if (!isShardloomError(error)) throw error
     // An error of schedules is its own class: here it is one of a plan.
     const { code, message, help, subject } = error
-    throw new ShardloomError(code, message, { ...(help !== undefined && { help }), subject: subject ?? 'schedule', cause: error })
+    throw new ShardloomError(code, message, {
+      ...(help !== undefined && { help }),
+      subject: subject ?? 'schedule',
+      cause: error,
+    })
   }
 }
 
@@ -102,7 +112,11 @@ function forwards({ phase }: Program, ranks: number, microbatches: number): stri
   if (phase !== 'prefill') return []
   return Array.from({ length: ranks }, (_, rank) => {
     const each = Array.from({ length: microbatches }, (_, m) => {
-      return [...(rank > 0 ? [`${rank}RECV_F${m}`] : []), `${rank}F${m}`, ...(rank < ranks - 1 ? [`${rank}SEND_F${m}`] : [])]
+      return [
+        ...(rank > 0 ? [`${rank}RECV_F${m}`] : []),
+        `${rank}F${m}`,
+        ...(rank < ranks - 1 ? [`${rank}SEND_F${m}`] : []),
+      ]
     })
     return each.flat().join()
   })

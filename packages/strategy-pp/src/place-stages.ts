@@ -6,8 +6,8 @@ import {
   type Partition,
   type Pass,
   type Pipeline,
-  pipelineAtoms,
   type Program,
+  pipelineAtoms,
   regionsOf,
   type Stage,
 } from '@shardloom/core'
@@ -55,7 +55,10 @@ class Placement {
     let passed: string | undefined
     for (const item of items) {
       if (item.type === 'region') {
-        this.place(item.bodies.flatMap((body) => body.items), inLayers || item.axis === over)
+        this.place(
+          item.bodies.flatMap((body) => body.items),
+          inLayers || item.axis === over,
+        )
         if (item.axis === over) passed = nodesOf([item])[0]?.segment
         continue
       }
@@ -64,12 +67,14 @@ class Placement {
       for (const id of item.outputs) makers.set(id, home)
       if (item.segment === 'backward' || item.segment === 'optimizer') continue
       for (const id of item.inputs)
-        if (this.program.tensors.get(id)?.role === 'parameter') this.parameters.set(id, joined(this.parameters.get(id), home) ?? home)
+        if (this.program.tensors.get(id)?.role === 'parameter')
+          this.parameters.set(id, joined(this.parameters.get(id), home) ?? home)
     }
   }
 
   private homeOf(node: OperatorNode, behind: boolean, makers: ReadonlyMap<string, Home>): Home {
-    if (node.segment === 'optimizer') return (node.updates !== undefined && this.parameters.get(node.updates)) || 'everywhere'
+    if (node.segment === 'optimizer')
+      return (node.updates !== undefined && this.parameters.get(node.updates)) || 'everywhere'
     if (node.segment !== 'backward') return [behind ? 'last' : 'first']
     const forward = node.differentiates === undefined ? undefined : this.homes.get(node.differentiates)
     if (forward) return forward
@@ -80,7 +85,9 @@ class Placement {
 
   /** The nodes that make a term of a sum over the pipeline. */
   private partialSums(): ReadonlySet<string> {
-    const makers = new Map(nodesOf(this.program.items).flatMap((node) => node.outputs.map((id) => [id, node.id] as const)))
+    const makers = new Map(
+      nodesOf(this.program.items).flatMap((node) => node.outputs.map((id) => [id, node.id] as const)),
+    )
     const found = new Set<string>()
     for (const { axis, ports } of regionsOf(this.program.items)) {
       if (axis !== 'microbatch') continue
@@ -106,9 +113,10 @@ class Placement {
   private mark(items: readonly Item[]): Item[] {
     const atoms = pipelineAtoms(this.program)
     return items.map((item): Item => {
-      if (item.type === 'region') return { ...item, bodies: item.bodies.map((body) => ({ ...body, items: this.mark(body.items) })) }
+      if (item.type === 'region')
+        return { ...item, bodies: item.bodies.map((body) => ({ ...body, items: this.mark(body.items) })) }
       const home = this.homes.get(item.id)
-      const partition: Partition = { splits: {}, partial: {}, by: {}, ...item.partition, terms: atoms }
+      const partition: Partition = { splits: {}, partial: Object.fromEntries(atoms.map((atom) => [atom, []])), by: {} }
       return {
         ...item,
         ...(typeof home === 'object' && { stages: home }),

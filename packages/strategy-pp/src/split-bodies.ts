@@ -70,7 +70,10 @@ class Splitter {
     }
     if (found.every(({ kind }) => kind === '')) return region
     for (const [source, body] of region.bodies.entries())
-      this.declare(body, found.flatMap((each) => (each.source === source ? [each.kind] : [])))
+      this.declare(
+        body,
+        found.flatMap((each) => (each.source === source ? [each.kind] : [])),
+      )
     const copies = found.map(({ source, kind }) => (kind ? copyOf(region.bodies[source], kind) : undefined))
     const bodies = found.map(({ source }, index): Body => {
       const body = region.bodies[source] ?? { name: '', items: [] }
@@ -89,10 +92,12 @@ class Splitter {
     const kept = kinds.includes('')
     const copies = kinds.flatMap((kind) => (kind ? [copyOf(body, kind)] : []))
     const nodes = nodesOf(body.items)
-    const outside = nodes.flatMap(({ inputs }) => inputs).filter((id) => {
-      const tensor = this.tensors.get(id)
-      return tensor && tensor.role !== 'activation' && tensor.per.at(-1) === this.axis
-    })
+    const outside = nodes
+      .flatMap(({ inputs }) => inputs)
+      .filter((id) => {
+        const tensor = this.tensors.get(id)
+        return tensor && tensor.role !== 'activation' && tensor.per.at(-1) === this.axis
+      })
     for (const id of new Set([...outside, ...nodes.flatMap(({ outputs }) => outputs)])) {
       this.divided.set(id, { copies, kept })
       this.multiply(id, body.name, { copies, kept })
@@ -115,7 +120,13 @@ class Splitter {
     const body = (this.tensors.get(initial)?.body ?? this.tensors.get(result)?.body) || bodyIn(initial, known)
     for (const id of [initial, result]) this.multiply(id, body, known)
     const others = known.copies.map(({ rename }): Port => {
-      return { kind: 'carry', initial: rename(initial), inner: rename(inner), next: next.map(rename), result: rename(result) }
+      return {
+        kind: 'carry',
+        initial: rename(initial),
+        inner: rename(inner),
+        next: next.map(rename),
+        result: rename(result),
+      }
     })
     return known.kept ? [port, ...others] : others
   }
@@ -126,7 +137,10 @@ class Splitter {
 
   private renamed(item: Item, copy: Copy): Item {
     if (item.type === 'region') {
-      const bodies = item.bodies.map((body) => ({ ...body, items: body.items.map((inner) => this.renamed(inner, copy)) }))
+      const bodies = item.bodies.map((body) => ({
+        ...body,
+        items: body.items.map((inner) => this.renamed(inner, copy)),
+      }))
       return { ...item, id: copy.rename(item.id), bodies }
     }
     const { fusion } = item
@@ -143,7 +157,14 @@ class Splitter {
 
 function copyOf(body: Body | undefined, kind: string): Copy {
   const [from, to] = [body?.name ?? '', `${body?.name}-${kind}`]
-  return { body: to, rename: (id) => id.split('/').map((part) => (part === from ? to : part)).join('/') }
+  return {
+    body: to,
+    rename: (id) =>
+      id
+        .split('/')
+        .map((part) => (part === from ? to : part))
+        .join('/'),
+  }
 }
 
 /** The body whose name an id has as one of its parts, where its tensor does not say. */

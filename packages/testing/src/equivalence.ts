@@ -182,7 +182,9 @@ function isFinal({ tensor, blocks, team }: Made, { mesh, tensors }: Program): bo
 
 /** What ranks hold, to be compared one by one; for partial sums the sum, in every replica of it. */
 function heldBlocks(blocks: readonly Block[], whole: Tensor, mesh: Mesh): readonly Block[] {
-  const terms = Object.entries(whole.placement?.partial ?? {}).filter(([atom]) => mesh.atoms.some(({ name }) => name === atom))
+  const terms = Object.entries(whole.placement?.partial ?? {}).filter(([atom]) =>
+    mesh.atoms.some(({ name }) => name === atom),
+  )
   if (terms.length === 0) return blocks
   const partial = Object.fromEntries(terms)
   const tensor = { ...whole, ...(whole.placement && { placement: { ...whole.placement, partial } }) }

@@ -1,21 +1,21 @@
 import {
   actionsOf,
   type Chunk,
-  chunksOf,
   coordinateOf,
   directionOf,
-  type Item,
   type Mesh,
   type OperatorNode,
   type Pipeline,
   type PipelineAction,
-  pipelineAtoms,
   type Program,
+  pipelineAtoms,
   type Region,
   regionsOf,
   runsAt,
   ShardloomError,
 } from '@shardloom/core'
+import { sendersOf } from '@shardloom/core/unroll'
+import { collectiveError } from './interpret-errors.js'
 
 /** The ranks that run a node together, ascending, and their mesh. */
 export interface Team {
@@ -38,6 +38,7 @@ export class Crew {
   private readonly teams = new Map<string, Team>()
   private readonly byCoordinate: readonly (readonly number[])[]
   private readonly microbatches: number
+  private readonly senders: ReturnType<typeof sendersOf>
 
   constructor(private readonly program: Program) {
     const { mesh, pipeline, items } = program
@@ -45,6 +46,7 @@ export class Crew {
     const coordinates = all.map((rank) => (pipeline ? coordinateOf(program, rank) : 0))
     const count = Math.max(...coordinates) + 1
     this.byCoordinate = Array.from({ length: count }, (_, at) => all.filter((rank) => coordinates[rank] === at))
+    this.senders = sendersOf(program)
     this.microbatches = regionsOf(items).find(({ axis }) => axis === 'microbatch')?.extent ?? 1
   }
 
@@ -75,8 +77,11 @@ export class Crew {
     return team
   }
 
-  /** The rank at another coordinate of the pipeline that has a rank's other coordinates. */
-  counterpart(rank: number, coordinate: number): number {
+  /** The rank that has sent what a recv reads: the one with the same other coordinates that ran the send. */
+  sender(node: OperatorNode, iterations: ReadonlyMap<string, number>, rank: number): number {
+    const send = this.senders({ node, iterations })
+    const [coordinate] = (send && this.coordinatesOf(send.node, send.iterations)) ?? []
+    if (coordinate === undefined) throw collectiveError(node, `receives \`${node.inputs[0]}\`, which no send has made`)
     const own = this.byCoordinate[coordinateOf(this.program, rank)] ?? []
     return this.byCoordinate[coordinate]?.[own.indexOf(rank)] ?? rank
   }
@@ -118,13 +123,21 @@ export function runSchedule(pipeline: Pipeline, run: (part: Part) => void): void
   }
   const waiting = lists.flatMap((list, coordinate) => {
     const action = list[at[coordinate] ?? 0]
-    return action ? [`${pipeline.axis} ${coordinate} stands at ${keyOf(action.kind, action.chunk, action.microbatch)} and waits for ${needs(action)}`] : []
+    return action
+      ? [
+          `${pipeline.axis} ${coordinate} stands at ${keyOf(action.kind, action.chunk, action.microbatch)} and waits for ${needs(action)}`,
+        ]
+      : []
   })
   if (waiting.length === 0) return
-  throw new ShardloomError('DEADLOCK', `The schedule \`${pipeline.schedule}\` cannot go on: ${waiting.slice(0, 4).join('; ')}.`, {
-    subject: pipeline.schedule,
-    help: 'Each action must come after those that make what it reads.',
-  })
+  throw new ShardloomError(
+    'DEADLOCK',
+    `The schedule \`${pipeline.schedule}\` cannot go on: ${waiting.slice(0, 4).join('; ')}.`,
+    {
+      subject: pipeline.schedule,
+      help: 'Each action must come after those that make what it reads.',
+    },
+  )
 }
 
 function partOf({ kind, chunk: stage, microbatch }: PipelineAction, pipeline: Pipeline, coordinate: number): Part {

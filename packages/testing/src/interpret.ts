@@ -3,7 +3,6 @@ import {
   type Communication,
   coordinates,
   definitionOf,
-  dimSizes,
   type Item,
   type KernelContext,
   lastIteration,
@@ -27,6 +26,7 @@ import { domainsOf, type InitialValue, usualValues } from './initial-values.js'
 import { collectiveError, kernelError, missingValue, noSemantics, notComputed } from './interpret-errors.js'
 import { Crew, isScheduled, type Part, runSchedule, type Team } from './interpret-pipeline.js'
 import { resultBlocks } from './kernel-results.js'
+import { type Prepared, Shapes } from './shapes.js'
 import { wholeOf } from './whole.js'
 
 /** The iteration of every region axis around a place. */
@@ -57,14 +57,6 @@ export interface Interpretation {
   readonly executed: ReadonlyMap<string, number>
 }
 
-/** A node with everything that does not change from execution to execution. */
-interface Prepared {
-  readonly node: OperatorNode
-  /** Per rank, the positions of each dim of the node's iteration space. */
-  readonly spaces: readonly ReadonlyMap<string, Int32Array>[]
-  readonly extents: ReadonlyMap<string, number>
-}
-
 /**
  * Runs a placed program on the ranks of its mesh, in one process and in float64. Every rank has a store of its own, from
  * which alone its kernels read; elements pass from one to another in communication nodes only, among the members of their
@@ -85,11 +77,11 @@ class Interpreter implements Interpretation {
   private readonly store = new Map<string, Map<string, Block[]>>()
   private readonly sources: ReadonlyMap<string, Source>
   private readonly domains: ReturnType<typeof domainsOf>
-  private readonly prepared = new Map<string, Prepared>()
   private readonly groups = new Map<string, number[][]>()
   /** What a send has made → where it went. */
   private readonly sent = new Map<string, Communication>()
   private readonly crew: Crew
+  private readonly shapes: Shapes
   private readonly makers: ReadonlyMap<string, OperatorNode>
   /** What of the program is being run, where a schedule says so. */
   private part: Part | undefined
@@ -102,6 +94,7 @@ class Interpreter implements Interpretation {
     this.ranks = Array.from({ length: program.mesh.world }, (_, rank) => coordinates(program.mesh, rank))
     this.sources = sourcesOf(program.items)
     this.crew = new Crew(program)
+    this.shapes = new Shapes(program, this.ranks)
     this.makers = new Map(nodesOf(program.items).map((node) => [node.id, node]))
     this.domains = domainsOf(program, operators)
   }
@@ -111,7 +104,7 @@ class Interpreter implements Interpretation {
   }
 
   whole(tensor: string, iterations: Iterations = new Map()): Float64Array {
-    return wholeOf(this.blocks(tensor, iterations), this.current(tensor, iterations), this.program.mesh).values
+    return wholeOf(this.blocks(tensor, iterations), this.shapes.current(tensor, iterations), this.program.mesh).values
   }
 
   run(items: readonly Item[], iterations: Iterations): void {
@@ -146,7 +139,9 @@ class Interpreter implements Interpretation {
     if (part && !part.accepts(node, iterations.get(this.program.pipeline?.over ?? ''))) return
     const coordinates = this.crew.coordinatesOf(node, iterations)
     const team = this.crew.team(part ? [part.coordinate] : coordinates)
-    const prepared = this.prepare(node, iterations)
+    // What two stages of one rank contribute to is summed by the action that comes second.
+    if (part && (node.stages?.length ?? 1) > 1 && !this.isReady(node, iterations, team)) return
+    const prepared = this.shapes.prepare(node, iterations)
     const results = node.communication
       ? this.communicate(prepared, iterations, team)
       : team.ranks.map((rank) => this.compute(prepared, rank, iterations))
@@ -156,6 +151,13 @@ class Interpreter implements Interpretation {
       this.keep(id, keyOf(lookup(this.program.tensors, id), iterations), byResult[index] ?? [], team)
     })
     this.options.observe?.(node, iterations, byResult, team)
+  }
+
+  private isReady({ inputs }: OperatorNode, iterations: Iterations, { ranks }: Team): boolean {
+    return inputs.every((id) => {
+      const key = keyOf(lookup(this.program.tensors, id), iterations)
+      return ranks.every((rank) => !this.isMade(id, iterations, rank) || this.store.get(id)?.get(key)?.[rank])
+    })
   }
 
   private keep(id: string, key: string, blocks: readonly Block[], { ranks }: Pick<Team, 'ranks'>): void {
@@ -220,7 +222,7 @@ class Interpreter implements Interpretation {
     if (!communication) throw new Error('internal error: no communication')
     const [input = ''] = inputs
     const { mesh } = this.program
-    const { shape } = this.current(input, iterations)
+    const { shape } = this.shapes.current(input, iterations)
     const positions = (placement: Placement, rank: number) =>
       shape.map((size, dim) => shardPositions(size, placement.shards[dim] ?? [], mesh, this.ranks[rank] ?? nobody))
     if (node.op === 'send' || node.op === 'recv') {
@@ -250,36 +252,13 @@ class Interpreter implements Interpretation {
   /** The rank that a recv takes from. Throws `COLLECTIVE` when that rank sent elsewhere, or nothing. */
   private sender(node: OperatorNode, { atoms, shift }: Communication, rank: number, iterations: Iterations): number {
     const { mesh } = this.program
-    if (shift === undefined) return this.sendingStage(node, node.inputs[0] ?? '', rank, iterations)
-    const from = neighbour(mesh, rank, atoms, shift)
+    if (shift === undefined && this.program.pipeline) return this.crew.sender(node, iterations, rank)
+    const from = neighbour(mesh, rank, atoms, shift ?? -1)
     const sent = this.sent.get(node.inputs[0] ?? '')
     if (!sent) throw collectiveError(node, `receives \`${node.inputs[0]}\`, which no send has made`)
     const aim = neighbour(mesh, from, sent.atoms, sent.shift ?? 1)
     if (aim === rank) return from
     throw collectiveError(node, `lets rank ${rank} receive from rank ${from}, which sent to rank ${aim}`)
-  }
-
-  /** The rank of the pipeline that has sent what a recv reads: whoever ran the send behind the carried value. */
-  private sendingStage(node: OperatorNode, id: string, rank: number, iterations: Iterations): number {
-    const source = this.sources.get(id)
-    if (source?.kind === 'carry-inner') {
-      const { region, port } = source
-      const iteration = iterations.get(region.axis) ?? 0
-      const before = region.order === 'reverse' ? iteration + 1 : iteration - 1
-      const first = before < 0 || before >= region.extent
-      return first
-        ? this.sendingStage(node, port.initial, rank, withoutAxis(iterations, region.axis))
-        : this.sendingStage(node, port.next[bodyAt(region, before)] ?? '', rank, new Map(iterations).set(region.axis, before))
-    }
-    if (source?.kind === 'carry-result') {
-      const last = lastIteration(source.region)
-      const at = new Map(iterations).set(source.region.axis, last)
-      return this.sendingStage(node, source.port.next[bodyAt(source.region, last)] ?? '', rank, at)
-    }
-    const send = source?.kind === 'node' ? this.makers.get(source.id) : undefined
-    const [coordinate] = (send?.op === 'send' && this.crew.coordinatesOf(send, iterations)) || []
-    if (coordinate === undefined) throw collectiveError(node, `receives \`${id}\`, which no send has made`)
-    return this.crew.counterpart(rank, coordinate)
   }
 
   private groupsOver(atoms: readonly string[]): number[][] {
@@ -325,7 +304,7 @@ class Interpreter implements Interpretation {
   ): Block {
     const { region, port } = source
     const at = (iteration: number) => new Map(iterations).set(region.axis, iteration)
-    const current = this.current(tensor.id, iterations)
+    const current = this.shapes.current(tensor.id, iterations)
     if (source.kind === 'carry-inner') {
       const iteration = iterations.get(region.axis) ?? 0
       const before = region.order === 'reverse' ? iteration + 1 : iteration - 1
@@ -381,37 +360,6 @@ class Interpreter implements Interpretation {
   private held({ shape, placement }: Pick<Tensor, 'shape' | 'placement'>, rank: number): Int32Array[] {
     const at = this.ranks[rank] ?? nobody
     return shape.map((size, dim) => shardPositions(size, placement?.shards[dim] ?? [], this.program.mesh, at))
-  }
-
-  /** The tensor with the shape that it has grown to. */
-  private current(id: string, iterations: Iterations): Tensor {
-    const tensor = lookup(this.program.tensors, id)
-    const { growth, shape } = tensor
-    if (!growth) return tensor
-    const { position, axis, by, limit = Number.POSITIVE_INFINITY } = growth
-    const grown = (size: number) => Math.max(size, Math.min(limit, size + by * (iterations.get(axis) ?? 0)))
-    return { ...tensor, shape: shape.map((size, dim) => (dim === position ? grown(size) : size)) }
-  }
-
-  private prepare(node: OperatorNode, iterations: Iterations): Prepared {
-    const growing = [...node.inputs, ...node.outputs].flatMap((id) => {
-      const axis = lookup(this.program.tensors, id).growth?.axis
-      return axis === undefined ? [] : [iterations.get(axis) ?? 0]
-    })
-    const key = growing.length === 0 ? node.id : `${node.id}@${growing[0]}`
-    const known = this.prepared.get(key)
-    if (known?.node === node) return known
-    const extents = dimSizes(node, (id) => this.current(id, iterations))
-    const splits = node.partition?.splits ?? {}
-    const spaces = this.ranks.map(
-      (at) =>
-        new Map(
-          [...extents].map(([dim, size]) => [dim, shardPositions(size, splits[dim] ?? [], this.program.mesh, at)]),
-        ),
-    )
-    const prepared = { node, spaces, extents }
-    this.prepared.set(key, prepared)
-    return prepared
   }
 }
 

@@ -35,7 +35,7 @@ export interface ProgramDefaults extends Partial<Omit<Program, 'schema' | 'tenso
  *
  *     text       = head* outside? item* order?
  *     head       = "program" word phase? | "uneven" ("refuse" | "ragged") | "mesh" mesh | "dtype" type
- *                | "sizes" (word "=" whole)* | "notes" pairs
+ *                | "sizes" (word "=" whole)* | "pipeline" pairs | "notes" pairs
  *                | "prefer" "[" word* "]" class "over" word (";" "atoms" atoms)? (";" "by" word)? (";" "where" pairs)?
  *     mesh       = (word "=" whole ("x" whole)*)* ("|" mesh)?           degrees, their factors, other factorisations
  *     outside    = "outside" INDENT (word ":" tensor)*                  tensors that nobody makes; default an input
@@ -44,6 +44,7 @@ export interface ProgramDefaults extends Partial<Omit<Program, 'schema' | 'tenso
  *     clause     = "@" placement | "result" whole? tensor               what the result is, or result number …
  *                | ("id" | "module" | "fusion" | "differentiates" | "updates") word | "kind" kind | "segment" segment
  *                | "with" pairs | "density" share | "recompute" | "after" word,*
+ *                | "stages" ("first" | "last"),* | "gradient" ("input" | "weight")
  *                | "split" splits | "by" (atom "=" strategy)*
  *                | "over" atoms reduction? ("shift" whole)? | ("from" | "to") placement
  *                | "for" word ("of" word)? ("from" (word | "-"))? ("by" word,*)?
@@ -71,7 +72,18 @@ export function parseProgram(text: string, defaults: ProgramDefaults = {}): Prog
   return new Parser(nestLines(text), defaults).program()
 }
 
-const headWords = ['program', 'uneven', 'mesh', 'dtype', 'sizes', 'notes', 'prefer', 'outside', 'order'] as const
+const headWords = [
+  'program',
+  'uneven',
+  'mesh',
+  'dtype',
+  'sizes',
+  'pipeline',
+  'notes',
+  'prefer',
+  'outside',
+  'order',
+] as const
 const phases: readonly Phase[] = ['training', 'prefill', 'decode']
 
 interface Declared {
@@ -84,6 +96,7 @@ class Parser {
   private phase: Phase
   private uneven: Program['uneven']
   private mesh: Mesh
+  private pipeline: Program['pipeline']
   private notes: Program['notes']
   private dtype: DataType
   private readonly sizes: Map<string, number>
@@ -101,6 +114,7 @@ class Parser {
     this.phase = defaults.phase ?? 'training'
     this.uneven = defaults.uneven ?? 'refuse'
     this.mesh = defaults.mesh ?? createMesh()
+    this.pipeline = defaults.pipeline
     this.notes = defaults.notes ?? {}
     this.dtype = defaults.dtype ?? 'bf16'
     this.sizes = new Map(Object.entries(defaults.sizes ?? {}))
@@ -119,6 +133,7 @@ class Parser {
       tensors: this.ordered(tensors),
       items,
       preferences: this.preferences,
+      ...(this.pipeline && { pipeline: this.pipeline }),
       uneven: this.uneven,
       notes: this.notes,
     }
@@ -166,6 +181,9 @@ class Parser {
           cursor.expect('=', 'Write `sizes batch=4 hidden=8`.')
           this.sizes.set(dim, cursor.whole('a size'))
         }
+        break
+      case 'pipeline':
+        this.pipeline = checkedPipeline(cursor.pairs(), this.mesh, cursor)
         break
       case 'notes':
         this.notes = cursor.pairs()
@@ -350,25 +368,32 @@ class Parser {
 
 const orderHelp = 'Leave the line out when you change a text: tensors then stand in the order of the text.'
 
+const empty = {
+  schema: 'shardloom.program/1',
+  name: '',
+  phase: '',
+  tensors: [],
+  items: [],
+  preferences: [],
+  notes: {},
+}
+
 /** A mesh may be written as JSON, which says anything. */
 function checkedMesh(mesh: Mesh, cursor: Cursor): Mesh {
-  const empty = {
-    schema: 'shardloom.program/1',
-    name: '',
-    phase: '',
-    tensors: [],
-    items: [],
-    preferences: [],
-    notes: {},
-  }
+  const why = 'the mesh is incomplete, or its degrees do not multiply to its ranks'
+  return checked({ ...empty, mesh }, cursor, why).mesh
+}
+
+function checkedPipeline(pipeline: unknown, mesh: Mesh, cursor: Cursor): Program['pipeline'] {
+  return checked({ ...empty, mesh, pipeline }, cursor, 'the pipeline is incomplete, or names an axis that is not there')
+    .pipeline
+}
+
+function checked(value: unknown, cursor: Cursor, why: string): Program {
   try {
-    return programFromJson({ ...empty, mesh }).mesh
+    return programFromJson(value)
   } catch (error) {
     if (!isShardloomError(error)) throw error
-    throw cursor.error(
-      'the mesh is incomplete, or its degrees do not multiply to its ranks',
-      undefined,
-      cursor.line.text,
-    )
+    throw cursor.error(why, undefined, cursor.line.text)
   }
 }

@@ -65,7 +65,7 @@ class Printer {
   }
 
   private head(): string[] {
-    const { name, phase, uneven, mesh, notes, preferences } = this.program
+    const { name, phase, uneven, mesh, pipeline, notes, preferences } = this.program
     const { dtype, sizes } = this.known
     const lines: string[] = []
     if (name !== 'program' || phase !== 'training') lines.push(`program ${wordText(name)} ${phase}`)
@@ -73,6 +73,10 @@ class Printer {
     if (!sameValue(mesh, createMesh())) lines.push(`mesh ${meshText(mesh)}`)
     if (dtype !== 'bf16') lines.push(`dtype ${dtype}`)
     if (sizes.size) lines.push(`sizes ${[...sizes].map(([dim, size]) => `${wordText(dim)}=${size}`).join(' ')}`)
+    if (pipeline) {
+      const chunks = pipeline.chunks.map((chunk) => ({ ...chunk }))
+      lines.push(`pipeline ${pairsText({ ...pipeline, chunks })}`)
+    }
     if (Object.keys(notes).length) lines.push(`notes ${pairsText(notes)}`)
     return [...lines, ...preferences.map((preference) => this.preference(preference))]
   }
@@ -197,6 +201,8 @@ class Printer {
     word('differentiates', node.differentiates)
     if (node.recompute) clauses.push('recompute')
     word('updates', node.updates)
+    add('stages', node.stages && wordsText(node.stages))
+    word('gradient', node.gradient)
     add('after', node.after && wordsText(node.after))
     if (node.partition) {
       add('split', partitionWords(node.partition, mesh))

@@ -62,7 +62,7 @@ const clauses = [
     'recompute',
     'updates',
   ] as const),
-  ...(['after', 'split', 'by', 'over', 'from', 'to', 'for', 'result'] as const),
+  ...(['stages', 'gradient', 'after', 'split', 'by', 'over', 'from', 'to', 'for', 'result'] as const),
 ]
 
 /** Reads the lines of a body. What they say of tensors goes to `declare`. */
@@ -134,6 +134,10 @@ export class ItemReader {
         return { density: takeShare(cursor) }
       case 'recompute':
         return { recompute: true }
+      case 'stages':
+        return { stages: cursor.words('a stage').map((stage) => (stage === 'first' ? stage : 'last')) }
+      case 'gradient':
+        return { gradient: oneOf(cursor, ['input', 'weight'], 'gradient') }
       case 'after':
         return { after: cursor.words('an item') }
       case 'split': {

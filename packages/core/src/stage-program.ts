@@ -1,0 +1,128 @@
+import { coordinateOf, holderOf, type Pipeline, runsAt, type Stage } from './pipeline.js'
+import { bodyAt, type Item, type OperatorNode, type Port, type Program, type Region } from './program.js'
+
+const projections = new WeakMap<Program, Map<number, Program>>()
+
+/**
+ * The part of a program that one rank runs, as a program of its own: without a pipeline the same object. Iterations that
+ * the rank does not hold run an empty body, so that they keep their numbers. Of a pipeline with two directions the second
+ * has microbatches of its own, whose ids end in `~`. Linear in the rolled program, once per coordinate.
+ */
+export function programOf(program: Program, rank: number): Program {
+  const { pipeline } = program
+  if (!pipeline) return program
+  const coordinate = coordinateOf(program, rank)
+  const known = projections.get(program) ?? new Map<number, Program>()
+  projections.set(program, known)
+  const found = known.get(coordinate) ?? project(program, pipeline, coordinate)
+  known.set(coordinate, found)
+  return found
+}
+
+function project(program: Program, pipeline: Pipeline, coordinate: number): Program {
+  const { pipeline: _, ...rest } = program
+  if (pipeline.directions === 1) return { ...rest, items: held(program.items, pipeline, coordinate, [0]) }
+  const tensors = new Map(program.tensors)
+  const renamed = (items: readonly Item[]) => {
+    const made = new Set<string>()
+    for (const item of items) collect(item, made)
+    const name = (id: string) => (made.has(id) ? `${id}~` : id)
+    for (const id of made) {
+      const tensor = tensors.get(id)
+      if (tensor) tensors.set(name(id), { ...tensor, id: name(id) })
+    }
+    return { name, items: items.map((item) => rename(item, name)) }
+  }
+  const items = held(program.items, pipeline, coordinate, [0, 1]).map((item): Item => {
+    const whole = program.items.find(({ id }) => id === item.id)
+    const body = whole?.type === 'region' && whole.axis === 'microbatch' ? whole.bodies[0] : undefined
+    if (item.type === 'node' || !body) return item
+    const down = held(body.items, pipeline, coordinate, [0])
+    const up = renamed(held(body.items, pipeline, coordinate, [1]))
+    const half = item.extent / 2
+    return {
+      ...item,
+      bodies: [
+        { ...body, items: down },
+        { name: `${body.name}~`, items: up.items },
+      ],
+      select: [0, 1].map((which) => ({ body: which, count: half })),
+      ports: item.ports.map((port): Port => {
+        if (port.kind === 'carry') return { ...port, next: [...port.next, up.name(port.next[0] ?? '')] }
+        if (port.kind === 'reduce') return { ...port, inner: [...port.inner, up.name(port.inner[0] ?? '')] }
+        return port
+      }),
+    }
+  })
+  return { ...rest, tensors, items }
+}
+
+/** The items that a coordinate runs in some of the directions. */
+function held(items: readonly Item[], pipeline: Pipeline, coordinate: number, directions: readonly number[]): Item[] {
+  const holds = (at: number | Stage) => directions.some((direction) => holderOf(pipeline, at, direction) === coordinate)
+  const runs = (node: OperatorNode, iteration?: number) => {
+    const direction = directions.length === 1 ? directions[0] : undefined
+    return runsAt(pipeline, node, iteration, direction)?.includes(coordinate) ?? true
+  }
+  return items.flatMap((item): Item[] => {
+    if (item.type === 'node') return runs(item) ? [item] : []
+    if (item.axis !== pipeline.over) {
+      const bodies = item.bodies.map((body) => ({
+        ...body,
+        items: held(body.items, pipeline, coordinate, directions),
+      }))
+      return [{ ...item, bodies }]
+    }
+    const select: { body: number; count: number }[] = []
+    for (let iteration = 0; iteration < item.extent; iteration++) {
+      const body = holds(iteration) ? bodyAt(item, iteration) : item.bodies.length
+      const last = select.at(-1)
+      if (last?.body === body) last.count++
+      else select.push({ body, count: 1 })
+    }
+    const first = Array.from({ length: item.extent }, (_, iteration) => iteration).find(holds)
+    if (first === undefined) return []
+    const bodies = item.bodies.map((body) => {
+      return { ...body, items: body.items.filter((each) => each.type === 'region' || runs(each, first)) }
+    })
+    return [elsewhere({ ...item, bodies, select })]
+  })
+}
+
+/** The region with a further body, which is empty and hands on what it is given. */
+function elsewhere(region: Region): Region {
+  const ports = region.ports.map((port): Port => {
+    if (port.kind === 'carry') return { ...port, next: [...port.next, port.inner] }
+    if (port.kind === 'reduce') return { ...port, inner: [...port.inner, null] }
+    return port
+  })
+  return { ...region, bodies: [...region.bodies, { name: 'elsewhere', items: [] }], ports }
+}
+
+function collect(item: Item, made: Set<string>): void {
+  if (item.type === 'node') {
+    for (const id of item.outputs) made.add(id)
+    return
+  }
+  for (const port of item.ports) {
+    if (port.kind === 'carry') made.add(port.inner).add(port.result)
+    if (port.kind === 'reduce') made.add(port.result)
+  }
+  for (const body of item.bodies) for (const inner of body.items) collect(inner, made)
+}
+
+function rename(item: Item, name: (id: string) => string): Item {
+  if (item.type === 'node')
+    return { ...item, id: `${item.id}~`, inputs: item.inputs.map(name), outputs: item.outputs.map(name) }
+  const ports = item.ports.map((port): Port => {
+    if (port.kind === 'carry') {
+      const { initial, inner, next, result } = port
+      return { ...port, initial: name(initial), inner: name(inner), next: next.map(name), result: name(result) }
+    }
+    if (port.kind === 'reduce')
+      return { ...port, inner: port.inner.map((id) => id && name(id)), result: name(port.result) }
+    return { ...port, tensor: name(port.tensor) }
+  })
+  const bodies = item.bodies.map((body) => ({ ...body, items: body.items.map((inner) => rename(inner, name)) }))
+  return { ...item, id: `${item.id}~`, bodies, ports }
+}
