@@ -25,6 +25,9 @@ const ownOptions = [
 /** The axes whose strategies are always there. */
 const builtInAxes: readonly string[] = ['tp', 'dp', 'ep', 'expertTp', 'pp']
 
+/** Options that mean nothing while an axis has the degree 1. */
+const axisOfOption = { schedule: 'pp', virtual: 'pp', pp: 'pp' } as const
+
 /** Whether a value of a field may be asked for: `serving` has a name, but no plan yet. */
 export function isPlannedValue([group]: readonly string[], value: string): boolean {
   return group !== 'phase' || value !== 'serving'
@@ -57,6 +60,19 @@ export function refuseUnplanned(spec: Spec, axes: readonly PluginAxis[], pluginN
   for (const [name, idle] of Object.entries(idleOptions)) {
     const value = spec.options[name]
     if (value !== idle) refuse(`options.${name}`, value, `Leave it out or set it to ${idle}.`)
+  }
+  for (const [option, axis] of Object.entries(axisOfOption)) {
+    const value = spec.options[option]
+    const asks = value !== undefined && !(typeof value === 'object' && value && Object.keys(value).length === 0)
+    if (!asks || (spec.parallel[axis] ?? 1) > 1) continue
+    throw new ShardloomError(
+      'OPTION',
+      `\`options.${option}\` is given, but \`parallel.${axis}\` is 1: it would change nothing.`,
+      {
+        subject: `options.${option}`,
+        help: `Leave it out, or set \`parallel.${axis}\` to 2 or more.`,
+      },
+    )
   }
   for (const name of Object.keys(spec.options)) {
     if (ownOptions.includes(name) || pluginNames.includes(name)) continue
