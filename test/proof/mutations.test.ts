@@ -67,6 +67,19 @@ const cases: Readonly<Record<string, Case>> = {
     degrees: { dp: 2, ulysses: 2 },
     options: and(ulysses),
   },
+  'dense, training, ZeRO-1': { model: llama, build: training, degrees: { dp: 2, tp: 2 }, options: { dp: { zero: 1 } } },
+  'mixture, training, ZeRO-3': {
+    model: mixture,
+    build: { ...training, batch: 3, microbatches: 1 },
+    degrees: { dp: 3 },
+    options: { dp: { zero: 3 } },
+  },
+  'dense, training, hybrid sharding': {
+    model: llama,
+    build: { ...training, microbatches: 1 },
+    degrees: { dp: 4 },
+    options: { dp: { zero: 3, dpReplicate: 2 } },
+  },
   'latent, prefill': { model: mla, build: prefill, degrees: { dp: 2, tp: 2 } },
   'dense, decode': { model: llama, build: decode, degrees: { dp: 2, tp: 4 } },
 }
@@ -98,7 +111,8 @@ describe('every way to spoil communication is caught, and what changes a number 
     expect(byKind.dropped.interpreter).toBe(byKind.dropped.made)
     expect(byKind.dropped.made).toBe(nodesOf(program.items).filter(({ communication }) => communication).length)
     expect(harmless.map((each) => whyHarmless(each, program))).not.toContain('not understood')
-    expect(harmless.length).toBeLessThan(mutations.made / 10)
+    // Where parameters are gathered, most nodes are all-gathers, which may run twice and with more ranks.
+    expect(harmless.length).toBeLessThan(mutations.made / (options.dp?.zero ? 5 : 10))
   })
 
   test('the loss, the norm, the optimizer and both directions are among them', () => {

@@ -117,6 +117,18 @@ function rankLines({ perRank, nodes, edges }: PlanSummary, style: Style): string
     `${verb} ${formatWholeBytes(bytes)}${cache > 0 ? `, of which KV cache ${formatWholeBytes(cache)}` : ''}`
   return pairs([
     ['parameters', `${quantity(perRank.parameters)}, ${formatWholeBytes(perRank.parameterBytes)}`],
+    ...(perRank.optimizerBytes > 0
+      ? [
+          [
+            'training',
+            [
+              `gradients ${formatWholeBytes(perRank.gradientBytes)}`,
+              `optimizer state ${formatWholeBytes(perRank.optimizerBytes)}`,
+              `${formatWholeBytes(perRank.parameterBytes + perRank.gradientBytes + perRank.optimizerBytes)} with parameters`,
+            ],
+          ] as const,
+        ]
+      : []),
     ['compute', [formatFlops(perRank.flops), ...shares]],
     [
       'memory',

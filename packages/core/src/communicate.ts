@@ -17,6 +17,7 @@ import {
   type OperatorNode,
   type Program,
   type Region,
+  regionsOf,
   type Segment,
   type Tensor,
 } from './program.js'
@@ -66,6 +67,9 @@ export function communicateProgram(
   /** What regions that are done converted, by segment and tensor: a later region over the same axes reads it too. */
   const finished = new Map<string, Version[]>()
   const used = new Set<string>()
+  /** Terms of sums over iterations: each is converted where it is made, and what came of it. */
+  const sums = sumsOf(program)
+  const ended = new Map<string, string>()
   const origin = new Map<string, number>()
 
   const placementOf = (id: string): Placement =>
@@ -107,7 +111,8 @@ export function communicateProgram(
   /** The tensor under which `id` can be read as `wanted`; the communication nodes that it takes go to `out`. */
   const get = (id: string, wanted: Placement, reader: Reader, scope: Scope, out: Item[]): string => {
     const isSaved = scope.segment === 'backward' && producers.get(id)?.segment === 'forward' && !scope.versions.has(id)
-    const candidates = isSaved ? [smallest(id)] : versionsOf(id, scope)
+    const kept = scope.segment === 'backward' && tensor(id).storage === 'keep' ? saved.get(id) : undefined
+    const candidates = isSaved ? [smallest(id)] : (kept ?? versionsOf(id, scope))
     const ready = candidates.find((version) => isSlice(version.placement, wanted))
     if (ready) return ready.tensor
     const plans = candidates.map((from) => planFrom(from, id, wanted, scope))
@@ -137,7 +142,7 @@ export function communicateProgram(
     const here = maker?.segment === scope.segment ? maker : undefined
     const path = maker && id.startsWith(`${maker.segment}/`) ? id.slice(maker.segment.length + 1) : id
     const node = uniqueId(`${here?.id ?? `${scope.segment}/${path}`}/${step.op}(${step.atoms.join('.')})`, used)
-    const { body: _, nextOf: __, ...rest } = source
+    const { body: _, nextOf: __, storage: ___, ...rest } = source
     created.set(node, {
       ...rest,
       id: node,
@@ -194,6 +199,8 @@ export function communicateProgram(
       for (const id of item.outputs) {
         const { nextOf } = tensor(id)
         if (nextOf !== undefined) get(id, placementOf(nextOf), { ...item, id: nextOf }, scope, out)
+        const sum = sums.get(id)
+        if (sum) ended.set(id, get(id, placementOf(sum.result), { id: sum.region }, scope, out))
       }
     }
     end(scope, out)
@@ -224,7 +231,7 @@ export function communicateProgram(
           }
           const term = port.kind === 'reduce' ? port.inner[index] : undefined
           if (port.kind !== 'reduce' || !term) return port
-          const sum = get(term, placementOf(port.result), reader, last, list)
+          const sum = ended.get(term) ?? get(term, placementOf(port.result), reader, last, list)
           return { ...port, inner: port.inner.map((id, which) => (which === index ? sum : id)) }
         })
       }
@@ -255,6 +262,16 @@ function stagesOf(reader: Reader, maker: OperatorNode | undefined): Pick<Operato
   if (!own) return {}
   const all = [...own, ...(maker?.stages ?? [])]
   return { stages: (['first', 'last'] as const).filter((stage) => all.includes(stage)) }
+}
+
+/** For each term of a sum over iterations the sum, and the region that makes it. */
+function sumsOf({ items }: Program): Map<string, { readonly result: string; readonly region: string }> {
+  const sums = new Map<string, { result: string; region: string }>()
+  for (const { id, ports } of regionsOf(items))
+    for (const port of ports)
+      if (port.kind === 'reduce')
+        for (const term of port.inner) if (term) sums.set(term, { result: port.result, region: id })
+  return sums
 }
 
 interface Want {

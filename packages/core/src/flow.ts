@@ -51,6 +51,8 @@ export interface Flow {
  */
 export function flow(program: Program, operators: OperatorTable, decide: Decide): Flow {
   const placements = new Map<string, Placement>()
+  for (const { id, storage, placement } of program.tensors.values())
+    if (storage && placement) placements.set(id, placement)
   const added: Tensor[] = []
   const extra = new Map<string, Tensor>()
   const decided = new Map<string, OperatorNode>()
@@ -92,7 +94,7 @@ export function flow(program: Program, operators: OperatorTable, decide: Decide)
     })
   }
   const demand = (each: Tensor, wanted: Placement | undefined, reader: OperatorNode) => {
-    if (!wanted || !outsideRoles.includes(each.role)) return
+    if (!wanted || each.storage || !outsideRoles.includes(each.role)) return
     const late = reader.segment === 'backward' || reader.segment === 'optimizer'
     const known = placements.get(each.id)
     if (known && late && each.role !== 'optimizer') return
@@ -127,7 +129,7 @@ export function flow(program: Program, operators: OperatorTable, decide: Decide)
         placements.set(port.result, inner)
         if (outsideRoles.includes(tensor(port.initial).role)) placements.set(port.initial, inner)
       }
-      if (port.kind === 'reduce') {
+      if (port.kind === 'reduce' && !tensor(port.result).storage) {
         const inner = port.inner.find((id) => id !== null)
         placements.set(port.result, (inner && placements.get(inner)) || replicated(tensor(port.result).shape.length))
       }
@@ -140,6 +142,11 @@ export function flow(program: Program, operators: OperatorTable, decide: Decide)
   const items = visit(program.items, { path: [], executions: 1 })
   for (const [id, each] of program.tensors) if (!placements.has(id)) placements.set(id, replicated(each.shape.length))
   return { items, placements, added }
+}
+
+/** The placement of every tensor as it follows from the partitions of the operators. */
+export function placementsOfTensors(program: Program, operators: OperatorTable): Flow['placements'] {
+  return flow(program, operators, (node) => [node]).placements
 }
 
 function mostSharded(known: Placement, wanted: Placement): Placement {

@@ -1,6 +1,6 @@
 export * from './draft.js'
 export * from './error.js'
-export { describePlacement, placementsOf } from './flow.js'
+export { describePlacement, placementsOf, placementsOfTensors } from './flow.js'
 export * from './json.js'
 export type { Domain, Kernel, KernelContext, WeightedRows } from './kernel.js'
 export * from './mesh.js'

@@ -10,7 +10,7 @@ import {
   splittable,
 } from './operator.js'
 import { along } from './placement.js'
-import { type Preference, partialDim, preferenceClasses } from './preference.js'
+import { anyDim, type Preference, partialDim, preferenceClasses } from './preference.js'
 import {
   type OperatorNode,
   type Partition,
@@ -119,12 +119,28 @@ function decideNode(
     return left > 1 && (uneven === 'ragged' || left % atomDegree(mesh, atom) === 0)
   }
 
-  for (const { name: atom } of mesh.atoms) {
-    const followed = followedDim(node, atom, context, forward)
-    if (followed && splittable(rule, definition, followed.dim)) {
-      take(followed.dim, atom, followed.by)
-      continue
+  /** One dim for all atoms of the preference: a dim of its own for each would take as many collectives. */
+  const chosen = new Map<Preference, string | undefined>()
+  const anyOf = (preference: Preference, atom: string) => {
+    if (!chosen.has(preference)) {
+      const left = (dim: string) => Math.ceil((sizes.get(dim) ?? 1) / (taken.get(dim) ?? 1))
+      const dims = rule.space.filter((dim) => splittable(rule, definition, dim) && left(dim) > 1)
+      const free = (preference.atoms ?? [atom]).filter(
+        (each) => !Object.values(splits).some((list) => list.includes(each)),
+      )
+      const whole = dims.find((dim) => left(dim) % groupSize(mesh, free) === 0)
+      chosen.set(preference, whole ?? dims.toSorted((a, b) => left(b) - left(a))[0])
     }
+    return chosen.get(preference)
+  }
+
+  const open = mesh.atoms.flatMap(({ name: atom }) => {
+    const followed = followedDim(node, atom, context, forward)
+    if (!followed || !splittable(rule, definition, followed.dim)) return [atom]
+    take(followed.dim, atom, followed.by)
+    return []
+  })
+  for (const atom of open) {
     const claims = (wishes.get(atom) ?? []).filter((wish) => wish.matches(node, context.place))
     const passing = passes(node, definition, atom, context, readers, wishes)
     if (passing) {
@@ -143,7 +159,9 @@ function decideNode(
       }
     }
     const choices = claims.flatMap(({ preference }) => {
-      const dim = preference.dims.find((each) => splittable(rule, definition, each) && divides(each, atom))
+      const dim = preference.dims.includes(anyDim)
+        ? anyOf(preference, atom)
+        : preference.dims.find((each) => splittable(rule, definition, each) && divides(each, atom))
       return dim ? [{ preference, dim }] : []
     })
     const [best, next] = choices

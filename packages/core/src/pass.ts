@@ -2,7 +2,7 @@ import { communicateProgram } from './communicate.js'
 import { divideBackward } from './divide-backward.js'
 import { edit } from './draft.js'
 import { isShardloomError, nearest, ShardloomError } from './error.js'
-import { flow } from './flow.js'
+import { flow, placementsOfTensors } from './flow.js'
 import type { OperatorTable } from './operator.js'
 import { partitioner } from './partition.js'
 import type { Item, Program, Tensor } from './program.js'
@@ -60,12 +60,12 @@ const placePass: Pass = {
   name: 'core/place',
   phase: 'place',
   run(program, { operators }) {
-    const result = flow(program, operators, (node) => [node])
+    const placements = placementsOfTensors(program, operators)
     const moved = [...program.tensors.values()].flatMap((tensor) => {
-      const placement = result.placements.get(tensor.id)
+      const placement = placements.get(tensor.id)
       return placement && !(tensor.placement && same(tensor.placement, placement)) ? [{ ...tensor, placement }] : []
     })
-    return moved.length ? changed(program, moved, result.items) : program
+    return moved.length ? changed(program, moved, program.items) : program
   },
 }
 

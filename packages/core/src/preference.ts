@@ -2,10 +2,10 @@ import type { Selector } from './selector.js'
 
 /**
  * The fixed priority in which several strategies' wishes for one atom join: experts, then feature dims (heads, ffn,
- * vocab), then token dims (batch, seq), then what is worth splitting only where nobody else splits. Never the order of
- * plugins.
+ * vocab), then token dims (batch, seq), then what is worth splitting only where nobody else splits, then where training
+ * state is stored. Never the order of plugins.
  */
-export const preferenceClasses = ['experts', 'feature', 'token', 'rest'] as const
+export const preferenceClasses = ['experts', 'feature', 'token', 'rest', 'storage'] as const
 
 export type PreferenceClass = (typeof preferenceClasses)[number]
 
@@ -27,3 +27,9 @@ export interface Preference {
 
 /** The pseudo-dim of {@link Preference.dims} that passes a partial sum on. */
 export const partialDim = 'partial'
+
+/**
+ * The pseudo-dim of {@link Preference.dims} that stands for whatever dim all atoms of the preference divide together after
+ * other splits, the first such; where none does, for the longest, whose shares then differ by an element.
+ */
+export const anyDim = 'any'

@@ -43,8 +43,13 @@ export interface Tensor {
   readonly density?: readonly [number, number]
   /** A position that is longer by `by` in each iteration of `axis`, up to `limit` elements (a KV cache while decoding). */
   readonly growth?: { readonly position: number; readonly axis: string; readonly by: number; readonly limit?: number }
-  /** Set by the placement pass. */
+  /** Set by the placement pass, except where `storage` says otherwise. */
   readonly placement?: Placement
+  /**
+   * A strategy chose its placement as the one that it is kept in, whatever its readers ask for. What forward gathers of a
+   * parameter backward gathers anew (`use`) or finds (`keep`).
+   */
+  readonly storage?: 'use' | 'keep'
   /** The tensor that this one is another placement of. */
   readonly versionOf?: string
   /** The tensor from outside that this one is in the next step, where it must stand as that one does. */

@@ -102,6 +102,7 @@ const wrongIn = {
     ['density', share],
     ['growth', maybe(growth)],
     ['placement', maybe(placement)],
+    ['storage', maybe(oneOf(['use', 'keep']))],
   ),
   node: misfit(
     ['rule op segment module', word],

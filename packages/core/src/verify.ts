@@ -230,15 +230,16 @@ function* checkNode(node: OperatorNode, program: Program, operators: OperatorTab
 
 /** What the next step reads in the place of a tensor from outside must stand where that one does, in some version. */
 function* checkNext(program: Program): ReturnType<Check> {
-  const tensors = [...program.tensors.values()]
-  for (const { id, nextOf } of tensors) {
+  const versions = new Map<string, Placement[]>()
+  for (const output of nodesOf(program.items).flatMap(({ outputs }) => outputs)) {
+    const of = lookup(program.tensors, output).versionOf ?? output
+    versions.set(of, [...(versions.get(of) ?? []), heldAs(program, output)])
+  }
+  for (const { id, nextOf } of program.tensors.values()) {
     if (nextOf === undefined) continue
     const wanted = heldAs(program, nextOf)
-    const versions = tensors
-      .filter((each) => each.id === id || each.versionOf === id)
-      .map((each) => heldAs(program, each.id))
     yield unless(
-      versions.some((held) => isSlice(held, wanted)),
+      (versions.get(id) ?? [heldAs(program, id)]).some((held) => isSlice(held, wanted)),
       id,
       `The next step reads \`${id}\` as \`${nextOf}\`, which is placed ${placementText(wanted)}; it ends as ${placementText(heldAs(program, id))}.`,
       'Put a communication node behind it: run the pass `core/communicate`.',
@@ -312,7 +313,8 @@ function* checkUneven(program: Program): ReturnType<Check> {
     const sizes = dimSizes(node, (id) => lookup(program.tensors, id))
     for (const [dim, atoms] of Object.entries(node.partition?.splits ?? {})) {
       const [size, degree] = [sizes.get(dim) ?? 1, groupSize(program.mesh, atoms)]
-      const ok = size % degree === 0 || program.uneven === 'ragged'
+      // What is only stored in shards needs no equal ones: they are gathered before they are used.
+      const ok = size % degree === 0 || program.uneven === 'ragged' || node.updates !== undefined
       yield unless(
         ok,
         node.id,

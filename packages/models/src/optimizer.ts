@@ -1,4 +1,5 @@
 import {
+  dataTypes,
   edit,
   type Item,
   lookup,
@@ -15,7 +16,8 @@ import {
 
 /**
  * The optimizer segment of a training program: the loss is reported, the squared norm of all gradients is summed over
- * every parameter once, and Adam updates a high-precision master copy with gradients clipped by that norm.
+ * every parameter once, and Adam updates a master copy in single precision (or the parameter, where it is as precise) with
+ * gradients clipped by that norm.
  */
 export const optimizerPass: Pass = {
   name: 'models/optimizer',
@@ -174,7 +176,9 @@ class Optimizer {
     const tensor = lookup(this.program.tensors, parameter)
     const dims = operandText(tensor.dims)
     const place = this.place(gradient)
-    const states = ['master', 'moment1', 'moment2'].map((state) => {
+    // A parameter as precise as a master copy is its own.
+    const precise = dataTypes[tensor.dtype] >= dataTypes.fp32
+    const states = [...(precise ? [] : ['master']), 'moment1', 'moment2'].map((state) => {
       const id = `optimizer/${parameter}.${state}`
       this.declare({ ...tensor, ...place, id, dtype: 'fp32', role: 'optimizer' })
       return id
@@ -197,8 +201,8 @@ class Optimizer {
       id: `optimizer/${parameter}`,
       kind: 'compute',
       op: 'adam',
-      rule: `${dims}, ${dims}, ${dims}, ${dims}, . -> ${dims}, ${dims}, ${dims}, ${dims}`,
-      inputs: [gradient, ...states, 'optimizer/clip'],
+      rule: `${dims}, ${dims}, ${dims}, ${dims}, . -> ${after.map(() => dims).join(', ')}`,
+      inputs: [gradient, ...(precise ? [parameter] : []), ...states, 'optimizer/clip'],
       outputs: after,
       segment: 'optimizer',
       module: this.modules.get(parameter) ?? '',

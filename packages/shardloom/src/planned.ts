@@ -3,7 +3,7 @@ import { keyError, shown, unknownKey } from './spec-error.js'
 import type { Spec } from './spec-schema.js'
 
 /** What the spec can say of options that no strategy of this version reads, and the value that asks for nothing. */
-const idleOptions = { zero: 0, sequenceParallel: false, recompute: 'none' } as const
+const idleOptions = { sequenceParallel: false, recompute: 'none' } as const
 
 /** The degrees of `parallel` that INTERFACE names; those without a strategy yet must be 1. */
 const knownDegrees = ['dp', 'dpReplicate', 'tp', 'pp', 'cp', 'ulysses', 'dcp', 'ep', 'expertTp', 'replicas']
@@ -18,6 +18,7 @@ const ownOptions = [
   'dtype',
   'gradientDtype',
   'uneven',
+  'zero',
   ...Object.keys(idleOptions),
   ...strategyOptions,
 ]
@@ -28,6 +29,9 @@ const builtInAxes: readonly string[] = ['tp', 'dp', 'ep', 'expertTp', 'pp']
 /** Options that mean nothing while an axis has the degree 1. */
 const axisOfOption = { schedule: 'pp', virtual: 'pp', pp: 'pp' } as const
 
+/** Degrees that divide an axis instead of being one. */
+const innerDegrees: readonly string[] = ['dpReplicate']
+
 /** Whether a value of a field may be asked for: `serving` has a name, but no plan yet. */
 export function isPlannedValue([group]: readonly string[], value: string): boolean {
   return group !== 'phase' || value !== 'serving'
@@ -35,7 +39,7 @@ export function isPlannedValue([group]: readonly string[], value: string): boole
 
 /** Whether a field of the spec belongs to a strategy that does not exist yet, so that it may only ask for nothing. */
 export function isIdle([group, name = '']: readonly string[]): boolean {
-  if (group === 'parallel') return !builtInAxes.includes(name)
+  if (group === 'parallel') return !builtInAxes.includes(name) && !innerDegrees.includes(name)
   return group === 'options' && Object.hasOwn(idleOptions, name)
 }
 
@@ -53,7 +57,7 @@ export function refuseUnplanned(spec: Spec, axes: readonly PluginAxis[], pluginN
     })
   }
   for (const [name, degree] of Object.entries(spec.parallel)) {
-    if (brought.includes(name)) continue
+    if (brought.includes(name) || innerDegrees.includes(name)) continue
     if (!knownDegrees.includes(name)) throw unknownAxis(name, brought)
     if (degree !== 1) refuse(`parallel.${name}`, degree, 'Leave it out or set it to 1.')
   }

@@ -29,8 +29,13 @@ export function shrinkDegrees({ parallel }: PlannedSpec, mesh: Mesh, ranks: numb
   const groups = [...mesh.axes.map(({ atoms }) => atoms), ...mesh.atoms.map(({ name }) => [name])]
   const pairs = groups.map((atoms) => ({ from: groupSize(mesh, atoms), to: product(atoms) }))
   const known = mesh.axes.filter(({ name }) => Object.hasOwn(parallel, name))
+  const replicas = batch.filter((_, index) => groupSize(mesh, batch.slice(0, index)) < parallel.dpReplicate)
   return {
-    parallel: { ...parallel, ...Object.fromEntries(known.map(({ name, atoms }) => [name, product(atoms)])) },
+    parallel: {
+      ...parallel,
+      ...Object.fromEntries(known.map(({ name, atoms }) => [name, product(atoms)])),
+      dpReplicate: product(replicas),
+    },
     pairs: [...pairs.filter(({ from }) => from > 1), { from: mesh.world, to: product(degrees.keys()) }],
   }
 }

@@ -50,7 +50,9 @@ const parallel = z
   .object(
     {
       dp: wholeNumber().default(1).describe('data parallel: splits the batch'),
-      dpReplicate: wholeNumber().default(1).describe('replicas inside dp, for hybrid sharding'),
+      dpReplicate: wholeNumber()
+        .default(1)
+        .describe('groups inside dp that each hold all of what zero divides (hybrid sharding)'),
       tp: wholeNumber().default(1).describe('tensor parallel: splits heads, feed-forward and vocabulary'),
       pp: wholeNumber().default(1).describe('pipeline stages'),
       cp: wholeNumber().default(1).describe('context parallel'),
@@ -77,7 +79,9 @@ const options = z
       uneven: oneOf(['refuse', 'ragged'])
         .default('refuse')
         .describe('whether a dim that a degree does not divide is refused or split into shares that differ by one'),
-      zero: wholeNumber(0, 3).default(0).describe('ZeRO stage'),
+      zero: wholeNumber(0, 3)
+        .default(0)
+        .describe('what dp ranks divide: 1 optimizer state, 2 gradients too, 3 parameters too (FSDP)'),
       sequenceParallel: z.boolean('true or false').default(false).describe('Megatron sequence parallelism on tp'),
       schedule: z
         .exactOptional(z.string('the name of a schedule, such as 1f1b'))
@@ -122,7 +126,24 @@ const options = z
           'an object, such as {balance: cost}',
         )
         .default({}),
-      dp: z.strictObject({ where: z.exactOptional(selector) }, 'an object, such as {where: {module: ffn}}').default({}),
+      dp: z
+        .strictObject(
+          {
+            gather: z
+              .exactOptional(oneOf(['use', 'keep']))
+              .describe(
+                'zero 3: whether backward gathers a parameter again or keeps what forward gathered; default use',
+              ),
+            reduce: z
+              .exactOptional(oneOf(['microbatch', 'shards', 'step']))
+              .describe(
+                'when gradients are reduced: in every microbatch, once per step, or over shards in every microbatch and over replicas once per step; default shards from zero 2 on, else step',
+              ),
+            where: z.exactOptional(selector),
+          },
+          'an object, such as {reduce: step}',
+        )
+        .default({}),
     },
     'an object of options, such as {attention: flash}',
   )

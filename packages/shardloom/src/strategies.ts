@@ -7,10 +7,10 @@ import { tensorParallel } from '@shardloom/strategy-tp'
 import type { Spec } from './spec-schema.js'
 
 /** The strategies that are always there, made with the options of a spec. */
-export function builtInStrategies({ options }: Pick<Spec, 'options' | 'parallel'>): readonly Plugin[] {
+export function builtInStrategies({ options, parallel }: Pick<Spec, 'options' | 'parallel'>): readonly Plugin[] {
   return [
     tensorParallel(options.tp),
-    dataParallel(options.dp),
+    dataParallel({ ...options.dp, zero: options.zero, dpReplicate: parallel.dpReplicate }),
     sequenceParallel(),
     expertParallel(options.ep),
     pipelineParallel({

@@ -62,6 +62,10 @@ export interface PlanSummary {
   readonly perRank: {
     readonly parameters: number
     readonly parameterBytes: number
+    /** Training: bytes of gradients that are kept until the optimizer reads them. */
+    readonly gradientBytes: number
+    /** Training: bytes of the optimizer's state, master copies of parameters and moments. */
+    readonly optimizerBytes: number
     readonly flops: number
     readonly flopsByClass: Readonly<Record<FlopClass, number>>
     readonly bytesRead: number
@@ -116,6 +120,8 @@ export function summarise(plan: Plan, options: SummaryOptions = {}): PlanSummary
     perRank: {
       parameters: Number(measured.parameters),
       parameterBytes: Number(measured.parameterBytes),
+      gradientBytes: Number(measured.gradientBytes),
+      optimizerBytes: Number(measured.optimizerBytes),
       flops: Number(measured.flops),
       flopsByClass: doubles(measured.flopsByClass),
       bytesRead: Number(measured.bytesRead),

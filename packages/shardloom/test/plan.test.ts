@@ -115,8 +115,6 @@ describe('what this version does not plan', () => {
   test.each([
     [{ parallel: { pp: 2 } }, '`parallel.pp` is 2, which no strategy here plans yet.'],
     [{ parallel: { replicas: 4 } }, '`parallel.replicas` is 4, which no strategy here plans yet.'],
-    [{ parallel: { dp: 2, dpReplicate: 2 } }, '`parallel.dpReplicate` is 2'],
-    [{ options: { zero: 1 } }, '`options.zero` is 1, which no strategy here plans yet.'],
     [{ options: { sequenceParallel: true } }, '`options.sequenceParallel` is true'],
     [{ options: { schedule: '1f1b' } }, '`options.schedule` is "1f1b"'],
     [{ options: { virtual: 2 } }, '`options.virtual` is 2'],

@@ -41,5 +41,7 @@ test('every scalar field has one flag, named after it', () => {
     'recompute = options.recompute',
     'tp-key-value-gradients = options.tp.keyValueGradients',
     'ep-dispatch = options.ep.dispatch',
+    'dp-gather = options.dp.gather',
+    'dp-reduce = options.dp.reduce',
   ])
 })

@@ -40,6 +40,10 @@ export interface NodeMeasure {
 export interface RankMeasure {
   readonly parameters: bigint
   readonly parameterBytes: bigint
+  /** Bytes of gradients that are summed over microbatches and kept until the optimizer reads them. */
+  readonly gradientBytes: bigint
+  /** Bytes of the optimizer's state: master copies and moments. */
+  readonly optimizerBytes: bigint
   readonly flops: bigint
   readonly flopsByClass: Readonly<Record<FlopClass, bigint>>
   readonly bytesRead: bigint
@@ -202,6 +206,8 @@ export function measure(
   const sum = {
     parameters: 0n,
     parameterBytes: 0n,
+    gradientBytes: 0n,
+    optimizerBytes: 0n,
     bytesRead: 0n,
     bytesWritten: 0n,
     kvBytesRead: 0n,
@@ -222,7 +228,8 @@ export function measure(
     }
     for (const id of node.inputs) {
       const tensor = lookup(program.tensors, id)
-      if (tensor.role !== 'parameter' || tensor.versionOf !== undefined || seen.has(id)) continue
+      const stored = storedAs(tensor, node)
+      if (!stored || seen.has(id)) continue
       seen.add(id)
       const instances = BigInt(
         instancesOf(
@@ -230,12 +237,20 @@ export function measure(
           place.path.map(({ region, body }) => ({ axis: region.axis, count: bodyCounts(region)[body] ?? 0 })),
         ),
       )
-      sum.parameters += BigInt(meter.elements(tensor)) * instances
-      sum.parameterBytes += BigInt(meter.bytes(tensor)) * instances
+      if (stored === 'parameterBytes') sum.parameters += BigInt(meter.elements(tensor)) * instances
+      sum[stored] += BigInt(meter.bytes(tensor)) * instances
     }
   })
   const flops = Object.values(flopsByClass).reduce((a, b) => a + b, 0n)
   return { ...sum, flops, flopsByClass, nodes, edges: countEdges(program, false) }
+}
+
+/** The kind of training state that a tensor is when `reader` reads it; undefined: none that outlives its readers. */
+function storedAs({ role, versionOf }: Tensor, reader: OperatorNode) {
+  if (versionOf !== undefined) return undefined
+  if (role === 'parameter') return 'parameterBytes'
+  if (role === 'optimizer') return 'optimizerBytes'
+  return role === 'gradient' && reader.segment === 'optimizer' ? 'gradientBytes' : undefined
 }
 
 /** Terms of sums over iterations: the accumulator that each is added to, and how many iterations add to it. */
@@ -271,7 +286,10 @@ function accumulation(
     const term = lookup(program.tensors, id)
     const bytes = meter.bytes({ ...lookup(program.tensors, sum.result), shape: term.shape }, term.placement)
     total.read += BigInt(bytes) * BigInt(executions - executions / sum.iterations)
-    total.written += BigInt(bytes - meter.bytes(term)) * BigInt(executions)
+    // What a collective moves is not counted: its result is read once more to be added.
+    const [read, written] = node.communication ? [meter.bytes(term), bytes] : [0, bytes - meter.bytes(term)]
+    total.read += BigInt(read) * BigInt(executions)
+    total.written += BigInt(written) * BigInt(executions)
   }
   return total
 }

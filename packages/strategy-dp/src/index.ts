@@ -1,21 +1,46 @@
-import type { Plugin, Selector } from '@shardloom/core'
+import type { Plugin } from '@shardloom/core'
+import { type DataParallelOptions, storageOf } from './options.js'
+import { placeStorage } from './place-storage.js'
+import { shardUpdates } from './shard-updates.js'
 import { splitBatch } from './split-batch.js'
+import { replicasOf } from './storage-atoms.js'
 
-/** Options of {@link dataParallel}. */
-export interface DataParallelOptions {
-  /** The operators that it applies to; default all. */
-  readonly where?: Selector
-}
+export type { DataParallelOptions, ReduceGradients } from './options.js'
 
 /**
  * Data parallelism: the axis `dp` splits the dim `batch`. In training every weight gradient is then a partial sum over
- * `dp`, so that one all-reduce per parameter appears before the optimizer; in inference nothing is communicated.
+ * `dp`, so that one all-reduce per parameter appears before the optimizer; in inference nothing is communicated. ZeRO
+ * (Rajbhandari et al. 2020) and fully sharded data parallelism are where parameters, gradients and optimizer state are
+ * kept between their uses: reduce-scatters and all-gathers follow from that. Throws `OPTION` for options that contradict
+ * each other.
  */
 export function dataParallel(options: DataParallelOptions = {}): Plugin {
+  const storage = storageOf(options)
+  const { zero, dpReplicate, reduce, where } = storage
   return {
     name: 'dp',
-    axes: [{ name: 'dp', description: 'splits the batch: each rank works on its own sequences' }],
-    options: { type: 'object', properties: { where: { type: 'object' } }, additionalProperties: false },
-    passes: [splitBatch(options.where)],
+    axes: [
+      {
+        name: 'dp',
+        description: 'splits the batch: each rank works on its own sequences',
+        factors: (degree) => replicasOf(degree, dpReplicate),
+      },
+    ],
+    options: {
+      type: 'object',
+      properties: {
+        where: { type: 'object' },
+        zero: { enum: [0, 1, 2, 3] },
+        dpReplicate: { type: 'integer', minimum: 1 },
+        gather: { enum: ['use', 'keep'] },
+        reduce: { enum: ['microbatch', 'shards', 'step'] },
+      },
+      additionalProperties: false,
+    },
+    passes: [
+      splitBatch(where),
+      ...(zero > 0 ? [shardUpdates(storage)] : []),
+      ...(zero > 0 || reduce !== 'step' ? [placeStorage(storage)] : []),
+    ],
   }
 }

@@ -75,7 +75,7 @@ function usualSizes(tensors: readonly Tensor[]): Map<string, number> {
 /** A tensor as it is where a text says nothing of it. A size that is not known is undefined. */
 export interface Guess
   extends Pick<Tensor, 'dtype' | 'role' | 'per'>,
-    Partial<Pick<Tensor, 'dims' | 'body' | 'density' | 'growth' | 'placement' | 'versionOf' | 'nextOf'>> {
+    Partial<Pick<Tensor, 'dims' | 'body' | 'density' | 'growth' | 'placement' | 'versionOf' | 'nextOf' | 'storage'>> {
   readonly shape?: readonly (number | undefined)[]
 }
 
@@ -176,6 +176,7 @@ export function settle<Node extends NodeText>(
       body: ___,
       placement: ____,
       nextOf: _____,
+      storage: ______,
       ...rest
     } = (id && tensor(id)) || { ...bare, id: '' }
     return rest
@@ -233,7 +234,15 @@ const outer = (per: readonly string[], axis: string) => {
 const inScope = ({ per, body }: Scope) => ({ per, ...(body !== undefined && { body }) })
 
 /** Another placement of a tensor: what it keeps of it. */
-function versionOf({ id: _, body: __, placement: ___, nextOf: ____, role, ...rest }: Tensor): Omit<Guess, 'body'> {
+function versionOf({
+  id: _,
+  body: __,
+  placement: ___,
+  nextOf: ____,
+  storage: _____,
+  role,
+  ...rest
+}: Tensor): Omit<Guess, 'body'> {
   return { ...rest, role: role === 'gradient' || role === 'parameter' ? role : 'activation' }
 }
 

@@ -4,9 +4,16 @@ import { type Cursor, wordText } from './text-line.js'
 import { placementWords, sameValue, takePlacement } from './text-placement.js'
 
 const roles: readonly TensorRole[] = ['activation', 'parameter', 'gradient', 'optimizer', 'input', 'cache']
-const optional = ['body', 'density', 'growth', 'version', 'next'] as const
+const optional = ['body', 'density', 'growth', 'version', 'next', 'storage'] as const
 /** The field that each word of {@link optional} means. */
-const fieldOf = { body: 'body', density: 'density', growth: 'growth', version: 'versionOf', next: 'nextOf' } as const
+const fieldOf = {
+  body: 'body',
+  density: 'density',
+  growth: 'growth',
+  version: 'versionOf',
+  next: 'nextOf',
+  storage: 'storage',
+} as const
 
 /** Element types by name. */
 export const dataTypeNames = Object.keys(dataTypes) as DataType[] // the keys of the table are the type
@@ -26,6 +33,7 @@ export interface TensorText {
   readonly growth?: Tensor['growth'] | null
   readonly versionOf?: string | null
   readonly nextOf?: string | null
+  readonly storage?: Tensor['storage'] | null
   /** Reads the placement, once the dims are known. */
   readonly placement?: (dims: readonly string[]) => Tensor['placement']
 }
@@ -36,7 +44,7 @@ export function tensorText(
   guess: Guess,
   { mesh, sizes }: { readonly mesh: Mesh; readonly sizes: ReadonlyMap<string, number> },
 ): string {
-  const { dims, shape, per, role, dtype, body, density, growth, versionOf, nextOf, placement } = tensor
+  const { dims, shape, per, role, dtype, body, density, growth, versionOf, nextOf, storage, placement } = tensor
   const words: string[] = []
   if (role !== guess.role) words.push(role)
   if (dtype !== guess.dtype) words.push(dtype)
@@ -57,6 +65,7 @@ export function tensorText(
   differs('growth', growth && `growth ${growth.position} over ${wordText(growth.axis)} by ${growth.by}${limit}`)
   differs('version', versionOf === undefined ? undefined : `version ${wordText(versionOf)}`)
   differs('next', nextOf === undefined ? undefined : `next ${wordText(nextOf)}`)
+  differs('storage', storage && `storage ${storage}`)
   if (placement) words.push(`@ ${placementWords(placement, dims, mesh)}`)
   return words.join(' ')
 }
@@ -122,6 +131,11 @@ function takeField(cursor: Cursor): TensorText {
       return { versionOf: cursor.word('a tensor') }
     case 'next':
       return { nextOf: cursor.word('a tensor') }
+    case 'storage': {
+      const storage = cursor.keyword(['use', 'keep'])
+      if (storage) return { storage }
+      throw cursor.error('a storage is `use` or `keep`')
+    }
     case undefined:
       throw cursor.error(
         'a tensor has no such property',
@@ -166,7 +180,7 @@ export function completeTensor(
   const shape = text.shape ?? guessed
   const unsized = text.shape ? -1 : dims.findIndex((_, index) => shape[index] === undefined)
   if (unsized >= 0) return { unknown: `the size of \`${dims[unsized]}\`` }
-  const field = <Key extends 'body' | 'density' | 'growth' | 'versionOf' | 'nextOf'>(key: Key) => {
+  const field = <Key extends 'body' | 'density' | 'growth' | 'versionOf' | 'nextOf' | 'storage'>(key: Key) => {
     const value = text[key] === undefined ? guess[key] : text[key]
     return value === undefined || value === null ? {} : { [key]: value }
   }
@@ -184,5 +198,6 @@ export function completeTensor(
     ...(placement && { placement }),
     ...field('versionOf'),
     ...field('nextOf'),
+    ...field('storage'),
   }
 }

@@ -18,8 +18,9 @@ export const sumSquares: OperatorDefinition = {
 }
 
 /**
- * Adam (Kingma and Ba 2015, algorithm 1) on a high-precision master copy. Operands: gradient, master, both moments, clip
- * factor; results: the parameter in its own type, and the three states.
+ * Adam (Kingma and Ba 2015, algorithm 1) on a master copy in single precision. Operands: gradient, master, both moments,
+ * clip factor; results: the parameter in its own type, and the three states. A parameter as precise stands in the master's
+ * place, and is no second result.
  */
 export const adam: OperatorDefinition = { name: 'adam', flops: 14, execute: adamStep, domains: { 3: 'positive' } }
 

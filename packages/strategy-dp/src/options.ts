@@ -1,0 +1,69 @@
+import { type Phase, type Selector, ShardloomError } from '@shardloom/core'
+
+/**
+ * When gradients are reduced: in every microbatch, once per step, or over the shards in every microbatch and over the
+ * replicas of hybrid sharding once per step.
+ */
+export type ReduceGradients = 'microbatch' | 'shards' | 'step'
+
+/** Options of {@link dataParallel}. */
+export interface DataParallelOptions {
+  /** The operators that it applies to; default all. */
+  readonly where?: Selector
+  /**
+   * What ranks divide among them instead of holding all of it each: nothing (0, default), the optimizer's state (1), the
+   * gradients too (2), the parameters too (3). These are the stages of ZeRO; 3 is fully sharded data parallelism.
+   */
+  readonly zero?: number
+  /** Hybrid sharding: groups of `dp` ranks that each hold all of what `zero` divides inside of them. Default 1. */
+  readonly dpReplicate?: number
+  /** Whether backward gathers a parameter again (`use`, default) or finds what forward gathered (`keep`). */
+  readonly gather?: 'use' | 'keep'
+  /** Default: `step` below `zero: 2`, from there on `shards`. */
+  readonly reduce?: ReduceGradients
+}
+
+/** Options with their defaults, none of which contradict each other. */
+export interface Storage {
+  readonly where: Selector | undefined
+  readonly zero: number
+  readonly dpReplicate: number
+  readonly gather: 'use' | 'keep'
+  readonly reduce: ReduceGradients
+}
+
+/** Fills in the defaults. Throws `OPTION` for options that contradict each other or would change nothing, both named. */
+export function storageOf(options: DataParallelOptions): Storage {
+  const { zero = 0, dpReplicate = 1, gather = 'use', where } = options
+  const reduce = options.reduce ?? (zero >= 2 ? 'shards' : 'step')
+  const refuse = (subject: string, why: string, help: string) => {
+    throw new ShardloomError('OPTION', `\`${subject}\` and \`zero: ${zero}\` contradict each other: ${why}.`, {
+      subject: 'dp',
+      help,
+    })
+  }
+  if (![0, 1, 2, 3].includes(zero))
+    throw new ShardloomError('OPTION', `\`zero\` is ${zero}.`, { subject: 'dp', help: 'Use 0, 1, 2 or 3.' })
+  if (dpReplicate > 1 && zero === 0)
+    refuse(
+      `dpReplicate: ${dpReplicate}`,
+      'nothing is divided, so that all ranks are replicas',
+      'Use `zero: 3`, or 1 or 2.',
+    )
+  if (gather === 'keep' && zero < 3)
+    refuse('gather: keep', 'no parameter is divided, so that none is gathered', 'Use `zero: 3`, or leave `gather` out.')
+  if (reduce === 'shards' && zero < 2)
+    refuse('reduce: shards', 'no gradient is divided', 'Use `zero: 2` or `zero: 3`, or leave `reduce` out.')
+  if (reduce === 'microbatch' && zero === 1)
+    refuse('reduce: microbatch', 'reduced in every microbatch, gradients are divided too', 'That is `zero: 2`.')
+  if (reduce === 'step' && zero === 2)
+    refuse('reduce: step', 'gradients that are reduced once per step are whole until then', 'That is `zero: 1`.')
+  return { where, zero, dpReplicate, gather, reduce }
+}
+
+/** Throws `OPTION` where an option concerns gradients or optimizer state, which the phase has not. */
+export function trainingOnly(name: string, value: string | number, phase: Phase): void {
+  if (phase === 'training') return
+  const message = `\`${name}\` is ${value}, but only training has gradients and optimizer state; the phase is ${phase}.`
+  throw new ShardloomError('OPTION', message, { subject: name, help: `Leave \`${name}\` out.` })
+}

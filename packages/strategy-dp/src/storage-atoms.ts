@@ -1,0 +1,39 @@
+import { atomDegree, divisors, findAxis, type Mesh, orList, ShardloomError } from '@shardloom/core'
+
+/** The axes whose ranks work on different tokens with the same parameters, so that each can store a part of these. */
+const tokenAxes = ['dp', 'cp', 'ulysses'] as const
+
+/** Atoms in mesh order: those over whose ranks training state is divided, and those over which such groups repeat. */
+export interface StorageAtoms {
+  readonly shard: readonly string[]
+  readonly replicate: readonly string[]
+}
+
+/**
+ * The storage group of a mesh: the inner atoms of `dp`, and all that further divide tokens. Throws `INDIVISIBLE` when
+ * `dpReplicate` groups cannot be made.
+ */
+export function storageAtoms(mesh: Mesh, dpReplicate: number): StorageAtoms {
+  const axis = findAxis(mesh, 'dp')
+  const replicate: string[] = []
+  let left = dpReplicate
+  for (const atom of axis?.atoms ?? []) {
+    if (left <= 1) break
+    left /= atomDegree(mesh, atom)
+    replicate.push(atom)
+  }
+  if (left !== 1) replicasOf(axis?.degree ?? 1, dpReplicate)
+  const all = tokenAxes.flatMap((name) => findAxis(mesh, name)?.atoms ?? [])
+  const shard = mesh.atoms.flatMap(({ name }) => (all.includes(name) && !replicate.includes(name) ? [name] : []))
+  return { shard, replicate }
+}
+
+/** The degrees into which `dp` is divided for hybrid sharding, replicas outermost. Throws `INDIVISIBLE`. */
+export function replicasOf(degree: number, dpReplicate: number): [number, number] {
+  if (degree % dpReplicate === 0) return [dpReplicate, degree / dpReplicate]
+  const message = `Cannot make ${dpReplicate} replicas (\`dpReplicate\`) of axis \`dp\` (degree ${degree}): ${dpReplicate} does not divide ${degree}.`
+  throw new ShardloomError('INDIVISIBLE', message, {
+    subject: 'dp',
+    help: `Use dpReplicate ${orList(divisors(degree).slice(-8))}.`,
+  })
+}
