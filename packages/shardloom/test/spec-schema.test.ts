@@ -41,6 +41,8 @@ test('every scalar field has one flag, named after it', () => {
     'recompute = options.recompute',
     'tp-key-value-gradients = options.tp.keyValueGradients',
     'ep-dispatch = options.ep.dispatch',
+    'pp-balance = options.pp.balance',
+    'pp-group = options.pp.group',
     'dp-gather = options.dp.gather',
     'dp-reduce = options.dp.reduce',
   ])
