@@ -97,6 +97,7 @@ export const architectures: readonly ModelArchitecture[] = [
   single('sliding window', { ...grouped, window: 3 }, dense),
   single('chunks', { ...grouped, chunk: 2 }, dense),
   single('sinks', { ...grouped, bias: bothBiases, sinks: true }, dense),
+  single('dropout', grouped, dense, {}, { dropout: 0.25 }),
   single('mixture of experts', grouped, experts),
   single('mixture of experts with biases', grouped, { ...experts, bias: true, routerBias: true }),
   single('mixture with a gated shared expert', grouped, {

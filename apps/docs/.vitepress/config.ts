@@ -40,6 +40,7 @@ export default defineConfig({
           { text: 'Placements', link: '/concepts/placements' },
           { text: 'Regions', link: '/concepts/regions' },
           { text: 'Phases', link: '/concepts/phases' },
+          { text: 'Memory', link: '/concepts/memory' },
           { text: 'Pipeline schedules', link: '/concepts/schedules' },
         ],
       },

@@ -29,6 +29,11 @@ const diagrams = [
     spec: { ...llama, model: 'mixtral-8x7b', phase: 'prefill', parallel: { dp: 8, ep: 4 } },
     view: { level: 'operator', legend: false },
   },
+  ...['none', 'full'].map((recompute) => ({
+    name: `memory-${recompute}`,
+    spec: { model: 'gpt3-175b', batch: 1, seq: 2048, options: { attention: 'materialised', recompute } },
+    view: { level: 'module', legend: false },
+  })),
   { name: 'strategy-dp', spec: { ...llama, parallel: { dp: 4 } }, view: { level: 'layer', legend: false } },
 ]
 

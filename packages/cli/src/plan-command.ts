@@ -93,6 +93,7 @@ function headLines({ model, mesh, world, phase, batch, conventions }: PlanSummar
     ...(phase === 'training' ? [`gradients ${conventions.gradientDtype}`] : []),
     ...(conventions.uneven === 'refuse' ? [] : [`uneven ${conventions.uneven}`]),
     ...(conventions.keyValueGradients === 'reduce' ? [] : [`key-value gradients ${conventions.keyValueGradients}`]),
+    ...recomputeFacts(conventions.recompute),
   ].map((fact) => fact.replaceAll(' ', '\u00a0'))
   return [
     style.bold(`${singleLine(model.name).slice(0, terminalWidth - 12)} · ${phase}`),
@@ -105,7 +106,7 @@ function headLines({ model, mesh, world, phase, batch, conventions }: PlanSummar
   ]
 }
 
-function rankLines({ perRank, nodes, edges }: PlanSummary, style: Style): string[] {
+function rankLines({ perRank, activations, nodes, edges }: PlanSummary, style: Style): string[] {
   const kinds: readonly NodeKind[] = ['compute', 'communication', 'control', 'memory']
   const edgeKinds: readonly EdgeKind[] = ['data', 'temporal', 'communication']
   const shares = Object.entries(perRank.flopsByClass)
@@ -137,16 +138,36 @@ function rankLines({ perRank, nodes, edges }: PlanSummary, style: Style): string
         moved('writes', perRank.bytesWritten, perRank.kvBytesWritten),
       ],
     ],
+    ...activationLines(activations),
     ['nodes', [`${formatCount(nodes.total)} in all`, ...kinds.filter((kind) => nodes[kind] > 0).map(nodesOfKind)]],
     ['edges', [`${formatCount(edges.total)} in all`, ...edgeKinds.filter((kind) => edges[kind] > 0).map(edgesOfKind)]],
   ])
 }
 
+/** What backward computes again: a word, or the kinds of a choice. */
+function recomputeFacts(recompute: PlanSummary['conventions']['recompute']): string[] {
+  if (recompute === 'none') return []
+  return [`recompute ${typeof recompute === 'string' ? recompute : Object.keys(recompute).join(' and ')}`]
+}
+
+/** What forward leaves in memory for backward, per microbatch. */
+function activationLines(activations: PlanSummary['activations']): [string, readonly string[]][] {
+  if (!activations) return []
+  const several = activations.layers.length > 1
+  const layers = activations.layers.map(
+    ({ layer, count, bytes }) =>
+      `${formatWholeBytes(bytes)} in each of ${formatCount(count)} ${several ? layer : 'layer'}s`,
+  )
+  const rest = `${formatWholeBytes(activations.outsideBytes)} outside of layers`
+  return [['saved', [`${formatWholeBytes(activations.bytes)} per microbatch`, ...layers.map(singleLine), rest]]]
+}
+
 /** What all ranks do and hold together, and how much of it a single device would not. */
 function allRanksLines({ allRanks, world }: PlanSummary, style: Style): string[] {
   if (world === 1) return []
-  const { flops, replicatedFlops, parameters, replicatedParameters, flopsPerRank } = allRanks
+  const { flops, replicatedFlops, recomputedFlops, parameters, replicatedParameters, flopsPerRank } = allRanks
   const { least = 0, most = 0 } = flopsPerRank ?? {}
+  const again = recomputedFlops > 0 ? `, computed again ${share(recomputedFlops, flops)}` : ''
   return [
     '',
     style.bold(`All ${formatCount(world)} ranks`),
@@ -155,7 +176,7 @@ function allRanksLines({ allRanks, world }: PlanSummary, style: Style): string[]
         'parameters',
         `${formatQuantity(parameters, '')} held, of which copies ${share(replicatedParameters, parameters)}`,
       ],
-      ['compute', `${formatFlops(flops)}, of which replicated ${share(replicatedFlops, flops)}`],
+      ['compute', `${formatFlops(flops)}, of which replicated ${share(replicatedFlops, flops)}${again}`],
       ...(flopsPerRank
         ? [['per rank', `from ${formatFlops(least)} on rank ${world - 1} to ${formatFlops(most)} on rank 0`] as const]
         : []),

@@ -10,7 +10,14 @@ import {
   type Program,
   runPasses,
 } from '@shardloom/core'
-import { type BuildOptions, buildProgram, findPreset, type ModelArchitecture, transformers } from '@shardloom/models'
+import {
+  type BuildOptions,
+  buildProgram,
+  findPreset,
+  type ModelArchitecture,
+  type TransformerOptions,
+  transformers,
+} from '@shardloom/models'
 import { type DataParallelOptions, dataParallel } from '@shardloom/strategy-dp'
 import { type ExpertParallelOptions, expertParallel } from '@shardloom/strategy-ep'
 import { type TensorParallelOptions, tensorParallel } from '@shardloom/strategy-tp'
@@ -25,6 +32,7 @@ export interface PlannedOptions {
   readonly tp?: TensorParallelOptions
   readonly ep?: ExpertParallelOptions
   readonly dp?: DataParallelOptions
+  readonly models?: TransformerOptions
   readonly uneven?: Program['uneven']
   readonly plugins?: (plugins: readonly Plugin[]) => readonly Plugin[]
 }
@@ -42,7 +50,12 @@ export function planned(
   const { plugins = (list) => list, uneven = 'refuse' } = options
   const built = buildProgram(typeof model === 'string' ? findPreset(model) : model, build)
   const composition = composePlugins(
-    plugins([transformers(), dataParallel(options.dp), tensorParallel(options.tp), expertParallel(options.ep)]),
+    plugins([
+      transformers(options.models),
+      dataParallel(options.dp),
+      tensorParallel(options.tp),
+      expertParallel(options.ep),
+    ]),
   )
   const axes = Object.entries(degrees).map(([name, degree]): Axis => {
     const axis = uneven === 'ragged' ? undefined : composition.axes.find((each) => each.name === name)

@@ -115,7 +115,8 @@ function operatorTitle(node: OperatorNode, path: readonly Crossing[], style: Car
     enclosing.splice(0, enclosing.indexOf(words[0]) + 1)
     words.shift()
   }
-  return words.join('/').replaceAll('_', ' ')
+  const title = words.join('/').replaceAll('_', ' ')
+  return node.recompute ? `${title.replace(/\.recompute$/, '')} (again)` : title
 }
 
 function elided(crossing: Crossing, key: string, frames: readonly Frame[], rest: readonly Crossing[]): CardPlace {

@@ -17,6 +17,8 @@ export interface ModelArchitecture {
   readonly headBias?: boolean
   /** The norm used for every layer norm and for the final one. */
   readonly norm: { readonly kind: 'rms' | 'layer' /** A bias beside the gain. */; readonly bias: boolean }
+  /** Training: the share of embeddings, attention probabilities and branch outputs that is dropped; default none. */
+  readonly dropout?: number
   /** The longest sequence that the model was trained for, in tokens. */
   readonly maxPositions?: number
   /** The distinct layers by name; the name is a path segment of node ids (`layer`, `dense-layer`, `moe-layer`, …). */

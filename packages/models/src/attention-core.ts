@@ -1,4 +1,5 @@
 import type { GroupedAttention, LatentAttention } from './architecture.js'
+import { dropped } from './dropped.js'
 import type { Graph } from './graph.js'
 import type { LayerContext } from './layer.js'
 
@@ -58,11 +59,12 @@ export function core(
     },
     ...shared,
   })
+  const kept = dropped(graph, context, 'dropout', scores, probabilities, shared)
   return graph.one({
     name: 'context',
     op: 'einsum',
     rule: `${scores}, batch kv_seq ${parts.value} -> ${parts.query} ${parts.out}`,
-    inputs: [probabilities, parts.v],
+    inputs: [kept, parts.v],
     attributes: { class: 'attention', operands: ['probabilities', 'value'] },
     ...shared,
     ...(context.cache && !fusion.fusion && { fusion: graph.idOf('context') }),

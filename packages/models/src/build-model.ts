@@ -1,6 +1,7 @@
 import type { Port } from '@shardloom/core'
 import type { ModelArchitecture } from './architecture.js'
 import type { ResolvedOptions } from './build.js'
+import { dropped } from './dropped.js'
 import type { Graph } from './graph.js'
 import { buildLayer, type LayerContext } from './layer.js'
 import type { LayerRuns } from './layer-runs.js'
@@ -33,28 +34,33 @@ export function tokenInput(graph: Graph, name: string, batch: number, seq: numbe
 }
 
 /** Turns tokens into the residual stream. */
-export function embed({ graph, architecture, weights }: Model, tokens: string): string {
-  return graph.inModule('embedding', () => {
-    const words = graph.one({
-      name: 'tokens',
-      op: 'embedding',
-      rule: 'batch seq, vocab hidden -> batch seq hidden',
-      inputs: [tokens, weights.top('embedding/weight')],
-    })
-    if (architecture.learnedPositions === undefined) return words
-    const ids = graph.positions(graph.find(tokens).shape[1] ?? 1)
-    const positions = graph.one({
-      name: 'positions',
-      op: 'embedding',
-      rule: 'seq, positions hidden -> seq hidden',
-      inputs: [ids, weights.top('embedding/positions')],
-    })
-    return graph.one({
-      name: 'sum',
-      op: 'add',
-      rule: 'batch seq hidden, seq hidden -> batch seq hidden',
-      inputs: [words, positions],
-    })
+export function embed(model: Model, tokens: string): string {
+  return model.graph.inModule('embedding', () => {
+    const embedded = lookedUp(model, tokens)
+    return dropped(model.graph, model, 'dropout', 'batch seq hidden', embedded)
+  })
+}
+
+function lookedUp({ graph, architecture, weights }: Model, tokens: string): string {
+  const words = graph.one({
+    name: 'tokens',
+    op: 'embedding',
+    rule: 'batch seq, vocab hidden -> batch seq hidden',
+    inputs: [tokens, weights.top('embedding/weight')],
+  })
+  if (architecture.learnedPositions === undefined) return words
+  const ids = graph.positions(graph.find(tokens).shape[1] ?? 1)
+  const positions = graph.one({
+    name: 'positions',
+    op: 'embedding',
+    rule: 'seq, positions hidden -> seq hidden',
+    inputs: [ids, weights.top('embedding/positions')],
+  })
+  return graph.one({
+    name: 'sum',
+    op: 'add',
+    rule: 'batch seq hidden, seq hidden -> batch seq hidden',
+    inputs: [words, positions],
   })
 }
 

@@ -17,5 +17,6 @@ export {
   type ParameterTensor,
   parameterTensors,
 } from './parameters.js'
-export { transformers } from './plugin.js'
+export { type TransformerOptions, transformers } from './plugin.js'
 export { findPreset, presetNames, presets } from './presets/index.js'
+export type { Recompute, RecomputeChoice } from './recompute.js'

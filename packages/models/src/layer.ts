@@ -2,6 +2,7 @@ import type { Tensor } from '@shardloom/core'
 import type { Layer, ModelArchitecture } from './architecture.js'
 import { buildAttention } from './attention.js'
 import type { ResolvedOptions } from './build.js'
+import { dropped } from './dropped.js'
 import { buildFfn } from './ffn.js'
 import type { Graph } from './graph.js'
 
@@ -50,13 +51,19 @@ export function buildLayer(graph: Graph, layer: Layer, context: LayerContext): s
   const { like, residual } = context
   const x = graph.tensors.has(residual) ? residual : graph.shared(residual, like.dims, like.shape)
   const attention = (normed: string) => {
-    const branch = graph.inModule('attention', () => buildAttention(graph, layer.attention, context, normed))
+    const branch = graph.inModule('attention', () => {
+      const out = buildAttention(graph, layer.attention, context, normed)
+      return dropped(graph, context, 'out_dropout', 'batch seq hidden', out)
+    })
     if (layer.norms !== 'post' && layer.norms !== 'sandwich') return branch
     return graph.inModule('attention', () => hiddenNorm(graph, context, 'attention_post_norm', 'post_norm', branch))
   }
   const ffn = (normed: string) => {
     const module = layer.ffn.kind === 'moe' ? 'moe' : 'ffn'
-    const branch = graph.inModule(module, () => buildFfn(graph, layer.ffn, context, normed))
+    const branch = graph.inModule(module, () => {
+      const out = buildFfn(graph, layer.ffn, context, normed)
+      return dropped(graph, context, 'dropout', 'batch seq hidden', out)
+    })
     if (layer.norms !== 'post' && layer.norms !== 'sandwich') return branch
     return graph.inModule(module, () => hiddenNorm(graph, context, 'ffn_post_norm', 'post_norm', branch))
   }

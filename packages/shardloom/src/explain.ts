@@ -72,6 +72,8 @@ export interface Explanation {
   readonly flopClass?: string
   readonly bytesRead: number
   readonly bytesWritten: number
+  /** The node of forward that runs again here, because its result was not kept. */
+  readonly recomputes?: string
   readonly communication?: ExplainedCommunication
   /** The same in sentences. */
   readonly text: readonly string[]
@@ -110,6 +112,7 @@ export function explain(plan: Plan, id: string, options: { readonly rank?: numbe
     ...(cost.flops > 0n && { flopClass: flopClassOf(node, operators) }),
     bytesRead: Number(cost.read),
     bytesWritten: Number(cost.written),
+    ...(node.recompute && { recomputes: node.differentiates ?? '' }),
   }
   const communication = explainCommunication(program, node, meter, rank)
   if (communication)
@@ -202,6 +205,8 @@ function communicationText(
 }
 
 function operatorText(explanation: Omit<Explanation, 'text'>, node: OperatorNode): string[] {
+  const { recomputes } = explanation
+  const again = recomputes ? [`It runs \`${recomputes}\` again, because its result was not kept.`] : []
   const split = Object.entries(explanation.splits).map(([dim, axes]) => {
     const by = [...new Set(node.partition?.splits[dim]?.flatMap((atom) => node.partition?.by[atom] ?? []))]
     return `Its dim \`${dim}\` is split over ${axes.join(' and ')}${by.length ? `, as ${by.join(' and ')} asks` : ''}.`
@@ -212,7 +217,14 @@ function operatorText(explanation: Omit<Explanation, 'text'>, node: OperatorNode
     placement.includes('partial') ? [`Its result \`${tensor}\` is partial: ${placement}.`] : [],
   )
   const cost = `${formatFlops(explanation.flops)}, reads ${formatWholeBytes(explanation.bytesRead)}, writes ${formatWholeBytes(explanation.bytesWritten)}`
-  return [...split, ...passed, ...none, ...partial, `On one rank: ${cost}, ${timesText(explanation.executions)}.`]
+  return [
+    ...again,
+    ...split,
+    ...passed,
+    ...none,
+    ...partial,
+    `On one rank: ${cost}, ${timesText(explanation.executions)}.`,
+  ]
 }
 
 function timesText(executions: number): string {

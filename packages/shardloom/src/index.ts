@@ -36,6 +36,7 @@ export {
   writeDot,
 } from '@shardloom/exporters'
 export { fromHuggingFace, type ModelArchitecture, presetNames } from '@shardloom/models'
+export type { ActivationSummary } from './activations.js'
 export { type ExplainedCommunication, type ExplainedTensor, type Explanation, explain } from './explain.js'
 export { explainPasses, type PassExplanation, type PassesExplanation } from './explain-passes.js'
 export { formatWholeBytes } from './format-whole-bytes.js'

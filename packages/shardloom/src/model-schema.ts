@@ -8,6 +8,8 @@ const sizeText = `a whole number from 1 to ${largestSize}`
 const size = z.number(sizeText).int(sizeText).min(1, sizeText).max(largestSize, sizeText)
 const countText = `a whole number from 0 to ${Number.MAX_SAFE_INTEGER}`
 const count = z.number(countText).int(countText).min(0, countText)
+const rateText = 'a share of at least 0 and less than 1'
+const rate = z.number(rateText).min(0, rateText).lt(1, rateText)
 const flag = z.boolean('true or false')
 const text = z.string('a string')
 const object = <Shape extends z.ZodRawShape>(shape: Shape) => z.strictObject(shape, 'an object')
@@ -81,6 +83,7 @@ const architectureSchema = object({
   learnedPositions: z.exactOptional(size),
   headBias: z.exactOptional(flag),
   norm: object({ kind: oneOf(['rms', 'layer']), bias: flag }),
+  dropout: z.exactOptional(rate),
   maxPositions: z.exactOptional(size),
   layers: z.record(z.string().regex(/^[a-z][a-z0-9-]*$/), layer, 'an object of layers, their names in lower case'),
   order: object({

@@ -93,11 +93,12 @@ export function planLoaded(loaded: LoadedSpec): Plan {
 }
 
 /**
- * The same step on one device: the model with backward and optimizer, and no strategy at work. What a partitioned plan
+ * The same step on one device: the model with backward and optimizer, no strategy at work and everything kept. What a partitioned plan
  * computes has to equal it. Without the phase `differentiate` it is the forward pass alone.
  */
 export function planOneDevice(loaded: LoadedSpec, phases: readonly PassPhase[] = ['build', 'differentiate']): Program {
-  const composition = composeLoaded(loaded)
+  const options: PlannedSpec['options'] = { ...loaded.spec.options, recompute: 'none' }
+  const composition = composeLoaded({ ...loaded, spec: { ...loaded.spec, options } })
   const context = { operators: composition.operators, warn: () => {} }
   const run = (program: Program, some: readonly PassPhase[]) => {
     const passes = composition.passes.filter(({ phase }) => some.includes(phase))
@@ -117,7 +118,7 @@ export function planOneDevice(loaded: LoadedSpec, phases: readonly PassPhase[] =
 }
 
 function composeLoaded({ spec, plugins }: LoadedSpec): Composition {
-  return composePlugins([transformers(), ...builtInStrategies(spec), ...plugins])
+  return composePlugins([transformers({ recompute: spec.options.recompute }), ...builtInStrategies(spec), ...plugins])
 }
 
 /** The model's program of one device, on the mesh of the spec. */
@@ -147,14 +148,20 @@ function buildFor(spec: PlannedSpec, architecture: ModelArchitecture, compositio
   return { ...built, mesh, uneven: options.uneven, notes }
 }
 
-/** The depths at which a selector of some strategy starts or ends, so that layers on both sides have a body of their own. */
+/** The fields of an object of options that may select layers. */
+export const selectorFields = ['where', 'full', 'selective'] as const
+
+/** The depths at which a selector of the options starts or ends, so that layers on both sides have a body of their own. */
 export function layerBoundaries(spec: PlannedSpec): number[] {
   const boundaries = new Set<number>()
   for (const options of Object.values(spec.options)) {
-    if (typeof options !== 'object' || options === null || !('where' in options)) continue
-    const where = options.where as Selector // only `layers` is read, and layerRanges checks it
-    if (typeof where !== 'object' || where === null || where.layers === undefined) continue
-    for (const [first, last] of layerRanges(where)) boundaries.add(first).add(last + 1)
+    if (typeof options !== 'object' || options === null) continue
+    const fields = new Map<string, unknown>(Object.entries(options))
+    for (const field of selectorFields) {
+      const where = fields.get(field) as Selector | undefined // only `layers` is read, and layerRanges checks it
+      if (typeof where !== 'object' || where === null || where.layers === undefined) continue
+      for (const [first, last] of layerRanges(where)) boundaries.add(first).add(last + 1)
+    }
   }
   return [...boundaries].sort((a, b) => a - b)
 }

@@ -3,7 +3,7 @@ import { keyError, shown, unknownKey } from './spec-error.js'
 import type { Spec } from './spec-schema.js'
 
 /** What the spec can say of options that no strategy of this version reads, and the value that asks for nothing. */
-const idleOptions = { sequenceParallel: false, recompute: 'none' } as const
+const idleOptions = { sequenceParallel: false } as const
 
 /** The degrees of `parallel` that INTERFACE names; those without a strategy yet must be 1. */
 const knownDegrees = ['dp', 'dpReplicate', 'tp', 'pp', 'cp', 'ulysses', 'dcp', 'ep', 'expertTp', 'replicas']
@@ -19,6 +19,7 @@ const ownOptions = [
   'gradientDtype',
   'uneven',
   'zero',
+  'recompute',
   ...Object.keys(idleOptions),
   ...strategyOptions,
 ]

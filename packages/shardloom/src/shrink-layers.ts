@@ -1,5 +1,6 @@
 import { layerRanges, type Selector } from '@shardloom/core'
 import type { ModelArchitecture } from '@shardloom/models'
+import { selectorFields } from './plan.js'
 import type { PlannedSpec } from './sequence.js'
 
 /** How many layers of a kind are enough: one hands its result to the next. */
@@ -35,23 +36,27 @@ export function fewLayers({ order }: ModelArchitecture, boundaries: readonly num
   return { order: { runs }, depthOf: (depth) => depths[depth] ?? kept.length }
 }
 
-/** The options of the built-in strategies with the layers that they name counted among those that stayed. */
+/** The options of this version's own, with the layers that they name counted among those that stayed. */
 export function moveLayers(options: PlannedSpec['options'], { depthOf }: FewLayers): PlannedSpec['options'] {
   return {
     ...options,
+    recompute: moved(options.recompute, depthOf),
     tp: moved(options.tp, depthOf),
     dp: moved(options.dp, depthOf),
     ep: moved(options.ep, depthOf),
   }
 }
 
-function moved<Options extends { where?: Selector }>(options: Options, depthOf: FewLayers['depthOf']): Options {
-  const { where } = options
-  if (where?.layers === undefined) return options
-  const layers = layerRanges(where).map(([first, last]) => {
-    const start = depthOf(first)
-    // A range beyond the last layer names none, and goes on naming none.
-    return `${start}-${Math.max(start, depthOf(last + 1) - 1)}`
+function moved<Options extends string | object>(options: Options, depthOf: FewLayers['depthOf']): Options {
+  if (typeof options === 'string') return options
+  const fields = Object.entries<Selector>({ ...options }).map(([field, where]) => {
+    if (!selectorFields.some((each) => each === field) || where.layers === undefined) return [field, where]
+    const layers = layerRanges(where).map(([first, last]) => {
+      const start = depthOf(first)
+      // A range beyond the last layer names none, and goes on naming none.
+      return `${start}-${Math.max(start, depthOf(last + 1) - 1)}`
+    })
+    return [field, { ...where, layers }]
   })
-  return { ...options, where: { ...where, layers } }
+  return Object.fromEntries(fields) as Options // the same fields, which Object.entries forgets
 }

@@ -135,7 +135,7 @@ function shrinkTo(
 
 /** Whether a plugin, which was made with its options, names layers by their depth: then they all have to stay. */
 function pluginNamesLayers({ options }: PlannedSpec): boolean {
-  const { tp: _, dp: __, ep: ___, ...others } = options
+  const { tp: _, dp: __, ep: ___, recompute: ____, ...others } = options
   return JSON.stringify(others).includes('"layers"')
 }
 

@@ -46,6 +46,18 @@ const selector = z
   )
   .describe('the nodes that the strategy applies to; default all')
 
+/** What backward computes again, by operators. */
+const recomputeChoice = z.strictObject(
+  {
+    full: z.exactOptional(selector).describe('operators of a layer that run again; {} is all of them'),
+    selective: z.exactOptional(selector).describe('attention whose scores, softmax and context run again'),
+    tail: z
+      .exactOptional(oneOf(['dropped', 'kept']))
+      .describe('whether operators at the end of a layer, whose results backward does not read, run again too'),
+  },
+  'a choice such as {full: {layers: 0-7}}',
+)
+
 const parallel = z
   .object(
     {
@@ -87,7 +99,13 @@ const options = z
         .exactOptional(z.string('the name of a schedule, such as 1f1b'))
         .describe('pipeline schedule of training: 1f1b, zbh1, dualpipe, …; default 1f1b'),
       virtual: z.exactOptional(wholeNumber()).describe('pipeline chunks per rank, where the schedule leaves them open'),
-      recompute: z.string('none, selective or full').default('none').describe('what backward computes again'),
+      recompute: z
+        .union(
+          [oneOf(['none', 'selective', 'full']), recomputeChoice],
+          'none, selective, full, or a choice such as {full: {layers: 0-7}}',
+        )
+        .default('none')
+        .describe('what backward computes again: none, selective (the core of attention) or full (whole layers)'),
       tp: z
         .strictObject(
           {

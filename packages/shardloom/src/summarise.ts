@@ -1,6 +1,7 @@
 import type { EdgeKind, FlopClass, NodeKind } from '@shardloom/core'
 import { countParameters } from '@shardloom/models'
 import { communicationTable, measure, measureFolded, replication } from '@shardloom/simulator'
+import { type ActivationSummary, activationsOf } from './activations.js'
 import { slotsOf } from './mesh-of-spec.js'
 import type { Plan } from './plan.js'
 import { shortReason } from './reason.js'
@@ -54,6 +55,8 @@ export interface PlanSummary {
     readonly uneven: string
     /** Of tensor parallelism. */
     readonly keyValueGradients: string
+    /** Training: what backward computes again, in the words of the spec. */
+    readonly recompute: Plan['spec']['options']['recompute']
   }
   readonly folded: boolean
   readonly nodes: Readonly<Record<NodeKind | 'total', number>>
@@ -77,11 +80,15 @@ export interface PlanSummary {
   readonly allRanks: {
     readonly flops: number
     readonly replicatedFlops: number
+    /** Part of what one device would do: operators that run again because their results were not kept. */
+    readonly recomputedFlops: number
     readonly parameters: number
     readonly replicatedParameters: number
     /** FLOPs of the ranks that do least and most, where `uneven: ragged` lets shares differ. */
     readonly flopsPerRank?: { readonly least: number; readonly most: number }
   }
+  /** Training: what this rank keeps for backward. */
+  readonly activations?: ActivationSummary
   readonly communication: readonly CommunicationSummary[]
   readonly warnings: readonly string[]
 }
@@ -93,6 +100,7 @@ export function summarise(plan: Plan, options: SummaryOptions = {}): PlanSummary
   const measured = measure(program, operators, { rank })
   const { nodes, edges } = fold ? measureFolded(program) : measured
   const { total, active } = countParameters(architecture)
+  const activations = activationsOf(plan, rank)
   return {
     schema: 'shardloom.plan/1',
     model: { name: architecture.name, parameters: total, activeParameters: active },
@@ -112,6 +120,7 @@ export function summarise(plan: Plan, options: SummaryOptions = {}): PlanSummary
       gradientDtype: spec.options.gradientDtype,
       uneven: spec.options.uneven,
       keyValueGradients: spec.options.tp?.keyValueGradients ?? 'reduce',
+      recompute: spec.options.recompute,
     },
     folded: fold,
     nodes: withTotal(nodes),
@@ -130,6 +139,7 @@ export function summarise(plan: Plan, options: SummaryOptions = {}): PlanSummary
       kvBytesWritten: Number(measured.kvBytesWritten),
     },
     allRanks: allRanksOf(plan),
+    ...(activations && { activations }),
     communication: communicationTable(program, operators, { rank }).map(({ segment, reason, nodes, ...row }) => ({
       ...row,
       phase: segment,

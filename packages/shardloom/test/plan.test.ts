@@ -1,7 +1,8 @@
-import { isShardloomError, type Plugin, type ShardloomError } from '@shardloom/core'
+import { isShardloomError, nodesOf, type Plugin, type ShardloomError } from '@shardloom/core'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import {
+  explain,
   loadSpec,
   type PlanAccess,
   plan,
@@ -118,7 +119,6 @@ describe('what this version does not plan', () => {
     [{ options: { sequenceParallel: true } }, '`options.sequenceParallel` is true'],
     [{ options: { schedule: '1f1b' } }, '`options.schedule` is "1f1b"'],
     [{ options: { virtual: 2 } }, '`options.virtual` is 2'],
-    [{ options: { recompute: 'full' } }, '`options.recompute` is "full"'],
     [{ phase: 'serving' as const }, '`phase` is "serving"'],
     [{ cluster: 'dgx-h100' }, '`cluster` is "dgx-h100"'],
   ])('%j is refused, not ignored', async (part, message) => {
@@ -129,7 +129,7 @@ describe('what this version does not plan', () => {
   })
 
   test('asking for nothing is accepted', async () => {
-    const options = { zero: 0, sequenceParallel: false, schedule: 'none', virtual: 1, recompute: 'none' }
+    const options = { zero: 0, sequenceParallel: false, schedule: 'none', virtual: 1, recompute: 'none' } as const
     await expect(plan({ ...tiny, parallel: { pp: 1, ep: 1 }, options })).resolves.toBeDefined()
   })
 
@@ -138,6 +138,62 @@ describe('what this version does not plan', () => {
     expect((await errorOf({ ...tiny, options: { attentoin: 'flash' } })).help).toBe('Did you mean `options.attention`?')
     expect((await errorOf({ ...tiny, order: ['tp', 'dpp'] })).help).toBe('Did you mean `dp`?')
     expect((await errorOf({ ...tiny, order: ['tp', 'tp'] })).message).toBe('`order` names the axis `tp` twice.')
+  })
+})
+
+describe('recompute', () => {
+  const attention = 'materialised' as const
+  const planned = (recompute: NonNullable<SpecInput['options']>['recompute'], more = {}) =>
+    plan({ ...tiny, ...more, options: { attention, recompute } })
+
+  test('by layers: each range has a body of its own', async () => {
+    const { program, spec } = await planned({ full: { layers: '0' }, selective: { layers: 1 } })
+    const again = nodesOf(program.items).filter((node) => node.recompute)
+    const bodies = new Set(again.map(({ id }) => id.split('/')[1]))
+    expect(bodies).toEqual(new Set(['layer-0', 'layer-1']))
+    expect(program.notes).toMatchObject({ recompute: 'full and selective' })
+    expect(summarise(await plan(spec)).conventions.recompute).toEqual({
+      full: { layers: '0' },
+      selective: { layers: 1 },
+    })
+  })
+
+  test('the summary says what is kept, and what is computed again', async () => {
+    const { hidden } = (await planned('none')).architecture
+    const [none, selective, full] = await Promise.all(
+      (['none', 'selective', 'full'] as const).map(async (each) => summarise(await planned(each))),
+    )
+    const kept = [none, selective, full].map((summary) => summary?.activations?.layers[0]?.bytes ?? 0)
+    // The input of a layer alone: one sequence · tokens · hidden, in 16 bits.
+    expect(kept[2]).toBe(1 * 16 * hidden * 2)
+    expect(kept[0]).toBeGreaterThan(kept[1] ?? 0)
+    expect(kept[1]).toBeGreaterThan(kept[2] ?? 0)
+    expect(none?.allRanks.recomputedFlops).toBe(0)
+    expect(full?.allRanks.recomputedFlops).toBeGreaterThan(selective?.allRanks.recomputedFlops ?? 0)
+    for (const { activations } of [none, selective, full].flatMap((each) => each ?? [])) {
+      const { bytes = 0, layers = [], outsideBytes = 0, saved = [] } = activations ?? {}
+      const inside = layers.reduce((sum, layer) => sum + layer.count * layer.bytes, 0)
+      expect(inside + outsideBytes).toBe(bytes)
+      expect(saved.filter(({ perLayer }) => !perLayer).reduce((sum, each) => sum + each.bytes, 0)).toBe(outsideBytes)
+    }
+  })
+
+  test('a node that runs again says whose result it makes', async () => {
+    const explanation = explain(await planned('full'), 'backward/layer/attention/q')
+    expect(explanation.recomputes).toBe('forward/layer/attention/q')
+    expect(explanation.text[0]).toBe('It runs `forward/layer/attention/q` again, because its result was not kept.')
+  })
+
+  test('what would change nothing is refused', async () => {
+    const flash = { ...tiny, options: { recompute: 'selective' as const } }
+    expect(await errorOf(flash)).toMatchObject({ code: 'RECOMPUTE' })
+    expect((await errorOf(flash)).help).toBe('Set `attention: materialised`, or recompute `full` or `none`.')
+    expect(await errorOf({ ...tiny, phase: 'decode', options: { recompute: 'full' } })).toMatchObject({
+      code: 'RECOMPUTE',
+    })
+    expect((await errorOf({ ...tiny, options: { recompute: 'some' as 'full' } })).message).toContain(
+      '`options.recompute`',
+    )
   })
 })
 

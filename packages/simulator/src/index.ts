@@ -12,3 +12,4 @@ export {
   type RankMeasure,
 } from './measure.js'
 export { type Replication, replication } from './replication.js'
+export { type SavedTensor, savedTensors } from './saved.js'

@@ -20,6 +20,8 @@ export interface Replication {
   readonly flops: bigint
   /** FLOPs that ranks repeat: along every atom that splits no dim of the operator. */
   readonly replicatedFlops: bigint
+  /** FLOPs of operators that one device, too, runs again because it did not keep their results. */
+  readonly recomputedFlops: bigint
   readonly parameters: bigint
   /** Parameters held beyond one copy of each. */
   readonly replicatedParameters: bigint
@@ -38,7 +40,7 @@ export function replication(program: Program, operators: OperatorTable): Replica
         split.includes(name) || stages.includes(name) ? product : product * BigInt(degree),
       1n,
     )
-  const sum = { flops: 0n, replicatedFlops: 0n, parameters: 0n, replicatedParameters: 0n }
+  const sum = { flops: 0n, replicatedFlops: 0n, recomputedFlops: 0n, parameters: 0n, replicatedParameters: 0n }
   const parameters = new Map<string, { readonly instances: number; readonly at: Set<number> }>()
   walk(program.items, (node, { executions, path }) => {
     const steps = path.find(({ region }) => region.axis === 'decode_step')?.region.extent ?? 1
@@ -48,6 +50,7 @@ export function replication(program: Program, operators: OperatorTable): Replica
       one * copies(Object.values(node.partition?.splits ?? {}).flat()) * BigInt(stagesOf(node, path, program, own))
     sum.flops += all
     sum.replicatedFlops += all - one
+    if (node.recompute) sum.recomputedFlops += one
     for (const id of node.inputs) {
       const tensor = lookup(program.tensors, id)
       if (tensor.role !== 'parameter' || tensor.versionOf !== undefined) continue

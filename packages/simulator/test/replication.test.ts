@@ -97,5 +97,6 @@ it('the public surface', () => {
     'measureFolded',
     'meterOf',
     'replication',
+    'savedTensors',
   ])
 })

@@ -1,5 +1,6 @@
 import type { OperatorDefinition } from '@shardloom/core'
 import { attentionOperators } from './attention.js'
+import { dropoutOperators } from './dropout.js'
 import { expertOperators } from './experts.js'
 import { linearOperators } from './linear.js'
 import { lossOperators } from './loss.js'
@@ -9,6 +10,7 @@ import { optimizerOperators } from './optimizer.js'
 export const transformerOperators: readonly OperatorDefinition[] = [
   ...linearOperators,
   ...attentionOperators,
+  ...dropoutOperators,
   ...expertOperators,
   ...lossOperators,
   ...optimizerOperators,

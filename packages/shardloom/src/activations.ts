@@ -1,0 +1,51 @@
+import { bodyCounts, describePlacement, lookup, regionsOf } from '@shardloom/core'
+import { savedTensors } from '@shardloom/simulator'
+import type { Plan } from './plan.js'
+
+/** What one rank keeps for backward, of one microbatch. */
+export interface ActivationSummary {
+  /** All layers and what is outside of them. */
+  readonly bytes: number
+  /** Per kind of layer, how many there are and what each of them keeps. */
+  readonly layers: readonly { readonly layer: string; readonly count: number; readonly bytes: number }[]
+  readonly outsideBytes: number
+  readonly saved: readonly {
+    /** The tensor as its producer made it, and the version of it that is kept. */
+    readonly tensor: string
+    readonly version: string
+    readonly placement: string
+    /** Of one layer, or outside of all. */
+    readonly bytes: number
+    /** The kind of layer; absent: outside, or the input that every kind has. */
+    readonly layer?: string
+    readonly perLayer: boolean
+  }[]
+}
+
+/** Sums what forward leaves in memory for backward; undefined for a phase without one. */
+export function activationsOf({ program, operators }: Plan, rank: number): ActivationSummary | undefined {
+  if (program.phase !== 'training') return undefined
+  const saved = savedTensors(program, operators, { rank })
+  const sum = (list: typeof saved) => list.reduce((total, { bytes }) => total + bytes, 0)
+  const [inside, outside] = [true, false].map((wanted) => saved.filter(({ per }) => per.includes('layer') === wanted))
+  const region = regionsOf(program.items).find(({ axis }) => axis === 'layer')
+  const counts = region ? bodyCounts(region) : []
+  const layers = (region?.bodies ?? []).map(({ name }, index) => {
+    const own = (inside ?? []).filter(({ body = name }) => body === name)
+    return { layer: name, count: counts[index] ?? 0, bytes: sum(own) }
+  })
+  const outsideBytes = sum(outside ?? [])
+  return {
+    bytes: outsideBytes + layers.reduce((total, { count, bytes }) => total + count * bytes, 0),
+    layers,
+    outsideBytes,
+    saved: saved.map(({ tensor, version, bytes, per, body }) => ({
+      tensor,
+      version,
+      placement: describePlacement(lookup(program.tensors, version)),
+      bytes,
+      ...(body !== undefined && { layer: body }),
+      perLayer: per.includes('layer'),
+    })),
+  }
+}
