@@ -12,6 +12,7 @@ export interface TransformerOptions {
 
 /** The plugin that brings the transformer operators, and backward and optimizer for training. */
 export function transformers({ recompute = 'none' }: TransformerOptions = {}): Plugin {
-  const passes = [differentiatePass, recomputePass(recompute), optimizerPass]
+  const again = recompute === 'none' ? [] : [recomputePass(recompute)]
+  const passes = [differentiatePass, ...again, optimizerPass]
   return { name: 'models', operators: transformerOperators, passes }
 }

@@ -38,15 +38,13 @@ const attentionCore: Selector = { module: 'attention', name: ['score', 'softmax'
  * what nobody needs is not copied. Its communication is derived like that of any operator. Throws `RECOMPUTE` for a choice
  * that changes nothing.
  */
-export function recomputePass(recompute: Recompute): Pass {
-  const choice: RecomputeChoice =
-    recompute === 'none' ? {} : typeof recompute === 'string' ? { [recompute]: {} } : recompute
+export function recomputePass(recompute: Exclude<Recompute, 'none'>): Pass {
+  const choice: RecomputeChoice = typeof recompute === 'string' ? { [recompute]: {} } : recompute
   return {
     name: 'models/recompute',
     phase: 'differentiate',
     after: ['models/differentiate'],
     run(program) {
-      if (recompute === 'none') return program
       const sets = (['full', 'selective'] as const).flatMap((kind) => {
         const where = choice[kind]
         return where ? [{ kind, nodes: chosen(program, kind, where) }] : []
