@@ -39,9 +39,9 @@ export function generate(
   model: ModelArchitecture | string,
   prompts: Prompts,
   count: number,
-  pools: { readonly prefill?: Pool; readonly decode?: Pool },
+  pools: { readonly prefill?: Pool; readonly decode?: Pool; readonly prefix?: Prefilled },
 ): number[][] {
-  const first = prefill(model, prompts, pools.prefill ?? {})
+  const first = prefill(model, prompts, pools.prefill ?? {}, pools.prefix)
   const steps = count - 1
   const later = decode(model, prompts, first, steps, pools.decode ?? {})
   return prompts.map((_, index) => [first.tokens[index] ?? Number.NaN, ...(later[index] ?? [])])
@@ -53,21 +53,40 @@ export interface Prefilled {
   readonly cached: (tensor: string, layer: number, sequence: number, position: number) => Float64Array
 }
 
-/** Runs prefill. */
-export function prefill(model: ModelArchitecture | string, prompts: Prompts, pool: Pool): Prefilled {
+/** Runs prefill. `prefix` holds the positions that are cached already. */
+export function prefill(
+  model: ModelArchitecture | string,
+  prompts: Prompts,
+  pool: Pool,
+  prefix?: Prefilled,
+): Prefilled {
   const seq = prompts[0]?.length ?? 0
   const { plan, microbatches, batch } = planFor(model, prompts, { phase: 'prefill', seq }, pool)
+  const { cached = 0, chunk = seq - cached } = pool.build ?? {}
   const run = runWith(plan, ({ id, per, shape }, at, index) => {
-    if (id === 'inputs/positions') return index
+    const start = cached + chunk * (at(per, 'chunk') ?? 0)
+    if (id === 'inputs/positions') return start + index
     const sequence = (at(per, 'microbatch') ?? 0) * batch
     if (id === 'inputs/tokens') {
       const width = shape[1] ?? 1
-      return prompts[sequence + Math.floor(index / width)]?.[index % width]
+      return prompts[sequence + Math.floor(index / width)]?.[start + (index % width)]
     }
-    return undefined
+    return cacheValue(
+      id,
+      shape,
+      index,
+      sequence,
+      at(per, 'layer') ?? 0,
+      prefix,
+      slotPosition(cached + chunk - 1, cached),
+    )
   })
   const iterations = (sequence: number, more: readonly [string, number][] = []) =>
-    new Map([...(microbatches > 1 ? [['microbatch', Math.floor(sequence / batch)] as const] : []), ...more])
+    new Map([
+      ...(microbatches > 1 ? [['microbatch', Math.floor(sequence / batch)] as const] : []),
+      ...(chunk < seq ? [['chunk', (seq - cached) / chunk - 1] as const] : []),
+      ...more,
+    ])
   return {
     tokens: prompts.map((_, sequence) => {
       const { outputs } = nodeOf(plan, 'sample')
@@ -99,10 +118,7 @@ function decode(
     if (id === 'inputs/positions') return position + index + (at(per, 'decode_step') ?? 0)
     const sequence = (at(per, 'microbatch') ?? 0) * batch
     if (id === 'inputs/tokens') return before.tokens[sequence + index]
-    const slots = shape[1] ?? 1
-    const held = (slot: number) => position - ((((position - slot) % slots) + slots) % slots)
-    const known = (slot: number) => (held(slot) < position ? held(slot) : -1)
-    return cacheValue(id, shape, index, sequence, at(per, 'layer') ?? 0, before, known)
+    return cacheValue(id, shape, index, sequence, at(per, 'layer') ?? 0, before, slotPosition(position, position))
   })
   const { outputs } = nodeOf(plan, 'sample')
   return prompts.map((_, sequence) =>
@@ -116,6 +132,12 @@ function decode(
   )
 }
 
+/** The position in a slot of a cache that the first iteration fills up to `latest`, or −1 where `written` were not enough. */
+const slotPosition = (latest: number, written: number) => (slot: number, slots: number) => {
+  const position = latest - ((((latest - slot) % slots) + slots) % slots)
+  return position < written ? position : -1
+}
+
 /** An element of a cache from outside; `positionOf` gives the position in a slot, negative where nothing was written. */
 function cacheValue(
   id: string,
@@ -124,13 +146,13 @@ function cacheValue(
   firstSequence: number,
   layer: number,
   before: Prefilled | undefined,
-  positionOf: (slot: number) => number,
+  positionOf: (slot: number, slots: number) => number,
 ): number | undefined {
   if (!id.startsWith('cache/')) return undefined
   const width = shape.slice(2).reduce((product, size) => product * size, 1)
   const row = Math.floor(index / width)
   const slots = shape[1] ?? 1
-  const position = positionOf(row % slots)
+  const position = positionOf(row % slots, slots)
   if (position < 0 || !before) return unwritten
   return before.cached(id, layer, firstSequence + Math.floor(row / slots), position)[index % width]
 }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { architectures } from './architectures.js'
-import { generate, generatePlainly, type Pool, promptsOf } from './generate.js'
+import { generate, generatePlainly, type Pool, prefill, promptsOf } from './generate.js'
 import { and, context, sequence, ulysses } from './strategies.js'
 
 const [seq, sequences, count] = [6, 12, 5]
@@ -32,5 +32,23 @@ describe.each(architectures.map((model) => [model.name, model] as const))('%s', 
   test.each(pools.slice(3, 5))('in microbatches and batches in flight: %s', (_, pool) => {
     const halves = { ...pool, build: { microbatches: 2 } }
     expect(generate(model, prompts, count, { prefill: halves, decode: halves })).toEqual(plain)
+  })
+})
+
+/** In each the last chunk ends with the prompt of six tokens. */
+const chunked = [{ chunk: 3 }, { cached: 2, chunk: 2 }, { cached: 5, microbatches: 2 }] as const
+
+describe.each(architectures.map((model) => [model.name, model] as const))('%s, prefill in parts', (_, model) => {
+  const prompts = promptsOf(model, 4, seq)
+  const plain = generatePlainly(model, prompts, 3)
+  // What an earlier request with the same prefix left.
+  const prefix = prefill(model, prompts, {})
+  const few = pools.filter(([name]) => ['dp 2 × tp 3', 'cp 3', 'Ulysses 2'].includes(name))
+  test.each(chunked.map((build) => [JSON.stringify(build), build] as const))('%s', (_name, build) => {
+    for (const [, { degrees = {}, options }] of few) {
+      // Context parallelism has fewer tokens in a chunk than ranks.
+      const pool = { degrees, options: { ...options, uneven: 'ragged' as const }, build }
+      expect(generate(model, prompts, 3, { prefill: pool, prefix })).toEqual(plain)
+    }
   })
 })

@@ -38,7 +38,7 @@ const formats = {
 
 type Format = keyof typeof formats
 
-const unrollAxes: readonly UnrollAxis[] = ['layer', 'microbatch', 'decode_step', 'rank']
+const unrollAxes: readonly UnrollAxis[] = ['layer', 'microbatch', 'decode_step', 'chunk', 'rank']
 
 /** `shardloom export`: the plan as a file that other tools read. */
 export function addExport(program: Command, _finish: Finish): void {

@@ -86,6 +86,8 @@ function headLines({ model, mesh, world, phase, batch, conventions }: PlanSummar
   const steps = batch.steps > 1 ? `, ${formatCount(batch.steps)} steps` : ''
   const tokens =
     phase === 'decode' ? `1 new token each after ${formatCount(batch.seq - 1)}` : `${formatCount(batch.seq)} tokens`
+  const cached = batch.cached ? `, ${formatCount(batch.cached)} of them cached` : ''
+  const chunks = batch.chunk ? `, in chunks of ${formatCount(batch.chunk)}` : ''
   const counted = [
     `attention ${conventions.attention}`,
     `causal FLOPs ${conventions.causal}`,
@@ -100,7 +102,7 @@ function headLines({ model, mesh, world, phase, batch, conventions }: PlanSummar
     ...pairs([
       ['parameters', `${quantity(model.parameters)}${active}`],
       ['mesh', world === 1 ? ranks : `${formatMesh(mesh, world)} = ${ranks}`],
-      ['batch', `${formatCount(batch.sequences)} × ${tokens}${microbatches}${steps}`],
+      ['batch', `${formatCount(batch.sequences)} × ${tokens}${cached}${chunks}${microbatches}${steps}`],
       ['conventions', counted.join(', ')],
     ]),
   ]

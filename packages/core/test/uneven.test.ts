@@ -47,17 +47,16 @@ function expectConserved({ program, operators }: Planned): void {
   const one = meterOf(alone(program), operators)
   const meters = ranksOf(program).map((rank) => meterOf(program, operators, rank))
   let all = 0n
-  walk(program.items, (node, { executions, path }) => {
+  walk(program.items, (node, place) => {
     if (node.communication) return
-    const steps = path.find(({ region }) => region.axis === 'decode_step')?.region.extent ?? 1
     const split = new Set(Object.values(node.partition?.splits ?? {}).flat())
     const repeated = program.mesh.atoms.reduce(
       (product, atom) => (split.has(atom.name) ? product : product * atom.degree),
       1,
     )
-    const sum = meters.reduce((total, meter) => total + meter.total(node, executions, steps).flops, 0n)
+    const sum = meters.reduce((total, meter) => total + meter.total(node, place).flops, 0n)
     const { partition: _, ...whole } = node
-    expect(sum, node.id).toBe(one.total(whole, executions, steps).flops * BigInt(repeated))
+    expect(sum, node.id).toBe(one.total(whole, place).flops * BigInt(repeated))
     all += sum
   })
   const measured = ranksOf(program).reduce((total, rank) => total + measure(program, operators, { rank }).flops, 0n)

@@ -38,7 +38,7 @@ export interface CardStyle {
 }
 
 /** The axes of regions that stand around whole segments. */
-export const outerAxes: readonly string[] = ['microbatch', 'decode_step']
+export const outerAxes: readonly string[] = ['microbatch', 'decode_step', 'chunk']
 
 /** Finds the card of an occurrence and the borders around it. */
 export function placeOf(occurrence: Occurrence, style: CardStyle): CardPlace {

@@ -1,5 +1,5 @@
 import { axesOf, type EdgeKind, type NodeKind, type OperatorNode, type Program } from '@shardloom/core'
-import { communicationBytes, type Meter, type NodeMeasure } from '@shardloom/simulator'
+import { communicationBytes, growthAxis, type Meter, type NodeMeasure } from '@shardloom/simulator'
 import { type CardPlace, type CardStyle, placeOf } from './card.js'
 import type { Dependency, Occurrence } from './occurrence.js'
 
@@ -128,10 +128,10 @@ function addCost(draft: Draft, { node, path }: Occurrence, place: CardPlace, pro
     draft.chips.set(axes, { ...known, count: known.count + times, bytes })
     return
   }
-  const steps = path.find((crossing) => crossing.region.axis === 'decode_step')
-  const grows = [...node.inputs, ...node.outputs].some((id) => program.tensors.get(id)?.growth)
+  const axis = growthAxis(node, program)
+  const steps = path.find((crossing) => crossing.region.axis === axis)
   const first = steps?.form === 'single' || (steps && place.covered.includes(steps)) ? steps.run.first : 0
-  const last = grows && steps && place.covered.includes(steps) ? steps.run.last : first
+  const last = steps && place.covered.includes(steps) ? steps.run.last : first
   for (let step = first; step <= last; step++) {
     const one = costs.node(node, step)
     const share = BigInt(Math.round(times / (last - first + 1)))

@@ -69,7 +69,7 @@ export interface View {
 }
 
 /** The axes that a picture can unroll: iterations of a region, or the ranks of the mesh. */
-export type UnrollAxis = 'layer' | 'microbatch' | 'decode_step' | 'rank'
+export type UnrollAxis = 'layer' | 'microbatch' | 'decode_step' | 'chunk' | 'rank'
 
 /** What to draw. */
 export interface ViewOptions {

@@ -1,11 +1,21 @@
+import type { Json } from '@shardloom/core'
 import type { GroupedAttention, LatentAttention } from './architecture.js'
 import { dropped } from './dropped.js'
 import type { Graph } from './graph.js'
-import type { LayerContext } from './layer.js'
+import type { CacheExtension, LayerContext } from './layer.js'
 
-/** While decoding: the position of the first step's token, for kernels that read positions. */
-export function decodePosition({ cache, options }: LayerContext): { attributes: { position: number } } | undefined {
-  return cache?.kind === 'extend' ? { attributes: { position: options.seq - 1 } } : undefined
+/** With a carried cache: where the first iteration's tokens begin and how that moves on, for kernels that read positions. */
+export function positionAttributes(
+  cache: LayerContext['cache'],
+): { attributes: Readonly<Record<string, Json>> } | undefined {
+  if (cache?.kind !== 'extend') return undefined
+  const { axis, position, tokens } = cache
+  return { attributes: { position, ...(axis !== 'decode_step' && { advance: tokens, along: axis }) } }
+}
+
+/** How many slots of a cache the tokens of an iteration read: all positions so far, or what attention reaches. */
+function slotsOf({ position, tokens }: CacheExtension, reach: number, iteration: number): number {
+  return Math.min(position + tokens * (iteration + 1), reach + tokens - 1)
 }
 
 /** What the kernels of attention run on. */
@@ -55,7 +65,7 @@ export function core(
       scale: parts.scale,
       ...(attention.kind === 'grouped' && attention.window !== undefined && { window: attention.window }),
       ...(attention.kind === 'grouped' && attention.chunk !== undefined && { chunk: attention.chunk }),
-      ...decodePosition(context)?.attributes,
+      ...positionAttributes(context.cache)?.attributes,
     },
     ...shared,
   })
@@ -81,7 +91,9 @@ function coverage(
   context: LayerContext,
   parts: Core,
 ): readonly [number, number] | undefined {
-  if (context.cache?.kind === 'extend') return undefined
+  const { cache } = context
+  if (cache?.kind === 'extend')
+    return cache.axis === 'decode_step' ? undefined : cachedCoverage(attention, context, cache)
   const seq = graph.find(parts.q).shape[1] ?? 1
   const halved = context.options.causal === 'halved'
   const reach = attention.kind === 'grouped' ? (attention.window ?? attention.chunk ?? seq) : seq
@@ -89,6 +101,33 @@ function coverage(
   if (!halved) return [reach, seq]
   const windowed = attention.kind === 'grouped' && attention.window !== undefined
   return windowed ? [2 * reach * seq - reach * (reach - 1), 2 * seq * seq] : [reach, 2 * seq]
+}
+
+/**
+ * The same with a carried cache, as the mean over its iterations: the pairs that the whole sequence has beyond those of the
+ * prefix count, among all pairs of a query with a slot. Counted in full, a query counts every slot that it could reach.
+ */
+function cachedCoverage(
+  attention: GroupedAttention | LatentAttention,
+  { options }: LayerContext,
+  cache: CacheExtension,
+): readonly [number, number] | undefined {
+  const { position, tokens, iterations } = cache
+  const { window, chunk }: Partial<GroupedAttention> = attention.kind === 'grouped' ? attention : {}
+  const reach = window ?? chunk ?? Number.POSITIVE_INFINITY
+  const sum = (slots: (iteration: number) => number) =>
+    Array.from({ length: iterations }, (_, iteration) => slots(iteration)).reduce((total, each) => total + each, 0)
+  const read = 2 * tokens * sum((iteration) => slotsOf(cache, reach, iteration))
+  const last = position + tokens * iterations
+  const twiceHalf = (length: number) => {
+    if (length <= reach) return length * length
+    return window === undefined ? length * reach : 2 * reach * length - reach * (reach - 1)
+  }
+  const counted =
+    options.causal === 'halved'
+      ? twiceHalf(last) - twiceHalf(position)
+      : 2 * tokens * sum((iteration) => Math.min(reach, slotsOf(cache, reach, iteration)))
+  return counted === read ? undefined : [counted, read]
 }
 
 /** Puts keys or values through the cache in inference, read by the fused `kernel`; in training they go straight to attention. */
@@ -128,16 +167,17 @@ export function cached(
     })
     return read(written)
   }
-  const positions = Math.min(options.seq, reach ?? options.seq)
-  const size = shape.map((each, position) => (position === 1 ? positions : each))
-  const growth = { position: 1, axis: 'decode_step', by: 1, ...(reach !== undefined && { limit: reach }) }
+  const slots = slotsOf(cache, reach ?? Number.POSITIVE_INFINITY, 0)
+  const size = shape.map((each, position) => (position === 1 ? slots : each))
+  const limit = reach === undefined ? {} : { limit: reach + cache.tokens - 1 }
+  const growth = { position: 1, axis: cache.axis, by: cache.tokens, ...limit }
   const { per, body: alternate } = graph.find(value)
-  const outside = { per: per.filter((axis) => axis !== 'decode_step'), ...(alternate && { body: alternate }) }
+  const outside = { per: per.filter((axis) => axis !== cache.axis), ...(alternate && { body: alternate }) }
   const initial = graph.tensor(`cache/${body}/attention/${name}`, dims, size, {
     role: 'cache',
     ...outside,
   })
-  const inner = graph.tensor(`decode/cache/${body}/attention/${name}`, dims, size, { role: 'cache', growth })
+  const inner = graph.tensor(`${options.phase}/cache/${body}/attention/${name}`, dims, size, { role: 'cache', growth })
   const written = graph.one({
     name: `${name}_write`,
     op: 'cache_write',
@@ -145,7 +185,7 @@ export function cached(
     rule: `${own}, ${dims.map((dim) => (dim === 'kv_seq' ? 'seq!' : dim)).join(' ')} -> ${own}`,
     inputs: [inner, value],
     results: [{ dims, role: 'cache' }],
-    ...decodePosition(context),
+    ...positionAttributes(cache),
   })
   const result = graph.tensor(`cache.after/${body}/attention/${name}`, dims, size, {
     role: 'cache',

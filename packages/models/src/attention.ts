@@ -1,5 +1,5 @@
 import type { GroupedAttention, Layer } from './architecture.js'
-import { cached, core, decodePosition } from './attention-core.js'
+import { cached, core, positionAttributes } from './attention-core.js'
 import type { Graph } from './graph.js'
 import { latent } from './latent-attention.js'
 import type { LayerContext } from './layer.js'
@@ -37,7 +37,7 @@ function grouped(graph: Graph, attention: GroupedAttention, context: LayerContex
         op: 'rotary',
         rule: `${dims}! -> ${dims}!`,
         inputs: [value],
-        ...decodePosition(context),
+        ...positionAttributes(context.cache),
       })
     return value
   }

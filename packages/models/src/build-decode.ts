@@ -13,7 +13,14 @@ function buildSteps(model: Model): void {
   const carries: CacheCarry[] = []
   const { bodies } = graph.bodies('decode_step', ['decode_step'], () => {
     const inner = graph.tensor('decode/tokens', ['batch', 'seq'], [batch, 1], { role: 'activation', dtype: 'int32' })
-    const x = layers(model, embed(model, inner), { kind: 'extend', carry: (carry) => carries.push(carry) })
+    const x = layers(model, embed(model, inner), {
+      kind: 'extend',
+      axis: 'decode_step',
+      iterations: steps,
+      position: options.seq - 1,
+      tokens: 1,
+      carry: (carry) => carries.push(carry),
+    })
     const next = sample(model, logits(model, x, 'batch seq'), 'batch seq')
     carries.unshift({ initial: tokens, inner, next, result: 'tokens' })
   })

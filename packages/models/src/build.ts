@@ -1,4 +1,13 @@
-import { closePorts, createMesh, type DataType, type Phase, type Program, ShardloomError } from '@shardloom/core'
+import {
+  closePorts,
+  createMesh,
+  type DataType,
+  divisors,
+  orList,
+  type Phase,
+  type Program,
+  ShardloomError,
+} from '@shardloom/core'
 import type { ModelArchitecture } from './architecture.js'
 import { buildDecode } from './build-decode.js'
 import type { Model } from './build-model.js'
@@ -17,6 +26,9 @@ export interface BuildOptions {
   readonly microbatches?: number
   /** Training, prefill: tokens per sequence. Decode: positions that the first step reads, its own included. */
   readonly seq: number
+  /** Prefill: positions of each sequence that are in the cache already, and tokens that are computed at a time. */
+  readonly cached?: number
+  readonly chunk?: number
   /** Decode: steps in the graph. */
   readonly steps?: number
   /** Whether scores and probabilities touch memory and are saved for backward. */
@@ -53,6 +65,8 @@ export function buildProgram(architecture: ModelArchitecture, given: BuildOption
   const options: ResolvedOptions = {
     microbatches: 1,
     steps: 1,
+    cached: 0,
+    chunk: given.seq - (given.cached ?? 0),
     attention: 'flash',
     causal: 'whole',
     dtype: 'bf16',
@@ -90,6 +104,7 @@ function checkOptions(architecture: ModelArchitecture, options: ResolvedOptions)
       help: 'It is a whole number of at least 1.',
     })
   }
+  if (options.phase === 'prefill') checkChunks(options)
   const longest = architecture.learnedPositions
   const positions = options.seq + (options.phase === 'decode' ? options.steps - 1 : 0)
   if (longest !== undefined && positions > longest) {
@@ -102,4 +117,22 @@ function checkOptions(architecture: ModelArchitecture, options: ResolvedOptions)
       },
     )
   }
+}
+
+/** The most chunks of a prompt: the KV cache grows in each, so that each is measured on its own. */
+const mostChunks = 65_536
+
+function checkChunks({ seq, cached, chunk }: ResolvedOptions): void {
+  if (!Number.isSafeInteger(cached) || cached < 0 || cached >= seq) {
+    const message = `\`cached\` is ${cached}, but a prompt has ${seq} tokens, of which at least one is computed.`
+    throw new ShardloomError('OPTION', message, { subject: 'cached', help: `Use 0 to ${seq - 1}.` })
+  }
+  const rest = seq - cached
+  if (Number.isSafeInteger(chunk) && chunk >= 1 && rest % chunk === 0 && rest / chunk <= mostChunks) return
+  const tokens = cached ? `${rest} tokens that are not cached` : `${rest} tokens`
+  const message = `Cannot divide the ${tokens} of a prompt into chunks of ${chunk}.`
+  const sizes = divisors(rest).filter((each) => rest / each <= mostChunks)
+  const below = sizes.filter((each) => each <= chunk).slice(-4)
+  const near = [...below, ...sizes.filter((each) => each > chunk)].slice(0, 8)
+  throw new ShardloomError('OPTION', message, { subject: 'chunk', help: `Use a \`chunk\` of ${orList(near)}.` })
 }

@@ -59,9 +59,9 @@ export class Graph {
     return id
   }
 
-  /** Declares the positions of a sequence's tokens: the same for all microbatches, others in each decode step. */
+  /** Declares the positions of a sequence's tokens: the same for all microbatches, others in each decode step or chunk. */
   positions(count: number): string {
-    const per = this.place.per.filter((axis) => axis === 'decode_step')
+    const per = this.place.per.filter((axis) => axis === 'decode_step' || axis === 'chunk')
     return this.tensor('inputs/positions', ['seq'], [count], { role: 'input', dtype: 'int32', per })
   }
 

@@ -1,5 +1,5 @@
 import type { LatentAttention } from './architecture.js'
-import { cached, core, decodePosition } from './attention-core.js'
+import { cached, core, positionAttributes } from './attention-core.js'
 import type { Graph } from './graph.js'
 import type { LayerContext } from './layer.js'
 
@@ -36,7 +36,7 @@ export function latent(graph: Graph, attention: LatentAttention, context: LayerC
     op: 'rotary',
     rule: `${latentHeads} qk_dim! -> ${latentHeads} qk_dim!`,
     inputs: [projected],
-    attributes: { width: attention.ropeDim, ...decodePosition(context)?.attributes },
+    attributes: { width: attention.ropeDim, ...positionAttributes(context.cache)?.attributes },
   })
   const c = lowRankNorm('kv_norm', 'kv_rank', down('kv_down', 'kv_rank'))
   const kRope = graph.one({
@@ -44,9 +44,9 @@ export function latent(graph: Graph, attention: LatentAttention, context: LayerC
     op: 'rotary',
     rule: 'batch seq rope_dim! -> batch seq rope_dim!',
     inputs: [down('k_rope', 'rope_dim')],
-    ...decodePosition(context),
+    ...positionAttributes(context.cache),
   })
-  const extending = context.cache?.kind === 'extend'
+  const extending = context.options.phase === 'decode'
   const kernel = !extending ? 'up' : context.options.attention === 'flash' ? 'flash' : 'score'
   const latents = cached(graph, context, attention, 'c', c, ['batch', 'kv_seq', 'kv_rank'], kernel)
   const ropes = cached(graph, context, attention, 'k_rope_cache', kRope, ['batch', 'kv_seq', 'rope_dim'], kernel)

@@ -14,6 +14,18 @@ export interface CacheCarry {
   readonly result: string
 }
 
+/** A cache that each iteration of a region reads and extends by the positions of its tokens. */
+export interface CacheExtension {
+  readonly kind: 'extend'
+  readonly axis: 'decode_step' | 'chunk'
+  readonly iterations: number
+  /** The position of the first iteration's first token: so many have been written before. */
+  readonly position: number
+  /** Positions that an iteration adds. */
+  readonly tokens: number
+  readonly carry: (carry: CacheCarry) => void
+}
+
 /** What the parts of a layer need to know. */
 export interface LayerContext {
   readonly architecture: ModelArchitecture
@@ -25,8 +37,8 @@ export interface LayerContext {
   /** Id of the residual stream as the port hands it in, and a tensor of its shape. */
   readonly residual: string
   readonly like: Tensor
-  /** Inference: `fill` writes the cache, `extend` reads the carried one and adds a position. */
-  readonly cache?: { readonly kind: 'fill' } | { readonly kind: 'extend'; readonly carry: (carry: CacheCarry) => void }
+  /** Inference: `fill` writes the whole cache at once, the other reads a carried one and adds to it. */
+  readonly cache?: { readonly kind: 'fill' } | CacheExtension
 }
 
 /** A norm of the residual stream. */

@@ -138,6 +138,47 @@ describe('FLOPs and bytes', () => {
     expect(flops('halved').linear).toBe(flops('whole').linear)
   })
 
+  /** A later chunk attends to all before it: Σ c · (i + 1)c over n chunks is seq² · (n + 1) / 2n pairs. */
+  it('prefill in chunks costs what the whole does; counted in full, without the pairs of keys that are yet to come', () => {
+    const flops = (name: string, causal: 'whole' | 'halved', more: Partial<BuildOptions> = {}) =>
+      measure(plan(findPreset(name), { phase: 'prefill', batch: 2, seq: 2048, causal, ...more }), operators)
+    // Grouped attention; windows of 128 positions in every second layer.
+    for (const name of ['llama-2-7b', 'gpt-oss-120b']) {
+      for (const chunk of [1024, 512, 256]) {
+        const [whole, chunks] = [flops(name, 'halved'), flops(name, 'halved', { chunk })]
+        expect(chunks.flopsByClass.attention, name).toBe(whole.flopsByClass.attention)
+        expect(chunks.flopsByClass.linear, name).toBe(whole.flopsByClass.linear)
+        expect(chunks.flopsByClass.head, name).toBe(whole.flopsByClass.head)
+        expect(chunks.kvBytesWritten, name).toBe(whole.kvBytesWritten)
+      }
+    }
+    const [whole, chunks] = [flops('llama-2-7b', 'whole'), flops('llama-2-7b', 'whole', { chunk: 512 })]
+    expect(8n * chunks.flopsByClass.attention).toBe(5n * whole.flopsByClass.attention)
+    expect(8n * chunks.kvBytesRead).toBe(20n * whole.kvBytesRead) // each chunk reads what is there: (1 + 2 + 3 + 4) / 4
+  })
+
+  it('a cached prefix is not computed again, but attended to', () => {
+    const cost = (seq: number, cached = 0) =>
+      measure(plan(findPreset('llama-2-7b'), { phase: 'prefill', batch: 2, seq, cached, causal: 'halved' }), operators)
+    const [whole, prefix, rest] = [cost(2048), cost(512), cost(2048, 512)]
+    expect(rest.flopsByClass.attention).toBe(whole.flopsByClass.attention - prefix.flopsByClass.attention)
+    expect(4n * rest.flopsByClass.linear).toBe(3n * whole.flopsByClass.linear)
+    expect(rest.kvBytesRead).toBe(whole.kvBytesRead)
+    expect(rest.kvBytesWritten).toBe(whole.kvBytesWritten - prefix.kvBytesWritten)
+    expect(rest.parameterBytes).toBe(whole.parameterBytes)
+  })
+
+  it.each([
+    [{ chunk: 3000 }, 'chunk', /2,?048/],
+    [{ chunk: 4096 }, 'chunk', /512, 1024 or 2048/],
+    [{ cached: 2048 }, 'cached', /0 to 2047/],
+    [{ cached: 48, chunk: 512 }, 'chunk', /500/],
+    [{ cached: -1 }, 'cached', /0 to/],
+  ])('%j is refused with what works', (more, subject, help) => {
+    const build = () => buildProgram(findPreset('tiny'), { phase: 'prefill', batch: 1, seq: 2048, ...more })
+    expect(build).toThrow(expect.objectContaining({ code: 'OPTION', subject, help: expect.stringMatching(help) }))
+  })
+
   it('n decode steps are the sum of n single steps at growing positions', () => {
     for (const name of ['tiny', 'gpt-oss-120b', 'deepseek-v3']) {
       const single = (seq: number) => measure(plan(findPreset(name), { phase: 'decode', batch: 3, seq }), operators)

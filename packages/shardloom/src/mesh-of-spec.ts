@@ -124,6 +124,8 @@ export function slotsOf(spec: Spec): Slots {
       help: `Leave \`${field}\` out.`,
     })
   if (phase !== 'decode' && steps !== 1) throw unused('steps', steps, 'decode')
+  for (const [field, value] of Object.entries(spec.options.prefill))
+    if (phase !== 'prefill') throw unused(`options.prefill.${field}`, value, 'prefill')
   const once = spec.microbatch === undefined && phase !== 'training'
   const microbatch = once && batch % dp === 0 ? batch / dp : (spec.microbatch ?? 1)
   const slot = dp * microbatch

@@ -137,6 +137,7 @@ function buildFor(spec: PlannedSpec, architecture: ModelArchitecture, compositio
     microbatches,
     seq,
     steps,
+    ...options.prefill,
     attention: options.attention,
     causal: options.causal,
     dtype: options.dtype,

@@ -20,6 +20,7 @@ const ownOptions = [
   'uneven',
   'zero',
   'recompute',
+  'prefill',
   ...Object.keys(idleOptions),
   ...strategyOptions,
 ]

@@ -138,10 +138,16 @@ export async function expectEquivalent(input: SpecInput, access: PlanAccess = {}
 function naturalValues(tensors: ReadonlyMap<string, Tensor>, { spec }: LoadedSpec): InitialValue {
   return (tensor, iterations, index) => {
     if (tensor.id === 'inputs/loss_scale') return 1 / (spec.batch * spec.seq)
-    if (tensor.id === 'inputs/positions')
-      return index + (spec.phase === 'decode' ? spec.seq - 1 + (iterations[0] ?? 0) : 0)
+    if (tensor.id === 'inputs/positions') return index + firstPosition(spec, iterations[0] ?? 0)
     const parameter = /^optimizer\/(.*)\.master$/.exec(tensor.id)?.[1]
     if (parameter === undefined || !tensors.has(parameter)) return undefined
     return usualValues(lookup(tensors, parameter), iterations, undefined)(index)
   }
+}
+
+/** The position of the first token of a decode step or of a chunk of prefill. */
+function firstPosition({ phase, seq, options }: LoadedSpec['spec'], iteration: number): number {
+  if (phase === 'decode') return seq - 1 + iteration
+  const { cached = 0, chunk = seq - cached } = options.prefill
+  return cached + chunk * iteration
 }

@@ -107,15 +107,14 @@ function shrinkTo(
 ): LoadedSpec {
   const { spec, architecture } = loaded
   const steps = Math.min(spec.steps, 3)
-  const seq = smallerSize(spec.seq, degrees, 5)
+  const { seq, prefill, first } = shrinkPrompt(spec, degrees)
   const slots = slotsOf(spec)
   const few = divisible ? smallerSize(slots.microbatch, degrees, 2) : Math.min(slots.microbatch, 2)
   const microbatches = Math.min(slots.microbatches, 2)
   const kept = fewLayers(architecture, layerBoundaries(spec))
   const all = pluginNamesLayers(spec)
   const order = all ? architecture.order : kept.order
-  const options = all ? spec.options : moveLayers(spec.options, kept)
-  const first = { from: spec.seq, to: seq }
+  const options = { ...(all ? spec.options : moveLayers(spec.options, kept)), prefill }
   const last = { from: spec.seq + spec.steps - 1, to: seq + steps - 1 }
   const scale: Scale = { degrees, hidden, tokens: { first, last }, divisible, order }
   return {
@@ -131,6 +130,17 @@ function shrinkTo(
     },
     architecture: shrinkArchitecture(architecture, scale),
   }
+}
+
+/** Fewer tokens, in fewer and smaller chunks after a shorter prefix, and the positions that the first step then reads. */
+function shrinkPrompt({ seq, options }: PlannedSpec, degrees: Scale['degrees']) {
+  const { cached = 0, chunk = seq - cached } = options.prefill
+  const tokens = smallerSize(chunk, degrees, 5)
+  if (chunk === seq) return { seq: tokens, prefill: {}, first: { from: seq, to: tokens } }
+  const prefix = cached && smallerSize(cached, degrees, 2)
+  const whole = prefix + tokens * Math.min((seq - cached) / chunk, 3)
+  const prefill = { chunk: tokens, cached: prefix }
+  return { seq: whole, prefill, first: { from: cached + chunk, to: prefix + tokens } }
 }
 
 /** Whether a plugin, which was made with its options, names layers by their depth: then they all have to stay. */

@@ -106,6 +106,19 @@ const options = z
         )
         .default('none')
         .describe('what backward computes again: none, selective (the core of attention) or full (whole layers)'),
+      prefill: z
+        .strictObject(
+          {
+            chunk: z
+              .exactOptional(wholeNumber())
+              .describe('prefill: tokens of each sequence that are computed at a time'),
+            cached: z
+              .exactOptional(wholeNumber(0))
+              .describe('prefill: tokens of each sequence whose KV is cached already'),
+          },
+          'an object, such as {chunk: 2048}',
+        )
+        .default({}),
       tp: z
         .strictObject(
           {

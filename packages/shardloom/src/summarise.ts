@@ -45,6 +45,9 @@ export interface PlanSummary {
     readonly microbatches: number
     readonly seq: number
     readonly steps: number
+    /** Prefill: tokens of each sequence that are cached already, and tokens of a chunk, where the spec says so. */
+    readonly cached?: number
+    readonly chunk?: number
   }
   /** What numbers depend on by convention. */
   readonly conventions: {
@@ -112,6 +115,7 @@ export function summarise(plan: Plan, options: SummaryOptions = {}): PlanSummary
       microbatches: slotsOf(spec).microbatches,
       seq: spec.seq,
       steps: spec.steps,
+      ...spec.options.prefill,
     },
     conventions: {
       attention: spec.options.attention,

@@ -4,6 +4,7 @@ export {
   communicationTable,
   flopClassOf,
   grownShape,
+  growthAxis,
   type Meter,
   measure,
   measureFolded,

@@ -16,6 +16,7 @@ import {
   type NodeKind,
   type OperatorNode,
   type OperatorTable,
+  type Place,
   type Placement,
   type Program,
   parseRule,
@@ -76,8 +77,8 @@ export interface CommunicationRow {
 export interface Meter {
   /** One execution; `step` is the iteration of the axis along which tensors grow (default 0). */
   readonly node: (node: OperatorNode, step?: number) => NodeMeasure
-  /** All executions in one step of the program. */
-  readonly total: (node: OperatorNode, executions: number, steps: number) => NodeMeasure
+  /** All executions in one step of the program, at that place. */
+  readonly total: (node: OperatorNode, place: Place) => NodeMeasure
   /** Bytes of a tensor on this rank under a placement (default: its own). */
   readonly bytes: (tensor: Tensor, placement?: Placement) => number
   /** Elements on this rank. */
@@ -99,8 +100,9 @@ export function meterOf(program: Program, operators: OperatorTable, rank = 0): M
   }
   const bytes = (each: Tensor, placement = each.placement) => elements(each, placement) * dataTypes[each.dtype]
 
-  const node = (each: OperatorNode, step = 0): NodeMeasure => {
-    if (each.kind === 'communication') return { flops: 0n, read: 0n, written: 0n }
+  /** `points` are those of the whole iteration space times the FLOPs of each: the density is yet to be counted. */
+  const undivided = (each: OperatorNode, step: number) => {
+    if (each.kind === 'communication') return { points: 0n, read: 0n, written: 0n }
     const definition = definitionOf(each, operators)
     const rule = parseRule(each.rule)
     const splits = each.partition?.splits ?? {}
@@ -110,10 +112,8 @@ export function meterOf(program: Program, operators: OperatorTable, rank = 0): M
     }
     const sizes = dimSizes(each, grown)
     const size = (dim: string) => localSize(sizes.get(dim) ?? 1, splits[dim] ?? [], mesh, at)
-    const points = rule.space.reduce((product, dim) => product * BigInt(size(dim)), 1n)
     const perPoint = typeof definition.flops === 'function' ? definition.flops(each, rule) : (definition.flops ?? 0)
-    const [share, whole] = each.density ?? [1, 1]
-    const flops = (BigInt(perPoint) * points * BigInt(share)) / BigInt(whole)
+    const points = rule.space.reduce((product, dim) => product * BigInt(size(dim)), BigInt(perPoint))
     const local = (id: string, dims: readonly string[]) => {
       const own = tensor(id)
       const [part, all] = own.density ?? [1, 1]
@@ -128,25 +128,38 @@ export function meterOf(program: Program, operators: OperatorTable, rank = 0): M
         border && !border.outputs[index] ? 0n : local(each.outputs[index] ?? '', rule.results[index] ?? []),
       size,
     }
-    if (definition.bytes) return { flops, ...definition.bytes(each, context) }
+    if (definition.bytes) return { points, ...definition.bytes(each, context) }
     const sum = (ids: readonly string[], of: (index: number) => bigint) =>
       ids.reduce((total, id, index) => (ids.indexOf(id) === index ? total + of(index) : total), 0n)
-    return { flops, read: sum(each.inputs, context.operand), written: sum(each.outputs, context.result) }
+    return { points, read: sum(each.inputs, context.operand), written: sum(each.outputs, context.result) }
   }
-  const total = (each: OperatorNode, executions: number, steps: number): NodeMeasure => {
-    const grows = [...each.inputs, ...each.outputs].some((id) => tensor(id).growth)
-    const rounds = grows ? steps : 1
+  const dense = ({ density: [share, whole] = [1, 1] }: OperatorNode, points: bigint) =>
+    (points * BigInt(share)) / BigInt(whole)
+  const node = (each: OperatorNode, step = 0): NodeMeasure => {
+    const { points, read, written } = undivided(each, step)
+    return { flops: dense(each, points), read, written }
+  }
+  const total = (each: OperatorNode, { executions, path }: Place): NodeMeasure => {
+    const axis = growthAxis(each, program)
+    const rounds = path.find(({ region }) => region.axis === axis)?.region.extent ?? 1
     const times = BigInt(executions / rounds)
-    const sum = { flops: 0n, read: 0n, written: 0n }
+    // The density is a mean over iterations: only their sum is divided by it.
+    const sum = { points: 0n, read: 0n, written: 0n }
     for (let step = 0; step < rounds; step++) {
-      const one = node(each, step)
-      sum.flops += one.flops * times
+      const one = undivided(each, step)
+      sum.points += one.points * times
       sum.read += one.read * times
       sum.written += one.written * times
     }
-    return sum
+    return { flops: dense(each, sum.points), read: sum.read, written: sum.written }
   }
   return { node, total, bytes, elements }
+}
+
+/** The axis along which what a node reads or writes grows, or undefined. */
+export function growthAxis(node: OperatorNode, program: Program): string | undefined {
+  const growing = [...node.inputs, ...node.outputs].find((id) => lookup(program.tensors, id).growth)
+  return growing === undefined ? undefined : lookup(program.tensors, growing).growth?.axis
 }
 
 /** The shape of a growing tensor in iteration `step` of its axis. */
@@ -216,8 +229,7 @@ export function measure(
   const sums = accumulatorsOf(program)
   walk(program.items, (node, place) => {
     nodes[node.kind] += BigInt(place.executions)
-    const steps = place.path.find(({ region }) => region.axis === 'decode_step')?.region.extent ?? 1
-    const cost = meter.total(node, place.executions, steps)
+    const cost = meter.total(node, place)
     flopsByClass[flopClassOf(node, operators)] += cost.flops
     const extra = accumulation(node, place.executions, sums, meter, program)
     sum.bytesRead += cost.read + extra.read

@@ -13,7 +13,7 @@ import {
   runsAt,
   walk,
 } from '@shardloom/core'
-import { grownShape } from './measure.js'
+import { grownShape, growthAxis } from './measure.js'
 
 /** What all ranks do and hold together in one step, and how much of it more than one device would. */
 export interface Replication {
@@ -43,8 +43,7 @@ export function replication(program: Program, operators: OperatorTable): Replica
   const sum = { flops: 0n, replicatedFlops: 0n, recomputedFlops: 0n, parameters: 0n, replicatedParameters: 0n }
   const parameters = new Map<string, { readonly instances: number; readonly at: Set<number> }>()
   walk(program.items, (node, { executions, path }) => {
-    const steps = path.find(({ region }) => region.axis === 'decode_step')?.region.extent ?? 1
-    const one = flopsOfOne(node, executions, steps, program, operators)
+    const one = flopsOfOne(node, { executions, path }, program, operators)
     const own = path.some(({ region }) => region.axis === 'microbatch')
     const all =
       one * copies(Object.values(node.partition?.splits ?? {}).flat()) * BigInt(stagesOf(node, path, program, own))
@@ -93,7 +92,7 @@ function firstOf({ region, body }: Path[number]): number {
   return iteration
 }
 
-/** Executions of a node that do not come from its layer: microbatches and decode steps. */
+/** Executions of a node that do not come from its layer: microbatches, decode steps and chunks. */
 function repeatsOutside(
   path: readonly { readonly region: { readonly axis: string; readonly extent: number } }[],
 ): number {
@@ -102,8 +101,7 @@ function repeatsOutside(
 
 function flopsOfOne(
   node: OperatorNode,
-  executions: number,
-  steps: number,
+  { executions, path }: Place,
   program: Program,
   operators: OperatorTable,
 ): bigint {
@@ -112,8 +110,8 @@ function flopsOfOne(
   const rule = parseRule(node.rule)
   const perPoint = typeof flops === 'function' ? flops(node, rule) : flops
   const [share, whole] = node.density ?? [1, 1]
-  const grows = [...node.inputs, ...node.outputs].some((id) => lookup(program.tensors, id).growth)
-  const rounds = grows ? steps : 1
+  const axis = growthAxis(node, program)
+  const rounds = path.find(({ region }) => region.axis === axis)?.region.extent ?? 1
   let total = 0n
   for (let step = 0; step < rounds; step++) {
     const sizes = dimSizes(node, (id) => {
@@ -121,7 +119,7 @@ function flopsOfOne(
       return step && tensor.growth ? { ...tensor, shape: grownShape(tensor, step) } : tensor
     })
     const points = rule.space.reduce((product, dim) => product * BigInt(sizes.get(dim) ?? 1), BigInt(perPoint))
-    total += (points * BigInt(share) * BigInt(executions / rounds)) / BigInt(whole)
+    total += points * BigInt(executions / rounds)
   }
-  return total
+  return (total * BigInt(share)) / BigInt(whole)
 }

@@ -93,6 +93,7 @@ it('the public surface', () => {
     'communicationTable',
     'flopClassOf',
     'grownShape',
+    'growthAxis',
     'measure',
     'measureFolded',
     'meterOf',

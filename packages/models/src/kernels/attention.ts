@@ -4,10 +4,12 @@ import { countOf, numberOf, offsets, rowsOf, zeros } from './points.js'
 /** The base of the rotary frequencies (Su et al. 2021, section 3.2.2). */
 const rotaryBase = 10_000
 
-/** The position in its sequence of the first query: while decoding it moves on with each step. */
-function firstPosition(context: KernelContext): number {
+/** The position in its sequence of the first query: with a cache it moves on with each decode step or chunk. */
+export function firstPosition(context: KernelContext): number {
   const start = numberOf(context, 'position')
-  return start === undefined ? 0 : start + context.iteration('decode_step')
+  if (start === undefined) return 0
+  const [advance = 1, axis = 'decode_step'] = [numberOf(context, 'advance'), context.node.attributes?.['along']]
+  return start + advance * context.iteration(String(axis))
 }
 
 /** Rotates the last `width` elements of each head, its first half against its second; `inverse` turns back. */
@@ -42,7 +44,8 @@ export const rotate: Kernel = ([x = new Float64Array()], context) => {
 function mask(context: KernelContext): (query: number, key: number) => boolean {
   const window = numberOf(context, 'window') ?? Number.POSITIVE_INFINITY
   const chunk = numberOf(context, 'chunk') ?? Number.POSITIVE_INFINITY
-  return (query, key) => key <= query && query - key < window && Math.floor(query / chunk) === Math.floor(key / chunk)
+  return (query, key) =>
+    key >= 0 && key <= query && query - key < window && Math.floor(query / chunk) === Math.floor(key / chunk)
 }
 
 /** The position that a slot of a cache holds: slots are used in turn once the cache is as long as attention reaches. */
@@ -58,7 +61,8 @@ export const attend: Kernel = ([scores = new Float64Array(), sinks], context) =>
   const scale = numberOf(context, 'scale') ?? 1
   const allowed = mask(context)
   const first = firstPosition(context)
-  const decoding = numberOf(context, 'position') !== undefined
+  const caching = numberOf(context, 'position') !== undefined
+  const latest = first + extent('seq') - 1
   const [seq, slots] = [positions('seq'), positions('kv_seq')]
   const places = offsets(outer, ['seq'], size)
   const sink = offsets(outer, sinkDims, size)
@@ -66,7 +70,7 @@ export const attend: Kernel = ([scores = new Float64Array(), sinks], context) =>
   const count = slots.length
   for (let i = 0; i < places.length; i++) {
     const query = first + (seq[places[i] ?? 0] ?? 0)
-    const key = (j: number) => (decoding ? positionInSlot(slots[j] ?? 0, extent('kv_seq'), query) : (slots[j] ?? 0))
+    const key = (j: number) => (caching ? positionInSlot(slots[j] ?? 0, extent('kv_seq'), latest) : (slots[j] ?? 0))
     const extra = sinks ? (sinks[sink[i] ?? 0] ?? 0) : Number.NEGATIVE_INFINITY
     let maximum = extra
     for (let j = 0; j < count; j++)

@@ -1,6 +1,7 @@
 import type { Kernel } from '@shardloom/core'
+import { firstPosition } from './attention.js'
 import { placesOf } from './linear.js'
-import { countOf, offsets, zeros } from './points.js'
+import { countOf, numberOf, offsets, zeros } from './points.js'
 
 const none = new Float64Array()
 
@@ -65,7 +66,8 @@ export const likelihoodGradient: Kernel = (
 /** The elements at the sequence's last position; zeros where another rank has it. */
 export const lastOf: Kernel = ([x = none], context) => {
   const { rule, size, positions, extent } = context
-  const place = positions('seq').indexOf(extent('seq') - 1)
+  const last = numberOf(context, 'last') ?? extent('seq') - 1
+  const place = positions('seq').indexOf(last - firstPosition(context))
   const out = zeros(context)
   if (place < 0) return [out]
   const dims = rule.operands[0] ?? []
