@@ -107,9 +107,10 @@ export function coordinateOf(program: Pick<Program, 'mesh' | 'pipeline'>, rank: 
   return pipelineAtoms(program).reduce((sum, atom) => sum * groupSize(program.mesh, [atom]) + (at.get(atom) ?? 0), 0)
 }
 
-/** How many ranks take part in a communication node, of those along its atoms that run it. */
+/** How many ranks take part in a communication node, of those along its atoms that run it; a transfer has two. */
 export function groupSizeOf(program: Program, node: OperatorNode, { path }: Pick<Place, 'path'>): number {
   const { mesh, pipeline } = program
+  if (node.op === 'send' || node.op === 'recv') return 2
   const atoms = node.communication?.atoms ?? []
   const over = pipelineAtoms(program)
   if (!pipeline || !atoms.some((atom) => over.includes(atom))) return groupSize(mesh, atoms)

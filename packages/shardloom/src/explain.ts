@@ -5,6 +5,8 @@ import {
   describePlacement,
   groupOf,
   groupSize,
+  groupSizeOf,
+  iterationsOf,
   localShape,
   nearest,
   type OperatorNode,
@@ -12,10 +14,14 @@ import {
   type Place,
   type Placement,
   type Program,
+  pipelineAtoms,
   placementText,
+  rankAt,
+  runsAt,
   ShardloomError,
   walk,
 } from '@shardloom/core'
+import { programOf } from '@shardloom/core/unroll'
 import { formatCount, formatFlops } from '@shardloom/exporters'
 import { communicationBytes, flopClassOf, type Meter, meterOf } from '@shardloom/simulator'
 import { axisPartsText } from './axis-parts.js'
@@ -86,8 +92,10 @@ export interface Explanation {
  */
 export function explain(plan: Plan, id: string, options: { readonly rank?: number } = {}): Explanation {
   const { program, operators } = plan
-  const { rank = 0 } = options
-  const { node, place } = findNode(program, id.replace(/\[[^\]]*\]$/, ''))
+  const found = findNode(program, id.replace(/\[[^\]]*\]$/, ''))
+  const { node } = found
+  const rank = options.rank ?? firstRankOf(program, found)
+  const place = placeOn(program, rank, node.id) ?? { ...found.place, executions: 0 }
   const meter = meterOf(program, operators, rank)
   const cost = meter.node(node)
   const tensor = (each: string): ExplainedTensor => explainTensor(program, meter, rank, each)
@@ -114,11 +122,30 @@ export function explain(plan: Plan, id: string, options: { readonly rank?: numbe
     bytesWritten: Number(cost.written),
     ...(node.recompute && { recomputes: node.differentiates ?? '' }),
   }
-  const communication = explainCommunication(program, node, meter, rank)
+  const communication = explainCommunication(program, node, meter, rank, place)
   if (communication)
     return { ...explanation, communication, text: communicationText(program, node, communication, place) }
   const parts = axisPartsText(program, Object.values(explanation.splits).flat())
   return { ...explanation, text: [...parts, ...operatorText(explanation, node)] }
+}
+
+/** The lowest rank that runs a node: 0 unless a pipeline has it stand elsewhere. */
+function firstRankOf(program: Program, { node, place }: { node: OperatorNode; place: Place }): number {
+  const { pipeline, mesh } = program
+  const at = pipeline && place.path.find(({ region }) => region.axis === pipeline.over)
+  const iteration = at && iterationsOf(at.region, at.body)[0]
+  const [coordinate = 0] = (pipeline && runsAt(pipeline, node, iteration)) ?? []
+  const [atom = ''] = pipelineAtoms(program)
+  return coordinate === 0 ? 0 : rankAt(mesh, new Map([[atom, coordinate]]))
+}
+
+/** Where a node stands in what a rank runs; undefined when the rank does not run it. */
+function placeOn(program: Program, rank: number, id: string): Place | undefined {
+  let found: Place | undefined
+  walk(programOf(program, rank).items, (node, place) => {
+    if (node.id === id) found = place
+  })
+  return found
 }
 
 function findNode(program: Program, id: string): { node: OperatorNode; place: Place } {
@@ -167,11 +194,14 @@ function explainCommunication(
   node: OperatorNode,
   meter: Meter,
   rank: number,
+  place: Place,
 ): ExplainedCommunication | undefined {
   const { communication } = node
   if (!communication) return undefined
-  const size = groupSize(program.mesh, communication.atoms)
-  const { payload, sent } = communicationBytes(node, program, meter)
+  const transfer = node.op === 'send' || node.op === 'recv'
+  const size = transfer ? 2 : groupSizeOf(program, node, place)
+  const whole = size === groupSize(program.mesh, communication.atoms)
+  const { payload, sent } = communicationBytes(node, program, meter, size)
   const dims = tensorOf(program, communication.reason.tensor)?.dims
   const text = (placement: Placement) => placementText(placement, dims)
   return {
@@ -179,7 +209,7 @@ function explainCommunication(
     producer: communication.reason.producer ?? originOf(program, communication.reason.tensor).node?.id ?? null,
     axes: axesOf(program.mesh, communication.atoms),
     groupSize: size,
-    ...(size <= 64 && { group: groupOf(program.mesh, rank, communication.atoms) }),
+    ...(size <= 64 && whole && !transfer && { group: groupOf(program.mesh, rank, communication.atoms) }),
     from: text(communication.from),
     to: text(communication.to),
     payloadBytes: payload,
@@ -194,6 +224,10 @@ function communicationText(
   place: Place,
 ): string[] {
   if (!node.communication) return []
+  if (node.op === 'send' || node.op === 'recv') {
+    const moves = `${node.op === 'send' ? 'This rank sends' : 'This rank receives'} ${formatWholeBytes(explained.payloadBytes)}`
+    return [...reasonSentences(program, node, node.communication), `${moves}, ${timesText(place.executions)}.`]
+  }
   const members = `each group has ${explained.groupSize} ranks`
   const payload = `the tensor is ${formatWholeBytes(explained.payloadBytes)} logical to the group`
   const sends = `this rank sends ${formatWholeBytes(explained.bytesPerRank)} by a ring`
@@ -228,6 +262,7 @@ function operatorText(explanation: Omit<Explanation, 'text'>, node: OperatorNode
 }
 
 function timesText(executions: number): string {
+  if (executions === 0) return 'never: it stands in another stage'
   return executions === 1 ? 'once a step' : `${formatCount(executions)} times a step`
 }
 

@@ -35,7 +35,9 @@ function splitDim(node: OperatorNode | undefined, atom: string): string | undefi
 export function shortReason({ program }: Plan, id: string): string {
   const node = nodesById(program).get(id)
   if (!node?.communication) return ''
-  const { atoms, from, to, reason } = node.communication
+  const { atoms, from, to, reason, shift } = node.communication
+  if ((node.op === 'send' || node.op === 'recv') && shift === undefined)
+    return `${lastParts(reason.tensor)} goes ${node.op === 'send' ? 'to' : 'on from'} another stage`
   const atom = atoms[0] ?? ''
   const tensor = tensorOf(program, reason.tensor)
   const over = axesOf(program.mesh, atoms).join('.')
@@ -62,11 +64,24 @@ export function reasonSentences(program: Program, node: OperatorNode, communicat
   const dims = tensorOf(program, reason.tensor)?.dims ?? []
   const over = axesOf(program.mesh, communication.atoms).join(' and ')
   const atom = communication.atoms[0] ?? ''
+  if ((node.op === 'send' || node.op === 'recv') && communication.shift === undefined)
+    return transferSentences(program, node)
   const made = madeText(reason.tensor, origin, communication, dims, over)
   const read = readText(reason.consumer, consumer, along(communication.to, atom), dims, over, atom)
   const asked = reason.strategies.length ? ` The split was asked for by ${andList(reason.strategies)}.` : ''
   return [`${made}; ${read}.`, `So ${article(node.op)} ${node.op} over ${over} stands between them.${asked}`]
 }
+
+/** Why a value passes from stage to stage of a pipeline. */
+function transferSentences({ pipeline }: Program, { op, communication }: OperatorNode): string[] {
+  const of = `\`${communication?.reason.tensor}\``
+  const over = `stages over ${pipeline?.axis}`
+  const carried = `\`${communication?.reason.consumer}\` carries ${of} from one layer to the next, and another rank holds the next one`
+  const taken = `the layer before stands with another rank, which sends ${of}`
+  return [op === 'send' ? `${carried}: ${over} meet here.` : `${capital(taken)}: ${over} meet here.`]
+}
+
+const capital = (text: string) => text.charAt(0).toUpperCase() + text.slice(1)
 
 /** The node behind a tensor, and how its result became that tensor on the way through the ports of regions. */
 interface Origin {

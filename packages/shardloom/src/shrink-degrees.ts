@@ -26,7 +26,10 @@ export function shrinkDegrees({ parallel }: PlannedSpec, mesh: Mesh, ranks: numb
       degrees.set(atom, factor === degree ? 3 : degree / factor)
     }
   }
-  const groups = [...mesh.axes.map(({ atoms }) => atoms), ...mesh.atoms.map(({ name }) => [name])]
+  // What the ranks of a pipeline divide is layers, not dims: no size has to fit them.
+  const splitting = [...degrees.keys()].filter((atom) => !findAxis(mesh, 'pp')?.atoms.includes(atom))
+  const all = [...mesh.axes.map(({ atoms }) => atoms), ...mesh.atoms.map(({ name }) => [name])]
+  const groups = all.filter((atoms) => atoms.every((atom) => splitting.includes(atom)))
   const pairs = groups.map((atoms) => ({ from: groupSize(mesh, atoms), to: product(atoms) }))
   const known = mesh.axes.filter(({ name }) => Object.hasOwn(parallel, name))
   const replicas = batch.filter((_, index) => groupSize(mesh, batch.slice(0, index)) < parallel.dpReplicate)
@@ -36,6 +39,6 @@ export function shrinkDegrees({ parallel }: PlannedSpec, mesh: Mesh, ranks: numb
       ...Object.fromEntries(known.map(({ name, atoms }) => [name, product(atoms)])),
       dpReplicate: product(replicas),
     },
-    pairs: [...pairs.filter(({ from }) => from > 1), { from: mesh.world, to: product(degrees.keys()) }],
+    pairs: [...pairs.filter(({ from }) => from > 1), { from: groupSize(mesh, splitting), to: product(splitting) }],
   }
 }

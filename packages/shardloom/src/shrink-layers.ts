@@ -1,4 +1,4 @@
-import { layerRanges, type Selector } from '@shardloom/core'
+import { type Chunk, layerRanges, type Selector } from '@shardloom/core'
 import type { ModelArchitecture } from '@shardloom/models'
 import { selectorFields } from './plan.js'
 import type { PlannedSpec } from './sequence.js'
@@ -34,6 +34,53 @@ export function fewLayers({ order }: ModelArchitecture, boundaries: readonly num
     else runs.push({ layer, count: 1 })
   }
   return { order: { runs }, depthOf: (depth) => depths[depth] ?? kept.length }
+}
+
+/**
+ * The same for a pipeline, chunk by chunk: of each the first layer, the last one and two of each kind between, where
+ * values come and go. When there are fewer chunks now, the first, the last and some of each other sort stand for all.
+ */
+export function fewLayersOfChunks(
+  { order }: ModelArchitecture,
+  boundaries: readonly number[],
+  chunks: readonly Chunk[],
+  count: number,
+): FewLayers & { readonly sizes: readonly number[] } {
+  const period = order.runs.flatMap(({ layer, count: repeated }) => Array.from({ length: repeated }, () => layer))
+  const kindOf = (depth: number) => period[depth % period.length] ?? ''
+  const partOf = (depth: number) => boundaries.filter((boundary) => boundary <= depth).length
+  const thinned = chunks.map(({ from, to }) => {
+    const seen = new Map<string, number>()
+    return Array.from({ length: to - from }, (_, index) => from + index).filter((depth) => {
+      if (depth === from || depth === to - 1) return true
+      const key = `${kindOf(depth)} ${partOf(depth)}`
+      const already = seen.get(key) ?? 0
+      seen.set(key, already + 1)
+      return already < layersOfAKind
+    })
+  })
+  const sorts = new Set<string>()
+  const between = chunks.map((_, index) => index).slice(1, -1)
+  const isNew = (index: number) => {
+    const sort = thinned[index]?.map((depth) => `${kindOf(depth)} ${partOf(depth)}`).join() ?? ''
+    return !sorts.has(sort) && sorts.add(sort)
+  }
+  const different = between.filter(isNew)
+  const others = between.filter((index) => !different.includes(index))
+  const chosen = [0, ...[...different, ...others].slice(0, count - 2).sort((a, b) => a - b), chunks.length - 1]
+  const kept = chosen.map((index) => thinned[index] ?? [])
+  const depths = kept.flat()
+  const runs: { layer: string; count: number }[] = []
+  for (const depth of depths) {
+    const last = runs.at(-1)
+    if (last?.layer === kindOf(depth)) last.count++
+    else runs.push({ layer: kindOf(depth), count: 1 })
+  }
+  return {
+    order: { runs },
+    depthOf: (depth) => depths.filter((each) => each < depth).length,
+    sizes: kept.map(({ length }) => length),
+  }
 }
 
 /** The options of this version's own, with the layers that they name counted among those that stayed. */

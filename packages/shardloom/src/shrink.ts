@@ -1,11 +1,20 @@
-import { isShardloomError, type Mesh, type OperatorNode, type Program, regionsOf, walk } from '@shardloom/core'
+import {
+  chunksOf,
+  isShardloomError,
+  type Mesh,
+  type OperatorNode,
+  type Pipeline,
+  type Program,
+  regionsOf,
+  walk,
+} from '@shardloom/core'
 import type { ModelArchitecture } from '@shardloom/models'
 import { estimate } from '@shardloom/testing'
 import { slotsOf } from './mesh-of-spec.js'
 import { type LoadedSpec, layerBoundaries, planLoaded } from './plan.js'
 import type { PlannedSpec } from './sequence.js'
 import { type SmallDegrees, shrinkDegrees } from './shrink-degrees.js'
-import { fewLayers, moveLayers } from './shrink-layers.js'
+import { fewLayers, fewLayersOfChunks, moveLayers } from './shrink-layers.js'
 import { type Scale, shrinkArchitecture, smallerSize } from './shrink-sizes.js'
 
 /** A size that was made smaller, by the name that a spec or a model gives it. */
@@ -50,7 +59,7 @@ export function shrinkSpec(loaded: LoadedSpec): SmallSpec {
   let best: (SmallSpec & { readonly fits: boolean }) | undefined
   let refused: unknown
   for (const { degrees, hidden, divisible } of tries(loaded, full.program.mesh)) {
-    const small = shrinkTo(loaded, degrees, hidden, divisible)
+    const small = shrinkTo(loaded, degrees, hidden, divisible, full.program.pipeline)
     try {
       const { program } = planLoaded(small)
       const unlike = difference(wanted, outline(program))
@@ -104,17 +113,26 @@ function shrinkTo(
   { parallel, pairs: degrees }: SmallDegrees,
   hidden: number,
   divisible: boolean,
+  pipeline: Pipeline | undefined,
 ): LoadedSpec {
   const { spec, architecture } = loaded
   const steps = Math.min(spec.steps, 3)
   const { seq, prefill, first } = shrinkPrompt(spec, degrees)
   const slots = slotsOf(spec)
   const few = divisible ? smallerSize(slots.microbatch, degrees, 2) : Math.min(slots.microbatch, 2)
-  const microbatches = Math.min(slots.microbatches, 2)
-  const kept = fewLayers(architecture, layerBoundaries(spec))
+  // Schedules of two directions need two microbatches per rank.
+  const microbatches = Math.min(slots.microbatches, pipeline ? 2 * parallel.pp : 2)
+  const boundaries = layerBoundaries(spec)
+  const chunks = pipeline && chunksOf(pipeline, 0)
+  const count = chunks ? (chunks.length / spec.parallel.pp) * parallel.pp : 0
+  const staged = chunks && fewLayersOfChunks(architecture, boundaries, chunks, count)
+  const kept = staged ?? fewLayers(architecture, boundaries)
   const all = pluginNamesLayers(spec)
   const order = all ? architecture.order : kept.order
-  const options = { ...(all ? spec.options : moveLayers(spec.options, kept)), prefill }
+  const moved = all ? spec.options : moveLayers(spec.options, kept)
+  const { balance: _, ...pp } = moved.pp
+  const staging = staged && !all ? { pp: { ...pp, layers: [...staged.sizes] } } : {}
+  const options = { ...moved, ...staging, prefill }
   const last = { from: spec.seq + spec.steps - 1, to: seq + steps - 1 }
   const scale: Scale = { degrees, hidden, tokens: { first, last }, divisible, order }
   return {
@@ -145,7 +163,7 @@ function shrinkPrompt({ seq, options }: PlannedSpec, degrees: Scale['degrees']) 
 
 /** Whether a plugin, which was made with its options, names layers by their depth: then they all have to stay. */
 function pluginNamesLayers({ options }: PlannedSpec): boolean {
-  const { tp: _, dp: __, ep: ___, recompute: ____, ...others } = options
+  const { tp: _, dp: __, ep: ___, pp: ____, recompute: _____, ...others } = options
   return JSON.stringify(others).includes('"layers"')
 }
 

@@ -23,7 +23,12 @@ export function countEdges(program: Program, folded: boolean): Record<EdgeKind, 
     const source = sources.get(id)
     if (!source) return 0
     if (folded || source.kind === 'node') return 1
-    if (source.kind === 'carry-inner') return Math.max(...source.port.next.map(fanIn))
+    // A body that hands on what it is given makes nothing itself.
+    if (source.kind === 'carry-inner')
+      return Math.max(
+        fanIn(source.port.initial),
+        ...source.port.next.map((next) => (next === source.port.inner ? 0 : fanIn(next))),
+      )
     if (source.kind === 'carry-result')
       return fanIn(source.port.next[bodyAt(source.region, lastIteration(source.region))] ?? '')
     const counts = bodyCounts(source.region)
@@ -48,7 +53,7 @@ export function countEdges(program: Program, folded: boolean): Record<EdgeKind, 
   const readings = (id: string, executions: number, path: readonly { region: Region; body: number }[]): number => {
     const source = sources.get(id)
     if (!source) return 0
-    if (folded || source.kind !== 'carry-inner') return fanIn(id) * executions
+    if (folded || source.kind !== 'carry-inner' || executions === 0) return fanIn(id) * executions
     const { region, port } = source
     const here =
       path.find((each) => each.region.id === region.id) ?? path.find((each) => each.region.axis === region.axis)

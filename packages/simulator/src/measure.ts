@@ -273,7 +273,7 @@ function accumulatorsOf(program: Program): Map<string, { readonly result: string
     for (const port of region.ports) {
       if (port.kind !== 'reduce') continue
       port.inner.forEach((id, body) => {
-        if (id) sums.set(id, { result: port.result, iterations: counts[body] ?? 1 })
+        if (id) sums.set(id, { result: port.result, iterations: counts[body] || 1 })
       })
     }
   }

@@ -5,6 +5,7 @@ import {
   groupSize,
   lookup,
   type Program,
+  pipelineAtoms,
   type Region,
   regionsOf,
   ShardloomError,
@@ -27,22 +28,24 @@ export const defaultLimit: Estimate = { points: 1e9, bytes: 1e9 }
 export function estimate(program: Program): Estimate {
   const { mesh } = program
   const tensor = (id: string) => lookup(program.tensors, id)
+  // Of the ranks of a pipeline each runs its own layers.
+  const ranks = mesh.world / groupSize(mesh, pipelineAtoms(program))
   let points = 0
   walk(program.items, (node, { executions }) => {
-    let local = executions * mesh.world
+    let local = executions * ranks
     for (const [dim, size] of dimSizes(node, tensor))
       local *= Math.ceil(size / groupSize(mesh, node.partition?.splits[dim] ?? []))
     points += local
   })
   const regions = regionsOf(program.items)
-  const bytes = [...program.tensors.values()].reduce((sum, each) => sum + heldBytes(each, program, regions), 0)
+  const bytes = [...program.tensors.values()].reduce((sum, each) => sum + heldBytes(each, program, regions, ranks), 0)
   return { points, bytes }
 }
 
-function heldBytes(tensor: Tensor, { mesh }: Program, regions: readonly Region[]): number {
+function heldBytes(tensor: Tensor, { mesh }: Program, regions: readonly Region[], ranks: number): number {
   const local = tensor.shape.reduce(
     (count, size, position) => count * Math.ceil(size / groupSize(mesh, tensor.placement?.shards[position] ?? [])),
-    dataTypes.fp64 * mesh.world,
+    dataTypes.fp64 * ranks,
   )
   return tensor.per.reduce((bytes, axis) => {
     const region = regions.find((each) => each.axis === axis)
