@@ -11,7 +11,7 @@ import {
 import type { ModelArchitecture } from '@shardloom/models'
 import { estimate } from '@shardloom/testing'
 import { slotsOf } from './mesh-of-spec.js'
-import { type LoadedSpec, layerBoundaries, planLoaded } from './plan.js'
+import { type LoadedSpec, layerBoundaries, type Plan, planLoaded } from './plan.js'
 import type { PlannedSpec } from './sequence.js'
 import { type SmallDegrees, shrinkDegrees } from './shrink-degrees.js'
 import { fewLayers, fewLayersOfChunks, moveLayers } from './shrink-layers.js'
@@ -38,13 +38,13 @@ export interface SmallSpec {
 }
 
 /** Numbers of virtual ranks that are tried in turn; the first with a plan that is like the large one is taken. */
-const mostRanks = [64, 32, 16]
+const mostRanks = [64, 32, 16, 8]
 
 /** Hidden sizes that are tried, until the small plan has every node of the large one. */
 const hiddenSizes = [16, 32, 64, 128]
 
-/** What a proof may take at most: a few seconds. */
-const most = { points: 5e7, bytes: 5e8 }
+/** What a proof may take at most: some ten seconds. */
+const most = { points: 1e8, bytes: 5e8 }
 
 /**
  * Makes a spec small enough to be run on virtual ranks: few layers of each kind, few tokens, narrow widths, and at most 64
@@ -53,22 +53,23 @@ const most = { points: 5e7, bytes: 5e8 }
  */
 export function shrinkSpec(loaded: LoadedSpec): SmallSpec {
   const full = planLoaded(loaded)
-  if (full.program.mesh.world <= (mostRanks[0] ?? 1) && fits(full.program, most.points / 10))
+  if (full.program.mesh.world <= (mostRanks[0] ?? 1) && sizeOf(full.program, most.points / 10).fits)
     return { loaded, shrunk: [], unlike: [], warnings: full.warnings }
-  const wanted = outline(full.program)
-  let best: (SmallSpec & { readonly fits: boolean }) | undefined
+  const wanted = outline(full)
+  let best: (SmallSpec & Size) | undefined
   let refused: unknown
   for (const { degrees, hidden, divisible } of tries(loaded, full.program.mesh)) {
     const small = shrinkTo(loaded, degrees, hidden, divisible, full.program.pipeline)
     try {
-      const { program } = planLoaded(small)
-      const unlike = difference(wanted, outline(program))
+      const plan = planLoaded(small)
+      const { program } = plan
+      const unlike = difference(wanted, outline(plan))
       const found = {
         loaded: small,
         shrunk: changes(loaded, small),
         unlike,
         warnings: full.warnings,
-        fits: fits(program),
+        ...sizeOf(program),
       }
       if (!best || isBetter(found, best)) best = found
       if (found.fits && unlike.length === 0) break
@@ -79,17 +80,23 @@ export function shrinkSpec(loaded: LoadedSpec): SmallSpec {
     }
   }
   if (!best) throw refused
-  const { fits: _, ...small } = best
+  const { fits: _, points: __, ...small } = best
   return small
 }
 
-function fits(program: Program, limit = most.points): boolean {
-  const { points, bytes } = estimate(program)
-  return points <= limit && bytes <= most.bytes
+interface Size {
+  readonly fits: boolean
+  readonly points: number
 }
 
-function isBetter(a: { fits: boolean; unlike: readonly string[] }, b: { fits: boolean; unlike: readonly string[] }) {
-  return a.fits === b.fits ? a.unlike.length < b.unlike.length : a.fits
+function sizeOf(program: Program, limit = most.points): Size {
+  const { points, bytes } = estimate(program)
+  return { fits: points <= limit && bytes <= most.bytes, points }
+}
+
+function isBetter(a: SmallSpec & Size, b: SmallSpec & Size): boolean {
+  if (a.fits !== b.fits) return a.fits
+  return a.unlike.length === b.unlike.length ? !a.fits && a.points < b.points : a.unlike.length < b.unlike.length
 }
 
 /** Degrees and sizes to try, those that cost little and change little first. */
@@ -120,8 +127,7 @@ function shrinkTo(
   const { seq, prefill, first } = shrinkPrompt(spec, degrees)
   const slots = slotsOf(spec)
   const few = divisible ? smallerSize(slots.microbatch, degrees, 2) : Math.min(slots.microbatch, 2)
-  // Schedules of two directions need two microbatches per rank.
-  const microbatches = Math.min(slots.microbatches, pipeline ? 2 * parallel.pp : 2)
+  const microbatches = Math.min(slots.microbatches, pipeline ? 2 * parallel.pp : 2) // two per rank suit every schedule
   const boundaries = layerBoundaries(spec)
   const chunks = pipeline && chunksOf(pipeline, 0)
   const count = chunks ? (chunks.length / spec.parallel.pp) * parallel.pp : 0
@@ -169,14 +175,17 @@ function pluginNamesLayers({ options }: PlannedSpec): boolean {
 
 /**
  * What a plan does, apart from sizes: per node its operator, rule, operands and results, how it is split and what it
- * communicates; per region its order and ports. Numbers among attributes are sizes too.
+ * communicates; per region its order and ports. Numbers among attributes are sizes too, and which body comes first in a
+ * model, and so which term first in a sum over bodies, is a matter of them.
  */
-function outline(program: Program): ReadonlyMap<string, string> {
+function outline({ program, operators }: Pick<Plan, 'program' | 'operators'>): ReadonlyMap<string, string> {
   const lines = new Map<string, string>()
   const text = (value: unknown) =>
     JSON.stringify(value, (_, inner: unknown) => (typeof inner === 'number' ? 0 : inner)) ?? ''
   walk(program.items, (node: OperatorNode) => {
-    const { density: _, partition, ...rest } = node
+    const { density: _, partition, ...others } = node
+    const sum = operators.get(node.op)?.joins
+    const rest = sum ? { ...others, inputs: [...node.inputs].sort() } : others
     const splits = Object.entries(partition?.splits ?? {}).filter(([, atoms]) => atoms.length > 0)
     // Which operands are partial sums is told by their numbers.
     lines.set(
@@ -184,7 +193,15 @@ function outline(program: Program): ReadonlyMap<string, string> {
       `${text({ ...rest, splits })} ${JSON.stringify(partition?.partial ?? {})} ${node.communication?.shift}`,
     )
   })
-  for (const { id, axis, order, ports } of regionsOf(program.items)) lines.set(id, text({ axis, order, ports }))
+  for (const { id, axis, order, ports, bodies } of regionsOf(program.items)) {
+    const byBody = (list: readonly (string | null)[]) =>
+      list.map((each, body) => `${bodies[body]?.name} ${each}`).sort()
+    const said = ports.map((port) => {
+      if (port.kind === 'carry') return text({ ...port, next: byBody(port.next) })
+      return text(port.kind === 'reduce' ? { ...port, inner: byBody(port.inner) } : port)
+    })
+    lines.set(id, text({ axis, order, ports: said.sort() }))
+  }
   return lines
 }
 
