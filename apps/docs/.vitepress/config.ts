@@ -49,6 +49,7 @@ export default defineConfig({
         items: [
           { text: 'Tensor parallelism', link: '/strategies/tp' },
           { text: 'Data parallelism', link: '/strategies/dp' },
+          { text: 'Sequence parallelism', link: '/strategies/sp' },
           { text: 'Expert parallelism', link: '/strategies/ep' },
         ],
       },

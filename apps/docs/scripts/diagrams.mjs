@@ -24,6 +24,15 @@ const diagrams = [
     spec: { ...llama, phase: 'prefill', parallel: { tp: 8 } },
     view: { level: 'operator', legend: false },
   },
+  ...[
+    ['tensor-ranks', { parallel: { tp: 8 }, options: { sequenceParallel: true } }],
+    ['cp', { parallel: { cp: 8 } }],
+    ['ulysses', { parallel: { ulysses: 8 } }],
+  ].map(([name, part]) => ({
+    name: `strategy-sp-${name}`,
+    spec: { ...llama, phase: 'prefill', ...part },
+    view: { level: 'operator', legend: false },
+  })),
   {
     name: 'strategy-ep',
     spec: { ...llama, model: 'mixtral-8x7b', phase: 'prefill', parallel: { dp: 8, ep: 4 } },

@@ -1,7 +1,9 @@
 import { lookup } from './draft.js'
 import { ShardloomError } from './error.js'
+import { findAxis, type Mesh } from './mesh.js'
 import { definitionOf, type OperatorTable, reductionOf } from './operator.js'
 import { along, type Placement, placementText, replicated, samePlacement, withoutPartial } from './placement.js'
+import type { Preference } from './preference.js'
 import {
   bodyCounts,
   type Item,
@@ -58,6 +60,7 @@ export function flow(program: Program, operators: OperatorTable, decide: Decide)
   const decided = new Map<string, OperatorNode>()
   const producers = new Map<string, OperatorNode>()
   const asked = new Map<string, Record<string, string>>()
+  const claimed = claimedDims(program.preferences, program.mesh)
   const tensor = (id: string) => extra.get(id) ?? lookup(program.tensors, id)
   const addTensor = (each: Tensor) => {
     if (!extra.has(each.id)) added.push(each)
@@ -82,7 +85,7 @@ export function flow(program: Program, operators: OperatorTable, decide: Decide)
     return decide(node, context).map((each) => {
       const ordered = each.communication
         ? each
-        : { ...each, partition: nest(each, each.inputs.map(known), decided, program) }
+        : { ...each, partition: nest(each, each.inputs.map(known), decided, program, claimed) }
       const { operands: wanted, results } = placementsOf(ordered, operators)
       ordered.outputs.forEach((id, index) => {
         placements.set(id, results[index] ?? replicated(0))
@@ -149,22 +152,39 @@ export function placementsOfTensors(program: Program, operators: OperatorTable):
   return flow(program, operators, (node) => [node]).placements
 }
 
+/** The atoms that a preference speaks of. */
+export function atomsOf({ atoms, axis }: Pick<Preference, 'atoms' | 'axis'>, mesh: Mesh): readonly string[] {
+  return atoms ?? findAxis(mesh, axis)?.atoms ?? []
+}
+
+/** Per atom the dims that preferences want it to split, somewhere. */
+function claimedDims(preferences: readonly Preference[], mesh: Mesh): ReadonlyMap<string, ReadonlySet<string>> {
+  const claimed = new Map<string, ReadonlySet<string>>()
+  for (const preference of preferences)
+    for (const atom of atomsOf(preference, mesh))
+      claimed.set(atom, new Set([...(claimed.get(atom) ?? []), ...preference.dims]))
+  return claimed
+}
+
 function mostSharded(known: Placement, wanted: Placement): Placement {
   const missing = wanted.shards.map((atoms) => atoms.filter((atom) => along(known, atom).kind === 'replicate'))
   if (missing.every((atoms) => atoms.length === 0)) return known
   return { shards: known.shards.map((atoms, position) => [...atoms, ...(missing[position] ?? [])]), partial: {} }
 }
 
-/** Orders the atoms of each split dim: the forward operator's or the longest producer's order first, then mesh order. */
+/**
+ * Orders the atoms of each split dim: the forward operator's or the longest producer's order first, then those that
+ * split the fewest other dims, since these move least, then mesh order.
+ */
 function nest(
   node: OperatorNode,
   operands: readonly (Placement | undefined)[],
   decided: ReadonlyMap<string, OperatorNode>,
   program: Program,
+  claimed: ReadonlyMap<string, ReadonlySet<string>>,
 ): Partition {
   const partition = node.partition ?? { splits: {}, partial: {}, by: {} }
   const rule = parseRule(node.rule)
-  const mesh = program.mesh.atoms.map((atom) => atom.name)
   const forward = node.differentiates ? decided.get(node.differentiates)?.partition?.splits : undefined
   const splits = Object.entries(partition.splits).map(([dim, atoms]): [string, readonly string[]] => {
     if (atoms.length < 2) return [dim, atoms]
@@ -172,7 +192,9 @@ function nest(
     rule.operands.forEach((dims, index) => candidates.push(operands[index]?.shards[dims.indexOf(dim)] ?? []))
     const kept = candidates.map((list) => list.filter((atom) => atoms.includes(atom)))
     const base = kept[0]?.length ? kept[0] : kept.reduce((best, list) => (list.length > best.length ? list : best), [])
-    return [dim, [...base, ...mesh.filter((atom) => atoms.includes(atom) && !base.includes(atom))]]
+    const rest = program.mesh.atoms.flatMap(({ name }) => (atoms.includes(name) && !base.includes(name) ? [name] : []))
+    const dims = (atom: string) => claimed.get(atom)?.size ?? 0
+    return [dim, [...base, ...rest.sort((a, b) => dims(a) - dims(b))]]
   })
   return { ...partition, splits: Object.fromEntries(splits) }
 }

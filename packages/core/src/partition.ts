@@ -1,5 +1,5 @@
 import { orList, ShardloomError } from './error.js'
-import { type FlowContext, placementsOf } from './flow.js'
+import { atomsOf, type FlowContext, placementsOf } from './flow.js'
 import { atomDegree, divisors, groupSize } from './mesh.js'
 import {
   definitionOf,
@@ -42,8 +42,8 @@ export function partitioner(
   const wishes = new Map<string, Wish[]>()
   for (const preference of program.preferences) {
     const matches = compileSelector(preference.where, tensorOf)
-    const atoms = preference.atoms ?? program.mesh.axes.find((axis) => axis.name === preference.axis)?.atoms ?? []
-    for (const atom of atoms) wishes.set(atom, [...(wishes.get(atom) ?? []), { preference, matches }])
+    for (const atom of atomsOf(preference, program.mesh))
+      wishes.set(atom, [...(wishes.get(atom) ?? []), { preference, matches }])
   }
   for (const list of wishes.values()) {
     list.sort((a, b) => preferenceClasses.indexOf(a.preference.class) - preferenceClasses.indexOf(b.preference.class))
@@ -134,6 +134,13 @@ function decideNode(
     return chosen.get(preference)
   }
 
+  /** Whether an atom of the preference's axis does something else here. */
+  const splitsOther = (preference: Preference) => {
+    const others = Object.entries(splits).flatMap(([dim, atoms]) => (preference.dims.includes(dim) ? [] : atoms))
+    const own = atomsOf(preference, mesh)
+    return [...others, ...Object.keys(partial)].some((atom) => own.includes(atom))
+  }
+
   const open = mesh.atoms.flatMap(({ name: atom }) => {
     const followed = followedDim(node, atom, context, forward)
     if (!followed || !splittable(rule, definition, followed.dim)) return [atom]
@@ -141,7 +148,9 @@ function decideNode(
     return []
   })
   for (const atom of open) {
-    const claims = (wishes.get(atom) ?? []).filter((wish) => wish.matches(node, context.place))
+    const claims = (wishes.get(atom) ?? []).filter(
+      ({ preference, matches }) => matches(node, context.place) && !(preference.together && splitsOther(preference)),
+    )
     const passing = passes(node, definition, atom, context, readers, wishes)
     if (passing) {
       partial[atom] = passing

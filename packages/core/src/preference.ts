@@ -23,6 +23,8 @@ export interface Preference {
   /** Default: every operator. */
   readonly where?: Selector
   readonly dims: readonly string[]
+  /** Only where all of the axis' atoms can split the same dim: not where a stronger wish takes one of them. */
+  readonly together?: true
 }
 
 /** The pseudo-dim of {@link Preference.dims} that passes a partial sum on. */

@@ -22,7 +22,14 @@ export interface Selector {
   /** Role of a tensor that the node reads or writes, such as `cache`. */
   readonly role?: string | readonly string[]
   /** Nodes that are left out of the set. */
-  readonly except?: Omit<Selector, 'except'>
+  readonly except?: Omit<Selector, 'except' | 'and'>
+  /** A second selector that has to match too. */
+  readonly and?: Selector
+}
+
+/** The nodes that both selectors name; without the first, those of the second. */
+export function intersect(where: Selector | undefined, own: Selector): Selector {
+  return where ? { ...where, and: where.and ? intersect(where.and, own) : own } : own
 }
 
 /** A compiled selector. */
@@ -59,6 +66,7 @@ export function compileSelector(selector: Selector | undefined, tensor: (id: str
     const excepted = compileSelector(selector.except, tensor)
     tests.push((node, place) => !excepted(node, place))
   }
+  if (selector.and) tests.push(compileSelector(selector.and, tensor))
   return (node, place) => tests.every((test) => test(node, place))
 }
 

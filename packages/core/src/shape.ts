@@ -43,8 +43,14 @@ const reason = has(['tensor consumer', word], ['strategies', words])
 const communication = has(['atoms', words], ['from to', placement], ['reason', reason])
 const names: Test = (value) => word(value) || words(value)
 const selected = ['segment module operator name body role', maybe(names)] as const
-const where = has(selected, ['except', maybe(has(selected))])
-const preference = has(['strategy axis class', word], ['dims', words], ['atoms', maybe(words)], ['where', maybe(where)])
+const where: Test = has(selected, ['except', maybe(has(selected))], ['and', maybe((value) => where(value))])
+const preference = has(
+  ['strategy axis class', word],
+  ['dims', words],
+  ['atoms', maybe(words)],
+  ['where', maybe(where)],
+  ['together', maybe((value) => value === true)],
+)
 const growth = has(['position', whole], ['axis', word], ['by', Number.isFinite])
 const ports = new Map<unknown, Test>([
   ['each', has(['tensor', word])],

@@ -36,6 +36,7 @@ it('the public surface', () => {
       "groupSizeOf",
       "holderOf",
       "holdersOf",
+      "intersect",
       "isShardloomError",
       "isSlice",
       "iterationsOf",

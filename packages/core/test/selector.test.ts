@@ -2,6 +2,7 @@ import {
   bodyAt,
   bodyCounts,
   compileSelector,
+  intersect,
   iterationsOf,
   layerRanges,
   type OperatorNode,
@@ -52,7 +53,7 @@ describe('compileSelector', () => {
       body: 'moe-layer',
       layers: '3-7',
       role: 'parameter',
-    } satisfies Required<Omit<Selector, 'except'>>
+    } satisfies Required<Omit<Selector, 'except' | 'and'>>
     for (const [field, value] of Object.entries(right)) {
       expect(matches({ [field]: value }), field).toBe(true)
       expect(matches({ [field]: field === 'layers' ? ['0', value] : ['nothing', value] }), field).toBe(true)
@@ -67,6 +68,15 @@ describe('compileSelector', () => {
     expect(matches({ module: 'moe', except: { name: 'g*' } })).toBe(false)
     expect(matches({ except: { module: 'moe', name: 'up' } })).toBe(true)
     expect(matches({ except: {} })).toBe(false)
+  })
+
+  it('is narrowed by a second selector, and by a third', () => {
+    const moe = { module: 'moe' }
+    expect(matches(intersect(moe, { name: 'gate' }))).toBe(true)
+    expect(matches(intersect(moe, { module: 'attention' }))).toBe(false)
+    expect(matches(intersect(intersect(moe, { name: 'gate' }), { except: { operator: 'einsum' } }))).toBe(false)
+    expect(matches(intersect(intersect(moe, { name: 'up' }), { segment: 'forward' }))).toBe(false)
+    expect(intersect(undefined, moe)).toBe(moe)
   })
 
   it('takes a module by any prefix of its path, but not by part of a name', () => {

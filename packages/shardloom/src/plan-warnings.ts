@@ -63,7 +63,7 @@ function unmatchedSelectors(program: Program, places: readonly Placed[]): string
 /** The selector as its user wrote it: a strategy may have added fields to it in some preferences. */
 function shortest(preferences: readonly Preference[]): Selector {
   const fields = (where: Selector) => Object.keys(where).length
-  const selectors = preferences.map(({ where = {} }) => where)
+  const selectors = preferences.map(({ where: { and: _, ...where } = {} }) => where)
   return selectors.reduce((best, each) => (fields(each) < fields(best) ? each : best))
 }
 

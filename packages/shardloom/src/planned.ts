@@ -2,14 +2,11 @@ import { nearest, type PluginAxis, ShardloomError } from '@shardloom/core'
 import { keyError, shown, unknownKey } from './spec-error.js'
 import type { Spec } from './spec-schema.js'
 
-/** What the spec can say of options that no strategy of this version reads, and the value that asks for nothing. */
-const idleOptions = { sequenceParallel: false } as const
-
 /** The degrees of `parallel` that INTERFACE names; those without a strategy yet must be 1. */
 const knownDegrees = ['dp', 'dpReplicate', 'tp', 'pp', 'cp', 'ulysses', 'dcp', 'ep', 'expertTp', 'replicas']
 
 /** The names of the strategies' objects of options. */
-const strategyOptions = ['tp', 'dp', 'ep', 'pp', 'schedule', 'virtual']
+const strategyOptions = ['tp', 'dp', 'sp', 'ep', 'pp', 'schedule', 'virtual']
 
 /** Keys of `options` that are not options of plugins. */
 const ownOptions = [
@@ -21,12 +18,12 @@ const ownOptions = [
   'zero',
   'recompute',
   'prefill',
-  ...Object.keys(idleOptions),
+  'sequenceParallel',
   ...strategyOptions,
 ]
 
 /** The axes whose strategies are always there. */
-const builtInAxes: readonly string[] = ['tp', 'dp', 'ep', 'expertTp', 'pp']
+const builtInAxes: readonly string[] = ['tp', 'dp', 'cp', 'ulysses', 'ep', 'expertTp', 'pp']
 
 /** Options that mean nothing while an axis has the degree 1. */
 const axisOfOption = { schedule: 'pp', virtual: 'pp', pp: 'pp' } as const
@@ -41,8 +38,7 @@ export function isPlannedValue([group]: readonly string[], value: string): boole
 
 /** Whether a field of the spec belongs to a strategy that does not exist yet, so that it may only ask for nothing. */
 export function isIdle([group, name = '']: readonly string[]): boolean {
-  if (group === 'parallel') return !builtInAxes.includes(name) && !innerDegrees.includes(name)
-  return group === 'options' && Object.hasOwn(idleOptions, name)
+  return group === 'parallel' && !builtInAxes.includes(name) && !innerDegrees.includes(name)
 }
 
 /**
@@ -50,7 +46,9 @@ export function isIdle([group, name = '']: readonly string[]): boolean {
  * strategy, a cluster, a phase that is not modelled. Throws `NOT_PLANNED`, and `SPEC_KEY` for names that nobody knows.
  */
 export function refuseUnplanned(spec: Spec, axes: readonly PluginAxis[], pluginNames: readonly string[]): void {
-  const brought = axes.map((axis) => axis.name)
+  // The first axis that refactors ranks has no degree of its own: it gets what the others leave.
+  const left = axes.find(({ ranks }) => ranks === 'refactor')
+  const brought = axes.filter((axis) => axis !== left).map(({ name }) => name)
   const available = `This version plans the axes ${brought.join(' and ')}, for training, prefill and decode.`
   const refuse = (path: string, value: unknown, idle: string) => {
     throw new ShardloomError('NOT_PLANNED', `\`${path}\` is ${shown(value)}, which no strategy here plans yet.`, {
@@ -62,10 +60,6 @@ export function refuseUnplanned(spec: Spec, axes: readonly PluginAxis[], pluginN
     if (brought.includes(name) || innerDegrees.includes(name)) continue
     if (!knownDegrees.includes(name)) throw unknownAxis(name, brought)
     if (degree !== 1) refuse(`parallel.${name}`, degree, 'Leave it out or set it to 1.')
-  }
-  for (const [name, idle] of Object.entries(idleOptions)) {
-    const value = spec.options[name]
-    if (value !== idle) refuse(`options.${name}`, value, `Leave it out or set it to ${idle}.`)
   }
   for (const [option, axis] of Object.entries(axisOfOption)) {
     const value = spec.options[option]

@@ -90,6 +90,7 @@ export function moveLayers(options: PlannedSpec['options'], { depthOf }: FewLaye
     recompute: moved(options.recompute, depthOf),
     tp: moved(options.tp, depthOf),
     dp: moved(options.dp, depthOf),
+    sp: moved(options.sp, depthOf),
     ep: moved(options.ep, depthOf),
   }
 }

@@ -67,8 +67,8 @@ const parallel = z
         .describe('groups inside dp that each hold all of what zero divides (hybrid sharding)'),
       tp: wholeNumber().default(1).describe('tensor parallel: splits heads, feed-forward and vocabulary'),
       pp: wholeNumber().default(1).describe('pipeline stages'),
-      cp: wholeNumber().default(1).describe('context parallel'),
-      ulysses: wholeNumber().default(1).describe('Ulysses sequence parallel'),
+      cp: wholeNumber().default(1).describe('context parallel: splits the sequence, gathers keys and values'),
+      ulysses: wholeNumber().default(1).describe('splits the sequence, and heads inside attention'),
       dcp: wholeNumber().default(1).describe('decode context parallel: splits the KV cache by position'),
       ep: wholeNumber().default(1).describe('expert parallel: splits the experts over ranks of dp, cp, ulysses and tp'),
       expertTp: wholeNumber().default(1).describe('splits the width inside experts, beside ep'),
@@ -94,7 +94,10 @@ const options = z
       zero: wholeNumber(0, 3)
         .default(0)
         .describe('what dp ranks divide: 1 optimizer state, 2 gradients too, 3 parameters too (FSDP)'),
-      sequenceParallel: z.boolean('true or false').default(false).describe('Megatron sequence parallelism on tp'),
+      sequenceParallel: z
+        .boolean('true or false')
+        .default(false)
+        .describe('whether tp ranks split the sequence where tp splits nothing'),
       schedule: z
         .exactOptional(z.string('the name of a schedule, such as 1f1b'))
         .describe('pipeline schedule of training: 1f1b, zbh1, dualpipe, …; default 1f1b'),
@@ -175,6 +178,7 @@ const options = z
           'an object, such as {reduce: step}',
         )
         .default({}),
+      sp: z.strictObject({ where: z.exactOptional(selector) }, 'an object, such as {where: {module: ffn}}').default({}),
     },
     'an object of options, such as {attention: flash}',
   )

@@ -11,7 +11,7 @@ export function builtInStrategies({ options, parallel }: Pick<Spec, 'options' | 
   return [
     tensorParallel(options.tp),
     dataParallel({ ...options.dp, zero: options.zero, dpReplicate: parallel.dpReplicate }),
-    sequenceParallel(),
+    sequenceParallel({ ...options.sp, tensorRanks: options.sequenceParallel }),
     expertParallel(options.ep),
     pipelineParallel({
       ...options.pp,

@@ -119,14 +119,19 @@ test('every node of a plan can be explained', async () => {
 test('every pass says what it changed, in the order in which they ran', async () => {
   const { passes } = explainPasses(await plan(spec))
   expect(passes.map(({ pass }) => pass)).toEqual([
+    'pp/divide-layers',
     'models/differentiate',
     'models/optimizer',
     'tp/split-heads',
     'dp/split-batch',
+    'sp/split-sequence',
+    'sp/exchange-heads',
     'ep/split-experts',
+    'pp/place-stages',
     'core/partition',
     'core/place',
     'core/communicate',
+    'core/divide-backward',
   ])
   const communicate = passes.find(({ pass }) => pass === 'core/communicate')
   expect(communicate?.nodes.added).toBe(communicate?.tensors.added)

@@ -38,6 +38,7 @@ describe('a good spec', () => {
         pp: {},
         prefill: {},
         dp: {},
+        sp: {},
       },
       plugins: [],
     })

@@ -114,22 +114,18 @@ describe('the laws of the batch', () => {
 
 describe('what this version does not plan', () => {
   test.each([
-    [{ parallel: { pp: 2 } }, '`parallel.pp` is 2, which no strategy here plans yet.'],
     [{ parallel: { replicas: 4 } }, '`parallel.replicas` is 4, which no strategy here plans yet.'],
-    [{ options: { sequenceParallel: true } }, '`options.sequenceParallel` is true'],
-    [{ options: { schedule: '1f1b' } }, '`options.schedule` is "1f1b"'],
-    [{ options: { virtual: 2 } }, '`options.virtual` is 2'],
     [{ phase: 'serving' as const }, '`phase` is "serving"'],
     [{ cluster: 'dgx-h100' }, '`cluster` is "dgx-h100"'],
   ])('%j is refused, not ignored', async (part, message) => {
     const error = await errorOf({ ...tiny, ...part })
     expect(error.code).toBe('NOT_PLANNED')
     expect(error.message).toContain(message)
-    expect(error.help).toContain('This version plans the axes tp and dp, for training, prefill and decode.')
+    expect(error.help).toMatch(/This version plans the axes tp and dp .*, for training, prefill and decode\.$/)
   })
 
   test('asking for nothing is accepted', async () => {
-    const options = { zero: 0, sequenceParallel: false, schedule: 'none', virtual: 1, recompute: 'none' } as const
+    const options = { zero: 0, sequenceParallel: false, recompute: 'none' } as const
     await expect(plan({ ...tiny, parallel: { pp: 1, ep: 1 }, options })).resolves.toBeDefined()
   })
 
@@ -198,13 +194,14 @@ describe('recompute', () => {
 })
 
 describe('an axis that nobody brings', () => {
+  const known = 'tp, dp, cp, ulysses, ep, expertTp, pp'
   const further = 'Further axes come with a plugin: name it in `plugins`, or with --plugin.'
   const plugin = (axis: string) => ({ plugins: [{ name: axis, axes: [{ name: axis, description: 'of a test' }] }] })
 
   test.each([
-    ['rows', [], `Known here: tp, dp. ${further}`],
+    ['rows', [], `Known here: ${known}. ${further}`],
     ['vp', [], `Did you mean \`parallel.tp\`? ${further}`],
-    ['rows', ['sq'], `Known here: sq, tp, dp. ${further}`],
+    ['rows', ['sq'], `Known here: sq, ${known}. ${further}`],
     ['sqq', ['sq'], 'Did you mean `parallel.sq`?'],
     // As near to `tp` and `dp` as to the plugin's.
     ['xp', ['vp'], 'Did you mean `parallel.vp`?'],

@@ -3,6 +3,7 @@ import {
   dimSizesOf,
   findAxis,
   greatestCommonDivisor,
+  intersect,
   orList,
   type Pass,
   type Preference,
@@ -41,7 +42,7 @@ export function splitHeads(where: Selector | undefined, keyValue: KeyValueGradie
         const heads = splits ? ['kv_heads'] : keyValue === 'gather' ? ['group', 'head_dim'] : ['group']
         const plain: Preference = { ...base, dims: [...heads, 'ffn', 'vocab'], ...(where && { where }) }
         if (splits || keyValue !== 'defer') return [plain]
-        const projections: Selector = { ...where, segment: 'backward', module: 'attention', name: ['k*', 'v*'] }
+        const projections = intersect(where, { segment: 'backward', module: 'attention', name: ['k*', 'v*'] })
         return [{ ...base, dims: [partialDim], where: projections }, plain]
       })
       return withPreferences(program, preferences)

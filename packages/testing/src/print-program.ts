@@ -1,12 +1,14 @@
 import {
   closePorts,
   createMesh,
+  type Json,
   type OperatorNode,
   type Port,
   type Preference,
   type Program,
   type Region,
   regionsOf,
+  type Selector,
   type Tensor,
 } from '@shardloom/core'
 import { type Known, knownOf, madeBy, type NodeGuess, settle, tryRule } from './text-defaults.js'
@@ -81,14 +83,12 @@ class Printer {
     return [...lines, ...preferences.map((preference) => this.preference(preference))]
   }
 
-  private preference({ dims, class: kind, axis, atoms, strategy, where }: Preference): string {
+  private preference({ dims, class: kind, axis, atoms, strategy, where, together }: Preference): string {
     const clauses = [`prefer [${dims.map(wordText).join(' ')}] ${kind} over ${wordText(axis)}`]
     if (atoms) clauses.push(`atoms ${atomsText(atoms, this.program.mesh)}`)
     if (strategy !== axis) clauses.push(`by ${wordText(strategy)}`)
-    if (where) {
-      const { except, ...fields } = where
-      clauses.push(`where ${pairsText({ ...fields, ...(except && { except: { ...except } }) })}`)
-    }
+    if (together) clauses.push('together')
+    if (where) clauses.push(`where ${pairsText(selectorJson(where))}`)
     return clauses.join(' ; ')
   }
 
@@ -238,4 +238,8 @@ class Printer {
     if (reason.strategies.length) why.push(`by ${wordsText(reason.strategies)}`)
     return [...clauses, why.join(' ')]
   }
+}
+
+function selectorJson({ except, and, ...fields }: Selector): Readonly<Record<string, Json>> {
+  return { ...fields, ...(except && { except: { ...except } }), ...(and && { and: selectorJson(and) }) }
 }

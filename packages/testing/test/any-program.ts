@@ -216,18 +216,19 @@ function region(id: fc.Arbitrary<string>, items: fc.Arbitrary<readonly Item[]>):
   })
 }
 
+const fields = fc.dictionary(fc.constantFrom('segment', 'module', 'layers'), fc.oneof(word, fc.array(word)), {
+  noNullPrototype: true,
+})
+
 const preference: fc.Arbitrary<Preference> = fc
   .record({
     strategy: word,
     axis: atom,
     atoms: optional(atoms),
     class: fc.constantFrom('experts' as const, 'feature' as const, 'token' as const),
-    where: optional(
-      fc.dictionary(fc.constantFrom('segment', 'module', 'layers'), fc.oneof(word, fc.array(word)), {
-        noNullPrototype: true,
-      }),
-    ),
+    where: optional(fc.oneof(fields, fc.record({ except: fields, and: fields }, { noNullPrototype: true }))),
     dims: fc.array(dim, { maxLength: 3 }),
+    together: optional(fc.constant(true as const)),
   })
   .map((each) => trim<Preference>(each as Preference)) // `where` holds fields of a selector
 
