@@ -96,6 +96,7 @@ function headLines({ model, mesh, world, phase, batch, conventions }: PlanSummar
     ...(conventions.uneven === 'refuse' ? [] : [`uneven ${conventions.uneven}`]),
     ...(conventions.keyValueGradients === 'reduce' ? [] : [`key-value gradients ${conventions.keyValueGradients}`]),
     ...recomputeFacts(conventions.recompute),
+    ...(conventions.offload === 'none' ? [] : ['activations offloaded']),
   ].map((fact) => fact.replaceAll(' ', '\u00a0'))
   return [
     style.bold(`${singleLine(model.name).slice(0, terminalWidth - 12)} · ${phase}`),
@@ -161,7 +162,10 @@ function activationLines(activations: PlanSummary['activations']): [string, read
       `${formatWholeBytes(bytes)} in each of ${formatCount(count)} ${several ? layer : 'layer'}s`,
   )
   const rest = `${formatWholeBytes(activations.outsideBytes)} outside of layers`
-  return [['saved', [`${formatWholeBytes(activations.bytes)} per microbatch`, ...layers.map(singleLine), rest]]]
+  const host = activations.hostBytes > 0 ? [`${formatWholeBytes(activations.hostBytes)} in host memory`] : []
+  return [
+    ['saved', [`${formatWholeBytes(activations.bytes)} per microbatch`, ...layers.map(singleLine), rest, ...host]],
+  ]
 }
 
 /** What all ranks do and hold together, and how much of it a single device would not. */

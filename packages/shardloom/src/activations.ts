@@ -4,11 +4,13 @@ import type { Plan } from './plan.js'
 
 /** What one rank keeps for backward, of one microbatch. */
 export interface ActivationSummary {
-  /** All layers and what is outside of them. */
+  /** All layers and what is outside of them, in the rank's own memory. */
   readonly bytes: number
   /** Per kind of layer, how many there are and what each of them keeps. */
   readonly layers: readonly { readonly layer: string; readonly count: number; readonly bytes: number }[]
   readonly outsideBytes: number
+  /** What waits in host memory. */
+  readonly hostBytes: number
   readonly saved: readonly {
     /** The tensor as its producer made it, and the version of it that is kept. */
     readonly tensor: string
@@ -19,33 +21,43 @@ export interface ActivationSummary {
     /** The kind of layer; absent: outside, or the input that every kind has. */
     readonly layer?: string
     readonly perLayer: boolean
+    /** Whether it waits in host memory. */
+    readonly host: boolean
   }[]
 }
 
 /** Sums what forward leaves in memory for backward; undefined for a phase without one. */
 export function activationsOf({ program, operators }: Plan, rank: number): ActivationSummary | undefined {
   if (program.phase !== 'training') return undefined
-  const saved = savedTensors(program, operators, { rank })
-  const sum = (list: typeof saved) => list.reduce((total, { bytes }) => total + bytes, 0)
-  const [inside, outside] = [true, false].map((wanted) => saved.filter(({ per }) => per.includes('layer') === wanted))
+  const all = savedTensors(program, operators, { rank })
   const region = regionsOf(program.items).find(({ axis }) => axis === 'layer')
   const counts = region ? bodyCounts(region) : []
-  const layers = (region?.bodies ?? []).map(({ name }, index) => {
-    const own = (inside ?? []).filter(({ body = name }) => body === name)
-    return { layer: name, count: counts[index] ?? 0, bytes: sum(own) }
-  })
-  const outsideBytes = sum(outside ?? [])
+  const sum = (list: typeof all) => list.reduce((total, { bytes }) => total + bytes, 0)
+  const layersOf = (list: typeof all) => {
+    const inside = list.filter(({ per }) => per.includes('layer'))
+    return (region?.bodies ?? []).map(({ name }, index) => {
+      const own = inside.filter(({ body = name }) => body === name)
+      return { layer: name, count: counts[index] ?? 0, bytes: sum(own) }
+    })
+  }
+  const inAll = (list: ReturnType<typeof layersOf>) =>
+    list.reduce((total, { count, bytes }) => total + count * bytes, 0)
+  const [kept, away] = [all.filter(({ host }) => !host), all.filter(({ host }) => host)]
+  const layers = layersOf(kept)
+  const outsideBytes = sum(kept.filter(({ per }) => !per.includes('layer')))
   return {
-    bytes: outsideBytes + layers.reduce((total, { count, bytes }) => total + count * bytes, 0),
+    bytes: outsideBytes + inAll(layers),
     layers,
     outsideBytes,
-    saved: saved.map(({ tensor, version, bytes, per, body }) => ({
+    hostBytes: inAll(layersOf(away)),
+    saved: all.map(({ tensor, version, bytes, per, body, host }) => ({
       tensor,
       version,
       placement: describePlacement(lookup(program.tensors, version)),
       bytes,
       ...(body !== undefined && { layer: body }),
       perLayer: per.includes('layer'),
+      host,
     })),
   }
 }

@@ -97,7 +97,7 @@ export function planLoaded(loaded: LoadedSpec): Plan {
  * computes has to equal it. Without the phase `differentiate` it is the forward pass alone.
  */
 export function planOneDevice(loaded: LoadedSpec, phases: readonly PassPhase[] = ['build', 'differentiate']): Program {
-  const options: PlannedSpec['options'] = { ...loaded.spec.options, recompute: 'none' }
+  const options: PlannedSpec['options'] = { ...loaded.spec.options, recompute: 'none', offload: 'none' }
   const composition = composeLoaded({ ...loaded, spec: { ...loaded.spec, options } })
   const context = { operators: composition.operators, warn: () => {} }
   const run = (program: Program, some: readonly PassPhase[]) => {
@@ -118,7 +118,11 @@ export function planOneDevice(loaded: LoadedSpec, phases: readonly PassPhase[] =
 }
 
 function composeLoaded({ spec, plugins }: LoadedSpec): Composition {
-  return composePlugins([transformers({ recompute: spec.options.recompute }), ...builtInStrategies(spec), ...plugins])
+  return composePlugins([
+    transformers({ recompute: spec.options.recompute, offload: spec.options.offload }),
+    ...builtInStrategies(spec),
+    ...plugins,
+  ])
 }
 
 /** The model's program of one device, on the mesh of the spec. */

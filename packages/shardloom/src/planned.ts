@@ -16,6 +16,7 @@ const ownOptions = [
   'gradientDtype',
   'uneven',
   'zero',
+  'offload',
   'recompute',
   'prefill',
   'sequenceParallel',

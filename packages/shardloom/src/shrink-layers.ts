@@ -87,6 +87,7 @@ export function fewLayersOfChunks(
 export function moveLayers(options: PlannedSpec['options'], { depthOf }: FewLayers): PlannedSpec['options'] {
   return {
     ...options,
+    offload: moved(options.offload, depthOf),
     recompute: moved(options.recompute, depthOf),
     tp: moved(options.tp, depthOf),
     dp: moved(options.dp, depthOf),

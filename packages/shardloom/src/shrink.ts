@@ -169,7 +169,7 @@ function shrinkPrompt({ seq, options }: PlannedSpec, degrees: Scale['degrees']) 
 
 /** Whether a plugin, which was made with its options, names layers by their depth: then they all have to stay. */
 function pluginNamesLayers({ options }: PlannedSpec): boolean {
-  const { tp: _, dp: __, sp: ___, ep: ____, pp: _____, recompute: ______, ...others } = options
+  const { tp: _, dp: __, sp: ___, ep: ____, pp: _____, recompute: ______, offload: _______, ...others } = options
   return JSON.stringify(others).includes('"layers"')
 }
 

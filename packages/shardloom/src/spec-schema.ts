@@ -58,6 +58,17 @@ const recomputeChoice = z.strictObject(
   'a choice such as {full: {layers: 0-7}}',
 )
 
+/** What waits in host memory, by operators. */
+const offloadChoice = z.strictObject(
+  {
+    where: z.exactOptional(selector).describe('operators of forward whose results go; default all'),
+    prefetch: z
+      .exactOptional(wholeNumber(0))
+      .describe('how many operators of backward may lie between a reload and its first reader; default any'),
+  },
+  'a choice such as {where: {layers: 0-7}, prefetch: 4}',
+)
+
 const parallel = z
   .object(
     {
@@ -102,6 +113,13 @@ const options = z
         .exactOptional(z.string('the name of a schedule, such as 1f1b'))
         .describe('pipeline schedule of training: 1f1b, zbh1, dualpipe, …; default 1f1b'),
       virtual: z.exactOptional(wholeNumber()).describe('pipeline chunks per rank, where the schedule leaves them open'),
+      offload: z
+        .union(
+          [oneOf(['none', 'activations']), offloadChoice],
+          'none, activations, or a choice such as {where: {layers: 0-7}}',
+        )
+        .default('none')
+        .describe('whether what layers save for backward waits in host memory: none or activations'),
       recompute: z
         .union(
           [oneOf(['none', 'selective', 'full']), recomputeChoice],

@@ -60,6 +60,8 @@ export interface PlanSummary {
     readonly keyValueGradients: string
     /** Training: what backward computes again, in the words of the spec. */
     readonly recompute: Plan['spec']['options']['recompute']
+    /** Training: what waits in host memory, in the words of the spec. */
+    readonly offload: Plan['spec']['options']['offload']
   }
   readonly folded: boolean
   readonly nodes: Readonly<Record<NodeKind | 'total', number>>
@@ -125,6 +127,7 @@ export function summarise(plan: Plan, options: SummaryOptions = {}): PlanSummary
       uneven: spec.options.uneven,
       keyValueGradients: spec.options.tp?.keyValueGradients ?? 'reduce',
       recompute: spec.options.recompute,
+      offload: spec.options.offload,
     },
     folded: fold,
     nodes: withTotal(nodes),

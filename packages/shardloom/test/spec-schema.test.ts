@@ -38,6 +38,7 @@ test('every scalar field has one flag, named after it', () => {
     'sequence-parallel = options.sequenceParallel',
     'schedule = options.schedule',
     'virtual = options.virtual',
+    'offload = options.offload',
     'recompute = options.recompute',
     'prefill-chunk = options.prefill.chunk',
     'prefill-cached = options.prefill.cached',

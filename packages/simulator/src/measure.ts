@@ -236,7 +236,7 @@ export function measure(
     sum.bytesWritten += cost.written + extra.written
     if (node.kind === 'memory') {
       if (node.outputs.some((id) => lookup(program.tensors, id).role === 'cache')) sum.kvBytesWritten += cost.written
-      else sum.kvBytesRead += cost.read
+      else if (node.inputs.some((id) => lookup(program.tensors, id).role === 'cache')) sum.kvBytesRead += cost.read
     }
     for (const id of node.inputs) {
       const tensor = lookup(program.tensors, id)

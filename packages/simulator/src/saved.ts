@@ -14,6 +14,8 @@ export interface SavedTensor {
   readonly per: readonly string[]
   /** The body whose iterations have it, where a region has several. */
   readonly body: string | undefined
+  /** Whether it waits in host memory: `version` is then what an offload made. */
+  readonly host: boolean
   /** The nodes of backward that read it. */
   readonly readers: readonly string[]
 }
@@ -27,7 +29,9 @@ export function savedTensors(
   const meter = meterOf(program, operators, options.rank)
   const forward = forwardValues(program.items)
   const readers = new Map<string, string[]>()
+  const offloaded = new Set<string>()
   walk(program.items, (node) => {
+    if (node.op === 'offload') for (const id of node.outputs) offloaded.add(id)
     if (node.segment !== 'backward') return
     for (const id of node.inputs) if (forward.has(id)) readers.set(id, [...(readers.get(id) ?? []), node.id])
   })
@@ -35,7 +39,8 @@ export function savedTensors(
     const tensor = lookup(program.tensors, version)
     const { placement, per, body, versionOf } = tensor
     const bytes = meter.bytes(tensor)
-    return { tensor: versionOf ?? version, version, placement, bytes, per, body, readers: [...new Set(list)] }
+    const [host, own] = [offloaded.has(version), [...new Set(list)]]
+    return { tensor: versionOf ?? version, version, placement, bytes, per, body, host, readers: own }
   })
 }
 

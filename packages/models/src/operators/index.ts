@@ -4,6 +4,7 @@ import { dropoutOperators } from './dropout.js'
 import { expertOperators } from './experts.js'
 import { linearOperators } from './linear.js'
 import { lossOperators } from './loss.js'
+import { offload, reload } from './offload.js'
 import { optimizerOperators } from './optimizer.js'
 
 /** Every operator that the transformer graphs are made of, backward and optimizer included. */
@@ -14,4 +15,6 @@ export const transformerOperators: readonly OperatorDefinition[] = [
   ...expertOperators,
   ...lossOperators,
   ...optimizerOperators,
+  offload,
+  reload,
 ]
