@@ -1,3 +1,4 @@
+import { atomDegree } from '@shardloom/core'
 import { verifyProgram } from '@shardloom/core/verify'
 import type { DataParallelOptions } from '@shardloom/strategy-dp'
 import { describe, expect, test } from 'vitest'
@@ -81,4 +82,30 @@ describe('with the sequence split too', () => {
       expect([...(gain?.[0] ?? [])].sort()).toEqual([...expected].sort())
     }
   })
+})
+
+describe('experts are divided among the ranks that hold the same ones', () => {
+  const [[, model] = []] = named('mixture with a gated shared expert')
+  test.each([
+    [{ dp: 4, expertDp: 2, ep: 2 }, { zero: 3 }, 'dp.1', 'dp.0'],
+    [{ dp: 4, expertDp: 2, ep: 2 }, { zero: 3, dpReplicate: 2 }, 'dp.1', undefined],
+    [{ dp: 2, tp: 2, expertDp: 2, ep: 2, expertTp: 1 }, { zero: 2 }, 'tp', 'dp'],
+    [{ dp: 2, tp: 2, expertDp: 1, ep: 4, expertTp: 1 }, { zero: 3 }, 'tp', 'dp'],
+    // Experts are whole on two ranks of tp, which take tokens of their own there.
+    [{ dp: 2, tp: 4, expertDp: 4, ep: 2, expertTp: 1 }, { zero: 1 }, 'tp.1', 'dp'],
+    [{ dp: 2, tp: 4, expertDp: 4, ep: 2, expertTp: 1 }, { zero: 3 }, 'tp.1', 'dp'],
+  ] as readonly (readonly [Degrees, DataParallelOptions, string, string | undefined])[])(
+    '%j %j',
+    (degrees, dp, outer, inner) => {
+      if (!model) throw new Error('a model of that name is missing')
+      const build = { phase: 'training', batch: 8, seq: 4, microbatches: 2 } as const
+      const { program, operators } = prove(model, build, degrees, { dp })
+      for (const { rule, violations } of verifyProgram(program, operators)) expect(violations, `${rule}`).toEqual([])
+      const state = program.tensors.get('optimizer/layer/moe/experts/up/weight.moment1')?.placement?.shards.flat() ?? []
+      expect(state).toContain(outer)
+      if (inner) expect(state).toContain(inner)
+      const held = state.reduce((product, atom) => product * atomDegree(program.mesh, atom), 1)
+      expect(held).toBe(program.mesh.world / (dp.dpReplicate ?? 1))
+    },
+  )
 })

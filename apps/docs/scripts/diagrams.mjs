@@ -44,6 +44,11 @@ const diagrams = [
     view: { level: 'module', legend: false },
   })),
   { name: 'strategy-dp', spec: { ...llama, parallel: { dp: 4 } }, view: { level: 'layer', legend: false } },
+  {
+    name: 'strategy-dp-zero',
+    spec: { ...llama, parallel: { dp: 4 }, options: { zero: 3 } },
+    view: { level: 'layer', legend: false },
+  },
 ]
 
 /** The schedules that a page shows, each as schedule-NAME.svg. */

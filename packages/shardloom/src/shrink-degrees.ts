@@ -14,7 +14,7 @@ export interface SmallDegrees {
  * that divide the same ranks differently go on to nest as they did: those of the batch axis first and down to two or three
  * replicas, which are alike.
  */
-export function shrinkDegrees({ parallel }: PlannedSpec, mesh: Mesh, ranks: number): SmallDegrees {
+export function shrinkDegrees({ parallel, options }: PlannedSpec, mesh: Mesh, ranks: number): SmallDegrees {
   const degrees = new Map(mesh.atoms.map(({ name, degree }) => [name, degree]))
   const product = (atoms: Iterable<string>) => [...atoms].reduce((all, atom) => all * (degrees.get(atom) ?? 1), 1)
   const batch = findAxis(mesh, 'dp')?.atoms ?? []
@@ -28,7 +28,11 @@ export function shrinkDegrees({ parallel }: PlannedSpec, mesh: Mesh, ranks: numb
   }
   // What the ranks of a pipeline divide is layers, not dims: no size has to fit them.
   const splitting = [...degrees.keys()].filter((atom) => !findAxis(mesh, 'pp')?.atoms.includes(atom))
-  const all = [...mesh.axes.map(({ atoms }) => atoms), ...mesh.atoms.map(({ name }) => [name])]
+  // What one strategy splits may be stored in shards of that.
+  const both = options.zero
+    ? splitting.flatMap((atom, index) => splitting.slice(index + 1).map((other) => [atom, other]))
+    : []
+  const all = [...mesh.axes.map(({ atoms }) => atoms), ...mesh.atoms.map(({ name }) => [name]), ...both]
   const groups = all.filter((atoms) => atoms.every((atom) => splitting.includes(atom)))
   const pairs = groups.map((atoms) => ({ from: groupSize(mesh, atoms), to: product(atoms) }))
   const known = mesh.axes.filter(({ name }) => Object.hasOwn(parallel, name))

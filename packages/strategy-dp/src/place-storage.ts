@@ -66,9 +66,10 @@ function accumulated(
   { shard, replicate }: StorageAtoms,
   { zero, reduce }: Storage,
 ): Placement {
-  const resolved = reduce === 'microbatch' ? [...shard, ...replicate] : shard
+  const stored = zero >= 2 ? read.shards : made.shards
+  const resolved = [...stored.flat(), ...(reduce === 'microbatch' ? [...shard, ...replicate] : [])]
   const partial = Object.entries(made.partial).filter(([atom]) => !resolved.includes(atom))
-  return { shards: zero >= 2 ? read.shards : made.shards, partial: Object.fromEntries(partial) }
+  return { shards: stored, partial: Object.fromEntries(partial) }
 }
 
 /** What is said of parameters whose state every rank still holds: they have no dim with more than one element left. */

@@ -1,4 +1,4 @@
-import { anyDim, type Pass, withPreferences } from '@shardloom/core'
+import { anyDim, type Pass, type Selector, withPreferences } from '@shardloom/core'
 import { type Storage, trainingOnly } from './options.js'
 import { storageAtoms } from './storage-atoms.js'
 
@@ -12,21 +12,19 @@ export function shardUpdates({ zero, dpReplicate, where }: Storage): Pass {
     phase: 'partition',
     run(program, { warn }) {
       trainingOnly('zero', zero, program.phase)
-      const { shard } = storageAtoms(program.mesh, dpReplicate)
+      const { shard, expertShard } = storageAtoms(program.mesh, dpReplicate)
       if (shard.length === 0) {
         const group = dpReplicate > 1 ? `each of the ${dpReplicate} replicas is one rank` : '`dp` is 1'
         warn(`\`zero: ${zero}\` changes nothing: ${group}, so that there is nobody to divide training state with`)
         return program
       }
+      const wish = { strategy: 'dp', axis: 'dp', class: 'storage', dims: [anyDim] } as const
+      const own: Selector = { ...where, segment: 'optimizer' }
       return withPreferences(program, [
-        {
-          strategy: 'dp',
-          axis: 'dp',
-          atoms: shard,
-          class: 'storage',
-          where: { ...where, segment: 'optimizer' },
-          dims: [anyDim],
-        },
+        ...(expertShard.length > shard.length && where?.module === undefined
+          ? [{ ...wish, atoms: expertShard, where: { ...own, module: 'moe/experts' } }]
+          : []),
+        { ...wish, atoms: shard, where: own },
       ])
     },
   }

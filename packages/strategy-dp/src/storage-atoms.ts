@@ -3,9 +3,14 @@ import { atomDegree, divisors, findAxis, type Mesh, orList, ShardloomError } fro
 /** The axes whose ranks work on different tokens with the same parameters, so that each can store a part of these. */
 const tokenAxes = ['dp', 'cp', 'ulysses'] as const
 
+/** Ranks that hold the same experts: where experts are divided otherwise than the rest, they may differ in tokens. */
+const expertAxis = 'expertDp'
+
 /** Atoms in mesh order: those over whose ranks training state is divided, and those over which such groups repeat. */
 export interface StorageAtoms {
   readonly shard: readonly string[]
+  /** The same for experts: also ranks that share a token elsewhere, but not inside of experts. */
+  readonly expertShard: readonly string[]
   readonly replicate: readonly string[]
 }
 
@@ -24,8 +29,10 @@ export function storageAtoms(mesh: Mesh, dpReplicate: number): StorageAtoms {
   }
   if (left !== 1) replicasOf(axis?.degree ?? 1, dpReplicate)
   const all = tokenAxes.flatMap((name) => findAxis(mesh, name)?.atoms ?? [])
-  const shard = mesh.atoms.flatMap(({ name }) => (all.includes(name) && !replicate.includes(name) ? [name] : []))
-  return { shard, replicate }
+  const inOrder = (atoms: readonly string[]) =>
+    mesh.atoms.flatMap(({ name }) => (atoms.includes(name) && !replicate.includes(name) ? [name] : []))
+  const experts = findAxis(mesh, expertAxis)?.atoms ?? []
+  return { shard: inOrder(all), expertShard: inOrder([...all, ...experts]), replicate }
 }
 
 /** The degrees into which `dp` is divided for hybrid sharding, replicas outermost. Throws `INDIVISIBLE`. */
