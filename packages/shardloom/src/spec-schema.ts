@@ -186,6 +186,9 @@ const options = z
               .describe(
                 'zero 3: whether backward gathers a parameter again or keeps what forward gathered; default use',
               ),
+            bucket: z
+              .exactOptional(wholeNumber())
+              .describe('bytes of gradients from which on a bucket is full, whose reductions run as one'),
             reduce: z
               .exactOptional(oneOf(['microbatch', 'shards', 'step']))
               .describe(

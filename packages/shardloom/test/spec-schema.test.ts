@@ -47,6 +47,7 @@ test('every scalar field has one flag, named after it', () => {
     'pp-balance = options.pp.balance',
     'pp-group = options.pp.group',
     'dp-gather = options.dp.gather',
+    'dp-bucket = options.dp.bucket',
     'dp-reduce = options.dp.reduce',
   ])
 })

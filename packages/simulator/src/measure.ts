@@ -352,10 +352,20 @@ export function communicationTable(
   const program = programOf(whole, options.rank ?? 0)
   const meter = meterOf(program, operators, options.rank)
   const rows = new Map<string, CommunicationRow>()
+  // Collectives of one bucket run as one.
+  const runs = new Map<string, { nodes: OperatorNode[]; place: Place }>()
   walk(program.items, (node, place) => {
     if (!node.communication || place.executions === 0) return
+    const run = runs.get(node.fusion ?? node.id)
+    if (run) run.nodes.push(node)
+    else runs.set(node.fusion ?? node.id, { nodes: [node], place })
+  })
+  for (const { nodes, place } of runs.values()) {
+    const [node] = nodes
+    if (!node?.communication) continue
     const members = groupSizeOf(whole, node, place)
-    const { payload, sent } = communicationBytes(node, program, meter, members)
+    const bytes = nodes.map((each) => communicationBytes(each, program, meter, members))
+    const payload = bytes.reduce((sum, each) => sum + each.payload, 0)
     const axes = axesOf(program.mesh, node.communication.atoms)
     const region = place.path.map((each) => each.region.axis).join('/')
     const key = JSON.stringify([node.op, axes, payload, node.segment, region])
@@ -366,12 +376,12 @@ export function communicationTable(
       groupSize: members,
       count: (known?.count ?? 0) + place.executions,
       payloadBytes: payload,
-      bytesPerRank: sent,
+      bytesPerRank: bytes.reduce((sum, each) => sum + each.sent, 0),
       segment: node.segment,
       region,
-      nodes: [...(known?.nodes ?? []), node.id],
+      nodes: [...(known?.nodes ?? []), ...nodes.map(({ id }) => id)],
       reason: known?.reason ?? node.communication.reason,
     })
-  })
+  }
   return [...rows.values()]
 }

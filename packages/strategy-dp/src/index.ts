@@ -1,4 +1,5 @@
 import type { Plugin } from '@shardloom/core'
+import { bucketGradients } from './bucket-gradients.js'
 import { type DataParallelOptions, storageOf } from './options.js'
 import { placeStorage } from './place-storage.js'
 import { shardUpdates } from './shard-updates.js'
@@ -33,6 +34,7 @@ export function dataParallel(options: DataParallelOptions = {}): Plugin {
         zero: { enum: [0, 1, 2, 3] },
         dpReplicate: { type: 'integer', minimum: 1 },
         gather: { enum: ['use', 'keep'] },
+        bucket: { type: 'integer', minimum: 1 },
         reduce: { enum: ['microbatch', 'shards', 'step'] },
       },
       additionalProperties: false,
@@ -41,6 +43,7 @@ export function dataParallel(options: DataParallelOptions = {}): Plugin {
       splitBatch(where),
       ...(zero > 0 ? [shardUpdates(storage)] : []),
       ...(zero > 0 || reduce !== 'step' ? [placeStorage(storage)] : []),
+      ...(storage.bucket === undefined ? [] : [bucketGradients(storage)]),
     ],
   }
 }

@@ -21,6 +21,8 @@ export interface DataParallelOptions {
   readonly gather?: 'use' | 'keep'
   /** Default: `step` below `zero: 2`, from there on `shards`. */
   readonly reduce?: ReduceGradients
+  /** Bytes of gradients from which on a bucket is full, whose reductions run as one; default: each runs alone. */
+  readonly bucket?: number
 }
 
 /** Options with their defaults, none of which contradict each other. */
@@ -30,11 +32,12 @@ export interface Storage {
   readonly dpReplicate: number
   readonly gather: 'use' | 'keep'
   readonly reduce: ReduceGradients
+  readonly bucket: number | undefined
 }
 
 /** Fills in the defaults. Throws `OPTION` for options that contradict each other or would change nothing, both named. */
 export function storageOf(options: DataParallelOptions): Storage {
-  const { zero = 0, dpReplicate = 1, gather = 'use', where } = options
+  const { zero = 0, dpReplicate = 1, gather = 'use', where, bucket } = options
   const reduce = options.reduce ?? (zero >= 2 ? 'shards' : 'step')
   const refuse = (subject: string, why: string, help: string) => {
     throw new ShardloomError('OPTION', `\`${subject}\` and \`zero: ${zero}\` contradict each other: ${why}.`, {
@@ -58,7 +61,12 @@ export function storageOf(options: DataParallelOptions): Storage {
     refuse('reduce: microbatch', 'reduced in every microbatch, gradients are divided too', 'That is `zero: 2`.')
   if (reduce === 'step' && zero === 2)
     refuse('reduce: step', 'gradients that are reduced once per step are whole until then', 'That is `zero: 1`.')
-  return { where, zero, dpReplicate, gather, reduce }
+  if (bucket !== undefined && !(Number.isSafeInteger(bucket) && bucket > 0))
+    throw new ShardloomError('OPTION', `\`bucket\` is ${bucket}.`, {
+      subject: 'dp',
+      help: 'Give it bytes, such as 25000000.',
+    })
+  return { where, zero, dpReplicate, gather, reduce, bucket }
 }
 
 /** Throws `OPTION` where an option concerns gradients or optimizer state, which the phase has not. */
