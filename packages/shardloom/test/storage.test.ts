@@ -13,6 +13,16 @@ test.each([
   [{ dp: 2, pp: 2 }, { zero: 2 }],
   [{ dp: 2, pp: 2 }, { zero: 3 }],
   [{ dp: 4, dpReplicate: 2 }, { zero: 3 }],
+  [{ dp: 2, cp: 2 }, { zero: 3 }],
+  [{ dp: 2, ulysses: 2 }, { zero: 2 }],
+  [
+    { dp: 2, tp: 2 },
+    { zero: 3, sequenceParallel: true },
+  ],
+  [
+    { dp: 2, pp: 2 },
+    { zero: 2, schedule: 'zbh1', dp: { bucket: 4000 } },
+  ],
   [
     { dp: 2, tp: 2 },
     { zero: 3, dp: { gather: 'keep' as const } },
