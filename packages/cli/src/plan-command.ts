@@ -93,6 +93,9 @@ function headLines({ model, mesh, world, phase, batch, conventions }: PlanSummar
     `causal FLOPs ${conventions.causal}`,
     conventions.dtype,
     ...(phase === 'training' ? [`gradients ${conventions.gradientDtype}`] : []),
+    ...(conventions.zero === 0
+      ? []
+      : [`ZeRO ${conventions.zero}${conventions.dpReplicate > 1 ? ` in ${conventions.dpReplicate} replicas` : ''}`]),
     ...(conventions.uneven === 'refuse' ? [] : [`uneven ${conventions.uneven}`]),
     ...(conventions.keyValueGradients === 'reduce' ? [] : [`key-value gradients ${conventions.keyValueGradients}`]),
     ...recomputeFacts(conventions.recompute),

@@ -56,6 +56,9 @@ export interface PlanSummary {
     readonly dtype: string
     readonly gradientDtype: string
     readonly uneven: string
+    /** What ranks of `dp` divide (ZeRO's stage), and how many of their groups hold all of it. */
+    readonly zero: number
+    readonly dpReplicate: number
     /** Of tensor parallelism. */
     readonly keyValueGradients: string
     /** Training: what backward computes again, in the words of the spec. */
@@ -125,6 +128,8 @@ export function summarise(plan: Plan, options: SummaryOptions = {}): PlanSummary
       dtype: spec.options.dtype,
       gradientDtype: spec.options.gradientDtype,
       uneven: spec.options.uneven,
+      zero: spec.options.zero,
+      dpReplicate: spec.parallel.dpReplicate,
       keyValueGradients: spec.options.tp?.keyValueGradients ?? 'reduce',
       recompute: spec.options.recompute,
       offload: spec.options.offload,
