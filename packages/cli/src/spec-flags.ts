@@ -70,7 +70,7 @@ export async function loadFrom(specPath: string | undefined, flags: Flags): Prom
   const base = specPath === undefined || specPath === '-' ? process.cwd() : dirname(resolve(specPath))
   const file = specPath === undefined ? {} : await readSpecFile(specPath)
   const overrides = overridesOf(flags)
-  if (specPath === undefined && overrides.every(({ path }) => path[0] !== 'model')) {
+  if (specPath === undefined && overrides.every(({ path }) => path[0] !== 'model' && path[0] !== 'preset')) {
     throw new UsageError(
       'There is nothing to plan: no spec file and no --model.',
       `Try \`shardloom ${usage(flags)} --model llama-3.1-8b --tp 2\`.`,

@@ -1,6 +1,7 @@
 import { ShardloomError } from '@shardloom/core'
 import { LineCounter, parseAllDocuments } from 'yaml'
 import type { z } from 'zod'
+import { withPreset } from './hybrids.js'
 import { checkNesting, schemaError } from './spec-error.js'
 import { type Spec, specSchema } from './spec-schema.js'
 
@@ -23,9 +24,10 @@ export function readSpecText(text: string, name = 'the spec'): unknown {
 /** Checks a spec object and fills in its defaults. Throws `SPEC_KEY` and `SPEC_VALUE`. */
 export function checkSpec(input: unknown): Spec {
   checkNesting(input, 'spec')
-  const result = specSchema.safeParse(input)
+  const whole = withPreset(input)
+  const result = specSchema.safeParse(whole)
   if (result.success) return result.data
-  throw schemaError(result.error.issues, input, { kind: 'spec', keysAt: specKeysAt })
+  throw schemaError(result.error.issues, whole, { kind: 'spec', keysAt: specKeysAt })
 }
 
 /**

@@ -212,6 +212,9 @@ const modelExpected = 'the name of a preset, the path of a config.json, or a mod
 export const specSchema = z.strictObject(
   {
     schema: z.literal('shardloom.spec/1', 'shardloom.spec/1').default('shardloom.spec/1'),
+    preset: z
+      .exactOptional(z.string('the name of a hybrid'))
+      .describe('a named hybrid to start from, such as megatron; the other fields override it'),
     model: z
       .union([z.string(), z.record(z.string(), z.unknown())], modelExpected)
       .describe('preset, path to a Hugging Face config.json, or an inline model'),
