@@ -85,10 +85,15 @@ function broadcastTerm(node: OperatorNode, index: number, name: string): Derivat
   }
 }
 
+/** Additions for each element of a sum: one fewer than operands, however a sum is divided. */
+export function additions({ inputs }: OperatorNode): number {
+  return inputs.length - 1
+}
+
 /** An elementwise sum; an operand that lacks dims of the result is broadcast (biases, positions, residuals). */
 export const add: OperatorDefinition = {
   name: 'add',
-  flops: 1,
+  flops: additions,
   execute: sum,
   linear: 'all',
   derivative: (node) => node.inputs.map((_, index) => broadcastTerm(node, index, index === 0 ? 'input' : 'bias')),
@@ -100,7 +105,7 @@ export const merge: OperatorDefinition = { ...add, name: 'merge', joins: true }
 /** The sum of a tensor's gradients from all its readers. */
 export const sumGradients: OperatorDefinition = {
   name: 'sum_gradients',
-  flops: 1,
+  flops: additions,
   linear: 'all',
   joins: true,
   execute: sum,

@@ -1,6 +1,7 @@
 import type { OperatorDefinition } from '@shardloom/core'
 import { sum } from '../kernels/linear.js'
 import { adamStep, clip, sumOfSquares } from '../kernels/optimizer.js'
+import { additions } from './linear.js'
 
 /** The sum of squares of a gradient: its part in the squared global norm. */
 export const squareSum: OperatorDefinition = { name: 'square_sum', flops: 2, reduce: 'sum', execute: sumOfSquares }
@@ -11,7 +12,7 @@ export const clipFactor: OperatorDefinition = { name: 'clip_factor', flops: 3, e
 /** A sum of scalars that are contributions to one value. */
 export const sumSquares: OperatorDefinition = {
   name: 'sum_squares',
-  flops: 1,
+  flops: additions,
   linear: 'all',
   joins: true,
   execute: sum,
