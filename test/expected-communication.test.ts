@@ -6,11 +6,11 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Program } from '@shardloom/core'
 import type { ModelArchitecture } from '@shardloom/models'
+import { type SequenceParallelOptions, sequenceParallel } from '@shardloom/strategy-sp'
 import { describe, expect, test } from 'vitest'
 import type { PlannedOptions } from '../packages/core/test/planned.js'
 import { models, type Row, type Rows, readCases, rowsOf } from './expected-communication.js'
 import { type Degrees, prove } from './proof/prove.js'
-import { sequencePreferences } from './sequence-preferences.js'
 
 const reference = process.env.SHARDLOOM_REFERENCE
 const cases =
@@ -22,7 +22,7 @@ interface Compared {
   readonly model: ModelArchitecture
   /** Axes, outermost first. */
   readonly degrees: Degrees
-  readonly options?: Omit<PlannedOptions, 'plugins'> & { readonly sp?: Parameters<typeof sequencePreferences>[0] }
+  readonly options?: Omit<PlannedOptions, 'plugins'> & { readonly sp?: SequenceParallelOptions }
   /** What the table calls our atoms. */
   readonly names?: Readonly<Record<string, string>>
   /** Rows in which we differ: ours (null: we have none), and why. */
@@ -278,7 +278,7 @@ function planOf({ model, degrees, options = {} }: Compared) {
   const { sp = {}, ...rest } = options
   return prove(model, training, degrees, {
     ...rest,
-    plugins: (list) => [...list.filter(({ name }) => name !== 'sp'), sequencePreferences(sp)],
+    plugins: (list) => [...list.filter(({ name }) => name !== 'sp'), sequenceParallel(sp)],
   })
 }
 

@@ -193,7 +193,10 @@ function nest(
     const kept = candidates.map((list) => list.filter((atom) => atoms.includes(atom)))
     const base = kept[0]?.length ? kept[0] : kept.reduce((best, list) => (list.length > best.length ? list : best), [])
     const rest = program.mesh.atoms.flatMap(({ name }) => (atoms.includes(name) && !base.includes(name) ? [name] : []))
-    const dims = (atom: string) => claimed.get(atom)?.size ?? 0
+    const dims = (atom: string) => {
+      const wished = claimed.get(atom)
+      return wished?.has(dim) ? wished.size : 0
+    }
     return [dim, [...base, ...rest.sort((a, b) => dims(a) - dims(b))]]
   })
   return { ...partition, splits: Object.fromEntries(splits) }

@@ -36,8 +36,7 @@ export interface ProgramDefaults extends Partial<Omit<Program, 'schema' | 'tenso
  *     text       = head* outside? item* order?
  *     head       = "program" word phase? | "uneven" ("refuse" | "ragged") | "mesh" mesh | "dtype" type
  *                | "sizes" (word "=" whole)* | "pipeline" pairs | "notes" pairs
- *                | "prefer" "[" word* "]" class "over" word (";" "atoms" atoms)? (";" "by" word)?
- *                  (";" "together")? (";" "where" pairs)?
+ *                | "prefer" "[" word* "]" class "over" word (";" ("atoms" atoms | "by" word | "together" | "where" pairs))*
  *     mesh       = (word "=" whole ("x" whole)*)* ("|" mesh)?           degrees, their factors, other factorisations
  *     outside    = "outside" INDENT (word ":" tensor)*                  tensors that nobody makes; default an input
  *     item       = node | region
