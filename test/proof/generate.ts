@@ -53,6 +53,36 @@ export interface Prefilled {
   readonly cached: (tensor: string, layer: number, sequence: number, position: number) => Float64Array
 }
 
+/**
+ * What the target chooses in each step of speculative decoding, and how much of it is valid, by step and sequence; `drafts`
+ * proposes the tokens behind a sequence of that length.
+ */
+export function speculate(
+  model: ModelArchitecture | string,
+  prompts: Prompts,
+  steps: number,
+  pool: Pool & { readonly build: { readonly draft: number; readonly keep: number } },
+  drafts: (sequence: number, length: number) => readonly number[],
+): { readonly chosen: number[][][]; readonly valid: number[][] } {
+  const before = prefill(model, prompts, {})
+  const { draft, keep } = pool.build
+  const read = (sequence: number, step: number) => drafts(sequence, 1 + step * keep)
+  const { plan, run, batch } = runDecode(
+    model,
+    prompts,
+    before,
+    steps,
+    pool,
+    (sequence, step, index) => read(sequence, step)[index],
+  )
+  const results = (op: string) => nodeOf(plan, op).outputs[0] ?? ''
+  const each = (op: string) =>
+    Array.from({ length: steps }, (_, step) => Array.from(run.whole(results(op), new Map([['decode_step', step]]))))
+  const width = draft + 1
+  const rows = (list: number[]) => Array.from({ length: batch }, (_, row) => list.slice(row * width, (row + 1) * width))
+  return { chosen: each('sample').map(rows), valid: each('accept') }
+}
+
 /** Runs prefill. `prefix` holds the positions that are cached already. */
 export function prefill(
   model: ModelArchitecture | string,
@@ -104,6 +134,30 @@ export function prefill(
   }
 }
 
+function runDecode(
+  model: ModelArchitecture | string,
+  prompts: Prompts,
+  before: Prefilled,
+  steps: number,
+  pool: Pool,
+  drafted: (sequence: number, step: number, index: number) => number | undefined,
+) {
+  const position = prompts[0]?.length ?? 0
+  const options = { phase: 'decode', seq: position + 1, steps } as const
+  const { plan, microbatches, batch } = planFor(model, prompts, options, pool)
+  const { draft = 0, keep = 1 } = pool.build ?? {}
+  const run = runWith(plan, ({ id, per, shape }, at, index) => {
+    const step = at(per, 'decode_step') ?? 0
+    if (id === 'inputs/positions') return position + index + keep * step
+    const sequence = (at(per, 'microbatch') ?? 0) * batch
+    if (id === 'inputs/tokens') return before.tokens[sequence + index]
+    if (id === 'inputs/drafts') return drafted(sequence + Math.floor(index / draft), step, index % draft)
+    const positionOf = slotPosition(position + draft, position)
+    return cacheValue(id, shape, index, sequence, at(per, 'layer') ?? 0, before, positionOf)
+  })
+  return { plan, run, microbatches, batch }
+}
+
 function decode(
   model: ModelArchitecture | string,
   prompts: Prompts,
@@ -111,15 +165,7 @@ function decode(
   steps: number,
   pool: Pool,
 ): number[][] {
-  const position = prompts[0]?.length ?? 0
-  const options = { phase: 'decode', seq: position + 1, steps } as const
-  const { plan, microbatches, batch } = planFor(model, prompts, options, pool)
-  const run = runWith(plan, ({ id, per, shape }, at, index) => {
-    if (id === 'inputs/positions') return position + index + (at(per, 'decode_step') ?? 0)
-    const sequence = (at(per, 'microbatch') ?? 0) * batch
-    if (id === 'inputs/tokens') return before.tokens[sequence + index]
-    return cacheValue(id, shape, index, sequence, at(per, 'layer') ?? 0, before, slotPosition(position, position))
-  })
+  const { plan, run, microbatches, batch } = runDecode(model, prompts, before, steps, pool, () => undefined)
   const { outputs } = nodeOf(plan, 'sample')
   return prompts.map((_, sequence) =>
     Array.from({ length: steps }, (_, step) => {

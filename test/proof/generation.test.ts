@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { architectures } from './architectures.js'
-import { generate, generatePlainly, type Pool, prefill, promptsOf } from './generate.js'
+import { generate, generatePlainly, type Pool, prefill, promptsOf, speculate } from './generate.js'
 import { and, context, sequence, ulysses } from './strategies.js'
 
 const [seq, sequences, count] = [6, 12, 5]
@@ -49,6 +49,35 @@ describe.each(architectures.map((model) => [model.name, model] as const))('%s, p
       // Context parallelism has fewer tokens in a chunk than ranks.
       const pool = { degrees, options: { ...options, uneven: 'ragged' as const }, build }
       expect(generate(model, prompts, 3, { prefill: pool, prefix })).toEqual(plain)
+    }
+  })
+})
+
+describe.each(architectures.map((model) => [model.name, model] as const))('%s, speculative decoding', (_, model) => {
+  const prompts = promptsOf(model, 4, 3)
+  const plain = generatePlainly(model, prompts, 9)
+  /** The tokens that follow, the first `right` of three as plain generation has them. */
+  const drafts = (right: number) => (sequence: number, length: number) =>
+    [0, 1, 2].map((index) => {
+      const token = plain[sequence]?.[length + index] ?? 0
+      return index < right ? token : (token + 1) % model.vocab
+    })
+
+  // A step begins behind the tokens that the steps before it kept, and reads the last of them.
+  test.each([
+    ['all drafts right', 3, 4, 2],
+    ['one of three right', 1, 2, 3],
+    ['one of three right, less is kept', 1, 1, 4],
+    ['none right', 0, 1, 4],
+  ])('%s: what is accepted is what plain greedy decoding generates', (_name, right, keep, steps) => {
+    for (const degrees of [{}, { dp: 2, tp: 3 }]) {
+      const pool = { degrees, build: { draft: 3, keep } }
+      const { chosen, valid } = speculate(model, prompts, steps, pool, drafts(right))
+      for (let step = 0; step < steps; step++) {
+        expect(valid[step]).toEqual(prompts.map(() => right + 1))
+        const expected = plain.map((tokens) => tokens.slice(1 + step * keep, 2 + step * keep + right))
+        expect(chosen[step]?.map((tokens) => tokens.slice(0, right + 1))).toEqual(expected)
+      }
     }
   })
 })

@@ -84,10 +84,15 @@ function headLines({ model, mesh, world, phase, batch, conventions }: PlanSummar
     model.activeParameters === model.parameters ? '' : `, ${quantity(model.activeParameters)} active per token`
   const microbatches = batch.microbatches > 1 ? `, ${formatCount(batch.microbatches)} microbatches` : ''
   const steps = batch.steps > 1 ? `, ${formatCount(batch.steps)} steps` : ''
+  const drafted = batch.draft ? ` and ${formatCount(batch.draft)} drafted` : ''
   const tokens =
-    phase === 'decode' ? `1 new token each after ${formatCount(batch.seq - 1)}` : `${formatCount(batch.seq)} tokens`
+    phase === 'decode'
+      ? `1 new token each${drafted} after ${formatCount(batch.seq - 1)}`
+      : `${formatCount(batch.seq)} tokens`
   const cached = batch.cached ? `, ${formatCount(batch.cached)} of them cached` : ''
   const chunks = batch.chunk ? `, in chunks of ${formatCount(batch.chunk)}` : ''
+  const expected = batch.expected ? `, ${batch.expected.toFixed(2)} expected` : ''
+  const kept = batch.keep ? `, ${formatCount(batch.keep)} kept in a step${expected}` : ''
   const counted = [
     `attention ${conventions.attention}`,
     `causal FLOPs ${conventions.causal}`,
@@ -106,7 +111,7 @@ function headLines({ model, mesh, world, phase, batch, conventions }: PlanSummar
     ...pairs([
       ['parameters', `${quantity(model.parameters)}${active}`],
       ['mesh', world === 1 ? ranks : `${formatMesh(mesh, world)} = ${ranks}`],
-      ['batch', `${formatCount(batch.sequences)} × ${tokens}${cached}${chunks}${microbatches}${steps}`],
+      ['batch', `${formatCount(batch.sequences)} × ${tokens}${cached}${chunks}${microbatches}${kept}${steps}`],
       ['conventions', counted.join(', ')],
     ]),
   ]

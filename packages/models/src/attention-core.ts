@@ -9,13 +9,14 @@ export function positionAttributes(
   cache: LayerContext['cache'],
 ): { attributes: Readonly<Record<string, Json>> } | undefined {
   if (cache?.kind !== 'extend') return undefined
-  const { axis, position, tokens } = cache
-  return { attributes: { position, ...(axis !== 'decode_step' && { advance: tokens, along: axis }) } }
+  const { axis, position, advance } = cache
+  const along = axis === 'decode_step' ? {} : { along: axis }
+  return { attributes: { position, ...(advance !== 1 && { advance }), ...along } }
 }
 
 /** How many slots of a cache the tokens of an iteration read: all positions so far, or what attention reaches. */
-function slotsOf({ position, tokens }: CacheExtension, reach: number, iteration: number): number {
-  return Math.min(position + tokens * (iteration + 1), reach + tokens - 1)
+function slotsOf({ position, tokens, advance }: CacheExtension, reach: number, iteration: number): number {
+  return Math.min(position + advance * iteration + tokens, reach + tokens - 1)
 }
 
 /** What the kernels of attention run on. */
@@ -170,7 +171,7 @@ export function cached(
   const slots = slotsOf(cache, reach ?? Number.POSITIVE_INFINITY, 0)
   const size = shape.map((each, position) => (position === 1 ? slots : each))
   const limit = reach === undefined ? {} : { limit: reach + cache.tokens - 1 }
-  const growth = { position: 1, axis: cache.axis, by: cache.tokens, ...limit }
+  const growth = { position: 1, axis: cache.axis, by: cache.advance, ...limit }
   const { per, body: alternate } = graph.find(value)
   const outside = { per: per.filter((axis) => axis !== cache.axis), ...(alternate && { body: alternate }) }
   const initial = graph.tensor(`cache/${body}/attention/${name}`, dims, size, {
@@ -185,7 +186,11 @@ export function cached(
     rule: `${own}, ${dims.map((dim) => (dim === 'kv_seq' ? 'seq!' : dim)).join(' ')} -> ${own}`,
     inputs: [inner, value],
     results: [{ dims, role: 'cache' }],
-    ...positionAttributes(cache),
+    attributes: {
+      ...positionAttributes(cache)?.attributes,
+      // So many of the positions are written again in the next iteration.
+      ...(cache.tokens > cache.advance && { rollback: cache.tokens - cache.advance }),
+    },
   })
   const result = graph.tensor(`cache.after/${body}/attention/${name}`, dims, size, {
     role: 'cache',

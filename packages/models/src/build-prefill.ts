@@ -33,6 +33,7 @@ function promptInChunks(model: Model): string {
       iterations: extent,
       position: cached,
       tokens: chunk,
+      advance: chunk,
       carry: (carry) => carries.push(carry),
     })
     return lastPosition(model, x, { position: cached, advance: chunk, along: 'chunk', last: seq - 1 })

@@ -31,6 +31,9 @@ export interface BuildOptions {
   readonly chunk?: number
   /** Decode: steps in the graph. */
   readonly steps?: number
+  /** Decode: tokens that a draft proposes for each step to verify, and how many tokens a step keeps in the graph. */
+  readonly draft?: number
+  readonly keep?: number
   /** Whether scores and probabilities touch memory and are saved for backward. */
   readonly attention?: 'flash' | 'materialised'
   /** Whether the FLOPs of causal attention count every pair of positions, or half of them. */
@@ -66,6 +69,8 @@ export function buildProgram(architecture: ModelArchitecture, given: BuildOption
     microbatches: 1,
     steps: 1,
     cached: 0,
+    draft: 0,
+    keep: (given.draft ?? 0) + 1,
     chunk: given.seq - (given.cached ?? 0),
     attention: 'flash',
     causal: 'whole',
@@ -105,8 +110,9 @@ function checkOptions(architecture: ModelArchitecture, options: ResolvedOptions)
     })
   }
   if (options.phase === 'prefill') checkChunks(options)
+  if (options.phase === 'decode') checkDraft(options)
   const longest = architecture.learnedPositions
-  const positions = options.seq + (options.phase === 'decode' ? options.steps - 1 : 0)
+  const positions = options.seq + (options.phase === 'decode' ? (options.steps - 1) * options.keep + options.draft : 0)
   if (longest !== undefined && positions > longest) {
     throw new ShardloomError(
       'POSITIONS',
@@ -135,4 +141,15 @@ function checkChunks({ seq, cached, chunk }: ResolvedOptions): void {
   const below = sizes.filter((each) => each <= chunk).slice(-4)
   const near = [...below, ...sizes.filter((each) => each > chunk)].slice(0, 8)
   throw new ShardloomError('OPTION', message, { subject: 'chunk', help: `Use a \`chunk\` of ${orList(near)}.` })
+}
+
+function checkDraft({ draft, keep }: ResolvedOptions): void {
+  if (!Number.isSafeInteger(draft) || draft < 0)
+    throw new ShardloomError('OPTION', `\`draft\` is ${draft}.`, {
+      subject: 'draft',
+      help: 'It is a number of tokens.',
+    })
+  if (Number.isSafeInteger(keep) && keep >= 1 && keep <= draft + 1) return
+  const message = `\`keep\` is ${keep}, but a step that verifies ${draft} drafted tokens yields 1 to ${draft + 1}.`
+  throw new ShardloomError('OPTION', message, { subject: 'keep', help: `Use 1 to ${draft + 1}.` })
 }

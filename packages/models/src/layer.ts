@@ -21,8 +21,9 @@ export interface CacheExtension {
   readonly iterations: number
   /** The position of the first iteration's first token: so many have been written before. */
   readonly position: number
-  /** Positions that an iteration adds. */
+  /** Tokens of an iteration, and by how many positions the next one begins later: fewer where some are taken back. */
   readonly tokens: number
+  readonly advance: number
   readonly carry: (carry: CacheCarry) => void
 }
 

@@ -126,6 +126,14 @@ export function slotsOf(spec: Spec): Slots {
   if (phase !== 'decode' && steps !== 1) throw unused('steps', steps, 'decode')
   for (const [field, value] of Object.entries(spec.options.prefill))
     if (phase !== 'prefill') throw unused(`options.prefill.${field}`, value, 'prefill')
+  for (const [field, value] of Object.entries(spec.options.decode)) {
+    if (phase !== 'decode') throw unused(`options.decode.${field}`, value, 'decode')
+    if (spec.options.decode.draft !== undefined) continue
+    throw new ShardloomError('SPEC_VALUE', `\`options.decode.${field}\` is ${value}, but no tokens are drafted.`, {
+      subject: `options.decode.${field}`,
+      help: 'Set `options.decode.draft` to the tokens that a draft proposes, or leave it out.',
+    })
+  }
   const once = spec.microbatch === undefined && phase !== 'training'
   const microbatch = once && batch % dp === 0 ? batch / dp : (spec.microbatch ?? 1)
   const slot = dp * microbatch

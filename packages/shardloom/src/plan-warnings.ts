@@ -115,7 +115,7 @@ function layersText(places: readonly Placed[]): string | undefined {
 function longSequence(spec: PlannedSpec, { maxPositions, name }: ModelArchitecture): string[] {
   const positions = positionsOf(spec, spec.seq)
   if (maxPositions === undefined || positions <= maxPositions) return []
-  const steps = positions > spec.seq ? ` (seq + steps − 1)` : ''
+  const steps = positions > spec.seq ? ` (those that decode steps add included)` : ''
   return [
     `the sequence has ${formatCount(positions)} positions${steps}, but ${name} was made for at most ${formatCount(maxPositions)}`,
   ]

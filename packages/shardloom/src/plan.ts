@@ -15,6 +15,7 @@ import {
   type Selector,
 } from '@shardloom/core'
 import { buildProgram, type ModelArchitecture, transformers } from '@shardloom/models'
+import { draftOf } from './draft.js'
 import { loadModel, type ReadText } from './load-model.js'
 import { type ImportPlugin, loadPlugins } from './load-plugins.js'
 import { meshOfSpec, slotsOf } from './mesh-of-spec.js'
@@ -135,6 +136,7 @@ function buildFor(spec: PlannedSpec, architecture: ModelArchitecture, compositio
   const { phase, seq, steps, options } = spec
   if (phase === 'serving') throw new Error('internal error: serving was not refused')
   const { batch, microbatches } = slotsOf(spec)
+  const { expected: _, ...speculation } = draftOf(options.decode)
   const built = buildProgram(architecture, {
     phase,
     batch,
@@ -142,6 +144,7 @@ function buildFor(spec: PlannedSpec, architecture: ModelArchitecture, compositio
     seq,
     steps,
     ...options.prefill,
+    ...speculation,
     attention: options.attention,
     causal: options.causal,
     dtype: options.dtype,

@@ -20,6 +20,7 @@ const ownOptions = [
   'recompute',
   'prefill',
   'sequenceParallel',
+  'decode',
   ...strategyOptions,
 ]
 

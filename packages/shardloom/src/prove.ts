@@ -8,6 +8,7 @@ import {
   tolerance,
   usualValues,
 } from '@shardloom/testing'
+import { draftOf } from './draft.js'
 import { type LoadedSpec, loadSpec, type Plan, type PlanAccess, planLoaded, planOneDevice } from './plan.js'
 import { type Shrunk, shrinkSpec } from './shrink.js'
 import { isSlope, type Slope, slopeOf } from './slope.js'
@@ -147,7 +148,7 @@ function naturalValues(tensors: ReadonlyMap<string, Tensor>, { spec }: LoadedSpe
 
 /** The position of the first token of a decode step or of a chunk of prefill. */
 function firstPosition({ phase, seq, options }: LoadedSpec['spec'], iteration: number): number {
-  if (phase === 'decode') return seq - 1 + iteration
+  if (phase === 'decode') return seq - 1 + (draftOf(options.decode).keep ?? 1) * iteration
   const { cached = 0, chunk = seq - cached } = options.prefill
   return cached + chunk * iteration
 }

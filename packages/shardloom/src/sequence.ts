@@ -1,4 +1,5 @@
 import type { ModelArchitecture } from '@shardloom/models'
+import { draftOf } from './draft.js'
 import type { Spec } from './spec-schema.js'
 
 /** The length of a sequence where the spec names none and the model has positions for it. */
@@ -14,6 +15,7 @@ export function withSequence(spec: Spec, { maxPositions = usualSequence }: Model
 }
 
 /** The positions of a sequence of `seq` tokens at the end of the last step. */
-export function positionsOf({ phase, steps }: Spec, seq: number): number {
-  return seq + (phase === 'decode' ? steps - 1 : 0)
+export function positionsOf({ phase, steps, options }: Spec, seq: number): number {
+  const { draft = 0, keep = 1 } = draftOf(options.decode)
+  return seq + (phase === 'decode' ? (steps - 1) * keep + draft : 0)
 }

@@ -12,7 +12,7 @@ import type { ModelArchitecture } from '@shardloom/models'
 import { estimate } from '@shardloom/testing'
 import { slotsOf } from './mesh-of-spec.js'
 import { type LoadedSpec, layerBoundaries, type Plan, planLoaded } from './plan.js'
-import type { PlannedSpec } from './sequence.js'
+import { type PlannedSpec, positionsOf } from './sequence.js'
 import { type SmallDegrees, shrinkDegrees } from './shrink-degrees.js'
 import { fewLayers, fewLayersOfChunks, moveLayers } from './shrink-layers.js'
 import { type Scale, shrinkArchitecture, smallerSize } from './shrink-sizes.js'
@@ -139,7 +139,7 @@ function shrinkTo(
   const { balance: _, ...pp } = moved.pp
   const staging = staged && !all ? { pp: { ...pp, layers: [...staged.sizes] } } : {}
   const options = { ...moved, ...staging, prefill }
-  const last = { from: spec.seq + spec.steps - 1, to: seq + steps - 1 }
+  const last = { from: positionsOf(spec, spec.seq), to: positionsOf({ ...spec, steps }, seq) }
   const scale: Scale = { degrees, hidden, tokens: { first, last }, divisible, order }
   return {
     ...loaded,

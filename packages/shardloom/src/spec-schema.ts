@@ -127,6 +127,22 @@ const options = z
         )
         .default('none')
         .describe('what backward computes again: none, selective (the core of attention) or full (whole layers)'),
+      decode: z
+        .strictObject(
+          {
+            draft: z.exactOptional(wholeNumber()).describe('decode: tokens that a draft proposes and a step verifies'),
+            keep: z
+              .exactOptional(wholeNumber())
+              .describe('decode: tokens that a step keeps; default what `acceptance` lets expect, or all'),
+            acceptance: z
+              .exactOptional(
+                z.number('a share from 0 to 1').min(0, 'a share from 0 to 1').max(1, 'a share from 0 to 1'),
+              )
+              .describe('decode: share of drafted tokens that the model accepts'),
+          },
+          'an object, such as {draft: 3}',
+        )
+        .default({}),
       prefill: z
         .strictObject(
           {

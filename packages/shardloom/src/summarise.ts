@@ -2,6 +2,7 @@ import type { EdgeKind, FlopClass, NodeKind } from '@shardloom/core'
 import { countParameters } from '@shardloom/models'
 import { communicationTable, measure, measureFolded, replication } from '@shardloom/simulator'
 import { type ActivationSummary, activationsOf } from './activations.js'
+import { draftOf } from './draft.js'
 import { slotsOf } from './mesh-of-spec.js'
 import type { Plan } from './plan.js'
 import { shortReason } from './reason.js'
@@ -48,6 +49,10 @@ export interface PlanSummary {
     /** Prefill: tokens of each sequence that are cached already, and tokens of a chunk, where the spec says so. */
     readonly cached?: number
     readonly chunk?: number
+    /** Speculative decoding: tokens that a step is given to verify, that it keeps, and that it yields on average. */
+    readonly draft?: number
+    readonly keep?: number
+    readonly expected?: number
   }
   /** What numbers depend on by convention. */
   readonly conventions: {
@@ -121,6 +126,7 @@ export function summarise(plan: Plan, options: SummaryOptions = {}): PlanSummary
       seq: spec.seq,
       steps: spec.steps,
       ...spec.options.prefill,
+      ...draftOf(spec.options.decode),
     },
     conventions: {
       attention: spec.options.attention,

@@ -193,6 +193,41 @@ describe('recompute', () => {
   })
 })
 
+describe('speculative decoding', () => {
+  const spec = { ...tiny, phase: 'decode', batch: 4, steps: 3 } as const
+
+  test.each([0, 0.5, 0.8, 1])(
+    'a share of %d accepted: each drafted token counts if all before it are right',
+    async (share) => {
+      const { batch } = summarise(await plan({ ...spec, options: { decode: { draft: 4, acceptance: share } } }))
+      const expected = [0, 1, 2, 3, 4].reduce((sum, tokens) => sum + share ** tokens, 0)
+      expect(batch.expected).toBeCloseTo(expected, 12)
+      expect(batch).toMatchObject({ draft: 4, keep: Math.round(expected) })
+    },
+  )
+
+  test('steps verify all drafted tokens, write their keys and values, and move on by those that are kept', async () => {
+    const { program } = await plan({ ...spec, options: { decode: { draft: 4, keep: 2 } } })
+    const nodes = nodesOf(program.items)
+    expect(nodes.find(({ op }) => op === 'accept')).toMatchObject({ kind: 'control' })
+    for (const { attributes } of nodes.filter(({ op }) => op === 'cache_write'))
+      expect(attributes).toMatchObject({ position: 15, advance: 2, rollback: 3 })
+    expect(program.tensors.get('decode/cache/layer/attention/k')).toMatchObject({ growth: { by: 2 } })
+  })
+
+  test.each([
+    [{ draft: 0 }, 'SPEC_VALUE', /1 to/],
+    [{ keep: 2 }, 'SPEC_VALUE', /Set `options.decode.draft`/],
+    [{ draft: 2, keep: 4 }, 'OPTION', /Use 1 to 3/],
+    [{ draft: 2, acceptance: 1.5 }, 'SPEC_VALUE', /from 0 to 1/],
+  ])('%j is refused with what works', async (decode, code, text) => {
+    const error = await errorOf({ ...spec, options: { decode } })
+    expect(error.code).toBe(code)
+    expect(`${error.message} ${error.help}`).toMatch(text)
+    expect((await errorOf({ ...tiny, options: { decode: { draft: 2 } } })).message).toContain('but only decode has it')
+  })
+})
+
 describe('an axis that nobody brings', () => {
   const known = 'tp, dp, cp, ulysses, ep, expertTp, pp'
   const further = 'Further axes come with a plugin: name it in `plugins`, or with --plugin.'

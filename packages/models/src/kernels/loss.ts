@@ -86,3 +86,17 @@ export const largestLogit: Kernel = ([logits = none], context) => {
     }),
   ]
 }
+
+/** Up to the first drafted token that the target did not choose, what it chose is valid. */
+export const acceptDrafts: Kernel = ([read = none, chosen = none], context) => {
+  const width = context.size('seq')
+  const keep = numberOf(context, 'keep') ?? width
+  const [counts, next] = [zeros(context), zeros(context, 1)]
+  for (let row = 0; row < counts.length; row++) {
+    let count = 1
+    while (count < width && read[row * width + count] === chosen[row * width + count - 1]) count++
+    counts[row] = count
+    next[row] = chosen[row * width + keep - 1] ?? 0
+  }
+  return [counts, next]
+}

@@ -1,6 +1,7 @@
 import type { OperatorDefinition } from '@shardloom/core'
 import { same } from '../kernels/attention.js'
 import {
+  acceptDrafts,
   largestLogit,
   lastOf,
   likelihoodGradient,
@@ -80,6 +81,12 @@ export const lastPosition: OperatorDefinition = {
 /** The next token of each sequence from its logits over the whole vocabulary. */
 export const sample: OperatorDefinition = { name: 'sample', kind: 'control', flops: 1, execute: largestLogit }
 
+/**
+ * Compares drafted tokens with those that the target chose instead. Operands: the tokens read, those chosen after each.
+ * Results: how many chosen tokens are valid, and the one that the next step begins with.
+ */
+export const accept: OperatorDefinition = { name: 'accept', kind: 'control', execute: acceptDrafts }
+
 export const lossOperators: readonly OperatorDefinition[] = [
   logitMax,
   exponentialSum,
@@ -89,4 +96,5 @@ export const lossOperators: readonly OperatorDefinition[] = [
   report,
   lastPosition,
   sample,
+  accept,
 ]
