@@ -1,4 +1,5 @@
 import { bodyCounts, describePlacement, lookup, regionsOf } from '@shardloom/core'
+import { programOf } from '@shardloom/core/unroll'
 import { savedTensors } from '@shardloom/simulator'
 import type { Plan } from './plan.js'
 
@@ -18,7 +19,7 @@ export interface ActivationSummary {
     readonly placement: string
     /** Of one layer, or outside of all. */
     readonly bytes: number
-    /** The kind of layer; absent: outside, or the input that every kind has. */
+    /** The kind of layer, where there are several. */
     readonly layer?: string
     readonly perLayer: boolean
     /** Whether it waits in host memory. */
@@ -27,17 +28,19 @@ export interface ActivationSummary {
 }
 
 /** Sums what forward leaves in memory for backward; undefined for a phase without one. */
-export function activationsOf({ program, operators }: Plan, rank: number): ActivationSummary | undefined {
-  if (program.phase !== 'training') return undefined
-  const all = savedTensors(program, operators, { rank })
+export function activationsOf({ program: whole, operators }: Plan, rank: number): ActivationSummary | undefined {
+  if (whole.phase !== 'training') return undefined
+  const program = programOf(whole, rank)
+  const all = savedTensors(whole, operators, { rank })
   const region = regionsOf(program.items).find(({ axis }) => axis === 'layer')
   const counts = region ? bodyCounts(region) : []
   const sum = (list: typeof all) => list.reduce((total, { bytes }) => total + bytes, 0)
   const layersOf = (list: typeof all) => {
     const inside = list.filter(({ per }) => per.includes('layer'))
-    return (region?.bodies ?? []).map(({ name }, index) => {
+    return (region?.bodies ?? []).flatMap(({ name, items }, index) => {
+      const count = counts[index] ?? 0
       const own = inside.filter(({ body = name }) => body === name)
-      return { layer: name, count: counts[index] ?? 0, bytes: sum(own) }
+      return count > 0 && items.length > 0 ? [{ layer: name, count, bytes: sum(own) }] : []
     })
   }
   const inAll = (list: ReturnType<typeof layersOf>) =>

@@ -44,3 +44,14 @@ test('what waits in host memory is no longer in that of the rank', async () => {
   expect(away?.bytes).toBe(kept?.outsideBytes)
   expect(away?.hostBytes).toBe((kept?.bytes ?? 0) - (kept?.outsideBytes ?? 0))
 })
+
+test('a rank of a pipeline keeps what its own layers save; where it enters a stage, the layer keeps what was received', async () => {
+  const planned = await plan({ model: 'gpt2', batch: 4, seq: 64, parallel: { pp: 4 }, options: { attention } })
+  const alone = summarise(await plan({ model: 'gpt2', batch: 1, seq: 64, options: { attention } })).activations
+  const each = [0, 1, 2, 3].map((rank) => summarise(planned, { rank }).activations)
+  for (const kept of each) {
+    expect(kept?.layers.reduce((sum, { count }) => sum + count, 0)).toBe(3)
+    for (const { bytes } of kept?.layers ?? []) expect(bytes).toBe(alone?.layers[0]?.bytes)
+  }
+  expect(each.reduce((sum, kept) => sum + (kept?.outsideBytes ?? 0), 0)).toBe(alone?.outsideBytes)
+})

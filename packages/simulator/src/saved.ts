@@ -1,4 +1,5 @@
 import { type Item, lookup, nodesOf, type OperatorTable, type Placement, type Program, walk } from '@shardloom/core'
+import { programOf } from '@shardloom/core/unroll'
 import { meterOf } from './measure.js'
 
 /** A tensor that forward made and backward reads, as it is kept between the two. */
@@ -20,27 +21,38 @@ export interface SavedTensor {
   readonly readers: readonly string[]
 }
 
-/** The activations that one rank keeps from forward to backward, in the order in which backward first reads them. */
+/**
+ * The activations that one rank keeps from forward to backward, in the order in which backward first reads them; what
+ * several kinds of layer keep, such as their input, once for each. Of a pipeline, those of the rank's own stages.
+ */
 export function savedTensors(
-  program: Program,
+  whole: Program,
   operators: OperatorTable,
   options: { readonly rank?: number } = {},
 ): SavedTensor[] {
-  const meter = meterOf(program, operators, options.rank)
+  const meter = meterOf(whole, operators, options.rank)
+  const program = programOf(whole, options.rank ?? 0)
   const forward = forwardValues(program.items)
-  const readers = new Map<string, string[]>()
+  const kept = new Map<string, { readonly version: string; readonly body: string | undefined; readers: string[] }>()
   const offloaded = new Set<string>()
-  walk(program.items, (node) => {
+  walk(program.items, (node, { path }) => {
     if (node.op === 'offload') for (const id of node.outputs) offloaded.add(id)
     if (node.segment !== 'backward') return
-    for (const id of node.inputs) if (forward.has(id)) readers.set(id, [...(readers.get(id) ?? []), node.id])
+    const at = path.at(-1)
+    const body = at && at.region.bodies.length > 1 ? at.region.bodies[at.body]?.name : undefined
+    for (const version of new Set(node.inputs)) {
+      if (!forward.has(version)) continue
+      const key = `${body} ${version}`
+      const known = kept.get(key)
+      if (known) known.readers.push(node.id)
+      else kept.set(key, { version, body, readers: [node.id] })
+    }
   })
-  return [...readers].map(([version, list]) => {
+  return [...kept.values()].map(({ version, body, readers }) => {
     const tensor = lookup(program.tensors, version)
-    const { placement, per, body, versionOf } = tensor
+    const { placement, per, versionOf } = tensor
     const bytes = meter.bytes(tensor)
-    const [host, own] = [offloaded.has(version), [...new Set(list)]]
-    return { tensor: versionOf ?? version, version, placement, bytes, per, body, host, readers: own }
+    return { tensor: versionOf ?? version, version, placement, bytes, per, body, host: offloaded.has(version), readers }
   })
 }
 
