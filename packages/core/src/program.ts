@@ -185,6 +185,11 @@ export interface Program {
   readonly pipeline?: Pipeline
   /** Whether a dim may be split into shares that differ by one element, or must divide. */
   readonly uneven: 'refuse' | 'ragged'
+  /**
+   * Dim → how much of what exists of it (`density`) falls to each position, in whole numbers of any unit, such as tokens
+   * per expert. Dims that it leaves out are filled evenly.
+   */
+  readonly loads?: Readonly<Record<string, readonly number[]>>
   /** Facts about the source that outputs name: conventions, model, options. */
   readonly notes: Readonly<Record<string, Json>>
 }

@@ -99,6 +99,7 @@ const wrongIn = {
     ['mesh', isMesh],
     ['name phase', word],
     ['notes', isRecord],
+    ['loads', maybe(record((loads) => wholes(loads) && (loads as readonly number[]).some((load) => load > 0)))],
   ),
   tensor: misfit(
     ['id role', word],

@@ -173,6 +173,19 @@ const options = z
             dispatch: z
               .exactOptional(oneOf(['all-to-all', 'all-gather']))
               .describe('whether tokens are sent to their experts, or all tokens to all ranks'),
+            tokens: z
+              .exactOptional(
+                z.union(
+                  [
+                    z.strictObject({ powerLaw: z.number().min(0).max(16) }),
+                    z.strictObject({ counts: z.array(wholeNumber(0)) }),
+                  ],
+                  'a distribution such as {powerLaw: 1} or {counts: [4, 2, 1, 1]}',
+                ),
+              )
+              .describe(
+                'how tokens are spread over experts: by a power law of that exponent, or as counted; default evenly',
+              ),
             where: z.exactOptional(selector),
           },
           'an object, such as {dispatch: all-gather}',

@@ -29,6 +29,7 @@ import {
 } from '@shardloom/core'
 import { programOf } from '@shardloom/core/unroll'
 import { countEdges } from './edges.js'
+import { counterOf, rangeOf } from './points.js'
 
 /** What one node costs on one rank. */
 export interface NodeMeasure {
@@ -91,18 +92,18 @@ export function meterOf(program: Program, operators: OperatorTable, rank = 0): M
   const at = coordinates(mesh, rank)
   const tensor = (id: string) => lookup(program.tensors, id)
   const fused = fusionBorders(program)
-  const elements = (each: Tensor, placement = each.placement) => {
-    const count = each.shape.reduce(
-      (product, size, position) => product * localSize(size, placement?.shards[position] ?? [], mesh, at),
-      1,
-    )
-    return each.density ? (count * each.density[0]) / each.density[1] : count
+  const count = counterOf(program, at)
+  const elements = ({ density, dims, shape, placement: own }: Tensor, placement = own) => {
+    const atoms = (dim: string) => placement?.shards[dims.indexOf(dim)] ?? []
+    const size = (dim: string) => localSize(shape[dims.indexOf(dim)] ?? 1, atoms(dim), mesh, at)
+    const [points, of] = count({ dims, size, atoms, density })
+    return Number(points) / Number(of)
   }
   const bytes = (each: Tensor, placement = each.placement) => elements(each, placement) * dataTypes[each.dtype]
 
-  /** `points` are those of the whole iteration space times the FLOPs of each: the density is yet to be counted. */
+  /** FLOPs are `points` over `whole`, by which they are yet to be divided. */
   const undivided = (each: OperatorNode, step: number) => {
-    if (each.kind === 'communication') return { points: 0n, read: 0n, written: 0n }
+    if (each.kind === 'communication') return { points: 0n, whole: 1n, read: 0n, written: 0n }
     const definition = definitionOf(each, operators)
     const rule = parseRule(each.rule)
     const splits = each.partition?.splits ?? {}
@@ -112,13 +113,14 @@ export function meterOf(program: Program, operators: OperatorTable, rank = 0): M
     }
     const sizes = dimSizes(each, grown)
     const size = (dim: string) => localSize(sizes.get(dim) ?? 1, splits[dim] ?? [], mesh, at)
+    const atoms = (dim: string) => splits[dim] ?? []
     const perPoint = typeof definition.flops === 'function' ? definition.flops(each, rule) : (definition.flops ?? 0)
-    const points = rule.space.reduce((product, dim) => product * BigInt(size(dim)), BigInt(perPoint))
+    const [existing, whole] = count({ dims: rule.space, size, atoms, density: each.density })
+    const points = BigInt(perPoint) * existing
     const local = (id: string, dims: readonly string[]) => {
       const own = tensor(id)
-      const [part, all] = own.density ?? [1, 1]
-      const count = dims.reduce((product, dim) => product * BigInt(size(dim)), BigInt(dataTypes[own.dtype]))
-      return (count * BigInt(part) + BigInt(all) - 1n) / BigInt(all)
+      const [points, of] = count({ dims, size, atoms, density: own.density })
+      return (points * BigInt(dataTypes[own.dtype]) + of - 1n) / of
     }
     const border = fused.get(each.id)
     const context: ByteContext = {
@@ -127,31 +129,35 @@ export function meterOf(program: Program, operators: OperatorTable, rank = 0): M
       result: (index) =>
         border && !border.outputs[index] ? 0n : local(each.outputs[index] ?? '', rule.results[index] ?? []),
       size,
+      loads: (dim) => {
+        const list = program.loads?.[dim]
+        const mean = (list ?? []).reduce((sum, load) => sum + load, 0) / (list?.length ?? 1)
+        return list?.slice(...rangeOf(list.length, atoms(dim), mesh, at)).map((load) => load / mean)
+      },
     }
-    if (definition.bytes) return { points, ...definition.bytes(each, context) }
+    if (definition.bytes) return { points, whole, ...definition.bytes(each, context) }
     const sum = (ids: readonly string[], of: (index: number) => bigint) =>
       ids.reduce((total, id, index) => (ids.indexOf(id) === index ? total + of(index) : total), 0n)
-    return { points, read: sum(each.inputs, context.operand), written: sum(each.outputs, context.result) }
+    return { points, whole, read: sum(each.inputs, context.operand), written: sum(each.outputs, context.result) }
   }
-  const dense = ({ density: [share, whole] = [1, 1] }: OperatorNode, points: bigint) =>
-    (points * BigInt(share)) / BigInt(whole)
   const node = (each: OperatorNode, step = 0): NodeMeasure => {
-    const { points, read, written } = undivided(each, step)
-    return { flops: dense(each, points), read, written }
+    const { points, whole, read, written } = undivided(each, step)
+    return { flops: points / whole, read, written }
   }
   const total = (each: OperatorNode, { executions, path }: Place): NodeMeasure => {
     const axis = growthAxis(each, program)
     const rounds = path.find(({ region }) => region.axis === axis)?.region.extent ?? 1
     const times = BigInt(executions / rounds)
     // The density is a mean over iterations: only their sum is divided by it.
-    const sum = { points: 0n, read: 0n, written: 0n }
+    const sum = { points: 0n, whole: 1n, read: 0n, written: 0n }
     for (let step = 0; step < rounds; step++) {
       const one = undivided(each, step)
       sum.points += one.points * times
+      sum.whole = one.whole
       sum.read += one.read * times
       sum.written += one.written * times
     }
-    return { flops: dense(each, sum.points), read: sum.read, written: sum.written }
+    return { flops: sum.points / sum.whole, read: sum.read, written: sum.written }
   }
   return { node, total, bytes, elements }
 }
@@ -339,8 +345,14 @@ export function communicationBytes(
   const { communication } = node
   const tensor = program.tensors.get(node.outputs[0] ?? '')
   if (!communication || !tensor) return { payload: 0, sent: 0 }
+  const { atoms, from, to } = communication
   const payload = payloadOf(communication, (placement) => meter.bytes(tensor, placement))
-  return { payload, sent: ringBytes(node.op, payload, members ?? groupSize(program.mesh, communication.atoms)) }
+  const uneven = program.loads && tensor.density && tensor.dims.some((dim) => program.loads?.[dim])
+  if (!uneven || node.op !== 'all-to-all')
+    return { payload, sent: ringBytes(node.op, payload, members ?? groupSize(program.mesh, atoms)) }
+  // A rank sends what it has but that part which it goes on holding.
+  const kept = from.shards.map((list, position) => [...new Set([...list, ...(to.shards[position] ?? [])])])
+  return { payload, sent: meter.bytes(tensor, from) - meter.bytes(tensor, { ...from, shards: kept }) }
 }
 
 /** The communication of one rank in one step, like rows joined, in program order. */

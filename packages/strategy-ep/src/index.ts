@@ -1,6 +1,8 @@
 import type { Plugin, Selector } from '@shardloom/core'
+import { loadExperts, type Tokens } from './load-experts.js'
 import { type Dispatch, splitExperts } from './split-experts.js'
 
+export type { Tokens } from './load-experts.js'
 export type { Dispatch } from './split-experts.js'
 
 /** Options of {@link expertParallel}. */
@@ -13,6 +15,8 @@ export interface ExpertParallelOptions {
    * only where a token has more experts than there are ranks.
    */
   readonly dispatch?: Dispatch
+  /** How tokens are spread over experts, as FLOPs and bytes of each rank then show; default evenly. */
+  readonly tokens?: Tokens
 }
 
 /**
@@ -30,9 +34,13 @@ export function expertParallel(options: ExpertParallelOptions = {}): Plugin {
     ],
     options: {
       type: 'object',
-      properties: { where: { type: 'object' }, dispatch: { enum: ['all-to-all', 'all-gather'] } },
+      properties: {
+        where: { type: 'object' },
+        dispatch: { enum: ['all-to-all', 'all-gather'] },
+        tokens: { type: 'object' },
+      },
       additionalProperties: false,
     },
-    passes: [splitExperts(options)],
+    passes: [loadExperts(options.tokens), splitExperts(options)],
   }
 }

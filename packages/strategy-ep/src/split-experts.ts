@@ -33,8 +33,8 @@ export function splitExperts(options: ExpertParallelOptions): Pass {
       const atomsOf = (axis: string) => findAxis(mesh, axis)?.atoms ?? []
       const [ep, expertTp] = [atomsOf('ep'), atomsOf('expertTp')]
       if (!ep.length && !expertTp.length) {
-        const idle = Object.keys(options).map((name) => `\`ep.${name}\``)
-        if (idle.length) warn(`${orList(idle)} changes nothing: \`ep\` and \`expertTp\` are 1`)
+        const idle = (['where', 'dispatch'] as const).filter((name) => options[name] !== undefined)
+        if (idle.length) warn(`\`ep.${idle.join('` and `ep.')}\` changes nothing: \`ep\` and \`expertTp\` are 1`)
         return program
       }
       refuseIndivisible(program, findAxis(mesh, 'ep')?.degree ?? 1)

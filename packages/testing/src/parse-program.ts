@@ -3,18 +3,17 @@ import {
   createMesh,
   type DataType,
   type Item,
-  isShardloomError,
   type Mesh,
   type OperatorNode,
   type Phase,
   type Preference,
   type Program,
   preferenceClasses,
-  programFromJson,
   ShardloomError,
   type Tensor,
 } from '@shardloom/core'
 import { type NodeGuess, settle } from './text-defaults.js'
+import { checkedLoads, checkedMesh, checkedPipeline } from './text-head.js'
 import { ItemReader, oneOf, startsNode, type WrittenItem, type WrittenNode } from './text-items.js'
 import { Cursor, nestLines, type TextLine, textError } from './text-line.js'
 import { takeAtoms, takeMesh, takePlacement } from './text-placement.js'
@@ -35,7 +34,7 @@ export interface ProgramDefaults extends Partial<Omit<Program, 'schema' | 'tenso
  *
  *     text       = head* outside? item* order?
  *     head       = "program" word phase? | "uneven" ("refuse" | "ragged") | "mesh" mesh | "dtype" type
- *                | "sizes" (word "=" whole)* | "pipeline" pairs | "notes" pairs
+ *                | "sizes" (word "=" whole)* | "pipeline" pairs | "loads" pairs | "notes" pairs
  *                | "prefer" "[" word* "]" class "over" word (";" ("atoms" atoms | "by" word | "together" | "where" pairs))*
  *     mesh       = (word "=" whole ("x" whole)*)* ("|" mesh)?           degrees, their factors, other factorisations
  *     outside    = "outside" INDENT (word ":" tensor)*                  tensors that nobody makes; default an input
@@ -79,6 +78,7 @@ const headWords = [
   'dtype',
   'sizes',
   'pipeline',
+  'loads',
   'notes',
   'prefer',
   'outside',
@@ -98,6 +98,7 @@ class Parser {
   private mesh: Mesh
   private pipeline: Program['pipeline']
   private notes: Program['notes']
+  private loads: Program['loads']
   private dtype: DataType
   private readonly sizes: Map<string, number>
   private readonly preferences: Preference[]
@@ -115,6 +116,7 @@ class Parser {
     this.uneven = defaults.uneven ?? 'refuse'
     this.mesh = defaults.mesh ?? createMesh()
     this.pipeline = defaults.pipeline
+    this.loads = defaults.loads
     this.notes = defaults.notes ?? {}
     this.dtype = defaults.dtype ?? 'bf16'
     this.sizes = new Map(Object.entries(defaults.sizes ?? {}))
@@ -135,6 +137,7 @@ class Parser {
       preferences: this.preferences,
       ...(this.pipeline && { pipeline: this.pipeline }),
       uneven: this.uneven,
+      ...(this.loads && { loads: this.loads }),
       notes: this.notes,
     }
   }
@@ -184,6 +187,9 @@ class Parser {
         break
       case 'pipeline':
         this.pipeline = checkedPipeline(cursor.pairs(), this.mesh, cursor)
+        break
+      case 'loads':
+        this.loads = checkedLoads(cursor.pairs(), cursor)
         break
       case 'notes':
         this.notes = cursor.pairs()
@@ -368,33 +374,3 @@ class Parser {
 }
 
 const orderHelp = 'Leave the line out when you change a text: tensors then stand in the order of the text.'
-
-const empty = {
-  schema: 'shardloom.program/1',
-  name: '',
-  phase: '',
-  tensors: [],
-  items: [],
-  preferences: [],
-  notes: {},
-}
-
-/** A mesh may be written as JSON, which says anything. */
-function checkedMesh(mesh: Mesh, cursor: Cursor): Mesh {
-  const why = 'the mesh is incomplete, or its degrees do not multiply to its ranks'
-  return checked({ ...empty, mesh }, cursor, why).mesh
-}
-
-function checkedPipeline(pipeline: unknown, mesh: Mesh, cursor: Cursor): Program['pipeline'] {
-  return checked({ ...empty, mesh, pipeline }, cursor, 'the pipeline is incomplete, or names an axis that is not there')
-    .pipeline
-}
-
-function checked(value: unknown, cursor: Cursor, why: string): Program {
-  try {
-    return programFromJson(value)
-  } catch (error) {
-    if (!isShardloomError(error)) throw error
-    throw cursor.error(why, undefined, cursor.line.text)
-  }
-}

@@ -67,7 +67,7 @@ class Printer {
   }
 
   private head(): string[] {
-    const { name, phase, uneven, mesh, pipeline, notes, preferences } = this.program
+    const { name, phase, uneven, mesh, pipeline, loads, notes, preferences } = this.program
     const { dtype, sizes } = this.known
     const lines: string[] = []
     if (name !== 'program' || phase !== 'training') lines.push(`program ${wordText(name)} ${phase}`)
@@ -79,6 +79,7 @@ class Printer {
       const chunks = pipeline.chunks.map((chunk) => ({ ...chunk }))
       lines.push(`pipeline ${pairsText({ ...pipeline, chunks })}`)
     }
+    if (loads) lines.push(`loads ${pairsText(loads)}`)
     if (Object.keys(notes).length) lines.push(`notes ${pairsText(notes)}`)
     return [...lines, ...preferences.map((preference) => this.preference(preference))]
   }

@@ -24,14 +24,16 @@ export const einsum: OperatorDefinition = {
   linear: 'each',
   execute: contract,
   flops: (_, { operands, results }) => (operands.flat().some((dim) => !results[0]?.includes(dim)) ? 2 : 1),
-  bytes(node, { operand, result, size }) {
+  bytes(node, { operand, result, size, loads }) {
     const { operands } = parseRule(node.rule)
     const [topK, experts] = node.density ?? [1, 1]
-    const missed = (1 - topK / experts) ** (size('batch') * size('seq'))
+    const chance = (load: number) => 1 - (1 - Math.min(1, (load * topK) / experts)) ** (size('batch') * size('seq'))
+    const uneven = loads('experts')
+    const touched = uneven ? uneven.reduce((sum, load) => sum + chance(load), 0) / uneven.length : chance(1)
     const read = node.inputs.reduce((sum, _, index) => {
       const dims = operands[index] ?? []
       const ofExperts = node.density && dims[0] === 'experts' && !dims.includes('batch')
-      return sum + (ofExperts ? expectedShare(operand(index), 1 - missed) : operand(index))
+      return sum + (ofExperts ? expectedShare(operand(index), touched) : operand(index))
     }, 0n)
     return { read, written: result(0) }
   },
@@ -56,6 +58,7 @@ export const einsum: OperatorDefinition = {
  * The share of experts' weights that is read: those that some token reaches. Of E experts a token takes k, so that it
  * misses one with probability 1 − k/E and T independent tokens with (1 − k/E)^T; by linearity of expectation they touch
  * E(1 − (1 − k/E)^T) experts (the occupancy problem: Feller 1968, An Introduction to Probability Theory 1, section IV.2).
+ * An expert with `load` times its even share of the tokens is touched with probability 1 − (1 − load·k/E)^T.
  */
 function expectedShare(bytes: bigint, share: number): bigint {
   const unit = 2 ** 40

@@ -1,0 +1,55 @@
+import { type Mesh, type Program, shareOf } from '@shardloom/core'
+
+/** A box of points, some of which exist. */
+export interface Points {
+  readonly dims: readonly string[]
+  /** Points of a dim on this rank. */
+  readonly size: (dim: string) => number
+  /** The atoms that split a dim. */
+  readonly atoms: (dim: string) => readonly string[]
+  /** Share of the points that exist; default all. */
+  readonly density: readonly [number, number] | undefined
+}
+
+/** The first of `size` positions that a rank has where `atoms` split them, and the first after its own. */
+export function rangeOf(
+  size: number,
+  atoms: readonly string[],
+  { atoms: all }: Mesh,
+  at: ReadonlyMap<string, number>,
+): readonly [start: number, end: number] {
+  let [start, length] = [0, size]
+  for (const atom of atoms) {
+    const degree = all.find(({ name }) => name === atom)?.degree ?? 1
+    const own = at.get(atom) ?? 0
+    for (let before = 0; before < own; before++) start += shareOf(length, degree, before)
+    length = shareOf(length, degree, own)
+  }
+  return [start, start + length]
+}
+
+/**
+ * Counts the points that exist on one rank, as a fraction `[points, of]`. Without loads they are `density` of all. With
+ * loads along one of the dims, each position gets its share of them by cumulative rounding, so that the ranks along it
+ * hold together what there is, to the unit.
+ */
+export function counterOf({ mesh, loads }: Program, at: ReadonlyMap<string, number>) {
+  const sums = new Map(Object.entries(loads ?? {}).map(([dim, list]) => [dim, cumulative(list)]))
+  return ({ dims, size, atoms, density }: Points): readonly [points: bigint, of: bigint] => {
+    const [share, whole] = density ?? [1, 1]
+    const loaded = density && dims.find((dim) => sums.has(dim))
+    const product = dims.reduce((all, dim) => (dim === loaded ? all : all * BigInt(size(dim))), BigInt(share))
+    const sum = loaded === undefined ? undefined : sums.get(loaded)
+    if (loaded === undefined || !sum) return [product, BigInt(whole)]
+    const positions = sum.length - 1
+    const all = product * BigInt(positions)
+    const until = (position: number) => (all * (sum[position] ?? 0n)) / (BigInt(whole) * (sum[positions] ?? 1n))
+    const [start, end] = rangeOf(positions, atoms(loaded), mesh, at)
+    return [until(end) - until(start), 1n]
+  }
+}
+
+function cumulative(list: readonly number[]): bigint[] {
+  let sum = 0n
+  return [0n, ...list.map((each) => (sum += BigInt(each)))]
+}
