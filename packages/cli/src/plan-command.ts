@@ -102,6 +102,7 @@ function headLines({ model, mesh, world, phase, batch, conventions }: PlanSummar
       ? []
       : [`ZeRO ${conventions.zero}${conventions.dpReplicate > 1 ? ` in ${conventions.dpReplicate} replicas` : ''}`]),
     ...(conventions.uneven === 'refuse' ? [] : [`uneven ${conventions.uneven}`]),
+    ...(conventions.tokens === 'even' ? [] : [`tokens per expert ${conventions.tokens}`]),
     ...(conventions.keyValueGradients === 'reduce' ? [] : [`key-value gradients ${conventions.keyValueGradients}`]),
     ...recomputeFacts(conventions.recompute),
     ...(conventions.offload === 'none' ? [] : ['activations offloaded']),
@@ -179,7 +180,8 @@ function activationLines(activations: PlanSummary['activations']): [string, read
 /** What all ranks do and hold together, and how much of it a single device would not. */
 function allRanksLines({ allRanks, world }: PlanSummary, style: Style): string[] {
   if (world === 1) return []
-  const { flops, replicatedFlops, recomputedFlops, parameters, replicatedParameters, flopsPerRank } = allRanks
+  const { flops, replicatedFlops, recomputedFlops, parameters, replicatedParameters, flopsPerRank, expertImbalance } =
+    allRanks
   const { least = 0, most = 0 } = flopsPerRank ?? {}
   const again = recomputedFlops > 0 ? `, computed again ${share(recomputedFlops, flops)}` : ''
   return [
@@ -191,6 +193,9 @@ function allRanksLines({ allRanks, world }: PlanSummary, style: Style): string[]
         `${formatQuantity(parameters, '')} held, of which copies ${share(replicatedParameters, parameters)}`,
       ],
       ['compute', `${formatFlops(flops)}, of which replicated ${share(replicatedFlops, flops)}${again}`],
+      ...(expertImbalance === undefined
+        ? []
+        : [['experts', `the busiest rank of ep has ${expertImbalance.toFixed(2)} × the mean of tokens`] as const]),
       ...(flopsPerRank
         ? [['per rank', `from ${formatFlops(least)} on rank ${world - 1} to ${formatFlops(most)} on rank 0`] as const]
         : []),

@@ -138,7 +138,9 @@ function shrinkTo(
   const moved = all ? spec.options : moveLayers(spec.options, kept)
   const { balance: _, ...pp } = moved.pp
   const staging = staged && !all ? { pp: { ...pp, layers: [...staged.sizes] } } : {}
-  const options = { ...moved, ...staging, prefill }
+  // How tokens are spread changes what is counted, not what is computed; counts are one per expert of the large model.
+  const { tokens: __, ...ep } = moved.ep
+  const options = { ...moved, ...staging, ep, prefill }
   const last = { from: positionsOf(spec, spec.seq), to: positionsOf({ ...spec, steps }, seq) }
   const scale: Scale = { degrees, hidden, tokens: { first, last }, divisible, order }
   return {

@@ -1,6 +1,6 @@
-import type { EdgeKind, FlopClass, NodeKind } from '@shardloom/core'
+import { type EdgeKind, type FlopClass, findAxis, type NodeKind } from '@shardloom/core'
 import { countParameters } from '@shardloom/models'
-import { communicationTable, measure, measureFolded, replication } from '@shardloom/simulator'
+import { communicationTable, imbalance, measure, measureFolded, replication } from '@shardloom/simulator'
 import { type ActivationSummary, activationsOf } from './activations.js'
 import { draftOf } from './draft.js'
 import { slotsOf } from './mesh-of-spec.js'
@@ -70,6 +70,8 @@ export interface PlanSummary {
     readonly recompute: Plan['spec']['options']['recompute']
     /** Training: what waits in host memory, in the words of the spec. */
     readonly offload: Plan['spec']['options']['offload']
+    /** How tokens are spread over experts: `even`, `power law 1`, `counted`. */
+    readonly tokens: string
   }
   readonly folded: boolean
   readonly nodes: Readonly<Record<NodeKind | 'total', number>>
@@ -99,6 +101,8 @@ export interface PlanSummary {
     readonly replicatedParameters: number
     /** FLOPs of the ranks that do least and most, where `uneven: ragged` lets shares differ. */
     readonly flopsPerRank?: { readonly least: number; readonly most: number }
+    /** Tokens for the experts of the busiest rank of `ep` over the mean of all, where they are not spread evenly. */
+    readonly expertImbalance?: number
   }
   /** Training: what this rank keeps for backward. */
   readonly activations?: ActivationSummary
@@ -139,6 +143,7 @@ export function summarise(plan: Plan, options: SummaryOptions = {}): PlanSummary
       keyValueGradients: spec.options.tp?.keyValueGradients ?? 'reduce',
       recompute: spec.options.recompute,
       offload: spec.options.offload,
+      tokens: tokensText(spec.options.ep.tokens),
     },
     folded: fold,
     nodes: withTotal(nodes),
@@ -169,11 +174,20 @@ export function summarise(plan: Plan, options: SummaryOptions = {}): PlanSummary
 }
 
 function allRanksOf({ program, operators }: Plan): PlanSummary['allRanks'] {
-  const totals = doubles(replication(program, operators))
+  const uneven = imbalance(program, 'experts', findAxis(program.mesh, 'ep')?.atoms ?? [])
+  const totals = {
+    ...doubles(replication(program, operators)),
+    ...(uneven !== undefined && { expertImbalance: uneven }),
+  }
   if (program.uneven !== 'ragged') return totals
   // Earlier shares get what is left over, so that rank 0 does most and the last rank least.
   const [most, least] = [0, program.mesh.world - 1].map((rank) => Number(measure(program, operators, { rank }).flops))
   return { ...totals, flopsPerRank: { least: least ?? 0, most: most ?? 0 } }
+}
+
+function tokensText(tokens: Plan['spec']['options']['ep']['tokens']): string {
+  if (!tokens) return 'even'
+  return 'powerLaw' in tokens ? `power law ${tokens.powerLaw}` : 'counted'
 }
 
 function doubles<Name extends string>(counts: Readonly<Record<Name, bigint>>): Record<Name, number> {

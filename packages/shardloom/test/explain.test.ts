@@ -126,6 +126,7 @@ test('every pass says what it changed, in the order in which they ran', async ()
     'dp/split-batch',
     'sp/split-sequence',
     'sp/exchange-heads',
+    'ep/load-experts',
     'ep/split-experts',
     'pp/place-stages',
     'core/partition',

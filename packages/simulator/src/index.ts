@@ -12,5 +12,6 @@ export {
   type NodeMeasure,
   type RankMeasure,
 } from './measure.js'
+export { imbalance } from './points.js'
 export { type Replication, replication } from './replication.js'
 export { type SavedTensor, savedTensors } from './saved.js'

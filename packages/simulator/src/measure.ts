@@ -380,7 +380,7 @@ export function communicationTable(
     const payload = bytes.reduce((sum, each) => sum + each.payload, 0)
     const axes = axesOf(program.mesh, node.communication.atoms)
     const region = place.path.map((each) => each.region.axis).join('/')
-    const key = JSON.stringify([node.op, axes, payload, node.segment, region])
+    const key = JSON.stringify([node.op, axes, payload, sent, node.segment, region])
     const known = rows.get(key)
     rows.set(key, {
       op: node.op,

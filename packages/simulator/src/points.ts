@@ -1,4 +1,4 @@
-import { type Mesh, type Program, shareOf } from '@shardloom/core'
+import { atomDegree, type Mesh, type Program, shareOf } from '@shardloom/core'
 
 /** A box of points, some of which exist. */
 export interface Points {
@@ -15,12 +15,12 @@ export interface Points {
 export function rangeOf(
   size: number,
   atoms: readonly string[],
-  { atoms: all }: Mesh,
+  mesh: Mesh,
   at: ReadonlyMap<string, number>,
 ): readonly [start: number, end: number] {
   let [start, length] = [0, size]
   for (const atom of atoms) {
-    const degree = all.find(({ name }) => name === atom)?.degree ?? 1
+    const degree = atomDegree(mesh, atom)
     const own = at.get(atom) ?? 0
     for (let before = 0; before < own; before++) start += shareOf(length, degree, before)
     length = shareOf(length, degree, own)
@@ -47,6 +47,25 @@ export function counterOf({ mesh, loads }: Program, at: ReadonlyMap<string, numb
     const [start, end] = rangeOf(positions, atoms(loaded), mesh, at)
     return [until(end) - until(start), 1n]
   }
+}
+
+/**
+ * How uneven loads are among the ranks that split a dim over `atoms`: the greatest load of one over the mean of all, so
+ * that 1 is even. Undefined where the dim is filled evenly.
+ */
+export function imbalance({ mesh, loads }: Program, dim: string, atoms: readonly string[]): number | undefined {
+  const list = loads?.[dim]
+  if (!list) return undefined
+  let shards = [list]
+  for (const atom of atoms) {
+    const degree = atomDegree(mesh, atom)
+    shards = shards.flatMap((shard) => {
+      const own = (index: number) => rangeOf(shard.length, [atom], mesh, new Map([[atom, index]]))
+      return Array.from({ length: degree }, (_, index) => shard.slice(...own(index)))
+    })
+  }
+  const sums = shards.map((shard) => shard.reduce((sum, load) => sum + load, 0))
+  return (Math.max(...sums) * sums.length) / sums.reduce((sum, load) => sum + load, 0)
 }
 
 function cumulative(list: readonly number[]): bigint[] {

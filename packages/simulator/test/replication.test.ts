@@ -94,6 +94,7 @@ it('the public surface', () => {
     'flopClassOf',
     'grownShape',
     'growthAxis',
+    'imbalance',
     'measure',
     'measureFolded',
     'meterOf',
