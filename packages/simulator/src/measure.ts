@@ -378,6 +378,7 @@ export function communicationTable(
     const members = groupSizeOf(whole, node, place)
     const bytes = nodes.map((each) => communicationBytes(each, program, meter, members))
     const payload = bytes.reduce((sum, each) => sum + each.payload, 0)
+    const sent = bytes.reduce((sum, each) => sum + each.sent, 0)
     const axes = axesOf(program.mesh, node.communication.atoms)
     const region = place.path.map((each) => each.region.axis).join('/')
     const key = JSON.stringify([node.op, axes, payload, sent, node.segment, region])
@@ -388,7 +389,7 @@ export function communicationTable(
       groupSize: members,
       count: (known?.count ?? 0) + place.executions,
       payloadBytes: payload,
-      bytesPerRank: bytes.reduce((sum, each) => sum + each.sent, 0),
+      bytesPerRank: sent,
       segment: node.segment,
       region,
       nodes: [...(known?.nodes ?? []), ...nodes.map(({ id }) => id)],
