@@ -29,6 +29,12 @@ describe.each(architectures.map((model) => [model.name, model] as const))('%s', 
     expect(generate(model, prompts, count, { prefill: pool, decode: pool })).toEqual(plain)
   })
 
+  test('two pools that place the cache differently generate what one device does', () => {
+    const { 'tp 4': tp, 'dp 2 × tp 3': both, 'cp 3': cp = {} } = Object.fromEntries(pools)
+    expect(generate(model, prompts, count, { prefill: cp, decode: both ?? {} })).toEqual(plain)
+    expect(generate(model, prompts, count, { prefill: both ?? {}, decode: tp ?? {} })).toEqual(plain)
+  })
+
   test.each(pools.slice(3, 5))('in microbatches and batches in flight: %s', (_, pool) => {
     const halves = { ...pool, build: { microbatches: 2 } }
     expect(generate(model, prompts, count, { prefill: halves, decode: halves })).toEqual(plain)

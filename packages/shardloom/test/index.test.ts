@@ -24,6 +24,7 @@ test('the public surface', () => {
     'parseSpec',
     'plan',
     'planLoaded',
+    'planTransfer',
     'presetNames',
     'programFromJson',
     'programToJson',
