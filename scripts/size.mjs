@@ -53,10 +53,7 @@ async function loaded(starts) {
 
 /** The main entry names types of the verifier without loading it. */
 function typesOnly(file, starts) {
-  return (
-    /\/(verify|verify-structure|verify-transfers|finding)\.ts$/.test(file) &&
-    !starts.some((start) => start.endsWith('/verify.ts'))
-  )
+  return /\/(verify(-\w+)?|finding)\.ts$/.test(file) && !starts.some((start) => start.endsWith('/verify.ts'))
 }
 
 async function gzipped(starts) {

@@ -217,7 +217,10 @@ export function placementsOf(
   })
   const passed = Object.keys(partial).map((atom) => [atom, 'sum'] as const)
   const results = rule.results.map((dims): Placement => {
-    const reduced = Object.entries(splits).flatMap(([dim, atoms]) => {
+    // An atom that splits a dim of the result too makes a diagonal block: other iterations of a ring bring the rest.
+    const kept = new Set(dims.flatMap((dim) => splits[dim] ?? []))
+    const reduced = Object.entries(splits).flatMap(([dim, all]) => {
+      const atoms = all.filter((atom) => !kept.has(atom))
       if (dims.includes(dim) || atoms.length === 0) return []
       const reduction = reductionOf(definitionOf(node, operators), dim)
       if (reduction) return atoms.map((atom) => [atom, reduction] as const)

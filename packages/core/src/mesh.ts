@@ -179,6 +179,19 @@ export function groupOf(mesh: Mesh, rank: number, atoms: readonly string[]): num
   return members.map((at) => rankAt(mesh, at)).sort((a, b) => a - b)
 }
 
+/** The rank that stands `shift` further along `atoms`, counted around; the atoms count major first. */
+export function neighbour(mesh: Mesh, rank: number, atoms: readonly string[], shift: number): number {
+  const at = new Map(coordinates(mesh, rank))
+  const size = groupSize(mesh, atoms)
+  const place = atoms.reduce((sum, atom) => sum * atomDegree(mesh, atom) + (at.get(atom) ?? 0), 0)
+  let rest = (((place + shift) % size) + size) % size
+  for (const atom of [...atoms].reverse()) {
+    at.set(atom, rest % atomDegree(mesh, atom))
+    rest = Math.floor(rest / atomDegree(mesh, atom))
+  }
+  return rankAt(mesh, at)
+}
+
 /** The axes, by name, whose atoms make up `atoms`; an atom of a divided axis stands under its own name. */
 export function axesOf(mesh: Mesh, atoms: readonly string[]): string[] {
   const rest = new Set(atoms)

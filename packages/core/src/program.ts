@@ -43,6 +43,11 @@ export interface Tensor {
   readonly density?: readonly [number, number]
   /** A position that is longer by `by` in each iteration of `axis`, up to `limit` elements (a KV cache while decoding). */
   readonly growth?: { readonly position: number; readonly axis: string; readonly by: number; readonly limit?: number }
+  /**
+   * A position whose shards go round: in iteration `i` of `axis` (0 where it has none) a rank holds the shard that belongs
+   * to the rank `offset` + `i` before it along `atoms`.
+   */
+  readonly rotation?: Rotation
   /** Set by the placement pass, except where `storage` says otherwise. */
   readonly placement?: Placement
   /**
@@ -54,6 +59,25 @@ export interface Tensor {
   readonly versionOf?: string
   /** The tensor from outside that this one is in the next step, where it must stand as that one does. */
   readonly nextOf?: string
+}
+
+/** How the shards of one position of a tensor have moved along the atoms that split it. */
+export interface Rotation {
+  readonly position: number
+  readonly atoms: readonly string[]
+  readonly axis?: string
+  readonly offset: number
+}
+
+/**
+ * How the ranks along an axis share dims, where not as consecutive runs. `zigzag`: of the positions that are left, each of
+ * `n` ranks takes the `i`-th of the runs counted from the front and the `i`-th counted from the back, so that causal
+ * attention costs all of them the same (Dubey et al. 2024, section 3.3.2).
+ */
+export interface DimLayout {
+  readonly axis: string
+  readonly dims: readonly string[]
+  readonly order: 'zigzag'
 }
 
 /** Which dims of an operator are split over which atoms. */
@@ -183,6 +207,8 @@ export interface Program {
   readonly preferences: readonly Preference[]
   /** How ranks run different parts of it; absent: all run the whole. */
   readonly pipeline?: Pipeline
+  /** At most one per axis and dim; without one, shards are consecutive runs. */
+  readonly layouts?: readonly DimLayout[]
   /** Whether a dim may be split into shares that differ by one element, or must divide. */
   readonly uneven: 'refuse' | 'ragged'
   /**

@@ -52,6 +52,8 @@ const preference = has(
   ['together', maybe((value) => value === true)],
 )
 const growth = has(['position', whole], ['axis', word], ['by', Number.isFinite])
+const rotation = has(['position offset', whole], ['atoms', words], ['axis', maybe(word)])
+const layout = has(['axis', word], ['dims', words], ['order', oneOf(['zigzag'])])
 const ports = new Map<unknown, Test>([
   ['each', has(['tensor', word])],
   ['const', has(['tensor', word])],
@@ -96,6 +98,7 @@ const wrongIn = {
     ['tensors', (tensors) => tensors instanceof Map],
     ['items', Array.isArray],
     ['preferences', list(preference)],
+    ['layouts', maybe(list(layout))],
     ['mesh', isMesh],
     ['name phase', word],
     ['notes', isRecord],
@@ -108,6 +111,7 @@ const wrongIn = {
     ['dtype', oneOf(Object.keys(dataTypes))],
     ['density', share],
     ['growth', maybe(growth)],
+    ['rotation', maybe(rotation)],
     ['placement', maybe(placement)],
     ['storage', maybe(oneOf(['use', 'keep']))],
   ),

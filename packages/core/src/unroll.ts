@@ -9,7 +9,7 @@ import {
   startOf,
   timed,
 } from './layout.js'
-import { coordinates, groupOf } from './mesh.js'
+import { coordinates, groupOf, neighbour } from './mesh.js'
 import { bodyAt, type EdgeKind, type OperatorNode, type Program, regionsOf, walk } from './program.js'
 import { lastIteration, type Source, sourcesOf } from './source.js'
 
@@ -179,6 +179,7 @@ function emit(
       template[node] = numbers.get(item.id) ?? 0
       starts[node] = count
       for (const { tensor, depth, offset, saved } of references[position] ?? []) {
+        const from = count
         if (depth < 0) resolve(tensor, new Map(regions.map((each, index) => [each.region.id, iterations[index] ?? 0])))
         else if (!saved) add((bases[depth] ?? 0) + offset, 0)
         else {
@@ -186,6 +187,8 @@ function emit(
           if (bodyAt(saved.layout.region, iteration) === saved.body)
             add((bases[depth] ?? 0) + startOf(saved.layout, iteration) + offset, 0)
         }
+        // What is received comes from a rank that runs the same send: `replicate` finds which.
+        if (item.op === 'recv' && item.communication?.shift !== undefined) kinds.fill(2, from, count)
       }
       for (const id of item.after ?? []) {
         const before = layout.items.findIndex((each) => each.id === id)
@@ -259,7 +262,10 @@ function commonDepth(a: Address['path'], b: Address['path']): number {
   return depth
 }
 
-/** Copies the graph of one rank for every rank asked for, and joins the members of each collective in a chain. */
+/**
+ * Copies the graph of one rank for every rank asked for, joins the members of each collective in a chain and each recv to
+ * its send.
+ */
 function replicate(
   program: Program,
   ranks: readonly number[],
@@ -282,6 +288,11 @@ function replicate(
     chains.set(key, chain)
     return chain
   }
+  /** The rank whose send a recv takes from; where its partner has no fixed distance, its own stands for it. */
+  const partner = (node: number, copy: number): number => {
+    const { atoms = [], shift } = templates[one.template[node] ?? 0]?.communication ?? {}
+    return joined && shift !== undefined ? ranks.indexOf(neighbour(program.mesh, ranks[copy] ?? 0, atoms, shift)) : copy
+  }
   const collectives = joined ? one.template.reduce((sum, each) => sum + (templates[each]?.communication ? 1 : 0), 0) : 0
   const edges = (one.starts[size] ?? 0) + collectives
   const template = new Int32Array(size * ranks.length)
@@ -294,11 +305,15 @@ function replicate(
     for (let node = 0; node < size; node++) {
       edgeStart[copy * size + node] = count
       for (let edge = one.starts[node] ?? 0; edge < (one.starts[node + 1] ?? 0); edge++) {
-        edgeSource[count] = copy * size + (one.sources[edge] ?? 0)
-        edgeKind[count++] = one.kinds[edge] ?? 0
+        const kind = one.kinds[edge] ?? 0
+        const owner = kind === 2 ? partner(node, copy) : copy
+        if (owner < 0) continue
+        edgeSource[count] = owner * size + (one.sources[edge] ?? 0)
+        edgeKind[count++] = kind
       }
-      const communication = joined ? templates[one.template[node] ?? 0]?.communication : undefined
-      const member = communication ? (chainOver(communication.atoms)[copy] ?? -1) : -1
+      const communication = templates[one.template[node] ?? 0]?.communication
+      const isCollective = joined && communication?.shift === undefined
+      const member = isCollective && communication ? (chainOver(communication.atoms)[copy] ?? -1) : -1
       if (member < 0) continue
       edgeSource[count] = member * size + node
       edgeKind[count++] = 2

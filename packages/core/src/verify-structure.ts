@@ -11,7 +11,8 @@ import {
 } from './program.js'
 
 /** Rule 1: in every body each value is made before it is read, and made once. */
-export function* checkOrder({ tensors, items }: Program): ReturnType<Check> {
+export function* checkOrder(program: Program): ReturnType<Check> {
+  const { tensors, items } = program
   const made = new Set<string>()
   const ids = new Set<string>()
   const make = (id: string, by: string, known: Set<string>) => {
@@ -76,11 +77,14 @@ export function* checkOrder({ tensors, items }: Program): ReturnType<Check> {
   }
   yield unless(items.length > 0, '', 'The program has no items.', 'Plan it again from its spec.')
   yield* visit(items, new Set())
-  yield* checkRegions(items)
+  yield* checkRegions(program)
 }
 
-/** Regions over one axis stand for the same iterations; a carry needs an order, and its gradient the opposite one. */
-function* checkRegions(items: readonly Item[]): ReturnType<Check> {
+/**
+ * Regions over one axis stand for the same iterations; a carry needs an order, and its gradient the opposite one. A ring
+ * has no end to turn back from.
+ */
+function* checkRegions({ items, tensors }: Program): ReturnType<Check> {
   const choices = new Map<string, string>()
   const orders = new Map<string, Region['order']>()
   for (const { id, axis, extent, order, select, bodies, ports } of regionsOf(items)) {
@@ -108,7 +112,8 @@ function* checkRegions(items: readonly Item[]): ReturnType<Check> {
       'Make its order `forward` or `reverse`.',
     )
     const segment = nodesOf(bodies.flatMap((body) => body.items))[0]?.segment
-    if (!carries || (segment !== 'forward' && segment !== 'backward')) continue
+    const isRing = ports.some((port) => port.kind === 'carry' && tensors.get(port.inner)?.rotation)
+    if (!carries || isRing || (segment !== 'forward' && segment !== 'backward')) continue
     orders.set(segment, order)
     const [forward, backward] = [orders.get('forward'), orders.get('backward')]
     yield unless(

@@ -6,8 +6,9 @@ import { definitionOf, dimSizes, linearSets, type OperatorTable, splittable } fr
 import { pipelineAtoms } from './pipeline.js'
 import { isSlice, type Placement, placementText, transition } from './placement.js'
 import type { PluginRule } from './plugin.js'
-import { nodesOf, type OperatorNode, type Program, regionsOf } from './program.js'
+import { nodesOf, type OperatorNode, type Place, type Program, regionsOf, walk } from './program.js'
 import { parseRule } from './rule.js'
+import { checkHops, checkLayouts, checkRotations, coversOnce } from './verify-ring.js'
 import { checkCaches, checkOrder, checkPhases } from './verify-structure.js'
 import { checkTransfers } from './verify-transfers.js'
 
@@ -110,6 +111,9 @@ function* checkCommunication(program: Program, operators: OperatorTable): Return
     )
   }
   yield* checkNext(program)
+  yield* checkHops(program)
+  yield* checkRotations(program, operators)
+  yield* checkLayouts(program)
   const before = new Map<string, string>()
   for (const { id, op, kind, segment, inputs, outputs, communication } of nodesOf(program.items)) {
     if (!communication) {
@@ -254,7 +258,9 @@ function* checkNext(program: Program): ReturnType<Check> {
 function* checkConservation(program: Program, operators: OperatorTable): ReturnType<Check> {
   const product = (sizes: Iterable<bigint>) => [...sizes].reduce((a, b) => a * b, 1n)
   const once = (atoms: readonly string[]) => new Set(atoms).size === atoms.length
-  for (const node of nodesOf(program.items)) {
+  const places: [OperatorNode, Place][] = []
+  walk(program.items, (node, place) => places.push([node, place]))
+  for (const [node, place] of places) {
     if (node.communication) continue
     definitionOf(node, operators)
     const [share, whole] = node.density ?? [1, 1]
@@ -270,7 +276,7 @@ function* checkConservation(program: Program, operators: OperatorTable): ReturnT
     const all = product(sizes.map(([dim, size]) => sharesTotal(size, splits[dim] ?? [], program)))
     const help = 'Splits must cover every index once, each atom along one dim.'
     yield unless(
-      all === one && once(Object.values(splits).flat()),
+      all === one && coversOnce(splits, node, place, program),
       node.id,
       `The ranks that share \`${node.id}\` compute ${all} of its ${one} points, or some of them twice.`,
       help,

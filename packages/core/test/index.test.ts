@@ -48,6 +48,7 @@ it('the public surface', () => {
       "lookup",
       "maximumWorld",
       "nearest",
+      "neighbour",
       "nodesOf",
       "operandText",
       "operatorTable",
@@ -81,6 +82,7 @@ it('the public surface', () => {
       "walk",
       "withPreferences",
       "withoutPartial",
+      "zigzagShare",
     ]
   `)
 })

@@ -12,8 +12,8 @@ import {
 /**
  * Counts edges. Unrolled (`folded` false): one data edge per operand and execution whose value a node of the step made (a
  * sum over iterations has one per term), one temporal edge per `after` and execution, and one communication edge per
- * collective and rank: its tie to the other members. Folded: one per operand, `after` and collective of the rolled program,
- * plus one per carry that returns. Linear in the rolled program.
+ * collective and rank, its tie to the other members, and per hop, from the send to its recv. Folded: one per operand,
+ * `after`, collective and hop of the rolled program, plus one per carry that returns. Linear in the rolled program.
  */
 export function countEdges(program: Program, folded: boolean): Record<EdgeKind, bigint> {
   const sources = sourcesOf(program.items)
@@ -45,7 +45,9 @@ export function countEdges(program: Program, folded: boolean): Record<EdgeKind, 
         continue
       }
       edges.temporal += BigInt((item.after ?? []).length * executions)
-      if (item.communication) edges.communication += BigInt(executions)
+      const isHop = item.communication?.shift !== undefined
+      if (item.communication && !(isHop && item.op === 'send')) edges.communication += BigInt(executions)
+      if (isHop && item.op === 'recv') continue
       for (const id of item.inputs) edges.data += BigInt(readings(id, executions, path))
     }
   }

@@ -1,4 +1,4 @@
-import { atomDegree, type Mesh, shareOf } from '@shardloom/core'
+import { atomDegree, type Mesh, type Program, shareOf, zigzagShare } from '@shardloom/core'
 
 /** The elements of a tensor that one rank holds: row-major in float64, with the global positions along each dim. */
 export interface Block {
@@ -25,13 +25,23 @@ function range(start: number, count: number): Int32Array {
   return found
 }
 
-/** The positions of a dim of `size` that the rank at `at` holds when it is split over `atoms`, major first. */
+/** Positions that are no range, by their text. */
+const scattered = new Map<string, Int32Array>()
+
+/**
+ * The positions of a dim of `size` that the rank at `at` holds when it is split over `atoms`, major first. `layouts` are
+ * those of the program, by which `dim` may be in zigzag order over some of the atoms.
+ */
 export function shardPositions(
   size: number,
   atoms: readonly string[],
   mesh: Mesh,
   at: ReadonlyMap<string, number>,
+  { layouts = [], dim }: { readonly layouts?: Program['layouts']; readonly dim?: string | undefined } = {},
 ): Int32Array {
+  const zigzag = layouts.filter(({ dims }) => dim !== undefined && dims.includes(dim)).map(({ axis }) => axis)
+  const turned = mesh.axes.flatMap((axis) => (zigzag.includes(axis.name) ? axis.atoms : []))
+  if (atoms.some((atom) => turned.includes(atom))) return zigzagPositions(size, atoms, mesh, at, turned)
   let [start, count] = [0, size]
   for (const atom of atoms) {
     const degree = atomDegree(mesh, atom)
@@ -40,6 +50,28 @@ export function shardPositions(
     count = shareOf(count, degree, index)
   }
   return range(start, count)
+}
+
+function zigzagPositions(
+  size: number,
+  atoms: readonly string[],
+  mesh: Mesh,
+  at: ReadonlyMap<string, number>,
+  turned: readonly string[],
+): Int32Array {
+  let left = range(0, size)
+  for (const atom of atoms) {
+    const [degree, index] = [atomDegree(mesh, atom), at.get(atom) ?? 0]
+    if (turned.includes(atom)) left = zigzagShare(left, degree, index)
+    else {
+      const start = index * Math.floor(left.length / degree) + Math.min(index, left.length % degree)
+      left = left.subarray(start, start + shareOf(left.length, degree, index))
+    }
+  }
+  const key = left.join()
+  const known = scattered.get(key) ?? left
+  scattered.set(key, known)
+  return known
 }
 
 /** How many elements a block with these positions has. */

@@ -1,5 +1,5 @@
 import type { Communication, Mesh, OperatorNode } from '@shardloom/core'
-import { atomDegree, coordinates, groupOf, rankAt } from '@shardloom/core'
+import { groupOf } from '@shardloom/core'
 import { assemble, type Block, combine, take } from './block.js'
 
 /** What a communication node does for one group of ranks. */
@@ -63,17 +63,4 @@ export function groupsOver(mesh: Mesh, atoms: readonly string[]): number[][] {
     groups.push(group)
   }
   return groups
-}
-
-/** The rank that stands `shift` further along `atoms`, counted around; the atoms count major first. */
-export function neighbour(mesh: Mesh, rank: number, atoms: readonly string[], shift: number): number {
-  const at = new Map(coordinates(mesh, rank))
-  const size = atoms.reduce((product, atom) => product * atomDegree(mesh, atom), 1)
-  const place = atoms.reduce((sum, atom) => sum * atomDegree(mesh, atom) + (at.get(atom) ?? 0), 0)
-  let rest = (((place + shift) % size) + size) % size
-  for (const atom of [...atoms].reverse()) {
-    at.set(atom, rest % atomDegree(mesh, atom))
-    rest = Math.floor(rest / atomDegree(mesh, atom))
-  }
-  return rankAt(mesh, at)
 }

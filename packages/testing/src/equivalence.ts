@@ -163,18 +163,20 @@ interface Made {
 }
 
 /** Whether a result needs nothing more: the next step, where it reads it, finds it whole on every rank that goes on with it. */
-function isFinal({ tensor, blocks, team }: Made, { mesh, tensors }: Program): boolean {
+function isFinal({ tensor, blocks, team }: Made, { mesh, tensors, layouts }: Program): boolean {
   const { nextOf } = lookup(tensors, tensor.versionOf ?? tensor.id)
   if (nextOf === undefined) return true
   if (Object.keys(tensor.placement?.partial ?? {}).length > 0) return false
-  const { shape, placement } = lookup(tensors, nextOf)
+  const { shape, placement, dims } = lookup(tensors, nextOf)
   return blocks.every((block, index) => {
     const at = coordinates(mesh, team.ranks[index] ?? 0)
     return (
       'values' in
       take(
         block,
-        shape.map((size, dim) => shardPositions(size, placement?.shards[dim] ?? [], mesh, at)),
+        shape.map((size, index) => {
+          return shardPositions(size, placement?.shards[index] ?? [], mesh, at, { layouts, dim: dims[index] })
+        }),
       )
     )
   })

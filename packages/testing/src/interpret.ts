@@ -7,6 +7,7 @@ import {
   type KernelContext,
   lastIteration,
   lookup,
+  neighbour,
   nodesOf,
   type OperatorNode,
   type OperatorTable,
@@ -16,11 +17,12 @@ import {
   parseRule,
   type Region,
   type Source,
+  samePlacement,
   sourcesOf,
   type Tensor,
 } from '@shardloom/core'
 import { type Block, combine, commonPositions, elementsOf, grow, offsetsIn, shardPositions, take } from './block.js'
-import { exchange, groupsOver, neighbour } from './collective.js'
+import { exchange, groupsOver } from './collective.js'
 import { defaultLimit, type Estimate, refuseLarge } from './estimate.js'
 import { domainsOf, type InitialValue, usualValues } from './initial-values.js'
 import { collectiveError, kernelError, missingValue, noSemantics, notComputed } from './interpret-errors.js'
@@ -141,6 +143,8 @@ class Interpreter implements Interpretation {
     const team = this.crew.team(part ? [part.coordinate] : coordinates)
     // What two stages of one rank contribute to is summed by the action that comes second.
     if (part && (node.stages?.length ?? 1) > 1 && !this.isReady(node, iterations, team)) return
+    const gone = node.op === 'recv' ? undefined : node.inputs.find((id) => this.sent.get(id)?.shift !== undefined)
+    if (gone !== undefined) throw collectiveError(node, `reads \`${gone}\`, which has been sent away`)
     const prepared = this.shapes.prepare(node, iterations)
     const results = node.communication
       ? this.communicate(prepared, iterations, team)
@@ -221,11 +225,12 @@ class Interpreter implements Interpretation {
     const { communication, inputs } = node
     if (!communication) throw new Error('internal error: no communication')
     const [input = ''] = inputs
-    const { mesh } = this.program
-    const { shape } = this.shapes.current(input, iterations)
+    const tensor = this.shapes.current(input, iterations)
     const positions = (placement: Placement, rank: number) =>
-      shape.map((size, dim) => shardPositions(size, placement.shards[dim] ?? [], mesh, this.ranks[rank] ?? nobody))
+      this.shapes.held({ ...tensor, placement }, rank, iterations)
     if (node.op === 'send' || node.op === 'recv') {
+      if (!samePlacement(communication.from, communication.to))
+        throw collectiveError(node, 'changes the placement of what it only moves')
       if (node.op === 'send') this.sent.set(node.outputs[0] ?? '', communication)
       return team.ranks.map((rank) => {
         const from = node.op === 'send' ? rank : this.sender(node, communication, rank, iterations)
@@ -310,8 +315,8 @@ class Interpreter implements Interpretation {
       const before = region.order === 'reverse' ? iteration + 1 : iteration - 1
       const first = before < 0 || before >= region.extent
       return first
-        ? this.handed(source.port.initial, withoutAxis(iterations, region.axis), current, region, rank)
-        : this.handed(source.port.next[bodyAt(region, before)] ?? '', at(before), current, region, rank)
+        ? this.handed(source.port.initial, withoutAxis(iterations, region.axis), current, region, rank, iterations)
+        : this.handed(source.port.next[bodyAt(region, before)] ?? '', at(before), current, region, rank, iterations)
     }
     if (source.kind === 'carry-result') {
       const last = lastIteration(region)
@@ -322,16 +327,23 @@ class Interpreter implements Interpretation {
       if (!inner || !this.isMade(inner, at(iteration), rank)) return []
       return [this.handed(inner, at(iteration), current, region, rank)]
     }).flat()
-    if (terms.length === 0 && this.program.pipeline) return this.nothing(current, rank)
+    if (terms.length === 0 && this.program.pipeline) return this.nothing(current, rank, iterations)
     const sum = combine(terms, 'sum')
     if (!sum) throw notComputed(tensor, `the iterations of \`${region.id}\` hold different parts of it`)
     return sum
   }
 
   /** What a region's port hands on to a tensor on one rank: its part of it, with room for the positions that it grows by. */
-  private handed(from: string, at: Iterations, to: Tensor, { id }: Region, rank: number): Block {
+  private handed(
+    from: string,
+    at: Iterations,
+    to: Tensor,
+    { id }: Region,
+    rank: number,
+    inside: Iterations = at,
+  ): Block {
     const block = this.read(from, at, rank)
-    const held = this.held(to, rank)
+    const held = this.shapes.held(to, rank, inside)
     const ready = held.map((positions, dim) =>
       dim === to.growth?.position ? commonPositions(positions, block.positions[dim] ?? nowhere) : positions,
     )
@@ -341,25 +353,19 @@ class Interpreter implements Interpretation {
   }
 
   /** The part of a sum that a rank of the pipeline holds when it makes none of its terms. */
-  private nothing(tensor: Tensor, rank: number): Block {
-    const positions = this.held(tensor, rank)
+  private nothing(tensor: Tensor, rank: number, iterations: Iterations): Block {
+    const positions = this.shapes.held(tensor, rank, iterations)
     return { positions, values: new Float64Array(elementsOf(positions)) }
   }
 
   private fromOutside(tensor: Tensor, iterations: Iterations, rank: number): Block {
     const own = tensor.per.map((axis) => iterations.get(axis) ?? 0)
     const usual = usualValues(tensor, own, this.domains.get(tensor.id))
-    const positions = this.held(tensor, rank)
+    const positions = this.shapes.held(tensor, rank, iterations)
     const whole = tensor.shape.map((size) => shardPositions(size, [], this.program.mesh, nobody))
     const { initial } = this.options
     const value = (index: number) => initial?.(tensor, own, index) ?? usual(index)
     return { positions, values: Float64Array.from(offsetsIn(whole, positions), value) }
-  }
-
-  /** The positions of a tensor that its placement gives to a rank. */
-  private held({ shape, placement }: Pick<Tensor, 'shape' | 'placement'>, rank: number): Int32Array[] {
-    const at = this.ranks[rank] ?? nobody
-    return shape.map((size, dim) => shardPositions(size, placement?.shards[dim] ?? [], this.program.mesh, at))
   }
 }
 

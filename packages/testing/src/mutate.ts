@@ -82,7 +82,10 @@ function* otherTargets(
   tensor: Tensor,
   { mesh }: Program,
 ): Generator<readonly [change: string, Communication]> {
-  const { from, to, atoms, reduction } = communication
+  const { from, to, atoms, reduction, shift } = communication
+  if (shift !== undefined)
+    for (const other of [-shift, 2 * shift])
+      yield [`shifted by ${other} instead of ${shift}`, { ...communication, shift: other }]
   const reductions: readonly Reduction[] = ['sum', 'max']
   if (reduction)
     for (const other of reductions)

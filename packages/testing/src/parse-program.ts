@@ -2,6 +2,7 @@ import {
   closePorts,
   createMesh,
   type DataType,
+  type DimLayout,
   type Item,
   type Mesh,
   type OperatorNode,
@@ -15,6 +16,7 @@ import {
 import { type NodeGuess, settle } from './text-defaults.js'
 import { checkedLoads, checkedMesh, checkedPipeline } from './text-head.js'
 import { ItemReader, oneOf, startsNode, type WrittenItem, type WrittenNode } from './text-items.js'
+import { takeLayout } from './text-layout.js'
 import { Cursor, nestLines, type TextLine, textError } from './text-line.js'
 import { takeAtoms, takeMesh, takePlacement } from './text-placement.js'
 import { completeTensor, dataTypeNames, type TensorText, takeTensor } from './text-tensor.js'
@@ -35,6 +37,7 @@ export interface ProgramDefaults extends Partial<Omit<Program, 'schema' | 'tenso
  *     text       = head* outside? item* order?
  *     head       = "program" word phase? | "uneven" ("refuse" | "ragged") | "mesh" mesh | "dtype" type
  *                | "sizes" (word "=" whole)* | "pipeline" pairs | "loads" pairs | "notes" pairs
+ *                | "layout" word "over" word "[" word* "]"           dims that are no consecutive runs
  *                | "prefer" "[" word* "]" class "over" word (";" ("atoms" atoms | "by" word | "together" | "where" pairs))*
  *     mesh       = (word "=" whole ("x" whole)*)* ("|" mesh)?           degrees, their factors, other factorisations
  *     outside    = "outside" INDENT (word ":" tensor)*                  tensors that nobody makes; default an input
@@ -53,7 +56,8 @@ export interface ProgramDefaults extends Partial<Omit<Program, 'schema' | 'tenso
  *                | "reduce" (word | "-"),* "to" word (";" "result" tensor)? | ("each" | "const") word
  *     tensor     = (role | type | "[" (word ("=" whole)?)* "]" | "shape" json | "per" "[" word* "]" | "body" word
  *                | "density" share | "growth" whole "over" word "by" whole ("to" whole)? | "version" word | "next" word
- *                | "no" ("body" | "density" | "growth" | "version" | "next") | "missing")* ("@" placement)?
+ *                | "rotation" whole "by" whole "along" atoms ("over" word)?
+ *                | "no" ("body" | "density" | "growth" | "rotation" | "version" | "next") | "missing")* ("@" placement)?
  *     placement  = "replicate" | (dim "/" atoms | "partial(" reduction ")/" atoms) ("·" placement)? | json
  *     splits     = "none" | (dim "/" atoms | "partial(" whole,* ")/" atoms) ("·" splits)? | json
  *     atoms      = (atom | axis) ("." atoms)? | "-" | json
@@ -80,6 +84,7 @@ const headWords = [
   'pipeline',
   'loads',
   'notes',
+  'layout',
   'prefer',
   'outside',
   'order',
@@ -102,6 +107,7 @@ class Parser {
   private dtype: DataType
   private readonly sizes: Map<string, number>
   private readonly preferences: Preference[]
+  private readonly layouts: DimLayout[]
   private readonly declared = new Map<string, Declared>()
   private readonly outside: string[] = []
   private order: Cursor | undefined
@@ -121,6 +127,7 @@ class Parser {
     this.dtype = defaults.dtype ?? 'bf16'
     this.sizes = new Map(Object.entries(defaults.sizes ?? {}))
     this.preferences = [...(defaults.preferences ?? [])]
+    this.layouts = [...(defaults.layouts ?? [])]
   }
 
   program(): Program {
@@ -136,6 +143,7 @@ class Parser {
       items,
       preferences: this.preferences,
       ...(this.pipeline && { pipeline: this.pipeline }),
+      ...(this.layouts.length > 0 && { layouts: this.layouts }),
       uneven: this.uneven,
       ...(this.loads && { loads: this.loads }),
       notes: this.notes,
@@ -193,6 +201,9 @@ class Parser {
         break
       case 'notes':
         this.notes = cursor.pairs()
+        break
+      case 'layout':
+        this.layouts.push(takeLayout(cursor))
         break
       case 'order':
         this.order = cursor

@@ -12,6 +12,7 @@ import {
   type Tensor,
 } from '@shardloom/core'
 import { type Known, knownOf, madeBy, type NodeGuess, settle, tryRule } from './text-defaults.js'
+import { layoutText } from './text-layout.js'
 import { operatorText, pairsText, wordsText, wordText } from './text-line.js'
 import { atomsText, meshText, partitionWords, placementWords, sameValue, usualBy } from './text-placement.js'
 import { tensorText } from './text-tensor.js'
@@ -67,7 +68,7 @@ class Printer {
   }
 
   private head(): string[] {
-    const { name, phase, uneven, mesh, pipeline, loads, notes, preferences } = this.program
+    const { name, phase, uneven, mesh, pipeline, loads, notes, preferences, layouts = [] } = this.program
     const { dtype, sizes } = this.known
     const lines: string[] = []
     if (name !== 'program' || phase !== 'training') lines.push(`program ${wordText(name)} ${phase}`)
@@ -81,6 +82,7 @@ class Printer {
     }
     if (loads) lines.push(`loads ${pairsText(loads)}`)
     if (Object.keys(notes).length) lines.push(`notes ${pairsText(notes)}`)
+    for (const layout of layouts) lines.push(`layout ${layoutText(layout)}`)
     return [...lines, ...preferences.map((preference) => this.preference(preference))]
   }
 

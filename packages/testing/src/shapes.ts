@@ -1,4 +1,13 @@
-import { dimSizes, lookup, type OperatorNode, type Program, type Tensor } from '@shardloom/core'
+import {
+  dimSizes,
+  lookup,
+  neighbour,
+  type OperatorNode,
+  type Program,
+  parseRule,
+  type Rotation,
+  type Tensor,
+} from '@shardloom/core'
 import { shardPositions } from './block.js'
 import type { Iterations } from './interpret.js'
 
@@ -31,23 +40,53 @@ export class Shapes {
 
   /** A node prepared for an iteration. */
   prepare(node: OperatorNode, iterations: Iterations): Prepared {
-    const growing = [...node.inputs, ...node.outputs].flatMap((id) => {
-      const axis = lookup(this.program.tensors, id).growth?.axis
-      return axis === undefined ? [] : [iterations.get(axis) ?? 0]
+    const ids = [...node.inputs, ...node.outputs]
+    const moving = ids.flatMap((id) => {
+      const { growth, rotation } = lookup(this.program.tensors, id)
+      return [growth?.axis, rotation?.axis].flatMap((axis) => (axis === undefined ? [] : [iterations.get(axis) ?? 0]))
     })
-    const key = growing.length === 0 ? node.id : `${node.id}@${growing[0]}`
+    const key = moving.length === 0 ? node.id : `${node.id}@${moving}`
     const known = this.prepared.get(key)
     if (known?.node === node) return known
     const extents = dimSizes(node, (id) => this.current(id, iterations))
     const splits = node.partition?.splits ?? {}
+    const rule = parseRule(node.rule)
+    const turns = new Map<string, Rotation>()
+    for (const [index, dims] of [...rule.operands, ...rule.results].entries()) {
+      const { rotation } = lookup(this.program.tensors, ids[index] ?? '')
+      const dim = dims[rotation?.position ?? -1]
+      if (rotation && dim !== undefined) turns.set(dim, rotation)
+    }
     const spaces = this.ranks.map(
-      (at) =>
+      (_, rank) =>
         new Map(
-          [...extents].map(([dim, size]) => [dim, shardPositions(size, splits[dim] ?? [], this.program.mesh, at)]),
+          [...extents].map(([dim, size]) => {
+            return [dim, this.share(size, splits[dim] ?? [], dim, this.home(turns.get(dim), rank, iterations))]
+          }),
         ),
     )
     const prepared = { node, spaces, extents }
     this.prepared.set(key, prepared)
     return prepared
+  }
+
+  /** The positions of a tensor that a rank holds: those that its placement gives to it, or to the rank that they come from. */
+  held({ shape, dims, placement, rotation }: Tensor, rank: number, iterations: Iterations): Int32Array[] {
+    return shape.map((size, position) => {
+      const turn = rotation?.position === position ? rotation : undefined
+      return this.share(size, placement?.shards[position] ?? [], dims[position], this.home(turn, rank, iterations))
+    })
+  }
+
+  private share(size: number, atoms: readonly string[], dim: string | undefined, rank: number): Int32Array {
+    const { mesh, layouts } = this.program
+    return shardPositions(size, atoms, mesh, this.ranks[rank] ?? new Map(), { layouts, dim })
+  }
+
+  /** The rank whose shard a rank holds of a tensor that goes round. */
+  private home(rotation: Rotation | undefined, rank: number, iterations: Iterations): number {
+    if (!rotation) return rank
+    const { atoms, axis, offset } = rotation
+    return neighbour(this.program.mesh, rank, atoms, -offset - (axis === undefined ? 0 : (iterations.get(axis) ?? 0)))
   }
 }

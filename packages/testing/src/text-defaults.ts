@@ -75,7 +75,12 @@ function usualSizes(tensors: readonly Tensor[]): Map<string, number> {
 /** A tensor as it is where a text says nothing of it. A size that is not known is undefined. */
 export interface Guess
   extends Pick<Tensor, 'dtype' | 'role' | 'per'>,
-    Partial<Pick<Tensor, 'dims' | 'body' | 'density' | 'growth' | 'placement' | 'versionOf' | 'nextOf' | 'storage'>> {
+    Partial<
+      Pick<
+        Tensor,
+        'dims' | 'body' | 'density' | 'growth' | 'rotation' | 'placement' | 'versionOf' | 'nextOf' | 'storage'
+      >
+    > {
   readonly shape?: readonly (number | undefined)[]
 }
 

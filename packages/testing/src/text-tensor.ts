@@ -1,15 +1,16 @@
 import { type DataType, dataTypes, type Mesh, type Tensor, type TensorRole } from '@shardloom/core'
 import type { Guess } from './text-defaults.js'
 import { type Cursor, wordText } from './text-line.js'
-import { placementWords, sameValue, takePlacement } from './text-placement.js'
+import { atomsText, placementWords, sameValue, takeAtoms, takePlacement } from './text-placement.js'
 
 const roles: readonly TensorRole[] = ['activation', 'parameter', 'gradient', 'optimizer', 'input', 'cache']
-const optional = ['body', 'density', 'growth', 'version', 'next', 'storage'] as const
+const optional = ['body', 'density', 'growth', 'rotation', 'version', 'next', 'storage'] as const
 /** The field that each word of {@link optional} means. */
 const fieldOf = {
   body: 'body',
   density: 'density',
   growth: 'growth',
+  rotation: 'rotation',
   version: 'versionOf',
   next: 'nextOf',
   storage: 'storage',
@@ -31,6 +32,7 @@ export interface TensorText {
   readonly body?: string | null
   readonly density?: readonly [number, number] | null
   readonly growth?: Tensor['growth'] | null
+  readonly rotation?: Tensor['rotation'] | null
   readonly versionOf?: string | null
   readonly nextOf?: string | null
   readonly storage?: Tensor['storage'] | null
@@ -44,7 +46,8 @@ export function tensorText(
   guess: Guess,
   { mesh, sizes }: { readonly mesh: Mesh; readonly sizes: ReadonlyMap<string, number> },
 ): string {
-  const { dims, shape, per, role, dtype, body, density, growth, versionOf, nextOf, storage, placement } = tensor
+  const { dims, shape, per, role, dtype, body, density, growth, rotation, versionOf, nextOf, storage, placement } =
+    tensor
   const words: string[] = []
   if (role !== guess.role) words.push(role)
   if (dtype !== guess.dtype) words.push(dtype)
@@ -63,6 +66,9 @@ export function tensorText(
   differs('density', density && `density ${density.join('/')}`)
   const limit = growth?.limit === undefined ? '' : ` to ${growth.limit}`
   differs('growth', growth && `growth ${growth.position} over ${wordText(growth.axis)} by ${growth.by}${limit}`)
+  const loop = rotation?.axis === undefined ? '' : ` over ${wordText(rotation.axis)}`
+  const turn = rotation && `${rotation.position} by ${rotation.offset} along ${atomsText(rotation.atoms, mesh)}${loop}`
+  differs('rotation', turn && `rotation ${turn}`)
   differs('version', versionOf === undefined ? undefined : `version ${wordText(versionOf)}`)
   differs('next', nextOf === undefined ? undefined : `next ${wordText(nextOf)}`)
   differs('storage', storage && `storage ${storage}`)
@@ -91,12 +97,12 @@ export function takeTensor(cursor: Cursor, mesh: Mesh): TensorText {
     const dtype = role ? undefined : cursor.keyword(dataTypeNames)
     if (role) found = { ...found, role }
     else if (dtype) found = { ...found, dtype }
-    else found = { ...found, ...takeField(cursor) }
+    else found = { ...found, ...takeField(cursor, mesh) }
   }
   return found
 }
 
-function takeField(cursor: Cursor): TensorText {
+function takeField(cursor: Cursor, mesh: Mesh): TensorText {
   const keyword = cursor.keyword(keywords)
   switch (keyword) {
     case 'missing':
@@ -126,6 +132,15 @@ function takeField(cursor: Cursor): TensorText {
       const by = cursor.whole('elements')
       const limit = cursor.keyword(['to']) && cursor.whole('a limit')
       return { growth: { position, axis, by, ...(limit !== undefined && { limit }) } }
+    }
+    case 'rotation': {
+      const position = cursor.whole('a position')
+      cursor.expect('by')
+      const offset = cursor.whole('ranks')
+      cursor.expect('along')
+      const atoms = takeAtoms(cursor, mesh)
+      const axis = cursor.keyword(['over']) && cursor.word('an axis')
+      return { rotation: { position, atoms, offset, ...(axis !== undefined && { axis }) } }
     }
     case 'version':
       return { versionOf: cursor.word('a tensor') }
@@ -180,7 +195,7 @@ export function completeTensor(
   const shape = text.shape ?? guessed
   const unsized = text.shape ? -1 : dims.findIndex((_, index) => shape[index] === undefined)
   if (unsized >= 0) return { unknown: `the size of \`${dims[unsized]}\`` }
-  const field = <Key extends 'body' | 'density' | 'growth' | 'versionOf' | 'nextOf' | 'storage'>(key: Key) => {
+  const field = <Key extends (typeof fieldOf)[keyof typeof fieldOf]>(key: Key) => {
     const value = text[key] === undefined ? guess[key] : text[key]
     return value === undefined || value === null ? {} : { [key]: value }
   }
@@ -195,6 +210,7 @@ export function completeTensor(
     ...field('body'),
     ...field('density'),
     ...field('growth'),
+    ...field('rotation'),
     ...(placement && { placement }),
     ...field('versionOf'),
     ...field('nextOf'),

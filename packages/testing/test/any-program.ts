@@ -1,5 +1,6 @@
 import {
   createMesh,
+  type DimLayout,
   type Item,
   type Json,
   type Mesh,
@@ -10,6 +11,7 @@ import {
   type Preference,
   type Program,
   type Region,
+  type Rotation,
   type Tensor,
 } from '@shardloom/core'
 import fc from 'fast-check'
@@ -134,6 +136,11 @@ const tensor = (id: string): fc.Arbitrary<Tensor> =>
             })
             .map((growth) => trim<NonNullable<Tensor['growth']>>(growth)),
         ),
+        rotation: optional(
+          fc
+            .record({ position: fc.nat(3), atoms, axis: optional(word), offset: fc.integer({ min: -2, max: 3 }) })
+            .map((rotation) => trim<Rotation>(rotation)),
+        ),
         placement: optional(placement(dims.length)),
         versionOf: optional(word),
       })
@@ -232,13 +239,19 @@ const preference: fc.Arbitrary<Preference> = fc
   })
   .map((each) => trim<Preference>(each as Preference)) // `where` holds fields of a selector
 
+const layout: fc.Arbitrary<DimLayout> = fc.record({
+  axis: word,
+  dims: fc.array(dim, { maxLength: 3 }),
+  order: fc.constant('zigzag' as const),
+})
+
 /** Programs of every shape that the types allow, most of them nonsense: text must keep them all. */
 export const anyProgram: fc.Arbitrary<Program> = fc.uniqueArray(word, { minLength: 1, maxLength: 8 }).chain((pool) => {
   const id = fc.constantFrom(...pool)
   const level0 = fc.array(node(id), { maxLength: 3 })
   const level1 = fc.array(fc.oneof(node(id), region(id, level0)), { maxLength: 3 })
   const items = fc.array(fc.oneof(node(id), region(id, level1)), { maxLength: 3 })
-  return fc.record({
+  const program = fc.record({
     schema: fc.constant('shardloom.program/1' as const),
     name: fc.oneof(fc.constant('program'), word),
     phase: fc.constantFrom('training' as const, 'prefill' as const, 'decode' as const),
@@ -249,7 +262,9 @@ export const anyProgram: fc.Arbitrary<Program> = fc.uniqueArray(word, { minLengt
       .map((list) => new Map(list.map((each) => [each.id, each]))),
     items,
     preferences: fc.array(preference, { maxLength: 2 }),
+    layouts: optional(fc.array(layout, { minLength: 1, maxLength: 2 })),
     uneven: fc.constantFrom('refuse' as const, 'ragged' as const),
     notes: fc.dictionary(word, json, { maxKeys: 2, noNullPrototype: true }),
   })
+  return program.map((each) => trim<Program>(each))
 })

@@ -2,6 +2,7 @@ import {
   coordinates,
   createMesh,
   type Mesh,
+  neighbour,
   type OperatorNode,
   type Placement,
   type Reduction,
@@ -11,7 +12,7 @@ import {
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { type Block, elementsOf, shardPositions } from '../src/block.js'
-import { exchange, groupsOver, neighbour } from '../src/collective.js'
+import { exchange, groupsOver } from '../src/collective.js'
 
 const line = (degree: number) => createMesh([{ name: 'a', degree }])
 

@@ -41,7 +41,7 @@ export const rotate: Kernel = ([x = new Float64Array()], context) => {
 }
 
 /** Whether a query may attend to a key, by their positions. */
-function mask(context: KernelContext): (query: number, key: number) => boolean {
+export function mask(context: KernelContext): (query: number, key: number) => boolean {
   const window = numberOf(context, 'window') ?? Number.POSITIVE_INFINITY
   const chunk = numberOf(context, 'chunk') ?? Number.POSITIVE_INFINITY
   return (query, key) =>

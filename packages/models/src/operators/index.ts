@@ -1,5 +1,6 @@
 import type { OperatorDefinition } from '@shardloom/core'
 import { attentionOperators } from './attention.js'
+import { blockAttentionOperators } from './block-attention.js'
 import { dropoutOperators } from './dropout.js'
 import { expertOperators } from './experts.js'
 import { linearOperators } from './linear.js'
@@ -11,6 +12,7 @@ import { optimizerOperators } from './optimizer.js'
 export const transformerOperators: readonly OperatorDefinition[] = [
   ...linearOperators,
   ...attentionOperators,
+  ...blockAttentionOperators,
   ...dropoutOperators,
   ...expertOperators,
   ...lossOperators,
