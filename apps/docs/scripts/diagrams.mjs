@@ -28,6 +28,7 @@ const diagrams = [
     ['tensor-ranks', { parallel: { tp: 8 }, options: { sequenceParallel: true } }],
     ['cp', { parallel: { cp: 8 } }],
     ['ulysses', { parallel: { ulysses: 8 } }],
+    ['ring', { parallel: { cp: 8 }, options: { sp: { attention: 'ring' } } }],
   ].map(([name, part]) => ({
     name: `strategy-sp-${name}`,
     spec: { ...llama, phase: 'prefill', ...part },

@@ -228,7 +228,20 @@ const options = z
           'an object, such as {reduce: step}',
         )
         .default({}),
-      sp: z.strictObject({ where: z.exactOptional(selector) }, 'an object, such as {where: {module: ffn}}').default({}),
+      sp: z
+        .strictObject(
+          {
+            attention: z
+              .exactOptional(oneOf(['gather', 'ring']))
+              .describe('whether cp ranks gather keys and values, or pass them round a ring while they compute'),
+            positions: z
+              .exactOptional(oneOf(['zigzag', 'contiguous']))
+              .describe('how cp ranks share positions: zigzag (default) balances causal attention'),
+            where: z.exactOptional(selector),
+          },
+          'an object, such as {attention: ring}',
+        )
+        .default({}),
     },
     'an object of options, such as {attention: flash}',
   )

@@ -51,5 +51,7 @@ test('every scalar field has one flag, named after it', () => {
     'dp-gather = options.dp.gather',
     'dp-bucket = options.dp.bucket',
     'dp-reduce = options.dp.reduce',
+    'sp-attention = options.sp.attention',
+    'sp-positions = options.sp.positions',
   ])
 })
