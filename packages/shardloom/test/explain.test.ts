@@ -126,6 +126,7 @@ test('every pass says what it changed, in the order in which they ran', async ()
     'dp/split-batch',
     'sp/split-sequence',
     'sp/exchange-heads',
+    'sp/order-positions',
     'ep/load-experts',
     'ep/split-experts',
     'pp/place-stages',
