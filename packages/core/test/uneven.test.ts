@@ -183,7 +183,8 @@ describe('the law of conservation', () => {
     for (const node of nodesOf(one.program.items)) {
       const same = ids.get(node.id)
       expect(same, node.id).toBeDefined()
-      if (!same) continue
+      // Sums may be divided by what is partial along which atoms: their additions are the same in all.
+      if (!same || many.operators.get(same.op)?.joins) continue
       const { partition: _, ...whole } = same
       expect(meter.node(whole).flops, node.id).toBe(first.node(node).flops)
     }

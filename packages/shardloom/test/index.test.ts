@@ -16,6 +16,7 @@ test('the public surface', () => {
     'formatQuantity',
     'formatWholeBytes',
     'fromHuggingFace',
+    'hybrids',
     'isModelPath',
     'isShardloomError',
     'levels',

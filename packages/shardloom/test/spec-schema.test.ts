@@ -13,6 +13,7 @@ test('the published JSON Schema is the one that specs are checked with', () => {
 test('every scalar field has one flag, named after it', () => {
   const flags = specFields().map(({ flag, path }) => `${flag} = ${path.join('.')}`)
   expect(flags).toEqual([
+    'preset = preset',
     'model = model',
     'phase = phase',
     'batch = batch',
