@@ -23,9 +23,10 @@ function project(program: Program, pipeline: Pipeline, coordinate: number): Prog
   const { pipeline: _, ...rest } = program
   if (pipeline.directions === 1) return { ...rest, items: held(program.items, pipeline, coordinate, [0]) }
   const tensors = new Map(program.tensors)
-  const renamed = (items: readonly Item[]) => {
+  /** What this coordinate does not run of the whole body is renamed too, or it would read the other direction's. */
+  const renamed = (items: readonly Item[], whole: readonly Item[]) => {
     const made = new Set<string>()
-    for (const item of items) collect(item, made)
+    for (const item of whole) collect(item, made)
     const name = (id: string) => (made.has(id) ? `${id}~` : id)
     for (const id of made) {
       const tensor = tensors.get(id)
@@ -38,7 +39,7 @@ function project(program: Program, pipeline: Pipeline, coordinate: number): Prog
     const body = whole?.type === 'region' && whole.axis === 'microbatch' ? whole.bodies[0] : undefined
     if (item.type === 'node' || !body) return item
     const down = held(body.items, pipeline, coordinate, [0])
-    const up = renamed(held(body.items, pipeline, coordinate, [1]))
+    const up = renamed(held(body.items, pipeline, coordinate, [1]), body.items)
     const half = item.extent / 2
     return {
       ...item,

@@ -1,29 +1,31 @@
 import { ShardloomError } from './error.js'
-import {
-  foldOthers,
-  type Iteration,
-  iterationsAt,
-  type Layout,
-  layOut,
-  type RegionLayout,
-  startOf,
-  timed,
-} from './layout.js'
-import { coordinates, groupOf, neighbour } from './mesh.js'
+import { foldOthers, type Iteration, type Layout, layOut, type RegionLayout, startOf, timed } from './layout.js'
+import { coordinates } from './mesh.js'
+import { coordinateOf } from './pipeline.js'
 import { bodyAt, type EdgeKind, type OperatorNode, type Program, regionsOf, walk } from './program.js'
 import { lastIteration, type Source, sourcesOf } from './source.js'
+import { programOf } from './stage-program.js'
+import { inScheduledOrder } from './unroll-order.js'
+import { joinRanks } from './unroll-ranks.js'
 
 /** Which axes to unroll, and for which ranks. */
 export interface UnrollOptions {
   /** Iteration axes to unroll, such as `layer`; default all. A region of another axis shows each of its bodies once. */
   readonly axes?: readonly string[]
-  /** Default: rank 0 alone. With several, communication edges chain the members of a collective. */
+  /**
+   * Default: rank 0 alone. With several, communication edges chain the members of a collective, and lead from each send
+   * to its recv.
+   */
   readonly ranks?: readonly number[]
   /** Refuses to make more nodes than this (`UNROLL_SIZE`). Default 50 million. */
   readonly limit?: number
 }
 
-/** An unrolled graph in typed arrays; node numbers are in topological order within a rank. */
+/**
+ * An unrolled graph in typed arrays; node numbers are in topological order within a rank. Where a schedule orders the
+ * microbatches of a pipeline, and layers and microbatches are unrolled, nodes stand action by action, and a temporal edge
+ * leads from each action to the next one of the rank.
+ */
 export interface UnrolledGraph {
   readonly nodeCount: number
   readonly edgeCount: number
@@ -48,12 +50,13 @@ export interface UnrolledGraph {
 export type { Iteration } from './layout.js'
 export { type Execution, sendersOf } from './sender.js'
 export { programOf } from './stage-program.js'
+export { actionsRun } from './unroll-order.js'
 
 /** The kinds that {@link UnrolledGraph.edgeKind} numbers. */
 export const edgeKinds: readonly EdgeKind[] = ['data', 'temporal', 'communication']
 
 /** The way to a node: the regions around it with their bodies, and its offset in the innermost body. */
-interface Address {
+export interface Address {
   readonly path: readonly { readonly layout: RegionLayout; readonly body: number }[]
   readonly offset: number
 }
@@ -76,10 +79,16 @@ interface Reference {
 export function unroll(program: Program, options: UnrollOptions = {}): UnrolledGraph {
   const { axes, ranks = [0], limit = 50_000_000 } = options
   for (const rank of ranks) coordinates(program.mesh, rank)
-  const items = axes ? foldOthers(program.items, new Set(axes)) : program.items
+  const unrolled = axes && new Set(axes)
+  const parts = new Map<number, Program>()
   let count = 0
-  walk(items, (_, { executions }) => (count += executions * ranks.length))
-  for (const { extent } of regionsOf(items)) count = Math.max(count, extent)
+  for (const rank of ranks) {
+    const coordinate = coordinateOf(program, rank)
+    const part = parts.get(coordinate) ?? foldedTo(programOf(program, rank), unrolled)
+    parts.set(coordinate, part)
+    walk(part.items, (_, { executions }) => (count += executions))
+  }
+  for (const { items } of parts.values()) for (const { extent } of regionsOf(items)) count = Math.max(count, extent)
   if (count > limit) {
     throw new ShardloomError(
       'UNROLL_SIZE',
@@ -89,6 +98,33 @@ export function unroll(program: Program, options: UnrollOptions = {}): UnrolledG
       },
     )
   }
+  const graphs = new Map(
+    [...parts].map(([coordinate, part]) => {
+      const graph = unrollPart(part)
+      return [coordinate, inScheduledOrder(graph, program, coordinate, unrolled)] as const
+    }),
+  )
+  return joinRanks(program, ranks, graphs, unrolled)
+}
+
+function foldedTo(program: Program, axes: ReadonlySet<string> | undefined): Program {
+  return axes ? { ...program, items: foldOthers(program.items, axes) } : program
+}
+
+/** What one coordinate of the pipeline runs, unrolled; without a pipeline what every rank runs. */
+export interface PartGraph {
+  readonly top: Layout
+  readonly templates: readonly OperatorNode[]
+  readonly addresses: ReadonlyMap<string, Address>
+  readonly template: Int32Array
+  readonly starts: Uint32Array
+  readonly sources: Uint32Array
+  readonly kinds: Uint8Array
+  /** Place in the layout → number of the node, and back; absent: the same. */
+  readonly order?: { readonly numbers: Uint32Array; readonly places: Uint32Array }
+}
+
+function unrollPart({ items }: Program): PartGraph {
   const top = layOut(items)
   const templates: OperatorNode[] = []
   const addresses = new Map<string, Address>()
@@ -96,7 +132,7 @@ export function unroll(program: Program, options: UnrollOptions = {}): UnrolledG
     addresses.set(node.id, address)
     templates.push(node)
   })
-  return replicate(program, ranks, top, templates, emit(top, sourcesOf(items), addresses, templates))
+  return { top, templates, addresses, ...emit(top, sourcesOf(items), addresses, templates) }
 }
 
 function visitNodes(
@@ -111,20 +147,13 @@ function visitNodes(
   })
 }
 
-interface Emitted {
-  readonly template: Int32Array
-  readonly starts: Uint32Array
-  readonly sources: Uint32Array
-  readonly kinds: Uint8Array
-}
-
 /** Writes the nodes and edges of one rank, instance by instance in time order. */
 function emit(
   top: Layout,
   producers: ReadonlyMap<string, Source>,
   addresses: ReadonlyMap<string, Address>,
   templates: readonly OperatorNode[],
-): Emitted {
+): Pick<PartGraph, 'template' | 'starts' | 'sources' | 'kinds'> {
   const template = new Int32Array(top.size)
   const starts = new Uint32Array(top.size + 1)
   const numbers = new Map(templates.map((node, number) => [node.id, number]))
@@ -187,7 +216,7 @@ function emit(
           if (bodyAt(saved.layout.region, iteration) === saved.body)
             add((bases[depth] ?? 0) + startOf(saved.layout, iteration) + offset, 0)
         }
-        // What is received comes from a rank that runs the same send: `replicate` finds which.
+        // What is received comes from a rank that runs the same send: `joinRanks` finds which.
         if (item.op === 'recv' && item.communication?.shift !== undefined) kinds.fill(2, from, count)
       }
       for (const id of item.after ?? []) {
@@ -260,81 +289,4 @@ function commonDepth(a: Address['path'], b: Address['path']): number {
   let depth = 0
   while (depth < a.length && a[depth]?.layout === b[depth]?.layout && a[depth]?.body === b[depth]?.body) depth++
   return depth
-}
-
-/**
- * Copies the graph of one rank for every rank asked for, joins the members of each collective in a chain and each recv to
- * its send.
- */
-function replicate(
-  program: Program,
-  ranks: readonly number[],
-  top: Layout,
-  templates: readonly OperatorNode[],
-  one: Emitted,
-): UnrolledGraph {
-  const { size } = top
-  const joined = ranks.length > 1
-  /** By the atoms of a collective: for each rank asked for, the place of the member before it in its group, or −1. */
-  const chains = new Map<string, number[]>()
-  const chainOver = (atoms: readonly string[]) => {
-    const key = atoms.join('.')
-    const chain =
-      chains.get(key) ??
-      ranks.map((rank) => {
-        const group = groupOf(program.mesh, rank, atoms).filter((member) => ranks.includes(member))
-        return ranks.indexOf(group[group.indexOf(rank) - 1] ?? -1)
-      })
-    chains.set(key, chain)
-    return chain
-  }
-  /** The rank whose send a recv takes from; where its partner has no fixed distance, its own stands for it. */
-  const partner = (node: number, copy: number): number => {
-    const { atoms = [], shift } = templates[one.template[node] ?? 0]?.communication ?? {}
-    return joined && shift !== undefined ? ranks.indexOf(neighbour(program.mesh, ranks[copy] ?? 0, atoms, shift)) : copy
-  }
-  const collectives = joined ? one.template.reduce((sum, each) => sum + (templates[each]?.communication ? 1 : 0), 0) : 0
-  const edges = (one.starts[size] ?? 0) + collectives
-  const template = new Int32Array(size * ranks.length)
-  const edgeStart = new Uint32Array(size * ranks.length + 1)
-  const edgeSource = new Uint32Array(edges * ranks.length)
-  const edgeKind = new Uint8Array(edges * ranks.length)
-  let count = 0
-  ranks.forEach((_, copy) => {
-    template.set(one.template, copy * size)
-    for (let node = 0; node < size; node++) {
-      edgeStart[copy * size + node] = count
-      for (let edge = one.starts[node] ?? 0; edge < (one.starts[node + 1] ?? 0); edge++) {
-        const kind = one.kinds[edge] ?? 0
-        const owner = kind === 2 ? partner(node, copy) : copy
-        if (owner < 0) continue
-        edgeSource[count] = owner * size + (one.sources[edge] ?? 0)
-        edgeKind[count++] = kind
-      }
-      const communication = templates[one.template[node] ?? 0]?.communication
-      const isCollective = joined && communication?.shift === undefined
-      const member = isCollective && communication ? (chainOver(communication.atoms)[copy] ?? -1) : -1
-      if (member < 0) continue
-      edgeSource[count] = member * size + node
-      edgeKind[count++] = 2
-    }
-  })
-  edgeStart[size * ranks.length] = count
-  const iterationsOf = (node: number) => iterationsAt(top, node % size)
-  return {
-    nodeCount: size * ranks.length,
-    edgeCount: count,
-    templates,
-    template,
-    edgeStart,
-    edgeSource: edgeSource.subarray(0, count),
-    edgeKind: edgeKind.subarray(0, count),
-    ranks,
-    rankOf: (node) => ranks[Math.floor(node / size)] ?? 0,
-    iterationsOf,
-    idOf(node) {
-      const at = iterationsOf(node).map(({ axis, iteration }) => `${axis}=${iteration}`)
-      return `${templates[template[node] ?? 0]?.id}${at.length ? `[${at.join(',')}]` : ''}`
-    },
-  }
 }

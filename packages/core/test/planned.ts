@@ -20,6 +20,7 @@ import {
 } from '@shardloom/models'
 import { type DataParallelOptions, dataParallel } from '@shardloom/strategy-dp'
 import { type ExpertParallelOptions, expertParallel } from '@shardloom/strategy-ep'
+import { type PipelineParallelOptions, pipelineParallel } from '@shardloom/strategy-pp'
 import { type TensorParallelOptions, tensorParallel } from '@shardloom/strategy-tp'
 
 export interface Planned {
@@ -32,6 +33,7 @@ export interface PlannedOptions {
   readonly tp?: TensorParallelOptions
   readonly ep?: ExpertParallelOptions
   readonly dp?: DataParallelOptions
+  readonly pp?: PipelineParallelOptions
   readonly models?: TransformerOptions
   readonly uneven?: Program['uneven']
   readonly plugins?: (plugins: readonly Plugin[]) => readonly Plugin[]
@@ -40,7 +42,7 @@ export interface PlannedOptions {
 /** The axes that divide the ranks of the others once more. */
 const refactoring = ['expertDp', 'ep', 'expertTp']
 
-/** Plans a real model, by preset or architecture, under data, tensor and expert parallelism; axes outermost first. */
+/** Plans a real model, by preset or architecture, under data, tensor, expert and pipeline parallelism; axes outermost first. */
 export function planned(
   model: string | ModelArchitecture,
   build: BuildOptions,
@@ -55,6 +57,7 @@ export function planned(
       dataParallel(options.dp),
       tensorParallel(options.tp),
       expertParallel(options.ep),
+      pipelineParallel(options.pp),
     ]),
   )
   const axes = Object.entries(degrees).map(([name, degree]): Axis => {

@@ -1,3 +1,4 @@
+export { measureFolded } from './edges.js'
 export {
   type CommunicationRow,
   communicationBytes,
@@ -7,7 +8,6 @@ export {
   growthAxis,
   type Meter,
   measure,
-  measureFolded,
   meterOf,
   type NodeMeasure,
   type RankMeasure,

@@ -28,7 +28,7 @@ import {
   walk,
 } from '@shardloom/core'
 import { programOf } from '@shardloom/core/unroll'
-import { countEdges } from './edges.js'
+import { countRankEdges } from './edges.js'
 import { counterOf, rangeOf } from './points.js'
 
 /** What one node costs on one rank. */
@@ -260,7 +260,7 @@ export function measure(
     }
   })
   const flops = Object.values(flopsByClass).reduce((a, b) => a + b, 0n)
-  return { ...sum, flops, flopsByClass, nodes, edges: countEdges(program, false) }
+  return { ...sum, flops, flopsByClass, nodes, edges: countRankEdges(whole, options.rank ?? 0) }
 }
 
 /** The kind of training state that a tensor is when `reader` reads it; undefined: none that outlives its readers. */
@@ -300,7 +300,7 @@ function accumulation(
   const total = { read: 0n, written: 0n }
   for (const id of node.outputs) {
     const sum = sums.get(id)
-    if (!sum) continue
+    if (!sum || executions === 0) continue
     const term = lookup(program.tensors, id)
     const bytes = meter.bytes({ ...lookup(program.tensors, sum.result), shape: term.shape }, term.placement)
     total.read += BigInt(bytes) * BigInt(executions - executions / sum.iterations)
@@ -314,15 +314,6 @@ function accumulation(
 
 function instancesOf(tensor: Tensor, path: readonly { axis: string; count: number }[]): number {
   return path.reduce((product, { axis, count }) => (tensor.per.includes(axis) ? product * count : product), 1)
-}
-
-/** Nodes and edges of the rolled program. */
-export function measureFolded(program: Program): Pick<RankMeasure, 'nodes' | 'edges'> {
-  const nodes: Record<NodeKind, bigint> = { compute: 0n, communication: 0n, control: 0n, memory: 0n }
-  walk(program.items, (node) => {
-    nodes[node.kind] += 1n
-  })
-  return { nodes, edges: countEdges(program, true) }
 }
 
 /** The class that a node's FLOPs are reported in. */

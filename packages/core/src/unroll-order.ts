@@ -1,0 +1,151 @@
+import { type Layout, startOf, timed } from './layout.js'
+import { actionsOf, coordinateOf, directionOf, type Pipeline, type PipelineAction } from './pipeline.js'
+import { bodyAt, type OperatorNode, type Program, walk } from './program.js'
+import { programOf } from './stage-program.js'
+import type { PartGraph } from './unroll.js'
+
+const kindOf = ({ gradient }: OperatorNode) => (gradient === undefined ? 0 : gradient === 'input' ? 1 : 2)
+
+/** The parts, F, I and W as 0, 1 and 2, that an action runs. */
+const kindsOf: Readonly<Record<PipelineAction['kind'], readonly number[]>> = { F: [0], I: [1], W: [2], B: [1, 2] }
+
+/** The chunk of one direction and coordinate that a node stands in; −1: none. */
+function chunkOf(
+  { chunks, directions }: Pipeline,
+  node: OperatorNode,
+  iteration: number | undefined,
+  coordinate: number,
+  direction: number,
+): number {
+  const each = chunks.length / directions
+  const first = direction * each
+  for (let chunk = first; chunk < first + each; chunk++) {
+    const at = chunks[chunk]
+    if (at?.rank !== coordinate) continue
+    if (iteration !== undefined && iteration >= at.from && iteration < at.to) return chunk
+    if (iteration === undefined && chunk === first && node.stages?.includes('first')) return chunk
+    if (iteration === undefined && chunk === first + each - 1 && node.stages?.includes('last')) return chunk
+  }
+  return -1
+}
+
+/**
+ * Numbers the nodes of a pipeline's microbatches action by action, and adds a temporal edge from each action to the next.
+ * The same graph where no schedule orders them or they, or the axis that chunks divide, are not unrolled. Linear.
+ */
+export function inScheduledOrder(
+  graph: PartGraph,
+  { pipeline }: Program,
+  coordinate: number,
+  axes: ReadonlySet<string> | undefined,
+): PartGraph {
+  const region = [...graph.top.regions.values()].find(({ region }) => region.axis === 'microbatch')
+  const actions = pipeline ? actionsOf(pipeline, coordinate) : []
+  const whole = !axes || (axes.has('microbatch') && axes.has(pipeline?.over ?? ''))
+  if (!pipeline || !region || actions.length === 0 || !whole) return graph
+  const { extent } = region.region
+  const position = new Int32Array(pipeline.chunks.length * 3 * extent).fill(-1)
+  const earliest = new Int32Array(extent)
+  for (let index = actions.length - 1; index >= 0; index--) {
+    const { kind, chunk, microbatch } = actions[index] ?? { kind: 'F', chunk: 0, microbatch: 0 }
+    for (const each of kindsOf[kind]) position[(chunk * 3 + each) * extent + microbatch] = index
+    earliest[microbatch] = index
+  }
+  const { template, starts, sources, kinds, top } = graph
+  const begin = region.offset
+  const end = begin + (region.starts[extent] ?? 0)
+  const actionOf = new Int32Array(end - begin)
+  const visit = (layout: Layout, base: number, microbatch: number, iteration: number | undefined) => {
+    layout.items.forEach((item, index) => {
+      if (item.type === 'node') {
+        const direction = directionOf(pipeline, microbatch, extent)
+        const chunk = chunkOf(pipeline, item, iteration, coordinate, direction)
+        const place = base + (layout.offsets[index] ?? 0)
+        let action = chunk < 0 ? -1 : (position[(chunk * 3 + kindOf(item)) * extent + microbatch] ?? -1)
+        if (action < 0) {
+          // What stands nowhere runs as soon as what it reads is there.
+          action = earliest[microbatch] ?? 0
+          for (let edge = starts[place] ?? 0; edge < (starts[place + 1] ?? 0); edge++)
+            action = Math.max(action, actionOf[(sources[edge] ?? 0) - begin] ?? 0)
+        }
+        actionOf[place - begin] = action
+        return
+      }
+      const inner = layout.regions.get(item.id)
+      if (!inner) return
+      for (let step = 0; step < item.extent; step++) {
+        const at = timed(item, step)
+        const body = inner.bodies[bodyAt(item, at)]
+        if (body) visit(body, base + startOf(inner, at), microbatch, item.axis === pipeline.over ? at : iteration)
+      }
+    })
+  }
+  for (let microbatch = 0; microbatch < extent; microbatch++) {
+    const body = region.bodies[bodyAt(region.region, microbatch)]
+    if (body) visit(body, startOf(region, microbatch), microbatch, undefined)
+  }
+  const next = new Uint32Array(actions.length + 1)
+  for (const action of actionOf) next[action + 1] = (next[action + 1] ?? 0) + 1
+  const first = new Set<number>()
+  next[0] = begin
+  for (let action = 0; action < actions.length; action++) {
+    const at = next[action] ?? 0
+    const size = next[action + 1] ?? 0
+    next[action + 1] = at + size
+    if (size > 0 && at > begin) first.add(at)
+  }
+  const numbers = Uint32Array.from({ length: top.size }, (_, place) => place)
+  const places = numbers.slice()
+  actionOf.forEach((action, index) => {
+    const number = next[action] ?? 0
+    next[action] = number + 1
+    numbers[begin + index] = number
+    places[number] = begin + index
+  })
+  const reordered = {
+    template: new Int32Array(top.size),
+    starts: new Uint32Array(top.size + 1),
+    sources: new Uint32Array((starts[top.size] ?? 0) + first.size),
+    kinds: new Uint8Array((starts[top.size] ?? 0) + first.size),
+  }
+  let count = 0
+  for (let number = 0; number < top.size; number++) {
+    const place = places[number] ?? 0
+    reordered.template[number] = template[place] ?? 0
+    reordered.starts[number] = count
+    for (let edge = starts[place] ?? 0; edge < (starts[place + 1] ?? 0); edge++) {
+      reordered.sources[count] = numbers[sources[edge] ?? 0] ?? 0
+      reordered.kinds[count++] = kinds[edge] ?? 0
+    }
+    if (!first.has(number)) continue
+    reordered.sources[count] = number - 1
+    reordered.kinds[count++] = 1
+  }
+  reordered.starts[top.size] = count
+  return { ...graph, ...reordered, order: { numbers, places } }
+}
+
+/**
+ * The actions of a rank's schedule that run something, in order: an I of a chunk without layers, which hands no gradient
+ * on, does not. None without a schedule.
+ */
+export function actionsRun(program: Program, rank: number): readonly PipelineAction[] {
+  const { pipeline } = program
+  const part = programOf(program, rank)
+  if (!pipeline || !part.items.some((item) => item.type === 'region' && item.axis === 'microbatch')) return []
+  const coordinate = coordinateOf(program, rank)
+  const run = new Set<string>()
+  walk(part.items, (node, { path }) => {
+    const at = path.find(({ region }) => region.axis === pipeline.over)
+    const microbatch = path.find(({ region }) => region.axis === 'microbatch')
+    if (!microbatch) return
+    const iterations = at ? Array.from({ length: at.region.extent }, (_, i) => i) : [undefined]
+    for (const iteration of iterations) {
+      if (at && bodyAt(at.region, iteration ?? 0) !== at.body) continue
+      run.add(`${chunkOf(pipeline, node, iteration, coordinate, microbatch.body)} ${kindOf(node)}`)
+    }
+  })
+  return actionsOf(pipeline, coordinate).filter(({ chunk, kind }) =>
+    kindsOf[kind].some((each) => run.has(`${chunk} ${each}`)),
+  )
+}

@@ -1,0 +1,245 @@
+import { type Iteration, iterationsAt, startOf } from './layout.js'
+import { groupOf, neighbour } from './mesh.js'
+import { coordinateOf, pipelineAtoms, runsAt } from './pipeline.js'
+import { bodyAt, nodesOf, type OperatorNode, type Program, regionsOf } from './program.js'
+import { sendersOf } from './sender.js'
+import { programOf } from './stage-program.js'
+import type { PartGraph, UnrolledGraph } from './unroll.js'
+
+/** One rank of the graph: where its nodes begin, and what it runs. */
+interface Copy {
+  readonly rank: number
+  readonly base: number
+  readonly graph: PartGraph
+}
+
+/**
+ * Puts the graphs of ranks one after the other and joins them: the members of each collective in a chain, and each send
+ * with its recv.
+ */
+export function joinRanks(
+  program: Program,
+  ranks: readonly number[],
+  graphs: ReadonlyMap<number, PartGraph>,
+  axes: ReadonlySet<string> | undefined,
+): UnrolledGraph {
+  let nodeCount = 0
+  const copies = ranks.flatMap((rank): Copy[] => {
+    const graph = graphs.get(coordinateOf(program, rank))
+    if (!graph) return []
+    const base = nodeCount
+    nodeCount += graph.top.size
+    return [{ rank, base, graph }]
+  })
+  const templates: OperatorNode[] = []
+  const known = new Map<string, number>()
+  const globals = new Map<PartGraph, readonly number[]>()
+  for (const graph of graphs.values()) {
+    const own = graph.templates.map((node) => {
+      const number = known.get(node.id) ?? templates.push(node) - 1
+      known.set(node.id, number)
+      return number
+    })
+    globals.set(graph, own)
+  }
+  const tieOf = copies.length > 1 ? tiesOf(program, copies, axes) : () => []
+  const inside = copies.reduce((sum, { graph }) => sum + (graph.starts[graph.top.size] ?? 0), 0)
+  const ties: number[][] = []
+  if (copies.length > 1) {
+    for (const copy of copies) {
+      copy.graph.template.forEach((number, node) => {
+        const template = copy.graph.templates[number]
+        const sources = template?.communication ? tieOf(copy, template, node) : []
+        if (sources.length > 0) ties.push([copy.base + node, ...sources])
+      })
+    }
+  }
+  const edges = writeEdges(
+    program,
+    copies,
+    ties,
+    nodeCount,
+    inside + ties.reduce((sum, { length }) => sum + length - 1, 0),
+  )
+  const template = new Int32Array(nodeCount)
+  for (const { base, graph } of copies) {
+    const own = globals.get(graph) ?? []
+    for (let node = 0; node < graph.top.size; node++) template[base + node] = own[graph.template[node] ?? 0] ?? 0
+  }
+  const copyOf = (node: number): Copy | undefined => {
+    let [low, high] = [0, copies.length - 1]
+    while (low < high) {
+      const middle = (low + high + 1) >> 1
+      if ((copies[middle]?.base ?? 0) <= node) low = middle
+      else high = middle - 1
+    }
+    return copies[low]
+  }
+  const iterationsOf = (node: number) => {
+    const copy = copyOf(node)
+    return copy ? iterationsIn(copy.graph, node - copy.base) : []
+  }
+  return {
+    nodeCount,
+    edgeCount: edges.edgeSource.length,
+    templates,
+    template,
+    ...edges,
+    ranks,
+    rankOf: (node) => copyOf(node)?.rank ?? 0,
+    iterationsOf,
+    idOf(node) {
+      const at = iterationsOf(node).map(({ axis, iteration }) => `${axis}=${iteration}`)
+      return `${templates[template[node] ?? 0]?.id}${at.length ? `[${at.join(',')}]` : ''}`
+    },
+  }
+}
+
+/**
+ * Copies the edges of each rank; `ties` gives nodes, ascending, with their sources in other ranks. With several ranks what
+ * a hop of a ring receives comes from the rank next to it, if that was asked for.
+ */
+function writeEdges(
+  { mesh }: Program,
+  copies: readonly Copy[],
+  ties: readonly (readonly number[])[],
+  nodeCount: number,
+  most: number,
+) {
+  const [only] = copies
+  if (copies.length === 1 && only) {
+    const { starts, sources, kinds } = only.graph
+    return { edgeStart: starts, edgeSource: sources.slice(0, most), edgeKind: kinds.slice(0, most) }
+  }
+  const bases = new Map(copies.map(({ rank, base }) => [rank, base]))
+  const edgeStart = new Uint32Array(nodeCount + 1)
+  const edgeSource = new Uint32Array(most)
+  const edgeKind = new Uint8Array(most)
+  let count = 0
+  let tie = 0
+  for (const { rank, base, graph } of copies) {
+    const { starts, sources, kinds, templates, template } = graph
+    for (let node = 0; node < graph.top.size; node++) {
+      edgeStart[base + node] = count
+      for (let edge = starts[node] ?? 0; edge < (starts[node + 1] ?? 0); edge++) {
+        const kind = kinds[edge] ?? 0
+        const { atoms = [], shift = 0 } = (kind === 2 && templates[template[node] ?? 0]?.communication) || {}
+        const from = kind === 2 ? bases.get(neighbour(mesh, rank, atoms, shift)) : base
+        if (from === undefined) continue
+        edgeSource[count] = from + (sources[edge] ?? 0)
+        edgeKind[count++] = kind
+      }
+      if (ties[tie]?.[0] !== base + node) continue
+      for (const source of ties[tie++]?.slice(1) ?? []) {
+        edgeSource[count] = source
+        edgeKind[count++] = 2
+      }
+    }
+  }
+  edgeStart[nodeCount] = count
+  return { edgeStart, edgeSource: edgeSource.subarray(0, count), edgeKind: edgeKind.subarray(0, count) }
+}
+
+const iterationsIn = ({ top, order }: PartGraph, node: number): Iteration[] =>
+  iterationsAt(top, order?.places[node] ?? node)
+
+/** The number of a node's execution in a graph, where axes that are not unrolled do not count; −1: it does not run it. */
+function numberOf(
+  { addresses, order }: PartGraph,
+  id: string,
+  iterations: ReadonlyMap<string, number>,
+  axes: ReadonlySet<string> | undefined,
+): number {
+  const address = addresses.get(id)
+  if (!address) return -1
+  let place = address.offset
+  for (const { layout, body } of address.path) {
+    const { region } = layout
+    const folded = axes && !axes.has(region.axis)
+    const iteration = folded ? region.select.findIndex((run) => run.body === body) : (iterations.get(region.axis) ?? -1)
+    if (iteration < 0 || iteration >= region.extent || bodyAt(region, iteration) !== body) return -1
+    place += startOf(layout, iteration)
+  }
+  return order?.numbers[place] ?? place
+}
+
+/** Finds the nodes of other ranks that a communication node is tied to. */
+function tiesOf(program: Program, copies: readonly Copy[], axes: ReadonlySet<string> | undefined) {
+  const byRank = new Map(copies.map((copy) => [copy.rank, copy]))
+  const senders = senderNumbers(program, axes)
+  /** By the atoms of a collective and a rank: the members before it that were asked for, nearest first. */
+  const chains = new Map<string, readonly Copy[]>()
+  const before = (rank: number, atoms: readonly string[]) => {
+    const key = `${rank} ${atoms.join('.')}`
+    const group = chains.has(key) ? [] : groupOf(program.mesh, rank, atoms)
+    const earlier = group.slice(0, group.indexOf(rank)).flatMap((member) => byRank.get(member) ?? [])
+    const chain = chains.get(key) ?? earlier.reverse()
+    chains.set(key, chain)
+    return chain
+  }
+  return (copy: Copy, node: OperatorNode, number: number): number[] => {
+    const { atoms = [], shift } = node.communication ?? {}
+    // The hops of a ring stand in the graph of each rank.
+    if (node.op === 'send' || shift !== undefined) return []
+    if (node.op === 'recv') return senders(copy, node, number, byRank)
+    const chain = before(copy.rank, atoms)
+    let iterations: ReadonlyMap<string, number> | undefined
+    for (const other of chain) {
+      if (other.graph === copy.graph) return [other.base + number]
+      iterations ??= new Map(iterationsIn(copy.graph, number).map(({ axis, iteration }) => [axis, iteration]))
+      const there = numberOf(other.graph, node.id, iterations, axes)
+      if (there >= 0) return [other.base + there]
+    }
+    return []
+  }
+}
+
+/** Finds the sends behind a recv of a pipeline: one, or as many as iterations are folded into the recv. */
+function senderNumbers(program: Program, axes: ReadonlySet<string> | undefined) {
+  const { mesh, pipeline } = program
+  const senderOf = sendersOf(program)
+  const whole = new Map(nodesOf(program.items).map((node) => [node.id, node]))
+  const across = pipelineAtoms(program)
+  const atCoordinate = new Map<string, number>()
+  /** The rank with the same other coordinates at one of the pipeline. */
+  const rankWith = (rank: number, coordinate: number) => {
+    const key = `${rank} ${coordinate}`
+    const found =
+      atCoordinate.get(key) ?? groupOf(mesh, rank, across).find((each) => coordinateOf(program, each) === coordinate)
+    if (found !== undefined) atCoordinate.set(key, found)
+    return found
+  }
+  return (copy: Copy, node: OperatorNode, number: number, byRank: ReadonlyMap<number, Copy>): number[] => {
+    // The ids of a second direction end in a sign that the whole program does not know.
+    const recv = whole.get(node.id) ?? whole.get(node.id.slice(0, -1))
+    if (!recv || !pipeline) return []
+    const suffix = node.id.slice(recv.id.length)
+    const found = new Set<number>()
+    for (const iterations of behind(copy, node, number)) {
+      const send = senderOf({ node: recv, iterations })
+      if (!send) continue
+      const at = send.iterations.get(pipeline.over)
+      const [coordinate = -1] = runsAt(pipeline, send.node, at, suffix ? 1 : 0) ?? []
+      const partner = byRank.get(rankWith(copy.rank, coordinate) ?? -1)
+      const there = partner ? numberOf(partner.graph, `${send.node.id}${suffix}`, send.iterations, axes) : -1
+      if (partner && there >= 0) found.add(partner.base + there)
+    }
+    return [...found]
+  }
+
+  /** The iterations of the whole program that a node stands for. */
+  function behind(copy: Copy, node: OperatorNode, number: number): ReadonlyMap<string, number>[] {
+    let all: ReadonlyMap<string, number>[] = [new Map()]
+    const own = iterationsIn(copy.graph, number)
+    const regions = axes ? regionsOf(programOf(program, copy.rank).items) : []
+    copy.graph.addresses.get(node.id)?.path.forEach(({ layout: { region }, body }, depth) => {
+      const real = axes && !axes.has(region.axis) ? regions.find(({ id }) => id === region.id) : undefined
+      const alike = real
+        ? Array.from({ length: real.extent }, (_, i) => i).filter((i) => bodyAt(real, i) === body)
+        : [own[depth]?.iteration ?? 0]
+      const some = real && region.axis !== pipeline?.over ? alike.slice(0, 1) : alike
+      all = all.flatMap((each) => some.map((iteration) => new Map(each).set(region.axis, iteration)))
+    })
+    return all
+  }
+}
