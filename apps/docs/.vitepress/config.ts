@@ -55,7 +55,10 @@ export default defineConfig({
       },
       {
         text: 'Guides',
-        items: [{ text: 'Write a strategy in 15 minutes', link: '/guides/write-a-strategy' }],
+        items: [
+          { text: 'Hybrids that people run', link: '/guides/hybrids' },
+          { text: 'Write a strategy in 15 minutes', link: '/guides/write-a-strategy' },
+        ],
       },
       {
         text: 'Reference',

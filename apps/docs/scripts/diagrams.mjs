@@ -5,7 +5,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { plan, toMermaid } from 'shardloom'
+import { hybrids, plan, toMermaid } from 'shardloom'
 import { drawSvg, makeSchedule, timeSchedule } from 'shardloom/schedules'
 
 const llama = { schema: 'shardloom.spec/1', model: 'llama-3.1-8b', phase: 'training', batch: 16, seq: 8192 }
@@ -43,6 +43,11 @@ const diagrams = [
     name: `memory-${recompute}`,
     spec: { model: 'gpt3-175b', batch: 1, seq: 2048, options: { attention: 'materialised', recompute } },
     view: { level: 'module', legend: false },
+  })),
+  ...Object.keys(hybrids).map((preset) => ({
+    name: `hybrid-${preset}`,
+    spec: { preset },
+    view: { level: 'layer', legend: false },
   })),
   { name: 'strategy-dp', spec: { ...llama, parallel: { dp: 4 } }, view: { level: 'layer', legend: false } },
   {

@@ -40,7 +40,7 @@ export const hybrids: Readonly<Record<string, Hybrid>> = {
     title: 'data, tensor, pipeline and expert parallel',
     source: 'Liu et al. 2025 (MoE parallel folding), section 3: experts factor the ranks of a stage differently',
     spec: {
-      model: 'mixtral-8x22b',
+      model: 'mixtral-8x7b',
       batch: 128,
       seq: 4096,
       parallel: { dp: 8, tp: 4, pp: 4, ep: 8 },
