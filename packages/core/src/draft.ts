@@ -98,19 +98,21 @@ function derivedPorts(
     if (made.has(tensor) || own.has(tensor)) continue
     ports.push({ kind: tensors.get(tensor)?.per.includes(region.axis) ? 'each' : 'const', tensor })
   }
+  const reads = portReads(region)
   for (const tensor of [...made].sort()) {
     const handedOn = own.has(tensor) && !tensors.get(tensor)?.per.includes(region.axis)
     const outside = (total.get(tensor) ?? 0) - (inside.get(tensor) ?? 0)
-    if (!handedOn && outside > 0 && outside > portReads(region, tensor)) ports.push({ kind: 'each', tensor })
+    if (!handedOn && outside > (reads.get(tensor) ?? 0)) ports.push({ kind: 'each', tensor })
   }
   return ports
 }
 
-function portReads(region: Region, tensor: string): number {
-  let reads = 0
-  for (const port of region.ports) {
-    if (port.kind === 'carry') reads += port.next.filter((id) => id === tensor).length
-    if (port.kind === 'reduce') reads += port.inner.filter((id) => id === tensor).length
+/** How often the region's own ports read each tensor of its bodies. */
+function portReads({ ports }: Region): ReadonlyMap<string, number> {
+  const reads = new Map<string, number>()
+  for (const port of ports) {
+    const ids = port.kind === 'carry' ? port.next : port.kind === 'reduce' ? port.inner : []
+    for (const id of ids) if (id !== null) reads.set(id, (reads.get(id) ?? 0) + 1)
   }
   return reads
 }

@@ -5,7 +5,7 @@ import { isShardloomError, nearest, ShardloomError } from './error.js'
 import { flow, placementsOfTensors } from './flow.js'
 import type { OperatorTable } from './operator.js'
 import { partitioner } from './partition.js'
-import type { Item, Program, Tensor } from './program.js'
+import { type Item, nodesOf, type OperatorNode, type Program, type Tensor } from './program.js'
 import { shapeFault } from './shape.js'
 import { transferProgram } from './transfer.js'
 
@@ -86,9 +86,9 @@ const gradientPass: Pass = {
   name: 'core/divide-backward',
   phase: 'schedule',
   run(program) {
-    if (!program.pipeline || program.phase !== 'training') return program
-    const items = divideBackward(program.items)
-    return same(items, program.items) ? program : changed(program, [], items)
+    const backward = (node: OperatorNode) => node.segment === 'backward' && node.gradient === undefined
+    if (!program.pipeline || !nodesOf(program.items).some(backward)) return program
+    return changed(program, [], divideBackward(program.items))
   },
 }
 
@@ -96,12 +96,11 @@ const gradientPass: Pass = {
 export const corePasses: readonly Pass[] = [partitionPass, placePass, communicatePass, gradientPass]
 
 const same = (a: unknown, b: unknown) => a === b || JSON.stringify(a) === JSON.stringify(b)
-const sameItems = (a: readonly Item[], b: readonly Item[]) => hasPartition(b) && same(a, b)
+const sameItems = (a: readonly Item[], b: readonly Item[]) => isPartitioned(b) && same(a, b)
 
-function hasPartition(items: readonly Item[]): boolean {
-  return items.some((item) =>
-    item.type === 'node' ? item.partition !== undefined : item.bodies.some((body) => hasPartition(body.items)),
-  )
+/** Whether every operator is decided; a strategy may have said something of some of them before. */
+function isPartitioned(items: readonly Item[]): boolean {
+  return nodesOf(items).every((node) => node.partition !== undefined || node.kind === 'communication')
 }
 
 /**
