@@ -129,6 +129,14 @@ export const architectures: readonly ModelArchitecture[] = [
   single('tied embeddings, biased head', grouped, dense, {}, { tiedEmbeddings: true, headBias: true }),
 ]
 
+/** Six experts in three groups of two; routers that choose within groups, and weights that are scaled or do not sum to one. */
+const six = { ...experts, experts: 6, topK: 3, groups: { count: 3, topK: 2 } }
+export const routers: readonly ModelArchitecture[] = [
+  single('groups with a correction, scaled weights', grouped, { ...six, correctionBias: true, scale: 2.5 }),
+  single('groups without a correction, weights as they are', grouped, { ...six, normalised: false, scale: 3 }),
+  single('sigmoids as they are', grouped, { ...experts, correctionBias: true, normalised: false }),
+]
+
 /** Sizes that no degree from 2 on divides. */
 export const odd: readonly ModelArchitecture[] = [
   single(

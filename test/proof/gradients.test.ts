@@ -2,7 +2,7 @@ import { nodesOf, type Program, type Tensor } from '@shardloom/core'
 import { type InitialValue, interpret } from '@shardloom/testing'
 import { expect, test } from 'vitest'
 import { planned } from '../../packages/core/test/planned.js'
-import { architectures, odd } from './architectures.js'
+import { architectures, odd, routers } from './architectures.js'
 import { tally } from './tally.js'
 
 const build = { phase: 'training', batch: 2, seq: 4, microbatches: 2 } as const
@@ -26,7 +26,7 @@ function forwardOf(program: Program): Program {
   return { ...program, items: keep(program.items) }
 }
 
-const models = [...architectures, ...odd].map((model) => [model.name, model] as const)
+const models = [...architectures, ...odd, ...routers].map((model) => [model.name, model] as const)
 
 /** The gradients of the interpreter against the slope of its own loss, along a direction through all elements of each parameter. */
 test.each(models)('%s: every parameter has a gradient that is the slope of the loss', (_, model) => {

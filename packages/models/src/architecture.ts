@@ -120,6 +120,16 @@ export interface MixtureOfExperts {
   readonly routerBias: boolean
   /** A per-expert correction added to the router's scores for choosing only (DeepSeek-V3). */
   readonly correctionBias: boolean
+  /**
+   * Routing limited by groups: experts stand in `count` groups of neighbours, and a token chooses among those of its best
+   * `topK` groups. Groups rank by the sum of their two largest corrected scores (DeepSeek-V3, section 2.1.2 and its
+   * reference implementation), without a correction by the largest one (DeepSeek-V2, section 2.2.2).
+   */
+  readonly groups?: { readonly count: number; readonly topK: number }
+  /** Whether the weights of a token's experts are divided by their sum; default true. */
+  readonly normalised?: boolean
+  /** What the weights of a token's experts are multiplied by; default 1. */
+  readonly scale?: number
   /** Shared experts that every token passes, as one network of this total width, with an optional sigmoid gate. */
   readonly shared?: { readonly count: number; readonly intermediate: number; readonly gate: boolean }
 }

@@ -145,7 +145,12 @@ function routed(graph: Graph, moe: MixtureOfExperts, context: LayerContext, x: s
     rule: `batch seq experts!${correction.length ? ', experts!' : ''} -> batch seq topk!, batch seq topk!`,
     inputs: [biased, ...correction],
     sizes: { topk: moe.topK },
-    attributes: { score: moe.correctionBias ? 'sigmoid' : 'softmax' },
+    attributes: {
+      score: moe.correctionBias ? 'sigmoid' : 'softmax',
+      ...(moe.groups && { groups: moe.groups.count, groupTopK: moe.groups.topK }),
+      ...(moe.normalised === false && { normalised: false }),
+      ...(moe.scale !== undefined && moe.scale !== 1 && { scale: moe.scale }),
+    },
     results: [{}, { dtype: 'int32' }],
   })
 }

@@ -10,6 +10,7 @@ const countText = `a whole number from 0 to ${Number.MAX_SAFE_INTEGER}`
 const count = z.number(countText).int(countText).min(0, countText)
 const rateText = 'a share of at least 0 and less than 1'
 const rate = z.number(rateText).min(0, rateText).lt(1, rateText)
+const factorText = 'a number above 0'
 const flag = z.boolean('true or false')
 const text = z.string('a string')
 const object = <Shape extends z.ZodRawShape>(shape: Shape) => z.strictObject(shape, 'an object')
@@ -63,6 +64,9 @@ const mixture = object({
   bias: flag,
   routerBias: flag,
   correctionBias: flag,
+  groups: z.exactOptional(object({ count: size, topK: size })),
+  normalised: z.exactOptional(flag),
+  scale: z.exactOptional(z.number(factorText).gt(0, factorText)),
   shared: z.exactOptional(object({ count: size, intermediate: size, gate: flag })),
 })
 
@@ -120,6 +124,13 @@ export function checkArchitecture(value: unknown): ModelArchitecture {
       throw contradiction(
         `\`layers.${name}.ffn\` chooses ${ffn.topK} of ${ffn.experts} experts`,
         `Use topK up to ${ffn.experts}.`,
+      )
+    }
+    const { count: groups, topK: chosen } = (ffn.kind === 'moe' && ffn.groups) || { count: 1, topK: 1 }
+    if (ffn.kind === 'moe' && (ffn.experts % groups || chosen > groups || (ffn.experts / groups) * chosen < ffn.topK)) {
+      throw contradiction(
+        `\`layers.${name}.ffn\` chooses ${ffn.topK} of ${ffn.experts} experts from ${chosen} of ${groups} groups`,
+        'Groups are equal, and those chosen hold at least topK experts.',
       )
     }
   }

@@ -1,4 +1,4 @@
-import { greatestCommonDivisor } from '@shardloom/core'
+import { divisors, greatestCommonDivisor } from '@shardloom/core'
 import type { Layer, ModelArchitecture } from '@shardloom/models'
 
 /** A number of ranks that divide sizes, in the large plan and in the small one. */
@@ -108,11 +108,14 @@ function shrinkFfn(ffn: Layer['ffn'], scale: Scale, width: (size: number) => num
   if (ffn.kind === 'dense') return { ...ffn, intermediate: width(ffn.intermediate) }
   const experts = smallerSize(ffn.experts, scale.degrees, 4)
   const topK = ffn.topK === ffn.experts ? experts : Math.min(ffn.topK, 2, experts)
-  const { shared } = ffn
+  const { shared, groups } = ffn
+  // Two groups, or as few as divide the experts, of which a token gets as few as hold enough of them.
+  const count = divisors(experts)[1] ?? 1
   return {
     ...ffn,
     experts,
     topK,
+    ...(groups && { groups: { count, topK: Math.ceil((topK * count) / experts) } }),
     intermediate: width(ffn.intermediate),
     ...(shared && { shared: { ...shared, intermediate: width(shared.intermediate) } }),
   }

@@ -50,6 +50,15 @@ export class ConfigFields {
     return fallback ?? this.missing(name, 'a whole number')
   }
 
+  /** A number above zero. */
+  factor(name: FieldName, fallback: number): number {
+    const found = this.value(name)
+    if (found === undefined) return fallback
+    const { value } = found
+    if (typeof value === 'number' && Number.isFinite(value) && value > 0) return value
+    return this.invalid(found.name, value, 'a number above 0')
+  }
+
   flag(name: FieldName, fallback: boolean): boolean {
     const found = this.value(name)
     if (found === undefined) return fallback

@@ -2,37 +2,41 @@ import type { LatentAttention, ModelArchitecture } from '../architecture.js'
 import type { ConfigFields } from './config-fields.js'
 import { readDecoder, readDepth } from './decoder.js'
 import { everyLayer } from './layer-order.js'
-import { deepSeekMixture } from './mixture.js'
+import { correctedRouting, type DeepSeekRouting, deepSeekMixture } from './mixture.js'
 
 /** DeepSeek-V2, V2.5 and V2-Lite: https://arxiv.org/abs/2405.04434, section 2. */
 export function readDeepSeekV2(fields: ConfigFields): ModelArchitecture {
-  return readDeepSeek(fields, 'deepseek_v2', fields.word('topk_method', 'greedy') === 'noaux_tc')
+  const method = fields.word('topk_method', 'greedy')
+  if (method === 'noaux_tc') return readDeepSeek(fields, 'deepseek_v2', correctedRouting)
+  const grouped = method === 'group_limited_greedy'
+  const routing = { correctionBias: false, grouped, normalised: false, scalesNormalised: false }
+  return readDeepSeek(fields, 'deepseek_v2', routing)
 }
 
 /** DeepSeek-V3 and R1: https://arxiv.org/abs/2412.19437, section 2; without the multi-token prediction modules. */
 export function readDeepSeekV3(fields: ConfigFields): ModelArchitecture {
-  return readDeepSeek(fields, 'deepseek_v3', true)
+  return readDeepSeek(fields, 'deepseek_v3', correctedRouting)
 }
 
 /** Kimi K2, a DeepSeek-V3 in shape: https://arxiv.org/abs/2507.20534. */
 export function readKimiK2(fields: ConfigFields): ModelArchitecture {
-  return readDeepSeek(fields, 'kimi_k2', true)
+  return readDeepSeek(fields, 'kimi_k2', correctedRouting)
 }
 
 /** DeepSeek-V3.2: V3 with a lightning indexer, which is counted and not drawn. */
 export function readDeepSeekV32(fields: ConfigFields): ModelArchitecture {
-  return readDeepSeek(fields, 'deepseek_v32', true, readIndexer(fields))
+  return readDeepSeek(fields, 'deepseek_v32', correctedRouting, readIndexer(fields))
 }
 
 /** GLM-5: the shapes of DeepSeek-V3.2. */
 export function readGlmMoeDsa(fields: ConfigFields): ModelArchitecture {
-  return readDeepSeek(fields, 'glm_moe_dsa', true, readIndexer(fields))
+  return readDeepSeek(fields, 'glm_moe_dsa', correctedRouting, readIndexer(fields))
 }
 
 function readDeepSeek(
   fields: ConfigFields,
   family: string,
-  correctionBias: boolean,
+  routing: DeepSeekRouting,
   indexer?: NonNullable<LatentAttention['indexer']>,
 ): ModelArchitecture {
   if (fields.flag('attention_bias', false)) fields.unsupported('attention_bias', true, 'false')
@@ -51,7 +55,7 @@ function readDeepSeek(
   return readDecoder(fields, family, {
     layers,
     attention: everyLayer(attention),
-    ffn: deepSeekMixture(fields, layers, correctionBias),
+    ffn: deepSeekMixture(fields, layers, routing),
     tied: false,
     ...(indexer === undefined ? {} : { undrawn: ['sparse attention indexer'] }),
   })

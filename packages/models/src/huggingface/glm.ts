@@ -3,7 +3,7 @@ import { rotaryAttention } from './attention.js'
 import type { ConfigFields } from './config-fields.js'
 import { readDecoder, readDepth } from './decoder.js'
 import { everyLayer } from './layer-order.js'
-import { deepSeekMixture } from './mixture.js'
+import { correctedRouting, deepSeekMixture } from './mixture.js'
 
 /** GLM-4.5 and GLM-4.5-Air: https://arxiv.org/abs/2508.06471. */
 export function readGlm4Moe(fields: ConfigFields): ModelArchitecture {
@@ -13,7 +13,7 @@ export function readGlm4Moe(fields: ConfigFields): ModelArchitecture {
   return readDecoder(fields, 'glm4_moe', {
     layers,
     attention: everyLayer(rotaryAttention(fields, { headDim: 128 }, { bias, ...norm })),
-    ffn: deepSeekMixture(fields, layers, true),
+    ffn: deepSeekMixture(fields, layers, correctedRouting),
     tied: false,
   })
 }

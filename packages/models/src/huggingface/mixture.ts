@@ -13,6 +13,8 @@ export interface MixtureFields {
   readonly routerBias?: boolean
   readonly correctionBias?: boolean
   readonly shared?: MixtureOfExperts['shared']
+  /** Whether weights are normalised where the field `norm_topk_prob` does not say; absent: they are, and it is not read. */
+  readonly normalised?: boolean
 }
 
 /** Reads routed experts; throws `CONTRADICTORY_FIELDS` when a token would choose more experts than there are. */
@@ -29,6 +31,7 @@ export function readMixture(fields: ConfigFields, mixture: MixtureFields): Mixtu
       `Set ${fields.prefix}${name} to at most ${experts}.`,
     )
   }
+  const normalised = mixture.normalised === undefined || fields.flag('norm_topk_prob', mixture.normalised)
   return {
     kind: 'moe',
     experts,
@@ -38,6 +41,7 @@ export function readMixture(fields: ConfigFields, mixture: MixtureFields): Mixtu
     bias: mixture.bias ?? false,
     routerBias: mixture.routerBias ?? false,
     correctionBias: mixture.correctionBias ?? false,
+    ...(normalised ? {} : { normalised }),
     ...(mixture.shared === undefined ? {} : { shared: mixture.shared }),
   }
 }
@@ -61,12 +65,48 @@ export function denseAndSparse(
   }
 }
 
+/** How the router of a model of DeepSeek's kin chooses experts and weighs them. */
+export interface DeepSeekRouting {
+  readonly correctionBias: boolean
+  /** Whether `n_group` and `topk_group` limit it. */
+  readonly grouped: boolean
+  /** Whether weights are normalised where `norm_topk_prob` does not say. */
+  readonly normalised: boolean
+  /** Whether `routed_scaling_factor` scales normalised weights too, or others alone (DeepSeek-V2). */
+  readonly scalesNormalised: boolean
+}
+
+/** Sigmoid scores with a correction, as DeepSeek-V3 and its kin have them. */
+export const correctedRouting: DeepSeekRouting = {
+  correctionBias: true,
+  grouped: true,
+  normalised: true,
+  scalesNormalised: true,
+}
+
+/** Groups that limit routing; throws `CONTRADICTORY_FIELDS` for groups that are not equal or hold too few experts. */
+function readGroups(fields: ConfigFields, { experts, topK }: MixtureOfExperts): Pick<MixtureOfExperts, 'groups'> {
+  const count = fields.size('n_group', 1)
+  const chosen = fields.size('topk_group', count)
+  if (experts % count !== 0)
+    fields.contradiction('n_group', `is ${count}, which does not divide ${experts} experts`, 'Use a divisor of them.')
+  if (chosen > count)
+    fields.contradiction('topk_group', `is ${chosen}, but n_group is ${count}`, `Set it to at most ${count}.`)
+  if ((chosen * experts) / count < topK)
+    fields.contradiction('topk_group', `is ${chosen}, whose experts are fewer than ${topK}`, 'Choose more groups.')
+  return chosen === count ? {} : { groups: { count, topK: chosen } }
+}
+
 /**
  * The layers of DeepSeek and its kin: the first `first_k_dense_replace` are dense; of the others each
  * `moe_layer_freq`-th has experts: `n_routed_experts` of them and `n_shared_experts` that every token passes. Newer
  * configs say `mlp_layer_types` instead.
  */
-export function deepSeekMixture(fields: ConfigFields, layers: number, correctionBias: boolean): PerLayer<Layer['ffn']> {
+export function deepSeekMixture(
+  fields: ConfigFields,
+  layers: number,
+  routing: DeepSeekRouting,
+): PerLayer<Layer['ffn']> {
   const types = fields.listPerLayer('mlp_layer_types', layers)
   const hasExperts = fields.has('n_routed_experts')
   const firstDense = types === undefined && hasExperts ? fields.count('first_k_dense_replace') : 0
@@ -80,11 +120,19 @@ export function deepSeekMixture(fields: ConfigFields, layers: number, correction
   return denseAndSparse(fields, sparseAt, () => {
     const count = fields.count('n_shared_experts', 0)
     const intermediate = count * fields.size('moe_intermediate_size')
-    return readMixture(fields, {
+    const mixture = readMixture(fields, {
       experts: 'n_routed_experts',
       width: 'moe_intermediate_size',
-      correctionBias,
+      correctionBias: routing.correctionBias,
+      normalised: routing.normalised,
       ...(count === 0 ? {} : { shared: { count, intermediate, gate: false } }),
     })
+    const scales = routing.scalesNormalised || mixture.normalised === false
+    const scale = scales ? fields.factor('routed_scaling_factor', 1) : 1
+    return {
+      ...mixture,
+      ...(routing.grouped ? readGroups(fields, mixture) : {}),
+      ...(scale === 1 ? {} : { scale }),
+    }
   })
 }

@@ -33,7 +33,7 @@ export function readOlmoe(fields: ConfigFields): ModelArchitecture {
   return readDecoder(fields, 'olmoe', {
     layers: readDepth(fields),
     attention: everyLayer(olmoAttention(fields)),
-    ffn: everyLayer(readMixture(fields, { experts: 'num_experts', width: 'intermediate_size' })),
+    ffn: everyLayer(readMixture(fields, { experts: 'num_experts', width: 'intermediate_size', normalised: false })),
     tied: false,
   })
 }

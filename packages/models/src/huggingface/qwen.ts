@@ -61,6 +61,7 @@ function qwenMixture(
   const mixture = {
     experts: 'num_experts',
     width: 'moe_intermediate_size',
+    normalised: false,
     ...(shared === undefined ? {} : { shared }),
   }
   const sparseAt = (depth: number) => (depth + 1) % step === 0 && !dense?.has(depth)

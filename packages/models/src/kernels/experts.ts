@@ -1,20 +1,46 @@
-import type { Kernel, KernelContext } from '@shardloom/core'
+import type { Kernel, KernelContext, OperatorNode } from '@shardloom/core'
 import { placesOf } from './linear.js'
 import { offsets, zeros } from './points.js'
 
 const sigmoid = (x: number) => 1 / (1 + Math.exp(-x))
 
-/** Weights of a token's chosen experts before they are scaled to sum to one. */
-function rawWeights(logits: readonly number[], { node }: KernelContext): number[] {
-  if (node.attributes?.['score'] === 'sigmoid') return logits.map(sigmoid)
-  const maximum = Math.max(...logits)
-  return logits.map((logit) => Math.exp(logit - maximum))
+/**
+ * The weight of every expert before it is scaled, and of which experts the weights are divided by the sum: those chosen,
+ * or all (a softmax), or none (a sigmoid).
+ */
+function rawWeights(logits: Float64Array, chosen: readonly number[], node: OperatorNode) {
+  const { score, normalised } = node.attributes ?? {}
+  const bySigmoid = score === 'sigmoid'
+  const maximum = logits.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY)
+  const raw = logits.map(bySigmoid ? sigmoid : (logit) => Math.exp(logit - maximum))
+  const pool = normalised !== false ? chosen : bySigmoid ? [] : [...logits.keys()]
+  const total = pool.length ? pool.reduce((sum, expert) => sum + (raw[expert] ?? 0), 0) : 1
+  return { raw, pool, total, slope: (weight: number) => (bySigmoid ? weight * (1 - weight) : weight) }
+}
+
+const scaleOf = ({ attributes }: OperatorNode) => Number(attributes?.['scale'] ?? 1)
+
+/** The positions of the largest scores, the largest first; of equal ones the first. */
+function largest(scores: readonly number[], count: number, among: readonly number[] = [...scores.keys()]): number[] {
+  return [...among].sort((a, b) => (scores[b] ?? 0) - (scores[a] ?? 0) || a - b).slice(0, count)
+}
+
+/** The experts of a token's best groups, which rank by the sum of their `best` largest scores; without groups all. */
+function candidates(scores: readonly number[], { attributes }: OperatorNode, best: number): readonly number[] {
+  const count = Number(attributes?.['groups'] ?? 1)
+  const width = scores.length / count
+  const members = (group: number) => Array.from({ length: width }, (_, index) => group * width + index)
+  const groups = Array.from({ length: count }, (_, group) =>
+    largest(scores, best, members(group)).reduce((sum, expert) => sum + (scores[expert] ?? 0), 0),
+  )
+  return largest(groups, Number(attributes?.['groupTopK'] ?? 1)).flatMap(members)
 }
 
 /**
  * Chooses the experts of each token. `softmax`: the largest logits, weighted by a softmax over them (Jiang et al. 2024,
- * section 2.1). `sigmoid`: the largest sigmoid plus correction, weighted by the sigmoids scaled to sum to one
- * (DeepSeek-V3, section 2.1.2). Equal scores: the first expert.
+ * section 2.1) or, unless `normalised`, over all. `sigmoid`: the largest sigmoid plus correction, weighted by the sigmoids,
+ * scaled to sum to one where `normalised` (DeepSeek-V3, section 2.1.2). Of `groups` the best `groupTopK` alone are chosen
+ * from: by the sum of their two largest scores with a correction, else by the largest. Equal scores: the first expert.
  */
 export const choose: Kernel = ([logits = new Float64Array(), correction], context) => {
   const { size, rule, node } = context
@@ -23,18 +49,14 @@ export const choose: Kernel = ([logits = new Float64Array(), correction], contex
   const bySigmoid = node.attributes?.['score'] === 'sigmoid'
   for (let token = 0; token * experts < logits.length; token++) {
     const row = logits.subarray(token * experts, (token + 1) * experts)
-    const score = (expert: number) =>
-      (bySigmoid ? sigmoid(row[expert] ?? 0) : (row[expert] ?? 0)) + (correction?.[expert] ?? 0)
-    const chosen = Array.from(row.keys())
-      .sort((a, b) => score(b) - score(a) || a - b)
-      .slice(0, topK)
-    const raw = rawWeights(
-      chosen.map((expert) => row[expert] ?? 0),
-      context,
+    const scores = Array.from(
+      row,
+      (logit, expert) => (bySigmoid ? sigmoid(logit) : logit) + (correction?.[expert] ?? 0),
     )
-    const total = raw.reduce((a, b) => a + b, 0)
+    const chosen = largest(scores, topK, candidates(scores, node, correction ? 2 : 1))
+    const { raw, total } = rawWeights(row, chosen, node)
     chosen.forEach((expert, k) => {
-      weights[token * topK + k] = (raw[k] ?? 0) / total
+      weights[token * topK + k] = (scaleOf(node) * (raw[expert] ?? 0)) / total
       indices[token * topK + k] = expert
     })
   }
@@ -50,16 +72,14 @@ export const chooseGradient: Kernel = (
   const [experts, topK] = [size(rule.results[0]?.at(-1) ?? ''), size(rule.operands[1]?.at(-1) ?? '')]
   const out = zeros(context)
   for (let token = 0; token * topK < indices.length; token++) {
-    const chosen = Array.from(indices.subarray(token * topK, (token + 1) * topK), (expert) => token * experts + expert)
-    const own = chosen.map((place) => logits[place] ?? 0)
-    const raw = rawWeights(own, context)
-    const total = raw.reduce((a, b) => a + b, 0)
-    const along = raw.reduce((sum, weight, k) => sum + (weight / total) * (incoming[token * topK + k] ?? 0), 0)
-    chosen.forEach((place, k) => {
-      const weight = raw[k] ?? 0
-      const slope = node.attributes?.['score'] === 'sigmoid' ? weight * (1 - weight) : weight
-      out[place] = (slope / total) * ((incoming[token * topK + k] ?? 0) - along)
-    })
+    const chosen = Array.from(indices.subarray(token * topK, (token + 1) * topK))
+    const row = logits.subarray(token * experts, (token + 1) * experts)
+    const { raw, pool, total, slope } = rawWeights(row, chosen, node)
+    const own = new Map(chosen.map((expert, k) => [expert, scaleOf(node) * (incoming[token * topK + k] ?? 0)]))
+    // What all weights lose when the sum that divides them grows.
+    const along = pool.reduce((sum, expert) => sum + ((raw[expert] ?? 0) / total) * (own.get(expert) ?? 0), 0)
+    for (const expert of pool.length ? pool : chosen)
+      out[token * experts + expert] = (slope(raw[expert] ?? 0) / total) * ((own.get(expert) ?? 0) - along)
   }
   return [out]
 }

@@ -37,6 +37,8 @@ const deepSeekV3: ModelArchitecture = {
         bias: false,
         routerBias: false,
         correctionBias: true,
+        groups: { count: 8, topK: 4 },
+        scale: 2.5,
         shared: { count: 1, intermediate: 2048, gate: false },
       },
       ...PRE_NORM,
