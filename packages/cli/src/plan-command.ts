@@ -118,7 +118,15 @@ function headLines({ model, mesh, world, phase, batch, conventions }: PlanSummar
   ]
 }
 
-function rankLines({ perRank, activations, nodes, edges }: PlanSummary, style: Style): string[] {
+/** Which stage a rank is, and its layers: `2 of 0–3`, `layers 16–23`, `order 1f1b`. */
+function stageTexts({ stage, stages, schedule, layers }: NonNullable<PlanSummary['pipeline']>): string[] {
+  const ranges = layers.map(({ first, last }) => (first === last ? `${first}` : `${first}–${last}`))
+  const more = ranges.length > 8 ? `, and ${ranges.length - 8} more ranges` : ''
+  const held = ranges.length ? `layers ${ranges.slice(0, 8).join(', ')}${more}` : 'no layers'
+  return [`${stage} of 0–${stages - 1}`, held, `order ${schedule}`]
+}
+
+function rankLines({ perRank, activations, nodes, edges, pipeline }: PlanSummary, style: Style): string[] {
   const kinds: readonly NodeKind[] = ['compute', 'communication', 'control', 'memory']
   const edgeKinds: readonly EdgeKind[] = ['data', 'temporal', 'communication']
   const shares = Object.entries(perRank.flopsByClass)
@@ -129,6 +137,7 @@ function rankLines({ perRank, activations, nodes, edges }: PlanSummary, style: S
   const moved = (verb: string, bytes: number, cache: number) =>
     `${verb} ${formatWholeBytes(bytes)}${cache > 0 ? `, of which KV cache ${formatWholeBytes(cache)}` : ''}`
   return pairs([
+    ...(pipeline ? [['stage', stageTexts(pipeline)] as const] : []),
     ['parameters', `${quantity(perRank.parameters)}, ${formatWholeBytes(perRank.parameterBytes)}`],
     ...(perRank.optimizerBytes > 0
       ? [

@@ -1,4 +1,4 @@
-import { type EdgeKind, type FlopClass, findAxis, type NodeKind } from '@shardloom/core'
+import { coordinateOf, type EdgeKind, type FlopClass, findAxis, type NodeKind } from '@shardloom/core'
 import { countParameters } from '@shardloom/models'
 import { communicationTable, imbalance, measure, measureFolded, replication } from '@shardloom/simulator'
 import { type ActivationSummary, activationsOf } from './activations.js'
@@ -104,6 +104,13 @@ export interface PlanSummary {
     /** Tokens for the experts of the busiest rank of `ep` over the mean of all, where they are not spread evenly. */
     readonly expertImbalance?: number
   }
+  /** The layers that this rank's stage of a pipeline holds, first and last ones of each chunk, and how they are ordered. */
+  readonly pipeline?: {
+    readonly stage: number
+    readonly stages: number
+    readonly schedule: string
+    readonly layers: readonly { readonly first: number; readonly last: number }[]
+  }
   /** Training: what this rank keeps for backward. */
   readonly activations?: ActivationSummary
   readonly communication: readonly CommunicationSummary[]
@@ -145,6 +152,7 @@ export function summarise(plan: Plan, options: SummaryOptions = {}): PlanSummary
       offload: spec.options.offload,
       tokens: tokensText(spec.options.ep.tokens),
     },
+    ...pipelineOf(plan, rank),
     folded: fold,
     nodes: withTotal(nodes),
     edges: withTotal(edges),
@@ -171,6 +179,16 @@ export function summarise(plan: Plan, options: SummaryOptions = {}): PlanSummary
     })),
     warnings: plan.warnings,
   }
+}
+
+function pipelineOf({ program }: Plan, rank: number): Pick<PlanSummary, 'pipeline'> {
+  const { mesh, pipeline } = program
+  if (!pipeline) return {}
+  const stage = coordinateOf(program, rank)
+  const own = pipeline.chunks.filter((chunk) => chunk.rank === stage && chunk.to > chunk.from)
+  const layers = own.map(({ from, to }) => ({ first: from, last: to - 1 })).sort((a, b) => a.first - b.first)
+  const stages = findAxis(mesh, pipeline.axis)?.degree ?? 1
+  return { pipeline: { stage, stages, schedule: pipeline.schedule, layers } }
 }
 
 function allRanksOf({ program, operators }: Plan): PlanSummary['allRanks'] {
