@@ -105,7 +105,7 @@ describe('a bad spec', () => {
     [{ parallel: { tp: 2 ** 31, dp: 8 } }, 'MESH_SIZE', /at most/],
     [{ sequ: 5 }, 'SPEC_KEY', /Did you mean `seq`/],
     [{ parallel: { tpp: 5 } }, 'SPEC_KEY', /Did you mean `parallel.tp`/],
-    [{ parallel: { pp: 2 } }, 'NOT_PLANNED', /plans the axes tp and dp/],
+    [{ parallel: { pp: 99 } }, 'PIPELINE', /Use at most 2 chunks/],
     [{ model: 'llama-3.1-8' }, 'UNKNOWN_PRESET', /Did you mean `llama-3.1-8b`/],
     [{ plugins: ['./none.js'] }, 'PLUGIN', /ES module/],
     [{ options: { tp: { where: { layers: '5-2' } } } }, 'LAYER_RANGE', /Write/],
@@ -126,7 +126,7 @@ describe('a bad spec', () => {
     expect(planWith({}, ['--model', 'tiny', '--batch', 'many']).error).toContain('`batch` is "many"')
     expect(planWith({}, ['--model', 'tiny', '--batch', '']).error).toContain('`batch` is ""')
     expect(planWith({}, ['--model', 'tiny', '--batch', '1e400']).error).toContain('`batch` is "1e400"')
-    expect(planWith({}, ['--model', 'tiny', '--pp', '2']).error).toContain('NOT_PLANNED')
+    expect(planWith({}, ['--model', 'tiny', '--pp', '99']).error).toContain('PIPELINE')
     expect(planWith({}, ['--model', 'tiny', '--set', '__proto__.x=1']).error).toContain('SPEC_KEY')
     expect(planWith({}, ['--model', 'tiny', '--rank', '9', '--batch', '1', '--seq', '8']).error).toContain(
       'There is no rank 9',
