@@ -105,7 +105,7 @@ describe('a bad spec', () => {
     [{ parallel: { tp: 2 ** 31, dp: 8 } }, 'MESH_SIZE', /at most/],
     [{ sequ: 5 }, 'SPEC_KEY', /Did you mean `seq`/],
     [{ parallel: { tpp: 5 } }, 'SPEC_KEY', /Did you mean `parallel.tp`/],
-    [{ parallel: { pp: 99 } }, 'PIPELINE', /Use at most 2 chunks/],
+    [{ parallel: { pp: 99 } }, 'PIPELINE', /Use at most 32 chunks/],
     [{ model: 'llama-3.1-8' }, 'UNKNOWN_PRESET', /Did you mean `llama-3.1-8b`/],
     [{ plugins: ['./none.js'] }, 'PLUGIN', /ES module/],
     [{ options: { tp: { where: { layers: '5-2' } } } }, 'LAYER_RANGE', /Write/],
