@@ -118,6 +118,15 @@ export interface Communication {
   readonly reason: CommunicationReason
 }
 
+/**
+ * An item of the region around a node, in the iteration that runs `distance` (1 or more) before the node's own, in the
+ * region's order. It says nothing where there is no such iteration, or where that one runs a body without the item.
+ */
+export interface Earlier {
+  readonly item: string
+  readonly distance: number
+}
+
 /** One operator, communication, control or memory node. */
 export interface OperatorNode {
   readonly type: 'node'
@@ -147,8 +156,8 @@ export interface OperatorNode {
   readonly stages?: readonly Stage[]
   /** Backward in a pipeline: whether the gradient that leaves the chunk needs it (I), or parameters alone (W). */
   readonly gradient?: 'input' | 'weight'
-  /** Items of the same body that must come before, without a tensor passing. */
-  readonly after?: readonly string[]
+  /** Items that must come before, without a tensor passing: of the same body, or of an earlier iteration. */
+  readonly after?: readonly (string | Earlier)[]
   readonly partition?: Partition
   readonly communication?: Communication
 }

@@ -51,6 +51,7 @@ const preference = has(
   ['where', maybe(where)],
   ['together', maybe((value) => value === true)],
 )
+const earlier = has(['item', word], ['distance', (distance) => whole(distance) && distance > 0])
 const growth = has(['position', whole], ['axis', word], ['by', Number.isFinite])
 const rotation = has(['position offset', whole], ['atoms', words], ['axis', maybe(word)])
 const layout = has(['axis', word], ['dims', words], ['order', oneOf(['zigzag'])])
@@ -119,7 +120,7 @@ const wrongIn = {
     ['rule op segment module', word],
     ['kind', oneOf(['compute', 'communication', 'control', 'memory'])],
     ['inputs outputs', words],
-    ['after', maybe(words)],
+    ['after', maybe(list((each) => word(each) || earlier(each)))],
     ['stages', maybe(list(oneOf(['first', 'last'])))],
     ['gradient', maybe(oneOf(['input', 'weight']))],
     ['attributes', maybe(isRecord)],

@@ -1,4 +1,4 @@
-import type { Item, Port, Region } from './program.js'
+import type { Earlier, Item, Port, Region } from './program.js'
 
 /** What stands behind a tensor: a node, a port of a region, or the outside of the program. */
 export type Source =
@@ -27,6 +27,20 @@ export function sourcesOf(items: readonly Item[]): Map<string, Source> {
   }
   visit(items)
   return sources
+}
+
+/**
+ * What a node of an ordered region names in `after` so that it runs no sooner than the iteration `ahead` before its own
+ * begins: the items that make what that iteration is handed. Empty for a region that hands nothing on.
+ */
+export function notBefore({ bodies, ports }: Region, ahead: number): Earlier[] {
+  const makes = (item: Item, id: string) =>
+    item.type === 'node' ? item.outputs.includes(id) : item.ports.some((port) => 'result' in port && port.result === id)
+  return bodies.flatMap((body, index) => {
+    const handed = ports.flatMap((port) => (port.kind === 'carry' ? [port.next[index] ?? ''] : []))
+    const makers = body.items.filter((item) => handed.some((id) => makes(item, id)))
+    return makers.map(({ id }) => ({ item: id, distance: ahead + 1 }))
+  })
 }
 
 /** The iteration that a region runs last. */

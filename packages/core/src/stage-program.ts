@@ -114,7 +114,15 @@ function collect(item: Item, made: Set<string>): void {
 
 function rename(item: Item, name: (id: string) => string): Item {
   if (item.type === 'node')
-    return { ...item, id: `${item.id}~`, inputs: item.inputs.map(name), outputs: item.outputs.map(name) }
+    return {
+      ...item,
+      id: `${item.id}~`,
+      inputs: item.inputs.map(name),
+      outputs: item.outputs.map(name),
+      ...(item.after && {
+        after: item.after.map((each) => (typeof each === 'string' ? `${each}~` : { ...each, item: `${each.item}~` })),
+      }),
+    }
   const ports = item.ports.map((port): Port => {
     if (port.kind === 'carry') {
       const { initial, inner, next, result } = port

@@ -2,7 +2,7 @@ import { ShardloomError } from './error.js'
 import { foldOthers, type Iteration, type Layout, layOut, type RegionLayout, startOf, timed } from './layout.js'
 import { coordinates } from './mesh.js'
 import { coordinateOf } from './pipeline.js'
-import { bodyAt, type EdgeKind, type OperatorNode, type Program, regionsOf, walk } from './program.js'
+import { bodyAt, type Earlier, type EdgeKind, type OperatorNode, type Program, regionsOf, walk } from './program.js'
 import { lastIteration, type Source, sourcesOf } from './source.js'
 import { programOf } from './stage-program.js'
 import { inScheduledOrder } from './unroll-order.js'
@@ -219,11 +219,23 @@ function emit(
         // What is received comes from a rank that runs the same send: `joinRanks` finds which.
         if (item.op === 'recv' && item.communication?.shift !== undefined) kinds.fill(2, from, count)
       }
-      for (const id of item.after ?? []) {
-        const before = layout.items.findIndex((each) => each.id === id)
-        if (before >= 0) add(base + (layout.offsets[before + 1] ?? layout.size) - 1, 1)
-      }
+      for (const before of item.after ?? [])
+        if (typeof before === 'string') addEnd(layout, before, base)
+        else earlier(path.at(-1)?.layout, before, base)
     })
+  }
+  /** A temporal edge from the last node of an item, which stands in the instance of a body that begins at `base`. */
+  const addEnd = (layout: Layout, id: string, base: number) => {
+    const position = layout.items.findIndex((each) => each.id === id)
+    if (position >= 0) add(base + (layout.offsets[position + 1] ?? layout.size) - 1, 1)
+  }
+  const earlier = (layout: RegionLayout | undefined, { item, distance }: Earlier, base: number) => {
+    const iteration = iterations.at(-1) ?? 0
+    if (!layout) return
+    const place = timed(layout.region, iteration) - distance
+    const before = timed(layout.region, place)
+    const inner = layout.bodies[bodyAt(layout.region, before)]
+    if (place >= 0 && inner) addEnd(inner, item, base - startOf(layout, iteration) + startOf(layout, before))
   }
   const region = (layout: RegionLayout | undefined, path: Address['path'], base: number) => {
     if (!layout) return

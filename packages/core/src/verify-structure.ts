@@ -21,7 +21,7 @@ export function* checkOrder(program: Program): ReturnType<Check> {
     known.add(id)
     return unless(!twice, by, `\`${id}\` is made twice.`, 'Give each result one producer.')
   }
-  function* visit(list: readonly Item[], known: Set<string>): ReturnType<Check> {
+  function* visit(list: readonly Item[], known: Set<string>, around?: Region): ReturnType<Check> {
     const done = new Set<string>()
     for (const item of list) {
       const { id } = item
@@ -42,23 +42,31 @@ export function* checkOrder(program: Program): ReturnType<Check> {
       }
       const after = (item.type === 'node' && item.after) || []
       for (const before of after)
-        yield unless(
-          done.has(before),
-          id,
-          `\`${id}\` waits for \`${before}\`, which does not come before it.`,
-          'Name an earlier item of the same body.',
-        )
+        yield typeof before === 'string'
+          ? unless(
+              done.has(before),
+              id,
+              `\`${id}\` waits for \`${before}\`, which does not come before it.`,
+              'Name an earlier item of the same body.',
+            )
+          : unless(
+              around !== undefined && around.order !== 'parallel' && holds(around, before.item),
+              id,
+              `\`${id}\` waits for \`${before.item}\` of an earlier iteration, which is not there.`,
+              'Name an item of a body of the region around it, one whose iterations have an order.',
+            )
       if (item.type === 'region') yield* visitRegion(item, known)
       else for (const output of item.outputs) yield make(output, id, known)
       done.add(id)
     }
   }
-  function* visitRegion({ id, bodies, ports }: Region, known: Set<string>): ReturnType<Check> {
+  function* visitRegion(region: Region, known: Set<string>): ReturnType<Check> {
+    const { id, bodies, ports } = region
     const after = new Set(known)
     for (const [index, body] of bodies.entries()) {
       const inner = new Set(known)
       for (const port of ports) if (port.kind === 'carry') inner.add(port.inner)
-      yield* visit(body.items, inner)
+      yield* visit(body.items, inner, region)
       for (const port of ports) {
         const handed = port.kind === 'carry' ? port.next[index] : port.kind === 'reduce' ? port.inner[index] : undefined
         if (handed)
@@ -78,6 +86,10 @@ export function* checkOrder(program: Program): ReturnType<Check> {
   yield unless(items.length > 0, '', 'The program has no items.', 'Plan it again from its spec.')
   yield* visit(items, new Set())
   yield* checkRegions(program)
+}
+
+function holds({ bodies }: Region, item: string): boolean {
+  return bodies.some(({ items }) => items.some(({ id }) => id === item))
 }
 
 /**

@@ -8,6 +8,7 @@ import {
   type Region,
   walk,
 } from '@shardloom/core'
+import { dependenciesOnEarlier } from './earlier.js'
 
 /** Consecutive iterations of a region, by index, both ends included. */
 export interface Run {
@@ -131,8 +132,8 @@ export function expand(
     for (const id of node.inputs) {
       for (const { sources } of read(id, path)) for (const source of sources) depend(source, index, id, false)
     }
-    for (const id of node.after ?? []) {
-      const before = latest.get(id)
+    for (const item of node.after ?? []) {
+      const before = typeof item === 'string' ? latest.get(item) : undefined
       if (before !== undefined) depend(before, index, undefined, false)
     }
     const at = new Map(path.map((crossing) => [crossing.region.axis, crossing]))
@@ -142,9 +143,12 @@ export function expand(
   const visitRegion = (region: Region, path: readonly Crossing[]) => {
     const carries = region.ports.filter((port) => port.kind === 'carry')
     let incoming = new Map(carries.map((port) => [port, read(port.initial, path)]))
+    const start = occurrences.length
     for (const { run, form } of runsOf(region, unrolling)) {
       incoming = visitRun(region, path, carries, incoming, { run, form })
     }
+    for (const { from, to, returns } of dependenciesOnEarlier(occurrences, start, path.length))
+      depend(from, to, undefined, returns)
     for (const port of carries) write(port.result, incoming.get(port) ?? [])
     for (const port of region.ports) {
       if (port.kind !== 'reduce') continue

@@ -1,6 +1,7 @@
 import {
   bodyAt,
   bodyCounts,
+  type Earlier,
   type EdgeKind,
   type Item,
   type NodeKind,
@@ -86,11 +87,24 @@ export function countEdges(program: Program, folded: boolean): Record<EdgeKind, 
         })
         continue
       }
-      edges.temporal += BigInt((item.after ?? []).length * executions)
+      for (const before of item.after ?? [])
+        edges.temporal += BigInt(folded ? 1 : Math.round(executions * waits(before, list, path.at(-1))))
       if (item.communication && item.op !== 'send') edges.communication += BigInt(executions)
       if (item.op === 'recv' && item.communication?.shift !== undefined) continue
       for (const id of item.inputs) edges.data += BigInt(Math.round(readings(id, executions, path)))
     }
+  }
+  /** In what share of a node's executions there is what it waits for. */
+  const waits = (before: string | Earlier, list: readonly Item[], around: { region: Region; body: number } | undefined) => {
+    const holds = (items: readonly Item[] | undefined, id: string) => items?.some((item) => item.id === id) ?? false
+    if (typeof before === 'string') return Number(holds(list, before))
+    if (!around) return 0
+    const { region, body } = around
+    const at = (place: number) => bodyAt(region, placeOf(region, place))
+    let count = 0
+    for (let place = before.distance; place < region.extent; place++)
+      if (at(place) === body && holds(region.bodies[at(place - before.distance)]?.items, before.item)) count++
+    return count / (bodyCounts(region)[body] || 1)
   }
   /** Data edges into all executions of one reader of `id`. */
   const readings = (id: string, executions: number, path: readonly { region: Region; body: number }[]): number => {

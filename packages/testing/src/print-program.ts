@@ -1,6 +1,7 @@
 import {
   closePorts,
   createMesh,
+  type Earlier,
   type Json,
   type OperatorNode,
   type Port,
@@ -206,7 +207,7 @@ class Printer {
     word('updates', node.updates)
     add('stages', node.stages && wordsText(node.stages))
     word('gradient', node.gradient)
-    add('after', node.after && wordsText(node.after))
+    add('after', node.after && (node.after.map(afterText).join(', ') || '()'))
     if (node.partition) {
       add('split', partitionWords(node.partition, mesh))
       if (!sameValue(node.partition.by, usualBy(node.partition, mesh))) add('by', pairsText(node.partition.by))
@@ -241,6 +242,10 @@ class Printer {
     if (reason.strategies.length) why.push(`by ${wordsText(reason.strategies)}`)
     return [...clauses, why.join(' ')]
   }
+}
+
+function afterText(before: string | Earlier): string {
+  return typeof before === 'string' ? wordText(before) : `${wordText(before.item)} earlier ${before.distance}`
 }
 
 function selectorJson({ except, and, ...fields }: Selector): Readonly<Record<string, Json>> {

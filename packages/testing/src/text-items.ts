@@ -1,4 +1,5 @@
 import {
+  type Earlier,
   type Mesh,
   type NodeKind,
   type Partition,
@@ -139,7 +140,7 @@ export class ItemReader {
       case 'gradient':
         return { gradient: oneOf(cursor, ['input', 'weight'], 'gradient') }
       case 'after':
-        return { after: cursor.words('an item') }
+        return { after: takeAfter(cursor) }
       case 'split': {
         const splits = takePartition(cursor, this.mesh)
         return { partition: { ...splits, by: usualBy(splits, this.mesh) } }
@@ -327,6 +328,17 @@ function takeReason(cursor: Cursor): Partial<WrittenCommunication> {
     ...(producer !== undefined && { producer }),
     ...(strategies && { strategies }),
   }
+}
+
+function takeAfter(cursor: Cursor): (string | Earlier)[] {
+  if (cursor.take('()')) return []
+  const items: (string | Earlier)[] = []
+  do {
+    const item = cursor.word('an item')
+    const distance = cursor.keyword(['earlier']) && cursor.whole('a distance in iterations')
+    items.push(distance === undefined ? item : { item, distance })
+  } while (cursor.take(','))
+  return items
 }
 
 function takeChoice(cursor: Cursor): { name: string | number; count: number }[] {
