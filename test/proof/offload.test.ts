@@ -1,9 +1,10 @@
-import { nodesOf } from '@shardloom/core'
+import { unroll } from '@shardloom/core/unroll'
 import { verifyProgram } from '@shardloom/core/verify'
 import type { Offload } from '@shardloom/models'
 import { measure, savedTensors } from '@shardloom/simulator'
 import { describe, expect, test } from 'vitest'
 import { type PlannedOptions, planned } from '../../packages/core/test/planned.js'
+import { into } from '../../packages/core/test/trace.js'
 import { architectures, dense, experts, grouped, latent, layerOf, modelOf } from './architectures.js'
 import { phases, prove } from './prove.js'
 import { and, context, sequence, ulysses } from './strategies.js'
@@ -15,7 +16,7 @@ describe.each(architectures.map((model) => [model.name, model] as const))('%s, s
   test('is one device that keeps everything', () => {
     for (const [degrees, options] of [
       [{ tp: 3 }, away('activations')],
-      [{ dp: 2, tp: 4 }, { models: { offload: { prefetch: 2 }, recompute: 'full' } }],
+      [{ dp: 2, tp: 4 }, { models: { offload: { prefetch: 0 }, recompute: 'full' } }],
       [{ dp: 2, tp: 3 }, away({ prefetch: 0 }, and(sequence))],
       [{ cp: 3 }, away('activations', and(context))],
       [{ ulysses: 2 }, away('activations', and(ulysses))],
@@ -61,29 +62,42 @@ describe('offload', () => {
     expect(saved.some(({ host, version }) => !host && version.includes('/attention/'))).toBe(true)
   })
 
-  test('a reload waits for the operator that stands so far before its first reader', () => {
-    const reach = (prefetch: number) => {
-      const { program } = plan({ prefetch })
-      const body = nodesOf(program.items).filter(
-        ({ id }) => id.startsWith('backward/dense/') || id.startsWith('backward/moe/'),
-      )
-      const place = new Map(body.map(({ id }, index) => [id, index]))
-      const reloads = body.filter(({ op }) => op === 'reload')
-      expect(reloads.length).toBeGreaterThan(10)
-      return reloads.map((node) => {
-        const reader = body.findIndex(({ inputs }) => inputs.includes(node.outputs[0] ?? ''))
-        const [wait] = node.after ?? []
-        const between = body.slice((place.get(wait ?? '') ?? -1) + 1, reader).filter(({ op }) => op !== 'reload')
-        return { between: between.length, waits: wait !== undefined }
-      })
+  test('a reload waits for the layer so many ahead of its own, in whichever kind of layer that is', () => {
+    const layers = 4
+    const deep = {
+      ...model,
+      order: {
+        runs: [
+          { layer: 'dense', count: 1 },
+          { layer: 'moe', count: layers - 1 },
+        ],
+      },
     }
-    for (const distance of [0, 1, 3]) {
-      const waiting = reach(distance).filter(({ waits }) => waits)
-      expect(waiting.length).toBeGreaterThan(5)
-      for (const { between } of waiting) expect(between).toBe(distance)
+    const deepPlan = (offload: Offload) => planned(deep, build, { tp: 2 }, away(offload))
+    const free = deepPlan('activations')
+    for (const prefetch of [0, 1, 2]) {
+      const { program, operators } = deepPlan({ prefetch })
+      for (const rule of verifyProgram(program, operators)) expect(rule.violations).toEqual([])
+      const graph = unroll(program)
+      let [held, reloads] = [0, 0]
+      for (let node = 0; node < graph.nodeCount; node++) {
+        if (graph.templates[graph.template[node] ?? 0]?.op !== 'reload') continue
+        reloads++
+        const layer = Number(/layer=(\d+)/.exec(graph.idOf(node))?.[1])
+        const waits = into(graph, node).filter((edge) => edge.startsWith('temporal '))
+        if (waits.length > 0) held++
+        for (const wait of waits) {
+          expect(wait).toContain(`layer=${layer + prefetch + 1}]`)
+          expect(wait).toContain(/microbatch=\d/.exec(graph.idOf(node))?.[0])
+        }
+        expect(waits).toHaveLength(layer + prefetch + 1 < layers ? 1 : 0)
+      }
+      expect(held).toBeGreaterThan(5)
+      expect(held).toBeLessThan(reloads)
+      const [bound, unbound] = [measure(program, operators), measure(free.program, free.operators)]
+      expect(bound.edges.temporal - unbound.edges.temporal).toBe(BigInt(held))
+      expect(bound.edges.data).toBe(unbound.edges.data)
     }
-    const { measured } = plan({ prefetch: 3 })
-    expect(measured.edges.temporal).toBeGreaterThan(plan('activations').measured.edges.temporal)
   })
 
   test('that would change nothing is refused', () => {

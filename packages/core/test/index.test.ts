@@ -50,6 +50,7 @@ it('the public surface', () => {
       "nearest",
       "neighbour",
       "nodesOf",
+      "notBefore",
       "operandText",
       "operatorTable",
       "orList",

@@ -35,6 +35,15 @@ const pipelines: readonly [string, { program: Program; operators: OperatorTable 
   ['ZB-H1, pp 3', pipelined({ pp: 3 }, 'zbh1', 4)],
   ['ZB-V, pp 3', pipelined({ pp: 3 }, 'zbv', 6)],
   ['DualPipe, pp 4', pipelined({ pp: 4 }, 'dualpipe', 8)],
+  ...(['zbh1', 'zbv', 'dualpipe'] as const).map((schedule): (typeof pipelines)[number] => [
+    `${schedule}, dp 2 × pp 2, gathers and reloads one layer ahead`,
+    planned(
+      layered(12),
+      { ...training, batch: 16, microbatches: 8 },
+      { dp: 2, pp: 2 },
+      { pp: { schedule }, dp: { zero: 3, prefetch: 1 }, models: { offload: { prefetch: 0 } } },
+    ),
+  ]),
   [
     'prefill, pp 2 × tp 2',
     planned(layered(4), { phase: 'prefill', batch: 4, seq: 16, microbatches: 2 }, { pp: 2, tp: 2 }),

@@ -1,9 +1,19 @@
-import { nodesOf, type OperatorTable, type Program, walk } from '@shardloom/core'
+import {
+  nodesOf,
+  notBefore,
+  type OperatorTable,
+  type Program,
+  programFromJson,
+  programToJson,
+  type Region,
+  walk,
+} from '@shardloom/core'
 import { edgeKinds, unroll } from '@shardloom/core/unroll'
+import { verifyProgram } from '@shardloom/core/verify'
 import { findPreset } from '@shardloom/models'
-import { measure } from '@shardloom/simulator'
+import { measure, measureFolded } from '@shardloom/simulator'
 import { describe, expect, it } from 'vitest'
-import { draw } from './draw.js'
+import { draw, operators } from './draw.js'
 import { planned, ranksOf } from './planned.js'
 import { thrown } from './thrown.js'
 import { bodiesOf, into, trace } from './trace.js'
@@ -137,6 +147,9 @@ describe('several ranks', () => {
   })
 })
 
+const broken = (program: Program) =>
+  verifyProgram(program, operators).flatMap(({ rule, violations }) => (violations.length > 0 ? rule : []))
+
 describe('limits', () => {
   it('more nodes than the limit are refused before they are made', () => {
     const { program } = planned('tiny', training, {})
@@ -165,5 +178,52 @@ describe('limits', () => {
     const items = waiting.items.map((item) => (item.id === 'z' ? { ...item, after: ['y'] } : item))
     const graph = unroll({ ...waiting, items })
     expect([into(graph, 0), into(graph, 1)]).toEqual([[], ['temporal y']])
+  })
+
+  it.each(['forward', 'reverse'] as const)('and those of an iteration two earlier, %s', (order) => {
+    // Five layers a a b a b; each waits for whatever the layer two before it ended with.
+    const drawn = draw({ x: 2 }, 'e = gelu(i): x -> x', {
+      id: 'loop',
+      axis: 'layer',
+      extent: 5,
+      order,
+      bodies: { a: 'p = gelu(r): x -> x\nq = gelu(p): x -> x', b: 's = gelu(r): x -> x\nt = gelu(s): x -> x' },
+      select: [2, 1, 1, 1].map((count, at) => ({ body: at % 2, count })),
+      carry: { initial: 'e', inner: 'r', next: ['q', 't'], result: 'out' },
+    })
+    const items = drawn.items.map((item) => {
+      if (item.type === 'node') return item
+      const after = notBefore(item, 1)
+      const bodies = item.bodies.map((body) => ({
+        ...body,
+        items: body.items.map((each) => (each.id === 'p' || each.id === 's' ? { ...each, after } : each)),
+      }))
+      return { ...item, bodies }
+    })
+    const program = { ...drawn, items }
+    const graph = unroll(program)
+    const waits = Array.from({ length: graph.nodeCount }, (_, node) =>
+      into(graph, node).flatMap((edge) =>
+        edge.startsWith('temporal') ? `${graph.idOf(node)} ${edge.slice('temporal '.length)}` : [],
+      ),
+    ).flat()
+    expect(waits).toEqual(
+      order === 'forward'
+        ? ['s[layer=2] q[layer=0]', 'p[layer=3] q[layer=1]', 's[layer=4] t[layer=2]']
+        : ['s[layer=2] t[layer=4]', 'p[layer=1] q[layer=3]', 'p[layer=0] t[layer=2]'],
+    )
+    expect(measure(program, operators).edges.temporal).toBe(3n)
+    expect(measureFolded(program).edges.temporal).toBe(4n)
+    expect(broken(program)).not.toContain(1)
+    expect(programFromJson(programToJson(program))).toEqual(program)
+    const wrong = (change: (region: Region) => Region) =>
+      broken({ ...program, items: items.map((item) => (item.type === 'node' ? item : change(item))) })
+    expect(wrong((region) => ({ ...region, order: 'parallel' }))).toContain(1)
+    expect(
+      wrong((region) => ({
+        ...region,
+        bodies: region.bodies.map((body) => ({ ...body, items: body.items.slice(0, 1) })),
+      })),
+    ).toContain(1)
   })
 })

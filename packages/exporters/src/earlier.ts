@@ -30,7 +30,12 @@ export function dependenciesOnEarlier(occurrences: readonly Occurrence[], start:
       for (let iteration = run.first; iteration <= run.last; iteration++) {
         const before = iteration + step * item.distance
         const source = made.get(`${item.item} ${runs.get(before)}`)
-        if (bodyAt(region, iteration) === body && runs.has(before) && holds[bodyAt(region, before)] && source !== undefined)
+        if (
+          bodyAt(region, iteration) === body &&
+          runs.has(before) &&
+          holds[bodyAt(region, before)] &&
+          source !== undefined
+        )
           sources.add(source)
       }
       for (const from of sources) {

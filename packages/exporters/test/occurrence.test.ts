@@ -1,4 +1,5 @@
 import type { EdgeKind, Program } from '@shardloom/core'
+import { type Item, notBefore, type Region } from '@shardloom/core'
 import { edgeKinds, unroll } from '@shardloom/core/unroll'
 import { describe, expect, test } from 'vitest'
 import { countOccurrences, expand } from '../src/occurrence.js'
@@ -28,8 +29,20 @@ function theirs(program: Program): string[] {
   return [...found]
 }
 
+/** Every operator that stands directly in layers waits for the layer `distance` before its own. */
+function waiting(program: Program, ahead: number): Program {
+  const wait = (items: readonly Item[], around?: Region): Item[] =>
+    items.map((item) => {
+      if (item.type === 'node') return around?.axis === 'layer' ? { ...item, after: notBefore(around, ahead) } : item
+      return { ...item, bodies: item.bodies.map((body) => ({ ...body, items: wait(body.items, item) })) }
+    })
+  return { ...program, items: wait(program.items) }
+}
+
 describe.each([
   ['prefill', prefillProgram()],
+  ['prefill that waits for the layer before', waiting(prefillProgram(), 0)],
+  ['training that waits for two layers before', waiting(trainingProgram({ layers: 5 }), 1)],
   ['prefill with one layer', prefillProgram({ layers: 1 })],
   ['training', trainingProgram()],
   ['training of one layer and one microbatch', trainingProgram({ layers: 1, microbatches: 1 })],
@@ -47,4 +60,23 @@ describe.each([
       expect(countOccurrences(program, some)).toBe(drawn)
     }
   })
+})
+
+test('an order between iterations goes around the loop where they are drawn as one', () => {
+  const program = waiting(trainingProgram({ layers: 9 }), 1)
+  const drawn = (axes: readonly string[], keep: number) => {
+    const { occurrences, dependencies } = expand(program, { axes: new Set(axes), keep })
+    const name = (index: number) => {
+      const { node, path } = occurrences[index] ?? { node: { id: '' }, path: [] }
+      const { run } = path.find(({ region }) => region.axis === 'layer') ?? { run: { first: 0, last: 0 } }
+      return `${node.id} ${run.first}-${run.last}`
+    }
+    const forward = dependencies.filter(({ from, kind }) => kind === 'temporal' && name(from).startsWith('forward'))
+    return [...new Set(forward.map(({ from, to, returns }) => `${name(from)} ${name(to)} ${returns}`))]
+  }
+  const [rolled = ''] = drawn([], 1)
+  expect(rolled).toMatch(/^(forward\S+) 0-8 \1 0-8 true$|^forward\S+ 0-8 forward\S+ 0-8 true$/)
+  // Layers 0, 1, 2–7 and 8: layer 2 waits for 0, 3 for 1, the others of the middle for each other, and 8 for 6.
+  const ends = drawn(['layer'], 3).map((text) => text.replaceAll(/forward\S+ /g, ''))
+  expect([...new Set(ends)].sort()).toEqual(['0-0 2-7 false', '1-1 2-7 false', '2-7 2-7 true', '2-7 8-8 false'])
 })

@@ -1,11 +1,13 @@
 import {
   type Body,
   compileSelector,
+  type Earlier,
   edit,
   type Item,
   lookup,
   type Matcher,
   nodesOf,
+  notBefore,
   type OperatorNode,
   operandText,
   type Pass,
@@ -23,8 +25,8 @@ export interface OffloadChoice {
   /** The operators of forward whose results go; the input of a layer goes with its first reader. Default: all. */
   readonly where?: Selector
   /**
-   * How many operators of backward may lie between the reload of a tensor and its first reader: it waits for the one before
-   * these. Default: it may come as early as there is room.
+   * How many layers ahead of the one whose backward is at work saved tensors may come back; 0 brings back a layer's own when
+   * backward gets there. Default: as early as there is room.
    */
   readonly prefetch?: number
 }
@@ -42,7 +44,7 @@ export function offloadPass(offload: Exclude<Offload, 'none'>): Pass {
   return {
     name: 'models/offload',
     phase: 'schedule',
-    run(program) {
+    run(program, { warn }) {
       if (program.phase !== 'training') throw movesNothing('only training has a backward')
       if (nodesOf(program.items).some(({ op }) => op === 'offload')) return program
       const regions = regionsOf(program.items).filter(({ axis }) => axis === 'layer')
@@ -50,6 +52,10 @@ export function offloadPass(offload: Exclude<Offload, 'none'>): Pass {
         regions.find((region) => nodesOf([region])[0]?.segment === segment)
       const [forward, backward] = [of('forward'), of('backward')]
       if (!forward || !backward) throw movesNothing('there are no layers')
+      const { prefetch = backward.extent } = choice
+      const after = prefetch + 1 < backward.extent ? notBefore(backward, prefetch) : []
+      if (choice.prefetch !== undefined && after.length === 0)
+        warn(`\`prefetch: ${prefetch}\` changes nothing: no layer runs so far ahead`)
       const tensors = new Map<string, Tensor>()
       const replaced = new Map<Region, Region>([
         [forward, forward],
@@ -60,7 +66,7 @@ export function offloadPass(offload: Exclude<Offload, 'none'>): Pass {
         const place: Place = { path: [{ region: forward, body: index }], executions: 1 }
         const other = backward.bodies.find(({ name }) => name === body.name)
         if (!other) return
-        const moved = moveBody(program, body, other, { forward, matches, place, choice, tensors })
+        const moved = moveBody(program, body, other, { forward, after, matches, place, tensors })
         replace(replaced, forward, moved.forward)
         replace(replaced, backward, moved.backward)
       })
@@ -92,7 +98,8 @@ interface Moving {
   readonly forward: Region
   readonly matches: Matcher
   readonly place: Place
-  readonly choice: OffloadChoice
+  /** What reloads wait for. */
+  readonly after: readonly Earlier[]
   readonly tensors: Map<string, Tensor>
 }
 
@@ -124,29 +131,27 @@ function reload(
   program: Program,
   backward: Body,
   host: ReadonlyMap<string, string>,
-  { choice, tensors }: Moving,
+  { after, tensors }: Moving,
   own: Pick<Tensor, 'body'>,
 ): Body {
   const back = new Map<string, string>()
-  const before = new Map<number, OperatorNode[]>()
-  const items = backward.items.map((item, index): Item => {
+  const reloads: OperatorNode[] = []
+  const items = backward.items.map((item): Item => {
     if (item.type === 'region') return item
     for (const id of item.inputs) {
       const from = host.get(id)
       if (from === undefined || back.has(id)) continue
       const tensor = lookup(program.tensors, id)
       const name = from.replace(/^forward\//, 'backward/').replace(/\/offload$/, '/reload')
-      const start = Math.max(0, index - (choice.prefetch ?? index))
-      const wait = choice.prefetch === undefined ? undefined : backward.items[start - 1]?.id
       const node = mover(tensor, 'reload', name, from, item)
       tensors.set(name, { ...saved(tensor), ...own, id: name })
-      before.set(start, [...(before.get(start) ?? []), wait === undefined ? node : { ...node, after: [wait] }])
+      reloads.push(after.length > 0 ? { ...node, after } : node)
       back.set(id, name)
     }
     const inputs = item.inputs.map((id) => back.get(id) ?? id)
     return inputs.every((id, at) => id === item.inputs[at]) ? item : { ...item, inputs }
   })
-  return { ...backward, items: items.flatMap((item, index) => [...(before.get(index) ?? []), item]) }
+  return { ...backward, items: [...reloads, ...items] }
 }
 
 /** A node that moves what the rank holds of a tensor between its memory and the host's. */

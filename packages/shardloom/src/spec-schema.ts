@@ -64,9 +64,9 @@ const offloadChoice = z.strictObject(
     where: z.exactOptional(selector).describe('operators of forward whose results go; default all'),
     prefetch: z
       .exactOptional(wholeNumber(0))
-      .describe('how many operators of backward may lie between a reload and its first reader; default any'),
+      .describe('how many layers ahead of the one whose backward is at work a reload may run; default any'),
   },
-  'a choice such as {where: {layers: 0-7}, prefetch: 4}',
+  'a choice such as {where: {layers: 0-7}, prefetch: 1}',
 )
 
 const parallel = z
@@ -218,6 +218,9 @@ const options = z
             bucket: z
               .exactOptional(wholeNumber())
               .describe('bytes of gradients from which on a bucket is full, whose reductions run as one'),
+            prefetch: z
+              .exactOptional(wholeNumber(0))
+              .describe('zero 3: how many layers ahead of the one at work parameters may be gathered; default any'),
             reduce: z
               .exactOptional(oneOf(['microbatch', 'shards', 'step']))
               .describe(

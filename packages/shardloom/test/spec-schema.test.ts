@@ -51,6 +51,7 @@ test('every scalar field has one flag, named after it', () => {
     'pp-group = options.pp.group',
     'dp-gather = options.dp.gather',
     'dp-bucket = options.dp.bucket',
+    'dp-prefetch = options.dp.prefetch',
     'dp-reduce = options.dp.reduce',
     'sp-attention = options.sp.attention',
     'sp-positions = options.sp.positions',

@@ -27,6 +27,10 @@ test.each([
     { dp: 2, tp: 2 },
     { zero: 3, dp: { gather: 'keep' as const } },
   ],
+  [
+    { dp: 2, pp: 2 },
+    { zero: 3, schedule: 'zbh1', dp: { prefetch: 0 }, offload: { prefetch: 0 } },
+  ],
 ])('%j %j is one device', async (parallel, options) => {
   const proof = await expectEquivalent({ ...spec, parallel, options })
   expect(proof.executed.map(({ op }) => op)).toContain('reduce-scatter')

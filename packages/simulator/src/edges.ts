@@ -95,7 +95,11 @@ export function countEdges(program: Program, folded: boolean): Record<EdgeKind, 
     }
   }
   /** In what share of a node's executions there is what it waits for. */
-  const waits = (before: string | Earlier, list: readonly Item[], around: { region: Region; body: number } | undefined) => {
+  const waits = (
+    before: string | Earlier,
+    list: readonly Item[],
+    around: { region: Region; body: number } | undefined,
+  ) => {
     const holds = (items: readonly Item[] | undefined, id: string) => items?.some((item) => item.id === id) ?? false
     if (typeof before === 'string') return Number(holds(list, before))
     if (!around) return 0

@@ -1,4 +1,5 @@
 import type { Plugin } from '@shardloom/core'
+import { boundPrefetch } from './bound-prefetch.js'
 import { bucketGradients } from './bucket-gradients.js'
 import { type DataParallelOptions, storageOf } from './options.js'
 import { placeStorage } from './place-storage.js'
@@ -35,6 +36,7 @@ export function dataParallel(options: DataParallelOptions = {}): Plugin {
         dpReplicate: { type: 'integer', minimum: 1 },
         gather: { enum: ['use', 'keep'] },
         bucket: { type: 'integer', minimum: 1 },
+        prefetch: { type: 'integer', minimum: 0 },
         reduce: { enum: ['microbatch', 'shards', 'step'] },
       },
       additionalProperties: false,
@@ -44,6 +46,7 @@ export function dataParallel(options: DataParallelOptions = {}): Plugin {
       ...(zero > 0 ? [shardUpdates(storage)] : []),
       ...(zero > 0 || reduce !== 'step' ? [placeStorage(storage)] : []),
       ...(storage.bucket === undefined ? [] : [bucketGradients(storage)]),
+      ...(storage.prefetch === undefined ? [] : [boundPrefetch(storage)]),
     ],
   }
 }

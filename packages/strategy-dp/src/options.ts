@@ -23,6 +23,11 @@ export interface DataParallelOptions {
   readonly reduce?: ReduceGradients
   /** Bytes of gradients from which on a bucket is full, whose reductions run as one; default: each runs alone. */
   readonly bucket?: number
+  /**
+   * With `zero: 3`: how many layers ahead of the one at work parameters may be gathered; 0 gathers a layer's own when the
+   * layer before it is done. Default: as early as there is room.
+   */
+  readonly prefetch?: number
 }
 
 /** Options with their defaults, none of which contradict each other. */
@@ -33,11 +38,12 @@ export interface Storage {
   readonly gather: 'use' | 'keep'
   readonly reduce: ReduceGradients
   readonly bucket: number | undefined
+  readonly prefetch: number | undefined
 }
 
 /** Fills in the defaults. Throws `OPTION` for options that contradict each other or would change nothing, both named. */
 export function storageOf(options: DataParallelOptions): Storage {
-  const { zero = 0, dpReplicate = 1, gather = 'use', where, bucket } = options
+  const { zero = 0, dpReplicate = 1, gather = 'use', where, bucket, prefetch } = options
   const reduce = options.reduce ?? (zero >= 2 ? 'shards' : 'step')
   const refuse = (subject: string, why: string, help: string) => {
     throw new ShardloomError('OPTION', `\`${subject}\` and \`zero: ${zero}\` contradict each other: ${why}.`, {
@@ -66,7 +72,18 @@ export function storageOf(options: DataParallelOptions): Storage {
       subject: 'dp',
       help: 'Give it bytes, such as 25000000.',
     })
-  return { where, zero, dpReplicate, gather, reduce, bucket }
+  if (prefetch !== undefined && !(Number.isSafeInteger(prefetch) && prefetch >= 0))
+    throw new ShardloomError('OPTION', `\`prefetch\` is ${prefetch}.`, {
+      subject: 'dp',
+      help: 'Give it a number of layers, such as 1.',
+    })
+  if (prefetch !== undefined && zero < 3)
+    refuse(
+      `prefetch: ${prefetch}`,
+      'no parameter is divided, so that none is gathered',
+      'Use `zero: 3`, or leave `prefetch` out.',
+    )
+  return { where, zero, dpReplicate, gather, reduce, bucket, prefetch }
 }
 
 /** Throws `OPTION` where an option concerns gradients or optimizer state, which the phase has not. */

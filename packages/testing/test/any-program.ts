@@ -192,7 +192,11 @@ function node(id: fc.Arbitrary<string>): fc.Arbitrary<OperatorNode> {
       differentiates: optional(word),
       recompute: optional(fc.constant(true as const)),
       updates: optional(word),
-      after: optional(fc.array(word, { maxLength: 2 })),
+      after: optional(
+        fc.array(fc.oneof(word, fc.record({ item: word, distance: fc.integer({ min: 1, max: 99 }) })), {
+          maxLength: 2,
+        }),
+      ),
       partition: optional(partition),
       communication: optional(communication),
     })
