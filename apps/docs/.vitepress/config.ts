@@ -51,6 +51,7 @@ export default defineConfig({
           { text: 'Data parallelism', link: '/strategies/dp' },
           { text: 'Sequence parallelism', link: '/strategies/sp' },
           { text: 'Expert parallelism', link: '/strategies/ep' },
+          { text: 'Pipeline parallelism', link: '/strategies/pp' },
         ],
       },
       {

@@ -49,6 +49,16 @@ const diagrams = [
     spec: { preset },
     view: { level: 'layer', legend: false },
   })),
+  {
+    name: 'strategy-pp',
+    spec: { ...llama, batch: 8, parallel: { pp: 4 } },
+    view: { level: 'stage', legend: false },
+  },
+  {
+    name: 'strategy-pp-v',
+    spec: { ...llama, batch: 8, parallel: { pp: 2 }, options: { schedule: 'zbv' } },
+    view: { level: 'stage', legend: false },
+  },
   { name: 'strategy-dp', spec: { ...llama, parallel: { dp: 4 } }, view: { level: 'layer', legend: false } },
   {
     name: 'strategy-dp-zero',

@@ -49,7 +49,7 @@ export function addExport(program: Command, _finish: Finish): void {
     .option('--out <path>', 'where to; - is standard output', '-')
     .addOption(new Option('--level <level>', 'how fine the picture is (default: operator)').choices([...levels]))
     .addOption(new Option('--unroll <axes>', `any of ${unrollAxes.join(',')}`).argParser(parseUnroll))
-    .addOption(rankOption())
+    .addOption(rankOption().default(undefined, '0, or all stages of a pipeline'))
     .addOption(new Option('--ranks <a..b>', 'the ranks that --unroll rank draws, both included').argParser(parseRanks))
     .addOption(new Option('--limit <nodes>', 'nodes beyond which a coarser picture is drawn').argParser(parseLimit))
     .option('--json', 'print one JSON document (shardloom.export/1) about what was written')
@@ -87,7 +87,7 @@ Example:
 function viewOptions(flags: Flags): ViewOptions {
   const limit = flags.limit as number | undefined // parseLimit
   return {
-    rank: flags.rank as number, // parseRank
+    ...(flags.rank !== undefined && { rank: flags.rank as number }), // parseRank
     ...(flags.level !== undefined && { level: flags.level as Level }), // one of its choices
     ...(flags.unroll !== undefined && { unroll: flags.unroll as UnrollAxis[] }), // parseUnroll
     ...(flags.ranks !== undefined && { ranks: flags.ranks as [number, number] }), // parseRanks

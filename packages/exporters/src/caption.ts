@@ -14,12 +14,14 @@ export interface CaptionOptions {
   readonly rank: number
   /** Repeats whose border is left out, such as `microbatch ×8`. */
   readonly unframed: readonly string[]
+  /** The numbers are those of all stages of a pipeline together. */
+  readonly summed: boolean
 }
 
 /** Title and subtitle of a picture, and a notice about ranks that are left out. */
 export function captionOf(
   program: Program,
-  { level, ranks, rank, unframed }: CaptionOptions,
+  { level, ranks, rank, unframed, summed }: CaptionOptions,
 ): Pick<View, 'title' | 'subtitle' | 'notice'> {
   const { axes, world } = program.mesh
   const degrees = Object.fromEntries(axes.map(({ name, degree }) => [name, degree]))
@@ -30,7 +32,7 @@ export function captionOf(
     dataTypeOf(program),
     ...notesOf(program.notes),
     ...unframed.map((repeat) => `once per ${repeat}`),
-    numbersOf(program, ranks, rank),
+    summed ? 'numbers per rank, all stages together' : numbersOf(program, ranks, rank),
   ]
   const all = ranks && ranks.last - ranks.first + 1 < ranks.world
   return {

@@ -70,12 +70,21 @@ export function writeDot(view: View, write: Write, options: DotOptions = {}): vo
   for (const cluster of view.clusters) if (cluster.parent === undefined) writeCluster(cluster, 0)
   writeNodes(undefined, '')
   // Left to right, backward returns below its forward; phases and operators follow each other.
-  const mirrors = view.direction === 'right' && view.level !== 'phase' && view.level !== 'stage'
-  for (const edge of view.edges) add(edgeStatement(edge, mirrors, theme))
+  const staged = isStaged(view)
+  const mirrors = view.direction === 'right' && view.level !== 'phase' && (view.level !== 'stage' || staged)
+  // A stage is one column: what its cards hand each other must not push them apart.
+  const inColumn = ({ from, to }: ViewEdge) => staged && clusterOf.get(from) === clusterOf.get(to)
+  const clusterOf = new Map(view.nodes.map(({ id, cluster }) => [id, cluster]))
+  for (const edge of view.edges) add(edgeStatement(inColumn(edge) ? { ...edge, role: 'back' } : edge, mirrors, theme))
   if (mirrors) for (const edge of columnEdges(view)) add(edge)
   if (options.legend !== false && view.direction === 'down') add(dotLegend(view, theme))
   add('}\n')
   end()
+}
+
+/** Whether a picture shows the stages of a pipeline, not phases in their place. */
+function isStaged(view: View): boolean {
+  return view.clusters.some(({ id }) => id.startsWith('stage '))
 }
 
 /** The lines of a node's label: title with its repeats, facts, folded communication. */
@@ -125,14 +134,16 @@ function layoutAttributes(role: EdgeRole, mirrors: boolean): string[] {
 
 /**
  * The unseen edges that put each backward card into the column of its forward one and below it: within a column Graphviz
- * stacks upwards along an edge.
+ * stacks upwards along an edge. The optimizer of a stage stands below both.
  */
 function columnEdges(view: View): string[] {
   const ids = new Set(view.nodes.map((node) => node.id))
   return view.nodes.flatMap(({ id }) => {
-    const mirror = mirrorOf(id)
-    return mirror !== id && ids.has(mirror)
-      ? [`${dotId(mirror)} -> ${dotId(id)} [style=invis, minlen=0, weight=99];\n`]
+    const backward = id.replace(/^(stage \d+\/)optimizer$/, '$1backward')
+    const mirror = backward === id ? mirrorOf(id) : id
+    const above = backward === id ? id : backward
+    return mirror !== above && ids.has(mirror) && ids.has(above)
+      ? [`${dotId(mirror)} -> ${dotId(above)} [style=invis, minlen=0, weight=99];\n`]
       : []
   })
 }

@@ -13,7 +13,7 @@ const boundIntensity = 100n
 export function factsOf(card: Card, program: Program, meter: Meter): string[] {
   const [node] = card.nodes
   if (card.nodes.length === 1 && node?.communication && card.covered.length === 0)
-    return communicationFacts(node, program, meter)
+    return communicationFacts(node, program, meter, card.members)
   if (card.kind === 'communication' || card.kind === 'control') return []
   return workFact(card.flops, card.moved)
 }
@@ -31,8 +31,8 @@ export function chipText(chip: Chip): string {
 }
 
 /** What a communication node changes and what it costs: `seq/2 → seq` and `67.1 MB, sends 33.6 MB`. */
-function communicationFacts(node: OperatorNode, program: Program, meter: Meter): string[] {
-  const { payload, sent } = communicationBytes(node, program, meter)
+function communicationFacts(node: OperatorNode, program: Program, meter: Meter, members?: number): string[] {
+  const { payload, sent } = communicationBytes(node, program, meter, members)
   const cost = `${formatBytes(Math.round(payload))}, sends ${formatBytes(Math.round(sent))}`
   const change = placementChange(node, program)
   return change ? [change, cost] : [cost]

@@ -1,7 +1,7 @@
-import { axesOf, type EdgeKind, type NodeKind, type OperatorNode, type Program } from '@shardloom/core'
+import { axesOf, type EdgeKind, groupSizeOf, type NodeKind, type OperatorNode, type Program } from '@shardloom/core'
 import { communicationBytes, growthAxis, type Meter, type NodeMeasure } from '@shardloom/simulator'
 import { type CardPlace, type CardStyle, placeOf } from './card.js'
-import type { Dependency, Occurrence } from './occurrence.js'
+import type { Crossing, Dependency, Occurrence } from './occurrence.js'
 
 /** Communication that a card stands for: executions and bytes that one rank sends over the same axes. */
 export interface Chip {
@@ -20,6 +20,14 @@ export interface Card extends CardPlace {
   /** Bytes read and written. */
   readonly moved: bigint
   readonly chips: readonly Chip[]
+  /** How many ranks take part in its communication, where it is one node. */
+  readonly members?: number
+}
+
+/** A card that shows a node, and the iterations for which it does. */
+export interface Standing {
+  readonly key: string
+  readonly path: readonly Crossing[]
 }
 
 /** That some operator of one card needs some operator of another. */
@@ -38,6 +46,8 @@ export interface CardEdge {
 export interface Folded {
   readonly cards: ReadonlyMap<string, Card>
   readonly edges: readonly CardEdge[]
+  /** By the ids of sends and receives between stages: where they are drawn. */
+  readonly standing: ReadonlyMap<string, readonly Standing[]>
 }
 
 interface Draft {
@@ -48,21 +58,37 @@ interface Draft {
   moved: bigint
 }
 
+/** What is folded, and how. */
+export interface FoldOptions {
+  /** The program that knows the pipeline, of which the one that is folded may be a rank's part. */
+  readonly whole: Program
+  readonly style: CardStyle
+  /** Whether sends and receives between stages are left to edges between ranks. */
+  readonly transfersAside: boolean
+}
+
 /** Folds occurrences into cards. Numbers are those of the meter's rank, once per pass through a card's frames. */
 export function fold(
   program: Program,
   meter: Meter,
   expansion: { readonly occurrences: readonly Occurrence[]; readonly dependencies: readonly Dependency[] },
-  style: CardStyle,
+  { whole, style, transfersAside }: FoldOptions,
 ): Folded {
   const drafts = new Map<string, Draft>()
-  const costs = costsOf(program, meter)
+  const members = new Map<string, number>()
+  const standing = new Map<string, Standing[]>()
+  const costs = costsOf(program, whole, meter)
   const keys = expansion.occurrences.map((occurrence) => {
     const place = placeOf(occurrence, style)
     const draft = drafts.get(place.key) ?? { place, nodes: new Set(), chips: new Map(), flops: 0n, moved: 0n }
     drafts.set(place.key, draft)
     draft.nodes.add(occurrence.node)
-    addCost(draft, occurrence, place, program, costs)
+    const { node, path } = occurrence
+    if (node.communication) members.set(place.key, groupSizeOf(whole, node, { path }))
+    if (isTransfer(node)) standing.set(node.id, [...(standing.get(node.id) ?? []), { key: place.key, path }])
+    // The send counts what passes.
+    const counted = style.level === 'operator' || !isTransfer(node) || (!transfersAside && node.op === 'send')
+    if (counted) addCost(draft, occurrence, place, program, costs)
     return place.key
   })
   const edges = new Map<string, CardEdge & { readonly tensors: string[] }>()
@@ -80,9 +106,26 @@ export function fold(
     const kinds = new Set([...nodes].map((node) => node.kind))
     const [first = 'compute'] = kinds
     const kind = kinds.size === 1 ? first : 'compute'
-    return [place.key, { ...place, kind, nodes: [...nodes], flops, moved, chips: [...chips.values()] }]
+    const size = nodes.size === 1 ? members.get(place.key) : undefined
+    return [
+      place.key,
+      {
+        ...place,
+        kind,
+        nodes: [...nodes],
+        flops,
+        moved,
+        chips: [...chips.values()],
+        ...(size !== undefined && { members: size }),
+      },
+    ]
   })
-  return { cards: new Map(cards), edges: [...edges.values()].filter((edge) => !orderIsPlain(edge, edges)) }
+  return { cards: new Map(cards), edges: [...edges.values()].filter((edge) => !orderIsPlain(edge, edges)), standing }
+}
+
+/** Whether a node sends to another stage, or receives from one; the hops of a ring are collectives in pieces. */
+function isTransfer({ op, communication }: OperatorNode): boolean {
+  return (op === 'send' || op === 'recv') && communication?.shift === undefined
 }
 
 /** A temporal edge beside a data edge says nothing new. */
@@ -97,10 +140,10 @@ function isSaved(from: OperatorNode | undefined, to: OperatorNode | undefined): 
 /** The meter's answers, each asked for once: unrolled pictures show a node many times. */
 interface Costs {
   readonly node: (node: OperatorNode, step: number) => NodeMeasure
-  readonly sent: (node: OperatorNode) => number
+  readonly sent: (occurrence: Occurrence) => number
 }
 
-function costsOf(program: Program, meter: Meter): Costs {
+function costsOf(program: Program, whole: Program, meter: Meter): Costs {
   const nodes = new Map<OperatorNode, Map<number, NodeMeasure>>()
   const sent = new Map<OperatorNode, number>()
   return {
@@ -111,20 +154,21 @@ function costsOf(program: Program, meter: Meter): Costs {
       steps.set(step, cost)
       return cost
     },
-    sent(node) {
-      const bytes = sent.get(node) ?? communicationBytes(node, program, meter).sent
+    sent({ node, path }) {
+      const bytes = sent.get(node) ?? communicationBytes(node, program, meter, groupSizeOf(whole, node, { path })).sent
       sent.set(node, bytes)
       return bytes
     },
   }
 }
 
-function addCost(draft: Draft, { node, path }: Occurrence, place: CardPlace, program: Program, costs: Costs): void {
+function addCost(draft: Draft, occurrence: Occurrence, place: CardPlace, program: Program, costs: Costs): void {
+  const { node, path } = occurrence
   const times = place.covered.reduce((product, crossing) => product * crossing.count, 1)
   if (node.communication) {
     const axes = axesOf(program.mesh, node.communication.atoms).join('.')
     const known = draft.chips.get(axes) ?? { axes, atoms: node.communication.atoms, count: 0, bytes: 0 }
-    const bytes = known.bytes + costs.sent(node) * times
+    const bytes = known.bytes + costs.sent(occurrence) * times
     draft.chips.set(axes, { ...known, count: known.count + times, bytes })
     return
   }

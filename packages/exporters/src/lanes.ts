@@ -1,9 +1,19 @@
-import { coordinates, groupOf, groupSize, type Mesh, type Program, rankAt, ShardloomError } from '@shardloom/core'
+import {
+  coordinates,
+  groupOf,
+  groupSize,
+  type Mesh,
+  type OperatorTable,
+  type Program,
+  rankAt,
+  ShardloomError,
+} from '@shardloom/core'
 import type { Level } from './card.js'
 import { chipText } from './facts.js'
 import type { Card, Chip, Folded } from './fold.js'
 import { formatCount } from './format.js'
 import type { Parts } from './picture.js'
+import { cardTransfers } from './transfers.js'
 import type { ViewCluster, ViewEdge, ViewNode } from './view.js'
 
 /** More ranks than this are drawn as one lane. */
@@ -45,13 +55,21 @@ interface Lane {
  * Puts ranks side by side. Each rank is a cluster; what a group of ranks does together is one bar outside of them, with
  * an edge to and from each member that is shown, never an edge from member to member.
  */
-export function lanes(ranks: LaneRanks, program: Program, level: Level, laneOf: (rank: number) => Lane): Parts {
+export function lanes(
+  ranks: LaneRanks,
+  program: Program,
+  operators: OperatorTable,
+  level: Level,
+  laneOf: (rank: number) => Lane,
+): Parts {
+  const drawn = new Map<number, Folded>()
   const clusters: ViewCluster[] = []
   const nodes = new Map<string, ViewNode>()
   const edges = new Map<string, ViewEdge>()
   const addEdge = (edge: ViewEdge) => edges.set(JSON.stringify([edge.from, edge.to, edge.kind]), edge)
   for (const rank of ranks.shown) {
     const { folded, parts } = laneOf(rank)
+    drawn.set(rank, folded)
     const lane = `rank ${rank}`
     const inLane = (id: string) => `${lane}/${id}`
     clusters.push(laneCluster(rank, ranks, program.mesh))
@@ -110,6 +128,17 @@ export function lanes(ranks: LaneRanks, program: Program, level: Level, laneOf: 
       const crosses = collective(edge.from) !== undefined || collective(edge.to) !== undefined
       addEdge({ ...edge, from: ends[0], to: ends[1], kind: crosses ? 'communication' : edge.kind })
     }
+  }
+  for (const transfer of cardTransfers(program, operators, ranks.shown, (rank) => drawn.get(rank))) {
+    const { fromRank, toRank, from, to, label, backward } = transfer
+    addEdge({
+      from: `rank ${fromRank}/${from}`,
+      to: `rank ${toRank}/${to}`,
+      kind: 'communication',
+      role: backward ? 'return' : fromRank < toRank ? 'plain' : 'back',
+      // At operator level the send says what it sends.
+      ...(level !== 'operator' && { label }),
+    })
   }
   return { clusters, nodes: [...nodes.values()], edges: [...edges.values()] }
 }

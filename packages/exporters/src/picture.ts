@@ -1,4 +1,5 @@
-import type { OperatorTable, Program } from '@shardloom/core'
+import { nodesOf, type OperatorTable, type Program } from '@shardloom/core'
+import { programOf } from '@shardloom/core/unroll'
 import { meterOf } from '@shardloom/simulator'
 import { captionOf, legendOf } from './caption.js'
 import { type CardStyle, type Level, outerAxes } from './card.js'
@@ -8,6 +9,7 @@ import { type Card, type CardEdge, type Folded, fold } from './fold.js'
 import { cutMiddle, formatBytes, formatCount, formatFlops } from './format.js'
 import { laneRanks, lanes } from './lanes.js'
 import { expand, type Unrolling } from './occurrence.js'
+import { stages } from './stages.js'
 import type { View, ViewCluster, ViewEdge, ViewNode, ViewOptions } from './view.js'
 
 /** What exactly to draw, after the choice of level and iterations. */
@@ -27,20 +29,33 @@ export interface Parts {
 const deepest = 3
 
 /** Draws a program at one level, whatever its size. */
-export function paint(program: Program, operators: OperatorTable, settings: Settings): View {
+export function paint(whole: Program, operators: OperatorTable, settings: Settings): View {
   const { level, options } = settings
-  const expansion = expand(program, settings.unrolling)
-  const ranks = options.unroll?.includes('rank') ? laneRanks(program.mesh, options.ranks) : undefined
-  const frames = ranks ? deepest - 1 : deepest
-  const segments = new Set(expansion.occurrences.map(({ node }) => node.segment)).size > 1
-  const styles: CardStyle[] = [
-    { level, mesh: program.mesh, segments, outerFrames: true, moduleFrames: true },
-    { level, mesh: program.mesh, segments, outerFrames: false, moduleFrames: true },
-    { level, mesh: program.mesh, segments, outerFrames: false, moduleFrames: false },
-  ]
-  const foldFor = (rank: number, style: CardStyle) => fold(program, meterOf(program, operators, rank), expansion, style)
-  const depth = (folded: Folded) => Math.max(0, ...[...folded.cards.values()].map((card) => card.frames.length))
+  const { pipeline } = whole
+  const ranks = options.unroll?.includes('rank') ? laneRanks(whole.mesh, options.ranks) : undefined
+  const staged = level === 'stage' && pipeline !== undefined && !ranks
   const first = ranks?.shown[0] ?? options.rank ?? 0
+  const ofRank = ranks !== undefined || staged || options.rank !== undefined
+  const partOf = (rank: number) => (ofRank ? programOf(whole, rank) : whole)
+  const expansions = new Map<Program, ReturnType<typeof expand>>()
+  const expansionOf = (part: Program) => {
+    const expansion = expansions.get(part) ?? expand(part, settings.unrolling)
+    expansions.set(part, expansion)
+    return expansion
+  }
+  const frames = ranks || staged ? deepest - 1 : deepest
+  const segments = new Set(nodesOf(whole.items).map(({ segment }) => segment)).size > 1
+  const styles: CardStyle[] = [
+    { level, mesh: whole.mesh, segments, outerFrames: true, moduleFrames: true },
+    { level, mesh: whole.mesh, segments, outerFrames: false, moduleFrames: true },
+    { level, mesh: whole.mesh, segments, outerFrames: false, moduleFrames: false },
+  ]
+  const transfersAside = ranks !== undefined || staged
+  const foldFor = (rank: number, style: CardStyle) => {
+    const part = partOf(rank)
+    return fold(part, meterOf(part, operators, rank), expansionOf(part), { whole, style, transfersAside })
+  }
+  const depth = (folded: Folded) => Math.max(0, ...[...folded.cards.values()].map((card) => card.frames.length))
   let style = styles[0]
   let folded: Folded | undefined
   for (const each of styles) {
@@ -49,16 +64,15 @@ export function paint(program: Program, operators: OperatorTable, settings: Sett
     if (depth(folded) <= frames) break
   }
   if (!style || !folded) throw new Error('internal error: there is no style')
-  const draw = (each: Folded, rank: number) => partsOf(each, program, operators, { level, rank })
-  const parts = ranks
-    ? lanes(ranks, program, level, (rank) => {
-        const own = rank === first ? folded : foldFor(rank, style)
-        return { folded: own, parts: draw(own, rank) }
-      })
-    : draw(folded, first)
-  const unframed = style.outerFrames ? [] : outerRepeats(program)
+  const laneOf = (rank: number) => {
+    const own = rank === first ? folded : foldFor(rank, style)
+    return { folded: own, parts: partsOf(own, partOf(rank), operators, { level, rank }) }
+  }
+  const alone = () => (staged ? stages(whole, pipeline, operators, first, laneOf) : laneOf(first).parts)
+  const parts = ranks ? lanes(ranks, whole, operators, level, laneOf) : alone()
+  const unframed = style.outerFrames ? [] : outerRepeats(whole)
   return {
-    ...captionOf(program, { level, ranks, rank: first, unframed }),
+    ...captionOf(whole, { level, ranks, rank: first, unframed, summed: pipeline !== undefined && !ofRank }),
     level,
     direction: level === 'operator' ? 'down' : 'right',
     ...parts,
