@@ -48,6 +48,11 @@ export interface Tensor {
    * to the rank `offset` + `i` before it along `atoms`.
    */
   readonly rotation?: Rotation
+  /**
+   * Of a tensor from outside, a position whose elements are copies: its `i`-th holds what the model's own tensor, which is
+   * shorter, has at `of[i]`.
+   */
+  readonly copies?: { readonly position: number; readonly of: readonly number[] }
   /** Set by the placement pass, except where `storage` says otherwise. */
   readonly placement?: Placement
   /**

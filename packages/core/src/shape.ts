@@ -113,6 +113,7 @@ const wrongIn = {
     ['density', share],
     ['growth', maybe(growth)],
     ['rotation', maybe(rotation)],
+    ['copies', maybe(has(['position', whole], ['of', wholes]))],
     ['placement', maybe(placement)],
     ['storage', maybe(oneOf(['use', 'keep']))],
   ),

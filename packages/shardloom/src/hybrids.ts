@@ -94,6 +94,30 @@ export const hybrids: Readonly<Record<string, Hybrid>> = {
       options: { zero: 3 },
     },
   },
+  'deepseek-prefill': {
+    title: 'DeepSeek serving, prefill: data parallel attention, experts over all ranks, redundant experts',
+    source: 'DeepSeek-V3/R1 inference system overview 2025: EP32, 32 redundant experts, 9 per rank',
+    spec: {
+      model: 'deepseek-v3',
+      phase: 'prefill',
+      batch: 32,
+      seq: 4096,
+      parallel: { dp: 32, ep: 32 },
+      options: { ep: { redundant: 32 } },
+    },
+  },
+  'deepseek-decode': {
+    title: 'DeepSeek serving, decode: data parallel attention, experts over all ranks, redundant experts',
+    source: 'DeepSeek-V3/R1 inference system overview 2025: EP144, 32 redundant experts, 2 per rank',
+    spec: {
+      model: 'deepseek-v3',
+      phase: 'decode',
+      batch: 144 * 32,
+      seq: 4096,
+      parallel: { dp: 144, ep: 144 },
+      options: { ep: { redundant: 32 } },
+    },
+  },
 }
 
 /**

@@ -24,6 +24,15 @@ export function smallerSize(size: number, degrees: readonly Degree[], target: nu
   return size
 }
 
+/** As few redundant experts as `ep` divides together with the experts of the small model, where it does so in the large one. */
+export function fewCopies(redundant: number, from: ModelArchitecture, to: ModelArchitecture, ep: Degree): number {
+  const experts = ({ layers }: ModelArchitecture) =>
+    Object.values(layers).reduce((most, { ffn }) => Math.max(most, ffn.kind === 'moe' ? ffn.experts : 0), 0)
+  const even = (experts(from) + redundant) % ep.from === 0
+  for (let copies = 1; copies <= ep.to; copies++) if (((experts(to) + copies) % ep.to === 0) === even) return copies
+  return redundant
+}
+
 /** What the sizes of a small model are measured by. */
 export interface Scale {
   /** The degree of each axis, and the ranks of all together. */

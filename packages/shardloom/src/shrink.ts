@@ -15,7 +15,7 @@ import { type LoadedSpec, layerBoundaries, type Plan, planLoaded } from './plan.
 import { type PlannedSpec, positionsOf } from './sequence.js'
 import { type SmallDegrees, shrinkDegrees } from './shrink-degrees.js'
 import { fewLayers, fewLayersOfChunks, moveLayers } from './shrink-layers.js'
-import { type Scale, shrinkArchitecture, smallerSize } from './shrink-sizes.js'
+import { fewCopies, type Scale, shrinkArchitecture, smallerSize } from './shrink-sizes.js'
 
 /** A size that was made smaller, by the name that a spec or a model gives it. */
 export interface Shrunk {
@@ -140,9 +140,12 @@ function shrinkTo(
   const staging = staged && !all ? { pp: { ...pp, layers: [...staged.sizes] } } : {}
   // How tokens are spread changes what is counted, not what is computed; counts are one per expert of the large model.
   const { tokens: __, ...ep } = moved.ep
-  const options = { ...moved, ...staging, ep, prefill }
   const last = { from: positionsOf(spec, spec.seq), to: positionsOf({ ...spec, steps }, seq) }
   const scale: Scale = { degrees, hidden, tokens: { first, last }, divisible, order }
+  const small = shrinkArchitecture(architecture, scale)
+  const degree = { from: spec.parallel.ep, to: parallel.ep }
+  const redundant = ep.redundant && { redundant: fewCopies(ep.redundant, architecture, small, degree) }
+  const options = { ...moved, ...staging, ep: { ...ep, ...redundant }, prefill }
   return {
     ...loaded,
     spec: {
@@ -154,7 +157,7 @@ function shrinkTo(
       batch: parallel.dp * few * microbatches,
       options,
     },
-    architecture: shrinkArchitecture(architecture, scale),
+    architecture: small,
   }
 }
 
@@ -183,7 +186,7 @@ function pluginNamesLayers({ options }: PlannedSpec): boolean {
 function outline({ program, operators }: Pick<Plan, 'program' | 'operators'>): ReadonlyMap<string, string> {
   const lines = new Map<string, string>()
   const text = (value: unknown) =>
-    JSON.stringify(value, (_, inner: unknown) => (typeof inner === 'number' ? 0 : inner)) ?? ''
+    JSON.stringify(value, (_, inner: unknown) => (isSize(inner) || isSizes(inner) ? 0 : inner)) ?? ''
   walk(program.items, (node: OperatorNode) => {
     const { density: _, partition, ...others } = node
     const sum = operators.get(node.op)?.joins
@@ -207,6 +210,9 @@ function outline({ program, operators }: Pick<Plan, 'program' | 'operators'>): R
   return lines
 }
 
+const isSize = (value: unknown) => typeof value === 'number'
+const isSizes = (value: unknown) => Array.isArray(value) && value.length > 0 && value.every(isSize)
+
 function difference(a: ReadonlyMap<string, string>, b: ReadonlyMap<string, string>): string[] {
   const ids = [...new Set([...a.keys(), ...b.keys()])]
   return ids.filter((id) => a.get(id) !== b.get(id))
@@ -223,6 +229,7 @@ function changes(from: LoadedSpec, to: LoadedSpec): Shrunk[] {
   }
   for (const [axis, degree] of Object.entries(from.spec.parallel)) note(axis, degree, to.spec.parallel[axis])
   for (const field of ['batch', 'microbatch', 'seq', 'steps'] as const) note(field, from.spec[field], to.spec[field])
+  note('redundant', from.spec.options.ep.redundant, to.spec.options.ep.redundant)
   const [a, b] = [from.architecture, to.architecture]
   note('layers', layerCount(a), layerCount(b))
   for (const field of ['hidden', 'vocab', 'learnedPositions'] as const) note(field, a[field], b[field])

@@ -186,6 +186,9 @@ const options = z
               .describe(
                 'how tokens are spread over experts: by a power law of that exponent, or as counted; default evenly',
               ),
+            redundant: z
+              .exactOptional(wholeNumber(0))
+              .describe('prefill, decode: how many experts are held once more; ep divides experts and copies together'),
             where: z.exactOptional(selector),
           },
           'an object, such as {dispatch: all-gather}',

@@ -47,6 +47,7 @@ test('every scalar field has one flag, named after it', () => {
     'prefill-cached = options.prefill.cached',
     'tp-key-value-gradients = options.tp.keyValueGradients',
     'ep-dispatch = options.ep.dispatch',
+    'ep-redundant = options.ep.redundant',
     'pp-balance = options.pp.balance',
     'pp-group = options.pp.group',
     'dp-gather = options.dp.gather',

@@ -60,11 +60,13 @@ export function replication(program: Program, operators: OperatorTable): Replica
     }
   })
   for (const [id, { instances, at }] of parameters) {
-    const { shape, placement } = lookup(program.tensors, id)
-    const whole = shape.reduce((product, size) => product * BigInt(size), BigInt(instances))
-    const held = whole * copies((placement?.shards ?? []).flat()) * BigInt(at.size)
+    const { shape, placement, copies: made } = lookup(program.tensors, id)
+    const elements = (sizes: readonly number[]) =>
+      sizes.reduce((product, size) => product * BigInt(size), BigInt(instances))
+    const held = elements(shape) * copies((placement?.shards ?? []).flat()) * BigInt(at.size)
+    const model = shape.map((size, position) => (position === made?.position ? new Set(made.of).size : size))
     sum.parameters += held
-    sum.replicatedParameters += held - whole
+    sum.replicatedParameters += held - elements(model)
   }
   return sum
 }

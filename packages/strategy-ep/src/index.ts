@@ -1,5 +1,7 @@
 import type { Plugin, Selector } from '@shardloom/core'
+import { chooseCopy } from './choose-copy.js'
 import { loadExperts, type Tokens } from './load-experts.js'
+import { placeExperts } from './place-experts.js'
 import { type Dispatch, splitExperts } from './split-experts.js'
 
 export type { Tokens } from './load-experts.js'
@@ -17,6 +19,11 @@ export interface ExpertParallelOptions {
   readonly dispatch?: Dispatch
   /** How tokens are spread over experts, as FLOPs and bytes of each rank then show; default evenly. */
   readonly tokens?: Tokens
+  /**
+   * Inference: how many experts are held once more, so that `ep` divides experts and copies together. The copies are of
+   * those that get the most tokens, and share them. Default 0.
+   */
+  readonly redundant?: number
 }
 
 /**
@@ -38,9 +45,11 @@ export function expertParallel(options: ExpertParallelOptions = {}): Plugin {
         where: { type: 'object' },
         dispatch: { enum: ['all-to-all', 'all-gather'] },
         tokens: { type: 'object' },
+        redundant: { type: 'integer', minimum: 0 },
       },
       additionalProperties: false,
     },
-    passes: [loadExperts(options.tokens), splitExperts(options)],
+    operators: [chooseCopy],
+    passes: [loadExperts(options.tokens), placeExperts(options.redundant, options.where), splitExperts(options)],
   }
 }

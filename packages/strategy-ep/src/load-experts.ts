@@ -1,4 +1,6 @@
-import { dimSizesOf, type Pass, type Program, ShardloomError, walk } from '@shardloom/core'
+import { type Pass, type Program, ShardloomError, walk } from '@shardloom/core'
+import { expertCounts } from './expert-counts.js'
+import { placedIn } from './place-experts.js'
 
 /**
  * How tokens are spread over the experts of a layer: expert i gets a share proportional to (i + 1) to the minus `powerLaw`,
@@ -15,8 +17,8 @@ export function loadExperts(tokens: Tokens | undefined): Pass {
     name: 'ep/load-experts',
     phase: 'partition',
     run(program, { warn }) {
-      if (!tokens || program.loads?.['experts']) return program
-      const sizes = dimSizesOf(program, 'experts')
+      if (!tokens || program.loads?.['experts'] || placedIn(program) !== undefined) return program
+      const sizes = expertCounts(program)
       const [experts] = sizes
       if (experts === undefined) {
         warn('`ep.tokens` changes nothing: the model has no experts')

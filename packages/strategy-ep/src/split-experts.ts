@@ -1,5 +1,4 @@
 import {
-  dimSizesOf,
   divisors,
   findAxis,
   greatestCommonDivisor,
@@ -11,7 +10,9 @@ import {
   ShardloomError,
   withPreferences,
 } from '@shardloom/core'
+import { expertCounts } from './expert-counts.js'
 import type { ExpertParallelOptions } from './index.js'
+import { placedIn } from './place-experts.js'
 
 /** How tokens reach their experts. */
 export type Dispatch = 'all-to-all' | 'all-gather'
@@ -28,6 +29,7 @@ export function splitExperts(options: ExpertParallelOptions): Pass {
   return {
     name: 'ep/split-experts',
     phase: 'partition',
+    after: ['ep/place-experts'],
     run(program, { warn }) {
       const { mesh } = program
       const atomsOf = (axis: string) => findAxis(mesh, axis)?.atoms ?? []
@@ -72,7 +74,7 @@ function expertOperators(where: Selector | undefined): Selector {
 
 /** Throws `NO_EXPERTS` for a model without experts and `INDIVISIBLE` with the degrees that divide the experts of all layers. */
 function refuseIndivisible(program: Program, degree: number): void {
-  const sizes = dimSizesOf(program, 'experts')
+  const sizes = expertCounts(program)
   if (sizes.length === 0) {
     throw new ShardloomError(
       'NO_EXPERTS',
@@ -86,9 +88,14 @@ function refuseIndivisible(program: Program, degree: number): void {
   const stop = sizes.find((size) => size % degree !== 0)
   if (stop === undefined || program.uneven === 'ragged') return
   const working = divisors(sizes.reduce(greatestCommonDivisor))
+  const placed = placedIn(program)
+  const more = (placed ?? 0) + degree - (stop % degree)
   throw new ShardloomError(
     'INDIVISIBLE',
-    `Cannot split ${stop} experts over axis \`ep\` (degree ${degree}): ${degree} does not divide them.`,
-    { subject: 'ep', help: `Use ${orList(working)}, or set \`uneven: ragged\` to let shares differ by one.` },
+    `Cannot split ${stop} experts over axis \`ep\` (degree ${degree}): ${degree} does not divide them${placed !== undefined ? ', copies counted' : ''}.`,
+    {
+      subject: 'ep',
+      help: `Use ${orList(working)}${placed !== undefined ? `, hold ${more} redundant experts` : ''}, or set \`uneven: ragged\` to let shares differ by one.`,
+    },
   )
 }

@@ -360,13 +360,24 @@ class Interpreter implements Interpretation {
 
   private fromOutside(tensor: Tensor, iterations: Iterations, rank: number): Block {
     const own = tensor.per.map((axis) => iterations.get(axis) ?? 0)
-    const usual = usualValues(tensor, own, this.domains.get(tensor.id))
+    const { model, taken } = modelTensor(tensor)
+    const usual = usualValues(model, own, this.domains.get(tensor.id))
     const positions = this.shapes.held(tensor, rank, iterations)
-    const whole = tensor.shape.map((size) => shardPositions(size, [], this.program.mesh, nobody))
+    const whole = model.shape.map((size) => shardPositions(size, [], this.program.mesh, nobody))
     const { initial } = this.options
-    const value = (index: number) => initial?.(tensor, own, index) ?? usual(index)
-    return { positions, values: Float64Array.from(offsetsIn(whole, positions), value) }
+    const value = (index: number) => initial?.(model, own, index) ?? usual(index)
+    return { positions, values: Float64Array.from(offsetsIn(whole, positions.map(taken)), value) }
   }
+}
+
+/** The tensor of the model that one from outside is made from, and where its elements along a position stand there. */
+function modelTensor(tensor: Tensor) {
+  const { copies, ...rest } = tensor
+  if (!copies) return { model: tensor, taken: (positions: Int32Array) => positions }
+  const shape = tensor.shape.map((size, at) => (at === copies.position ? Math.max(...copies.of) + 1 : size))
+  const taken = (positions: Int32Array, at: number) =>
+    at === copies.position ? positions.map((position) => copies.of[position] ?? 0) : positions
+  return { model: { ...rest, shape }, taken }
 }
 
 const nowhere = new Int32Array()

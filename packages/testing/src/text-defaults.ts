@@ -78,7 +78,16 @@ export interface Guess
     Partial<
       Pick<
         Tensor,
-        'dims' | 'body' | 'density' | 'growth' | 'rotation' | 'placement' | 'versionOf' | 'nextOf' | 'storage'
+        | 'dims'
+        | 'body'
+        | 'density'
+        | 'growth'
+        | 'rotation'
+        | 'copies'
+        | 'placement'
+        | 'versionOf'
+        | 'nextOf'
+        | 'storage'
       >
     > {
   readonly shape?: readonly (number | undefined)[]

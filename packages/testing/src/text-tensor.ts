@@ -4,13 +4,14 @@ import { type Cursor, wordText } from './text-line.js'
 import { atomsText, placementWords, sameValue, takeAtoms, takePlacement } from './text-placement.js'
 
 const roles: readonly TensorRole[] = ['activation', 'parameter', 'gradient', 'optimizer', 'input', 'cache']
-const optional = ['body', 'density', 'growth', 'rotation', 'version', 'next', 'storage'] as const
+const optional = ['body', 'density', 'growth', 'rotation', 'copies', 'version', 'next', 'storage'] as const
 /** The field that each word of {@link optional} means. */
 const fieldOf = {
   body: 'body',
   density: 'density',
   growth: 'growth',
   rotation: 'rotation',
+  copies: 'copies',
   version: 'versionOf',
   next: 'nextOf',
   storage: 'storage',
@@ -33,6 +34,7 @@ export interface TensorText {
   readonly density?: readonly [number, number] | null
   readonly growth?: Tensor['growth'] | null
   readonly rotation?: Tensor['rotation'] | null
+  readonly copies?: Tensor['copies'] | null
   readonly versionOf?: string | null
   readonly nextOf?: string | null
   readonly storage?: Tensor['storage'] | null
@@ -46,8 +48,22 @@ export function tensorText(
   guess: Guess,
   { mesh, sizes }: { readonly mesh: Mesh; readonly sizes: ReadonlyMap<string, number> },
 ): string {
-  const { dims, shape, per, role, dtype, body, density, growth, rotation, versionOf, nextOf, storage, placement } =
-    tensor
+  const {
+    dims,
+    shape,
+    per,
+    role,
+    dtype,
+    body,
+    density,
+    growth,
+    rotation,
+    copies,
+    versionOf,
+    nextOf,
+    storage,
+    placement,
+  } = tensor
   const words: string[] = []
   if (role !== guess.role) words.push(role)
   if (dtype !== guess.dtype) words.push(dtype)
@@ -69,6 +85,7 @@ export function tensorText(
   const loop = rotation?.axis === undefined ? '' : ` over ${wordText(rotation.axis)}`
   const turn = rotation && `${rotation.position} by ${rotation.offset} along ${atomsText(rotation.atoms, mesh)}${loop}`
   differs('rotation', turn && `rotation ${turn}`)
+  differs('copies', copies && `copies ${copies.position} of ${JSON.stringify(copies.of)}`)
   differs('version', versionOf === undefined ? undefined : `version ${wordText(versionOf)}`)
   differs('next', nextOf === undefined ? undefined : `next ${wordText(nextOf)}`)
   differs('storage', storage && `storage ${storage}`)
@@ -142,6 +159,14 @@ function takeField(cursor: Cursor, mesh: Mesh): TensorText {
       const axis = cursor.keyword(['over']) && cursor.word('an axis')
       return { rotation: { position, atoms, offset, ...(axis !== undefined && { axis }) } }
     }
+    case 'copies': {
+      const position = cursor.whole('a position')
+      cursor.expect('of')
+      const of = cursor.json()
+      if (Array.isArray(of) && of.every((each) => Number.isSafeInteger(each) && Number(each) >= 0))
+        return { copies: { position, of: of as number[] } } // checked here
+      throw cursor.error('copies are a list of positions', undefined, JSON.stringify(of))
+    }
     case 'version':
       return { versionOf: cursor.word('a tensor') }
     case 'next':
@@ -211,6 +236,7 @@ export function completeTensor(
     ...field('density'),
     ...field('growth'),
     ...field('rotation'),
+    ...field('copies'),
     ...(placement && { placement }),
     ...field('versionOf'),
     ...field('nextOf'),
