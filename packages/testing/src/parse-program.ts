@@ -57,7 +57,7 @@ export interface ProgramDefaults extends Partial<Omit<Program, 'schema' | 'tenso
  *     tensor     = (role | type | "[" (word ("=" whole)?)* "]" | "shape" json | "per" "[" word* "]" | "body" word
  *                | "density" share | "growth" whole "over" word "by" whole ("to" whole)? | "version" word | "next" word
  *                | "rotation" whole "by" whole "along" atoms ("over" word)?
- *                | "copies" whole "of" list
+ *                | "copies" whole "of" json
  *                | "no" ("body" | "density" | "growth" | "rotation" | "copies" | "version" | "next") | "missing")* ("@" placement)?
  *     placement  = "replicate" | (dim "/" atoms | "partial(" reduction ")/" atoms) ("·" placement)? | json
  *     splits     = "none" | (dim "/" atoms | "partial(" whole,* ")/" atoms) ("·" splits)? | json
