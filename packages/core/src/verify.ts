@@ -28,7 +28,7 @@ const rules: readonly (readonly [number, string, Check])[] = [
   [1, 'acyclic once unrolled', checkOrder],
   [2, 'data crosses ranks only through communication', checkCommunication],
   [3, 'operators read only placements that their rules allow', checkPlacements],
-  [4, 'every send meets its recv, and ranks that meet run the same', checkTransfers],
+  [4, 'groups agree, and every send meets its recv', checkTransfers],
   [5, 'FLOPs and parameters are conserved', checkConservation],
   [6, 'phases stay apart', checkPhases],
   [7, 'a cache is written before it is read', checkCaches],
