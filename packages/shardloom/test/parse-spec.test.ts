@@ -89,7 +89,10 @@ describe('a bad spec', () => {
       'SPEC_VALUE `schema` is "shardloom.spec/2", but it must be shardloom.spec/1.',
     ],
     [{ model: 'tiny', batc: 4 }, 'SPEC_KEY There is no key `batc` in a spec. | Did you mean `batch`?'],
-    [{ model: 'tiny', zzz: 4 }, 'SPEC_KEY There is no key `zzz` in a spec. | Known here: schema, preset, model, cluster'],
+    [
+      { model: 'tiny', zzz: 4 },
+      'SPEC_KEY There is no key `zzz` in a spec. | Known here: schema, preset, model, cluster',
+    ],
     [
       { model: 'tiny', options: { tp: { were: {} } } },
       'SPEC_KEY There is no key `options.tp.were` in a spec. | Did you mean `options.tp.where`?',
