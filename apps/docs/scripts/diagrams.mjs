@@ -44,10 +44,10 @@ const diagrams = [
     spec: { model: 'gpt3-175b', batch: 1, seq: 2048, options: { attention: 'materialised', recompute } },
     view: { level: 'module', legend: false },
   })),
-  ...Object.keys(hybrids).map((preset) => ({
+  ...Object.entries(hybrids).map(([preset, { spec }]) => ({
     name: `hybrid-${preset}`,
     spec: { preset },
-    view: { level: 'layer', legend: false },
+    view: { level: spec.parallel?.pp ? 'stage' : 'layer', legend: false },
   })),
   {
     name: 'strategy-pp',
