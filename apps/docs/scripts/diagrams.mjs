@@ -24,6 +24,11 @@ const diagrams = [
     spec: { ...llama, phase: 'prefill', parallel: { tp: 8 } },
     view: { level: 'operator', legend: false },
   },
+  {
+    name: 'strategy-tp-overlap',
+    spec: { ...llama, phase: 'prefill', parallel: { tp: 8 }, options: { tp: { overlap: 2 } } },
+    view: { level: 'operator', legend: false },
+  },
   ...[
     ['tensor-ranks', { parallel: { tp: 8 }, options: { sequenceParallel: true } }],
     ['cp', { parallel: { cp: 8 } }],

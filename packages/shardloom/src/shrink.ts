@@ -15,7 +15,7 @@ import { type LoadedSpec, layerBoundaries, type Plan, planLoaded } from './plan.
 import { type PlannedSpec, positionsOf } from './sequence.js'
 import { type SmallDegrees, shrinkDegrees } from './shrink-degrees.js'
 import { fewLayers, fewLayersOfChunks, moveLayers } from './shrink-layers.js'
-import { fewCopies, type Scale, shrinkArchitecture, smallerSize } from './shrink-sizes.js'
+import { type Degree, fewCopies, type Scale, shrinkArchitecture, smallerSize } from './shrink-sizes.js'
 
 /** A size that was made smaller, by the name that a spec or a model gives it. */
 export interface Shrunk {
@@ -124,9 +124,13 @@ function shrinkTo(
 ): LoadedSpec {
   const { spec, architecture } = loaded
   const steps = Math.min(spec.steps, 3)
-  const { seq, prefill, first } = shrinkPrompt(spec, degrees)
+  const parts = partsOf(spec, parallel)
+  const { seq, prefill, first } = shrinkPrompt(spec, [...degrees, ...parts])
   const slots = slotsOf(spec)
-  const few = divisible ? smallerSize(slots.microbatch, degrees, 2) : Math.min(slots.microbatch, 2)
+  const few =
+    divisible || parts.length
+      ? smallerSize(slots.microbatch, [...(divisible ? degrees : []), ...parts], 2)
+      : Math.min(slots.microbatch, 2)
   const microbatches = Math.min(slots.microbatches, pipeline ? 2 * parallel.pp : 2) // two per rank suit every schedule
   const boundaries = layerBoundaries(spec)
   const chunks = pipeline && chunksOf(pipeline, 0)
@@ -159,6 +163,17 @@ function shrinkTo(
     },
     architecture: small,
   }
+}
+
+/** What overlap divides the tokens of a rank into: as many parts as in the large plan, of its share of a sequence too. */
+function partsOf({ options, parallel: { tp } }: PlannedSpec, small: PlannedSpec['parallel']): Degree[] {
+  const parts = options.tp.overlap
+  return parts === undefined
+    ? []
+    : [
+        { from: parts, to: parts },
+        { from: parts * tp, to: parts * small.tp },
+      ]
 }
 
 /** Fewer tokens, in fewer and smaller chunks after a shorter prefix, and the positions that the first step then reads. */

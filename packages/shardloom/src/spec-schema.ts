@@ -162,6 +162,11 @@ const options = z
             keyValueGradients: z
               .exactOptional(oneOf(['reduce', 'defer', 'gather']))
               .describe('how gradients of KV heads that several tp ranks hold are combined'),
+            overlap: z
+              .exactOptional(wholeNumber(2))
+              .describe(
+                'parts in which matmuls run beside the tp collectives of what they make or read; default whole',
+              ),
             where: z.exactOptional(selector),
           },
           'an object, such as {where: {module: ffn}}',

@@ -66,6 +66,26 @@ describe('large specs', () => {
       'keys gathered',
       { model: 'llama-3.1-8b', parallel: { tp: 16 }, options: { tp: { keyValueGradients: 'gather' } } },
     ],
+    [
+      'overlap',
+      {
+        model: 'llama-3.1-8b',
+        batch: 16,
+        parallel: { dp: 2, tp: 4 },
+        options: { sequenceParallel: true, tp: { overlap: 4 } },
+      },
+    ],
+    [
+      'overlap in decode',
+      {
+        model: 'mixtral-8x7b',
+        phase: 'decode',
+        batch: 12,
+        seq: 64,
+        parallel: { tp: 2 },
+        options: { tp: { overlap: 3 } },
+      },
+    ],
     ['sums deferred', { model: 'llama-3.1-8b', parallel: { tp: 16 }, options: { tp: { keyValueGradients: 'defer' } } }],
     ['one module', { model: 'mixtral-8x7b', parallel: { tp: 8 }, options: { tp: { where: { module: 'moe' } } } }],
   ])('%s: the same splits and communication on at most 64 ranks', async (_, spec) => {

@@ -46,6 +46,7 @@ test('every scalar field has one flag, named after it', () => {
     'prefill-chunk = options.prefill.chunk',
     'prefill-cached = options.prefill.cached',
     'tp-key-value-gradients = options.tp.keyValueGradients',
+    'tp-overlap = options.tp.overlap',
     'ep-dispatch = options.ep.dispatch',
     'ep-redundant = options.ep.redundant',
     'pp-balance = options.pp.balance',

@@ -1,4 +1,6 @@
 import { greatestCommonDivisor, type Plugin, type Selector } from '@shardloom/core'
+import { overlapMatmuls } from './overlap-matmuls.js'
+import { partOperators } from './part-operators.js'
 import { type KeyValueGradients, kvHeads, splitHeads } from './split-heads.js'
 
 export type { KeyValueGradients } from './split-heads.js'
@@ -13,6 +15,8 @@ export interface TensorParallelOptions {
    * head and gather keys and values, as Megatron-LM does.
    */
   readonly keyValueGradients?: KeyValueGradients
+  /** Parts in which matmuls run beside the collectives of what they make or read, 2 or more; default: whole. */
+  readonly overlap?: number
 }
 
 /**
@@ -21,7 +25,7 @@ export interface TensorParallelOptions {
  * backward, follow from that.
  */
 export function tensorParallel(options: TensorParallelOptions = {}): Plugin {
-  const { where, keyValueGradients = 'reduce' } = options
+  const { where, keyValueGradients = 'reduce', overlap } = options
   return {
     name: 'tp',
     axes: [
@@ -36,9 +40,14 @@ export function tensorParallel(options: TensorParallelOptions = {}): Plugin {
     ],
     options: {
       type: 'object',
-      properties: { where: { type: 'object' }, keyValueGradients: { enum: ['reduce', 'defer', 'gather'] } },
+      properties: {
+        where: { type: 'object' },
+        keyValueGradients: { enum: ['reduce', 'defer', 'gather'] },
+        overlap: { type: 'integer', minimum: 2 },
+      },
       additionalProperties: false,
     },
-    passes: [splitHeads(where, keyValueGradients)],
+    operators: partOperators,
+    passes: [splitHeads(where, keyValueGradients), ...(overlap === undefined ? [] : [overlapMatmuls(overlap)])],
   }
 }

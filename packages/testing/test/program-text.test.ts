@@ -43,6 +43,7 @@ describe('print, then parse', () => {
 
   it('keeps divided axes and gradients that stay partial', () => {
     keeps(planned('llama-3.1-8b', builds[0], { tp: 16 }, { tp: { keyValueGradients: 'defer' } }).program)
+    keeps(planned('llama-3.1-8b', builds[0], { tp: 8 }, { tp: { overlap: 4 } }).program)
     keeps(planned('llama-3.1-8b', builds[0], { tp: 3 }, { uneven: 'ragged' }).program)
   })
 
