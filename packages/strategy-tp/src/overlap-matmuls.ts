@@ -46,10 +46,12 @@ export function overlapMatmuls(parts: number): Pass {
         throw changesNothing(parts, 'no collective over `tp` stands beside a matmul', 'divide more operators over `tp`')
       const sites = new Map(candidates.map((each) => [each.collective, siteOf(each, parts, candidates)]))
       const tensors = new Map<string, Tensor>()
-      const items = rewriteItems(program.items, (list) => {
-        const divided = list.flatMap((item) => (item.type === 'node' ? (sites.get(item) ?? []) : []))
-        return divided.length ? divide(list, divided, { program, operators, parts, tensors }) : list
+      const ends = new Map<string, string>()
+      const divided = rewriteItems(program.items, (list) => {
+        const own = list.flatMap((item) => (item.type === 'node' ? (sites.get(item) ?? []) : []))
+        return own.length ? divide(list, own, { program, operators, parts, tensors, ends }) : list
       })
+      const items = rewriteItems(divided, (list) => waiting(list, ends))
       const draft = edit(program)
       for (const tensor of tensors.values()) draft.setTensor(tensor)
       draft.setItems(items)
@@ -92,14 +94,15 @@ interface Scope {
   readonly parts: number
   /** Tensors that are made anew. */
   readonly tensors: Map<string, Tensor>
+  /** Node that is divided → the last of those that stand for it. */
+  readonly ends: Map<string, string>
 }
 
 /** The items of one body with the operators of some sites taken apart. */
 function divide(items: readonly Item[], sites: readonly Site[], scope: Scope): Item[] {
   const made = new Map(items.flatMap((item, at) => (item.type === 'node' ? item.outputs : []).map((id) => [id, at])))
   const place = new Map(items.map((item, at) => [item.id, at]))
-  /** Node that is divided → the last of those that stand for it. */
-  const ends = new Map<string, string>()
+  const { ends } = scope
   const inserted = new Map<number, OperatorNode[]>()
   const insert = (at: number, nodes: readonly OperatorNode[]) => {
     inserted.set(at, [...(inserted.get(at) ?? []), ...nodes])
@@ -137,24 +140,25 @@ function divide(items: readonly Item[], sites: readonly Site[], scope: Scope): I
       insert(slot, [...turns.flat(), ...nodes.map(join)])
     }
   }
-  const divided = items.flatMap((item, at) => [...(ends.has(item.id) ? [] : [item]), ...(inserted.get(at) ?? [])])
-  return waiting(divided, ends)
+  return items.flatMap((item, at) => [...(ends.has(item.id) ? [] : [item]), ...(inserted.get(at) ?? [])])
 }
 
-/** The items with those that waited for a divided node behind its end, or, where that comes later now, behind what they stand behind. */
+/** Lets items that waited for a divided node wait for its end; where that comes later now, for what they stand behind. */
 function waiting(items: readonly Item[], ends: ReadonlyMap<string, string>): Item[] {
   const done = new Set<string>()
   let last: string | undefined
   return items.map((item) => {
-    const stale = item.type === 'node' && item.after?.some((id) => ends.has(id)) ? item : undefined
-    const ready = (id: string) => {
-      const end = ends.get(id) ?? id
-      return done.has(end) ? end : (last ?? [])
-    }
+    const before = last
     done.add(item.id)
-    if (stale) return { ...stale, after: [...new Set(stale.after?.flatMap(ready))] }
-    if (item.type === 'node' && item.kind === 'compute') last = item.id
-    return item
+    if (item.type !== 'node') return item
+    if (item.kind === 'compute') last = item.id
+    if (!item.after) return item
+    const after = item.after.flatMap((wait) => {
+      if (typeof wait !== 'string') return { ...wait, item: ends.get(wait.item) ?? wait.item }
+      const end = ends.get(wait) ?? wait
+      return done.has(end) ? end : (before ?? [])
+    })
+    return { ...item, after: after.filter((wait, at) => typeof wait !== 'string' || after.indexOf(wait) === at) }
   })
 }
 
