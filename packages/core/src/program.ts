@@ -161,8 +161,10 @@ export interface OperatorNode {
   readonly stages?: readonly Stage[]
   /** Backward in a pipeline: whether the gradient that leaves the chunk needs it (I), or parameters alone (W). */
   readonly gradient?: 'input' | 'weight'
-  /** Items that must come before, without a tensor passing: of the same body, or of an earlier iteration. */
+  /** Items that must come before, without a tensor passing: of a body that it stands in, or of an earlier iteration. */
   readonly after?: readonly (string | Earlier)[]
+  /** The atoms along which all ranks wait for each other here. */
+  readonly barrier?: readonly string[]
   readonly partition?: Partition
   readonly communication?: Communication
 }

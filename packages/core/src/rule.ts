@@ -21,7 +21,7 @@ const cacheLimit = 10_000
 /**
  * Parses a rule. Grammar: `rule := operands "->" results`; operands and results are lists of operands separated by
  * commas, each a list of dims separated by spaces, or `.` for a scalar; `dim := name ["!"]`. An empty operand list
- * (nothing before the arrow) is a source. Throws `RULE_SYNTAX`.
+ * (nothing before the arrow) is a source, an arrow alone a node without tensors. Throws `RULE_SYNTAX`.
  */
 export function parseRule(text: string): Rule {
   const known = parsed.get(text)
@@ -47,7 +47,7 @@ export function parseRule(text: string): Rule {
   }
   const operands = side(sides[0] ?? '')
   const results = side(sides[1] ?? '')
-  if (results.length === 0) throw ruleError(text, 'it has no result')
+  if (results.length === 0 && operands.length > 0) throw ruleError(text, 'it has no result')
   const rule: Rule = { text, operands, results, space: [...new Set([...operands, ...results].flat())], whole }
   if (parsed.size >= cacheLimit) parsed.clear()
   parsed.set(text, rule)

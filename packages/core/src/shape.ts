@@ -122,6 +122,7 @@ const wrongIn = {
     ['kind', oneOf(['compute', 'communication', 'control', 'memory'])],
     ['inputs outputs', words],
     ['after', maybe(list((each) => word(each) || earlier(each)))],
+    ['barrier', maybe(words)],
     ['stages', maybe(list(oneOf(['first', 'last'])))],
     ['gradient', maybe(oneOf(['input', 'weight']))],
     ['attributes', maybe(isRecord)],

@@ -1,5 +1,14 @@
 import { coordinateOf, holderOf, type Pipeline, runsAt, type Stage } from './pipeline.js'
-import { bodyAt, type Item, type OperatorNode, type Port, type Program, type Region } from './program.js'
+import {
+  bodyAt,
+  type Item,
+  nodesOf,
+  type OperatorNode,
+  type Port,
+  type Program,
+  type Region,
+  regionsOf,
+} from './program.js'
 
 const projections = new WeakMap<Program, Map<number, Program>>()
 
@@ -32,7 +41,8 @@ function project(program: Program, pipeline: Pipeline, coordinate: number): Prog
       const tensor = tensors.get(id)
       if (tensor) tensors.set(name(id), { ...tensor, id: name(id) })
     }
-    return { name, items: items.map((item) => rename(item, name)) }
+    const inside = new Set([...nodesOf(items), ...regionsOf(items)].map(({ id }) => id))
+    return { name, items: items.map((item) => rename(item, name, inside)) }
   }
   const items = held(program.items, pipeline, coordinate, [0, 1]).map((item): Item => {
     const whole = program.items.find(({ id }) => id === item.id)
@@ -112,7 +122,7 @@ function collect(item: Item, made: Set<string>): void {
   for (const body of item.bodies) for (const inner of body.items) collect(inner, made)
 }
 
-function rename(item: Item, name: (id: string) => string): Item {
+function rename(item: Item, name: (id: string) => string, inside: ReadonlySet<string>): Item {
   if (item.type === 'node')
     return {
       ...item,
@@ -120,7 +130,9 @@ function rename(item: Item, name: (id: string) => string): Item {
       inputs: item.inputs.map(name),
       outputs: item.outputs.map(name),
       ...(item.after && {
-        after: item.after.map((each) => (typeof each === 'string' ? `${each}~` : { ...each, item: `${each.item}~` })),
+        after: item.after.map((each) =>
+          typeof each === 'string' ? (inside.has(each) ? `${each}~` : each) : { ...each, item: `${each.item}~` },
+        ),
       }),
     }
   const ports = item.ports.map((port): Port => {
@@ -132,6 +144,6 @@ function rename(item: Item, name: (id: string) => string): Item {
       return { ...port, inner: port.inner.map((id) => id && name(id)), result: name(port.result) }
     return { ...port, tensor: name(port.tensor) }
   })
-  const bodies = item.bodies.map((body) => ({ ...body, items: body.items.map((inner) => rename(inner, name)) }))
+  const bodies = item.bodies.map((body) => ({ ...body, items: body.items.map((inner) => rename(inner, name, inside)) }))
   return { ...item, id: `${item.id}~`, bodies, ports }
 }

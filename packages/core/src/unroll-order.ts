@@ -114,7 +114,10 @@ export function inScheduledOrder(
     reordered.template[number] = template[place] ?? 0
     reordered.starts[number] = count
     for (let edge = starts[place] ?? 0; edge < (starts[place + 1] ?? 0); edge++) {
-      reordered.sources[count] = numbers[sources[edge] ?? 0] ?? 0
+      const source = sources[edge] ?? 0
+      // What waits for the loop waits for its last action.
+      const waits = kinds[edge] === 1 && place >= end && source >= begin && source < end
+      reordered.sources[count] = waits ? end - 1 : (numbers[source] ?? 0)
       reordered.kinds[count++] = kinds[edge] ?? 0
     }
     if (!first.has(number)) continue

@@ -14,8 +14,8 @@ interface Copy {
 }
 
 /**
- * Puts the graphs of ranks one after the other and joins them: the members of each collective in a chain, and each send
- * with its recv.
+ * Puts the graphs of ranks one after the other and joins them: the members of each collective in a chain, and so those of
+ * a barrier, in time; and each send with its recv.
  */
 export function joinRanks(
   program: Program,
@@ -49,7 +49,7 @@ export function joinRanks(
     for (const copy of copies) {
       copy.graph.template.forEach((number, node) => {
         const template = copy.graph.templates[number]
-        const sources = template?.communication ? tieOf(copy, template, node) : []
+        const sources = template?.communication || template?.barrier ? tieOf(copy, template, node) : []
         if (sources.length > 0) ties.push([copy.base + node, ...sources])
       })
     }
@@ -132,7 +132,7 @@ function writeEdges(
       if (ties[tie]?.[0] !== base + node) continue
       for (const source of ties[tie++]?.slice(1) ?? []) {
         edgeSource[count] = source
-        edgeKind[count++] = 2
+        edgeKind[count++] = templates[template[node] ?? 0]?.barrier ? 1 : 2
       }
     }
   }
@@ -178,7 +178,7 @@ function tiesOf(program: Program, copies: readonly Copy[], axes: ReadonlySet<str
     return chain
   }
   return (copy: Copy, node: OperatorNode, number: number): number[] => {
-    const { atoms = [], shift } = node.communication ?? {}
+    const { atoms = node.barrier ?? [], shift } = node.communication ?? {}
     // The hops of a ring stand in the graph of each rank.
     if (node.op === 'send' || shift !== undefined) return []
     if (node.op === 'recv') return senders(copy, node, number, byRank)

@@ -220,7 +220,7 @@ function emit(
         if (item.op === 'recv' && item.communication?.shift !== undefined) kinds.fill(2, from, count)
       }
       for (const before of item.after ?? [])
-        if (typeof before === 'string') addEnd(layout, before, base)
+        if (typeof before === 'string') around(before, path)
         else earlier(path.at(-1)?.layout, before, base)
     })
   }
@@ -228,6 +228,11 @@ function emit(
   const addEnd = (layout: Layout, id: string, base: number) => {
     const position = layout.items.findIndex((each) => each.id === id)
     if (position >= 0) add(base + (layout.offsets[position + 1] ?? layout.size) - 1, 1)
+  }
+  /** A temporal edge from an item of the body of a node, or of one around that. */
+  const around = (id: string, path: Address['path']) => {
+    const bodies = [top, ...path.map(({ layout, body }) => layout.bodies[body])]
+    bodies.forEach((layout, depth) => layout && addEnd(layout, id, bases[depth] ?? 0))
   }
   const earlier = (layout: RegionLayout | undefined, { item, distance }: Earlier, base: number) => {
     const iteration = iterations.at(-1) ?? 0

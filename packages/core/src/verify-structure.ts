@@ -21,8 +21,8 @@ export function* checkOrder(program: Program): ReturnType<Check> {
     known.add(id)
     return unless(!twice, by, `\`${id}\` is made twice.`, 'Give each result one producer.')
   }
-  function* visit(list: readonly Item[], known: Set<string>, around?: Region): ReturnType<Check> {
-    const done = new Set<string>()
+  function* visit(list: readonly Item[], known: Set<string>, outer?: Set<string>, around?: Region): ReturnType<Check> {
+    const done = new Set(outer)
     for (const item of list) {
       const { id } = item
       yield unless(!ids.has(id), id, `The id \`${id}\` stands twice.`, 'Give every node and region an id of its own.')
@@ -47,7 +47,7 @@ export function* checkOrder(program: Program): ReturnType<Check> {
               done.has(before),
               id,
               `\`${id}\` waits for \`${before}\`, which does not come before it.`,
-              'Name an earlier item of the same body.',
+              'Name an earlier item of the same body, or of one around it.',
             )
           : unless(
               around !== undefined && around.order !== 'parallel' && holds(around, before.item),
@@ -55,18 +55,18 @@ export function* checkOrder(program: Program): ReturnType<Check> {
               `\`${id}\` waits for \`${before.item}\` of an earlier iteration, which is not there.`,
               'Name an item of a body of the region around it, one whose iterations have an order.',
             )
-      if (item.type === 'region') yield* visitRegion(item, known)
+      if (item.type === 'region') yield* visitRegion(item, known, done)
       else for (const output of item.outputs) yield make(output, id, known)
       done.add(id)
     }
   }
-  function* visitRegion(region: Region, known: Set<string>): ReturnType<Check> {
+  function* visitRegion(region: Region, known: Set<string>, done: Set<string>): ReturnType<Check> {
     const { id, bodies, ports } = region
     const after = new Set(known)
     for (const [index, body] of bodies.entries()) {
       const inner = new Set(known)
       for (const port of ports) if (port.kind === 'carry') inner.add(port.inner)
-      yield* visit(body.items, inner, region)
+      yield* visit(body.items, inner, done, region)
       for (const port of ports) {
         const handed = port.kind === 'carry' ? port.next[index] : port.kind === 'reduce' ? port.inner[index] : undefined
         if (handed)

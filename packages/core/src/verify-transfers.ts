@@ -20,7 +20,16 @@ export function* checkTransfers(program: Program): ReturnType<Check> {
     nodes.push({ node, scheduled: path.some(({ region }) => region.axis === 'microbatch') })
   })
   for (const { node, scheduled } of nodes) {
-    const { id, op, communication, inputs } = node
+    const { id, op, communication, inputs, barrier } = node
+    if (barrier) {
+      const known = barrier.every((name) => program.mesh.atoms.some((atom) => atom.name === name))
+      yield unless(
+        known && !(scheduled && barrier.some((atom) => across.includes(atom))),
+        id,
+        `\`${id}\` waits for ranks along \`${barrier.join(' ')}\`, which do not come here with it.`,
+        'Wait along atoms of the mesh, and for other stages only outside of the loop over microbatches.',
+      )
+    }
     if (!communication) continue
     if (op === 'send') sends.push(node)
     else if (op === 'recv') {

@@ -1,4 +1,5 @@
 import type { Plugin } from '@shardloom/core'
+import { barrierPass } from './barriers.js'
 import { differentiatePass } from './differentiate.js'
 import { type Offload, offloadPass } from './offload.js'
 import { transformerOperators } from './operators/index.js'
@@ -11,12 +12,18 @@ export interface TransformerOptions {
   readonly recompute?: Recompute
   /** Default: `none`. */
   readonly offload?: Offload
+  /** Whether all ranks wait for each other behind the last microbatch, and before the update. Default: no. */
+  readonly barriers?: boolean
 }
 
 /** The plugin that brings the transformer operators, and backward and optimizer for training. */
-export function transformers({ recompute = 'none', offload = 'none' }: TransformerOptions = {}): Plugin {
+export function transformers({
+  recompute = 'none',
+  offload = 'none',
+  barriers = false,
+}: TransformerOptions = {}): Plugin {
   const again = recompute === 'none' ? [] : [recomputePass(recompute)]
   const away = offload === 'none' ? [] : [offloadPass(offload)]
-  const passes = [differentiatePass, ...again, optimizerPass, ...away]
+  const passes = [differentiatePass, ...again, optimizerPass, ...away, ...(barriers ? [barrierPass] : [])]
   return { name: 'models', operators: transformerOperators, passes }
 }

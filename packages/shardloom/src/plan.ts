@@ -98,7 +98,12 @@ export function planLoaded(loaded: LoadedSpec): Plan {
  * computes has to equal it. Without the phase `differentiate` it is the forward pass alone.
  */
 export function planOneDevice(loaded: LoadedSpec, phases: readonly PassPhase[] = ['build', 'differentiate']): Program {
-  const options: PlannedSpec['options'] = { ...loaded.spec.options, recompute: 'none', offload: 'none' }
+  const options: PlannedSpec['options'] = {
+    ...loaded.spec.options,
+    recompute: 'none',
+    offload: 'none',
+    barriers: false,
+  }
   const composition = composeLoaded({ ...loaded, spec: { ...loaded.spec, options } })
   const context = { operators: composition.operators, warn: () => {} }
   const run = (program: Program, some: readonly PassPhase[]) => {
@@ -120,7 +125,7 @@ export function planOneDevice(loaded: LoadedSpec, phases: readonly PassPhase[] =
 
 function composeLoaded({ spec, plugins }: LoadedSpec): Composition {
   return composePlugins([
-    transformers({ recompute: spec.options.recompute, offload: spec.options.offload }),
+    transformers({ recompute: spec.options.recompute, offload: spec.options.offload, barriers: spec.options.barriers }),
     ...builtInStrategies(spec),
     ...plugins,
   ])

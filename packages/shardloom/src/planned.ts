@@ -18,6 +18,7 @@ const ownOptions = [
   'zero',
   'offload',
   'recompute',
+  'barriers',
   'prefill',
   'sequenceParallel',
   'decode',

@@ -127,6 +127,10 @@ const options = z
         )
         .default('none')
         .describe('what backward computes again: none, selective (the core of attention) or full (whole layers)'),
+      barriers: z
+        .boolean('true or false')
+        .default(false)
+        .describe('whether all ranks wait for each other behind the last microbatch, and before the update'),
       decode: z
         .strictObject(
           {

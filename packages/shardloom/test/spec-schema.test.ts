@@ -41,6 +41,7 @@ test('every scalar field has one flag, named after it', () => {
     'virtual = options.virtual',
     'offload = options.offload',
     'recompute = options.recompute',
+    'barriers = options.barriers',
     'decode-draft = options.decode.draft',
     'decode-keep = options.decode.keep',
     'prefill-chunk = options.prefill.chunk',

@@ -29,7 +29,7 @@ test.each([
   ],
   [
     { dp: 2, pp: 2 },
-    { zero: 3, schedule: 'zbh1', dp: { prefetch: 0 }, offload: { prefetch: 0 } },
+    { zero: 3, schedule: 'zbh1', dp: { prefetch: 0 }, offload: { prefetch: 0 }, barriers: true },
   ],
 ])('%j %j is one device', async (parallel, options) => {
   const proof = await expectEquivalent({ ...spec, parallel, options })

@@ -35,7 +35,7 @@ export function countRankEdges(program: Program, rank: number): Record<EdgeKind,
 
 /**
  * Counts edges. Unrolled (`folded` false): one data edge per operand and execution whose value a node of the step made (a
- * sum over iterations has one per term), one temporal edge per `after` and execution, and one communication edge per
+ * sum over iterations has one per term), one temporal edge per `after` and execution (what ties barriers to other ranks is no rank's own), and one communication edge per
  * collective and rank, its tie to the other members, and per hop, from the send to its recv. Folded: one per operand,
  * `after`, collective and hop of the rolled program, plus one per carry that returns. Linear in the rolled program and the
  * iterations of its regions.
@@ -88,20 +88,18 @@ export function countEdges(program: Program, folded: boolean): Record<EdgeKind, 
         continue
       }
       for (const before of item.after ?? [])
-        edges.temporal += BigInt(folded ? 1 : Math.round(executions * waits(before, list, path.at(-1))))
+        edges.temporal += BigInt(folded ? 1 : Math.round(executions * waits(before, path)))
       if (item.communication && item.op !== 'send') edges.communication += BigInt(executions)
       if (item.op === 'recv' && item.communication?.shift !== undefined) continue
       for (const id of item.inputs) edges.data += BigInt(Math.round(readings(id, executions, path)))
     }
   }
   /** In what share of a node's executions there is what it waits for. */
-  const waits = (
-    before: string | Earlier,
-    list: readonly Item[],
-    around: { region: Region; body: number } | undefined,
-  ) => {
+  const waits = (before: string | Earlier, path: Place['path']) => {
     const holds = (items: readonly Item[] | undefined, id: string) => items?.some((item) => item.id === id) ?? false
-    if (typeof before === 'string') return Number(holds(list, before))
+    const bodies = [program.items, ...path.map(({ region, body }) => region.bodies[body]?.items)]
+    if (typeof before === 'string') return bodies.filter((items) => holds(items, before)).length
+    const around = path.at(-1)
     if (!around) return 0
     const { region, body } = around
     const at = (place: number) => bodyAt(region, placeOf(region, place))

@@ -45,7 +45,7 @@ export interface ProgramDefaults extends Partial<Omit<Program, 'schema' | 'tenso
  *     node       = word,* "=" operator "(" word,* ")" (":" rule)? (";" clause)*
  *     clause     = "@" placement | "result" whole? tensor               what the result is, or result number …
  *                | ("id" | "module" | "fusion" | "differentiates" | "updates") word | "kind" kind | "segment" segment
- *                | "with" pairs | "density" share | "recompute" | "after" (word ("earlier" whole)?),*
+ *                | "with" pairs | "density" share | "recompute" | "after" (word ("earlier" whole)?),* | "barrier" atoms
  *                | "stages" ("first" | "last"),* | "gradient" ("input" | "weight")
  *                | "split" splits | "by" (atom "=" strategy)*
  *                | "over" atoms reduction? ("shift" whole)? | ("from" | "to") placement

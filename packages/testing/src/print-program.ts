@@ -208,6 +208,7 @@ class Printer {
     add('stages', node.stages && wordsText(node.stages))
     word('gradient', node.gradient)
     add('after', node.after && (node.after.map(afterText).join(', ') || '()'))
+    add('barrier', node.barrier && atomsText(node.barrier, mesh))
     if (node.partition) {
       add('split', partitionWords(node.partition, mesh))
       if (!sameValue(node.partition.by, usualBy(node.partition, mesh))) add('by', pairsText(node.partition.by))

@@ -63,7 +63,7 @@ const clauses = [
     'recompute',
     'updates',
   ] as const),
-  ...(['stages', 'gradient', 'after', 'split', 'by', 'over', 'from', 'to', 'for', 'result'] as const),
+  ...(['stages', 'gradient', 'after', 'barrier', 'split', 'by', 'over', 'from', 'to', 'for', 'result'] as const),
 ]
 
 /** Reads the lines of a body. What they say of tensors goes to `declare`. */
@@ -139,6 +139,8 @@ export class ItemReader {
         return { stages: cursor.words('a stage').map((stage) => (stage === 'first' ? stage : 'last')) }
       case 'gradient':
         return { gradient: oneOf(cursor, ['input', 'weight'], 'gradient') }
+      case 'barrier':
+        return { barrier: takeAtoms(cursor, this.mesh) }
       case 'after':
         return { after: takeAfter(cursor) }
       case 'split': {

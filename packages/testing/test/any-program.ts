@@ -197,6 +197,7 @@ function node(id: fc.Arbitrary<string>): fc.Arbitrary<OperatorNode> {
           maxLength: 2,
         }),
       ),
+      barrier: optional(fc.array(word, { maxLength: 2 })),
       partition: optional(partition),
       communication: optional(communication),
     })

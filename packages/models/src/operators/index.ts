@@ -1,5 +1,6 @@
 import type { OperatorDefinition } from '@shardloom/core'
 import { attentionOperators } from './attention.js'
+import { barrier } from './barrier.js'
 import { blockAttentionOperators } from './block-attention.js'
 import { dropoutOperators } from './dropout.js'
 import { expertOperators } from './experts.js'
@@ -19,4 +20,5 @@ export const transformerOperators: readonly OperatorDefinition[] = [
   ...optimizerOperators,
   offload,
   reload,
+  barrier,
 ]
