@@ -26,6 +26,7 @@ describe('a good spec', () => {
       order: ['tp', 'ulysses', 'cp', 'dp', 'pp'],
       options: {
         attention: 'flash',
+        barriers: false,
         causal: 'whole',
         dtype: 'bf16',
         gradientDtype: 'fp32',
