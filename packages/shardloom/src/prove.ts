@@ -62,6 +62,7 @@ export async function prove(input: SpecInput, access: PlanAccess = {}): Promise<
 
 /** Proves a loaded spec; see {@link prove}. */
 export function proveLoaded(loaded: LoadedSpec): Proof {
+  refuseDropped(loaded)
   const { loaded: small, shrunk, unlike, warnings } = shrinkSpec(loaded)
   const { program, operators, rules } = planLoaded(small)
   const one = planOneDevice(small)
@@ -96,6 +97,22 @@ export function proveLoaded(loaded: LoadedSpec): Proof {
     warnings,
     ...(result.difference && { difference: result.difference }),
   }
+}
+
+/** Throws `DROPS_TOKENS` for a plan that may drop tokens: what it computes then is not what one device computes. */
+function refuseDropped({ spec, architecture }: LoadedSpec): void {
+  const factor = spec.options.ep.capacityFactor
+  if (factor === undefined) return
+  const least = Object.values(architecture.layers).reduce(
+    (most, { ffn }) => (ffn.kind === 'moe' ? Math.max(most, ffn.experts / ffn.topK) : most),
+    0,
+  )
+  if (factor >= least) return
+  const message = `\`ep.capacityFactor\` is ${factor}: tokens that find no room are dropped, so the plan does not compute what one device computes.`
+  throw new ShardloomError('DROPS_TOKENS', message, {
+    subject: 'options.ep.capacityFactor',
+    help: `Leave it out, or use ${least} or more, with which every token has room: all else of the plan is the same.`,
+  })
 }
 
 /**

@@ -198,6 +198,13 @@ const options = z
             redundant: z
               .exactOptional(wholeNumber(0))
               .describe('prefill, decode: how many experts are held once more; ep divides experts and copies together'),
+            capacityFactor: z
+              .exactOptional(
+                z.number('a number above 0').gt(0, 'a number above 0').max(largestSize, 'a number above 0'),
+              )
+              .describe(
+                'room of an expert over its even share of the tokens; what goes beyond is dropped; default all fit',
+              ),
             where: z.exactOptional(selector),
           },
           'an object, such as {dispatch: all-gather}',

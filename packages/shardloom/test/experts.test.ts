@@ -66,3 +66,16 @@ describe('proofs of large plans, by a small plan that is the large one but for i
     },
   )
 })
+
+describe('a plan that drops tokens', () => {
+  const spec = { model: 'mixtral-8x7b', batch: 4, seq: 8, parallel: { dp: 2, ep: 2 } } as const
+  test('is not said to compute what one device computes', async () => {
+    await expect(prove({ ...spec, options: { ep: { capacityFactor: 1.25 } } })).rejects.toMatchObject({
+      code: 'DROPS_TOKENS',
+      help: 'Leave it out, or use 4 or more, with which every token has room: all else of the plan is the same.',
+    })
+  })
+  test('is proven where every token has room', async () => {
+    expect((await prove({ ...spec, options: { ep: { capacityFactor: 4 } } })).proven).toBe(true)
+  })
+})

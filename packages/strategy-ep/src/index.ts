@@ -1,5 +1,6 @@
 import type { Plugin, Selector } from '@shardloom/core'
 import { chooseCopy } from './choose-copy.js'
+import { limitTokens } from './limit-tokens.js'
 import { loadExperts, type Tokens } from './load-experts.js'
 import { placeExperts } from './place-experts.js'
 import { type Dispatch, splitExperts } from './split-experts.js'
@@ -24,6 +25,11 @@ export interface ExpertParallelOptions {
    * those that get the most tokens, and share them. Default 0.
    */
   readonly redundant?: number
+  /**
+   * Each expert has room for so many times the tokens that it would get were they spread evenly; what goes beyond is dropped.
+   * Default: no token is dropped.
+   */
+  readonly capacityFactor?: number
 }
 
 /**
@@ -46,10 +52,16 @@ export function expertParallel(options: ExpertParallelOptions = {}): Plugin {
         dispatch: { enum: ['all-to-all', 'all-gather'] },
         tokens: { type: 'object' },
         redundant: { type: 'integer', minimum: 0 },
+        capacityFactor: { type: 'number', exclusiveMinimum: 0 },
       },
       additionalProperties: false,
     },
     operators: [chooseCopy],
-    passes: [loadExperts(options.tokens), placeExperts(options.redundant, options.where), splitExperts(options)],
+    passes: [
+      loadExperts(options.tokens),
+      placeExperts(options.redundant, options.where),
+      limitTokens(options),
+      splitExperts(options),
+    ],
   }
 }

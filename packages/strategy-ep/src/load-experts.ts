@@ -1,5 +1,6 @@
 import { type Pass, type Program, ShardloomError, walk } from '@shardloom/core'
 import { expertCounts } from './expert-counts.js'
+import { isLimited } from './limit-tokens.js'
 import { placedIn } from './place-experts.js'
 
 /**
@@ -17,7 +18,7 @@ export function loadExperts(tokens: Tokens | undefined): Pass {
     name: 'ep/load-experts',
     phase: 'partition',
     run(program, { warn }) {
-      if (!tokens || program.loads?.['experts'] || placedIn(program) !== undefined) return program
+      if (!tokens || program.loads?.['experts'] || placedIn(program) !== undefined || isLimited(program)) return program
       const sizes = expertCounts(program)
       const [experts] = sizes
       if (experts === undefined) {

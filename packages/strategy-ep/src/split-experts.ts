@@ -29,7 +29,7 @@ export function splitExperts(options: ExpertParallelOptions): Pass {
   return {
     name: 'ep/split-experts',
     phase: 'partition',
-    after: ['ep/place-experts'],
+    after: ['ep/place-experts', 'ep/limit-tokens'],
     run(program, { warn }) {
       const { mesh } = program
       const atomsOf = (axis: string) => findAxis(mesh, axis)?.atoms ?? []

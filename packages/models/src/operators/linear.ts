@@ -29,7 +29,13 @@ export const einsum: OperatorDefinition = {
     const [topK, experts] = node.density ?? [1, 1]
     const chance = (load: number) => 1 - (1 - Math.min(1, (load * topK) / experts)) ** (size('batch') * size('seq'))
     const uneven = loads('experts')
-    const touched = uneven ? uneven.reduce((sum, load) => sum + chance(load), 0) / uneven.length : chance(1)
+    // Buffers of fixed size are computed whole, whatever lies in them.
+    const filled = node.attributes?.['capacity'] !== undefined
+    const touched = filled
+      ? 1
+      : uneven
+        ? uneven.reduce((sum, load) => sum + chance(load), 0) / uneven.length
+        : chance(1)
     const read = node.inputs.reduce((sum, _, index) => {
       const dims = operands[index] ?? []
       const ofExperts = node.density && dims[0] === 'experts' && !dims.includes('batch')
