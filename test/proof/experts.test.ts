@@ -21,6 +21,7 @@ const layouts: readonly (readonly [name: string, degrees: Degrees])[] = [
   ['ep 3 in dp 3', { dp: 3, expertDp: 1, ep: 3, expertTp: 1 }],
   ['ep 2 in dp 4', { dp: 4, expertDp: 2, ep: 2, expertTp: 1 }],
   ['ep 3 in dp 12', { dp: 12, expertDp: 4, ep: 3, expertTp: 1 }],
+  ['ep 3 outside of its replicas, in dp 6', { dp: 6, ep: 3, expertDp: 2, expertTp: 1 }],
   ['ep 4 on tp 4', { tp: 4, expertDp: 1, ep: 4, expertTp: 1 }],
   ['ep 3 on tp 3, dp 2', { dp: 2, tp: 3, expertDp: 2, ep: 3, expertTp: 1 }],
   ['ep 6 across dp 2 and tp 3', { dp: 2, tp: 3, expertDp: 1, ep: 6, expertTp: 1 }],

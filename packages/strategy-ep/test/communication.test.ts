@@ -173,6 +173,21 @@ describe.skipIf(!reference)('the communication of an executed prototype', () => 
   })
 })
 
+describe.skipIf(!reference)('experts outside of their replicas', () => {
+  const layer = (rows: Rows) =>
+    Object.entries(rows).reduce((sum, [key, [, bytes]]) => (key.startsWith('fwd layer') ? sum + bytes : sum), 0)
+
+  it('send no more: the batch is split so that `ep` stands innermost, where the prototype sent five times as much', () => {
+    const degrees = { dp: 4, ep: 2, expertDp: 2, expertTp: 1 }
+    const outside = planOf({ title: '', model: model('moe moe'), degrees })
+    const [own, theirs] = ['dp = edp2 x ep2', 'dp = ep2 x edp2 (ep major)'].map((title) =>
+      expected(title, { edp: 'expertDp', 'edp.ep': 'dp' }),
+    )
+    expect(found(outside)).toEqual(own)
+    expect([layer(own ?? {}), layer(theirs ?? {})]).toEqual([256, 1280])
+  })
+})
+
 describe.skipIf(!reference)('sixteen ranks: data, expert, context and tensor parallel with the sequence on tp', () => {
   const plan = planOf({
     title: '',
