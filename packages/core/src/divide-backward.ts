@@ -1,4 +1,4 @@
-import type { Item, OperatorNode } from './program.js'
+import { type Item, nodesOf, type OperatorNode } from './program.js'
 
 /**
  * Tells the two parts of backward apart by reachability: input gradients are what the gradient that leaves the body, or
@@ -16,9 +16,15 @@ function divided(items: readonly Item[], needed: Set<string>): Item[] {
       continue
     }
     const bodies = item.bodies.map((body, index) => {
-      const next = item.ports.flatMap((port) => (port.kind === 'carry' ? [port.next[index] ?? ''] : []))
-      return { ...body, items: divided(body.items, new Set(next)) }
+      const roots = item.ports.flatMap((port) => {
+        if (port.kind === 'carry') return [port.next[index] ?? '']
+        return port.kind === 'reduce' && needed.has(port.result) ? [port.inner[index] ?? ''] : []
+      })
+      return { ...body, items: divided(body.items, new Set(roots)) }
     })
+    // What the region's input gradients read of its outside belongs to them.
+    for (const node of nodesOf(bodies.flatMap((body) => body.items)))
+      if (node.gradient === 'input') for (const id of node.inputs) needed.add(id)
     for (const port of item.ports) if (port.kind === 'carry') needed.add(port.initial)
     out.push({ ...item, bodies })
   }

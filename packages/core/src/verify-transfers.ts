@@ -1,8 +1,9 @@
 import { lookup } from './draft.js'
 import { type Check, unless } from './finding.js'
-import { actionsOf, holderOf, type Pipeline, pipelineAtoms } from './pipeline.js'
+import { actionsOf, holderOf, holdersOf, type Pipeline, pipelineAtoms, type Stage } from './pipeline.js'
 import { samePlacement } from './placement.js'
-import { bodyAt, type OperatorNode, type Port, type Program, type Region, regionsOf, walk } from './program.js'
+import { bodyAt, nodesOf, type OperatorNode, type Port, type Program, type Region, regionsOf, walk } from './program.js'
+import { lastIteration, sourcesOf } from './source.js'
 
 /**
  * Rule 4: every send has its recv, alike in what they move and how it is placed; nobody's group spans ranks that run
@@ -72,6 +73,7 @@ export function* checkTransfers(program: Program): ReturnType<Check> {
   if (!pipeline) return
   const sent = new Set(sends.flatMap(({ outputs }) => outputs))
   for (const region of regionsOf(items)) yield* checkBorders(region, pipeline, sent)
+  yield* checkStages(program, pipeline)
   for (let coordinate = 0; coordinate < pipeline.actions.length; coordinate++) {
     for (const { chunk, kind, microbatch } of actionsOf(pipeline, coordinate)) {
       const holder = pipeline.chunks[chunk]?.rank
@@ -87,6 +89,31 @@ export function* checkTransfers(program: Program): ReturnType<Check> {
 
 const sameShape = (tensors: Program['tensors'], a = '', b = '') =>
   lookup(tensors, a).shape.join() === lookup(tensors, b).shape.join()
+
+/** What a node outside of the layers reads was made, or left by the layers, where the node stands. */
+function* checkStages({ items }: Program, pipeline: Pipeline): ReturnType<Check> {
+  const sources = sourcesOf(items)
+  const nodes = new Map(nodesOf(items).map((node) => [node.id, node]))
+  const homeOf = (id: string): readonly (number | Stage)[] | undefined => {
+    const source = sources.get(id)
+    if (source?.kind === 'node') return nodes.get(source.id)?.stages
+    if (source?.kind !== 'carry-result') return undefined
+    return source.region.axis === pipeline.over ? [lastIteration(source.region)] : homeOf(source.port.next[0] ?? '')
+  }
+  for (const { id, op, stages, inputs } of nodes.values()) {
+    if (!stages || op === 'recv') continue
+    const here = holdersOf(pipeline, stages, 0)
+    for (const input of inputs) {
+      const home = homeOf(input)
+      yield unless(
+        !home || holdersOf(pipeline, home, 0).some((each) => here.includes(each)),
+        id,
+        `\`${id}\` stands with ${pipeline.axis} ${here.join(' and ')} and reads \`${input}\`, which ${pipeline.axis} ${home && holdersOf(pipeline, home, 0).join(' and ')} holds.`,
+        'Send it there, or let the node stand where the value is.',
+      )
+    }
+  }
+}
 
 /** A carried value that another coordinate of the pipeline reads must have been sent. */
 function* checkBorders(region: Region, pipeline: Pipeline, sent: ReadonlySet<string>): ReturnType<Check> {

@@ -31,7 +31,8 @@ export interface ActivationSummary {
 export function activationsOf({ program: whole, operators }: Plan, rank: number): ActivationSummary | undefined {
   if (whole.phase !== 'training') return undefined
   const program = programOf(whole, rank)
-  const all = savedTensors(whole, operators, { rank })
+  // A microbatch takes one of two directions: what the other keeps ends in `~`.
+  const all = savedTensors(whole, operators, { rank }).filter(({ tensor }) => !tensor.endsWith('~'))
   const region = regionsOf(program.items).find(({ axis }) => axis === 'layer')
   const counts = region ? bodyCounts(region) : []
   const sum = (list: typeof all) => list.reduce((total, { bytes }) => total + bytes, 0)

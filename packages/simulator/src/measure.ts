@@ -247,8 +247,11 @@ export function measure(
     for (const id of node.inputs) {
       const tensor = lookup(program.tensors, id)
       const stored = storedAs(tensor, node)
-      if (!stored || seen.has(id)) continue
-      seen.add(id)
+      // Of a pipeline with two directions a rank holds other layers for each.
+      const direction = place.path.find(({ region }) => region.axis === 'microbatch')?.body
+      const key = tensor.per.includes('layer') ? `${id} ${direction}` : id
+      if (!stored || seen.has(key)) continue
+      seen.add(key)
       const instances = BigInt(
         instancesOf(
           tensor,

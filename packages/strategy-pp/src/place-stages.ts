@@ -9,6 +9,7 @@ import {
   type Program,
   pipelineAtoms,
   regionsOf,
+  ShardloomError,
   type Stage,
 } from '@shardloom/core'
 
@@ -59,11 +60,14 @@ class Placement {
           item.bodies.flatMap((body) => body.items),
           inLayers || item.axis === over,
         )
-        if (item.axis === over) passed = nodesOf([item])[0]?.segment
+        // The layers may stand inside of a loop, over chunks of a prompt.
+        if (!inLayers && [item, ...regionsOf([item])].some(({ axis }) => axis === over))
+          passed = nodesOf([item])[0]?.segment
         continue
       }
       const home = inLayers ? 'layers' : this.homeOf(item, passed === item.segment, makers)
       this.homes.set(item.id, home)
+      if (!inLayers) this.refuseBypass(item, home, makers)
       for (const id of item.outputs) makers.set(id, home)
       if (item.segment === 'backward' || item.segment === 'optimizer') continue
       for (const id of item.inputs)
@@ -81,6 +85,26 @@ class Placement {
     let home: Home | undefined
     for (const id of node.inputs) home = joined(home, makers.get(id) ?? home)
     return home ?? [behind ? 'first' : 'last']
+  }
+
+  /** Only what the layers carry goes from stage to stage. Throws `PIPELINE` for a value that would have to go past them. */
+  private refuseBypass({ id, inputs, segment }: OperatorNode, home: Home, makers: ReadonlyMap<string, Home>): void {
+    if (segment === 'optimizer' || typeof home !== 'object') return
+    const here = holdersOf(this.pipeline, home)
+    const past = inputs.find((input) => {
+      const from = makers.get(input)
+      return (
+        typeof from === 'object' &&
+        !holdersOf(this.pipeline, from).some((each) => here.includes(each)) &&
+        !isSum(from, home)
+      )
+    })
+    if (past === undefined) return
+    throw new ShardloomError(
+      'PIPELINE',
+      `\`${id}\` stands with the ${home.join(' and ')} stage and reads \`${past}\`, which the other end of the pipeline makes: only what the layers carry goes from stage to stage.`,
+      { subject: id, help: 'Use pp 1 here; drafts of speculative decoding are such a value.' },
+    )
   }
 
   /** The nodes that make a term of a sum over the pipeline. */
@@ -125,6 +149,10 @@ class Placement {
     })
   }
 }
+
+/** Whether a node stands with several stages to sum what each of them makes. */
+const isSum = (from: readonly Stage[], home: readonly Stage[]) =>
+  home.length > 1 && from.every((each) => home.includes(each))
 
 function joined(a: Home | undefined, b: Home | undefined): Home | undefined {
   if (a === undefined || a === b) return b
