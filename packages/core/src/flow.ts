@@ -157,6 +157,12 @@ export function atomsOf({ atoms, axis }: Pick<Preference, 'atoms' | 'axis'>, mes
   return atoms ?? findAxis(mesh, axis)?.atoms ?? []
 }
 
+/** Whether ranks along an atom share a dim position by position in turn. */
+export function inTurn({ layouts = [], mesh }: Program, dim: string, atom: string): boolean {
+  const own = layouts.filter(({ order, dims }) => order === 'round-robin' && dims.includes(dim))
+  return own.some((layout) => atomsOf(layout, mesh).includes(atom))
+}
+
 /** Per atom the dims that preferences want it to split, somewhere. */
 function claimedDims(preferences: readonly Preference[], mesh: Mesh): ReadonlyMap<string, ReadonlySet<string>> {
   const claimed = new Map<string, ReadonlySet<string>>()

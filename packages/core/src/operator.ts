@@ -38,6 +38,8 @@ export interface ByteContext {
   readonly result: (index: number) => bigint
   /** The local size of one of the operator's dims. */
   readonly size: (dim: string) => number
+  /** The size of one of the operator's dims over all ranks. */
+  readonly extent: (dim: string) => number
   /** Where a dim is not filled evenly: how many times its even share each position on this rank gets. */
   readonly loads: (dim: string) => readonly number[] | undefined
 }

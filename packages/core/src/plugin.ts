@@ -25,6 +25,8 @@ export interface PluginAxis {
    * them gets what the others leave.
    */
   readonly ranks?: 'outer' | 'refactor'
+  /** The axis whose innermost ranks this one names once more, without adding any: its degree divides that one's. */
+  readonly within?: string
 }
 
 /** A rule that a plugin adds to the verifier. */

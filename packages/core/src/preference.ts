@@ -1,11 +1,11 @@
 import type { Selector } from './selector.js'
 
 /**
- * The fixed priority in which several strategies' wishes for one atom join: experts, then feature dims (heads, ffn,
- * vocab), then token dims (batch, seq), then what is worth splitting only where nobody else splits, then where training
- * state is stored. Never the order of plugins.
+ * The fixed priority in which several strategies' wishes for one atom join: experts, then positions of a KV cache, then
+ * feature dims (heads, ffn, vocab), then token dims (batch, seq), then what is worth splitting only where nobody else
+ * splits, then where training state is stored. Never the order of plugins.
  */
-export const preferenceClasses = ['experts', 'feature', 'token', 'rest', 'storage'] as const
+export const preferenceClasses = ['experts', 'cache', 'feature', 'token', 'rest', 'storage'] as const
 
 export type PreferenceClass = (typeof preferenceClasses)[number]
 

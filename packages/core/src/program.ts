@@ -77,12 +77,13 @@ export interface Rotation {
 /**
  * How the ranks along an axis share dims, where not as consecutive runs. `zigzag`: of the positions that are left, each of
  * `n` ranks takes the `i`-th of the runs counted from the front and the `i`-th counted from the back, so that causal
- * attention costs all of them the same (Dubey et al. 2024, section 3.3.2).
+ * attention costs all of them the same (Dubey et al. 2024, section 3.3.2). `round-robin`: position by position in turn, so
+ * that a dim that grows stays where it is and shares differ by one at most; it need not divide.
  */
 export interface DimLayout {
   readonly axis: string
   readonly dims: readonly string[]
-  readonly order: 'zigzag'
+  readonly order: 'zigzag' | 'round-robin'
 }
 
 /** Which dims of an operator are split over which atoms. */

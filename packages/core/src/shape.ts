@@ -54,7 +54,7 @@ const preference = has(
 const earlier = has(['item', word], ['distance', (distance) => whole(distance) && distance > 0])
 const growth = has(['position', whole], ['axis', word], ['by', Number.isFinite])
 const rotation = has(['position offset', whole], ['atoms', words], ['axis', maybe(word)])
-const layout = has(['axis', word], ['dims', words], ['order', oneOf(['zigzag'])])
+const layout = has(['axis', word], ['dims', words], ['order', oneOf(['zigzag', 'round-robin'])])
 const ports = new Map<unknown, Test>([
   ['each', has(['tensor', word])],
   ['const', has(['tensor', word])],

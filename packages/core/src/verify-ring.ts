@@ -1,6 +1,6 @@
 import { lookup } from './draft.js'
 import { type Check, unless, type Violation } from './finding.js'
-import { placementsOf } from './flow.js'
+import { inTurn, placementsOf } from './flow.js'
 import { groupSize } from './mesh.js'
 import type { OperatorTable } from './operator.js'
 import {
@@ -125,8 +125,23 @@ export function coversOnce(
   )
 }
 
-/** Rule 2, of layouts: a dim has one order of positions per axis, whatever name it goes by. */
-export function* checkLayouts({ layouts = [], items, tensors, mesh }: Program): ReturnType<Check> {
+/**
+ * Rule 2, of layouts: a dim has one order of positions per axis, whatever name it goes by, and one that grows is shared in
+ * turn, else its positions would belong to other ranks in each iteration.
+ */
+export function* checkLayouts(program: Program): ReturnType<Check> {
+  const { layouts = [], items, tensors, mesh } = program
+  for (const { id, dims, growth, placement } of tensors.values()) {
+    const moving = placement?.shards[growth?.position ?? -1] ?? []
+    const dim = dims[growth?.position ?? -1] ?? ''
+    if (moving.length === 0) continue
+    yield unless(
+      moving.every((atom) => inTurn(program, dim, atom)),
+      id,
+      `\`${dim}\` of \`${id}\` grows, but its ranks hold consecutive runs of it.`,
+      'Give it the layout `round-robin`.',
+    )
+  }
   if (layouts.length === 0) return
   const known = new Set<string>()
   const orderOf = new Map<string, string>()

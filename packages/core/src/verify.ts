@@ -1,6 +1,6 @@
 import { lookup } from './draft.js'
 import { attempt, type Check, unless, type Violation } from './finding.js'
-import { placementsOf } from './flow.js'
+import { placementsOf, inTurn } from './flow.js'
 import { atomDegree, groupSize, shareOf } from './mesh.js'
 import { definitionOf, dimSizes, linearSets, type OperatorTable, splittable } from './operator.js'
 import { pipelineAtoms } from './pipeline.js'
@@ -318,7 +318,8 @@ function* checkUneven(program: Program): ReturnType<Check> {
   for (const node of nodesOf(program.items)) {
     const sizes = dimSizes(node, (id) => lookup(program.tensors, id))
     for (const [dim, atoms] of Object.entries(node.partition?.splits ?? {})) {
-      const [size, degree] = [sizes.get(dim) ?? 1, groupSize(program.mesh, atoms)]
+      const runs = atoms.filter((atom) => !inTurn(program, dim, atom))
+      const [size, degree] = [sizes.get(dim) ?? 1, groupSize(program.mesh, runs)]
       // What is only stored in shards needs no equal ones: they are gathered before they are used.
       const ok = size % degree === 0 || program.uneven === 'ragged' || node.updates !== undefined
       yield unless(

@@ -1,4 +1,5 @@
 import { shareOf } from './mesh.js'
+import type { DimLayout } from './program.js'
 
 /**
  * The `index`-th of `degree` zigzag shares of some positions: one run counted from the front, one as far from the back,
@@ -14,4 +15,15 @@ export function zigzagShare(positions: Int32Array, degree: number, index: number
   const count = shareOf(positions.length, degree, index)
   const ends = [positions.subarray(front, front + Math.ceil(count / 2)), positions.subarray(back - (count >> 1), back)]
   return Int32Array.from(ends.flatMap((end) => [...end]))
+}
+
+/** The `index`-th of `degree` shares of some positions, in the order of a layout. */
+export function layoutShare(
+  order: DimLayout['order'],
+  positions: Int32Array,
+  degree: number,
+  index: number,
+): Int32Array {
+  if (order === 'zigzag') return zigzagShare(positions, degree, index)
+  return positions.filter((_, place) => place % degree === index)
 }

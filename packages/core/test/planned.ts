@@ -70,9 +70,11 @@ export function planned(
     return { name, degree, ...(factors && { factors }) }
   })
   const again = axes.filter(({ name }) => refactoring.includes(name))
+  const within = axes.filter(({ name }) => composition.axes.some((axis) => axis.name === name && axis.within))
   const mesh = createMesh(
-    axes.filter((axis) => !again.includes(axis)),
+    axes.filter((axis) => !again.includes(axis) && !within.includes(axis)),
     again,
+    within,
   )
   const context = { operators: composition.operators, warn: () => {} }
   const passes = [...composition.passes, ...corePasses]

@@ -27,23 +27,59 @@ export function meshOfSpec(spec: Spec, axes: readonly PluginAxis[], sizes: (dim:
   const place = (axis: PluginAxis) =>
     spec.order.includes(axis.name) ? spec.order.indexOf(axis.name) : spec.order.length
   const degreeOf = (name: string) => spec.parallel[name] ?? 1
-  const multiplying = axes.filter((axis) => axis.ranks !== 'refactor').sort((a, b) => place(a) - place(b))
+  const multiplying = axes
+    .filter((axis) => axis.ranks !== 'refactor' && axis.within === undefined)
+    .sort((a, b) => place(a) - place(b))
   const first = [...multiplying].reverse().map(({ name, factors }): Axis => {
     const found = factors?.(degreeOf(name), sizes, degreeOf)
     return { name, degree: degreeOf(name), ...(found && { factors: found }) }
   })
+  const again = axes.filter((axis) => axis.within !== undefined).flatMap((axis) => within(axis, first, degreeOf))
   const [rest, ...refactoring] = axes.filter((axis) => axis.ranks === 'refactor').map(({ name }) => name)
-  if (rest === undefined) return createMesh(first)
+  if (rest === undefined) return createMesh(first, ...again)
   const inner = first
     .map(({ name }) => name)
     .filter((name) => !multiplying.some((axis) => axis.name === name && axis.ranks === 'outer'))
   const ranks = inner.reduce((all, name) => all * degreeOf(name), 1)
   if ((spec.parallel[rest] ?? ranks) === ranks && refactoring.every((name) => degreeOf(name) === 1))
-    return createMesh(first)
+    return createMesh(first, ...again)
   const outer = multiplying.findIndex((axis) => axis.ranks === 'outer' && degreeOf(axis.name) > 1)
-  const within = multiplying.findIndex((axis, at) => at > outer && axis.ranks !== 'outer' && degreeOf(axis.name) > 1)
-  const between = outer >= 0 && within >= 0 ? multiplying[outer]?.name : undefined
-  return refactored(first, { rest, refactoring, inner, ranks, degrees: spec.parallel, between })
+  const inside = multiplying.findIndex((axis, at) => at > outer && axis.ranks !== 'outer' && degreeOf(axis.name) > 1)
+  const between = outer >= 0 && inside >= 0 ? multiplying[outer]?.name : undefined
+  return refactored(first, again, { rest, refactoring, inner, ranks, degrees: spec.parallel, between })
+}
+
+/**
+ * The factorisation by which an axis names the innermost ranks of another one; none where its degree is 1. Throws
+ * `MESH_FACTORS` with degrees that work, also where other ranks are the innermost.
+ */
+function within({ name, within: whole = '' }: PluginAxis, first: readonly Axis[], degreeOf: (axis: string) => number) {
+  const degree = degreeOf(name)
+  if (degree === 1) return []
+  const refuse = (why: string, help: string) =>
+    new ShardloomError('MESH_FACTORS', `\`${name}\` ${degree} names ranks of \`${whole}\` ${degreeOf(whole)} once more: ${why}.`, {
+      subject: name,
+      help,
+    })
+  const innermost = first.findLast((axis) => axis.degree > 1)
+  if (innermost && innermost.name !== whole && degreeOf(whole) > 1) {
+    throw refuse(`\`${innermost.name}\` stands inside of them`, `Put \`${whole}\` first in \`order\`.`)
+  }
+  const working = divisors(degreeOf(whole)).filter((each) => nests(first, [{ name, degree: each }]))
+  if (working.includes(degree)) return [[{ name, degree }]]
+  const why = degreeOf(whole) % degree ? `it does not divide ${degreeOf(whole)}` : 'its border cuts through heads'
+  const help = working.length > 1 ? `Use ${name} ${orList(working)}` : `Leave it out, or set \`${whole}\` to ${degree}`
+  throw refuse(why, `${help}.`)
+}
+
+/** Whether factorisations nest. */
+function nests(...factorisations: readonly (readonly Axis[])[]): boolean {
+  try {
+    return createMesh(...factorisations).world > 0
+  } catch (error) {
+    if (isShardloomError(error)) return false
+    throw error
+  }
 }
 
 /** What the second factorisation of a mesh is made of. */
@@ -60,7 +96,11 @@ interface Refactoring {
 }
 
 /** The mesh with its second factorisation. Throws `MESH_FACTORS` with degrees that would work. */
-function refactored(first: readonly Axis[], { rest, refactoring, inner, ranks, degrees, between }: Refactoring): Mesh {
+function refactored(
+  first: readonly Axis[],
+  again: readonly (readonly Axis[])[],
+  { rest, refactoring, inner, ranks, degrees, between }: Refactoring,
+): Mesh {
   const degreeOf = (name: string) => degrees[name] ?? 1
   const named = (names: readonly string[]) => {
     const used = names.filter((name) => degreeOf(name) > 1)
@@ -80,12 +120,7 @@ function refactored(first: readonly Axis[], { rest, refactoring, inner, ranks, d
     const left = ranks / takenWith(chosen)
     if (!Number.isInteger(left)) return undefined
     const second = all.map((name) => ({ name, degree: name === rest ? left : (chosen[name] ?? degreeOf(name)) }))
-    try {
-      return createMesh(first, second)
-    } catch (error) {
-      if (isShardloomError(error)) return undefined
-      throw error
-    }
+    return nests(first, second, ...again) ? createMesh(first, second, ...again) : undefined
   }
   const law = `${inner.join(' · ')} = ${all.join(' · ')}`
   const taken = takenWith({})

@@ -26,7 +26,7 @@ const ownOptions = [
 ]
 
 /** The axes whose strategies are always there. */
-const builtInAxes: readonly string[] = ['tp', 'dp', 'cp', 'ulysses', 'ep', 'expertTp', 'pp']
+const builtInAxes: readonly string[] = ['tp', 'dp', 'cp', 'ulysses', 'dcp', 'ep', 'expertTp', 'pp']
 
 /** Options that mean nothing while an axis has the degree 1. */
 const axisOfOption = { schedule: 'pp', virtual: 'pp', pp: 'pp' } as const

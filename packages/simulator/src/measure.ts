@@ -2,6 +2,7 @@ import {
   axesOf,
   type ByteContext,
   bodyCounts,
+  type Communication,
   type CommunicationReason,
   coordinates,
   dataTypes,
@@ -129,6 +130,7 @@ export function meterOf(program: Program, operators: OperatorTable, rank = 0): M
       result: (index) =>
         border && !border.outputs[index] ? 0n : local(each.outputs[index] ?? '', rule.results[index] ?? []),
       size,
+      extent: (dim) => sizes.get(dim) ?? 1,
       loads: (dim) => {
         const list = program.loads?.[dim]
         const mean = (list ?? []).reduce((sum, load) => sum + load, 0) / (list?.length ?? 1)
@@ -344,11 +346,23 @@ export function communicationBytes(
   const isHop = node.op === 'send' || node.op === 'recv'
   const payload = isHop ? meter.bytes(tensor) : payloadOf(communication, (placement) => meter.bytes(tensor, placement))
   const uneven = program.loads && tensor.density && tensor.dims.some((dim) => program.loads?.[dim])
-  if (!uneven || node.op !== 'all-to-all')
-    return { payload, sent: ringBytes(node.op, payload, members ?? groupSize(program.mesh, atoms)) }
+  if (!uneven || node.op !== 'all-to-all') {
+    const size = members ?? groupSize(program.mesh, atoms)
+    return { payload, sent: ringBytes(node.op, payload, size) + weightBytes(communication, tensor, meter, size) }
+  }
   // A rank sends what it has but that part which it goes on holding.
   const kept = from.shards.map((list, position) => [...new Set([...list, ...(to.shards[position] ?? [])])])
   return { payload, sent: meter.bytes(tensor, from) - meter.bytes(tensor, { ...from, shards: kept }) }
+}
+
+/**
+ * Before a merge by log-sum-exps every rank gathers those of all others, one per row in fp32, to weigh its own term
+ * (Dao et al. 2023, Flash-Decoding).
+ */
+function weightBytes({ reduction, from }: Communication, tensor: Tensor, meter: Meter, size: number): number {
+  if (reduction !== 'lse') return 0
+  const rows = meter.elements(tensor, from) / (tensor.shape.at(-1) ?? 1)
+  return (size - 1) * rows * dataTypes.fp32
 }
 
 /** The communication of one rank in one step, like rows joined, in program order. */

@@ -2,6 +2,7 @@ import type { Plugin, Selector } from '@shardloom/core'
 import { exchangeHeads, headFactors } from './exchange-heads.js'
 import { orderPositions, type PositionOrder } from './order-positions.js'
 import { ringAttention } from './ring-attention.js'
+import { splitCache } from './split-cache.js'
 import { splitSequence } from './split-sequence.js'
 
 export { causalPairs } from './causal-pairs.js'
@@ -28,8 +29,9 @@ export interface SequenceParallelOptions {
 /**
  * Sequence parallelism, three ways that compose: over the ranks of `tp` (Korthikanti et al. 2022, section 4.2.2), over
  * `cp` with keys and values gathered (Dubey et al. 2024, section 3.3.2) or passed round a ring (Liu et al. 2023), and over
- * `ulysses` with heads exchanged for positions around attention (Jacobs et al. 2023, section 3). Each only names dims; all
- * communication follows, and the ring takes the place of what follows.
+ * `ulysses` with heads exchanged for positions around attention (Jacobs et al. 2023, section 3). While decoding, `dcp` splits
+ * the KV cache by position over ranks of `tp`. Each only names dims; all communication follows, and the ring takes the place
+ * of what follows.
  */
 export function sequenceParallel(options: SequenceParallelOptions = {}): Plugin {
   const { where, tensorRanks = false, attention = 'gather', positions = 'zigzag' } = options
@@ -41,6 +43,7 @@ export function sequenceParallel(options: SequenceParallelOptions = {}): Plugin 
         description: 'splits the sequence; attention gathers keys and values, or passes them round a ring',
       },
       { name: 'ulysses', description: 'splits the sequence, and heads inside attention', factors: headFactors },
+      { name: 'dcp', description: 'splits the positions of the KV cache while decoding', within: 'tp' },
     ],
     options: {
       type: 'object',
@@ -56,6 +59,7 @@ export function sequenceParallel(options: SequenceParallelOptions = {}): Plugin 
       splitSequence(where, tensorRanks),
       exchangeHeads(where),
       orderPositions(positions),
+      splitCache(where),
       ...(attention === 'ring' ? [ringAttention] : []),
     ],
   }

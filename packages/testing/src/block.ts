@@ -1,4 +1,4 @@
-import { atomDegree, type Mesh, type Program, shareOf, zigzagShare } from '@shardloom/core'
+import { atomDegree, type DimLayout, findAxis, layoutShare, type Mesh, type Program, shareOf } from '@shardloom/core'
 
 /** The elements of a tensor that one rank holds: row-major in float64, with the global positions along each dim. */
 export interface Block {
@@ -30,7 +30,7 @@ const scattered = new Map<string, Int32Array>()
 
 /**
  * The positions of a dim of `size` that the rank at `at` holds when it is split over `atoms`, major first. `layouts` are
- * those of the program, by which `dim` may be in zigzag order over some of the atoms.
+ * those of the program, by which ranks may share `dim` otherwise than in runs over some of the atoms.
  */
 export function shardPositions(
   size: number,
@@ -39,9 +39,11 @@ export function shardPositions(
   at: ReadonlyMap<string, number>,
   { layouts = [], dim }: { readonly layouts?: Program['layouts']; readonly dim?: string | undefined } = {},
 ): Int32Array {
-  const zigzag = layouts.filter(({ dims }) => dim !== undefined && dims.includes(dim)).map(({ axis }) => axis)
-  const turned = mesh.axes.flatMap((axis) => (zigzag.includes(axis.name) ? axis.atoms : []))
-  if (atoms.some((atom) => turned.includes(atom))) return zigzagPositions(size, atoms, mesh, at, turned)
+  const own = layouts.filter(({ dims }) => dim !== undefined && dims.includes(dim))
+  const orders = new Map(
+    own.flatMap(({ axis, order }) => (findAxis(mesh, axis)?.atoms ?? []).map((atom) => [atom, order] as const)),
+  )
+  if (atoms.some((atom) => orders.has(atom))) return laidOutPositions(size, atoms, mesh, at, orders)
   let [start, count] = [0, size]
   for (const atom of atoms) {
     const degree = atomDegree(mesh, atom)
@@ -52,17 +54,18 @@ export function shardPositions(
   return range(start, count)
 }
 
-function zigzagPositions(
+function laidOutPositions(
   size: number,
   atoms: readonly string[],
   mesh: Mesh,
   at: ReadonlyMap<string, number>,
-  turned: readonly string[],
+  orders: ReadonlyMap<string, DimLayout['order']>,
 ): Int32Array {
   let left = range(0, size)
   for (const atom of atoms) {
     const [degree, index] = [atomDegree(mesh, atom), at.get(atom) ?? 0]
-    if (turned.includes(atom)) left = zigzagShare(left, degree, index)
+    const order = orders.get(atom)
+    if (order) left = layoutShare(order, left, degree, index)
     else {
       const start = index * Math.floor(left.length / degree) + Math.min(index, left.length % degree)
       left = left.subarray(start, start + shareOf(left.length, degree, index))

@@ -10,7 +10,7 @@ export function layoutText({ order, axis, dims }: DimLayout): string {
 /** Reads what {@link layoutText} wrote. */
 export function takeLayout(cursor: Cursor): DimLayout {
   const help = 'Write it like `layout zigzag over cp [seq kv_seq]`.'
-  const order = oneOf(cursor, ['zigzag'], 'order of positions')
+  const order = oneOf(cursor, ['zigzag', 'round-robin'], 'order of positions')
   cursor.expectWord('over', help)
   const axis = cursor.word('an axis')
   cursor.expect('[', help)

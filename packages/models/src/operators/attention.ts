@@ -105,13 +105,18 @@ export const sumHeads: OperatorDefinition = {
 /** Joins two parts along their last dim: latents and rotary parts of an absorbed latent attention. */
 export const joinParts: OperatorDefinition = { name: 'join_parts', execute: join }
 
-/** Writes keys or values of new positions into the cache. */
+/** Writes keys or values of new positions into the cache, of which a rank may hold some slots only. */
 export const cacheWrite: OperatorDefinition = {
   name: 'cache_write',
   kind: 'memory',
   index: ['kv_seq'],
   execute: writeCache,
-  bytes: (node, { operand }) => ({ read: operand(node.inputs.length - 1), written: operand(node.inputs.length - 1) }),
+  bytes(node, { operand, size, extent }) {
+    const added = operand(node.inputs.length - 1)
+    // Which rank holds the slot of a token depends on the step: on average each writes its share.
+    const own = node.inputs.length > 1 ? (added * BigInt(size('kv_seq'))) / BigInt(extent('kv_seq')) : added
+    return { read: own, written: own }
+  },
 }
 
 /** Reads the cache for attention; its result is the cache itself, so that nothing is written. */

@@ -2,6 +2,7 @@ import type { OperatorDefinition } from '@shardloom/core'
 import { attentionOperators } from './attention.js'
 import { barrier } from './barrier.js'
 import { blockAttentionOperators } from './block-attention.js'
+import { dividedAttentionOperators } from './divided-attention.js'
 import { dropoutOperators } from './dropout.js'
 import { expertOperators } from './experts.js'
 import { linearOperators } from './linear.js'
@@ -14,6 +15,7 @@ export const transformerOperators: readonly OperatorDefinition[] = [
   ...linearOperators,
   ...attentionOperators,
   ...blockAttentionOperators,
+  ...dividedAttentionOperators,
   ...dropoutOperators,
   ...expertOperators,
   ...lossOperators,
