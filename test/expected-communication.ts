@@ -31,23 +31,28 @@ export function readCases(text: string): Map<string, Rows> {
 }
 
 /**
- * The same rows of one of our plans, each body of a region once, atoms under the table's names. Gradients of weights,
+ * The same rows of one of our plans, or of one module of it, each body of a region once, atoms under the table's names. Gradients of weights,
  * which we reduce once per step in the optimizer, count as backward at the place of their parameter; what else the
  * optimizer moves is `opt`. Its reductions of single numbers (loss, norm of all gradients) are left out: the table has
  * no optimizer.
  */
-export function rowsOf({ program, operators }: Planned, names: Readonly<Record<string, string>> = {}): Rows {
+export function rowsOf(
+  { program, operators }: Planned,
+  names: Readonly<Record<string, string>> = {},
+  module?: string,
+): Rows {
   const meter = meterOf(program, operators)
   const rows: Record<string, Row> = {}
   walk(program.items, (node, { path }) => {
     const tensor = program.tensors.get(node.inputs[0] ?? '')
     if (!node.communication || (node.segment === 'optimizer' && tensor?.shape.length === 0)) return
+    if (module !== undefined && node.module !== module) return
     const { atoms, reduction = 'sum', reason } = node.communication
     const inLayer = path.some(({ region }) => region.axis === 'layer')
     const before = reason.consumer === 'forward/layers' ? 'pre>layer' : 'pre'
-    const place = inLayer ? 'layer' : node.module === 'head' ? 'post' : before
+    const place = node.segment === 'decode' ? 'dec' : inLayer ? 'layer' : node.module === 'head' ? 'post' : before
     const isGradient = node.segment === 'backward' || tensor?.role === 'gradient'
-    const phase = node.segment === 'forward' ? 'fwd' : isGradient ? 'bwd' : 'opt'
+    const phase = ['forward', 'decode'].includes(node.segment) ? 'fwd' : isGradient ? 'bwd' : 'opt'
     const kind = reduction === 'sum' || !node.op.includes('reduce') ? node.op : `${node.op}(${reduction})`
     const key = `${phase} ${place} ${kind} over ${atoms.map((atom) => names[atom] ?? atom).join('.')}`
     const { count = 0, bytes = 0 } = rows[key] ?? {}
