@@ -6,6 +6,7 @@
  * experts reduced over fewer ranks (packages/strategy-ep/test), transfers that hang or mismatch
  * (packages/schedules/test/transfers.test.ts).
  */
+import { readFile } from 'node:fs/promises'
 import {
   isShardloomError,
   type PlanSummary,
@@ -19,8 +20,10 @@ import {
 import { scheduleNames } from 'shardloom/schedules'
 import { describe, expect, test } from 'vitest'
 
+const reference = process.env.SHARDLOOM_REFERENCE
+
 async function summary(spec: SpecInput): Promise<PlanSummary> {
-  return summarise(await plan(spec))
+  return summarise(await plan(spec, { readText: (path) => readFile(path, 'utf8') }))
 }
 
 describe('KV cache', () => {
@@ -34,17 +37,41 @@ describe('KV cache', () => {
     expect(perRank.kvBytesRead).toBe(1024 * bytes)
   })
 
-  // Copies of each cached value: max(1, attention TP / KV heads), latent attention having one; no dcp.
+  // Copies of each cached value: max(1, attention TP / (KV heads × dcp)), latent attention having one.
   test.each([
-    ['deepseek-v3', 8, 8],
-    ['qwen3-235b-a22b', 8, 2],
-    ['llama-3.1-8b', 8, 1],
-    ['llama-3.1-8b', 32, 4],
-    ['llama-2-7b', 32, 1],
-  ])('of %s on tp %d is held %d times', async (model, tp, copies) => {
+    ['deepseek-v3', 8, 1, 8],
+    ['deepseek-v3', 8, 2, 4],
+    ['deepseek-v3', 8, 8, 1],
+    ['qwen3-235b-a22b', 8, 1, 2],
+    ['qwen3-235b-a22b', 8, 2, 1],
+    ['llama-3.1-8b', 8, 1, 1],
+    ['llama-3.1-8b', 32, 1, 4],
+    ['llama-3.1-8b', 32, 2, 2],
+    ['llama-2-7b', 32, 1, 1],
+  ])('of %s on tp %d, of which dcp %d, is held %d times', expectCopies)
+
+  test.skipIf(!reference).each([
+    ['deepseek-ai--DeepSeek-R1', 8, 1, 8],
+    ['deepseek-ai--DeepSeek-R1', 8, 8, 1],
+    ['moonshotai--Kimi-K2-Instruct', 16, 8, 2],
+    ['Qwen--Qwen3-235B-A22B', 8, 1, 2],
+  ])('of %s on tp %d, of which dcp %d, is held %d times', (name, tp, dcp, copies) =>
+    expectCopies(`${reference}/models/${name}.json`, tp, dcp, copies),
+  )
+
+  async function expectCopies(model: string, tp: number, dcp: number, copies: number) {
     const spec: SpecInput = { model, phase: 'decode', batch: 1, seq: 64 }
-    const [one, many] = [await summary(spec), await summary({ ...spec, parallel: { tp } })]
+    const [one, many] = [await summary(spec), await summary({ ...spec, parallel: { tp, dcp } })]
     expect(many.perRank.kvBytesWritten * tp).toBe(copies * one.perRank.kvBytesWritten)
+    expect(many.perRank.kvBytesRead * tp).toBe(copies * one.perRank.kvBytesRead)
+  }
+
+  test('over dcp, ranks that hold a position more are not counted as if all did', async () => {
+    const spec: SpecInput = { model: 'deepseek-v3', phase: 'decode', batch: 1, seq: 65, steps: 3 }
+    const planned = await plan({ ...spec, parallel: { tp: 4, dcp: 4 } })
+    const bytes = [0, 1, 2, 3].map((rank) => summarise(planned, { rank }).perRank.kvBytesRead)
+    expect(bytes.reduce((sum, each) => sum + each, 0)).toBe((65 + 66 + 67) * 70_272)
+    expect(new Set(bytes).size).toBeGreaterThan(1)
   })
 })
 

@@ -116,7 +116,9 @@ function decideNode(
   const divides = (dim: string, atom: string) => {
     // The largest share that is left: where shares may differ, some rank can still give half of it away.
     const left = Math.ceil((sizes.get(dim) ?? 1) / (taken.get(dim) ?? 1))
-    return left > 1 && (uneven === 'ragged' || left % atomDegree(mesh, atom) === 0 || inTurn(context.program, dim, atom))
+    return (
+      left > 1 && (uneven === 'ragged' || left % atomDegree(mesh, atom) === 0 || inTurn(context.program, dim, atom))
+    )
   }
 
   /** One dim for all atoms of the preference: a dim of its own for each would take as many collectives. */

@@ -1,6 +1,6 @@
 import { lookup } from './draft.js'
 import { attempt, type Check, unless, type Violation } from './finding.js'
-import { placementsOf, inTurn } from './flow.js'
+import { inTurn, placementsOf } from './flow.js'
 import { atomDegree, groupSize, shareOf } from './mesh.js'
 import { definitionOf, dimSizes, linearSets, type OperatorTable, splittable } from './operator.js'
 import { pipelineAtoms } from './pipeline.js'

@@ -42,6 +42,7 @@ it('the public surface', () => {
       "iterationsOf",
       "lastIteration",
       "layerRanges",
+      "layoutShare",
       "linearSets",
       "localShape",
       "localSize",

@@ -57,10 +57,14 @@ function within({ name, within: whole = '' }: PluginAxis, first: readonly Axis[]
   const degree = degreeOf(name)
   if (degree === 1) return []
   const refuse = (why: string, help: string) =>
-    new ShardloomError('MESH_FACTORS', `\`${name}\` ${degree} names ranks of \`${whole}\` ${degreeOf(whole)} once more: ${why}.`, {
-      subject: name,
-      help,
-    })
+    new ShardloomError(
+      'MESH_FACTORS',
+      `\`${name}\` ${degree} names ranks of \`${whole}\` ${degreeOf(whole)} once more: ${why}.`,
+      {
+        subject: name,
+        help,
+      },
+    )
   const innermost = first.findLast((axis) => axis.degree > 1)
   if (innermost && innermost.name !== whole && degreeOf(whole) > 1) {
     throw refuse(`\`${innermost.name}\` stands inside of them`, `Put \`${whole}\` first in \`order\`.`)

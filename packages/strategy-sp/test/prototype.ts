@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Axis, composePlugins, corePasses, createMesh, dimSizesOf, runPasses } from '@shardloom/core'
+import { type Axis, composePlugins, corePasses, createMesh, dimSizesOf, type Program, runPasses } from '@shardloom/core'
 import {
   buildProgram,
   type GroupedAttention,
@@ -67,7 +67,7 @@ export function planned(
   model: ModelArchitecture,
   degrees: Readonly<Record<string, number>>,
   options: SequenceParallelOptions = {},
-  phase: 'training' | 'decode' = 'training',
+  phase: Program['phase'] = 'training',
 ) {
   const built = buildProgram(model, { phase, batch: 4, seq: 8, gradientDtype: 'bf16' })
   const composition = composePlugins([transformers(), dataParallel(), tensorParallel(), sequenceParallel(options)])
@@ -81,7 +81,12 @@ export function planned(
     return { name, degree, ...(factors && { factors }) }
   })
   const context = { operators: composition.operators, warn: () => {} }
-  const program = runPasses({ ...built, mesh: createMesh(axes) }, [...composition.passes, ...corePasses], context)
+  const within = axes.filter(({ name }) => composition.axes.some((axis) => axis.name === name && axis.within))
+  const mesh = createMesh(
+    axes.filter((axis) => !within.includes(axis)),
+    within,
+  )
+  const program = runPasses({ ...built, mesh }, [...composition.passes, ...corePasses], context)
   return { program, operators: composition.operators }
 }
 

@@ -8,7 +8,7 @@ function refusal(
   model: ModelArchitecture | string,
   degrees: Readonly<Record<string, number>>,
   options: SequenceParallelOptions = {},
-  phase: 'training' | 'decode' = 'training',
+  phase: 'training' | 'prefill' | 'decode' = 'training',
 ): string {
   try {
     planned(typeof model === 'string' ? findPreset(model) : model, degrees, options, phase)
@@ -71,5 +71,35 @@ describe('heads that `ulysses` does not divide', () => {
           !named?.includes(degree),
         )
     }
+  })
+})
+
+describe('a KV cache that `dcp` cannot split', () => {
+  const decode = (model: ModelArchitecture | string, degrees: Readonly<Record<string, number>>) =>
+    refusal(model, degrees, {}, 'decode')
+
+  it.each(['training', 'prefill'] as const)('in %s there is none', (phase) => {
+    expect(refusal('llama-3.1-8b', { tp: 16, dcp: 2 }, {}, phase)).toBe(
+      `CONFLICT Axis \`dcp\` splits the KV cache that decoding reads, but the phase is ${phase}. Leave \`dcp\` out, or set \`phase: decode\`. Elsewhere \`cp\` splits the sequence.`,
+    )
+  })
+
+  // A serving engine takes dcp up to tp / KV heads: more would split what is there once.
+  it('names the copies that there are, and every degree that it names works', () => {
+    for (const [model, tp, copies] of [
+      ['llama-3.1-8b', 32, 4],
+      ['llama-3.1-8b', 16, 2],
+      ['qwen3-235b-a22b', 8, 2],
+      ['deepseek-v3', 8, 8],
+    ] as const) {
+      for (const dcp of [2, 4, 8, 16].filter((each) => tp % each === 0)) {
+        const answer = decode(model, { tp, dcp })
+        expect(answer === '', `${model} tp ${tp} dcp ${dcp}`).toBe(copies % dcp === 0)
+        if (answer) expect(answer).toContain(`hold ${copies} copies of the KV cache. Use `)
+      }
+    }
+    expect(decode('llama-3.1-8b', { tp: 8, dcp: 2 })).toContain(
+      'Leave `dcp` out: each rank has KV heads of its own. It pays where `tp` exceeds the KV heads (8).',
+    )
   })
 })
