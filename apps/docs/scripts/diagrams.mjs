@@ -34,6 +34,7 @@ const diagrams = [
     ['cp', { parallel: { cp: 8 } }],
     ['ulysses', { parallel: { ulysses: 8 } }],
     ['ring', { parallel: { cp: 8 }, options: { sp: { attention: 'ring' } } }],
+    ['dcp', { phase: 'decode', parallel: { tp: 16, dcp: 2 } }],
   ].map(([name, part]) => ({
     name: `strategy-sp-${name}`,
     spec: { ...llama, phase: 'prefill', ...part },

@@ -1,4 +1,4 @@
-import { shareOf, zigzagShare } from '@shardloom/core'
+import { layoutShare, shareOf, zigzagShare } from '@shardloom/core'
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
 
@@ -36,6 +36,19 @@ it('a share of a share is the share of the product, where runs divide', () => {
       const size = 2 * outer * inner * run
       const nested = zigzagShare(zigzagShare(all(size), outer, a), inner, b)
       expect([...nested]).toEqual([...zigzagShare(all(size), outer * inner, a * inner + b)])
+    }),
+  )
+})
+
+it('in turn, shares of what grows only gain positions, and are as large as those of consecutive runs', () => {
+  fc.assert(
+    fc.property(fc.nat(40), fc.nat(9), fc.integer({ min: 1, max: 9 }), (size, more, degree) => {
+      const sharesOf = (length: number) =>
+        Array.from({ length: degree }, (_, rank) => [...layoutShare('round-robin', all(length), degree, rank)])
+      const [before, after] = [sharesOf(size), sharesOf(size + more)]
+      expect(before.map((share) => share.length)).toEqual(before.map((_, rank) => shareOf(size, degree, rank)))
+      expect(after.flat().sort((a, b) => a - b)).toEqual([...all(size + more)])
+      for (const [rank, share] of before.entries()) expect(after[rank]?.slice(0, share.length)).toEqual(share)
     }),
   )
 })

@@ -127,6 +127,7 @@ test('every pass says what it changed, in the order in which they ran', async ()
     'sp/split-sequence',
     'sp/exchange-heads',
     'sp/order-positions',
+    'sp/split-cache',
     'ep/load-experts',
     'ep/split-experts',
     'pp/place-stages',

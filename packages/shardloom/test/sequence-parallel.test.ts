@@ -61,3 +61,48 @@ describe('specs that split the sequence', () => {
     }
   })
 })
+
+describe('specs that split the KV cache', () => {
+  const decode = { phase: 'decode', batch: 8, seq: 4096, steps: 3 } as const
+
+  test.each([
+    ['deepseek-v3', { parallel: { tp: 8, dcp: 8 } }],
+    ['deepseek-v3', { parallel: { dp: 2, tp: 8, dcp: 4, ep: 16 } }],
+    ['qwen3-235b-a22b', { parallel: { tp: 8, dcp: 2 } }],
+    ['llama-3.1-8b', { parallel: { tp: 16, dcp: 2, pp: 2 } }],
+    ['gpt-oss-120b', { parallel: { tp: 16, dcp: 2 } }], // windows and sinks
+  ])('%s %j is proven by a small plan that is the large one', async (model, part) => {
+    const proof = await prove({ model, ...decode, ...part })
+    expect(proof.difference?.message).toBeUndefined()
+    expect(proof.unlike).toEqual([])
+    expect(proof.proven).toBe(true)
+  })
+
+  test('dcp adds no rank, and its ranks are the innermost of tp', async () => {
+    const { program } = await plan({ model: 'deepseek-v3', ...decode, parallel: { dp: 2, tp: 8, dcp: 4 } })
+    const atomsOf = (axis: string) => program.mesh.axes.find(({ name }) => name === axis)?.atoms ?? []
+    expect(program.mesh.world).toBe(16)
+    expect(program.mesh.atoms.at(-1)).toEqual({ name: atomsOf('dcp')[0], degree: 4 })
+    expect(atomsOf('tp').at(-1)).toBe(atomsOf('dcp')[0])
+  })
+
+  test.each([
+    [{ tp: 8, dcp: 3 }, {}, 'it does not divide 8', 'Use dcp 1, 2, 4 or 8.'],
+    [{ tp: 8, dcp: 16 }, {}, 'it does not divide 8', 'Use dcp 1, 2, 4 or 8.'],
+    [{ dcp: 4 }, {}, 'it does not divide 1', 'Leave it out, or set `tp` to 4.'],
+    [{ dp: 2, tp: 8, dcp: 2 }, { order: ['dp', 'tp'] }, '`dp` stands inside', 'Put `tp` first in `order`.'],
+  ])('%j %j is refused: %s', async (parallel, more, why, help) => {
+    await expect(plan({ model: 'deepseek-v3', ...decode, parallel, ...more })).rejects.toMatchObject({
+      code: 'MESH_FACTORS',
+      subject: 'dcp',
+      message: expect.stringContaining(why),
+      help,
+    })
+  })
+
+  test('fewer positions than ranks are refused', async () => {
+    await expect(
+      plan({ model: 'deepseek-v3', phase: 'decode', batch: 8, seq: 3, parallel: { tp: 8, dcp: 8 } }),
+    ).rejects.toMatchObject({ code: 'CONFLICT', help: 'Use a longer `seq`, or `dcp` 1 or 2.' })
+  })
+})
