@@ -1,8 +1,6 @@
+export { type CommunicationRow, communicationBytes, communicationTable } from './communication-table.js'
 export { measureFolded } from './edges.js'
 export {
-  type CommunicationRow,
-  communicationBytes,
-  communicationTable,
   flopClassOf,
   grownShape,
   growthAxis,

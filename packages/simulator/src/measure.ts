@@ -1,17 +1,12 @@
 import {
-  axesOf,
   type ByteContext,
   bodyCounts,
-  type Communication,
-  type CommunicationReason,
   coordinates,
   dataTypes,
   definitionOf,
   dimSizes,
   type EdgeKind,
   type FlopClass,
-  groupSize,
-  groupSizeOf,
   localSize,
   lookup,
   type NodeKind,
@@ -21,10 +16,7 @@ import {
   type Placement,
   type Program,
   parseRule,
-  payloadOf,
   regionsOf,
-  ringBytes,
-  type Segment,
   type Tensor,
   walk,
 } from '@shardloom/core'
@@ -55,24 +47,6 @@ export interface RankMeasure {
   readonly kvBytesWritten: bigint
   readonly nodes: Readonly<Record<NodeKind, bigint>>
   readonly edges: Readonly<Record<EdgeKind, bigint>>
-}
-
-/** Like executions of communication on one rank: counts are per step, bytes per execution. */
-export interface CommunicationRow {
-  readonly op: string
-  readonly axes: readonly string[]
-  readonly groupSize: number
-  readonly count: number
-  /** Bytes of the tensor logical to the group. */
-  readonly payloadBytes: number
-  /** Bytes that this rank sends, by a ring. */
-  readonly bytesPerRank: number
-  readonly segment: Segment
-  /** The iteration axes around it, outermost first, such as `microbatch/layer`; empty at the top. */
-  readonly region: string
-  readonly nodes: readonly string[]
-  /** Of the first node. */
-  readonly reason: CommunicationReason
 }
 
 /** Bytes and FLOPs of nodes, read off one program for one rank. */
@@ -326,85 +300,4 @@ export function flopClassOf(node: OperatorNode, operators: OperatorTable): FlopC
   const own = node.attributes?.['class']
   if (own === 'linear' || own === 'attention' || own === 'head' || own === 'other') return own
   return definitionOf(node, operators).class ?? 'other'
-}
-
-/**
- * Bytes logical to the group and bytes that this rank sends, of one execution of a communication node. `members` is the size
- * of its group, where a pipeline makes it smaller than its atoms say.
- */
-export function communicationBytes(
-  node: OperatorNode,
-  program: Program,
-  meter: Meter,
-  members?: number,
-): { readonly payload: number; readonly sent: number } {
-  const { communication } = node
-  const tensor = program.tensors.get(node.outputs[0] ?? '')
-  if (!communication || !tensor) return { payload: 0, sent: 0 }
-  const { atoms, from, to } = communication
-  // A rank sends what it holds; a collective is about what its group holds together.
-  const isHop = node.op === 'send' || node.op === 'recv'
-  const payload = isHop ? meter.bytes(tensor) : payloadOf(communication, (placement) => meter.bytes(tensor, placement))
-  const uneven = program.loads && tensor.density && tensor.dims.some((dim) => program.loads?.[dim])
-  if (!uneven || node.op !== 'all-to-all') {
-    const size = members ?? groupSize(program.mesh, atoms)
-    return { payload, sent: ringBytes(node.op, payload, size) + weightBytes(communication, tensor, meter, size) }
-  }
-  // A rank sends what it has but that part which it goes on holding.
-  const kept = from.shards.map((list, position) => [...new Set([...list, ...(to.shards[position] ?? [])])])
-  return { payload, sent: meter.bytes(tensor, from) - meter.bytes(tensor, { ...from, shards: kept }) }
-}
-
-/**
- * Before a merge by log-sum-exps every rank gathers those of all others, one per row in fp32, to weigh its own term
- * (Dao et al. 2023, Flash-Decoding).
- */
-function weightBytes({ reduction, from }: Communication, tensor: Tensor, meter: Meter, size: number): number {
-  if (reduction !== 'lse') return 0
-  const rows = meter.elements(tensor, from) / (tensor.shape.at(-1) ?? 1)
-  return (size - 1) * rows * dataTypes.fp32
-}
-
-/** The communication of one rank in one step, like rows joined, in program order. */
-export function communicationTable(
-  whole: Program,
-  operators: OperatorTable,
-  options: { readonly rank?: number } = {},
-): CommunicationRow[] {
-  const program = programOf(whole, options.rank ?? 0)
-  const meter = meterOf(program, operators, options.rank)
-  const rows = new Map<string, CommunicationRow>()
-  // Collectives of one bucket run as one.
-  const runs = new Map<string, { nodes: OperatorNode[]; place: Place }>()
-  walk(program.items, (node, place) => {
-    if (!node.communication || place.executions === 0) return
-    const run = runs.get(node.fusion ?? node.id)
-    if (run) run.nodes.push(node)
-    else runs.set(node.fusion ?? node.id, { nodes: [node], place })
-  })
-  for (const { nodes, place } of runs.values()) {
-    const [node] = nodes
-    if (!node?.communication) continue
-    const members = groupSizeOf(whole, node, place)
-    const bytes = nodes.map((each) => communicationBytes(each, program, meter, members))
-    const payload = bytes.reduce((sum, each) => sum + each.payload, 0)
-    const sent = bytes.reduce((sum, each) => sum + each.sent, 0)
-    const axes = axesOf(program.mesh, node.communication.atoms)
-    const region = place.path.map((each) => each.region.axis).join('/')
-    const key = JSON.stringify([node.op, axes, payload, sent, node.segment, region])
-    const known = rows.get(key)
-    rows.set(key, {
-      op: node.op,
-      axes,
-      groupSize: members,
-      count: (known?.count ?? 0) + place.executions,
-      payloadBytes: payload,
-      bytesPerRank: sent,
-      segment: node.segment,
-      region,
-      nodes: [...(known?.nodes ?? []), ...nodes.map(({ id }) => id)],
-      reason: known?.reason ?? node.communication.reason,
-    })
-  }
-  return [...rows.values()]
 }
