@@ -229,7 +229,7 @@ describe('speculative decoding', () => {
 })
 
 describe('an axis that nobody brings', () => {
-  const known = 'tp, dp, cp, ulysses, ep, expertTp, pp'
+  const known = 'tp, dp, cp, ulysses, dcp, ep, expertTp, pp'
   const further = 'Further axes come with a plugin: name it in `plugins`, or with --plugin.'
   const plugin = (axis: string) => ({ plugins: [{ name: axis, axes: [{ name: axis, description: 'of a test' }] }] })
 
