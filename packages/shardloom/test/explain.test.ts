@@ -129,6 +129,8 @@ test('every pass says what it changed, in the order in which they ran', async ()
     'sp/order-positions',
     'sp/split-cache',
     'ep/load-experts',
+    'ep/place-experts',
+    'ep/limit-tokens',
     'ep/split-experts',
     'pp/place-stages',
     'core/partition',
