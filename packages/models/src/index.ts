@@ -10,6 +10,7 @@ export type {
 } from './architecture.js'
 export { type BuildOptions, buildProgram } from './build.js'
 export { fromHuggingFace, supportedModelTypes } from './huggingface/index.js'
+export type { Interleave } from './interleave.js'
 export type { Offload, OffloadChoice } from './offload.js'
 export {
   countParameters,

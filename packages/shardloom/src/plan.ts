@@ -125,7 +125,12 @@ export function planOneDevice(loaded: LoadedSpec, phases: readonly PassPhase[] =
 
 function composeLoaded({ spec, plugins }: LoadedSpec): Composition {
   return composePlugins([
-    transformers({ recompute: spec.options.recompute, offload: spec.options.offload, barriers: spec.options.barriers }),
+    transformers({
+      recompute: spec.options.recompute,
+      offload: spec.options.offload,
+      barriers: spec.options.barriers,
+      interleave: spec.options.interleave,
+    }),
     ...builtInStrategies(spec),
     ...plugins,
   ])

@@ -17,6 +17,7 @@ const ownOptions = [
   'uneven',
   'zero',
   'offload',
+  'interleave',
   'recompute',
   'barriers',
   'prefill',

@@ -168,8 +168,9 @@ function shrinkTo(
 /** What overlap divides the tokens of a rank into: as many parts as in the large plan, of its share of a sequence too. */
 function partsOf({ options, parallel: { tp } }: PlannedSpec, small: PlannedSpec['parallel']): Degree[] {
   const parts = options.tp.overlap
+  const halves = options.interleave === 'none' ? [] : [{ from: 2, to: 2 }]
   return parts === undefined
-    ? []
+    ? halves
     : [
         { from: parts, to: parts },
         { from: parts * tp, to: parts * small.tp },

@@ -131,6 +131,9 @@ const options = z
         .boolean('true or false')
         .default(false)
         .describe('whether all ranks wait for each other behind the last microbatch, and before the update'),
+      interleave: oneOf(['none', 'moe', 'all'])
+        .default('none')
+        .describe('which layers compute their batch as two halves, one of which computes while the other communicates'),
       decode: z
         .strictObject(
           {

@@ -42,6 +42,7 @@ test('every scalar field has one flag, named after it', () => {
     'offload = options.offload',
     'recompute = options.recompute',
     'barriers = options.barriers',
+    'interleave = options.interleave',
     'decode-draft = options.decode.draft',
     'decode-keep = options.decode.keep',
     'prefill-chunk = options.prefill.chunk',

@@ -5,6 +5,7 @@ import { blockAttentionOperators } from './block-attention.js'
 import { dividedAttentionOperators } from './divided-attention.js'
 import { dropoutOperators } from './dropout.js'
 import { expertOperators } from './experts.js'
+import { halfOperators } from './halves.js'
 import { linearOperators } from './linear.js'
 import { lossOperators } from './loss.js'
 import { offload, reload } from './offload.js'
@@ -20,6 +21,7 @@ export const transformerOperators: readonly OperatorDefinition[] = [
   ...expertOperators,
   ...lossOperators,
   ...optimizerOperators,
+  ...halfOperators,
   offload,
   reload,
   barrier,

@@ -26,8 +26,12 @@ export const einsum: OperatorDefinition = {
   flops: (_, { operands, results }) => (operands.flat().some((dim) => !results[0]?.includes(dim)) ? 2 : 1),
   bytes(node, { operand, result, size, loads }) {
     const { operands } = parseRule(node.rule)
-    const [topK, experts] = node.density ?? [1, 1]
-    const chance = (load: number) => 1 - (1 - Math.min(1, (load * topK) / experts)) ** (size('batch') * size('seq'))
+    // Of a half of the batch the density is half as much, because there are half as many tokens.
+    const halves = node.attributes?.['half'] === undefined ? 1 : 2
+    const [topK, whole] = node.density ?? [1, 1]
+    const experts = whole / halves
+    const tokens = (size('batch') * size('seq')) / halves
+    const chance = (load: number) => 1 - (1 - Math.min(1, (load * topK) / experts)) ** tokens
     const uneven = loads('experts')
     // Buffers of fixed size are computed whole, whatever lies in them.
     const filled = node.attributes?.['capacity'] !== undefined
