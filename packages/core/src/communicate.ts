@@ -314,9 +314,12 @@ function wholeAtoms(
   const whole = new Map<string, Set<string>>()
   for (const [id, list] of readers) {
     if (list.length < 2) continue
-    const wantsWhole = (atom: string) =>
-      list.some((each) => !each.partial[atom] && !each.shards.some((atoms) => atoms.includes(atom)))
-    const atoms = Object.keys(placementOf(id).partial).filter(wantsWhole)
+    const isWhole = (each: Placement, atom: string) =>
+      !each.partial[atom] && !each.shards.some((atoms) => atoms.includes(atom))
+    // Where all of them want it whole, the order of the steps is free: what is reduced last is then a shard.
+    const differs = (atom: string) =>
+      list.some((each) => isWhole(each, atom)) && !list.every((each) => isWhole(each, atom))
+    const atoms = Object.keys(placementOf(id).partial).filter(differs)
     if (atoms.length) whole.set(id, new Set(atoms))
   }
   return whole

@@ -74,6 +74,13 @@ export function* checkTransfers(program: Program): ReturnType<Check> {
   const sent = new Set(sends.flatMap(({ outputs }) => outputs))
   for (const region of regionsOf(items)) yield* checkBorders(region, pipeline, sent)
   yield* checkStages(program, pipeline)
+  if (program.phase === 'training')
+    yield unless(
+      pipeline.actions.some((list) => list !== ''),
+      pipeline.axis,
+      `The pipeline \`${pipeline.schedule}\` has no actions: nobody runs the microbatches.`,
+      'Give each rank the order of its work.',
+    )
   for (let coordinate = 0; coordinate < pipeline.actions.length; coordinate++) {
     for (const { chunk, kind, microbatch } of actionsOf(pipeline, coordinate)) {
       const holder = pipeline.chunks[chunk]?.rank

@@ -13,6 +13,7 @@ import {
   type Program,
   runPasses,
   type Selector,
+  ShardloomError,
 } from '@shardloom/core'
 import { buildProgram, type ModelArchitecture, transformers } from '@shardloom/models'
 import { draftOf } from './draft.js'
@@ -40,6 +41,8 @@ export interface LoadedSpec {
   readonly architecture: ModelArchitecture
   /** The plugins beside the strategies that are always there. */
   readonly plugins: readonly Plugin[]
+  /** The text of the pipeline schedule that the spec names as a file. */
+  readonly schedule?: string
 }
 
 /** One pass that ran, with the program before and after it: the same object when it changed nothing. */
@@ -73,7 +76,25 @@ export async function loadSpec(input: unknown, access: PlanAccess = {}): Promise
   const spec = checkSpec(input)
   const plugins = [...(access.plugins ?? []), ...(await loadPlugins(spec, access.importPlugin))]
   const architecture = await loadModel(spec.model, access.readText)
-  return { spec: withSequence(spec, architecture), architecture, plugins }
+  const schedule = await readOwnSchedule(spec.options.schedule, access.readText)
+  return { spec: withSequence(spec, architecture), architecture, plugins, ...(schedule !== undefined && { schedule }) }
+}
+
+/** The text of a schedule of one's own, where the option is the path of a CSV. */
+async function readOwnSchedule(
+  schedule: string | undefined,
+  readText: ReadText | undefined,
+): Promise<string | undefined> {
+  if (schedule === undefined || !/\.csv$/i.test(schedule)) return undefined
+  if (readText) return readText(schedule)
+  throw new ShardloomError(
+    'SPEC_VALUE',
+    `The schedule \`${schedule.slice(0, 80)}\` is a file, and no files are read here.`,
+    {
+      subject: 'options.schedule',
+      help: 'Give `plan` a `readText`, or name a schedule such as 1f1b.',
+    },
+  )
 }
 
 /** Plans a loaded spec. Deterministic: the same input gives the same program. Throws a ShardloomError. */
@@ -123,7 +144,7 @@ export function planOneDevice(loaded: LoadedSpec, phases: readonly PassPhase[] =
   )
 }
 
-function composeLoaded({ spec, plugins }: LoadedSpec): Composition {
+function composeLoaded({ spec, plugins, schedule }: LoadedSpec): Composition {
   return composePlugins([
     transformers({
       recompute: spec.options.recompute,
@@ -131,7 +152,7 @@ function composeLoaded({ spec, plugins }: LoadedSpec): Composition {
       barriers: spec.options.barriers,
       interleave: spec.options.interleave,
     }),
-    ...builtInStrategies(spec),
+    ...builtInStrategies(spec, schedule),
     ...plugins,
   ])
 }

@@ -78,6 +78,15 @@ export function refuseUnplanned(spec: Spec, axes: readonly PluginAxis[], pluginN
       },
     )
   }
+  const { schedule, virtual, pp } = spec.options
+  const ordering = { schedule, virtual, 'pp.group': pp.group }
+  const [ordered] = Object.entries(ordering).filter(([, value]) => value !== undefined)
+  if (ordered && spec.phase !== 'training') {
+    throw new ShardloomError('OPTION', `\`options.${ordered[0]}\` orders training alone; the phase is ${spec.phase}.`, {
+      subject: `options.${ordered[0]}`,
+      help: 'Leave it out: microbatches of prefill go through the stages in turn, decode is ordered by its tokens.',
+    })
+  }
   for (const name of Object.keys(spec.options)) {
     if (ownOptions.includes(name) || pluginNames.includes(name)) continue
     throw unknownKey(['options'], name, [...ownOptions, ...pluginNames], 'spec')

@@ -117,12 +117,15 @@ function* tries({ spec, architecture }: LoadedSpec, mesh: Mesh) {
 
 function shrinkTo(
   loaded: LoadedSpec,
-  { parallel, pairs: degrees }: SmallDegrees,
+  { parallel: shrunk, pairs: degrees }: SmallDegrees,
   hidden: number,
   divisible: boolean,
   pipeline: Pipeline | undefined,
 ): LoadedSpec {
   const { spec, architecture } = loaded
+  // A schedule from a file is for its ranks and microbatches.
+  const fixed = loaded.schedule !== undefined
+  const parallel = fixed ? { ...shrunk, pp: spec.parallel.pp } : shrunk
   const steps = Math.min(spec.steps, 3)
   const parts = partsOf(spec, parallel)
   const { seq, prefill, first } = shrinkPrompt(spec, [...degrees, ...parts])
@@ -131,7 +134,8 @@ function shrinkTo(
     divisible || parts.length
       ? smallerSize(slots.microbatch, [...(divisible ? degrees : []), ...parts], 2)
       : Math.min(slots.microbatch, 2)
-  const microbatches = Math.min(slots.microbatches, pipeline ? 2 * parallel.pp : 2) // two per rank suit every schedule
+  // Two per rank suit every schedule that is made by name.
+  const microbatches = fixed ? slots.microbatches : Math.min(slots.microbatches, pipeline ? 2 * parallel.pp : 2)
   const boundaries = layerBoundaries(spec)
   const chunks = pipeline && chunksOf(pipeline, 0)
   const count = chunks ? (chunks.length / spec.parallel.pp) * parallel.pp : 0

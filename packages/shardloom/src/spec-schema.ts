@@ -111,7 +111,7 @@ const options = z
         .describe('whether tp ranks split the sequence where tp splits nothing'),
       schedule: z
         .exactOptional(z.string('the name of a schedule, such as 1f1b'))
-        .describe('pipeline schedule of training: 1f1b, zbh1, dualpipe, …; default 1f1b'),
+        .describe('pipeline schedule of training: 1f1b, zbh1, dualpipe, … or the path of a CSV; default 1f1b'),
       virtual: z.exactOptional(wholeNumber()).describe('pipeline chunks per rank, where the schedule leaves them open'),
       offload: z
         .union(

@@ -6,8 +6,12 @@ import { sequenceParallel } from '@shardloom/strategy-sp'
 import { tensorParallel } from '@shardloom/strategy-tp'
 import type { Spec } from './spec-schema.js'
 
-/** The strategies that are always there, made with the options of a spec. */
-export function builtInStrategies({ options, parallel }: Pick<Spec, 'options' | 'parallel'>): readonly Plugin[] {
+/** The strategies that are always there, made with the options of a spec; `csv` is the schedule that it names as a file. */
+export function builtInStrategies(
+  { options, parallel }: Pick<Spec, 'options' | 'parallel'>,
+  csv?: string,
+): readonly Plugin[] {
+  const named = options.schedule === undefined ? {} : { schedule: options.schedule }
   return [
     tensorParallel(options.tp),
     dataParallel({ ...options.dp, zero: options.zero, dpReplicate: parallel.dpReplicate }),
@@ -15,7 +19,7 @@ export function builtInStrategies({ options, parallel }: Pick<Spec, 'options' | 
     expertParallel(options.ep),
     pipelineParallel({
       ...options.pp,
-      ...(options.schedule !== undefined && { schedule: options.schedule }),
+      ...(csv === undefined ? named : { csv }),
       ...(options.virtual !== undefined && { virtual: options.virtual }),
     }),
   ]

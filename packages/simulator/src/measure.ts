@@ -225,9 +225,9 @@ export function measure(
       const stored = storedAs(tensor, node)
       // Of a pipeline with two directions a rank holds other layers for each.
       const direction = place.path.find(({ region }) => region.axis === 'microbatch')?.body
-      const key = tensor.per.includes('layer') ? `${id} ${direction}` : id
+      const key = tensor.per.includes('layer') && direction !== undefined ? `${id} ${direction}` : id
       if (!stored || seen.has(key)) continue
-      seen.add(key)
+      seen.add(key).add(id)
       const instances = BigInt(
         instancesOf(
           tensor,

@@ -43,10 +43,10 @@ export function replication(program: Program, operators: OperatorTable): Replica
   const sum = { flops: 0n, replicatedFlops: 0n, recomputedFlops: 0n, parameters: 0n, replicatedParameters: 0n }
   const parameters = new Map<string, { readonly instances: number; readonly at: Set<number> }>()
   walk(program.items, (node, { executions, path }) => {
-    const one = flopsOfOne(node, { executions, path }, program, operators)
+    const atoms = Object.values(node.partition?.splits ?? {}).flat()
+    const one = flopsOfOne(node, { executions, path }, program, operators) / blocksOf(atoms, program)
     const own = path.some(({ region }) => region.axis === 'microbatch')
-    const all =
-      one * copies(Object.values(node.partition?.splits ?? {}).flat()) * BigInt(stagesOf(node, path, program, own))
+    const all = one * copies(atoms) * BigInt(stagesOf(node, path, program, own))
     sum.flops += all
     sum.replicatedFlops += all - one
     if (node.recompute) sum.recomputedFlops += one
@@ -69,6 +69,12 @@ export function replication(program: Program, operators: OperatorTable): Replica
     sum.replicatedParameters += held - elements(model)
   }
   return sum
+}
+
+/** Inside a ring one atom may split two dims: a step computes a block on the diagonal, and the steps cover the rest. */
+function blocksOf(atoms: readonly string[], { mesh }: Program): bigint {
+  const again = atoms.filter((atom, index) => atoms.indexOf(atom) < index)
+  return BigInt(groupSize(mesh, again))
 }
 
 type Path = Place['path']
