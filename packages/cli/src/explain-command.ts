@@ -12,7 +12,7 @@ import {
 import { type Finish, printJson, printLines, printWarnings } from './output.js'
 import { rankOption } from './rank-option.js'
 import { UsageError } from './report-error.js'
-import { addSpecFlags, type Flags, planFrom } from './spec-flags.js'
+import { addSpecFlags, type Flags, phasesOf, planFrom } from './spec-flags.js'
 import { type Style, singleLine } from './style.js'
 import { flow, pairs, table, wrapped } from './table.js'
 
@@ -31,13 +31,22 @@ export function addExplain(program: Command, _finish: Finish): void {
     .action(async (first: string | undefined, second: string | undefined, flags: Flags) => {
       const { node, specPath } = argumentsOf(first, second, flags.passes === true)
       const planned = await planFrom(specPath, flags)
-      printWarnings(planned.warnings)
+      const phases = phasesOf(planned)
+      printWarnings(phases.flatMap(({ warnings }) => warnings))
       if (node === undefined) {
-        const explanation = explainPasses(planned)
-        if (flags.json === true) return printJson(explanation)
-        return printLines((style) => passLines(explanation, style))
+        const named = phases.map((each) => [each.program.phase, explainPasses(each)] as const)
+        const [[, first] = [], ...others] = named
+        if (flags.json === true)
+          return printJson(
+            others.length ? { schema: first?.schema, phase: 'serving', ...Object.fromEntries(named) } : first,
+          )
+        return printLines((style) =>
+          named.flatMap(([phase, each]) => [...(others.length ? [style.bold(phase)] : []), ...passLines(each, style)]),
+        )
       }
-      const explanation = explain(planned, node, { rank: Number(flags.rank ?? 0) })
+      const own = phases.find(({ program }) => node.startsWith(`${program.phase}/`)) ?? phases[0]
+      if (!own) return
+      const explanation = explain(own, node, { rank: Number(flags.rank ?? 0) })
       if (flags.json === true) return printJson(explanation)
       printLines((style) => nodeLines(explanation, style))
     })

@@ -7,6 +7,7 @@ import {
   levels,
   type Plan,
   readableLimits,
+  type ServingPlan,
   toJsonText,
   toMermaid,
   type UnrollAxis,
@@ -49,6 +50,7 @@ export function addExport(program: Command, _finish: Finish): void {
     .option('--out <path>', 'where to; - is standard output', '-')
     .addOption(new Option('--level <level>', 'how fine the picture is (default: operator)').choices([...levels]))
     .addOption(new Option('--unroll <axes>', `any of ${unrollAxes.join(',')}`).argParser(parseUnroll))
+    .addOption(new Option('--part <phase>', 'of serving, which phase is written').choices(['prefill', 'decode']))
     .addOption(rankOption().default(undefined, '0, or all stages of a pipeline'))
     .addOption(new Option('--ranks <a..b>', 'the ranks that --unroll rank draws, both included').argParser(parseRanks))
     .addOption(new Option('--limit <nodes>', 'nodes beyond which a coarser picture is drawn').argParser(parseLimit))
@@ -66,9 +68,9 @@ Example:
       if (flags.ranks !== undefined && !viewOptions(flags).unroll?.includes('rank')) {
         throw new UsageError('--ranks chooses among ranks that are not drawn one by one.', 'Add `--unroll rank`.')
       }
-      const planned = await planFrom(specPath, flags)
-      printWarnings(planned.warnings)
       const format = flags.format as Format // commander refuses any other choice
+      const planned = partOf(await planFrom(specPath, flags), flags.part)
+      printWarnings(planned.warnings)
       const asked = flags.level !== undefined || flags.unroll !== undefined
       const options = viewOptions(flags)
       const chunks = formats[format](planned, options, asked)
@@ -81,6 +83,19 @@ Example:
       if (notice) process.stderr.write(style.encode(`${style.dim('note:')} ${singleLine(notice)}\n`))
     })
   addSpecFlags(command)
+}
+
+/** What is drawn: of serving one phase. */
+function partOf(planned: Plan | ServingPlan, part: unknown): Plan {
+  if ('program' in planned) {
+    if (part === undefined || part === planned.program.phase) return planned
+    throw new UsageError(`--part ${part} is not planned: the phase is ${planned.program.phase}.`, 'Leave --part out.')
+  }
+  if (part !== undefined) return part === 'prefill' ? planned.prefill : planned.decode
+  throw new UsageError(
+    'Serving is two graphs, which share no node.',
+    'Choose one: `--part prefill` or `--part decode`.',
+  )
 }
 
 /** The checked flags as options of a picture; each cast names what made the value. */

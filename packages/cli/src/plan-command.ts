@@ -11,7 +11,9 @@ import {
   type NodeKind,
   type PlanSummary,
   presetNames,
+  type ServingSummary,
   summarise,
+  summariseServing,
 } from 'shardloom'
 import { type Finish, printJson, printLines, printWarnings } from './output.js'
 import { rankOption } from './rank-option.js'
@@ -36,17 +38,80 @@ export function addPlan(program: Command, _finish: Finish): void {
     )
     .action(async (specPath: string | undefined, flags: Flags) => {
       const planned = await planFrom(specPath, flags)
-      const summary = summarise(planned, { rank: Number(flags.rank ?? 0), fold: flags.fold === true })
+      const options = { rank: Number(flags.rank ?? 0), fold: flags.fold === true }
+      const args = repeatedArguments(process.argv.slice(2))
+      if (!('program' in planned)) {
+        const summary = summariseServing(planned, options)
+        if (flags.json === true) return printJson(summary)
+        printWarnings([...summary.prefill.warnings, ...summary.decode.warnings])
+        return printLines((style) => servingLines(summary, args, style))
+      }
+      const summary = summarise(planned, options)
       if (flags.json === true) return printJson(summary)
       printWarnings(summary.warnings)
-      printLines((style) => planLines(summary, repeatedArguments(process.argv.slice(2)), style))
+      printLines((style) => planLines(summary, args, style))
     })
   addSpecFlags(command)
 }
 
 /** The summary for people, within 80 columns. */
 export function planLines(summary: PlanSummary, args: readonly string[], style: Style): string[] {
-  const lines = [
+  return plainSpaces([...phaseLines(summary, style), ...nextLines(summary, args, style)])
+}
+
+/** Both phases of serving, and what passes between them. */
+function servingLines(summary: ServingSummary, args: readonly string[], style: Style): string[] {
+  const { prefill, decode } = summary
+  return plainSpaces([
+    ...phaseLines(prefill, style),
+    '',
+    ...phaseLines(decode, style),
+    '',
+    ...transferLines(summary, style),
+    ...nextLines(prefill, args, style),
+  ])
+}
+
+const plainSpaces = (lines: readonly string[]) => lines.map((line) => line.replaceAll('\u00a0', ' '))
+
+/** The KV cache on its way from prefill to decode. */
+function transferLines({ pools, transfer, total, decode }: ServingSummary, style: Style): string[] {
+  const where = pools === 1 ? 'One pool' : 'Two pools'
+  const head = style.bold(
+    `${where}, KV cache of one batch of decode (${formatCount(decode.batch.sequences)} sequences)`,
+  )
+  if (transfer.length === 0)
+    return [head, style.dim('  Every rank holds already what it goes on with: nothing passes.')]
+  const columns = [
+    { header: 'cache', align: 'left' },
+    { header: 'layers', align: 'right' },
+    { header: 'blocks per layer', align: 'right' },
+    { header: 'per layer', align: 'right' },
+    { header: 'in all', align: 'right' },
+  ] as const
+  const rows = transfer.flatMap((row) => [
+    [
+      cutMiddle(singleLine(row.cache), 30),
+      formatCount(row.layers),
+      formatCount(row.blocksPerLayer),
+      formatWholeBytes(row.bytesPerLayer),
+      formatWholeBytes(row.bytes),
+    ],
+    ...wrapped(singleLine(`positions ${row.positions[0]} to ${row.positions[1] - 1}; ${row.from} → ${row.to}`), 6).map(
+      (line) => [line],
+    ),
+  ])
+  const steps = total.prefillSteps > 1 ? `, from ${formatCount(total.prefillSteps)} steps of prefill` : ''
+  const most = `A rank sends at most ${formatWholeBytes(total.mostSent)} and receives at most ${formatWholeBytes(total.mostReceived)}.`
+  return [
+    head,
+    ...table(columns, rows, style),
+    ...wrapped(`${formatWholeBytes(total.bytes)} in all${steps}. ${most}`, 2),
+  ]
+}
+
+function phaseLines(summary: PlanSummary, style: Style): string[] {
+  return [
     ...headLines(summary, style),
     '',
     style.bold(`Rank ${summary.rank}, ${stepsText(summary)}${summary.folded ? ', nodes and edges folded' : ''}`),
@@ -54,9 +119,7 @@ export function planLines(summary: PlanSummary, args: readonly string[], style: 
     ...allRanksLines(summary, style),
     '',
     ...communicationLines(summary, style),
-    ...nextLines(summary, args, style),
   ]
-  return lines.map((line) => line.replaceAll('\u00a0', ' '))
 }
 
 /** The command that explains the first row, and where all ids are; what came from standard input cannot be repeated. */
@@ -224,7 +287,7 @@ function communicationLines({ communication }: PlanSummary, style: Style): strin
   const rows = communication.flatMap((row) => [
     [
       style.glyph('communication'),
-      `${row.op} · ${row.axes.join('.')}`,
+      row.axes.length ? `${row.op} · ${row.axes.join('.')}` : row.op,
       row.phase,
       formatCount(row.groupSize),
       formatCount(row.count),

@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import { formatCount, formatMesh } from 'shardloom'
-import { isSlope, type Proof, proveLoaded } from 'shardloom/testing'
+import { isSlope, type Proof, proveLoaded, proveServingLoaded, type ServingProof } from 'shardloom/testing'
 import { exitCode } from './exit-code.js'
 import { type Finish, printJson, printLines, printWarnings } from './output.js'
 import { addSpecFlags, type Flags, loadFrom } from './spec-flags.js'
@@ -15,7 +15,15 @@ export function addProve(program: Command, finish: Finish): void {
     .option('--json', 'print one JSON document (shardloom.prove/1)')
     .addHelpText('after', '\nExample:\n  shardloom prove --model llama-3.1-8b --tp 2 --dp 2 --batch 8')
     .action(async (specPath: string | undefined, flags: Flags) => {
-      const proof = proveLoaded(await loadFrom(specPath, flags))
+      const loaded = await loadFrom(specPath, flags)
+      if (loaded.spec.phase === 'serving') {
+        const proof = proveServingLoaded(loaded)
+        if (!proof.proven) finish(exitCode.answerIsNo)
+        if (flags.json === true) return printJson(proof)
+        printWarnings([...proof.prefill.warnings, ...proof.decode.warnings])
+        return printLines((style) => servingProofLines(proof, style))
+      }
+      const proof = proveLoaded(loaded)
       if (!proof.proven) finish(exitCode.answerIsNo)
       if (flags.json === true) return printJson(proof)
       printWarnings(proof.warnings)
@@ -47,6 +55,15 @@ export function proofLines(proof: Proof, style: Style): string[] {
     ...verdict(proof, style),
   ]
   return lines.map((line) => line.replaceAll('\u00a0', ' '))
+}
+
+/** Both phases, and what the verifier says of the cache between them. */
+function servingProofLines({ prefill, decode, violations }: ServingProof, style: Style): string[] {
+  const [broken] = violations
+  const between = broken
+    ? [style.bad('Not proven: the plan breaks a rule.'), ...wrapped(singleLine(broken.message), 2)]
+    : [style.good('Between the phases:'), '  each block of the KV cache is sent, and received where it is read.']
+  return [...proofLines(prefill, style), '', ...proofLines(decode, style), '', ...between]
 }
 
 const what: Readonly<Record<string, string>> = {

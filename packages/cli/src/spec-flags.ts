@@ -8,7 +8,9 @@ import {
   loadSpec,
   type Plan,
   planLoaded,
+  planServingLoaded,
   readSpecText,
+  type ServingPlan,
   ShardloomError,
   type SpecField,
   specFields,
@@ -37,7 +39,7 @@ function flagOf(field: SpecField): Option {
   const choices = field.choices ? ` (${field.choices.join(', ')})` : ''
   const fallback = field.default === undefined ? '' : ` [${field.default}]`
   const option = new Option(`--${field.flag} ${value}`, `${field.description}${choices}${fallback}`)
-  return field.planned ? option : option.hideHelp()
+  return field.planned && field.path[1] !== 'serving' ? option : option.hideHelp()
 }
 
 function collect(value: string, before: readonly string[] = []): readonly string[] {
@@ -58,8 +60,14 @@ export function repeatedArguments(args: readonly string[]): string[] {
 }
 
 /** Plans what a spec file, flags, or both describe. */
-export async function planFrom(specPath: string | undefined, flags: Flags): Promise<Plan> {
-  return planLoaded(await loadFrom(specPath, flags))
+export async function planFrom(specPath: string | undefined, flags: Flags): Promise<Plan | ServingPlan> {
+  const loaded = await loadFrom(specPath, flags)
+  return loaded.spec.phase === 'serving' ? planServingLoaded(loaded) : planLoaded(loaded)
+}
+
+/** The plans that a command prints one after the other, in the order of time. */
+export function phasesOf(planned: Plan | ServingPlan): readonly Plan[] {
+  return 'program' in planned ? [planned] : [planned.prefill, planned.decode]
 }
 
 /**

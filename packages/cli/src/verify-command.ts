@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import { cutMiddle, type Verification, verifyPlan } from 'shardloom'
 import { exitCode } from './exit-code.js'
 import { type Finish, printJson, printLines, printWarnings } from './output.js'
-import { addSpecFlags, type Flags, planFrom } from './spec-flags.js'
+import { addSpecFlags, type Flags, phasesOf, planFrom } from './spec-flags.js'
 import { type Style, singleLine } from './style.js'
 import { table, wrapped } from './table.js'
 
@@ -18,7 +18,7 @@ export function addVerify(program: Command, finish: Finish): void {
       const verification = verifyPlan(planned)
       if (!verification.ok) finish(exitCode.answerIsNo)
       if (flags.json === true) return printJson(verification)
-      printWarnings(planned.warnings)
+      printWarnings(phasesOf(planned).flatMap(({ warnings }) => warnings))
       printLines((style) => verifyLines(verification, style))
     })
   addSpecFlags(command)

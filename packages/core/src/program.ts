@@ -119,6 +119,11 @@ export interface Communication {
    * partner is the rank of the pipeline that holds the next place, or the place before.
    */
   readonly shift?: number
+  /**
+   * Send, recv: the partner is in the program of that phase, which other ranks run. Of all that the ranks of this pool hold
+   * together, copies counted, `share` passes.
+   */
+  readonly pool?: { readonly phase: Phase; readonly share: readonly [number, number] }
   readonly from: Placement
   readonly to: Placement
   readonly reason: CommunicationReason

@@ -31,7 +31,8 @@ export function* checkTransfers(program: Program): ReturnType<Check> {
         'Wait along atoms of the mesh, and for other stages only outside of the loop over microbatches.',
       )
     }
-    if (!communication) continue
+    // The partner of another pool is in another program.
+    if (!communication || communication.pool) continue
     if (op === 'send') sends.push(node)
     else if (op === 'recv') {
       const sources = makers(inputs[0] ?? '')

@@ -125,7 +125,7 @@ function* checkCommunication(program: Program, operators: OperatorTable): Return
       )
       continue
     }
-    const { atoms, from, to, reduction } = communication
+    const { atoms, from, to, reduction, pool } = communication
     const steps = transition(from, to, program.mesh)
     const says = (each: { op: string; atoms: readonly string[]; reduction?: string }) =>
       `${each.op} over ${each.atoms.join('.')} ${each.reduction ?? ''}`
@@ -135,7 +135,8 @@ function* checkCommunication(program: Program, operators: OperatorTable): Return
     const key = `${segment} ${per} ${body} ${input} ${placementText(from)} ${placementText(to)} ${op}`
     const twin = before.get(key)
     before.set(key, id)
-    yield unless(groupSize(program.mesh, atoms) > 1, id, `\`${id}\` communicates in a group of one.`, 'Remove it.')
+    const others = pool !== undefined || groupSize(program.mesh, atoms) > 1
+    yield unless(others, id, `\`${id}\` communicates in a group of one.`, 'Remove it.')
     // A transfer moves what it finds, as it is placed: rule 4 looks at its partner.
     const moves = op === 'send' || op === 'recv'
     yield unless(

@@ -1,10 +1,25 @@
-import { atomDegree, coordinates, type Mesh, type Placement, shareOf } from '@shardloom/core'
+import {
+  atomDegree,
+  coordinates,
+  type DimLayout,
+  type Mesh,
+  type Placement,
+  shareOf,
+  zigzagShare,
+} from '@shardloom/core'
 
 /** A tensor as the ranks of one pool hold it. A pool may have more room than the other has elements. */
 export interface Held {
   readonly mesh: Mesh
   readonly placement: Placement
   readonly shape: readonly number[]
+  /** Where its first element stands in the whole tensor; default: at the start. */
+  readonly origin?: readonly number[]
+  /** The names of its dims, and how ranks share those that are no consecutive runs. */
+  readonly dims?: readonly string[]
+  readonly layouts?: readonly DimLayout[]
+  /** The ranks that hold it, such as those of one stage of a pipeline; default: all. */
+  readonly ranks?: readonly number[]
 }
 
 /** A block that a rank of one pool sends to a rank of another: where it begins in the whole tensor, and its sizes. */
@@ -23,43 +38,78 @@ interface Box {
 /**
  * Which rank sends which block to which, so that a tensor such as a KV cache passes from a pool to one with another mesh
  * and placement. Every rank that reads an element gets it from one rank; the ranks that hold copies of a block take turns.
+ * With `onePool` both are the same ranks: what a rank holds already it takes from itself (`from` is `to`).
  * O(ranks of the second pool × distinct shards of the first).
  */
-export function planTransfer(source: Held, target: Held): Transfer[] {
+export function planTransfer(source: Held, target: Held, onePool = false): Transfer[] {
   const shards = new Map<string, { readonly box: Box; readonly ranks: number[] }>()
-  for (let rank = 0; rank < source.mesh.world; rank++) {
-    const box = boxOf(source, rank)
-    const key = `${box.start} ${box.shape}`
-    const known = shards.get(key)
-    if (known) known.ranks.push(rank)
-    else shards.set(key, { box, ranks: [rank] })
+  for (const rank of ranksOf(source)) {
+    for (const box of boxesOf(source, rank)) {
+      const key = `${box.start} ${box.shape}`
+      const known = shards.get(key)
+      if (known) known.ranks.push(rank)
+      else shards.set(key, { box, ranks: [rank] })
+    }
   }
-  return Array.from({ length: target.mesh.world }, (_, to) => {
-    const wanted = boxOf(target, to)
-    return [...shards.values()].flatMap(({ box, ranks }): Transfer[] => {
-      const start = box.start.map((each, dim) => Math.max(each, wanted.start[dim] ?? 0))
-      const shape = start.map((each, dim) => Math.min(end(box, dim), end(wanted, dim)) - each)
-      const from = ranks[to % ranks.length] ?? 0
-      return shape.every((size) => size > 0) ? [{ from, to, start, shape }] : []
-    })
-  }).flat()
+  return ranksOf(target).flatMap((to, turn) =>
+    boxesOf(target, to).flatMap((wanted) =>
+      [...shards.values()].flatMap(({ box, ranks }): Transfer[] => {
+        const start = box.start.map((each, dim) => Math.max(each, wanted.start[dim] ?? 0))
+        const shape = start.map((each, dim) => Math.min(end(box, dim), end(wanted, dim)) - each)
+        const from = onePool && ranks.includes(to) ? to : (ranks[turn % ranks.length] ?? 0)
+        return shape.every((size) => size > 0) ? [{ from, to, start, shape }] : []
+      }),
+    ),
+  )
 }
 
 const end = ({ start, shape }: Box, dim: number) => (start[dim] ?? 0) + (shape[dim] ?? 0)
 
-/** The elements that a rank holds: consecutive shards along the atoms of each position, the first shares larger. */
-function boxOf({ mesh, placement, shape }: Held, rank: number): Box {
-  const at = coordinates(mesh, rank)
-  const starts: number[] = []
-  const sizes = shape.map((size, position) => {
+const ranksOf = ({ mesh, ranks }: Held) => ranks ?? Array.from({ length: mesh.world }, (_, rank) => rank)
+
+/** The elements that a rank holds: the product of its runs along each position. */
+function boxesOf(held: Held, rank: number): Box[] {
+  const at = coordinates(held.mesh, rank)
+  return held.shape.reduce<Box[]>(
+    (boxes, size, position) => {
+      const runs = runsOf(held, position, size, at)
+      return boxes.flatMap(({ start, shape }) =>
+        runs.map(([first, count]) => ({ start: [...start, first], shape: [...shape, count] })),
+      )
+    },
+    [{ start: [], shape: [] }],
+  )
+}
+
+/** The runs of one position that a rank holds: along each atom consecutive shares, the first larger, or zigzag ones. */
+function runsOf(
+  { mesh, placement, origin = [], dims = [], layouts = [] }: Held,
+  position: number,
+  size: number,
+  at: ReadonlyMap<string, number>,
+): (readonly [number, number])[] {
+  const atoms = placement.shards[position] ?? []
+  const turned = layouts
+    .filter((layout) => layout.dims.includes(dims[position] ?? ''))
+    .flatMap(({ axis }) => mesh.axes.find(({ name }) => name === axis)?.atoms ?? [])
+  const offset = origin[position] ?? 0
+  if (!atoms.some((atom) => turned.includes(atom))) {
     let [start, count] = [0, size]
-    for (const atom of placement.shards[position] ?? []) {
+    for (const atom of atoms) {
       const [degree, index] = [atomDegree(mesh, atom), at.get(atom) ?? 0]
       start += index * Math.floor(count / degree) + Math.min(index, count % degree)
       count = shareOf(count, degree, index)
     }
-    starts.push(start)
-    return count
-  })
-  return { start: starts, shape: sizes }
+    return [[offset + start, count]]
+  }
+  let left: Int32Array = Int32Array.from({ length: size }, (_, index) => index)
+  for (const atom of atoms) {
+    const [degree, index] = [atomDegree(mesh, atom), at.get(atom) ?? 0]
+    const start = index * Math.floor(left.length / degree) + Math.min(index, left.length % degree)
+    left = turned.includes(atom)
+      ? zigzagShare(left, degree, index)
+      : left.subarray(start, start + shareOf(left.length, degree, index))
+  }
+  const starts = [...left.keys()].filter((each) => each === 0 || left[each] !== (left[each - 1] ?? 0) + 1)
+  return starts.map((each, run) => [offset + (left[each] ?? 0), (starts[run + 1] ?? left.length) - each])
 }

@@ -23,6 +23,7 @@ const ownOptions = [
   'prefill',
   'sequenceParallel',
   'decode',
+  'serving',
   ...strategyOptions,
 ]
 
@@ -34,11 +35,6 @@ const axisOfOption = { schedule: 'pp', virtual: 'pp', pp: 'pp' } as const
 
 /** Degrees that divide an axis instead of being one. */
 const innerDegrees: readonly string[] = ['dpReplicate']
-
-/** Whether a value of a field may be asked for: `serving` has a name, but no plan yet. */
-export function isPlannedValue([group]: readonly string[], value: string): boolean {
-  return group !== 'phase' || value !== 'serving'
-}
 
 /** Whether a field of the spec belongs to a strategy that does not exist yet, so that it may only ask for nothing. */
 export function isIdle([group, name = '']: readonly string[]): boolean {
@@ -102,7 +98,21 @@ export function refuseUnplanned(spec: Spec, axes: readonly PluginAxis[], pluginN
   if (spec.cluster !== undefined && spec.cluster !== null) {
     refuse('cluster', spec.cluster, 'Leave it out: nothing here depends on the hardware.')
   }
-  if (spec.phase === 'serving') refuse('phase', spec.phase, 'Plan prefill and decode one by one.')
+  if (spec.phase === 'serving') {
+    throw new ShardloomError('SERVING', 'Serving is two plans: prefill and decode.', {
+      subject: 'phase',
+      help: 'Use `planServing`, or plan one phase.',
+    })
+  }
+  for (const [phase, own] of Object.entries(spec.options.serving)) {
+    const [field] = Object.keys(own)
+    if (field === undefined) continue
+    const given = `options.serving.${phase}.${field}`
+    throw new ShardloomError('SPEC_VALUE', `\`${given}\` is given, but the phase is ${spec.phase}.`, {
+      subject: given,
+      help: 'Leave it out, or set `phase` to `serving`.',
+    })
+  }
 }
 
 /** The axis that was probably meant; a plugin's wins where two are as near, since it was loaded to be used. */

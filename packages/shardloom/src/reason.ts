@@ -35,7 +35,9 @@ function splitDim(node: OperatorNode | undefined, atom: string): string | undefi
 export function shortReason({ program }: Plan, id: string): string {
   const node = nodesById(program).get(id)
   if (!node?.communication) return ''
-  const { atoms, from, to, reason, shift } = node.communication
+  const { atoms, from, to, reason, shift, pool } = node.communication
+  if (pool)
+    return `${lastParts(reason.tensor)} ${node.op === 'send' ? 'goes to' : 'comes from'} the ranks of ${pool.phase}`
   if ((node.op === 'send' || node.op === 'recv') && shift === undefined)
     return `${lastParts(reason.tensor)} goes ${node.op === 'send' ? 'to' : 'on from'} another stage`
   const atom = atoms[0] ?? ''
@@ -64,12 +66,26 @@ export function reasonSentences(program: Program, node: OperatorNode, communicat
   const dims = tensorOf(program, reason.tensor)?.dims ?? []
   const over = axesOf(program.mesh, communication.atoms).join(' and ')
   const atom = communication.atoms[0] ?? ''
+  if (communication.pool) return poolSentences(node, communication)
   if ((node.op === 'send' || node.op === 'recv') && communication.shift === undefined)
     return transferSentences(program, node)
   const made = madeText(reason.tensor, origin, communication, dims, over)
   const read = readText(reason.consumer, consumer, along(communication.to, atom), dims, over, atom)
   const asked = reason.strategies.length ? ` The split was asked for by ${andList(reason.strategies)}.` : ''
   return [`${made}; ${read}.`, `So ${article(node.op)} ${node.op} over ${over} stands between them.${asked}`]
+}
+
+/** Why a cache passes from pool to pool, and how much of it. */
+function poolSentences({ op }: OperatorNode, { pool, reason }: Communication): string[] {
+  const [share = 1, whole = 1] = pool?.share ?? []
+  const part = share === whole ? '' : ` Of what all ranks here hold, copies counted, ${share}/${whole} passes.`
+  if (op === 'send')
+    return [
+      `Decode runs on other ranks, which read \`${reason.tensor}\`: each block goes to every rank that holds it.${part}`,
+    ]
+  return [
+    `Prefill runs on other ranks, which have filled \`${reason.tensor}\`: its blocks come in before the first step.${part}`,
+  ]
 }
 
 /** Why a value passes from stage to stage of a pipeline. */

@@ -16,6 +16,7 @@ export function withSequence(spec: Spec, { maxPositions = usualSequence }: Model
 
 /** The positions of a sequence of `seq` tokens at the end of the last step. */
 export function positionsOf({ phase, steps, options }: Spec, seq: number): number {
+  if (phase !== 'decode' && phase !== 'serving') return seq
   const { draft = 0, keep = 1 } = draftOf(options.decode)
-  return seq + (phase === 'decode' ? (steps - 1) * keep + draft : 0)
+  return seq + (phase === 'serving' ? 1 : 0) + (steps - 1) * keep + draft
 }

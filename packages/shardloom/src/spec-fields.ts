@@ -1,4 +1,4 @@
-import { isIdle, isPlannedValue } from './planned.js'
+import { isIdle } from './planned.js'
 import { specJsonSchema } from './spec-schema.js'
 
 /** A scalar field of the spec, for programs that offer one flag or one form field each. */
@@ -8,7 +8,7 @@ export interface SpecField {
   /** The field's name as a kebab-case flag without dashes, such as `tp` or `tp-key-value-gradients`. */
   readonly flag: string
   readonly type: 'integer' | 'string' | 'boolean'
-  /** The values that this version plans, where they are few. */
+  /** The values that it may have, where they are few. */
   readonly choices?: readonly string[]
   readonly default?: string | number | boolean
   readonly description: string
@@ -46,11 +46,11 @@ function fieldsOf(schema: Property, path: readonly string[]): SpecField[] {
       {
         path: here,
         flag: here
-          .filter((part, index) => index > 0 || !unprefixed.includes(part))
+          .filter((part) => !unprefixed.includes(part))
           .map(kebab)
           .join('-'),
         type,
-        ...(property.enum && { choices: property.enum.filter((value) => isPlannedValue(here, value)) }),
+        ...(property.enum && { choices: property.enum }),
         ...(isScalar(fallback) && { default: fallback }),
         description: property.description ?? name,
         planned: !isIdle(here),

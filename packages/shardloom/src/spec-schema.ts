@@ -90,6 +90,20 @@ const parallel = z
   .catchall(wholeNumber())
   .describe('degree of each axis; a plugin may bring further axes')
 
+/** What one pool of serving has of its own. */
+const pool = z
+  .strictObject(
+    {
+      parallel: z.exactOptional(parallel).describe('degrees of a pool of its own, in place of those of the spec'),
+      order: z.exactOptional(z.array(z.string('the name of an axis'), 'a list of axes, such as [tp, dp]')),
+      batch: z.exactOptional(wholeNumber()).describe('sequences per step of this phase'),
+      microbatch: z.exactOptional(wholeNumber()),
+      options: z.exactOptional(z.record(z.string(), z.unknown())).describe('options for this phase alone'),
+    },
+    'an object such as {parallel: {tp: 8}, batch: 4}',
+  )
+  .default({})
+
 const options = z
   .object(
     {
@@ -163,6 +177,10 @@ const options = z
           'an object, such as {chunk: 2048}',
         )
         .default({}),
+      serving: z
+        .strictObject({ prefill: pool, decode: pool }, 'an object such as {prefill: {parallel: {tp: 4}}}')
+        .prefault({})
+        .describe('serving: what prefill and decode have of their own; a `parallel` of its own makes a pool of ranks'),
       tp: z
         .strictObject(
           {
@@ -287,7 +305,7 @@ export const specSchema = z.strictObject(
       .describe('preset, path to a Hugging Face config.json, or an inline model'),
     cluster: z.exactOptional(z.unknown()).describe('accelerators and links'),
     phase: z
-      .enum(['training', 'prefill', 'decode', 'serving'], 'one of training, prefill, decode')
+      .enum(['training', 'prefill', 'decode', 'serving'], 'one of training, prefill, decode, serving')
       .default('training')
       .describe('what is planned'),
     batch: wholeNumber().default(512).describe('sequences per step, over all ranks'),

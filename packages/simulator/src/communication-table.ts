@@ -52,7 +52,10 @@ export function communicationBytes(
   const { atoms, from, to } = communication
   // A rank sends what it holds; a collective is about what its group holds together.
   const isHop = node.op === 'send' || node.op === 'recv'
-  const payload = isHop ? meter.bytes(tensor) : payloadOf(communication, (placement) => meter.bytes(tensor, placement))
+  const [share, all] = communication.pool?.share ?? [1, 1]
+  const payload = isHop
+    ? (meter.bytes(tensor) * share) / all
+    : payloadOf(communication, (placement) => meter.bytes(tensor, placement))
   const uneven = program.loads && tensor.density && tensor.dims.some((dim) => program.loads?.[dim])
   if (!uneven || node.op !== 'all-to-all') {
     const size = members ?? groupSize(program.mesh, atoms)

@@ -233,7 +233,8 @@ class Interpreter implements Interpretation {
         throw collectiveError(node, 'changes the placement of what it only moves')
       if (node.op === 'send') this.sent.set(node.outputs[0] ?? '', communication)
       return team.ranks.map((rank) => {
-        const from = node.op === 'send' ? rank : this.sender(node, communication, rank, iterations)
+        const from =
+          node.op === 'send' || communication.pool ? rank : this.sender(node, communication, rank, iterations)
         return [this.taken(input, positions(communication.from, from), node, from, iterations)]
       })
     }
