@@ -1,6 +1,7 @@
-import { lookup, nodesOf, type OperatorNode, type Tensor } from '@shardloom/core'
+import { lookup, nodesOf, type OperatorNode, type Program, type Tensor } from '@shardloom/core'
 import { type BuildOptions, findPreset, type ModelArchitecture } from '@shardloom/models'
 import { type Interpretation, type InterpretOptions, type Iterations, interpret, usualValues } from '@shardloom/testing'
+import { type PoolCache, planCaches } from 'shardloom'
 import { type Planned, type PlannedOptions, planned } from '../../packages/core/test/planned.js'
 import type { Degrees } from './prove.js'
 
@@ -39,10 +40,11 @@ export function generate(
   model: ModelArchitecture | string,
   prompts: Prompts,
   count: number,
-  pools: { readonly prefill?: Pool; readonly decode?: Pool; readonly prefix?: Prefilled },
+  pools: { readonly prefill?: Pool; readonly decode?: Pool; readonly prefix?: Prefilled; readonly transfer?: true },
 ): number[][] {
-  const first = prefill(model, prompts, pools.prefill ?? {}, pools.prefix)
+  const whole = prefill(model, prompts, pools.prefill ?? {}, pools.prefix)
   const steps = count - 1
+  const first = pools.transfer ? received(whole, model, prompts, steps, pools.decode ?? {}) : whole
   const later = decode(model, prompts, first, steps, pools.decode ?? {})
   return prompts.map((_, index) => [first.tokens[index] ?? Number.NaN, ...(later[index] ?? [])])
 }
@@ -51,6 +53,56 @@ export function generate(
 export interface Prefilled {
   readonly tokens: readonly number[]
   readonly cached: (tensor: string, layer: number, sequence: number, position: number) => Float64Array
+  readonly program: Program
+  /** An element that a rank holds of a cache of a layer when its send runs. */
+  readonly sends: (cache: PoolCache, layer: number, rank: number, place: readonly number[]) => number
+}
+
+/**
+ * What decode gets of a prefill that sends its cache block by block: from each rank what it holds itself, to each rank of
+ * decode what the transfer says and nothing else.
+ */
+function received(
+  before: Prefilled,
+  model: ModelArchitecture | string,
+  prompts: Prompts,
+  steps: number,
+  pool: Pool,
+): Prefilled {
+  const options = { phase: 'decode', seq: (prompts[0]?.length ?? 0) + 1, steps } as const
+  const { program } = planFor(model, prompts, options, pool).plan
+  const { caches } = planCaches(before.program, program)
+  const elements = new Map<string, number>()
+  for (const { name, from, to, layers, transfers } of caches) {
+    for (const layer of layers) {
+      for (const { from: rank, start, shape } of transfers) {
+        const places = shape.reduce<number[][]>(
+          (all, size, dim) =>
+            all.flatMap((place) => Array.from({ length: size }, (_, each) => [...place, (start[dim] ?? 0) + each])),
+          [[]],
+        )
+        for (const place of places) {
+          const value = before.sends(from, layer, rank, place)
+          const key = `cache/${to.body}/${name} ${layer} ${place}`
+          // Every rank that holds it gets the same.
+          if ((elements.get(key) ?? value) !== value) throw new Error(`${key} comes in as two values`)
+          elements.set(key, value)
+        }
+      }
+    }
+  }
+  return {
+    ...before,
+    cached(tensor, layer, sequence, position) {
+      const { shape } = lookup(program.tensors, tensor)
+      const [, , ...rest] = shape
+      const width = rest.reduce((product, size) => product * size, 1)
+      return Float64Array.from({ length: width }, (_, index) => {
+        const last = rest.length === 2 ? [Math.floor(index / (rest[1] ?? 1)), index % (rest[1] ?? 1)] : [index]
+        return elements.get(`${tensor} ${layer} ${[sequence, position, ...last]}`) ?? unwritten
+      })
+    },
+  }
 }
 
 /**
@@ -118,6 +170,22 @@ export function prefill(
       ...more,
     ])
   return {
+    program: plan.program,
+    sends({ tensor, positions }, layer, rank, [sequence = 0, position = 0, ...rest]) {
+      const { shape, per } = lookup(plan.program.tensors, tensor)
+      const chunked = per.includes('chunk')
+      const tokens = chunked ? (shape[1] ?? 1) : Number.POSITIVE_INFINITY
+      const index = Math.floor((position - positions[0]) / tokens)
+      const at = new Map([['layer', layer] as const, ...(chunked ? [['chunk', index] as const] : [])])
+      const block = run.blocks(tensor, at)[rank]
+      const slots = shape[1] ?? 1
+      // A prefix lies in slots, the keys of a chunk from its first position on.
+      const slot = chunked ? (position - positions[0]) % tokens : position % slots
+      const found = [sequence, slot, ...rest].map((each, dim) => block?.positions[dim]?.indexOf(each) ?? -1)
+      if (found.includes(-1)) throw new Error(`rank ${rank} does not hold ${[sequence, position]} of ${tensor}`)
+      const offset = found.reduce((sum, each, dim) => sum * (block?.positions[dim]?.length ?? 0) + each, 0)
+      return block?.values[offset] ?? Number.NaN
+    },
     tokens: prompts.map((_, sequence) => {
       const { outputs } = nodeOf(plan, 'sample')
       return run.whole(outputs[0] ?? '', iterations(sequence))[sequence % batch] ?? Number.NaN

@@ -35,6 +35,16 @@ describe.each(architectures.map((model) => [model.name, model] as const))('%s', 
     expect(generate(model, prompts, count, { prefill: both ?? {}, decode: tp ?? {} })).toEqual(plain)
   })
 
+  test('two pools: so it does when each rank gets its blocks from the ranks that the plan names', () => {
+    const { 'tp 4': tp, 'dp 2 × tp 3': both, 'cp 3': cp, 'Ulysses 2': ulysses } = Object.fromEntries(pools)
+    for (const [from = {}, to = {}] of [
+      [tp, both],
+      [cp, tp],
+      [ulysses, both],
+    ])
+      expect(generate(model, prompts, count, { prefill: from, decode: to, transfer: true })).toEqual(plain)
+  })
+
   test.each(pools.slice(3, 5))('in microbatches and batches in flight: %s', (_, pool) => {
     const halves = { ...pool, build: { microbatches: 2 } }
     expect(generate(model, prompts, count, { prefill: halves, decode: halves })).toEqual(plain)
@@ -55,6 +65,9 @@ describe.each(architectures.map((model) => [model.name, model] as const))('%s, p
       // Context parallelism has fewer tokens in a chunk than ranks.
       const pool = { degrees, options: { ...options, uneven: 'ragged' as const }, build }
       expect(generate(model, prompts, 3, { prefill: pool, prefix })).toEqual(plain)
+      if ('microbatches' in build) continue
+      const later = { degrees: { tp: 2 } }
+      expect(generate(model, prompts, 3, { prefill: pool, prefix, decode: later, transfer: true })).toEqual(plain)
     }
   })
 })

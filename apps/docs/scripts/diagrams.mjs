@@ -5,7 +5,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { hybrids, plan, toMermaid } from 'shardloom'
+import { hybrids, plan, planServing, toMermaid } from 'shardloom'
 import { drawSvg, makeSchedule, timeSchedule } from 'shardloom/schedules'
 
 const llama = { schema: 'shardloom.spec/1', model: 'llama-3.1-8b', phase: 'training', batch: 16, seq: 8192 }
@@ -17,6 +17,11 @@ const diagrams = [
   {
     name: 'phases',
     spec: { ...llama, phase: 'decode', seq: 4096, steps: 4 },
+    view: { level: 'module', legend: false },
+  },
+  {
+    name: 'phases-chunks',
+    spec: { ...llama, phase: 'prefill', options: { prefill: { chunk: 2048 } } },
     view: { level: 'module', legend: false },
   },
   {
@@ -73,6 +78,16 @@ const diagrams = [
   },
 ]
 
+/** Two pools of serving, each phase as phases-serving-PHASE.md. */
+const serving = {
+  spec: {
+    ...llama,
+    phase: 'serving',
+    options: { serving: { prefill: { parallel: { tp: 4 }, batch: 4 }, decode: { parallel: { dp: 2, tp: 8 } } } },
+  },
+  views: { prefill: { level: 'operator', legend: false }, decode: { level: 'module', legend: false } },
+}
+
 /** The schedules that a page shows, each as schedule-NAME.svg. */
 const schedules = [
   { name: '1f1b', title: '1F1B', size: { ranks: 4, microbatches: 6 } },
@@ -82,13 +97,15 @@ const schedules = [
 
 const generated = join(dirname(fileURLToPath(import.meta.url)), '..', 'generated')
 mkdirSync(generated, { recursive: true })
-for (const { name, spec, view } of diagrams) {
-  const { program, operators } = await plan(spec)
+const draw = (name, { program, operators }, view) => {
   const mermaid = toMermaid(program, operators, view)
   writeFileSync(join(generated, `${name}.md`), `\`\`\`mermaid\n${mermaid.trimEnd()}\n\`\`\`\n`)
 }
+for (const { name, spec, view } of diagrams) draw(name, await plan(spec), view)
+const pools = await planServing(serving.spec)
+for (const [phase, view] of Object.entries(serving.views)) draw(`phases-serving-${phase}`, pools[phase], view)
 for (const { name, title, size } of schedules) {
   const svg = drawSvg(timeSchedule(makeSchedule(name, size)), { title, width: 760 })
   writeFileSync(join(generated, `schedule-${name}.svg`), svg)
 }
-console.log(`drew ${diagrams.length + schedules.length} diagrams`)
+console.log(`drew ${diagrams.length + 2 + schedules.length} diagrams`)

@@ -82,7 +82,12 @@ function nodeLines(explanation: Explanation, style: Style): string[] {
       ['tensor', communication.tensor],
       ['from', communication.from],
       ['to', communication.to],
-      ['group', `${communication.groupSize} ranks over ${communication.axes.join('.')}${groupText(explanation)}`],
+      [
+        'group',
+        communication.axes.length
+          ? `${communication.groupSize} ranks over ${communication.axes.join('.')}${groupText(explanation)}`
+          : `a rank here, and one of the pool of ${communication.consumer}`,
+      ],
       [
         'payload',
         `${formatWholeBytes(communication.payloadBytes)}, this rank sends ${formatWholeBytes(communication.bytesPerRank)}`,

@@ -108,6 +108,7 @@ export function placeOf(occurrence: Occurrence, style: CardStyle): CardPlace {
 
 /** What a node is called inside its frames: `q`, `all-reduce · tp`. */
 function operatorTitle(node: OperatorNode, path: readonly Crossing[], style: CardStyle): string {
+  if (node.communication?.pool) return `${node.op} · ${node.communication.pool.phase}`
   if (node.communication) return `${node.op} · ${axesOf(style.mesh, node.communication.atoms).join('.')}`
   const words = node.id.split('/')
   const enclosing = [node.segment, ...path.map(bodyName), node.module.split('/')[0] ?? '']

@@ -166,7 +166,8 @@ function addCost(draft: Draft, occurrence: Occurrence, place: CardPlace, program
   const { node, path } = occurrence
   const times = place.covered.reduce((product, crossing) => product * crossing.count, 1)
   if (node.communication) {
-    const axes = axesOf(program.mesh, node.communication.atoms).join('.')
+    const { atoms, pool } = node.communication
+    const axes = pool?.phase ?? axesOf(program.mesh, atoms).join('.')
     const known = draft.chips.get(axes) ?? { axes, atoms: node.communication.atoms, count: 0, bytes: 0 }
     const bytes = known.bytes + costs.sent(occurrence) * times
     draft.chips.set(axes, { ...known, count: known.count + times, bytes })

@@ -120,7 +120,7 @@ function transferNode(
       inputs: [source.id],
       outputs: [id],
       segment: op === 'send' ? 'prefill' : 'decode',
-      module: cache.name.split('/').slice(0, -1).join('/'),
+      module: op === 'send' && cache.write ? cache.write.module : op === 'send' ? 'prefix' : 'receive',
       communication: { atoms: [], pool: { phase: partner, share }, from: placement, to: placement, reason },
     },
   }

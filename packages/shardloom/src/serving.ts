@@ -61,6 +61,10 @@ function connected(plan: Plan, name: string, connect: typeof sendCaches, handove
  */
 export function servingSpecs(loaded: LoadedSpec): ServingSpecs {
   const { spec } = loaded
+  if (spec.phase !== 'serving') {
+    const message = `The phase is ${spec.phase}, which is one plan and not two.`
+    throw new ShardloomError('SERVING', message, { subject: 'phase', help: 'Use `plan`, or set `phase` to `serving`.' })
+  }
   const { serving, prefill, decode, ...options } = spec.options
   const pools = serving.prefill.parallel || serving.decode.parallel ? 2 : 1
   const degrees = Object.entries(spec.parallel).filter(([, degree]) => degree > 1)

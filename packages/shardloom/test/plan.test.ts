@@ -115,7 +115,6 @@ describe('the laws of the batch', () => {
 describe('what this version does not plan', () => {
   test.each([
     [{ parallel: { replicas: 4 } }, '`parallel.replicas` is 4, which no strategy here plans yet.'],
-    [{ phase: 'serving' as const }, '`phase` is "serving"'],
     [{ cluster: 'dgx-h100' }, '`cluster` is "dgx-h100"'],
   ])('%j is refused, not ignored', async (part, message) => {
     const error = await errorOf({ ...tiny, ...part })
