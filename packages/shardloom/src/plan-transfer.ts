@@ -2,10 +2,11 @@ import {
   atomDegree,
   coordinates,
   type DimLayout,
+  findAxis,
+  layoutShare,
   type Mesh,
   type Placement,
   shareOf,
-  zigzagShare,
 } from '@shardloom/core'
 
 /** A tensor as the ranks of one pool hold it. A pool may have more room than the other has elements. */
@@ -81,7 +82,7 @@ function boxesOf(held: Held, rank: number): Box[] {
   )
 }
 
-/** The runs of one position that a rank holds: along each atom consecutive shares, the first larger, or zigzag ones. */
+/** The runs of one position that a rank holds: along each atom consecutive shares, the first larger, or those of a layout. */
 function runsOf(
   { mesh, placement, origin = [], dims = [], layouts = [] }: Held,
   position: number,
@@ -89,11 +90,13 @@ function runsOf(
   at: ReadonlyMap<string, number>,
 ): (readonly [number, number])[] {
   const atoms = placement.shards[position] ?? []
-  const turned = layouts
-    .filter((layout) => layout.dims.includes(dims[position] ?? ''))
-    .flatMap(({ axis }) => mesh.axes.find(({ name }) => name === axis)?.atoms ?? [])
+  const orders = new Map(
+    layouts
+      .filter((layout) => layout.dims.includes(dims[position] ?? ''))
+      .flatMap(({ axis, order }) => (findAxis(mesh, axis)?.atoms ?? []).map((atom) => [atom, order] as const)),
+  )
   const offset = origin[position] ?? 0
-  if (!atoms.some((atom) => turned.includes(atom))) {
+  if (!atoms.some((atom) => orders.has(atom))) {
     let [start, count] = [0, size]
     for (const atom of atoms) {
       const [degree, index] = [atomDegree(mesh, atom), at.get(atom) ?? 0]
@@ -106,8 +109,9 @@ function runsOf(
   for (const atom of atoms) {
     const [degree, index] = [atomDegree(mesh, atom), at.get(atom) ?? 0]
     const start = index * Math.floor(left.length / degree) + Math.min(index, left.length % degree)
-    left = turned.includes(atom)
-      ? zigzagShare(left, degree, index)
+    const order = orders.get(atom)
+    left = order
+      ? layoutShare(order, left, degree, index)
       : left.subarray(start, start + shareOf(left.length, degree, index))
   }
   const starts = [...left.keys()].filter((each) => each === 0 || left[each] !== (left[each - 1] ?? 0) + 1)

@@ -18,15 +18,18 @@ describe('the bytes that pass are those of the cache, once for every copy that d
     ['tp 2 to tp 16, which holds each head twice', { tp: 2 }, { tp: 16 }, 2],
     ['pp 4 to pp 2 × tp 2', { pp: 4 }, { pp: 2, tp: 2 }, 1],
     ['dp 4 to one rank', { dp: 4 }, {}, 1],
+    ['tp 4 to tp 16, whose ranks hold positions in turn', { tp: 4 }, { tp: 16, dcp: 2 }, 1],
   ] as const)('%s', async (_, prefill, decode, copies) => {
-    for (const options of [{}, { prefill: { chunk: 512, cached: 1024 } }]) {
+    const parts = { prefill: { chunk: 512, cached: 1024 } }
+    for (const options of 'cp' in prefill ? [{}] : [{}, parts]) {
       const served = await serve({ prefill: { parallel: prefill }, decode: { parallel: decode } }, {}, options)
       expect(served.pools).toBe(2)
       expect(summariseServing(served).total.bytes).toBe(copies * cacheBytes)
       expect(verifyPlan(served).rules.flatMap(({ violations }) => violations)).toEqual([])
       // What nodes say that they send is what passes.
       const { prefill: first, decode: later } = summariseServing(served)
-      if (!('pp' in prefill)) {
+      // A share is the mean of a pool: exact for rank 0 where all ranks hold alike.
+      if (!('pp' in prefill || 'dcp' in decode)) {
         const sent = first.communication.filter(({ op, axes }) => op === 'send' && axes.length === 0)
         const bytes = sent.reduce((sum, { count, bytesPerRank }) => sum + count * bytesPerRank, 0)
         const chunked = 'prefill' in options
