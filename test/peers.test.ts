@@ -173,20 +173,24 @@ describe('every option changes something', () => {
     { model: 'tiny-moe', batch: 8, parallel: { dp: 2, tp: 2, ep: 2 } },
     { model: 'tiny-moe', phase: 'prefill', batch: 8, parallel: { dp: 2, ep: 2 } },
     { model: 'tiny', phase: 'decode', batch: 8, seq: 16, parallel: { tp: 2 } },
+    { model: 'tiny', phase: 'decode', batch: 8, seq: 16, parallel: { tp: 2 }, options: { decode: { draft: 3 } } },
+    { model: 'gpt2', batch: 8, parallel: { dp: 2 }, options: { zero: 3 } },
   ]
 
   /** Values that a field may have: its choices, or the words by which its description names them. */
   function valuesOf({ type, choices, description }: SpecField): readonly unknown[] {
     if (choices) return choices
     if (type === 'boolean') return [true, false]
-    return type === 'integer' ? [1, 2, 3] : [...description.split(/\W+/), ...scheduleNames()]
+    return type === 'integer' ? [1, 2, 3, 10_000_000] : [...description.split(/\W+/), ...scheduleNames()]
   }
 
   /** The graph, without the notes that only repeat the options, or the code of what refuses it. */
   async function outcome(base: SpecInput, path: readonly string[], value: unknown): Promise<string> {
     const keys = path.slice(1)
     const [first = '', ...deeper] = keys
-    const options = { ...base.options, [first]: deeper.reduceRight<unknown>((inner, key) => ({ [key]: inner }), value) }
+    const own = base.options?.[first]
+    const set = deeper.reduceRight<unknown>((inner, key) => ({ [key]: inner }), value)
+    const options = { ...base.options, [first]: deeper.length > 0 ? { ...Object(own), ...Object(set) } : set }
     try {
       const { program } = await plan({ ...base, options })
       return JSON.stringify(programToJson({ ...program, notes: {} }))
