@@ -43,7 +43,14 @@ function proveRing(
   return proven
 }
 
-describe.each(architectures.map((each) => [each.name, each] as const))('%s', (_, model) => {
+const ringed = architectures.filter(({ name }) => name !== 'dropout')
+
+test('probabilities that are dropped are refused, not gathered in silence', () => {
+  const dropped = architectures.find(({ name }) => name === 'dropout') ?? ringed[0]
+  expect(() => dropped && prove(dropped, training, { cp: 2 }, ring('zigzag'))).toThrow(/round a ring: .*dropout/)
+})
+
+describe.each(ringed.map((each) => [each.name, each] as const))('%s', (_, model) => {
   test.each(['contiguous', 'zigzag'] as const)('%s', (order) => {
     proveRing(model, training, { cp: 3 }, order)
     proveRing(model, { ...training, attention: 'materialised', causal: 'halved' }, { cp: 2, tp: 2 }, order)

@@ -2,6 +2,7 @@ import { lookup } from './draft.js'
 import { placementsOf } from './flow.js'
 import { groupSize } from './mesh.js'
 import type { OperatorTable } from './operator.js'
+import { holdersOf } from './pipeline.js'
 import {
   isSlice,
   localShape,
@@ -27,6 +28,8 @@ import { operandText } from './rule.js'
 interface Version {
   readonly tensor: string
   readonly placement: Placement
+  /** The stages of a pipeline that have it; absent: all that read the tensor. */
+  readonly stages?: OperatorNode['stages']
 }
 
 /** What is known at one point of one body. */
@@ -112,19 +115,21 @@ export function communicateProgram(
   const get = (id: string, wanted: Placement, reader: Reader, scope: Scope, out: Item[]): string => {
     const isSaved = scope.segment === 'backward' && producers.get(id)?.segment === 'forward' && !scope.versions.has(id)
     const kept = scope.segment === 'backward' && tensor(id).storage === 'keep' ? saved.get(id) : undefined
-    const candidates = isSaved ? [smallest(id)] : (kept ?? versionsOf(id, scope))
+    const all = isSaved ? [smallest(id)] : (kept ?? versionsOf(id, scope))
+    const here = all.filter(({ stages }) => meet(stages, reader.stages, program))
+    const candidates = here.length > 0 ? here : [{ tensor: id, placement: placementOf(id) }]
     const ready = candidates.find((version) => isSlice(version.placement, wanted))
     if (ready) return ready.tensor
     const plans = candidates.map((from) => planFrom(from, id, wanted, scope))
     const best = plans.reduce((a, b) => (b.bytes < a.bytes ? b : a))
-    const list = [...candidates]
+    const list = [...all]
     let current = best.from.tensor
     for (const step of best.steps) {
       if (step.op === 'slice') continue
       const node = communicationNode(id, current, step, reader, scope)
       out.push(node)
       current = node.id
-      list.push({ tensor: current, placement: step.to })
+      list.push({ tensor: current, placement: step.to, ...(node.stages && { stages: node.stages }) })
     }
     scope.versions.set(id, list)
     if (scope.segment === 'forward') saved.set(id, list)
@@ -254,6 +259,13 @@ export function communicateProgram(
     body: undefined,
   }
   return { items: visit(program.items, top, () => {}), tensors: [...created.values()] }
+}
+
+/** Whether a rank of a pipeline stands with both; in two directions, with both in the same one. */
+function meet(a: OperatorNode['stages'], b: OperatorNode['stages'], { pipeline }: Program): boolean {
+  if (!pipeline || !a || !b) return true
+  const there = holdersOf(pipeline, a, 0)
+  return holdersOf(pipeline, b, 0).every((coordinate) => there.includes(coordinate))
 }
 
 /** A conversion runs where its reader and its maker do: a tensor that several stages hold is reduced among them. */

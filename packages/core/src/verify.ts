@@ -115,7 +115,7 @@ function* checkCommunication(program: Program, operators: OperatorTable): Return
   yield* checkRotations(program, operators)
   yield* checkLayouts(program)
   const before = new Map<string, string>()
-  for (const { id, op, kind, segment, inputs, outputs, communication } of nodesOf(program.items)) {
+  for (const { id, op, kind, segment, stages, inputs, outputs, communication } of nodesOf(program.items)) {
     if (!communication) {
       yield unless(
         kind !== 'communication',
@@ -132,7 +132,7 @@ function* checkCommunication(program: Program, operators: OperatorTable): Return
     const should = steps.map(says).join(', then ') || 'a slice'
     const [input = '', output = ''] = [inputs[0], outputs[0]]
     const { versionOf, per, body } = lookup(program.tensors, output)
-    const key = `${segment} ${per} ${body} ${input} ${placementText(from)} ${placementText(to)} ${op}`
+    const key = `${segment} ${per} ${body} ${stages} ${input} ${placementText(from)} ${placementText(to)} ${op}`
     const twin = before.get(key)
     before.set(key, id)
     const others = pool !== undefined || groupSize(program.mesh, atoms) > 1

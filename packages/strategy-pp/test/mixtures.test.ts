@@ -40,3 +40,10 @@ test('a value that goes past the layers is refused, not lost', async () => {
   const drafts = { phase: 'decode', batch: 4, seq: 8, steps: 2, parallel: { pp: 2 }, options: { decode: { draft: 2 } } }
   await expect(prove({ model: uniform(4), ...drafts } as never)).rejects.toThrow(/only what the layers carry/)
 })
+
+test('a tied table in shards is gathered by both ends, each for itself', async () => {
+  const spec = { model: uniform(4, { tiedEmbeddings: true }), batch: 4, seq: 4, parallel: { pp: 2, dp: 2 } }
+  const proof = await prove({ ...spec, options: { zero: 3 } } as never)
+  expect(proof.difference?.message).toBeUndefined()
+  expect(proof.violations).toEqual([])
+})

@@ -75,9 +75,9 @@ export function findAttention(program: Program, atoms: readonly string[]) {
     if (softmax.op !== 'softmax') return
     const score = flow.producer(softmax.inputs[0] ?? '')
     const context = flow.readers(softmax.outputs[0] ?? '').find((node) => has(node, 'seq') && !has(node, 'kv_seq'))
-    if (!score || !context) return
-    const key = gathered(operand(score, true), atoms, flow)
-    if (!key) return
+    const key = score && gathered(operand(score, true), atoms, flow)
+    if (!score || !key) return
+    if (!context) throw unlike(softmax, 'something stands between its softmax and its values, such as dropout')
     const probabilities = softmax.outputs[0] ?? ''
     const value = gathered(context.inputs.find((id) => id !== probabilities) ?? '', atoms, flow)
     if (!value) throw unlike(softmax, 'its values are not gathered as its keys are')
