@@ -77,6 +77,7 @@ export function findAttention(program: Program, atoms: readonly string[]) {
     const context = flow.readers(softmax.outputs[0] ?? '').find((node) => has(node, 'seq') && !has(node, 'kv_seq'))
     const key = score && gathered(operand(score, true), atoms, flow)
     if (!score || !key) return
+    if (!context && softmax.recompute) return
     if (!context) throw unlike(softmax, 'something stands between its softmax and its values, such as dropout')
     const probabilities = softmax.outputs[0] ?? ''
     const value = gathered(context.inputs.find((id) => id !== probabilities) ?? '', atoms, flow)
