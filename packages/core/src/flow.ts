@@ -199,13 +199,21 @@ function nest(
     const kept = candidates.map((list) => list.filter((atom) => atoms.includes(atom)))
     const base = kept[0]?.length ? kept[0] : kept.reduce((best, list) => (list.length > best.length ? list : best), [])
     const rest = program.mesh.atoms.flatMap(({ name }) => (atoms.includes(name) && !base.includes(name) ? [name] : []))
+    // Atoms of one axis that split features end in its order: partial sums over them are scattered one by one.
     const dims = (atom: string) => {
-      const wished = claimed.get(atom)
-      return wished?.has(dim) ? wished.size : 0
+      const axis = program.mesh.axes.find((each) => each.atoms.includes(atom))?.atoms ?? [atom]
+      const alike = rest.filter((each) => axis.includes(each) && splitsFeatures(each, program))
+      const own = alike.includes(atom) ? alike : [atom]
+      return Math.max(...own.map((each) => (claimed.get(each)?.has(dim) ? (claimed.get(each)?.size ?? 0) : 0)))
     }
-    return [dim, [...base, ...rest.sort((a, b) => dims(a) - dims(b))]]
+    const rank = new Map(rest.map((atom) => [atom, dims(atom)]))
+    return [dim, [...base, ...rest.sort((a, b) => (rank.get(a) ?? 0) - (rank.get(b) ?? 0))]]
   })
   return { ...partition, splits: Object.fromEntries(splits) }
+}
+
+function splitsFeatures(atom: string, { preferences, mesh }: Program): boolean {
+  return preferences.some((each) => each.class === 'feature' && atomsOf(each, mesh).includes(atom))
 }
 
 /** The placements that a node's partition asks of its operands and gives to its results (ALGEBRA: the split table). */

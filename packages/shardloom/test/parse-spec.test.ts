@@ -35,6 +35,8 @@ describe('a good spec', () => {
         sequenceParallel: false,
         recompute: 'none',
         offload: 'none',
+        interleave: 'none',
+        serving: { prefill: {}, decode: {} },
         tp: {},
         ep: {},
         pp: {},
@@ -79,7 +81,7 @@ describe('a bad spec', () => {
     [{ model: 'tiny', parallel: [2] }, 'SPEC_VALUE `parallel` is a list of 1, but it must be an object of degrees'],
     [
       { model: 'tiny', phase: 'trainning' },
-      'SPEC_VALUE `phase` is "trainning", but it must be one of training, prefill, decode. | Did you mean `training`?',
+      'SPEC_VALUE `phase` is "trainning", but it must be one of training, prefill, decode, serving. | Did you mean `training`?',
     ],
     [
       { model: 'tiny', options: { attention: true } },

@@ -66,7 +66,7 @@ describe('the length of a sequence', () => {
     const text = (what: string) => [`the sequence has ${what}, but Tiny was made for at most 128`]
     expect(await warningsOf({ ...tiny, seq: 129 })).toEqual(text('129 positions'))
     expect(await warningsOf({ ...tiny, phase: 'decode', seq: 120, steps: 10 })).toEqual(
-      text('129 positions (seq + steps − 1)'),
+      text('129 positions (those that decode steps add included)'),
     )
     expect(await warningsOf({ ...tiny, phase: 'decode', seq: 120, steps: 9 })).toEqual([])
   })
