@@ -21,8 +21,10 @@ describe.each(architectures.map((model) => [model.name, model] as const))('%s', 
   const plain = generatePlainly(model, prompts, count)
 
   // A parallel residual without gated activations repeats one token with these weights.
-  test.skipIf(model.name.startsWith('parallel'))('tokens differ between sequences', () => {
-    expect(new Set(plain.map((tokens) => tokens.join())).size).toBeGreaterThan(3)
+  test('tokens differ between sequences', () => {
+    expect(new Set(plain.map((tokens) => tokens.join())).size).toBeGreaterThan(
+      model.name.startsWith('parallel') ? 0 : 3,
+    )
   })
 
   test.each(pools)('prefill, then decode steps: %s generates what one device does', (_, pool) => {
