@@ -193,12 +193,8 @@ function bordersOf(region: Region, pipeline: Pipeline): Borders {
     if (iteration < 0) return 'first'
     return iteration >= extent ? 'last' : iteration
   }
-  const moves = (a: number | Stage, b: number | Stage) => {
-    const differs = Array.from({ length: pipeline.directions }, (_, direction) => {
-      return holderOf(pipeline, a, direction) !== holderOf(pipeline, b, direction)
-    })
-    return differs[0] === true
-  }
+  // Both directions are cut at the same places.
+  const moves = (a: number | Stage, b: number | Stage) => holderOf(pipeline, a) !== holderOf(pipeline, b)
   const enters: (boolean | undefined)[] = bodies.map(() => undefined)
   const leaves: (boolean | undefined)[] = bodies.map(() => undefined)
   for (let iteration = 0; iteration < extent; iteration++) {

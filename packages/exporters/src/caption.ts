@@ -97,8 +97,7 @@ export function legendOf({ nodes, clusters, edges }: Parts): LegendEntry[] {
     const text = `${axis} · n · sends B: n collectives over ${axis}, bytes this rank sends`
     notes.push({ type: 'note', sign: nodeShapes.communication.glyph, text })
   }
-  const repeats = [...nodes, ...clusters].map(({ repeat }) => repeat)
-  const most = Math.max(1, ...repeats)
+  const most = [...nodes, ...clusters].reduce((largest, { repeat }) => Math.max(largest, repeat), 1)
   if (most > 1) notes.push({ type: 'note', sign: `×${formatCount(most)}`, text: `runs ${formatCount(most)} times` })
   return [...entries, ...samples.filter((sample) => has(sample.kind, sample.role === 'saved')), ...notes]
 }

@@ -55,7 +55,9 @@ export function paint(whole: Program, operators: OperatorTable, settings: Settin
     const part = partOf(rank)
     return fold(part, meterOf(part, operators, rank), expansionOf(part), { whole, style, transfersAside })
   }
-  const depth = (folded: Folded) => Math.max(0, ...[...folded.cards.values()].map((card) => card.frames.length))
+  // Unrolled pictures have more cards than a call takes arguments.
+  const depth = (folded: Folded) =>
+    [...folded.cards.values()].reduce((most, card) => Math.max(most, card.frames.length), 0)
   let style = styles[0]
   let folded: Folded | undefined
   for (const each of styles) {
