@@ -50,6 +50,11 @@ const diagrams = [
     spec: { ...llama, model: 'mixtral-8x7b', phase: 'prefill', parallel: { dp: 8, ep: 4 } },
     view: { level: 'operator', legend: false },
   },
+  {
+    name: 'strategy-dp-replicas',
+    spec: { model: 'mixtral-8x7b', phase: 'decode', batch: 64, seq: 4096, parallel: { replicas: 2, dp: 4, ep: 4 } },
+    view: { level: 'module', legend: false },
+  },
   ...['none', 'full'].map((recompute) => ({
     name: `memory-${recompute}`,
     spec: { model: 'gpt3-175b', batch: 1, seq: 2048, options: { attention: 'materialised', recompute } },

@@ -39,7 +39,7 @@ function flagOf(field: SpecField): Option {
   const choices = field.choices ? ` (${field.choices.join(', ')})` : ''
   const fallback = field.default === undefined ? '' : ` [${field.default}]`
   const option = new Option(`--${field.flag} ${value}`, `${field.description}${choices}${fallback}`)
-  return field.planned && field.path[1] !== 'serving' ? option : option.hideHelp()
+  return field.path[1] !== 'serving' ? option : option.hideHelp()
 }
 
 function collect(value: string, before: readonly string[] = []): readonly string[] {

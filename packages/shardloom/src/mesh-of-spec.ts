@@ -150,13 +150,14 @@ export interface Slots {
 }
 
 /**
- * Divides the batch: batch = dp · microbatch · microbatches. Without `microbatch`, training runs one sequence at a time,
+ * Divides the batch: batch = replicas · dp · microbatch · microbatches. Without `microbatch`, training runs one sequence at a time,
  * prefill and decode the whole batch at once, which dp has to divide. Throws `INDIVISIBLE` with batches and degrees that work, and `SPEC_VALUE` for a field that the
  * phase does not use.
  */
 export function slotsOf(spec: Spec): Slots {
   const { batch, phase, steps } = spec
-  const dp = spec.parallel.dp
+  const { dp, replicas } = spec.parallel
+  const ranks = dp * replicas
   const unused = (field: string, value: number, phases: string) =>
     new ShardloomError('SPEC_VALUE', `\`${field}\` is ${value}, but only ${phases} has it; the phase is ${phase}.`, {
       subject: field,
@@ -174,13 +175,16 @@ export function slotsOf(spec: Spec): Slots {
     })
   }
   const once = spec.microbatch === undefined && phase !== 'training'
-  const microbatch = once && batch % dp === 0 ? batch / dp : (spec.microbatch ?? 1)
-  const slot = dp * microbatch
+  const microbatch = once && batch % ranks === 0 ? batch / ranks : (spec.microbatch ?? 1)
+  const slot = ranks * microbatch
   if (batch % slot === 0) return { microbatch, batch: slot, microbatches: batch / slot }
-  const product = once ? `dp ${dp}` : `dp · microbatch = ${dp} · ${microbatch} = ${slot}`
+  const factors = { ...(replicas > 1 && { replicas }), dp, ...(!once && { microbatch }) }
+  const [names, values] = [Object.keys(factors).join(' · '), Object.values(factors).join(' · ')]
+  const product = names.includes('·') ? `${names} = ${values} = ${slot}` : `dp ${dp}`
   const below = Math.floor(batch / slot) * slot
   const batches = [below, below + slot].filter((each) => each > 0)
-  const degrees = batch % microbatch === 0 ? divisors(batch / microbatch).filter((each) => each <= 4 * dp) : []
+  const each = batch / (replicas * microbatch)
+  const degrees = Number.isInteger(each) ? divisors(each).filter((degree) => degree <= 4 * dp) : []
   const choices = degrees.length ? `, or dp ${orList(degrees.slice(-6))}` : ''
   throw new ShardloomError(
     'INDIVISIBLE',

@@ -1,9 +1,15 @@
 import { nearest, type PluginAxis, ShardloomError } from '@shardloom/core'
 import { keyError, shown, unknownKey } from './spec-error.js'
-import type { Spec } from './spec-schema.js'
+import { parallelSchema, type Spec } from './spec-schema.js'
 
-/** The degrees of `parallel` that INTERFACE names; those without a strategy yet must be 1. */
-const knownDegrees = ['dp', 'dpReplicate', 'tp', 'pp', 'cp', 'ulysses', 'dcp', 'ep', 'expertTp', 'replicas']
+/** Degrees that divide an axis instead of being one. */
+const innerDegrees: readonly string[] = ['dpReplicate']
+
+/** The degrees of `parallel` that the spec knows by itself: each is an axis of a strategy that is always there, but inner ones. */
+const knownDegrees: readonly string[] = Object.keys(parallelSchema.shape)
+
+/** The axes whose strategies are always there. */
+const builtInAxes = knownDegrees.filter((name) => !innerDegrees.includes(name))
 
 /** The names of the strategies' objects of options. */
 const strategyOptions = ['tp', 'dp', 'sp', 'ep', 'pp', 'schedule', 'virtual']
@@ -27,40 +33,19 @@ const ownOptions = [
   ...strategyOptions,
 ]
 
-/** The axes whose strategies are always there. */
-const builtInAxes: readonly string[] = ['tp', 'dp', 'cp', 'ulysses', 'dcp', 'ep', 'expertTp', 'pp']
-
 /** Options that mean nothing while an axis has the degree 1. */
 const axisOfOption = { schedule: 'pp', virtual: 'pp', pp: 'pp' } as const
 
-/** Degrees that divide an axis instead of being one. */
-const innerDegrees: readonly string[] = ['dpReplicate']
-
-/** Whether a field of the spec belongs to a strategy that does not exist yet, so that it may only ask for nothing. */
-export function isIdle([group, name = '']: readonly string[]): boolean {
-  return group === 'parallel' && !builtInAxes.includes(name) && !innerDegrees.includes(name)
-}
-
 /**
- * Refuses what a spec asks for and this version would leave out, so that no plan pretends: an axis or an option without a
- * strategy, a cluster, a phase that is not modelled. Throws `NOT_PLANNED`, and `SPEC_KEY` for names that nobody knows.
+ * Refuses what a spec asks for and this version would leave out, so that no plan pretends: a cluster, an
+ * option of another phase or axis. Throws `NOT_PLANNED` or `OPTION`, and `SPEC_KEY` for names that nobody knows.
  */
 export function refuseUnplanned(spec: Spec, axes: readonly PluginAxis[], pluginNames: readonly string[]): void {
   // The first axis that refactors ranks has no degree of its own: it gets what the others leave.
   const left = axes.find(({ ranks }) => ranks === 'refactor')
   const brought = axes.filter((axis) => axis !== left).map(({ name }) => name)
-  const available = `This version plans the axes ${brought.join(' and ')}, for training, prefill and decode.`
-  const refuse = (path: string, value: unknown, idle: string) => {
-    throw new ShardloomError('NOT_PLANNED', `\`${path}\` is ${shown(value)}, which no strategy here plans yet.`, {
-      subject: path,
-      help: `${idle} ${available}`,
-    })
-  }
-  for (const [name, degree] of Object.entries(spec.parallel)) {
-    if (brought.includes(name) || innerDegrees.includes(name)) continue
-    if (!knownDegrees.includes(name)) throw unknownAxis(name, brought)
-    if (degree !== 1) refuse(`parallel.${name}`, degree, 'Leave it out or set it to 1.')
-  }
+  for (const name of Object.keys(spec.parallel))
+    if (!brought.includes(name) && !knownDegrees.includes(name)) throw unknownAxis(name, brought)
   for (const [option, axis] of Object.entries(axisOfOption)) {
     const value = spec.options[option]
     const asks = value !== undefined && !(typeof value === 'object' && value && Object.keys(value).length === 0)
@@ -96,7 +81,10 @@ export function refuseUnplanned(spec: Spec, axes: readonly PluginAxis[], pluginN
     })
   }
   if (spec.cluster !== undefined && spec.cluster !== null) {
-    refuse('cluster', spec.cluster, 'Leave it out: nothing here depends on the hardware.')
+    throw new ShardloomError('NOT_PLANNED', `\`cluster\` is ${shown(spec.cluster)}, which nothing here reads yet.`, {
+      subject: 'cluster',
+      help: 'Leave it out: nothing here depends on the hardware.',
+    })
   }
   if (spec.phase === 'serving') {
     throw new ShardloomError('SERVING', 'Serving is two plans: prefill and decode.', {

@@ -17,7 +17,7 @@ export interface SmallDegrees {
 export function shrinkDegrees({ parallel, options }: PlannedSpec, mesh: Mesh, ranks: number): SmallDegrees {
   const degrees = new Map(mesh.atoms.map(({ name, degree }) => [name, degree]))
   const product = (atoms: Iterable<string>) => [...atoms].reduce((all, atom) => all * (degrees.get(atom) ?? 1), 1)
-  const batch = findAxis(mesh, 'dp')?.atoms ?? []
+  const batch = ['replicas', 'dp'].flatMap((name) => findAxis(mesh, name)?.atoms ?? [])
   const others = [...degrees.keys()].filter((atom) => !batch.includes(atom))
   for (const atom of [...batch, ...others]) {
     const limit = batch.includes(atom) ? Math.min(16, ranks) : ranks
@@ -36,7 +36,9 @@ export function shrinkDegrees({ parallel, options }: PlannedSpec, mesh: Mesh, ra
   const groups = all.filter((atoms) => atoms.every((atom) => splitting.includes(atom)))
   const pairs = groups.map((atoms) => ({ from: groupSize(mesh, atoms), to: product(atoms) }))
   const known = mesh.axes.filter(({ name }) => Object.hasOwn(parallel, name))
-  const replicas = batch.filter((_, index) => groupSize(mesh, batch.slice(0, index)) < parallel.dpReplicate)
+  const replicas = (findAxis(mesh, 'dp')?.atoms ?? []).filter(
+    (_, index, atoms) => groupSize(mesh, atoms.slice(0, index)) < parallel.dpReplicate,
+  )
   return {
     parallel: {
       ...parallel,

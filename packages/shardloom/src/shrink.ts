@@ -162,7 +162,7 @@ function shrinkTo(
       seq,
       steps,
       microbatch: few,
-      batch: parallel.dp * few * microbatches,
+      batch: parallel.replicas * parallel.dp * few * microbatches,
       options,
     },
     architecture: small,

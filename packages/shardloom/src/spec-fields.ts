@@ -1,4 +1,3 @@
-import { isIdle } from './planned.js'
 import { specJsonSchema } from './spec-schema.js'
 
 /** A scalar field of the spec, for programs that offer one flag or one form field each. */
@@ -12,8 +11,6 @@ export interface SpecField {
   readonly choices?: readonly string[]
   readonly default?: string | number | boolean
   readonly description: string
-  /** Whether a strategy of this version reads it; the others may only ask for nothing. */
-  readonly planned: boolean
 }
 
 /** Objects of the spec whose fields need no prefix. */
@@ -53,7 +50,6 @@ function fieldsOf(schema: Property, path: readonly string[]): SpecField[] {
         ...(property.enum && { choices: property.enum }),
         ...(isScalar(fallback) && { default: fallback }),
         description: property.description ?? name,
-        planned: !isIdle(here),
       },
     ]
   })

@@ -69,26 +69,26 @@ const offloadChoice = z.strictObject(
   'a choice such as {where: {layers: 0-7}, prefetch: 1}',
 )
 
-const parallel = z
-  .object(
-    {
-      dp: wholeNumber().default(1).describe('data parallel: splits the batch'),
-      dpReplicate: wholeNumber()
-        .default(1)
-        .describe('groups inside dp that each hold all of what zero divides (hybrid sharding)'),
-      tp: wholeNumber().default(1).describe('tensor parallel: splits heads, feed-forward and vocabulary'),
-      pp: wholeNumber().default(1).describe('pipeline stages'),
-      cp: wholeNumber().default(1).describe('context parallel: splits the sequence, gathers keys and values'),
-      ulysses: wholeNumber().default(1).describe('splits the sequence, and heads inside attention'),
-      dcp: wholeNumber().default(1).describe('decode context parallel: splits the KV cache by position'),
-      ep: wholeNumber().default(1).describe('expert parallel: splits the experts over ranks of dp, cp, ulysses and tp'),
-      expertTp: wholeNumber().default(1).describe('splits the width inside experts, beside ep'),
-      replicas: wholeNumber().default(1).describe('independent engines behind a request router'),
-    },
-    'an object of degrees, such as {dp: 2, tp: 8}',
-  )
-  .catchall(wholeNumber())
-  .describe('degree of each axis; a plugin may bring further axes')
+/** The degrees that the spec knows by itself. */
+export const parallelSchema = z.object(
+  {
+    dp: wholeNumber().default(1).describe('data parallel: splits the batch'),
+    dpReplicate: wholeNumber()
+      .default(1)
+      .describe('groups inside dp that each hold all of what zero divides (hybrid sharding)'),
+    tp: wholeNumber().default(1).describe('tensor parallel: splits heads, feed-forward and vocabulary'),
+    pp: wholeNumber().default(1).describe('pipeline stages'),
+    cp: wholeNumber().default(1).describe('context parallel: splits the sequence, gathers keys and values'),
+    ulysses: wholeNumber().default(1).describe('splits the sequence, and heads inside attention'),
+    dcp: wholeNumber().default(1).describe('decode context parallel: splits the KV cache by position'),
+    ep: wholeNumber().default(1).describe('expert parallel: splits the experts over ranks of dp, cp, ulysses and tp'),
+    expertTp: wholeNumber().default(1).describe('splits the width inside experts, beside ep'),
+    replicas: wholeNumber().default(1).describe('independent engines behind a request router'),
+  },
+  'an object of degrees, such as {dp: 2, tp: 8}',
+)
+
+const parallel = parallelSchema.catchall(wholeNumber()).describe('degree of each axis; a plugin may bring further axes')
 
 /** What one pool of serving has of its own. */
 const pool = z

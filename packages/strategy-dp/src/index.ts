@@ -1,8 +1,10 @@
 import type { Plugin } from '@shardloom/core'
 import { boundPrefetch } from './bound-prefetch.js'
 import { bucketGradients } from './bucket-gradients.js'
+import { lockSteps } from './lock-steps.js'
 import { type DataParallelOptions, storageOf } from './options.js'
 import { placeStorage } from './place-storage.js'
+import { requestRouter, routeRequests } from './route-requests.js'
 import { shardUpdates } from './shard-updates.js'
 import { splitBatch } from './split-batch.js'
 import { replicasOf } from './storage-atoms.js'
@@ -27,6 +29,7 @@ export function dataParallel(options: DataParallelOptions = {}): Plugin {
         description: 'splits the batch: each rank works on its own sequences',
         factors: (degree) => replicasOf(degree, dpReplicate),
       },
+      { name: 'replicas', description: 'repeats the whole engine behind a request router', ranks: 'outer' },
     ],
     options: {
       type: 'object',
@@ -41,12 +44,15 @@ export function dataParallel(options: DataParallelOptions = {}): Plugin {
       },
       additionalProperties: false,
     },
+    operators: [requestRouter],
     passes: [
+      routeRequests,
       splitBatch(where),
       ...(zero > 0 ? [shardUpdates(storage)] : []),
       ...(zero > 0 || reduce !== 'step' ? [placeStorage(storage)] : []),
       ...(storage.bucket === undefined ? [] : [bucketGradients(storage)]),
       ...(storage.prefetch === undefined ? [] : [boundPrefetch(storage)]),
+      lockSteps,
     ],
   }
 }
