@@ -123,6 +123,7 @@ test('every pass says what it changed, in the order in which they ran', async ()
     'models/differentiate',
     'models/optimizer',
     'tp/split-heads',
+    'dp/route-requests',
     'dp/split-batch',
     'sp/split-sequence',
     'sp/exchange-heads',
@@ -136,6 +137,7 @@ test('every pass says what it changed, in the order in which they ran', async ()
     'core/partition',
     'core/place',
     'core/communicate',
+    'dp/lock-steps',
     'core/divide-backward',
   ])
   const communicate = passes.find(({ pass }) => pass === 'core/communicate')

@@ -1,13 +1,4 @@
-import {
-  type Axis,
-  composePlugins,
-  corePasses,
-  createMesh,
-  dataTypes,
-  lookup,
-  type Phase,
-  runPasses,
-} from '@shardloom/core'
+import { composePlugins, corePasses, createMesh, dataTypes, lookup, type Phase, runPasses } from '@shardloom/core'
 import { verifyProgram } from '@shardloom/core/verify'
 import { type BuildOptions, buildProgram, findPreset, type ModelArchitecture, transformers } from '@shardloom/models'
 import { communicationTable, measure } from '@shardloom/simulator'
@@ -38,21 +29,14 @@ const step: BuildOptions = { phase: 'training', batch: 12, seq: 8, microbatches:
 
 function plan(dp: DataParallelOptions, degree: number, options: Partial<BuildOptions> = {}, model = tiny) {
   const { operators, passes, axes } = composePlugins([transformers(), dataParallel(dp)])
-  const mesh = createMesh([
-    ...axes.map(
-      ({ name, factors }): Axis => ({
-        name,
-        degree,
-        ...(factors && {
-          factors: factors(
-            degree,
-            () => [],
-            () => 1,
-          ),
-        }),
-      }),
-    ),
-  ])
+  const factors = axes
+    .find(({ name }) => name === 'dp')
+    ?.factors?.(
+      degree,
+      () => [],
+      () => 1,
+    )
+  const mesh = createMesh([{ name: 'dp', degree, ...(factors && { factors }) }])
   const warnings: string[] = []
   const context = { operators, warn: (message: string) => warnings.push(message) }
   const program = runPasses(
