@@ -3,7 +3,15 @@ import { isSavedRole } from './chain.js'
 import { formatCount } from './format.js'
 import { mermaidIds, mermaidLine, mermaidText } from './mermaid-text.js'
 import { edgeSamples, edgeStyles, measures, nodeShapes, readableLimits, type ThemeName, themes } from './tokens.js'
-import { createView, type View, type ViewCluster, type ViewEdge, type ViewNode, type ViewOptions } from './view.js'
+import {
+  checkView,
+  createView,
+  type View,
+  type ViewCluster,
+  type ViewEdge,
+  type ViewNode,
+  type ViewOptions,
+} from './view.js'
 
 /** How Mermaid is written. */
 export interface MermaidOptions {
@@ -42,6 +50,7 @@ export function toMermaid(
 
 /** Writes a view as a Mermaid flowchart. Labels are escaped and never become markup, links or directives. */
 export function mermaidOf(view: View, options: MermaidOptions = {}): string {
+  checkView(view)
   const theme = themes[options.theme ?? 'light']
   const idOf = mermaidIds()
   const lines: string[] = []

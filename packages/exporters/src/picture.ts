@@ -119,7 +119,7 @@ function partsOf(
       clusters.set(frame.key, known)
     })
     const last = frames.at(-1)
-    const alone = level === 'operator' && card.kind === 'communication'
+    const alone = card.kind === 'communication' && card.nodes.length === 1
     return {
       id: card.key,
       kind: card.kind,
@@ -178,7 +178,7 @@ function tooltipOf(card: Card): string {
 
 function labelOf(edge: CardEdge, role: string, level: Level, program: Program): string {
   if (role === 'back' && edge.returns) return 'next iteration'
-  if (edge.saved) return level === 'operator' || level === 'module' ? '' : 'saved activations'
-  if (level !== 'operator') return ''
+  // What is saved has a line of its own, and Graphviz loses labelled edges within a column.
+  if (edge.saved || level !== 'operator') return ''
   return edge.tensors.map((tensor) => partialText(tensor, program)).find(Boolean) ?? ''
 }

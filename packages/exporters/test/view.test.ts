@@ -108,7 +108,7 @@ describe('coarser levels', () => {
       'optimizer ×1',
     ])
     expect(each.edges).toMatchObject([
-      { from: 'forward', to: 'backward', role: 'mirror', label: 'saved activations' },
+      { from: 'forward', to: 'backward', role: 'mirror' },
       { from: 'backward', to: 'optimizer' },
     ])
   })

@@ -1,4 +1,5 @@
 import {
+  checkProgram,
   closePorts,
   createMesh,
   type Earlier,
@@ -23,6 +24,7 @@ import { tensorText } from './text-tensor.js'
  * rest. Lossless: `parseProgram` reads the same program from it. Its grammar stands at `parseProgram`. O(size of the program).
  */
 export function printProgram(program: Program): string {
+  checkProgram(program)
   return new Printer(program).text()
 }
 
