@@ -185,7 +185,7 @@ function nearIds(program: Program, id: string): string {
   const near = nearest(id, ids)
   const parts = new Set(id.split('/').slice(0, 16))
   const shared = (each: string) => each.split('/').filter((part) => parts.has(part)).length
-  const most = Math.max(0, ...ids.map(shared))
+  const most = ids.reduce((best, each) => Math.max(best, shared(each)), 0)
   const alike = most > 0 ? ids.filter((each) => shared(each) === most) : []
   const shown = [...new Set([...(near ? [near] : []), ...alike])].slice(0, 3)
   if (shown.length) return `Did you mean ${orList(shown.map((each) => `\`${each}\``))}?`

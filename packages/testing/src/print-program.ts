@@ -32,7 +32,7 @@ class Printer {
   private readonly known: Known
   /** What must be said of each tensor, by id; taken out once it is said. */
   private readonly tensors = new Map<string, string>()
-  private readonly outside: string[] = []
+  private outside: string[] = []
   private readonly nodes = new Map<OperatorNode, string>()
   private readonly ports = new Map<Region, boolean>()
   private readonly order: readonly string[]
@@ -54,7 +54,7 @@ class Printer {
       node: (node) => node,
       finish: (node, guess, tensor) => this.nodes.set(node, this.clauses(node, guess, tensor)),
     })
-    this.outside.unshift(...outside)
+    this.outside = [...outside, ...this.outside]
     this.order = [...settled.keys()]
     const closed = regionsOf(closePorts(program.items, program.tensors))
     regionsOf(program.items).forEach((region, index) => {
