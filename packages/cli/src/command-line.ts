@@ -36,16 +36,22 @@ export async function runCommandLine(args: readonly string[]): Promise<number> {
   } catch (error) {
     if (!(error instanceof CommanderError)) return reportError(error, { json, style })
     if (error.exitCode === 0) return exitCode.done
-    return reportError(usageError(error), { json, style })
+    return reportError(usageError(error, helpOf(program, args)), { json, style })
   }
 }
 
 /** Commander's message in our form: what was wrong on one line, its suggestion as help. */
-function usageError(error: CommanderError): UsageError {
+function usageError(error: CommanderError, helpCommand: string): UsageError {
   const [first = '', ...rest] = error.message.replace(/^error: /, '').split('\n')
   const suggestion = rest.join(' ').replace(/[()]/g, '').trim()
   const sentence = `${first.charAt(0).toUpperCase()}${first.slice(1)}`.replace(/\.*$/, '.')
-  return new UsageError(sentence, suggestion || 'Try `shardloom --help`.')
+  return new UsageError(sentence, suggestion || `Try \`${helpCommand}\`.`)
+}
+
+/** The command that prints the help of what was called. */
+function helpOf(program: Command, args: readonly string[]): string {
+  const own = program.commands.find((command) => command.name() === args[0])
+  return `shardloom ${own ? `${own.name()} ` : ''}--help`
 }
 
 function version(): string {

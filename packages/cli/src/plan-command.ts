@@ -181,12 +181,25 @@ function headLines({ model, mesh, world, phase, batch, conventions }: PlanSummar
   ]
 }
 
+type Depths = NonNullable<PlanSummary['pipeline']>['layers']
+
 /** Which stage a rank is, and its layers: `2 of 0–3`, `layers 16–23`, `order 1f1b`. */
 function stageTexts({ stage, stages, schedule, layers }: NonNullable<PlanSummary['pipeline']>): string[] {
-  const ranges = layers.map(({ first, last }) => (first === last ? `${first}` : `${first}–${last}`))
-  const more = ranges.length > 8 ? `, and ${ranges.length - 8} more ranges` : ''
-  const held = ranges.length ? `layers ${ranges.slice(0, 8).join(', ')}${more}` : 'no layers'
+  const held = layers.length ? `layers ${depthsText(layers)}` : 'no layers'
   return [`${stage} of 0–${stages - 1}`, held, `order ${schedule}`]
+}
+
+/** Layers by depth, such as `0–2, 5`; of many runs the rest is counted. */
+function depthsText(depths: Depths): string {
+  const runs: { first: number; last: number }[] = []
+  for (const { first, last } of [...depths].sort((a, b) => a.first - b.first)) {
+    const before = runs.at(-1)
+    if (before && before.last + 1 === first) before.last = last
+    else runs.push({ first, last })
+  }
+  const texts = runs.map(({ first, last }) => (first === last ? String(first) : `${first}–${last}`))
+  const more = texts.length > 8 ? `, and ${texts.length - 8} more ranges` : ''
+  return texts.slice(0, 8).join(', ') + more
 }
 
 function rankLines({ perRank, activations, nodes, edges, pipeline }: PlanSummary, style: Style): string[] {
@@ -237,16 +250,17 @@ function recomputeFacts(recompute: PlanSummary['conventions']['recompute']): str
 /** What forward leaves in memory for backward, per microbatch. */
 function activationLines(activations: PlanSummary['activations']): [string, readonly string[]][] {
   if (!activations) return []
-  const several = activations.layers.length > 1
-  const layers = activations.layers.map(
-    ({ layer, count, bytes }) =>
-      `${formatWholeBytes(bytes)} in each of ${formatCount(count)} ${several ? layer : 'layer'}s`,
-  )
+  // Bodies that keep the same are one kind to a reader: a layer before a border is one of the layers.
+  const sizes = new Set(activations.layers.map(({ bytes }) => bytes))
+  const layers = [...sizes].map((bytes) => {
+    const alike = activations.layers.filter((each) => each.bytes === bytes)
+    const count = alike.reduce((sum, each) => sum + each.count, 0)
+    const named = sizes.size > 1 ? ` (${depthsText(alike.flatMap(({ depths }) => depths))})` : ''
+    return `${formatWholeBytes(bytes)} in ${count === 1 ? 'one layer' : `each of ${formatCount(count)} layers`}${named}`
+  })
   const rest = `${formatWholeBytes(activations.outsideBytes)} outside of layers`
   const host = activations.hostBytes > 0 ? [`${formatWholeBytes(activations.hostBytes)} in host memory`] : []
-  return [
-    ['saved', [`${formatWholeBytes(activations.bytes)} per microbatch`, ...layers.map(singleLine), rest, ...host]],
-  ]
+  return [['saved', [`${formatWholeBytes(activations.bytes)} per microbatch`, ...layers, rest, ...host]]]
 }
 
 /** What all ranks do and hold together, and how much of it a single device would not. */

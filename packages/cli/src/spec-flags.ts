@@ -35,7 +35,9 @@ export function addSpecFlags(command: Command): Command {
 }
 
 function flagOf(field: SpecField): Option {
-  const value = { integer: '<n>', boolean: '[boolean]', string: field.choices ? '<word>' : '<text>' }[field.type]
+  const value = { integer: '<n>', number: '<x>', boolean: '[boolean]', string: field.choices ? '<word>' : '<text>' }[
+    field.type
+  ]
   const choices = field.choices ? ` (${field.choices.join(', ')})` : ''
   const fallback = field.default === undefined ? '' : ` [${field.default}]`
   const option = new Option(`--${field.flag} ${value}`, `${field.description}${choices}${fallback}`)
@@ -138,7 +140,8 @@ function overridesOf(flags: Flags): Override[] {
 function scalar(field: SpecField, typed: unknown): unknown {
   if (typeof typed !== 'string') return typed
   if (field.type === 'boolean' && /^(true|false)$/.test(typed)) return typed === 'true'
-  return field.type === 'integer' && typed.trim() !== '' && Number.isFinite(Number(typed)) ? Number(typed) : typed
+  const numeric = field.type === 'integer' || field.type === 'number'
+  return numeric && typed.trim() !== '' && Number.isFinite(Number(typed)) ? Number(typed) : typed
 }
 
 /** The object with one field set, made where it is missing; a value that is no object stays, for the check to refuse. */

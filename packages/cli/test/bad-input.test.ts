@@ -24,6 +24,16 @@ function planWith(files: Readonly<Record<string, string>>, args: readonly string
 const spec = (fields: object) => ({ 'spec.yaml': JSON.stringify({ model: 'llama-3.1-8b', batch: 8, ...fields }) })
 const model = (fields: object) => ({ 'config.json': JSON.stringify({ ...config, ...fields }) })
 
+test('a wrong argument names the help of the command that was called', () => {
+  const folder = temporaryFolder()
+  for (const args of [
+    ['export', '--model', 'tiny', '--level', 'wrong'],
+    ['plan', '--model', 'tiny', '--format', 'dot'],
+    ['schedule', '--format', 'wrong'],
+  ])
+    expect(failure(args, folder).help).toBe(`help: Try \`shardloom ${args[0]} --help\`.`)
+})
+
 describe('a bad config', () => {
   const args = ['--model', './config.json', '--batch', '1']
 

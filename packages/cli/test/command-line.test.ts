@@ -28,6 +28,16 @@ describe('shardloom plan', () => {
     }
   })
 
+  test('names the layers of a stage by their depth', () => {
+    const of = (args: readonly string[]) => shardloom(['plan', '--batch', '8', ...args]).out.replace(/\s+/g, ' ')
+    const even = of(['--model', 'llama-3.1-8b', '--pp', '4', '--schedule', 'dualpipe'])
+    expect(even).toContain('in each of 8 layers 0 B outside')
+    expect(even.split(' next ')[0]).not.toMatch(/layer-(enter|leave)/)
+    expect(of(['--model', 'deepseek-v3', '--seq', '4096'])).toMatch(
+      /in each of 3 layers \(0–2\) \S+ \wB in each of 58 layers \(3–60\)/,
+    )
+  })
+
   test('--json is the summary of the front door', async () => {
     const { value } = document(['plan', ...flags, '--rank', '3'])
     const spec = { model: 'llama-3.1-8b', parallel: { tp: 2, dp: 2 }, batch: 8 }

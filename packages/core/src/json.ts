@@ -1,9 +1,11 @@
+import { checkProgram } from './argument.js'
 import { ShardloomError } from './error.js'
 import type { Json, Program } from './program.js'
 import { shapeFault } from './shape.js'
 
 /** A program as JSON: lossless, versioned by `schema`, with tensors as a list in their order of creation. */
 export function programToJson(program: Program): Json {
+  checkProgram(program)
   const { tensors, ...rest } = program
   return { ...rest, tensors: [...tensors.values()] } as unknown as Json // every field is a readonly JSON value by its type
 }

@@ -1,3 +1,4 @@
+import { checkProgram } from './argument.js'
 import { coordinateOf, holderOf, type Pipeline, runsAt, type Stage } from './pipeline.js'
 import {
   bodyAt,
@@ -18,6 +19,7 @@ const projections = new WeakMap<Program, Map<number, Program>>()
  * has microbatches of its own, whose ids end in `~`. Linear in the rolled program, once per coordinate.
  */
 export function programOf(program: Program, rank: number): Program {
+  checkProgram(program)
   const { pipeline } = program
   if (!pipeline) return program
   const coordinate = coordinateOf(program, rank)

@@ -1,3 +1,4 @@
+import { checkProgram } from './argument.js'
 import { ShardloomError } from './error.js'
 import { foldOthers, type Iteration, type Layout, layOut, type RegionLayout, startOf, timed } from './layout.js'
 import { coordinates } from './mesh.js'
@@ -77,6 +78,7 @@ interface Reference {
  * additions: O(nodes + edges) time, about 20 bytes for a node with its edges.
  */
 export function unroll(program: Program, options: UnrollOptions = {}): UnrolledGraph {
+  checkProgram(program)
   const { axes, ranks = [0], limit = 50_000_000 } = options
   for (const rank of ranks) coordinates(program.mesh, rank)
   const unrolled = axes && new Set(axes)

@@ -1,3 +1,4 @@
+import { checkProgram } from './argument.js'
 import { lookup } from './draft.js'
 import { attempt, type Check, unless, type Violation } from './finding.js'
 import { inTurn, placementsOf } from './flow.js'
@@ -35,12 +36,13 @@ const rules: readonly (readonly [number, string, Check])[] = [
   [8, 'uneven splits are refused or counted', checkUneven],
 ]
 
-/** Checks a placed program against the rules of the architecture page and those of plugins. Never throws on a bad program. */
+/** Checks a placed program against the rules of the architecture page and those of plugins. Never throws on a bad program; `ARGUMENT` for what is none. */
 export function verifyProgram(
   program: Program,
   operators: OperatorTable,
   pluginRules: readonly PluginRule[] = [],
 ): RuleReport[] {
+  checkProgram(program, operators)
   const own = rules.map(([rule, name, check]): RuleReport => {
     const found: (Violation | undefined)[] = []
     const thrown = attempt(program.name, () => {

@@ -35,9 +35,14 @@ export function rolesOf({ cards, edges }: Folded): EdgeRole[] {
   return kinds.map((role, index) => (role === 'skip' && updates(edges[index]?.from ?? '') ? 'plain' : role))
 }
 
-/** The id of the backward card of a forward card; any other id comes back as it is. */
+/**
+ * The id of the backward card of a forward card, where what forward sent has its gradient received, and the reverse; any
+ * other id comes back as it is.
+ */
 export function mirrorOf(id: string): string {
-  return id.replace(/(^|\/)forward(?=\/|$)/, '$1backward')
+  const backward = id.replace(/(^|\/)forward(?=\/|$)/, '$1backward')
+  if (backward === id) return id
+  return backward.replace(/\/(send|recv)$/, (_, op) => (op === 'send' ? '/recv' : '/send'))
 }
 
 type Ends = readonly (readonly [number, number])[]

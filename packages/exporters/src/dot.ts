@@ -5,7 +5,15 @@ import { dotLegend } from './dot-legend.js'
 import { chunked, dotId, dotLines, dotText, type Write } from './dot-text.js'
 import { formatCount } from './format.js'
 import { edgeStyles, measures, nodeShapes, readableLimits, type Theme, type ThemeName, themes } from './tokens.js'
-import { createView, type View, type ViewCluster, type ViewEdge, type ViewNode, type ViewOptions } from './view.js'
+import {
+  checkView,
+  createView,
+  type View,
+  type ViewCluster,
+  type ViewEdge,
+  type ViewNode,
+  type ViewOptions,
+} from './view.js'
 
 export { type DotGraph, writeDotGraph } from './dot-graph.js'
 export type { Write } from './dot-text.js'
@@ -31,6 +39,7 @@ export function toDot(program: Program, operators: OperatorTable, options: ViewO
 
 /** Writes a view as Graphviz DOT, in chunks of about 64 kB. Every id and label is quoted and none becomes markup. */
 export function writeDot(view: View, write: Write, options: DotOptions = {}): void {
+  checkView(view)
   const theme = themes[options.theme ?? 'light']
   const { add, end } = chunked(write)
   const caption = [view.title, view.subtitle, view.notice].filter(Boolean)

@@ -50,6 +50,13 @@ export interface Folded {
   readonly standing: ReadonlyMap<string, readonly Standing[]>
 }
 
+/** How many borders stand around the card with the most; unrolled pictures have more cards than a call takes arguments. */
+export function depthOf(cards: Iterable<Pick<Card, 'frames'>>): number {
+  let most = 0
+  for (const { frames } of cards) most = Math.max(most, frames.length)
+  return most
+}
+
 interface Draft {
   readonly place: CardPlace
   readonly nodes: Set<OperatorNode>

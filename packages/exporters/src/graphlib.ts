@@ -1,4 +1,4 @@
-import type { View } from './view.js'
+import { checkView, type View } from './view.js'
 
 /** A graph in the JSON that `graphlib.json.read` reads. */
 export interface GraphlibJson {
@@ -32,6 +32,7 @@ export interface GraphlibEdge {
  * nodes whose ids begin with `cluster `; edges are named by their kind.
  */
 export function toGraphlib(view: View): GraphlibJson {
+  checkView(view)
   const cluster = (id: string) => `cluster ${id}`
   return {
     options: { directed: true, multigraph: true, compound: true },

@@ -3,7 +3,15 @@ import { isSavedRole } from './chain.js'
 import { formatCount } from './format.js'
 import { mermaidIds, mermaidLine, mermaidText } from './mermaid-text.js'
 import { edgeSamples, edgeStyles, measures, nodeShapes, readableLimits, type ThemeName, themes } from './tokens.js'
-import { createView, type View, type ViewCluster, type ViewEdge, type ViewNode, type ViewOptions } from './view.js'
+import {
+  checkView,
+  createView,
+  type View,
+  type ViewCluster,
+  type ViewEdge,
+  type ViewNode,
+  type ViewOptions,
+} from './view.js'
 
 /** How Mermaid is written. */
 export interface MermaidOptions {
@@ -42,12 +50,14 @@ export function toMermaid(
 
 /** Writes a view as a Mermaid flowchart. Labels are escaped and never become markup, links or directives. */
 export function mermaidOf(view: View, options: MermaidOptions = {}): string {
+  checkView(view)
   const theme = themes[options.theme ?? 'light']
   const idOf = mermaidIds()
   const lines: string[] = []
   const facts = mermaidLine([view.subtitle, view.notice].filter(Boolean).join(' · '))
   lines.push('---', `title: "${mermaidLine(view.title)} · ${facts}"`, '---')
-  lines.push(`flowchart ${view.direction === 'right' ? 'LR' : 'TB'}`)
+  // Mermaid cannot put a backward card below its forward one: from left to right both would form one long row.
+  lines.push('flowchart TB')
   lines.push(`accTitle: ${mermaidLine(view.title)}`, `accDescr: ${facts}`)
   const members = new Map<string | undefined, ViewNode[]>()
   for (const node of view.nodes) members.set(node.cluster, [...(members.get(node.cluster) ?? []), node])
@@ -84,11 +94,14 @@ export function mermaidOf(view: View, options: MermaidOptions = {}): string {
     const look = lookOf(edge)
     link(idOf(edge.from), idOf(edge.to), (edge.both ? doubleArrows : arrows)[edge.kind], edge.label, look)
   }
+  /** How many links follow that only keep the legend in its place. */
+  let unseen = 0
   if (options.legend !== false && view.legend.length > 1) {
-    writeLegend(view, idOf, lines)
+    unseen = writeLegend(view, idOf, lines)
     const left = new Set(view.edges.filter((edge) => edge.role !== 'back').map((edge) => edge.from))
     const last = view.nodes.find((node) => !left.has(node.id))
-    if (last && view.direction === 'down') lines.push(`${idOf(last.id)} ~~~ ${idOf('legend')}`)
+    if (last) lines.push(`${idOf(last.id)} ~~~ ${idOf('legend')}`)
+    unseen += last ? 1 : 0
     regions.push(`style ${idOf('legend')} fill:none,stroke:none,color:${theme.secondary}`)
   }
   for (const kind of kinds) {
@@ -96,8 +109,12 @@ export function mermaidOf(view: View, options: MermaidOptions = {}): string {
     lines.push(`classDef ${kind} fill:${fill},stroke:${stroke},color:${theme.ink},stroke-width:${measures.stroke}px`)
   }
   lines.push(`classDef unseen fill:none,stroke:none,color:${theme.secondary}`)
-  lines.push(...regions)
+  for (const region of regions) lines.push(region)
   lines.push(`linkStyle default stroke:${theme.secondary},stroke-width:${edgeStyles.data.width}px`)
+  if (unseen > 0) {
+    const numbers = Array.from({ length: unseen }, (_, index) => links.count + index)
+    lines.push(`linkStyle ${numbers.join(',')} stroke-width:0px`)
+  }
   const warm = `stroke:${theme.kinds.communication.stroke},stroke-width:${edgeStyles.communication.width}px,stroke-dasharray:${edgeStyles.communication.dash}`
   if (links.warm.length > 0) lines.push(`linkStyle ${links.warm.join(',')} ${warm}`)
   if (links.thin.length > 0)
@@ -120,8 +137,11 @@ function lookOf({ kind, role }: Pick<ViewEdge, 'kind' | 'role'>): Look {
   return kind === 'communication' ? 'warm' : 'dotted'
 }
 
-/** The legend: one node for all lines and notes beside the samples of the kinds, in a row below the plan. */
-function writeLegend(view: View, idOf: (id: string) => string, lines: string[]): void {
+/**
+ * The legend: one node for all lines and notes beside the samples of the kinds, in a row below the plan. Returns how many
+ * unseen links make the row.
+ */
+function writeLegend(view: View, idOf: (id: string) => string, lines: string[]): number {
   lines.push(`subgraph ${idOf('legend')}["legend"]`, 'direction LR')
   const texts: string[] = []
   for (const entry of view.legend) {
@@ -134,6 +154,7 @@ function writeLegend(view: View, idOf: (id: string) => string, lines: string[]):
   const ids = view.legend.flatMap((entry) => (entry.type === 'node' ? [idOf(`legend ${entry.text}`)] : []))
   if (texts.length > 0) ids.push(idOf('legend lines'))
   lines.push(ids.join(' ~~~ '), 'end')
+  return ids.length - 1
 }
 
 function nodeLabel(node: ViewNode): string {

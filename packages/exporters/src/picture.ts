@@ -5,7 +5,7 @@ import { captionOf, legendOf } from './caption.js'
 import { type CardStyle, type Level, outerAxes } from './card.js'
 import { rolesOf } from './chain.js'
 import { chipText, factsOf, partialText } from './facts.js'
-import { type Card, type CardEdge, type Folded, fold } from './fold.js'
+import { type Card, type CardEdge, depthOf, type Folded, fold } from './fold.js'
 import { cutMiddle, formatBytes, formatCount, formatFlops } from './format.js'
 import { laneRanks, lanes } from './lanes.js'
 import { expand, type Unrolling } from './occurrence.js'
@@ -55,15 +55,12 @@ export function paint(whole: Program, operators: OperatorTable, settings: Settin
     const part = partOf(rank)
     return fold(part, meterOf(part, operators, rank), expansionOf(part), { whole, style, transfersAside })
   }
-  // Unrolled pictures have more cards than a call takes arguments.
-  const depth = (folded: Folded) =>
-    [...folded.cards.values()].reduce((most, card) => Math.max(most, card.frames.length), 0)
   let style = styles[0]
   let folded: Folded | undefined
   for (const each of styles) {
     style = each
     folded = foldFor(first, each)
-    if (depth(folded) <= frames) break
+    if (depthOf(folded.cards.values()) <= frames) break
   }
   if (!style || !folded) throw new Error('internal error: there is no style')
   const laneOf = (rank: number) => {
@@ -119,7 +116,7 @@ function partsOf(
       clusters.set(frame.key, known)
     })
     const last = frames.at(-1)
-    const alone = level === 'operator' && card.kind === 'communication'
+    const alone = card.kind === 'communication' && card.nodes.length === 1
     return {
       id: card.key,
       kind: card.kind,
@@ -178,7 +175,7 @@ function tooltipOf(card: Card): string {
 
 function labelOf(edge: CardEdge, role: string, level: Level, program: Program): string {
   if (role === 'back' && edge.returns) return 'next iteration'
-  if (edge.saved) return level === 'operator' || level === 'module' ? '' : 'saved activations'
-  if (level !== 'operator') return ''
+  // What is saved has a line of its own, and Graphviz loses labelled edges within a column.
+  if (edge.saved || level !== 'operator') return ''
   return edge.tensors.map((tensor) => partialText(tensor, program)).find(Boolean) ?? ''
 }

@@ -1,4 +1,12 @@
-import { type EdgeKind, type NodeKind, type OperatorTable, type Program, regionsOf } from '@shardloom/core'
+import {
+  argumentError,
+  checkProgram,
+  type EdgeKind,
+  type NodeKind,
+  type OperatorTable,
+  type Program,
+  regionsOf,
+} from '@shardloom/core'
 import { type Level, outerAxes } from './card.js'
 import type { EdgeRole } from './chain.js'
 import { formatCount } from './format.js'
@@ -85,6 +93,13 @@ export interface ViewOptions {
   readonly limit?: { readonly nodes: number; readonly edges: number }
 }
 
+/** Refuses what is no view, such as a program: `ARGUMENT`. */
+export function checkView(view: View): void {
+  const { nodes, edges }: Partial<View> = view ?? {}
+  if (Array.isArray(nodes) && Array.isArray(edges)) return
+  throw argumentError('first', view, 'a view', 'Give what `createView(program, operators)` returns.')
+}
+
 const coarser: Readonly<Record<Level, Level | undefined>> = {
   operator: 'module',
   module: 'layer',
@@ -107,6 +122,7 @@ const largestTrial = 20_000
  * whole levels are folded, and the notice says so. Throws `RANK` for ranks that the mesh does not have.
  */
 export function createView(program: Program, operators: OperatorTable, options: ViewOptions = {}): View {
+  checkProgram(program, operators)
   const limit = options.limit ?? readableLimits.dot
   const requested = options.level ?? 'operator'
   const fits = (view: View) => view.nodes.length <= limit.nodes && view.edges.length <= limit.edges

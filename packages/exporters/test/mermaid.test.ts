@@ -55,6 +55,14 @@ test('whatever limit is asked for, the text stays below what mermaid takes', asy
   await parse(text)
 })
 
+test('links that keep the legend in its place are not drawn', () => {
+  const text = toMermaid(training, operators, { level: 'layer' })
+  const links = text.split('\n').flatMap((line) => line.match(/ (-->|<-->|==>|<==>|-\.->|<-\.->|~~~)(?= |\|)/g) ?? [])
+  const unseen = links.flatMap((link, index) => (link === ' ~~~' ? [index] : []))
+  expect(unseen.length).toBeGreaterThan(0)
+  expect(text).toContain(`linkStyle ${unseen.join(',')} stroke-width:0px`)
+})
+
 describe('hostile labels', () => {
   test('never break the text and never become markup', async () => {
     await fc.assert(

@@ -3,6 +3,7 @@ import { findPreset } from '@shardloom/models'
 import graphlibDot from 'graphlib-dot'
 import { describe, expect, test } from 'vitest'
 import { planned } from '../../core/test/planned.js'
+import { hasGraphviz, render } from './graphviz.js'
 
 const tiny = findPreset('tiny')
 const layered = (count: number, tiedEmbeddings = false) => ({
@@ -85,6 +86,29 @@ describe('stages of a pipeline', () => {
     expect(modules(drawn(1)).some((id) => /embedding|head/.test(id))).toBe(false)
     expect(modules(drawn(3)).some((id) => /head/.test(id))).toBe(true)
     expect(modules(drawn()).some((id) => /embedding/.test(id))).toBe(true)
+  })
+
+  test.runIf(hasGraphviz()).each(['1f1b', 'dualpipe', 'interleaved1f1b'])(
+    'Graphviz draws every edge of %s, in one picture and stage by stage',
+    (schedule) => {
+      for (const pp of [2, 4]) {
+        const { program, operators } = training({ pp, tp: 2 }, 8, schedule)
+        for (const level of ['stage', 'layer', 'module'] as const) {
+          const svg = render(toDot(program, operators, { level }))
+          expect(svg.match(/class="edge"/g)).toHaveLength(createView(program, operators, { level }).edges.length)
+        }
+      }
+    },
+  )
+
+  test('what forward sends stands above what backward receives of it', () => {
+    const { program, operators } = training({ pp: 2 }, 4)
+    const text = toDot(program, operators, { level: 'module' })
+    for (const [above, below] of [
+      ['forward/layer-leave/send', 'backward/layer-leave/recv'],
+      ['forward/layer-enter/recv', 'backward/layer-enter/send'],
+    ])
+      expect(text).toContain(`"${below}" -> "${above}" [style=invis`)
   })
 
   test('looks as it did', async () => {

@@ -3,6 +3,7 @@ import { unroll } from '@shardloom/core/unroll'
 import { createView, type View, type ViewOptions } from '@shardloom/exporters'
 import { measure } from '@shardloom/simulator'
 import { describe, expect, test } from 'vitest'
+import { depthOf } from '../src/fold.js'
 import { operators, prefillProgram, trainingProgram } from './program.js'
 
 const prefill = prefillProgram()
@@ -108,7 +109,7 @@ describe('coarser levels', () => {
       'optimizer ×1',
     ])
     expect(each.edges).toMatchObject([
-      { from: 'forward', to: 'backward', role: 'mirror', label: 'saved activations' },
+      { from: 'forward', to: 'backward', role: 'mirror' },
       { from: 'backward', to: 'optimizer' },
     ])
   })
@@ -243,3 +244,9 @@ function rolledDependencies(program: Program): string[] {
   }
   return [...pairs].sort()
 }
+
+test('the depth of a picture is found for any number of cards', () => {
+  const frame = { key: 'layer', title: 'layer', repeat: 1 }
+  const cards = Array.from({ length: 300_000 }, (_, index) => ({ frames: index === 7 ? [frame, frame] : [] }))
+  expect(depthOf(cards)).toBe(2)
+})

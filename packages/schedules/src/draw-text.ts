@@ -19,9 +19,9 @@ const meanings = ['F forward', 'I input gradient', 'W weight gradient', 'B full 
 export function drawText(timed: TimedSchedule, { width = 80 }: TextOptions = {}): string {
   const { schedule, makespan, idle } = timed
   const heads = schedule.orders.map((_, rank) => `rank ${rank}`)
-  const gutter = Math.max(...heads.map((head) => head.length)) + 2
+  const gutter = heads.reduce((most, head) => Math.max(most, head.length), 0) + 2
   const tails = idle.global.map((each) => `${Math.round(makespan > 0 ? (100 * each) / makespan : 0)} %`)
-  const tailWidth = Math.max(...tails.map((tail) => tail.length))
+  const tailWidth = tails.reduce((most, tail) => Math.max(most, tail.length), 0)
   const room = Math.max(10, Math.max(40, Math.floor(width) || 80) - gutter - 2 - tailWidth)
   const rows = schedule.orders.map((_, rank) => rank).map(slicer(timed))
   const { scale, mode } = scaleOf(rows, makespan, room)

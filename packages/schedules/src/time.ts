@@ -36,7 +36,7 @@ export interface TimedSchedule extends Times {
 /**
  * Runs a schedule by its dependencies and says when each action starts and ends, how long ranks idle and what they hold.
  * Linear in the number of actions. Throws `DEADLOCK` when the orders of the ranks wait for each other, `BAD_COST` for a
- * cost that is not a finite number ≥ 0.
+ * cost that is not a finite number ≥ 0, and where costs add up to more than a number holds.
  */
 export function timeSchedule(schedule: Schedule, costs: Costs = {}): TimedSchedule {
   const times = simulate(schedule, durationsOf(costs, schedule.stageRanks.length))
@@ -45,6 +45,13 @@ export function timeSchedule(schedule: Schedule, costs: Costs = {}): TimedSchedu
   const ownSpan: number[] = []
   let makespan = 0
   for (const end of times.ends) makespan = Math.max(makespan, end[end.length - 1] ?? 0)
+  // No sum of times over all ranks exceeds this product.
+  if (makespan * schedule.ranks === Infinity) {
+    throw new ScheduleError('BAD_COST', `The costs of ${schedule.name} add up to more than a number holds.`, {
+      subject: 'costs',
+      help: `Give them in a larger unit of time: all ranks together may take at most ${Number.MAX_VALUE.toPrecision(3)}.`,
+    })
+  }
   for (const [rank, order] of schedule.orders.entries()) {
     const start = times.starts[rank] as Float64Array
     const end = times.ends[rank] as Float64Array

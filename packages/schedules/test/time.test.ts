@@ -49,6 +49,8 @@ describe('the times of a schedule', () => {
     { overlap: -1 },
     { F: [1] },
     { F: '1' as never },
+    { F: 1e308 },
+    { send: Number.MAX_VALUE },
   ])('a cost of %j is refused', (costs) => {
     expect(thrown(() => timeSchedule(twoRanks(), costs))).toMatchObject({ code: 'BAD_COST', help: expect.any(String) })
   })

@@ -1,14 +1,20 @@
-import { bodyCounts, describePlacement, lookup, regionsOf } from '@shardloom/core'
+import { bodyCounts, describePlacement, lookup, type Region, regionsOf } from '@shardloom/core'
 import { programOf } from '@shardloom/core/unroll'
 import { savedTensors } from '@shardloom/simulator'
 import type { Plan } from './plan.js'
+import { isSecondDirection } from './reason.js'
 
 /** What one rank keeps for backward, of one microbatch. */
 export interface ActivationSummary {
   /** All layers and what is outside of them, in the rank's own memory. */
   readonly bytes: number
-  /** Per kind of layer, how many there are and what each of them keeps. */
-  readonly layers: readonly { readonly layer: string; readonly count: number; readonly bytes: number }[]
+  /** Per kind of layer, which of the model's there are, by depth, how many, and what each of them keeps. */
+  readonly layers: readonly {
+    readonly layer: string
+    readonly depths: readonly { readonly first: number; readonly last: number }[]
+    readonly count: number
+    readonly bytes: number
+  }[]
   readonly outsideBytes: number
   /** What waits in host memory. */
   readonly hostBytes: number
@@ -31,8 +37,8 @@ export interface ActivationSummary {
 export function activationsOf({ program: whole, operators }: Plan, rank: number): ActivationSummary | undefined {
   if (whole.phase !== 'training') return undefined
   const program = programOf(whole, rank)
-  // A microbatch takes one of two directions: what the other keeps ends in `~`.
-  const all = savedTensors(whole, operators, { rank }).filter(({ tensor }) => !tensor.endsWith('~'))
+  // A microbatch takes one of two directions.
+  const all = savedTensors(whole, operators, { rank }).filter(({ tensor }) => !isSecondDirection(tensor))
   const region = regionsOf(program.items).find(({ axis }) => axis === 'layer')
   const counts = region ? bodyCounts(region) : []
   const sum = (list: typeof all) => list.reduce((total, { bytes }) => total + bytes, 0)
@@ -41,7 +47,8 @@ export function activationsOf({ program: whole, operators }: Plan, rank: number)
     return (region?.bodies ?? []).flatMap(({ name, items }, index) => {
       const count = counts[index] ?? 0
       const own = inside.filter(({ body = name }) => body === name)
-      return count > 0 && items.length > 0 ? [{ layer: name, count, bytes: sum(own) }] : []
+      const depths = runsOf(region, index)
+      return count > 0 && items.length > 0 ? [{ layer: name, depths, count, bytes: sum(own) }] : []
     })
   }
   const inAll = (list: ReturnType<typeof layersOf>) =>
@@ -64,4 +71,14 @@ export function activationsOf({ program: whole, operators }: Plan, rank: number)
       host,
     })),
   }
+}
+
+/** The runs of iterations that a body of a region is chosen for. */
+function runsOf(region: Region | undefined, body: number): { readonly first: number; readonly last: number }[] {
+  let next = 0
+  return (region?.select ?? []).flatMap((run) => {
+    const first = next
+    next += run.count
+    return run.body === body ? [{ first, last: next - 1 }] : []
+  })
 }

@@ -1,5 +1,5 @@
 import { nodesOf, type Program } from '@shardloom/core'
-import type { Plan } from './plan.js'
+import { checkPlan, type Plan } from './plan.js'
 
 /** What one pass changed. Nodes and tensors are those of the rolled program. */
 export interface PassExplanation {
@@ -22,6 +22,7 @@ export interface PassesExplanation {
 
 /** Says of every pass, in the order in which they ran, what it changed. */
 export function explainPasses(plan: Plan): PassesExplanation {
+  checkPlan(plan)
   const passes = plan.log.map(({ pass, before, after }): PassExplanation => {
     const nodes = difference(nodeMap(before), nodeMap(after))
     const tensors = difference(before.tensors, after.tensors)

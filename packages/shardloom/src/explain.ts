@@ -26,8 +26,8 @@ import { formatCount, formatFlops } from '@shardloom/exporters'
 import { communicationBytes, flopClassOf, type Meter, meterOf } from '@shardloom/simulator'
 import { axisPartsText } from './axis-parts.js'
 import { formatWholeBytes } from './format-whole-bytes.js'
-import type { Plan } from './plan.js'
-import { nodesById, originOf, reasonSentences, tensorOf } from './reason.js'
+import { checkPlan, type Plan } from './plan.js'
+import { isSecondDirection, nodesById, originOf, reasonSentences, tensorOf } from './reason.js'
 
 /** A tensor as one node reads or writes it. */
 export interface ExplainedTensor {
@@ -91,11 +91,14 @@ export interface Explanation {
  * `UNKNOWN_NODE` with the ids that are near.
  */
 export function explain(plan: Plan, id: string, options: { readonly rank?: number } = {}): Explanation {
-  const { program, operators } = plan
-  const found = findNode(program, id.replace(/\[[^\]]*\]$/, ''))
+  checkPlan(plan)
+  const { operators } = plan
+  const rolled = id.replace(/\[[^\]]*\]$/, '')
+  const { program, holder } = programWith(plan.program, rolled)
+  const found = findNode(program, rolled)
   const { node } = found
-  const rank = options.rank ?? firstRankOf(program, found)
-  const place = placeOn(program, rank, node.id) ?? { ...found.place, executions: 0 }
+  const rank = options.rank ?? holder ?? firstRankOf(program, found)
+  const place = placeOn(plan.program, rank, node.id) ?? { ...found.place, executions: 0 }
   const meter = meterOf(program, operators, rank)
   const cost = meter.node(node)
   const tensor = (each: string): ExplainedTensor => explainTensor(program, meter, rank, each)
@@ -127,6 +130,22 @@ export function explain(plan: Plan, id: string, options: { readonly rank?: numbe
     return { ...explanation, communication, text: communicationText(program, node, communication, place) }
   const parts = axisPartsText(program, Object.values(explanation.splits).flat())
   return { ...explanation, text: [...parts, ...operatorText(explanation, node)] }
+}
+
+/**
+ * The program that has a node: nodes of a second direction stand in what a rank runs alone, of which the lowest rank that
+ * has it is named.
+ */
+function programWith(program: Program, id: string): { readonly program: Program; readonly holder?: number } {
+  if (!isSecondDirection(id)) return { program }
+  const [atom = ''] = pipelineAtoms(program)
+  const ranks = [...new Set(program.pipeline?.chunks.map(({ rank }) => rank))].sort((a, b) => a - b)
+  for (const coordinate of ranks) {
+    const holder = rankAt(program.mesh, new Map([[atom, coordinate]]))
+    const own = programOf(program, holder)
+    if (nodesById(own).has(id)) return { program: own, holder }
+  }
+  return { program }
 }
 
 /** The lowest rank that runs a node: 0 unless a pipeline has it stand elsewhere. */
@@ -166,7 +185,7 @@ function nearIds(program: Program, id: string): string {
   const near = nearest(id, ids)
   const parts = new Set(id.split('/').slice(0, 16))
   const shared = (each: string) => each.split('/').filter((part) => parts.has(part)).length
-  const most = Math.max(0, ...ids.map(shared))
+  const most = ids.reduce((best, each) => Math.max(best, shared(each)), 0)
   const alike = most > 0 ? ids.filter((each) => shared(each) === most) : []
   const shown = [...new Set([...(near ? [near] : []), ...alike])].slice(0, 3)
   if (shown.length) return `Did you mean ${orList(shown.map((each) => `\`${each}\``))}?`

@@ -174,6 +174,17 @@ export function slotsOf(spec: Spec): Slots {
       help: 'Set `options.decode.draft` to the tokens that a draft proposes, or leave it out.',
     })
   }
+  const { keep, acceptance } = spec.options.decode
+  if (keep !== undefined && acceptance !== undefined) {
+    throw new ShardloomError(
+      'OPTION',
+      `\`options.decode.keep\` is ${keep}, and \`options.decode.acceptance\` ${acceptance}: both say what a step keeps.`,
+      {
+        subject: 'options.decode.acceptance',
+        help: 'Leave `options.decode.keep` out for what the acceptance lets expect, or `options.decode.acceptance` out.',
+      },
+    )
+  }
   const once = spec.microbatch === undefined && phase !== 'training'
   const microbatch = once && batch % ranks === 0 ? batch / ranks : (spec.microbatch ?? 1)
   const slot = ranks * microbatch

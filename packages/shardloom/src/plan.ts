@@ -1,5 +1,7 @@
 import {
+  argumentError,
   type Composition,
+  checkProgram,
   composePlugins,
   corePasses,
   createMesh,
@@ -64,6 +66,13 @@ export interface Plan {
   readonly warnings: readonly string[]
   /** Every pass in the order in which it ran. */
   readonly log: readonly PassRecord[]
+}
+
+/** Refuses what is no plan, such as its program: `ARGUMENT`. */
+export function checkPlan(plan: Plan): void {
+  const { program, operators }: Partial<Plan> = plan ?? {}
+  if (!program) throw argumentError('first', plan, 'a plan', 'Give what `plan` resolves to.')
+  checkProgram(program, operators)
 }
 
 /** Plans a spec: reads what it names, builds the model's program and runs every pass. Throws a ShardloomError. */

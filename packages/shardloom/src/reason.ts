@@ -11,6 +11,7 @@ import {
   sourcesOf,
   type Tensor,
 } from '@shardloom/core'
+import { programOf } from '@shardloom/core/unroll'
 import type { Plan } from './plan.js'
 
 /** The nodes of a program by id, made once per program. */
@@ -31,15 +32,18 @@ function splitDim(node: OperatorNode | undefined, atom: string): string | undefi
   return splits.find(([, atoms]) => atoms.includes(atom))?.[0]
 }
 
-/** Why a communication node exists, in a few words: `ffn/down is partial over tp; ffn/residual reads it whole`. Else empty. */
-export function shortReason({ program }: Plan, id: string): string {
+/**
+ * Why a communication node that a rank runs exists, in a few words: `ffn/down is partial over tp; ffn/residual reads it
+ * whole`. Empty for any other node.
+ */
+export function shortReason({ program: whole }: Plan, id: string, rank: number): string {
+  const program = programOf(whole, rank)
   const node = nodesById(program).get(id)
   if (!node?.communication) return ''
   const { atoms, from, to, reason, shift, pool } = node.communication
   if (pool)
     return `${lastParts(reason.tensor)} ${node.op === 'send' ? 'goes to' : 'comes from'} the ranks of ${pool.phase}`
-  if ((node.op === 'send' || node.op === 'recv') && shift === undefined)
-    return `${lastParts(reason.tensor)} goes ${node.op === 'send' ? 'to' : 'on from'} another stage`
+  if ((node.op === 'send' || node.op === 'recv') && shift === undefined) return transferReason(node)
   const atom = atoms[0] ?? ''
   const tensor = tensorOf(program, reason.tensor)
   const over = axesOf(program.mesh, atoms).join('.')
@@ -48,6 +52,21 @@ export function shortReason({ program }: Plan, id: string): string {
   const what = `${tensor?.role === 'gradient' ? 'gradient of ' : ''}${lastParts(reason.tensor)}`
   const before = `${what} is ${state(along(from, atom))} over ${over}`
   return `${before}; ${lastParts(reason.consumer)} reads it ${state(along(to, atom))}`
+}
+
+/** Whether a node or a tensor belongs to the second direction of a pipeline whose microbatches enter at both ends. */
+export function isSecondDirection(id: string): boolean {
+  return id.endsWith('~')
+}
+
+/** What passes between stages is always what one layer hands to the next, or the gradient of it. */
+function transferReason({ id, op, segment }: OperatorNode): string {
+  const backward = segment === 'backward'
+  // Of two neighbours forward's sender is the layer before, backward's the layer behind.
+  const reads = (op === 'send') === backward
+  const what = `${backward ? 'the gradient of ' : ''}what a layer ${reads ? 'reads' : 'hands on'}`
+  const direction = isSecondDirection(id) ? ', in the second direction' : ''
+  return `${what} ${op === 'send' ? 'goes to' : 'comes from'} another stage${direction}`
 }
 
 function lastParts(id: string): string {
@@ -89,9 +108,9 @@ function poolSentences({ op }: OperatorNode, { pool, reason }: Communication): s
 }
 
 /** Why a value passes from stage to stage of a pipeline. */
-function transferSentences({ pipeline }: Program, { op, communication }: OperatorNode): string[] {
+function transferSentences({ mesh }: Program, { op, communication }: OperatorNode): string[] {
   const of = `\`${communication?.reason.tensor}\``
-  const over = `stages over ${pipeline?.axis}`
+  const over = `stages over ${axesOf(mesh, communication?.atoms ?? []).join('.')}`
   const carried = `\`${communication?.reason.consumer}\` carries ${of} from one layer to the next, and another rank holds the next one`
   const taken = `the layer before stands with another rank, which sends ${of}`
   return [op === 'send' ? `${carried}: ${over} meet here.` : `${capital(taken)}: ${over} meet here.`]

@@ -6,7 +6,7 @@ export interface SpecField {
   readonly path: readonly string[]
   /** The field's name as a kebab-case flag without dashes, such as `tp` or `tp-key-value-gradients`. */
   readonly flag: string
-  readonly type: 'integer' | 'string' | 'boolean'
+  readonly type: 'integer' | 'number' | 'string' | 'boolean'
   /** The values that it may have, where they are few. */
   readonly choices?: readonly string[]
   readonly default?: string | number | boolean
@@ -37,7 +37,7 @@ function fieldsOf(schema: Property, path: readonly string[]): SpecField[] {
     if (property.const !== undefined || name === 'where') return []
     if (property.properties) return fieldsOf(property, here)
     const type = property.type ?? (property.anyOf?.some((each) => each.type === 'string') ? 'string' : undefined)
-    if (type !== 'integer' && type !== 'string' && type !== 'boolean') return []
+    if (!isScalarType(type)) return []
     const fallback = property.default
     return [
       {
@@ -53,6 +53,10 @@ function fieldsOf(schema: Property, path: readonly string[]): SpecField[] {
       },
     ]
   })
+}
+
+function isScalarType(type: string | undefined): type is SpecField['type'] {
+  return type === 'integer' || type === 'number' || type === 'string' || type === 'boolean'
 }
 
 function isScalar(value: unknown): value is string | number | boolean {

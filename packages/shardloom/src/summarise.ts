@@ -4,7 +4,7 @@ import { communicationTable, imbalance, measure, measureFolded, replication } fr
 import { type ActivationSummary, activationsOf } from './activations.js'
 import { draftOf } from './draft.js'
 import { slotsOf } from './mesh-of-spec.js'
-import type { Plan } from './plan.js'
+import { checkPlan, type Plan } from './plan.js'
 import { shortReason } from './reason.js'
 
 /** Which rank is described, and whether nodes and edges are counted unrolled (the default) or folded. */
@@ -119,6 +119,7 @@ export interface PlanSummary {
 
 /** Describes one rank of a plan over one step. Throws `RANK` when the mesh has no such rank. */
 export function summarise(plan: Plan, options: SummaryOptions = {}): PlanSummary {
+  checkPlan(plan)
   const { rank = 0, fold = false } = options
   const { architecture, operators, program, spec } = plan
   const measured = measure(program, operators, { rank })
@@ -174,7 +175,7 @@ export function summarise(plan: Plan, options: SummaryOptions = {}): PlanSummary
     communication: communicationTable(program, operators, { rank }).map(({ segment, reason, nodes, ...row }) => ({
       ...row,
       phase: segment,
-      reason: shortReason(plan, nodes[0] ?? ''),
+      reason: shortReason(plan, nodes[0] ?? '', rank),
       nodes,
     })),
     warnings: plan.warnings,

@@ -1,6 +1,6 @@
 import { nodesOf, type Program, type RuleReport, regionsOf, type Violation } from '@shardloom/core'
 import { verifyProgram } from '@shardloom/core/verify'
-import type { Plan } from './plan.js'
+import { checkPlan, type Plan } from './plan.js'
 import type { ServingPlan } from './serving.js'
 
 /** What `shardloom verify --json` prints. */
@@ -16,12 +16,14 @@ export interface Verification {
  * them.
  */
 export function verifyPlan(plan: Plan | ServingPlan): Verification {
-  const rules = 'program' in plan ? rulesOf(plan) : rulesOfServing(plan)
+  const serving = typeof plan === 'object' && plan !== null && 'prefill' in plan
+  const rules = serving ? rulesOfServing(plan) : rulesOf(plan)
   return { schema: 'shardloom.verify/1', rules, ok: rules.every((rule) => rule.violations.length === 0) }
 }
 
-function rulesOf({ program, operators, rules }: Plan): RuleReport[] {
-  return verifyProgram(program, operators, rules)
+function rulesOf(plan: Plan): RuleReport[] {
+  checkPlan(plan)
+  return verifyProgram(plan.program, plan.operators, plan.rules)
 }
 
 function rulesOfServing(plan: ServingPlan): RuleReport[] {

@@ -64,6 +64,34 @@ describe('explaining a communication node', () => {
   })
 })
 
+test('what a pipeline passes on says so in both directions, and every node that a plan lists can be explained', async () => {
+  const planned = await plan({
+    model: 'tiny',
+    batch: 8,
+    seq: 8,
+    parallel: { pp: 2 },
+    options: { schedule: 'dualpipe' },
+  })
+  for (const rank of [0, 1]) {
+    const rows = summarise(planned, { rank }).communication
+    const passed = rows.filter(({ op }) => op === 'send' || op === 'recv')
+    expect(passed.filter(({ reason }) => / stage$/.test(reason))).toHaveLength(2)
+    expect(passed.filter(({ reason }) => / stage, in the second direction$/.test(reason))).toHaveLength(2)
+    for (const { nodes, count, op, payloadBytes } of rows)
+      for (const id of nodes) {
+        const { executions, text, communication } = explain(planned, id, { rank })
+        expect([id, executions]).toEqual([id, count / nodes.length])
+        expect(text.every((sentence) => sentence !== '')).toBe(true)
+        if (op === 'send') expect(communication?.payloadBytes).toBe(payloadBytes)
+      }
+  }
+  const forward = (rank: number) =>
+    summarise(planned, { rank }).communication.find(({ op, phase }) => op === 'send' && phase === 'forward')
+  // Rank 0 begins the first direction, rank 1 the second.
+  expect(forward(0)?.reason).toBe('what a layer hands on goes to another stage')
+  expect(forward(1)?.reason).toBe('what a layer hands on goes to another stage, in the second direction')
+})
+
 describe('explaining any other node', () => {
   test('says how it is split, what it computes and moves', async () => {
     const explanation = explain(await plan(spec), 'forward/layer/ffn/down')

@@ -217,6 +217,11 @@ describe('speculative decoding', () => {
     [{ draft: 0 }, 'SPEC_VALUE', /1 to/],
     [{ keep: 2 }, 'SPEC_VALUE', /Set `options.decode.draft`/],
     [{ draft: 2, keep: 4 }, 'OPTION', /Use 1 to 3/],
+    [
+      { draft: 2, keep: 2, acceptance: 0.5 },
+      'OPTION',
+      /decode.keep.*decode.acceptance.*Leave `options.decode.keep` out/,
+    ],
     [{ draft: 2, acceptance: 1.5 }, 'SPEC_VALUE', /from 0 to 1/],
   ])('%j is refused with what works', async (decode, code, text) => {
     const error = await errorOf({ ...spec, options: { decode } })
@@ -224,6 +229,19 @@ describe('speculative decoding', () => {
     expect(`${error.message} ${error.help}`).toMatch(text)
     expect((await errorOf({ ...tiny, options: { decode: { draft: 2 } } })).message).toContain('but only decode has it')
   })
+})
+
+test('options that say the same twice are refused with both names', async () => {
+  const staged = { ...tiny, batch: 8, parallel: { pp: 2 } } as const
+  const both = await errorOf({ ...staged, options: { pp: { layers: [1, 1], balance: 'even' } } })
+  expect(both.code).toBe('OPTION')
+  expect(both.message).toMatch(/`options.pp.layers`.*`options.pp.balance`/)
+  const csv = '0F0,0B0'
+  for (const more of [{ virtual: 2 }, { pp: { group: 2 } }]) {
+    const error = await errorOf({ ...staged, options: { schedule: 'own.csv', ...more } }, { readText: async () => csv })
+    expect(error.code).toBe('OPTION')
+    expect(error.message).toMatch(/`options.schedule` is a file.*`options.(virtual|pp.group)` would change nothing/)
+  }
 })
 
 describe('an axis that nobody brings', () => {

@@ -1,13 +1,55 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { specFields, specJsonSchema } from '../src/index.js'
+import { checkSpec, isShardloomError, specFields, specJsonSchema } from '../src/index.js'
 
 /** After a change of the schema: write `specJsonSchema()` to this file and run `npm run format`. */
 const published = join(import.meta.dirname, '..', 'schema', 'spec.schema.json')
 
 test('the published JSON Schema is the one that specs are checked with', () => {
   expect(JSON.parse(readFileSync(published, 'utf8'))).toEqual(specJsonSchema())
+})
+
+/** The paths of the schema's keys that are no objects of fields; selectors and options of phases are none of their own. */
+function leaves(schema: Record<string, unknown>, path: readonly string[] = []): string[][] {
+  return Object.entries((schema.properties ?? {}) as Record<string, Record<string, unknown>>).flatMap(([key, inner]) =>
+    inner.properties ? (key === 'where' ? [] : leaves(inner, [...path, key])) : [[...path, key]],
+  )
+}
+
+/** A spec with one field set. */
+function specWith(path: readonly string[], value: unknown): Record<string, unknown> {
+  const field = path.reduceRight<unknown>((inner, key) => ({ [key]: inner }), value)
+  return { model: 'tiny', ...(field as Record<string, unknown>) }
+}
+
+test('every key of the schema that takes a word, a number or a truth value is a flag of that kind', () => {
+  const flags = new Map(specFields().map((field) => [field.path.join('.'), field]))
+  const accepts = (path: readonly string[], value: unknown) => {
+    const bad = (error: unknown) => isShardloomError(error) && error.subject === path.join('.')
+    try {
+      checkSpec(specWith(path, value))
+      return true
+    } catch (error) {
+      return !bad(error)
+    }
+  }
+  const paths = leaves(specJsonSchema())
+  expect(paths.length).toBeGreaterThan(60)
+  for (const path of paths) {
+    const name = path.join('.')
+    const takesNumber = accepts(path, 1) || accepts(path, 2)
+    const word = flags.get(name)?.choices?.[0] ?? (name === 'preset' ? 'megatron' : 'none')
+    const takes = { number: takesNumber, boolean: accepts(path, true), string: accepts(path, word) }
+    // What a cluster is has no type yet, and `schema` has one value only.
+    const scalar = !['cluster', 'schema'].includes(name) && Object.values(takes).some(Boolean)
+    expect(flags.has(name), name).toBe(scalar)
+    if (!scalar) continue
+    const fraction = accepts(path, 0.5)
+    const type = takes.number ? (fraction ? 'number' : 'integer') : takes.boolean ? 'boolean' : 'string'
+    expect(flags.get(name)?.type, name).toBe(type)
+  }
+  expect(new Set([...flags.values()].map(({ flag }) => flag)).size).toBe(flags.size)
 })
 
 test('every scalar field has one flag, named after it', () => {
@@ -45,6 +87,7 @@ test('every scalar field has one flag, named after it', () => {
     'interleave = options.interleave',
     'decode-draft = options.decode.draft',
     'decode-keep = options.decode.keep',
+    'decode-acceptance = options.decode.acceptance',
     'prefill-chunk = options.prefill.chunk',
     'prefill-cached = options.prefill.cached',
     'serving-prefill-dp = options.serving.prefill.parallel.dp',
@@ -75,6 +118,7 @@ test('every scalar field has one flag, named after it', () => {
     'tp-overlap = options.tp.overlap',
     'ep-dispatch = options.ep.dispatch',
     'ep-redundant = options.ep.redundant',
+    'ep-capacity-factor = options.ep.capacityFactor',
     'pp-balance = options.pp.balance',
     'pp-group = options.pp.group',
     'dp-gather = options.dp.gather',

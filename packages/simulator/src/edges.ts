@@ -1,6 +1,7 @@
 import {
   bodyAt,
   bodyCounts,
+  checkProgram,
   type Earlier,
   type EdgeKind,
   type Item,
@@ -19,6 +20,7 @@ export function measureFolded(program: Program): {
   readonly nodes: Record<NodeKind, bigint>
   readonly edges: Record<EdgeKind, bigint>
 } {
+  checkProgram(program)
   const nodes: Record<NodeKind, bigint> = { compute: 0n, communication: 0n, control: 0n, memory: 0n }
   walk(program.items, (node) => {
     nodes[node.kind] += 1n
@@ -41,6 +43,7 @@ export function countRankEdges(program: Program, rank: number): Record<EdgeKind,
  * iterations of its regions.
  */
 export function countEdges(program: Program, folded: boolean): Record<EdgeKind, bigint> {
+  checkProgram(program)
   const sources = sourcesOf(program.items)
   const edges: Record<EdgeKind, bigint> = { data: 0n, temporal: 0n, communication: 0n }
   const paths = new Map<string, Place['path']>()

@@ -1,6 +1,7 @@
 import {
   type ByteContext,
   bodyCounts,
+  checkProgram,
   coordinates,
   dataTypes,
   definitionOf,
@@ -63,6 +64,7 @@ export interface Meter {
 
 /** Makes the meter of one rank. Throws `RANK` when the mesh has no such rank. */
 export function meterOf(program: Program, operators: OperatorTable, rank = 0): Meter {
+  checkProgram(program, operators)
   const { mesh } = program
   const at = coordinates(mesh, rank)
   const tensor = (id: string) => lookup(program.tensors, id)

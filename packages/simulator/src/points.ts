@@ -65,7 +65,7 @@ export function imbalance({ mesh, loads }: Program, dim: string, atoms: readonly
     })
   }
   const sums = shards.map((shard) => shard.reduce((sum, load) => sum + load, 0))
-  return (Math.max(...sums) * sums.length) / sums.reduce((sum, load) => sum + load, 0)
+  return (sums.reduce((most, sum) => Math.max(most, sum), 0) * sums.length) / sums.reduce((sum, load) => sum + load, 0)
 }
 
 function cumulative(list: readonly number[]): bigint[] {

@@ -1,5 +1,6 @@
 import {
   bodyAt,
+  checkProgram,
   definitionOf,
   dimSizes,
   groupSize,
@@ -32,6 +33,7 @@ export interface Replication {
  * it costs on one device times the degrees of the atoms that do not split it. Linear in the rolled program.
  */
 export function replication(program: Program, operators: OperatorTable): Replication {
+  checkProgram(program, operators)
   const { atoms } = program.mesh
   const stages = pipelineAtoms(program)
   const copies = (split: readonly string[]) =>

@@ -20,10 +20,18 @@ export interface ForwardCosts {
 
 /**
  * The layers of each of `count` chunks, as borders: chunk `i` has the layers from `borders[i]` up to `borders[i + 1]`.
- * Throws `PIPELINE` when there are more chunks than layers, or a list of layers does not fit.
+ * Throws `PIPELINE` when there are more chunks than layers, or a list of layers does not fit, and `OPTION` for a list beside
+ * a `balance`.
  */
-export function chooseBorders(count: number, costs: ForwardCosts, { layers, balance = 'even' }: Division): number[] {
+export function chooseBorders(count: number, costs: ForwardCosts, { layers, balance }: Division): number[] {
   const total = costs.layers.length
+  if (layers && balance !== undefined) {
+    throw new ShardloomError(
+      'OPTION',
+      '`options.pp.layers` divides the layers by hand, and `options.pp.balance` by rule: only one of them can.',
+      { subject: 'options.pp.balance', help: 'Leave `options.pp.balance` or `options.pp.layers` out.' },
+    )
+  }
   if (layers) return bordersOfList(count, total, layers)
   if (count > total) {
     throw new ShardloomError(

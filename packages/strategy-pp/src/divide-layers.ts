@@ -76,6 +76,14 @@ export function divideLayers(staging: Staging): Pass {
 /** Makes the schedule of a training step. Throws what the schedule says of its sizes. */
 function scheduleFor({ schedule, csv, virtual, group }: Staging, ranks: number, microbatches: number): Schedule {
   if (csv !== undefined) {
+    const [excess] = Object.entries({ virtual, 'pp.group': group }).filter(([, value]) => value !== undefined)
+    if (excess) {
+      throw new ShardloomError(
+        'OPTION',
+        `\`options.schedule\` is a file, which says all of the order; \`options.${excess[0]}\` would change nothing.`,
+        { subject: `options.${excess[0]}`, help: `Leave \`options.${excess[0]}\` out, or name a schedule.` },
+      )
+    }
     const own = readSchedule(csv)
     if (own.ranks === ranks && own.microbatches === microbatches) return own
     throw new ShardloomError(

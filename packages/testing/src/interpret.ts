@@ -1,6 +1,7 @@
 import {
   bodyAt,
   type Communication,
+  checkProgram,
   coordinates,
   definitionOf,
   type Item,
@@ -66,6 +67,7 @@ export interface Interpretation {
  * collective that was left out a wrong number. Throws `NO_SEMANTICS` for operators without `execute`.
  */
 export function interpret(program: Program, operators: OperatorTable, options: InterpretOptions = {}): Interpretation {
+  checkProgram(program, operators)
   refuseLarge(program, { ...defaultLimit, ...options.limit })
   const interpreter = new Interpreter(program, operators, options)
   interpreter.run(program.items, new Map())

@@ -1,4 +1,5 @@
 import {
+  checkProgram,
   closePorts,
   createMesh,
   type Earlier,
@@ -23,6 +24,7 @@ import { tensorText } from './text-tensor.js'
  * rest. Lossless: `parseProgram` reads the same program from it. Its grammar stands at `parseProgram`. O(size of the program).
  */
 export function printProgram(program: Program): string {
+  checkProgram(program)
   return new Printer(program).text()
 }
 
@@ -30,7 +32,7 @@ class Printer {
   private readonly known: Known
   /** What must be said of each tensor, by id; taken out once it is said. */
   private readonly tensors = new Map<string, string>()
-  private readonly outside: string[] = []
+  private outside: string[] = []
   private readonly nodes = new Map<OperatorNode, string>()
   private readonly ports = new Map<Region, boolean>()
   private readonly order: readonly string[]
@@ -52,7 +54,7 @@ class Printer {
       node: (node) => node,
       finish: (node, guess, tensor) => this.nodes.set(node, this.clauses(node, guess, tensor)),
     })
-    this.outside.unshift(...outside)
+    this.outside = [...outside, ...this.outside]
     this.order = [...settled.keys()]
     const closed = regionsOf(closePorts(program.items, program.tensors))
     regionsOf(program.items).forEach((region, index) => {
