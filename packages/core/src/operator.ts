@@ -44,6 +44,16 @@ export interface ByteContext {
   readonly loads: (dim: string) => readonly number[] | undefined
 }
 
+/** Positions from the first up to, but without, the second. */
+export type Run = readonly [start: number, end: number]
+
+/** The pairs of positions of two dims that count, such as queries with earlier keys. */
+export interface Pairs {
+  readonly dims: readonly [query: string, key: string]
+  /** Twice the pairs that count between some queries and some keys, in one iteration of the axis along which keys grow. */
+  readonly count: (queries: readonly Run[], keys: readonly Run[], iteration: number) => bigint
+}
+
 /**
  * One kind of operator: everything that models, strategies, verifier, proof and exporters need to know about it.
  */
@@ -64,6 +74,10 @@ export interface OperatorDefinition {
   readonly index?: readonly string[]
   /** FLOPs per point of the iteration space; a multiply-add is 2. Default 0. */
   readonly flops?: number | ((node: OperatorNode, rule: Rule) => number)
+  /** Dims of lists that say which points of the other dims there are (a token's experts): points are counted without them. */
+  readonly lists?: readonly string[]
+  /** Which pairs of positions count, where not all do (attention that sees no later positions). */
+  readonly pairs?: (node: OperatorNode) => Pairs | undefined
   /** Default `other`; a node's attribute `class` overrides it. */
   readonly class?: FlopClass
   /** Bytes moved, where they are not each operand read once and each result written once. */
@@ -119,6 +133,30 @@ export function linearSets(definition: OperatorDefinition, operands: number): re
   if (definition.linear === 'all') return [every]
   if (definition.linear === 'each') return every.map((index) => [index])
   return definition.linear ?? []
+}
+
+/** FLOPs of one point of a node's iteration space, and the dims whose points there are. */
+export function flopsPerPoint(node: OperatorNode, { flops = 0, lists = [] }: OperatorDefinition) {
+  const rule = parseRule(node.rule)
+  const dims = rule.space.filter((dim) => !lists.includes(dim))
+  return { flops: typeof flops === 'function' ? flops(node, rule) : flops, dims }
+}
+
+/** FLOPs of one execution on one device, over the second number; `sizes` are those of its dims in that iteration. */
+export function flopsOfOne(
+  node: OperatorNode,
+  definition: OperatorDefinition,
+  sizes: ReadonlyMap<string, number>,
+  iteration = 0,
+): readonly [flops: bigint, of: bigint] {
+  const { flops, dims } = flopsPerPoint(node, definition)
+  const pairs = definition.pairs?.(node)
+  const [share, whole] = node.density ?? [1, 1]
+  const all = (dim: string): readonly Run[] => [[0, sizes.get(dim) ?? 1]]
+  const paired = pairs?.count(all(pairs.dims[0]), all(pairs.dims[1]), iteration) ?? 1n
+  const rest = dims.filter((dim) => !pairs?.dims.includes(dim))
+  const points = rest.reduce((product, dim) => product * BigInt(sizes.get(dim) ?? 1), paired * BigInt(share))
+  return [points * BigInt(flops), BigInt(pairs ? 2 * whole : whole)]
 }
 
 /** Whether `dim` may be split in this operator at all: present, not whole, and reducible wherever a result lacks it. */

@@ -1,5 +1,5 @@
 import { axesOf, type EdgeKind, groupSizeOf, type NodeKind, type OperatorNode, type Program } from '@shardloom/core'
-import { communicationBytes, growthAxis, type Meter, type NodeMeasure } from '@shardloom/simulator'
+import { changeAxis, communicationBytes, type Meter, type NodeMeasure } from '@shardloom/simulator'
 import { type CardPlace, type CardStyle, placeOf } from './card.js'
 import type { Crossing, Dependency, Occurrence } from './occurrence.js'
 
@@ -180,7 +180,7 @@ function addCost(draft: Draft, occurrence: Occurrence, place: CardPlace, program
     draft.chips.set(axes, { ...known, count: known.count + times, bytes })
     return
   }
-  const axis = growthAxis(node, program)
+  const axis = changeAxis(node, program)
   const steps = path.find((crossing) => crossing.region.axis === axis)
   const first = steps?.form === 'single' || (steps && place.covered.includes(steps)) ? steps.run.first : 0
   const last = steps && place.covered.includes(steps) ? steps.run.last : first

@@ -1,5 +1,6 @@
 import type { Json } from '@shardloom/core'
 import type { GroupedAttention, LatentAttention } from './architecture.js'
+import { pairsAttribute } from './causal-pairs.js'
 import { dropped } from './dropped.js'
 import type { Graph } from './graph.js'
 import type { CacheExtension, LayerContext } from './layer.js'
@@ -43,7 +44,7 @@ export function core(
   context: LayerContext,
   parts: Core,
 ): string {
-  const density = coverage(graph, attention, context, parts)
+  const { density, pairs } = coverage(graph, attention, context, parts)
   const fusion = context.options.attention === 'flash' ? { fusion: graph.idOf('flash') } : {}
   const shared = { ...(density && { density }), ...fusion }
   const scores = `${parts.query} kv_seq`
@@ -52,7 +53,7 @@ export function core(
     op: 'einsum',
     rule: `${parts.query} ${parts.width}, ${parts.key} ${parts.width} -> ${scores}`,
     inputs: [parts.q, ...parts.k],
-    attributes: { class: 'attention', operands: ['query', 'key'] },
+    attributes: { class: 'attention', operands: ['query', 'key'], ...pairs },
     ...shared,
     ...(context.cache && !fusion.fusion && { fusion: graph.idOf('score') }),
   })
@@ -67,68 +68,58 @@ export function core(
       ...(attention.kind === 'grouped' && attention.window !== undefined && { window: attention.window }),
       ...(attention.kind === 'grouped' && attention.chunk !== undefined && { chunk: attention.chunk }),
       ...positionAttributes(context.cache)?.attributes,
+      ...pairs,
     },
     ...shared,
   })
-  const kept = dropped(graph, context, 'dropout', scores, probabilities, shared)
+  const kept = dropped(graph, context, 'dropout', scores, probabilities, shared, pairs)
   return graph.one({
     name: 'context',
     op: 'einsum',
     rule: `${scores}, batch kv_seq ${parts.value} -> ${parts.query} ${parts.out}`,
     inputs: [kept, parts.v],
-    attributes: { class: 'attention', operands: ['probabilities', 'value'] },
+    attributes: { class: 'attention', operands: ['probabilities', 'value'], ...pairs },
     ...shared,
     ...(context.cache && !fusion.fusion && { fusion: graph.idOf('context') }),
   })
 }
 
 /**
- * The share of (query, key) pairs that count. A window or chunk limits the keys of each query; the causal mask counts in
- * full or as half of the pairs, as the option says. Decoding reads only positions that count.
+ * Which (query, key) pairs count: a share of all, where every query has as many, or those of a causal mask. A window or chunk
+ * limits the keys of each query; the causal mask counts in full or as half of the pairs, as the option says. Decoding reads
+ * only positions that count.
  */
 function coverage(
   graph: Graph,
   attention: GroupedAttention | LatentAttention,
-  context: LayerContext,
+  { cache, options }: LayerContext,
   parts: Core,
-): readonly [number, number] | undefined {
-  const { cache } = context
-  if (cache?.kind === 'extend')
-    return cache.axis === 'decode_step' ? undefined : cachedCoverage(attention, context, cache)
+): { readonly density?: readonly [number, number]; readonly pairs?: { readonly pairs: Json } } {
+  const { window, chunk }: Partial<GroupedAttention> = attention.kind === 'grouped' ? attention : {}
+  const halved = options.causal === 'halved'
+  if (cache?.kind === 'extend') {
+    if (cache.axis === 'decode_step') return {}
+    const { position, advance } = cache
+    if (!halved) return cachedCoverage(cache, window ?? chunk)
+    const limit = window === undefined ? chunk !== undefined && { chunk } : { window }
+    return { pairs: pairsAttribute({ ...limit, position, advance }) }
+  }
   const seq = graph.find(parts.q).shape[1] ?? 1
-  const halved = context.options.causal === 'halved'
-  const reach = attention.kind === 'grouped' ? (attention.window ?? attention.chunk ?? seq) : seq
-  if (reach >= seq) return halved ? [1, 2] : undefined
-  if (!halved) return [reach, seq]
-  const windowed = attention.kind === 'grouped' && attention.window !== undefined
-  return windowed ? [2 * reach * seq - reach * (reach - 1), 2 * seq * seq] : [reach, 2 * seq]
+  const reach = window ?? chunk ?? seq
+  if (!halved) return reach < seq ? { density: [reach, seq] } : {}
+  if (reach >= seq) return { pairs: pairsAttribute({}) }
+  return { pairs: pairsAttribute(window === undefined ? { chunk: reach } : { window }) }
 }
 
-/**
- * The same with a carried cache, as the mean over its iterations: the pairs that the whole sequence has beyond those of the
- * prefix count, among all pairs of a query with a slot. Counted in full, a query counts every slot that it could reach.
- */
+/** Counted in full with a carried cache, a query counts every slot that it could reach: the mean over the iterations. */
 function cachedCoverage(
-  attention: GroupedAttention | LatentAttention,
-  { options }: LayerContext,
   cache: CacheExtension,
-): readonly [number, number] | undefined {
-  const { position, tokens, iterations } = cache
-  const { window, chunk }: Partial<GroupedAttention> = attention.kind === 'grouped' ? attention : {}
-  const reach = window ?? chunk ?? Number.POSITIVE_INFINITY
-  const sum = (slots: (iteration: number) => number) =>
-    Array.from({ length: iterations }, (_, iteration) => slots(iteration)).reduce((total, each) => total + each, 0)
-  const read = 2 * tokens * sum((iteration) => slotsOf(cache, reach, iteration))
-  const last = position + tokens * iterations
-  const twiceHalf = (length: number) => {
-    if (length <= reach) return length * length
-    return window === undefined ? length * reach : 2 * reach * length - reach * (reach - 1)
-  }
-  const counted =
-    options.causal === 'halved'
-      ? twiceHalf(last) - twiceHalf(position)
-      : 2 * tokens * sum((iteration) => Math.min(reach, slotsOf(cache, reach, iteration)))
-  return counted === read ? undefined : [counted, read]
+  reach = Number.POSITIVE_INFINITY,
+): { readonly density?: readonly [number, number] } {
+  const slots = Array.from({ length: cache.iterations }, (_, iteration) => slotsOf(cache, reach, iteration))
+  const sum = (list: readonly number[]) => list.reduce((total, each) => total + each, 0)
+  const [counted, read] = [sum(slots.map((each) => Math.min(reach, each))), sum(slots)]
+  return counted === read ? {} : { density: [counted, read] }
 }
 
 /** Puts keys or values through the cache in inference, read by the fused `kernel`; in training they go straight to attention. */

@@ -10,10 +10,11 @@ export function dropped(
   dims: string,
   x: string,
   more: Pick<NodeInput, 'density' | 'fusion'> = {},
+  pairs: NodeInput['attributes'] = {},
 ): string {
   const { dropout: rate = 0 } = architecture
   if (rate === 0 || options.phase !== 'training') return x
-  const attributes = { rate, seed: graph.idOf(name) }
+  const attributes = { rate, seed: graph.idOf(name), ...pairs }
   const rule = `${dims} -> ${dims}, ${dims}`
   const [kept = x] = graph.node({
     name,

@@ -206,7 +206,11 @@ function pluginNamesLayers({ options }: PlannedSpec): boolean {
 function outline({ program, operators }: Pick<Plan, 'program' | 'operators'>): ReadonlyMap<string, string> {
   const lines = new Map<string, string>()
   const text = (value: unknown) =>
-    JSON.stringify(value, (_, inner: unknown) => (isSize(inner) || isSizes(inner) ? 0 : inner)) ?? ''
+    JSON.stringify(value, (key, inner: unknown) => {
+      // As the density, they say how much there is.
+      if (key === 'pairs') return undefined
+      return isSize(inner) || isSizes(inner) ? 0 : inner
+    }) ?? ''
   walk(program.items, (node: OperatorNode) => {
     const { density: _, partition, ...others } = node
     const sum = operators.get(node.op)?.joins

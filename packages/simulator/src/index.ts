@@ -1,9 +1,10 @@
 export { type CommunicationRow, communicationBytes, communicationTable } from './communication-table.js'
 export { measureFolded } from './edges.js'
 export {
+  changeAxis,
   flopClassOf,
   grownShape,
-  growthAxis,
+  iterationsOf,
   type Meter,
   measure,
   meterOf,

@@ -1,5 +1,6 @@
 import {
   type ByteContext,
+  bodyAt,
   bodyCounts,
   checkProgram,
   coordinates,
@@ -8,11 +9,14 @@ import {
   dimSizes,
   type EdgeKind,
   type FlopClass,
+  flopsPerPoint,
   localSize,
   lookup,
   type NodeKind,
+  neighbour,
   type OperatorNode,
   type OperatorTable,
+  type Pairs,
   type Place,
   type Placement,
   type Program,
@@ -23,7 +27,7 @@ import {
 } from '@shardloom/core'
 import { programOf } from '@shardloom/core/unroll'
 import { countRankEdges } from './edges.js'
-import { counterOf, rangeOf } from './points.js'
+import { counterOf, rangeOf, runsOf } from './points.js'
 
 /** What one node costs on one rank. */
 export interface NodeMeasure {
@@ -83,6 +87,8 @@ export function meterOf(program: Program, operators: OperatorTable, rank = 0): M
     if (each.kind === 'communication') return { points: 0n, whole: 1n, read: 0n, written: 0n }
     const definition = definitionOf(each, operators)
     const rule = parseRule(each.rule)
+    const pairs = definition.pairs?.(each)
+    const perPoint = flopsPerPoint(each, definition)
     const splits = each.partition?.splits ?? {}
     const grown = (id: string): Tensor => {
       const own = tensor(id)
@@ -91,9 +97,11 @@ export function meterOf(program: Program, operators: OperatorTable, rank = 0): M
     const sizes = dimSizes(each, grown)
     const size = (dim: string) => localSize(sizes.get(dim) ?? 1, splits[dim] ?? [], mesh, at)
     const atoms = (dim: string) => splits[dim] ?? []
-    const perPoint = typeof definition.flops === 'function' ? definition.flops(each, rule) : (definition.flops ?? 0)
-    const [existing, whole] = count({ dims: rule.space, size, atoms, density: each.density })
-    const points = BigInt(perPoint) * existing
+    const dims = perPoint.dims.filter((dim) => !pairs?.dims.includes(dim))
+    const [rest, of] = count({ dims, size, atoms, density: each.density })
+    const [paired, twice] = pairs ? pairsOf(each, pairs, sizes, step) : [1n, 1n]
+    const points = BigInt(perPoint.flops) * rest * paired
+    const whole = of * twice
     const local = (id: string, dims: readonly string[]) => {
       const own = tensor(id)
       const [points, of] = count({ dims, size, atoms, density: own.density })
@@ -118,17 +126,45 @@ export function meterOf(program: Program, operators: OperatorTable, rank = 0): M
       ids.reduce((total, id, index) => (ids.indexOf(id) === index ? total + of(index) : total), 0n)
     return { points, whole, read: sum(each.inputs, context.operand), written: sum(each.outputs, context.result) }
   }
+  /** The pairs of positions that count on this rank, over the second number. */
+  const pairsOf = (
+    each: OperatorNode,
+    pairs: Pairs,
+    sizes: ReadonlyMap<string, number>,
+    step: number,
+  ): readonly [bigint, bigint] => {
+    const [queries = [], keys] = pairs.dims.map((dim) => {
+      const split = each.partition?.splits[dim] ?? []
+      return runsOf(program, dim, sizes.get(dim) ?? 1, split, turned(each, dim, step))
+    })
+    if (keys) return [pairs.count(queries, keys, step), 2n]
+    // Dealt out one by one, keys of every age are with every rank.
+    const [, dim] = pairs.dims
+    const size = sizes.get(dim) ?? 1
+    const own = localSize(size, each.partition?.splits[dim] ?? [], mesh, at)
+    return [pairs.count(queries, [[0, size]], step) * BigInt(own), 2n * BigInt(size)]
+  }
+  /** The place of the rank whose shard of a dim this one holds: in a ring, one that stands before it. */
+  const turned = (each: OperatorNode, dim: string, step: number): ReadonlyMap<string, number> => {
+    const { operands } = parseRule(each.rule)
+    for (const [index, id] of each.inputs.entries()) {
+      const { rotation } = tensor(id)
+      if (!rotation || operands[index]?.[rotation.position] !== dim) continue
+      const behind = rotation.offset + (rotation.axis === undefined ? 0 : step)
+      return coordinates(mesh, neighbour(mesh, rank, rotation.atoms, -behind))
+    }
+    return at
+  }
   const node = (each: OperatorNode, step = 0): NodeMeasure => {
     const { points, whole, read, written } = undivided(each, step)
     return { flops: points / whole, read, written }
   }
   const total = (each: OperatorNode, { executions, path }: Place): NodeMeasure => {
-    const axis = growthAxis(each, program)
-    const rounds = path.find(({ region }) => region.axis === axis)?.region.extent ?? 1
-    const times = BigInt(executions / rounds)
+    const steps = iterationsOf(path, changeAxis(each, program))
+    const times = BigInt(executions / steps.length)
     // The density is a mean over iterations: only their sum is divided by it.
     const sum = { points: 0n, whole: 1n, read: 0n, written: 0n }
-    for (let step = 0; step < rounds; step++) {
+    for (const step of steps) {
       const one = undivided(each, step)
       sum.points += one.points * times
       sum.whole = one.whole
@@ -140,10 +176,19 @@ export function meterOf(program: Program, operators: OperatorTable, rank = 0): M
   return { node, total, bytes, elements }
 }
 
-/** The axis along which what a node reads or writes grows, or undefined. */
-export function growthAxis(node: OperatorNode, program: Program): string | undefined {
-  const growing = [...node.inputs, ...node.outputs].find((id) => lookup(program.tensors, id).growth)
-  return growing === undefined ? undefined : lookup(program.tensors, growing).growth?.axis
+/** The axis along which what a node reads or writes grows, or goes round a ring; undefined: all iterations are alike. */
+export function changeAxis(node: OperatorNode, { tensors }: Program): string | undefined {
+  const all = [...node.inputs, ...node.outputs].map((id) => lookup(tensors, id))
+  return (all.find(({ growth }) => growth)?.growth ?? all.find(({ rotation }) => rotation?.axis)?.rotation)?.axis
+}
+
+/** The iterations of an axis in which the items of a body run; without such an axis around them, one. */
+export function iterationsOf(path: Place['path'], axis: string | undefined): readonly number[] {
+  const around = path.find(({ region }) => region.axis === axis)
+  if (!around) return [0]
+  const all = Array.from({ length: around.region.extent }, (_, iteration) => iteration)
+  const own = all.filter((iteration) => bodyAt(around.region, iteration) === around.body)
+  return own.length > 0 ? own : [0]
 }
 
 /** The shape of a growing tensor in iteration `step` of its axis. */

@@ -1,4 +1,4 @@
-import { atomDegree, type Mesh, type Program, shareOf } from '@shardloom/core'
+import { atomDegree, findAxis, type Mesh, type Program, type Run, shareOf, zigzagRuns } from '@shardloom/core'
 
 /** A box of points, some of which exist. */
 export interface Points {
@@ -26,6 +26,48 @@ export function rangeOf(
     length = shareOf(length, degree, own)
   }
   return [start, start + length]
+}
+
+/**
+ * The positions of a dim of `size` that a rank has where `atoms` split it, as runs in the order in which it holds them;
+ * undefined where they are dealt out one by one. `layouts` are those of the program.
+ */
+export function runsOf(
+  { mesh, layouts = [] }: Pick<Program, 'mesh' | 'layouts'>,
+  dim: string,
+  size: number,
+  atoms: readonly string[],
+  at: ReadonlyMap<string, number>,
+): readonly Run[] | undefined {
+  let runs: readonly Run[] = [[0, size]]
+  for (const atom of atoms) {
+    const [degree, index] = [atomDegree(mesh, atom), at.get(atom) ?? 0]
+    const isLaidOut = ({ axis, dims }: NonNullable<Program['layouts']>[number]) =>
+      dims.includes(dim) && findAxis(mesh, axis)?.atoms.includes(atom)
+    const order = layouts.find(isLaidOut)?.order
+    if (order === 'round-robin') return undefined
+    const length = lengthOf(runs)
+    const places = order === 'zigzag' ? zigzagRuns(length, degree, index) : [rangeOf(length, [atom], mesh, at)]
+    const before = runs
+    runs = places.flatMap((place) => cut(before, place))
+  }
+  return runs
+}
+
+/** How many positions there are in runs. */
+export function lengthOf(runs: readonly Run[]): number {
+  return runs.reduce((sum, [start, end]) => sum + end - start, 0)
+}
+
+/** The positions at some places of runs that follow each other. */
+function cut(runs: readonly Run[], [first, last]: Run): Run[] {
+  let passed = 0
+  return runs.flatMap(([start, end]): Run[] => {
+    const from = start + Math.max(0, first - passed)
+    const to = start + Math.min(end - start, last - passed)
+    passed += end - start
+    return from < to ? [[from, to]] : []
+  })
 }
 
 /**

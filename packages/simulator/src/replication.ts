@@ -3,18 +3,18 @@ import {
   checkProgram,
   definitionOf,
   dimSizes,
+  flopsOfOne,
   groupSize,
   lookup,
   type OperatorNode,
   type OperatorTable,
   type Place,
   type Program,
-  parseRule,
   pipelineAtoms,
   runsAt,
   walk,
 } from '@shardloom/core'
-import { grownShape, growthAxis } from './measure.js'
+import { changeAxis, grownShape, iterationsOf } from './measure.js'
 
 /** What all ranks do and hold together in one step, and how much of it more than one device would. */
 export interface Replication {
@@ -46,7 +46,7 @@ export function replication(program: Program, operators: OperatorTable): Replica
   const parameters = new Map<string, { readonly instances: number; readonly at: Set<number> }>()
   walk(program.items, (node, { executions, path }) => {
     const atoms = Object.values(node.partition?.splits ?? {}).flat()
-    const one = flopsOfOne(node, { executions, path }, program, operators) / blocksOf(atoms, program)
+    const one = flopsOfStep(node, { executions, path }, program, operators) / blocksOf(atoms, program)
     const own = path.some(({ region }) => region.axis === 'microbatch')
     const all = one * copies(atoms) * BigInt(stagesOf(node, path, program, own))
     sum.flops += all
@@ -109,27 +109,23 @@ function repeatsOutside(
   return path.reduce((product, { region }) => (region.axis === 'layer' ? product : product * region.extent), 1)
 }
 
-function flopsOfOne(
+function flopsOfStep(
   node: OperatorNode,
   { executions, path }: Place,
   program: Program,
   operators: OperatorTable,
 ): bigint {
   if (node.kind === 'communication') return 0n
-  const { flops = 0 } = definitionOf(node, operators)
-  const rule = parseRule(node.rule)
-  const perPoint = typeof flops === 'function' ? flops(node, rule) : flops
-  const [share, whole] = node.density ?? [1, 1]
-  const axis = growthAxis(node, program)
-  const rounds = path.find(({ region }) => region.axis === axis)?.region.extent ?? 1
-  let total = 0n
-  for (let step = 0; step < rounds; step++) {
+  const steps = iterationsOf(path, changeAxis(node, program))
+  let [total, whole] = [0n, 1n]
+  for (const step of steps) {
     const sizes = dimSizes(node, (id) => {
       const tensor = lookup(program.tensors, id)
       return step && tensor.growth ? { ...tensor, shape: grownShape(tensor, step) } : tensor
     })
-    const points = rule.space.reduce((product, dim) => product * BigInt(sizes.get(dim) ?? 1), BigInt(perPoint))
-    total += points * BigInt(executions / rounds)
+    const [flops, of] = flopsOfOne(node, definitionOf(node, operators), sizes, step)
+    total += flops * BigInt(executions / steps.length)
+    whole = of
   }
-  return (total * BigInt(share)) / BigInt(whole)
+  return total / whole
 }

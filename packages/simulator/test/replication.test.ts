@@ -89,12 +89,13 @@ describe('communication', () => {
 
 it('the public surface', () => {
   expect(Object.keys(simulator).sort()).toEqual([
+    'changeAxis',
     'communicationBytes',
     'communicationTable',
     'flopClassOf',
     'grownShape',
-    'growthAxis',
     'imbalance',
+    'iterationsOf',
     'measure',
     'measureFolded',
     'meterOf',

@@ -3,6 +3,7 @@ import {
   definitionOf,
   dimSizes,
   findAxis,
+  flopsOfOne,
   holderOf,
   isShardloomError,
   lookup,
@@ -11,7 +12,6 @@ import {
   type Pass,
   type Pipeline,
   type Program,
-  parseRule,
   type Region,
   regionsOf,
   ShardloomError,
@@ -158,9 +158,7 @@ function costsOf(program: Program, layers: Region, operators: OperatorTable): Fo
 }
 
 function flopsOf(node: OperatorNode, { tensors }: Program, operators: OperatorTable): number {
-  const { flops = 0 } = definitionOf(node, operators)
-  const rule = parseRule(node.rule)
-  const [share, whole] = node.density ?? [1, 1]
-  const points = [...dimSizes(node, (id) => lookup(tensors, id)).values()].reduce((product, size) => product * size, 1)
-  return ((typeof flops === 'function' ? flops(node, rule) : flops) * points * share) / whole
+  const sizes = dimSizes(node, (id) => lookup(tensors, id))
+  const [flops, of] = flopsOfOne(node, definitionOf(node, operators), sizes)
+  return Number(flops) / Number(of)
 }

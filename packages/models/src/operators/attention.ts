@@ -1,5 +1,6 @@
 import type { DerivativeTerm, OperatorDefinition } from '@shardloom/core'
 import { operandText, parseRule } from '@shardloom/core'
+import { causalPairs } from '../causal-pairs.js'
 import { attend, attendGradient, join, part, rotate, same, writeCache } from '../kernels/attention.js'
 
 /** Rotates pairs of a head's elements by an angle that depends on the position (Su et al. 2021). Linear. */
@@ -27,6 +28,7 @@ export const rotary: OperatorDefinition = {
  */
 export const softmax: OperatorDefinition = {
   name: 'softmax',
+  pairs: causalPairs,
   flops: 6, // scale, maximum, difference, exponential, sum, quotient
   index: ['seq', 'kv_seq'],
   execute: attend,
@@ -51,6 +53,7 @@ export const softmax: OperatorDefinition = {
 
 export const softmaxGradient: OperatorDefinition = {
   name: 'softmax_gradient',
+  pairs: causalPairs,
   flops: 4,
   linear: [[1]],
   reduce: { batch: 'sum', seq: 'sum' },

@@ -1,4 +1,5 @@
 import type { OperatorDefinition } from '@shardloom/core'
+import { causalPairs } from '../causal-pairs.js'
 import {
   attendBlock,
   blockGradient,
@@ -23,6 +24,7 @@ export const zerosOf: OperatorDefinition = { name: 'zeros_like', reduce: 'sum', 
 /** Masked softmax of a block of scores, given the row's denominator so far; the second result is the next one. */
 export const blockSoftmax: OperatorDefinition = {
   name: 'block_softmax',
+  pairs: causalPairs,
   flops: 6, // scale, maximum, difference, exponential, sum, quotient
   reduce: { kv_seq: 'lse' },
   index: ['seq', 'kv_seq'],
@@ -35,6 +37,7 @@ export const mergeBlocks: OperatorDefinition = { name: 'merge_blocks', flops: 2,
 /** Backward: a block's probabilities from its scores and the whole row's denominator. */
 export const blockSoftmaxAgain: OperatorDefinition = {
   name: 'block_probabilities',
+  pairs: causalPairs,
   flops: 3, // scale, difference, exponential
   index: ['seq', 'kv_seq'],
   execute: blockProbabilities,
@@ -43,6 +46,7 @@ export const blockSoftmaxAgain: OperatorDefinition = {
 /** Backward: a block's part of the gradient of scores; Σ p dp of the whole row is dO · O (Dao 2023, section 3.1.2). */
 export const blockSoftmaxGradient: OperatorDefinition = {
   name: 'block_softmax_gradient',
+  pairs: causalPairs,
   flops: 3, // difference, product, scale
   linear: [[1, 2]],
   execute: blockGradient,

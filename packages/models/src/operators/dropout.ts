@@ -1,4 +1,5 @@
 import { type OperatorDefinition, operandText, parseRule } from '@shardloom/core'
+import { causalPairs } from '../causal-pairs.js'
 import { drop, dropGradient } from '../kernels/dropout.js'
 
 /**
@@ -8,6 +9,7 @@ import { drop, dropGradient } from '../kernels/dropout.js'
  */
 export const dropout: OperatorDefinition = {
   name: 'dropout',
+  pairs: causalPairs,
   flops: 2,
   index: ['batch', 'seq', 'kv_seq', 'kv_heads', 'group', 'hidden'],
   execute: drop,
@@ -28,6 +30,7 @@ export const dropout: OperatorDefinition = {
 
 const dropoutGradient: OperatorDefinition = {
   name: 'dropout_gradient',
+  pairs: causalPairs,
   flops: 2,
   linear: [[0]],
   execute: dropGradient,

@@ -14,6 +14,7 @@ import {
 /** Chooses `topk` experts per token by score: the control node of a mixture of experts. Results: weights and indices. */
 export const router: OperatorDefinition = {
   name: 'router',
+  lists: ['topk'],
   kind: 'control',
   flops: 5,
   execute: choose,
@@ -31,6 +32,7 @@ export const router: OperatorDefinition = {
 
 export const routerGradient: OperatorDefinition = {
   name: 'router_gradient',
+  lists: ['topk'],
   flops: 3,
   linear: [[2]],
   execute: chooseGradient,
@@ -56,6 +58,7 @@ export const dispatch: OperatorDefinition = {
 
 export const dispatchGradient: OperatorDefinition = {
   name: 'dispatch_gradient',
+  lists: ['topk'],
   flops: 1,
   reduce: 'sum',
   linear: [[0]],
@@ -66,6 +69,7 @@ export const dispatchGradient: OperatorDefinition = {
 /** The weighted sum of a token's experts. Operands: expert outputs, weights, indices. */
 export const combine: OperatorDefinition = {
   name: 'combine',
+  lists: ['topk'],
   flops: 2,
   reduce: { experts: 'sum' },
   linear: [[0], [1]],
@@ -97,6 +101,7 @@ export const combine: OperatorDefinition = {
 
 export const combineGradient: OperatorDefinition = {
   name: 'combine_gradient',
+  lists: ['topk'],
   flops: 1,
   linear: [[0], [1]],
   index: ['experts'],
@@ -105,6 +110,7 @@ export const combineGradient: OperatorDefinition = {
 
 export const combineWeightGradient: OperatorDefinition = {
   name: 'combine_weight_gradient',
+  lists: ['topk'],
   flops: 2,
   reduce: 'sum',
   linear: [[0], [2]],

@@ -1,5 +1,6 @@
 import type { DerivativeTerm, OperatorDefinition, OperatorNode } from '@shardloom/core'
 import { operandText, parseRule } from '@shardloom/core'
+import { causalPairs } from '../causal-pairs.js'
 import {
   activate,
   activateGradient,
@@ -19,6 +20,7 @@ const rule = (operands: readonly (readonly string[])[], result: readonly string[
 /** A sum of products over every contracted dim: linear layers, attention scores and contexts, and their gradients. */
 export const einsum: OperatorDefinition = {
   name: 'einsum',
+  pairs: causalPairs,
   class: 'linear',
   reduce: 'sum',
   linear: 'each',
