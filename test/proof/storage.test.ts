@@ -16,6 +16,7 @@ const storages: readonly DataParallelOptions[] = [
   { zero: 2 },
   { zero: 3 },
   { zero: 3, gather: 'keep' },
+  { zero: 3, gather: 'step' },
   { zero: 3, reduce: 'step' },
 ]
 const hybrids: readonly DataParallelOptions[] = [
@@ -24,6 +25,7 @@ const hybrids: readonly DataParallelOptions[] = [
   { zero: 3, dpReplicate: 2 },
   { zero: 3, dpReplicate: 2, reduce: 'microbatch' },
   { zero: 3, dpReplicate: 2, reduce: 'step', gather: 'keep' },
+  { zero: 3, dpReplicate: 2, reduce: 'step', gather: 'step' },
 ]
 const cases: readonly (readonly [Degrees, DataParallelOptions, number])[] = [
   ...storages.flatMap((dp): (readonly [Degrees, DataParallelOptions, number])[] => [

@@ -251,9 +251,9 @@ const options = z
         .strictObject(
           {
             gather: z
-              .exactOptional(oneOf(['use', 'keep']))
+              .exactOptional(oneOf(['use', 'keep', 'step']))
               .describe(
-                'zero 3: whether backward gathers a parameter again or keeps what forward gathered; default use',
+                'zero 3: whether parameters are gathered at each use, once per microbatch and kept for its backward, or once per step; default use',
               ),
             bucket: z
               .exactOptional(wholeNumber())
@@ -266,6 +266,9 @@ const options = z
               .describe(
                 'when gradients are reduced: in every microbatch, once per step, or over shards in every microbatch and over replicas once per step; default shards from zero 2 on, else step',
               ),
+            reduceDtype: z
+              .exactOptional(oneOf(floatTypes))
+              .describe('element type in which gradients are summed over ranks; default gradientDtype'),
             where: z.exactOptional(selector),
           },
           'an object, such as {reduce: step}',

@@ -10,6 +10,7 @@ import {
   rewriteItems,
 } from '@shardloom/core'
 import { type Storage, trainingOnly } from './options.js'
+import { reducesGradient } from './type-reductions.js'
 
 /**
  * `dp/bucket-gradients`: reductions of gradients that are next to each other run as one, as soon as the last gradient of a
@@ -97,11 +98,6 @@ function bucketed(items: readonly Item[], program: Program, size: number): reado
 /** The item behind which all members can stand: the last of their gradients, and no sooner than the first of them. */
 function slotOf(members: readonly Member[]): number {
   return Math.max((members[0]?.at ?? 0) - 1, ...members.map(({ made }) => made))
-}
-
-function reducesGradient({ communication, op, outputs }: OperatorNode, { tensors }: Program): boolean {
-  const reduces = communication?.reduction === 'sum' && (op === 'all-reduce' || op === 'reduce-scatter')
-  return reduces && lookup(tensors, outputs[0] ?? '').role === 'gradient'
 }
 
 function readsOf(item: Item): readonly string[] {

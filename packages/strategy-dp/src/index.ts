@@ -1,6 +1,7 @@
-import type { Plugin } from '@shardloom/core'
+import { dataTypes, type Plugin } from '@shardloom/core'
 import { boundPrefetch } from './bound-prefetch.js'
 import { bucketGradients } from './bucket-gradients.js'
+import { gatherOnce } from './gather-once.js'
 import { lockSteps } from './lock-steps.js'
 import { type DataParallelOptions, storageOf } from './options.js'
 import { placeStorage } from './place-storage.js'
@@ -8,8 +9,9 @@ import { requestRouter, routeRequests } from './route-requests.js'
 import { shardUpdates } from './shard-updates.js'
 import { splitBatch } from './split-batch.js'
 import { replicasOf } from './storage-atoms.js'
+import { typeReductions } from './type-reductions.js'
 
-export type { DataParallelOptions, ReduceGradients } from './options.js'
+export type { DataParallelOptions, GatherParameters, ReduceGradients } from './options.js'
 
 /**
  * Data parallelism: the axis `dp` splits the dim `batch`. In training every weight gradient is then a partial sum over
@@ -37,9 +39,10 @@ export function dataParallel(options: DataParallelOptions = {}): Plugin {
         where: { type: 'object' },
         zero: { enum: [0, 1, 2, 3] },
         dpReplicate: { type: 'integer', minimum: 1 },
-        gather: { enum: ['use', 'keep'] },
+        gather: { enum: ['use', 'keep', 'step'] },
         bucket: { type: 'integer', minimum: 1 },
         prefetch: { type: 'integer', minimum: 0 },
+        reduceDtype: { enum: Object.keys(dataTypes) },
         reduce: { enum: ['microbatch', 'shards', 'step'] },
       },
       additionalProperties: false,
@@ -50,6 +53,8 @@ export function dataParallel(options: DataParallelOptions = {}): Plugin {
       splitBatch(where),
       ...(zero > 0 ? [shardUpdates(storage)] : []),
       ...(zero > 0 || reduce !== 'step' ? [placeStorage(storage)] : []),
+      typeReductions(storage),
+      ...(storage.gather === 'step' ? [gatherOnce] : []),
       ...(storage.bucket === undefined ? [] : [bucketGradients(storage)]),
       ...(storage.prefetch === undefined ? [] : [boundPrefetch(storage)]),
       lockSteps,

@@ -1,10 +1,13 @@
-import { type Phase, type Selector, ShardloomError } from '@shardloom/core'
+import { type DataType, type Phase, type Selector, ShardloomError } from '@shardloom/core'
 
 /**
  * When gradients are reduced: in every microbatch, once per step, or over the shards in every microbatch and over the
  * replicas of hybrid sharding once per step.
  */
 export type ReduceGradients = 'microbatch' | 'shards' | 'step'
+
+/** When parameters are gathered: at every use, once per microbatch, or once per step. */
+export type GatherParameters = 'use' | 'keep' | 'step'
 
 /** Options of {@link dataParallel}. */
 export interface DataParallelOptions {
@@ -17,10 +20,15 @@ export interface DataParallelOptions {
   readonly zero?: number
   /** Hybrid sharding: groups of `dp` ranks that each hold all of what `zero` divides inside of them. Default 1. */
   readonly dpReplicate?: number
-  /** Whether backward gathers a parameter again (`use`, default) or finds what forward gathered (`keep`). */
-  readonly gather?: 'use' | 'keep'
+  /**
+   * With `zero: 3`: whether backward gathers a parameter again (`use`, default) or finds what forward of its microbatch
+   * gathered (`keep`), or all microbatches find what was gathered before the first of them (`step`).
+   */
+  readonly gather?: GatherParameters
   /** Default: `step` below `zero: 2`, from there on `shards`. */
   readonly reduce?: ReduceGradients
+  /** The type in which gradients are summed over ranks; default: the one that they are accumulated in. */
+  readonly reduceDtype?: DataType
   /** Bytes of gradients from which on a bucket is full, whose reductions run as one; default: each runs alone. */
   readonly bucket?: number
   /**
@@ -35,15 +43,16 @@ export interface Storage {
   readonly where: Selector | undefined
   readonly zero: number
   readonly dpReplicate: number
-  readonly gather: 'use' | 'keep'
+  readonly gather: GatherParameters
   readonly reduce: ReduceGradients
+  readonly reduceDtype: DataType | undefined
   readonly bucket: number | undefined
   readonly prefetch: number | undefined
 }
 
 /** Fills in the defaults. Throws `OPTION` for options that contradict each other or would change nothing, both named. */
 export function storageOf(options: DataParallelOptions): Storage {
-  const { zero = 0, dpReplicate = 1, gather = 'use', where, bucket, prefetch } = options
+  const { zero = 0, dpReplicate = 1, gather = 'use', where, bucket, prefetch, reduceDtype } = options
   const reduce = options.reduce ?? (zero >= 2 ? 'shards' : 'step')
   const refuse = (subject: string, why: string, help: string) => {
     throw new ShardloomError('OPTION', `\`${subject}\` and \`zero: ${zero}\` contradict each other: ${why}.`, {
@@ -59,8 +68,16 @@ export function storageOf(options: DataParallelOptions): Storage {
       'nothing is divided, so that all ranks are replicas',
       'Use `zero: 3`, or 1 or 2.',
     )
-  if (gather === 'keep' && zero < 3)
-    refuse('gather: keep', 'no parameter is divided, so that none is gathered', 'Use `zero: 3`, or leave `gather` out.')
+  if (gather !== 'use' && zero < 3)
+    refuse(
+      `gather: ${gather}`,
+      'no parameter is divided, so that none is gathered',
+      'Use `zero: 3`, or leave `gather` out.',
+    )
+  if (gather === 'step' && prefetch !== undefined) {
+    const message = `\`gather: step\` and \`prefetch: ${prefetch}\` contradict each other: all layers are gathered before the first of them runs.`
+    throw new ShardloomError('OPTION', message, { subject: 'dp', help: 'Leave one of them out.' })
+  }
   if (reduce === 'shards' && zero < 2)
     refuse('reduce: shards', 'no gradient is divided', 'Use `zero: 2` or `zero: 3`, or leave `reduce` out.')
   if (reduce === 'microbatch' && zero === 1)
@@ -83,7 +100,7 @@ export function storageOf(options: DataParallelOptions): Storage {
       'no parameter is divided, so that none is gathered',
       'Use `zero: 3`, or leave `prefetch` out.',
     )
-  return { where, zero, dpReplicate, gather, reduce, bucket, prefetch }
+  return { where, zero, dpReplicate, gather, reduce, reduceDtype, bucket, prefetch }
 }
 
 /** Throws `OPTION` where an option concerns gradients or optimizer state, which the phase has not. */

@@ -51,7 +51,8 @@ export function placeStorage(options: Storage): Pass {
         node.outputs.forEach((id, index) => {
           const { nextOf } = lookup(program.tensors, id)
           const made = results[index]
-          if (zero === 3 && made && nextOf !== undefined && nextOf === node.updates) store(nextOf, made, gather)
+          if (zero === 3 && made && nextOf !== undefined && nextOf === node.updates)
+            store(nextOf, made, gather === 'use' ? 'use' : 'keep')
         })
       }
       return draft.commit()

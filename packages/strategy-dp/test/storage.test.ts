@@ -87,6 +87,16 @@ describe('elements that a rank sends in a step of four microbatches', () => {
         'reduce-scatter over dp, backward of each microbatch': 2896,
       },
     ],
+    [
+      'ZeRO-3, gathered once',
+      { zero: 3, gather: 'step' },
+      { 'all-gather over dp, forward': 724, 'reduce-scatter over dp, backward of each microbatch': 2896 },
+    ],
+    [
+      'ZeRO-3, gathered and reduced once',
+      { zero: 3, gather: 'step', reduce: 'step' },
+      { 'all-gather over dp, forward': 724, 'reduce-scatter over dp, optimizer': 724 },
+    ],
   ])('%s', (_, dp, expected) => {
     expect(sent(dp, 2)).toEqual(expected)
   })
@@ -207,4 +217,32 @@ it('plans a real mixture of experts with every stage, and verifies it', () => {
     const { program, operators } = plan({ zero }, 4, { batch: 4, seq: 64 }, findPreset('tiny-moe'))
     for (const { rule, violations } of verifyProgram(program, operators)) expect(violations, `${rule}`).toEqual([])
   }
+})
+
+describe('the type in which gradients are summed over ranks', () => {
+  /** Bytes of a gradient that a rank gives to its reductions, per element of a parameter and reduction. */
+  const width = (dp: DataParallelOptions, options: Partial<BuildOptions> = {}) => {
+    const { program, operators } = plan(dp, 2, options)
+    const rows = communicationTable(program, operators).filter(
+      ({ op, nodes }) => op !== 'all-gather' && lookup(program.tensors, nodes[0] ?? '').role === 'gradient',
+    )
+    const bytes = rows.reduce((sum, { payloadBytes, count }) => sum + payloadBytes * count, 0)
+    return bytes / parameters / ((dp.zero ?? 0) >= 2 && dp.reduce !== 'step' ? 4 : 1)
+  }
+
+  it.each([0, 1, 2, 3])('ZeRO %i: that of the accumulator, four bytes, unless another is asked for', (zero) => {
+    expect(width({ zero })).toBe(4)
+    expect(width({ zero, reduceDtype: 'bf16' })).toBe(2)
+    expect(width({ zero }, { gradientDtype: 'bf16' })).toBe(2)
+  })
+
+  it('is refused where there are no gradients', () => {
+    expect(() => plan({ reduceDtype: 'bf16' }, 2, { phase: 'prefill' })).toThrow(/only training has gradients/)
+  })
+
+  it('warns where nothing is reduced', () => {
+    expect(plan({ reduceDtype: 'bf16' }, 1).warnings).toEqual([
+      '`reduceDtype: bf16` changes nothing: no gradient is reduced over ranks',
+    ])
+  })
 })
