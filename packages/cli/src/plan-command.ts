@@ -160,10 +160,11 @@ function headLines({ model, mesh, world, phase, batch, conventions }: PlanSummar
     `attention ${conventions.attention}`,
     `causal FLOPs ${conventions.causal}`,
     conventions.dtype,
-    ...(phase === 'training' ? [`gradients ${conventions.gradientDtype}`] : []),
+    ...(phase === 'training' ? [gradientsFact(conventions)] : []),
     ...(conventions.zero === 0
       ? []
       : [`ZeRO ${conventions.zero}${conventions.dpReplicate > 1 ? ` in ${conventions.dpReplicate} replicas` : ''}`]),
+    ...atWork(conventions),
     ...(conventions.uneven === 'refuse' ? [] : [`uneven ${conventions.uneven}`]),
     ...(conventions.tokens === 'even' ? [] : [`tokens per expert ${conventions.tokens}`]),
     ...(conventions.keyValueGradients === 'reduce' ? [] : [`key-value gradients ${conventions.keyValueGradients}`]),
@@ -241,6 +242,32 @@ function rankLines({ perRank, activations, nodes, edges, pipeline }: PlanSummary
   ])
 }
 
+/** In which type gradients are kept, and summed over ranks. */
+function gradientsFact({ gradientDtype, reduceDtype = gradientDtype }: PlanSummary['conventions']): string {
+  return `gradients ${gradientDtype}${reduceDtype === gradientDtype ? '' : `, reduced in ${reduceDtype}`}`
+}
+
+/** The options that are named only where they are at work. */
+function atWork(conventions: PlanSummary['conventions']): string[] {
+  const { gather, prefetch, bucket, contextAttention, overlap, capacityFactor, redundant } = conventions
+  const facts: readonly (readonly [unknown, string])[] = [
+    [gather, `parameters ${gather === 'step' ? 'gathered once per step' : 'kept as gathered'}`],
+    [prefetch, `gathered ${prefetch} layers ahead`],
+    [conventions.reduce, `gradients reduced per ${conventions.reduce}`],
+    [bucket, `buckets of ${formatWholeBytes(bucket ?? 0)}`],
+    [conventions.sequenceParallel, 'sequence parallel'],
+    [contextAttention, contextAttention === 'ring' ? 'ring attention' : 'keys and values gathered'],
+    [conventions.positions, `positions ${conventions.positions}`],
+    [overlap, `overlap in ${overlap} parts`],
+    [conventions.interleave, `interleave ${conventions.interleave}`],
+    [conventions.barriers, 'barriers'],
+    [conventions.dispatch, `dispatch by ${conventions.dispatch}`],
+    [redundant, `${redundant} redundant experts`],
+    [capacityFactor, `capacity factor ${capacityFactor}`],
+  ]
+  return facts.flatMap(([value, fact]) => (value === undefined ? [] : [fact]))
+}
+
 /** What backward computes again: a word, or the kinds of a choice. */
 function recomputeFacts(recompute: PlanSummary['conventions']['recompute']): string[] {
   if (recompute === 'none') return []
@@ -259,8 +286,15 @@ function activationLines(activations: PlanSummary['activations']): [string, read
     return `${formatWholeBytes(bytes)} in ${count === 1 ? 'one layer' : `each of ${formatCount(count)} layers`}${named}`
   })
   const rest = `${formatWholeBytes(activations.outsideBytes)} outside of layers`
+  const { inFlight, chunks, bytes } = activations.peak
+  const unit = chunks > 1 ? 'chunks' : 'microbatches'
+  const peak = inFlight > 1 ? [`${formatWholeBytes(bytes)} at most, of ${formatCount(inFlight)} ${unit} in flight`] : []
   const host = activations.hostBytes > 0 ? [`${formatWholeBytes(activations.hostBytes)} in host memory`] : []
-  return [['saved', [`${formatWholeBytes(activations.bytes)} per microbatch`, ...layers, rest, ...host]]]
+  const gathered = `${formatWholeBytes(activations.gatheredBytes)} of parameters kept for backward`
+  return [
+    ['saved', [`${formatWholeBytes(activations.bytes)} per microbatch`, ...layers, rest, ...host, ...peak]],
+    ...(activations.gatheredBytes > 0 ? [['gathered', [gathered]] satisfies [string, string[]]] : []),
+  ]
 }
 
 /** What all ranks do and hold together, and how much of it a single device would not. */
@@ -268,7 +302,6 @@ function allRanksLines({ allRanks, world }: PlanSummary, style: Style): string[]
   if (world === 1) return []
   const { flops, replicatedFlops, recomputedFlops, parameters, replicatedParameters, flopsPerRank, expertImbalance } =
     allRanks
-  const { least = 0, most = 0 } = flopsPerRank ?? {}
   const again = recomputedFlops > 0 ? `, computed again ${share(recomputedFlops, flops)}` : ''
   return [
     '',
@@ -283,7 +316,12 @@ function allRanksLines({ allRanks, world }: PlanSummary, style: Style): string[]
         ? []
         : [['experts', `the busiest rank of ep has ${expertImbalance.toFixed(2)} × the mean of tokens`] as const]),
       ...(flopsPerRank
-        ? [['per rank', `from ${formatFlops(least)} on rank ${world - 1} to ${formatFlops(most)} on rank 0`] as const]
+        ? [
+            [
+              'per rank',
+              `from ${formatFlops(flopsPerRank.least)} on rank ${flopsPerRank.leastRank} to ${formatFlops(flopsPerRank.most)} on rank ${flopsPerRank.mostRank}`,
+            ] as const,
+          ]
         : []),
     ]),
   ]

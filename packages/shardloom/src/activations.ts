@@ -1,6 +1,7 @@
 import { bodyCounts, describePlacement, lookup, type Region, regionsOf } from '@shardloom/core'
 import { programOf } from '@shardloom/core/unroll'
 import { savedTensors } from '@shardloom/simulator'
+import { type PeakSaved, peakSaved } from './in-flight.js'
 import type { Plan } from './plan.js'
 import { isSecondDirection } from './reason.js'
 
@@ -16,6 +17,10 @@ export interface ActivationSummary {
     readonly bytes: number
   }[]
   readonly outsideBytes: number
+  /** With `gather: keep` or `step`: parameters that stay as forward gathered them, once for all microbatches; no activations. */
+  readonly gatheredBytes: number
+  /** Of all microbatches that are in flight at once, in the rank's own memory. */
+  readonly peak: PeakSaved
   /** What waits in host memory. */
   readonly hostBytes: number
   readonly saved: readonly {
@@ -38,7 +43,10 @@ export function activationsOf({ program: whole, operators }: Plan, rank: number)
   if (whole.phase !== 'training') return undefined
   const program = programOf(whole, rank)
   // A microbatch takes one of two directions.
-  const all = savedTensors(whole, operators, { rank }).filter(({ tensor }) => !isSecondDirection(tensor))
+  const found = savedTensors(whole, operators, { rank })
+  const isGathered = ({ version }: (typeof found)[number]) => lookup(program.tensors, version).role === 'parameter'
+  const one = found.filter(({ tensor }) => !isSecondDirection(tensor))
+  const [all, gathered] = [one.filter((each) => !isGathered(each)), one.filter(isGathered)]
   const region = regionsOf(program.items).find(({ axis }) => axis === 'layer')
   const counts = region ? bodyCounts(region) : []
   const sum = (list: typeof all) => list.reduce((total, { bytes }) => total + bytes, 0)
@@ -60,6 +68,12 @@ export function activationsOf({ program: whole, operators }: Plan, rank: number)
     bytes: outsideBytes + inAll(layers),
     layers,
     outsideBytes,
+    gatheredBytes: sum(gathered.filter(({ per }) => !per.includes('layer'))) + inAll(layersOf(gathered)),
+    peak: peakSaved(
+      whole,
+      rank,
+      found.filter(({ host }) => !host),
+    ),
     hostBytes: inAll(layersOf(away)),
     saved: all.map(({ tensor, version, bytes, per, body, host }) => ({
       tensor,

@@ -1,7 +1,21 @@
-import { coordinateOf, type EdgeKind, type FlopClass, findAxis, type NodeKind } from '@shardloom/core'
+import {
+  atomDegree,
+  coordinateOf,
+  coordinates,
+  definitionOf,
+  type EdgeKind,
+  type FlopClass,
+  findAxis,
+  type NodeKind,
+  nodesOf,
+  type OperatorTable,
+  type Program,
+  rankAt,
+} from '@shardloom/core'
 import { countParameters } from '@shardloom/models'
 import { communicationTable, imbalance, measure, measureFolded, replication } from '@shardloom/simulator'
 import { type ActivationSummary, activationsOf } from './activations.js'
+import { type Conventions, conventionsOf } from './conventions.js'
 import { draftOf } from './draft.js'
 import { slotsOf } from './mesh-of-spec.js'
 import { checkPlan, type Plan } from './plan.js'
@@ -55,24 +69,7 @@ export interface PlanSummary {
     readonly expected?: number
   }
   /** What numbers depend on by convention. */
-  readonly conventions: {
-    readonly attention: string
-    readonly causal: string
-    readonly dtype: string
-    readonly gradientDtype: string
-    readonly uneven: string
-    /** What ranks of `dp` divide (ZeRO's stage), and how many of their groups hold all of it. */
-    readonly zero: number
-    readonly dpReplicate: number
-    /** Of tensor parallelism. */
-    readonly keyValueGradients: string
-    /** Training: what backward computes again, in the words of the spec. */
-    readonly recompute: Plan['spec']['options']['recompute']
-    /** Training: what waits in host memory, in the words of the spec. */
-    readonly offload: Plan['spec']['options']['offload']
-    /** How tokens are spread over experts: `even`, `power law 1`, `counted`. */
-    readonly tokens: string
-  }
+  readonly conventions: Conventions
   readonly folded: boolean
   readonly nodes: Readonly<Record<NodeKind | 'total', number>>
   readonly edges: Readonly<Record<EdgeKind | 'total', number>>
@@ -99,8 +96,13 @@ export interface PlanSummary {
     readonly recomputedFlops: number
     readonly parameters: number
     readonly replicatedParameters: number
-    /** FLOPs of the ranks that do least and most, where `uneven: ragged` lets shares differ. */
-    readonly flopsPerRank?: { readonly least: number; readonly most: number }
+    /** FLOPs of the ranks that do least and most, and which, where `uneven: ragged` or causal attention over runs of positions lets shares differ. */
+    readonly flopsPerRank?: {
+      readonly least: number
+      readonly most: number
+      readonly leastRank: number
+      readonly mostRank: number
+    }
     /** Tokens for the experts of the busiest rank of `ep` over the mean of all, where they are not spread evenly. */
     readonly expertImbalance?: number
   }
@@ -140,19 +142,7 @@ export function summarise(plan: Plan, options: SummaryOptions = {}): PlanSummary
       ...spec.options.prefill,
       ...draftOf(spec.options.decode),
     },
-    conventions: {
-      attention: spec.options.attention,
-      causal: spec.options.causal,
-      dtype: spec.options.dtype,
-      gradientDtype: spec.options.gradientDtype,
-      uneven: spec.options.uneven,
-      zero: spec.options.zero,
-      dpReplicate: spec.parallel.dpReplicate,
-      keyValueGradients: spec.options.tp?.keyValueGradients ?? 'reduce',
-      recompute: spec.options.recompute,
-      offload: spec.options.offload,
-      tokens: tokensText(spec.options.ep.tokens),
-    },
+    conventions: conventionsOf(spec),
     ...pipelineOf(plan, rank),
     folded: fold,
     nodes: withTotal(nodes),
@@ -198,15 +188,37 @@ function allRanksOf({ program, operators }: Plan): PlanSummary['allRanks'] {
     ...doubles(replication(program, operators)),
     ...(uneven !== undefined && { expertImbalance: uneven }),
   }
-  if (program.uneven !== 'ragged') return totals
-  // Earlier shares get what is left over, so that rank 0 does most and the last rank least.
-  const [most, least] = [0, program.mesh.world - 1].map((rank) => Number(measure(program, operators, { rank }).flops))
-  return { ...totals, flopsPerRank: { least: least ?? 0, most: most ?? 0 } }
+  const ranks = unlikeRanks(program, operators).map((rank) => ({
+    rank,
+    flops: Number(measure(program, operators, { rank }).flops),
+  }))
+  const [first] = ranks
+  if (!first) return totals
+  const least = ranks.reduce((a, b) => (b.flops < a.flops ? b : a))
+  const most = ranks.reduce((a, b) => (b.flops > a.flops ? b : a))
+  const flopsPerRank = { least: least.flops, most: most.flops, leastRank: least.rank, mostRank: most.rank }
+  return { ...totals, flopsPerRank }
 }
 
-function tokensText(tokens: Plan['spec']['options']['ep']['tokens']): string {
-  if (!tokens) return 'even'
-  return 'powerLaw' in tokens ? `power law ${tokens.powerLaw}` : 'counted'
+/** Ranks among which are those that do least and most, where shares differ: earlier ones get what is left over. */
+function unlikeRanks(program: Program, operators: OperatorTable): readonly number[] {
+  const { mesh, uneven, layouts = [] } = program
+  const last = mesh.world - 1
+  const causal = nodesOf(program.items).filter((node) => definitionOf(node, operators).pairs?.(node))
+  const queries = new Set(causal.flatMap(({ partition }) => partition?.splits['seq'] ?? []))
+  const inRuns = mesh.axes.filter(
+    ({ name, atoms }) => layouts.every(({ axis }) => axis !== name) && atoms.some((atom) => queries.has(atom)),
+  )
+  if (inRuns.length === 0) return uneven === 'ragged' ? [0, last] : []
+  // Of consecutive runs of positions the last has most earlier ones.
+  const ends = (rank: number) => {
+    const at = new Map(coordinates(mesh, rank))
+    return [0, 1].map((end) => {
+      for (const atom of inRuns.flatMap(({ atoms }) => atoms)) at.set(atom, end * (atomDegree(mesh, atom) - 1))
+      return rankAt(mesh, at)
+    })
+  }
+  return [...new Set(uneven === 'ragged' ? [...ends(0), ...ends(last)] : ends(0))]
 }
 
 function doubles<Name extends string>(counts: Readonly<Record<Name, bigint>>): Record<Name, number> {
