@@ -6,10 +6,12 @@ import {
   type EdgeKind,
   type FlopClass,
   findAxis,
+  groupOf,
   type NodeKind,
   nodesOf,
   type OperatorTable,
   type Program,
+  pipelineAtoms,
   rankAt,
 } from '@shardloom/core'
 import { countParameters } from '@shardloom/models'
@@ -200,16 +202,15 @@ function allRanksOf({ program, operators }: Plan): PlanSummary['allRanks'] {
   return { ...totals, flopsPerRank }
 }
 
-/** Ranks among which are those that do least and most, where shares differ: earlier ones get what is left over. */
+/** Ranks, some of each stage, among which are those that do least and most, where shares differ: earlier ones get what is left over. */
 function unlikeRanks(program: Program, operators: OperatorTable): readonly number[] {
   const { mesh, uneven, layouts = [] } = program
-  const last = mesh.world - 1
   const causal = nodesOf(program.items).filter((node) => definitionOf(node, operators).pairs?.(node))
   const queries = new Set(causal.flatMap(({ partition }) => partition?.splits['seq'] ?? []))
   const inRuns = mesh.axes.filter(
     ({ name, atoms }) => layouts.every(({ axis }) => axis !== name) && atoms.some((atom) => queries.has(atom)),
   )
-  if (inRuns.length === 0) return uneven === 'ragged' ? [0, last] : []
+  if (inRuns.length === 0 && uneven !== 'ragged') return []
   // Of consecutive runs of positions the last has most earlier ones.
   const ends = (rank: number) => {
     const at = new Map(coordinates(mesh, rank))
@@ -218,7 +219,9 @@ function unlikeRanks(program: Program, operators: OperatorTable): readonly numbe
       return rankAt(mesh, at)
     })
   }
-  return [...new Set(uneven === 'ragged' ? [...ends(0), ...ends(last)] : ends(0))]
+  const first = uneven === 'ragged' ? [0, mesh.world - 1] : [0]
+  const stages = first.flatMap((rank) => groupOf(mesh, rank, pipelineAtoms(program)))
+  return [...new Set(stages.flatMap(ends))]
 }
 
 function doubles<Name extends string>(counts: Readonly<Record<Name, bigint>>): Record<Name, number> {

@@ -71,8 +71,11 @@ test('chunks of a prompt: the runs of each chunk differ by the same pairs', asyn
   expect(each).toEqual(pairs.map((count) => (one * count) / 64 ** 2))
 })
 
-test('plan says which ranks do least and most', async () => {
-  const spec = { model: 'tiny', batch: 2, seq: 64, parallel: { dp: 2, cp: 4 } } as const
+test.each([
+  { dp: 2, cp: 4 },
+  { cp: 4, pp: 2 },
+])('plan says which ranks of %j do least and most', async (parallel) => {
+  const spec = { model: 'tiny', batch: 2, seq: 64, parallel }
   const options = { causal: 'halved', sp: { positions: 'contiguous' } } as const
   const planned = await plan({ ...spec, options })
   const ranks = Array.from({ length: 8 }, (_, rank) => summarise(planned, { rank }).perRank.flops)

@@ -125,6 +125,7 @@ test('every scalar field has one flag, named after it', () => {
     'dp-bucket = options.dp.bucket',
     'dp-prefetch = options.dp.prefetch',
     'dp-reduce = options.dp.reduce',
+    'dp-reduce-dtype = options.dp.reduceDtype',
     'sp-attention = options.sp.attention',
     'sp-positions = options.sp.positions',
   ])
