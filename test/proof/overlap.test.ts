@@ -135,6 +135,9 @@ describe('overlap that is refused', () => {
   test('says when it would change nothing', () => {
     expect(refusal(phases.prefill, {}, 2)).toMatch(/^OPTION `overlap: 2` changes nothing: `tp` is 1/)
     expect(refusal(phases.prefill, { dp: 2 }, 2)).toMatch(/`tp` is 1/)
+    const halves = () =>
+      planned(model, phases.prefill, { tp: 2 }, { models: { interleave: 'all' }, tp: { overlap: 2 } })
+    expect(halves).toThrow(/changes nothing: .* matmul that is not divided already/)
     for (const parts of [1, 0, 2.5]) expect(refusal(phases.prefill, { tp: 2 }, parts)).toMatch(/^OPTION `overlap` is /)
   })
 })

@@ -73,8 +73,10 @@ export function* checkTransfers(program: Program): ReturnType<Check> {
     yield unless(met.has(id), id, `\`${id}\` sends what nobody receives.`, 'Let a recv read it, or remove it.')
   if (!pipeline) return
   const sent = new Set(sends.flatMap(({ outputs }) => outputs))
-  for (const region of regionsOf(items)) yield* checkBorders(region, pipeline, sent)
-  yield* checkStages(program, pipeline)
+  for (let direction = 0; direction < pipeline.directions; direction++) {
+    for (const region of regionsOf(items)) yield* checkBorders(region, pipeline, direction, sent)
+    yield* checkStages(program, pipeline, direction)
+  }
   if (program.phase === 'training')
     yield unless(
       pipeline.actions.some((list) => list !== ''),
@@ -99,7 +101,7 @@ const sameShape = (tensors: Program['tensors'], a = '', b = '') =>
   lookup(tensors, a).shape.join() === lookup(tensors, b).shape.join()
 
 /** What a node outside of the layers reads was made, or left by the layers, where the node stands. */
-function* checkStages({ items }: Program, pipeline: Pipeline): ReturnType<Check> {
+function* checkStages({ items }: Program, pipeline: Pipeline, direction: number): ReturnType<Check> {
   const sources = sourcesOf(items)
   const nodes = new Map(nodesOf(items).map((node) => [node.id, node]))
   const homeOf = (id: string): readonly (number | Stage)[] | undefined => {
@@ -110,13 +112,14 @@ function* checkStages({ items }: Program, pipeline: Pipeline): ReturnType<Check>
   }
   for (const { id, op, stages, inputs } of nodes.values()) {
     if (!stages || op === 'recv') continue
-    const here = holdersOf(pipeline, stages, 0)
+    const here = holdersOf(pipeline, stages, direction)
     for (const input of inputs) {
       const home = homeOf(input)
+      const there = home && holdersOf(pipeline, home, direction)
       yield unless(
-        !home || holdersOf(pipeline, home, 0).some((each) => here.includes(each)),
+        !there || there.some((each) => here.includes(each)),
         id,
-        `\`${id}\` stands with ${pipeline.axis} ${here.join(' and ')} and reads \`${input}\`, which ${pipeline.axis} ${home && holdersOf(pipeline, home, 0).join(' and ')} holds.`,
+        `\`${id}\` stands with ${pipeline.axis} ${here.join(' and ')} and reads \`${input}\`, which ${pipeline.axis} ${there?.join(' and ')} holds.`,
         'Send it there, or let the node stand where the value is.',
       )
     }
@@ -124,19 +127,25 @@ function* checkStages({ items }: Program, pipeline: Pipeline): ReturnType<Check>
 }
 
 /** A carried value that another coordinate of the pipeline reads must have been sent. */
-function* checkBorders(region: Region, pipeline: Pipeline, sent: ReadonlySet<string>): ReturnType<Check> {
+function* checkBorders(
+  region: Region,
+  pipeline: Pipeline,
+  direction: number,
+  sent: ReadonlySet<string>,
+): ReturnType<Check> {
   if (region.axis !== pipeline.over) return
+  const holder = (iteration: number) => holderOf(pipeline, iteration, direction)
   const step = region.order === 'reverse' ? -1 : 1
   for (const port of region.ports) {
     if (port.kind !== 'carry') continue
     for (let iteration = 0; iteration < region.extent; iteration++) {
       const next = iteration + step
-      if (next < 0 || next >= region.extent || holderOf(pipeline, iteration) === holderOf(pipeline, next)) continue
+      if (next < 0 || next >= region.extent || holder(iteration) === holder(next)) continue
       const id = port.next[bodyAt(region, iteration)] ?? ''
       yield unless(
         sent.has(id),
         region.id,
-        `\`${id}\` passes from ${pipeline.axis} ${holderOf(pipeline, iteration)} to ${pipeline.axis} ${holderOf(pipeline, next)} (${region.axis} ${iteration} to ${next}) without a send.`,
+        `\`${id}\` passes from ${pipeline.axis} ${holder(iteration)} to ${pipeline.axis} ${holder(next)} (${region.axis} ${iteration} to ${next}) without a send.`,
         'Run the pass `core/communicate`.',
       )
     }

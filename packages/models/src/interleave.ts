@@ -24,7 +24,7 @@ export type Interleave = 'none' | 'moe' | 'all'
 /**
  * Divides the batch of layers into two halves that take turns, so that one computes while the other communicates
  * (DeepSeek-AI 2024, DeepSeek-V3, section 3.4). Everything that keeps the dim `batch` runs once per half, on half of the
- * elements; what sums over it runs once, when both are done. Between two communications all of one half's operators come
+ * elements; what sums over it runs once, when both are done, and so does a ring. Between two communications all of one half's operators come
  * before those of the other. Runs when all communication is there.
  */
 export function interleavePass(layers: Exclude<Interleave, 'none'>): Pass {
@@ -84,6 +84,13 @@ function readOutside({ items }: Program): {
   return { ports: new Set(ports.filter((id) => id !== null)), nodes: nodesOf(items) }
 }
 
+/** What an item reads: of a region, what its nodes read and what it begins with. */
+function readBy(item: Item): readonly string[] {
+  if (item.type === 'node') return item.inputs
+  const begun = item.ports.flatMap((port) => (port.kind === 'carry' ? port.initial : []))
+  return [...begun, ...nodesOf([item]).flatMap(({ inputs }) => inputs)]
+}
+
 type Pair = readonly [string, string]
 
 /** One body in halves. */
@@ -121,7 +128,8 @@ class Halves {
         this.stage.push(node)
         continue
       }
-      const reads = node?.inputs.some((id) => this.tensor(id).dims.includes('batch') || waiting.has(id)) ?? true
+      const inputs = readBy(item)
+      const reads = inputs.some((id) => this.tensor(id).dims.includes('batch') || waiting.has(id))
       const sums = node?.outputs.every((id) => this.tensor(id).role === 'gradient')
       if (node && reads && sums) {
         this.late.push(node)
@@ -129,7 +137,8 @@ class Halves {
         continue
       }
       if (reads) this.flush()
-      if (node) for (const id of node.inputs) this.join(id, node)
+      const [near] = nodesOf([item])
+      if (near) for (const id of inputs) this.join(id, near)
       this.out.push(item)
     }
     this.flush()
@@ -150,7 +159,9 @@ class Halves {
     return [communication.from.shards[at] ?? [], communication.to.shards[at] ?? []]
   }
 
-  private keeps({ outputs, rule }: OperatorNode): boolean {
+  /** Whether a node runs once per half. What crosses to another stage of a pipeline is a port, and so one value. */
+  private keeps({ op, outputs, rule }: OperatorNode): boolean {
+    if (op === 'send' || op === 'recv') return false
     return !parseRule(rule).whole.has('batch') && outputs.every((id) => this.tensor(id).dims.includes('batch'))
   }
 

@@ -64,3 +64,27 @@ describe('rule 4', () => {
     )
   })
 })
+
+test('both directions of dualpipe are looked at', async () => {
+  const options = { schedule: 'dualpipe', pp: { layers: [2, 1] } }
+  const loaded = await load({ model: uniform(3), batch: 4, seq: 2, parallel: { pp: 2 }, options })
+  const { program, operators, rules } = planLoaded(loaded)
+  const broken = (first: readonly number[], second: readonly number[]) => {
+    const { pipeline } = program
+    if (!pipeline) throw new Error('there is a pipeline')
+    const ends = [...first, ...second]
+    const chunks = pipeline.chunks.map((chunk, at) => {
+      return { ...chunk, from: at % 2 ? (ends[at - 1] ?? 0) : 0, to: ends[at] ?? 0 }
+    })
+    const report = verifyProgram({ ...program, pipeline: { ...pipeline, chunks } }, operators, rules)
+    return report.flatMap(({ rule, violations }) => violations.map(({ message }) => `${rule}: ${message}`)).join('\n')
+  }
+  expect(broken([2, 3], [2, 3])).toBe('')
+  // Cut elsewhere: the sends stand behind another layer.
+  expect(broken([2, 3], [1, 3])).toMatch(/4: .* passes from pp 1 to pp 0 \(layer 0 to 1\) without a send/)
+  expect(broken([1, 3], [2, 3])).toMatch(/4: .* passes from pp 0 to pp 1 \(layer 0 to 1\) without a send/)
+  // All layers in one chunk: nothing carries their result to the head on the other rank, nor gradients to the embedding.
+  expect(broken([2, 3], [3, 3])).toMatch(/4: `forward\/head\/norm` stands with pp 0 and reads .*, which pp 1 holds/)
+  expect(broken([3, 3], [2, 3])).toMatch(/4: `forward\/head\/norm` stands with pp 1 and reads .*, which pp 0 holds/)
+  expect(broken([2, 3], [0, 3])).toMatch(/4: `backward\/embedding\/tokens\.weight` stands with pp 1 and reads/)
+})

@@ -92,7 +92,7 @@ export function findAttention(program: Program, atoms: readonly string[]) {
     const of = saved ?? bySoftmax.get(softmax?.differentiates ?? '')
     if (of && softmax) backward.push(backwardOf(gradient, softmax, of, saved === undefined, atoms, flow))
   }
-  const done = new Set(backward.map(({ forward: { softmax } }) => softmax.id))
+  const done = new Set(backward.flatMap(({ forward: { softmax } }) => [softmax.id, softmax.differentiates]))
   const alone = forward.find(
     ({ softmax }) => program.phase === 'training' && !softmax.recompute && !done.has(softmax.id),
   )

@@ -43,7 +43,11 @@ export function overlapMatmuls(parts: number): Pass {
       if (!findAxis(program.mesh, 'tp')?.atoms.length) throw changesNothing(parts, '`tp` is 1', 'set `tp` to 2 or more')
       const candidates = overlapCandidates(program, operators)
       if (candidates.length === 0)
-        throw changesNothing(parts, 'no collective over `tp` stands beside a matmul', 'divide more operators over `tp`')
+        throw changesNothing(
+          parts,
+          'no collective over `tp` stands beside a matmul that is not divided already',
+          'divide more operators over `tp`, or leave out what runs layers in parts',
+        )
       const sites = new Map(candidates.map((each) => [each.collective, siteOf(each, parts, candidates)]))
       const tensors = new Map<string, Tensor>()
       const ends = new Map<string, string>()
