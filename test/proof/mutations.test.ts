@@ -1,10 +1,11 @@
 import { nodesOf, type OperatorNode, type Program, rewriteItems } from '@shardloom/core'
 import { verifyProgram } from '@shardloom/core/verify'
 import type { BuildOptions, ModelArchitecture } from '@shardloom/models'
-import { compareRuns, type Mutation, mutationReport } from '@shardloom/testing'
+import { compareRuns, type Mutation, mutationReport, mutations } from '@shardloom/testing'
 import { describe, expect, test } from 'vitest'
 import { type PlannedOptions, planned } from '../../packages/core/test/planned.js'
 import { replaceNode } from '../../packages/testing/src/mutate.js'
+import { Recording } from '../../packages/testing/src/recording.js'
 import { dense, experts, grouped, latent, layerOf, modelOf } from './architectures.js'
 import { type Degrees, prove, referenceOf } from './prove.js'
 import { again, and, context, sequence, ulysses } from './strategies.js'
@@ -113,6 +114,21 @@ describe('every way to spoil communication is caught, and what changes a number 
     expect(harmless.map((each) => whyHarmless(each, program))).not.toContain('not understood')
     // Where parameters are gathered, most nodes are all-gathers, which may run twice and with more ranks.
     expect(harmless.length).toBeLessThan(mutations.made / (options.dp?.zero ? 5 : 10))
+  })
+
+  test('what a mutant has in common with its program need not run again', () => {
+    const { model, build, degrees } = cases['dense, decode'] as Case // it stands above
+    const { program, operators } = planned(model, build, degrees)
+    const recording = new Recording()
+    const recorded = (each: Program) => compareRuns(referenceOf(model, build), each, operators, { recording })
+    recorded(program)
+    recording.close()
+    const plain = (each: Program) => compareRuns(referenceOf(model, build), each, operators)
+    for (const { program: mutant, node, change } of mutations(program)) {
+      const [recordedRun, plainRun] = [recorded(mutant), plain(mutant)]
+      expect(recordedRun.difference, `${node} ${change}`).toEqual(plainRun.difference)
+      expect([recordedRun.compared, recordedRun.executed]).toEqual([plainRun.compared, plainRun.executed])
+    }
   })
 
   test('the loss, the norm, the optimizer and both directions are among them', () => {

@@ -23,7 +23,12 @@ export function attempt(node: string, check: () => void): Violation | undefined 
   }
 }
 
-/** A violation unless `ok`. */
-export function unless(ok: boolean, node: string, message: string, help: string): Violation | undefined {
-  return ok ? undefined : { node, message, help }
+/** A violation unless `ok`; a message that takes long to write may wait until it is needed. */
+export function unless(
+  ok: boolean,
+  node: string,
+  message: string | (() => string),
+  help: string,
+): Violation | undefined {
+  return ok ? undefined : { node, message: typeof message === 'string' ? message : message(), help }
 }

@@ -216,11 +216,24 @@ function splitsFeatures(atom: string, { preferences, mesh }: Program): boolean {
   return preferences.some((each) => each.class === 'feature' && atomsOf(each, mesh).includes(atom))
 }
 
+/** What a node asks of its operands and gives to its results. */
+interface NodePlacements {
+  readonly operands: readonly Placement[]
+  readonly results: readonly Placement[]
+}
+
+const found = new WeakMap<OperatorTable, WeakMap<OperatorNode, NodePlacements>>()
+
 /** The placements that a node's partition asks of its operands and gives to its results (ALGEBRA: the split table). */
-export function placementsOf(
-  node: OperatorNode,
-  operators: OperatorTable,
-): { readonly operands: readonly Placement[]; readonly results: readonly Placement[] } {
+export function placementsOf(node: OperatorNode, operators: OperatorTable): NodePlacements {
+  const known = found.get(operators) ?? new WeakMap<OperatorNode, NodePlacements>()
+  found.set(operators, known)
+  const placements = known.get(node) ?? findPlacements(node, operators)
+  known.set(node, placements)
+  return placements
+}
+
+function findPlacements(node: OperatorNode, operators: OperatorTable): NodePlacements {
   if (node.communication) return { operands: [node.communication.from], results: [node.communication.to] }
   const rule = parseRule(node.rule)
   const { splits, partial }: Pick<Partition, 'splits' | 'partial'> = node.partition ?? { splits: {}, partial: {} }

@@ -38,15 +38,21 @@ export function withoutPartial(placement: Placement): Placement {
   return { shards: placement.shards, partial: {} }
 }
 
+const texts = new WeakMap<Placement, string>()
+
 /**
  * Text such as `seq/tp · partial(sum)/dp` or `replicate`: equal for equal placements. `dims` names the positions.
  */
 export function placementText(placement: Placement, dims?: readonly string[]): string {
+  const known = dims ? undefined : texts.get(placement)
+  if (known !== undefined) return known
   const parts = placement.shards.flatMap((atoms, position) =>
     atoms.length ? [`${dims?.[position] ?? position}/${atoms.join('.')}`] : [],
   )
   for (const atom of Object.keys(placement.partial).sort()) parts.push(`partial(${placement.partial[atom]})/${atom}`)
-  return parts.join(' · ') || 'replicate'
+  const text = parts.join(' · ') || 'replicate'
+  if (!dims) texts.set(placement, text)
+  return text
 }
 
 /** Whether two placements are the same, nesting order included. */

@@ -66,6 +66,21 @@ export function verifyProgram(
   return [...joined, ...others.filter(({ rule }) => !own.some((report) => report.rule === rule))]
 }
 
+/** The first breach of a rule of the architecture page, or undefined; looks no further, and so costs less than a report. */
+export function firstViolation(program: Program, operators: OperatorTable): Violation | undefined {
+  for (const [, , check] of rules) {
+    let first: Violation | undefined
+    const thrown = attempt(program.name, () => {
+      for (const each of check(program, operators)) {
+        first = each
+        if (first) return
+      }
+    })
+    if (first ?? thrown) return first ?? thrown
+  }
+  return undefined
+}
+
 const heldAs = (program: Program, id: string): Placement => {
   const { placement, shape } = lookup(program.tensors, id)
   return placement ?? { shards: shape.map(() => []), partial: {} }
@@ -98,7 +113,7 @@ function readings(program: Program, operators: OperatorTable): Reading[] {
 }
 
 const sameEntries = (a: Placement['partial'], b: Placement['partial']) =>
-  [...Object.keys(a), ...Object.keys(b)].every((atom) => a[atom] === b[atom])
+  a === b || [...Object.keys(a), ...Object.keys(b)].every((atom) => a[atom] === b[atom])
 
 /** Rule 2: what a reader wants, it can take from its own rank; communication nodes do what they say over real groups. */
 function* checkCommunication(program: Program, operators: OperatorTable): ReturnType<Check> {
@@ -108,7 +123,7 @@ function* checkCommunication(program: Program, operators: OperatorTable): Return
     yield unless(
       ok,
       reader,
-      `\`${reader}\` reads \`${id}\` as ${placementText(wanted)}, but its rank holds ${placementText(held)}.`,
+      () => `\`${reader}\` reads \`${id}\` as ${placementText(wanted)}, but its rank holds ${placementText(held)}.`,
       'Put a communication node between them: run the pass `core/communicate`.',
     )
   }
@@ -180,14 +195,14 @@ function* checkPlacements(program: Program, operators: OperatorTable): ReturnTyp
     const wrong = [...Object.keys(held.partial), ...Object.keys(wanted.partial)].find(
       (atom) => held.partial[atom] !== wanted.partial[atom],
     )
-    const message =
+    const message = () =>
       wrong && held.partial[wrong]
         ? `as if it were whole, but over \`${wrong}\` it is a partial ${held.partial[wrong]}`
         : `as partial over \`${wrong}\`, but it is whole: it would count several times`
     yield unless(
       wrong === undefined,
       reader,
-      `\`${reader}\` reads \`${id}\` ${message}.`,
+      () => `\`${reader}\` reads \`${id}\` ${message()}.`,
       'Reduce a partial value exactly once.',
     )
   }

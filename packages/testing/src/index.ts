@@ -17,7 +17,8 @@ export {
 } from './equivalence.js'
 export { defaultLimit, type Estimate, estimate } from './estimate.js'
 export { type InitialValue, usualValues } from './initial-values.js'
-export { type Interpretation, type InterpretOptions, type Iterations, interpret } from './interpret.js'
+export { type Interpretation, type InterpretOptions, interpret } from './interpret.js'
+export type { Iterations } from './iterations.js'
 export {
   type Mutation,
   type MutationCount,

@@ -77,3 +77,13 @@ function uniform(seed: number, index: number): number {
   hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35)
   return ((hash ^ (hash >>> 16)) >>> 0) / 2 ** 32
 }
+
+/** The tensor of the model that one from outside is made from, and where its elements along a position stand there. */
+export function modelTensor(tensor: Tensor) {
+  const { copies, ...rest } = tensor
+  if (!copies) return { model: tensor, taken: (positions: Int32Array) => positions }
+  const shape = tensor.shape.map((size, at) => (at === copies.position ? Math.max(...copies.of) + 1 : size))
+  const taken = (positions: Int32Array, at: number) =>
+    at === copies.position ? positions.map((position) => copies.of[position] ?? 0) : positions
+  return { model: { ...rest, shape }, taken }
+}

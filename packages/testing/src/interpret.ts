@@ -25,15 +25,14 @@ import {
 import { type Block, combine, commonPositions, elementsOf, grow, offsetsIn, shardPositions, take } from './block.js'
 import { exchange, groupsOver } from './collective.js'
 import { defaultLimit, type Estimate, refuseLarge } from './estimate.js'
-import { domainsOf, type InitialValue, usualValues } from './initial-values.js'
+import { domainsOf, type InitialValue, modelTensor, usualValues } from './initial-values.js'
 import { collectiveError, kernelError, missingValue, noSemantics, notComputed } from './interpret-errors.js'
 import { Crew, isScheduled, type Part, runSchedule, type Team } from './interpret-pipeline.js'
+import { type Iterations, keyOf, withoutAxis } from './iterations.js'
 import { resultBlocks } from './kernel-results.js'
+import type { Recording, Results } from './recording.js'
 import { type Prepared, Shapes } from './shapes.js'
 import { wholeOf } from './whole.js'
-
-/** The iteration of every region axis around a place. */
-export type Iterations = ReadonlyMap<string, number>
 
 /** How to run a program. */
 export interface InterpretOptions {
@@ -46,6 +45,8 @@ export interface InterpretOptions {
     results: readonly (readonly Block[])[],
     team: Team,
   ) => void
+  /** What an earlier run has computed; it is taken from there where a node reads the same. */
+  readonly recording?: Recording
   /** What it may take at most; larger programs are refused with `INTERPRET_SIZE`. */
   readonly limit?: Partial<Estimate>
 }
@@ -147,16 +148,29 @@ class Interpreter implements Interpretation {
     if (part && (node.stages?.length ?? 1) > 1 && !this.isReady(node, iterations, team)) return
     const gone = node.op === 'recv' ? undefined : node.inputs.find((id) => this.sent.get(id)?.shift !== undefined)
     if (gone !== undefined) throw collectiveError(node, `reads \`${gone}\`, which has been sent away`)
-    const prepared = this.shapes.prepare(node, iterations)
-    const results = node.communication
-      ? this.communicate(prepared, iterations, team)
-      : team.ranks.map((rank) => this.compute(prepared, rank, iterations))
     this.executed.set(node.op, (this.executed.get(node.op) ?? 0) + team.ranks.length)
-    const byResult = node.outputs.map((_, index) => results.map((blocks) => blocks[index] ?? noBlock))
+    const byResult = this.results(node, iterations, team)
     node.outputs.forEach((id, index) => {
       this.keep(id, keyOf(lookup(this.program.tensors, id), iterations), byResult[index] ?? [], team)
     })
     this.options.observe?.(node, iterations, byResult, team)
+  }
+
+  /** What the ranks of a team make of a node. What only moves is read by another rank, and costs nothing. */
+  private results(node: OperatorNode, iterations: Iterations, team: Team): Results {
+    const make = () => {
+      const prepared = this.shapes.prepare(node, iterations)
+      const results = node.communication
+        ? this.communicate(prepared, iterations, team)
+        : team.ranks.map((rank) => this.compute(prepared, rank, iterations))
+      return node.outputs.map((_, index) => results.map((blocks) => blocks[index] ?? noBlock))
+    }
+    const { recording } = this.options
+    if (!recording || node.op === 'send' || node.op === 'recv') return make()
+    const read = team.ranks.flatMap((rank) =>
+      node.inputs.map((id) => (this.isMade(id, iterations, rank) ? this.read(id, iterations, rank) : undefined)),
+    )
+    return recording.recall(`${node.id} ${[...iterations.values()]} ${team.ranks}`, node, read, make)
   }
 
   private isReady({ inputs }: OperatorNode, iterations: Iterations, { ranks }: Team): boolean {
@@ -299,7 +313,11 @@ class Interpreter implements Interpretation {
     if (source?.kind === 'node') throw notComputed(tensor, `\`${source.id}\` has not run`)
     if (!source && (tensor.versionOf !== undefined || !outsideRoles.includes(tensor.role)))
       throw notComputed(tensor, 'nothing makes it')
-    const block = source ? this.fromPort(tensor, source, iterations, rank) : this.fromOutside(tensor, iterations, rank)
+    const make = () =>
+      source ? this.fromPort(tensor, source, iterations, rank) : this.fromOutside(tensor, iterations, rank)
+    const { recording } = this.options
+    const kept = source ? undefined : recording?.recall(`${id} ${key} ${rank}`, tensor, [], () => [[make()]])
+    const block = kept?.[0]?.[0] ?? make()
     this.keep(id, key, [block], { ranks: [rank] })
     return block
   }
@@ -331,9 +349,13 @@ class Interpreter implements Interpretation {
       return [this.handed(inner, at(iteration), current, region, rank)]
     }).flat()
     if (terms.length === 0 && this.program.pipeline) return this.nothing(current, rank, iterations)
-    const sum = combine(terms, 'sum')
-    if (!sum) throw notComputed(tensor, `the iterations of \`${region.id}\` hold different parts of it`)
-    return sum
+    const sum = () => {
+      const made = combine(terms, 'sum')
+      if (!made) throw notComputed(tensor, `the iterations of \`${region.id}\` hold different parts of it`)
+      return made
+    }
+    const key = `${tensor.id} ${[...iterations.values()]} ${rank}`
+    return this.options.recording?.recall(key, tensor, terms, () => [[sum()]])[0]?.[0] ?? sum()
   }
 
   /** What a region's port hands on to a tensor on one rank: its part of it, with room for the positions that it grows by. */
@@ -373,30 +395,6 @@ class Interpreter implements Interpretation {
   }
 }
 
-/** The tensor of the model that one from outside is made from, and where its elements along a position stand there. */
-function modelTensor(tensor: Tensor) {
-  const { copies, ...rest } = tensor
-  if (!copies) return { model: tensor, taken: (positions: Int32Array) => positions }
-  const shape = tensor.shape.map((size, at) => (at === copies.position ? Math.max(...copies.of) + 1 : size))
-  const taken = (positions: Int32Array, at: number) =>
-    at === copies.position ? positions.map((position) => copies.of[position] ?? 0) : positions
-  return { model: { ...rest, shape }, taken }
-}
-
 const nowhere = new Int32Array()
 const noBlock: Block = { positions: [], values: new Float64Array() }
 const nobody: ReadonlyMap<string, number> = new Map()
-
-function keyOf({ per, id }: Tensor, iterations: Iterations): string {
-  return per
-    .map((axis) => {
-      const iteration = iterations.get(axis)
-      if (iteration === undefined) throw new Error(`\`${id}\` has one value per ${axis}: say which`)
-      return iteration
-    })
-    .join()
-}
-
-function withoutAxis(iterations: Iterations, axis: string): Iterations {
-  return new Map([...iterations].filter(([each]) => each !== axis))
-}

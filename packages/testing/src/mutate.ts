@@ -15,9 +15,10 @@ import {
   samePlacement,
   type Tensor,
 } from '@shardloom/core'
-import { verifyProgram } from '@shardloom/core/verify'
+import { firstViolation } from '@shardloom/core/verify'
 import { compareRuns, type Reference } from './equivalence.js'
 import type { InterpretOptions } from './interpret.js'
+import { Recording } from './recording.js'
 
 /** How a communication node is spoiled. */
 export type MutationKind = 'dropped' | 'duplicated' | 'misgrouped' | 'retargeted'
@@ -184,10 +185,13 @@ export function mutationReport(
   const byKind = { dropped: none(), duplicated: none(), misgrouped: none(), retargeted: none() }
   const harmless: Omit<Mutation, 'program'>[] = []
   const missed: Omit<Mutation, 'program'>[] = []
+  const recording = new Recording()
+  fails(reference, program, operators, { ...options, recording })
+  recording.close()
   for (const { program: mutant, ...mutation } of mutations(program)) {
     const counts = byKind[mutation.kind]
-    const differs = fails(reference, mutant, operators, options)
-    const refused = verifyProgram(mutant, operators).some(({ violations }) => violations.length > 0)
+    const differs = fails(reference, mutant, operators, { ...options, recording })
+    const refused = firstViolation(mutant, operators) !== undefined
     counts.made++
     if (differs) counts.interpreter++
     if (refused) counts.verifier++

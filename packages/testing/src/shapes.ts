@@ -9,7 +9,7 @@ import {
   type Tensor,
 } from '@shardloom/core'
 import { shardPositions } from './block.js'
-import type { Iterations } from './interpret.js'
+import type { Iterations } from './iterations.js'
 
 /** A node with everything that does not change from execution to execution. */
 export interface Prepared {
