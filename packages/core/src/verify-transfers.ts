@@ -31,8 +31,17 @@ export function* checkTransfers(program: Program): ReturnType<Check> {
         'Wait along atoms of the mesh, and for other stages only outside of the loop over microbatches.',
       )
     }
-    // The partner of another pool is in another program.
-    if (!communication || communication.pool) continue
+    if (!communication) continue
+    if (communication.pool) {
+      // The partner is in another program.
+      yield unless(
+        communication.atoms.length === 0,
+        id,
+        `\`${id}\` passes to or from another pool, but names ranks of its own.`,
+        'Leave out its atoms.',
+      )
+      continue
+    }
     if (op === 'send') sends.push(node)
     else if (op === 'recv') {
       const sources = makers(inputs[0] ?? '')
@@ -126,7 +135,7 @@ function* checkStages({ items }: Program, pipeline: Pipeline, direction: number)
   }
 }
 
-/** A carried value that another coordinate of the pipeline reads must have been sent. */
+/** A carried value that another coordinate of the pipeline reads must have been sent, and be received before it is read. */
 function* checkBorders(
   region: Region,
   pipeline: Pipeline,
@@ -134,12 +143,25 @@ function* checkBorders(
   sent: ReadonlySet<string>,
 ): ReturnType<Check> {
   if (region.axis !== pipeline.over) return
-  const holder = (iteration: number) => holderOf(pipeline, iteration, direction)
+  const holder = (iteration: number) => {
+    const outside = iteration < 0 ? 'first' : iteration >= region.extent ? 'last' : iteration
+    return holderOf(pipeline, outside, direction)
+  }
   const step = region.order === 'reverse' ? -1 : 1
   for (const port of region.ports) {
     if (port.kind !== 'carry') continue
     for (let iteration = 0; iteration < region.extent; iteration++) {
       const next = iteration + step
+      const body = region.bodies[bodyAt(region, iteration)]?.items ?? []
+      const entered = holder(iteration - step) !== holder(iteration)
+      const reads = ({ op, inputs }: OperatorNode) => op !== 'recv' && inputs.includes(port.inner)
+      const reader = entered ? nodesOf(body).find(reads) : undefined
+      yield unless(
+        reader === undefined,
+        reader?.id ?? region.id,
+        `\`${reader?.id}\` reads \`${port.inner}\`, which comes from another rank (${region.axis} ${iteration}).`,
+        'Let it read what a recv has made.',
+      )
       if (next < 0 || next >= region.extent || holder(iteration) === holder(next)) continue
       const id = port.next[bodyAt(region, iteration)] ?? ''
       yield unless(
