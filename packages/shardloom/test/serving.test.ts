@@ -17,11 +17,12 @@ describe('the bytes that pass are those of the cache, once for every copy that d
     ['copies of heads: tp 16 to tp 4', { tp: 16 }, { tp: 4 }, 1],
     ['tp 2 to tp 16, which holds each head twice', { tp: 2 }, { tp: 16 }, 2],
     ['pp 4 to pp 2 × tp 2', { pp: 4 }, { pp: 2, tp: 2 }, 1],
+    ['cp 2 × Ulysses 2 to tp 2', { cp: 2, ulysses: 2 }, { tp: 2 }, 1],
     ['dp 4 to one rank', { dp: 4 }, {}, 1],
     ['tp 4 to tp 16, whose ranks hold positions in turn', { tp: 4 }, { tp: 16, dcp: 2 }, 1],
   ] as const)('%s', async (_, prefill, decode, copies) => {
     const parts = { prefill: { chunk: 512, cached: 1024 } }
-    for (const options of 'cp' in prefill ? [{}] : [{}, parts]) {
+    for (const options of [{}, parts]) {
       const served = await serve({ prefill: { parallel: prefill }, decode: { parallel: decode } }, {}, options)
       expect(served.pools).toBe(2)
       expect(summariseServing(served).total.bytes).toBe(copies * cacheBytes)

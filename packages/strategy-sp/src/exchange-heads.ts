@@ -14,7 +14,7 @@ import {
   ShardloomError,
   withPreferences,
 } from '@shardloom/core'
-import { positions, requirePositions } from './split-sequence.js'
+import { positionsOf, requirePositions } from './split-sequence.js'
 
 /** The operators that see a whole sequence: each head needs all positions there. */
 const core: Selector = { module: 'attention', name: ['score', 'softmax', 'context'] }
@@ -63,7 +63,7 @@ export function exchangeHeads(where: Selector | undefined): Pass {
       const elsewhere = intersect(where, { except: core })
       return withPreferences(program, [
         ...heads,
-        { ...base, class: 'token', dims: positions, where: elsewhere, together: true },
+        { ...base, class: 'token', dims: positionsOf(program), where: elsewhere, together: true },
       ])
     },
   }

@@ -10,8 +10,14 @@ import {
   withPreferences,
 } from '@shardloom/core'
 
-/** The positions of a sequence, by the name that operators give them; a KV cache has those of keys and values only. */
-export const positions = ['seq', 'kv_seq'] as const
+/**
+ * The positions of a sequence that ranks share, by the name that operators give them; a KV cache has those of keys and values
+ * only. One that grows chunk by chunk stands whole on every rank: whichever share of it a rank held would move with each chunk.
+ */
+export function positionsOf({ tensors }: Program): readonly string[] {
+  const grows = [...tensors.values()].some(({ growth }) => growth !== undefined)
+  return grows ? ['seq'] : ['seq', 'kv_seq']
+}
 
 /**
  * What the ranks of `tp` keep whole. What the loss reduces over the vocabulary is a number per token, which is cheaper to
@@ -29,7 +35,7 @@ export function splitSequence(where: Selector | undefined, tensorRanks: boolean)
     name: 'sp/split-sequence',
     phase: 'partition',
     run(program) {
-      const base = { strategy: 'sp', class: 'token', dims: positions } as const
+      const base = { strategy: 'sp', class: 'token', dims: positionsOf(program) } as const
       const preferences: Preference[] = []
       if (findAxis(program.mesh, 'cp')?.atoms.length) {
         requirePositions(program, 'axis `cp`')
