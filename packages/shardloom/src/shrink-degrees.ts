@@ -28,10 +28,8 @@ export function shrinkDegrees({ parallel, options }: PlannedSpec, mesh: Mesh, ra
   }
   // What the ranks of a pipeline divide is layers, not dims: no size has to fit them.
   const splitting = [...degrees.keys()].filter((atom) => !findAxis(mesh, 'pp')?.atoms.includes(atom))
-  // What one strategy splits may be stored in shards of that.
-  const both = options.zero
-    ? splitting.flatMap((atom, index) => splitting.slice(index + 1).map((other) => [atom, other]))
-    : []
+  // What some strategies split may be stored in shards of that.
+  const both = options.zero ? subsets(splitting).filter((atoms) => atoms.length > 1) : []
   const all = [...mesh.axes.map(({ atoms }) => atoms), ...mesh.atoms.map(({ name }) => [name]), ...both]
   const groups = all.filter((atoms) => atoms.every((atom) => splitting.includes(atom)))
   const pairs = groups.map((atoms) => ({ from: groupSize(mesh, atoms), to: product(atoms) }))
@@ -47,4 +45,11 @@ export function shrinkDegrees({ parallel, options }: PlannedSpec, mesh: Mesh, ra
     },
     pairs: [...pairs.filter(({ from }) => from > 1), { from: groupSize(mesh, splitting), to: product(splitting) }],
   }
+}
+
+/** Every choice of some names, in their order. */
+function subsets([first, ...rest]: readonly string[]): string[][] {
+  if (first === undefined) return [[]]
+  const without = subsets(rest)
+  return [...without, ...without.map((some) => [first, ...some])]
 }

@@ -43,6 +43,8 @@ export interface Scale {
   readonly tokens: { readonly first: Degree; readonly last: Degree }
   /** Whether all ranks may divide each size, as where a plugin splits a dim that the built-in strategies leave whole. */
   readonly divisible: boolean
+  /** Whether ranks that split nothing of a weight may store it in shards, along whatever dim all of them divide. */
+  readonly stored: boolean
   /** The layers that stay. */
   readonly order: ModelArchitecture['order']
 }
@@ -101,7 +103,11 @@ function shrinkAttention(attention: Layer['attention'], scale: Scale, ratio: num
     ...attention,
     heads,
     kvHeads,
-    headDim: smallerSize(attention.headDim, left, even((attention.headDim * attention.heads) / heads, 1)),
+    headDim: smallerSize(
+      attention.headDim,
+      scale.stored ? [...left, ...degrees] : left,
+      even((attention.headDim * attention.heads) / heads, 1),
+    ),
     ...(window !== undefined && { window: reach(window, scale) }),
     ...(chunk !== undefined && { chunk: reach(chunk, scale) }),
   }

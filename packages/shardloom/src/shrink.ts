@@ -149,7 +149,7 @@ function shrinkTo(
   // How tokens are spread changes what is counted, not what is computed; counts are one per expert of the large model.
   const { tokens: __, ...ep } = moved.ep
   const last = { from: positionsOf(spec, spec.seq), to: positionsOf({ ...spec, steps }, seq) }
-  const scale: Scale = { degrees, hidden, tokens: { first, last }, divisible, order }
+  const scale: Scale = { degrees, hidden, tokens: { first, last }, divisible, stored: spec.options.zero > 0, order }
   const small = shrinkArchitecture(architecture, scale)
   const degree = { from: spec.parallel.ep, to: parallel.ep }
   const redundant = ep.redundant && { redundant: fewCopies(ep.redundant, architecture, small, degree) }
