@@ -165,6 +165,7 @@ test('every pass says what it changed, in the order in which they ran', async ()
     'core/partition',
     'core/place',
     'core/communicate',
+    'dp/type-reductions',
     'dp/lock-steps',
     'core/divide-backward',
   ])

@@ -30,7 +30,6 @@ describe.each(Object.keys(hybrids))('the hybrid %s', (preset) => {
     expect(proof.difference?.message).toBeUndefined()
     expect(proof.violations).toEqual([])
     expect(proof.worst.error).toBeLessThan(1e-9)
-    // Where a shard of parameters lies depends on sizes: one kind of weight is stored along another dim in small.
     expect(proof.unlike).toEqual([])
   })
 })
