@@ -17,8 +17,8 @@ export interface ModelArchitecture {
   readonly headBias?: boolean
   /** The norm used for every layer norm and for the final one. */
   readonly norm: { readonly kind: 'rms' | 'layer' /** A bias beside the gain. */; readonly bias: boolean }
-  /** Training: the share of embeddings, attention probabilities and branch outputs that is dropped; default none. */
-  readonly dropout?: number
+  /** Training: the share of elements that is dropped, of each kind of tensor or one for all; default none. */
+  readonly dropout?: number | DropoutRates
   /** The longest sequence that the model was trained for, in tokens. */
   readonly maxPositions?: number
   /** The distinct layers by name; the name is a path segment of node ids (`layer`, `dense-layer`, `moe-layer`, …). */
@@ -32,6 +32,16 @@ export interface ModelArchitecture {
   readonly extras?: readonly { readonly module: string; readonly parameters: number }[]
   /** Features that no phase can express yet, by name: a plan refuses the model and names them; the count stands. */
   readonly undrawn?: readonly string[]
+}
+
+/** Shares of elements, at least 0 and less than 1, that training drops; default 0, which is no operator. */
+export interface DropoutRates {
+  /** Of the embeddings, positions included. */
+  readonly embedding?: number
+  /** Of the attention probabilities. */
+  readonly attention?: number
+  /** Of what attention and feed-forward networks add to the residual stream. */
+  readonly residual?: number
 }
 
 /** One kind of layer. */

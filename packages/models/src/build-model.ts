@@ -37,7 +37,7 @@ export function tokenInput(graph: Graph, name: string, batch: number, seq: numbe
 export function embed(model: Model, tokens: string): string {
   return model.graph.inModule('embedding', () => {
     const embedded = lookedUp(model, tokens)
-    return dropped(model.graph, model, 'dropout', 'batch seq hidden', embedded)
+    return dropped(model.graph, model, 'embedding', 'dropout', 'batch seq hidden', embedded)
   })
 }
 

@@ -1,6 +1,7 @@
 export type {
   Activation,
   DenseFfn,
+  DropoutRates,
   GroupedAttention,
   LatentAttention,
   Layer,

@@ -66,7 +66,7 @@ export function buildLayer(graph: Graph, layer: Layer, context: LayerContext): s
   const attention = (normed: string) => {
     const branch = graph.inModule('attention', () => {
       const out = buildAttention(graph, layer.attention, context, normed)
-      return dropped(graph, context, 'out_dropout', 'batch seq hidden', out)
+      return dropped(graph, context, 'residual', 'out_dropout', 'batch seq hidden', out)
     })
     if (layer.norms !== 'post' && layer.norms !== 'sandwich') return branch
     return graph.inModule('attention', () => hiddenNorm(graph, context, 'attention_post_norm', 'post_norm', branch))
@@ -75,7 +75,7 @@ export function buildLayer(graph: Graph, layer: Layer, context: LayerContext): s
     const module = layer.ffn.kind === 'moe' ? 'moe' : 'ffn'
     const branch = graph.inModule(module, () => {
       const out = buildFfn(graph, layer.ffn, context, normed)
-      return dropped(graph, context, 'dropout', 'batch seq hidden', out)
+      return dropped(graph, context, 'residual', 'dropout', 'batch seq hidden', out)
     })
     if (layer.norms !== 'post' && layer.norms !== 'sandwich') return branch
     return graph.inModule(module, () => hiddenNorm(graph, context, 'ffn_post_norm', 'post_norm', branch))

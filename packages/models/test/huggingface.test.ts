@@ -4,6 +4,16 @@ import { countParameters } from '../src/parameters.js'
 
 const gpt2 = { model_type: 'gpt2', n_embd: 768, n_head: 12, n_layer: 12, vocab_size: 50257 }
 
+const neox = {
+  hidden_size: 64,
+  num_hidden_layers: 2,
+  num_attention_heads: 4,
+  vocab_size: 96,
+  intermediate_size: 256,
+  model_type: 'gpt_neox',
+}
+const phi2 = { ...neox, model_type: 'phi' }
+
 const llama31 = {
   model_type: 'llama',
   hidden_size: 4096,
@@ -129,6 +139,42 @@ describe('what a config becomes', () => {
       },
       order: { runs: [{ layer: 'layer', count: 32 }] },
     })
+  })
+
+  // transformers' documentation of GPT2Config, GPTNeoXConfig, PhiConfig and LlamaConfig.
+  test.each([
+    ['GPT-2 drops a tenth of everything where its config says nothing', gpt2, 0.1, 0.1, 0.1],
+    ['each rate has a field', { ...gpt2, embd_pdrop: 0, attn_pdrop: 0.2, resid_pdrop: 0.3 }, 0, 0.2, 0.3],
+    [
+      'GPT-NeoX drops embeddings like branches',
+      { ...neox, hidden_dropout: 0.1, attention_dropout: 0.2 },
+      0.1,
+      0.2,
+      0.1,
+    ],
+    ['Phi-2', { ...phi2, attention_dropout: 0, embd_pdrop: 0, resid_pdrop: 0.1 }, 0, 0, 0.1],
+    ['Llama drops probabilities alone', { ...llama31, attention_dropout: 0.1 }, 0, 0.1, 0],
+  ])('dropout: %s', (_, config, ...rates) => {
+    const { dropout } = fromHuggingFace(config)
+    const { embedding = 0, attention = 0, residual = 0 } = typeof dropout === 'object' ? dropout : {}
+    expect([embedding, attention, residual]).toEqual(rates)
+  })
+
+  test('rates of zero are no dropout, and rates that are no shares are refused', () => {
+    expect(fromHuggingFace({ ...gpt2, embd_pdrop: 0, attn_pdrop: 0, resid_pdrop: 0 })).not.toHaveProperty('dropout')
+    expect(fromHuggingFace({ ...llama31, attention_dropout: 0 })).not.toHaveProperty('dropout')
+    for (const rate of [1, -0.1, '0.1', Number.NaN])
+      expect(() => fromHuggingFace({ ...gpt2, attn_pdrop: rate })).toThrow(
+        /attn_pdrop is .*, not a share of at least 0/,
+      )
+    const falcon = {
+      model_type: 'falcon',
+      hidden_size: 64,
+      num_attention_heads: 4,
+      num_hidden_layers: 2,
+      vocab_size: 96,
+    }
+    expect(() => fromHuggingFace({ ...falcon, hidden_dropout: 0.1 })).toThrow(/hidden_dropout: 0.1 is not supported/)
   })
 
   test('the config is left as it was', () => {

@@ -71,6 +71,11 @@ describe('published counts', () => {
   })
 })
 
+// Korthikanti et al. 2022, section 4.1, counts the masks of dropout, whose rate is that of Shoeybi et al. 2019, section 4.2.
+test.each(['gpt-22b', 'gpt3-175b', 'mt-nlg-530b', 'gpt-1t'])('%s drops a tenth', (name) => {
+  expect(findPreset(name).dropout).toBe(0.1)
+})
+
 describe.skipIf(!reference)('the reference models', () => {
   test.each([
     ['gpt2', 'openai-community--gpt2'],
@@ -85,10 +90,10 @@ describe.skipIf(!reference)('the reference models', () => {
     ['qwen3-235b-a22b', 'Qwen--Qwen3-235B-A22B'],
     ['deepseek-v3', 'deepseek-ai--DeepSeek-V3'],
     ['gpt-oss-120b', 'openai--gpt-oss-120b'],
-  ])('%s is %s in every field but the name', (name, file) => {
+  ])('%s is %s in every field but the name and the dropout, which few papers state', (name, file) => {
     const config = JSON.parse(readFileSync(join(reference ?? '', 'models', `${file}.json`), 'utf8'))
     const preset = findPreset(name)
-    expect(preset).toEqual({ ...fromHuggingFace(config), name: preset.name })
+    expect(preset).toEqual({ ...fromHuggingFace(config), name: preset.name, dropout: preset.dropout })
   })
 })
 

@@ -77,6 +77,12 @@ const layer = object({
   norms: oneOf(['pre', 'post', 'sandwich', 'shared']),
 })
 
+const dropout = object({
+  embedding: z.exactOptional(rate),
+  attention: z.exactOptional(rate),
+  residual: z.exactOptional(rate),
+})
+
 const architectureSchema = object({
   schema: z.literal('shardloom.model/1', 'shardloom.model/1'),
   name: text,
@@ -87,7 +93,7 @@ const architectureSchema = object({
   learnedPositions: z.exactOptional(size),
   headBias: z.exactOptional(flag),
   norm: object({ kind: oneOf(['rms', 'layer']), bias: flag }),
-  dropout: z.exactOptional(rate),
+  dropout: z.exactOptional(z.union([rate, dropout], `${rateText}, or an object of such shares`)),
   maxPositions: z.exactOptional(size),
   layers: z.record(z.string().regex(/^[a-z][a-z0-9-]*$/), layer, 'an object of layers, their names in lower case'),
   order: object({
@@ -151,5 +157,6 @@ function modelKeysAt(path: readonly string[]): readonly string[] {
     return [...new Set(members.flatMap((member) => Object.keys(member.shape)))]
   }
   if (first === 'order') return name === undefined ? ['runs', 'repeat'] : ['layer', 'count']
+  if (first === 'dropout') return Object.keys(dropout.shape)
   return first === 'norm' ? ['kind', 'bias'] : []
 }

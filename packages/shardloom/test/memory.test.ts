@@ -55,3 +55,61 @@ test('a rank of a pipeline keeps what its own layers save; where it enters a sta
   }
   expect(each.reduce((sum, kept) => sum + (kept?.outsideBytes ?? 0), 0)).toBe(alone?.outsideBytes)
 })
+
+describe('a config of GPT-2 keeps what Korthikanti et al. 2022, table 2, say of a layer', () => {
+  const [heads, hidden, seq, batch] = [12, 48, 24, 3]
+  const config = {
+    model_type: 'gpt2',
+    n_embd: hidden,
+    n_head: heads,
+    n_layer: 2,
+    n_positions: seq,
+    vocab_size: 96,
+    embd_pdrop: 0.1,
+    attn_pdrop: 0.1,
+    resid_pdrop: 0.1,
+  }
+  /** Bytes per element of the residual stream: those of a layer, divided by sbh. */
+  async function kept(model: typeof config, tp: number, sequenceParallel = false): Promise<number | undefined> {
+    const options = { attention, sequenceParallel }
+    const spec: SpecInput = { model, batch, microbatch: batch, seq, parallel: { tp }, options }
+    const layer = summarise(await plan(spec)).activations?.layers[0]
+    return layer && layer.bytes / (seq * batch * hidden)
+  }
+  const scores = (heads * seq) / hidden
+
+  test.each([2, 3, 4])('over %d ranks', async (t) => {
+    expect(await kept(config, t)).toBe(10 + 24 / t + (5 * scores) / t)
+    expect(await kept(config, t, true)).toBe((34 + 5 * scores) / t)
+  })
+
+  test('each rate has masks of its own: a byte per element, and probabilities once more behind theirs', async () => {
+    const all = (await kept(config, 1)) ?? 0
+    expect(all).toBe(34 + 5 * scores)
+    expect(await kept({ ...config, embd_pdrop: 0 }, 1)).toBe(all)
+    expect(await kept({ ...config, resid_pdrop: 0 }, 1)).toBe(all - 2)
+    expect(await kept({ ...config, attn_pdrop: 0 }, 1)).toBe(all - 3 * scores)
+  })
+
+  test('the same rates in our own format; an unknown kind is refused', async () => {
+    const { architecture } = await plan({ model: config, batch, seq })
+    const dropout = { embedding: 0.1, attention: 0.1, residual: 0.1 }
+    expect(architecture).toMatchObject({ dropout })
+    for (const each of [0.1, dropout]) {
+      const layer = summarise(
+        await plan({
+          model: { ...architecture, dropout: each },
+          batch,
+          microbatch: batch,
+          seq,
+          options: { attention },
+        }),
+      ).activations?.layers[0]
+      expect((layer?.bytes ?? 0) / (seq * batch * hidden)).toBe(34 + 5 * scores)
+    }
+    await expect(plan({ model: { ...architecture, dropout: { residuals: 0.1 } }, batch, seq })).rejects.toThrow(
+      /`dropout.*residual/,
+    )
+    await expect(plan({ model: { ...architecture, dropout: 1 }, batch, seq })).rejects.toThrow(/a share of at least 0/)
+  })
+})

@@ -59,6 +59,15 @@ export class ConfigFields {
     return this.invalid(found.name, value, 'a number above 0')
   }
 
+  /** A share of elements: at least 0 and less than 1. */
+  share(name: FieldName, fallback: number): number {
+    const found = this.value(name)
+    if (found === undefined) return fallback
+    const { value } = found
+    if (typeof value === 'number' && value >= 0 && value < 1) return value
+    return this.invalid(found.name, value, 'a share of at least 0 and less than 1')
+  }
+
   flag(name: FieldName, fallback: boolean): boolean {
     const found = this.value(name)
     if (found === undefined) return fallback

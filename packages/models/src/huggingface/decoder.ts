@@ -1,4 +1,4 @@
-import type { Layer, ModelArchitecture } from '../architecture.js'
+import type { DropoutRates, Layer, ModelArchitecture } from '../architecture.js'
 import type { ConfigFields, FieldName } from './config-fields.js'
 import { arrangeLayers, type PerLayer } from './layer-order.js'
 
@@ -21,6 +21,8 @@ export interface DecoderParts {
   /** The names of the fields that this family calls otherwise, and defaults of its own. */
   readonly names?: { readonly hidden?: FieldName; readonly vocab?: FieldName; readonly positions?: FieldName }
   readonly vocab?: number
+  /** Dropout: what a rate is when it is left out, by default 0, and the field of the embeddings' rate. */
+  readonly dropout?: { readonly rate?: number; readonly embedding?: FieldName }
 }
 
 /** The norm of the GPT families. */
@@ -47,6 +49,7 @@ export function readDecoder(fields: ConfigFields, family: string, parts: Decoder
     ...(parts.learnedPositions === undefined ? {} : { learnedPositions: parts.learnedPositions }),
     ...(parts.headBias ? { headBias: true } : {}),
     norm: parts.norm ?? { kind: 'rms', bias: false },
+    ...readDropout(fields, parts.dropout),
     ...(maxPositions === undefined ? {} : { maxPositions }),
     ...arrangeLayers(parts.layers, parts.attention, parts.ffn, {
       residual: parts.residual ?? 'sequential',
@@ -54,4 +57,18 @@ export function readDecoder(fields: ConfigFields, family: string, parts: Decoder
     }),
     ...(parts.undrawn?.length ? { undrawn: parts.undrawn } : {}),
   }
+}
+
+/** The rates of dropout that are not zero. A family's config has few of these names, and each says one thing. */
+function readDropout(
+  fields: ConfigFields,
+  { rate = 0, embedding = 'embd_pdrop' }: NonNullable<DecoderParts['dropout']> = {},
+): { readonly dropout?: DropoutRates } {
+  const rates = {
+    embedding: fields.share(embedding, rate),
+    attention: fields.share(['attention_dropout', 'attn_pdrop', 'attention_probs_dropout_prob'], rate),
+    residual: fields.share(['resid_pdrop', 'hidden_dropout', 'hidden_dropout_prob'], rate),
+  }
+  const dropped = Object.entries(rates).filter(([, share]) => share > 0)
+  return dropped.length === 0 ? {} : { dropout: Object.fromEntries(dropped) }
 }

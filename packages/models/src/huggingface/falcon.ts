@@ -16,6 +16,9 @@ export function readFalcon(fields: ConfigFields): ModelArchitecture {
   const norms = newArchitecture ? fields.size('num_ln_in_parallel_attn', 2, 2) : parallel ? 1 : 2
   const bias = fields.flag('bias', false)
   const alibi = fields.flag('alibi', false)
+  // Parallel branches are dropped after their sum, and the older sequential one by the other rate.
+  const drops = fields.share('hidden_dropout', 0)
+  if (drops > 0) fields.unsupported('hidden_dropout', drops, '0')
   const heads = falconHeads(fields, hiddenName, newArchitecture)
   return readDecoder(fields, 'falcon', {
     layers: readDepth(fields),

@@ -20,6 +20,7 @@ export function readGpt2(fields: ConfigFields): ModelArchitecture {
     learnedPositions: fields.size(names.positions, 1024),
     tied: true,
     names,
+    dropout: { rate: 0.1 },
   })
 }
 
@@ -34,5 +35,6 @@ export function readGptNeox(fields: ConfigFields): ModelArchitecture {
     norm: LAYER_NORM,
     residual: fields.flag('use_parallel_residual', true) ? 'parallel' : 'sequential',
     tied: false,
+    dropout: { embedding: ['hidden_dropout', 'hidden_dropout_prob'] },
   })
 }
