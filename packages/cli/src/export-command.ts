@@ -39,6 +39,19 @@ const formats = {
 
 type Format = keyof typeof formats
 
+type Where = NonNullable<ViewOptions['where']>
+
+/** The fields of a selector that a flag can give. */
+const whereFields = [
+  'segment',
+  'module',
+  'operator',
+  'name',
+  'body',
+  'layers',
+  'role',
+] as const satisfies readonly (keyof Where)[]
+
 const unrollAxes: readonly UnrollAxis[] = ['layer', 'microbatch', 'decode_step', 'chunk', 'rank']
 
 /** `shardloom export`: the plan as a file that other tools read. */
@@ -50,6 +63,7 @@ export function addExport(program: Command, _finish: Finish): void {
     .option('--out <path>', 'where to; - is standard output', '-')
     .addOption(new Option('--level <level>', 'how fine the picture is (default: operator)').choices([...levels]))
     .addOption(new Option('--unroll <axes>', `any of ${unrollAxes.join(',')}`).argParser(parseUnroll))
+    .addOption(new Option('--where <field=value,...>', 'which operators are drawn').argParser(parseWhere))
     .addOption(new Option('--part <phase>', 'of serving, which phase is written').choices(['prefill', 'decode']))
     .addOption(rankOption().default(undefined, '0, or all stages of a pipeline'))
     .addOption(new Option('--ranks <a..b>', 'the ranks that --unroll rank draws, both included').argParser(parseRanks))
@@ -58,7 +72,11 @@ export function addExport(program: Command, _finish: Finish): void {
     .addHelpText(
       'after',
       `
-With --level or --unroll, json is the picture (shardloom.view/1);
+--where takes the fields of a selector: ${whereFields.join(', ')}.
+A field may come twice, for either of its values, and so may the option;
+* in a value stands for any characters.
+
+With --level, --unroll or --where, json is the picture (shardloom.view/1);
 without, it is the whole program (shardloom.program/1).
 
 Example:
@@ -71,7 +89,7 @@ Example:
       const format = flags.format as Format // commander refuses any other choice
       const planned = partOf(await planFrom(specPath, flags), flags.part)
       printWarnings(planned.warnings)
-      const asked = flags.level !== undefined || flags.unroll !== undefined
+      const asked = flags.level !== undefined || flags.unroll !== undefined || flags.where !== undefined
       const options = viewOptions(flags)
       const chunks = formats[format](planned, options, asked)
       const notice = format === 'json' ? '' : noticeOf(planned, options, format)
@@ -105,6 +123,7 @@ function viewOptions(flags: Flags): ViewOptions {
     ...(flags.rank !== undefined && { rank: flags.rank as number }), // parseRank
     ...(flags.level !== undefined && { level: flags.level as Level }), // one of its choices
     ...(flags.unroll !== undefined && { unroll: flags.unroll as UnrollAxis[] }), // parseUnroll
+    ...(flags.where !== undefined && { where: flags.where as WhereFields }), // parseWhere
     ...(flags.ranks !== undefined && { ranks: flags.ranks as [number, number] }), // parseRanks
     ...(limit !== undefined && { limit: { nodes: limit, edges: 2 * limit } }),
   }
@@ -135,6 +154,22 @@ function parseUnroll(text: string): UnrollAxis[] {
     if (axis) return axis
     throw new InvalidArgumentError(`Allowed are ${unrollAxes.join(', ')}, joined by commas.`)
   })
+}
+
+type WhereFields = Partial<Record<(typeof whereFields)[number], readonly string[]>>
+
+/** `module=moe,layers=0`, added to what earlier options said. */
+function parseWhere(text: string, before: WhereFields = {}): WhereFields {
+  const where = { ...before }
+  for (const part of text.split(',')) {
+    const [name = '', ...rest] = part.split('=')
+    const field = whereFields.find((each) => each === name.trim())
+    const value = rest.join('=').trim()
+    if (!field || !value)
+      throw new InvalidArgumentError(`Write FIELD=VALUE, joined by commas; fields are ${whereFields.join(', ')}.`)
+    where[field] = [...(where[field] ?? []), value]
+  }
+  return where
 }
 
 function parseRanks(text: string): [number, number] {

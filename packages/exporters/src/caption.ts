@@ -1,9 +1,10 @@
-import { type DataType, dataTypes, type Json, type Program } from '@shardloom/core'
+import { type DataType, dataTypes, type Json, type Program, type Selector } from '@shardloom/core'
 import type { Level } from './card.js'
 import { isSavedRole } from './chain.js'
 import { cutMiddle, formatCount, formatMesh } from './format.js'
 import type { LaneRanks } from './lanes.js'
 import type { Parts } from './picture.js'
+import { selectionText } from './selection.js'
 import { nodeShapes } from './tokens.js'
 import type { LegendEntry, View } from './view.js'
 
@@ -12,6 +13,8 @@ export interface CaptionOptions {
   readonly level: Level
   readonly ranks: LaneRanks | undefined
   readonly rank: number
+  /** What is drawn, if not everything. */
+  readonly where: Selector | undefined
   /** Repeats whose border is left out, such as `microbatch ×8`. */
   readonly unframed: readonly string[]
   /** The numbers are those of all stages of a pipeline together. */
@@ -21,7 +24,7 @@ export interface CaptionOptions {
 /** Title and subtitle of a picture, and a notice about ranks that are left out. */
 export function captionOf(
   program: Program,
-  { level, ranks, rank, unframed, summed }: CaptionOptions,
+  { level, ranks, rank, where, unframed, summed }: CaptionOptions,
 ): Pick<View, 'title' | 'subtitle' | 'notice'> {
   const { axes, world } = program.mesh
   const degrees = Object.fromEntries(axes.map(({ name, degree }) => [name, degree]))
@@ -30,6 +33,7 @@ export function captionOf(
     cutMiddle(typeof model === 'string' && model ? model : program.name, 60),
     formatMesh(degrees, world, ', ') || '1 rank',
     dataTypeOf(program),
+    where ? cutMiddle(`only ${selectionText(where)}`, 60) : '',
     ...notesOf(program.notes),
     ...unframed.map((repeat) => `once per ${repeat}`),
     summed ? 'numbers per rank, all stages together' : numbersOf(program, ranks, rank),
@@ -77,7 +81,7 @@ function wordsOf(key: string): string {
 /** The legend: each kind of node and edge that the picture contains, in a fixed order. */
 export function legendOf({ nodes, clusters, edges }: Parts): LegendEntry[] {
   const kinds = ['compute', 'communication', 'control', 'memory'] as const
-  const shown = kinds.filter((kind) => nodes.some((node) => node.kind === kind))
+  const shown = kinds.filter((kind) => nodes.some((node) => node.kind === kind && !node.outside))
   const entries: LegendEntry[] = shown.map((kind) => ({ type: 'node', kind, text: kind }))
   const samples: readonly Extract<LegendEntry, { type: 'edge' }>[] = [
     { type: 'edge', kind: 'data', role: 'plain', text: 'data' },
@@ -97,6 +101,7 @@ export function legendOf({ nodes, clusters, edges }: Parts): LegendEntry[] {
     const text = `${axis} · n · sends B: n collectives over ${axis}, bytes this rank sends`
     notes.push({ type: 'note', sign: nodeShapes.communication.glyph, text })
   }
+  if (nodes.some(({ outside }) => outside)) notes.push({ type: 'note', sign: '…', text: 'beside the selection' })
   const most = [...nodes, ...clusters].reduce((largest, { repeat }) => Math.max(largest, repeat), 1)
   if (most > 1) notes.push({ type: 'note', sign: `×${formatCount(most)}`, text: `runs ${formatCount(most)} times` })
   return [...entries, ...samples.filter((sample) => has(sample.kind, sample.role === 'saved')), ...notes]

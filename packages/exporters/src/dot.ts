@@ -103,7 +103,8 @@ function nodeLines(node: ViewNode): string[] {
 }
 
 function nodeStatement(node: ViewNode, theme: Theme): string {
-  const own = node.kind === 'compute' ? '' : `, ${nodeAttributes(node.kind, theme)}`
+  const outside = `, style="rounded,dashed", color="${theme.secondary}", fontcolor="${theme.secondary}", height=0.25`
+  const own = node.outside ? outside : node.kind === 'compute' ? '' : `, ${nodeAttributes(node.kind, theme)}`
   return `${dotId(node.id)} [label=${dotLines(nodeLines(node))}, tooltip=${dotText(node.tooltip)}${own}];\n`
 }
 

@@ -2,6 +2,7 @@ import { axesOf, type EdgeKind, groupSizeOf, type NodeKind, type OperatorNode, t
 import { changeAxis, communicationBytes, type Meter, type NodeMeasure } from '@shardloom/simulator'
 import { type CardPlace, type CardStyle, placeOf } from './card.js'
 import type { Crossing, Dependency, Occurrence } from './occurrence.js'
+import type { Selection } from './selection.js'
 
 /** Communication that a card stands for: executions and bytes that one rank sends over the same axes. */
 export interface Chip {
@@ -22,6 +23,8 @@ export interface Card extends CardPlace {
   readonly chips: readonly Chip[]
   /** How many ranks take part in its communication, where it is one node. */
   readonly members?: number
+  /** It stands for what the picture leaves out. */
+  readonly outside: boolean
 }
 
 /** A card that shows a node, and the iterations for which it does. */
@@ -61,6 +64,7 @@ interface Draft {
   readonly place: CardPlace
   readonly nodes: Set<OperatorNode>
   readonly chips: Map<string, Chip>
+  readonly outside: boolean
   flops: bigint
   moved: bigint
 }
@@ -72,6 +76,8 @@ export interface FoldOptions {
   readonly style: CardStyle
   /** Whether sends and receives between stages are left to edges between ranks. */
   readonly transfersAside: boolean
+  /** What is drawn; of the rest, the modules next to it, without numbers. */
+  readonly selection: Selection
 }
 
 /** Folds occurrences into cards. Numbers are those of the meter's rank, once per pass through a card's frames. */
@@ -79,18 +85,20 @@ export function fold(
   program: Program,
   meter: Meter,
   expansion: { readonly occurrences: readonly Occurrence[]; readonly dependencies: readonly Dependency[] },
-  { whole, style, transfersAside }: FoldOptions,
+  { whole, style, transfersAside, selection }: FoldOptions,
 ): Folded {
   const drafts = new Map<string, Draft>()
   const members = new Map<string, number>()
   const standing = new Map<string, Standing[]>()
   const costs = costsOf(program, whole, meter)
   const keys = expansion.occurrences.map((occurrence) => {
-    const place = placeOf(occurrence, style)
-    const draft = drafts.get(place.key) ?? { place, nodes: new Set(), chips: new Map(), flops: 0n, moved: 0n }
-    drafts.set(place.key, draft)
-    draft.nodes.add(occurrence.node)
     const { node, path } = occurrence
+    const outside = !selection(node, path)
+    const place = outside ? outsidePlace(occurrence, style) : placeOf(occurrence, style)
+    const draft = drafts.get(place.key) ?? { place, nodes: new Set(), chips: new Map(), outside, flops: 0n, moved: 0n }
+    drafts.set(place.key, draft)
+    draft.nodes.add(node)
+    if (outside) return place.key
     if (node.communication) members.set(place.key, groupSizeOf(whole, node, { path }))
     if (isTransfer(node)) standing.set(node.id, [...(standing.get(node.id) ?? []), { key: place.key, path }])
     // The send counts what passes.
@@ -101,7 +109,7 @@ export function fold(
   const edges = new Map<string, CardEdge & { readonly tensors: string[] }>()
   for (const { from, to, kind, tensor, returns } of expansion.dependencies) {
     const [source, target] = [keys[from] ?? '', keys[to] ?? '']
-    if (source === target) continue
+    if (source === target || (drafts.get(source)?.outside && drafts.get(target)?.outside)) continue
     const saved = isSaved(expansion.occurrences[from]?.node, expansion.occurrences[to]?.node)
     const key = JSON.stringify([source, target, kind, returns])
     const known = edges.get(key)
@@ -109,8 +117,10 @@ export function fold(
       edges.set(key, { from: source, to: target, kind, tensors: tensor === undefined ? [] : [tensor], returns, saved })
     } else if (tensor !== undefined && !known.tensors.includes(tensor)) known.tensors.push(tensor)
   }
-  const cards = [...drafts.values()].map(({ place, nodes, chips, flops, moved }): [string, Card] => {
-    const kinds = new Set([...nodes].map((node) => node.kind))
+  const neighbours = new Set([...edges.values()].flatMap(({ from, to }) => [from, to]))
+  const drawn = [...drafts.values()].filter(({ outside, place }) => !outside || neighbours.has(place.key))
+  const cards = drawn.map(({ place, nodes, chips, outside, flops, moved }): [string, Card] => {
+    const kinds = new Set(outside ? [] : [...nodes].map((node) => node.kind))
     const [first = 'compute'] = kinds
     const kind = kinds.size === 1 ? first : 'compute'
     const size = nodes.size === 1 ? members.get(place.key) : undefined
@@ -123,11 +133,18 @@ export function fold(
         flops,
         moved,
         chips: [...chips.values()],
+        outside,
         ...(size !== undefined && { members: size }),
       },
     ]
   })
   return { cards: new Map(cards), edges: [...edges.values()].filter((edge) => !orderIsPlain(edge, edges)), standing }
+}
+
+/** Where what is left out stands: with its whole module. */
+function outsidePlace(occurrence: Occurrence, style: CardStyle): CardPlace {
+  const place = placeOf(occurrence, style.level === 'operator' ? { ...style, level: 'module' } : style)
+  return { ...place, key: `outside ${place.key}`, title: `… ${place.title}`, repeat: 1 }
 }
 
 /** Whether a node sends to another stage, or receives from one; the hops of a ring are collectives in pieces. */

@@ -63,7 +63,9 @@ export function mermaidOf(view: View, options: MermaidOptions = {}): string {
   for (const node of view.nodes) members.set(node.cluster, [...(members.get(node.cluster) ?? []), node])
   const writeNodes = (cluster: string | undefined, indent: string) => {
     for (const node of members.get(cluster) ?? [])
-      lines.push(`${indent}${idOf(node.id)}${shaped(node.kind, nodeLabel(node))}:::${node.kind}`)
+      lines.push(
+        `${indent}${idOf(node.id)}${shaped(node.kind, nodeLabel(node))}:::${node.outside ? 'outside' : node.kind}`,
+      )
   }
   const regions: string[] = []
   const writeCluster = (cluster: ViewCluster, depth: number) => {
@@ -108,6 +110,8 @@ export function mermaidOf(view: View, options: MermaidOptions = {}): string {
     const { fill, stroke } = theme.kinds[kind]
     lines.push(`classDef ${kind} fill:${fill},stroke:${stroke},color:${theme.ink},stroke-width:${measures.stroke}px`)
   }
+  if (view.nodes.some(({ outside }) => outside))
+    lines.push(`classDef outside fill:none,stroke:${theme.secondary},color:${theme.secondary},stroke-dasharray:4 3`)
   lines.push(`classDef unseen fill:none,stroke:none,color:${theme.secondary}`)
   for (const region of regions) lines.push(region)
   lines.push(`linkStyle default stroke:${theme.secondary},stroke-width:${edgeStyles.data.width}px`)

@@ -9,6 +9,7 @@ import { type Card, type CardEdge, depthOf, type Folded, fold } from './fold.js'
 import { cutMiddle, formatBytes, formatCount, formatFlops } from './format.js'
 import { laneRanks, lanes } from './lanes.js'
 import { expand, type Unrolling } from './occurrence.js'
+import { selectionOf } from './selection.js'
 import { stages } from './stages.js'
 import type { View, ViewCluster, ViewEdge, ViewNode, ViewOptions } from './view.js'
 
@@ -53,7 +54,8 @@ export function paint(whole: Program, operators: OperatorTable, settings: Settin
   const transfersAside = ranks !== undefined || staged
   const foldFor = (rank: number, style: CardStyle) => {
     const part = partOf(rank)
-    return fold(part, meterOf(part, operators, rank), expansionOf(part), { whole, style, transfersAside })
+    const selection = selectionOf(options.where, part)
+    return fold(part, meterOf(part, operators, rank), expansionOf(part), { whole, style, transfersAside, selection })
   }
   let style = styles[0]
   let folded: Folded | undefined
@@ -71,7 +73,14 @@ export function paint(whole: Program, operators: OperatorTable, settings: Settin
   const parts = ranks ? lanes(ranks, whole, operators, level, laneOf) : alone()
   const unframed = style.outerFrames ? [] : outerRepeats(whole)
   return {
-    ...captionOf(whole, { level, ranks, rank: first, unframed, summed: pipeline !== undefined && !ofRank }),
+    ...captionOf(whole, {
+      level,
+      ranks,
+      rank: first,
+      where: options.where,
+      unframed,
+      summed: pipeline !== undefined && !ofRank,
+    }),
     level,
     direction: level === 'operator' ? 'down' : 'right',
     ...parts,
@@ -121,11 +130,12 @@ function partsOf(
       id: card.key,
       kind: card.kind,
       title: cutMiddle(titleOf(card, frames.length < card.frames.length)),
-      facts: factsOf(card, program, meter),
+      facts: card.outside ? [] : factsOf(card, program, meter),
       chips: alone ? [] : card.chips.map(chipText),
       repeat: card.repeat,
       tooltip: tooltipOf(card),
       ...(last && { cluster: last.key }),
+      ...(card.outside && { outside: true }),
     }
   })
   const roles = rolesOf(folded)

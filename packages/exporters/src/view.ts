@@ -6,12 +6,14 @@ import {
   type OperatorTable,
   type Program,
   regionsOf,
+  type Selector,
 } from '@shardloom/core'
 import { type Level, outerAxes } from './card.js'
 import type { EdgeRole } from './chain.js'
 import { formatCount } from './format.js'
 import { countOccurrences } from './occurrence.js'
 import { paint } from './picture.js'
+import { refuseEmpty } from './selection.js'
 import { readableLimits } from './tokens.js'
 
 /** One node of a picture. */
@@ -30,6 +32,8 @@ export interface ViewNode {
   readonly tooltip: string
   /** The id of the innermost cluster around it. */
   readonly cluster?: string
+  /** It stands for a module next to the selection: what is left out of it has no numbers. */
+  readonly outside?: true
 }
 
 /** A border around nodes. */
@@ -85,6 +89,11 @@ export interface ViewOptions {
   readonly level?: Level
   /** Axes to draw iteration by iteration, or rank by rank. Default none. */
   readonly unroll?: readonly UnrollAxis[]
+  /**
+   * The operators that are drawn; of the rest, only the modules that edges of theirs lead to. A body that several layers
+   * share is drawn when one of them is meant. Default all.
+   */
+  readonly where?: Selector
   /** The rank whose numbers are shown. Default 0. */
   readonly rank?: number
   /** The ranks that `unroll: ['rank']` draws, both ends included. Default: up to eight, from 0. */
@@ -119,10 +128,12 @@ const largestTrial = 20_000
 
 /**
  * Makes the picture of a program. When it would exceed the limit, first the middle iterations of unrolled axes and then
- * whole levels are folded, and the notice says so. Throws `RANK` for ranks that the mesh does not have.
+ * whole levels are folded, and the notice says so. Throws `RANK` for ranks that the mesh does not have, `SELECTOR` when
+ * `where` names no operator, and `LAYER_RANGE`.
  */
 export function createView(program: Program, operators: OperatorTable, options: ViewOptions = {}): View {
   checkProgram(program, operators)
+  refuseEmpty(options.where, program)
   const limit = options.limit ?? readableLimits.dot
   const requested = options.level ?? 'operator'
   const fits = (view: View) => view.nodes.length <= limit.nodes && view.edges.length <= limit.edges
@@ -132,12 +143,12 @@ export function createView(program: Program, operators: OperatorTable, options: 
     for (const keep of axes.size > 0 ? keeps : keeps.slice(0, 1)) {
       const whole = keep === Number.POSITIVE_INFINITY
       const longest = Math.max(0, ...regionsOf(program.items).map(({ axis, extent }) => (axes.has(axis) ? extent : 0)))
-      if (whole && longest > mostIterations && limit.nodes <= readableLimits.dot.nodes) {
+      if (whole && !options.where && longest > mostIterations && limit.nodes <= readableLimits.dot.nodes) {
         tooLarge ||= `${formatCount(longest)} iterations`
         continue
       }
       const size = whole ? countOccurrences(program, axes) : 0
-      if (size > limit.nodes && (level === 'operator' || size > largestTrial)) {
+      if (size > limit.nodes && ((level === 'operator' && !options.where) || size > largestTrial)) {
         tooLarge ||= requested === 'operator' ? `${formatCount(size)} nodes` : `${formatCount(size)} operators`
         continue
       }

@@ -12,6 +12,8 @@ const everything: readonly ViewOptions[] = [
   ...(['phase', 'stage', 'layer', 'module', 'operator'] as const).map((level) => ({ level })),
   { unroll: ['rank'] },
   { unroll: ['layer', 'microbatch'], level: 'layer' },
+  { where: { module: 'ffn' } },
+  { where: { layers: 0 }, unroll: ['layer'] },
 ]
 
 function textOf(view: View): string {

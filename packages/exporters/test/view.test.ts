@@ -250,3 +250,82 @@ test('the depth of a picture is found for any number of cards', () => {
   const cards = Array.from({ length: 300_000 }, (_, index) => ({ frames: index === 7 ? [frame, frame] : [] }))
   expect(depthOf(cards)).toBe(2)
 })
+
+describe('a selection', () => {
+  const whole = view()
+  const inFfn = (id: string) => id.includes('/ffn/')
+  const selected = (each: View) => each.nodes.filter(({ outside }) => !outside)
+
+  test('draws the same cards as the whole picture, those that match; and every edge among them', () => {
+    const each = view({ where: { module: 'ffn' } })
+    expect(selected(each)).toEqual(whole.nodes.filter(({ id }) => inFfn(id)))
+    const within = (one: View) => edgesOf(one).filter((edge) => edge.split(' → ').every(inFfn))
+    expect(within(each)).toEqual(within(whole))
+  })
+
+  test('an edge that leaves it ends at the one card of the module there, which has no numbers', () => {
+    const each = view({ where: { module: 'ffn' } })
+    const outside = each.nodes.filter((node) => node.outside)
+    expect(outside.map(({ title }) => title).sort()).toEqual(['… cache', '… embedding', '… head'])
+    for (const { facts, chips, repeat } of outside) expect([facts, chips, repeat]).toEqual([[], [], 1])
+    const leaving = whole.edges.filter(({ from, to }) => inFfn(from) !== inFfn(to))
+    const ends = (one: View) => new Set(one.edges.map(({ from, to }) => (inFfn(from) ? `${from} →` : `→ ${to}`)))
+    for (const { from, to } of leaving) expect(ends(each)).toContain(inFfn(from) ? `${from} →` : `→ ${to}`)
+    for (const { from, to } of each.edges)
+      expect([from, to].some((id) => selected(each).some((node) => node.id === id))).toBe(true)
+    expect(each.subtitle).toContain('only module ffn')
+    expect(each.legend).toContainEqual({ type: 'note', sign: '…', text: 'beside the selection' })
+  })
+
+  test('a body that several layers share is drawn for one of them; one by one, only those that are meant', () => {
+    const where = { layers: 2 }
+    const titles = (each: View) => each.clusters.map(({ title, repeat }) => `${title} ×${repeat}`)
+    expect(titles(view({ where }))).toContain('cache-layer ×3')
+    const each = view({ where, unroll: ['layer'] })
+    const ids = selected(each).map(({ id }) => id)
+    expect(ids.length).toBeGreaterThan(0)
+    for (const id of ids) expect(id).toContain('[layer=2]')
+  })
+
+  test('every field of a selector, and what it excepts', () => {
+    const ids = (where: ViewOptions['where']) => selected(view({ ...(where && { where }) })).map(({ id }) => id)
+    const all = ids(undefined)
+    expect(ids({ segment: 'prefill' })).toEqual(all)
+    expect(ids({ operator: 'matmul', body: 'plain-layer' })).toEqual(
+      ['up', 'down'].map((name) => `prefill/plain-layer/ffn/${name}`),
+    )
+    expect(ids({ name: 'all-reduce*' })).toHaveLength(2)
+    expect(ids({ role: 'parameter' })).toContain('prefill/plain-layer/ffn/up')
+    const rest = ids({ except: { module: 'ffn' } })
+    expect([...rest, ...ids({ module: 'ffn' })].sort()).toEqual([...all].sort())
+  })
+
+  test('fits where the whole picture does not', () => {
+    const limit = { nodes: 10, edges: 20 }
+    expect(view({ limit }).level).not.toBe('operator')
+    const each = view({ limit, where: { module: 'cache' } })
+    expect([each.level, each.notice]).toEqual(['operator', ''])
+  })
+
+  test('numbers at coarser levels are those of the selection', () => {
+    const flopsOf = (each: View, key: string) => each.nodes.find(({ id }) => id === key)?.facts[0]
+    const each = view({ level: 'phase', where: { name: 'up' } })
+    const one = view({ level: 'phase', where: { name: 'up', body: 'plain-layer' } })
+    expect(flopsOf(each, 'prefill')).not.toBe(flopsOf(one, 'prefill'))
+    expect(each.nodes.find(({ id }) => id === 'prefill')?.chips).toEqual([])
+  })
+
+  test('that is empty is refused, with the modules that there are', () => {
+    expect(() => view({ where: { module: 'attention' } })).toThrow(
+      expect.objectContaining({ code: 'SELECTOR', help: expect.stringContaining('ffn, cache') }),
+    )
+    expect(() => view({ where: { layers: 'x' } })).toThrow(expect.objectContaining({ code: 'LAYER_RANGE' }))
+  })
+
+  test('works in pictures of ranks and of stages', () => {
+    const each = view({ unroll: ['rank'], where: { module: 'ffn' } }, training)
+    expect(each.nodes.length).toBeGreaterThan(0)
+    const ids = new Set(each.nodes.map(({ id }) => id))
+    for (const { from, to } of each.edges) expect([ids.has(from), ids.has(to)]).toEqual([true, true])
+  })
+})
