@@ -109,7 +109,7 @@ export function fold(
   const edges = new Map<string, CardEdge & { readonly tensors: string[] }>()
   for (const { from, to, kind, tensor, returns } of expansion.dependencies) {
     const [source, target] = [keys[from] ?? '', keys[to] ?? '']
-    if (source === target || (drafts.get(source)?.outside && drafts.get(target)?.outside)) continue
+    if (source === target || !isDrawn(drafts.get(source), drafts.get(target))) continue
     const saved = isSaved(expansion.occurrences[from]?.node, expansion.occurrences[to]?.node)
     const key = JSON.stringify([source, target, kind, returns])
     const known = edges.get(key)
@@ -141,10 +141,20 @@ export function fold(
   return { cards: new Map(cards), edges: [...edges.values()].filter((edge) => !orderIsPlain(edge, edges)), standing }
 }
 
+/** Whether an edge has an end in the selection and leads to other than the rest of the same card. */
+function isDrawn(source: Draft | undefined, target: Draft | undefined): boolean {
+  if (!source?.outside && !target?.outside) return true
+  if (source?.outside && target?.outside) return false
+  const [inside, outside] = source?.outside ? [target, source] : [source, target]
+  return outside?.place.key !== outsideKey(inside?.place.key ?? '')
+}
+
+const outsideKey = (key: string) => `outside ${key}`
+
 /** Where what is left out stands: with its whole module. */
 function outsidePlace(occurrence: Occurrence, style: CardStyle): CardPlace {
   const place = placeOf(occurrence, style.level === 'operator' ? { ...style, level: 'module' } : style)
-  return { ...place, key: `outside ${place.key}`, title: `… ${place.title}`, repeat: 1 }
+  return { ...place, key: outsideKey(place.key), title: `… ${place.title}`, repeat: 1 }
 }
 
 /** Whether a node sends to another stage, or receives from one; the hops of a ring are collectives in pieces. */

@@ -105,8 +105,8 @@ describe('stages of a pipeline', () => {
     const { program, operators } = training({ pp: 2 }, 4)
     const text = toDot(program, operators, { level: 'module' })
     for (const [above, below] of [
-      ['forward/layer-leave/send', 'backward/layer-leave/recv'],
-      ['forward/layer-enter/recv', 'backward/layer-enter/send'],
+      ['forward/layer-before-send/send', 'backward/layer-before-send/recv'],
+      ['forward/layer-after-recv/recv', 'backward/layer-after-recv/send'],
     ])
       expect(text).toContain(`"${below}" -> "${above}" [style=invis`)
   })
