@@ -63,7 +63,8 @@ const diagrams = [
   ...Object.entries(hybrids).map(([preset, { spec }]) => ({
     name: `hybrid-${preset}`,
     spec: { preset },
-    view: { level: spec.parallel?.pp ? 'stage' : 'layer', legend: false },
+    // More stages than four are wider than a page.
+    view: { level: (spec.parallel?.pp ?? 5) <= 4 ? 'stage' : 'layer', legend: false },
   })),
   {
     name: 'strategy-pp',

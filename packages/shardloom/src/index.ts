@@ -25,6 +25,7 @@ export {
   levels,
   type MermaidOptions,
   readableLimits,
+  themes,
   toDot,
   toGraphlib,
   toJsonText,
