@@ -181,6 +181,7 @@ describe('every option changes something', () => {
   function valuesOf({ type, choices, description }: SpecField): readonly unknown[] {
     if (choices) return choices
     if (type === 'boolean') return [true, false]
+    if (type === 'number') return [0, 0.25, 0.5, 1, 2]
     return type === 'integer' ? [1, 2, 3, 10_000_000] : [...description.split(/\W+/), ...scheduleNames()]
   }
 
