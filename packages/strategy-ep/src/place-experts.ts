@@ -40,6 +40,9 @@ export function placeExperts(redundant: number | undefined, where: Selector | un
         throw refuse('copies would need one gradient', 'Leave `ep.redundant` out, or plan prefill or decode.')
       if (where) throw refuse('`ep.where` names some experts alone', 'Leave one of the two out.')
       if (others.length) throw refuse('layers have different numbers of experts', 'Leave `ep.redundant` out.')
+      const most = experts * (ep.degree - 1)
+      if (redundant > most)
+        throw refuse(`each of the ${ep.degree} ranks would hold all ${experts} experts`, `Use at most ${most}.`)
       const loads = program.loads?.['experts'] ?? Array.from({ length: experts }, () => 1)
       const counts = copiesOf(loads, redundant)
       const room = ep.atoms.reduce(

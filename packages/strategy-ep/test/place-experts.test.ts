@@ -112,5 +112,9 @@ it('what cannot be held more than once is refused with what can', () => {
   expect(refusal({ dp: 3, ep: 3 }, { redundant: 3 }, { phase: 'training' })).toMatch(
     /^REDUNDANT .* copies would need one gradient\. Leave `ep.redundant` out, or plan prefill or decode\.$/,
   )
+  // Every rank would hold every expert, and further copies of some.
+  expect(refusal({ dp: 3, ep: 3 }, { redundant: 10_000_000 })).toMatch(
+    /^REDUNDANT .* all 12 experts\. Use at most 24\.$/,
+  )
   expect(refusal({ dp: 3, ep: 3 }, { redundant: 3, where: { body: 'layer' } })).toMatch(/^REDUNDANT .*`ep.where`/)
 })
