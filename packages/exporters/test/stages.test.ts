@@ -105,8 +105,8 @@ describe('stages of a pipeline', () => {
     const { program, operators } = training({ pp: 2 }, 4)
     const text = toDot(program, operators, { level: 'module' })
     for (const [above, below] of [
-      ['forward/layer-before-send/send', 'backward/layer-before-send/recv'],
-      ['forward/layer-after-recv/recv', 'backward/layer-after-recv/send'],
+      ['forward/layer-send/send', 'backward/layer-send/recv'],
+      ['forward/layer-recv/recv', 'backward/layer-recv/send'],
     ])
       expect(text).toContain(`"${below}" -> "${above}" [style=invis`)
   })

@@ -136,7 +136,7 @@ function variantOf(pipeline: Pipeline, layer: number, extent: number): string {
   const here = holder(layer)
   const enters = holder(layer > 0 ? layer - 1 : 'first') !== here
   const leaves = holder(layer + 1 < extent ? layer + 1 : 'last') !== here
-  return [enters && 'after-recv', leaves && 'before-send'].filter(Boolean).join('-')
+  return [enters && 'recv', leaves && 'send'].filter(Boolean).join('-')
 }
 
 /** FLOPs of one forward pass by layer, and before and behind the layers. */
