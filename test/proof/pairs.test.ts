@@ -34,6 +34,7 @@ describe('a ring beside', () => {
     ['scores computed again', { cp: 2 }, { attention: 'materialised', recompute: 'selective' }],
     ['layers computed again', { cp: 2, tp: 2 }, { attention: 'materialised', recompute: 'full' }],
     ['a kernel computed again, and offload', { cp: 2 }, { recompute: 'full', offload: { prefetch: 0 } }],
+    ['layers computed again, keys gathered over `ulysses`', { cp: 2, ulysses: 2, tp: 2 }, { recompute: 'full' }],
     ['ZeRO-1', { dp: 2, cp: 2 }, { zero: 1 }],
     ['ZeRO-2 in buckets', { dp: 2, cp: 2 }, { zero: 2, dp: { bucket: 64 } }],
     ['ZeRO-3 with a bounded prefetch', { dp: 2, cp: 2 }, { zero: 3, dp: { prefetch: 1 } }],

@@ -43,6 +43,8 @@ export interface RingNode {
 export class RingDraft {
   private readonly tensors: Map<string, Tensor>
   private readonly replaced = new Map<string, readonly Item[]>()
+  /** What stands before some ring already: attention that runs again and its backward share what brings their keys. */
+  private readonly brought = new Set<string>()
   readonly rotation: (position: number, offset: number, moving?: boolean) => Rotation
 
   constructor(
@@ -168,7 +170,7 @@ export class RingDraft {
 
   /**
    * What stands before the ring instead of a gather: the gather over other ranks than the ring's, where there were some,
-   * and the read of the cache, which now finds its own positions.
+   * and the read of the cache, which now finds its own positions. What an earlier ring has before it is not made again.
    */
   local({ gather, cache, read }: Gathered): { nodes: readonly OperatorNode[]; tensor: string } {
     const { communication } = gather
@@ -184,7 +186,8 @@ export class RingDraft {
       this.add({ ...this.tensor(gather.outputs[0] ?? ''), id: tensor, placement: to })
       nodes.push({ ...gather, id: tensor, outputs: [tensor], communication: { ...communication, atoms: others, to } })
     }
-    if (!cache) return { nodes, tensor }
+    const fresh = (): OperatorNode[] => nodes.filter(({ id }) => !this.brought.has(id) && this.brought.add(id))
+    if (!cache) return { nodes: fresh(), tensor }
     const position = communication?.from.shards.findIndex((each) => each.includes(this.atoms[0] ?? '')) ?? 0
     const dim = parseRule(cache.rule).operands[0]?.[position] ?? ''
     const { splits = {}, partial = {}, by = {} } = cache.partition ?? {}
@@ -192,7 +195,7 @@ export class RingDraft {
     const placement = placementsOf(reader, this.operators).results[0]
     this.add({ ...this.tensor(read), ...(placement && { placement }) })
     nodes.push(reader)
-    return { nodes, tensor: read }
+    return { nodes: fresh(), tensor: read }
   }
 
   /** Takes the ring's atoms out of everything that reduced a gradient over them: the ring has done it. */
