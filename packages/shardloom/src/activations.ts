@@ -1,6 +1,15 @@
-import { bodyCounts, describePlacement, lookup, type Region, regionsOf } from '@shardloom/core'
+import {
+  bodyCounts,
+  describePlacement,
+  lookup,
+  type OperatorTable,
+  type Program,
+  type Region,
+  regionsOf,
+  walk,
+} from '@shardloom/core'
 import { programOf } from '@shardloom/core/unroll'
-import { savedTensors } from '@shardloom/simulator'
+import { meterOf, savedTensors } from '@shardloom/simulator'
 import { type PeakSaved, peakSaved } from './in-flight.js'
 import type { Plan } from './plan.js'
 import { isSecondDirection } from './reason.js'
@@ -17,7 +26,10 @@ export interface ActivationSummary {
     readonly bytes: number
   }[]
   readonly outsideBytes: number
-  /** With `gather: keep` or `step`: parameters that stay as forward gathered them, once for all microbatches; no activations. */
+  /**
+   * Parameters that stay as forward gathered them, once for all microbatches; no activations. With `gather: keep` those that
+   * backward reads again; with `step` all that are gathered before the first microbatch.
+   */
   readonly gatheredBytes: number
   /** Of all microbatches that are in flight at once, in the rank's own memory. */
   readonly peak: PeakSaved
@@ -44,9 +56,9 @@ export function activationsOf({ program: whole, operators }: Plan, rank: number)
   const program = programOf(whole, rank)
   // A microbatch takes one of two directions.
   const found = savedTensors(whole, operators, { rank })
-  const isGathered = ({ version }: (typeof found)[number]) => lookup(program.tensors, version).role === 'parameter'
-  const one = found.filter(({ tensor }) => !isSecondDirection(tensor))
-  const [all, gathered] = [one.filter((each) => !isGathered(each)), one.filter(isGathered)]
+  const isGathered = (id: string) => lookup(program.tensors, id).role === 'parameter'
+  const all = found.filter(({ version }) => !isSecondDirection(version) && !isGathered(version))
+  const kept = all.filter(({ host }) => !host)
   const region = regionsOf(program.items).find(({ axis }) => axis === 'layer')
   const counts = region ? bodyCounts(region) : []
   const sum = (list: typeof all) => list.reduce((total, { bytes }) => total + bytes, 0)
@@ -61,20 +73,19 @@ export function activationsOf({ program: whole, operators }: Plan, rank: number)
   }
   const inAll = (list: ReturnType<typeof layersOf>) =>
     list.reduce((total, { count, bytes }) => total + count * bytes, 0)
-  const [kept, away] = [all.filter(({ host }) => !host), all.filter(({ host }) => host)]
   const layers = layersOf(kept)
   const outsideBytes = sum(kept.filter(({ per }) => !per.includes('layer')))
   return {
     bytes: outsideBytes + inAll(layers),
     layers,
     outsideBytes,
-    gatheredBytes: sum(gathered.filter(({ per }) => !per.includes('layer'))) + inAll(layersOf(gathered)),
+    gatheredBytes: gatheredBytes(whole, operators, rank, new Set(found.map(({ version }) => version))),
     peak: peakSaved(
       whole,
       rank,
       found.filter(({ host }) => !host),
     ),
-    hostBytes: inAll(layersOf(away)),
+    hostBytes: inAll(layersOf(all.filter(({ host }) => host))),
     saved: all.map(({ tensor, version, bytes, per, body, host }) => ({
       tensor,
       version,
@@ -85,6 +96,22 @@ export function activationsOf({ program: whole, operators }: Plan, rank: number)
       host,
     })),
   }
+}
+
+/** Bytes of the parameters that forward gathers for the whole step, or that backward finds as forward gathered them. */
+function gatheredBytes(whole: Program, operators: OperatorTable, rank: number, found: ReadonlySet<string>): number {
+  const program = programOf(whole, rank)
+  const meter = meterOf(whole, operators, rank)
+  let sum = 0
+  walk(program.items, ({ segment, communication, outputs: [output = ''] }, { executions, path }) => {
+    const tensor = program.tensors.get(output)
+    if (segment !== 'forward' || !communication || tensor?.role !== 'parameter') return
+    const microbatches = path.find(({ region }) => region.axis === 'microbatch')
+    if (microbatches && !found.has(output)) return
+    const repeats = microbatches ? (bodyCounts(microbatches.region)[microbatches.body] ?? 1) : 1
+    if (executions > 0) sum += (meter.bytes(tensor) * executions) / repeats
+  })
+  return sum
 }
 
 /** The runs of iterations that a body of a region is chosen for. */

@@ -11,6 +11,7 @@ import {
 } from '@shardloom/core'
 import { programOf } from '@shardloom/core/unroll'
 import type { SavedTensor } from '@shardloom/simulator'
+import { isSecondDirection } from './reason.js'
 
 /** The most that a rank keeps for backward at one time. */
 export interface PeakSaved {
@@ -59,7 +60,7 @@ function bytesOfChunk(whole: Program, rank: number, saved: readonly SavedTensor[
     let sum = 0
     for (const { version, bytes, per, body, readers } of saved) {
       // The second of two directions has tensors of its own.
-      if (version.endsWith('~') !== (direction === 1)) continue
+      if (isSecondDirection(version) !== (direction === 1)) continue
       if (lookup(program.tensors, version).role === 'parameter') continue
       if (!per.includes('layer')) {
         const stages = readers.flatMap((id) => nodes.get(id)?.stages ?? [])
