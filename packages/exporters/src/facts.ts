@@ -1,5 +1,5 @@
 import { along, axesOf, type OperatorNode, type Program } from '@shardloom/core'
-import { communicationBytes, type Meter } from '@shardloom/simulator'
+import type { CommunicationSize } from '@shardloom/simulator'
 import type { Card, Chip } from './fold.js'
 import { formatBytes, formatCount, formatFlops } from './format.js'
 
@@ -10,10 +10,10 @@ import { formatBytes, formatCount, formatFlops } from './format.js'
 const boundIntensity = 100n
 
 /** The second line of a card. */
-export function factsOf(card: Card, program: Program, meter: Meter): string[] {
+export function factsOf(card: Card, program: Program): string[] {
   const [node] = card.nodes
   if (card.nodes.length === 1 && node?.communication && card.covered.length === 0)
-    return communicationFacts(node, program, meter, card.members)
+    return communicationFacts(node, program, card.size)
   if (card.kind === 'communication' || card.kind === 'control') return []
   return workFact(card.flops, card.moved)
 }
@@ -31,8 +31,8 @@ export function chipText(chip: Chip): string {
 }
 
 /** What a communication node changes and what it costs: `seq/2 → seq` and `67.1 MB, sends 33.6 MB`. */
-function communicationFacts(node: OperatorNode, program: Program, meter: Meter, members?: number): string[] {
-  const { payload, sent } = communicationBytes(node, program, meter, members)
+function communicationFacts(node: OperatorNode, program: Program, size?: CommunicationSize): string[] {
+  const { payload, sent } = size ?? { payload: 0, sent: 0 }
   const cost = `${formatBytes(Math.round(payload))}, sends ${formatBytes(Math.round(sent))}`
   const change = placementChange(node, program)
   return change ? [change, cost] : [cost]

@@ -1,5 +1,11 @@
 import { axesOf, type EdgeKind, groupSizeOf, type NodeKind, type OperatorNode, type Program } from '@shardloom/core'
-import { changeAxis, communicationBytes, type Meter, type NodeMeasure } from '@shardloom/simulator'
+import {
+  type CommunicationSize,
+  changeAxis,
+  communicationBytes,
+  type Meter,
+  type NodeMeasure,
+} from '@shardloom/simulator'
 import { type CardPlace, type CardStyle, placeOf } from './card.js'
 import type { Crossing, Dependency, Occurrence } from './occurrence.js'
 import type { Selection } from './selection.js'
@@ -21,8 +27,8 @@ export interface Card extends CardPlace {
   /** Bytes read and written. */
   readonly moved: bigint
   readonly chips: readonly Chip[]
-  /** How many ranks take part in its communication, where it is one node. */
-  readonly members?: number
+  /** What one execution of its communication moves, where it is one node. */
+  readonly size?: CommunicationSize
   /** It stands for what the picture leaves out. */
   readonly outside: boolean
 }
@@ -88,7 +94,7 @@ export function fold(
   { whole, style, transfersAside, selection }: FoldOptions,
 ): Folded {
   const drafts = new Map<string, Draft>()
-  const members = new Map<string, number>()
+  const communicationSizes = new Map<string, CommunicationSize>()
   const standing = new Map<string, Standing[]>()
   const costs = costsOf(program, whole, meter)
   const keys = expansion.occurrences.map((occurrence) => {
@@ -99,7 +105,8 @@ export function fold(
     drafts.set(place.key, draft)
     draft.nodes.add(node)
     if (outside) return place.key
-    if (node.communication) members.set(place.key, groupSizeOf(whole, node, { path }))
+    if (node.communication)
+      communicationSizes.set(place.key, costs.communication(occurrence, stepsOf(occurrence, place, program)))
     if (isTransfer(node)) standing.set(node.id, [...(standing.get(node.id) ?? []), { key: place.key, path }])
     // The send counts what passes.
     const counted = style.level === 'operator' || !isTransfer(node) || (!transfersAside && node.op === 'send')
@@ -123,7 +130,7 @@ export function fold(
     const kinds = new Set(outside ? [] : [...nodes].map((node) => node.kind))
     const [first = 'compute'] = kinds
     const kind = kinds.size === 1 ? first : 'compute'
-    const size = nodes.size === 1 ? members.get(place.key) : undefined
+    const size = nodes.size === 1 ? communicationSizes.get(place.key) : undefined
     return [
       place.key,
       {
@@ -134,7 +141,7 @@ export function fold(
         moved,
         chips: [...chips.values()],
         outside,
-        ...(size !== undefined && { members: size }),
+        ...(size && { size }),
       },
     ]
   })
@@ -174,12 +181,12 @@ function isSaved(from: OperatorNode | undefined, to: OperatorNode | undefined): 
 /** The meter's answers, each asked for once: unrolled pictures show a node many times. */
 interface Costs {
   readonly node: (node: OperatorNode, step: number) => NodeMeasure
-  readonly sent: (occurrence: Occurrence) => number
+  readonly communication: (occurrence: Occurrence, steps: Steps) => CommunicationSize
 }
 
 function costsOf(program: Program, whole: Program, meter: Meter): Costs {
   const nodes = new Map<OperatorNode, Map<number, NodeMeasure>>()
-  const sent = new Map<OperatorNode, number>()
+  const sizes = new Map<OperatorNode, Map<string, CommunicationSize>>()
   return {
     node(node, step) {
       const steps = nodes.get(node) ?? new Map<number, NodeMeasure>()
@@ -188,29 +195,46 @@ function costsOf(program: Program, whole: Program, meter: Meter): Costs {
       steps.set(step, cost)
       return cost
     },
-    sent({ node, path }) {
-      const bytes = sent.get(node) ?? communicationBytes(node, program, meter, groupSizeOf(whole, node, { path })).sent
-      sent.set(node, bytes)
-      return bytes
+    communication({ node, path }, { first, last }) {
+      const known = sizes.get(node) ?? new Map<string, CommunicationSize>()
+      sizes.set(node, known)
+      const steps = Array.from({ length: last - first + 1 }, (_, index) => first + index)
+      const members = groupSizeOf(whole, node, { path })
+      const key = `${first} ${last}`
+      const size = known.get(key) ?? communicationBytes(node, program, meter, members, steps)
+      known.set(key, size)
+      return size
     },
   }
 }
 
+/** Iterations of the axis along which what a node moves changes. */
+interface Steps {
+  readonly first: number
+  readonly last: number
+}
+
+/** Those that a card counts of an occurrence. */
+function stepsOf({ node, path }: Occurrence, { covered }: CardPlace, program: Program): Steps {
+  const axis = changeAxis(node, program)
+  const steps = path.find((crossing) => crossing.region.axis === axis)
+  const counts = steps && covered.includes(steps)
+  const first = counts || steps?.form === 'single' ? steps.run.first : 0
+  return { first, last: counts ? steps.run.last : first }
+}
+
 function addCost(draft: Draft, occurrence: Occurrence, place: CardPlace, program: Program, costs: Costs): void {
-  const { node, path } = occurrence
+  const { node } = occurrence
+  const { first, last } = stepsOf(occurrence, place, program)
   const times = place.covered.reduce((product, crossing) => product * crossing.count, 1)
   if (node.communication) {
     const { atoms, pool } = node.communication
     const axes = pool?.phase ?? axesOf(program.mesh, atoms).join('.')
     const known = draft.chips.get(axes) ?? { axes, atoms: node.communication.atoms, count: 0, bytes: 0 }
-    const bytes = known.bytes + costs.sent(occurrence) * times
+    const bytes = known.bytes + costs.communication(occurrence, { first, last }).sent * times
     draft.chips.set(axes, { ...known, count: known.count + times, bytes })
     return
   }
-  const axis = changeAxis(node, program)
-  const steps = path.find((crossing) => crossing.region.axis === axis)
-  const first = steps?.form === 'single' || (steps && place.covered.includes(steps)) ? steps.run.first : 0
-  const last = steps && place.covered.includes(steps) ? steps.run.last : first
   for (let step = first; step <= last; step++) {
     const one = costs.node(node, step)
     const share = BigInt(Math.round(times / (last - first + 1)))

@@ -67,7 +67,7 @@ export function paint(whole: Program, operators: OperatorTable, settings: Settin
   if (!style || !folded) throw new Error('internal error: there is no style')
   const laneOf = (rank: number) => {
     const own = rank === first ? folded : foldFor(rank, style)
-    return { folded: own, parts: partsOf(own, partOf(rank), operators, { level, rank }) }
+    return { folded: own, parts: partsOf(own, partOf(rank), level) }
   }
   const alone = () => (staged ? stages(whole, pipeline, operators, first, laneOf) : laneOf(first).parts)
   const parts = ranks ? lanes(ranks, whole, operators, level, laneOf) : alone()
@@ -97,13 +97,7 @@ function outerRepeats({ items }: Program): string[] {
 }
 
 /** The nodes, clusters and edges of one rank. */
-function partsOf(
-  folded: Folded,
-  program: Program,
-  operators: OperatorTable,
-  { level, rank }: { readonly level: Level; readonly rank: number },
-): Parts {
-  const meter = meterOf(program, operators, rank)
+function partsOf(folded: Folded, program: Program, level: Level): Parts {
   const clusters = new Map<string, { cluster: ViewCluster; flops: bigint; sent: number; cards: number }>()
   const grouped = withoutSingles(folded)
   const nodes = [...folded.cards.values()].map((card): ViewNode => {
@@ -130,7 +124,7 @@ function partsOf(
       id: card.key,
       kind: card.kind,
       title: cutMiddle(titleOf(card, frames.length < card.frames.length)),
-      facts: card.outside ? [] : factsOf(card, program, meter),
+      facts: card.outside ? [] : factsOf(card, program),
       chips: alone ? [] : card.chips.map(chipText),
       repeat: card.repeat,
       tooltip: tooltipOf(card),

@@ -23,7 +23,14 @@ import {
 } from '@shardloom/core'
 import { programOf } from '@shardloom/core/unroll'
 import { formatCount, formatFlops } from '@shardloom/exporters'
-import { communicationBytes, flopClassOf, type Meter, meterOf } from '@shardloom/simulator'
+import {
+  changeAxis,
+  communicationBytes,
+  flopClassOf,
+  type Meter,
+  meterOf,
+  iterationsOf as stepsOf,
+} from '@shardloom/simulator'
 import { axisPartsText } from './axis-parts.js'
 import { formatWholeBytes } from './format-whole-bytes.js'
 import { checkPlan, type Plan } from './plan.js'
@@ -220,7 +227,8 @@ function explainCommunication(
   const transfer = node.op === 'send' || node.op === 'recv'
   const size = transfer ? 2 : groupSizeOf(program, node, place)
   const whole = size === groupSize(program.mesh, communication.atoms)
-  const { payload, sent } = communicationBytes(node, program, meter, size)
+  const steps = stepsOf(place.path, changeAxis(node, program))
+  const { payload, sent } = communicationBytes(node, program, meter, size, steps)
   const dims = tensorOf(program, communication.reason.tensor)?.dims
   const text = (placement: Placement) => placementText(placement, dims)
   return {

@@ -35,9 +35,9 @@ export interface CommunicationSummary {
   readonly axes: readonly string[]
   readonly groupSize: number
   readonly count: number
-  /** Bytes of the tensor logical to the group. */
+  /** Bytes of the tensor logical to the group; where it grows from execution to execution, the mean. */
   readonly payloadBytes: number
-  /** Bytes that this rank sends, by a ring. */
+  /** Bytes that this rank sends, by a ring; the mean, where they grow. */
   readonly bytesPerRank: number
   /** The part of the phase: `forward`, `backward`, `optimizer`, `prefill` or `decode`. */
   readonly phase: string

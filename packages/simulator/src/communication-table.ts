@@ -16,7 +16,7 @@ import {
   walk,
 } from '@shardloom/core'
 import { programOf } from '@shardloom/core/unroll'
-import { type Meter, meterOf } from './measure.js'
+import { changeAxis, grownShape, iterationsOf, type Meter, meterOf } from './measure.js'
 
 /** Like executions of communication on one rank: counts are per step, bytes per execution. */
 export interface CommunicationRow {
@@ -24,9 +24,9 @@ export interface CommunicationRow {
   readonly axes: readonly string[]
   readonly groupSize: number
   readonly count: number
-  /** Bytes of the tensor logical to the group. */
+  /** Bytes of the tensor logical to the group; where it grows from execution to execution, the mean. */
   readonly payloadBytes: number
-  /** Bytes that this rank sends, by a ring. */
+  /** Bytes that this rank sends, by a ring; the mean, where they grow. */
   readonly bytesPerRank: number
   readonly segment: Segment
   /** The iteration axes around it, outermost first, such as `microbatch/layer`; empty at the top. */
@@ -36,30 +36,54 @@ export interface CommunicationRow {
   readonly reason: CommunicationReason
 }
 
+/** What one execution of a communication node moves, in bytes. */
+export interface CommunicationSize {
+  /** Logical to the group. */
+  readonly payload: number
+  /** What this rank sends. */
+  readonly sent: number
+}
+
 /**
- * Bytes logical to the group and bytes that this rank sends, of one execution of a communication node. `members` is the size
- * of its group, where a pipeline makes it smaller than its atoms say.
+ * What an execution of a communication node moves: the mean over `steps`, the iterations of the axis along which its tensor
+ * grows (default: the first). `members` is the size of its group, where a pipeline makes it smaller than its atoms say.
  */
 export function communicationBytes(
   node: OperatorNode,
   program: Program,
   meter: Meter,
   members?: number,
-): { readonly payload: number; readonly sent: number } {
+  steps: readonly number[] = [0],
+): CommunicationSize {
   const { communication } = node
   const tensor = program.tensors.get(node.outputs[0] ?? '')
   if (!communication || !tensor) return { payload: 0, sent: 0 }
+  const all = (tensor.growth ? steps : [0]).map((step) =>
+    sizeOf(node.op, communication, { ...tensor, shape: grownShape(tensor, step) }, program, meter, members),
+  )
+  const mean = (of: (size: CommunicationSize) => number) => all.reduce((sum, size) => sum + of(size), 0) / all.length
+  return { payload: mean(({ payload }) => payload), sent: mean(({ sent }) => sent) }
+}
+
+function sizeOf(
+  op: string,
+  communication: Communication,
+  tensor: Tensor,
+  program: Program,
+  meter: Meter,
+  members?: number,
+): CommunicationSize {
   const { atoms, from, to } = communication
   // A rank sends what it holds; a collective is about what its group holds together.
-  const isHop = node.op === 'send' || node.op === 'recv'
+  const isHop = op === 'send' || op === 'recv'
   const [share, all] = communication.pool?.share ?? [1, 1]
   const payload = isHop
     ? (meter.bytes(tensor) * share) / all
     : payloadOf(communication, (placement) => meter.bytes(tensor, placement))
   const uneven = program.loads && tensor.density && tensor.dims.some((dim) => program.loads?.[dim])
-  if (!uneven || node.op !== 'all-to-all') {
+  if (!uneven || op !== 'all-to-all') {
     const size = members ?? groupSize(program.mesh, atoms)
-    return { payload, sent: ringBytes(node.op, payload, size) + weightBytes(communication, tensor, meter, size) }
+    return { payload, sent: ringBytes(op, payload, size) + weightBytes(communication, tensor, meter, size) }
   }
   // A rank sends what it has but that part which it goes on holding.
   const kept = from.shards.map((list, position) => [...new Set([...list, ...(to.shards[position] ?? [])])])
@@ -97,7 +121,10 @@ export function communicationTable(
     const [node] = nodes
     if (!node?.communication) continue
     const members = groupSizeOf(whole, node, place)
-    const bytes = nodes.map((each) => communicationBytes(each, program, meter, members))
+    const bytes = nodes.map((each) => {
+      const steps = iterationsOf(place.path, changeAxis(each, program))
+      return communicationBytes(each, program, meter, members, steps)
+    })
     const payload = bytes.reduce((sum, each) => sum + each.payload, 0)
     const sent = bytes.reduce((sum, each) => sum + each.sent, 0)
     const axes = axesOf(program.mesh, node.communication.atoms)

@@ -1,4 +1,9 @@
-export { type CommunicationRow, communicationBytes, communicationTable } from './communication-table.js'
+export {
+  type CommunicationRow,
+  type CommunicationSize,
+  communicationBytes,
+  communicationTable,
+} from './communication-table.js'
 export { measureFolded } from './edges.js'
 export {
   changeAxis,

@@ -1,4 +1,16 @@
-import { type Axis, composePlugins, corePasses, createMesh, dimSizesOf, runPasses } from '@shardloom/core'
+import {
+  type Axis,
+  closePorts,
+  composePlugins,
+  corePasses,
+  createMesh,
+  dimSizesOf,
+  type OperatorNode,
+  type Program,
+  rewriteItems,
+  runPasses,
+} from '@shardloom/core'
+import { verifyProgram } from '@shardloom/core/verify'
 import { type BuildOptions, buildProgram, countParameters, findPreset, transformers } from '@shardloom/models'
 import * as simulator from '@shardloom/simulator'
 import { communicationTable, measure, replication } from '@shardloom/simulator'
@@ -85,7 +97,54 @@ describe('communication', () => {
     ])
     for (const row of rows) expect(row.bytesPerRank).toBe((2 * row.payloadBytes * 7) / 8)
   })
+
+  it('of a cache that grows: each step gathers what it has grown to, and a row says the mean', () => {
+    const [batch, seq, steps, layers, width] = [4, 8, 6, 2, 2 * 16]
+    const { program, operators } = plan('tiny', { tp: 2 }, { phase: 'decode', batch, seq, steps })
+    const read = 'decode/layer/attention/k_read'
+    const whole = gatheredAfter(program, read, 'tp')
+    expect(verifyProgram(whole, operators).flatMap(({ violations }) => violations)).toEqual([])
+    const row = communicationTable(whole, operators).find(({ nodes }) => nodes.includes(`${read}/all-gather(tp)`))
+    const [bytes, count] = [row?.payloadBytes ?? 0, row?.count ?? 0]
+    expect(count).toBe(steps * layers)
+    // Keys of 8 positions in the first step, of one more in each further one, of both KV heads, in 16 bits.
+    const positions = Array.from({ length: steps }, (_, step) => seq + step).reduce((a, b) => a + b)
+    expect(count * bytes).toBe(layers * 2 * batch * positions * width)
+    expect(row?.bytesPerRank).toBe(bytes / 2)
+  })
 })
+
+/** The program with a tensor that is split over one atom gathered, behind the node that makes it. */
+function gatheredAfter(program: Program, id: string, atom: string): Program {
+  const tensor = program.tensors.get(id)
+  const from = tensor?.placement
+  if (!tensor || !from?.shards.flat().includes(atom)) throw new Error(`${id} is not split over ${atom}`)
+  const to = { ...from, shards: from.shards.map((list) => list.filter((each) => each !== atom)) }
+  const made = `${id}/all-gather(${atom})`
+  const dims = tensor.dims.join(' ')
+  const gather: OperatorNode = {
+    type: 'node',
+    id: made,
+    kind: 'communication',
+    op: 'all-gather',
+    rule: `${dims} -> ${dims}`,
+    inputs: [id],
+    outputs: [made],
+    segment: 'decode',
+    module: 'attention',
+    communication: {
+      atoms: [atom],
+      from,
+      to,
+      reason: { tensor: id, producer: id, consumer: id, strategies: [] },
+    },
+  }
+  const tensors = new Map(program.tensors).set(made, { ...tensor, id: made, placement: to, versionOf: id })
+  const items = rewriteItems(program.items, (list) =>
+    list.flatMap((item) => (item.id === id ? [item, gather] : [item])),
+  )
+  return { ...program, tensors, items: closePorts(items, tensors) }
+}
 
 it('the public surface', () => {
   expect(Object.keys(simulator).sort()).toEqual([
