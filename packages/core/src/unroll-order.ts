@@ -29,6 +29,37 @@ function chunkOf(
   return -1
 }
 
+/** Where the executions of a coordinate's nodes stand in its schedule. */
+export interface ScheduledPlaces {
+  /**
+   * The index of the action that runs a node, by the iteration of the axis that chunks divide, where it stands inside of
+   * it, and the microbatch; −1: no action runs it.
+   */
+  readonly positionOf: (node: OperatorNode, iteration: number | undefined, microbatch: number) => number
+  /** The index of the first action of a microbatch. */
+  readonly first: (microbatch: number) => number
+}
+
+/** Finds which action of a coordinate's schedule runs a node, in constant time per question. */
+export function scheduledPlaces(pipeline: Pipeline, coordinate: number, microbatches: number): ScheduledPlaces {
+  const actions = actionsOf(pipeline, coordinate)
+  const position = new Int32Array(pipeline.chunks.length * 3 * microbatches).fill(-1)
+  const earliest = new Int32Array(microbatches)
+  for (let index = actions.length - 1; index >= 0; index--) {
+    const { kind, chunk, microbatch } = actions[index] ?? { kind: 'F', chunk: 0, microbatch: 0 }
+    for (const each of kindsOf[kind]) position[(chunk * 3 + each) * microbatches + microbatch] = index
+    earliest[microbatch] = index
+  }
+  return {
+    positionOf(node, iteration, microbatch) {
+      const direction = directionOf(pipeline, microbatch, microbatches)
+      const chunk = chunkOf(pipeline, node, iteration, coordinate, direction)
+      return chunk < 0 ? -1 : (position[(chunk * 3 + kindOf(node)) * microbatches + microbatch] ?? -1)
+    },
+    first: (microbatch) => earliest[microbatch] ?? 0,
+  }
+}
+
 /**
  * Numbers the nodes of a pipeline's microbatches action by action, and adds a temporal edge from each action to the next.
  * The same graph where no schedule orders them or they, or the axis that chunks divide, are not unrolled. Linear.
@@ -44,13 +75,7 @@ export function inScheduledOrder(
   const whole = !axes || (axes.has('microbatch') && axes.has(pipeline?.over ?? ''))
   if (!pipeline || !region || actions.length === 0 || !whole) return graph
   const { extent } = region.region
-  const position = new Int32Array(pipeline.chunks.length * 3 * extent).fill(-1)
-  const earliest = new Int32Array(extent)
-  for (let index = actions.length - 1; index >= 0; index--) {
-    const { kind, chunk, microbatch } = actions[index] ?? { kind: 'F', chunk: 0, microbatch: 0 }
-    for (const each of kindsOf[kind]) position[(chunk * 3 + each) * extent + microbatch] = index
-    earliest[microbatch] = index
-  }
+  const { positionOf, first: earliest } = scheduledPlaces(pipeline, coordinate, extent)
   const { template, starts, sources, kinds, top } = graph
   const begin = region.offset
   const end = begin + (region.starts[extent] ?? 0)
@@ -58,13 +83,11 @@ export function inScheduledOrder(
   const visit = (layout: Layout, base: number, microbatch: number, iteration: number | undefined) => {
     layout.items.forEach((item, index) => {
       if (item.type === 'node') {
-        const direction = directionOf(pipeline, microbatch, extent)
-        const chunk = chunkOf(pipeline, item, iteration, coordinate, direction)
         const place = base + (layout.offsets[index] ?? 0)
-        let action = chunk < 0 ? -1 : (position[(chunk * 3 + kindOf(item)) * extent + microbatch] ?? -1)
+        let action = positionOf(item, iteration, microbatch)
         if (action < 0) {
           // What stands nowhere runs as soon as what it reads is there.
-          action = earliest[microbatch] ?? 0
+          action = earliest(microbatch)
           for (let edge = starts[place] ?? 0; edge < (starts[place + 1] ?? 0); edge++)
             action = Math.max(action, actionOf[(sources[edge] ?? 0) - begin] ?? 0)
         }

@@ -51,7 +51,7 @@ export interface UnrolledGraph {
 export type { Iteration } from './layout.js'
 export { type Execution, sendersOf } from './sender.js'
 export { programOf } from './stage-program.js'
-export { actionsRun } from './unroll-order.js'
+export { actionsRun, type ScheduledPlaces, scheduledPlaces } from './unroll-order.js'
 
 /** The kinds that {@link UnrolledGraph.edgeKind} numbers. */
 export const edgeKinds: readonly EdgeKind[] = ['data', 'temporal', 'communication']

@@ -7,7 +7,7 @@ import {
   type NodeMeasure,
 } from '@shardloom/simulator'
 import { type CardPlace, type CardStyle, placeOf } from './card.js'
-import type { Crossing, Dependency, Occurrence } from './occurrence.js'
+import type { Crossing, Expansion, Occurrence } from './occurrence.js'
 import type { Selection } from './selection.js'
 
 /** Communication that a card stands for: executions and bytes that one rank sends over the same axes. */
@@ -90,7 +90,7 @@ export interface FoldOptions {
 export function fold(
   program: Program,
   meter: Meter,
-  expansion: { readonly occurrences: readonly Occurrence[]; readonly dependencies: readonly Dependency[] },
+  expansion: Expansion,
   { whole, style, transfersAside, selection }: FoldOptions,
 ): Folded {
   const drafts = new Map<string, Draft>()
@@ -145,7 +145,9 @@ export function fold(
       },
     ]
   })
-  return { cards: new Map(cards), edges: [...edges.values()].filter((edge) => !orderIsPlain(edge, edges)), standing }
+  const numbers = new Map(cards.map(([key], number) => [key, number]))
+  const shown = (edge: CardEdge) => !orderIsPlain(edge, edges) && !runsBack(edge, numbers)
+  return { cards: new Map(cards), edges: [...edges.values()].filter(shown), standing }
 }
 
 /** Whether an edge has an end in the selection and leads to other than the rest of the same card. */
@@ -165,13 +167,21 @@ function outsidePlace(occurrence: Occurrence, style: CardStyle): CardPlace {
 }
 
 /** Whether a node sends to another stage, or receives from one; the hops of a ring are collectives in pieces. */
-function isTransfer({ op, communication }: OperatorNode): boolean {
+export function isTransfer({ op, communication }: OperatorNode): boolean {
   return (op === 'send' || op === 'recv') && communication?.shift === undefined
 }
 
 /** A temporal edge beside a data edge says nothing new. */
 function orderIsPlain(edge: CardEdge, edges: ReadonlyMap<string, CardEdge>): boolean {
   return edge.kind === 'temporal' && edges.has(JSON.stringify([edge.from, edge.to, 'data', edge.returns]))
+}
+
+/**
+ * Cards that a schedule enters by turns, such as the backward of two microbatches whose weight gradients wait: only the way
+ * from the one that begins first is drawn.
+ */
+function runsBack({ from, to, kind, returns }: CardEdge, numbers: ReadonlyMap<string, number>): boolean {
+  return kind === 'temporal' && !returns && (numbers.get(from) ?? 0) > (numbers.get(to) ?? 0)
 }
 
 function isSaved(from: OperatorNode | undefined, to: OperatorNode | undefined): boolean {

@@ -51,6 +51,13 @@ interface Lane {
   readonly parts: Parts
 }
 
+/** How ranks are drawn: the level, the axes that are unrolled, and each of them alone. */
+interface LaneStyle {
+  readonly level: Level
+  readonly axes: ReadonlySet<string>
+  readonly laneOf: (rank: number) => Lane
+}
+
 /**
  * Puts ranks side by side. Each rank is a cluster; what a group of ranks does together is one bar outside of them, with
  * an edge to and from each member that is shown, never an edge from member to member.
@@ -59,8 +66,7 @@ export function lanes(
   ranks: LaneRanks,
   program: Program,
   operators: OperatorTable,
-  level: Level,
-  laneOf: (rank: number) => Lane,
+  { level, axes, laneOf }: LaneStyle,
 ): Parts {
   const drawn = new Map<number, Folded>()
   const clusters: ViewCluster[] = []
@@ -129,7 +135,7 @@ export function lanes(
       addEdge({ ...edge, from: ends[0], to: ends[1], kind: crosses ? 'communication' : edge.kind })
     }
   }
-  for (const transfer of cardTransfers(program, operators, ranks.shown, (rank) => drawn.get(rank))) {
+  for (const transfer of cardTransfers(program, operators, axes, drawn)) {
     const { fromRank, toRank, from, to, label, backward } = transfer
     addEdge({
       from: `rank ${fromRank}/${from}`,

@@ -45,6 +45,12 @@ export interface Dependency {
   readonly returns: boolean
 }
 
+/** What {@link expand} makes of a program. */
+export interface Expansion {
+  readonly occurrences: readonly Occurrence[]
+  readonly dependencies: readonly Dependency[]
+}
+
 /** Which axes become iterations, and how many iterations are drawn one by one before the middle becomes one run. */
 export interface Unrolling {
   readonly axes: ReadonlySet<string>
@@ -82,10 +88,7 @@ export function countOccurrences(program: Program, axes: ReadonlySet<string>): n
  * Lists the occurrences of a program's nodes in program order and every dependency among them, followed through tensors
  * and ports: a carry links neighbouring iterations, `each` the same iteration of two regions, `reduce` all iterations.
  */
-export function expand(
-  program: Program,
-  unrolling: Unrolling,
-): { occurrences: Occurrence[]; dependencies: Dependency[] } {
+export function expand(program: Program, unrolling: Unrolling): Expansion {
   const occurrences: Occurrence[] = []
   const dependencies = new Map<string, Dependency>()
   const values = new Map<string, Values>()
@@ -93,7 +96,10 @@ export function expand(
 
   const depend = (from: number, to: number, tensor: string | undefined, returns: boolean) => {
     if (from === to) return
-    const sent = occurrences[from]?.node.op === 'send' && occurrences[to]?.node.op === 'recv'
+    const recv = occurrences[to]?.node
+    // What one rank runs has no pipeline: there only the hops of a ring are sent to itself, as all ranks do the same.
+    const meets = program.pipeline !== undefined || recv?.communication?.shift !== undefined
+    const sent = meets && occurrences[from]?.node.op === 'send' && recv?.op === 'recv'
     const kind: EdgeKind = tensor === undefined ? 'temporal' : sent ? 'communication' : 'data'
     const key = `${from} ${to} ${kind}`
     if (!dependencies.has(key))

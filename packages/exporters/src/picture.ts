@@ -8,7 +8,8 @@ import { chipText, factsOf, partialText } from './facts.js'
 import { type Card, type CardEdge, depthOf, type Folded, fold } from './fold.js'
 import { cutMiddle, formatBytes, formatCount, formatFlops } from './format.js'
 import { laneRanks, lanes } from './lanes.js'
-import { expand, type Unrolling } from './occurrence.js'
+import { type Expansion, expand, type Unrolling } from './occurrence.js'
+import { inScheduledOrder } from './scheduled.js'
 import { selectionOf } from './selection.js'
 import { stages } from './stages.js'
 import type { View, ViewCluster, ViewEdge, ViewNode, ViewOptions } from './view.js'
@@ -32,15 +33,20 @@ const deepest = 3
 /** Draws a program at one level, whatever its size. */
 export function paint(whole: Program, operators: OperatorTable, settings: Settings): View {
   const { level, options } = settings
+  const { axes } = settings.unrolling
   const { pipeline } = whole
   const ranks = options.unroll?.includes('rank') ? laneRanks(whole.mesh, options.ranks) : undefined
   const staged = level === 'stage' && pipeline !== undefined && !ranks
   const first = ranks?.shown[0] ?? options.rank ?? 0
   const ofRank = ranks !== undefined || staged || options.rank !== undefined
   const partOf = (rank: number) => (ofRank ? programOf(whole, rank) : whole)
-  const expansions = new Map<Program, ReturnType<typeof expand>>()
-  const expansionOf = (part: Program) => {
-    const expansion = expansions.get(part) ?? expand(part, settings.unrolling)
+  const expansions = new Map<Program, Expansion>()
+  const expansionOf = (part: Program, rank: number) => {
+    const made = () => {
+      const expansion = expand(part, settings.unrolling)
+      return ofRank ? inScheduledOrder(expansion, whole, rank) : expansion
+    }
+    const expansion = expansions.get(part) ?? made()
     expansions.set(part, expansion)
     return expansion
   }
@@ -55,7 +61,12 @@ export function paint(whole: Program, operators: OperatorTable, settings: Settin
   const foldFor = (rank: number, style: CardStyle) => {
     const part = partOf(rank)
     const selection = selectionOf(options.where, part)
-    return fold(part, meterOf(part, operators, rank), expansionOf(part), { whole, style, transfersAside, selection })
+    return fold(part, meterOf(part, operators, rank), expansionOf(part, rank), {
+      whole,
+      style,
+      transfersAside,
+      selection,
+    })
   }
   let style = styles[0]
   let folded: Folded | undefined
@@ -69,8 +80,8 @@ export function paint(whole: Program, operators: OperatorTable, settings: Settin
     const own = rank === first ? folded : foldFor(rank, style)
     return { folded: own, parts: partsOf(own, partOf(rank), level) }
   }
-  const alone = () => (staged ? stages(whole, pipeline, operators, first, laneOf) : laneOf(first).parts)
-  const parts = ranks ? lanes(ranks, whole, operators, level, laneOf) : alone()
+  const alone = () => (staged ? stages(whole, pipeline, operators, first, { axes, laneOf }) : laneOf(first).parts)
+  const parts = ranks ? lanes(ranks, whole, operators, { level, axes, laneOf }) : alone()
   const unframed = style.outerFrames ? [] : outerRepeats(whole)
   return {
     ...captionOf(whole, {

@@ -35,16 +35,19 @@ function stagePlaces(program: Program, rank: number): StagePlace[] {
   return places.sort((a, b) => a.coordinate - b.coordinate)
 }
 
-/**
- * Draws a pipeline stage by stage: what each coordinate runs is a cluster, and sends lead from cluster to cluster. `laneOf`
- * draws one rank.
- */
+/** How stages are drawn: the axes that are unrolled, and each rank alone. */
+interface StageStyle {
+  readonly axes: ReadonlySet<string>
+  readonly laneOf: (rank: number) => { readonly folded: Folded; readonly parts: Parts }
+}
+
+/** Draws a pipeline stage by stage: what each coordinate runs is a cluster, and sends lead from cluster to cluster. */
 export function stages(
   program: Program,
   pipeline: Pipeline,
   operators: OperatorTable,
   rank: number,
-  laneOf: (rank: number) => { readonly folded: Folded; readonly parts: Parts },
+  { axes, laneOf }: StageStyle,
 ): Parts {
   const places = stagePlaces(program, rank)
   const all = places.length <= mostStages
@@ -73,10 +76,7 @@ export function stages(
   const order = new Map(places.map((place, index) => [place.rank, index]))
   const hidden = new Set(between.map((place) => place.rank))
   const known = new Set<string>()
-  const ranks = places.map((place) => place.rank)
-  for (const { fromRank, toRank, from, to, label, backward } of cardTransfers(program, operators, ranks, (each) =>
-    folded.get(each),
-  )) {
+  for (const { fromRank, toRank, from, to, label, backward } of cardTransfers(program, operators, axes, folded)) {
     if (hidden.has(fromRank) && hidden.has(toRank)) continue
     const end = (at: number, card: string) => (hidden.has(at) ? betweenId(between) : `${idOf.get(at)}/${card}`)
     const ends = [end(fromRank, from), end(toRank, to)] as const

@@ -1,0 +1,68 @@
+import { actionsOf, bodyAt, coordinateOf, type Program } from '@shardloom/core'
+import { scheduledPlaces } from '@shardloom/core/unroll'
+import type { Crossing, Dependency, Expansion, Occurrence } from './occurrence.js'
+
+/**
+ * Lists the occurrences of a rank of a pipeline action by action, with a temporal dependency from each action to the next.
+ * What stands for several actions is listed with the first of them. The same expansion where no schedule orders the
+ * microbatches, or where they are drawn as one. O(occurrences × layers that one stands for + dependencies).
+ */
+export function inScheduledOrder(expansion: Expansion, program: Program, rank: number): Expansion {
+  const { pipeline } = program
+  const coordinate = coordinateOf(program, rank)
+  const { occurrences, dependencies } = expansion
+  const begin = occurrences.findIndex(({ path: [outer] }) => outer?.region.axis === 'microbatch')
+  const [outer] = occurrences[begin]?.path ?? []
+  if (!pipeline || !outer || outer.form === 'rolled' || actionsOf(pipeline, coordinate).length === 0) return expansion
+  const end = occurrences.findLastIndex(({ path }) => path[0]?.region === outer.region) + 1
+  const { positionOf, first } = scheduledPlaces(pipeline, coordinate, outer.region.extent)
+  const sources = new Map<number, number[]>()
+  for (const { from, to, returns } of dependencies) {
+    if (returns || from < begin || to >= end) continue
+    const known = sources.get(to)
+    if (known) known.push(from)
+    else sources.set(to, [from])
+  }
+  const positions: number[] = []
+  const placed = ({ node, path }: Occurrence): number => {
+    const [microbatch = 0] = iterationsOf(path[0])
+    const layer = path.find(({ region }) => region.axis === pipeline.over)
+    const found = (layer ? iterationsOf(layer) : [undefined])
+      .map((iteration) => positionOf(node, iteration, microbatch))
+      .filter((position) => position >= 0)
+    if (found.length > 0) return found.reduce((least, position) => Math.min(least, position))
+    // What stands nowhere runs as soon as what it reads is there.
+    const read = (sources.get(begin + positions.length) ?? []).map((source) => positions[source - begin] ?? 0)
+    return read.reduce((latest, position) => Math.max(latest, position), first(microbatch))
+  }
+  for (const occurrence of occurrences.slice(begin, end)) positions.push(placed(occurrence))
+  const order = positions.map((_, index) => index).sort((a, b) => (positions[a] ?? 0) - (positions[b] ?? 0) || a - b)
+  const numbers = occurrences.map((_, index) => index)
+  order.forEach((old, index) => {
+    numbers[begin + old] = begin + index
+  })
+  const moved = dependencies.map((each): Dependency => {
+    const { from, to, kind } = each
+    // What waits for the loop waits for its last action.
+    const waits = kind === 'temporal' && to >= end && from >= begin && from < end
+    return { ...each, from: waits ? end - 1 : (numbers[from] ?? from), to: numbers[to] ?? to }
+  })
+  const steps = order.flatMap((old, index): Dependency[] => {
+    const before = order[index - 1]
+    if (before === undefined || positions[before] === positions[old]) return []
+    return [{ from: begin + index - 1, to: begin + index, kind: 'temporal', returns: false }]
+  })
+  const inside = order.flatMap((old) => occurrences[begin + old] ?? [])
+  return {
+    occurrences: [...occurrences.slice(0, begin), ...inside, ...occurrences.slice(end)],
+    dependencies: [...moved, ...steps],
+  }
+}
+
+/** The iterations of a run that are of the same body. */
+function iterationsOf(crossing: Crossing | undefined): number[] {
+  if (!crossing) return []
+  const { region, body, run } = crossing
+  const all = Array.from({ length: run.last - run.first + 1 }, (_, index) => run.first + index)
+  return all.filter((iteration) => bodyAt(region, iteration) === body)
+}
