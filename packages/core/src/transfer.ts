@@ -141,12 +141,15 @@ export function transferProgram(program: Program): { items: readonly Item[]; ten
     return [...ahead, { ...region, bodies, ports }, ...behindIt]
   }
 
-  /** A region around the chunks: what its last stage hands on to its first goes there at the end of the body. */
+  /**
+   * A region around the chunks: what its last stage hands on to its first goes there at the end of the body, for the next
+   * iteration. Of a single one nobody reads it.
+   */
   const around = (region: Region, per: readonly string[]): Region => {
     const inside = nodesOf(region.bodies.flatMap(({ items }) => items))
     const bodies = region.bodies.map((body) => ({ ...body, items: [...body.items] }))
     const ports = region.ports.map((port): Port => {
-      if (port.kind !== 'carry') return port
+      if (port.kind !== 'carry' || region.extent === 1) return port
       const readers = inside.filter(({ inputs }) => inputs.includes(port.inner)).flatMap(({ stages = [] }) => stages)
       const [to] = readers
       const next = port.next.map((id, index) => {

@@ -55,7 +55,7 @@ export interface CardEdge {
 export interface Folded {
   readonly cards: ReadonlyMap<string, Card>
   readonly edges: readonly CardEdge[]
-  /** By the ids of sends and receives between stages: where they are drawn. */
+  /** By the ids of sends and receives between stages: where they are drawn; receives for a next iteration with that. */
   readonly standing: ReadonlyMap<string, readonly Standing[]>
 }
 
@@ -95,7 +95,6 @@ export function fold(
 ): Folded {
   const drafts = new Map<string, Draft>()
   const communicationSizes = new Map<string, CommunicationSize>()
-  const standing = new Map<string, Standing[]>()
   const costs = costsOf(program, whole, meter)
   const keys = expansion.occurrences.map((occurrence) => {
     const { node, path } = occurrence
@@ -107,12 +106,12 @@ export function fold(
     if (outside) return place.key
     if (node.communication)
       communicationSizes.set(place.key, costs.communication(occurrence, stepsOf(occurrence, place, program)))
-    if (isTransfer(node)) standing.set(node.id, [...(standing.get(node.id) ?? []), { key: place.key, path }])
     // The send counts what passes.
     const counted = style.level === 'operator' || !isTransfer(node) || (!transfersAside && node.op === 'send')
     if (counted) addCost(draft, occurrence, place, program, costs)
     return place.key
   })
+  const standing = standingsOf(expansion, keys, (key) => drafts.get(key)?.outside ?? true, style.level)
   const edges = new Map<string, CardEdge & { readonly tensors: string[] }>()
   for (const { from, to, kind, tensor, returns } of expansion.dependencies) {
     const [source, target] = [keys[from] ?? '', keys[to] ?? '']
@@ -148,6 +147,30 @@ export function fold(
   const numbers = new Map(cards.map(([key], number) => [key, number]))
   const shown = (edge: CardEdge) => !orderIsPlain(edge, edges) && !runsBack(edge, numbers)
   return { cards: new Map(cards), edges: [...edges.values()].filter(shown), standing }
+}
+
+/**
+ * Where sends and receives between stages are drawn. What is received for the next iteration of a region, such as a token
+ * for the next step, is drawn with what reads it there, and not at all behind the last one.
+ */
+function standingsOf(
+  { occurrences, dependencies }: Expansion,
+  keys: readonly string[],
+  isOutside: (key: string) => boolean,
+  level: CardStyle['level'],
+): Map<string, Standing[]> {
+  const standing = new Map<string, Standing[]>()
+  const readers = new Map<number, number>()
+  for (const { from, to } of dependencies) if (!readers.has(from)) readers.set(from, to)
+  for (const [index, { node, path }] of occurrences.entries()) {
+    if (!isTransfer(node)) continue
+    const ports = path.at(-1)?.region.ports ?? []
+    const handedOn = ports.some((port) => port.kind === 'carry' && node.outputs.some((id) => port.next.includes(id)))
+    const drawn = level !== 'operator' && node.op === 'recv' && handedOn ? readers.get(index) : index
+    const key = keys[drawn ?? -1]
+    if (key !== undefined && !isOutside(key)) standing.set(node.id, [...(standing.get(node.id) ?? []), { key, path }])
+  }
+  return standing
 }
 
 /** Whether an edge has an end in the selection and leads to other than the rest of the same card. */

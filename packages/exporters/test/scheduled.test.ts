@@ -136,3 +136,38 @@ describe('a schedule', () => {
     texts.forEach((text, index) => expect(text).toContain(`schedule ${schedules[index]}`))
   })
 })
+
+describe('decode stage by stage and step by step', () => {
+  const { program, operators } = planned(
+    layered(4),
+    { phase: 'decode', batch: 4, seq: 16, microbatches: 2, steps: 3 },
+    { pp: 2 },
+  )
+  const view = createView(program, operators, {
+    level: 'stage',
+    unroll: ['microbatch', 'decode_step', 'rank'],
+    limit,
+  })
+
+  test('a token goes to the next step of its batch, once, and from the last step nowhere', () => {
+    const card = (rank: number, batch: number, step: number) =>
+      `rank ${rank}/microbatch[${batch}]/decode_step[${step}]/decode`
+    const tokens = view.edges.filter(({ kind, from }) => kind === 'communication' && from.startsWith('rank 1'))
+    const expected = [0, 1].flatMap((batch) =>
+      [0, 1].map((step) => `${card(1, batch, step)} → ${card(0, batch, step + 1)}`),
+    )
+    expect(tokens.map(({ from, to }) => `${from} → ${to}`).sort()).toEqual(expected.sort())
+    // Four sequences in each batch, one token of four bytes for each.
+    expect(new Set(tokens.map(({ label }) => label?.replaceAll('\u00a0', ' ')))).toEqual(new Set(['1 × 16 B']))
+  })
+
+  test('has no circle', () => {
+    const waiting = new Set(view.nodes.map(({ id }) => id))
+    for (let before = -1; before !== waiting.size; ) {
+      before = waiting.size
+      for (const id of [...waiting])
+        if (!view.edges.some(({ from, to }) => to === id && waiting.has(from))) waiting.delete(id)
+    }
+    expect([...waiting]).toEqual([])
+  })
+})

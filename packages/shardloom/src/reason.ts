@@ -7,6 +7,7 @@ import {
   type OperatorNode,
   orList,
   type Program,
+  regionsOf,
   type Source,
   sourcesOf,
   type Tensor,
@@ -43,7 +44,7 @@ export function shortReason({ program: whole }: Plan, id: string, rank: number):
   const { atoms, from, to, reason, shift, pool } = node.communication
   if (pool)
     return `${lastParts(reason.tensor)} ${node.op === 'send' ? 'goes to' : 'comes from'} the ranks of ${pool.phase}`
-  if ((node.op === 'send' || node.op === 'recv') && shift === undefined) return transferReason(node)
+  if ((node.op === 'send' || node.op === 'recv') && shift === undefined) return transferReason(program, node)
   const atom = atoms[0] ?? ''
   const tensor = tensorOf(program, reason.tensor)
   const over = axesOf(program.mesh, atoms).join('.')
@@ -59,8 +60,20 @@ export function isSecondDirection(id: string): boolean {
   return id.endsWith('~')
 }
 
-/** What passes between stages is always what one layer hands to the next, or the gradient of it. */
-function transferReason({ id, op, segment }: OperatorNode): string {
+/**
+ * Whether a transfer between stages belongs to a region around the layers: the token that the last stage has sampled, on its
+ * way to the first one, which begins the next step with it.
+ */
+function isToken({ items }: Program, { communication }: OperatorNode): boolean {
+  const carrier = regionsOf(items).find(({ id }) => id === communication?.reason.consumer)
+  return carrier?.axis === 'decode_step'
+}
+
+/** What passes between stages is what one layer hands to the next, the gradient of it, or a token for the next step. */
+function transferReason(program: Program, node: OperatorNode): string {
+  const { id, op, segment } = node
+  if (isToken(program, node))
+    return `the sampled token ${op === 'send' ? 'goes to the first' : 'comes from the last'} stage, for the next step`
   const backward = segment === 'backward'
   // Of two neighbours forward's sender is the layer before, backward's the layer behind.
   const reads = (op === 'send') === backward
@@ -108,9 +121,16 @@ function poolSentences({ op }: OperatorNode, { pool, reason }: Communication): s
 }
 
 /** Why a value passes from stage to stage of a pipeline. */
-function transferSentences({ mesh }: Program, { op, communication }: OperatorNode): string[] {
+function transferSentences(program: Program, node: OperatorNode): string[] {
+  const { op, communication } = node
+  const { mesh } = program
   const of = `\`${communication?.reason.tensor}\``
-  const over = `stages over ${axesOf(mesh, communication?.atoms ?? []).join('.')}`
+  const stageAxes = axesOf(mesh, communication?.atoms ?? []).join('.')
+  const over = `stages over ${stageAxes}`
+  if (isToken(program, node)) {
+    const token = `the last stage has sampled ${of}, and the first begins the next step with it`
+    return [`${capital(token)}: so the token ${op === 'send' ? 'goes' : 'comes'} over ${stageAxes}.`]
+  }
   const carried = `\`${communication?.reason.consumer}\` carries ${of} from one layer to the next, and another rank holds the next one`
   const taken = `the layer before stands with another rank, which sends ${of}`
   return [op === 'send' ? `${carried}: ${over} meet here.` : `${capital(taken)}: ${over} meet here.`]

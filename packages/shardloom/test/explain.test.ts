@@ -176,3 +176,30 @@ test('every pass says what it changed, in the order in which they ran', async ()
   const prefill = explainPasses(await plan({ ...spec, phase: 'prefill' }))
   expect(prefill.passes.find(({ pass }) => pass === 'models/differentiate')?.unchanged).toBe(true)
 })
+
+describe('the token of a decode step', () => {
+  const spec = { model: 'tiny', phase: 'decode', batch: 4, microbatch: 2, seq: 16, parallel: { pp: 2 } } as const
+  const transfers = (planned: Plan, rank: number) =>
+    summarise(planned, { rank }).communication.map(({ op, reason }) => `${op}: ${reason}`)
+
+  test('is on its way from the last stage to the first, for the next step', async () => {
+    const planned = await plan({ ...spec, steps: 3 })
+    expect(transfers(planned, 0)).toEqual([
+      'send: what a layer hands on goes to another stage',
+      'recv: the sampled token comes from the last stage, for the next step',
+    ])
+    expect(transfers(planned, 1)).toEqual([
+      'recv: what a layer reads comes from another stage',
+      'send: the sampled token goes to the first stage, for the next step',
+    ])
+    expect(explain(planned, 'decode/tokens/send', { rank: 1 }).text.join(' ')).toContain(
+      'The last stage has sampled `decode/head/sample`, and the first begins the next step with it: so the token goes over pp.',
+    )
+  })
+
+  test('stays where it is when no step follows', async () => {
+    const planned = await plan(spec)
+    expect(transfers(planned, 0)).toEqual(['send: what a layer hands on goes to another stage'])
+    expect(transfers(planned, 1)).toEqual(['recv: what a layer reads comes from another stage'])
+  })
+})

@@ -16,6 +16,7 @@ const mixtures = [
     'decode with batches in flight',
     { phase: 'decode', batch: 4, microbatch: 2, seq: 8, steps: 2, parallel: { pp: 2, tp: 2 } },
   ],
+  ['a single decode step', { phase: 'decode', batch: 4, microbatch: 2, seq: 8, parallel: { pp: 2, tp: 2 } }],
   [
     'a ring and a divided backward',
     { batch: 4, seq: 8, parallel: { pp: 2, cp: 2 }, options: { schedule: 'zbh1', sp: { attention: 'ring' } } },
