@@ -1,4 +1,3 @@
-import { B, F, I, W } from './action.js'
 import { figure, idleShare, kindsIn, type Slice, slicer } from './label.js'
 import type { TimedSchedule } from './time.js'
 
@@ -11,10 +10,14 @@ export interface TextOptions {
 const letters = ['F', 'I', 'W', 'B']
 const meanings = ['F forward', 'I input gradient', 'W weight gradient', 'B full backward']
 
+/** A longer drawing shows its first and its last blocks alone, half of these each. */
+const mostBlocks = 6
+
 /**
- * Draws a timed schedule as text: a row per rank, a column per span of time. Where there is room each action has its
- * label, `F3` or `B3b` (b, c, … are the further chunks of a rank), else the letter of its kind; where columns are
- * fewer than actions, the kind that fills most of a column. Dots are idle time; its share stands at the end of the row.
+ * Draws a timed schedule as text: a row per rank, columns in time. Where there is room each action has its label, `F3` or
+ * `B3b` (b, c, … are the further chunks of a rank), else the letter of its kind. A drawing that is too long for a line goes on
+ * in a further block of rows; of more than six blocks the first and the last three stand, with a line for what is left out
+ * between them. Dots are idle time; its share stands at the end of the row.
  */
 export function drawText(timed: TimedSchedule, { width = 80 }: TextOptions = {}): string {
   const { schedule, makespan, idle } = timed
@@ -24,12 +27,26 @@ export function drawText(timed: TimedSchedule, { width = 80 }: TextOptions = {})
   const tailWidth = tails.reduce((most, tail) => Math.max(most, tail.length), 0)
   const room = Math.max(10, Math.max(40, Math.floor(width) || 80) - gutter - 2 - tailWidth)
   const rows = schedule.orders.map((_, rank) => rank).map(slicer(timed))
-  const { scale, mode } = scaleOf(rows, makespan, room)
-  const columns = Math.max(1, Math.min(room, Math.round(makespan * scale)))
-  const lines = rows.map((slices, rank) => {
-    const cells = mode === 'dense' ? dense(slices, columns, scale) : labelled(slices, columns, scale, mode === 'labels')
-    return `${(heads[rank] as string).padEnd(gutter)}${cells}  ${(tails[rank] as string).padStart(tailWidth)}`
-  })
+  const { scale, labels } = scaleOf(rows, makespan, room)
+  const columns = Math.max(1, Math.round(makespan * scale))
+  const blocks = Math.ceil(columns / room)
+  const lines: string[] = []
+  for (let block = 0; block < blocks; block++) {
+    const from = block * room
+    const to = Math.min(columns, from + room)
+    const time = (column: number) => figure(column / scale)
+    if (blocks > mostBlocks && block === mostBlocks / 2) {
+      block = blocks - mostBlocks / 2 - 1
+      lines.push(`… from ${time(from)} to ${time((block + 1) * room)} left out`)
+      continue
+    }
+    if (blocks > 1) lines.push(`from ${time(from)} to ${time(to)}`)
+    for (const [rank, slices] of rows.entries()) {
+      const cells = drawn(slices, from, to, scale, labels)
+      const tail = block === blocks - 1 ? `  ${(tails[rank] as string).padStart(tailWidth)}` : ''
+      lines.push(`${(heads[rank] as string).padEnd(gutter)}${cells}${tail}`)
+    }
+  }
   const share = `${(100 * idleShare(timed)).toFixed(1)} %`
   const title =
     `${printable(schedule.name)}: ${plural(schedule.ranks, 'rank')}, ${plural(schedule.microbatches, 'microbatch', 'es')}, ` +
@@ -37,14 +54,12 @@ export function drawText(timed: TimedSchedule, { width = 80 }: TextOptions = {})
   const legend = [...kindsIn(schedule)].sort().map((kind) => meanings[kind] as string)
   if (rows.some((slices) => slices.some(({ kinds }) => kinds.length > 1))) legend.push('X or & overlapped pair')
   legend.push('. idle')
-  if (mode !== 'labels' && scale > 0) legend.push(`a column is ${figure(1 / scale)}`)
+  if (!labels && scale > 0) legend.push(`a column is ${figure(1 / scale)}`)
   return `${[title, ...lines, ...wrap(legend, width)].join('\n')}\n`
 }
 
-type Mode = 'labels' | 'letters' | 'dense'
-
-/** Columns per unit of time: as many as labels need, or one for the shortest action, or as many as there are. */
-function scaleOf(rows: readonly Slice[][], makespan: number, room: number): { scale: number; mode: Mode } {
+/** Columns per unit of time: as many as labels need, where they fit, else one for the shortest action. */
+function scaleOf(rows: readonly Slice[][], makespan: number, room: number): { scale: number; labels: boolean } {
   let labels = 0
   let shortest = Infinity
   for (const { labels: each, start, end } of rows.flat()) {
@@ -52,49 +67,27 @@ function scaleOf(rows: readonly Slice[][], makespan: number, room: number): { sc
     shortest = Math.min(shortest, end - start)
     labels = Math.max(labels, (each.join('&').length + 1) / (end - start))
   }
-  if (makespan <= 0) return { scale: 0, mode: 'dense' }
+  if (makespan <= 0) return { scale: 0, labels: false }
   // A label needs its length and a space; without the space the next label touches it.
   for (const scale of [Math.ceil(labels * shortest) / shortest, Math.ceil(labels * shortest - 1) / shortest]) {
-    if (scale > 0 && makespan * scale <= room) return { scale, mode: 'labels' }
+    if (scale > 0 && makespan * scale <= room) return { scale, labels: true }
   }
-  if (makespan / shortest <= room) return { scale: 1 / shortest, mode: 'letters' }
-  return { scale: room / makespan, mode: 'dense' }
+  return { scale: 1 / shortest, labels: false }
 }
 
-function labelled(slices: readonly Slice[], columns: number, scale: number, withLabels: boolean): string {
-  const cells: string[] = Array.from({ length: columns }, () => '.')
+/** The columns of one rank from `first` on, `last` left out. What takes no time takes no column. */
+function drawn(slices: readonly Slice[], first: number, last: number, scale: number, withLabels: boolean): string {
+  const cells: string[] = Array.from({ length: last - first }, () => '.')
   for (const { labels, kinds, start, end } of slices) {
     const from = Math.round(start * scale)
-    const to = Math.min(columns, Math.max(from + 1, Math.round(end * scale)))
+    const to = Math.round(end * scale)
+    if (to <= first || from >= last) continue
     const letter = kinds.length > 1 ? 'X' : (letters[kinds[0] as number] as string)
     const text = withLabels ? labels.join('&').padEnd(to - from, '-') : letter.repeat(to - from)
-    for (let at = from; at < to; at++) cells[at] = text[at - from] ?? '-'
-    if (withLabels && to - from > labels.join('&').length) cells[to - 1] = ' '
+    for (let at = Math.max(from, first); at < Math.min(to, last); at++) cells[at - first] = text[at - from] ?? '-'
+    if (withLabels && to - from > labels.join('&').length) cells[to - 1 - first] = ' '
   }
   return cells.join('')
-}
-
-/** The kind that fills most of each column. */
-function dense(slices: readonly Slice[], columns: number, scale: number): string {
-  const letter = (kinds: readonly number[]) => (kinds.length > 1 ? 4 : (kinds[0] as number))
-  const filled = new Float64Array(columns * 5)
-  for (const { kinds, start, end } of slices) {
-    const kind = letter(kinds)
-    const last = Math.min(columns - 1, Math.floor(end * scale))
-    for (let column = Math.floor(start * scale); column <= last; column++) {
-      const part = Math.min(end * scale, column + 1) - Math.max(start * scale, column)
-      const at = column * 5 + kind
-      filled[at] = (filled[at] as number) + Math.max(0, part)
-    }
-  }
-  let text = ''
-  for (let column = 0; column < columns; column++) {
-    const parts = [F, I, W, B, 4].map((kind) => filled[column * 5 + kind] as number)
-    const idle = 1 - parts.reduce((sum, part) => sum + part, 0)
-    const most = Math.max(...parts)
-    text += most > idle ? 'FIWBX'[parts.indexOf(most)] : '.'
-  }
-  return text
 }
 
 /** Pieces with commas between them, on lines of at most `width` columns where the pieces allow. */

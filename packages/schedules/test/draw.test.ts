@@ -28,11 +28,40 @@ X or & overlapped pair, . idle, a column is 1
 `)
   })
 
+  test('what does not fit goes on in further blocks, in which every action has its columns', () => {
+    const text = drawText(timed('1f1b', 4, 30))
+    expect(text).toContain('\nfrom 0 to 67\n')
+    expect(text).toContain('\nfrom 67 to 99\n')
+    const row = (rank: number) =>
+      text
+        .split('\n')
+        .filter((line) => line.startsWith(`rank ${rank} `))
+        .map((line) => line.slice(8).replace(/ .*/, ''))
+        .join('')
+    // The last rank alternates, the first warms up with p forwards: PipeDream's 1F1B.
+    expect(row(3)).toBe(`${'.'.repeat(3)}${'FBB'.repeat(30)}${'.'.repeat(6)}`)
+    expect(row(0)).toBe(`FFFF${'.'.repeat(6)}${'BBF'.repeat(26)}BB${'.BB'.repeat(3)}`)
+  })
+
+  test('of what is longer still, the ends', () => {
+    const text = drawText(timed('1f1b', 2, 1000))
+    const [rows, omitted] = [text.match(/^rank 1 .*/gm) ?? [], /^… from (\d+) to (\d+) left out$/m.exec(text)]
+    expect(rows).toHaveLength(6)
+    const drawn = rows.map((row) => row.slice(8).replace(/ .*/, '')).join('').length
+    expect(drawn + Number(omitted?.[2]) - Number(omitted?.[1])).toBe(3 * 1001)
+  })
+
+  test('what costs nothing takes no column', () => {
+    const text = drawText(timeSchedule(makeSchedule('zbh1', { ranks: 2, microbatches: 3 }), { W: 0 }))
+    expect(text.match(/^rank.*/gm)?.join('')).not.toContain('W')
+  })
+
   test('at most 80 columns, or as many as asked for', () => {
     for (const schedule of [...everySchedule(4, 8), ...everySchedule(8, 64)]) {
       for (const width of [40, 80, 200]) {
         const rows = drawText(timeSchedule(schedule), { width }).split('\n').slice(1)
-        expect(rows.filter((row) => row.startsWith('rank '))).toHaveLength(schedule.ranks)
+        const blocks = Math.max(1, rows.filter((row) => row.startsWith('from ')).length)
+        expect(rows.filter((row) => row.startsWith('rank '))).toHaveLength(blocks * schedule.ranks)
         expect(Math.max(...rows.map((row) => row.length))).toBeLessThanOrEqual(width)
       }
     }
