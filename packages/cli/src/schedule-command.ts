@@ -57,7 +57,9 @@ export function addSchedule(program: Command, _finish: Finish): void {
     .addOption(new Option('--format <format>', 'what to print (default: text)').choices(Object.keys(formats)))
     .option('--out <path>', 'where to; - is standard output', '-')
     .option('--stats', 'also makespan, idle time and activations in flight')
-    .addOption(new Option('--costs <F,I,W>', 'what an action costs (default: 1,1,1)').argParser(parseCosts))
+    .addOption(
+      new Option('--costs <F,I,W>', 'what an action of one stage costs (default: 1,1,1)').argParser(parseCosts),
+    )
     .addOption(cost('--overlap-cost <c>', 'what an overlapped pair costs (default: the sum of its parts)'))
     .addOption(cost('--send-cost <s>', 'what it costs to send a result to another rank (default: 0)'))
     .option('--merge', 'make B of each I that its own W follows at once, as PyTorch does before it runs')
@@ -185,7 +187,8 @@ function timesGiven(flags: Flags): EqualCosts | undefined {
 }
 
 /** The figures for people, within 80 columns. */
-function statsLines({ schedule, makespan, idle, peakInFlight }: TimedSchedule, costs: EqualCosts, style: Style) {
+function statsLines(timed: TimedSchedule, costs: EqualCosts, style: Style) {
+  const { schedule, makespan, comparableMakespan, idle, peakInFlight } = timed
   const parts = Object.entries(costs).map(([name, each]) => `${name} ${each}`)
   const total = idle.global.reduce((sum, each) => sum + each, 0)
   const share = makespan > 0 ? (100 * total) / (makespan * schedule.ranks) : 0
@@ -203,6 +206,11 @@ function statsLines({ schedule, makespan, idle, peakInFlight }: TimedSchedule, c
   return [
     ...pairs([
       ['makespan', `${figure(makespan)} (costs: ${parts.join(', ')})`],
+      ['costs', `of one stage on one microbatch; ${stagesText(schedule)}`],
+      [
+        'comparable',
+        `${figure(comparableMakespan)}, the makespan if the costs were those of a whole rank's share of the model`,
+      ],
       ['idle', `${share.toFixed(1)} % of all ranks' time`],
     ]),
     '',
@@ -217,6 +225,13 @@ function statsLines({ schedule, makespan, idle, peakInFlight }: TimedSchedule, c
       2,
     ).map(style.dim),
   ]
+}
+
+/** How many stages a rank holds: what the unit of the costs follows from. */
+function stagesText({ stageRanks, ranks, directions, virtual }: Schedule): string {
+  const stages = stageRanks.length
+  const each = stages === virtual * ranks ? 'a rank' : 'the fullest rank'
+  return `${each} holds ${virtual} of ${stages}${directions === 2 ? ', each for half of the microbatches' : ''}`
 }
 
 function figure(value: number): string {

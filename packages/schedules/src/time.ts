@@ -7,7 +7,7 @@ import { type Durations, simulate, type Times } from './simulate.js'
 /** A cost: one for all stages, or one per stage. */
 export type Cost = number | ArrayLike<number>
 
-/** What actions cost, in any unit of time; 1 where not given, except `send`, which is 0. */
+/** What actions of one stage on one microbatch cost, in any unit of time; 1 where not given, except `send`, which is 0. */
 export interface Costs {
   /** A forward. */
   readonly F?: Cost
@@ -24,8 +24,14 @@ export interface Costs {
 /** A schedule with times. */
 export interface TimedSchedule extends Times {
   readonly schedule: Schedule
-  /** The end of the last action. */
+  /** The end of the last action, in units of the costs, which are those of one stage. */
   readonly makespan: number
+  /**
+   * The makespan if the costs were those of a p-th of the model, however many stages a rank's share of it is cut into: by it
+   * schedules of one model compare. In two directions a rank holds two stages, each for half of the microbatches: a stage is a
+   * p-th of the model already.
+   */
+  readonly comparableMakespan: number
   /** Time that each rank computes. */
   readonly work: readonly number[]
   /** Time that each rank does not compute: of the makespan, and between its own first start and last end. */
@@ -68,7 +74,17 @@ export function timeSchedule(schedule: Schedule, costs: Costs = {}): TimedSchedu
     ownSpan.push(gaps)
     global.push(gaps + (start[0] ?? 0) + (makespan - last))
   }
-  return { schedule, ...times, makespan, work, idle: { global, ownSpan }, peakInFlight: peakInFlight(schedule) }
+  const shares = schedule.stageRanks.length / schedule.directions
+  const comparableMakespan = makespan * (schedule.ranks / shares)
+  return {
+    schedule,
+    ...times,
+    makespan,
+    comparableMakespan,
+    work,
+    idle: { global, ownSpan },
+    peakInFlight: peakInFlight(schedule),
+  }
 }
 
 /** The durations that costs mean, checked. */

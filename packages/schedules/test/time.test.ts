@@ -21,6 +21,15 @@ describe('the times of a schedule', () => {
     expect(idle).toEqual({ global: [3, 3], ownSpan: [3, 0] })
   })
 
+  test('the comparable makespan is the work of every schedule alike, and its own idle time', () => {
+    // Conservation: however a model is cut, each of p ranks does a p-th of it for each of m microbatches.
+    for (const schedule of everySchedule(4, 16)) {
+      const { comparableMakespan, makespan, idle } = timeSchedule(schedule, { F: 2, I: 3, W: 1 })
+      const mean = idle.global.reduce((sum, each) => sum + each, 0) / 4
+      expect(comparableMakespan * (1 - mean / makespan), schedule.name).toBeCloseTo(16 * 6, 9)
+    }
+  })
+
   test('unequal costs, and costs per stage', () => {
     expect(timeSchedule(twoRanks(), { F: 2, I: 3, W: 1 }).makespan).toBe(18)
     const uneven = timeSchedule(twoRanks(), { F: [1, 5], I: [1, 1], W: Float64Array.of(1, 1) })

@@ -22,12 +22,14 @@ export interface ScheduleSummary {
   readonly microbatches: number
   /** 2 where microbatches enter at either end, half of them each. */
   readonly directions: 1 | 2
-  /** What actions cost, in one unit of time; `overlap` only where a pair costs something else than its parts. */
+  /** What actions of one stage on one microbatch cost, in one unit of time; `overlap` only where a pair costs something else than its parts. */
   readonly costs: EqualCosts & { readonly F: number; readonly I: number; readonly W: number; readonly send: number }
   /** What each rank does in order, in PyTorch's grammar; sends and receives only where lists of them were passed. */
   readonly actions: readonly (readonly string[])[]
   /** The end of the last action, in units of the costs. */
   readonly makespan: number
+  /** The makespan if the costs were those of a p-th of the model, not of one stage: schedules of one model compare by it. */
+  readonly comparableMakespan: number
   /** Time in which a rank computes nothing: of the makespan, and between its own first start and last end. */
   readonly idle: { readonly global: readonly number[]; readonly ownSpan: readonly number[] }
   /** The most activations of one stage on one microbatch that a rank holds at once, counted in three ways. */
@@ -48,7 +50,7 @@ export function summariseSchedule(
 ): ScheduleSummary {
   const { name, ranks, stageRanks, microbatches, directions } = schedule
   const costs = { F, I, W, ...(overlap !== undefined && { overlap }), send }
-  const { makespan, idle, peakInFlight } = timeSchedule(schedule, costs)
+  const { makespan, comparableMakespan, idle, peakInFlight } = timeSchedule(schedule, costs)
   const orders = transfers?.lists ?? schedule.orders
   return {
     schema: 'shardloom.schedule/1',
@@ -61,6 +63,7 @@ export function summariseSchedule(
     costs,
     actions: orders.map((_, rank) => stepsOf({ orders, microbatches }, rank).map(formatStep)),
     makespan,
+    comparableMakespan,
     idle,
     peakInFlight,
   }
