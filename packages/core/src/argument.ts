@@ -1,4 +1,4 @@
-import { ShardloomError } from './error.js'
+import { nearest, orList, ShardloomError } from './error.js'
 
 /**
  * Refuses what is no program and, where given, no table of operators: JavaScript calls without types, and a plan is near at
@@ -18,6 +18,28 @@ export function argumentError(which: string, value: unknown, wanted: string, hel
   return new ShardloomError('ARGUMENT', `The ${which} argument is ${waits ? 'a promise' : given}, not ${wanted}.`, {
     help: waits ? 'Await it.' : help,
   })
+}
+
+/**
+ * Refuses options that a function does not know, with the nearest one, and values that an option cannot have. `known` says
+ * of each option what its value may be, words or types with `|` between them, and `[]` behind a list of such. Throws
+ * `ARGUMENT` for what is no object, and `OPTION`.
+ */
+export function checkOptions(options: unknown, known: Readonly<Record<string, string>>): void {
+  if (Object(options) !== options || Array.isArray(options))
+    throw argumentError('last', options, 'an object', 'Options stand in an object.')
+  for (const [key, value] of Object.entries(Object(options))) {
+    const wanted = Object.hasOwn(known, key) ? known[key] : undefined
+    const words = wanted?.replace('[]', '').split('|') ?? Object.keys(known)
+    const fits = (each: unknown) => words.some((word) => word === each || (word === typeof each && each !== null))
+    const list = wanted?.endsWith('[]')
+    if (wanted && (value === undefined || (list ? Array.isArray(value) && value.every(fits) : fits(value)))) continue
+    const near = nearest(String(wanted ? value : key), words)
+    throw new ShardloomError('OPTION', `There is no option \`${key}\`${wanted ? ` that is \`${value}\`` : ''}.`, {
+      subject: key,
+      help: near ? `Did you mean \`${near}\`?` : `Possible: ${orList(words)}.`,
+    })
+  }
 }
 
 const help = (part: string) => `Give \`${part}\` of what \`plan\` resolves to.`

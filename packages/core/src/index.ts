@@ -1,4 +1,4 @@
-export { argumentError, checkProgram } from './argument.js'
+export { argumentError, checkOptions, checkProgram } from './argument.js'
 export * from './draft.js'
 export * from './error.js'
 export { describePlacement, placementsOf, placementsOfTensors } from './flow.js'

@@ -1,4 +1,4 @@
-import { checkProgram } from './argument.js'
+import { checkOptions, checkProgram } from './argument.js'
 import { ShardloomError } from './error.js'
 import { foldOthers, type Iteration, type Layout, layOut, type RegionLayout, startOf, timed } from './layout.js'
 import { coordinates } from './mesh.js'
@@ -79,6 +79,7 @@ interface Reference {
  */
 export function unroll(program: Program, options: UnrollOptions = {}): UnrolledGraph {
   checkProgram(program)
+  checkOptions(options, { axes: 'string[]', ranks: 'number[]', limit: 'number' })
   const { axes, ranks = [0], limit = 50_000_000 } = options
   for (const rank of ranks) coordinates(program.mesh, rank)
   const unrolled = axes && new Set(axes)

@@ -1,4 +1,4 @@
-import type { OperatorTable, Program } from '@shardloom/core'
+import { checkProgram, type OperatorTable, type Program } from '@shardloom/core'
 import { type EdgeRole, isSavedRole, mirrorOf } from './chain.js'
 import { defaults, edgeAttributes, nodeAttributes } from './dot-graph.js'
 import { dotLegend } from './dot-legend.js'
@@ -6,6 +6,7 @@ import { chunked, dotId, dotLines, dotText, type Write } from './dot-text.js'
 import { formatCount } from './format.js'
 import { edgeStyles, measures, nodeShapes, readableLimits, type Theme, type ThemeName, themes } from './tokens.js'
 import {
+  checkPictureOptions,
   checkView,
   createView,
   type View,
@@ -28,6 +29,8 @@ export interface DotOptions {
 
 /** The program as Graphviz DOT. Beyond 150 nodes or 300 edges, or the limit given, a coarser picture is written. */
 export function toDot(program: Program, operators: OperatorTable, options: ViewOptions & DotOptions = {}): string {
+  checkProgram(program, operators)
+  checkPictureOptions(options)
   const chunks: string[] = []
   writeDot(
     createView(program, operators, { limit: readableLimits.dot, ...options }),
@@ -40,6 +43,7 @@ export function toDot(program: Program, operators: OperatorTable, options: ViewO
 /** Writes a view as Graphviz DOT, in chunks of about 64 kB. Every id and label is quoted and none becomes markup. */
 export function writeDot(view: View, write: Write, options: DotOptions = {}): void {
   checkView(view)
+  checkPictureOptions(options)
   const theme = themes[options.theme ?? 'light']
   const { add, end } = chunked(write)
   const caption = [view.title, view.subtitle, view.notice].filter(Boolean)

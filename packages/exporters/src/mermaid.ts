@@ -1,9 +1,10 @@
-import type { NodeKind, OperatorTable, Program } from '@shardloom/core'
+import { checkProgram, type NodeKind, type OperatorTable, type Program } from '@shardloom/core'
 import { isSavedRole } from './chain.js'
 import { formatCount } from './format.js'
 import { mermaidIds, mermaidLine, mermaidText } from './mermaid-text.js'
 import { edgeSamples, edgeStyles, measures, nodeShapes, readableLimits, type ThemeName, themes } from './tokens.js'
 import {
+  checkPictureOptions,
   checkView,
   createView,
   type View,
@@ -35,6 +36,8 @@ export function toMermaid(
   operators: OperatorTable,
   options: ViewOptions & MermaidOptions = {},
 ): string {
+  checkProgram(program, operators)
+  checkPictureOptions(options)
   let limit = options.limit ?? readableLimits.mermaid
   for (;;) {
     const view = createView(program, operators, { ...options, limit })
@@ -51,6 +54,7 @@ export function toMermaid(
 /** Writes a view as a Mermaid flowchart. Labels are escaped and never become markup, links or directives. */
 export function mermaidOf(view: View, options: MermaidOptions = {}): string {
   checkView(view)
+  checkPictureOptions(options)
   const theme = themes[options.theme ?? 'light']
   const idOf = mermaidIds()
   const lines: string[] = []

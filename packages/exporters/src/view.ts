@@ -1,5 +1,6 @@
 import {
   argumentError,
+  checkOptions,
   checkProgram,
   type EdgeKind,
   type NodeKind,
@@ -8,13 +9,13 @@ import {
   regionsOf,
   type Selector,
 } from '@shardloom/core'
-import { type Level, outerAxes } from './card.js'
+import { type Level, levels, outerAxes } from './card.js'
 import type { EdgeRole } from './chain.js'
 import { formatCount } from './format.js'
 import { countOccurrences } from './occurrence.js'
 import { paint } from './picture.js'
 import { refuseEmpty } from './selection.js'
-import { readableLimits } from './tokens.js'
+import { readableLimits, themes } from './tokens.js'
 
 /** One node of a picture. */
 export interface ViewNode {
@@ -102,6 +103,23 @@ export interface ViewOptions {
   readonly limit?: { readonly nodes: number; readonly edges: number }
 }
 
+/** What the options of pictures may be: one object serves to make a picture and to write it. */
+const known = {
+  level: levels.join('|'),
+  unroll: 'layer|microbatch|decode_step|chunk|rank[]',
+  rank: 'number',
+  ranks: 'number[]',
+  limit: 'object',
+  where: 'object',
+  theme: Object.keys(themes).join('|'),
+  legend: 'boolean',
+} satisfies Record<keyof ViewOptions | 'theme' | 'legend', string>
+
+/** Refuses options of a picture that there are not, and values that they cannot have: `OPTION`. */
+export function checkPictureOptions(options: object): void {
+  checkOptions(options, known)
+}
+
 /** Refuses what is no view, such as a program: `ARGUMENT`. */
 export function checkView(view: View): void {
   const { nodes, edges }: Partial<View> = view ?? {}
@@ -133,6 +151,7 @@ const largestTrial = 20_000
  */
 export function createView(program: Program, operators: OperatorTable, options: ViewOptions = {}): View {
   checkProgram(program, operators)
+  checkPictureOptions(options)
   refuseEmpty(options.where, program)
   const limit = options.limit ?? readableLimits.dot
   const requested = options.level ?? 'operator'

@@ -1,6 +1,7 @@
 import {
   axesOf,
   type CommunicationReason,
+  checkOptions,
   coordinates,
   describePlacement,
   groupOf,
@@ -99,6 +100,7 @@ export interface Explanation {
  */
 export function explain(plan: Plan, id: string, options: { readonly rank?: number } = {}): Explanation {
   checkPlan(plan)
+  checkOptions(options, { rank: 'number' })
   const { operators } = plan
   const rolled = id.replace(/\[[^\]]*\]$/, '')
   const { program, holder } = programWith(plan.program, rolled)

@@ -1,5 +1,6 @@
 import {
   atomDegree,
+  checkOptions,
   coordinateOf,
   coordinates,
   definitionOf,
@@ -124,6 +125,7 @@ export interface PlanSummary {
 /** Describes one rank of a plan over one step. Throws `RANK` when the mesh has no such rank. */
 export function summarise(plan: Plan, options: SummaryOptions = {}): PlanSummary {
   checkPlan(plan)
+  checkOptions(options, { rank: 'number', fold: 'boolean' })
   const { rank = 0, fold = false } = options
   const { architecture, operators, program, spec } = plan
   const measured = measure(program, operators, { rank })

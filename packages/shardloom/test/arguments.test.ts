@@ -1,3 +1,4 @@
+import { unroll } from '@shardloom/core/unroll'
 import { verifyProgram } from '@shardloom/core/verify'
 import { communicationTable, measure, replication, savedTensors } from '@shardloom/simulator'
 import { describe, expect, test } from 'vitest'
@@ -95,4 +96,30 @@ test('what writes a view takes a view', async () => {
     expect(refusal(call, program, () => {})).toContain('The first argument is a program, not a view.')
     expect(refusal(call, createView(program, operators), () => {})).toBe('')
   }
+})
+
+test('options that there are not, and values that they cannot have, are refused', async () => {
+  const planned = await plan(spec)
+  const { program, operators } = planned
+  const view = createView(program, operators)
+  for (const call of [toDot, toMermaid, createView].map(untyped)) {
+    expect(refusal(call, program, operators, { levle: 'stage' })).toBe(
+      'OPTION There is no option `levle`. Did you mean `level`?',
+    )
+    expect(refusal(call, program, operators, { level: 'stages' })).toMatch(
+      /no option `level` that is `stages`. Did you mean `stage`/,
+    )
+    expect(refusal(call, program, operators, { unroll: ['layers'] })).toMatch(/Did you mean `layer`/)
+    for (const wrong of [{ unroll: 'layer' }, { level: ['stage'] }, { limit: null }, { toString: 1 }, { ranks: ['0'] }])
+      expect(refusal(call, program, operators, wrong)).toMatch(/^OPTION/)
+    expect(refusal(call, program, operators, 3)).toMatch(/^ARGUMENT The last argument is of type number, not an object/)
+    expect(refusal(call, program, operators, { level: undefined, unroll: ['layer'], theme: 'dark' })).toBe('')
+  }
+  expect(refusal(untyped(writeDot), view, () => {}, { legend: 'no' })).toBe(
+    'OPTION There is no option `legend` that is `no`. Possible: boolean.',
+  )
+  expect(refusal(untyped(summarise), planned, 3)).toMatch(/^ARGUMENT/)
+  expect(refusal(untyped(summarise), planned, { ranks: 1 })).toMatch(/Did you mean `rank`/)
+  expect(refusal(untyped(explain), planned, 'prefill/layer/attention/q', { fold: true })).toMatch(/^OPTION/)
+  expect(refusal(untyped(unroll), program, { axis: ['layer'] })).toMatch(/Did you mean `axes`/)
 })
