@@ -119,6 +119,7 @@ function phaseLines(summary: PlanSummary, style: Style): string[] {
     ...allRanksLines(summary, style),
     '',
     ...communicationLines(summary, style),
+    ...controlLines(summary, style),
   ]
 }
 
@@ -359,6 +360,21 @@ function communicationLines({ communication }: PlanSummary, style: Style): strin
     { header: 'sends', align: 'right' },
   ] as const
   return [...table(columns, rows, style), `  This rank sends ${formatWholeBytes(sent)} in all.`]
+}
+
+/** Where ranks wait or values decide what runs, by the first node of each kind, with what it is there for. */
+function controlLines({ control }: PlanSummary, style: Style): string[] {
+  const described = control.filter(({ reason }) => reason !== '')
+  if (described.length === 0) return []
+  const lines = described.flatMap(({ op, count, nodes, reason }) => [
+    ...flow(
+      [`${style.glyph('control')}  ${op}`, `${formatCount(count)} per step`, singleLine(nodes[0] ?? '')],
+      '  ',
+      2,
+    ).map((line) => `  ${line}`),
+    ...wrapped(singleLine(reason), 8).map(style.dim),
+  ])
+  return ['', ...lines]
 }
 
 /** The reason, on a line for each half where one is too short, and how many further nodes are counted with it. */

@@ -1,7 +1,7 @@
 import { ShardloomError } from './error.js'
 import type { Domain, Kernel } from './kernel.js'
 import type { Reduction } from './placement.js'
-import type { Json, NodeKind, OperatorNode, Tensor } from './program.js'
+import type { Json, NodeKind, OperatorNode, Program, Tensor } from './program.js'
 import { parseRule, type Rule } from './rule.js'
 
 /** The classes that FLOPs are reported in. */
@@ -84,6 +84,8 @@ export interface OperatorDefinition {
   readonly bytes?: (node: OperatorNode, context: ByteContext) => { readonly read: bigint; readonly written: bigint }
   /** The terms of the gradient; absent: not differentiable. */
   readonly derivative?: (node: OperatorNode, context: DerivativeContext) => readonly DerivativeTerm[]
+  /** What a node of it decides or waits for, and why, in a sentence or two. */
+  readonly describes?: (node: OperatorNode, program: Program) => string
   /** What it computes, so that programs with it can be proven; absent: they cannot. */
   readonly execute?: Kernel
   /** The values that operands may have which come from outside, by index. */

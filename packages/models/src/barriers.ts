@@ -1,6 +1,8 @@
 import { type Item, type OperatorNode, type Pass, rewriteItems, walk } from '@shardloom/core'
 
 const [flush, step, clip] = ['optimizer/flush', 'optimizer/step', 'optimizer/clip']
+const flushReason = 'a synchronous schedule ends with the last microbatch, and gradients are communicated behind it'
+const stepReason = 'no rank updates parameters before all have the norm of the gradients'
 
 /**
  * `models/add-barriers`: all ranks wait for each other where the loop over microbatches ends (the flush of a pipeline), before
@@ -29,8 +31,8 @@ export const barrierPass: Pass = {
       }),
     )
     const items = rewritten.flatMap((item, index): Item[] => {
-      if (index === loop) return [item, barrierAfter(flush, item, barrier)]
-      return index === clips ? [item, barrierAfter(step, item, barrier)] : [item]
+      if (index === loop) return [item, barrierAfter(flush, item, barrier, flushReason)]
+      return index === clips ? [item, barrierAfter(step, item, barrier, stepReason)] : [item]
     })
     return { ...program, items }
   },
@@ -51,7 +53,7 @@ function waitersOf(behind: readonly Item[]): ReadonlyMap<string, string> {
   return waits
 }
 
-function barrierAfter(id: string, { id: before }: Item, barrier: readonly string[]): OperatorNode {
+function barrierAfter(id: string, { id: before }: Item, barrier: readonly string[], reason: string): OperatorNode {
   return {
     type: 'node',
     id,
@@ -62,6 +64,7 @@ function barrierAfter(id: string, { id: before }: Item, barrier: readonly string
     outputs: [],
     segment: 'optimizer',
     module: '',
+    attributes: { reason },
     after: [before],
     barrier,
     partition: { splits: {}, partial: {}, by: {} },

@@ -33,6 +33,7 @@ import {
   iterationsOf as stepsOf,
 } from '@shardloom/simulator'
 import { axisPartsText } from './axis-parts.js'
+import { controlReason } from './control.js'
 import { formatWholeBytes } from './format-whole-bytes.js'
 import { checkPlan, type Plan } from './plan.js'
 import { isSecondDirection, nodesById, originOf, reasonSentences, tensorOf } from './reason.js'
@@ -137,8 +138,9 @@ export function explain(plan: Plan, id: string, options: { readonly rank?: numbe
   const communication = explainCommunication(program, node, meter, rank, place)
   if (communication)
     return { ...explanation, communication, text: communicationText(program, node, communication, place) }
+  const described = controlReason(plan, node)
   const parts = axisPartsText(program, Object.values(explanation.splits).flat())
-  return { ...explanation, text: [...parts, ...operatorText(explanation, node)] }
+  return { ...explanation, text: [...(described ? [described] : []), ...parts, ...operatorText(explanation, node)] }
 }
 
 /**
@@ -275,7 +277,7 @@ function operatorText(explanation: Omit<Explanation, 'text'>, node: OperatorNode
     return `Its dim \`${dim}\` is split over ${axes.join(' and ')}${by.length ? `, as ${by.join(' and ')} asks` : ''}.`
   })
   const passed = Object.keys(node.partition?.partial ?? {}).map((atom) => `It passes a partial sum over ${atom} on.`)
-  const none = split.length + passed.length ? [] : ['No axis splits it: every rank does the same.']
+  const none = split.length + passed.length > 0 || node.barrier ? [] : ['No axis splits it: every rank does the same.']
   const partial = explanation.outputs.flatMap(({ tensor, placement }) =>
     placement.includes('partial') ? [`Its result \`${tensor}\` is partial: ${placement}.`] : [],
   )

@@ -18,6 +18,7 @@ import {
 import { countParameters } from '@shardloom/models'
 import { communicationTable, imbalance, measure, measureFolded, replication } from '@shardloom/simulator'
 import { type ActivationSummary, activationsOf } from './activations.js'
+import { type ControlSummary, controlOf } from './control.js'
 import { type Conventions, conventionsOf } from './conventions.js'
 import { draftOf } from './draft.js'
 import { slotsOf } from './mesh-of-spec.js'
@@ -119,6 +120,8 @@ export interface PlanSummary {
   /** Training: what this rank keeps for backward. */
   readonly activations?: ActivationSummary
   readonly communication: readonly CommunicationSummary[]
+  /** The control nodes that this rank runs: barriers, routers, samplers. */
+  readonly control: readonly ControlSummary[]
   readonly warnings: readonly string[]
 }
 
@@ -172,6 +175,7 @@ export function summarise(plan: Plan, options: SummaryOptions = {}): PlanSummary
       reason: shortReason(plan, nodes[0] ?? '', rank),
       nodes,
     })),
+    control: controlOf(plan, rank),
     warnings: plan.warnings,
   }
 }

@@ -44,6 +44,7 @@ function locked(
     outputs: [],
     segment,
     module: '',
+    attributes: { reason: 'they need one another within a step, so that one without requests runs along' },
     ...(around?.order === 'forward' && { after: notBefore(around, 0) }),
     barrier: atoms,
     partition: { splits: {}, partial: {}, by: {} },

@@ -23,6 +23,8 @@ export const requestRouter: OperatorDefinition = {
   flops: 0,
   bytes: () => ({ read: 0n, written: 0n }),
   execute: (operands) => [...operands],
+  describes: (_, { mesh }) =>
+    `It gives each of ${findAxis(mesh, 'replicas')?.degree ?? 1} engines (\`replicas\`) its share of the requests; no engine waits for another one.`,
 }
 
 /**

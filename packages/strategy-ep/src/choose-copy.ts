@@ -23,4 +23,9 @@ export const chooseCopy: OperatorDefinition = {
   kind: 'control',
   index: ['batch', 'seq'],
   execute: choose,
+  describes: ({ attributes }) => {
+    const slots = attributes?.['slots']
+    const [all, own] = Array.isArray(slots) ? [slots.length, new Set(slots).size] : [0, 0]
+    return `It turns the experts of each token into slots: ${all - own} of ${all} slots hold an expert once more (\`redundant\`), and the tokens of an expert take its copies in turn.`
+  },
 }

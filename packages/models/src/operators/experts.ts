@@ -17,6 +17,10 @@ export const router: OperatorDefinition = {
   lists: ['topk'],
   kind: 'control',
   flops: 5,
+  describes: ({ inputs, outputs }, { tensors }) => {
+    const last = (id = '') => tensors.get(id)?.shape.at(-1)
+    return `It chooses ${last(outputs[0])} of ${last(inputs[0])} experts for each token, by score: where the token goes is known only here.`
+  },
   execute: choose,
   derivative: (node) => [
     {
