@@ -1,6 +1,6 @@
 import { lookup } from './draft.js'
 import { placementsOf } from './flow.js'
-import { groupSize } from './mesh.js'
+import { findAxis, groupSize } from './mesh.js'
 import type { OperatorTable } from './operator.js'
 import { holdersOf } from './pipeline.js'
 import {
@@ -157,14 +157,26 @@ export function communicateProgram(
       placement: step.to,
       versionOf: id,
     })
-    const dims = operandText(source.dims)
-    const strategies = [...claims(maker?.partition, step.atoms), ...claims(reader.partition, step.atoms)]
+    const text = operandText(source.dims)
+    // An exchange has who asked for the dim before and for that after, also where a sum splits it as its terms do.
+    const dims = source.dims.filter((_, at) => step.from.shards[at]?.length || step.to.shards[at]?.length)
+    const askers = program.preferences.filter(
+      ({ atoms, axis, dims: wished }) =>
+        step.op === 'all-to-all' &&
+        wished.some((dim) => dims.includes(dim)) &&
+        step.atoms.every((atom) => (atoms ?? findAxis(mesh, axis)?.atoms)?.includes(atom)),
+    )
+    const strategies = [
+      ...claims(maker?.partition, step.atoms),
+      ...claims(reader.partition, step.atoms),
+      ...askers.map(({ strategy }) => strategy),
+    ]
     return {
       type: 'node',
       id: node,
       kind: 'communication',
       op: step.op,
-      rule: `${dims} -> ${dims}`,
+      rule: `${text} -> ${text}`,
       inputs: [from],
       outputs: [node],
       segment: scope.segment,

@@ -192,8 +192,18 @@ export function neighbour(mesh: Mesh, rank: number, atoms: readonly string[], sh
   return rankAt(mesh, at)
 }
 
-/** The axes, by name, whose atoms make up `atoms`; an atom of a divided axis stands under its own name. */
-export function axesOf(mesh: Mesh, atoms: readonly string[]): string[] {
+/**
+ * The axes, by name, whose atoms make up `atoms`; an atom of a divided axis stands under its own name. Of axes over the same
+ * ranks the first is named, or the one among `asked`, the strategies behind a split, that stands last in the mesh.
+ */
+export function axesOf(mesh: Mesh, atoms: readonly string[], asked: readonly string[] = []): string[] {
+  const exact = mesh.axes.findLast(
+    (axis) =>
+      asked.includes(axis.name) &&
+      axis.atoms.length === atoms.length &&
+      axis.atoms.every((atom) => atoms.includes(atom)),
+  )
+  if (exact) return [exact.name]
   const rest = new Set(atoms)
   const names: string[] = []
   for (const axis of mesh.axes) {

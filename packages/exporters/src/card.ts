@@ -109,7 +109,8 @@ export function placeOf(occurrence: Occurrence, style: CardStyle): CardPlace {
 /** What a node is called inside its frames: `q`, `all-reduce · tp`. */
 function operatorTitle(node: OperatorNode, path: readonly Crossing[], style: CardStyle): string {
   if (node.communication?.pool) return `${node.op} · ${node.communication.pool.phase}`
-  if (node.communication) return `${node.op} · ${axesOf(style.mesh, node.communication.atoms).join('.')}`
+  if (node.communication)
+    return `${node.op} · ${axesOf(style.mesh, node.communication.atoms, node.communication.reason.strategies).join('.')}`
   const words = node.id.split('/')
   const enclosing = [node.segment, ...path.map(bodyName), node.module.split('/')[0] ?? '']
   while (words.length > 1 && words[0] !== undefined && enclosing.includes(words[0])) {

@@ -261,8 +261,8 @@ function addCost(draft: Draft, occurrence: Occurrence, place: CardPlace, program
   const { first, last } = stepsOf(occurrence, place, program)
   const times = place.covered.reduce((product, crossing) => product * crossing.count, 1)
   if (node.communication) {
-    const { atoms, pool } = node.communication
-    const axes = pool?.phase ?? axesOf(program.mesh, atoms).join('.')
+    const { atoms, pool, reason } = node.communication
+    const axes = pool?.phase ?? axesOf(program.mesh, atoms, reason.strategies).join('.')
     const known = draft.chips.get(axes) ?? { axes, atoms: node.communication.atoms, count: 0, bytes: 0 }
     const bytes = known.bytes + costs.communication(occurrence, { first, last }).sent * times
     draft.chips.set(axes, { ...known, count: known.count + times, bytes })

@@ -20,6 +20,7 @@ export function axisPartsText({ items, mesh }: Program, names: readonly string[]
       for (const atom of atoms) split.get(atom)?.add(dim)
   }
   return axes.map(({ name, atoms }) => {
+    if (atoms.length === 1) return `Axis ${name} stands over the same ranks as ${atoms[0]}.`
     const dimsOf = (atom: string) => [...(split.get(atom) ?? [])]
     const common = new Set(dimsOf(atoms[0] ?? '').filter((dim) => atoms.every((atom) => split.get(atom)?.has(dim))))
     const parts = atoms.map((atom) => {

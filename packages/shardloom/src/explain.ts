@@ -113,7 +113,15 @@ export function explain(plan: Plan, id: string, options: { readonly rank?: numbe
   const cost = meter.node(node)
   const tensor = (each: string): ExplainedTensor => explainTensor(program, meter, rank, each)
   const splits = Object.entries(node.partition?.splits ?? {}).map(
-    ([dim, atoms]) => [dim, axesOf(program.mesh, atoms)] as const,
+    ([dim, atoms]) =>
+      [
+        dim,
+        axesOf(
+          program.mesh,
+          atoms,
+          atoms.flatMap((atom) => node.partition?.by[atom] ?? []),
+        ),
+      ] as const,
   )
   const explanation = {
     schema: 'shardloom.explain/1' as const,
@@ -238,7 +246,7 @@ function explainCommunication(
   return {
     ...communication.reason,
     producer: communication.reason.producer ?? originOf(program, communication.reason.tensor).node?.id ?? null,
-    axes: axesOf(program.mesh, communication.atoms),
+    axes: axesOf(program.mesh, communication.atoms, communication.reason.strategies),
     groupSize: size,
     ...(size <= 64 && whole && !transfer && { group: groupOf(program.mesh, rank, communication.atoms) }),
     from: text(communication.from),
@@ -261,7 +269,7 @@ function communicationText(
   }
   const members = `each group has ${explained.groupSize} ranks`
   const payload = `the tensor is ${formatWholeBytes(explained.payloadBytes)} logical to the group`
-  const sends = `this rank sends ${formatWholeBytes(explained.bytesPerRank)} by a ring`
+  const sends = `this rank sends ${formatWholeBytes(explained.bytesPerRank)} ${node.op === 'all-to-all' ? 'by direct exchange' : 'by a ring'}`
   return [
     ...reasonSentences(program, node, node.communication),
     ...axisPartsText(program, explained.axes),

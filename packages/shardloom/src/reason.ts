@@ -47,7 +47,7 @@ export function shortReason({ program: whole }: Plan, id: string, rank: number):
   if ((node.op === 'send' || node.op === 'recv') && shift === undefined) return transferReason(program, node)
   const atom = atoms[0] ?? ''
   const tensor = tensorOf(program, reason.tensor)
-  const over = axesOf(program.mesh, atoms).join('.')
+  const over = axesOf(program.mesh, atoms, reason.strategies).join('.')
   const state = (each: Along) =>
     each.kind === 'partial' ? 'partial' : each.kind === 'shard' ? `split by ${tensor?.dims[each.position]}` : 'whole'
   const what = `${tensor?.role === 'gradient' ? 'gradient of ' : ''}${lastParts(reason.tensor)}`
@@ -96,7 +96,7 @@ export function reasonSentences(program: Program, node: OperatorNode, communicat
   const origin = originOf(program, reason.tensor)
   const consumer = nodes.get(reason.consumer)
   const dims = tensorOf(program, reason.tensor)?.dims ?? []
-  const over = axesOf(program.mesh, communication.atoms).join(' and ')
+  const over = axesOf(program.mesh, communication.atoms, reason.strategies).join(' and ')
   const atom = communication.atoms[0] ?? ''
   if (communication.pool) return poolSentences(node, communication)
   if ((node.op === 'send' || node.op === 'recv') && communication.shift === undefined)

@@ -39,7 +39,7 @@ export interface CommunicationSummary {
   readonly count: number
   /** Bytes of the tensor logical to the group; where it grows from execution to execution, the mean. */
   readonly payloadBytes: number
-  /** Bytes that this rank sends, by a ring; the mean, where they grow. */
+  /** Bytes that this rank sends: by a ring, and in an all-to-all to each other rank directly; the mean, where they grow. */
   readonly bytesPerRank: number
   /** The part of the phase: `forward`, `backward`, `optimizer`, `prefill` or `decode`. */
   readonly phase: string

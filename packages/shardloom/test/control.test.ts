@@ -29,7 +29,7 @@ describe('control nodes say what they wait for or decide', () => {
       phase: 'decode',
       batch: 8,
       seq: 64,
-      parallel: { dp: 2, tp: 2, ep: 2 },
+      parallel: { dp: 4, tp: 2, ep: 8 },
     } as const
     const [row] = await told(spec, 'barrier')
     expect(row?.nodes).toEqual(['decode/lockstep'])

@@ -13,6 +13,21 @@ function communicationNode(planned: Plan, phase: string, axis: string, id: RegEx
 }
 
 describe('explaining a communication node', () => {
+  test('of experts over the ranks of dp: by the name of their axis, one row for each reason', async () => {
+    const planned = await plan({ model: 'mixtral-8x7b', batch: 8, seq: 64, parallel: { dp: 2, ep: 2 } })
+    const rows = summarise(planned).communication.filter(({ op }) => op === 'all-to-all')
+    expect(rows.map(({ axes, phase, nodes }) => [axes, phase, nodes.length])).toEqual([
+      [['ep'], 'forward', 1],
+      [['ep'], 'forward', 1],
+      [['ep'], 'backward', 1],
+      [['ep'], 'backward', 1],
+    ])
+    const text = explain(planned, rows[0]?.nodes[0] ?? '').text.join(' ')
+    expect(text).toContain('an all-to-all over ep stands between them')
+    expect(text).toContain('by direct exchange, ')
+    expect(text).not.toContain('splits nothing else')
+  })
+
   test('names the dim whose split made the tensor partial, and the reader', async () => {
     const planned = await plan(spec)
     const explanation = explain(planned, communicationNode(planned, 'forward', 'tp', /ffn\/down/))

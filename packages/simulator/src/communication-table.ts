@@ -26,7 +26,7 @@ export interface CommunicationRow {
   readonly count: number
   /** Bytes of the tensor logical to the group; where it grows from execution to execution, the mean. */
   readonly payloadBytes: number
-  /** Bytes that this rank sends, by a ring; the mean, where they grow. */
+  /** Bytes that this rank sends: by a ring, and in an all-to-all to each other rank directly; the mean, where they grow. */
   readonly bytesPerRank: number
   readonly segment: Segment
   /** The iteration axes around it, outermost first, such as `microbatch/layer`; empty at the top. */
@@ -127,9 +127,12 @@ export function communicationTable(
     })
     const payload = bytes.reduce((sum, each) => sum + each.payload, 0)
     const sent = bytes.reduce((sum, each) => sum + each.sent, 0)
-    const axes = axesOf(program.mesh, node.communication.atoms)
+    const { atoms, from, to, reason } = node.communication
+    const axes = axesOf(program.mesh, atoms, reason.strategies)
     const region = place.path.map((each) => each.region.axis).join('/')
-    const key = JSON.stringify([node.op, axes, payload, sent, node.segment, region])
+    const dims = program.tensors.get(reason.tensor)?.dims ?? []
+    const splitDims = [from, to].map((each) => dims.filter((_, at) => each.shards[at]?.includes(atoms[0] ?? '')))
+    const key = JSON.stringify([node.op, axes, payload, sent, node.segment, region, splitDims])
     const known = rows.get(key)
     rows.set(key, {
       op: node.op,
@@ -141,7 +144,7 @@ export function communicationTable(
       segment: node.segment,
       region,
       nodes: [...(known?.nodes ?? []), ...nodes.map(({ id }) => id)],
-      reason: known?.reason ?? node.communication.reason,
+      reason: known?.reason ?? reason,
     })
   }
   return [...rows.values()]

@@ -154,7 +154,12 @@ function found({ program, operators }: Planned): Rows {
     const layer = row.region.endsWith('layer') ? 'layer' : 'outside'
     const { dtype } = program.tensors.get(row.reason.tensor) ?? {}
     const bytes = dtype === 'int32' ? row.bytesPerRank / 2 : row.bytesPerRank
-    const key = `${direction} ${layer} ${row.op} ${row.axes.join('.')}`
+    // The prototype named the ranks of an exchange, where we name the first axis of those over the same ranks.
+    const first = (name: string) => {
+      const atoms = program.mesh.axes.find((axis) => axis.name === name)?.atoms.join()
+      return program.mesh.axes.find((axis) => axis.atoms.length > 0 && axis.atoms.join() === atoms)?.name ?? name
+    }
+    const key = `${direction} ${layer} ${row.op} ${row.axes.map(first).join('.')}`
     add(rows, key, row.nodes.length, row.nodes.length * bytes)
   }
   return rows
