@@ -10,7 +10,7 @@ export type {
   UndrawnAttention,
 } from './architecture.js'
 export { type BuildOptions, buildProgram } from './build.js'
-export { fromHuggingFace, supportedModelTypes } from './huggingface/index.js'
+export { fromHuggingFace, readHuggingFace, supportedModelTypes } from './huggingface/index.js'
 export type { Interleave } from './interleave.js'
 export type { Offload, OffloadChoice } from './offload.js'
 export {

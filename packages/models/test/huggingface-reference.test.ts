@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { fromHuggingFace } from '../src/huggingface/index.js'
+import { fromHuggingFace, readHuggingFace } from '../src/huggingface/index.js'
 import { countParameters, parameterTensors } from '../src/parameters.js'
 
 interface ReferenceModel {
@@ -23,6 +23,10 @@ describe.skipIf(!folder)('the reference models', () => {
   test('every config has an entry in the index', () => {
     const files = readdirSync(folder ?? '').filter((file) => file.endsWith('.json') && file !== 'INDEX.json')
     expect(models.map(({ file }) => file).sort()).toEqual(files.sort())
+  })
+
+  test('no published config has a key that is taken for a misspelling', () => {
+    for (const { file } of models) expect(readHuggingFace(read(file)).misspellings, file).toEqual([])
   })
 
   test.each(models)('$file is counted to the unit', (model) => {

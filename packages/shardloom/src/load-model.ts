@@ -1,5 +1,5 @@
-import { nearest, ShardloomError } from '@shardloom/core'
-import { findPreset, fromHuggingFace, type ModelArchitecture, presetNames } from '@shardloom/models'
+import { isShardloomError, nearest, ShardloomError } from '@shardloom/core'
+import { findPreset, type ModelArchitecture, presetNames, readHuggingFace } from '@shardloom/models'
 import { checkArchitecture } from './model-schema.js'
 import { parseText } from './parse-spec.js'
 import { checkNesting, shown } from './spec-error.js'
@@ -18,13 +18,14 @@ export function isModelPath(model: string): boolean {
 /**
  * The architecture that the `model` of a spec names: a preset, a file, or the object itself, which is a Hugging Face
  * config (`model_type`) or Shardloom's own format (`schema: shardloom.model/1`). Throws `UNKNOWN_PRESET`, `NO_ACCESS`,
- * `MODEL_SYNTAX`, `MODEL_VALUE`, `MODEL_KEY`, and what `fromHuggingFace` throws.
+ * `MODEL_SYNTAX`, `MODEL_VALUE`, `MODEL_KEY`, and what `fromHuggingFace` throws. `warn` is told of keys that are misspelt.
  */
 export async function loadModel(
   model: string | Readonly<Record<string, unknown>>,
   readText: ReadText | undefined,
+  warn: (message: string) => void = () => {},
 ): Promise<ModelArchitecture> {
-  if (typeof model !== 'string') return readModel(model)
+  if (typeof model !== 'string') return readModel(model, 'model', warn)
   if (presetNames().includes(model)) return findPreset(model)
   if (!isModelPath(model)) throw unknownPreset(model)
   if (!readText) {
@@ -37,7 +38,8 @@ export async function loadModel(
       },
     )
   }
-  const architecture = readModel(parseText(await readText(model), model, 'MODEL', largestModel))
+  const value = parseText(await readText(model), model, 'MODEL', largestModel)
+  const architecture = named(model, () => readModel(value, model, warn))
   const unnamed = architecture.name === architecture.family
   return unnamed ? { ...architecture, name: nameFromPath(model) } : architecture
 }
@@ -49,7 +51,22 @@ function nameFromPath(path: string): string {
   return file === 'config' ? (parts.at(-2) ?? file) : file
 }
 
-function readModel(value: unknown): ModelArchitecture {
+/** What `read` returns; its errors say which file they are about. */
+function named<Result>(file: string, read: () => Result): Result {
+  try {
+    return read()
+  } catch (cause) {
+    if (!isShardloomError(cause)) throw cause
+    const { code, message, subject, help } = cause
+    throw new ShardloomError(code, `${file}: ${message}`, {
+      ...(subject !== undefined && { subject }),
+      ...(help !== undefined && { help }),
+      cause,
+    })
+  }
+}
+
+function readModel(value: unknown, source: string, warn: (message: string) => void): ModelArchitecture {
   checkNesting(value, 'model')
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new ShardloomError('MODEL_VALUE', `A model is an object, not ${shown(value)}.`, {
@@ -58,7 +75,12 @@ function readModel(value: unknown): ModelArchitecture {
     })
   }
   if ('schema' in value) return checkArchitecture(value)
-  if ('model_type' in value) return fromHuggingFace(value)
+  if ('model_type' in value) {
+    const { architecture, misspellings } = readHuggingFace(value)
+    for (const { key, meant } of misspellings)
+      warn(`${source} has \`${key}\`, which nothing reads, and no \`${meant}\`: is that meant?`)
+    return architecture
+  }
   throw new ShardloomError(
     'MODEL_VALUE',
     'The model has neither `model_type` nor `schema`, so its format is unknown.',

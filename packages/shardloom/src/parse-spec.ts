@@ -43,14 +43,28 @@ export function parseText(text: string, name: string, code: 'SPEC' | 'MODEL', la
   }
   try {
     return text.trimStart().startsWith('{') ? parseJson(text) : parseYaml(text)
-  } catch (cause) {
+  } catch (problem) {
+    const json = /\.json$/i.test(name)
+    const cause = (json && jsonProblem(text)) || problem
     const reason = cause instanceof Error ? (cause.message.split('\n')[0] ?? '').replace(/[.:]$/, '') : String(cause)
     throw new ShardloomError(`${code}_SYNTAX`, `Cannot read ${name}: ${reason}.`, {
       subject: name,
       cause,
-      help: 'Write YAML or JSON; in YAML indent with spaces and put one after each colon.',
+      help: json
+        ? 'Write JSON: keys and texts in double quotes, a comma between entries and none behind the last one.'
+        : 'Write YAML or JSON; in YAML indent with spaces and put one after each colon.',
     })
   }
+}
+
+/** Why a text is no JSON; undefined where it is. */
+function jsonProblem(text: string): unknown {
+  try {
+    JSON.parse(text)
+  } catch (problem) {
+    return problem
+  }
+  return undefined
 }
 
 /** JSON where it is JSON; else YAML, of which `{a: 1}` is too. */

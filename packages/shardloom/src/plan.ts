@@ -45,6 +45,8 @@ export interface LoadedSpec {
   readonly plugins: readonly Plugin[]
   /** The text of the pipeline schedule that the spec names as a file. */
   readonly schedule?: string
+  /** What reading the model makes one doubt, for the warnings of the plan. */
+  readonly warnings?: readonly string[]
 }
 
 /** One pass that ran, with the program before and after it: the same object when it changed nothing. */
@@ -84,9 +86,16 @@ export async function plan(input: SpecInput, access: PlanAccess = {}): Promise<P
 export async function loadSpec(input: unknown, access: PlanAccess = {}): Promise<LoadedSpec> {
   const spec = checkSpec(input)
   const plugins = [...(access.plugins ?? []), ...(await loadPlugins(spec, access.importPlugin))]
-  const architecture = await loadModel(spec.model, access.readText)
+  const warnings: string[] = []
+  const architecture = await loadModel(spec.model, access.readText, (message) => warnings.push(message))
   const schedule = await readOwnSchedule(spec.options.schedule, access.readText)
-  return { spec: withSequence(spec, architecture), architecture, plugins, ...(schedule !== undefined && { schedule }) }
+  return {
+    spec: withSequence(spec, architecture),
+    architecture,
+    plugins,
+    warnings,
+    ...(schedule !== undefined && { schedule }),
+  }
 }
 
 /** The text of a schedule of one's own, where the option is the path of a CSV. */
@@ -111,7 +120,7 @@ export function planLoaded(loaded: LoadedSpec): Plan {
   const { spec, architecture } = loaded
   const composition = composeLoaded(loaded)
   const built = buildFor(spec, architecture, composition)
-  const warnings: string[] = []
+  const warnings = [...(loaded.warnings ?? [])]
   const log: PassRecord[] = []
   const program = runPasses(
     built,

@@ -60,8 +60,8 @@ describe('a bad model', () => {
     ['./config.json', undefined, 'NO_ACCESS'],
     ['./config.json', '{"model_type": "lama"}', 'UNKNOWN_MODEL_TYPE'],
     ['./config.json', '{"model_type": "llama"}', 'MISSING_FIELD'],
-    ['./config.json', '{"hidden_size": 3}', 'MODEL_VALUE The model has neither `model_type` nor `schema`'],
-    ['./config.json', '[]', 'MODEL_VALUE A model is an object, not an empty list.'],
+    ['./config.json', '{"hidden_size": 3}', 'MODEL_VALUE ./config.json: The model has neither `model_type` nor `schema`'],
+    ['./config.json', '[]', 'MODEL_VALUE ./config.json: A model is an object, not an empty list.'],
     ['./config.json', '{"model_type": NaN}', 'MODEL_SYNTAX'],
     ['./config.json', '{"model_type": "llama", "__proto__": {"x": 1}}', 'MODEL_KEY'],
     [
@@ -98,4 +98,33 @@ describe('a bad model', () => {
       }),
     )
   })
+})
+
+test.each([
+  ['num_kv_heads', 'num_key_value_heads'],
+  ['tie_word_embedings', 'tie_word_embeddings'],
+  ['intermediate_sze', 'intermediate_size'],
+])('a config with %s, and without %s, makes one doubt', async (key, meant) => {
+  const { [meant as 'model_type']: _, ...rest } = config
+  const warnings: string[] = []
+  const text = JSON.stringify({ ...rest, [key]: 4 })
+  const read = loadModel(
+    './m/config.json',
+    () => text,
+    (warning) => warnings.push(warning),
+  )
+  if (meant === 'intermediate_size')
+    await expect(read).rejects.toThrow('./m/config.json: the config has no intermediate_size')
+  else {
+    await read
+    expect(warnings).toEqual([
+      `./m/config.json has \`${key}\`, which nothing reads, and no \`${meant}\`: is that meant?`,
+    ])
+  }
+})
+
+test('a .json file that is no JSON is answered about JSON', async () => {
+  expect(await errorOf('./config.json', '{"model_type": "llama",\n "hidden_size": 64,}')).toMatch(
+    /^MODEL_SYNTAX Cannot read .\/config.json: .*JSON.* Write JSON: /,
+  )
 })

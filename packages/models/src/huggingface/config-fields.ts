@@ -1,4 +1,4 @@
-import { ShardloomError } from '@shardloom/core'
+import { nearest, ShardloomError } from '@shardloom/core'
 
 /** The largest size of a dim that a config may ask for. */
 const LARGEST_SIZE = 2 ** 31
@@ -16,11 +16,15 @@ export class ConfigFields {
     readonly object: object,
     /** Where the object stands in the config, such as `text_config.`; empty for the config itself. */
     readonly prefix = '',
+    /** Every name that was asked for so far, with that of its object before it, such as `text_config.hidden_size`. */
+    readonly asked: Set<string> = new Set(),
   ) {}
 
   /** The own value of the first of the names that is present and not null. */
   value(name: FieldName): { readonly name: string; readonly value: unknown } | undefined {
-    for (const candidate of typeof name === 'string' ? [name] : name) {
+    const candidates = typeof name === 'string' ? [name] : name
+    for (const candidate of candidates) this.asked.add(this.prefix + candidate)
+    for (const candidate of candidates) {
       const value = Object.getOwnPropertyDescriptor(this.object, candidate)?.value
       if (value !== undefined && value !== null) return { name: candidate, value }
     }
@@ -113,7 +117,26 @@ export class ConfigFields {
     if (typeof found.value !== 'object' || found.value === null || Array.isArray(found.value)) {
       return this.invalid(name, found.value, 'an object')
     }
-    return new ConfigFields(found.value, `${this.prefix}${name}.`)
+    return new ConfigFields(found.value, `${this.prefix}${name}.`, this.asked)
+  }
+
+  /**
+   * Keys that were not asked for and are nearly one that was, but is absent: `num_kv_heads` where the family has
+   * `num_key_value_heads`. To be called when all is read.
+   */
+  misspellings(): Misspelling[] {
+    const objects = new Map<string, object>([['', this.object]])
+    for (const [name, value] of Object.entries(this.object))
+      if (typeof value === 'object' && value !== null && !Array.isArray(value)) objects.set(`${name}.`, value)
+    return [...objects].flatMap(([prefix, object]) => {
+      const own = [...this.asked].filter((name) => name.slice(0, name.lastIndexOf('.') + 1) === prefix)
+      const absent = own.map((name) => name.slice(prefix.length)).filter((name) => !Object.hasOwn(object, name))
+      const unread = Object.keys(object).filter((key) => own.length > 0 && !this.asked.has(prefix + key))
+      return unread.flatMap((key) => {
+        const meant = absent.find((name) => isMisspelt(key, name))
+        return meant !== undefined ? [{ key: prefix + key, meant: prefix + meant }] : []
+      })
+    })
   }
 
   missing(name: FieldName, expected: string): never {
@@ -151,6 +174,34 @@ export class ConfigFields {
     const hint = typeof value === 'string' ? ' written without quotes' : ''
     return this.invalid(name, value, `a whole number from ${least} to ${most}${hint}`)
   }
+}
+
+/** A key that a config has, and the one that was probably meant. */
+export interface Misspelling {
+  readonly key: string
+  readonly meant: string
+}
+
+/** Words that configs shorten. */
+const short: Readonly<Record<string, string>> = { kv: 'key_value', num: 'n', layers: 'layer', heads: 'head' }
+
+/**
+ * Configs have many keys that nothing here reads, so that being near is not enough: letters may differ in one word, or
+ * words be shortened. Words that only one of them has, as in `moe_intermediate_size`, make another key.
+ */
+function isMisspelt(key: string, meant: string): boolean {
+  const words = (text: string) => text.toLowerCase().split('_')
+  const long = (text: string) =>
+    words(text)
+      .map((word) => short[word] ?? word)
+      .join('_')
+  if (long(key) === long(meant)) return true
+  const [given, wanted] = [words(key), words(meant)]
+  const unlike = given.flatMap((word, at) => (word === wanted[at] ? [] : [[word, wanted[at] ?? ''] as const]))
+  const [[word, other] = ['', '']] = unlike
+  return (
+    given.length === wanted.length && unlike.length === 1 && word.length > 3 && nearest(word, [other]) !== undefined
+  )
 }
 
 /** A short form of a value that came from outside, for messages. */

@@ -1,7 +1,7 @@
 import { nearest, ShardloomError } from '@shardloom/core'
 import type { ModelArchitecture } from '../architecture.js'
 import { countParameters } from '../parameters.js'
-import { ConfigFields, describe } from './config-fields.js'
+import { ConfigFields, describe, type Misspelling } from './config-fields.js'
 import { readDeepSeekV2, readDeepSeekV3, readDeepSeekV32, readGlmMoeDsa, readKimiK2 } from './deepseek.js'
 import { readFalcon } from './falcon.js'
 import { readGemma2, readGemma3, readGemma3Text } from './gemma.js'
@@ -64,6 +64,14 @@ export function supportedModelTypes(): string[] {
  * value that the family's reader cannot express, and `TOO_LARGE` for a model that cannot be counted exactly.
  */
 export function fromHuggingFace(config: unknown): ModelArchitecture {
+  return readHuggingFace(config).architecture
+}
+
+/** Reads a config like {@link fromHuggingFace}, and says which of its keys, which nothing reads, are nearly ones that are read. */
+export function readHuggingFace(config: unknown): {
+  readonly architecture: ModelArchitecture
+  readonly misspellings: readonly Misspelling[]
+} {
   if (typeof config !== 'object' || config === null || Array.isArray(config)) {
     throw new ShardloomError('INVALID_CONFIG', `a Hugging Face config is a JSON object, not ${describe(config)}`, {
       help: 'Pass the parsed contents of a config.json.',
@@ -81,7 +89,8 @@ export function fromHuggingFace(config: unknown): ModelArchitecture {
     })
   }
   const name = fields.value('_name_or_path')?.value
-  return typeof name === 'string' && name !== '' ? { ...architecture, name: name.slice(0, 200) } : architecture
+  const named = typeof name === 'string' && name !== '' ? { ...architecture, name: name.slice(0, 200) } : architecture
+  return { architecture: named, misspellings: fields.misspellings() }
 }
 
 function unknownModelType(modelType: string, fields: ConfigFields): ShardloomError {
