@@ -1,4 +1,5 @@
 import { type Style, singleLine, styleOf } from './style.js'
+import { paragraph } from './table.js'
 
 /** Prints one JSON document on stdout. */
 export function printJson(value: unknown): void {
@@ -17,7 +18,7 @@ export function printLines(make: (style: Style) => readonly string[]): void {
 export function printWarnings(warnings: readonly string[]): void {
   const style = styleOf(process.stderr)
   for (const warning of warnings)
-    process.stderr.write(style.encode(`${style.bold('warning')} ${singleLine(warning)}\n`))
+    process.stderr.write(style.encode(`${paragraph(style.bold('warning'), singleLine(warning), style.terminal)}\n`))
 }
 
 /** How a command hands its exit code on, where it is not 0. */

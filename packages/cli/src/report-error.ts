@@ -1,6 +1,7 @@
 import { isShardloomError } from 'shardloom'
 import { exitCode } from './exit-code.js'
 import { type Style, singleLine } from './style.js'
+import { paragraph } from './table.js'
 
 /** A mistake in how the command was called, as opposed to what it was given. */
 export class UsageError extends Error {
@@ -27,8 +28,9 @@ export function reportError(error: unknown, options: { readonly json: boolean; r
   if (options.json) process.stderr.write(`${JSON.stringify({ error: report })}\n`)
   else {
     const { style } = options
-    const help = report.help === undefined ? '' : `${style.dim('help:')} ${singleLine(report.help)}\n`
-    process.stderr.write(style.encode(`${style.bad(`error[${report.code}]`)} ${singleLine(report.message)}\n${help}`))
+    const line = (label: string, text: string) => `${paragraph(label, singleLine(text), style.terminal)}\n`
+    const help = report.help === undefined ? '' : line(style.dim('help:'), report.help)
+    process.stderr.write(style.encode(`${line(style.bad(`error[${report.code}]`), report.message)}${help}`))
   }
   return error instanceof UsageError ? exitCode.wrongUsage : exitCode.badInput
 }

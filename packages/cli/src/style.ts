@@ -3,6 +3,8 @@ import type { NodeKind } from 'shardloom'
 
 /** How text for people looks on one stream: colour only on a terminal, plain ASCII where it shows nothing else. */
 export interface Style {
+  /** Whether people read it at a terminal: long texts are broken into lines. */
+  readonly terminal: boolean
   readonly dim: (text: string) => string
   readonly bold: (text: string) => string
   readonly good: (text: string) => string
@@ -43,6 +45,7 @@ export function styleOf(stream: NodeJS.WriteStream, environment: NodeJS.ProcessE
   }
   const plain = TERM === 'dumb' || !showsUnicode(environment)
   return {
+    terminal: Boolean(stream.isTTY),
     dim: colours.dim,
     bold: colours.bold,
     good: colours.green,

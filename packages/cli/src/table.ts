@@ -58,6 +58,13 @@ export function wrapped(text: string, indent: number): string[] {
   return flow(text.split(' '), ' ', indent).map((line) => ' '.repeat(indent) + line)
 }
 
+/**
+ * A label and a text on one line or, for people at a terminal, on as many as its width takes, further ones indented.
+ */
+export function paragraph(label: string, text: string, terminal: boolean): string {
+  return terminal ? flow([label, ...text.split(' ')], ' ', 2).join('\n  ') : `${label} ${text}`
+}
+
 function padded(cell: string, target: number, align: Column['align']): string {
   const blanks = ' '.repeat(Math.max(0, target - width(cell)))
   return align === 'left' ? cell + blanks : blanks + cell
