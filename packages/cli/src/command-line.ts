@@ -43,7 +43,9 @@ export async function runCommandLine(args: readonly string[]): Promise<number> {
 /** Commander's message in our form: what was wrong on one line, its suggestion as help. */
 function usageError(error: CommanderError, helpCommand: string): UsageError {
   const [first = '', ...rest] = error.message.replace(/^error: /, '').split('\n')
-  const suggestion = rest.join(' ').replace(/[()]/g, '').trim()
+  const [, word, meant] = /'-{0,2}(\S).*'.*\n.*(?:mean|of) (?:one of )?-{0,2}(\S)/.exec(error.message) ?? []
+  // Commander finds `--model` near to `--nodes`; who mistypes a name seldom does so in its first letter.
+  const suggestion = word === meant ? rest.join(' ').replace(/[()]/g, '').trim() : ''
   const sentence = `${first.charAt(0).toUpperCase()}${first.slice(1)}`.replace(/\.*$/, '.')
   return new UsageError(sentence, suggestion || `Try \`${helpCommand}\`.`)
 }

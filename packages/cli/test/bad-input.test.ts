@@ -170,6 +170,7 @@ test.each([
   ],
   [['verify', '--model', './none.json'], 1, { code: 'FILE_MISSING' }],
   [['explain', 'x', '--model', 'tiny', '--seq', '8'], 1, { code: 'UNKNOWN_NODE', subject: 'x' }],
+  [['plan', '--nodes', '2'], 2, { code: 'USAGE', help: 'Try `shardloom plan --help`.' }],
   [['plan', '--modle', 'tiny'], 2, { code: 'USAGE', help: 'Did you mean --model?' }],
 ])('with --json an error is an object: %j', (args, code, error) => {
   const run = shardloom([...args, '--json'])

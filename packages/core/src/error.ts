@@ -39,20 +39,25 @@ export function assert(condition: unknown, message: string): asserts condition {
   if (!condition) throw new Error(`internal error: ${message}`)
 }
 
-/** The candidate nearest to `word` by edit distance, or undefined when none is near enough to be a misspelling. */
+/** The candidate nearest to `word` by edit distance, of which numbers that it lacks count more, or undefined when none is near enough to be a misspelling. */
 export function nearest(word: string, candidates: Iterable<string>): string | undefined {
   const lower = word.slice(0, 64).toLowerCase()
   let best: string | undefined
-  let bestDistance = Math.max(1, Math.round(lower.length / 3)) + 1
+  const most = Math.max(1, Math.round(lower.length / 3))
+  let bestDistance = Infinity
   for (const candidate of candidates) {
-    const distance = editDistance(lower, candidate.toLowerCase())
-    if (distance < bestDistance) {
+    const edits = editDistance(lower, candidate.toLowerCase())
+    const lacking = numbersOf(lower).filter((each) => !numbersOf(candidate).includes(each))
+    const distance = edits + 2 * lacking.length
+    if (edits <= most && distance < bestDistance) {
       best = candidate
       bestDistance = distance
     }
   }
   return best
 }
+
+const numbersOf = (text: string): readonly string[] => text.match(/\d+/g) ?? []
 
 /** Levenshtein distance in O(|a|·|b|) time and O(|b|) memory. */
 function editDistance(a: string, b: string): number {
@@ -71,4 +76,11 @@ function editDistance(a: string, b: string): number {
 /** `1, 2 or 4`. */
 export function orList(values: readonly (string | number)[]): string {
   return values.length < 2 ? values.join('') : `${values.slice(0, -1).join(', ')} or ${values.at(-1)}`
+}
+
+/** The values nearest to what was asked for by ratio, ascending, such as `4, 8 or 16`; it says so where there are others. */
+export function nearestNumbers(values: readonly number[], asked: number): string {
+  const far = (value: number) => Math.abs(Math.log(value / asked))
+  const near = [...values].sort((a, b) => far(a) - far(b)).slice(0, 8)
+  return orList(near.sort((a, b) => a - b)) + (near.length < values.length ? ', among others' : '')
 }

@@ -1,4 +1,4 @@
-import { orList, ShardloomError } from './error.js'
+import { nearestNumbers, ShardloomError } from './error.js'
 import { atomsOf, type FlowContext, inTurn, placementsOf } from './flow.js'
 import { atomDegree, divisors, groupSize } from './mesh.js'
 import {
@@ -315,13 +315,12 @@ function refuseIndivisible(
     const others = groupSize(mesh, splits[dim]?.filter((atom) => !axis?.atoms.includes(atom)) ?? [])
     const left = size(dim) / others
     const count = others === 1 ? `${left}` : `${left}, what the other axes leave,`
-    const allowed = divisors(left).filter((each) => each <= Math.max(64, 4 * degree))
     throw new ShardloomError(
       'INDIVISIBLE',
       `Cannot split dim \`${dim}\` (${size(dim)}) of \`${node.id}\` over axis \`${preference.axis}\` (degree ${degree}): ${count} is not divisible by ${degree}.`,
       {
         subject: node.id,
-        help: `Use ${orList(allowed.slice(-8))}, or set \`uneven: ragged\` to let shares differ by one.`,
+        help: `Use ${nearestNumbers(divisors(left), degree)}, or set \`uneven: ragged\` to let shares differ by one.`,
       },
     )
   }

@@ -1,4 +1,4 @@
-import { isShardloomError, nearest, ShardloomError } from '@shardloom/core'
+import { isShardloomError, nearest, nearestNumbers, ShardloomError } from '@shardloom/core'
 import fc from 'fast-check'
 import { expect, it, vi } from 'vitest'
 
@@ -49,6 +49,19 @@ it('nearest finds misspellings and only those', () => {
   expect(nearest('fn', words)).toBe('ffn')
   expect(nearest('completely', words)).toBeUndefined()
   expect(nearest('x', [])).toBeUndefined()
+})
+
+it('nearest keeps the numbers of a name, which say which model is meant', () => {
+  const models = ['llama-2-70b', 'llama-3.1-8b', 'llama-3.1-70b', 'llama-3.1-405b', 'qwen3-8b', 'mixtral-8x7b']
+  expect(nearest('llama-3-8b', models)).toBe('llama-3.1-8b')
+  expect(nearest('llama3-70b', models)).toBe('llama-3.1-70b')
+  expect(nearest('llama-3-70b', models)).toBe('llama-3.1-70b')
+})
+
+it('of many numbers those by ratio, and that there are others', () => {
+  expect(nearestNumbers([1, 2, 4, 8, 16, 32, 64], 3)).toBe('1, 2, 4, 8, 16, 32 or 64')
+  const divisors = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 96]
+  expect(nearestNumbers(divisors, 5)).toBe('2, 3, 4, 6, 8, 12, 16 or 24, among others')
 })
 
 it('nearest answers a word that is there with that word', () => {

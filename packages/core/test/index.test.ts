@@ -54,6 +54,7 @@ it('the public surface', () => {
       "lookup",
       "maximumWorld",
       "nearest",
+      "nearestNumbers",
       "neighbour",
       "nodesOf",
       "notBefore",

@@ -4,6 +4,7 @@ import {
   divisors,
   isShardloomError,
   type Mesh,
+  nearestNumbers,
   orList,
   type PluginAxis,
   ShardloomError,
@@ -195,8 +196,8 @@ export function slotsOf(spec: Spec): Slots {
   const below = Math.floor(batch / slot) * slot
   const batches = [below, below + slot].filter((each) => each > 0)
   const each = batch / (replicas * microbatch)
-  const degrees = Number.isInteger(each) ? divisors(each).filter((degree) => degree <= 4 * dp) : []
-  const choices = degrees.length ? `, or dp ${orList(degrees.slice(-6))}` : ''
+  const degrees = Number.isInteger(each) ? divisors(each) : []
+  const choices = degrees.length ? `, or dp ${nearestNumbers(degrees, dp)}` : ''
   throw new ShardloomError(
     'INDIVISIBLE',
     `Cannot split a batch of ${batch} sequences over ${product}: it does not divide.`,
