@@ -60,7 +60,11 @@ describe('a bad model', () => {
     ['./config.json', undefined, 'NO_ACCESS'],
     ['./config.json', '{"model_type": "lama"}', 'UNKNOWN_MODEL_TYPE'],
     ['./config.json', '{"model_type": "llama"}', 'MISSING_FIELD'],
-    ['./config.json', '{"hidden_size": 3}', 'MODEL_VALUE ./config.json: The model has neither `model_type` nor `schema`'],
+    [
+      './config.json',
+      '{"hidden_size": 3}',
+      'MODEL_VALUE ./config.json: The model has neither `model_type` nor `schema`',
+    ],
     ['./config.json', '[]', 'MODEL_VALUE ./config.json: A model is an object, not an empty list.'],
     ['./config.json', '{"model_type": NaN}', 'MODEL_SYNTAX'],
     ['./config.json', '{"model_type": "llama", "__proto__": {"x": 1}}', 'MODEL_KEY'],
