@@ -72,7 +72,7 @@ export function core(
     },
     ...shared,
   })
-    const kept = dropped(graph, context, 'attention', 'dropout', scores, probabilities, shared, pairs)
+  const kept = dropped(graph, context, 'attention', 'dropout', scores, probabilities, shared, pairs)
   return graph.one({
     name: 'context',
     op: 'einsum',
