@@ -106,8 +106,9 @@ export function fold(
     if (outside) return place.key
     if (node.communication)
       communicationSizes.set(place.key, costs.communication(occurrence, stepsOf(occurrence, place, program)))
-    // The send counts what passes.
-    const counted = style.level === 'operator' || !isTransfer(node) || (!transfersAside && node.op === 'send')
+    // The send counts what passes, unless an arrow says it; with modules and operators it has a card of its own.
+    const own = style.level === 'module' || !transfersAside
+    const counted = style.level === 'operator' || !isTransfer(node) || (own && node.op === 'send')
     if (counted) addCost(draft, occurrence, place, program, costs)
     return place.key
   })

@@ -10,7 +10,7 @@ import {
 } from '@shardloom/core'
 import type { Level } from './card.js'
 import { chipText } from './facts.js'
-import type { Card, Chip, Folded } from './fold.js'
+import { type Card, type Chip, type Folded, isTransfer } from './fold.js'
 import { formatCount } from './format.js'
 import type { Parts } from './picture.js'
 import { cardTransfers } from './transfers.js'
@@ -60,7 +60,8 @@ interface LaneStyle {
 
 /**
  * Puts ranks side by side. Each rank is a cluster; what a group of ranks does together is one bar outside of them, with
- * an edge to and from each member that is shown, never an edge from member to member.
+ * an edge to and from each member that is shown, never an edge from member to member. Beside one rank alone there is nothing:
+ * what it does with ranks that are not drawn stands inside of it.
  */
 export function lanes(
   ranks: LaneRanks,
@@ -72,6 +73,9 @@ export function lanes(
   const clusters: ViewCluster[] = []
   const nodes = new Map<string, ViewNode>()
   const edges = new Map<string, ViewEdge>()
+  const [only] = ranks.shown.length === 1 ? ranks.shown : []
+  /** The border around what a group of ranks does together: none, but where one rank is all that is drawn. */
+  const around = only === undefined ? {} : { cluster: `rank ${only}` }
   const addEdge = (edge: ViewEdge) => edges.set(JSON.stringify([edge.from, edge.to, edge.kind]), edge)
   for (const rank of ranks.shown) {
     const { folded, parts } = laneOf(rank)
@@ -106,12 +110,13 @@ export function lanes(
       const card = folded.cards.get(node.id)
       const bar = collective(node.id)
       if (bar !== undefined) {
-        const { cluster: _, ...free } = node
+        const { cluster: own, ...free } = node
         const members = memberText(program.mesh, rank, card?.chips[0]?.atoms ?? [], ranks)
-        nodes.set(bar, { ...free, id: bar, facts: [...node.facts, ...members] })
+        const inside = only !== undefined && own !== undefined ? { cluster: inLane(own) } : around
+        nodes.set(bar, { ...free, ...inside, id: bar, facts: [...node.facts, ...members] })
         continue
       }
-      const chips = level === 'operator' ? [] : (card?.chips ?? [])
+      const chips = level === 'operator' || card?.nodes.every(isTransfer) ? [] : (card?.chips ?? [])
       const cluster = node.cluster === undefined ? lane : inLane(node.cluster)
       nodes.set(inLane(node.id), { ...node, id: inLane(node.id), cluster, chips: chips.length > 0 ? [] : node.chips })
       for (const chip of chips) {
@@ -125,6 +130,7 @@ export function lanes(
           chips: [],
           repeat: 1,
           tooltip: `${node.tooltip} over ${chip.axes}`,
+          ...around,
         })
         addEdge({ from: inLane(node.id), to: id, kind: 'communication', role: 'plain', both: true })
       }

@@ -124,4 +124,25 @@ describe('stages of a pipeline', () => {
     ).toEqual(ids.sort())
     await expect(toMermaid(program, operators, { level: 'stage' })).toMatchFileSnapshot('golden/training-stages.mmd')
   })
+
+  test('of one rank alone everything stands inside of its frame', () => {
+    const { program, operators } = training({ pp: 2, tp: 2 }, 4)
+    for (const level of ['operator', 'module', 'layer'] as const) {
+      const view = createView(program, operators, { level, unroll: ['rank'], ranks: [1, 1] })
+      expect(view.nodes.some(({ facts }) => facts.includes('1 of 2 members shown'))).toBe(true)
+      expect(view.nodes.filter(({ cluster }) => cluster === undefined)).toEqual([])
+    }
+  })
+
+  test('a frame counts the send inside of it, with modules as with operators', () => {
+    const { program, operators } = training({ pp: 2, tp: 2 }, 4)
+    const facts = (['operator', 'module'] as const).map((level) => {
+      const view = createView(program, operators, { level, unroll: ['rank'], limit: { nodes: 1e4, edges: 1e5 } })
+      return view.clusters.find(({ id }) => id === 'rank 0/layers forward/layers forward/layer-before-send')?.fact
+    })
+    // Two all-reduces over two ranks and one send, each of a microbatch's activations in bf16.
+    const bytes = 3 * 16 * 16 * tiny.hidden * 2
+    expect(facts[0]?.replaceAll('\u00a0', ' ')).toContain(`sends ${Number((bytes / 1000).toPrecision(3))} kB`)
+    expect(facts[1]).toBe(facts[0])
+  })
 })
