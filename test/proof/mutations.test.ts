@@ -1,5 +1,5 @@
 import { nodesOf, type OperatorNode, type Program, rewriteItems } from '@shardloom/core'
-import { verifyProgram } from '@shardloom/core/verify'
+import { firstViolation, verifyProgram } from '@shardloom/core/verify'
 import type { BuildOptions, ModelArchitecture } from '@shardloom/models'
 import { compareRuns, type Mutation, mutationReport, mutations } from '@shardloom/testing'
 import { describe, expect, test } from 'vitest'
@@ -143,6 +143,27 @@ describe('every way to spoil communication is caught, and what changes a number 
     expect(readers.filter((id) => id?.startsWith('optimizer/layer/')).length).toBeGreaterThan(5)
     const kinds = new Set(communication.map(({ op }) => op))
     expect([...kinds].sort()).toEqual(['all-gather', 'all-reduce', 'all-to-all', 'reduce-scatter'])
+  })
+})
+
+describe('what changes no number when it is run in 64 bits is refused by the verifier', () => {
+  const names = ['dense, training, tensor and sequence parallel', 'mixture, training, ZeRO-3', 'dense, decode'] as const
+  test.each(names)('%s', (name) => {
+    const { model, build, degrees, options = {} } = cases[name] as Case // it stands above
+    const { program, operators } = planned(model, build, degrees, options)
+    const spoilt: [change: string, mutant: Program][] = []
+    for (const node of nodesOf(program.items)) {
+      if (!node.communication) continue
+      const made = program.tensors.get(node.outputs[0] ?? '')
+      if (!made) throw new Error(`${node.id} makes nothing`)
+      const tensors = new Map(program.tensors).set(made.id, { ...made, dtype: 'fp8' })
+      spoilt.push([`${node.id} makes fp8`, { ...program, tensors }])
+      for (const segment of ['forward', 'backward', 'optimizer', 'prefill'] as const)
+        if (segment !== node.segment)
+          spoilt.push([`${node.id} in ${segment}`, replaceNode(program, node, [{ ...node, segment }])])
+    }
+    expect(spoilt.length).toBeGreaterThan(10)
+    expect(spoilt.filter(([, mutant]) => !firstViolation(mutant, operators)).map(([change]) => change)).toEqual([])
   })
 })
 

@@ -143,7 +143,7 @@ const segmentsOf: Readonly<Record<Phase, readonly Segment[]>> = {
   decode: ['decode'],
 }
 
-/** Rule 6: a program holds the segments of its own phase alone. */
+/** Rule 6: a program holds the segments of its own phase alone, and a node stands in the one that its id begins with. */
 export function* checkPhases({ phase, items }: Program): ReturnType<Check> {
   for (const { id, segment } of nodesOf(items)) {
     yield unless(
@@ -151,6 +151,13 @@ export function* checkPhases({ phase, items }: Program): ReturnType<Check> {
       id,
       `\`${id}\` belongs to \`${segment}\`, which is no part of ${phase}.`,
       'Plan each phase on its own.',
+    )
+    const [first = ''] = id.split('/')
+    yield unless(
+      first === segment || !Object.values(segmentsOf).some((all) => all.some((each) => each === first)),
+      id,
+      `\`${id}\` says that it belongs to \`${segment}\`.`,
+      `Give it the segment \`${first}\`, or another id.`,
     )
   }
 }

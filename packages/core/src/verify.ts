@@ -132,7 +132,7 @@ function* checkCommunication(program: Program, operators: OperatorTable): Return
   yield* checkRotations(program, operators)
   yield* checkLayouts(program)
   const before = new Map<string, string>()
-  for (const { id, op, kind, segment, stages, inputs, outputs, communication } of nodesOf(program.items)) {
+  for (const { id, op, kind, segment, stages, inputs, outputs, attributes, communication } of nodesOf(program.items)) {
     if (!communication) {
       yield unless(
         kind !== 'communication',
@@ -167,6 +167,14 @@ function* checkCommunication(program: Program, operators: OperatorTable): Return
       id,
       `\`${id}\` does not make what \`${output}\` is recorded as.`,
       'Make both the same.',
+    )
+    const [given, made] = [lookup(program.tensors, input).dtype, lookup(program.tensors, output).dtype]
+    const said = reduction === undefined ? undefined : attributes?.['dtype']
+    yield unless(
+      made === (said ?? given),
+      id,
+      `\`${id}\` makes ${made} of ${given}: communication changes no element type.`,
+      'Put a cast before it; a reduction that sums in a type of its own names it in its attribute `dtype`.',
     )
     yield unless(
       moves || (lookup(program.tensors, input).versionOf ?? input) === versionOf,

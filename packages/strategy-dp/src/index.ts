@@ -53,7 +53,7 @@ export function dataParallel(options: DataParallelOptions = {}): Plugin {
       splitBatch(where),
       ...(zero > 0 ? [shardUpdates(storage)] : []),
       ...(zero > 0 || reduce !== 'step' ? [placeStorage(storage)] : []),
-      typeReductions(storage),
+      typeReductions(options),
       ...(storage.gather === 'step' ? [gatherOnce] : []),
       ...(storage.bucket === undefined ? [] : [bucketGradients(storage)]),
       ...(storage.prefetch === undefined ? [] : [boundPrefetch(storage)]),

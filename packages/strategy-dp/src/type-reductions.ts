@@ -1,28 +1,49 @@
-import { dataTypes, edit, lookup, nodesOf, type OperatorNode, type Pass, type Program } from '@shardloom/core'
-import { type Storage, trainingOnly } from './options.js'
+import {
+  dataTypes,
+  edit,
+  type Item,
+  lookup,
+  nodesOf,
+  type OperatorNode,
+  type Pass,
+  type Program,
+  rewriteItems,
+} from '@shardloom/core'
+import { type DataParallelOptions, trainingOnly } from './options.js'
 
 /**
  * `dp/type-reductions`: gradients are summed over ranks in the type that they are accumulated in, whether once per step or in
  * every microbatch, as Megatron-LM does with its buffers of gradients and FSDP with `reduce_dtype`; or in the type that
- * `reduceDtype` names, such as the model's own, which DeepSpeed takes (`communication_data_type`).
+ * `reduceDtype` names, such as the model's own, which DeepSpeed takes (`communication_data_type`). A reduction whose sum is
+ * not of the type of its terms says so in its attribute `dtype`.
  */
-export function typeReductions({ reduceDtype }: Pick<Storage, 'reduceDtype'>): Pass {
+export function typeReductions({ reduceDtype, reduce }: Pick<DataParallelOptions, 'reduceDtype' | 'reduce'>): Pass {
   return {
     name: 'dp/type-reductions',
     phase: 'communicate',
     after: ['core/communicate'],
     run(program, { warn }) {
-      if (reduceDtype !== undefined) trainingOnly('reduceDtype', reduceDtype, program.phase)
+      for (const [name, value] of Object.entries({ reduceDtype, reduce }))
+        if (value !== undefined) trainingOnly(name, value, program.phase)
       const wanted = Object.keys(dataTypes).find((name) => name === (reduceDtype ?? program.notes['gradientDtype']))
       const reductions = nodesOf(program.items).filter((node) => reducesGradient(node, program))
       if (reduceDtype !== undefined && reductions.length === 0)
         warn(`\`reduceDtype: ${reduceDtype}\` changes nothing: no gradient is reduced over ranks`)
       if (wanted === undefined) return program
       const draft = edit(program)
+      const typed = new Set<string>()
       for (const id of reductions.flatMap(({ outputs }) => outputs)) {
         const tensor = lookup(program.tensors, id)
-        if (tensor.dtype !== wanted) draft.setTensor({ ...tensor, dtype: wanted as keyof typeof dataTypes }) // one of its keys
+        if (tensor.dtype === wanted) continue
+        draft.setTensor({ ...tensor, dtype: wanted as keyof typeof dataTypes }) // one of its keys
+        typed.add(id)
       }
+      if (typed.size === 0) return program
+      const says = (item: Item): Item =>
+        item.type === 'node' && item.outputs.some((id) => typed.has(id))
+          ? { ...item, attributes: { ...item.attributes, dtype: wanted } }
+          : item
+      draft.setItems(rewriteItems(program.items, (items) => items.map(says)))
       return draft.commit()
     },
   }
