@@ -168,9 +168,11 @@ function headLines({ model, mesh, world, phase, batch, conventions }: PlanSummar
     ...atWork(conventions),
     ...(conventions.uneven === 'refuse' ? [] : [`uneven ${conventions.uneven}`]),
     ...(conventions.tokens === 'even' ? [] : [`tokens per expert ${conventions.tokens}`]),
-    ...(conventions.keyValueGradients === 'reduce' ? [] : [`key-value gradients ${conventions.keyValueGradients}`]),
+    ...((conventions.keyValueGradients ?? 'reduce') === 'reduce'
+      ? []
+      : [`key-value gradients ${conventions.keyValueGradients}`]),
     ...recomputeFacts(conventions.recompute),
-    ...(conventions.offload === 'none' ? [] : ['activations offloaded']),
+    ...((conventions.offload ?? 'none') === 'none' ? [] : ['activations offloaded']),
   ].map((fact) => fact.replaceAll(' ', '\u00a0'))
   return [
     style.bold(`${singleLine(model.name).slice(0, terminalWidth - 12)} · ${phase}`),
@@ -270,7 +272,7 @@ function atWork(conventions: PlanSummary['conventions']): string[] {
 }
 
 /** What backward computes again: a word, or the kinds of a choice. */
-function recomputeFacts(recompute: PlanSummary['conventions']['recompute']): string[] {
+function recomputeFacts(recompute: PlanSummary['conventions']['recompute'] = 'none'): string[] {
   if (recompute === 'none') return []
   return [`recompute ${typeof recompute === 'string' ? recompute : Object.keys(recompute).join(' and ')}`]
 }
@@ -291,7 +293,7 @@ function activationLines(activations: PlanSummary['activations']): [string, read
   const unit = chunks > 1 ? 'chunks' : 'microbatches'
   const peak = inFlight > 1 ? [`${formatWholeBytes(bytes)} at most, of ${formatCount(inFlight)} ${unit} in flight`] : []
   const host = activations.hostBytes > 0 ? [`${formatWholeBytes(activations.hostBytes)} in host memory`] : []
-  const gathered = `${formatWholeBytes(activations.gatheredBytes)} of parameters kept for backward`
+  const gathered = `${formatWholeBytes(activations.gatheredBytes)} of parameters that stay gathered`
   return [
     ['saved', [`${formatWholeBytes(activations.bytes)} per microbatch`, ...layers, rest, ...host, ...peak]],
     ...(activations.gatheredBytes > 0 ? [['gathered', [gathered]] satisfies [string, string[]]] : []),

@@ -7,17 +7,18 @@ export interface Conventions {
   readonly attention: string
   readonly causal: string
   readonly dtype: string
-  readonly gradientDtype: string
   readonly uneven: string
   /** What ranks of `dp` divide (ZeRO's stage), and how many of their groups hold all of it. */
   readonly zero: number
   readonly dpReplicate: number
-  /** Of tensor parallelism. */
-  readonly keyValueGradients: string
+  /** Training: the type that gradients are accumulated in. */
+  readonly gradientDtype?: string
+  /** Training, and inference where it is not `reduce`: of tensor parallelism. */
+  readonly keyValueGradients?: string
   /** Training: what backward computes again, in the words of the spec. */
-  readonly recompute: Options['recompute']
+  readonly recompute?: Options['recompute']
   /** Training: what waits in host memory, in the words of the spec. */
-  readonly offload: Options['offload']
+  readonly offload?: Options['offload']
   /** How tokens are spread over experts: `even`, `power law 1`, `counted`. */
   readonly tokens: string
   /** Training: the type in which gradients are summed over ranks. */
@@ -49,17 +50,17 @@ export interface Conventions {
 export function conventionsOf({ options, parallel, phase }: PlannedSpec): Conventions {
   const { tp, dp, sp, ep, zero, interleave } = options
   const training = phase === 'training'
+  const keyValueGradients = tp.keyValueGradients ?? 'reduce'
   return {
     attention: options.attention,
     causal: options.causal,
     dtype: options.dtype,
-    gradientDtype: options.gradientDtype,
+    ...(training && { gradientDtype: options.gradientDtype }),
     uneven: options.uneven,
     zero,
     dpReplicate: parallel.dpReplicate,
-    keyValueGradients: tp.keyValueGradients ?? 'reduce',
-    recompute: options.recompute,
-    offload: options.offload,
+    ...((training || keyValueGradients !== 'reduce') && { keyValueGradients }),
+    ...(training && { recompute: options.recompute, offload: options.offload }),
     tokens: tokensText(ep.tokens),
     ...(training && { reduceDtype: dp.reduceDtype ?? options.gradientDtype }),
     ...(training && dp.reduce !== undefined && dp.reduce !== (zero >= 2 ? 'shards' : 'step') && { reduce: dp.reduce }),

@@ -68,6 +68,14 @@ export function refuseUnplanned(spec: Spec, axes: readonly PluginAxis[], pluginN
       help: 'Leave it out: microbatches of prefill go through the stages in turn, decode is ordered by its tokens.',
     })
   }
+  const { gradientDtype } = spec.options
+  if (gradientDtype !== 'fp32' && spec.phase !== 'training') {
+    throw new ShardloomError(
+      'OPTION',
+      `\`options.gradientDtype\` is ${gradientDtype}, but only training has gradients; the phase is ${spec.phase}.`,
+      { subject: 'options.gradientDtype', help: 'Leave it out.' },
+    )
+  }
   for (const name of Object.keys(spec.options)) {
     if (ownOptions.includes(name) || pluginNames.includes(name)) continue
     throw unknownKey(['options'], name, [...ownOptions, ...pluginNames], 'spec')

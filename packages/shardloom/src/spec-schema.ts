@@ -104,6 +104,8 @@ const pool = z
   )
   .default({})
 
+const factor = `a number above 0, up to ${largestSize}`
+
 const options = z
   .object(
     {
@@ -220,9 +222,7 @@ const options = z
               .exactOptional(wholeNumber(0))
               .describe('prefill, decode: how many experts are held once more; ep divides experts and copies together'),
             capacityFactor: z
-              .exactOptional(
-                z.number('a number above 0').gt(0, 'a number above 0').max(largestSize, 'a number above 0'),
-              )
+              .exactOptional(z.number(factor).gt(0, factor).max(largestSize, factor))
               .describe(
                 'room of an expert over its even share of the tokens; what goes beyond is dropped; default all fit',
               ),

@@ -204,6 +204,7 @@ function allRanksOf({ program, operators }: Plan): PlanSummary['allRanks'] {
   if (!first) return totals
   const least = ranks.reduce((a, b) => (b.flops < a.flops ? b : a))
   const most = ranks.reduce((a, b) => (b.flops > a.flops ? b : a))
+  if (least.flops === most.flops) return totals
   const flopsPerRank = { least: least.flops, most: most.flops, leastRank: least.rank, mostRank: most.rank }
   return { ...totals, flopsPerRank }
 }

@@ -94,6 +94,36 @@ test('shares that may differ are named where figures depend on it', async () => 
   expect(allRanks.flopsPerRank?.most).toBe(perRank.flops)
   expect(allRanks.flopsPerRank?.least).toBeLessThan(perRank.flops)
   expect((await plan(tiny)).program.notes.uneven).toBeUndefined()
+  const even = await plan({ ...tiny, parallel: { tp: 2 }, options: { uneven: 'ragged' } })
+  expect(summarise(even).allRanks.flopsPerRank).toBeUndefined()
+})
+
+describe('options that have nothing to do', () => {
+  test('positions without `cp`, and gradients of KV heads that no ranks share', async () => {
+    const sp = { sp: { positions: 'contiguous' } } as const
+    const share = '`positions: contiguous` has nothing to do: no ranks of `cp` share positions.'
+    expect(await warningsOf({ ...tiny, options: sp })).toEqual([share])
+    expect(await warningsOf({ ...tiny, parallel: { cp: 2 }, options: sp })).toEqual([])
+    const idle = (parallel: object, keyValueGradients: 'gather' | 'defer') =>
+      warningsOf({ ...tiny, parallel: { ...parallel }, options: { tp: { keyValueGradients } } })
+    const text = (why: string) => [`\`keyValueGradients: ${why}.`]
+    expect(await idle({}, 'gather')).toEqual(text('gather` has nothing to do: `tp` is 1'))
+    expect(await idle({ tp: 2 }, 'gather')).toEqual(text('gather` has nothing to do: no ranks of `tp` share a KV head'))
+    expect(await idle({ tp: 4 }, 'gather')).toEqual([])
+  })
+
+  test.each(['prefill', 'decode'] as const)('options of gradients in %s are refused, and not listed', async (phase) => {
+    const spec = { ...tiny, phase } as const
+    for (const options of [
+      { dp: { reduce: 'step' } },
+      { gradientDtype: 'bf16' },
+      { dp: { reduceDtype: 'bf16' } },
+    ] as const)
+      await expect(plan({ ...spec, options })).rejects.toThrow(/only training has gradients.*the phase is/)
+    const { conventions } = summarise(await plan(spec))
+    for (const name of ['gradientDtype', 'reduceDtype', 'keyValueGradients', 'recompute', 'offload'])
+      expect(conventions).not.toHaveProperty(name)
+  })
 })
 
 test('all ranks together repeat what no axis splits', async () => {

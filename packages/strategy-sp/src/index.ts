@@ -34,7 +34,7 @@ export interface SequenceParallelOptions {
  * of what follows.
  */
 export function sequenceParallel(options: SequenceParallelOptions = {}): Plugin {
-  const { where, tensorRanks = false, attention = 'gather', positions = 'zigzag' } = options
+  const { where, tensorRanks = false, attention = 'gather', positions } = options
   return {
     name: 'sp',
     axes: [

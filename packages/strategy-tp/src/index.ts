@@ -25,7 +25,7 @@ export interface TensorParallelOptions {
  * backward, follow from that.
  */
 export function tensorParallel(options: TensorParallelOptions = {}): Plugin {
-  const { where, keyValueGradients = 'reduce', overlap } = options
+  const { where, keyValueGradients, overlap } = options
   return {
     name: 'tp',
     axes: [

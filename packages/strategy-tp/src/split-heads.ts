@@ -23,21 +23,28 @@ type Sizes = (dim: string) => readonly number[]
  * `tp/split-heads`: heads, feed-forward width and vocabulary are split over `tp`. Atoms that divide the KV heads split
  * them; the others split the group of query heads that shares a KV head, and replicate keys and values.
  */
-export function splitHeads(where: Selector | undefined, keyValue: KeyValueGradients): Pass {
+export function splitHeads(where: Selector | undefined, asked: KeyValueGradients | undefined): Pass {
+  const keyValue = asked ?? 'reduce'
   return {
     name: 'tp/split-heads',
     phase: 'partition',
-    run(program) {
+    run(program, { warn }) {
+      const idle = (why: string) => asked && warn(`\`keyValueGradients: ${asked}\` has nothing to do: ${why}.`)
       const axis = findAxis(program.mesh, 'tp')
-      if (!axis?.atoms.length) return program
+      if (!axis?.atoms.length) {
+        idle('`tp` is 1')
+        return program
+      }
       const sizes: Sizes = (dim) => dimSizesOf(program, dim)
       const ragged = program.uneven === 'ragged'
       if (!ragged && !where) refuseIndivisible(axis.degree, sizes)
       let left = kvHeads(sizes)
+      let shared = false
       const preferences = axis.atoms.flatMap((atom): Preference[] => {
         const degree = atomDegree(program.mesh, atom)
         const splits = left > 1 && (left % degree === 0 || (ragged && left >= degree))
         if (splits) left = Math.floor(left / degree)
+        else shared = true
         const base = { strategy: 'tp', axis: 'tp', atoms: [atom], class: 'feature' } as const
         const heads = splits ? ['kv_heads'] : keyValue === 'gather' ? ['group', 'head_dim'] : ['group']
         const plain: Preference = { ...base, dims: [...heads, 'ffn', 'vocab'], ...(where && { where }) }
@@ -45,6 +52,7 @@ export function splitHeads(where: Selector | undefined, keyValue: KeyValueGradie
         const projections = intersect(where, { segment: 'backward', module: 'attention', name: ['k*', 'v*'] })
         return [{ ...base, dims: [partialDim], where: projections }, plain]
       })
+      if (!shared) idle('no ranks of `tp` share a KV head')
       return withPreferences(program, preferences)
     },
   }
