@@ -1,6 +1,5 @@
 import type { Command } from 'commander'
 import {
-  type CommunicationSummary,
   cutMiddle,
   type EdgeKind,
   formatCount,
@@ -15,6 +14,8 @@ import {
   summarise,
   summariseServing,
 } from 'shardloom'
+import { communicationLines, controlLines } from './communication-lines.js'
+import { conventionFacts } from './convention-facts.js'
 import { type Finish, printJson, printLines, printWarnings } from './output.js'
 import { rankOption } from './rank-option.js'
 import { addSpecFlags, type Flags, planFrom, repeatedArguments } from './spec-flags.js'
@@ -157,30 +158,13 @@ function headLines({ model, mesh, world, phase, batch, conventions }: PlanSummar
   const chunks = batch.chunk ? `, in chunks of ${formatCount(batch.chunk)}` : ''
   const expected = batch.expected ? `, ${batch.expected.toFixed(2)} expected` : ''
   const kept = batch.keep ? `, ${formatCount(batch.keep)} kept in a step${expected}` : ''
-  const counted = [
-    `attention ${conventions.attention}`,
-    `causal FLOPs ${conventions.causal}`,
-    conventions.dtype,
-    ...(phase === 'training' ? [gradientsFact(conventions)] : []),
-    ...(conventions.zero === 0
-      ? []
-      : [`ZeRO ${conventions.zero}${conventions.dpReplicate > 1 ? ` in ${conventions.dpReplicate} replicas` : ''}`]),
-    ...atWork(conventions),
-    ...(conventions.uneven === 'refuse' ? [] : [`uneven ${conventions.uneven}`]),
-    ...(conventions.tokens === 'even' ? [] : [`tokens per expert ${conventions.tokens}`]),
-    ...((conventions.keyValueGradients ?? 'reduce') === 'reduce'
-      ? []
-      : [`key-value gradients ${conventions.keyValueGradients}`]),
-    ...recomputeFacts(conventions.recompute),
-    ...((conventions.offload ?? 'none') === 'none' ? [] : ['activations offloaded']),
-  ].map((fact) => fact.replaceAll(' ', '\u00a0'))
   return [
     style.bold(`${singleLine(model.name).slice(0, terminalWidth - 12)} · ${phase}`),
     ...pairs([
       ['parameters', `${quantity(model.parameters)}${active}`],
       ['mesh', world === 1 ? ranks : `${formatMesh(mesh, world)} = ${ranks}`],
       ['batch', `${formatCount(batch.sequences)} × ${tokens}${cached}${chunks}${microbatches}${kept}${steps}`],
-      ['conventions', counted.join(', ')],
+      ['conventions', conventionFacts(conventions, phase).join(', ')],
     ]),
   ]
 }
@@ -245,38 +229,6 @@ function rankLines({ perRank, activations, nodes, edges, pipeline }: PlanSummary
   ])
 }
 
-/** In which type gradients are kept, and summed over ranks. */
-function gradientsFact({ gradientDtype, reduceDtype = gradientDtype }: PlanSummary['conventions']): string {
-  return `gradients ${gradientDtype}${reduceDtype === gradientDtype ? '' : `, reduced in ${reduceDtype}`}`
-}
-
-/** The options that are named only where they are at work. */
-function atWork(conventions: PlanSummary['conventions']): string[] {
-  const { gather, prefetch, bucket, contextAttention, overlap, capacityFactor, redundant } = conventions
-  const facts: readonly (readonly [unknown, string])[] = [
-    [gather, `parameters ${gather === 'step' ? 'gathered once per step' : 'kept as gathered'}`],
-    [prefetch, `gathered ${prefetch} layers ahead`],
-    [conventions.reduce, `gradients reduced per ${conventions.reduce}`],
-    [bucket, `buckets of ${formatWholeBytes(bucket ?? 0)}`],
-    [conventions.sequenceParallel, 'sequence parallel'],
-    [contextAttention, contextAttention === 'ring' ? 'ring attention' : 'keys and values gathered'],
-    [conventions.positions, `positions ${conventions.positions}`],
-    [overlap, `overlap in ${overlap} parts`],
-    [conventions.interleave, `interleave ${conventions.interleave}`],
-    [conventions.barriers, 'barriers'],
-    [conventions.dispatch, `dispatch by ${conventions.dispatch}`],
-    [redundant, `${redundant} redundant experts`],
-    [capacityFactor, `capacity factor ${capacityFactor}`],
-  ]
-  return facts.flatMap(([value, fact]) => (value === undefined ? [] : [fact]))
-}
-
-/** What backward computes again: a word, or the kinds of a choice. */
-function recomputeFacts(recompute: PlanSummary['conventions']['recompute'] = 'none'): string[] {
-  if (recompute === 'none') return []
-  return [`recompute ${typeof recompute === 'string' ? recompute : Object.keys(recompute).join(' and ')}`]
-}
-
 /** What forward leaves in memory for backward, per microbatch. */
 function activationLines(activations: PlanSummary['activations']): [string, readonly string[]][] {
   if (!activations) return []
@@ -334,66 +286,6 @@ function allRanksLines({ allRanks, world }: PlanSummary, style: Style): string[]
 function share(part: number, whole: number): string {
   if (part === 0) return '0 %'
   return part < whole / 2000 ? 'under 0.1 %' : `${((100 * part) / whole).toFixed(1)} %`
-}
-
-function communicationLines({ communication }: PlanSummary, style: Style): string[] {
-  if (communication.length === 0)
-    return [style.dim('No communication: no tensor is read under another placement than it was made.')]
-  const rows = communication.flatMap((row) => [
-    [
-      style.glyph('communication'),
-      row.axes.length ? `${row.op} · ${row.axes.join('.')}` : row.op,
-      row.phase,
-      formatCount(row.groupSize),
-      formatCount(row.count),
-      formatWholeBytes(row.payloadBytes),
-      formatWholeBytes(row.bytesPerRank),
-    ],
-    ...reasonLines(row).map((line) => [line]),
-  ])
-  const sent = communication.reduce((sum, row) => sum + row.count * row.bytesPerRank, 0)
-  const columns = [
-    { header: 'kind', align: 'left' },
-    { header: 'communication', align: 'left' },
-    { header: 'in', align: 'left' },
-    { header: 'group', align: 'right' },
-    { header: 'count', align: 'right' },
-    { header: 'payload', align: 'right' },
-    { header: 'sends', align: 'right' },
-  ] as const
-  return [...table(columns, rows, style), `  This rank sends ${formatWholeBytes(sent)} in all.`]
-}
-
-/** Where ranks wait or values decide what runs, by the first node of each kind, with what it is there for. */
-function controlLines({ control }: PlanSummary, style: Style): string[] {
-  const described = control.filter(({ reason }) => reason !== '')
-  if (described.length === 0) return []
-  const lines = described.flatMap(({ op, count, nodes, reason }) => [
-    ...flow(
-      [`${style.glyph('control')}  ${op}`, `${formatCount(count)} per step`, singleLine(nodes[0] ?? '')],
-      '  ',
-      2,
-    ).map((line) => `  ${line}`),
-    ...wrapped(singleLine(reason), 8).map(style.dim),
-  ])
-  return ['', ...lines]
-}
-
-/** The reason, on a line for each half where one is too short, and how many further nodes are counted with it. */
-function reasonLines({ nodes, reason }: CommunicationSummary): string[] {
-  const more = nodes.length > 1 ? `, and ${nodes.length - 1} more` : ''
-  const room = terminalWidth - 8
-  const text = singleLine(reason) + more
-  const lines = [...text].length <= room ? [text] : text.split(/(?<=;) /)
-  return lines.flatMap((line) =>
-    wrapped(
-      line
-        .split(' ')
-        .map((word) => cutMiddle(word, room))
-        .join(' '),
-      8,
-    ),
-  )
 }
 
 function quantity(count: number): string {

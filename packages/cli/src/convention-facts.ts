@@ -1,0 +1,56 @@
+import { formatWholeBytes, type PlanSummary } from 'shardloom'
+
+type Conventions = PlanSummary['conventions']
+
+/** What the numbers of a plan depend on, a few words each, without breaks inside: only what is at work. */
+export function conventionFacts(conventions: Conventions, phase: string): string[] {
+  return [
+    `attention ${conventions.attention}`,
+    `causal FLOPs ${conventions.causal}`,
+    conventions.dtype,
+    ...(phase === 'training' ? [gradientsFact(conventions)] : []),
+    ...(conventions.zero === 0
+      ? []
+      : [`ZeRO ${conventions.zero}${conventions.dpReplicate > 1 ? ` in ${conventions.dpReplicate} replicas` : ''}`]),
+    ...atWork(conventions),
+    ...(conventions.uneven === 'refuse' ? [] : [`uneven ${conventions.uneven}`]),
+    ...(conventions.tokens === 'even' ? [] : [`tokens per expert ${conventions.tokens}`]),
+    ...((conventions.keyValueGradients ?? 'reduce') === 'reduce'
+      ? []
+      : [`key-value gradients ${conventions.keyValueGradients}`]),
+    ...recomputeFacts(conventions.recompute),
+    ...((conventions.offload ?? 'none') === 'none' ? [] : ['activations offloaded']),
+  ].map((fact) => fact.replaceAll(' ', '\u00a0'))
+}
+
+/** In which type gradients are kept, and summed over ranks. */
+function gradientsFact({ gradientDtype, reduceDtype = gradientDtype }: Conventions): string {
+  return `gradients ${gradientDtype}${reduceDtype === gradientDtype ? '' : `, reduced in ${reduceDtype}`}`
+}
+
+/** The options that are named only where they are at work. */
+function atWork(conventions: Conventions): string[] {
+  const { gather, prefetch, bucket, contextAttention, overlap, capacityFactor, redundant } = conventions
+  const facts: readonly (readonly [unknown, string])[] = [
+    [gather, `parameters ${gather === 'step' ? 'gathered once per step' : 'kept as gathered'}`],
+    [prefetch, `gathered ${prefetch} layers ahead`],
+    [conventions.reduce, `gradients reduced per ${conventions.reduce}`],
+    [bucket, `buckets of ${formatWholeBytes(bucket ?? 0)}`],
+    [conventions.sequenceParallel, 'sequence parallel'],
+    [contextAttention, contextAttention === 'ring' ? 'ring attention' : 'keys and values gathered'],
+    [conventions.positions, `positions ${conventions.positions}`],
+    [overlap, `overlap in ${overlap} parts`],
+    [conventions.interleave, `interleave ${conventions.interleave}`],
+    [conventions.barriers, 'barriers'],
+    [conventions.dispatch, `dispatch by ${conventions.dispatch}`],
+    [redundant, `${redundant} redundant experts`],
+    [capacityFactor, `capacity factor ${capacityFactor}`],
+  ]
+  return facts.flatMap(([value, fact]) => (value === undefined ? [] : [fact]))
+}
+
+/** What backward computes again: a word, or the kinds of a choice. */
+function recomputeFacts(recompute: Conventions['recompute'] = 'none'): string[] {
+  if (recompute === 'none') return []
+  return [`recompute ${typeof recompute === 'string' ? recompute : Object.keys(recompute).join(' and ')}`]
+}
