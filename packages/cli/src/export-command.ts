@@ -72,7 +72,8 @@ export function addExport(program: Command, _finish: Finish): void {
     .addHelpText(
       'after',
       `
---where takes the fields of a selector: ${whereFields.join(', ')}.
+--where takes the fields of a selector:
+${whereFields.join(', ')}.
 A field may come twice, for either of its values, and so may the option;
 * in a value stands for any characters.
 

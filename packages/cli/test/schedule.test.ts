@@ -72,9 +72,10 @@ describe('the figures of', () => {
   })
 
   test('unlike schedules compare by a makespan in whole ranks: V-shaped stages are half as long', () => {
-    const stats = (name: string) => schedule(`--name ${name} --pp 8 --microbatches 16 --stats`).out
-    expect(stats('zbv')).toMatch(/costs +of one stage on one microbatch; a rank holds 2 of 16\n +comparable +51.5,/)
-    expect(stats('zbh1')).toMatch(/a rank holds 1 of 8\n +comparable +55,/)
+    const stats = (name: string) =>
+      schedule(`--name ${name} --pp 8 --microbatches 16 --stats`).out.replaceAll(/\s+/g, ' ')
+    expect(stats('zbv')).toMatch(/costs of one stage on one microbatch; a rank holds 2 of 16 comparable 51.5,/)
+    expect(stats('zbh1')).toMatch(/a rank holds 1 of 8 comparable 55,/)
     expect(stats('dualpipe')).toContain('a rank holds 2 of 16, each for half of the microbatches')
   })
 
@@ -102,7 +103,7 @@ describe('shardloom schedule', () => {
       const { code, out } = schedule(`${flags} --stats`)
       expect(code).toBe(0)
       expect(out.split('\n').filter((line) => [...line].length > 80)).toEqual([])
-      expect(out).toMatch(/^ {2}makespan {2}\d+ \(costs: F 1, I 1, W 1\)$/m)
+      expect(out).toMatch(/^ {2}makespan +\d+ \(costs: F 1, I 1, W 1\)$/m)
     }
   })
 
