@@ -138,7 +138,7 @@ describe('stages of a pipeline', () => {
     const { program, operators } = training({ pp: 2, tp: 2 }, 4)
     const facts = (['operator', 'module'] as const).map((level) => {
       const view = createView(program, operators, { level, unroll: ['rank'], limit: { nodes: 1e4, edges: 1e5 } })
-      return view.clusters.find(({ id }) => id === 'rank 0/layers forward/layers forward/layer-before-send')?.fact
+      return view.clusters.find(({ id }) => id === 'rank 0/layers forward/layers forward/layer-send')?.fact
     })
     // Two all-reduces over two ranks and one send, each of a microbatch's activations in bf16.
     const bytes = 3 * 16 * 16 * tiny.hidden * 2
