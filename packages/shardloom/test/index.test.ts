@@ -38,6 +38,7 @@ test('the public surface', () => {
     'specJsonSchema',
     'summarise',
     'summariseServing',
+    'themes',
     'toDot',
     'toGraphlib',
     'toJsonText',
