@@ -1,0 +1,76 @@
+import { nearest, ShardloomError } from '@shardloom/core'
+
+/** Reads fields of what a user wrote, with an error for people where one is missing, unknown or no such value. */
+export interface Reader {
+  readonly has: (key: string) => boolean
+  readonly any: (key: string) => unknown
+  readonly text: (key: string) => string
+  /** Finite and above zero. */
+  readonly positive: (key: string) => number
+  /** Finite and not below zero. */
+  readonly notNegative: (key: string) => number
+  /** A whole number of at least one. */
+  readonly whole: (key: string) => number
+}
+
+/** A reader of `value`, an object called `subject` in errors. Throws `CLUSTER_KEY` for keys that are not in `known`. */
+export function readerOf(value: unknown, subject: string, known: readonly string[], example: string): Reader {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new ShardloomError('CLUSTER_VALUE', `${subject} is ${show(value)}, not an object.`, {
+      help: `Write it like ${example}.`,
+      subject,
+    })
+  }
+  const fields = new Map<string, unknown>(Object.entries(value))
+  for (const key of fields.keys()) {
+    if (known.includes(key)) continue
+    const near = nearest(key, known)
+    throw new ShardloomError('CLUSTER_KEY', `${subject} has no field \`${key}\`.`, {
+      help: near ? `Did you mean \`${near}\`?` : `Its fields are ${known.join(', ')}.`,
+      subject,
+    })
+  }
+  const any = (key: string) => {
+    const found = fields.get(key)
+    if (found !== undefined && found !== null) return found
+    throw new ShardloomError('CLUSTER_VALUE', `${subject} has no \`${key}\`.`, {
+      help: `Write it like ${example}.`,
+      subject,
+    })
+  }
+  const number = (key: string, what: string, accepts: (value: number) => boolean) => {
+    const found = any(key)
+    if (typeof found === 'number' && Number.isFinite(found) && accepts(found)) return found
+    throw new ShardloomError('CLUSTER_VALUE', `\`${key}\` of ${subject} is ${show(found)}.`, {
+      help: `Give it ${what}; in YAML, an exponent needs a point and a sign: 4.5e+11.`,
+      subject,
+    })
+  }
+  return {
+    has: (key) => fields.get(key) !== undefined && fields.get(key) !== null,
+    any,
+    text: (key) => {
+      const found = any(key)
+      if (typeof found === 'string' && found !== '') return found
+      throw new ShardloomError('CLUSTER_VALUE', `\`${key}\` of ${subject} is ${show(found)}.`, {
+        help: 'Give it a name.',
+        subject,
+      })
+    },
+    positive: (key) => number(key, 'a number above 0', (value) => value > 0),
+    notNegative: (key) => number(key, 'a number of at least 0', (value) => value >= 0),
+    whole: (key) => number(key, 'a whole number of at least 1', (value) => Number.isSafeInteger(value) && value >= 1),
+  }
+}
+
+/** What a value looks like, short. */
+export function show(value: unknown): string {
+  const text = typeof value === 'string' ? JSON.stringify(value) : Array.isArray(value) ? 'a list' : String(value)
+  return text.length > 60 ? `${text.slice(0, 57)}…` : text
+}
+
+/** `known`, the name nearest to `name` first. */
+export function nearestFirst(name: string, known: readonly string[]): string[] {
+  const near = nearest(name, known) ?? known.find((each) => each.startsWith(name.toLowerCase()))
+  return near === undefined ? [...known] : [near, ...known.filter((each) => each !== near)]
+}
