@@ -42,7 +42,7 @@ export function readerOf(value: unknown, subject: string, known: readonly string
     const found = any(key)
     if (typeof found === 'number' && Number.isFinite(found) && accepts(found)) return found
     throw new ShardloomError('CLUSTER_VALUE', `\`${key}\` of ${subject} is ${show(found)}.`, {
-      help: `Give it ${what}; in YAML, an exponent needs a point and a sign: 4.5e+11.`,
+      help: `Give it ${what}.`,
       subject,
     })
   }

@@ -1,9 +1,10 @@
 import type { Fact } from '../sources.js'
 import type { LinkRecord } from './record.js'
 
-// What NCCL assumes of links that nobody has measured here: low-latency protocol, one step; launch of a ring.
+// What NCCL assumes of links that nobody has measured here. Steps are those of its low-latency protocol, as the fits to
+// measured links come out near them too; what larger messages wait for beyond that is `fill`.
 const ncclLaunch: Fact = [6.6e-6, 'nccl-tuner', 'base latency of a ring']
-const networkStep: Fact = [14e-6, 'nccl-tuner', 'one step over the network']
+const networkStep: Fact = [5e-6, 'nccl-tuner', 'one step of a tree over the network']
 const likeNvlink: Fact = [0.8, 'assumed', 'what NCCL takes to be usable of NVLink']
 const pcie = { efficiency: [0.75, 'nccl-tuner', '12 of 16 GB/s of PCIe Gen3'], latency: [1e-6, 'nccl-tuner'] } as const
 

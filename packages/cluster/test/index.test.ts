@@ -1,0 +1,26 @@
+import * as surface from '@shardloom/cluster'
+import { expect, test } from 'vitest'
+
+test('the public surface', () => {
+  expect(Object.keys(surface).sort()).toEqual([
+    'acceleratorNames',
+    'busBandwidth',
+    'busFactor',
+    'candidates',
+    'clusterNames',
+    'clusterSources',
+    'collectiveCost',
+    'collectiveOps',
+    'collectiveSeconds',
+    'fitWorld',
+    'flatGroup',
+    'groupOver',
+    'linkNames',
+    'linkSources',
+    'mapAxes',
+    'resolveAccelerator',
+    'resolveCluster',
+    'resolveLink',
+    'sources',
+  ])
+})
