@@ -104,9 +104,9 @@ function phases(op: CollectiveOp, group: Group): Route {
   return {
     steps: group.levels.map((level) => passes(op) * ringSteps(op, level)),
     bytes: group.levels.map((level, index) => {
-      const { members } = level
+      const { members, torus = 1 } = level
       if (exchange) return exchanged(level) / group.size
-      return (passes(op) * (members - 1)) / members / (below[index] ?? 1)
+      return (passes(op) * (members - 1)) / members / (below[index] ?? 1) / torus
     }),
     pipelined: false,
     copied: 1 / group.size / (exchange ? group.size : 1),
@@ -114,15 +114,15 @@ function phases(op: CollectiveOp, group: Group): Route {
   }
 }
 
-/** Steps of one pass; in a torus both directions of a ring run at once. */
+/** Steps of one pass; in a torus both directions of a closed ring run at once. */
 function ringSteps(op: CollectiveOp, { members, torus }: GroupLevel): number {
-  if (!torus) return Math.ceil(members - 1)
-  return op === 'all-to-all' ? Math.floor(members / 2) : Math.ceil((members - 1) / 2)
+  if (torus === 2 && op === 'all-to-all') return Math.floor(members / 2)
+  return Math.ceil((members - 1) / (torus ?? 1))
 }
 
-/** Of a rank's buffer, what it sends over a level; in a ring blocks are relayed over a quarter of it (both directions). */
+/** Of a rank's buffer, what it sends over a link; in a torus it relays blocks, over a quarter of a ring on average. */
 function exchanged({ members, torus }: GroupLevel): number {
-  return torus ? members / 4 : (members - 1) / members
+  return torus ? members / 4 / torus : (members - 1) / members
 }
 
 /** All axes of a torus at once, each with its part of the payload: Austin et al., How to Scale Your Model, 2025. */
@@ -131,7 +131,7 @@ function torus(op: CollectiveOp, group: Group): Route | undefined {
   if (op === 'broadcast' || op === 'send' || !levels.every((level) => level.torus)) return undefined
   const { steps, bytes } = phases(op, group)
   if (op === 'all-to-all') return { steps, bytes, pipelined: true }
-  const total = levels.reduce((sum, { bandwidth }) => sum + bandwidth, 0)
+  const total = levels.reduce((sum, { bandwidth, torus = 1 }) => sum + bandwidth * torus, 0)
   return {
     steps,
     bytes: levels.map(({ bandwidth }) => (passes(op) * (size - 1) * bandwidth) / size / total),
@@ -191,20 +191,32 @@ export const routes = {
 export type Algorithm = keyof typeof routes
 
 /**
- * The algorithms that a library chooses from, in NCCL's manner: rings always, trees where a group crosses nodes (inside
- * of one, NCCL's tree is a chain, which a ring beats), halving and doubling (PAT) where it has one rank per node, switches that
- * reduce from three ranks on, and every axis of a torus at once. Hierarchies are for who asks, but exchanges of tori need
- * them where they are joined.
+ * The algorithms that a library chooses from, in NCCL's manner: rings always; trees where a group crosses nodes (inside of
+ * one, NCCL's tree is a chain, which a ring beats); halving and doubling (PAT) where it has one rank per node; switches
+ * that add, from three ranks on. In a torus all axes at once, and tori that a network joins one level after the other.
  */
 export function candidates(op: CollectiveOp, group: Group): readonly Algorithm[] {
   const { levels } = group
-  if (op === 'send') return ['direct']
-  const ringed = levels.filter((level) => level.torus).length
-  if (op === 'all-to-all') return ringed === 0 ? ['direct'] : ringed === levels.length ? ['torus'] : ['hierarchical']
-  const all: Algorithm[] = ringed > 0 && ringed === levels.length && op !== 'broadcast' ? ['ring', 'torus'] : ['ring']
-  if (op === 'all-reduce') {
-    if (levels.some((level) => level.network)) all.push('tree')
-    if (levels[0]?.reduction && levels[0].members > 2) all.push('in-switch')
-  } else if (op !== 'broadcast' && levels.every((level) => level.network)) all.push('halving-doubling')
-  return all
+  const axes = levels.filter((level) => level.torus).length
+  const inTorus: Algorithm[] = axes === 0 ? [] : axes === levels.length ? ['torus'] : ['hierarchical']
+  switch (op) {
+    case 'send':
+      return ['direct']
+    case 'broadcast':
+      return ['ring']
+    case 'all-to-all':
+      return axes === 0 ? ['direct'] : inTorus
+    case 'all-reduce': {
+      const switches = levels[0]?.reduction && levels[0].members > 2
+      const crosses = levels.some((level) => level.network)
+      return [
+        'ring',
+        ...(crosses ? (['tree'] as const) : []),
+        ...(switches ? (['in-switch'] as const) : []),
+        ...inTorus,
+      ]
+    }
+    default:
+      return ['ring', ...(levels.every((level) => level.network) ? (['halving-doubling'] as const) : []), ...inTorus]
+  }
 }

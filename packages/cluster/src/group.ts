@@ -12,7 +12,11 @@ export interface GroupLevel {
   readonly latency: number
   /** Whether the level joins nodes: it is above the one called `node`, or else above the innermost. */
   readonly network: boolean
-  readonly torus: boolean
+  /**
+   * Where the level is an axis of a torus: in how many directions blocks travel at once. Two round a whole axis, one
+   * along a part of it, which has no link that closes the ring.
+   */
+  readonly torus?: 1 | 2
   /** Where switches reduce: B/s that one rank sustains, and seconds of a step. */
   readonly reduction?: { readonly bandwidth: number; readonly latency: number }
 }
@@ -64,9 +68,7 @@ export function groupOver(cluster: Cluster, mesh: Mesh, atoms: readonly string[]
     const cards = (sizes[index - 1] ?? 1) / level.sharedBy
     const users = options.concurrent === 'one' ? Math.max(1, ranks / cards) : level.sharedBy
     const peers = link.perPeer === undefined ? Infinity : (members - 1) * link.perPeer
-    // A ring needs the wrap-around link, which only a whole axis of a torus has.
-    const open = link.torus && members < level.fanOut ? 2 : 1
-    const nominal = Math.min(link.bandwidth / users, peers) / open
+    const nominal = Math.min(link.bandwidth / users, peers)
     return [
       {
         name: level.name,
@@ -74,7 +76,7 @@ export function groupOver(cluster: Cluster, mesh: Mesh, atoms: readonly string[]
         bandwidth: nominal * link.efficiency,
         latency: link.latency,
         network: index > Math.max(node, 0) && !link.torus,
-        torus: link.torus ?? false,
+        ...(link.torus && { torus: members < level.fanOut ? 1 : 2 }),
         ...(link.reduction && {
           reduction: { bandwidth: nominal * link.reduction.efficiency, latency: link.reduction.latency },
         }),
@@ -88,10 +90,10 @@ export function groupOver(cluster: Cluster, mesh: Mesh, atoms: readonly string[]
 /** A group of `size` ranks on one level: the textbook's, without launch, fill and copies unless given. */
 export function flatGroup(
   size: number,
-  link: { readonly bandwidth: number; readonly latency: number; readonly torus?: boolean },
+  link: { readonly bandwidth: number; readonly latency: number },
   constants: Partial<Pick<Group, 'launch' | 'fill' | 'copyBandwidth' | 'reduceBandwidth'>> = {},
 ): Group {
-  const level = { name: 'link', members: size, network: true, torus: false, ...link }
+  const level = { name: 'link', members: size, network: true, ...link }
   const none = { launch: 0, fill: 0, copyBandwidth: Infinity, reduceBandwidth: Infinity }
   return { size, levels: size > 1 ? [level] : [], ...none, ...constants }
 }

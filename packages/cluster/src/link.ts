@@ -11,7 +11,7 @@ export interface Link {
   readonly name: string
   /** Such as `NVLink 4 + NVSwitch`. */
   readonly kind: string
-  /** Nominal, per rank; of a torus, of both links of one of its axes. B/s. */
+  /** Nominal, per rank; of a torus, per link. B/s. */
   readonly bandwidth: number
   /** The share of `bandwidth` that large transfers sustain, at most 1. */
   readonly efficiency: number

@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import {
   acceleratorNames,
   clusterNames,
@@ -55,6 +57,15 @@ describe('facts', () => {
       ...clusterNames().map(clusterSources),
     ].flatMap((table) => Object.values(table).map((source) => source.split(':')[0]))
     expect(Object.keys(sources).filter((key) => !used.includes(key))).toEqual([])
+  })
+
+  test('the README lists all clusters, accelerators and links', () => {
+    const readme = readFileSync(join(import.meta.dirname, '../README.md'), 'utf8')
+    const listed = (what: string) => [
+      ...(new RegExp(`^\\| ${what} \\| (.*) \\|$`, 'm').exec(readme)?.[1] ?? '').matchAll(/`([^`]+)`/g),
+    ]
+    const rows = { clusters: clusterNames(), accelerators: acceleratorNames(), links: linkNames() }
+    for (const [what, names] of Object.entries(rows)) expect(listed(what).map((match) => match[1])).toEqual(names)
   })
 
   test('figures of data sheets', () => {

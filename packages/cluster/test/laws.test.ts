@@ -43,8 +43,8 @@ const group: fc.Arbitrary<Group> = fc
 const twoLevels = (inner: number, outer: number, fast: number, slow: number): Group => ({
   ...flatGroup(inner * outer, { bandwidth: 1, latency: 0 }),
   levels: [
-    { name: 'node', members: inner, bandwidth: fast, latency: 0, network: false, torus: false },
-    { name: 'network', members: outer, bandwidth: slow, latency: 0, network: true, torus: false },
+    { name: 'node', members: inner, bandwidth: fast, latency: 0, network: false },
+    { name: 'network', members: outer, bandwidth: slow, latency: 0, network: true },
   ],
 })
 
@@ -213,9 +213,20 @@ describe('collectives', () => {
     const cost = collectiveCost(on, { op: 'all-gather', bytes: 1e9 })
     expect(cost).toMatchObject({ algorithm: 'torus', steps: 8 })
     expect(cost.seconds).toBeCloseTo(8e-6 + (15 / 16) * (1e9 / 90e9), 9)
-    // An all-to-all is a quarter of the gather of the same array.
+    // An all-to-all takes a quarter of the gather of the same array, without the (p − 1)/p.
     const exchange = collectiveCost(on, { op: 'all-to-all', bytes: 1e9 })
     expect(exchange.transferSeconds).toBeCloseTo(1e9 / 90e9 / 4, 9)
+  })
+
+  test('over whole axes of a torus all links carry: six of 90 GB/s on a TPU v5p', () => {
+    const mesh = createMesh([{ name: 'dp', degree: 16 * 20 * 28 }])
+    const cost = collectiveCost(groupOver(resolveCluster('tpu-v5p-pod'), mesh, ['dp']), {
+      op: 'all-gather',
+      bytes: 1e12,
+    })
+    expect(cost.algorithm).toBe('torus')
+    expect(cost.transferSeconds).toBeCloseTo(((8960 - 1) / 8960) * (1e12 / (6 * 90e9)), 9)
+    expect(cost.steps).toBe(8 + 10 + 14)
   })
 
   test('in a full mesh all peers are reached at once: α + S/p over one peer link', () => {

@@ -27,7 +27,7 @@ const nvlink4 = {
   reduction: { efficiency: [0.7, 'nccl-h100'], latency: [12.5e-6, 'nccl-tuner', '25 µs for both steps'] },
 } as const
 
-/** Kinds of links. Bandwidths are of one direction, per rank; of a torus, of both links of one of its axes. */
+/** Kinds of links. Bandwidths are of one direction, per rank; of a torus, per link. */
 export const links = {
   'nvlink-2': {
     kind: 'NVLink 2',
@@ -109,10 +109,10 @@ export const links = {
     efficiency: likeNvlink,
     latency: [5e-6, 'assumed', 'as HCCS'],
   },
-  'ici-v4': torusAxis(90e9),
-  'ici-v5e': torusAxis(90e9),
-  'ici-v5p': torusAxis(180e9),
-  'ici-v6e': torusAxis(180e9),
+  'ici-v4': torusAxis(45e9),
+  'ici-v5e': torusAxis(45e9),
+  'ici-v5p': torusAxis(90e9),
+  'ici-v6e': torusAxis(90e9),
   'infiniband-edr': network('InfiniBand EDR', [12.5e9, 'quoted'], [0.96, 'nccl-tuner', '12 of 12.5 GB/s']),
   'infiniband-hdr': network('InfiniBand HDR', [25e9, 'aiconfigurator'], [0.85, 'nccl-tests-119']),
   'infiniband-ndr': network('InfiniBand NDR', [50e9, 'aiconfigurator'], [0.92, 'nccl-tests-290']),
@@ -131,11 +131,11 @@ function network(kind: string, bandwidth: Fact, efficiency: Fact): LinkRecord {
   return { kind, bandwidth, efficiency, latency: networkStep }
 }
 
-/** One axis of a torus of TPUs: two links, whose quoted rates are usable (scaling-book). */
+/** One axis of a torus of TPUs, two links per chip, whose quoted rates are usable (scaling-book). */
 function torusAxis(bandwidth: number): LinkRecord {
   return {
     kind: 'ICI, one axis of a torus',
-    bandwidth: [bandwidth, 'scaling-book', 'both links of an axis'],
+    bandwidth: [bandwidth, 'scaling-book'],
     efficiency: [1, 'scaling-book'],
     latency: [1e-6, 'scaling-book', 'one hop'],
     torus: true,
