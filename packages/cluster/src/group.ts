@@ -1,4 +1,4 @@
-import { atomDegree, findAxis, groupSize, type Mesh } from '@shardloom/core'
+import { atomDegree, findAxis, greatestCommonDivisor, groupSize, type Mesh } from '@shardloom/core'
 import { type Cluster, fitWorld, unitSizes } from './cluster.js'
 
 /** A level that a group spans. */
@@ -57,6 +57,8 @@ export function groupOver(cluster: Cluster, mesh: Mesh, atoms: readonly string[]
   const size = groupSize(mesh, atoms)
   const units = [size, ...unitsTouched(sizes, mesh, atoms)]
   const node = cluster.levels.findIndex((level) => level.name === 'node')
+  const inner = cluster.levels[0]?.link
+  const port = inner ? inner.bandwidth * inner.efficiency : Infinity
   let below = 1
   const levels = cluster.levels.flatMap((level, index): GroupLevel[] => {
     const members = (units[index] ?? 1) / (units[index + 1] ?? 1)
@@ -69,11 +71,13 @@ export function groupOver(cluster: Cluster, mesh: Mesh, atoms: readonly string[]
     const users = options.concurrent === 'one' ? Math.max(1, ranks / cards) : level.sharedBy
     const peers = link.perPeer === undefined ? Infinity : (members - 1) * link.perPeer
     const nominal = Math.min(link.bandwidth / users, peers)
+    // What leaves a device passes its own link first: a card behind PCIe is no faster than PCIe.
+    const bandwidth = Math.min(nominal * link.efficiency, port)
     return [
       {
         name: level.name,
         members,
-        bandwidth: nominal * link.efficiency,
+        bandwidth,
         latency: link.latency,
         network: index > Math.max(node, 0) && !link.torus,
         ...(link.torus && { torus: members < level.fanOut ? 1 : 2 }),
@@ -83,7 +87,7 @@ export function groupOver(cluster: Cluster, mesh: Mesh, atoms: readonly string[]
       },
     ]
   })
-  const { launch = 0, fill = 0, copyBandwidth = Infinity, reduceBandwidth = Infinity } = cluster.levels[0]?.link ?? {}
+  const { launch = 0, fill = 0, copyBandwidth = Infinity, reduceBandwidth = Infinity } = inner ?? {}
   return { size, levels, launch, fill, copyBandwidth, reduceBandwidth }
 }
 
@@ -141,14 +145,27 @@ function unitsTouched(sizes: readonly number[], mesh: Mesh, atoms: readonly stri
   if (even)
     return sizes.map((size) => chosen.reduce((n, { low, high }) => n * Math.max(1, high / Math.max(low, size)), 1))
   let offsets = [0]
-  for (const { low, high } of chosen) {
-    offsets = offsets.flatMap((offset) => Array.from({ length: high / low }, (_, index) => offset + index * low))
+  for (const { low, high } of [...chosen].reverse()) {
+    const steps = Array.from({ length: high / low }, (_, index) => index * low)
+    offsets = offsets.flatMap((offset) => steps.map((step) => offset + step))
   }
   offsets.sort((a, b) => a - b)
+  // Groups repeat once both their own span and the units have come round.
+  const lengths = [...chosen.map(({ high }) => high), ...sizes.filter((size) => size < mesh.world)]
+  const period = lengths.reduce((common, length) => (common / greatestCommonDivisor(common, length)) * length, 1)
   let worst: number[] = []
-  for (let base = 0; base < Math.min(mesh.world, searched); base++) {
+  for (let base = 0; base < Math.min(mesh.world, period, searched); base++) {
     if (chosen.some(({ low, high }) => base % high >= low)) continue
-    const units = sizes.map((size) => new Set(offsets.map((offset) => Math.floor((base + offset) / size))).size)
+    const units = sizes.map((size) => {
+      let count = 0
+      let last = -1
+      for (const offset of offsets) {
+        const unit = Math.floor((base + offset) / size)
+        if (unit !== last) count++
+        last = unit
+      }
+      return count
+    })
     if (isWorse(units, worst)) worst = units
   }
   return worst

@@ -72,6 +72,12 @@ test('strided groups of one node share its network cards', () => {
   expect(whole.levels[1]?.bandwidth).toBeCloseTo(0.96 * 6.25e9)
 })
 
+test('a card behind PCIe is no faster than PCIe', () => {
+  const on = createMesh([{ name: 'dp', degree: 16 }])
+  const network = groupOver(resolveCluster('l40s-pcie'), on, ['dp']).levels.find(({ name }) => name === 'network')
+  expect(network?.bandwidth).toBeCloseTo(0.75 * 32e9)
+})
+
 test('two ranks of a full mesh have one link, a part of a torus has no way around', () => {
   const level = (cluster: string, degree: number) =>
     groupOver(resolveCluster(cluster), createMesh([{ name: 'tp', degree }]), ['tp']).levels[0]
