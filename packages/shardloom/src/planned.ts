@@ -37,8 +37,7 @@ const ownOptions = [
 const axisOfOption = { schedule: 'pp', virtual: 'pp', pp: 'pp' } as const
 
 /**
- * Refuses what a spec asks for and this version would leave out, so that no plan pretends: a cluster, an
- * option of another phase or axis. Throws `NOT_PLANNED` or `OPTION`, and `SPEC_KEY` for names that nobody knows.
+ * Refuses what a spec asks for and no plan would show: an option of another phase or axis. Throws `OPTION`, and `SPEC_KEY` for names that nobody knows.
  */
 export function refuseUnplanned(spec: Spec, axes: readonly PluginAxis[], pluginNames: readonly string[]): void {
   // The first axis that refactors ranks has no degree of its own: it gets what the others leave.
@@ -86,12 +85,6 @@ export function refuseUnplanned(spec: Spec, axes: readonly PluginAxis[], pluginN
     throw new ShardloomError('SPEC_VALUE', `\`order\` names the axis ${shown(name)}, which no strategy brings.`, {
       subject: 'order',
       help: near ? `Did you mean \`${near}\`?` : `Axes: ${brought.join(', ')}.`,
-    })
-  }
-  if (spec.cluster !== undefined && spec.cluster !== null) {
-    throw new ShardloomError('NOT_PLANNED', `\`cluster\` is ${shown(spec.cluster)}, which nothing here reads yet.`, {
-      subject: 'cluster',
-      help: 'Leave it out: nothing here depends on the hardware.',
     })
   }
   if (spec.phase === 'serving') {

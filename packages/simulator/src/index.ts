@@ -1,3 +1,4 @@
+export { breakdown, type CriticalNode, criticalPath, type RankBreakdown } from './breakdown.js'
 export {
   type CommunicationRow,
   type CommunicationSize,
@@ -5,6 +6,8 @@ export {
   communicationTable,
 } from './communication-table.js'
 export { measureFolded } from './edges.js'
+export { type Efficiency, type EfficiencyRecord, efficiencyOf } from './efficiency.js'
+export { type Engine, type Machine, machineOf, usualEngine } from './machine.js'
 export {
   changeAxis,
   flopClassOf,
@@ -16,6 +19,8 @@ export {
   type NodeMeasure,
   type RankMeasure,
 } from './measure.js'
+export { type NodeTime, type NodeTimes, nodeTimes, type Stream } from './node-time.js'
 export { imbalance } from './points.js'
 export { type Replication, replication } from './replication.js'
 export { type SavedTensor, savedTensors } from './saved.js'
+export { representatives, simulate, type Timeline, ticksPerSecond } from './simulate.js'

@@ -58,6 +58,8 @@ export interface RankMeasure {
 export interface Meter {
   /** One execution; `step` is the iteration of the axis along which tensors grow (default 0). */
   readonly node: (node: OperatorNode, step?: number) => NodeMeasure
+  /** How many positions of each dim of a node this rank has. */
+  readonly sizes: (node: OperatorNode, step?: number) => (dim: string) => number
   /** All executions in one step of the program, at that place. */
   readonly total: (node: OperatorNode, place: Place) => NodeMeasure
   /** Bytes of a tensor on this rank under a placement (default: its own). */
@@ -82,6 +84,16 @@ export function meterOf(program: Program, operators: OperatorTable, rank = 0): M
   }
   const bytes = (each: Tensor, placement = each.placement) => elements(each, placement) * dataTypes[each.dtype]
 
+  const grownAt = (step: number) => (id: string) => {
+    const own = tensor(id)
+    return step && own.growth ? { ...own, shape: grownShape(own, step) } : own
+  }
+  const sizes: Meter['sizes'] = (each, step = 0) => {
+    const all = dimSizes(each, grownAt(step))
+    const splits = each.partition?.splits ?? {}
+    return (dim) => localSize(all.get(dim) ?? 1, splits[dim] ?? [], mesh, at)
+  }
+
   /** FLOPs are `points` over `whole`, by which they are yet to be divided. */
   const undivided = (each: OperatorNode, step: number) => {
     if (each.kind === 'communication') return { points: 0n, whole: 1n, read: 0n, written: 0n }
@@ -90,11 +102,7 @@ export function meterOf(program: Program, operators: OperatorTable, rank = 0): M
     const pairs = definition.pairs?.(each)
     const perPoint = flopsPerPoint(each, definition)
     const splits = each.partition?.splits ?? {}
-    const grown = (id: string): Tensor => {
-      const own = tensor(id)
-      return step && own.growth ? { ...own, shape: grownShape(own, step) } : own
-    }
-    const sizes = dimSizes(each, grown)
+    const sizes = dimSizes(each, grownAt(step))
     const size = (dim: string) => localSize(sizes.get(dim) ?? 1, splits[dim] ?? [], mesh, at)
     const atoms = (dim: string) => splits[dim] ?? []
     const dims = perPoint.dims.filter((dim) => !pairs?.dims.includes(dim))
@@ -173,7 +181,7 @@ export function meterOf(program: Program, operators: OperatorTable, rank = 0): M
     }
     return { flops: sum.points / sum.whole, read: sum.read, written: sum.written }
   }
-  return { node, total, bytes, elements }
+  return { node, sizes, total, bytes, elements }
 }
 
 /** The axis along which what a node reads or writes grows, or goes round a ring; undefined: all iterations are alike. */

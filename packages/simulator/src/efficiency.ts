@@ -1,0 +1,84 @@
+import type { Accelerator } from '@shardloom/cluster'
+
+/**
+ * What kernels reach of an accelerator's peaks. Each is a physical quantity that a benchmark can measure; none depends on a
+ * model, a strategy or a row of a table.
+ */
+export interface Efficiency {
+  /** Share of the matrix units' peak that long matmuls sustain. */
+  readonly matmul: number
+  /** The same for types of one byte. */
+  readonly matmul8: number
+  /** Share of memory bandwidth that element-wise kernels sustain. */
+  readonly memory: number
+  /** Share of the time of writing a matmul's result that its computing does not hide. */
+  readonly write: number
+  /** What filling a tile's pipeline costs, in elements of the contracted dim. */
+  readonly prologue: number
+  /** Seconds that a kernel takes beside its work. */
+  readonly kernelSeconds: number
+  /** Share of the peak that batched matmuls of materialised attention sustain. */
+  readonly batched: number
+  /** Share of the peak that fused attention sustains, forward and backward. */
+  readonly flashForward: number
+  readonly flashBackward: number
+  /** Share of the time in which communication runs beside computing by which it slows computing down. */
+  readonly contention: number
+}
+
+/** The constants of one accelerator, and where they come from. */
+export interface EfficiencyRecord {
+  readonly values: Efficiency
+  readonly source: string
+  /** Whether they were fitted to measurements of that accelerator. */
+  readonly fitted: boolean
+}
+
+const a100: Efficiency = {
+  matmul: 0.867,
+  matmul8: 0.8,
+  memory: 0.81,
+  write: 0.51,
+  prologue: 50,
+  kernelSeconds: 3e-6,
+  batched: 0.37,
+  flashForward: 0.6,
+  flashBackward: 0.48,
+  contention: 0.15,
+}
+const h100: Efficiency = {
+  matmul: 0.578,
+  matmul8: 0.68,
+  memory: 0.7,
+  write: 0.42,
+  prologue: 190,
+  kernelSeconds: 2e-6,
+  batched: 0.37,
+  flashForward: 0.5,
+  flashBackward: 0.39,
+  contention: 0.12,
+}
+/** Between the two that were fitted: for accelerators of which no measurement is known here. */
+const usual: Efficiency = { ...h100, matmul: 0.65, memory: 0.75, prologue: 100, kernelSeconds: 3e-6, contention: 0.13 }
+
+const ofA100: EfficiencyRecord = {
+  values: a100,
+  source: 'fitted: Korthikanti et al. 2022 (tables 4, 5), Narayanan et al. 2021 (table 1)',
+  fitted: true,
+}
+const ofH100: EfficiencyRecord = {
+  values: h100,
+  source: 'fitted: Megatron-LM r0.8, torchtitan 2024, Megatron Bridge',
+  fitted: true,
+}
+const fitted: Readonly<Record<string, EfficiencyRecord>> = {
+  'a100-40-sxm': ofA100,
+  'a100-80-sxm': ofA100,
+  'h100-sxm': ofH100,
+}
+
+/** The constants of an accelerator: fitted ones where there are measurements of it. */
+export function efficiencyOf({ name }: Pick<Accelerator, 'name'>): EfficiencyRecord {
+  const found = Object.hasOwn(fitted, name) ? fitted[name] : undefined
+  return found ?? { values: usual, source: `not measured: usual values stand in for ${name}`, fitted: false }
+}

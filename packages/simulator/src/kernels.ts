@@ -1,0 +1,138 @@
+import {
+  definitionOf,
+  type FlopClass,
+  lookup,
+  type OperatorNode,
+  type OperatorTable,
+  type Place,
+  type Program,
+  parseRule,
+  walk,
+} from '@shardloom/core'
+import { flopClassOf } from './measure.js'
+
+/** Nodes of one body that run as one kernel. */
+export interface Kernel {
+  readonly nodes: readonly OperatorNode[]
+  readonly place: Place
+  /** The node at which it takes its time: for the others `lead` has ended when they do. */
+  readonly lead: OperatorNode
+  /**
+   * `alone`: one node. `fused`: nodes of one `fusion`. `columns`: products of one operand with several others. `sum`: products
+   * that are added up as they are made, and the sum.
+   */
+  readonly kind: 'alone' | 'fused' | 'columns' | 'sum'
+}
+
+/** How a node's dims take part in a matrix product. */
+export interface Product {
+  readonly shared: readonly string[]
+  readonly rows: readonly string[]
+  readonly columns: readonly string[]
+  readonly inner: readonly string[]
+}
+
+/** The matrix product that a node is, if it is one. */
+export function productOf(node: OperatorNode, operators: OperatorTable): Product | undefined {
+  if (node.kind !== 'compute') return undefined
+  const { operands, results } = parseRule(node.rule)
+  const [left, right, more] = operands
+  const [result] = results
+  if (!left || !right || !result || more || results.length > 1 || !definitionOf(node, operators).reduce)
+    return undefined
+  const inner = left.filter((dim) => right.includes(dim) && !result.includes(dim))
+  const rows = left.filter((dim) => !right.includes(dim) && result.includes(dim))
+  const columns = right.filter((dim) => !left.includes(dim) && result.includes(dim))
+  if (inner.length === 0 || rows.length + columns.length === 0) return undefined
+  return { shared: left.filter((dim) => right.includes(dim) && result.includes(dim)), rows, columns, inner }
+}
+
+/**
+ * The kernels of a program. Beside what the graph fuses, libraries join products: of one input with several weights (query,
+ * key and value; gate and up), of what backward has of these with the same input, and sums of products, which a matmul
+ * adds up as it goes. Linear in the program.
+ */
+export function kernelsOf(program: Program, operators: OperatorTable): Kernel[] {
+  const bodies = new Map<string, { readonly node: OperatorNode; readonly place: Place }[]>()
+  const readers = new Map<string, OperatorNode[]>()
+  walk(program.items, (node, place) => {
+    const key = place.path.map(({ region, body }) => `${region.id}#${body}`).join('/')
+    const list = bodies.get(key)
+    if (list) list.push({ node, place })
+    else bodies.set(key, [{ node, place }])
+    for (const id of node.inputs) readers.set(id, [...(readers.get(id) ?? []), node])
+  })
+  return [...bodies.values()].flatMap((list) => kernelsOfBody(list, readers, program, operators))
+}
+
+function kernelsOfBody(
+  list: readonly { readonly node: OperatorNode; readonly place: Place }[],
+  readers: ReadonlyMap<string, readonly OperatorNode[]>,
+  program: Program,
+  operators: OperatorTable,
+): Kernel[] {
+  const position = new Map(list.map(({ node }, index) => [node.id, index]))
+  const keys = new Map<string, string>()
+  const kinds = new Map<string, Kernel['kind']>()
+  const isLinear = (node: OperatorNode, product: Product | undefined): product is Product => {
+    const flopClass: FlopClass = flopClassOf(node, operators)
+    return (
+      product !== undefined && product.shared.length === 0 && flopClass !== 'attention' && node.fusion === undefined
+    )
+  }
+  const makers = new Map(list.flatMap(({ node }) => node.outputs.map((id) => [id, node] as const)))
+  for (const { node } of list) {
+    if (node.fusion !== undefined) {
+      keys.set(node.id, `fusion ${node.fusion}`)
+      kinds.set(`fusion ${node.fusion}`, 'fused')
+      continue
+    }
+    if (definitionOf(node, operators).joins) {
+      const made = node.inputs.map((id) => makers.get(id))
+      const only = made.every(
+        (maker, index) =>
+          maker && isLinear(maker, productOf(maker, operators)) && readers.get(node.inputs[index] ?? '')?.length === 1,
+      )
+      if (!only || made.length < 2) continue
+      for (const each of [...made, node]) if (each) keys.set(each.id, `sum ${node.id}`)
+      kinds.set(`sum ${node.id}`, 'sum')
+    }
+  }
+  for (const { node } of list) {
+    const product = keys.has(node.id) ? undefined : productOf(node, operators)
+    if (!isLinear(node, product)) continue
+    // The operand that products have in common is the one whose other dims are tokens.
+    const common = node.inputs.findIndex((id) => lookup(program.tensors, id).dims.includes('batch'))
+    const gradient = product.inner.includes('batch')
+    const key = `columns ${node.segment} ${gradient ? node.inputs.at(-1) : node.inputs[common]} ${product.inner} ${node.recompute}`
+    if (common < 0) continue
+    keys.set(node.id, key)
+    kinds.set(key, 'columns')
+  }
+  const groups = new Map<string, { readonly node: OperatorNode; readonly place: Place }[]>()
+  for (const each of list) {
+    const key = keys.get(each.node.id) ?? each.node.id
+    const known = groups.get(key)
+    if (known) known.push(each)
+    else groups.set(key, [each])
+  }
+  return [...groups].flatMap(([key, members]): Kernel[] => {
+    const nodes = members.map(({ node }) => node)
+    const [first] = members
+    const last = nodes.at(-1)
+    if (!first || !last) return []
+    const { place } = first
+    if (nodes.length === 1) return [{ nodes, place, lead: last, kind: 'alone' }]
+    const kind = kinds.get(key) ?? 'alone'
+    const end = position.get(last.id) ?? 0
+    const isReadBetween = nodes
+      .slice(0, -1)
+      .flatMap(({ outputs }) => outputs.flatMap((id) => readers.get(id) ?? []))
+      .some((reader) => !nodes.includes(reader) && (position.get(reader.id) ?? Number.POSITIVE_INFINITY) < end)
+    if (kind !== 'columns' || !isReadBetween) return [{ nodes, place, lead: last, kind }]
+    // Whoever reads the first of them cannot wait for the last; the first has all that the others read in common.
+    if (nodes.every(({ inputs }) => inputs[0] === first.node.inputs[0]))
+      return [{ nodes, place, lead: first.node, kind }]
+    return members.map(({ node, place }) => ({ nodes: [node], place, lead: node, kind: 'alone' as const }))
+  })
+}
