@@ -7,6 +7,7 @@ import { addPlan } from './plan-command.js'
 import { addProve } from './prove-command.js'
 import { reportError, UsageError } from './report-error.js'
 import { addSchedule } from './schedule-command.js'
+import { addSimulate } from './simulate-command.js'
 import { styleOf } from './style.js'
 import { addVerify } from './verify-command.js'
 
@@ -25,7 +26,8 @@ export async function runCommandLine(args: readonly string[]): Promise<number> {
     .configureOutput({ outputError: () => {} })
     .showSuggestionAfterError(true)
     .addHelpText('after', '\nExample:\n  shardloom plan --model llama-3.1-8b --tp 2 --dp 2 --batch 8')
-  for (const add of [addPlan, addExport, addVerify, addExplain, addProve, addSchedule]) add(program, finish)
+  for (const add of [addPlan, addExport, addVerify, addExplain, addProve, addSchedule, addSimulate])
+    add(program, finish)
   try {
     if (args.length === 0) {
       program.outputHelp()

@@ -143,7 +143,7 @@ function stepsText({ batch }: PlanSummary): string {
   return batch.steps > 1 ? `${formatCount(batch.steps)} steps together` : 'one step'
 }
 
-function headLines({ model, mesh, world, phase, batch, conventions }: PlanSummary, style: Style): string[] {
+function headLines({ model, mesh, world, phase, batch, conventions, links = [] }: PlanSummary, style: Style): string[] {
   const ranks = `${formatCount(world)} ${world === 1 ? 'rank' : 'ranks'}`
   const active =
     model.activeParameters === model.parameters ? '' : `, ${quantity(model.activeParameters)} active per token`
@@ -163,6 +163,7 @@ function headLines({ model, mesh, world, phase, batch, conventions }: PlanSummar
     ...pairs([
       ['parameters', `${quantity(model.parameters)}${active}`],
       ['mesh', world === 1 ? ranks : `${formatMesh(mesh, world)} = ${ranks}`],
+      ...links.map(({ text }, index): [string, string] => [index === 0 ? 'links' : '', singleLine(text)]),
       ['batch', `${formatCount(batch.sequences)} × ${tokens}${cached}${chunks}${microbatches}${kept}${steps}`],
       ['conventions', conventionFacts(conventions, phase).join(', ')],
     ]),

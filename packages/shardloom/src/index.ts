@@ -51,7 +51,6 @@ export { type Held, planTransfer, type Transfer } from './plan-transfer.js'
 export type { PlannedSpec } from './sequence.js'
 export { planServing, planServingLoaded, type ServingPlan } from './serving.js'
 export {
-  clusterOf,
   type SimulateOptions,
   type Simulation,
   type SimulationSummary,

@@ -19,6 +19,7 @@ import {
 } from '@shardloom/core'
 import { buildProgram, type ModelArchitecture, transformers } from '@shardloom/models'
 import { draftOf } from './draft.js'
+import { loadCluster } from './load-cluster.js'
 import { loadModel, type ReadText } from './load-model.js'
 import { type ImportPlugin, loadPlugins } from './load-plugins.js'
 import { meshOfSpec, slotsOf } from './mesh-of-spec.js'
@@ -41,6 +42,7 @@ export interface PlanAccess {
 export interface LoadedSpec {
   readonly spec: PlannedSpec
   readonly architecture: ModelArchitecture
+  readonly cluster?: Cluster
   /** The plugins beside the strategies that are always there. */
   readonly plugins: readonly Plugin[]
   /** The text of the pipeline schedule that the spec names as a file. */
@@ -60,6 +62,8 @@ export interface PassRecord {
 export interface Plan {
   readonly spec: PlannedSpec
   readonly architecture: ModelArchitecture
+  /** What the ranks run on, where the spec says. */
+  readonly cluster?: Cluster
   readonly program: Program
   readonly operators: OperatorTable
   /** The rules that plugins add to the verifier. */
@@ -88,12 +92,14 @@ export async function loadSpec(input: unknown, access: PlanAccess = {}): Promise
   const plugins = [...(access.plugins ?? []), ...(await loadPlugins(spec, access.importPlugin))]
   const warnings: string[] = []
   const architecture = await loadModel(spec.model, access.readText, (message) => warnings.push(message))
+  const cluster = await loadCluster(spec.cluster, access.readText)
   const schedule = await readOwnSchedule(spec.options.schedule, access.readText)
   return {
     spec: withSequence(spec, architecture),
     architecture,
     plugins,
     warnings,
+    ...(cluster && { cluster }),
     ...(schedule !== undefined && { schedule }),
   }
 }
@@ -117,9 +123,10 @@ async function readOwnSchedule(
 
 /** Plans a loaded spec. Deterministic: the same input gives the same program. Throws a ShardloomError. */
 export function planLoaded(loaded: LoadedSpec): Plan {
-  const { spec, architecture } = loaded
+  const { spec, architecture, cluster } = loaded
   const composition = composeLoaded(loaded)
   const built = buildFor(spec, architecture, composition)
+  if (cluster) fitWorld(cluster, built.mesh.world)
   const warnings = [...(loaded.warnings ?? [])]
   const log: PassRecord[] = []
   const program = runPasses(
@@ -129,7 +136,8 @@ export function planLoaded(loaded: LoadedSpec): Plan {
     [{ after: (pass, before, after) => log.push({ pass, before, after }) }],
   )
   warnings.push(...planWarnings(program, spec, architecture))
-  return { spec, architecture, program, operators: composition.operators, rules: composition.rules, warnings, log }
+  const { operators, rules } = composition
+  return { spec, architecture, ...(cluster && { cluster }), program, operators, rules, warnings, log }
 }
 
 /**

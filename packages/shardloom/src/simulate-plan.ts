@@ -1,4 +1,4 @@
-import { type Cluster, mapAxes, resolveCluster } from '@shardloom/cluster'
+import { type Cluster, clusterNames, mapAxes } from '@shardloom/cluster'
 import { ShardloomError } from '@shardloom/core'
 import {
   breakdown,
@@ -69,12 +69,12 @@ export interface SimulationSummary {
   readonly warnings: readonly string[]
 }
 
-/** The cluster of a spec. Throws `NO_CLUSTER` where it names none, and what {@link resolveCluster} throws. */
-export function clusterOf({ spec }: Pick<LoadedSpec, 'spec'>): Cluster {
-  if (spec.cluster !== undefined && spec.cluster !== null) return resolveCluster(spec.cluster)
+/** The cluster of a loaded spec. Throws `NO_CLUSTER` where it names none. */
+function clusterOf({ cluster }: LoadedSpec): Cluster {
+  if (cluster) return cluster
   throw new ShardloomError('NO_CLUSTER', 'The spec names no cluster: time depends on the hardware.', {
     subject: 'cluster',
-    help: 'Add `cluster: dgx-h100`, or `--cluster dgx-h100`.',
+    help: `Add one, such as \`cluster: dgx-h100\`. Known are ${clusterNames().join(', ')}.`,
   })
 }
 

@@ -306,7 +306,14 @@ export const specSchema = z.strictObject(
     model: z
       .union([z.string(), z.record(z.string(), z.unknown())], modelExpected)
       .describe('preset, path to a Hugging Face config.json, or an inline model'),
-    cluster: z.exactOptional(z.unknown()).describe('accelerators and links'),
+    cluster: z
+      .exactOptional(
+        z.union(
+          [z.string(), z.record(z.string(), z.unknown())],
+          'the name of a cluster, the path of a file, or an object',
+        ),
+      )
+      .describe('accelerators and links: a preset such as dgx-h100, the path of a file, or an inline object'),
     phase: z
       .enum(['training', 'prefill', 'decode', 'serving'], 'one of training, prefill, decode, serving')
       .default('training')

@@ -59,6 +59,8 @@ export interface PlanSummary {
   readonly mesh: Readonly<Record<string, number>>
   readonly world: number
   readonly phase: string
+  /** Over which links of the spec's cluster each axis runs. */
+  readonly links?: readonly { readonly axis: string; readonly text: string }[]
   readonly batch: {
     readonly sequences: number
     readonly microbatches: number
@@ -141,6 +143,7 @@ export function summarise(plan: Plan, options: SummaryOptions = {}): PlanSummary
     mesh: Object.fromEntries(program.mesh.axes.map(({ name, degree }) => [name, degree])),
     world: program.mesh.world,
     phase: program.phase,
+    ...(plan.cluster && { links: mapAxes(plan.cluster, program.mesh).map(({ axis, text }) => ({ axis, text })) }),
     batch: {
       sequences: spec.batch,
       microbatches: slotsOf(spec).microbatches,

@@ -17,7 +17,7 @@ import { communicationBytes } from './communication-table.js'
 import { type MatmulShape, matmulSeconds } from './kernel-time.js'
 import { type Kernel, kernelsOf, type Product, productOf } from './kernels.js'
 import type { Machine } from './machine.js'
-import { flopClassOf, growthAxis, type Meter, meterOf } from './measure.js'
+import { changeAxis, flopClassOf, type Meter, meterOf } from './measure.js'
 
 /** Where a node runs: on the cores, on the links of some axes, between device and host, or nowhere. */
 export type Stream = 'compute' | 'copy' | 'none' | `${string} links`
@@ -81,7 +81,7 @@ function kernelTime(
 ): NodeTime {
   const [first] = nodes
   if (!first || first.barrier) return nothing
-  const grows = nodes.map((node) => growthAxis(node, program)).find((axis) => axis !== undefined)
+  const grows = nodes.map((node) => changeAxis(node, program)).find((axis) => axis !== undefined)
   if (first.op === 'offload' || first.op === 'reload') {
     const host = machine.cluster.accelerator.hostBandwidth ?? usualHost
     return { stream: 'copy', grows, seconds: (step) => movedBy(first, meter, step).all / host }
