@@ -1,3 +1,4 @@
+import { type Cluster, fitWorld } from '@shardloom/cluster'
 import {
   argumentError,
   type Composition,

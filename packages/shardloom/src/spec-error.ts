@@ -4,7 +4,7 @@ import type { z } from 'zod'
 /** What an error about a document needs to know. */
 export interface DocumentNames {
   /** What the document is, such as `spec`; the start of the error codes. */
-  readonly kind: 'spec' | 'model' | 'options'
+  readonly kind: 'cluster' | 'spec' | 'model' | 'options'
   /** The keys that an object at `path` may have, to suggest the nearest. */
   readonly keysAt: (path: readonly string[]) => readonly string[]
 }

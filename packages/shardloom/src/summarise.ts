@@ -1,3 +1,4 @@
+import { mapAxes } from '@shardloom/cluster'
 import {
   atomDegree,
   checkOptions,

@@ -7,6 +7,8 @@ export {
 } from './communication-table.js'
 export { measureFolded } from './edges.js'
 export { type Efficiency, type EfficiencyRecord, efficiencyOf } from './efficiency.js'
+export { type Costs, runGraph, type Times } from './event-loop.js'
+export { type MatmulShape, matmulSeconds, type Rates } from './kernel-time.js'
 export { type Engine, type Machine, machineOf, usualEngine } from './machine.js'
 export {
   changeAxis,
@@ -19,6 +21,7 @@ export {
   type NodeMeasure,
   type RankMeasure,
 } from './measure.js'
+export { type MemoryParts, memory, type RankMemory } from './memory.js'
 export { type NodeTime, type NodeTimes, nodeTimes, type Stream } from './node-time.js'
 export { imbalance } from './points.js'
 export { type Replication, replication } from './replication.js'

@@ -1,0 +1,121 @@
+import { axesOf, type Mesh, type OperatorNode } from '@shardloom/core'
+import { type RankMemory, type Timeline, ticksPerSecond } from '@shardloom/simulator'
+
+/** What a trace shows beside the nodes themselves. */
+export interface ChromeTraceOptions {
+  /** A counter of activations for each rank. */
+  readonly memory?: readonly RankMemory[]
+}
+
+/** Ticks in a microsecond, in which traces count. */
+const perMicrosecond = ticksPerSecond / 1e6
+
+/** Characters that are handed on at a time. */
+const chunkSize = 65_536
+
+/**
+ * A timeline in Chrome's trace format (Google 2016, Trace Event Format), which Perfetto and Chrome open: a process for each rank
+ * that was run, a thread for each stream, a slice for each node, and an arrow from each send to its recv. Times are
+ * microseconds. Yields the text in parts, so that whoever writes them can wait; memory does not grow with the trace.
+ */
+export function* chromeTrace(
+  timeline: Timeline,
+  mesh: Mesh,
+  options: ChromeTraceOptions = {},
+): Generator<string, void, undefined> {
+  const { graph, times, ranks, streams } = timeline
+  const { start, end } = times
+  const processOf = new Map(ranks.map((rank, index) => [rank, index]))
+  const kinds = graph.templates.map((node) => sliceOf(node, mesh))
+  let text = '{"displayTimeUnit":"ms","traceEvents":['
+  let first = true
+  const add = (event: string) => {
+    text += first ? `\n${event}` : `,\n${event}`
+    first = false
+  }
+  const receives = receivesOf(timeline)
+  for (const [index, rank] of ranks.entries()) {
+    const name = ranks.length > 1 ? `stage ${index} (rank ${rank})` : `rank ${rank}`
+    add(metadata('process_name', index, 0, { name }))
+    add(metadata('process_sort_index', index, 0, { sort_index: index }))
+    const names = [...streams, ...receives.names]
+    for (const [thread, stream] of names.entries()) {
+      add(metadata('thread_name', index, thread, { name: stream }))
+      add(metadata('thread_sort_index', index, thread, { sort_index: thread }))
+    }
+  }
+  for (let node = 0; node < graph.nodeCount; node++) {
+    const template = graph.template[node] ?? 0
+    const kind = kinds[template]
+    const process = processOf.get(graph.rankOf(node)) ?? 0
+    const source = receives.sourceOf.get(node)
+    const stream = timeline.streamOf(node)
+    if (!kind || (stream === 'none' && source === undefined)) continue
+    const [from, to] =
+      source === undefined ? [start[node] ?? 0, end[node] ?? 0] : [start[source] ?? 0, end[source] ?? 0]
+    const thread = source === undefined ? streams.indexOf(stream) : streams.length + receives.threadOf(source)
+    const at = `"pid":${process},"tid":${thread},"ts":${from / perMicrosecond}`
+    const iterations = graph.iterationsOf(node).map(({ axis, iteration }) => `${JSON.stringify(axis)}:${iteration}`)
+    const args = [`"node":${kind.id}`, ...iterations].join(',')
+    add(`{"ph":"X",${kind.text},${at},"dur":${(to - from) / perMicrosecond},"args":{${args}}}`)
+    if (source !== undefined) {
+      const sender = processOf.get(graph.rankOf(source)) ?? 0
+      const there = `"pid":${sender},"tid":${streams.indexOf(timeline.streamOf(source))},"ts":${from / perMicrosecond}`
+      const arrow = `"cat":"transfer","name":"transfer","id":${node}`
+      add(`{"ph":"s",${arrow},${there}}`)
+      add(`{"ph":"f","bp":"e",${arrow},${at}}`)
+    }
+    if (text.length < chunkSize) continue
+    yield text
+    text = ''
+  }
+  for (const { rank, curve } of options.memory ?? []) {
+    for (const { seconds, bytes } of curve) {
+      const pid = processOf.get(rank) ?? 0
+      add(`{"ph":"C","pid":${pid},"name":"activations","ts":${seconds * 1e6},"args":{"bytes":${bytes}}}`)
+      if (text.length < chunkSize) continue
+      yield text
+      text = ''
+    }
+  }
+  yield `${text}\n]}\n`
+}
+
+/** What all slices of a node have in common: its name, its categories and its id. */
+function sliceOf({ id, segment, kind, communication }: OperatorNode, mesh: Mesh) {
+  const axes = communication ? axesOf(mesh, communication.atoms) : []
+  const parts = id.split('/')
+  const name = parts.slice(communication ? -3 : -2).join('/')
+  const categories = [segment, kind, ...axes].join(',')
+  return { text: `"name":${JSON.stringify(name)},"cat":${JSON.stringify(categories)}`, id: JSON.stringify(id) }
+}
+
+function metadata(
+  name: string,
+  process: number,
+  thread: number,
+  args: Readonly<Record<string, string | number>>,
+): string {
+  return `{"ph":"M","name":"${name}","pid":${process},"tid":${thread},"args":${JSON.stringify(args)}}`
+}
+
+/** Which send each recv gets its value from; what comes from one rank is one thread, since a rank sends one at a time. */
+function receivesOf({ graph, ranks }: Timeline) {
+  const sourceOf = new Map<number, number>()
+  const senders = new Set<number>()
+  for (let node = 0; node < graph.nodeCount; node++) {
+    if (graph.templates[graph.template[node] ?? 0]?.op !== 'recv') continue
+    for (const source of graph.edgeSource.subarray(graph.edgeStart[node], graph.edgeStart[node + 1])) {
+      if (graph.templates[graph.template[source] ?? 0]?.op !== 'send' || graph.rankOf(source) === graph.rankOf(node))
+        continue
+      sourceOf.set(node, source)
+      senders.add(ranks.indexOf(graph.rankOf(source)))
+    }
+  }
+  const order = [...senders].sort((a, b) => a - b)
+  return {
+    sourceOf,
+    names: order.map((stage) => `from stage ${stage}`),
+    threadOf: (source: number) => order.indexOf(ranks.indexOf(graph.rankOf(source))),
+  }
+}

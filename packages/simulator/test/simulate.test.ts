@@ -1,0 +1,161 @@
+import { resolveCluster } from '@shardloom/cluster'
+import { nodesOf, type Program } from '@shardloom/core'
+import { unroll } from '@shardloom/core/unroll'
+import { describe, expect, it } from 'vitest'
+import { planned } from '../../core/test/planned.js'
+import {
+  breakdown,
+  criticalPath,
+  machineOf,
+  memory,
+  representatives,
+  runGraph,
+  simulate,
+  ticksPerSecond,
+  usualEngine,
+} from '../src/index.js'
+
+const training = { phase: 'training', batch: 8, seq: 512, microbatches: 8 } as const
+
+/** A pipeline in which one node of each layer takes `forward` ticks and one of its backward `backward`, and nothing else takes time. */
+function uniform(program: Program, forward: number, backward: number) {
+  const graph = unroll(program, { ranks: representatives(program) })
+  const costOf = (id: string) =>
+    /^forward\/layer.*\/ffn\/down$/.test(id) ? forward : /^backward\/layer.*\/ffn\/down\.input$/.test(id) ? backward : 0
+  const costs = graph.templates.map(({ id }) => costOf(id))
+  const stream = Int8Array.from(costs, (cost) => (cost > 0 ? 0 : -1))
+  const ticks = Float64Array.from(graph.template, (template) => costs[template] ?? 0)
+  return { graph, times: runGraph(graph, { ticks, stream, streams: 1, contention: 0 }) }
+}
+
+describe('a pipeline of like stages', () => {
+  const cases = [
+    ['gpipe', 4, 8],
+    ['1f1b', 4, 8],
+    ['1f1b', 2, 4],
+    ['zbh1', 4, 8],
+  ] as const
+
+  it.each(cases)('%s on %i ranks takes as long as its schedule says', (schedule, pp, microbatches) => {
+    const { program } = planned(
+      'gpt2',
+      { ...training, microbatches, batch: microbatches },
+      { pp },
+      { pp: { schedule } },
+    )
+    const layers = 12 / pp
+    const { times } = uniform(program, 1, 2)
+    // (m + p − 1)(F + B) (Narayanan et al. 2021, section 2.2); with W by itself, no node of I is shorter than here.
+    expect(times.ran).toBe(times.start.length)
+    if (schedule !== 'zbh1') expect(times.makespan).toBe((microbatches + pp - 1) * 3 * layers)
+    else expect(times.makespan).toBeLessThanOrEqual((microbatches + pp - 1) * 3 * layers)
+  })
+})
+
+describe('a step in time', () => {
+  const cases = [
+    ['llama-3.1-8b', { phase: 'training', batch: 8, seq: 2048 }, { dp: 2, tp: 4 }, {}],
+    [
+      'llama-3.1-8b',
+      { phase: 'training', batch: 8, seq: 2048, microbatches: 4 },
+      { pp: 4, tp: 2 },
+      { pp: { schedule: '1f1b' } },
+    ],
+    ['llama-3.1-8b', { phase: 'training', batch: 8, seq: 2048 }, { dp: 8 }, { dp: { zero: 3, prefetch: 1 } }],
+    ['mixtral-8x7b', { phase: 'prefill', batch: 8, seq: 1024 }, { dp: 4, ep: 4 }, {}],
+    ['llama-3.1-8b', { phase: 'decode', batch: 8, seq: 1024, steps: 3 }, { tp: 8 }, {}],
+  ] as const
+  const runs = cases.map(([model, build, degrees, options]) => {
+    const { program, operators } = planned(model, build, degrees, options)
+    const machine = machineOf(resolveCluster('dgx-h100'), program.mesh)
+    return { program, operators, machine, timeline: simulate(program, operators, machine) }
+  })
+  const named = runs.map((run, index) => [JSON.stringify(cases[index]?.slice(0, 3)), run] as const)
+
+  it.each(named)(
+    '%s: nothing begins before what it depends on has ended, and no stream runs two nodes at once',
+    (_, { timeline }) => {
+      const { graph, times, streams } = timeline
+      const last = new Map<string, number>()
+      const order = Array.from({ length: graph.nodeCount }, (_, node) => node).sort(
+        (a, b) => (times.start[a] ?? 0) - (times.start[b] ?? 0) || (times.end[a] ?? 0) - (times.end[b] ?? 0),
+      )
+      for (const node of order) {
+        const stream = timeline.streamOf(node)
+        if (stream === 'none') continue
+        const key = `${graph.rankOf(node)} ${stream}`
+        expect(times.start[node]).toBeGreaterThanOrEqual(last.get(key) ?? 0)
+        last.set(key, times.end[node] ?? 0)
+      }
+      expect(streams).toContain('compute')
+      for (let node = 0; node < graph.nodeCount; node++) expect(times.end[node]).toBeLessThanOrEqual(times.makespan)
+    },
+  )
+
+  it.each(named)(
+    '%s: computing, exposed communication and waiting add up to the step on every rank',
+    (_, { timeline, program }) => {
+      for (const { computing, exposed, waiting } of breakdown(timeline, program.mesh)) {
+        const all = computing + waiting + Object.values(exposed).reduce((sum, seconds) => sum + seconds, 0)
+        expect(all).toBeCloseTo(timeline.seconds, 9)
+      }
+    },
+  )
+
+  it.each(named)('%s: the critical path is as long as the step', (_, { timeline }) => {
+    const sum = criticalPath(timeline).reduce((total, { seconds }) => total + seconds, 0)
+    expect(sum).toBeCloseTo(timeline.seconds, 9)
+  })
+
+  it.each(named)('%s: a faster machine is never slower, and without communication only computing is left', (_, run) => {
+    const { program, operators, machine, timeline } = run
+    const cluster = machine.cluster
+    const accelerator = { ...cluster.accelerator, memoryBandwidth: 2 * cluster.accelerator.memoryBandwidth }
+    const faster = simulate(program, operators, machineOf({ ...cluster, accelerator }, program.mesh))
+    expect(faster.seconds).toBeLessThanOrEqual(timeline.seconds)
+    const axes = Object.fromEntries(program.mesh.axes.map(({ name }) => [name, 1]))
+    const free = simulate(program, operators, machineOf(cluster, program.mesh, { ...usualEngine, fused: axes }))
+    expect(free.seconds).toBeLessThanOrEqual(timeline.seconds)
+    const computing = breakdown(free, program.mesh).map((rank) => rank.computing)
+    if (!program.pipeline) expect(computing[0]).toBeCloseTo(free.seconds, 9)
+  })
+})
+
+describe('memory over time', () => {
+  it('on each stage of 1F1B is that of min(m, p − r) microbatches in flight (Narayanan et al. 2021, section 2.2)', () => {
+    const { program, operators } = planned(
+      'gpt2',
+      { ...training, batch: 8, microbatches: 8 },
+      { pp: 4 },
+      { pp: { schedule: '1f1b' } },
+    )
+    const machine = machineOf(resolveCluster('dgx-h100'), program.mesh)
+    const stages = memory(program, operators, simulate(program, operators, machine))
+    const inLayers = stages.map(({ alive }) =>
+      alive.filter(({ tensor }) => tensor.endsWith('/ffn/norm')).reduce((sum, { count }) => sum + count, 0),
+    )
+    // Three layers on each of four stages.
+    expect(inLayers.map((count) => Math.ceil(count / 3))).toEqual([4, 3, 2, 1])
+    for (const { parts, peakBytes } of stages)
+      expect(Object.values(parts).reduce((sum, bytes) => sum + bytes, 0)).toBe(peakBytes)
+  })
+
+  it('of a pipeline ends as it began: everything that forward keeps is let go', () => {
+    const { program, operators } = planned(
+      'gpt2',
+      { ...training, batch: 8, microbatches: 8 },
+      { pp: 2 },
+      { pp: { schedule: 'zbh1' } },
+    )
+    const machine = machineOf(resolveCluster('dgx-h100'), program.mesh)
+    for (const { curve } of memory(program, operators, simulate(program, operators, machine))) {
+      expect(curve.at(-1)?.bytes).toBe(0)
+      expect(Math.min(...curve.map(({ bytes }) => bytes))).toBeGreaterThanOrEqual(0)
+    }
+  })
+})
+
+it('counts time in whole picoseconds', () => {
+  expect(ticksPerSecond).toBe(1e12)
+  expect(nodesOf([])).toEqual([])
+})
