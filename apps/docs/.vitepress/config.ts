@@ -41,6 +41,7 @@ export default defineConfig({
           { text: 'Regions', link: '/concepts/regions' },
           { text: 'Phases', link: '/concepts/phases' },
           { text: 'Memory', link: '/concepts/memory' },
+          { text: 'Time', link: '/concepts/time' },
           { text: 'Pipeline schedules', link: '/concepts/schedules' },
         ],
       },

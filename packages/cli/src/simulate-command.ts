@@ -1,9 +1,20 @@
+import { once } from 'node:events'
 import type { Command } from 'commander'
-import { cutMiddle, formatCount, formatQuantity, type SimulationSummary, summariseSimulation } from 'shardloom'
+import {
+  chromeTrace,
+  cutMiddle,
+  formatBytes,
+  formatCount,
+  formatQuantity,
+  type SimulationSummary,
+  simulateLoaded,
+  summariseSimulation,
+} from 'shardloom'
 import { type Finish, printJson, printLines, printWarnings } from './output.js'
 import { addSpecFlags, type Flags, loadFrom } from './spec-flags.js'
 import { type Style, singleLine } from './style.js'
 import { pairs, table, wrapped } from './table.js'
+import { writeWhole } from './write-file.js'
 
 /** `shardloom simulate`: one step of a plan in time, on a cluster. */
 export function addSimulate(program: Command, _finish: Finish): void {
@@ -12,12 +23,22 @@ export function addSimulate(program: Command, _finish: Finish): void {
     .description('Run one step of a plan in time on a cluster, and say what it waits for.')
     .option('--json', 'print one JSON document (shardloom.simulate/1)')
     .option('--what-if', 'simulate again with one change at a time')
+    .option('--trace <path>', 'write the timeline for Perfetto or chrome://tracing')
     .addHelpText(
       'after',
       '\nExample:\n  shardloom simulate --model llama-3.1-8b --cluster dgx-h100 --tp 2 --dp 4 --batch 32',
     )
     .action(async (specPath: string | undefined, flags: Flags) => {
-      const summary = summariseSimulation(await loadFrom(specPath, flags), { whatIf: flags.whatIf === true })
+      const simulation = simulateLoaded(await loadFrom(specPath, flags))
+      if (typeof flags.trace === 'string') {
+        const { timeline, timed, memory } = simulation
+        await writeWhole(flags.trace, async (stream) => {
+          for (const chunk of chromeTrace(timeline, timed.program.mesh, { memory }))
+            if (!stream.write(chunk)) await once(stream, 'drain')
+        })
+      }
+      if (flags.trace === '-') return
+      const summary = summariseSimulation(simulation, { whatIf: flags.whatIf === true })
       if (flags.json === true) return printJson(summary)
       const assumed = summary.conventions.fitted ? [] : [`kernels are timed with ${summary.conventions.constants}`]
       printWarnings([...summary.warnings, ...assumed])
@@ -32,6 +53,18 @@ function duration(seconds: number): string {
   if (seconds >= 1 || seconds === 0) return formatQuantity(seconds, 's')
   const [scaled, unit] = seconds >= 1e-3 ? [seconds * 1e3, 'ms'] : [seconds * 1e6, 'µs']
   return `${Number(scaled.toPrecision(3))}\u00a0${unit}`
+}
+
+/** The stage that holds most, what it holds, and whether it fits. */
+function memoryText({ peakBytes, reserveBytes, capacityBytes, fits, perStage }: SimulationSummary['memory']): string[] {
+  const fullest = perStage.find((stage) => stage.peakBytes === peakBytes)
+  const parts = Object.entries(fullest?.parts ?? {}).filter(([, bytes]) => bytes > 0)
+  const of = perStage.length > 1 ? ` on stage ${fullest?.stage}` : ''
+  const verdict = fits ? 'fits' : 'does not fit'
+  return [
+    `${formatBytes(peakBytes)} at most${of}: ${verdict} in ${formatBytes(capacityBytes)} with ${formatBytes(reserveBytes)} kept free`,
+    ...parts.sort(([, a], [, b]) => b - a).map(([name, bytes]) => `${name} ${formatBytes(bytes)}`),
+  ]
 }
 
 /** How many nodes of the critical path are printed. */
@@ -88,6 +121,7 @@ function simulationLines(summary: SimulationSummary, style: Style): string[] {
           ]
         : []),
       ['exposed', exposed.length > 0 ? exposed : 'no communication'],
+      ['memory', memoryText(summary.memory)],
       ...(summary.energyJoules === undefined
         ? []
         : [['energy', `${formatQuantity(summary.energyJoules, 'J')} at rated power`] as [string, string]]),

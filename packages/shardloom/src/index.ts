@@ -36,6 +36,7 @@ export {
   type Write,
   writeDot,
 } from '@shardloom/exporters'
+export { chromeTrace } from '@shardloom/exporters/chrome-trace'
 export { fromHuggingFace, type ModelArchitecture, presetNames } from '@shardloom/models'
 export type { ActivationSummary } from './activations.js'
 export { type ExplainedCommunication, type ExplainedTensor, type Explanation, explain } from './explain.js'

@@ -6,8 +6,11 @@ import {
   criticalPath,
   type Engine,
   type Machine,
+  type MemoryParts,
   machineOf,
+  memory,
   type RankBreakdown,
+  type RankMemory,
   replication,
   simulate,
   type Timeline,
@@ -23,11 +26,22 @@ export interface SimulateOptions {
   readonly whatIf?: boolean
 }
 
+/**
+ * Bytes of a device that a plan does not get: context, allocator and communication library. What measured serving engines leave
+ * beside their KV cache, on 80 GB devices.
+ */
+const usualReserve = 3e9
+
 /** A plan in time on a cluster. */
 export interface Simulation {
+  /** The plan that counts FLOPs as the spec says. */
   readonly plan: Plan
+  /** The plan that was run, whose causal FLOPs are those of kernels. */
+  readonly timed: Plan
   readonly machine: Machine
   readonly timeline: Timeline
+  /** Of each rank that was run. */
+  readonly memory: readonly RankMemory[]
 }
 
 /** What `shardloom simulate --json` prints. Seconds, and shares of 1. */
@@ -62,6 +76,19 @@ export interface SimulationSummary {
   /** Per axis the seconds in which nothing is computed because its communication has not ended; a mean over stages. */
   readonly exposedCommunicationSeconds: Readonly<Record<string, number>>
   readonly stages: readonly RankBreakdown[]
+  /** Of the stage that holds most, and of each; whether that fits, with what is kept free. Bytes and seconds. */
+  readonly memory: {
+    readonly peakBytes: number
+    readonly reserveBytes: number
+    readonly capacityBytes: number
+    readonly fits: boolean
+    readonly perStage: readonly {
+      readonly stage: number
+      readonly peakBytes: number
+      readonly atSeconds: number
+      readonly parts: MemoryParts
+    }[]
+  }
   readonly criticalPath: readonly CriticalNode[]
   readonly whatIf: readonly { readonly change: string; readonly stepSeconds: number }[]
   /** Joules of one step at most: all ranks at the accelerator's rated power. */
@@ -90,12 +117,14 @@ export function simulateLoaded(loaded: LoadedSpec, options: SimulateOptions = {}
   const machine = machineOf(cluster, timed.program.mesh, { ...usualEngine, ...options.engine })
   const timeline = simulate(timed.program, timed.operators, machine)
   const plan = spec.options.causal === causal ? timed : planLoaded(loaded)
-  return { plan, machine, timeline }
+  return { plan, timed, machine, timeline, memory: memory(timed.program, timed.operators, timeline) }
 }
 
-/** Simulates a loaded spec and says what came of it. */
-export function summariseSimulation(loaded: LoadedSpec, options: SimulateOptions = {}): SimulationSummary {
-  const simulation = simulateLoaded(loaded, options)
+/** Says what came of a simulation. */
+export function summariseSimulation(
+  simulation: Simulation,
+  options: Pick<SimulateOptions, 'whatIf'> = {},
+): SimulationSummary {
   const { plan, machine, timeline } = simulation
   const { program, operators, spec, architecture } = plan
   const { accelerator } = machine.cluster
@@ -135,6 +164,7 @@ export function summariseSimulation(loaded: LoadedSpec, options: SimulateOptions
       axes.map((axis) => [axis, mean((each) => each.exposed[axis] ?? 0)]),
     ),
     stages,
+    memory: memoryOf(simulation),
     criticalPath: criticalPath(timeline),
     whatIf: options.whatIf ? changes(simulation, axes) : [],
     ...(accelerator.powerWatts !== undefined && { energyJoules: accelerator.powerWatts * world * seconds }),
@@ -142,9 +172,21 @@ export function summariseSimulation(loaded: LoadedSpec, options: SimulateOptions
   }
 }
 
+function memoryOf({ machine, memory: ranks }: Simulation): SimulationSummary['memory'] {
+  const capacityBytes = machine.cluster.accelerator.memoryBytes
+  const peakBytes = Math.max(...ranks.map((rank) => rank.peakBytes))
+  return {
+    peakBytes,
+    reserveBytes: usualReserve,
+    capacityBytes,
+    fits: peakBytes + usualReserve <= capacityBytes,
+    perStage: ranks.map(({ peakBytes, atSeconds, parts }, stage) => ({ stage, peakBytes, atSeconds, parts })),
+  }
+}
+
 /** Changes one at a time, and what the step would then take. */
-function changes({ plan, machine }: Simulation, axes: readonly string[]): SimulationSummary['whatIf'] {
-  const { program, operators } = plan
+function changes({ timed, machine }: Simulation, axes: readonly string[]): SimulationSummary['whatIf'] {
+  const { program, operators } = timed
   const { cluster, engine } = machine
   const secondsOf = (changed: Cluster, with_: Engine) =>
     simulate(program, operators, machineOf(changed, program.mesh, with_)).seconds
