@@ -267,13 +267,16 @@ describe('shardloom export', () => {
 })
 
 describe('help', () => {
-  test.each(['plan', 'export', 'verify', 'explain', 'schedule'])('of %s ends with an example that works', (name) => {
-    const { code, out } = shardloom([name, '--help'])
-    expect(code).toBe(0)
-    expect(out.split('\n').filter((line) => line.length > 80)).toEqual([])
-    const example = /Example:\n {2}shardloom (.*)\n/.exec(out)?.[1] ?? ''
-    expect(shardloom(example.split(' ')).code).toBe(0)
-  })
+  test.each(['plan', 'export', 'verify', 'explain', 'schedule', 'simulate'])(
+    'of %s ends with an example that works',
+    (name) => {
+      const { code, out } = shardloom([name, '--help'])
+      expect(code).toBe(0)
+      expect(out.split('\n').filter((line) => line.length > 80)).toEqual([])
+      const example = /Example:\n {2}shardloom (.*)\n/.exec(out)?.[1] ?? ''
+      expect(shardloom(example.split(' ')).code).toBe(0)
+    },
+  )
 
   test('is what no command at all prints', () => {
     const { code, out } = shardloom([])

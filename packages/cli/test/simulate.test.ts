@@ -1,0 +1,56 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { shardloom, temporaryFolder } from './run-command.js'
+
+const spec = '--model gpt2 --batch 8 --seq 512 --pp 2 --dp 2 --cluster dgx-h100'
+const simulate = (flags: string, options = {}) => shardloom(['simulate', ...flags.split(' ')], options)
+
+describe('simulate', () => {
+  test('says what a step takes within 80 columns', () => {
+    const { code, out, err } = simulate(`${spec} --what-if`)
+    expect([code, err]).toEqual([0, ''])
+    expect(out.split('\n').filter((line) => [...line].length > 80)).toEqual([])
+    for (const word of ['time', 'tokens', 'MFU', 'bubble', 'exposed', 'memory', 'Critical path', 'What if'])
+      expect(out).toContain(word)
+  })
+
+  test('as JSON: shares of one, and stages whose parts add up to the step', () => {
+    const { code, out } = simulate(`${spec} --json`)
+    expect(code).toBe(0)
+    const { schema, stepSeconds, mfu, hfu, bubble, stages, memory, conventions } = JSON.parse(out)
+    expect(schema).toBe('shardloom.simulate/1')
+    for (const share of [mfu, hfu, bubble.global, bubble.ownSpan]) {
+      expect(share).toBeGreaterThan(0)
+      expect(share).toBeLessThan(1)
+    }
+    expect(hfu).toBeGreaterThanOrEqual(mfu)
+    // NVIDIA 2023, H100 datasheet: 989 TFLOP/s dense in 16 bits, 80 GB.
+    expect(conventions.peak).toBeCloseTo(989e12, -12)
+    expect(memory.capacityBytes).toBeGreaterThan(79e9)
+    for (const { computing, exposed, waiting } of stages) {
+      const parts: number[] = [computing, waiting, ...Object.values<number>(exposed)]
+      expect(parts.reduce((sum, each) => sum + each, 0)).toBeCloseTo(stepSeconds, 9)
+    }
+  })
+
+  test('writes a trace that is one document, whole', () => {
+    const folder = temporaryFolder()
+    expect(simulate(`${spec} --trace out.json`, { cwd: folder }).code).toBe(0)
+    expect(readdirSync(folder)).toEqual(['out.json'])
+    expect(JSON.parse(readFileSync(join(folder, 'out.json'), 'utf8')).traceEvents.length).toBeGreaterThan(1000)
+  })
+
+  test.each([
+    ['--model gpt2 --batch 8', 'NO_CLUSTER', /Add one, such as `cluster: dgx-h100`/],
+    ['--model gpt2 --batch 8 --cluster dgx-h10', 'UNKNOWN_CLUSTER', /dgx-h100/],
+    ['--model gpt2 --batch 8 --cluster h100-sxm', 'UNKNOWN_CLUSTER', /\{accelerator: h100-sxm/],
+    ['--model gpt2 --batch 64 --dp 64 --set cluster.preset=dgx-h100 --set cluster.nodes=2', 'CLUSTER_SIZE', /nodes: 8/],
+    ['--model gpt2 --batch 8 --cluster ./none.yaml', 'FILE_MISSING', /none\.yaml/],
+  ])('%s is refused with what would work', (flags, code, help) => {
+    const { code: exit, err } = simulate(`${flags} --json`)
+    expect(exit).toBe(1)
+    expect(err).toContain(code)
+    expect(err).toMatch(help)
+  })
+})
