@@ -112,15 +112,17 @@ describe('the laws of the batch', () => {
   })
 })
 
-describe('what this version does not plan', () => {
-  test.each([[{ cluster: 'dgx-h100' }, '`cluster` is "dgx-h100"']])(
-    '%j is refused, not ignored',
-    async (part, message) => {
-      const error = await errorOf({ ...tiny, ...part })
-      expect(error.code).toBe('NOT_PLANNED')
-      expect(error.message).toContain(message)
-    },
-  )
+describe('what a spec asks for', () => {
+  test('a cluster is laid under the ranks, and one that is too small is refused with what would do', async () => {
+    const cluster = { preset: 'dgx-h100', nodes: 1 }
+    const { links } = summarise(await plan({ ...tiny, batch: 8, cluster, parallel: { tp: 2, dp: 4 } }))
+    expect(links?.map(({ text }) => text)).toEqual([
+      'dp 4: 4 in node (NVLink 4 + NVSwitch)',
+      'tp 2: 2 in node (NVLink 4 + NVSwitch)',
+    ])
+    const error = await errorOf({ ...tiny, batch: 16, cluster, parallel: { dp: 16 } })
+    expect([error.code, error.help]).toEqual(['CLUSTER_SIZE', expect.stringContaining('nodes: 2')])
+  })
 
   test('asking for nothing is accepted', async () => {
     const options = { zero: 0, sequenceParallel: false, recompute: 'none' } as const

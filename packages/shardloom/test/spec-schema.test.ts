@@ -41,8 +41,8 @@ test('every key of the schema that takes a word, a number or a truth value is a 
     const takesNumber = accepts(path, 1) || accepts(path, 2)
     const word = flags.get(name)?.choices?.[0] ?? (name === 'preset' ? 'megatron' : 'none')
     const takes = { number: takesNumber, boolean: accepts(path, true), string: accepts(path, word) }
-    // What a cluster is has no type yet, and `schema` has one value only.
-    const scalar = !['cluster', 'schema'].includes(name) && Object.values(takes).some(Boolean)
+    // `schema` has one value only.
+    const scalar = name !== 'schema' && Object.values(takes).some(Boolean)
     expect(flags.has(name), name).toBe(scalar)
     if (!scalar) continue
     const fraction = accepts(path, 0.5)
@@ -57,6 +57,7 @@ test('every scalar field has one flag, named after it', () => {
   expect(flags).toEqual([
     'preset = preset',
     'model = model',
+    'cluster = cluster',
     'phase = phase',
     'batch = batch',
     'microbatch = microbatch',
