@@ -26,7 +26,7 @@ export function addSimulate(program: Command, _finish: Finish): void {
     .option('--trace <path>', 'write the timeline for Perfetto or chrome://tracing')
     .addHelpText(
       'after',
-      '\nExample:\n  shardloom simulate --model llama-3.1-8b --cluster dgx-h100 --tp 2 --dp 4 --batch 32',
+      '\nExample:\n  shardloom simulate --model llama-3.1-8b --cluster dgx-h100 --tp 8 --batch 8',
     )
     .action(async (specPath: string | undefined, flags: Flags) => {
       const simulation = simulateLoaded(await loadFrom(specPath, flags))
