@@ -32,18 +32,23 @@ export function typeReductions({ reduceDtype, reduce }: Pick<DataParallelOptions
       if (wanted === undefined) return program
       const draft = edit(program)
       const typed = new Set<string>()
-      for (const id of reductions.flatMap(({ outputs }) => outputs)) {
-        const tensor = lookup(program.tensors, id)
+      const says = new Set<string>()
+      for (const node of nodesOf(program.items)) {
+        const [input = '', output = ''] = [node.inputs[0], node.outputs[0]]
+        if (!node.communication || (!reducesGradient(node, program) && !typed.has(input))) continue
+        const tensor = lookup(program.tensors, output)
         if (tensor.dtype === wanted) continue
+        // What a sum has become is handed on as it is: a gather behind it gathers that type.
         draft.setTensor({ ...tensor, dtype: wanted as keyof typeof dataTypes }) // one of its keys
-        typed.add(id)
+        typed.add(output)
+        if (!typed.has(input)) says.add(node.id)
       }
       if (typed.size === 0) return program
-      const says = (item: Item): Item =>
-        item.type === 'node' && item.outputs.some((id) => typed.has(id))
+      const named = (item: Item): Item =>
+        item.type === 'node' && says.has(item.id)
           ? { ...item, attributes: { ...item.attributes, dtype: wanted } }
           : item
-      draft.setItems(rewriteItems(program.items, (items) => items.map(says)))
+      draft.setItems(rewriteItems(program.items, (items) => items.map(named)))
       return draft.commit()
     },
   }
