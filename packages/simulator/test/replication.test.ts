@@ -148,17 +148,29 @@ function gatheredAfter(program: Program, id: string, atom: string): Program {
 
 it('the public surface', () => {
   expect(Object.keys(simulator).sort()).toEqual([
+    'breakdown',
     'changeAxis',
     'communicationBytes',
     'communicationTable',
+    'criticalPath',
+    'efficiencyOf',
     'flopClassOf',
     'grownShape',
     'imbalance',
     'iterationsOf',
+    'machineOf',
+    'matmulSeconds',
     'measure',
     'measureFolded',
+    'memory',
     'meterOf',
+    'nodeTimes',
     'replication',
+    'representatives',
+    'runGraph',
     'savedTensors',
+    'simulate',
+    'ticksPerSecond',
+    'usualEngine',
   ])
 })
