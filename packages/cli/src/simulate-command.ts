@@ -24,10 +24,7 @@ export function addSimulate(program: Command, _finish: Finish): void {
     .option('--json', 'print one JSON document (shardloom.simulate/1)')
     .option('--what-if', 'simulate again with one change at a time')
     .option('--trace <path>', 'write the timeline for Perfetto or chrome://tracing')
-    .addHelpText(
-      'after',
-      '\nExample:\n  shardloom simulate --model llama-3.1-8b --cluster dgx-h100 --tp 8 --batch 8',
-    )
+    .addHelpText('after', '\nExample:\n  shardloom simulate --model llama-3.1-8b --cluster dgx-h100 --tp 8 --batch 8')
     .action(async (specPath: string | undefined, flags: Flags) => {
       const simulation = simulateLoaded(await loadFrom(specPath, flags))
       if (typeof flags.trace === 'string') {
