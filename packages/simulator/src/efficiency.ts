@@ -63,12 +63,13 @@ const usual: Efficiency = { ...h100, matmul: 0.65, memory: 0.75, prologue: 100, 
 
 const ofA100: EfficiencyRecord = {
   values: a100,
-  source: 'fitted: Korthikanti et al. 2022 (tables 4, 5), Narayanan et al. 2021 (table 1)',
+  source:
+    'a fit of a like model to Korthikanti et al. 2022 (tables 4, 5) and Narayanan et al. 2021 (table 1); fused attention assumed',
   fitted: true,
 }
 const ofH100: EfficiencyRecord = {
   values: h100,
-  source: 'fitted: Megatron-LM r0.8, torchtitan 2024, Megatron Bridge',
+  source: 'a fit of a like model to Megatron-LM r0.8, torchtitan 2024 and Megatron Bridge; batched products as A100',
   fitted: true,
 }
 const fitted: Readonly<Record<string, EfficiencyRecord>> = {

@@ -1,5 +1,5 @@
 import { resolveCluster } from '@shardloom/cluster'
-import { nodesOf, type Program } from '@shardloom/core'
+import type { Program } from '@shardloom/core'
 import { unroll } from '@shardloom/core/unroll'
 import { describe, expect, it } from 'vitest'
 import { planned } from '../../core/test/planned.js'
@@ -11,7 +11,6 @@ import {
   representatives,
   runGraph,
   simulate,
-  ticksPerSecond,
   usualEngine,
 } from '../src/index.js'
 
@@ -153,9 +152,4 @@ describe('memory over time', () => {
       expect(Math.min(...curve.map(({ bytes }) => bytes))).toBeGreaterThanOrEqual(0)
     }
   })
-})
-
-it('counts time in whole picoseconds', () => {
-  expect(ticksPerSecond).toBe(1e12)
-  expect(nodesOf([])).toEqual([])
 })
