@@ -1,4 +1,4 @@
-import { lookup, nodesOf, type OperatorNode, type Program, type Tensor } from '@shardloom/core'
+import { bodyAt, lookup, nodesOf, type OperatorNode, type Program, regionsOf, type Tensor } from '@shardloom/core'
 import { type BuildOptions, findPreset, type ModelArchitecture } from '@shardloom/models'
 import { type Interpretation, type InterpretOptions, type Iterations, interpret, usualValues } from '@shardloom/testing'
 import { type PoolCache, planCaches } from 'shardloom'
@@ -52,7 +52,7 @@ export function generate(
 /** What prefill leaves: a token per sequence, and the keys and values of each layer by sequence and position. */
 export interface Prefilled {
   readonly tokens: readonly number[]
-  readonly cached: (tensor: string, layer: number, sequence: number, position: number) => Float64Array
+  readonly cached: (name: string, layer: number, sequence: number, position: number) => Float64Array
   readonly program: Program
   /** An element that a rank holds of a cache of a layer when its send runs. */
   readonly sends: (cache: PoolCache, layer: number, rank: number, place: readonly number[]) => number
@@ -73,7 +73,7 @@ function received(
   const { program } = planFor(model, prompts, options, pool).plan
   const { caches } = planCaches(before.program, program)
   const elements = new Map<string, number>()
-  for (const { name, from, to, layers, transfers } of caches) {
+  for (const { name, from, layers, transfers } of caches) {
     for (const layer of layers) {
       for (const { from: rank, start, shape } of transfers) {
         const places = shape.reduce<number[][]>(
@@ -83,7 +83,7 @@ function received(
         )
         for (const place of places) {
           const value = before.sends(from, layer, rank, place)
-          const key = `cache/${to.body}/${name} ${layer} ${place}`
+          const key = `${name} ${layer} ${place}`
           // Every rank that holds it gets the same.
           if ((elements.get(key) ?? value) !== value) throw new Error(`${key} comes in as two values`)
           elements.set(key, value)
@@ -93,13 +93,12 @@ function received(
   }
   return {
     ...before,
-    cached(tensor, layer, sequence, position) {
-      const { shape } = lookup(program.tensors, tensor)
-      const [, , ...rest] = shape
+    cached(name, layer, sequence, position) {
+      const [, , ...rest] = lookup(program.tensors, `cache/${bodyOf(program, layer)}/${name}`).shape
       const width = rest.reduce((product, size) => product * size, 1)
       return Float64Array.from({ length: width }, (_, index) => {
         const last = rest.length === 2 ? [Math.floor(index / (rest[1] ?? 1)), index % (rest[1] ?? 1)] : [index]
-        return elements.get(`${tensor} ${layer} ${[sequence, position, ...last]}`) ?? unwritten
+        return elements.get(`${name} ${layer} ${[sequence, position, ...last]}`) ?? unwritten
       })
     },
   }
@@ -176,12 +175,16 @@ export function prefill(
       const chunked = per.includes('chunk')
       const tokens = chunked ? (shape[1] ?? 1) : Number.POSITIVE_INFINITY
       const index = Math.floor((position - positions[0]) / tokens)
-      const at = new Map([['layer', layer] as const, ...(chunked ? [['chunk', index] as const] : [])])
+      const at = new Map([
+        ...iterations(sequence),
+        ['layer', layer] as const,
+        ...(chunked ? [['chunk', index] as const] : []),
+      ])
       const block = run.blocks(tensor, at)[rank]
       const slots = shape[1] ?? 1
       // A prefix lies in slots, the keys of a chunk from its first position on.
       const slot = chunked ? (position - positions[0]) % tokens : position % slots
-      const found = [sequence, slot, ...rest].map((each, dim) => block?.positions[dim]?.indexOf(each) ?? -1)
+      const found = [sequence % batch, slot, ...rest].map((each, dim) => block?.positions[dim]?.indexOf(each) ?? -1)
       if (found.includes(-1)) throw new Error(`rank ${rank} does not hold ${[sequence, position]} of ${tensor}`)
       const offset = found.reduce((sum, each, dim) => sum * (block?.positions[dim]?.length ?? 0) + each, 0)
       return block?.values[offset] ?? Number.NaN
@@ -191,7 +194,7 @@ export function prefill(
       return run.whole(outputs[0] ?? '', iterations(sequence))[sequence % batch] ?? Number.NaN
     }),
     cached(name, layer, sequence, position) {
-      const id = `prefill/${name.replace(/^cache\//, '')}_write`
+      const id = `prefill/${bodyOf(plan.program, layer)}/${name}_write`
       const { shape } = lookup(plan.program.tensors, id)
       const values = run.whole(id, iterations(sequence, [['layer', layer]]))
       const width = shape.slice(2).reduce((product, size) => product * size, 1)
@@ -268,7 +271,14 @@ function cacheValue(
   const slots = shape[1] ?? 1
   const position = positionOf(row % slots, slots)
   if (position < 0 || !before) return unwritten
-  return before.cached(id, layer, firstSequence + Math.floor(row / slots), position)[index % width]
+  const [, , ...name] = id.split('/')
+  return before.cached(name.join('/'), layer, firstSequence + Math.floor(row / slots), position)[index % width]
+}
+
+/** The body that a layer runs. */
+function bodyOf({ items }: Program, layer: number): string {
+  const [layers] = regionsOf(items).filter(({ axis }) => axis === 'layer')
+  return layers?.bodies[bodyAt(layers, layer)]?.name ?? ''
 }
 
 type Value = (
@@ -279,10 +289,14 @@ type Value = (
 
 function runWith({ program, operators }: Planned, value: Value): Interpretation {
   const weights = new Map<string, (index: number) => number>()
-  /** Larger weights than usual: small ones let a model repeat one token. */
+  /**
+   * Larger weights than usual: small ones let a model repeat one token. Those of a layer are the same whichever body it runs:
+   * at the borders of stages there are some of their own.
+   */
   const weight = (tensor: Tensor, iterations: readonly number[]) => {
-    const key = `${tensor.id}@${iterations.join()}`
-    const usual = weights.get(key) ?? usualValues(tensor, iterations, undefined)
+    const id = tensor.per.includes('layer') ? tensor.id.slice(tensor.id.indexOf('/') + 1) : tensor.id
+    const key = `${id}@${iterations.join()}`
+    const usual = weights.get(key) ?? usualValues({ ...tensor, id }, iterations, undefined)
     weights.set(key, usual)
     return usual
   }

@@ -16,6 +16,13 @@ const pools: readonly (readonly [string, Pool])[] = [
   ['Ulysses 2', { degrees: { ulysses: 2 }, options: and(ulysses) }],
 ]
 
+/** With stages the batches in flight keep them busy. */
+const stages: readonly (readonly [string, Pool])[] = [
+  ['pp 2', { degrees: { pp: 2 }, build: { microbatches: 2 } }],
+  ['pp 2 × dp 2', { degrees: { pp: 2, dp: 2 }, build: { microbatches: 3 } }],
+  ['pp 2 × tp 3', { degrees: { pp: 2, tp: 3 }, build: { microbatches: 2 } }],
+]
+
 describe.each(architectures.map((model) => [model.name, model] as const))('%s', (_, model) => {
   const prompts = promptsOf(model, sequences, seq)
   const plain = generatePlainly(model, prompts, count)
@@ -45,6 +52,16 @@ describe.each(architectures.map((model) => [model.name, model] as const))('%s', 
       [ulysses, both],
     ])
       expect(generate(model, prompts, count, { prefill: from, decode: to, transfer: true })).toEqual(plain)
+  })
+
+  test.each(stages)('stages: %s generates what one device does', (_, pool) => {
+    expect(generate(model, prompts, count, { prefill: pool, decode: pool })).toEqual(plain)
+  })
+
+  test('a pool with stages hands its cache to one without, and the other way round', () => {
+    const { 'dp 2 × tp 3': both = {}, 'pp 2 × tp 3': staged = {} } = Object.fromEntries([...pools, ...stages])
+    expect(generate(model, prompts, count, { prefill: staged, decode: both, transfer: true })).toEqual(plain)
+    expect(generate(model, prompts, count, { prefill: both, decode: staged, transfer: true })).toEqual(plain)
   })
 
   test.each(pools.slice(3, 5))('in microbatches and batches in flight: %s', (_, pool) => {

@@ -5,7 +5,6 @@ import {
   coordinates,
   definitionOf,
   type Item,
-  type KernelContext,
   lastIteration,
   lookup,
   neighbour,
@@ -29,6 +28,7 @@ import { domainsOf, type InitialValue, modelTensor, usualValues } from './initia
 import { collectiveError, kernelError, missingValue, noSemantics, notComputed } from './interpret-errors.js'
 import { Crew, isScheduled, type Part, runSchedule, type Team } from './interpret-pipeline.js'
 import { type Iterations, keyOf, withoutAxis } from './iterations.js'
+import { kernelContext } from './kernel-context.js'
 import { resultBlocks } from './kernel-results.js'
 import type { Recording, Results } from './recording.js'
 import { type Prepared, Shapes } from './shapes.js'
@@ -53,9 +53,12 @@ export interface InterpretOptions {
 
 /** A program that has been run. */
 export interface Interpretation {
-  /** What each rank holds of a tensor, by rank. Throws `NOT_COMPUTED` when the program does not make it. */
+  /**
+   * What each rank holds of a tensor, by rank; of a pipeline's tensor an empty block where another stage makes it. Throws
+   * `NOT_COMPUTED` when the program does not make it.
+   */
   readonly blocks: (tensor: string, iterations?: Iterations) => readonly Block[]
-  /** The whole tensor, row-major: shards put together, partial terms combined, replicas taken from the first rank. */
+  /** The whole tensor, row-major: shards put together, partial terms combined, replicas taken from the first rank that has it. */
   readonly whole: (tensor: string, iterations?: Iterations) => Float64Array
   /** How often each operator and each kind of communication ran, all ranks together. */
   readonly executed: ReadonlyMap<string, number>
@@ -105,11 +108,16 @@ class Interpreter implements Interpretation {
   }
 
   blocks(tensor: string, iterations: Iterations = new Map()): readonly Block[] {
-    return this.ranks.map((_, rank) => this.read(tensor, iterations, rank))
+    const made = this.ranks.map((_, rank) => this.isMade(tensor, iterations, rank))
+    return this.ranks.map((_, rank) =>
+      made[rank] || !made.includes(true) ? this.read(tensor, iterations, rank) : noBlock,
+    )
   }
 
   whole(tensor: string, iterations: Iterations = new Map()): Float64Array {
-    return wholeOf(this.blocks(tensor, iterations), this.shapes.current(tensor, iterations), this.program.mesh).values
+    const blocks = this.blocks(tensor, iterations)
+    const first = this.ranks[blocks.findIndex((block) => block !== noBlock)]
+    return wholeOf(blocks, this.shapes.current(tensor, iterations), this.program.mesh, first).values
   }
 
   run(items: readonly Item[], iterations: Iterations): void {
@@ -211,22 +219,7 @@ class Interpreter implements Interpretation {
       if (definition.joins && !this.isMade(id, iterations, rank)) return new Float64Array(elementsOf(positions))
       return this.taken(id, positions, node, rank, iterations).values.slice()
     })
-    const known = (size: number | undefined, dim: string) => {
-      if (size === undefined)
-        throw new Error(`it asks for the dim \`${dim}\`, which its rule \`${node.rule}\` does not have`)
-      return size
-    }
-    const context: KernelContext = {
-      node,
-      rule,
-      size: (dim) => known(space?.get(dim)?.length, dim),
-      extent: (dim) => known(extents.get(dim), dim),
-      positions: (dim) => {
-        if (definition.index?.includes(dim)) return space?.get(dim) ?? nowhere
-        throw new Error(`it reads the positions of \`${dim}\`, which its definition's \`index\` does not name`)
-      },
-      iteration: (axis) => iterations.get(axis) ?? 0,
-    }
+    const context = kernelContext({ node, spaces, extents }, rule, definition, rank, iterations)
     let results: unknown
     try {
       results = execute(operands, context)
