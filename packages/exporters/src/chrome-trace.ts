@@ -3,7 +3,7 @@ import { type RankMemory, type Timeline, ticksPerSecond } from '@shardloom/simul
 
 /** What a trace shows beside the nodes themselves. */
 export interface ChromeTraceOptions {
-  /** A counter of activations for each rank. */
+  /** A counter for each rank of what comes and goes in its memory, by parts, in bytes. */
   readonly memory?: readonly RankMemory[]
 }
 
@@ -70,9 +70,11 @@ export function* chromeTrace(
     text = ''
   }
   for (const { rank, curve } of options.memory ?? []) {
-    for (const { seconds, bytes } of curve) {
-      const pid = processOf.get(rank) ?? 0
-      add(`{"ph":"C","pid":${pid},"name":"activations","ts":${seconds * 1e6},"args":{"bytes":${bytes}}}`)
+    const pid = processOf.get(rank) ?? 0
+    const parts = Object.entries(curve.parts)
+    for (let at = 0; at < curve.seconds.length; at++) {
+      const bytes = parts.map(([part, list]) => `"${part}":${list[at] ?? 0}`).join(',')
+      add(`{"ph":"C","pid":${pid},"name":"memory","ts":${(curve.seconds[at] ?? 0) * 1e6},"args":{${bytes}}}`)
       if (text.length < chunkSize) continue
       yield text
       text = ''
