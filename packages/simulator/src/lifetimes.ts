@@ -1,4 +1,12 @@
-import { lookup, type OperatorNode, type OperatorTable, type Program, regionsOf, type Tensor, walk } from '@shardloom/core'
+import {
+  lookup,
+  type OperatorNode,
+  type OperatorTable,
+  type Program,
+  regionsOf,
+  type Tensor,
+  walk,
+} from '@shardloom/core'
 import { programOf } from '@shardloom/core/unroll'
 import { grownShape, type Meter, meterOf } from './measure.js'
 import { savedTensors } from './saved.js'
@@ -38,9 +46,12 @@ export function lifetimesOf(whole: Program, operators: OperatorTable, timeline: 
   ])
   const entries = buffers.map(() => new Map<number, number>())
   const lives = { buffer: [] as number[], from: [] as number[], to: [] as number[] }
-  for (let node = 0; node < graph.nodeCount; node++) {
+  // Nodes of one rank follow each other.
+  let node = 0
+  while (node < graph.nodeCount && graph.rankOf(node) !== rank) node++
+  for (; node < graph.nodeCount && graph.rankOf(node) === rank; node++) {
     const indices = byTemplate[graph.template[node] ?? 0] ?? []
-    if (indices.length === 0 || graph.rankOf(node) !== rank) continue
+    if (indices.length === 0) continue
     const iterations = graph.iterationsOf(node)
     const [from, to] = [times.start[node] ?? 0, times.end[node] ?? 0]
     for (const index of indices) {
@@ -99,7 +110,12 @@ function buffersOf(whole: Program, operators: OperatorTable, rank: number) {
     if (index === buffers.length) {
       indices.set(root, index)
       const part = partOf(tensor, makers.get(root)?.node, readers.get(root) ?? [])
-      buffers.push({ tensor: tensor.versionOf ?? root, part, bytes: bytesAtMost(tensor, program, meter), per: tensor.per })
+      buffers.push({
+        tensor: tensor.versionOf ?? root,
+        part,
+        bytes: bytesAtMost(tensor, program, meter),
+        per: tensor.per,
+      })
     }
     const buffer = buffers[index]
     if (buffer && kept.has(id) && own.role !== 'parameter') buffer.part = 'activations'

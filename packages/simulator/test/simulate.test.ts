@@ -3,15 +3,7 @@ import type { Program } from '@shardloom/core'
 import { unroll } from '@shardloom/core/unroll'
 import { describe, expect, it } from 'vitest'
 import { planned } from '../../core/test/planned.js'
-import {
-  breakdown,
-  criticalPath,
-  machineOf,
-  representatives,
-  runGraph,
-  simulate,
-  usualEngine,
-} from '../src/index.js'
+import { breakdown, criticalPath, machineOf, representatives, runGraph, simulate, usualEngine } from '../src/index.js'
 
 const training = { phase: 'training', batch: 8, seq: 512, microbatches: 8 } as const
 
