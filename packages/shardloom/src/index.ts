@@ -51,15 +51,11 @@ export { type CacheTransfer, type Handover, type PoolCache, planCaches } from '.
 export { type Held, planTransfer, type Transfer } from './plan-transfer.js'
 export type { PlannedSpec } from './sequence.js'
 export { planServing, planServingLoaded, type ServingPlan } from './serving.js'
-export {
-  type SimulateOptions,
-  type Simulation,
-  type SimulationSummary,
-  simulateLoaded,
-  summariseSimulation,
-} from './simulate-plan.js'
+export { type SimulateOptions, type Simulation, simulateLoaded } from './simulate-plan.js'
 export { type SpecField, specFields } from './spec-fields.js'
 export { type Spec, type SpecInput, specJsonSchema } from './spec-schema.js'
 export { type CommunicationSummary, type PlanSummary, type SummaryOptions, summarise } from './summarise.js'
 export { type ServingSummary, summariseServing, type TransferSummary } from './summarise-serving.js'
+export { type SimulationSummary, summariseSimulation } from './summarise-simulation.js'
 export { type Verification, verifyPlan } from './verify-plan.js'
+export type { WhatIf } from './what-if.js'

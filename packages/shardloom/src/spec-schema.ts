@@ -104,6 +104,10 @@ const pool = z
   )
   .default({})
 
+function notNegative(expected: string) {
+  return z.number(expected).min(0, expected)
+}
+
 const factor = `a number above 0, up to ${largestSize}`
 
 const options = z
@@ -314,6 +318,17 @@ export const specSchema = z.strictObject(
         ),
       )
       .describe('accelerators and links: a preset such as dgx-h100, the path of a file, or an inline object'),
+    reserveBytes: z
+      .exactOptional(notNegative('a number of bytes from 0'))
+      .describe(
+        'simulate: bytes of each device that no tensor gets: context, allocator, communication library; default about 4.2e9',
+      ),
+    tokens: z
+      .exactOptional(notNegative('a number of tokens, such as 15e12').positive('a number of tokens, such as 15e12'))
+      .describe('simulate: how many tokens are trained on or served in all, for days and cost'),
+    pricePerRankHour: z
+      .exactOptional(notNegative('a price from 0'))
+      .describe('simulate: what one rank costs per hour, in any currency'),
     phase: z
       .enum(['training', 'prefill', 'decode', 'serving'], 'one of training, prefill, decode, serving')
       .default('training')
