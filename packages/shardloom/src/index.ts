@@ -39,6 +39,7 @@ export {
 export { chromeTrace } from '@shardloom/exporters/chrome-trace'
 export { fromHuggingFace, type ModelArchitecture, presetNames } from '@shardloom/models'
 export type { ActivationSummary } from './activations.js'
+export { type Compared, type ComparedMetric, type Comparison, compare, type Difference } from './compare.js'
 export { type ExplainedCommunication, type ExplainedTensor, type Explanation, explain } from './explain.js'
 export { explainPasses, type PassExplanation, type PassesExplanation } from './explain-passes.js'
 export { formatWholeBytes } from './format-whole-bytes.js'
