@@ -11,7 +11,17 @@ describe('simulate', () => {
     const { code, out, err } = simulate(`${spec} --what-if`)
     expect([code, err]).toEqual([0, ''])
     expect(out.split('\n').filter((line) => [...line].length > 80)).toEqual([])
-    for (const word of ['time', 'tokens', 'MFU', 'bubble', 'exposed', 'memory', 'Critical path', 'What if'])
+    for (const word of [
+      'time',
+      'tokens/s',
+      'MFU',
+      'bubble',
+      'exposed',
+      'Memory',
+      'Critical path',
+      'Bottleneck',
+      'What if',
+    ])
       expect(out).toContain(word)
   })
 
@@ -32,6 +42,25 @@ describe('simulate', () => {
       const parts: number[] = [computing, waiting, ...Object.values<number>(exposed)]
       expect(parts.reduce((sum, each) => sum + each, 0)).toBeCloseTo(stepSeconds, 9)
     }
+  })
+
+  test('what is kept free, what tokens cost and how long they take are options', () => {
+    const flags = '--reserve-bytes 6e9 --tokens 1e9 --price-per-rank-hour 3.5'
+    const { stepSeconds, memory, budget, energyJoules, conventions } = JSON.parse(
+      simulate(`${spec} ${flags} --json`).out,
+    )
+    expect(memory.reserveBytes).toBe(6e9)
+    // 8 sequences of 512 tokens in a step, on 4 ranks.
+    const steps = Math.ceil(1e9 / (8 * 512))
+    expect(budget.steps).toBe(steps)
+    expect(budget.days).toBeCloseTo((steps * stepSeconds) / 86_400, 12)
+    expect(budget.cost).toBeCloseTo((3.5 * 4 * steps * stepSeconds) / 3600, 9)
+    // NVIDIA 2023, H100 datasheet: 700 W.
+    expect(conventions.energy).toMatch(/^700 W/)
+    expect(energyJoules).toBeLessThan(700 * 4 * stepSeconds)
+    const text = simulate(`${spec} ${flags}`).out
+    for (const word of ['budget', 'rank-hours', 'per million tokens', '6.00 GB']) expect(text).toContain(word)
+    expect(text).not.toContain('aiconfigurator')
   })
 
   test('writes a trace that is one document, whole', () => {

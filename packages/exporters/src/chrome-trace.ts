@@ -94,10 +94,12 @@ export function* chromeTrace(
   }
   for (const { rank, curve } of options.memory ?? []) {
     const pid = processOf.get(rank) ?? 0
-    const parts = Object.entries(curve.parts)
+    const parts = Object.entries(curve.parts).map(([part, list]) => ({ key: `"${part}":`, list }))
     for (let at = 0; at < curve.seconds.length; at++) {
-      const bytes = parts.map(([part, list]) => `"${part}":${list[at] ?? 0}`).join(',')
-      add(`{"ph":"C","pid":${pid},"name":"memory","ts":${(curve.seconds[at] ?? 0) * 1e6},"args":{${bytes}}}`)
+      let bytes = ''
+      for (const { key, list } of parts) bytes += `${bytes && ','}${key}${list[at] ?? 0}`
+      const ts = microseconds(Math.round((curve.seconds[at] ?? 0) * ticksPerSecond))
+      add(`{"ph":"C","pid":${pid},"name":"memory","ts":${ts},"args":{${bytes}}}`)
       if (text.length < chunkSize) continue
       yield text
       text = ''

@@ -1,0 +1,74 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { shardloom, temporaryFolder } from './run-command.js'
+
+const base = 'model: gpt2\ncluster: dgx-h100\nbatch: 8\nseq: 256\n'
+
+function folderWith(files: Readonly<Record<string, string>>): string {
+  const folder = temporaryFolder()
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), base + text)
+  return folder
+}
+
+const three = {
+  'a.yaml': 'parallel: {pp: 4}\n',
+  'b.yaml': 'parallel: {dp: 4}\n',
+  'c.yaml': 'parallel: {pp: 4}\noptions: {schedule: zbh1}\n',
+}
+
+describe('compare', () => {
+  test('puts specs side by side within 80 columns', () => {
+    const { code, out } = shardloom(['compare', 'a.yaml', 'b.yaml', 'c.yaml'], { cwd: folderWith(three) })
+    expect(code).toBe(0)
+    expect(out.split('\n').filter((line) => [...line].length > 80)).toEqual([])
+    for (const word of ['parallel.pp', 'options.schedule', 'step', 'tokens/s', 'MFU', 'memory at most', 'bubble'])
+      expect(out).toContain(word)
+  })
+
+  test('as JSON: each figure as simulate says it, differences to the first, ties within the stated error', () => {
+    const cwd = folderWith(three)
+    const { out } = shardloom(['compare', 'a.yaml', 'b.yaml', 'c.yaml', '--json'], { cwd })
+    const { schema, phase, parameters, metrics, error, specs } = JSON.parse(out)
+    expect([schema, phase]).toEqual(['shardloom.compare/1', 'training'])
+    expect(specs.map(({ name }: { name: string }) => name)).toEqual(['a.yaml', 'b.yaml', 'c.yaml'])
+    expect(parameters).toContainEqual({ field: 'parallel.pp', values: [4, 1, 4] })
+    expect(parameters).toContainEqual({ field: 'options.schedule', values: [null, null, 'zbh1'] })
+    const single = ['a.yaml', 'b.yaml', 'c.yaml'].map((file) =>
+      JSON.parse(shardloom(['simulate', file, '--json'], { cwd }).out),
+    )
+    const step = metrics.find(({ metric }: { metric: string }) => metric === 'stepSeconds')
+    expect(step.values).toEqual(single.map(({ stepSeconds }) => stepSeconds))
+    step.differences.forEach(({ relative, tie }: { relative: number; tie: boolean }, index: number) => {
+      expect(relative).toBeCloseTo(step.values[index + 1] / step.values[0] - 1, 12)
+      expect(tie).toBe(Math.abs(relative) <= error)
+    })
+    expect(metrics.find(({ metric }: { metric: string }) => metric === 'peakBytes').values).toEqual(
+      single.map(({ memory }) => memory.peakBytes),
+    )
+  })
+
+  test('a spec and itself tie in everything, and differ in nothing', () => {
+    const { out } = shardloom(['compare', 'a.yaml', 'a.yaml', '--json'], { cwd: folderWith(three) })
+    const { parameters, metrics } = JSON.parse(out)
+    expect(parameters).toEqual([])
+    for (const { differences } of metrics) expect(differences).toEqual([{ relative: 0, tie: true }])
+  })
+
+  test('phases do not compare; nor does one spec alone', () => {
+    const cwd = folderWith({ 'a.yaml': '', 'b.yaml': 'phase: decode\n' })
+    const { code, err } = shardloom(['compare', 'a.yaml', 'b.yaml'], { cwd })
+    expect(code).toBe(1)
+    expect(err).toMatch(/COMPARE.*a\.yaml is training, b\.yaml is decode/)
+    expect(err).toContain('phase: training')
+    expect(shardloom(['compare', 'a.yaml'], { cwd }).code).toBe(2)
+  })
+
+  test('flags hold for all specs; what cannot be compared as it stands is noted', () => {
+    const cwd = folderWith({ 'a.yaml': 'parallel: {dp: 2}\n', 'b.yaml': 'parallel: {dp: 4}\n' })
+    const { out } = shardloom(['compare', 'a.yaml', 'b.yaml', '--cluster', 'dgx-a100', '--json'], { cwd })
+    const { specs, notes } = JSON.parse(out)
+    expect(specs.map(({ cluster }: { cluster: string }) => cluster)).toEqual(['dgx-a100', 'dgx-a100'])
+    expect(notes.join()).toContain('ranks are not as many')
+  })
+})
