@@ -114,7 +114,7 @@ function readAccelerator(
     title: name,
     vendor: reader.has('vendor') ? reader.text('vendor') : (base?.vendor ?? ''),
     peak: reader.has('peak') || !base ? readPeak(reader.any('peak'), name) : base.peak,
-    memoryBytes: reader.has('memoryBytes') || !base ? reader.positive('memoryBytes') : base.memoryBytes,
+    memoryBytes: reader.has('memoryBytes') || !base ? reader.bytes('memoryBytes') : base.memoryBytes,
     memoryBandwidth: base?.memoryBandwidth ?? reader.positive('memoryBandwidth'),
     ...Object.fromEntries(optional.filter(([, value]) => value !== undefined)),
     ...(cores === undefined ? {} : { cores }),

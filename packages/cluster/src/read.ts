@@ -5,6 +5,8 @@ export interface Reader {
   readonly has: (key: string) => boolean
   readonly any: (key: string) => unknown
   readonly text: (key: string) => string
+  /** Above zero: a number, or a text with a decimal or binary unit, such as `141 GB` or `80 GiB`. */
+  readonly bytes: (key: string) => number
   /** Finite and above zero. */
   readonly positive: (key: string) => number
   /** Finite and not below zero. */
@@ -56,6 +58,14 @@ export function readerOf(value: unknown, subject: string, known: readonly string
         help: 'Give it a name.',
         subject,
       })
+    },
+    bytes: (key) => {
+      const found = any(key)
+      const [, amount, prefix = '', binary] =
+        (typeof found === 'string' && /^(\d+(?:\.\d+)?) ?([MGT])(i?)B$/.exec(found)) || []
+      if (amount === undefined)
+        return number(key, 'a number above 0, or a text such as 80 GiB or 141 GB', (value) => value > 0)
+      return Number(amount) * (binary ? 1024 : 1000) ** ' KMGT'.indexOf(prefix)
     },
     positive: (key) => number(key, 'a number above 0', (value) => value > 0),
     notNegative: (key) => number(key, 'a number of at least 0', (value) => value >= 0),

@@ -198,3 +198,14 @@ function onFour(change: { algorithm?: string; bytes?: number }): number {
     collective as Parameters<typeof collectiveSeconds>[1],
   )
 }
+
+test('memory is a number of bytes, or a text in the unit that a maker counts in', () => {
+  const bytes = (memoryBytes: unknown) =>
+    resolveAccelerator({ accelerator: 'h100-sxm', name: 'own', memoryBytes }).memoryBytes
+  expect(bytes('80 GiB')).toBe(85_899_345_920)
+  expect(bytes('141 GB')).toBe(141e9)
+  expect(bytes('1.5TB')).toBe(1.5e12)
+  expect(bytes(94e9)).toBe(94e9)
+  for (const wrong of ['80', '80 gigabytes', '-1 GB', 0])
+    expect(() => bytes(wrong)).toThrow(/memoryBytes/)
+})

@@ -1,0 +1,85 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, it, test } from 'vitest'
+import { loadSpec, type SpecInput, simulateLoaded, summariseSimulation } from '../src/index.js'
+
+const simulated = async (spec: SpecInput) => simulateLoaded(await loadSpec(spec))
+const stages: SpecInput = { model: 'gpt2', cluster: 'dgx-a100', batch: 16, seq: 256, parallel: { pp: 4 } }
+
+describe('a summary', () => {
+  it('has a critical path whose kinds of work add up to the step, and words for the largest', async () => {
+    const { criticalKinds, stepSeconds, bottleneck, bubble } = summariseSimulation(await simulated(stages))
+    expect(criticalKinds.reduce((sum, { share }) => sum + share, 0)).toBeCloseTo(1, 9)
+    expect(criticalKinds.reduce((sum, { seconds }) => sum + seconds, 0)).toBeCloseTo(stepSeconds, 9)
+    expect(bottleneck[0]).toContain(criticalKinds[0]?.kind)
+    expect(bottleneck.join(' ')).toContain(`${(100 * bubble.global).toFixed(1)}\u00a0%`)
+  })
+
+  it('says what is kept free, whence, and what does not fit', async () => {
+    const usual = summariseSimulation(await simulated(stages))
+    // aiconfigurator, systems/*.yaml: 3.5 GiB, and 392 MiB for NCCL among four ranks.
+    expect(usual.memory.reserveBytes).toBe(3.5 * 2 ** 30 + 392 * 2 ** 20)
+    const room = usual.memory.capacityBytes - usual.memory.peakBytes
+    for (const [reserveBytes, fits] of [
+      [room, true],
+      [room + 1, false],
+    ] as const) {
+      const { memory, conventions, bottleneck } = summariseSimulation(await simulated({ ...stages, reserveBytes }))
+      expect([memory.fits, conventions.reserve]).toEqual([fits, 'the spec'])
+      expect(bottleneck.some((sentence) => sentence.startsWith('It does not fit'))).toBe(!fits)
+    }
+  })
+
+  it('counts energy at rated power while ranks are busy (NVIDIA 2020, A100 datasheet: 400 W)', async () => {
+    const { stages: ranks, energyJoules } = summariseSimulation(await simulated(stages))
+    const busy = ranks.reduce(
+      (sum, { computing, exposed }) => sum + computing + Object.values(exposed).reduce((all, each) => all + each, 0),
+      0,
+    )
+    expect(energyJoules).toBeCloseTo(400 * busy, 6)
+  })
+})
+
+describe('what if', () => {
+  it('is what simulating the change by itself says', async () => {
+    const { whatIf, stepSeconds } = summariseSimulation(await simulated(stages), { whatIf: true })
+    const found = new Map(whatIf.map((each) => [each.change, each]))
+    const options = { schedule: 'zbh1' } as const
+    const zeroBubble = summariseSimulation(await simulated({ ...stages, options }))
+    expect(found.get('with ZB-H1')).toMatchObject({
+      stepSeconds: zeroBubble.stepSeconds,
+      peakBytes: zeroBubble.memory.peakBytes,
+    })
+    for (const { difference, stepSeconds: other } of whatIf) expect(difference).toBeCloseTo(other / stepSeconds - 1, 12)
+    for (const [change, { difference }] of found) if (!change.startsWith('with ')) expect(difference).toBeLessThan(1e-9)
+    expect([...found.keys()]).toContain('without communication over pp')
+    // What it has already is no change; 12 layers do not divide into 8 chunks.
+    for (const change of ['with 1F1B', 'with interleaved 1F1B, 2 chunks']) expect(found.has(change)).toBe(false)
+  })
+})
+
+const folder = process.env['SHARDLOOM_REFERENCE']
+
+test.skipIf(!folder)('MFU counts the model FLOPs of the paper that it names', async () => {
+  const text = readFileSync(join(folder ?? '', 'reference', 'memory-formulas.json'), 'utf8')
+  const reference = JSON.parse(text).models['megatron-22B']
+  const { L, h, a, s, V } = reference.inputs
+  const spec: SpecInput = {
+    model: { model_type: 'gpt2', n_embd: h, n_head: a, n_layer: L, n_positions: s, vocab_size: V },
+    cluster: 'dgx-a100',
+    batch: 4,
+    microbatch: 4,
+    seq: s,
+    parallel: { tp: 8 },
+  }
+  for (const [causal, flops] of [
+    ['whole', reference.korthikanti_model_flops],
+    ['halved', reference.megatron_num_floating_point_operations],
+  ] as const) {
+    const { mfu, stepSeconds, conventions } = summariseSimulation(await simulated({ ...spec, options: { causal } }))
+    const counted = (mfu * stepSeconds * 8 * conventions.peak) / flops
+    // Norms and element-wise operators, which the papers leave out, are a thousandth.
+    expect(counted).toBeGreaterThan(0.9999)
+    expect(counted).toBeLessThan(1.002)
+  }
+})
