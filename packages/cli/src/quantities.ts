@@ -14,9 +14,9 @@ export function difference(relative: number): string {
 
 /** Seconds with three digits: `13.8 s`, `412 ms`, `38.1 µs`. */
 export function duration(seconds: number): string {
-  if (seconds >= 1 || seconds === 0) return formatQuantity(seconds, 's')
-  const [scaled, unit] = seconds >= 1e-3 ? [seconds * 1e3, 'ms'] : [seconds * 1e6, 'µs']
-  return `${Number(scaled.toPrecision(3))}\u00a0${unit}`
+  if (seconds >= 0.9995 || seconds === 0) return formatQuantity(seconds, 's')
+  const [scaled, unit] = seconds >= 0.9995e-3 ? [seconds * 1e3, 'ms'] : [seconds * 1e6, 'µs']
+  return `${scaled.toFixed(scaled >= 99.95 ? 0 : scaled >= 9.995 ? 1 : 2)}\u00a0${unit}`
 }
 
 /** What a device holds, in binary units where it is a whole number of them, as makers of memory count: `80 GiB`. */
