@@ -206,6 +206,5 @@ test('memory is a number of bytes, or a text in the unit that a maker counts in'
   expect(bytes('141 GB')).toBe(141e9)
   expect(bytes('1.5TB')).toBe(1.5e12)
   expect(bytes(94e9)).toBe(94e9)
-  for (const wrong of ['80', '80 gigabytes', '-1 GB', 0])
-    expect(() => bytes(wrong)).toThrow(/memoryBytes/)
+  for (const wrong of ['80', '80 gigabytes', '-1 GB', 0]) expect(() => bytes(wrong)).toThrow(/memoryBytes/)
 })
