@@ -3,9 +3,9 @@
  * repository and runs there every example of the READMEs and of the documentation site. CONTRIBUTING.md says how an
  * example is marked.
  */
-import { spawnSync } from 'node:child_process'
+import { execFile, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { availableParallelism, tmpdir } from 'node:os'
 import { delimiter, dirname, join, resolve, sep } from 'node:path'
 import { transform } from 'esbuild'
 import ts from 'typescript'
@@ -61,30 +61,44 @@ function checkNewStrategy(tarballs) {
   )
 }
 
+/** The pages side by side, as many as there are processors; the examples of a page one after the other. */
 async function runAll() {
-  const typed = []
-  let count = 0
-  for (const document of documents()) {
-    const place = join(folder, 'examples', document)
-    mkdirSync(place, { recursive: true })
-    const { files, examples } = readExamples(readFileSync(join(root, document), 'utf8'))
-    const blocks = [...files, ...examples].sort((a, b) => a.line - b.line)
-    for (const block of blocks) {
-      const target = resolve(place, block.path ?? block.folder)
-      if (target !== place && !target.startsWith(place + sep))
-        throw new Error(`${document}:${block.line}: ${target} is outside the example's folder`)
-      if (block.path) {
-        mkdirSync(dirname(target), { recursive: true })
-        writeFileSync(target, block.text)
-        continue
-      }
-      count++
-      if (block.language === 'ts') typed.push(join(target, `example-${block.line}.ts`))
-      report(`${document}:${block.line}`, await runExample(target, block))
-    }
+  const waiting = documents()
+  const outcomes = new Map()
+  const work = async () => {
+    for (let document = waiting.shift(); document !== undefined; document = waiting.shift())
+      outcomes.set(document, await runDocument(document))
   }
+  const order = [...waiting]
+  await Promise.all(Array.from({ length: availableParallelism() }, work))
+  const all = order.map((document) => outcomes.get(document))
+  for (const [what, problem] of all.flatMap(({ results }) => results)) report(what, problem)
+  const typed = all.flatMap((each) => each.typed)
   if (typed.length > 0) report('types of the ts examples', typeErrors(typed))
-  console.log(`${count} examples run`)
+  console.log(`${all.reduce((sum, { results }) => sum + results.length, 0)} examples run`)
+}
+
+/** What came of each example of a page, and the files to type-check. */
+async function runDocument(document) {
+  const typed = []
+  const results = []
+  const place = join(folder, 'examples', document)
+  mkdirSync(place, { recursive: true })
+  const { files, examples } = readExamples(readFileSync(join(root, document), 'utf8'))
+  const blocks = [...files, ...examples].sort((a, b) => a.line - b.line)
+  for (const block of blocks) {
+    const target = resolve(place, block.path ?? block.folder)
+    if (target !== place && !target.startsWith(place + sep))
+      throw new Error(`${document}:${block.line}: ${target} is outside the example's folder`)
+    if (block.path) {
+      mkdirSync(dirname(target), { recursive: true })
+      writeFileSync(target, block.text)
+      continue
+    }
+    if (block.language === 'ts') typed.push(join(target, `example-${block.line}.ts`))
+    results.push([`${document}:${block.line}`, await runExample(target, block)])
+  }
+  return { typed, results }
 }
 
 /** The root README, every package's README and the pages of the documentation site. */
@@ -107,10 +121,9 @@ function markdownBelow(start) {
 /** Why the example fails, or undefined. */
 async function runExample(place, { language, line, text, exitCode, output }) {
   const { command, args } = await prepare(place, `example-${line}`, language, text)
-  const result = spawnSync(command, args, {
+  const result = await run(command, args, {
     cwd: place,
     encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'pipe'],
     timeout: 120_000,
     maxBuffer: 1 << 28,
     env: {
@@ -122,10 +135,21 @@ async function runExample(place, { language, line, text, exitCode, output }) {
       npm_config_loglevel: 'error',
     },
   })
-  if (result.error) return String(result.error)
-  const printed = result.stdout + result.stderr
-  if (result.status !== exitCode) return `exit code ${result.status} instead of ${exitCode}\n${printed}`
+  const { status, printed } = result
+  if (typeof status !== 'number') return String(status)
+  if (status !== exitCode) return `exit code ${status} instead of ${exitCode}\n${printed}`
   return output === undefined ? undefined : outputDifference(output, printed)
+}
+
+/** What a program printed and its exit code, or why it has none. */
+function run(command, args, options) {
+  return new Promise((settle) => {
+    const child = execFile(command, args, options, (error, stdout, stderr) => {
+      const status = error === null ? 0 : typeof error.code === 'number' ? error.code : error
+      settle({ status, printed: stdout + stderr })
+    })
+    child.stdin.end()
+  })
 }
 
 async function prepare(place, name, language, text) {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { architectures, dense, experts, grouped, latent, layerOf, modelOf, odd } from './architectures.js'
+import { covered } from './covering.js'
 import { communicated, type Degrees, phases, prove } from './prove.js'
 import { again, and } from './strategies.js'
 
@@ -25,9 +26,11 @@ const named = (list: readonly Degrees[]) =>
       ] as const,
   )
 
-describe.each(architectures.map((model) => [model.name, model] as const))('%s', (_, model) => {
-  describe.each(Object.entries(phases))('%s', (_phase, build) => {
-    test.each(named(degrees))('%s is one device', (_name, each) => {
+const numbered = Object.entries(phases).map(([phase, build], place) => [phase, build, place] as const)
+
+describe.each(architectures.map((model, place) => [model.name, model, place] as const))('%s', (_, model, place) => {
+  describe.each(numbered)('%s', (_phase, build, phase) => {
+    test.each(covered(3, named(degrees), place, phase))('%s is one device', (_name, each) => {
       // Twelve heads over one KV head or over twelve: any degree that divides them does.
       const proven = prove(model, build, each)
       const splits = 'tp' in each || build.phase === 'training'
@@ -59,24 +62,27 @@ describe('more ranks than KV heads', () => {
   })
 })
 
-describe.each(odd.map((model) => [model.name, model] as const))('%s, shares that differ', (_, model) => {
-  const builds = Object.entries(phases).map(([phase, build]) => [phase, { ...build, batch: 3 }] as const)
-  describe.each(builds)('%s', (_phase, build) => {
-    // dp 4 leaves a rank without a sequence, tp 4 one without a head.
-    const uneven: readonly Degrees[] = [
-      { tp: 2 },
-      { tp: 4 },
-      { dp: 2 },
-      { dp: 4 },
-      { dp: 2, tp: 2 },
-      { dp: 2, tp: 3 },
-      { dp: 4, tp: 4 },
-    ]
-    test.each(named(uneven))('%s is one device', (_name, each) => {
-      prove(model, build, each, { uneven: 'ragged' })
+describe.each(odd.map((model, place) => [model.name, model, place] as const))(
+  '%s, shares that differ',
+  (_, model, place) => {
+    const builds = numbered.map(([phase, build, at]) => [phase, { ...build, batch: 3 }, at] as const)
+    describe.each(builds)('%s', (_phase, build, phase) => {
+      // dp 4 leaves a rank without a sequence, tp 4 one without a head.
+      const uneven: readonly Degrees[] = [
+        { tp: 2 },
+        { tp: 4 },
+        { dp: 2 },
+        { dp: 4 },
+        { dp: 2, tp: 2 },
+        { dp: 2, tp: 3 },
+        { dp: 4, tp: 4 },
+      ]
+      test.each(covered(3, named(uneven), place, phase))('%s is one device', (_name, each) => {
+        prove(model, build, each, { uneven: 'ragged' })
+      })
     })
-  })
-})
+  },
+)
 
 describe('two axes nest on one dim', () => {
   const model = modelOf('nested', { layer: layerOf(grouped, dense) })

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { dense, experts, grouped, latent, layerOf, modelOf } from './architectures.js'
+import { covered } from './covering.js'
 import { communicated, type Degrees, phases, prove } from './prove.js'
 import { and, sequence } from './strategies.js'
 
@@ -32,15 +33,19 @@ const layouts: readonly (readonly [name: string, degrees: Degrees])[] = [
   ['experts over 2 of tp 4', { tp: 4, expertDp: 2, ep: 1, expertTp: 2 }],
 ]
 
-describe.each([routed, shared, biased].map((model) => [model.name, model] as const))('%s', (_, model) => {
-  describe.each(Object.entries(phases))('%s', (_phase, build) => {
-    test.each(layouts)('%s is one device', (_name, degrees) => {
-      const proven = prove(model, build, degrees)
-      const onTokens = (degrees['dp'] ?? 1) > 1 && (degrees['ep'] ?? 1) > (degrees['tp'] ?? 1)
-      if (onTokens) expect(communicated(proven)['all-to-all']).toBeGreaterThan(0)
+describe.each([routed, shared, biased].map((model, place) => [model.name, model, place] as const))(
+  '%s',
+  (_, model, place) => {
+    const builds = Object.entries(phases).map(([phase, build], at) => [phase, build, at] as const)
+    describe.each(builds)('%s', (_phase, build, phase) => {
+      test.each(covered(3, layouts, place, phase))('%s is one device', (_name, degrees) => {
+        const proven = prove(model, build, degrees)
+        const onTokens = (degrees['dp'] ?? 1) > 1 && (degrees['ep'] ?? 1) > (degrees['tp'] ?? 1)
+        if (onTokens) expect(communicated(proven)['all-to-all']).toBeGreaterThan(0)
+      })
     })
-  })
-  test.each(layouts)('%s with the sequence on tp is one device', (_name, degrees) => {
-    prove(model, { ...phases.training, seq: 12 } as const, degrees, and(sequence))
-  })
-})
+    test.each(covered(3, layouts, place))('%s with the sequence on tp is one device', (_name, degrees) => {
+      prove(model, { ...phases.training, seq: 12 } as const, degrees, and(sequence))
+    })
+  },
+)

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { architectures } from './architectures.js'
+import { covered } from './covering.js'
 import { generate, generatePlainly, type Pool, prefill, promptsOf, speculate } from './generate.js'
 import { and, context, sequence, ulysses } from './strategies.js'
 
@@ -23,7 +24,7 @@ const stages: readonly (readonly [string, Pool])[] = [
   ['pp 2 × tp 3', { degrees: { pp: 2, tp: 3 }, build: { microbatches: 2 } }],
 ]
 
-describe.each(architectures.map((model) => [model.name, model] as const))('%s', (_, model) => {
+describe.each(architectures.map((model, place) => [model.name, model, place] as const))('%s', (_, model, place) => {
   const prompts = promptsOf(model, sequences, seq)
   const plain = generatePlainly(model, prompts, count)
 
@@ -34,7 +35,7 @@ describe.each(architectures.map((model) => [model.name, model] as const))('%s', 
     )
   })
 
-  test.each(pools)('prefill, then decode steps: %s generates what one device does', (_, pool) => {
+  test.each(covered(3, pools, place))('prefill, then decode steps: %s generates what one device does', (_, pool) => {
     expect(generate(model, prompts, count, { prefill: pool, decode: pool })).toEqual(plain)
   })
 
@@ -46,15 +47,16 @@ describe.each(architectures.map((model) => [model.name, model] as const))('%s', 
 
   test('two pools: so it does when each rank gets its blocks from the ranks that the plan names', () => {
     const { 'tp 4': tp, 'dp 2 × tp 3': both, 'cp 3': cp, 'Ulysses 2': ulysses } = Object.fromEntries(pools)
-    for (const [from = {}, to = {}] of [
+    const pairs = [
       [tp, both],
       [cp, tp],
       [ulysses, both],
-    ])
+    ]
+    for (const [from = {}, to = {}] of covered(3, pairs, place))
       expect(generate(model, prompts, count, { prefill: from, decode: to, transfer: true })).toEqual(plain)
   })
 
-  test.each(stages)('stages: %s generates what one device does', (_, pool) => {
+  test.each(covered(3, stages, place))('stages: %s generates what one device does', (_, pool) => {
     expect(generate(model, prompts, count, { prefill: pool, decode: pool })).toEqual(plain)
   })
 
@@ -64,7 +66,7 @@ describe.each(architectures.map((model) => [model.name, model] as const))('%s', 
     expect(generate(model, prompts, count, { prefill: both, decode: staged, transfer: true })).toEqual(plain)
   })
 
-  test.each(pools.slice(3, 5))('in microbatches and batches in flight: %s', (_, pool) => {
+  test.each(covered(2, pools.slice(3, 5), place))('in microbatches and batches in flight: %s', (_, pool) => {
     const halves = { ...pool, build: { microbatches: 2 } }
     expect(generate(model, prompts, count, { prefill: halves, decode: halves })).toEqual(plain)
   })
@@ -73,23 +75,26 @@ describe.each(architectures.map((model) => [model.name, model] as const))('%s', 
 /** In each the last chunk ends with the prompt of six tokens. */
 const chunked = [{ chunk: 3 }, { cached: 2, chunk: 2 }, { cached: 5, microbatches: 2 }] as const
 
-describe.each(architectures.map((model) => [model.name, model] as const))('%s, prefill in parts', (_, model) => {
-  const prompts = promptsOf(model, 4, seq)
-  const plain = generatePlainly(model, prompts, 3)
-  // What an earlier request with the same prefix left.
-  const prefix = prefill(model, prompts, {})
-  const few = pools.filter(([name]) => ['dp 2 × tp 3', 'cp 3', 'Ulysses 2'].includes(name))
-  test.each(chunked.map((build) => [JSON.stringify(build), build] as const))('%s', (_name, build) => {
-    for (const [, { degrees = {}, options }] of few) {
-      // Context parallelism has fewer tokens in a chunk than ranks.
-      const pool = { degrees, options: { ...options, uneven: 'ragged' as const }, build }
-      expect(generate(model, prompts, 3, { prefill: pool, prefix })).toEqual(plain)
-      if ('microbatches' in build) continue
-      const later = { degrees: { tp: 2 } }
-      expect(generate(model, prompts, 3, { prefill: pool, prefix, decode: later, transfer: true })).toEqual(plain)
-    }
-  })
-})
+describe.each(architectures.map((model, place) => [model.name, model, place] as const))(
+  '%s, prefill in parts',
+  (_, model, place) => {
+    const prompts = promptsOf(model, 4, seq)
+    const plain = generatePlainly(model, prompts, 3)
+    // What an earlier request with the same prefix left.
+    const prefix = prefill(model, prompts, {})
+    const few = pools.filter(([name]) => ['dp 2 × tp 3', 'cp 3', 'Ulysses 2'].includes(name))
+    test.each(chunked.map((build, at) => [JSON.stringify(build), build, at] as const))('%s', (_name, build, at) => {
+      for (const [, { degrees = {}, options }] of covered(3, few, place, at)) {
+        // Context parallelism has fewer tokens in a chunk than ranks.
+        const pool = { degrees, options: { ...options, uneven: 'ragged' as const }, build }
+        expect(generate(model, prompts, 3, { prefill: pool, prefix })).toEqual(plain)
+        if ('microbatches' in build) continue
+        const later = { degrees: { tp: 2 } }
+        expect(generate(model, prompts, 3, { prefill: pool, prefix, decode: later, transfer: true })).toEqual(plain)
+      }
+    })
+  },
+)
 
 describe.each(architectures.map((model) => [model.name, model] as const))('%s, speculative decoding', (_, model) => {
   const prompts = promptsOf(model, 4, 3)

@@ -5,6 +5,7 @@ import { sequenceParallel } from '@shardloom/strategy-sp'
 import { describe, expect, test } from 'vitest'
 import { type PlannedOptions, planned } from '../../packages/core/test/planned.js'
 import { architectures, dense, experts, grouped, latent, layerOf, modelOf } from './architectures.js'
+import { covered } from './covering.js'
 import { phases, prove } from './prove.js'
 import { and } from './strategies.js'
 
@@ -13,26 +14,31 @@ const sequence = { tp: {}, ...and(sequenceParallel({ tensorRanks: true })) }
 const inParts = (parts: number, options: PlannedOptions): PlannedOptions => ({ ...options, tp: { overlap: parts } })
 const training = { ...phases.training, batch: 12, seq: 12 }
 
-describe.each(architectures.map((model) => [model.name, model] as const))('%s in parts', (_, model) => {
-  test.each([
-    ['training', training, { tp: 2, dp: 2 }, 3, alone],
-    ['training, the sequence on tensor ranks', { ...training, batch: 2 }, { tp: 3 }, 4, sequence],
-    ['training, the sequence on tensor ranks', { ...training, batch: 4 }, { dp: 2, tp: 4 }, 3, sequence],
-    ['prefill, the sequence on tensor ranks', { ...phases.prefill, batch: 1, seq: 12 }, { tp: 2 }, 3, sequence],
-    ['decode', phases.decode, { dp: 2, tp: 2 }, 3, alone],
-  ] as const)('%s, %#, is one device', (_name, build, degrees, parts, options) => {
-    const { program, operators } = prove(model, build, degrees, inParts(parts, options))
-    for (const rule of verifyProgram(program, operators)) expect(rule.violations).toEqual([])
-    const whole = planned(model, build, degrees, options)
-    for (let rank = 0; rank < program.mesh.world; rank++) {
-      expect(measure(program, operators, { rank }).flops).toBe(measure(whole.program, operators, { rank }).flops)
-      const sent = (each: typeof program) =>
-        communicationTable(each, operators, { rank }).reduce((sum, row) => sum + row.count * row.bytesPerRank, 0)
-      expect(sent(program)).toBeCloseTo(sent(whole.program), 6)
-    }
-    expect(nodesOf(program.items).some(({ op }) => op === 'concatenate')).toBe(true)
-  })
-})
+const ways = [
+  ['training', training, { tp: 2, dp: 2 }, 3, alone],
+  ['training, the sequence on tensor ranks', { ...training, batch: 2 }, { tp: 3 }, 4, sequence],
+  ['training, the sequence on tensor ranks', { ...training, batch: 4 }, { dp: 2, tp: 4 }, 3, sequence],
+  ['prefill, the sequence on tensor ranks', { ...phases.prefill, batch: 1, seq: 12 }, { tp: 2 }, 3, sequence],
+  ['decode', phases.decode, { dp: 2, tp: 2 }, 3, alone],
+] as const
+
+describe.each(architectures.map((model, place) => [model.name, model, place] as const))(
+  '%s in parts',
+  (_, model, place) => {
+    test.each(covered(3, ways, place))('%s, %#, is one device', (_name, build, degrees, parts, options) => {
+      const { program, operators } = prove(model, build, degrees, inParts(parts, options))
+      for (const rule of verifyProgram(program, operators)) expect(rule.violations).toEqual([])
+      const whole = planned(model, build, degrees, options)
+      for (let rank = 0; rank < program.mesh.world; rank++) {
+        expect(measure(program, operators, { rank }).flops).toBe(measure(whole.program, operators, { rank }).flops)
+        const sent = (each: typeof program) =>
+          communicationTable(each, operators, { rank }).reduce((sum, row) => sum + row.count * row.bytesPerRank, 0)
+        expect(sent(program)).toBeCloseTo(sent(whole.program), 6)
+      }
+      expect(nodesOf(program.items).some(({ op }) => op === 'concatenate')).toBe(true)
+    })
+  },
+)
 
 describe('parts beside other options', () => {
   const model = modelOf('mixed', { dense: layerOf(grouped, dense), moe: layerOf(latent, experts) })

@@ -6,6 +6,7 @@ import { mutationReport } from '@shardloom/testing'
 import { describe, expect, test } from 'vitest'
 import type { PlannedOptions } from '../../packages/core/test/planned.js'
 import { architectures, dense, grouped, layerOf, modelOf } from './architectures.js'
+import { covered } from './covering.js'
 import { type Degrees, phases, prove, referenceOf } from './prove.js'
 import { and } from './strategies.js'
 
@@ -50,8 +51,8 @@ test('probabilities that are dropped are refused, not gathered in silence', () =
   expect(() => dropped && prove(dropped, training, { cp: 2 }, ring('zigzag'))).toThrow(/round a ring: .*dropout/)
 })
 
-describe.each(ringed.map((each) => [each.name, each] as const))('%s', (_, model) => {
-  test.each(['contiguous', 'zigzag'] as const)('%s', (order) => {
+describe.each(ringed.map((each, place) => [each.name, each, place] as const))('%s', (_, model, place) => {
+  test.each(covered(2, ['contiguous', 'zigzag'] as const, place))('%s', (order) => {
     proveRing(model, training, { cp: 3 }, order)
     proveRing(model, { ...training, attention: 'materialised', causal: 'halved' }, { cp: 2, tp: 2 }, order)
     proveRing(model, prefill, { cp: 4 }, order)

@@ -1,6 +1,7 @@
 import { sequenceParallel } from '@shardloom/strategy-sp'
 import { describe, expect, test } from 'vitest'
 import { architectures, dense, experts, grouped, layerOf, modelOf, odd } from './architectures.js'
+import { covered } from './covering.js'
 import { communicated, type Degrees, phases, prove } from './prove.js'
 import { and } from './strategies.js'
 
@@ -12,9 +13,10 @@ const own = and(sequenceParallel())
 const onTensorRanks = and(sequenceParallel({ tensorRanks: true }))
 const named = (list: readonly Degrees[]) => list.map((each) => [JSON.stringify(each), each] as const)
 
-describe.each(architectures.map((model) => [model.name, model] as const))('%s', (_, model) => {
-  describe.each(builds)('%s', (_phase, build) => {
-    test.each(named([{ tp: 3 }, { tp: 4 }, { tp: 2, dp: 2 }, { tp: 2, cp: 3 }]))(
+describe.each(architectures.map((model, place) => [model.name, model, place] as const))('%s', (_, model, place) => {
+  describe.each(builds)('%s', (phase, build) => {
+    const some = (list: readonly Degrees[]) => covered(3, named(list), place, phase === 'training' ? 0 : 1)
+    test.each(some([{ tp: 3 }, { tp: 4 }, { tp: 2, dp: 2 }, { tp: 2, cp: 3 }]))(
       'the sequence on tensor ranks, %s',
       (_name, degrees) => {
         const proven = communicated(prove(model, build, degrees, onTensorRanks))
@@ -23,7 +25,7 @@ describe.each(architectures.map((model) => [model.name, model] as const))('%s', 
       },
     )
 
-    test.each(named([{ cp: 3 }, { cp: 4 }, { dp: 2, cp: 2 }, { tp: 3, cp: 2 }]))(
+    test.each(some([{ cp: 3 }, { cp: 4 }, { dp: 2, cp: 2 }, { tp: 3, cp: 2 }]))(
       'context parallel, %s',
       (_name, degrees) => {
         expect(communicated(prove(model, build, degrees, own))['all-gather']).toBeGreaterThan(0)
@@ -31,7 +33,7 @@ describe.each(architectures.map((model) => [model.name, model] as const))('%s', 
     )
 
     test.each(
-      named([
+      some([
         { ulysses: 3 },
         { ulysses: 4 },
         { ulysses: 3, tp: 2 },

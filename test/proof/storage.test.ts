@@ -3,11 +3,14 @@ import { verifyProgram } from '@shardloom/core/verify'
 import type { DataParallelOptions } from '@shardloom/strategy-dp'
 import { describe, expect, test } from 'vitest'
 import { architectures, odd } from './architectures.js'
+import { covered } from './covering.js'
 import { communicated, type Degrees, prove } from './prove.js'
 import { and, context, sequence, ulysses } from './strategies.js'
 
 const named = (...names: readonly string[]) =>
-  [...architectures, ...odd].filter(({ name }) => names.includes(name)).map((model) => [model.name, model] as const)
+  [...architectures, ...odd]
+    .filter(({ name }) => names.includes(name))
+    .map((model, place) => [model.name, model, place] as const)
 
 /** Stages with the ways in which gradients are reduced and parameters gathered. */
 const storages: readonly DataParallelOptions[] = [
@@ -44,8 +47,8 @@ const cases: readonly (readonly [Degrees, DataParallelOptions, number])[] = [
 
 describe.each(named('grouped-query attention', 'mixture with a gated shared expert', 'tied embeddings, biased head'))(
   '%s',
-  (_, model) => {
-    test.each(cases)('%j, %j, %i microbatches are one device', (degrees, dp, microbatches) => {
+  (_, model, place) => {
+    test.each(covered(3, cases, place))('%j, %j, %i microbatches are one device', (degrees, dp, microbatches) => {
       const build = { phase: 'training', batch: 12, seq: 3, microbatches } as const
       const { program, operators, ...proven } = prove(model, build, degrees, { dp })
       for (const { rule, violations } of verifyProgram(program, operators)) expect(violations, `${rule}`).toEqual([])

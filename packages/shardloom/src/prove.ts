@@ -4,6 +4,7 @@ import {
   compareRuns,
   type Difference,
   type InitialValue,
+  perTensor,
   runReference,
   tolerance,
   usualValues,
@@ -154,13 +155,13 @@ export async function expectEquivalent(input: SpecInput, access: PlanAccess = {}
  * gradients.
  */
 function naturalValues(tensors: ReadonlyMap<string, Tensor>, { spec }: LoadedSpec): InitialValue {
-  return (tensor, iterations, index) => {
-    if (tensor.id === 'inputs/loss_scale') return 1 / (spec.batch * spec.seq)
-    if (tensor.id === 'inputs/positions') return index + firstPosition(spec, iterations[0] ?? 0)
+  return perTensor((tensor, iterations) => {
+    if (tensor.id === 'inputs/loss_scale') return () => 1 / (spec.batch * spec.seq)
+    if (tensor.id === 'inputs/positions') return (index) => index + firstPosition(spec, iterations[0] ?? 0)
     const parameter = /^optimizer\/(.*)\.master$/.exec(tensor.id)?.[1]
     if (parameter === undefined || !tensors.has(parameter)) return undefined
-    return usualValues(lookup(tensors, parameter), iterations, undefined)(index)
-  }
+    return usualValues(lookup(tensors, parameter), iterations, undefined)
+  })
 }
 
 /** The position of the first token of a decode step or of a chunk of prefill. */

@@ -1,5 +1,5 @@
 import { lookup, type OperatorTable, type Program } from '@shardloom/core'
-import { type InitialValue, interpret, type Reference, usualValues } from '@shardloom/testing'
+import { type InitialValue, interpret, perTensor, type Reference, usualValues } from '@shardloom/testing'
 
 /** What comparing gradients with the slope of the loss came to. */
 export interface Slope {
@@ -46,17 +46,17 @@ export function slopeOf(
 ): Slope {
   const along = (seed: number, step: number, only?: string) => {
     const places = new Map<string, readonly number[]>()
-    const direction = (id: string, at: readonly number[], index: number) =>
+    const directionOf = (id: string, at: readonly number[]) =>
       only !== undefined && id !== only
-        ? 0
-        : usualValues({ ...lookup(forward.tensors, id), id: `${seed} ${id}` }, at, undefined)(index)
+        ? () => 0
+        : usualValues({ ...lookup(forward.tensors, id), id: `${seed} ${id}` }, at, undefined)
     const lossAt = (distance: number) => {
-      const moved: InitialValue = (tensor, at, index) => {
-        const own = initial(tensor, at, index)
-        if (tensor.role !== 'parameter') return own
+      const moved = perTensor((tensor, at) => {
+        if (tensor.role !== 'parameter') return (index) => initial(tensor, at, index)
+        const [usual, direction] = [usualValues(tensor, at, undefined), directionOf(tensor.id, at)]
         places.set(`${tensor.id}@${at.join()}`, at)
-        return (own ?? usualValues(tensor, at, undefined)(index)) + distance * direction(tensor.id, at, index)
-      }
+        return (index) => (initial(tensor, at, index) ?? usual(index)) + distance * direction(index)
+      })
       return interpret(forward, operators, { initial: moved }).whole('loss')[0] ?? Number.NaN
     }
     const slope = differences.reduce((sum, [steps, weight]) => sum + weight * lossAt(steps * step), 0) / step
@@ -66,8 +66,9 @@ export function slopeOf(
       const gradient = tensors.get(`gradient/${id}`)
       if (!gradient || (only !== undefined && id !== only)) continue
       const values = run.whole(gradient.id, new Map(gradient.per.map((axis, index) => [axis, at[index] ?? 0])))
+      const direction = directionOf(id, at)
       values.forEach((value, index) => {
-        const term = value * direction(id, at, index)
+        const term = value * direction(index)
         expected += term
         size += Math.abs(term)
       })

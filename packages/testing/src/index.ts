@@ -16,7 +16,7 @@ export {
   tolerance,
 } from './equivalence.js'
 export { defaultLimit, type Estimate, estimate } from './estimate.js'
-export { type InitialValue, usualValues } from './initial-values.js'
+export { type InitialValue, perTensor, usualValues } from './initial-values.js'
 export { type Interpretation, type InterpretOptions, interpret } from './interpret.js'
 export type { Iterations } from './iterations.js'
 export {

@@ -17,6 +17,18 @@ import {
  */
 export type InitialValue = (tensor: Tensor, iterations: readonly number[], index: number) => number | undefined
 
+/** Initial values by a formula that is made once for a tensor and its iterations, not for each element. */
+export function perTensor(
+  make: (tensor: Tensor, iterations: readonly number[]) => ((index: number) => number | undefined) | undefined,
+): InitialValue {
+  let last: { tensor: Tensor; iterations: readonly number[]; value: ReturnType<typeof make> } | undefined
+  return (tensor, iterations, index) => {
+    if (last?.tensor !== tensor || last.iterations !== iterations)
+      last = { tensor, iterations, value: make(tensor, iterations) }
+    return last.value?.(index)
+  }
+}
+
 /** What an operand's domain comes to for one tensor: positive numbers, or whole numbers below a limit. */
 type Range = 'positive' | { readonly below: number }
 

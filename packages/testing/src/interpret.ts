@@ -86,6 +86,8 @@ class Interpreter implements Interpretation {
   private readonly sources: ReadonlyMap<string, Source>
   private readonly domains: ReturnType<typeof domainsOf>
   private readonly groups = new Map<string, number[][]>()
+  /** Tensors from outside, whole: what all ranks take their parts of. */
+  private readonly outside = new Map<string, Float64Array>()
   /** What a send has made → where it went. */
   private readonly sent = new Map<string, Communication>()
   private readonly crew: Crew
@@ -332,10 +334,8 @@ class Interpreter implements Interpretation {
         ? this.handed(source.port.initial, withoutAxis(iterations, region.axis), current, region, rank, iterations)
         : this.handed(source.port.next[bodyAt(region, before)] ?? '', at(before), current, region, rank, iterations)
     }
-    if (source.kind === 'carry-result') {
-      const last = lastIteration(region)
-      return this.read(source.port.next[bodyAt(region, last)] ?? '', at(last), rank)
-    }
+    const last = lastIteration(region)
+    if (source.kind === 'carry-result') return this.read(source.port.next[bodyAt(region, last)] ?? '', at(last), rank)
     const terms = Array.from({ length: region.extent }, (_, iteration) => {
       const inner = port.kind === 'reduce' ? port.inner[bodyAt(region, iteration)] : undefined
       if (!inner || !this.isMade(inner, at(iteration), rank)) return []
@@ -377,14 +377,20 @@ class Interpreter implements Interpretation {
   }
 
   private fromOutside(tensor: Tensor, iterations: Iterations, rank: number): Block {
-    const own = tensor.per.map((axis) => iterations.get(axis) ?? 0)
     const { model, taken } = modelTensor(tensor)
-    const usual = usualValues(model, own, this.domains.get(tensor.id))
     const positions = this.shapes.held(tensor, rank, iterations)
-    const whole = model.shape.map((size) => shardPositions(size, [], this.program.mesh, nobody))
+    const everywhere = model.shape.map((size) => shardPositions(size, [], this.program.mesh, nobody))
+    const key = `${tensor.id} ${keyOf(tensor, iterations)}`
+    const whole = this.outside.get(key) ?? this.wholeFromOutside(model, iterations, elementsOf(everywhere))
+    this.outside.set(key, whole)
+    return { positions, values: Float64Array.from(offsetsIn(everywhere, positions.map(taken)), (at) => whole[at] ?? 0) }
+  }
+
+  private wholeFromOutside(model: Tensor, iterations: Iterations, elements: number): Float64Array {
+    const own = model.per.map((axis) => iterations.get(axis) ?? 0)
+    const usual = usualValues(model, own, this.domains.get(model.id))
     const { initial } = this.options
-    const value = (index: number) => initial?.(model, own, index) ?? usual(index)
-    return { positions, values: Float64Array.from(offsetsIn(whole, positions.map(taken)), value) }
+    return Float64Array.from({ length: elements }, (_, index) => initial?.(model, own, index) ?? usual(index))
   }
 }
 
