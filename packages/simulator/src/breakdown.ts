@@ -1,6 +1,6 @@
 import { axesOf, type Mesh } from '@shardloom/core'
 import type { Timeline } from './simulate.js'
-import { ticksPerSecond } from './simulate.js'
+import { ticksPerSecond } from './ticks.js'
 
 /** Where the time of one rank goes in a step, in seconds that add up to the step. */
 export interface RankBreakdown {

@@ -7,7 +7,7 @@ export {
 } from './communication-table.js'
 export { measureFolded } from './edges.js'
 export { type Efficiency, type EfficiencyRecord, efficiencyOf } from './efficiency.js'
-export { type Costs, runGraph, type Times } from './event-loop.js'
+export { runEvents, type Times, type Work } from './event-loop.js'
 export { type MatmulShape, matmulSeconds, type Rates } from './kernel-time.js'
 export { type Engine, type Machine, machineOf, usualEngine } from './machine.js'
 export {
@@ -26,4 +26,5 @@ export { type NodeTime, type NodeTimes, nodeTimes, type Stream } from './node-ti
 export { imbalance } from './points.js'
 export { type Replication, replication } from './replication.js'
 export { type SavedTensor, savedTensors } from './saved.js'
-export { representatives, simulate, type Timeline, ticksPerSecond } from './simulate.js'
+export { representatives, simulate, type Timeline } from './simulate.js'
+export { ticksPerSecond } from './ticks.js'
