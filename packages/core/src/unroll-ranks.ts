@@ -103,7 +103,8 @@ function partsOf({ base, graph: { top, order } }: Copy, rank: number, over: stri
     if (item.type === 'node' || item.axis === over) return
     const inner = top.regions.get(item.id)
     if (!inner) return
-    const begins = order && item.axis === 'microbatch' ? order.begins : inner.starts.subarray(0, -1).map((at) => at + inner.offset)
+    const begins =
+      order && item.axis === 'microbatch' ? order.begins : inner.starts.subarray(0, -1).map((at) => at + inner.offset)
     begins.forEach((at, place) => {
       parts.push({ rank, firstNode: base + at, region: item.id, place })
     })

@@ -18,11 +18,11 @@ export interface Work {
   readonly contention: number
   /** Per node the first of those that begin and end with it, as the members of a collective do; −1 or absent: by itself. */
   readonly joint?: Int32Array
-  /** Nodes that have begun before, such as a transfer under way, with their end. */
+  /** Nodes that have begun before, such as a transfer under way, with their end; infinite: they never end. */
   readonly begun?: readonly { readonly node: number; readonly start: number; readonly end: number }[]
   /** Nodes that wait for their stream from before, in order. */
   readonly queued?: readonly number[]
-  /** Stops when this node has ended, before what that sets free begins. −1: never; −2: at once. */
+  /** Stops when this node has ended and what that sets free has begun. −1: never; −2: at once. */
   readonly until?: number
 }
 
@@ -207,7 +207,7 @@ export function runEvents(work: Work): Times {
       occupy(each.node, slot)
       end[each.node] = each.end
     }
-    events.push(each.end, each.node)
+    if (each.end < Number.POSITIVE_INFINITY) events.push(each.end, each.node)
   }
   now = Number.NEGATIVE_INFINITY
   for (const node of work.queued ?? []) {
@@ -248,14 +248,13 @@ export function runEvents(work: Work): Times {
       if (node === until) stopped = true
     }
     close()
-    if (stopped) break
     for (let at = 0; at < touched.length; at++) {
       const slot = touched[at] as number
       isTouched[slot] = 0
       startHead(slot)
     }
     touched.length = 0
-    if (events.size === 0) break
+    if (stopped || events.size === 0) break
     now = events.firstKey
   }
   return { start, end, cause, makespan: now, ran, status, ready }

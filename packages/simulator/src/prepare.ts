@@ -15,6 +15,10 @@ export interface Prepared {
   /** Per template the axes that it communicates over, joined by a dot; undefined: it does not communicate. */
   readonly axes: readonly (string | undefined)[]
   readonly byRank: readonly NodeTimes[]
+  /** Per node the index of its rank. */
+  readonly places: Int32Array
+  /** The node that ends when a node does: that of its kernel at which the kernel takes its time. */
+  readonly leaderOf: (node: number) => number
 }
 
 /**
@@ -34,17 +38,21 @@ export function prepare(graph: UnrolledGraph, program: Program, operators: Opera
   )
   const stream = Int8Array.from(graph.templates, (_, index) => Math.max(...streamsOf.map((list) => list[index] ?? -1)))
   const places = placesOf(graph)
+  const ticks = ticksOf(graph, byRank, places)
   const lane = Int32Array.from(graph.template, (template, node) => {
     const own = streamsOf[places[node] ?? 0]?.[template] ?? -1
-    return own < 0 ? -1 : (places[node] ?? 0) * streams.length + own
+    // What takes no time keeps no stream.
+    return own < 0 || ticks[node] === 0 ? -1 : (places[node] ?? 0) * streams.length + own
   })
-  const led = withLeads(graph, byRank)
-  const { edges, joint } = joinCollectives(graph, led, places)
+  const { edgeSource, leaderOf } = withLeads(graph, byRank)
+  const { edges, joint } = joinCollectives(graph, edgeSource, places)
   return {
     graph,
     streams,
     stream,
     byRank,
+    places,
+    leaderOf,
     axes: graph.templates.map(({ communication }) =>
       communication ? axesOf(program.mesh, communication.atoms).join('·') : undefined,
     ),
@@ -52,7 +60,7 @@ export function prepare(graph: UnrolledGraph, program: Program, operators: Opera
       nodeCount: graph.nodeCount,
       ...edges,
       ...(joint && { joint }),
-      ticks: ticksOf(graph, byRank, places),
+      ticks,
       lane,
       ranks: graph.ranks.length,
       streams: streams.length,
@@ -160,9 +168,9 @@ function ticksOf(graph: UnrolledGraph, byRank: readonly NodeTimes[], places: Int
 export const toTicks = (seconds: number) => Math.round(seconds * ticksPerSecond)
 
 /** The sources of edges where whoever reads from a kernel waits for it, and its members wait for nothing else of it. */
-function withLeads(graph: UnrolledGraph, byRank: readonly NodeTimes[]): Uint32Array {
+function withLeads(graph: UnrolledGraph, byRank: readonly NodeTimes[]) {
   const lead = new Map(byRank.flatMap(({ leads }) => [...leads]))
-  if (lead.size === 0) return graph.edgeSource
+  if (lead.size === 0) return { edgeSource: graph.edgeSource, leaderOf: (node: number) => node }
   const number = new Map(graph.templates.map(({ id }, index) => [id, index]))
   const leads = Int32Array.from(graph.templates, ({ id }) => number.get(lead.get(id) ?? '') ?? -1)
   const order = new Map(byRank.flatMap(({ order }) => [...order]))
@@ -197,5 +205,5 @@ function withLeads(graph: UnrolledGraph, byRank: readonly NodeTimes[]): Uint32Ar
     // One that follows the first of its kernel reads what that has read, and is there when that is.
     if (own < node && begin < end) edgeSource[begin] = own
   }
-  return edgeSource
+  return { edgeSource, leaderOf: (node: number) => leader[node] ?? node }
 }

@@ -64,8 +64,7 @@ export function representatives(program: Program): number[] {
 function deadlock(graph: UnrolledGraph, { status }: Times): ShardloomError {
   const stuck = Array.from({ length: graph.ranks.length }, (_, index) => graph.ranks[index] ?? 0).flatMap((rank) => {
     for (let node = 0; node < graph.nodeCount; node++)
-      if (graph.rankOf(node) === rank && status[node] !== 3)
-        return [`rank ${rank} at ${graph.idOf(node)}`]
+      if (graph.rankOf(node) === rank && status[node] !== 3) return [`rank ${rank} at ${graph.idOf(node)}`]
     return []
   })
   return new ShardloomError('DEADLOCK', `These wait for each other: ${stuck.slice(0, 4).join('; ')}.`, {
