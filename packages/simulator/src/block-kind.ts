@@ -1,4 +1,6 @@
+import type { Touch } from './outcome.js'
 import type { Prepared } from './prepare.js'
+import type { Touches } from './touches.js'
 
 /** A node of a part, as seen from others. */
 export interface Reference {
@@ -17,8 +19,8 @@ export interface BlockKind {
   readonly ticks: Float64Array
   readonly edgeStart: Uint32Array
   readonly edgeSource: Uint32Array
-  /** Nodes that wait for a node of another part of the rank. */
-  readonly outer: readonly (Reference & { readonly node: number })[]
+  /** Nodes that wait for a node of another part of the rank, by its offset. */
+  readonly outer: ReadonlyMap<number, readonly (Reference & { readonly node: number })[]>
   /** Nodes that wait for a node of another rank. */
   readonly arrivals: readonly (Reference & { readonly node: number })[]
   /** Nodes that other ranks wait for. */
@@ -47,7 +49,7 @@ export function blockKinds({ graph, work, places, leaderOf, byRank }: Prepared):
     const stream = new Int32Array(size)
     const edgeStart = new Uint32Array(size + 1)
     const edgeSource: number[] = []
-    const outer: BlockKind['outer'][number][] = []
+    const outer = new Map<number, (Reference & { node: number })[]>()
     const arrivals: BlockKind['arrivals'][number][] = []
     const growing: number[] = []
     let last = -1
@@ -73,7 +75,7 @@ export function blockKinds({ graph, work, places, leaderOf, byRank }: Prepared):
         else {
           const at = partOf[source] as number
           const reference = { node: offset, part: at, offset: source - (parts[at]?.firstNode ?? 0) }
-          if (places[source] === rank) outer.push(reference)
+          if (places[source] === rank) add(outer, reference.offset, reference)
           else {
             arrivals.push(reference)
             awaited[source] = 1
@@ -102,6 +104,55 @@ export function blockKinds({ graph, work, places, leaderOf, byRank }: Prepared):
   return kinds
 }
 
+/** Per part the first that is like it: of equal nodes that take as long, wait alike for each other and touch as much memory. */
+export function likeKinds(
+  kinds: readonly BlockKind[],
+  { graph }: Prepared,
+  { first, last, bytesOf }: Touches,
+): Int32Array {
+  const like = new Int32Array(kinds.length)
+  const known = new Map<number, BlockKind[]>()
+  const templateOf = (kind: BlockKind, offset: number) => graph.template[kind.firstNode + offset]
+  const same = (a: ArrayLike<number>, b: ArrayLike<number>) => {
+    if (a.length !== b.length) return false
+    for (let index = 0; index < a.length; index++) if (a[index] !== b[index]) return false
+    return true
+  }
+  const sameTouches = (a: readonly Touch[], b: readonly Touch[]) =>
+    a.length === b.length &&
+    a.every((each, index) => {
+      const other = b[index]
+      return other && bytesOf(each.id) === bytesOf(other.id) && same(each.nodes, other.nodes)
+    })
+  const isLike = (a: BlockKind, b: BlockKind) => {
+    for (let offset = 0; offset < a.size; offset++) if (templateOf(a, offset) !== templateOf(b, offset)) return false
+    return (
+      a.last === b.last &&
+      a.tail === b.tail &&
+      same(a.ticks, b.ticks) &&
+      same(a.stream, b.stream) &&
+      same(a.edgeStart, b.edgeStart) &&
+      same(a.edgeSource, b.edgeSource) &&
+      same(a.awaited, b.awaited) &&
+      same(a.growing, b.growing) &&
+      same(
+        a.arrivals.map(({ node }) => node),
+        b.arrivals.map(({ node }) => node),
+      ) &&
+      sameTouches(first(a.part), first(b.part)) &&
+      sameTouches(last(a.part), last(b.part))
+    )
+  }
+  for (const kind of kinds) {
+    const list = known.get(kind.size) ?? []
+    known.set(kind.size, list)
+    const found = list.find((each) => isLike(each, kind))
+    if (!found) list.push(kind)
+    like[kind.part] = (found ?? kind).part
+  }
+  return like
+}
+
 /** Whether a temporal edge leads from the node before a part into it: an action that is not its rank's first. */
 function followsPrevious({ parts, edgeStart, edgeSource, edgeKind }: Prepared['graph'], part: number): boolean {
   const first = parts[part]?.firstNode ?? 0
@@ -113,4 +164,11 @@ function followsPrevious({ parts, edgeStart, edgeSource, edgeKind }: Prepared['g
 /** The iteration axis of the loop that a part stands in. */
 function loopAxis(region: string | undefined, graph: Prepared['graph'], node: number): string | undefined {
   return region === undefined ? undefined : graph.iterationsOf(node)[0]?.axis
+}
+
+/** Adds to the list of a key. */
+export function add<K, V>(map: Map<K, V[]>, key: K, value: V): void {
+  const list = map.get(key)
+  if (list) list.push(value)
+  else map.set(key, [value])
 }

@@ -9,11 +9,10 @@ export interface Chain {
   readonly tail: { readonly of: 'arrival' | 'carried'; readonly index: number } | undefined
 }
 
-/** What a tensor takes or gives back, once per block: at the first start or the last end of the nodes that touch it. */
+/** A value that forward keeps, of which nodes of a block are the first to touch it, or the last. */
 export interface Touch {
   readonly id: number
   readonly nodes: readonly number[]
-  readonly bytes: number
 }
 
 /** What running a block from a state comes to. Times are in ticks from its begin; those after `quiet` wait for an arrival. */
@@ -24,7 +23,6 @@ export interface Outcome {
   /** Nodes that other ranks wait for and whose end is known now: in the block that is `distance` before this one. */
   readonly sent: readonly {
     readonly distance: number
-    readonly part: number
     readonly offset: number
     readonly end: number
     readonly chain: Chain
@@ -139,7 +137,7 @@ export function outcomeOf(reading: Reading): Outcome {
     const [part, offset, distance] =
       node >= base ? [kind.part, node - base, 0] : [carried?.part ?? 0, carried?.offset ?? 0, carried?.distance ?? 0]
     if (!awaits(part, offset)) continue
-    sent.push({ part, offset, distance, end: end[node] ?? 0, chain: chainOf(node) })
+    sent.push({ offset, distance, end: end[node] ?? 0, chain: chainOf(node) })
   }
   const { memory, pending } = memoryOf(reading)
   const place = new Map(run.unfinished.map((node, index) => [node, index]))

@@ -2,7 +2,7 @@ import { axesOf, type OperatorTable, type Program } from '@shardloom/core'
 import type { UnrolledGraph } from '@shardloom/core/unroll'
 import type { Work } from './event-loop.js'
 import type { Machine } from './machine.js'
-import { type NodeTimes, nodeTimes, type Stream } from './node-time.js'
+import { type NodeTime, type NodeTimes, nodeTimes, type Stream } from './node-time.js'
 import { ticksPerSecond } from './ticks.js'
 
 /** An unrolled graph with what its nodes take and where they run. */
@@ -26,7 +26,8 @@ export interface Prepared {
  * a collective that the graph chains begin and end together.
  */
 export function prepare(graph: UnrolledGraph, program: Program, operators: OperatorTable, machine: Machine): Prepared {
-  const byRank = graph.ranks.map((rank) => nodeTimes(program, operators, machine, rank))
+  const known = new Map<string, NodeTime>()
+  const byRank = graph.ranks.map((rank) => nodeTimes(program, operators, machine, rank, known))
   const streams: Stream[] = ['compute']
   const streamsOf = byRank.map(({ times }) =>
     Int8Array.from(graph.templates, ({ id }) => {

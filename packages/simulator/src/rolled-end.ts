@@ -1,7 +1,8 @@
+import type { Course } from './course.js'
 import { runEvents } from './event-loop.js'
 import type { Block } from './few-iterations.js'
 import { follow } from './live-chain.js'
-import type { Course, RankStep, Rolled, Step } from './rolled.js'
+import type { RankStep, Rolled, Step } from './rolled.js'
 import { ticksPerSecond } from './ticks.js'
 
 /** One rank's share of the end: its gate, what it has not finished, and what stands behind its loops. */
@@ -84,7 +85,8 @@ export function finish(
         }
         if (places[source] !== rank) return undefined
         const isTail = source === leaderOf(firstNode - 1)
-        for (const [index, { part, offset, distance }] of unfinished.entries()) {
+        for (const [index, { offset, distance }] of unfinished.entries()) {
+          const part = course.blocks[course.at - distance]?.part ?? -1
           const is = offset >= 0 && (kinds[part]?.firstNode ?? 0) + offset === source
           const ends = isTail && distance === 1 && offset === kinds[part]?.tail
           if (is || ends) edgeSource.push(carried + index)

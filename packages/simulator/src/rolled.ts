@@ -1,10 +1,10 @@
 import type { OperatorTable, Program } from '@shardloom/core'
 import { unroll } from '@shardloom/core/unroll'
-import { type BlockKind, blockKinds } from './block-kind.js'
+import { type BlockKind, blockKinds, likeKinds, type Reference } from './block-kind.js'
 import { type Carried, runBlock, type State } from './block-run.js'
 import type { RankBreakdown } from './breakdown.js'
+import { Course, type Sent } from './course.js'
 import { type Block, fewIterations } from './few-iterations.js'
-import { follow, type LiveChain } from './live-chain.js'
 import type { Machine } from './machine.js'
 import { type Outcome, outcomeOf, type Touch } from './outcome.js'
 import { type Prepared, prepare, toTicks } from './prepare.js'
@@ -12,7 +12,7 @@ import { finish } from './rolled-end.js'
 import { representatives } from './simulate.js'
 import { type Touches, touchesOf } from './touches.js'
 
-/** What a step comes to, on one rank of every stage: as much of a {@link Timeline} as takes no list of all nodes. */
+/** What a step comes to, on one rank of every stage: as much of a timeline as takes no list of all nodes. */
 export interface Step {
   readonly seconds: number
   readonly ranks: readonly RankStep[]
@@ -28,26 +28,6 @@ export interface RankStep extends RankBreakdown {
   readonly activations: { readonly bytes: number; readonly atSeconds: number }
 }
 
-/** What a rank is doing while its blocks run one after the other. */
-export interface Course {
-  readonly blocks: readonly Block[]
-  /** The next block, and when the one before it has computed. */
-  at: number
-  now: number
-  state: State
-  /** Of each node in the state when it started, if it has, and what that waited for. */
-  starts: number[]
-  chains: (LiveChain | undefined)[]
-  first: number
-  computing: number
-  idle: number
-  readonly busy: Float64Array
-  readonly exposed: Map<string, number>
-  bytes: number
-  peak: number
-  peakAt: number
-}
-
 /** The blocks of all ranks and what they share. */
 export interface Rolled {
   readonly prepared: Prepared
@@ -56,10 +36,18 @@ export interface Rolled {
   readonly courses: readonly Course[]
 }
 
+/** What is known of running one kind of block from one state: by when what it waits for arrives. */
+interface Site {
+  readonly outcomes: Map<number | string, Outcome>
+  /** The time from which on an arrival finds everything else at rest. */
+  quiet: number | undefined
+  late: Outcome | undefined
+}
+
 /**
- * Runs a program on a machine as {@link simulate} does, and runs each block (an iteration of a loop at the top, an action of a
- * schedule) from each state of its rank's streams once: what it comes to is then added up. Undefined where loops are short, or
- * something joins ranks inside of them. Throws `NO_PEAK`.
+ * Runs a program on a machine as `simulate` does, but each kind of block (an iteration of a loop at the top, an action of a schedule)
+ * once from each state of its rank's streams: what it comes to is then added up. Undefined where loops are short, or something joins
+ * ranks inside of them. Throws `NO_PEAK`.
  */
 export function simulateRolled(program: Program, operators: OperatorTable, machine: Machine): Step | undefined {
   const few = fewIterations(program)
@@ -69,7 +57,8 @@ export function simulateRolled(program: Program, operators: OperatorTable, machi
   const kinds = blockKinds(prepared)
   const touches = kinds && touchesOf(prepared, kinds, program, operators)
   if (!kinds || !touches) return undefined
-  const sequences = few.blocks(graph)
+  const { streams, contention } = prepared.work
+  const like = likeKinds(kinds, prepared, touches)
   const states = new Map<string, State>()
   const intern = (carried: readonly Carried[]): State => {
     const key = carried.map((each) => Object.values(each).join(' ')).join(';')
@@ -78,65 +67,25 @@ export function simulateRolled(program: Program, operators: OperatorTable, machi
     return known
   }
   const none = intern([])
-  const { streams, contention } = prepared.work
-  const courses = sequences.map((blocks): Course => {
+  const sequences = few.blocks(graph)
+  const stride = kinds.reduce((most, kind) => Math.max(most, kind.size), 0) + 1
+  const courses = sequences.map((blocks) => {
     // What stands behind the loops joins ranks: all run that together.
-    const behind = blocks.at(-1)
-    const isBehind = behind && graph.parts[behind.part]?.region === undefined && blocks.length > 1
-    return {
-      blocks: isBehind ? blocks.slice(0, -1) : blocks,
-      at: 0,
-      now: 0,
-      state: none,
-      starts: [],
-      chains: [],
-      first: Number.POSITIVE_INFINITY,
-      computing: 0,
-      idle: 0,
-      busy: new Float64Array(streams),
-      exposed: new Map(),
-      bytes: 0,
-      peak: 0,
-      peakAt: 0,
-    }
+    const isBehind = blocks.length > 1 && graph.parts[blocks.at(-1)?.part ?? 0]?.region === undefined
+    return new Course(isBehind ? blocks.slice(0, -1) : blocks, none, streams, stride)
   })
-  const regions = graph.parts.map(({ region }) => region)
-  const isScheduled = graph.parts.map(({ rank }) => (sequences[rank] ?? []).some(({ follows }) => follows))
-  /** Where the block of a part and iteration stands in its rank's course. */
-  const indices = courses.map(
-    ({ blocks }) => new Map(blocks.map(({ part, iteration }, index) => [`${part} ${iteration}`, index])),
-  )
-  const sentTo = courses.map(() => new Map<number, { readonly end: number; readonly chain: LiveChain }>())
-  const size = Math.max(...kinds.map((kind) => kind.size)) + 1
-  const touchAt = lastingTouches(touches, courses)
-  const memo = new Map<string, Outcome>()
+  const blockOf = finder(prepared, courses)
+  const lasting = lastingTouches(touches, courses)
+  const sites = new Map<number | string, Site>()
+  const axesOf = (part: number, offset: number) =>
+    prepared.axes[graph.template[(kinds[part]?.firstNode ?? 0) + offset] as number]
+  const awaits = (part: number, offset: number) => offset >= 0 && kinds[part]?.awaited[offset] === 1
 
-  /** The iteration in which a block finds what it refers to. */
-  const iterationOf = (block: Block, reference: { readonly part: number }) => {
-    const [own, other] = [regions[block.part], regions[reference.part]]
-    if (other === undefined) return 0
-    if (own !== other || isScheduled[block.part]) return block.iteration
-    const place = (part: number) => graph.parts[part]?.place ?? 0
-    return block.iteration + place(reference.part) - place(block.part)
-  }
-  const blockOf = (block: Block, reference: { readonly part: number }) => {
-    const iteration = iterationOf(block, reference)
-    const rank = graph.parts[reference.part]?.rank ?? 0
-    const region = regions[reference.part]
-    const index = indices[rank]?.get(`${reference.part} ${iteration}`)
-    if (index !== undefined || isScheduled[reference.part] || region === undefined) return index
-    // Of other loops the first iteration and the second stand for all.
-    const part = graph.parts.findIndex(
-      (each) => each.rank === rank && each.region === region && each.place === Math.min(iteration, 1),
-    )
-    return indices[rank]?.get(`${part} ${iteration}`)
-  }
   const arrivalsOf = (kind: BlockKind, block: Block) => {
-    const found: { readonly end: number; readonly chain: LiveChain }[] = []
+    const found: Sent[] = []
     for (const reference of kind.arrivals) {
-      const from = kinds[reference.part]
-      const index = blockOf(block, reference)
-      const sent = from && index !== undefined ? sentTo[from.rank]?.get(index * size + reference.offset) : undefined
+      const from = courses[kinds[reference.part]?.rank ?? 0]
+      const sent = from?.sent.get(blockOf(block, reference) * stride + reference.offset)
       if (!sent) return undefined
       found.push(sent)
     }
@@ -146,115 +95,63 @@ export function simulateRolled(program: Program, operators: OperatorTable, machi
     const waits: { node: number; carried: number }[] = []
     course.state.carried.forEach(({ part, offset, distance }, carried) => {
       if (offset < 0) return
-      const before = course.blocks[course.at - distance]
       if (block.follows && distance === 1 && kinds[part]?.tail === offset) waits.push({ node: 0, carried })
-      for (const reference of kind.outer) {
-        if (reference.offset !== offset || !before) continue
+      for (const reference of kind.outer.get(offset) ?? [])
         if (blockOf(block, reference) === course.at - distance) waits.push({ node: reference.node, carried })
-      }
     })
     return waits
   }
-
   const advance = (course: Course): boolean => {
     const block = course.blocks[course.at]
-    const kind = block && kinds[block.part]
-    if (!block || !kind) return false
-    const arrived = arrivalsOf(kind, block)
+    const own = block && kinds[block.part]
+    const kind = block && kinds[like[block.part] as number]
+    if (!block || !own || !kind) return false
+    const arrived = arrivalsOf(own, block)
     if (!arrived) return false
-    const waits = course.state.carried.length > 0 ? waitsOf(kind, course, block) : []
-    const touch = touchAt.get(`${kind.rank} ${course.at}`)
+    const { state } = course
+    const waits = state.carried.length > 0 ? waitsOf(own, course, block) : []
+    const touch = lasting.size > 0 ? lasting.get(own.rank * 1e6 + course.at) : undefined
     const step = kind.growing.length > 0 ? block.iteration : 0
-    const key = `${course.state.id} ${block.part} ${step} ${touch ? course.at : ''} ${block.follows} ${waits.map(({ node, carried }) => `${node}:${carried}`)}`
-    const times = arrived.map(({ end }) => Math.max(0, end - course.now))
-    const outcomeAt = (name: string, arrivals: readonly number[], quiet: number): Outcome | undefined => {
-      const known = memo.get(name)
-      if (known) return known
+    const plain = (state.id * kinds.length + kind.part) * 2 + Number(block.follows)
+    const isPlain = waits.length === 0 && !touch && step === 0
+    const key = isPlain
+      ? plain
+      : `${plain} ${step} ${touch ? `${own.rank} ${course.at}` : ''} ${waits.map(({ node, carried }) => `${node}:${carried}`)}`
+    const site = sites.get(key) ?? { outcomes: new Map(), quiet: undefined, late: undefined }
+    sites.set(key, site)
+    const run = (arrivals: readonly number[]) => {
       const ticks = step > 0 ? grown(kind, step, prepared) : kind.ticks
-      const run = runBlock(kind, course.state, waits, arrivals, ticks, streams, contention)
-      if (Number.isNaN(run.ticks)) return undefined
-      const outcome = outcomeOf({
-        kind,
-        state: course.state,
-        run,
-        axesOf: (part, offset) => prepared.axes[graph.template[(kinds[part]?.firstNode ?? 0) + offset] ?? 0],
-        awaits: (part, offset) => offset >= 0 && kinds[part]?.awaited[offset] === 1,
-        bytesOf: touches.bytesOf,
-        takes: [...touches.first(block.part), ...(touch?.takes ?? [])] as readonly Touch[],
-        frees: [...touches.last(block.part), ...(touch?.frees ?? [])] as readonly Touch[],
-        quiet,
-        streams,
-        intern,
-      })
-      memo.set(name, outcome)
-      return outcome
+      return runBlock(kind, state, waits, arrivals, ticks, streams, contention)
     }
-    let outcome: Outcome | undefined
-    let extra = 0
-    const [time] = times
-    if (times.length === 1 && time !== undefined && time > 0) {
-      // Once all is quiet that does not wait for the arrival, it makes no difference how long that takes.
-      const quiet = quietAfter(key, () => {
-        const ticks = step > 0 ? grown(kind, step, prepared) : kind.ticks
-        const alone = runBlock(kind, course.state, waits, [Number.POSITIVE_INFINITY], ticks, streams, contention)
-        return Number.isNaN(alone.ticks) ? alone.times.makespan : Number.POSITIVE_INFINITY
-      })
-      if (time > quiet) {
-        outcome = outcomeAt(`${key} late`, [quiet + 1], quiet)
-        extra = time - quiet - 1
+    const outcomeAt = (arrivals: readonly number[], quiet: number): Outcome | undefined => {
+      const made = run(arrivals)
+      if (Number.isNaN(made.ticks)) return undefined
+      const takes = [...touches.first(kind.part), ...(touch?.takes ?? [])]
+      const frees = [...touches.last(kind.part), ...(touch?.frees ?? [])]
+      const { bytesOf } = touches
+      return outcomeOf({ kind, state, run: made, axesOf, awaits, bytesOf, takes, frees, quiet, streams, intern })
+    }
+    const times = arrived.map(({ end }) => Math.max(0, end - course.now))
+    const [time = 0] = times
+    if (times.length === 1 && time > 0) {
+      if (site.quiet === undefined) {
+        const alone = run([Number.POSITIVE_INFINITY])
+        site.quiet = Number.isNaN(alone.ticks) ? alone.times.makespan : Number.POSITIVE_INFINITY
+      }
+      // What waits for the arrival alone then follows it at a distance that is always the same.
+      if (time > site.quiet) {
+        site.late ??= outcomeAt([site.quiet + 1], site.quiet)
+        if (!site.late) return false
+        course.apply(site.late, time - site.quiet - 1, arrived)
+        return true
       }
     }
-    outcome ??= outcomeAt(`${key} ${times}`, times, Number.POSITIVE_INFINITY)
+    const name = times.length < 2 ? time : `${times}`
+    const outcome = site.outcomes.get(name) ?? outcomeAt(times, Number.POSITIVE_INFINITY)
     if (!outcome) return false
-    apply(
-      course,
-      outcome,
-      extra,
-      arrived.map(({ chain }) => chain),
-      kind,
-    )
+    site.outcomes.set(name, outcome)
+    course.apply(outcome, 0, arrived)
     return true
-  }
-  const quiets = new Map<string, number>()
-  const quietAfter = (key: string, find: () => number) => {
-    const known = quiets.get(key) ?? find()
-    quiets.set(key, known)
-    return known
-  }
-  const apply = (course: Course, outcome: Outcome, extra: number, arrived: readonly LiveChain[], kind: BlockKind) => {
-    const base = course.now
-    const absolute = (time: number) => base + (time > outcome.quiet ? time + extra : time)
-    const live = (chain: Outcome['chains'][number]): LiveChain => {
-      const { tail } = chain
-      return {
-        axes: chain.axes,
-        starts: chain.starts.map(absolute),
-        tail: tail && (tail.of === 'arrival' ? arrived[tail.index] : course.chains[tail.index]),
-      }
-    }
-    for (const { distance, offset, end, chain } of outcome.sent)
-      sentTo[kind.rank]?.set((course.at - distance) * size + offset, { end: absolute(end), chain: live(chain) })
-    for (const [axes, ticks] of outcome.exposed) course.exposed.set(axes, (course.exposed.get(axes) ?? 0) + ticks)
-    course.first = Math.min(course.first, absolute(outcome.first))
-    for (const { tail, from, at } of outcome.open) {
-      const chain = tail.of === 'arrival' ? arrived[tail.index] : course.chains[tail.index]
-      follow(chain, Math.max(absolute(from), course.first), absolute(at), course.exposed)
-    }
-    outcome.busy.forEach((ticks, stream) => {
-      course.busy[stream] = (course.busy[stream] ?? 0) + ticks
-    })
-    course.computing += outcome.computing
-    course.idle += outcome.idle + extra
-    if (course.bytes + outcome.memory.most > course.peak) {
-      course.peak = course.bytes + outcome.memory.most
-      course.peakAt = absolute(outcome.memory.at)
-    }
-    course.bytes += outcome.memory.net
-    course.chains = outcome.chains.map(live)
-    course.starts = outcome.starts.map(absolute)
-    course.state = outcome.next
-    course.now = absolute(outcome.ticks)
-    course.at++
   }
 
   for (let moved = true; moved; ) {
@@ -265,25 +162,43 @@ export function simulateRolled(program: Program, operators: OperatorTable, machi
   return finish({ prepared, kinds, touches, courses }, sequences)
 }
 
-/** Of values that stay over iterations, by rank and block what it is the first to touch and the last. */
+/** Finds the block, by its place in its rank's course, in which a block finds what it refers to; −1: none. */
+function finder({ graph: { parts } }: Prepared, courses: readonly Course[]) {
+  const isScheduled = courses.map(({ blocks }) => blocks.some(({ follows }) => follows))
+  const most = courses.reduce((all, { blocks }) => Math.max(all, ...blocks.map(({ iteration }) => iteration)), 0) + 1
+  const indices = courses.map(
+    ({ blocks }) => new Map(blocks.map(({ part, iteration }, index) => [part * most + iteration, index])),
+  )
+  return (block: Block, reference: Reference): number => {
+    const [own, other] = [parts[block.part], parts[reference.part]]
+    if (!own || !other) return -1
+    const index = indices[other.rank]
+    if (other.region === undefined) return index?.get(reference.part * most) ?? -1
+    if (isScheduled[own.rank] || other.region !== own.region)
+      return index?.get(reference.part * most + block.iteration) ?? -1
+    // Of other loops the first iteration and the second stand for all.
+    const iteration = block.iteration + (other.place ?? 0) - (own.place ?? 0)
+    const part = reference.part + Math.min(iteration, 1) - (other.place ?? 0)
+    return index?.get(part * most + iteration) ?? -1
+  }
+}
+
+/** Of values that stay over iterations, by rank and block, what it is the first to touch and the last. */
 function lastingTouches({ lasting }: Touches, courses: readonly Course[]) {
-  const found = new Map<
-    string,
-    { takes: { id: number; nodes: readonly number[] }[]; frees: { id: number; nodes: readonly number[] }[] }
-  >()
+  const found = new Map<number, { takes: Touch[]; frees: Touch[] }>()
   for (const { id, rank, parts } of lasting) {
     const blocks = courses[rank]?.blocks ?? []
     const at = (index: number) => {
-      const key = `${rank} ${index}`
-      const known = found.get(key) ?? { takes: [], frees: [] }
-      found.set(key, known)
+      const known = found.get(rank * 1e6 + index) ?? { takes: [], frees: [] }
+      found.set(rank * 1e6 + index, known)
       return known
     }
+    const touches = (index: number) => ({ id, nodes: parts.get(blocks[index]?.part ?? -1) ?? [] })
     const first = blocks.findIndex(({ part }) => parts.has(part))
     const last = blocks.findLastIndex(({ part }) => parts.has(part))
-    const behind = [...parts.keys()].some((part) => !blocks.some((block) => block.part === part))
-    if (first >= 0) at(first).takes.push({ id, nodes: parts.get(blocks[first]?.part ?? -1) ?? [] })
-    if (last >= 0 && !behind) at(last).frees.push({ id, nodes: parts.get(blocks[last]?.part ?? -1) ?? [] })
+    const isBehind = [...parts.keys()].some((part) => !blocks.some((block) => block.part === part))
+    if (first >= 0) at(first).takes.push(touches(first))
+    if (last >= 0 && !isBehind) at(last).frees.push(touches(last))
   }
   return found
 }

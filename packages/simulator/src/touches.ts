@@ -1,5 +1,6 @@
 import type { OperatorTable, Program } from '@shardloom/core'
-import type { BlockKind } from './block-kind.js'
+import { add, type BlockKind } from './block-kind.js'
+import type { Touch } from './outcome.js'
 import type { Prepared } from './prepare.js'
 import { savedTensors } from './saved.js'
 
@@ -15,8 +16,8 @@ interface Value {
 export interface Touches {
   readonly bytesOf: (id: number) => number
   /** Of a part, the values that it is the first to touch, or the last, once in each of its blocks. */
-  readonly first: (part: number) => readonly { readonly id: number; readonly nodes: readonly number[] }[]
-  readonly last: (part: number) => readonly { readonly id: number; readonly nodes: readonly number[] }[]
+  readonly first: (part: number) => readonly Touch[]
+  readonly last: (part: number) => readonly Touch[]
   /** Values that stay over iterations: the parts that touch them, with their nodes. */
   readonly lasting: readonly {
     readonly id: number
@@ -34,8 +35,8 @@ export function touchesOf(
 ): Touches | undefined {
   const { graph } = prepared
   const bytes: number[] = []
-  const first = new Map<number, { id: number; nodes: readonly number[] }[]>()
-  const last = new Map<number, { id: number; nodes: readonly number[] }[]>()
+  const first = new Map<number, Touch[]>()
+  const last = new Map<number, Touch[]>()
   const lasting: { id: number; rank: number; parts: Map<number, number[]> }[] = []
   for (const [rank, number] of graph.ranks.entries()) {
     const saved = savedTensors(program, operators, { rank: number }).filter(({ host }) => !host)
@@ -90,10 +91,4 @@ export function touchesOf(
     last: (part) => last.get(part) ?? [],
     lasting,
   }
-}
-
-function add<V>(map: Map<number, V[]>, key: number, value: V): void {
-  const list = map.get(key)
-  if (list) list.push(value)
-  else map.set(key, [value])
 }
