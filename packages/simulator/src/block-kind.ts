@@ -104,45 +104,28 @@ export function blockKinds({ graph, work, places, leaderOf, byRank }: Prepared):
   return kinds
 }
 
-/** Per part the first that is like it: of equal nodes that take as long, wait alike for each other and touch as much memory. */
-export function likeKinds(
-  kinds: readonly BlockKind[],
-  { graph }: Prepared,
-  { first, last, bytesOf }: Touches,
-): Int32Array {
+/** Per part the first that is like it: of equal nodes that take as long and wait alike for each other and for other ranks. */
+export function likeKinds(kinds: readonly BlockKind[], { graph }: Prepared): Int32Array {
   const like = new Int32Array(kinds.length)
   const known = new Map<number, BlockKind[]>()
-  const templateOf = (kind: BlockKind, offset: number) => graph.template[kind.firstNode + offset]
   const same = (a: ArrayLike<number>, b: ArrayLike<number>) => {
     if (a.length !== b.length) return false
     for (let index = 0; index < a.length; index++) if (a[index] !== b[index]) return false
     return true
   }
-  const sameTouches = (a: readonly Touch[], b: readonly Touch[]) =>
-    a.length === b.length &&
-    a.every((each, index) => {
-      const other = b[index]
-      return other && bytesOf(each.id) === bytesOf(other.id) && same(each.nodes, other.nodes)
-    })
-  const isLike = (a: BlockKind, b: BlockKind) => {
-    for (let offset = 0; offset < a.size; offset++) if (templateOf(a, offset) !== templateOf(b, offset)) return false
-    return (
-      a.last === b.last &&
-      a.tail === b.tail &&
-      same(a.ticks, b.ticks) &&
-      same(a.stream, b.stream) &&
-      same(a.edgeStart, b.edgeStart) &&
-      same(a.edgeSource, b.edgeSource) &&
-      same(a.awaited, b.awaited) &&
-      same(a.growing, b.growing) &&
-      same(
-        a.arrivals.map(({ node }) => node),
-        b.arrivals.map(({ node }) => node),
-      ) &&
-      sameTouches(first(a.part), first(b.part)) &&
-      sameTouches(last(a.part), last(b.part))
-    )
-  }
+  const templates = (kind: BlockKind) => graph.template.subarray(kind.firstNode, kind.firstNode + kind.size)
+  const receives = (kind: BlockKind) => kind.arrivals.map(({ node }) => node)
+  const isLike = (a: BlockKind, b: BlockKind) =>
+    a.last === b.last &&
+    a.tail === b.tail &&
+    same(templates(a), templates(b)) &&
+    same(a.ticks, b.ticks) &&
+    same(a.stream, b.stream) &&
+    same(a.edgeStart, b.edgeStart) &&
+    same(a.edgeSource, b.edgeSource) &&
+    same(a.awaited, b.awaited) &&
+    same(a.growing, b.growing) &&
+    same(receives(a), receives(b))
   for (const kind of kinds) {
     const list = known.get(kind.size) ?? []
     known.set(kind.size, list)
@@ -151,6 +134,18 @@ export function likeKinds(
     like[kind.part] = (found ?? kind).part
   }
   return like
+}
+
+/** Splits parts that are like each other where they touch memory differently. */
+export function alikeInMemory(like: Int32Array, { first, last, bytesOf }: Touches): Int32Array {
+  const known = new Map<string, number>()
+  const text = (touches: readonly Touch[]) => touches.map(({ id, nodes }) => `${bytesOf(id)}:${nodes}`).join(' ')
+  return like.map((other, part) => {
+    const key = `${other} ${text(first(part))} ${text(last(part))}`
+    const found = known.get(key) ?? part
+    known.set(key, found)
+    return found
+  })
 }
 
 /** Whether a temporal edge leads from the node before a part into it: an action that is not its rank's first. */

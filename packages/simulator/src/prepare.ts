@@ -1,8 +1,9 @@
-import { axesOf, type OperatorTable, type Program } from '@shardloom/core'
+import { axesOf, coordinates, type OperatorTable, type Program } from '@shardloom/core'
 import type { UnrolledGraph } from '@shardloom/core/unroll'
 import type { Work } from './event-loop.js'
 import type { Machine } from './machine.js'
 import { type NodeTime, type NodeTimes, nodeTimes, type Stream } from './node-time.js'
+import { unevenAtoms } from './ranks.js'
 import { ticksPerSecond } from './ticks.js'
 
 /** An unrolled graph with what its nodes take and where they run. */
@@ -26,8 +27,7 @@ export interface Prepared {
  * a collective that the graph chains begin and end together.
  */
 export function prepare(graph: UnrolledGraph, program: Program, operators: OperatorTable, machine: Machine): Prepared {
-  const known = new Map<string, NodeTime>()
-  const byRank = graph.ranks.map((rank) => nodeTimes(program, operators, machine, rank, known))
+  const byRank = timesOf(graph.ranks, program, operators, machine)
   const streams: Stream[] = ['compute']
   const streamsOf = byRank.map(({ times }) =>
     Int8Array.from(graph.templates, ({ id }) => {
@@ -39,7 +39,7 @@ export function prepare(graph: UnrolledGraph, program: Program, operators: Opera
   )
   const stream = Int8Array.from(graph.templates, (_, index) => Math.max(...streamsOf.map((list) => list[index] ?? -1)))
   const places = placesOf(graph)
-  const ticks = ticksOf(graph, byRank, places)
+  const ticks = slowed(ticksOf(graph, byRank, places), graph, places, streamsOf, machine)
   const lane = Int32Array.from(graph.template, (template, node) => {
     const own = streamsOf[places[node] ?? 0]?.[template] ?? -1
     // What takes no time keeps no stream.
@@ -68,6 +68,37 @@ export function prepare(graph: UnrolledGraph, program: Program, operators: Opera
       contention: machine.constants.values.contention,
     },
   }
+}
+
+/** The times of ranks, those of alike ranks once. */
+function timesOf(ranks: readonly number[], program: Program, operators: OperatorTable, machine: Machine): NodeTimes[] {
+  const uneven = ranks.length > 1 ? unevenAtoms(program, operators) : []
+  const known = new Map<string, Map<string, NodeTime>>()
+  return ranks.map((rank) => {
+    const at = coordinates(program.mesh, rank)
+    const key = uneven.map((atom) => at.get(atom)).join(' ')
+    const alike = known.get(key) ?? new Map<string, NodeTime>()
+    known.set(key, alike)
+    return nodeTimes(program, operators, machine, rank, alike)
+  })
+}
+
+/** Ticks with what slow ranks compute taking longer. */
+function slowed(
+  ticks: Float64Array,
+  { ranks, template, templates }: UnrolledGraph,
+  places: Int32Array,
+  streamsOf: readonly Int8Array[],
+  { engine: { slowdown } }: Machine,
+): Float64Array {
+  if (Object.keys(slowdown).length === 0) return ticks
+  return ticks.map((own, node) => {
+    const place = places[node] ?? 0
+    const factor = slowdown[ranks[place] ?? -1]
+    const of = template[node] ?? 0
+    const computes = streamsOf[place]?.[of] === 0 && !templates[of]?.communication
+    return factor !== undefined && computes ? Math.round(own * factor) : own
+  })
 }
 
 /** Per node the index of its rank. */

@@ -1,6 +1,6 @@
 import type { OperatorTable, Program } from '@shardloom/core'
 import { unroll } from '@shardloom/core/unroll'
-import { type BlockKind, blockKinds, likeKinds, type Reference } from './block-kind.js'
+import { alikeInMemory, type BlockKind, blockKinds, likeKinds, type Reference } from './block-kind.js'
 import { type Carried, runBlock, type State } from './block-run.js'
 import type { RankBreakdown } from './breakdown.js'
 import { Course, type Sent } from './course.js'
@@ -8,8 +8,8 @@ import { type Block, fewIterations } from './few-iterations.js'
 import type { Machine } from './machine.js'
 import { type Outcome, outcomeOf, type Touch } from './outcome.js'
 import { type Prepared, prepare, toTicks } from './prepare.js'
+import { ranksToRun } from './ranks.js'
 import { finish } from './rolled-end.js'
-import { representatives } from './simulate.js'
 import { type Touches, touchesOf } from './touches.js'
 
 /** What a step comes to, on one rank of every stage: as much of a timeline as takes no list of all nodes. */
@@ -52,13 +52,15 @@ interface Site {
 export function simulateRolled(program: Program, operators: OperatorTable, machine: Machine): Step | undefined {
   const few = fewIterations(program)
   if (!few) return undefined
-  const graph = unroll(few.program, { ranks: representatives(program) })
+  const graph = unroll(few.program, { ranks: ranksToRun(program, operators, machine) })
   const prepared = prepare(graph, program, operators, machine)
   const kinds = blockKinds(prepared)
-  const touches = kinds && touchesOf(prepared, kinds, program, operators)
-  if (!kinds || !touches) return undefined
+  if (!kinds) return undefined
+  const equal = likeKinds(kinds, prepared)
+  const touches = touchesOf(prepared, kinds, program, operators, equal)
+  if (!touches) return undefined
   const { streams, contention } = prepared.work
-  const like = likeKinds(kinds, prepared, touches)
+  const like = alikeInMemory(equal, touches)
   const states = new Map<string, State>()
   const intern = (carried: readonly Carried[]): State => {
     const key = carried.map((each) => Object.values(each).join(' ')).join(';')
@@ -113,9 +115,11 @@ export function simulateRolled(program: Program, operators: OperatorTable, machi
     const touch = lasting.size > 0 ? lasting.get(own.rank * 1e6 + course.at) : undefined
     const step = kind.growing.length > 0 ? block.iteration : 0
     const plain = (state.id * kinds.length + kind.part) * 2 + Number(block.follows)
-    const isPlain = waits.length === 0 && !touch && step === 0
+    const [wait] = waits
+    // Mostly at most what the block before has sent is on its way; text would cost more than the rest.
+    const isPlain = waits.length < 2 && !touch && step === 0 && (!wait || wait.node === 0)
     const key = isPlain
-      ? plain
+      ? plain * stride + (wait ? wait.carried + 1 : 0)
       : `${plain} ${step} ${touch ? `${own.rank} ${course.at}` : ''} ${waits.map(({ node, carried }) => `${node}:${carried}`)}`
     const site = sites.get(key) ?? { outcomes: new Map(), quiet: undefined, late: undefined }
     sites.set(key, site)

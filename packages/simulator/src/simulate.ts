@@ -1,15 +1,16 @@
-import { coordinateOf, findAxis, type OperatorTable, type Program, rankAt, ShardloomError } from '@shardloom/core'
+import { type OperatorTable, type Program, ShardloomError } from '@shardloom/core'
 import { type UnrolledGraph, unroll } from '@shardloom/core/unroll'
 import { runEvents, type Times } from './event-loop.js'
 import type { Machine } from './machine.js'
 import type { Stream } from './node-time.js'
 import { gated, prepare } from './prepare.js'
+import { ranksToRun } from './ranks.js'
 import { ticksPerSecond } from './ticks.js'
 
-/** A program run in time: each node of one rank of every stage. */
+/** A program run in time: each node of the ranks that differ. */
 export interface Timeline {
   readonly graph: UnrolledGraph
-  /** The ranks that were run: one for each coordinate of the pipeline, which all ranks with that coordinate are like. */
+  /** The ranks that were run, which all others are like. */
   readonly ranks: readonly number[]
   /** Per node picoseconds from the start of the step; the node that its start waited for. */
   readonly times: Times
@@ -25,7 +26,7 @@ export interface Timeline {
  * `DEADLOCK` where nodes wait for each other.
  */
 export function simulate(program: Program, operators: OperatorTable, machine: Machine): Timeline {
-  const ranks = representatives(program)
+  const ranks = ranksToRun(program, operators, machine)
   const graph = unroll(program, { ranks })
   const prepared = prepare(graph, program, operators, machine)
   const { streams, stream } = prepared
@@ -39,26 +40,6 @@ export function simulate(program: Program, operators: OperatorTable, machine: Ma
     streamOf: (node) => streams[stream[graph.template[node] ?? 0] ?? -1] ?? 'none',
     seconds: times.makespan / ticksPerSecond,
   }
-}
-
-/** The first rank of each coordinate of the pipeline. */
-export function representatives(program: Program): number[] {
-  const { mesh, pipeline } = program
-  const axis = pipeline && findAxis(mesh, pipeline.axis)
-  if (!axis) return [0]
-  const found = new Map<number, number>()
-  const coordinates = axis.atoms.reduce<ReadonlyMap<string, number>[]>(
-    (list, atom) => {
-      const degree = mesh.atoms.find(({ name }) => name === atom)?.degree ?? 1
-      return list.flatMap((at) => Array.from({ length: degree }, (_, index) => new Map(at).set(atom, index)))
-    },
-    [new Map()],
-  )
-  for (const at of coordinates) {
-    const rank = rankAt(mesh, at)
-    found.set(coordinateOf(program, rank), rank)
-  }
-  return [...found].sort(([a], [b]) => a - b).map(([, rank]) => rank)
 }
 
 function deadlock(graph: UnrolledGraph, { status }: Times): ShardloomError {

@@ -32,13 +32,33 @@ export function touchesOf(
   kinds: readonly BlockKind[],
   program: Program,
   operators: OperatorTable,
+  like: Int32Array,
 ): Touches | undefined {
   const { graph } = prepared
   const bytes: number[] = []
   const first = new Map<number, Touch[]>()
   const last = new Map<number, Touch[]>()
   const lasting: { id: number; rank: number; parts: Map<number, number[]> }[] = []
+  const alike = new Map<string, readonly number[]>()
   for (const [rank, number] of graph.ranks.entries()) {
+    const own = kinds.flatMap((kind) => (kind.rank === rank ? [kind.part] : []))
+    const key = own.map((part) => like[part]).join(' ')
+    const other = alike.get(key)
+    if (other) {
+      // A rank whose parts are all like those of another touches the same.
+      own.forEach((part, index) => {
+        first.set(part, first.get(other[index] ?? -1) ?? [])
+        last.set(part, last.get(other[index] ?? -1) ?? [])
+      })
+      for (const each of lasting.filter(({ rank }) => rank === kinds[other[0] ?? 0]?.rank))
+        lasting.push({
+          ...each,
+          rank,
+          parts: new Map([...each.parts].map(([part, nodes]) => [own[other.indexOf(part)] ?? -1, nodes])),
+        })
+      continue
+    }
+    alike.set(key, own)
     const saved = savedTensors(program, operators, { rank: number }).filter(({ host }) => !host)
     const indices = new Map<string, number[]>()
     saved.forEach(({ version }, index) => {
