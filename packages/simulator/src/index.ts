@@ -21,12 +21,13 @@ export {
   type NodeMeasure,
   type RankMeasure,
 } from './measure.js'
-export { type MemoryParts, memory, type RankMemory } from './memory.js'
+export { type MemoryParts, memory, type PeakMemory, peakMemory, type RankMemory } from './memory.js'
 export { type NodeTime, type NodeTimes, nodeTimes, type Stream } from './node-time.js'
 export { imbalance } from './points.js'
 export { ranksToRun, representatives } from './ranks.js'
 export { type Replication, replication } from './replication.js'
-export { type RankStep, type Step, simulateRolled } from './rolled.js'
+export { simulateRolled } from './rolled.js'
 export { type SavedTensor, savedTensors } from './saved.js'
 export { simulate, type Timeline } from './simulate.js'
+export { type RankStep, runStep, type Step, stepOf } from './step.js'
 export { ticksPerSecond } from './ticks.js'

@@ -2,7 +2,8 @@ import type { Course } from './course.js'
 import { runEvents } from './event-loop.js'
 import type { Block } from './few-iterations.js'
 import { follow } from './live-chain.js'
-import type { RankStep, Rolled, Step } from './rolled.js'
+import type { Rolled } from './rolled.js'
+import type { RankStep, Step } from './step.js'
 import { ticksPerSecond } from './ticks.js'
 
 /** One rank's share of the end: its gate, what it has not finished, and what stands behind its loops. */

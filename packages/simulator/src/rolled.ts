@@ -2,7 +2,6 @@ import type { OperatorTable, Program } from '@shardloom/core'
 import { unroll } from '@shardloom/core/unroll'
 import { alikeInMemory, type BlockKind, blockKinds, likeKinds, type Reference } from './block-kind.js'
 import { type Carried, runBlock, type State } from './block-run.js'
-import type { RankBreakdown } from './breakdown.js'
 import { Course, type Sent } from './course.js'
 import { type Block, fewIterations } from './few-iterations.js'
 import type { Machine } from './machine.js'
@@ -10,23 +9,8 @@ import { type Outcome, outcomeOf, type Touch } from './outcome.js'
 import { type Prepared, prepare, toTicks } from './prepare.js'
 import { ranksToRun } from './ranks.js'
 import { finish } from './rolled-end.js'
+import type { Step } from './step.js'
 import { type Touches, touchesOf } from './touches.js'
-
-/** What a step comes to, on one rank of every stage: as much of a timeline as takes no list of all nodes. */
-export interface Step {
-  readonly seconds: number
-  readonly ranks: readonly RankStep[]
-}
-
-/** One rank of a step. */
-export interface RankStep extends RankBreakdown {
-  /** When its last node ends. */
-  readonly finish: number
-  /** Seconds in which each stream is busy. */
-  readonly busy: Readonly<Record<string, number>>
-  /** The most bytes of activations at a time, and when. */
-  readonly activations: { readonly bytes: number; readonly atSeconds: number }
-}
 
 /** The blocks of all ranks and what they share. */
 export interface Rolled {
