@@ -18,6 +18,8 @@ export class Course {
   /** Of each node in the state when it started, if it has, and what communicates up to its end. */
   starts: readonly number[] = []
   chains: readonly LiveChain[] = []
+  /** What communicates up to `now`. */
+  gate: LiveChain | undefined
   first = Number.POSITIVE_INFINITY
   computing = 0
   /** Ticks in which nothing is computed, and what of them is communication, by axes. */
@@ -47,8 +49,11 @@ export class Course {
     const before = this.chains
     const { quiet } = outcome
     const timeOf = (time: number) => base + (time > quiet ? time + extra : time)
-    const tailOf = (tail: Chain['tail']) =>
-      tail && (tail.of === 'arrival' ? arrived[tail.index]?.chain : before[tail.index])
+    const gate = this.gate
+    const tailOf = (tail: Chain['tail']) => {
+      if (tail?.of === 'gate') return gate
+      return tail && (tail.of === 'arrival' ? arrived[tail.index]?.chain : before[tail.index])
+    }
     const live = ({ axes, starts, tail }: Chain): LiveChain => ({
       axes,
       starts: starts.map(timeOf),
@@ -71,6 +76,7 @@ export class Course {
     this.bytes += outcome.memory.net
     this.chains = outcome.chains.map(live)
     this.starts = outcome.starts.map(timeOf)
+    if (outcome.gate) this.gate = live(outcome.gate)
     this.state = outcome.next
     this.now = timeOf(outcome.ticks)
     this.at++

@@ -5,8 +5,9 @@ import type { BlockRun, Carried, State } from './block-run.js'
 export interface Chain {
   readonly axes: readonly string[]
   readonly starts: readonly number[]
-  /** What it follows on: the chain of what another rank has sent, or of what was carried in, by place; undefined: computing. */
-  readonly tail: { readonly of: 'arrival' | 'carried'; readonly index: number } | undefined
+  /** What it follows on: the chain of what another rank has sent, or of what was carried in, by place; what the block before ended
+   * with; undefined: computing. */
+  readonly tail: { readonly of: 'arrival' | 'carried' | 'gate'; readonly index: number } | undefined
 }
 
 /** A value that forward keeps, of which nodes of a block are the first to touch it, or the last. */
@@ -27,6 +28,8 @@ export interface Outcome {
     readonly end: number
     readonly chain: Chain
   }[]
+  /** Of the node with which the block has computed; undefined: it computes nothing. */
+  readonly gate: Chain | undefined
   /** Of each node that is carried on. */
   readonly chains: readonly Chain[]
   /** When each node that is carried on and runs has started. */
@@ -76,17 +79,19 @@ export function outcomeOf(reading: Reading): Outcome {
   const chainOf = (from: number): Chain => {
     const found: string[] = []
     const starts: number[] = []
+    let earliest = 0
     for (let node = from; node >= 0; node = times.cause[node] ?? -1) {
       if (node < base && node >= waiting) return { axes: found, starts, tail: { of: 'arrival', index: node - waiting } }
       if (isCarried(node)) return { axes: found, starts, tail: { of: 'carried', index: node } }
       const over = axes(node)
       const [begun, ended] = [start[node] ?? 0, end[node] ?? 0]
-      if (over === undefined && ended > begun) break
+      earliest = begun
+      if (over === undefined && ended > begun) return { axes: found, starts, tail: undefined }
       if (over === undefined || ended === begun) continue
       found.push(over)
       starts.push(begun)
     }
-    return { axes: found, starts, tail: undefined }
+    return { axes: found, starts, tail: earliest <= 0 ? { of: 'gate', index: 0 } : undefined }
   }
   const busy = new Array<number>(streams).fill(0)
   const exposed = new Map<string, number>()
@@ -165,6 +170,7 @@ export function outcomeOf(reading: Reading): Outcome {
     next: reading.intern(carried),
     quiet,
     sent,
+    gate: kind.last < 0 ? undefined : chainOf(base + kind.last),
     chains: run.unfinished.map(chainOf),
     starts: run.unfinished.map((node) => start[node] ?? 0),
     first,

@@ -110,6 +110,11 @@ function placesOf({ parts, nodeCount }: UnrolledGraph): Int32Array {
   return places
 }
 
+/** The work of an unrolled graph, ready to be run by `runEvents`. */
+export function workOf(graph: UnrolledGraph, program: Program, operators: OperatorTable, machine: Machine): Work {
+  return gated(prepare(graph, program, operators, machine))
+}
+
 /**
  * The work in which the parts of a rank follow each other: nothing of an iteration or action begins before the one before has
  * computed, since nobody gathers or receives for all of a step at its start.

@@ -131,6 +131,7 @@ export function finish(
       let [at, node] = [to, blamed]
       while (at > from && node >= 0) {
         const of = shareOf(node)
+        if (of?.gate === node) return follow(of.course.gate, from, at, exposed)
         if (of && node >= of.carried && node < of.own) {
           const index = node - of.carried
           if (of.course.state.carried[index]?.status === 2) {

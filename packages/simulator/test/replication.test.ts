@@ -177,5 +177,6 @@ it('the public surface', () => {
     'stepOf',
     'ticksPerSecond',
     'usualEngine',
+    'workOf',
   ])
 })
