@@ -63,6 +63,16 @@ describe('simulate', () => {
     expect(text).not.toContain('aiconfigurator')
   })
 
+  test('a slow rank makes the step longer, is among the ranks that are run, and must exist', () => {
+    const step = (flags: string) => JSON.parse(simulate(`${spec} --json ${flags}`.trim()).out)
+    const [even, slow] = [step(''), step('--slowdown 3=1.5')]
+    expect(slow.stepSeconds).toBeGreaterThan(even.stepSeconds)
+    expect(slow.stages.map(({ rank }: { rank: number }) => rank)).toContain(3)
+    expect(step('--slowdown 3=1').stepSeconds).toBe(even.stepSeconds)
+    expect(simulate(`${spec} --slowdown 9=2`).err).toContain('rank 9')
+    expect(simulate(`${spec} --slowdown fast`).code).not.toBe(0)
+  })
+
   test('writes a trace that is one document, whole', () => {
     const folder = temporaryFolder()
     expect(simulate(`${spec} --trace out.json`, { cwd: folder }).code).toBe(0)

@@ -94,16 +94,16 @@ function derivedPorts(
     if (port.kind === 'reduce') for (const id of port.inner) if (id) own.add(id)
   }
   const ports: Port[] = []
-  for (const tensor of [...inside.keys()].sort()) {
-    if (made.has(tensor) || own.has(tensor)) continue
+  const fromOutside = [...inside.keys()].filter((tensor) => !made.has(tensor) && !own.has(tensor))
+  for (const tensor of fromOutside.sort())
     ports.push({ kind: tensors.get(tensor)?.per.includes(region.axis) ? 'each' : 'const', tensor })
-  }
   const reads = portReads(region)
-  for (const tensor of [...made].sort()) {
+  const toOutside = [...made].filter((tensor) => {
     const handedOn = own.has(tensor) && !tensors.get(tensor)?.per.includes(region.axis)
     const outside = (total.get(tensor) ?? 0) - (inside.get(tensor) ?? 0)
-    if (!handedOn && outside > (reads.get(tensor) ?? 0)) ports.push({ kind: 'each', tensor })
-  }
+    return !handedOn && outside > (reads.get(tensor) ?? 0)
+  })
+  for (const tensor of toOutside.sort()) ports.push({ kind: 'each', tensor })
   return ports
 }
 

@@ -64,10 +64,14 @@ export function chunksOf({ chunks, directions }: Pipeline, direction: number): r
 }
 
 /** The coordinate that holds an iteration, or what stands before or behind all of them, in one direction. */
-export function holderOf(pipeline: Pipeline, at: number | Stage, direction = 0): number {
-  const chunks = chunksOf(pipeline, direction)
-  const found =
-    typeof at === 'string' ? chunks.at(at === 'first' ? 0 : -1) : chunks.find(({ from, to }) => at >= from && at < to)
+export function holderOf({ chunks, directions }: Pipeline, at: number | Stage, direction = 0): number {
+  const each = chunks.length / directions
+  const [first, end] = [direction * each, (direction + 1) * each]
+  // Asked for every iteration of every rank, so without lists of its own.
+  let place = at === 'last' ? end - 1 : first
+  if (typeof at === 'number')
+    while (place < end && !((chunks[place]?.from ?? 0) <= at && at < (chunks[place]?.to ?? 0))) place++
+  const found = place < end ? chunks[place] : undefined
   assert(found, `no chunk of the pipeline holds \`${at}\``)
   return found.rank
 }

@@ -1,10 +1,10 @@
 import { type Iteration, iterationsAt, startOf } from './layout.js'
-import { groupOf, neighbour } from './mesh.js'
+import { coordinates, groupOf, neighbour } from './mesh.js'
 import { coordinateOf, pipelineAtoms, runsAt } from './pipeline.js'
 import { bodyAt, nodesOf, type OperatorNode, type Program, regionsOf } from './program.js'
 import { sendersOf } from './sender.js'
 import { programOf } from './stage-program.js'
-import type { PartGraph, UnrolledGraph } from './unroll.js'
+import type { PartGraph, RankPart, UnrolledGraph } from './unroll.js'
 
 /** One rank of the graph: where its nodes begin, and what it runs. */
 interface Copy {
@@ -86,6 +86,7 @@ export function joinRanks(
     template,
     ...edges,
     ranks,
+    parts: copies.flatMap((copy) => partsOf(copy, ranks.indexOf(copy.rank), program.pipeline?.over ?? 'layer')),
     rankOf: (node) => copyOf(node)?.rank ?? 0,
     iterationsOf,
     idOf(node) {
@@ -93,6 +94,24 @@ export function joinRanks(
       return `${templates[template[node] ?? 0]?.id}${at.length ? `[${at.join(',')}]` : ''}`
     },
   }
+}
+
+/** What a rank runs in turn; parts without nodes are left out. */
+function partsOf({ base, graph: { top, order } }: Copy, rank: number, over: string): RankPart[] {
+  const parts: RankPart[] = [{ rank, firstNode: base }]
+  top.items.forEach((item, index) => {
+    if (item.type === 'node' || item.axis === over) return
+    const inner = top.regions.get(item.id)
+    if (!inner) return
+    const begins =
+      order && item.axis === 'microbatch' ? order.begins : inner.starts.subarray(0, -1).map((at) => at + inner.offset)
+    begins.forEach((at, place) => {
+      parts.push({ rank, firstNode: base + at, region: item.id, place })
+    })
+    parts.push({ rank, firstNode: base + (top.offsets[index + 1] ?? top.size) })
+  })
+  const end = base + top.size
+  return parts.filter(({ firstNode }, index) => firstNode < (parts[index + 1]?.firstNode ?? end))
 }
 
 /**
@@ -169,11 +188,17 @@ function tiesOf(program: Program, copies: readonly Copy[], axes: ReadonlySet<str
   const senders = senderNumbers(program, axes)
   /** By the atoms of a collective and a rank: the members before it that were asked for, nearest first. */
   const chains = new Map<string, readonly Copy[]>()
+  const places = new Map(copies.map(({ rank }) => [rank, coordinates(program.mesh, rank)]))
+  const membersBefore = (rank: number, atoms: readonly string[]) => {
+    const own = places.get(rank)
+    const others = program.mesh.atoms.filter(({ name }) => !atoms.includes(name))
+    const isMember = (at: ReadonlyMap<string, number> | undefined) =>
+      others.every(({ name }) => at?.get(name) === own?.get(name))
+    return copies.filter((copy) => copy.rank < rank && isMember(places.get(copy.rank))).sort((a, b) => b.rank - a.rank)
+  }
   const before = (rank: number, atoms: readonly string[]) => {
     const key = `${rank} ${atoms.join('.')}`
-    const group = chains.has(key) ? [] : groupOf(program.mesh, rank, atoms)
-    const earlier = group.slice(0, group.indexOf(rank)).flatMap((member) => byRank.get(member) ?? [])
-    const chain = chains.get(key) ?? earlier.reverse()
+    const chain = chains.get(key) ?? membersBefore(rank, atoms)
     chains.set(key, chain)
     return chain
   }

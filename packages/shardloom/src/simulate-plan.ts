@@ -6,6 +6,8 @@ import {
   machineOf,
   memory,
   type RankMemory,
+  runStep,
+  type Step,
   simulate,
   type Timeline,
   usualEngine,
@@ -26,8 +28,10 @@ export interface Simulation {
   /** The plan that was run, whose causal FLOPs are those of kernels. */
   readonly timed: Plan
   readonly machine: Machine
+  readonly step: Step
+  /** Every node; made when it is first asked for. */
   readonly timeline: Timeline
-  /** Of each rank that was run. */
+  /** Of each rank that was run; made when it is first asked for. */
   readonly memory: readonly RankMemory[]
 }
 
@@ -50,7 +54,24 @@ export function simulateLoaded(loaded: LoadedSpec, options: SimulateOptions = {}
   const causal = spec.options.attention === 'flash' ? 'halved' : 'whole'
   const timed = planLoaded({ ...loaded, spec: { ...spec, options: { ...spec.options, causal } } })
   const machine = machineOf(cluster, timed.program.mesh, { ...usualEngine, ...options.engine })
-  const timeline = simulate(timed.program, timed.operators, machine)
+  const { program, operators } = timed
+  const step = runStep(program, operators, machine)
+  let timeline: Timeline | undefined
+  let over: readonly RankMemory[] | undefined
   const plan = spec.options.causal === causal ? timed : planLoaded(loaded)
-  return { loaded, plan, timed, machine, timeline, memory: memory(timed.program, timed.operators, timeline) }
+  return {
+    loaded,
+    plan,
+    timed,
+    machine,
+    step,
+    get timeline() {
+      timeline ??= simulate(program, operators, machine)
+      return timeline
+    },
+    get memory() {
+      over ??= memory(program, operators, this.timeline)
+      return over
+    },
+  }
 }

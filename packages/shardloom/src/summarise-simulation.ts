@@ -1,11 +1,11 @@
 import { mapAxes } from '@shardloom/cluster'
+import { coordinateOf } from '@shardloom/core'
 import {
-  breakdown,
   type CriticalNode,
   criticalPath,
   type MemoryParts,
-  type RankBreakdown,
   type RankMemory,
+  type RankStep,
   replication,
 } from '@shardloom/simulator'
 import { bottleneckOf } from './bottleneck.js'
@@ -60,7 +60,7 @@ export interface SimulationSummary {
   readonly bubble: { readonly global: number; readonly ownSpan: number }
   /** Per axis the seconds in which nothing is computed because its communication has not ended; a mean over stages. */
   readonly exposedCommunicationSeconds: Readonly<Record<string, number>>
-  readonly stages: readonly RankBreakdown[]
+  readonly stages: readonly Omit<RankStep, 'activations'>[]
   /** Of the stage that holds most, and of each; whether that fits, with what is kept free. Bytes and seconds. */
   readonly memory: {
     readonly peakBytes: number
@@ -69,6 +69,8 @@ export interface SimulationSummary {
     readonly fits: boolean
     readonly perStage: readonly {
       readonly stage: number
+      /** The rank of the stage that was run. */
+      readonly rank: number
       readonly peakBytes: number
       readonly atSeconds: number
       /** At the peak; and the most of each part, whenever that is. */
@@ -98,17 +100,18 @@ export function summariseSimulation(
   simulation: Simulation,
   options: { readonly whatIf?: boolean } = {},
 ): SimulationSummary {
-  const { plan, timed, machine, timeline } = simulation
+  const { plan, timed, machine, step, timeline } = simulation
   const { program, operators, spec, architecture } = plan
   const { accelerator } = machine.cluster
-  const { seconds } = timeline
+  const { seconds } = step
   const { world } = program.mesh
   const counts = replication(program, operators)
   const useful = counts.flops - counts.replicatedFlops
   const { peak } = machine.rates(spec.options.dtype)
   const share = (flops: bigint) => Number(flops) / (seconds * world * peak)
-  const stages = breakdown(timeline, program.mesh)
-  const mean = (of: (stage: RankBreakdown) => number) => stages.reduce((sum, each) => sum + of(each), 0) / stages.length
+  const stages = step.ranks.map(({ activations: _, ...rank }) => rank)
+  const mean = (of: (stage: Omit<RankStep, 'activations'>) => number) =>
+    stages.reduce((sum, each) => sum + of(each), 0) / stages.length
   const axes = [...new Set(stages.flatMap(({ exposed }) => Object.keys(exposed)))].sort()
   const tokens = tokensOf(spec)
   const waiting = mean((each) => each.waiting)
@@ -184,8 +187,9 @@ function memoryOf({ plan, machine, memory: ranks }: Simulation): SimulationSumma
     reserveBytes,
     capacityBytes,
     fits: peakBytes + reserveBytes <= capacityBytes,
-    perStage: ranks.map(({ peakBytes, atSeconds, parts, most, alive }, stage) => ({
-      stage,
+    perStage: ranks.map(({ rank, peakBytes, atSeconds, parts, most, alive }) => ({
+      stage: coordinateOf(plan.program, rank),
+      rank,
       peakBytes,
       atSeconds,
       parts,

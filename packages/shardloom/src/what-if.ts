@@ -21,7 +21,7 @@ interface Change {
 
 /** Simulates again with one change at a time: no communication over an axis, faster hardware, another schedule. */
 export function whatIf(simulation: Simulation, axes: readonly string[]): WhatIf[] {
-  const { loaded, machine, timeline } = simulation
+  const { loaded, machine, step } = simulation
   const { engine } = machine
   const changes: Change[] = [
     ...axes.map((axis) => ({
@@ -39,9 +39,9 @@ export function whatIf(simulation: Simulation, axes: readonly string[]): WhatIf[
   return changes.flatMap(({ change, loaded, options }) => {
     const changed = simulated(loaded, options)
     if (!changed) return []
-    const stepSeconds = changed.timeline.seconds
+    const stepSeconds = changed.step.seconds
     const peakBytes = Math.max(...changed.memory.map((rank) => rank.peakBytes))
-    return [{ change, stepSeconds, difference: stepSeconds / timeline.seconds - 1, peakBytes }]
+    return [{ change, stepSeconds, difference: stepSeconds / step.seconds - 1, peakBytes }]
   })
 }
 

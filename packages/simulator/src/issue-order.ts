@@ -28,6 +28,7 @@ export function inIssueOrder(
   )
   if (!waits.includes(true)) return graph
   const places = graph.templates.map(({ id }) => bodies.get(id))
+  const begins = new Set(graph.parts.map(({ firstNode }) => firstNode))
   const gate = new Int32Array(graph.nodeCount).fill(-1)
   let gates = 0
   /** The first node of the body at hand that computes, or the last one before it. */
@@ -35,9 +36,10 @@ export function inIssueOrder(
   for (let node = 0; node < graph.nodeCount; node++) {
     const template = graph.template[node] ?? 0
     const [before, own] = [node > 0 ? places[graph.template[node - 1] ?? 0] : undefined, places[template]]
-    const isNewRank = node > 0 && graph.rankOf(node) !== graph.rankOf(node - 1)
-    if (isNewRank) first = -1
-    if (isNewRank || before?.body !== own?.body || (before?.order ?? -1) >= (own?.order ?? -1)) begun = false
+    // Parts of a rank follow each other as they are.
+    const isNewPart = begins.has(node)
+    if (isNewPart) first = -1
+    if (isNewPart || before?.body !== own?.body || (before?.order ?? -1) >= (own?.order ?? -1)) begun = false
     if (waits[template] && first >= 0) {
       gate[node] = first
       gates++

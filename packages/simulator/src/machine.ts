@@ -9,12 +9,14 @@ export interface Engine {
   readonly blocking: readonly string[]
   /** Per axis the share of its collectives that runs inside of the matmuls beside them (communication-fused kernels). */
   readonly fused: Readonly<Record<string, number>>
+  /** Rank → how many times as long it computes as the others (a straggler has more than 1). */
+  readonly slowdown: Readonly<Record<number, number>>
   /** Constants in place of those of the accelerator. */
   readonly efficiency: Partial<Efficiency>
 }
 
 /** A system that computes beside all communication that nothing waits for, and fuses none into its matmuls. */
-export const usualEngine: Engine = { blocking: [], fused: {}, efficiency: {} }
+export const usualEngine: Engine = { blocking: [], fused: {}, slowdown: {}, efficiency: {} }
 
 /** A cluster under the ranks of a mesh, with an engine on it. */
 export interface Machine {
@@ -28,9 +30,19 @@ export interface Machine {
   readonly group: (atoms: readonly string[]) => Group
 }
 
-/** Lays the ranks of a mesh over a cluster, in order. Throws `CLUSTER_SIZE` where it is too small. */
+/**
+ * Lays the ranks of a mesh over a cluster, in order. Throws `CLUSTER_SIZE` where it is too small, `SLOWDOWN` for one that is not a
+ * positive number.
+ */
 export function machineOf(cluster: Cluster, mesh: Mesh, engine: Engine = usualEngine): Machine {
   const { accelerator } = cluster
+  for (const [rank, factor] of Object.entries(engine.slowdown)) {
+    if (Number.isFinite(factor) && factor > 0) continue
+    throw new ShardloomError('SLOWDOWN', `Rank ${rank} is to compute ${factor} times as long.`, {
+      subject: rank,
+      help: 'Give a positive number, such as 1.2.',
+    })
+  }
   const record = efficiencyOf(accelerator)
   const efficiency: Efficiency = { ...record.values, ...engine.efficiency }
   const rates = new Map<DataType, Rates>()

@@ -210,7 +210,15 @@ export function grownShape(tensor: Tensor, step: number): readonly number[] {
 }
 
 /** Per fused node, which operands come from outside its kernel and which results leave it. */
-function fusionBorders(program: Program): Map<string, { inputs: boolean[]; outputs: boolean[] }> {
+function fusionBorders(program: Program): ReadonlyMap<string, { inputs: boolean[]; outputs: boolean[] }> {
+  const known = bordersOf.get(program) ?? findBorders(program)
+  bordersOf.set(program, known)
+  return known
+}
+
+const bordersOf = new WeakMap<Program, ReadonlyMap<string, { inputs: boolean[]; outputs: boolean[] }>>()
+
+function findBorders(program: Program): Map<string, { inputs: boolean[]; outputs: boolean[] }> {
   const groups = new Map<string, OperatorNode[]>()
   const readers = new Map<string, string[]>()
   const groupOfNode = new Map<string, string>()
@@ -218,7 +226,11 @@ function fusionBorders(program: Program): Map<string, { inputs: boolean[]; outpu
     const body = place.path.map(({ region, body }) => `${region.id}#${body}`).join('/')
     const key = node.fusion === undefined ? node.id : `${body}|${node.fusion}`
     groupOfNode.set(node.id, key)
-    for (const id of node.inputs) readers.set(id, [...(readers.get(id) ?? []), key])
+    for (const id of node.inputs) {
+      const known = readers.get(id)
+      if (known) known.push(key)
+      else readers.set(id, [key])
+    }
     if (node.fusion === undefined) return
     groups.set(key, [...(groups.get(key) ?? []), node])
   })
@@ -252,12 +264,7 @@ export function measure(
   const meter = meterOf(program, operators, options.rank)
   const flopsByClass: Record<FlopClass, bigint> = { linear: 0n, attention: 0n, head: 0n, other: 0n }
   const nodes: Record<NodeKind, bigint> = { compute: 0n, communication: 0n, control: 0n, memory: 0n }
-  const seen = new Set<string>()
   const sum = {
-    parameters: 0n,
-    parameterBytes: 0n,
-    gradientBytes: 0n,
-    optimizerBytes: 0n,
     bytesRead: 0n,
     bytesWritten: 0n,
     kvBytesRead: 0n,
@@ -275,6 +282,26 @@ export function measure(
       if (node.outputs.some((id) => lookup(program.tensors, id).role === 'cache')) sum.kvBytesWritten += cost.written
       else if (node.inputs.some((id) => lookup(program.tensors, id).role === 'cache')) sum.kvBytesRead += cost.read
     }
+  })
+  const flops = Object.values(flopsByClass).reduce((a, b) => a + b, 0n)
+  return {
+    ...sum,
+    ...storedOn(program, meter),
+    flops,
+    flopsByClass,
+    nodes,
+    edges: countRankEdges(whole, options.rank ?? 0),
+  }
+}
+
+/** What outlives a step on the rank of a meter: parameters, accumulated gradients, optimizer state. Linear in the rolled program. */
+export function storedOn(
+  program: Program,
+  meter: Meter,
+): Pick<RankMeasure, 'parameters' | 'parameterBytes' | 'gradientBytes' | 'optimizerBytes'> {
+  const seen = new Set<string>()
+  const sum = { parameters: 0n, parameterBytes: 0n, gradientBytes: 0n, optimizerBytes: 0n }
+  walk(program.items, (node, place) => {
     for (const id of node.inputs) {
       const tensor = lookup(program.tensors, id)
       const stored = storedAs(tensor, node)
@@ -293,8 +320,7 @@ export function measure(
       sum[stored] += BigInt(meter.bytes(tensor)) * instances
     }
   })
-  const flops = Object.values(flopsByClass).reduce((a, b) => a + b, 0n)
-  return { ...sum, flops, flopsByClass, nodes, edges: countRankEdges(whole, options.rank ?? 0) }
+  return sum
 }
 
 /** The kind of training state that a tensor is when `reader` reads it; undefined: none that outlives its readers. */

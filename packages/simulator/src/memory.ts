@@ -2,7 +2,8 @@ import { lookup, type OperatorTable, type Program, regionsOf, walk } from '@shar
 import { programOf } from '@shardloom/core/unroll'
 import { type Lifetimes, lifetimesOf, type PassingPart, passingParts } from './lifetimes.js'
 import { type Meter, measure, meterOf } from './measure.js'
-import { type Timeline, ticksPerSecond } from './simulate.js'
+import type { Timeline } from './simulate.js'
+import { ticksPerSecond } from './ticks.js'
 
 /** What a rank's memory holds at one time, in bytes. */
 export interface MemoryParts {

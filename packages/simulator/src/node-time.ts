@@ -10,6 +10,7 @@ import {
   type OperatorTable,
   type Place,
   type Program,
+  pipelineAtoms,
   regionsOf,
 } from '@shardloom/core'
 import { programOf } from '@shardloom/core/unroll'
@@ -44,15 +45,25 @@ export interface NodeTimes {
   readonly order: ReadonlyMap<string, number>
 }
 
-/** Times the nodes of one rank. Throws `NO_PEAK` for matmuls of a type that the accelerator lacks. Linear in the program. */
-export function nodeTimes(whole: Program, operators: OperatorTable, machine: Machine, rank: number): NodeTimes {
+/**
+ * Times the nodes of one rank. Throws `NO_PEAK` for matmuls of a type that the accelerator lacks. Linear in the program. `known` holds
+ * the times of kernels, for ranks that differ in nothing but their place in the pipeline.
+ */
+export function nodeTimes(
+  whole: Program,
+  operators: OperatorTable,
+  machine: Machine,
+  rank: number,
+  known: Map<string, NodeTime> = new Map(),
+): NodeTimes {
   const program = programOf(whole, rank)
-  const meter = meterOf(program, operators, rank)
-  const sums = new Set(
-    regionsOf(program.items).flatMap(({ ports }) =>
-      ports.flatMap((port) => (port.kind === 'reduce' ? port.inner.flatMap((id) => id ?? []) : [])),
-    ),
-  )
+  let made: Meter | undefined
+  const meter = () => {
+    made ??= meterOf(program, operators, rank)
+    return made
+  }
+  const sums = sumsOf(program)
+  const stages = pipelineAtoms(whole)
   const times = new Map<string, NodeTime>()
   const leads = new Map<string, string>()
   for (const kernel of kernelsOf(program, operators)) {
@@ -62,13 +73,39 @@ export function nodeTimes(whole: Program, operators: OperatorTable, machine: Mac
       times.set(node.id, nothing)
       leads.set(node.id, lead.id)
     }
-    const time = lead.communication
-      ? communicationTime(nodes, place, whole, program, meter, machine)
-      : kernelTime(kernel, operators, program, meter, machine, sums)
+    // How many take part in communication between stages depends on the place.
+    const isShared = !lead.communication?.atoms.some((atom) => stages.includes(atom)) || isTransfer(lead)
+    const key = nodes.length === 1 ? lead.id : nodes.map(({ id }) => id).join(' ')
+    const time =
+      (isShared && known.get(key)) ||
+      remembered(
+        lead.communication
+          ? communicationTime(nodes, place, whole, program, meter(), machine)
+          : kernelTime(kernel, operators, program, meter(), machine, sums),
+      )
+    if (isShared) known.set(key, time)
     times.set(lead.id, time)
   }
   const order = new Map(nodesOf(program.items).map(({ id }, index) => [id, index]))
   return { times, leads, order }
+}
+
+const isTransfer = ({ op }: OperatorNode) => op === 'send' || op === 'recv'
+
+/** Finds the seconds of each step once. */
+function remembered(time: NodeTime): NodeTime {
+  const known: number[] = []
+  return { ...time, seconds: (step) => (known[step] ??= time.seconds(step)) }
+}
+
+/** Of each term of a sum over iterations the sum that it is added to. */
+function sumsOf({ items }: Program): ReadonlyMap<string, string> {
+  const sums = new Map<string, string>()
+  for (const { ports } of regionsOf(items))
+    for (const port of ports)
+      if (port.kind === 'reduce')
+        for (const id of port.inner) if (id !== null && !sums.has(id)) sums.set(id, port.result)
+  return sums
 }
 
 function kernelTime(
@@ -77,7 +114,7 @@ function kernelTime(
   program: Program,
   meter: Meter,
   machine: Machine,
-  sums: ReadonlySet<string>,
+  sums: ReadonlyMap<string, string>,
 ): NodeTime {
   const [first] = nodes
   if (!first || first.barrier) return nothing
@@ -121,7 +158,7 @@ function bytesOf(
   meter: Meter,
   step: number,
   program: Program,
-  sums: ReadonlySet<string>,
+  sums: ReadonlyMap<string, string>,
 ) {
   const total = { all: 0, written: 0 }
   const add = ({ all, written }: typeof total) => {
@@ -171,14 +208,11 @@ function movedBy(node: OperatorNode, meter: Meter, step: number) {
 }
 
 /** A term that is added to a sum over iterations is read with it and written in its type. */
-function sumBytes(node: OperatorNode, { tensors, items }: Program, meter: Meter, sums: ReadonlySet<string>) {
+function sumBytes(node: OperatorNode, { tensors }: Program, meter: Meter, sums: ReadonlyMap<string, string>) {
   const term = node.outputs.find((id) => sums.has(id))
   if (term === undefined) return { all: 0, written: 0 }
-  const port = regionsOf(items)
-    .flatMap(({ ports }) => ports)
-    .find((each) => each.kind === 'reduce' && each.inner.includes(term))
   const own = lookup(tensors, term)
-  const sum = port?.kind === 'reduce' ? lookup(tensors, port.result) : own
+  const sum = lookup(tensors, sums.get(term) ?? term)
   const bytes = meter.elements(own) * dataTypes[sum.dtype]
   const written = bytes - meter.bytes(own)
   return { all: bytes + written, written }

@@ -165,12 +165,17 @@ it('the public surface', () => {
     'memory',
     'meterOf',
     'nodeTimes',
+    'ranksToRun',
     'replication',
     'representatives',
-    'runGraph',
+    'runEvents',
+    'runStep',
     'savedTensors',
     'simulate',
+    'simulateRolled',
+    'stepOf',
     'ticksPerSecond',
     'usualEngine',
+    'workOf',
   ])
 })
