@@ -20,6 +20,8 @@ const ownOptions = [
   'causal',
   'dtype',
   'gradientDtype',
+  'linearDtype',
+  'engine',
   'uneven',
   'zero',
   'offload',

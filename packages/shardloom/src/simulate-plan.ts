@@ -5,6 +5,8 @@ import {
   type CriticalNode,
   criticalPath,
   type Engine,
+  engineFrom,
+  findEngine,
   type Machine,
   type MemoryParts,
   machineOf,
@@ -14,13 +16,12 @@ import {
   replication,
   simulate,
   type Timeline,
-  usualEngine,
 } from '@shardloom/simulator'
 import { type LoadedSpec, type Plan, planLoaded } from './plan.js'
 
 /** What a simulation may be told beside the spec. */
 export interface SimulateOptions {
-  /** What of a system the graph leaves open; default {@link usualEngine}. */
+  /** What of a system the graph leaves open; default: as the spec says. */
   readonly engine?: Partial<Engine>
   /** Whether to simulate changes one at a time, as `whatIf` lists them. Default: no. */
   readonly whatIf?: boolean
@@ -110,14 +111,21 @@ function clusterOf({ cluster }: LoadedSpec): Cluster {
  * pairs in fused ones and all in materialised ones, whatever the spec says of how FLOPs count.
  */
 export function simulateLoaded(loaded: LoadedSpec, options: SimulateOptions = {}): Simulation {
-  const cluster = clusterOf(loaded)
   const { spec } = loaded
   const causal = spec.options.attention === 'flash' ? 'halved' : 'whole'
   const timed = planLoaded({ ...loaded, spec: { ...spec, options: { ...spec.options, causal } } })
-  const machine = machineOf(cluster, timed.program.mesh, { ...usualEngine, ...options.engine })
+  const machine = machineOfSpec(loaded, timed, options)
   const timeline = simulate(timed.program, timed.operators, machine)
   const plan = spec.options.causal === causal ? timed : planLoaded(loaded)
   return { plan, timed, machine, timeline, memory: memory(timed.program, timed.operators, timeline) }
+}
+
+/** The cluster of a spec under the ranks of its plan, with the engine that it names. Throws `NO_CLUSTER`, `UNKNOWN_ENGINE`. */
+export function machineOfSpec(loaded: LoadedSpec, { program }: Plan, options: SimulateOptions = {}): Machine {
+  const { engine = 'usual', linearDtype } = loaded.spec.options
+  const named = typeof engine === 'string' ? findEngine(engine) : engineFrom(engine)
+  const own = { ...named, ...options.engine, efficiency: { ...named.efficiency, ...options.engine?.efficiency } }
+  return machineOf(clusterOf(loaded), program.mesh, own, linearDtype)
 }
 
 /** Says what came of a simulation. */
@@ -189,7 +197,7 @@ function changes({ timed, machine }: Simulation, axes: readonly string[]): Simul
   const { program, operators } = timed
   const { cluster, engine } = machine
   const secondsOf = (changed: Cluster, with_: Engine) =>
-    simulate(program, operators, machineOf(changed, program.mesh, with_)).seconds
+    simulate(program, operators, machineOf(changed, program.mesh, with_, machine.productType)).seconds
   const faster = {
     ...cluster,
     levels: cluster.levels.map((level) => ({ ...level, link: { ...level.link, bandwidth: 2 * level.link.bandwidth } })),

@@ -104,6 +104,29 @@ const pool = z
   )
   .default({})
 
+const share = z.number('a share from 0 to 1').min(0, 'a share from 0 to 1').max(1, 'a share from 0 to 1')
+const amount = z.number('a number of at least 0').min(0, 'a number of at least 0')
+
+/** An engine of one's own: a known one with changes. */
+const engine = z.strictObject(
+  {
+    preset: z.exactOptional(z.string('the name of an engine')).describe('the engine that these change; default usual'),
+    kernels: z
+      .exactOptional(oneOf(['eager', 'fused', 'compiled']))
+      .describe('whether element-wise operators run one by one, as hand-written kernels fuse them, or as compilers do'),
+    blocking: z
+      .exactOptional(z.array(z.string('the name of an axis'), 'a list of axes, such as [tp]'))
+      .describe('axes whose communication nothing is computed beside'),
+    fused: z
+      .exactOptional(z.record(z.string(), share))
+      .describe('per axis the share of its collectives that runs inside of matmuls'),
+    traffic: z.exactOptional(z.record(z.string(), amount)).describe('per operator how many times its bytes are moved'),
+    launches: z.exactOptional(amount).describe('kernels that an element-wise operator consists of'),
+    castBytes: z.exactOptional(amount).describe('bytes that a cast moves for each element of an eight-bit product'),
+  },
+  'an object such as {preset: megatron-2024, blocking: [tp]}',
+)
+
 const factor = `a number above 0, up to ${largestSize}`
 
 const options = z
@@ -115,6 +138,14 @@ const options = z
       causal: oneOf(['whole', 'halved']).default('whole').describe('how FLOPs of causal attention count'),
       dtype: oneOf(floatTypes).default('bf16').describe('element type of parameters and activations'),
       gradientDtype: oneOf(floatTypes).default('fp32').describe('element type of accumulated gradients'),
+      linearDtype: z
+        .exactOptional(oneOf(floatTypes))
+        .describe('simulate: element type in which linear layers multiply, their operands cast; default dtype'),
+      engine: z
+        .exactOptional(
+          z.union([z.string(), engine], 'the name of an engine, or an object such as {preset: megatron-2024}'),
+        )
+        .describe('simulate: the system that runs the plan, such as megatron-2024; default usual'),
       uneven: oneOf(['refuse', 'ragged'])
         .default('refuse')
         .describe('whether a dim that a degree does not divide is refused or split into shares that differ by one'),

@@ -7,9 +7,10 @@ export {
 } from './communication-table.js'
 export { measureFolded } from './edges.js'
 export { type Efficiency, type EfficiencyRecord, efficiencyOf } from './efficiency.js'
+export { type Engine, engineFrom, engines, findEngine, type KernelStyle } from './engine.js'
 export { type Costs, runGraph, type Times } from './event-loop.js'
 export { type MatmulShape, matmulSeconds, type Rates } from './kernel-time.js'
-export { type Engine, type Machine, machineOf, usualEngine } from './machine.js'
+export { type Machine, machineOf, usualEngine } from './machine.js'
 export {
   changeAxis,
   flopClassOf,

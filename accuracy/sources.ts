@@ -1,0 +1,124 @@
+import type { SpecInput } from 'shardloom'
+
+/** Which FLOPs a source counts in its TFLOP/s and its MFU. */
+export interface FlopConvention {
+  /** Causal attention: every pair, or those that a query may read. */
+  readonly causal: 'whole' | 'halved'
+  /** Whether what backward computes again counts. */
+  readonly recomputed: boolean
+}
+
+type Options = NonNullable<SpecInput['options']>
+
+/** What the publication of a table says of all its rows, beside their fields. */
+export interface Source {
+  readonly match: RegExp
+  readonly engine: string
+  readonly flops: FlopConvention
+  readonly options: Options
+  /** Share of elements dropped in training; default none. */
+  readonly dropout?: number
+  /** The stated error of the model for such rows: smaller differences are ties. */
+  readonly statedError: number
+  /** Sequences per microbatch and microbatches per rank, where the publication states them for a model, not for a row. */
+  readonly microbatch?: (
+    model: string,
+    note: string,
+  ) => { readonly microbatch: number; readonly microbatches: number } | undefined
+  /** Whether the first and the last stage hold one layer fewer. */
+  readonly lightEnds?: boolean
+  /** What sets these rows apart from what is simulated. */
+  readonly remark?: string
+}
+
+const counted: FlopConvention = { causal: 'whole', recomputed: true }
+const whole: FlopConvention = { causal: 'whole', recomputed: false }
+const halved: FlopConvention = { causal: 'halved', recomputed: false }
+
+const materialised = { attention: 'materialised', dtype: 'fp16' } as const
+
+/** The sources that are known; the last one stands for all others. */
+export const sources: readonly Source[] = [
+  {
+    match: /^Korthikanti/,
+    engine: 'megatron-2022',
+    flops: whole,
+    options: materialised,
+    dropout: 0.1,
+    statedError: 0.02,
+  },
+  {
+    match: /^Narayanan/,
+    engine: 'megatron-2021',
+    flops: counted,
+    options: { ...materialised, dp: { reduceDtype: 'fp16' } },
+    dropout: 0.1,
+    statedError: 0.05,
+  },
+  {
+    match: /^Megatron-LM README tables 2020/,
+    engine: 'megatron-2021',
+    flops: counted,
+    options: { ...materialised, dp: { reduceDtype: 'fp16' } },
+    dropout: 0.1,
+    statedError: 0.05,
+  },
+  {
+    match: /^Megatron-LM README 2022/,
+    engine: 'megatron-2021',
+    flops: counted,
+    options: { ...materialised, dp: { reduceDtype: 'fp16' } },
+    dropout: 0.1,
+    statedError: 0.05,
+  },
+  {
+    match: /^Megatron-LM README \(Megatron-Core/,
+    engine: 'megatron-2024',
+    flops: whole,
+    // The table's text: distributed optimizer, overlapped gradients and parameters, tp overlap with sequence parallelism.
+    options: { zero: 1, sequenceParallel: true },
+    statedError: 0.06,
+  },
+  {
+    match: /^torchtitan/,
+    engine: 'torchtitan',
+    flops: halved,
+    options: { sequenceParallel: true },
+    statedError: 0.06,
+  },
+  {
+    match: /^MegaScale/,
+    engine: 'megatron-2024',
+    flops: whole,
+    options: { zero: 1, sequenceParallel: true },
+    statedError: 0.1,
+    remark: 'parallel blocks and sliding windows are not in the rows',
+  },
+  {
+    match: /^Zero Bubble/,
+    engine: 'megatron-2022',
+    flops: whole,
+    options: materialised,
+    dropout: 0.1,
+    statedError: 0.05,
+    lightEnds: true,
+    microbatch: (model, note) => {
+      const microbatches = Number(/(\d+) microbatches/.exec(note)?.[1] ?? Number.NaN)
+      const microbatch = { 'GPT 1.5B': 6, 'GPT 6.2B': 3, 'GPT 14.6B': 1, 'GPT 28.3B': 1 }[model]
+      return microbatch === undefined || Number.isNaN(microbatches) ? undefined : { microbatch, microbatches }
+    },
+  },
+  {
+    match: /Megatron-Bridge|^NeMo/,
+    engine: 'megatron-2024',
+    flops: halved,
+    options: { zero: 1, sequenceParallel: true },
+    statedError: 0.1,
+  },
+  { match: /(?:)/, engine: 'usual', flops: halved, options: {}, statedError: 0.1 },
+]
+
+/** What is known of the table that a row stands in. */
+export function sourceOf(source: string): Source {
+  return sources.find(({ match }) => match.test(source)) as Source // the last one matches all
+}
