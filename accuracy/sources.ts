@@ -25,6 +25,9 @@ export interface Source {
     model: string,
     note: string,
   ) => { readonly microbatch: number; readonly microbatches: number } | undefined
+  /** What the publication says is computed again, where rows do not, and whether a rank's batch is one microbatch. */
+  readonly recompute?: string
+  readonly wholeBatch?: boolean
   /** Whether the first and the last stage hold one layer fewer. */
   readonly lightEnds?: boolean
   /** What sets these rows apart from what is simulated. */
@@ -36,6 +39,9 @@ const whole: FlopConvention = { causal: 'whole', recomputed: false }
 const halved: FlopConvention = { causal: 'halved', recomputed: false }
 
 const materialised = { attention: 'materialised', dtype: 'fp16' } as const
+
+/** Megatron-Core's distributed optimizer with `overlap-grad-reduce` and `overlap-param-gather`: gathered by forward, once per step. */
+const distributedOptimizer = { zero: 3, dp: { gather: 'step', reduce: 'step' } } as const
 
 /** The sources that are known; the last one stands for all others. */
 export const sources: readonly Source[] = [
@@ -57,6 +63,9 @@ export const sources: readonly Source[] = [
   },
   {
     match: /^Megatron-LM README tables 2020/,
+    // Its text: activations are checkpointed, and a rank's batch is one microbatch.
+    recompute: 'full',
+    wholeBatch: true,
     engine: 'megatron-2021',
     flops: counted,
     options: { ...materialised, dp: { reduceDtype: 'fp16' } },
@@ -76,7 +85,7 @@ export const sources: readonly Source[] = [
     engine: 'megatron-2024',
     flops: whole,
     // The table's text: distributed optimizer, overlapped gradients and parameters, tp overlap with sequence parallelism.
-    options: { zero: 1, sequenceParallel: true },
+    options: { ...distributedOptimizer, sequenceParallel: true },
     statedError: 0.06,
   },
   {
@@ -90,7 +99,7 @@ export const sources: readonly Source[] = [
     match: /^MegaScale/,
     engine: 'megatron-2024',
     flops: whole,
-    options: { zero: 1, sequenceParallel: true },
+    options: { ...distributedOptimizer, sequenceParallel: true, sp: { attention: 'ring' } },
     statedError: 0.1,
     remark: 'parallel blocks and sliding windows are not in the rows',
   },
@@ -112,7 +121,7 @@ export const sources: readonly Source[] = [
     match: /Megatron-Bridge|^NeMo/,
     engine: 'megatron-2024',
     flops: halved,
-    options: { zero: 1, sequenceParallel: true },
+    options: { ...distributedOptimizer, sequenceParallel: true, sp: { attention: 'ring' } },
     statedError: 0.1,
   },
   { match: /(?:)/, engine: 'usual', flops: halved, options: {}, statedError: 0.1 },

@@ -34,8 +34,8 @@ export function specsOf(row: Row): RowSpecs {
   const fatal = [...lacks]
   const open = (field: string, is: boolean) => is && lacks.push(field)
   open('global_batch', row.global_batch === null && !stated && !row.metric.includes('per layer'))
-  open('micro_batch', row.micro_batch === null && !stated)
-  open('recompute', row.recompute === null)
+  open('micro_batch', row.micro_batch === null && !stated && !source.wholeBatch)
+  open('recompute', row.recompute === null && source.recompute === undefined)
   open('precision', row.precision === null)
   const model = withTraining(modelOf(row.model), source, row)
   const cluster = clusterOfRow(row.hardware)
@@ -50,8 +50,10 @@ export function specsOf(row: Row): RowSpecs {
   const slots = stated ?? { microbatch: undefined, microbatches: undefined }
   const batch =
     row.global_batch ?? (stated ? stated.microbatch * stated.microbatches * dp : (row.micro_batch ?? 1) * dp)
-  const sizes = [row.micro_batch ?? slots.microbatch ?? microbatches].flat().filter((size) => batch % (size * dp) === 0)
-  const recomputes = row.recompute === null ? ['none', 'full'] : [row.recompute]
+  const own = row.micro_batch ?? slots.microbatch ?? (source.wholeBatch ? batch / dp : undefined)
+  const sizes = [own ?? microbatches].flat().filter((size) => batch % (size * dp) === 0)
+  const recompute = row.recompute ?? source.recompute
+  const recomputes = recompute === undefined ? ['none', 'full'] : [recompute]
   const choices = recomputes.map((recompute) =>
     sizes.flatMap((microbatch) =>
       virtualsOf(row, source).map(
@@ -107,8 +109,9 @@ function optionsOf(row: Row, source: Source, recompute: string, virtual: number,
     engine: engineOf(row, source),
     ...(isEight && { linearDtype: 'fp8' as const }),
     recompute: recomputeOf(recompute, row),
-    ...(zero !== null && { zero }),
+    ...(zero !== null && { zero, dp: {} }),
     ...(sp !== null && { sequenceParallel: sp > 0 }),
+    ...((row.cp ?? 1) === 1 && { sp: {} }),
     ...((row.tp ?? 1) === 1 && { sequenceParallel: false }),
     ...((pp ?? 1) > 1 && { schedule, ...(virtual > 1 && { virtual }) }),
     ...((pp ?? 1) > 1 && source.lightEnds && { pp: { layers } }),

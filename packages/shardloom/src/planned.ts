@@ -22,6 +22,7 @@ const ownOptions = [
   'gradientDtype',
   'linearDtype',
   'engine',
+  'efficiency',
   'uneven',
   'zero',
   'offload',

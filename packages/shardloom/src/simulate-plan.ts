@@ -112,20 +112,37 @@ function clusterOf({ cluster }: LoadedSpec): Cluster {
  */
 export function simulateLoaded(loaded: LoadedSpec, options: SimulateOptions = {}): Simulation {
   const { spec } = loaded
-  const causal = spec.options.attention === 'flash' ? 'halved' : 'whole'
-  const timed = planLoaded({ ...loaded, spec: { ...spec, options: { ...spec.options, causal } } })
+  const timed = timedPlan(loaded)
   const machine = machineOfSpec(loaded, timed, options)
   const timeline = simulate(timed.program, timed.operators, machine)
-  const plan = spec.options.causal === causal ? timed : planLoaded(loaded)
+  const plan = spec.options.causal === timed.spec.options.causal ? timed : planLoaded(loaded)
   return { plan, timed, machine, timeline, memory: memory(timed.program, timed.operators, timeline) }
+}
+
+/** The plan that is run: causal attention with the FLOPs of what kernels compute. */
+export function timedPlan(loaded: LoadedSpec): Plan {
+  const { spec } = loaded
+  const causal = spec.options.attention === 'flash' ? 'halved' : 'whole'
+  return planLoaded({ ...loaded, spec: { ...spec, options: { ...spec.options, causal } } })
 }
 
 /** The cluster of a spec under the ranks of its plan, with the engine that it names. Throws `NO_CLUSTER`, `UNKNOWN_ENGINE`. */
 export function machineOfSpec(loaded: LoadedSpec, { program }: Plan, options: SimulateOptions = {}): Machine {
+  const cluster = clusterOf(loaded)
+  const { efficiency } = loaded
+  if (efficiency && efficiency.accelerator !== cluster.accelerator.name) {
+    const message = `The constants are of ${efficiency.accelerator}, the cluster has ${cluster.accelerator.name}.`
+    throw new ShardloomError('EFFICIENCY_VALUE', message, {
+      subject: 'options.efficiency',
+      help: 'Calibrate with measurements of this accelerator, or leave the constants out.',
+    })
+  }
   const { engine = 'usual', linearDtype } = loaded.spec.options
   const named = typeof engine === 'string' ? findEngine(engine) : engineFrom(engine)
-  const own = { ...named, ...options.engine, efficiency: { ...named.efficiency, ...options.engine?.efficiency } }
-  return machineOf(clusterOf(loaded), program.mesh, own, linearDtype)
+  const constants = { ...efficiency?.values, ...named.efficiency, ...options.engine?.efficiency }
+  const machine = machineOf(cluster, program.mesh, { ...named, ...options.engine, efficiency: constants }, linearDtype)
+  if (!efficiency) return machine
+  return { ...machine, constants: { ...machine.constants, source: efficiency.source, fitted: true } }
 }
 
 /** Says what came of a simulation. */

@@ -146,6 +146,9 @@ const options = z
           z.union([z.string(), engine], 'the name of an engine, or an object such as {preset: megatron-2024}'),
         )
         .describe('simulate: the system that runs the plan, such as megatron-2024; default usual'),
+      efficiency: z
+        .exactOptional(z.string('the path of a file'))
+        .describe('simulate: a file of constants of the accelerator, as `calibrate` writes it'),
       uneven: oneOf(['refuse', 'ragged'])
         .default('refuse')
         .describe('whether a dim that a degree does not divide is refused or split into shares that differ by one'),

@@ -6,7 +6,8 @@ export {
   communicationTable,
 } from './communication-table.js'
 export { measureFolded } from './edges.js'
-export { type Efficiency, type EfficiencyRecord, efficiencyOf } from './efficiency.js'
+export { type Calibration, calibrate, type Measurement } from './calibrate.js'
+export { type Efficiency, type EfficiencyRecord, efficiencyFields, efficiencyOf } from './efficiency.js'
 export { type Engine, engineFrom, engines, findEngine, type KernelStyle } from './engine.js'
 export { type Costs, runGraph, type Times } from './event-loop.js'
 export { type MatmulShape, matmulSeconds, type Rates } from './kernel-time.js'
