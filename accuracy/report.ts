@@ -1,6 +1,5 @@
 import { resolveCluster } from '@shardloom/cluster'
 import { isShardloomError, type SpecInput } from 'shardloom'
-import { clusterOfRow } from './hardware.js'
 import { type Family, familyOf, isShareOfBaseline, valuesOf } from './metric.js'
 import type { Row } from './row.js'
 import { type Run, run } from './run.js'
@@ -93,7 +92,7 @@ async function predict(row: Row): Promise<{ lacks: readonly string[]; entries: E
     if (!best) return { lacks: [...lacks, 'a microbatch that divides the batch'], entries: [] }
     const { spec, run: done } = best
     const recompute = spec.options?.recompute
-    const cluster = resolveCluster(clusterOfRow(row.hardware))
+    const cluster = resolveCluster(spec.cluster)
     const plain = { ...spec, options: { ...spec.options, recompute: 'none' as const, sequenceParallel: false } }
     const values = valuesOf({
       run: done,
@@ -101,7 +100,7 @@ async function predict(row: Row): Promise<{ lacks: readonly string[]; entries: E
       row,
       model,
       batch: spec.batch ?? 1,
-      recompute: typeof recompute === 'string' ? recompute : 'none',
+      recompute: nameOf(recompute),
       flops: source.flops,
       peak: cluster.accelerator.peak.bf16 ?? 0,
     })
@@ -126,13 +125,21 @@ async function predict(row: Row): Promise<{ lacks: readonly string[]; entries: E
     )
     const open =
       lacks.length > 0
-        ? `microbatch ${spec.microbatch}, recompute ${typeof recompute === 'string' ? recompute : 'by operator'}${best.fits ? '' : ', beyond the memory'}`
+        ? `microbatch ${spec.microbatch}, recompute ${nameOf(recompute)}${best.fits ? '' : ', beyond the memory'}`
         : undefined
     return { lacks, entries, ...(open && { chosen: open }) }
   } catch (cause) {
     if (!isShardloomError(cause)) throw cause
     return { lacks: [...lacks, `a plan: ${cause.message}`], entries: [] }
   }
+}
+
+type Recompute = NonNullable<SpecInput['options']>['recompute']
+
+/** What a choice of what is computed again is called. */
+function nameOf(recompute: Recompute): string {
+  if (typeof recompute !== 'object') return recompute ?? 'none'
+  return recompute.selective ? 'selective' : 'by operator'
 }
 
 /** Of the first group of specs of which one fits in memory the fastest that does; else the one that comes nearest. */

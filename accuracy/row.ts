@@ -1,4 +1,4 @@
-import { ShardloomError } from '@shardloom/core'
+import { readRecords, ShardloomError, type TableRecord } from 'shardloom'
 
 /** One published measurement of a training run. In `vp`, `cp`, `ep`, `sp` and `zero` null means not used, elsewhere unknown. */
 export interface Row {
@@ -31,25 +31,13 @@ export interface Row {
 const numbers = 'params gpus dp tp pp vp cp ep sp zero global_batch micro_batch seq'.split(' ')
 const texts = 'source model hardware recompute precision metric unit seen note'.split(' ')
 
-/** Reads rows from the text of a JSON list, or of a CSV with a heading. Throws `ROWS`. */
+/** Reads rows from the text of a JSON list, or of a CSV with a heading. Throws `RECORDS` and `ROWS`. */
 export function readRows(text: string, name: string): Row[] {
-  const isJson = /^\s*[[{]/.test(text)
-  const list: unknown = isJson ? parse(text, name) : recordsOf(text)
-  if (!Array.isArray(list)) throw bad(name, 'is no list of rows')
-  return list.map((each, index) => rowOf(each, `${name}, row ${index + 1}`))
+  return readRecords(text, name).map((each, index) => rowOf(each, `${name}, row ${index + 1}`))
 }
 
-function parse(text: string, name: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch (cause) {
-    throw bad(name, cause instanceof Error ? cause.message : 'is no JSON')
-  }
-}
-
-function rowOf(each: unknown, name: string): Row {
-  if (typeof each !== 'object' || each === null) throw bad(name, 'is no object')
-  const fields = new Map<string, unknown>(Object.entries(each))
+function rowOf(each: TableRecord, name: string): Row {
+  const fields = new Map(Object.entries(each))
   const given = (key: string) => {
     const value = fields.get(key)
     return value === undefined || value === '' ? null : value
@@ -87,29 +75,6 @@ function listOf(value: unknown): readonly unknown[] {
     .split(/[,;]\s*/)
     .map((each) => each.replace(/^["']|["']$/g, ''))
     .filter((each) => each !== '')
-}
-
-/** The records of a CSV (RFC 4180), by the names in its first line. */
-function recordsOf(text: string): Record<string, string>[] {
-  const lines: string[][] = [[]]
-  let field = ''
-  let quoted = false
-  for (let at = 0; at < text.length; at++) {
-    const char = text.charAt(at)
-    if (quoted) {
-      if (char !== '"') field += char
-      else if (text.charAt(at + 1) === '"') field += text.charAt(at++)
-      else quoted = false
-    } else if (char === '"') quoted = true
-    else if (char === ',' || char === '\n') {
-      lines.at(-1)?.push(field.replace(/\r$/, ''))
-      field = ''
-      if (char === '\n') lines.push([])
-    } else field += char
-  }
-  if (field !== '') lines.at(-1)?.push(field)
-  const [heading = [], ...rest] = lines.filter((line) => line.length > 0 && line.some((each) => each !== ''))
-  return rest.map((line) => Object.fromEntries(heading.map((name, index) => [name.trim(), line[index] ?? ''])))
 }
 
 function bad(name: string, why: string): ShardloomError {

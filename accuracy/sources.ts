@@ -28,6 +28,10 @@ export interface Source {
   /** What the publication says is computed again, where rows do not, and whether a rank's batch is one microbatch. */
   readonly recompute?: string
   readonly wholeBatch?: boolean
+  /** Hardware that its date tells apart from what the rows' words mean today. */
+  readonly cluster?: Readonly<Record<string, unknown>>
+  /** Whether chunks per rank are as open as the microbatch where a row names none. */
+  readonly openVirtual?: boolean
   /** Whether the first and the last stage hold one layer fewer. */
   readonly lightEnds?: boolean
   /** What sets these rows apart from what is simulated. */
@@ -63,6 +67,8 @@ export const sources: readonly Source[] = [
   },
   {
     match: /^Megatron-LM README tables 2020/,
+    // A DGX A100 of 2020 has 40 GB.
+    cluster: { accelerator: 'a100-40-sxm' },
     // Its text: activations are checkpointed, and a rank's batch is one microbatch.
     recompute: 'full',
     wholeBatch: true,
@@ -86,6 +92,7 @@ export const sources: readonly Source[] = [
     flops: whole,
     // The table's text: distributed optimizer, overlapped gradients and parameters, tp overlap with sequence parallelism.
     options: { ...distributedOptimizer, sequenceParallel: true },
+    openVirtual: true,
     statedError: 0.06,
   },
   {
@@ -119,7 +126,7 @@ export const sources: readonly Source[] = [
   },
   {
     match: /Megatron-Bridge|^NeMo/,
-    engine: 'megatron-2024',
+    engine: 'megatron-2025',
     flops: halved,
     options: { ...distributedOptimizer, sequenceParallel: true, sp: { attention: 'ring' } },
     statedError: 0.1,

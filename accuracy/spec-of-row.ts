@@ -36,9 +36,10 @@ export function specsOf(row: Row): RowSpecs {
   open('global_batch', row.global_batch === null && !stated && !row.metric.includes('per layer'))
   open('micro_batch', row.micro_batch === null && !stated && !source.wholeBatch)
   open('recompute', row.recompute === null && source.recompute === undefined)
+  open('vp', source.openVirtual === true && pp > 1 && row.vp === null)
   open('precision', row.precision === null)
   const model = withTraining(modelOf(row.model), source, row)
-  const cluster = clusterOfRow(row.hardware)
+  const cluster = source.cluster ?? clusterOfRow(row.hardware)
   const refuse = (what: string, is: boolean) => is && fatal.push(what)
   refuse('the shape of the model', !model)
   refuse('the hardware', cluster === undefined)
@@ -56,7 +57,7 @@ export function specsOf(row: Row): RowSpecs {
   const recomputes = recompute === undefined ? ['none', 'full'] : [recompute]
   const choices = recomputes.map((recompute) =>
     sizes.flatMap((microbatch) =>
-      virtualsOf(row, source).map(
+      virtualsOf(row, source, depthOf(model)).map(
         (virtual): SpecInput => ({
           model: { ...model },
           cluster: cluster as NonNullable<SpecInput['cluster']>, // refused above where there is none
@@ -90,7 +91,11 @@ function withTraining(model: ModelArchitecture | undefined, { dropout }: Source,
 }
 
 /** Chunks per rank; where a note names an interleaved schedule without a number, those that are tried. */
-function virtualsOf({ vp, note }: Row, { lightEnds }: Source): readonly number[] {
+function virtualsOf({ vp, pp, note }: Row, { lightEnds, openVirtual }: Source, depth: number): readonly number[] {
+  if (openVirtual && vp === null && (pp ?? 1) > 1) {
+    const most = depth / (pp ?? 1)
+    return [1, 2, 4, 7].filter((virtual) => most % virtual === 0)
+  }
   return lightEnds && /^1F1B-I/.test(note ?? '') ? [2] : [vp ?? 1]
 }
 
@@ -127,7 +132,8 @@ function scheduleOf(note: string, virtual: number): string {
 function recomputeOf(recompute: string, { source }: Row): NonNullable<Options['recompute']> {
   const isPerOperator = /per op/.test(recompute) || (recompute === 'selective' && /^torchtitan/.test(source))
   if (isPerOperator) return perOperator
-  return /full/.test(recompute) ? 'full' : /selective/.test(recompute) ? 'selective' : 'none'
+  if (/selective/.test(recompute)) return { selective: {}, tail: 'kept' }
+  return /full/.test(recompute) ? 'full' : 'none'
 }
 
 /** What the note of a row says of the software that ran it. */

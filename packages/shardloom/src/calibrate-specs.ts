@@ -27,10 +27,14 @@ export function calibrateSpecs(measured: readonly MeasuredSpec[]): CalibrationSu
   const names = [...new Set(measured.map(({ loaded }) => loaded.cluster?.accelerator.name))]
   const [accelerator] = names
   if (accelerator === undefined || names.length > 1) {
-    throw new ShardloomError('CALIBRATE', `The measurements are of ${names.length > 1 ? names.join(' and ') : 'no cluster'}.`, {
-      subject: 'cluster',
-      help: 'Give each a `cluster`, and fit one accelerator at a time.',
-    })
+    throw new ShardloomError(
+      'CALIBRATE',
+      `The measurements are of ${names.length > 1 ? names.join(' and ') : 'no cluster'}.`,
+      {
+        subject: 'cluster',
+        help: 'Give each a `cluster`, and fit one accelerator at a time.',
+      },
+    )
   }
   const start = efficiencyOf({ name: accelerator }).values
   const measurements = measured.map(({ loaded, seconds }) => {

@@ -51,6 +51,7 @@ export { checkSpec, parseSpec, readSpecText } from './parse-spec.js'
 export { type LoadedSpec, loadSpec, type PassRecord, type Plan, type PlanAccess, plan, planLoaded } from './plan.js'
 export { type CacheTransfer, type Handover, type PoolCache, planCaches } from './plan-caches.js'
 export { type Held, planTransfer, type Transfer } from './plan-transfer.js'
+export { readRecords, type TableRecord } from './read-records.js'
 export type { PlannedSpec } from './sequence.js'
 export { planServing, planServingLoaded, type ServingPlan } from './serving.js'
 export {

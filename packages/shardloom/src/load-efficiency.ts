@@ -24,10 +24,14 @@ export async function loadEfficiency(
 ): Promise<EfficiencyFile | undefined> {
   if (path === undefined) return undefined
   if (!readText)
-    throw new ShardloomError('NO_ACCESS', `The spec names the constants in ${shown(path)}, but no files can be read here.`, {
-      subject: 'options.efficiency',
-      help: 'Pass `readText`, or leave it out.',
-    })
+    throw new ShardloomError(
+      'NO_ACCESS',
+      `The spec names the constants in ${shown(path)}, but no files can be read here.`,
+      {
+        subject: 'options.efficiency',
+        help: 'Pass `readText`, or leave it out.',
+      },
+    )
   return checkEfficiency(parseText(await readText(path), path, 'EFFICIENCY', largestFile), path)
 }
 
@@ -45,7 +49,8 @@ function checkEfficiency(value: unknown, path: string): EfficiencyFile {
   for (const [name, each] of Object.entries(values)) {
     const field = efficiencyFields.find((one) => one.name === name)
     if (!field) throw bad(`has a constant \`${name}\` that is not known`)
-    if (typeof each !== 'number' || !(each > 0 && each <= field.most)) throw bad(`has no \`${name}\` above 0 and up to ${field.most}`)
+    if (typeof each !== 'number' || !(each > 0 && each <= field.most))
+      throw bad(`has no \`${name}\` above 0 and up to ${field.most}`)
   }
   const source = fields.get('source')
   return {

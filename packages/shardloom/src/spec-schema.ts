@@ -122,6 +122,9 @@ const engine = z.strictObject(
       .describe('per axis the share of its collectives that runs inside of matmuls'),
     traffic: z.exactOptional(z.record(z.string(), amount)).describe('per operator how many times its bytes are moved'),
     launches: z.exactOptional(amount).describe('kernels that an element-wise operator consists of'),
+    castsAgain: z
+      .exactOptional(z.boolean('true or false'))
+      .describe('whether backward casts the tokens of eight-bit products again'),
     castBytes: z.exactOptional(amount).describe('bytes that a cast moves for each element of an eight-bit product'),
   },
   'an object such as {preset: megatron-2024, blocking: [tp]}',

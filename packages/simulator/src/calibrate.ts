@@ -58,11 +58,14 @@ export function calibrate(start: Efficiency, measurements: readonly Measurement[
       return moved.map((each, row) => ((deviation[row] ?? 0) - each) / step)
     })
     curvature = priorCurvature()
-    const gradient = shifts.map((each, index) => each / spread.constant ** 2 + sumOf(slopes[index], deviation, weightOf))
+    const gradient = shifts.map(
+      (each, index) => each / spread.constant ** 2 + sumOf(slopes[index], deviation, weightOf),
+    )
     slopes.forEach((a, i) => {
       const line = curvature[i] as number[] // as many lines as constants
       slopes.forEach((b, j) => {
-        line[j] = (line[j] ?? 0) + a.reduce((sum, each, row) => sum + each * (b[row] ?? 0) * weightOf(deviation[row] ?? 0), 0)
+        line[j] =
+          (line[j] ?? 0) + a.reduce((sum, each, row) => sum + each * (b[row] ?? 0) * weightOf(deviation[row] ?? 0), 0)
       })
     })
     let improved = false
@@ -84,7 +87,13 @@ export function calibrate(start: Efficiency, measurements: readonly Measurement[
     }
     if (!improved) break
   }
-  const variance = efficiencyFields.map((_, index) => solve(curvature, efficiencyFields.map((_, i) => (i === index ? 1 : 0)))[index] ?? 0)
+  const variance = efficiencyFields.map(
+    (_, index) =>
+      solve(
+        curvature,
+        efficiencyFields.map((_, i) => (i === index ? 1 : 0)),
+      )[index] ?? 0,
+  )
   const errors = (list: readonly number[]) => list.map((each) => Math.exp(each * spread.measurement) - 1)
   return {
     values: at(shifts),
@@ -108,8 +117,15 @@ function shifted(start: Efficiency, shifts: readonly number[]): Efficiency {
 const priorCurvature = () =>
   efficiencyFields.map((_, i) => efficiencyFields.map((_, j) => (i === j ? 1 / spread.constant ** 2 : 0)))
 
-function sumOf(slopes: readonly number[] | undefined, deviation: readonly number[], weight: (d: number) => number): number {
-  return (slopes ?? []).reduce((sum, slope, row) => sum + slope * (deviation[row] ?? 0) * weight(deviation[row] ?? 0), 0)
+function sumOf(
+  slopes: readonly number[] | undefined,
+  deviation: readonly number[],
+  weight: (d: number) => number,
+): number {
+  return (slopes ?? []).reduce(
+    (sum, slope, row) => sum + slope * (deviation[row] ?? 0) * weight(deviation[row] ?? 0),
+    0,
+  )
 }
 
 /** Solves a symmetric positive definite system by Cholesky's decomposition. */
@@ -129,7 +145,8 @@ function solve(matrix: readonly (readonly number[])[], right: readonly number[])
       line[j] = i === j ? Math.sqrt(rest) : rest / get(j, j)
     }
   const half: number[] = []
-  for (let i = 0; i < n; i++) half.push(((right[i] ?? 0) - half.reduce((sum, each, k) => sum + get(i, k) * each, 0)) / get(i, i))
+  for (let i = 0; i < n; i++)
+    half.push(((right[i] ?? 0) - half.reduce((sum, each, k) => sum + get(i, k) * each, 0)) / get(i, i))
   const result = half.map(() => 0)
   for (let i = n - 1; i >= 0; i--) {
     let sum = half[i] ?? 0

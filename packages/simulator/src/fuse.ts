@@ -37,6 +37,8 @@ export interface Body {
   readonly program: Program
   readonly operators: OperatorTable
   readonly style: KernelStyle
+  /** Whether input and weight gradients run apart. */
+  readonly divided: boolean
 }
 
 /** How an operator goes through its elements, if it is one that can be joined to others. */
@@ -49,7 +51,10 @@ type Walk = 'elements' | 'rows' | 'sums over tokens'
  * gains and biases) read along. Compilers also let a norm go on with what made its rows. Node → kernel.
  */
 export function joinedBy(list: readonly Member[], body: Body): Map<string, string> {
-  const { readers, makers, keys, kinds, program, operators, style } = body
+  const { readers, makers, keys, kinds, program, operators, style, divided } = body
+  // Where a schedule runs input and weight gradients apart, so do kernels.
+  const isBeside = (a: OperatorNode, b: OperatorNode) =>
+    a.segment === b.segment && a.recompute === b.recompute && (!divided || a.gradient === b.gradient)
   const joined = new Map<string, string>()
   const kernelOf = (id: string) => joined.get(id) ?? keys.get(id)
   const walks = new Map<string, Walk>()
@@ -111,11 +116,6 @@ export function joinedBy(list: readonly Member[], body: Body): Map<string, strin
     const isBias = others.length > 0 && others.every((id) => lookup(program.tensors, id).role === 'parameter')
     return isBias && isProduct(maker) && readers.get(first)?.length === 1 ? maker : undefined
   }
-}
-
-/** Nodes of one pass through a body, copies that run again apart. */
-function isBeside(a: OperatorNode, b: OperatorNode): boolean {
-  return a.segment === b.segment && a.recompute === b.recompute
 }
 
 function walkOf(node: OperatorNode, operators: OperatorTable): Walk | undefined {

@@ -1,4 +1,5 @@
 export { breakdown, type CriticalNode, criticalPath, type RankBreakdown } from './breakdown.js'
+export { type Calibration, calibrate, type Measurement } from './calibrate.js'
 export {
   type CommunicationRow,
   type CommunicationSize,
@@ -6,7 +7,6 @@ export {
   communicationTable,
 } from './communication-table.js'
 export { measureFolded } from './edges.js'
-export { type Calibration, calibrate, type Measurement } from './calibrate.js'
 export { type Efficiency, type EfficiencyRecord, efficiencyFields, efficiencyOf } from './efficiency.js'
 export { type Engine, engineFrom, engines, findEngine, type KernelStyle } from './engine.js'
 export { type Costs, runGraph, type Times } from './event-loop.js'

@@ -73,7 +73,9 @@ export function kernelCost(context: KernelContext): (kernel: Kernel) => NodeTime
       if (!shape) return moving + launches * efficiency.kernelSeconds
       if (classes[0] === 'attention')
         return Math.max(of('attention') / (efficiency.batched * peak), moving) + efficiency.kernelSeconds
-      const cast = casts ? castOf(nodes, products, program, meter, dataTypes[type]) : { elements: 0, saved: 0 }
+      const cast = casts
+        ? castOf(nodes, products, program, meter, dataTypes[type], machine.engine.castsAgain)
+        : { elements: 0, saved: 0 }
       const work = matmulSeconds(shape, { ...bytes, all: bytes.all - cast.saved }, rates)
       const casting = cast.elements > 0 ? (castBytes * cast.elements) / memory + efficiency.kernelSeconds : 0
       return work + casting + efficiency.kernelSeconds
@@ -114,6 +116,7 @@ function castOf(
   { tensors }: Program,
   meter: Meter,
   size: number,
+  again: boolean,
 ): { readonly elements: number; readonly saved: number } {
   const seen = new Set<string>()
   const total = { elements: 0, saved: 0 }
@@ -126,7 +129,8 @@ function castOf(
       const tensor = lookup(tensors, id)
       const elements = meter.elements(tensor)
       total.saved += Math.max(0, meter.bytes(tensor) - size * elements)
-      if (tensor.dims.includes('batch') && !product.inner.includes('batch')) total.elements += elements
+      const isKept = product.inner.includes('batch') && (!again || !id.startsWith('forward/'))
+      if (tensor.dims.includes('batch') && !isKept) total.elements += elements
     }
   })
   return total

@@ -28,6 +28,13 @@ export interface Kernel {
   readonly kind: 'alone' | 'fused' | 'columns' | 'sum' | 'chain'
 }
 
+/** What decides which nodes share a kernel. */
+export interface KernelChoices {
+  readonly style: KernelStyle
+  /** Whether input and weight gradients run apart. */
+  readonly divided: boolean
+}
+
 /** How a node's dims take part in a matrix product. */
 export interface Product {
   readonly shared: readonly string[]
@@ -57,7 +64,11 @@ export function productOf(node: OperatorNode, operators: OperatorTable): Product
  * adds up as it goes; and what is done to each element on its way, as {@link joinedBy} says. Eager kernels join nothing.
  * Linear in the program.
  */
-export function kernelsOf(program: Program, operators: OperatorTable, style: KernelStyle = 'fused'): Kernel[] {
+export function kernelsOf(
+  program: Program,
+  operators: OperatorTable,
+  { style = 'fused', divided = false }: Partial<KernelChoices> = {},
+): Kernel[] {
   const bodies = new Map<string, Member[]>()
   const readers = new Map<string, OperatorNode[]>()
   walk(program.items, (node, place) => {
@@ -67,7 +78,7 @@ export function kernelsOf(program: Program, operators: OperatorTable, style: Ker
     else bodies.set(key, [{ node, place }])
     for (const id of node.inputs) readers.set(id, [...(readers.get(id) ?? []), node])
   })
-  return [...bodies.values()].flatMap((list) => kernelsOfBody(list, readers, program, operators, style))
+  return [...bodies.values()].flatMap((list) => kernelsOfBody(list, readers, program, operators, { style, divided }))
 }
 
 /** Tensors that leave their body by a port, whoever else reads them. */
@@ -87,8 +98,9 @@ function kernelsOfBody(
   readers: ReadonlyMap<string, readonly OperatorNode[]>,
   program: Program,
   operators: OperatorTable,
-  style: KernelStyle,
+  choices: KernelChoices,
 ): Kernel[] {
+  const { style } = choices
   const position = new Map(list.map(({ node }, index) => [node.id, index]))
   const keys = new Map<string, string>()
   const kinds = new Map<string, Kernel['kind']>()
@@ -128,7 +140,7 @@ function kernelsOfBody(
     kinds.set(key, 'columns')
   }
   if (style !== 'eager') {
-    for (const [id, key] of joinedBy(list, { readers, makers, keys, kinds, program, operators, style })) {
+    for (const [id, key] of joinedBy(list, { readers, makers, keys, kinds, program, operators, ...choices })) {
       keys.set(id, key)
       if (!kinds.has(key)) kinds.set(key, 'chain')
     }

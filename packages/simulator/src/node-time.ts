@@ -46,9 +46,10 @@ export function nodeTimes(whole: Program, operators: OperatorTable, machine: Mac
   const program = programOf(whole, rank)
   const meter = meterOf(program, operators, rank)
   const cost = kernelCost({ program, operators, meter, machine, leaving: leavingByPorts(program) })
+  const divided = whole.pipeline?.actions.some((actions) => /\d[IW]\d/.test(actions)) ?? false
   const times = new Map<string, NodeTime>()
   const leads = new Map<string, string>()
-  for (const kernel of kernelsOf(program, operators, machine.engine.kernels)) {
+  for (const kernel of kernelsOf(program, operators, { style: machine.engine.kernels, divided })) {
     const { nodes, place, lead } = kernel
     for (const node of nodes) {
       if (node === lead) continue
