@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { isShardloomError } from 'shardloom'
@@ -6,9 +6,17 @@ import { report } from './report.js'
 import { readRows } from './row.js'
 import { reportText } from './text.js'
 
-/** `npm run accuracy`: holds the simulator against published measurements, or against the rows of a file. */
+/**
+ * `npm run accuracy`: holds the simulator against published measurements, or against the rows of a file. `--out` writes the page of
+ * the docs.
+ */
 const { values } = parseArgs({
-  options: { rows: { type: 'string' }, json: { type: 'boolean' }, only: { type: 'string' } },
+  options: {
+    rows: { type: 'string' },
+    json: { type: 'boolean' },
+    only: { type: 'string' },
+    out: { type: 'string' },
+  },
 })
 const folder = process.env['SHARDLOOM_REFERENCE']
 const path = values.rows ?? (folder ? join(folder, 'reference', 'measured-training.json') : undefined)
@@ -22,7 +30,9 @@ try {
     const isShown = process.stderr.isTTY
     const result = await report(rows, (done) => isShown && process.stderr.write(`\r${done} of ${rows.length} rows`))
     if (isShown) process.stderr.write('\r\u001b[K')
-    console.log(values.json ? JSON.stringify(result) : reportText(result))
+    const text = values.json ? JSON.stringify(result) : reportText(result)
+    if (values.out === undefined) console.log(text)
+    else writeFileSync(values.out, `${text}\n`)
   }
 } catch (cause) {
   if (!isShardloomError(cause)) throw cause

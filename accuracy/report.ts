@@ -3,6 +3,7 @@ import { isShardloomError, type SpecInput } from 'shardloom'
 import { type Family, familyOf, isShareOfBaseline, valuesOf } from './metric.js'
 import type { Row } from './row.js'
 import { type Run, run } from './run.js'
+import { sourceOf } from './sources.js'
 import { specsOf } from './spec-of-row.js'
 import { rankCorrelation } from './tau.js'
 
@@ -20,7 +21,6 @@ export interface Predicted {
   readonly configuration: string
   /** Fields that the source's reader recalled; the row itself, where it was not seen. */
   readonly recalled: readonly string[]
-  readonly remark?: string
 }
 
 /** A row that is not predicted as it stands. Where only choices of its runner are open, `predicted` is the fastest that fits. */
@@ -50,6 +50,10 @@ export interface Summary {
   /** Kendall's τ over `pairs` pairs whose measured values differ by more than the stated error; null without any. */
   readonly tau: number | null
   readonly pairs: number
+  /** The error that the model states for such rows: smaller differences are ties. */
+  readonly statedError: number
+  /** Why rows of the table miss. */
+  readonly remark?: string
 }
 
 export interface Report {
@@ -120,7 +124,6 @@ async function predict(row: Row): Promise<{ lacks: readonly string[]; entries: E
         recalled,
         open: lacks.length > 0,
         statedError: source.statedError,
-        ...(source.remark && { remark: source.remark }),
       }),
     )
     const open =
@@ -187,6 +190,7 @@ function summarise(entries: readonly Entry[]): Summary[] {
       (list) => list.reduce((sum, { error }) => sum + error, 0) / list.length,
     )
     const mean = (list: readonly number[]) => list.reduce((sum, each) => sum + each, 0) / list.length
+    const { remark } = sourceOf(first.source)
     const { tau, pairs } = rankCorrelation(group, first.statedError)
     return {
       table: tableOf(first.source),
@@ -199,6 +203,8 @@ function summarise(entries: readonly Entry[]): Summary[] {
       worst: means.reduce((most, each) => (Math.abs(each) > Math.abs(most) ? each : most), 0),
       tau,
       pairs,
+      statedError: first.statedError,
+      ...(remark !== undefined && { remark }),
     }
   })
 }

@@ -66,6 +66,10 @@ export interface SimulationSummary {
     /** How FLOPs of causal attention count. Its time is that of what a kernel computes, whatever is counted. */
     readonly causal: string
     readonly dtype: string
+    /** The type in which linear layers multiply, where it is another. */
+    readonly linearDtype?: string
+    /** The system that runs the plan. */
+    readonly engine: string
     /** Where the constants of kernels come from, and whether they were fitted to this accelerator. */
     readonly constants: string
     readonly fitted: boolean
@@ -180,6 +184,8 @@ export function summariseSimulation(
       attention: spec.options.attention,
       causal: spec.options.causal,
       dtype: spec.options.dtype,
+      ...(machine.productType !== undefined && { linearDtype: machine.productType }),
+      engine: machine.engine.name,
       constants: machine.constants.source,
       fitted: machine.constants.fitted,
     },

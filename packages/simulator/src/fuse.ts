@@ -63,7 +63,10 @@ export function joinedBy(list: readonly Member[], body: Body): Map<string, strin
     const walk = keys.has(node.id) ? undefined : walkOf(node, operators)
     if (walk) {
       walks.set(node.id, walk)
-      const made = node.inputs.flatMap((id) => makers.get(id) ?? []).filter((maker) => isBeside(maker, node))
+      // What a product wrote with its bias is read from memory.
+      const made = node.inputs
+        .flatMap((id) => makers.get(id) ?? [])
+        .filter((maker) => isBeside(maker, node) && !kinds.has(kernelOf(maker.id) ?? ''))
       const joins = definitionOf(node, operators).joins === true
       const before = made.findLast((maker) => {
         const from = walks.get(maker.id)

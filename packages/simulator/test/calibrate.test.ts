@@ -6,14 +6,13 @@ import { calibrate, type Efficiency, efficiencyOf, machineOf, simulate, usualEng
 const start = efficiencyOf({ name: 'a100-80-sxm' }).values
 const cluster = resolveCluster('dgx-a100')
 const cases = [
-  ['gpt2', 8, 512, {}],
-  ['gpt2', 2, 1024, {}],
-  ['gpt2', 32, 128, {}],
-  ['llama-3.1-8b', 1, 4096, { tp: 8 }],
-  ['llama-3.1-8b', 8, 1024, { tp: 4 }],
+  ['gpt2', { phase: 'training', batch: 8, seq: 512 }, {}],
+  ['llama-3.1-8b', { phase: 'training', batch: 1, seq: 4096 }, { tp: 8 }],
+  ['llama-3.1-8b', { phase: 'prefill', batch: 4, seq: 2048 }, { tp: 4 }],
+  ['llama-3.1-8b', { phase: 'decode', batch: 1, seq: 512, steps: 1 }, {}],
 ] as const
-const predictors = cases.map(([model, batch, seq, degrees]) => {
-  const { program, operators } = planned(model, { phase: 'training', batch, seq }, degrees, {})
+const predictors = cases.map(([model, build, degrees]) => {
+  const { program, operators } = planned(model, build, degrees, {})
   return (efficiency: Efficiency) =>
     simulate(program, operators, machineOf(cluster, program.mesh, { ...usualEngine, efficiency })).seconds
 })
