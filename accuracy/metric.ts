@@ -58,8 +58,13 @@ export function valuesOf({ run, baseline, row, model, batch, recompute, flops, p
   const one = (predicted: number): MetricValue[] => (family ? [{ metric, family, measured, predicted }] : [])
   if (/per layer/.test(metric) && second !== undefined)
     return [
-      { metric: 'forward time per layer', family: 'time', measured, predicted: run.forwardLayer / scale },
-      { metric: 'backward time per layer', family: 'time', measured: second, predicted: run.backwardLayer / scale },
+      { metric: 'forward time per layer', family: 'time', measured, predicted: run.layerSeconds('forward') / scale },
+      {
+        metric: 'backward time per layer',
+        family: 'time',
+        measured: second,
+        predicted: run.layerSeconds('backward') / scale,
+      },
     ]
   if (family === 'memory') {
     const { first } = run

@@ -8,17 +8,13 @@ export interface Run {
   readonly peakBytes: number
   readonly first: MemoryParts
   readonly capacityBytes: number
-  /** Seconds from one layer to the next, forward and backward, on the first rank. */
-  readonly forwardLayer: number
-  readonly backwardLayer: number
+  /** Seconds from one layer to the next on the first rank, worked out where they are asked for. */
+  readonly layerSeconds: (segment: 'forward' | 'backward') => number
 }
 
 const known = new Map<string, Promise<Run>>()
 
-/**
- * Simulates one step. Once a pipeline is full each further round of microbatches takes the same time, so that a step of many
- * is run with two and with three rounds, and goes on as the third did.
- */
+/** Simulates one step; the same spec once. */
 export function run(spec: SpecInput): Promise<Run> {
   const key = JSON.stringify(spec)
   const found = known.get(key) ?? simulated(spec)
@@ -27,34 +23,16 @@ export function run(spec: SpecInput): Promise<Run> {
 }
 
 async function simulated(spec: SpecInput): Promise<Run> {
-  const { dp = 1, pp = 1 } = spec.parallel ?? {}
-  const perSlot = (spec.microbatch ?? 1) * dp
-  const slots = (spec.batch ?? 1) / perSlot
-  const round = pp
-  if (slots <= 4 * round) return resultOf(await simulate(spec))
-  const two = await simulate({ ...spec, batch: 2 * round * perSlot })
-  const three = await simulate({ ...spec, batch: 3 * round * perSlot })
-  const perRound = three.timeline.seconds - two.timeline.seconds
-  return { ...resultOf(three), seconds: three.timeline.seconds + (slots / round - 3) * perRound }
-}
-
-async function simulate(spec: SpecInput): Promise<Simulation> {
-  return simulateLoaded(await loadSpec(spec))
-}
-
-function resultOf({ timeline, memory, machine }: Simulation): Run {
-  const [first] = memory
+  const simulation = simulateLoaded(await loadSpec(spec))
+  const { step, held, machine } = simulation
+  const [first] = held
   if (!first) throw new Error('internal error: no rank was run')
-  const [forwardLayer, backwardLayer] = (['forward', 'backward'] as const).map((segment) =>
-    layerSeconds(timeline, segment),
-  )
   return {
-    seconds: timeline.seconds,
-    peakBytes: Math.max(...memory.map(({ peakBytes }) => peakBytes)),
+    seconds: step.seconds,
+    peakBytes: Math.max(...held.map(({ peakBytes }) => peakBytes)),
     first: first.parts,
     capacityBytes: machine.cluster.accelerator.memoryBytes,
-    forwardLayer: forwardLayer ?? 0,
-    backwardLayer: backwardLayer ?? 0,
+    layerSeconds: (segment) => layerSeconds(simulation.timeline, segment),
   }
 }
 

@@ -1,6 +1,6 @@
 /**
- * `npm run bench [name…]`: imports each bench/*.bench.mjs in the order of its name, calls its default export and prints
- * the lines that it returns. Figures mean little without the machine, so the machine and a baseline come first.
+ * `npm run bench [name…]`: imports each bench/*.bench.mjs in the order of its name, calls its default export with the milliseconds of
+ * the baseline and prints the lines that it returns. Figures mean little without the machine, so the machine and a baseline come first.
  */
 import { readdirSync } from 'node:fs'
 import { cpus } from 'node:os'
@@ -11,7 +11,8 @@ import { root } from './workspace.mjs'
 
 ensureInstalled()
 console.log(`${cpus().length} × ${cpus()[0]?.model.trim() ?? 'unknown processor'}, Node ${process.version}`)
-console.log(`baseline: ${baseline().toFixed(1)} ms to sort a million pseudo-random doubles`)
+const reference = baseline()
+console.log(`baseline: ${reference.toFixed(1)} ms to sort a million pseudo-random doubles`)
 
 const wanted = process.argv.slice(2)
 const files = readdirSync(join(root, 'bench'))
@@ -21,7 +22,7 @@ const files = readdirSync(join(root, 'bench'))
 for (const file of files) {
   console.log(`\n${file.replace('.bench.mjs', '')}`)
   const { default: bench } = await import(pathToFileURL(join(root, 'bench', file)).href)
-  for (const line of await bench()) console.log(`  ${line}`)
+  for (const line of await bench({ baseline: reference })) console.log(`  ${line}`)
 }
 
 /** Median milliseconds of five sorts, the same numbers on every machine. */

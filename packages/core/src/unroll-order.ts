@@ -110,9 +110,11 @@ export function inScheduledOrder(
   const next = new Uint32Array(actions.length + 1)
   for (const action of actionOf) next[action + 1] = (next[action + 1] ?? 0) + 1
   const first = new Set<number>()
+  const begins = new Uint32Array(actions.length)
   next[0] = begin
   for (let action = 0; action < actions.length; action++) {
     const at = next[action] ?? 0
+    begins[action] = at
     const size = next[action + 1] ?? 0
     next[action + 1] = at + size
     if (size > 0 && at > begin) first.add(at)
@@ -148,7 +150,7 @@ export function inScheduledOrder(
     reordered.kinds[count++] = 1
   }
   reordered.starts[top.size] = count
-  return { ...graph, ...reordered, order: { numbers, places } }
+  return { ...graph, ...reordered, order: { numbers, places, begins } }
 }
 
 /**

@@ -4,7 +4,7 @@ import { coordinateOf, pipelineAtoms, runsAt } from './pipeline.js'
 import { bodyAt, nodesOf, type OperatorNode, type Program, regionsOf } from './program.js'
 import { sendersOf } from './sender.js'
 import { programOf } from './stage-program.js'
-import type { PartGraph, UnrolledGraph } from './unroll.js'
+import type { PartGraph, RankPart, UnrolledGraph } from './unroll.js'
 
 /** One rank of the graph: where its nodes begin, and what it runs. */
 interface Copy {
@@ -86,6 +86,7 @@ export function joinRanks(
     template,
     ...edges,
     ranks,
+    parts: copies.flatMap((copy) => partsOf(copy, ranks.indexOf(copy.rank), program.pipeline?.over ?? 'layer')),
     rankOf: (node) => copyOf(node)?.rank ?? 0,
     iterationsOf,
     idOf(node) {
@@ -93,6 +94,24 @@ export function joinRanks(
       return `${templates[template[node] ?? 0]?.id}${at.length ? `[${at.join(',')}]` : ''}`
     },
   }
+}
+
+/** What a rank runs in turn; parts without nodes are left out. */
+function partsOf({ base, graph: { top, order } }: Copy, rank: number, over: string): RankPart[] {
+  const parts: RankPart[] = [{ rank, firstNode: base }]
+  top.items.forEach((item, index) => {
+    if (item.type === 'node' || item.axis === over) return
+    const inner = top.regions.get(item.id)
+    if (!inner) return
+    const begins =
+      order && item.axis === 'microbatch' ? order.begins : inner.starts.subarray(0, -1).map((at) => at + inner.offset)
+    begins.forEach((at, place) => {
+      parts.push({ rank, firstNode: base + at, region: item.id, place })
+    })
+    parts.push({ rank, firstNode: base + (top.offsets[index + 1] ?? top.size) })
+  })
+  const end = base + top.size
+  return parts.filter(({ firstNode }, index) => firstNode < (parts[index + 1]?.firstNode ?? end))
 }
 
 /**

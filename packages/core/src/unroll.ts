@@ -40,12 +40,25 @@ export interface UnrolledGraph {
   /** Index into {@link edgeKinds}. */
   readonly edgeKind: Uint8Array
   readonly ranks: readonly number[]
+  /** What each rank runs in turn, in the order of its nodes. */
+  readonly parts: readonly RankPart[]
   /** The rank of a node. */
   readonly rankOf: (node: number) => number
   /** The iteration of each axis that a node stands in, outermost first. */
   readonly iterationsOf: (node: number) => readonly Iteration[]
   /** The template's id with its iterations: `forward/layer/attention/q[microbatch=0,layer=3]`. */
   readonly idOf: (node: number) => string
+}
+
+/** A part of what a rank runs: an iteration of a loop at the top, an action of its schedule, or what stands between loops. */
+export interface RankPart {
+  /** Index into {@link UnrolledGraph.ranks}. */
+  readonly rank: number
+  readonly firstNode: number
+  /** The loop. Loops over what a pipeline divides, such as layers, are not taken apart. */
+  readonly region?: string
+  /** The iteration that runs so late, or the action. */
+  readonly place?: number
 }
 
 export type { Iteration } from './layout.js'
@@ -123,8 +136,8 @@ export interface PartGraph {
   readonly starts: Uint32Array
   readonly sources: Uint32Array
   readonly kinds: Uint8Array
-  /** Place in the layout → number of the node, and back; absent: the same. */
-  readonly order?: { readonly numbers: Uint32Array; readonly places: Uint32Array }
+  /** Place in the layout → number of the node, and back; where each action begins. Absent: as laid out. */
+  readonly order?: { readonly numbers: Uint32Array; readonly places: Uint32Array; readonly begins: Uint32Array }
 }
 
 function unrollPart({ items }: Program): PartGraph {

@@ -1,5 +1,5 @@
 import { ShardloomError } from '@shardloom/core'
-import { type Calibration, calibrate, type Efficiency, efficiencyOf, machineOf, simulate } from '@shardloom/simulator'
+import { type Calibration, calibrate, type Efficiency, efficiencyOf, machineOf, runStep } from '@shardloom/simulator'
 import type { EfficiencyFile } from './load-efficiency.js'
 import type { LoadedSpec } from './plan.js'
 import { machineOfSpec, timedPlan } from './simulate-plan.js'
@@ -46,7 +46,7 @@ export function calibrateSpecs(measured: readonly MeasuredSpec[]): CalibrationSu
       predict: (efficiency: Efficiency) => {
         // What the engine fixes stays as it is.
         const own = { ...engine, efficiency: { ...efficiency, ...engine.efficiency } }
-        return simulate(timed.program, timed.operators, machineOf(cluster, mesh, own, productType)).seconds
+        return runStep(timed.program, timed.operators, machineOf(cluster, mesh, own, productType)).seconds
       },
     }
   })

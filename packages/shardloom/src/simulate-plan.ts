@@ -1,7 +1,6 @@
 import { type Cluster, clusterNames, mapAxes } from '@shardloom/cluster'
-import { ShardloomError } from '@shardloom/core'
+import { coordinateOf, ShardloomError } from '@shardloom/core'
 import {
-  breakdown,
   type CriticalNode,
   criticalPath,
   type Engine,
@@ -11,9 +10,13 @@ import {
   type MemoryParts,
   machineOf,
   memory,
-  type RankBreakdown,
+  type PeakMemory,
+  peakMemory,
   type RankMemory,
+  type RankStep,
   replication,
+  runStep,
+  type Step,
   simulate,
   type Timeline,
 } from '@shardloom/simulator'
@@ -40,8 +43,13 @@ export interface Simulation {
   /** The plan that was run, whose causal FLOPs are those of kernels. */
   readonly timed: Plan
   readonly machine: Machine
+  /** What the step comes to on the ranks that were run. */
+  readonly step: Step
+  /** The most that each of them holds. */
+  readonly held: readonly PeakMemory[]
+  /** Every node of the step, which takes longer to find: made when first asked for. */
   readonly timeline: Timeline
-  /** Of each rank that was run. */
+  /** Of each rank that was run, over time; made when first asked for. */
   readonly memory: readonly RankMemory[]
 }
 
@@ -80,7 +88,7 @@ export interface SimulationSummary {
   readonly bubble: { readonly global: number; readonly ownSpan: number }
   /** Per axis the seconds in which nothing is computed because its communication has not ended; a mean over stages. */
   readonly exposedCommunicationSeconds: Readonly<Record<string, number>>
-  readonly stages: readonly RankBreakdown[]
+  readonly stages: readonly Omit<RankStep, 'activations'>[]
   /** Of the stage that holds most, and of each; whether that fits, with what is kept free. Bytes and seconds. */
   readonly memory: {
     readonly peakBytes: number
@@ -89,6 +97,8 @@ export interface SimulationSummary {
     readonly fits: boolean
     readonly perStage: readonly {
       readonly stage: number
+      /** The rank of the stage that was run. */
+      readonly rank: number
       readonly peakBytes: number
       readonly atSeconds: number
       readonly parts: MemoryParts
@@ -118,9 +128,26 @@ export function simulateLoaded(loaded: LoadedSpec, options: SimulateOptions = {}
   const { spec } = loaded
   const timed = timedPlan(loaded)
   const machine = machineOfSpec(loaded, timed, options)
-  const timeline = simulate(timed.program, timed.operators, machine)
+  const { program, operators } = timed
+  const step = runStep(program, operators, machine)
+  let timeline: Timeline | undefined
+  let over: readonly RankMemory[] | undefined
   const plan = spec.options.causal === timed.spec.options.causal ? timed : planLoaded(loaded)
-  return { plan, timed, machine, timeline, memory: memory(timed.program, timed.operators, timeline) }
+  return {
+    plan,
+    timed,
+    machine,
+    step,
+    held: step.ranks.map((rank) => peakMemory(program, operators, rank)),
+    get timeline() {
+      timeline ??= simulate(program, operators, machine)
+      return timeline
+    },
+    get memory() {
+      over ??= memory(program, operators, this.timeline)
+      return over
+    },
+  }
 }
 
 /** The plan that is run: causal attention with the FLOPs of what kernels compute. */
@@ -154,17 +181,18 @@ export function summariseSimulation(
   simulation: Simulation,
   options: Pick<SimulateOptions, 'whatIf'> = {},
 ): SimulationSummary {
-  const { plan, machine, timeline } = simulation
+  const { plan, machine, step } = simulation
   const { program, operators, spec, architecture } = plan
   const { accelerator } = machine.cluster
-  const { seconds } = timeline
+  const { seconds } = step
   const { world } = program.mesh
   const counts = replication(program, operators)
   const useful = counts.flops - counts.replicatedFlops
   const { peak } = machine.rates(spec.options.dtype)
   const share = (flops: bigint) => Number(flops) / (seconds * world * peak)
-  const stages = breakdown(timeline, program.mesh)
-  const mean = (of: (stage: RankBreakdown) => number) => stages.reduce((sum, each) => sum + of(each), 0) / stages.length
+  const stages = step.ranks.map(({ activations, ...rank }) => rank)
+  const mean = (of: (stage: Omit<RankStep, 'activations'>) => number) =>
+    stages.reduce((sum, each) => sum + of(each), 0) / stages.length
   const axes = [...new Set(stages.flatMap(({ exposed }) => Object.keys(exposed)))].sort()
   const tokens = spec.phase === 'decode' ? spec.batch * spec.steps : spec.batch * spec.seq
   return {
@@ -196,14 +224,14 @@ export function summariseSimulation(
     ),
     stages,
     memory: memoryOf(simulation),
-    criticalPath: criticalPath(timeline),
+    criticalPath: criticalPath(simulation.timeline),
     whatIf: options.whatIf ? changes(simulation, axes) : [],
     ...(accelerator.powerWatts !== undefined && { energyJoules: accelerator.powerWatts * world * seconds }),
     warnings: plan.warnings,
   }
 }
 
-function memoryOf({ machine, memory: ranks }: Simulation): SimulationSummary['memory'] {
+function memoryOf({ machine, timed, held: ranks }: Simulation): SimulationSummary['memory'] {
   const capacityBytes = machine.cluster.accelerator.memoryBytes
   const peakBytes = Math.max(...ranks.map((rank) => rank.peakBytes))
   return {
@@ -211,7 +239,9 @@ function memoryOf({ machine, memory: ranks }: Simulation): SimulationSummary['me
     reserveBytes: usualReserve,
     capacityBytes,
     fits: peakBytes + usualReserve <= capacityBytes,
-    perStage: ranks.map(({ peakBytes, atSeconds, parts }, stage) => ({ stage, peakBytes, atSeconds, parts })),
+    perStage: ranks.map(({ rank, peakBytes, atSeconds, parts }) => {
+      return { stage: coordinateOf(timed.program, rank), rank, peakBytes, atSeconds, parts }
+    }),
   }
 }
 
@@ -220,7 +250,7 @@ function changes({ timed, machine }: Simulation, axes: readonly string[]): Simul
   const { program, operators } = timed
   const { cluster, engine } = machine
   const secondsOf = (changed: Cluster, with_: Engine) =>
-    simulate(program, operators, machineOf(changed, program.mesh, with_, machine.productType)).seconds
+    runStep(program, operators, machineOf(changed, program.mesh, with_, machine.productType)).seconds
   const faster = {
     ...cluster,
     levels: cluster.levels.map((level) => ({ ...level, link: { ...level.link, bandwidth: 2 * level.link.bandwidth } })),

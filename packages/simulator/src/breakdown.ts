@@ -1,6 +1,6 @@
 import { axesOf, type Mesh } from '@shardloom/core'
 import type { Timeline } from './simulate.js'
-import { ticksPerSecond } from './simulate.js'
+import { ticksPerSecond } from './ticks.js'
 
 /** Where the time of one rank goes in a step, in seconds that add up to the step. */
 export interface RankBreakdown {
@@ -29,7 +29,7 @@ export function breakdown(timeline: Timeline, mesh: Mesh): RankBreakdown[] {
   const computing = new Map<number, number[]>(ranks.map((rank) => [rank, []]))
   const spans = new Map(ranks.map((rank) => [rank, [Number.POSITIVE_INFINITY, 0] as [number, number]]))
   for (let node = 0; node < graph.nodeCount; node++) {
-    if (timeline.streamOf(node) === 'none') continue
+    if (timeline.streamOf(node) === 'none' || start[node] === end[node]) continue
     const rank = graph.rankOf(node)
     const span = spans.get(rank)
     if (span) {

@@ -24,6 +24,8 @@ export interface Engine {
   readonly castBytes: number
   /** Whether backward casts the tokens again that forward multiplied, because it kept them in their own type. */
   readonly castsAgain: boolean
+  /** Rank → how many times as long it computes as the others (a straggler has more than 1). */
+  readonly slowdown: Readonly<Record<number, number>>
   /** Constants in place of those of the accelerator. */
   readonly efficiency: Partial<Efficiency>
 }
@@ -41,6 +43,7 @@ const base = {
   kernels: 'fused',
   blocking: [],
   fused: {},
+  slowdown: {},
   traffic: {},
   launches: 1,
   castBytes: 3,

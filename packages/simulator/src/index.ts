@@ -9,7 +9,7 @@ export {
 export { measureFolded } from './edges.js'
 export { type Efficiency, type EfficiencyRecord, efficiencyFields, efficiencyOf } from './efficiency.js'
 export { type Engine, engineFrom, engines, findEngine, type KernelStyle } from './engine.js'
-export { type Costs, runGraph, type Times } from './event-loop.js'
+export { runEvents, type Times, type Work } from './event-loop.js'
 export { type MatmulShape, matmulSeconds, type Rates } from './kernel-time.js'
 export { type Machine, machineOf, usualEngine } from './machine.js'
 export {
@@ -23,9 +23,13 @@ export {
   type NodeMeasure,
   type RankMeasure,
 } from './measure.js'
-export { type MemoryParts, memory, type RankMemory } from './memory.js'
+export { type MemoryParts, memory, type PeakMemory, peakMemory, type RankMemory } from './memory.js'
 export { type NodeTime, type NodeTimes, nodeTimes, type Stream } from './node-time.js'
 export { imbalance } from './points.js'
+export { ranksToRun, representatives } from './ranks.js'
 export { type Replication, replication } from './replication.js'
+export { simulateRolled } from './rolled.js'
 export { type SavedTensor, savedTensors } from './saved.js'
-export { representatives, simulate, type Timeline, ticksPerSecond } from './simulate.js'
+export { simulate, type Timeline } from './simulate.js'
+export { type RankStep, runStep, type Step, stepOf } from './step.js'
+export { ticksPerSecond } from './ticks.js'

@@ -17,7 +17,7 @@ import { type NodeTime, nothing } from './node-time.js'
 export interface KernelContext {
   readonly program: Program
   readonly operators: OperatorTable
-  readonly meter: Meter
+  readonly meter: () => Meter
   readonly machine: Machine
   /** Tensors that leave their body by a port. */
   readonly leaving: ReadonlySet<string>
@@ -33,13 +33,14 @@ interface Bytes {
 
 /** The time of each kernel of one rank. Throws `NO_PEAK` for products of a type that the accelerator lacks. */
 export function kernelCost(context: KernelContext): (kernel: Kernel) => NodeTime {
-  const { program, operators, meter, machine } = context
+  const { program, operators, machine } = context
   const readers = new Map<string, OperatorNode[]>()
   const sums = sumsOf(program)
   return (kernel) => {
     const { nodes, kind } = kernel
     const [first] = nodes
     if (!first || first.barrier) return nothing
+    const meter = context.meter()
     const grows = nodes.map((node) => changeAxis(node, program)).find((axis) => axis !== undefined)
     if (first.op === 'offload' || first.op === 'reload') {
       const host = machine.cluster.accelerator.hostBandwidth ?? usualHost
@@ -139,9 +140,10 @@ function castOf(
 /** What a chain reads from outside, once, and what of its results somebody else reads. */
 function chainBytes(
   nodes: readonly OperatorNode[],
-  { program, meter, leaving }: KernelContext,
+  { program, meter: meterOf, leaving }: KernelContext,
   readers: Map<string, OperatorNode[]>,
 ): Bytes {
+  const meter = meterOf()
   if (readers.size === 0) collectReaders(program, readers)
   const made = new Set(nodes.flatMap(({ outputs }) => outputs))
   const inputs = new Set(nodes.flatMap((node) => node.inputs).filter((id) => !made.has(id)))
@@ -170,10 +172,11 @@ function bytesOf(
   nodes: readonly OperatorNode[],
   kind: Kernel['kind'],
   products: readonly (Product | undefined)[],
-  { program, meter }: KernelContext,
+  { program, meter: meterOf }: KernelContext,
   step: number,
   sums: ReadonlyMap<string, number>,
 ): Bytes {
+  const meter = meterOf()
   const total = { all: 0, written: 0 }
   const add = ({ all, written }: Bytes) => {
     total.all += all

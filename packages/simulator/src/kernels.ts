@@ -43,8 +43,18 @@ export interface Product {
   readonly inner: readonly string[]
 }
 
+const products = new WeakMap<OperatorNode, Product | null>()
+
 /** The matrix product that a node is, if it is one. */
 export function productOf(node: OperatorNode, operators: OperatorTable): Product | undefined {
+  const known = products.get(node)
+  if (known !== undefined) return known ?? undefined
+  const found = findProduct(node, operators)
+  products.set(node, found ?? null)
+  return found
+}
+
+function findProduct(node: OperatorNode, operators: OperatorTable): Product | undefined {
   if (node.kind !== 'compute') return undefined
   const { operands, results } = parseRule(node.rule)
   const [left, right, more] = operands
@@ -69,14 +79,18 @@ export function kernelsOf(
   operators: OperatorTable,
   { style = 'fused', divided = false }: Partial<KernelChoices> = {},
 ): Kernel[] {
-  const bodies = new Map<string, Member[]>()
+  // Nodes of one body share the object that says where they stand.
+  const bodies = new Map<Place, Member[]>()
   const readers = new Map<string, OperatorNode[]>()
   walk(program.items, (node, place) => {
-    const key = place.path.map(({ region, body }) => `${region.id}#${body}`).join('/')
-    const list = bodies.get(key)
+    const list = bodies.get(place)
     if (list) list.push({ node, place })
-    else bodies.set(key, [{ node, place }])
-    for (const id of node.inputs) readers.set(id, [...(readers.get(id) ?? []), node])
+    else bodies.set(place, [{ node, place }])
+    for (const id of node.inputs) {
+      const known = readers.get(id)
+      if (known) known.push(node)
+      else readers.set(id, [node])
+    }
   })
   return [...bodies.values()].flatMap((list) => kernelsOfBody(list, readers, program, operators, { style, divided }))
 }

@@ -21,9 +21,19 @@ export interface Machine {
   readonly group: (atoms: readonly string[]) => Group
 }
 
-/** Lays the ranks of a mesh over a cluster, in order. Throws `CLUSTER_SIZE` where it is too small. */
+/**
+ * Lays the ranks of a mesh over a cluster, in order. Throws `CLUSTER_SIZE` where it is too small, `SLOWDOWN` for one that is not a
+ * positive number.
+ */
 export function machineOf(cluster: Cluster, mesh: Mesh, engine: Engine = usualEngine, productType?: DataType): Machine {
   const { accelerator } = cluster
+  for (const [rank, factor] of Object.entries(engine.slowdown)) {
+    if (Number.isFinite(factor) && factor > 0) continue
+    throw new ShardloomError('SLOWDOWN', `Rank ${rank} is to compute ${factor} times as long.`, {
+      subject: rank,
+      help: 'Give a positive number, such as 1.2.',
+    })
+  }
   const record = efficiencyOf(accelerator)
   const efficiency: Efficiency = { ...record.values, ...engine.efficiency }
   const rates = new Map<DataType, Rates>()

@@ -252,12 +252,7 @@ export function measure(
   const meter = meterOf(program, operators, options.rank)
   const flopsByClass: Record<FlopClass, bigint> = { linear: 0n, attention: 0n, head: 0n, other: 0n }
   const nodes: Record<NodeKind, bigint> = { compute: 0n, communication: 0n, control: 0n, memory: 0n }
-  const seen = new Set<string>()
   const sum = {
-    parameters: 0n,
-    parameterBytes: 0n,
-    gradientBytes: 0n,
-    optimizerBytes: 0n,
     bytesRead: 0n,
     bytesWritten: 0n,
     kvBytesRead: 0n,
@@ -275,6 +270,26 @@ export function measure(
       if (node.outputs.some((id) => lookup(program.tensors, id).role === 'cache')) sum.kvBytesWritten += cost.written
       else if (node.inputs.some((id) => lookup(program.tensors, id).role === 'cache')) sum.kvBytesRead += cost.read
     }
+  })
+  const flops = Object.values(flopsByClass).reduce((a, b) => a + b, 0n)
+  return {
+    ...sum,
+    ...storedOn(program, meter),
+    flops,
+    flopsByClass,
+    nodes,
+    edges: countRankEdges(whole, options.rank ?? 0),
+  }
+}
+
+/** What outlives a step on the rank of a meter: parameters, accumulated gradients, optimizer state. Linear in the rolled program. */
+export function storedOn(
+  program: Program,
+  meter: Meter,
+): Pick<RankMeasure, 'parameters' | 'parameterBytes' | 'gradientBytes' | 'optimizerBytes'> {
+  const seen = new Set<string>()
+  const sum = { parameters: 0n, parameterBytes: 0n, gradientBytes: 0n, optimizerBytes: 0n }
+  walk(program.items, (node, place) => {
     for (const id of node.inputs) {
       const tensor = lookup(program.tensors, id)
       const stored = storedAs(tensor, node)
@@ -293,8 +308,7 @@ export function measure(
       sum[stored] += BigInt(meter.bytes(tensor)) * instances
     }
   })
-  const flops = Object.values(flopsByClass).reduce((a, b) => a + b, 0n)
-  return { ...sum, flops, flopsByClass, nodes, edges: countRankEdges(whole, options.rank ?? 0) }
+  return sum
 }
 
 /** The kind of training state that a tensor is when `reader` reads it; undefined: none that outlives its readers. */

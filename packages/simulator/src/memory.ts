@@ -1,8 +1,10 @@
 import { lookup, type OperatorTable, type Program, regionsOf, walk } from '@shardloom/core'
 import { programOf } from '@shardloom/core/unroll'
-import { type Meter, measure, meterOf } from './measure.js'
+import { type Meter, meterOf, storedOn } from './measure.js'
 import { savedTensors } from './saved.js'
-import { type Timeline, ticksPerSecond } from './simulate.js'
+import type { Timeline } from './simulate.js'
+import type { RankStep } from './step.js'
+import { ticksPerSecond } from './ticks.js'
 
 /** What a rank's memory holds at one time, in bytes. */
 export interface MemoryParts {
@@ -19,12 +21,16 @@ export interface MemoryParts {
   readonly working: number
 }
 
-/** The memory of one rank over a step. */
-export interface RankMemory {
+/** The most that a rank holds at a time in a step, and when. */
+export interface PeakMemory {
   readonly rank: number
   readonly peakBytes: number
   readonly atSeconds: number
   readonly parts: MemoryParts
+}
+
+/** The memory of one rank over a step. */
+export interface RankMemory extends PeakMemory {
   /** What forward has kept at the peak, the most bytes first: a tensor of the rolled program, and how many of it there are. */
   readonly alive: readonly { readonly tensor: string; readonly count: number; readonly bytes: number }[]
   /** Bytes of activations from each of these times on: seconds, ascending. */
@@ -37,30 +43,46 @@ export interface RankMemory {
  */
 export function memory(program: Program, operators: OperatorTable, timeline: Timeline): RankMemory[] {
   return timeline.ranks.map((rank) => {
-    const own = programOf(program, rank)
-    const meter = meterOf(program, operators, rank)
-    const measured = measure(program, operators, { rank })
     const saved = savedTensors(program, operators, { rank }).filter(({ host }) => !host)
-    const kept = new Set(saved.map(({ version }) => version))
-    const lives = livesOf(timeline, rank, saved)
-    const peak = peakOf(lives)
-    const fixed = {
-      parameters: Number(measured.parameterBytes),
-      gradients: Number(measured.gradientBytes),
-      optimizer: Number(measured.optimizerBytes),
-      cache: cacheBytes(own, meter),
-      working: workingBytes(own, meter, kept),
-    }
-    const total = Object.values(fixed).reduce((sum, bytes) => sum + bytes, peak.bytes)
+    const peak = peakOf(livesOf(timeline, rank, saved))
     return {
-      rank,
-      peakBytes: total,
-      atSeconds: peak.at / ticksPerSecond,
-      parts: { ...fixed, activations: peak.bytes },
+      ...heldBy(program, operators, rank, saved, peak.bytes, peak.at / ticksPerSecond),
       alive: peak.alive,
       curve: peak.curve,
     }
   })
+}
+
+/** The most that a rank holds, from the most that forward keeps on it at a time. */
+export function peakMemory(
+  program: Program,
+  operators: OperatorTable,
+  { rank, activations }: Pick<RankStep, 'rank' | 'activations'>,
+): PeakMemory {
+  const saved = savedTensors(program, operators, { rank }).filter(({ host }) => !host)
+  return heldBy(program, operators, rank, saved, activations.bytes, activations.atSeconds)
+}
+
+function heldBy(
+  program: Program,
+  operators: OperatorTable,
+  rank: number,
+  saved: ReturnType<typeof savedTensors>,
+  activations: number,
+  atSeconds: number,
+): PeakMemory {
+  const own = programOf(program, rank)
+  const meter = meterOf(program, operators, rank)
+  const stored = storedOn(own, meter)
+  const parts = {
+    parameters: Number(stored.parameterBytes),
+    gradients: Number(stored.gradientBytes),
+    optimizer: Number(stored.optimizerBytes),
+    cache: cacheBytes(own, meter),
+    working: workingBytes(own, meter, new Set(saved.map(({ version }) => version))),
+    activations,
+  }
+  return { rank, peakBytes: Object.values(parts).reduce((sum, bytes) => sum + bytes, 0), atSeconds, parts }
 }
 
 interface Life {

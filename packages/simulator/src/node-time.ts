@@ -8,6 +8,7 @@ import {
   type OperatorTable,
   type Place,
   type Program,
+  pipelineAtoms,
 } from '@shardloom/core'
 import { programOf } from '@shardloom/core/unroll'
 import { communicationBytes } from './communication-table.js'
@@ -41,12 +42,26 @@ export interface NodeTimes {
   readonly order: ReadonlyMap<string, number>
 }
 
-/** Times the nodes of one rank. Throws `NO_PEAK` for matmuls of a type that the accelerator lacks. Linear in the program. */
-export function nodeTimes(whole: Program, operators: OperatorTable, machine: Machine, rank: number): NodeTimes {
+/**
+ * Times the nodes of one rank. Throws `NO_PEAK` for matmuls of a type that the accelerator lacks. Linear in the program. `known` holds
+ * the times of kernels, for ranks that differ in nothing but their place in the pipeline.
+ */
+export function nodeTimes(
+  whole: Program,
+  operators: OperatorTable,
+  machine: Machine,
+  rank: number,
+  known: Map<string, NodeTime> = new Map(),
+): NodeTimes {
   const program = programOf(whole, rank)
-  const meter = meterOf(program, operators, rank)
+  let made: Meter | undefined
+  const meter = () => {
+    made ??= meterOf(program, operators, rank)
+    return made
+  }
   const cost = kernelCost({ program, operators, meter, machine, leaving: leavingByPorts(program) })
   const divided = whole.pipeline?.actions.some((actions) => /\d[IW]\d/.test(actions)) ?? false
+  const stages = pipelineAtoms(whole)
   const times = new Map<string, NodeTime>()
   const leads = new Map<string, string>()
   for (const kernel of kernelsOf(program, operators, { style: machine.engine.kernels, divided })) {
@@ -56,11 +71,25 @@ export function nodeTimes(whole: Program, operators: OperatorTable, machine: Mac
       times.set(node.id, nothing)
       leads.set(node.id, lead.id)
     }
-    const time = lead.communication ? communicationTime(nodes, place, whole, program, meter, machine) : cost(kernel)
+    // How many take part in communication between stages depends on the place.
+    const isShared = !lead.communication?.atoms.some((atom) => stages.includes(atom)) || isTransfer(lead)
+    const key = nodes.length === 1 ? lead.id : nodes.map(({ id }) => id).join(' ')
+    const time =
+      (isShared && known.get(key)) ||
+      remembered(lead.communication ? communicationTime(nodes, place, whole, program, meter(), machine) : cost(kernel))
+    if (isShared) known.set(key, time)
     times.set(lead.id, time)
   }
   const order = new Map(nodesOf(program.items).map(({ id }, index) => [id, index]))
   return { times, leads, order }
+}
+
+const isTransfer = ({ op }: OperatorNode) => op === 'send' || op === 'recv'
+
+/** Finds the seconds of each step once. */
+function remembered(time: NodeTime): NodeTime {
+  const known: number[] = []
+  return { ...time, seconds: (step) => (known[step] ??= time.seconds(step)) }
 }
 
 function communicationTime(

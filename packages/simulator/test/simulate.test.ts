@@ -9,7 +9,7 @@ import {
   machineOf,
   memory,
   representatives,
-  runGraph,
+  runEvents,
   simulate,
   usualEngine,
 } from '../src/index.js'
@@ -22,9 +22,10 @@ function uniform(program: Program, forward: number, backward: number) {
   const costOf = (id: string) =>
     /^forward\/layer.*\/ffn\/down$/.test(id) ? forward : /^backward\/layer.*\/ffn\/down\.input$/.test(id) ? backward : 0
   const costs = graph.templates.map(({ id }) => costOf(id))
-  const stream = Int8Array.from(costs, (cost) => (cost > 0 ? 0 : -1))
   const ticks = Float64Array.from(graph.template, (template) => costs[template] ?? 0)
-  return { graph, times: runGraph(graph, { ticks, stream, streams: 1, contention: 0 }) }
+  const lane = Int32Array.from(ticks, (cost, node) => (cost > 0 ? graph.ranks.indexOf(graph.rankOf(node)) : -1))
+  const times = runEvents({ ...graph, ticks, lane, ranks: graph.ranks.length, streams: 1, contention: 0 })
+  return { graph, times }
 }
 
 describe('a pipeline of like stages', () => {

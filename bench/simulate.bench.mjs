@@ -1,0 +1,60 @@
+/**
+ * One full evaluation of a strategy that the process has not seen before: plan, what each kernel takes, one step in time, memory. And
+ * how many events a second run where every node does.
+ */
+import { unroll } from '@shardloom/core/unroll'
+import { machineOf, peakMemory, ranksToRun, runEvents, runStep, workOf } from '@shardloom/simulator'
+import { loadSpec, planLoaded } from 'shardloom'
+
+/** Milliseconds of planning and of running, each the median of `count` evaluations after `warm` more. */
+function evaluated(loaded, shorter, { warm = 20, count = 11 } = {}) {
+  const times = { plan: [], step: [], all: [] }
+  for (let i = 0; i < warm + count; i++) {
+    const start = performance.now()
+    const { program, operators } = planLoaded({
+      ...loaded,
+      spec: { ...loaded.spec, seq: loaded.spec.seq - shorter * i },
+    })
+    const planned = performance.now()
+    const step = runStep(program, operators, machineOf(loaded.cluster, program.mesh))
+    for (const rank of step.ranks) peakMemory(program, operators, rank)
+    const end = performance.now()
+    if (i < warm) continue
+    times.plan.push(planned - start)
+    times.step.push(end - planned)
+    times.all.push(end - start)
+  }
+  const median = (list) => list.sort((a, b) => a - b)[list.length >> 1]
+  return { plan: median(times.plan), step: median(times.step), all: median(times.all) }
+}
+
+export default async function bench({ baseline }) {
+  const gpt = await loadSpec({
+    model: 'gpt3-175b',
+    cluster: 'dgx-a100',
+    batch: 64,
+    seq: 2048,
+    parallel: { pp: 8, tp: 8 },
+    options: { schedule: 'interleaved1f1b', virtual: 3 },
+  })
+  const llama = await loadSpec({ preset: 'llama3-405b', cluster: 'dgx-h100' })
+  const text = ({ plan, step, all }) =>
+    `${all.toFixed(1)} ms (plan ${plan.toFixed(1)}, kernels, step and memory ${step.toFixed(1)}), ${(all / baseline).toFixed(2)} of the baseline`
+  const small = evaluated(gpt, 8)
+  const large = evaluated(llama, 1024)
+  const { program, operators } = planLoaded(gpt)
+  const machine = machineOf(gpt.cluster, program.mesh)
+  const work = workOf(unroll(program, { ranks: ranksToRun(program, operators, machine) }), program, operators, machine)
+  const fastest = Math.min(
+    ...Array.from({ length: 7 }, () => {
+      const start = performance.now()
+      runEvents(work)
+      return performance.now() - start
+    }),
+  )
+  return [
+    `evaluating GPT-175B, tp 8 pp 8, 3 chunks, 64 microbatches: ${text(small)} (aim: under 3 ms)`,
+    `evaluating Llama 3.1 405B on 16,384 ranks (tp 8, cp 16, pp 16, FSDP 8): ${text(large)} (aim: under 20 ms)`,
+    `running all ${work.nodeCount.toLocaleString('en')} nodes of GPT-175B's step: ${(work.nodeCount / fastest / 1e3).toFixed(2)} million a second (aim: 2)`,
+  ]
+}

@@ -1,0 +1,84 @@
+import type { State } from './block-run.js'
+import type { Block } from './few-iterations.js'
+import { follow, type LiveChain } from './live-chain.js'
+import type { Chain, Outcome } from './outcome.js'
+
+/** What another rank has sent: when it arrives, and what communicates up to then. */
+export interface Sent {
+  readonly end: number
+  readonly chain: LiveChain
+}
+
+/** One rank whose blocks run one after the other, with what came of those that have. Times are ticks of the step. */
+export class Course {
+  /** The next block, and when the one before it has computed. */
+  at = 0
+  now = 0
+  state: State
+  /** Of each node in the state when it started, if it has, and what communicates up to its end. */
+  starts: readonly number[] = []
+  chains: readonly LiveChain[] = []
+  /** What communicates up to `now`. */
+  gate: LiveChain | undefined
+  first = Number.POSITIVE_INFINITY
+  computing = 0
+  /** Ticks in which nothing is computed, and what of them is communication, by axes. */
+  idle = 0
+  readonly exposed = new Map<string, number>()
+  readonly busy: Float64Array
+  /** Bytes of activations now, and the most so far with its moment. */
+  bytes = 0
+  peak = 0
+  peakAt = 0
+  readonly sent = new Map<number, Sent>()
+
+  constructor(
+    readonly blocks: readonly Block[],
+    state: State,
+    streams: number,
+    /** More than any block has nodes. */
+    readonly stride: number,
+  ) {
+    this.state = state
+    this.busy = new Float64Array(streams)
+  }
+
+  /** Goes on by what a block comes to; what waits for an arrival comes `extra` later than in the outcome. */
+  apply(outcome: Outcome, extra: number, arrived: readonly Sent[]): void {
+    const base = this.now
+    const before = this.chains
+    const { quiet } = outcome
+    const timeOf = (time: number) => base + (time > quiet ? time + extra : time)
+    const gate = this.gate
+    const tailOf = (tail: Chain['tail']) => {
+      if (tail?.of === 'gate') return gate
+      return tail && (tail.of === 'arrival' ? arrived[tail.index]?.chain : before[tail.index])
+    }
+    const live = ({ axes, starts, tail }: Chain): LiveChain => ({
+      axes,
+      starts: starts.map(timeOf),
+      tail: tailOf(tail),
+    })
+    for (const { distance, offset, end, chain } of outcome.sent)
+      this.sent.set((this.at - distance) * this.stride + offset, { end: timeOf(end), chain: live(chain) })
+    for (const [axes, ticks] of outcome.exposed) this.exposed.set(axes, (this.exposed.get(axes) ?? 0) + ticks)
+    this.first = Math.min(this.first, timeOf(outcome.first))
+    for (const { tail, from, at } of outcome.open)
+      follow(tailOf(tail), Math.max(timeOf(from), this.first), timeOf(at), this.exposed)
+    for (let stream = 0; stream < outcome.busy.length; stream++)
+      this.busy[stream] = (this.busy[stream] as number) + (outcome.busy[stream] as number)
+    this.computing += outcome.computing
+    this.idle += outcome.idle + extra
+    if (this.bytes + outcome.memory.most > this.peak) {
+      this.peak = this.bytes + outcome.memory.most
+      this.peakAt = timeOf(outcome.memory.at)
+    }
+    this.bytes += outcome.memory.net
+    this.chains = outcome.chains.map(live)
+    this.starts = outcome.starts.map(timeOf)
+    if (outcome.gate) this.gate = live(outcome.gate)
+    this.state = outcome.next
+    this.now = timeOf(outcome.ticks)
+    this.at++
+  }
+}

@@ -1,0 +1,128 @@
+import { actionsOf, bodyAt, coordinateOf, type Item, type PipelineAction, type Program } from '@shardloom/core'
+import type { UnrolledGraph } from '@shardloom/core/unroll'
+
+/** One part of what a rank runs in full: the part of the smaller graph that it is like, and its iteration or microbatch. */
+export interface Block {
+  /** Index into the parts of the graph. */
+  readonly part: number
+  readonly iteration: number
+  /** Whether it waits for the last node of the block before it, as the actions of a schedule do. */
+  readonly follows: boolean
+}
+
+/** A program with few iterations of its loops, which stand for all. */
+export interface FewIterations {
+  readonly program: Program
+  /** What each rank of the smaller program, unrolled, runs in full. */
+  readonly blocks: (graph: UnrolledGraph) => readonly (readonly Block[])[]
+}
+
+/**
+ * Leaves of each loop at the top as many iterations as differ: of the microbatches that a schedule orders one for each way in which
+ * they pass it, of other loops the first and the second. Undefined where that saves nothing.
+ */
+export function fewIterations(program: Program): FewIterations | undefined {
+  const { pipeline } = program
+  const over = pipeline?.over ?? 'layer'
+  const loops = program.items.flatMap((item) => (item.type === 'region' && item.axis !== over ? [item] : []))
+  const [loop] = loops
+  if (!loop || loops.some(({ order }) => order === 'reverse')) return undefined
+  const isScheduled = pipeline !== undefined && loop.axis === 'microbatch' && (pipeline.actions[0] ?? '') !== ''
+  if (isScheduled && loops.length === 1) {
+    const alike = likeMicrobatches(program, loop.extent)
+    if (2 * alike.kept.length > loop.extent) return undefined
+    const select = alike.kept.map((microbatch) => ({ body: bodyAt(loop, microbatch), count: 1 }))
+    const fewer: Item = { ...loop, extent: select.length, select }
+    const actions = alike.actions.map((list) =>
+      list
+        .flatMap(({ kind, chunk, microbatch }) =>
+          alike.kept.flatMap((each, index) => (each === microbatch ? [`${chunk}${kind}${index}`] : [])),
+        )
+        .join(','),
+    )
+    const items = program.items.map((item) => (item === loop ? fewer : item))
+    return { program: { ...program, items, pipeline: { ...pipeline, actions } }, blocks: scheduled(program, alike) }
+  }
+  if (isScheduled || loops.every(({ extent }) => extent <= 2)) return undefined
+  if (loops.some(({ select }) => new Set(select.map(({ body }) => body)).size > 1)) return undefined
+  const items = program.items.map((item) => {
+    if (item.type === 'node' || !loops.includes(item) || item.extent <= 2) return item
+    return { ...item, extent: 2 }
+  })
+  return {
+    program: { ...program, items },
+    blocks: (graph) =>
+      graph.ranks.map((_, rank) =>
+        graph.parts.flatMap((part, index): Block[] => {
+          if (part.rank !== rank) return []
+          const { region, place = 0 } = part
+          const extent = loops.find(({ id }) => id === region)?.extent ?? 1
+          if (region === undefined || place === 0 || extent <= 2)
+            return [{ part: index, iteration: place, follows: false }]
+          return Array.from({ length: extent - 1 }, (_, i) => ({ part: index, iteration: i + 1, follows: false }))
+        }),
+      ),
+  }
+}
+
+interface Alike {
+  readonly actions: readonly (readonly PipelineAction[])[]
+  /** The microbatches that are kept, ascending. */
+  readonly kept: readonly number[]
+  /** Per microbatch the index of the one that it is like. */
+  readonly like: readonly number[]
+}
+
+/** Microbatches that run the same actions, each with the same body. */
+function likeMicrobatches({ pipeline, items }: Program, extent: number): Alike {
+  const actions = (pipeline?.actions ?? []).map((_, coordinate) => (pipeline ? actionsOf(pipeline, coordinate) : []))
+  const directions = pipeline?.directions ?? 1
+  const region = items.find((item) => item.type === 'region' && item.axis === 'microbatch')
+  const kinds: string[][] = Array.from({ length: extent }, (_, microbatch) => [
+    `${Math.floor((microbatch * directions) / extent)}`,
+    region?.type === 'region' ? `${bodyAt(region, microbatch)}` : '',
+  ])
+  for (const list of actions)
+    for (const { kind, chunk, microbatch } of list) if (kind !== 'F') kinds[microbatch]?.push(`${chunk}${kind}`)
+  const keys = kinds.map(([direction, body, ...rest]) => `${direction} ${body} ${rest.sort()}`)
+  const kept = [...new Map([...keys].reverse().map((key, index) => [key, extent - 1 - index] as const)).values()]
+  if (directions === 2) {
+    // Either direction has half of the microbatches.
+    const half = extent / 2
+    const [ones, others] = [kept.filter((each) => each < half), kept.filter((each) => each >= half)]
+    const [shorter, longer] = ones.length < others.length ? [ones, others] : [others, ones]
+    while (shorter.length > 0 && shorter.length < longer.length) shorter.push(shorter[0] ?? 0)
+    kept.splice(0, kept.length, ...ones, ...others)
+  }
+  kept.sort((a, b) => a - b)
+  return { actions, kept, like: keys.map((key) => kept.findIndex((each) => keys[each] === key)) }
+}
+
+const scheduled = (program: Program, { actions, kept, like }: Alike) => {
+  return (graph: UnrolledGraph): readonly (readonly Block[])[] =>
+    graph.ranks.map((rank, index) => {
+      const list = actions[coordinateOf(program, rank)] ?? []
+      const few = list.flatMap(({ kind, chunk, microbatch }) =>
+        kept.flatMap((each, at) => (each === microbatch ? [`${chunk}${kind}${at}`] : [])),
+      )
+      const numbers = new Map(few.map((key, place) => [key, place]))
+      const parts = new Map(
+        graph.parts.flatMap((part, at) =>
+          part.rank === index && part.place !== undefined ? [[part.place, at] as const] : [],
+        ),
+      )
+      const blocks: Block[] = []
+      const others = graph.parts.flatMap((part, at) => (part.rank === index && part.region === undefined ? [at] : []))
+      const begin = Math.min(...parts.values())
+      for (const part of others) if (part < begin) blocks.push({ part, iteration: 0, follows: false })
+      let isFirst = true
+      for (const { kind, chunk, microbatch } of list) {
+        const part = parts.get(numbers.get(`${chunk}${kind}${like[microbatch]}`) ?? -1)
+        if (part === undefined) continue
+        blocks.push({ part, iteration: microbatch, follows: !isFirst })
+        isFirst = false
+      }
+      for (const part of others) if (part > begin) blocks.push({ part, iteration: 0, follows: false })
+      return blocks
+    })
+}

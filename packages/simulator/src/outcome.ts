@@ -1,0 +1,245 @@
+import type { BlockKind } from './block-kind.js'
+import type { BlockRun, Carried, State } from './block-run.js'
+
+/** Communication that ends without a break when something starts, the last of it first; times are from the block's begin. */
+export interface Chain {
+  readonly axes: readonly string[]
+  readonly starts: readonly number[]
+  /** What it follows on: the chain of what another rank has sent, or of what was carried in, by place; what the block before ended
+   * with; undefined: computing. */
+  readonly tail: { readonly of: 'arrival' | 'carried' | 'gate'; readonly index: number } | undefined
+}
+
+/** A value that forward keeps, of which nodes of a block are the first to touch it, or the last. */
+export interface Touch {
+  readonly id: number
+  readonly nodes: readonly number[]
+}
+
+/** What running a block from a state comes to. Times are in ticks from its begin; those after `quiet` wait for an arrival. */
+export interface Outcome {
+  readonly ticks: number
+  readonly next: State
+  readonly quiet: number
+  /** Nodes that other ranks wait for and whose end is known now: in the block that is `distance` before this one. */
+  readonly sent: readonly {
+    readonly distance: number
+    readonly offset: number
+    readonly end: number
+    readonly chain: Chain
+  }[]
+  /** Of the node with which the block has computed; undefined: it computes nothing. */
+  readonly gate: Chain | undefined
+  /** Of each node that is carried on. */
+  readonly chains: readonly Chain[]
+  /** When each node that is carried on and runs has started. */
+  readonly starts: readonly number[]
+  /** The first start of a node with a stream. */
+  readonly first: number
+  /** Ticks in which each stream is busy, by its number. */
+  readonly busy: readonly number[]
+  readonly computing: number
+  /** Ticks in which nothing is computed; what of them is communication, by axes; and waits for arrivals, whose chains go on. */
+  readonly idle: number
+  readonly exposed: readonly (readonly [axes: string, ticks: number])[]
+  readonly open: readonly { readonly tail: NonNullable<Chain['tail']>; readonly from: number; readonly at: number }[]
+  /** Bytes of activations: how many more there are at the end, and the most on the way, with its moment. */
+  readonly memory: { readonly net: number; readonly most: number; readonly at: number }
+}
+
+/** How the nodes of a run are read. */
+export interface Reading {
+  readonly kind: BlockKind
+  readonly state: State
+  readonly run: BlockRun
+  /** The axes that a node of a part communicates over. */
+  readonly axesOf: (part: number, offset: number) => string | undefined
+  /** Bytes by the id of a touch. */
+  readonly bytesOf: (id: number) => number
+  readonly awaits: (part: number, offset: number) => boolean
+  readonly takes: readonly Touch[]
+  readonly frees: readonly Touch[]
+  readonly quiet: number
+  readonly streams: number
+  readonly intern: (carried: readonly Carried[]) => State
+}
+
+/** Reads off a run what it comes to. Linear in its nodes. */
+export function outcomeOf(reading: Reading): Outcome {
+  const { kind, state, run, axesOf, quiet, streams, awaits } = reading
+  const { times, base, waiting } = run
+  const { start, end, status } = times
+  const count = base + kind.size
+  const axes = (node: number) => {
+    if (node >= base) return axesOf(kind.part, node - base)
+    const carried = state.carried[node]
+    return carried && carried.offset >= 0 ? axesOf(carried.part, carried.offset) : undefined
+  }
+  const isCarried = (node: number) => node < waiting && state.carried[node]?.status === 2
+  const chainOf = (from: number): Chain => {
+    const found: string[] = []
+    const starts: number[] = []
+    let earliest = 0
+    for (let node = from; node >= 0; node = times.cause[node] ?? -1) {
+      if (node < base && node >= waiting) return { axes: found, starts, tail: { of: 'arrival', index: node - waiting } }
+      if (isCarried(node)) return { axes: found, starts, tail: { of: 'carried', index: node } }
+      const over = axes(node)
+      const [begun, ended] = [start[node] ?? 0, end[node] ?? 0]
+      earliest = begun
+      if (over === undefined && ended > begun) return { axes: found, starts, tail: undefined }
+      if (over === undefined || ended === begun) continue
+      found.push(over)
+      starts.push(begun)
+    }
+    return { axes: found, starts, tail: earliest <= 0 ? { of: 'gate', index: 0 } : undefined }
+  }
+  const busy = new Array<number>(streams).fill(0)
+  const exposed = new Map<string, number>()
+  const expose = (over: string, ticks: number) => exposed.set(over, (exposed.get(over) ?? 0) + ticks)
+  const open: Outcome['open'][number][] = []
+  let [computing, idle, until] = [0, 0, 0]
+  let first = Number.POSITIVE_INFINITY
+  const blame = (from: number, to: number, blamed: number) => {
+    let [at, node] = [to, blamed]
+    while (at > from && node >= 0) {
+      if (node < base && node >= waiting) {
+        open.push({ tail: { of: 'arrival', index: node - waiting }, from, at })
+        return
+      }
+      if (state.carried[node]?.offset === -1 && node < waiting) {
+        open.push({ tail: { of: 'carried', index: node }, from, at })
+        return
+      }
+      const over = axes(node)
+      const begun = Math.max(from, start[node] ?? 0)
+      if (over === undefined && at > begun) return
+      if (over !== undefined && at > begun) expose(over, at - begun)
+      at = Math.min(at, begun)
+      node = times.cause[node] ?? -1
+    }
+  }
+  for (let node = 0; node < count; node++) {
+    if ((status[node] ?? 0) < 2) continue
+    const on = run.stream[node] ?? -1
+    if (on < 0 || isCarried(node)) continue
+    const [from, to] = [start[node] ?? 0, end[node] ?? 0]
+    busy[on] = (busy[on] ?? 0) + to - from
+    first = Math.min(first, from)
+    if (on > 0) continue
+    if (from > until) {
+      idle += from - until
+      blame(until, from, times.cause[node] ?? -1)
+    }
+    const over = axes(node)
+    if (over === undefined) computing += to - from
+    else expose(over, to - from)
+    until = Math.max(until, to)
+  }
+  const sent: Outcome['sent'][number][] = []
+  for (let node = 0; node < count; node++) {
+    if ((node < base && node >= waiting) || (status[node] ?? 0) < 2 || isCarried(node)) continue
+    const carried = state.carried[node]
+    const [part, offset, distance] =
+      node >= base ? [kind.part, node - base, 0] : [carried?.part ?? 0, carried?.offset ?? 0, carried?.distance ?? 0]
+    if (!awaits(part, offset)) continue
+    sent.push({ offset, distance, end: end[node] ?? 0, chain: chainOf(node) })
+  }
+  const { memory, pending } = memoryOf(reading)
+  const place = new Map(run.unfinished.map((node, index) => [node, index]))
+  const carried = run.unfinished.map((node): Carried => {
+    const known = node < waiting ? state.carried[node] : undefined
+    const isArrival = node < base && node >= waiting
+    const { takes = [], frees = [] } = pending.get(node) ?? {}
+    const now = status[node] ?? 0
+    const until = isArrival || known?.offset === -1 ? arrivalEnd(node, reading) : (end[node] ?? 0)
+    return {
+      part: known?.part ?? kind.part,
+      offset: known ? known.offset : isArrival ? -1 : node - base,
+      distance: (known?.distance ?? 0) + 1,
+      status: now,
+      remaining: now === 2 ? until - run.ticks : 0,
+      ticks: known?.ticks ?? (isArrival ? 0 : (run.lengths[node] ?? 0)),
+      stream: run.stream[node] ?? -1,
+      waits: now === 0 ? run.sources(node).flatMap((source) => place.get(source) ?? []) : [],
+      takes,
+      frees,
+    }
+  })
+  return {
+    ticks: run.ticks,
+    next: reading.intern(carried),
+    quiet,
+    sent,
+    gate: kind.last < 0 ? undefined : chainOf(base + kind.last),
+    chains: run.unfinished.map(chainOf),
+    starts: run.unfinished.map((node) => start[node] ?? 0),
+    first,
+    busy,
+    computing,
+    idle,
+    exposed: [...exposed],
+    open,
+    memory,
+  }
+}
+
+/** When what another rank has sent arrives. */
+function arrivalEnd(node: number, { run, state }: Reading): number {
+  return node < run.waiting ? (state.carried[node]?.remaining ?? 0) : (run.arrivals[node - run.waiting] ?? 0)
+}
+
+/** The bytes that come and go in a run, and what is left to come and go by those that have not begun or ended. */
+function memoryOf({ state, run, takes, frees, bytesOf }: Reading) {
+  const { start, end, status } = run.times
+  const events: { at: number; bytes: number }[] = []
+  const pending = new Map<number, { takes: number[]; frees: number[] }>()
+  const leave = (node: number, what: 'takes' | 'frees', id: number) => {
+    const known = pending.get(node) ?? { takes: [], frees: [] }
+    known[what].push(id)
+    pending.set(node, known)
+  }
+  const take = (id: number, nodes: readonly number[]) => {
+    let first = Number.POSITIVE_INFINITY
+    for (const node of nodes) if ((status[node] ?? 0) >= 2) first = Math.min(first, start[node] ?? 0)
+    if (first < Number.POSITIVE_INFINITY && first <= run.ticks) events.push({ at: first, bytes: bytesOf(id) })
+    else for (const node of nodes) leave(node, 'takes', id)
+  }
+  const free = (id: number, nodes: readonly number[]) => {
+    const left = nodes.filter((node) => status[node] !== 3)
+    if (left.length > 0) for (const node of left) leave(node, 'frees', id)
+    else events.push({ at: nodes.reduce((last, node) => Math.max(last, end[node] ?? 0), 0), bytes: -bytesOf(id) })
+  }
+  for (const what of ['takes', 'frees'] as const) {
+    const groups = new Map<string, { id: number; nodes: number[] }>()
+    state.carried.forEach((each, node) => {
+      for (const id of each[what]) {
+        const key = `${id} ${each.distance}`
+        const known = groups.get(key)
+        if (known) known.nodes.push(node)
+        else groups.set(key, { id, nodes: [node] })
+      }
+    })
+    for (const { id, nodes } of groups.values()) (what === 'takes' ? take : free)(id, nodes)
+  }
+  for (const { id, nodes } of takes)
+    take(
+      id,
+      nodes.map((node) => node + run.base),
+    )
+  for (const { id, nodes } of frees)
+    free(
+      id,
+      nodes.map((node) => node + run.base),
+    )
+  // What ends makes room before what begins at the same time takes it.
+  events.sort((a, b) => a.at - b.at || a.bytes - b.bytes)
+  let [net, most, at] = [0, 0, 0]
+  for (const event of events) {
+    net += event.bytes
+    if (net > most) {
+      most = net
+      at = event.at
+    }
+  }
+  return { memory: { net, most, at }, pending }
+}

@@ -1,0 +1,246 @@
+import { axesOf, coordinates, type OperatorTable, type Program } from '@shardloom/core'
+import type { UnrolledGraph } from '@shardloom/core/unroll'
+import type { Work } from './event-loop.js'
+import type { Machine } from './machine.js'
+import { type NodeTime, type NodeTimes, nodeTimes, type Stream } from './node-time.js'
+import { unevenAtoms } from './ranks.js'
+import { ticksPerSecond } from './ticks.js'
+
+/** An unrolled graph with what its nodes take and where they run. */
+export interface Prepared {
+  readonly graph: UnrolledGraph
+  readonly work: Work
+  readonly streams: readonly Stream[]
+  /** Per template the number of its stream; −1: none. */
+  readonly stream: Int8Array
+  /** Per template the axes that it communicates over, joined by a dot; undefined: it does not communicate. */
+  readonly axes: readonly (string | undefined)[]
+  readonly byRank: readonly NodeTimes[]
+  /** Per node the index of its rank. */
+  readonly places: Int32Array
+  /** The node that ends when a node does: that of its kernel at which the kernel takes its time. */
+  readonly leaderOf: (node: number) => number
+}
+
+/**
+ * Finds streams and times of the nodes of a graph. Edges from node to node of a kernel become edges from its lead, and the members of
+ * a collective that the graph chains begin and end together.
+ */
+export function prepare(graph: UnrolledGraph, program: Program, operators: OperatorTable, machine: Machine): Prepared {
+  const byRank = timesOf(graph.ranks, program, operators, machine)
+  const streams: Stream[] = ['compute']
+  const streamsOf = byRank.map(({ times }) =>
+    Int8Array.from(graph.templates, ({ id }) => {
+      const time = times.get(id)
+      if (!time || time.stream === 'none') return -1
+      const known = streams.indexOf(time.stream)
+      return known >= 0 ? known : streams.push(time.stream) - 1
+    }),
+  )
+  const stream = Int8Array.from(graph.templates, (_, index) => Math.max(...streamsOf.map((list) => list[index] ?? -1)))
+  const places = placesOf(graph)
+  const ticks = slowed(ticksOf(graph, byRank, places), graph, places, streamsOf, machine)
+  const lane = Int32Array.from(graph.template, (template, node) => {
+    const own = streamsOf[places[node] ?? 0]?.[template] ?? -1
+    // What takes no time keeps no stream.
+    return own < 0 || ticks[node] === 0 ? -1 : (places[node] ?? 0) * streams.length + own
+  })
+  const { edgeSource, leaderOf } = withLeads(graph, byRank)
+  const { edges, joint } = joinCollectives(graph, edgeSource, places)
+  return {
+    graph,
+    streams,
+    stream,
+    byRank,
+    places,
+    leaderOf,
+    axes: graph.templates.map(({ communication }) =>
+      communication ? axesOf(program.mesh, communication.atoms).join('·') : undefined,
+    ),
+    work: {
+      nodeCount: graph.nodeCount,
+      ...edges,
+      ...(joint && { joint }),
+      ticks,
+      lane,
+      ranks: graph.ranks.length,
+      streams: streams.length,
+      contention: machine.constants.values.contention,
+    },
+  }
+}
+
+/** The times of ranks, those of alike ranks once. */
+function timesOf(ranks: readonly number[], program: Program, operators: OperatorTable, machine: Machine): NodeTimes[] {
+  const uneven = ranks.length > 1 ? unevenAtoms(program, operators) : []
+  const known = new Map<string, Map<string, NodeTime>>()
+  return ranks.map((rank) => {
+    const at = coordinates(program.mesh, rank)
+    const key = uneven.map((atom) => at.get(atom)).join(' ')
+    const alike = known.get(key) ?? new Map<string, NodeTime>()
+    known.set(key, alike)
+    return nodeTimes(program, operators, machine, rank, alike)
+  })
+}
+
+/** Ticks with what slow ranks compute taking longer. */
+function slowed(
+  ticks: Float64Array,
+  { ranks, template, templates }: UnrolledGraph,
+  places: Int32Array,
+  streamsOf: readonly Int8Array[],
+  { engine: { slowdown } }: Machine,
+): Float64Array {
+  if (Object.keys(slowdown).length === 0) return ticks
+  return ticks.map((own, node) => {
+    const place = places[node] ?? 0
+    const factor = slowdown[ranks[place] ?? -1]
+    const of = template[node] ?? 0
+    const computes = streamsOf[place]?.[of] === 0 && !templates[of]?.communication
+    return factor !== undefined && computes ? Math.round(own * factor) : own
+  })
+}
+
+/** Per node the index of its rank. */
+function placesOf({ parts, nodeCount }: UnrolledGraph): Int32Array {
+  const places = new Int32Array(nodeCount)
+  parts.forEach(({ rank, firstNode }, index) => {
+    places.fill(rank, firstNode, parts[index + 1]?.firstNode ?? nodeCount)
+  })
+  return places
+}
+
+/** The work of an unrolled graph, ready to be run by `runEvents`. */
+export function workOf(graph: UnrolledGraph, program: Program, operators: OperatorTable, machine: Machine): Work {
+  return gated(prepare(graph, program, operators, machine))
+}
+
+/**
+ * The work in which the parts of a rank follow each other: nothing of an iteration or action begins before the one before has
+ * computed, since nobody gathers or receives for all of a step at its start.
+ */
+export function gated({ graph: { parts, nodeCount }, work }: Prepared): Work {
+  const { edgeStart, edgeSource, lane, streams } = work
+  const starts = new Uint32Array(nodeCount + 1)
+  const sources = new Uint32Array(edgeSource.length + nodeCount)
+  let count = 0
+  parts.forEach(({ rank, firstNode }, index) => {
+    const last = parts[index + 1]?.firstNode ?? nodeCount
+    let gate = parts[index - 1]?.rank === rank ? firstNode - 1 : -1
+    const begin = parts.find((each) => each.rank === rank)?.firstNode ?? 0
+    while (gate >= begin && lane[gate] !== rank * streams) gate--
+    for (let node = firstNode; node < last; node++) {
+      starts[node] = count
+      let isRoot = gate >= begin
+      let isKnown = false
+      for (let edge = edgeStart[node] as number; edge < (edgeStart[node + 1] as number); edge++) {
+        const source = edgeSource[edge] as number
+        sources[count++] = source
+        if (source >= firstNode && source < last) isRoot = false
+        if (source === gate) isKnown = true
+      }
+      if (isRoot && !isKnown) sources[count++] = gate
+    }
+  })
+  starts[nodeCount] = count
+  return { ...work, edgeStart: starts, edgeSource: sources.subarray(0, count) }
+}
+
+/** Takes the edges that chain the members of a collective or barrier over ranks away; the first of its members stands for it. */
+function joinCollectives(graph: UnrolledGraph, edgeSource: Uint32Array, places: Int32Array) {
+  const { nodeCount, edgeStart, templates, template } = graph
+  if (graph.ranks.length === 1) return { edges: { edgeStart, edgeSource }, joint: undefined }
+  const joint = new Int32Array(nodeCount).fill(-1)
+  const starts = new Uint32Array(nodeCount + 1)
+  const sources = new Uint32Array(edgeSource.length)
+  let count = 0
+  for (let node = 0; node < nodeCount; node++) {
+    starts[node] = count
+    const { communication, op, barrier } = templates[template[node] ?? 0] ?? {}
+    const isJoint = barrier !== undefined || (communication !== undefined && op !== 'recv' && op !== 'send')
+    for (let edge = edgeStart[node] ?? 0; edge < (edgeStart[node + 1] ?? 0); edge++) {
+      const source = edgeSource[edge] ?? 0
+      if (isJoint && places[source] !== places[node]) {
+        const first = (joint[source] ?? -1) >= 0 ? (joint[source] ?? source) : source
+        joint[source] = first
+        joint[node] = first
+      } else sources[count++] = source
+    }
+  }
+  starts[nodeCount] = count
+  return { edges: { edgeStart: starts, edgeSource: sources.subarray(0, count) }, joint }
+}
+
+function ticksOf(graph: UnrolledGraph, byRank: readonly NodeTimes[], places: Int32Array): Float64Array {
+  const ticks = new Float64Array(graph.nodeCount)
+  const fixed = byRank.map(({ times }) => {
+    const list = new Float64Array(graph.templates.length)
+    graph.templates.forEach(({ id }, index) => {
+      const time = times.get(id)
+      list[index] = time && time.grows === undefined ? toTicks(time.seconds(0)) : Number.NaN
+    })
+    return list
+  })
+  const grown = new Map<string, number>()
+  for (let node = 0; node < graph.nodeCount; node++) {
+    const place = places[node] ?? 0
+    const template = graph.template[node] ?? 0
+    const own = fixed[place]?.[template] ?? 0
+    if (!Number.isNaN(own)) {
+      ticks[node] = own
+      continue
+    }
+    const id = graph.templates[template]?.id ?? ''
+    const time = byRank[place]?.times.get(id)
+    const step = graph.iterationsOf(node).find(({ axis }) => axis === time?.grows)?.iteration ?? 0
+    const key = `${place} ${step} ${id}`
+    const known = grown.get(key) ?? toTicks(time?.seconds(step) ?? 0)
+    grown.set(key, known)
+    ticks[node] = known
+  }
+  return ticks
+}
+
+/** Seconds in whole picoseconds. */
+export const toTicks = (seconds: number) => Math.round(seconds * ticksPerSecond)
+
+/** The sources of edges where whoever reads from a kernel waits for it, and its members wait for nothing else of it. */
+function withLeads(graph: UnrolledGraph, byRank: readonly NodeTimes[]) {
+  const lead = new Map(byRank.flatMap(({ leads }) => [...leads]))
+  if (lead.size === 0) return { edgeSource: graph.edgeSource, leaderOf: (node: number) => node }
+  const number = new Map(graph.templates.map(({ id }, index) => [id, index]))
+  const leads = Int32Array.from(graph.templates, ({ id }) => number.get(lead.get(id) ?? '') ?? -1)
+  const order = new Map(byRank.flatMap(({ order }) => [...order]))
+  const later = Uint8Array.from(graph.templates, ({ id }) => {
+    const [own = 0, other = 0] = [order.get(id), order.get(lead.get(id) ?? '')]
+    return own < other ? 1 : 0
+  })
+  /** Of each node in a kernel the node that leads it: of that template the next, or the last one before, on its rank. */
+  const leader = new Int32Array(graph.nodeCount)
+  const near = new Int32Array(graph.templates.length).fill(-1)
+  for (let node = graph.nodeCount - 1; node >= 0; node--) {
+    const template = graph.template[node] ?? 0
+    const led = leads[template] ?? -1
+    leader[node] = led < 0 ? node : later[template] ? (near[led] ?? -1) : -1
+    near[template] = node
+  }
+  for (let node = 0; node < graph.nodeCount; node++) {
+    const template = graph.template[node] ?? 0
+    if (leader[node] === -1) leader[node] = near[leads[template] ?? 0] ?? node
+    near[template] = node
+  }
+  const edgeSource = Uint32Array.from(graph.edgeSource)
+  for (let node = 0; node < graph.nodeCount; node++) {
+    const own = leader[node] ?? node
+    const begin = graph.edgeStart[node] ?? 0
+    const end = graph.edgeStart[node + 1] ?? 0
+    for (let edge = begin; edge < end; edge++) {
+      const source = edgeSource[edge] ?? 0
+      // Inside of the kernel nothing waits for its end.
+      if (leader[source] !== own) edgeSource[edge] = leader[source] ?? source
+    }
+    // One that follows the first of its kernel reads what that has read, and is there when that is.
+    if (own < node && begin < end) edgeSource[begin] = own
+  }
+  return { edgeSource, leaderOf: (node: number) => leader[node] ?? node }
+}

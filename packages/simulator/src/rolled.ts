@@ -1,0 +1,206 @@
+import type { OperatorTable, Program } from '@shardloom/core'
+import { unroll } from '@shardloom/core/unroll'
+import { alikeInMemory, type BlockKind, blockKinds, likeKinds, type Reference } from './block-kind.js'
+import { type Carried, runBlock, type State } from './block-run.js'
+import { Course, type Sent } from './course.js'
+import { type Block, fewIterations } from './few-iterations.js'
+import type { Machine } from './machine.js'
+import { type Outcome, outcomeOf, type Touch } from './outcome.js'
+import { type Prepared, prepare, toTicks } from './prepare.js'
+import { ranksToRun } from './ranks.js'
+import { finish } from './rolled-end.js'
+import type { Step } from './step.js'
+import { type Touches, touchesOf } from './touches.js'
+
+/** The blocks of all ranks and what they share. */
+export interface Rolled {
+  readonly prepared: Prepared
+  readonly kinds: readonly BlockKind[]
+  readonly touches: Touches
+  readonly courses: readonly Course[]
+}
+
+/** What is known of running one kind of block from one state: by when what it waits for arrives. */
+interface Site {
+  readonly outcomes: Map<number | string, Outcome>
+  /** The time from which on an arrival finds everything else at rest. */
+  quiet: number | undefined
+  late: Outcome | undefined
+}
+
+/**
+ * Runs a program on a machine as `simulate` does, but each kind of block (an iteration of a loop at the top, an action of a schedule)
+ * once from each state of its rank's streams: what it comes to is then added up. Undefined where loops are short, or something joins
+ * ranks inside of them. Throws `NO_PEAK`.
+ */
+export function simulateRolled(program: Program, operators: OperatorTable, machine: Machine): Step | undefined {
+  const few = fewIterations(program)
+  if (!few) return undefined
+  const graph = unroll(few.program, { ranks: ranksToRun(program, operators, machine) })
+  const prepared = prepare(graph, program, operators, machine)
+  const kinds = blockKinds(prepared)
+  if (!kinds) return undefined
+  const equal = likeKinds(kinds, prepared)
+  const touches = touchesOf(prepared, kinds, program, operators, equal)
+  if (!touches) return undefined
+  const { streams, contention } = prepared.work
+  const like = alikeInMemory(equal, touches)
+  const states = new Map<string, State>()
+  const intern = (carried: readonly Carried[]): State => {
+    const key = carried.map((each) => Object.values(each).join(' ')).join(';')
+    const known = states.get(key) ?? { id: states.size, carried }
+    states.set(key, known)
+    return known
+  }
+  const none = intern([])
+  const sequences = few.blocks(graph)
+  const stride = kinds.reduce((most, kind) => Math.max(most, kind.size), 0) + 1
+  const courses = sequences.map((blocks) => {
+    // What stands behind the loops joins ranks: all run that together.
+    const isBehind = blocks.length > 1 && graph.parts[blocks.at(-1)?.part ?? 0]?.region === undefined
+    return new Course(isBehind ? blocks.slice(0, -1) : blocks, none, streams, stride)
+  })
+  const blockOf = finder(prepared, courses)
+  const lasting = lastingTouches(touches, courses)
+  const sites = new Map<number | string, Site>()
+  const axesOf = (part: number, offset: number) =>
+    prepared.axes[graph.template[(kinds[part]?.firstNode ?? 0) + offset] as number]
+  const awaits = (part: number, offset: number) => offset >= 0 && kinds[part]?.awaited[offset] === 1
+
+  const arrivalsOf = (kind: BlockKind, block: Block) => {
+    const found: Sent[] = []
+    for (const reference of kind.arrivals) {
+      const from = courses[kinds[reference.part]?.rank ?? 0]
+      const sent = from?.sent.get(blockOf(block, reference) * stride + reference.offset)
+      if (!sent) return undefined
+      found.push(sent)
+    }
+    return found
+  }
+  const waitsOf = (kind: BlockKind, course: Course, block: Block) => {
+    const waits: { node: number; carried: number }[] = []
+    course.state.carried.forEach(({ part, offset, distance }, carried) => {
+      if (offset < 0) return
+      if (block.follows && distance === 1 && kinds[part]?.tail === offset) waits.push({ node: 0, carried })
+      for (const reference of kind.outer.get(offset) ?? [])
+        if (blockOf(block, reference) === course.at - distance) waits.push({ node: reference.node, carried })
+    })
+    return waits
+  }
+  const advance = (course: Course): boolean => {
+    const block = course.blocks[course.at]
+    const own = block && kinds[block.part]
+    const kind = block && kinds[like[block.part] as number]
+    if (!block || !own || !kind) return false
+    const arrived = arrivalsOf(own, block)
+    if (!arrived) return false
+    const { state } = course
+    const waits = state.carried.length > 0 ? waitsOf(own, course, block) : []
+    const touch = lasting.size > 0 ? lasting.get(own.rank * 1e6 + course.at) : undefined
+    const step = kind.growing.length > 0 ? block.iteration : 0
+    const plain = (state.id * kinds.length + kind.part) * 2 + Number(block.follows)
+    const [wait] = waits
+    // Mostly at most what the block before has sent is on its way; text would cost more than the rest.
+    const isPlain = waits.length < 2 && !touch && step === 0 && (!wait || wait.node === 0)
+    const key = isPlain
+      ? plain * stride + (wait ? wait.carried + 1 : 0)
+      : `${plain} ${step} ${touch ? `${own.rank} ${course.at}` : ''} ${waits.map(({ node, carried }) => `${node}:${carried}`)}`
+    const site = sites.get(key) ?? { outcomes: new Map(), quiet: undefined, late: undefined }
+    sites.set(key, site)
+    const run = (arrivals: readonly number[]) => {
+      const ticks = step > 0 ? grown(kind, step, prepared) : kind.ticks
+      return runBlock(kind, state, waits, arrivals, ticks, streams, contention)
+    }
+    const outcomeAt = (arrivals: readonly number[], quiet: number): Outcome | undefined => {
+      const made = run(arrivals)
+      if (Number.isNaN(made.ticks)) return undefined
+      const takes = [...touches.first(kind.part), ...(touch?.takes ?? [])]
+      const frees = [...touches.last(kind.part), ...(touch?.frees ?? [])]
+      const { bytesOf } = touches
+      return outcomeOf({ kind, state, run: made, axesOf, awaits, bytesOf, takes, frees, quiet, streams, intern })
+    }
+    const times = arrived.map(({ end }) => Math.max(0, end - course.now))
+    const [time = 0] = times
+    if (times.length === 1 && time > 0) {
+      if (site.quiet === undefined) {
+        const alone = run([Number.POSITIVE_INFINITY])
+        site.quiet = Number.isNaN(alone.ticks) ? alone.times.makespan : Number.POSITIVE_INFINITY
+      }
+      // What waits for the arrival alone then follows it at a distance that is always the same.
+      if (time > site.quiet) {
+        site.late ??= outcomeAt([site.quiet + 1], site.quiet)
+        if (!site.late) return false
+        course.apply(site.late, time - site.quiet - 1, arrived)
+        return true
+      }
+    }
+    const name = times.length < 2 ? time : `${times}`
+    const outcome = site.outcomes.get(name) ?? outcomeAt(times, Number.POSITIVE_INFINITY)
+    if (!outcome) return false
+    site.outcomes.set(name, outcome)
+    course.apply(outcome, 0, arrived)
+    return true
+  }
+
+  for (let moved = true; moved; ) {
+    moved = false
+    for (const course of courses) while (advance(course)) moved = true
+  }
+  if (courses.some(({ at, blocks }) => at < blocks.length)) return undefined
+  return finish({ prepared, kinds, touches, courses }, sequences)
+}
+
+/** Finds the block, by its place in its rank's course, in which a block finds what it refers to; −1: none. */
+function finder({ graph: { parts } }: Prepared, courses: readonly Course[]) {
+  const isScheduled = courses.map(({ blocks }) => blocks.some(({ follows }) => follows))
+  const most = courses.reduce((all, { blocks }) => Math.max(all, ...blocks.map(({ iteration }) => iteration)), 0) + 1
+  const indices = courses.map(
+    ({ blocks }) => new Map(blocks.map(({ part, iteration }, index) => [part * most + iteration, index])),
+  )
+  return (block: Block, reference: Reference): number => {
+    const [own, other] = [parts[block.part], parts[reference.part]]
+    if (!own || !other) return -1
+    const index = indices[other.rank]
+    if (other.region === undefined) return index?.get(reference.part * most) ?? -1
+    if (isScheduled[own.rank] || other.region !== own.region)
+      return index?.get(reference.part * most + block.iteration) ?? -1
+    // Of other loops the first iteration and the second stand for all.
+    const iteration = block.iteration + (other.place ?? 0) - (own.place ?? 0)
+    const part = reference.part + Math.min(iteration, 1) - (other.place ?? 0)
+    return index?.get(part * most + iteration) ?? -1
+  }
+}
+
+/** Of values that stay over iterations, by rank and block, what it is the first to touch and the last. */
+function lastingTouches({ lasting }: Touches, courses: readonly Course[]) {
+  const found = new Map<number, { takes: Touch[]; frees: Touch[] }>()
+  for (const { id, rank, parts } of lasting) {
+    const blocks = courses[rank]?.blocks ?? []
+    const at = (index: number) => {
+      const known = found.get(rank * 1e6 + index) ?? { takes: [], frees: [] }
+      found.set(rank * 1e6 + index, known)
+      return known
+    }
+    const touches = (index: number) => ({ id, nodes: parts.get(blocks[index]?.part ?? -1) ?? [] })
+    const first = blocks.findIndex(({ part }) => parts.has(part))
+    const last = blocks.findLastIndex(({ part }) => parts.has(part))
+    const isBehind = [...parts.keys()].some((part) => !blocks.some((block) => block.part === part))
+    if (first >= 0) at(first).takes.push(touches(first))
+    if (last >= 0 && !isBehind) at(last).frees.push(touches(last))
+  }
+  return found
+}
+
+/** The ticks of a block's nodes in an iteration, where some grow from one to the next. */
+function grown(
+  { ticks, growing, firstNode, rank }: BlockKind,
+  step: number,
+  { graph, byRank }: Prepared,
+): Float64Array {
+  const own = ticks.slice()
+  for (const offset of growing) {
+    const id = graph.templates[graph.template[firstNode + offset] ?? 0]?.id ?? ''
+    own[offset] = toTicks(byRank[rank]?.times.get(id)?.seconds(step) ?? 0)
+  }
+  return own
+}
