@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import type { Command } from 'commander'
+import { type Command, InvalidArgumentError } from 'commander'
 import {
   chromeTrace,
   cutMiddle,
@@ -22,11 +22,13 @@ export function addSimulate(program: Command, _finish: Finish): void {
     .command('simulate [spec]')
     .description('Run one step of a plan in time on a cluster, and say what it waits for.')
     .option('--json', 'print one JSON document (shardloom.simulate/1)')
+    .option('--slowdown <rank=factor...>', 'ranks that compute slower than the others, such as 5=1.3', slowdownOf)
     .option('--what-if', 'simulate again with one change at a time')
     .option('--trace <path>', 'write the timeline for Perfetto or chrome://tracing')
     .addHelpText('after', '\nExample:\n  shardloom simulate --model llama-3.1-8b --cluster dgx-h100 --tp 8 --batch 8')
     .action(async (specPath: string | undefined, flags: Flags) => {
-      const simulation = simulateLoaded(await loadFrom(specPath, flags))
+      const { slowdown } = flags as { readonly slowdown?: Record<number, number> } // slowdownOf
+      const simulation = simulateLoaded(await loadFrom(specPath, flags), slowdown && { engine: { slowdown } })
       if (typeof flags.trace === 'string') {
         const { timeline, timed, memory } = simulation
         await writeWhole(flags.trace, async (stream) => {
@@ -42,6 +44,14 @@ export function addSimulate(program: Command, _finish: Finish): void {
       printLines((style) => simulationLines(summary, style))
     })
   addSpecFlags(command)
+}
+
+/** `5=1.3`, added to what came before it. */
+function slowdownOf(text: string, before: Readonly<Record<number, number>> = {}): Record<number, number> {
+  const [, rank, factor] = /^(\d+)=(\d+(?:\.\d+)?)$/.exec(text) ?? []
+  if (rank === undefined || factor === undefined)
+    throw new InvalidArgumentError('Give a rank and how many times as long it computes, such as 5=1.3.')
+  return { ...before, [rank]: Number(factor) }
 }
 
 const percent = (share: number) => `${(100 * share).toFixed(1)} %`

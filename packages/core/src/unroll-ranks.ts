@@ -1,5 +1,5 @@
 import { type Iteration, iterationsAt, startOf } from './layout.js'
-import { groupOf, neighbour } from './mesh.js'
+import { coordinates, groupOf, neighbour } from './mesh.js'
 import { coordinateOf, pipelineAtoms, runsAt } from './pipeline.js'
 import { bodyAt, nodesOf, type OperatorNode, type Program, regionsOf } from './program.js'
 import { sendersOf } from './sender.js'
@@ -188,11 +188,17 @@ function tiesOf(program: Program, copies: readonly Copy[], axes: ReadonlySet<str
   const senders = senderNumbers(program, axes)
   /** By the atoms of a collective and a rank: the members before it that were asked for, nearest first. */
   const chains = new Map<string, readonly Copy[]>()
+  const places = new Map(copies.map(({ rank }) => [rank, coordinates(program.mesh, rank)]))
+  const membersBefore = (rank: number, atoms: readonly string[]) => {
+    const own = places.get(rank)
+    const others = program.mesh.atoms.filter(({ name }) => !atoms.includes(name))
+    const isMember = (at: ReadonlyMap<string, number> | undefined) =>
+      others.every(({ name }) => at?.get(name) === own?.get(name))
+    return copies.filter((copy) => copy.rank < rank && isMember(places.get(copy.rank))).sort((a, b) => b.rank - a.rank)
+  }
   const before = (rank: number, atoms: readonly string[]) => {
     const key = `${rank} ${atoms.join('.')}`
-    const group = chains.has(key) ? [] : groupOf(program.mesh, rank, atoms)
-    const earlier = group.slice(0, group.indexOf(rank)).flatMap((member) => byRank.get(member) ?? [])
-    const chain = chains.get(key) ?? earlier.reverse()
+    const chain = chains.get(key) ?? membersBefore(rank, atoms)
     chains.set(key, chain)
     return chain
   }

@@ -26,6 +26,7 @@ export {
 export { type MemoryParts, memory, type PeakMemory, peakMemory, type RankMemory } from './memory.js'
 export { type NodeTime, type NodeTimes, nodeTimes, type Stream } from './node-time.js'
 export { imbalance } from './points.js'
+export { workOf } from './prepare.js'
 export { ranksToRun, representatives } from './ranks.js'
 export { type Replication, replication } from './replication.js'
 export { simulateRolled } from './rolled.js'

@@ -210,7 +210,15 @@ export function grownShape(tensor: Tensor, step: number): readonly number[] {
 }
 
 /** Per fused node, which operands come from outside its kernel and which results leave it. */
-function fusionBorders(program: Program): Map<string, { inputs: boolean[]; outputs: boolean[] }> {
+function fusionBorders(program: Program): ReadonlyMap<string, { inputs: boolean[]; outputs: boolean[] }> {
+  const known = bordersOf.get(program) ?? findBorders(program)
+  bordersOf.set(program, known)
+  return known
+}
+
+const bordersOf = new WeakMap<Program, ReadonlyMap<string, { inputs: boolean[]; outputs: boolean[] }>>()
+
+function findBorders(program: Program): Map<string, { inputs: boolean[]; outputs: boolean[] }> {
   const groups = new Map<string, OperatorNode[]>()
   const readers = new Map<string, string[]>()
   const groupOfNode = new Map<string, string>()
@@ -218,7 +226,11 @@ function fusionBorders(program: Program): Map<string, { inputs: boolean[]; outpu
     const body = place.path.map(({ region, body }) => `${region.id}#${body}`).join('/')
     const key = node.fusion === undefined ? node.id : `${body}|${node.fusion}`
     groupOfNode.set(node.id, key)
-    for (const id of node.inputs) readers.set(id, [...(readers.get(id) ?? []), key])
+    for (const id of node.inputs) {
+      const known = readers.get(id)
+      if (known) known.push(key)
+      else readers.set(id, [key])
+    }
     if (node.fusion === undefined) return
     groups.set(key, [...(groups.get(key) ?? []), node])
   })

@@ -37,11 +37,11 @@ export function simulateRolled(program: Program, operators: OperatorTable, machi
   const few = fewIterations(program)
   if (!few) return undefined
   const graph = unroll(few.program, { ranks: ranksToRun(program, operators, machine) })
-  const prepared = prepare(graph, program, operators, machine)
+  const prepared = prepare(graph, few.program, operators, machine)
   const kinds = blockKinds(prepared)
   if (!kinds) return undefined
   const equal = likeKinds(kinds, prepared)
-  const touches = touchesOf(prepared, kinds, program, operators, equal)
+  const touches = touchesOf(prepared, kinds, few.program, operators, equal)
   if (!touches) return undefined
   const { streams, contention } = prepared.work
   const like = alikeInMemory(equal, touches)

@@ -3,7 +3,7 @@ import type { Plugin, Program } from '@shardloom/core'
 import { sequenceParallel } from '@shardloom/strategy-sp'
 import { describe, expect, it } from 'vitest'
 import { planned } from '../../core/test/planned.js'
-import { breakdown, machineOf, ranksToRun, simulateRolled, usualEngine } from '../src/index.js'
+import { breakdown, machineOf, simulate, simulateRolled, usualEngine } from '../src/index.js'
 
 const withSequence = (positions: 'zigzag' | 'contiguous') => (plugins: readonly Plugin[]) => [
   ...plugins,
