@@ -65,12 +65,18 @@ export function specsOf(row: Row): RowSpecs {
           microbatch,
           seq: row.seq ?? 1,
           parallel: { dp, tp, pp, cp, ep: row.ep ?? 1 },
-          options: optionsOf(row, source, recompute, virtual, depthOf(model)),
+          options: withReduction(optionsOf(row, source, recompute, virtual, depthOf(model)), batch / (microbatch * dp)),
         }),
       ),
     ),
   )
   return { source, lacks: all, model, choices }
+}
+
+/** A single microbatch hands its gradients over as backward makes them; of several only the sum is reduced. */
+function withReduction(options: Options, slots: number): Options {
+  if (slots > 1 || options.dp?.reduce === undefined) return options
+  return { ...options, dp: { ...options.dp, reduce: 'microbatch' } }
 }
 
 function depthOf({ order }: ModelArchitecture): number {
