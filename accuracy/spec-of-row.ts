@@ -23,7 +23,7 @@ const perOperator = { full: { except: { name: ['q', 'v', 'gate', 'down', 'score'
 /** The microbatches that are tried where a row names none. */
 const microbatches = [1, 2, 4, 8, 16]
 
-/** The specs of a row. Fields that the publication states for all of its rows are no gaps. */
+/** The specs of a row. What its publication states beside the rows is chosen, but still lacking in the row. */
 export function specsOf(row: Row): RowSpecs {
   const source = sourceOf(row.source)
   const stated = source.microbatch?.(row.model, row.note ?? '')
@@ -33,9 +33,11 @@ export function specsOf(row: Row): RowSpecs {
   const lacks = (['gpus', 'tp', 'pp', 'seq'] as const).filter((field) => row[field] === null) as string[]
   const fatal = [...lacks]
   const open = (field: string, is: boolean) => is && lacks.push(field)
-  open('global_batch', row.global_batch === null && !stated && !row.metric.includes('per layer'))
-  open('micro_batch', row.micro_batch === null && !stated && !source.wholeBatch)
-  open('recompute', row.recompute === null && source.recompute === undefined)
+  const perLayer = row.metric.includes('per layer')
+  open('dp', row.dp === null)
+  open('global_batch', row.global_batch === null && !perLayer)
+  open('micro_batch', row.micro_batch === null)
+  open('recompute', row.recompute === null)
   open('vp', source.openVirtual === true && pp > 1 && row.vp === null)
   open('precision', row.precision === null)
   const model = withTraining(modelOf(row.model), source, row)

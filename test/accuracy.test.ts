@@ -43,7 +43,7 @@ describe('rows', () => {
   test('lack every field that is null but those that then are not used', () => {
     const lacksOf = (change: object) => specsOf(rowsOf(change)[0] as ReturnType<typeof readRows>[number]).lacks // one row
     for (const field of ['vp', 'cp', 'ep', 'sp', 'zero']) expect(lacksOf({ [field]: null })).toEqual([])
-    for (const field of ['gpus', 'tp', 'pp', 'seq', 'global_batch', 'micro_batch', 'recompute', 'precision'])
+    for (const field of ['gpus', 'tp', 'pp', 'seq', 'dp', 'global_batch', 'micro_batch', 'recompute', 'precision'])
       expect(lacksOf({ [field]: null })).toContain(field)
     expect(lacksOf({ model: 'a model that nobody knows' })).toEqual(['the shape of the model'])
     expect(lacksOf({ hardware: 'a machine that nobody knows' })).toEqual(['the hardware'])
@@ -143,7 +143,7 @@ describe.skipIf(folder === '')('published measurements', () => {
   test('of Korthikanti et al. and of torchtitan in 16 bits come out as aimed at, and as the page of the docs says', async () => {
     const rows = readRows(reference('measured-training.json'), 'reference').filter(
       ({ source, precision }) =>
-        /^Korthikanti et al. 2022 Table|^Megatron-LM README tables 2020/.test(source) ||
+        /^Korthikanti et al. 2022 Table/.test(source) ||
         (/^torchtitan benchmarks/.test(source) && precision === 'bf16'),
     )
     const result = await report(rows)
@@ -153,7 +153,6 @@ describe.skipIf(folder === '')('published measurements', () => {
     expect(of('Table 5', 'time')?.meanError).toBeLessThanOrEqual(0.02)
     expect(Math.abs(of('Table 5', 'time')?.worst ?? 1)).toBeLessThanOrEqual(0.05)
     expect(of('Table 4', 'time')?.meanError).toBeLessThanOrEqual(0.03)
-    expect(of('2020', 'time')?.meanError).toBeLessThanOrEqual(0.05)
     expect(of('torchtitan', 'throughput')?.meanError).toBeLessThanOrEqual(0.06)
     for (const { tau } of result.summary) if (tau !== null) expect(tau).toBeGreaterThanOrEqual(0.8)
     const page = readFileSync(join(import.meta.dirname, '../apps/docs/reference/accuracy.md'), 'utf8').split('\n')
