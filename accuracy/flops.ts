@@ -4,7 +4,8 @@ import type { FlopConvention } from './sources.js'
 /**
  * FLOPs of a training step of `tokens` tokens in sequences of `seq`, as tables count them: six for each weight of a matrix product
  * that a token passes, and attention (Korthikanti et al. 2022, appendix A; Narayanan et al. 2021, section 5.1, which counts
- * what is computed again, with eight). With full recomputation every layer runs forward twice, with selective the core of attention.
+ * what is computed again, with eight). With full recomputation every layer runs forward twice. For the core
+ * of attention Korthikanti et al. (equation 9) count as much again as forward and backward have, and so does who compares with them.
  */
 export function stepFlops(
   model: ModelArchitecture,
@@ -23,7 +24,7 @@ export function stepFlops(
     forward += count * repeat * (2 * weightsOf(layer, model.hidden) + own)
   }
   const head = 2 * model.hidden * model.vocab
-  const again = !recomputed ? 0 : recompute === 'full' ? forward : recompute === 'selective' ? core : 0
+  const again = !recomputed ? 0 : recompute === 'full' ? forward : recompute === 'selective' ? 3 * core : 0
   return tokens * (3 * (forward + head) + again)
 }
 

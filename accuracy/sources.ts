@@ -52,7 +52,7 @@ export const sources: readonly Source[] = [
   {
     match: /^Korthikanti/,
     remark:
-      'HFU of 22B counts more recomputed FLOPs than attention has. Where activations are split over tp, what backward gathers again is not kept here, and the paper counts a few tensors that it keeps.',
+      'Where activations are split over tp, what backward gathers again is not kept here, and the paper counts a few tensors that it keeps.',
     engine: 'megatron-2022',
     flops: whole,
     options: materialised,
