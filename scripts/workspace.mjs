@@ -20,6 +20,16 @@ export function publishablePackages() {
   return workspacePackages().filter(({ manifest }) => !manifest.private)
 }
 
+/** Every entry point that a manifest exports, at its source: whoever uses it needs no build. */
+export function sourceEntries() {
+  return workspacePackages().flatMap(({ folder, manifest: { name, exports = {} } }) =>
+    Object.entries(exports).map(([subpath, { default: file }]) => ({
+      specifier: `${name}${subpath.slice(1)}`,
+      file: join(root, folder, file.replace('./dist/', 'src/').replace(/\.js$/, '.ts')),
+    })),
+  )
+}
+
 /** Runs a JavaScript tool of node_modules with this Node (no shell, no npx) and returns its exit code. */
 export function runTool(tool, args, options = {}) {
   const result = spawnSync(process.execPath, [join(root, 'node_modules', tool), ...args], {

@@ -68,6 +68,7 @@ export default defineConfig({
           { text: 'Commands', link: '/reference/commands' },
           { text: 'The spec', link: '/reference/spec' },
           { text: 'JSON output', link: '/reference/json' },
+          { text: 'Accuracy', link: '/reference/accuracy' },
           { text: 'Writing a plugin', link: '/reference/plugin' },
           { text: 'Programs as text', link: '/reference/program-text' },
         ],

@@ -34,7 +34,12 @@ export function checkSpec(input: unknown): Spec {
  * The value of a YAML or JSON text, unchecked. Throws `<code>_SIZE` and `<code>_SYNTAX`, with the line where the text
  * stops making sense.
  */
-export function parseText(text: string, name: string, code: 'SPEC' | 'MODEL' | 'CLUSTER', largest: number): unknown {
+export function parseText(
+  text: string,
+  name: string,
+  code: 'SPEC' | 'MODEL' | 'CLUSTER' | 'EFFICIENCY',
+  largest: number,
+): unknown {
   if (text.length > largest) {
     throw new ShardloomError(`${code}_SIZE`, `${name} has ${text.length} characters; at most ${largest} are read.`, {
       subject: name,

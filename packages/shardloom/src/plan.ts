@@ -21,6 +21,7 @@ import {
 import { buildProgram, type ModelArchitecture, transformers } from '@shardloom/models'
 import { draftOf } from './draft.js'
 import { loadCluster } from './load-cluster.js'
+import { type EfficiencyFile, loadEfficiency } from './load-efficiency.js'
 import { loadModel, type ReadText } from './load-model.js'
 import { type ImportPlugin, loadPlugins } from './load-plugins.js'
 import { meshOfSpec, slotsOf } from './mesh-of-spec.js'
@@ -44,6 +45,8 @@ export interface LoadedSpec {
   readonly spec: PlannedSpec
   readonly architecture: ModelArchitecture
   readonly cluster?: Cluster
+  /** Constants of its accelerator, in place of those that are known. */
+  readonly efficiency?: EfficiencyFile
   /** The plugins beside the strategies that are always there. */
   readonly plugins: readonly Plugin[]
   /** The text of the pipeline schedule that the spec names as a file. */
@@ -94,6 +97,7 @@ export async function loadSpec(input: unknown, access: PlanAccess = {}): Promise
   const warnings: string[] = []
   const architecture = await loadModel(spec.model, access.readText, (message) => warnings.push(message))
   const cluster = await loadCluster(spec.cluster, access.readText)
+  const efficiency = await loadEfficiency(spec.options.efficiency, access.readText)
   const schedule = await readOwnSchedule(spec.options.schedule, access.readText)
   return {
     spec: withSequence(spec, architecture),
@@ -101,6 +105,7 @@ export async function loadSpec(input: unknown, access: PlanAccess = {}): Promise
     plugins,
     warnings,
     ...(cluster && { cluster }),
+    ...(efficiency && { efficiency }),
     ...(schedule !== undefined && { schedule }),
   }
 }

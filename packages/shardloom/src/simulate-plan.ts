@@ -2,6 +2,8 @@ import { type Cluster, clusterNames } from '@shardloom/cluster'
 import { ShardloomError } from '@shardloom/core'
 import {
   type Engine,
+  engineFrom,
+  findEngine,
   type Machine,
   machineOf,
   memory,
@@ -10,13 +12,12 @@ import {
   type Step,
   simulate,
   type Timeline,
-  usualEngine,
 } from '@shardloom/simulator'
 import { type LoadedSpec, type Plan, planLoaded } from './plan.js'
 
 /** What a simulation may be told beside the spec. */
 export interface SimulateOptions {
-  /** What of a system the graph leaves open; default {@link usualEngine}. */
+  /** What of a system the graph leaves open; default: as the spec says. */
   readonly engine?: Partial<Engine>
 }
 
@@ -49,16 +50,14 @@ function clusterOf({ cluster }: LoadedSpec): Cluster {
  * pairs in fused ones and all in materialised ones, whatever the spec says of how FLOPs count.
  */
 export function simulateLoaded(loaded: LoadedSpec, options: SimulateOptions = {}): Simulation {
-  const cluster = clusterOf(loaded)
   const { spec } = loaded
-  const causal = spec.options.attention === 'flash' ? 'halved' : 'whole'
-  const timed = planLoaded({ ...loaded, spec: { ...spec, options: { ...spec.options, causal } } })
-  const machine = machineOf(cluster, timed.program.mesh, { ...usualEngine, ...options.engine })
+  const timed = timedPlan(loaded)
+  const machine = machineOfSpec(loaded, timed, options)
   const { program, operators } = timed
   const step = runStep(program, operators, machine)
   let timeline: Timeline | undefined
   let over: readonly RankMemory[] | undefined
-  const plan = spec.options.causal === causal ? timed : planLoaded(loaded)
+  const plan = spec.options.causal === timed.spec.options.causal ? timed : planLoaded(loaded)
   return {
     loaded,
     plan,
@@ -74,4 +73,30 @@ export function simulateLoaded(loaded: LoadedSpec, options: SimulateOptions = {}
       return over
     },
   }
+}
+
+/** The plan that is run: causal attention with the FLOPs of what kernels compute. */
+export function timedPlan(loaded: LoadedSpec): Plan {
+  const { spec } = loaded
+  const causal = spec.options.attention === 'flash' ? 'halved' : 'whole'
+  return planLoaded({ ...loaded, spec: { ...spec, options: { ...spec.options, causal } } })
+}
+
+/** The cluster of a spec under the ranks of its plan, with the engine that it names. Throws `NO_CLUSTER`, `UNKNOWN_ENGINE`. */
+export function machineOfSpec(loaded: LoadedSpec, { program }: Plan, options: SimulateOptions = {}): Machine {
+  const cluster = clusterOf(loaded)
+  const { efficiency } = loaded
+  if (efficiency && efficiency.accelerator !== cluster.accelerator.name) {
+    const message = `The constants are of ${efficiency.accelerator}, the cluster has ${cluster.accelerator.name}.`
+    throw new ShardloomError('EFFICIENCY_VALUE', message, {
+      subject: 'options.efficiency',
+      help: 'Calibrate with measurements of this accelerator, or leave the constants out.',
+    })
+  }
+  const { engine = 'usual', linearDtype } = loaded.spec.options
+  const named = typeof engine === 'string' ? findEngine(engine) : engineFrom(engine)
+  const constants = { ...efficiency?.values, ...named.efficiency, ...options.engine?.efficiency }
+  const machine = machineOf(cluster, program.mesh, { ...named, ...options.engine, efficiency: constants }, linearDtype)
+  if (!efficiency) return machine
+  return { ...machine, constants: { ...machine.constants, source: efficiency.source, fitted: true } }
 }

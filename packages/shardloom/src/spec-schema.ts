@@ -1,5 +1,6 @@
 import type { dataTypes } from '@shardloom/core'
 import { z } from 'zod'
+import { engine } from './engine-schema.js'
 
 /** The largest size, count or degree that a spec may name. */
 export const largestSize = 2 ** 31
@@ -107,7 +108,6 @@ const pool = z
 function notNegative(expected: string) {
   return z.number(expected).min(0, expected)
 }
-
 const factor = `a number above 0, up to ${largestSize}`
 
 const options = z
@@ -119,6 +119,17 @@ const options = z
       causal: oneOf(['whole', 'halved']).default('whole').describe('how FLOPs of causal attention count'),
       dtype: oneOf(floatTypes).default('bf16').describe('element type of parameters and activations'),
       gradientDtype: oneOf(floatTypes).default('fp32').describe('element type of accumulated gradients'),
+      linearDtype: z
+        .exactOptional(oneOf(floatTypes))
+        .describe('simulate: element type in which linear layers multiply, their operands cast; default dtype'),
+      engine: z
+        .exactOptional(
+          z.union([z.string(), engine], 'the name of an engine, or an object such as {preset: megatron-2024}'),
+        )
+        .describe('simulate: the system that runs the plan, such as megatron-2024; default usual'),
+      efficiency: z
+        .exactOptional(z.string('the path of a file'))
+        .describe('simulate: a file of constants of the accelerator, as `calibrate` writes it'),
       uneven: oneOf(['refuse', 'ragged'])
         .default('refuse')
         .describe('whether a dim that a degree does not divide is refused or split into shares that differ by one'),

@@ -46,6 +46,10 @@ export interface SimulationSummary {
     /** What MFU counts, and who counts so. */
     readonly flops: string
     readonly dtype: string
+    /** The type in which linear layers multiply, where it is another. */
+    readonly linearDtype?: string
+    /** The system that runs the plan. */
+    readonly engine: string
     /** Where the constants of kernels come from, and whether they were fitted to this accelerator. */
     readonly constants: string
     readonly fitted: boolean
@@ -148,6 +152,8 @@ export function summariseSimulation(
       causal: spec.options.causal,
       flops: `causal attention counted ${countedAs[spec.options.causal]}`,
       dtype: spec.options.dtype,
+      ...(machine.productType !== undefined && { linearDtype: machine.productType }),
+      engine: machine.engine.name,
       constants: machine.constants.source,
       fitted: machine.constants.fitted,
       error: statedError(machine.constants.fitted),

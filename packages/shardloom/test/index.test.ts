@@ -4,6 +4,7 @@ import * as surface from '../src/index.js'
 test('the public surface', () => {
   expect(Object.keys(surface).sort()).toEqual([
     'ShardloomError',
+    'calibrateSpecs',
     'checkSpec',
     'chromeTrace',
     'compare',
@@ -34,6 +35,7 @@ test('the public surface', () => {
     'presetNames',
     'programFromJson',
     'programToJson',
+    'readRecords',
     'readSpecText',
     'readableLimits',
     'simulateLoaded',

@@ -26,6 +26,20 @@ export interface Efficiency {
   readonly contention: number
 }
 
+/** Each constant with the most that it can be. */
+export const efficiencyFields: readonly { readonly name: keyof Efficiency; readonly most: number }[] = [
+  { name: 'matmul', most: 1 },
+  { name: 'matmul8', most: 1 },
+  { name: 'memory', most: 1 },
+  { name: 'write', most: 1 },
+  { name: 'prologue', most: 10_000 },
+  { name: 'kernelSeconds', most: 1 },
+  { name: 'batched', most: 1 },
+  { name: 'flashForward', most: 1 },
+  { name: 'flashBackward', most: 1 },
+  { name: 'contention', most: 1 },
+]
+
 /** The constants of one accelerator, and where they come from. */
 export interface EfficiencyRecord {
   readonly values: Efficiency

@@ -1,4 +1,5 @@
 export { breakdown, type CriticalNode, criticalPath, type RankBreakdown } from './breakdown.js'
+export { type Calibration, calibrate, type Measurement } from './calibrate.js'
 export {
   type CommunicationRow,
   type CommunicationSize,
@@ -6,10 +7,11 @@ export {
   communicationTable,
 } from './communication-table.js'
 export { measureFolded } from './edges.js'
-export { type Efficiency, type EfficiencyRecord, efficiencyOf } from './efficiency.js'
+export { type Efficiency, type EfficiencyRecord, efficiencyFields, efficiencyOf } from './efficiency.js'
+export { type Engine, engineFrom, engines, findEngine, type KernelStyle } from './engine.js'
 export { runEvents, type Times, type Work } from './event-loop.js'
 export { type MatmulShape, matmulSeconds, type Rates } from './kernel-time.js'
-export { type Engine, type Machine, machineOf, usualEngine } from './machine.js'
+export { type Machine, machineOf, usualEngine } from './machine.js'
 export {
   changeAxis,
   flopClassOf,

@@ -7,8 +7,11 @@ import {
   type Place,
   type Program,
   parseRule,
+  regionsOf,
   walk,
 } from '@shardloom/core'
+import type { KernelStyle } from './engine.js'
+import { joinedBy, type Member, membersOf } from './fuse.js'
 import { flopClassOf } from './measure.js'
 
 /** Nodes of one body that run as one kernel. */
@@ -18,10 +21,18 @@ export interface Kernel {
   /** The node at which it takes its time: for the others `lead` has ended when they do. */
   readonly lead: OperatorNode
   /**
-   * `alone`: one node. `fused`: nodes of one `fusion`. `columns`: products of one operand with several others. `sum`: products
-   * that are added up as they are made, and the sum.
+   * `alone`: one node. `fused`: nodes of one `fusion`. `columns`: products of one operand with several others, and what is done
+   * to their results as they are written. `sum`: products that are added up as they are made, and the sum. `chain`: operators
+   * that work on what is at hand, element by element or row by row.
    */
-  readonly kind: 'alone' | 'fused' | 'columns' | 'sum'
+  readonly kind: 'alone' | 'fused' | 'columns' | 'sum' | 'chain'
+}
+
+/** What decides which nodes share a kernel. */
+export interface KernelChoices {
+  readonly style: KernelStyle
+  /** Whether input and weight gradients run apart. */
+  readonly divided: boolean
 }
 
 /** How a node's dims take part in a matrix product. */
@@ -60,11 +71,16 @@ function findProduct(node: OperatorNode, operators: OperatorTable): Product | un
 /**
  * The kernels of a program. Beside what the graph fuses, libraries join products: of one input with several weights (query,
  * key and value; gate and up), of what backward has of these with the same input, and sums of products, which a matmul
- * adds up as it goes. Linear in the program.
+ * adds up as it goes; and what is done to each element on its way, as {@link joinedBy} says. Eager kernels join nothing.
+ * Linear in the program.
  */
-export function kernelsOf(program: Program, operators: OperatorTable): Kernel[] {
+export function kernelsOf(
+  program: Program,
+  operators: OperatorTable,
+  { style = 'fused', divided = false }: Partial<KernelChoices> = {},
+): Kernel[] {
   // Nodes of one body share the object that says where they stand.
-  const bodies = new Map<Place, { readonly node: OperatorNode; readonly place: Place }[]>()
+  const bodies = new Map<Place, Member[]>()
   const readers = new Map<string, OperatorNode[]>()
   walk(program.items, (node, place) => {
     const list = bodies.get(place)
@@ -76,15 +92,29 @@ export function kernelsOf(program: Program, operators: OperatorTable): Kernel[] 
       else readers.set(id, [node])
     }
   })
-  return [...bodies.values()].flatMap((list) => kernelsOfBody(list, readers, program, operators))
+  return [...bodies.values()].flatMap((list) => kernelsOfBody(list, readers, program, operators, { style, divided }))
+}
+
+/** Tensors that leave their body by a port, whoever else reads them. */
+export function leavingByPorts({ items }: Program): ReadonlySet<string> {
+  return new Set(
+    regionsOf(items).flatMap(({ ports }) =>
+      ports.flatMap((port) => {
+        if (port.kind === 'carry') return port.next
+        return port.kind === 'reduce' ? port.inner.flatMap((id) => id ?? []) : []
+      }),
+    ),
+  )
 }
 
 function kernelsOfBody(
-  list: readonly { readonly node: OperatorNode; readonly place: Place }[],
+  list: readonly Member[],
   readers: ReadonlyMap<string, readonly OperatorNode[]>,
   program: Program,
   operators: OperatorTable,
+  choices: KernelChoices,
 ): Kernel[] {
+  const { style } = choices
   const position = new Map(list.map(({ node }, index) => [node.id, index]))
   const keys = new Map<string, string>()
   const kinds = new Map<string, Kernel['kind']>()
@@ -101,7 +131,7 @@ function kernelsOfBody(
       kinds.set(`fusion ${node.fusion}`, 'fused')
       continue
     }
-    if (definitionOf(node, operators).joins) {
+    if (style !== 'eager' && definitionOf(node, operators).joins) {
       const made = node.inputs.map((id) => makers.get(id))
       const only = made.every(
         (maker, index) =>
@@ -112,7 +142,7 @@ function kernelsOfBody(
       kinds.set(`sum ${node.id}`, 'sum')
     }
   }
-  for (const { node } of list) {
+  for (const { node } of style === 'eager' ? [] : list) {
     const product = keys.has(node.id) ? undefined : productOf(node, operators)
     if (!isLinear(node, product)) continue
     // The operand that products have in common is the one whose other dims are tokens.
@@ -123,14 +153,13 @@ function kernelsOfBody(
     keys.set(node.id, key)
     kinds.set(key, 'columns')
   }
-  const groups = new Map<string, { readonly node: OperatorNode; readonly place: Place }[]>()
-  for (const each of list) {
-    const key = keys.get(each.node.id) ?? each.node.id
-    const known = groups.get(key)
-    if (known) known.push(each)
-    else groups.set(key, [each])
+  if (style !== 'eager') {
+    for (const [id, key] of joinedBy(list, { readers, makers, keys, kinds, program, operators, ...choices })) {
+      keys.set(id, key)
+      if (!kinds.has(key)) kinds.set(key, 'chain')
+    }
   }
-  return [...groups].flatMap(([key, members]): Kernel[] => {
+  return [...membersOf(list, keys)].flatMap(([key, members]): Kernel[] => {
     const nodes = members.map(({ node }) => node)
     const [first] = members
     const last = nodes.at(-1)
@@ -143,9 +172,10 @@ function kernelsOfBody(
       .slice(0, -1)
       .flatMap(({ outputs }) => outputs.flatMap((id) => readers.get(id) ?? []))
       .some((reader) => !nodes.includes(reader) && (position.get(reader.id) ?? Number.POSITIVE_INFINITY) < end)
-    if (kind !== 'columns' || !isReadBetween) return [{ nodes, place, lead: last, kind }]
+    if (kind === 'fused' || kind === 'sum' || !isReadBetween) return [{ nodes, place, lead: last, kind }]
+    const products = nodes.filter((node) => isLinear(node, productOf(node, operators)))
     // Whoever reads the first of them cannot wait for the last; the first has all that the others read in common.
-    if (nodes.every(({ inputs }) => inputs[0] === first.node.inputs[0]))
+    if (kind === 'columns' && products.every(({ inputs }) => inputs[0] === first.node.inputs[0]))
       return [{ nodes, place, lead: first.node, kind }]
     return members.map(({ node, place }) => ({ nodes: [node], place, lead: node, kind: 'alone' as const }))
   })

@@ -1,28 +1,19 @@
 import { type Accelerator, type Cluster, type Dtype, type Group, groupOver } from '@shardloom/cluster'
 import { type DataType, dataTypes, type Mesh, orList, ShardloomError } from '@shardloom/core'
 import { type Efficiency, type EfficiencyRecord, efficiencyOf } from './efficiency.js'
+import { type Engine, engines } from './engine.js'
 import type { Rates } from './kernel-time.js'
 
-/** How a system runs a plan, as far as the graph leaves it open: facts about the software, by its documentation. */
-export interface Engine {
-  /** Axes whose communication nothing is computed beside: it stands in the order of the compute stream. */
-  readonly blocking: readonly string[]
-  /** Per axis the share of its collectives that runs inside of the matmuls beside them (communication-fused kernels). */
-  readonly fused: Readonly<Record<string, number>>
-  /** Rank → how many times as long it computes as the others (a straggler has more than 1). */
-  readonly slowdown: Readonly<Record<number, number>>
-  /** Constants in place of those of the accelerator. */
-  readonly efficiency: Partial<Efficiency>
-}
-
 /** A system that computes beside all communication that nothing waits for, and fuses none into its matmuls. */
-export const usualEngine: Engine = { blocking: [], fused: {}, slowdown: {}, efficiency: {} }
+export const usualEngine: Engine = engines.usual
 
 /** A cluster under the ranks of a mesh, with an engine on it. */
 export interface Machine {
   readonly cluster: Cluster
   readonly mesh: Mesh
   readonly engine: Engine
+  /** The type in which linear layers multiply, their operands cast, where it is not that of their operands. */
+  readonly productType?: DataType | undefined
   readonly constants: EfficiencyRecord
   /** FLOP/s and B/s of one rank for operands of that type. Throws `NO_PEAK` where its matrix units do not have it. */
   readonly rates: (dtype: DataType) => Rates
@@ -34,7 +25,7 @@ export interface Machine {
  * Lays the ranks of a mesh over a cluster, in order. Throws `CLUSTER_SIZE` where it is too small, `SLOWDOWN` for one that is not a
  * positive number.
  */
-export function machineOf(cluster: Cluster, mesh: Mesh, engine: Engine = usualEngine): Machine {
+export function machineOf(cluster: Cluster, mesh: Mesh, engine: Engine = usualEngine, productType?: DataType): Machine {
   const { accelerator } = cluster
   for (const [rank, factor] of Object.entries(engine.slowdown)) {
     if (Number.isFinite(factor) && factor > 0) continue
@@ -52,6 +43,7 @@ export function machineOf(cluster: Cluster, mesh: Mesh, engine: Engine = usualEn
     cluster,
     mesh,
     engine,
+    productType,
     constants: { ...record, values: efficiency },
     rates(dtype) {
       const known = rates.get(dtype)

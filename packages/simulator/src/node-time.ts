@@ -1,8 +1,6 @@
 import { collectiveOps, collectiveSeconds } from '@shardloom/cluster'
 import {
   axesOf,
-  dataTypes,
-  type FlopClass,
   groupSizeOf,
   lookup,
   nodesOf,
@@ -11,14 +9,13 @@ import {
   type Place,
   type Program,
   pipelineAtoms,
-  regionsOf,
 } from '@shardloom/core'
 import { programOf } from '@shardloom/core/unroll'
 import { communicationBytes } from './communication-table.js'
-import { type MatmulShape, matmulSeconds } from './kernel-time.js'
-import { type Kernel, kernelsOf, type Product, productOf } from './kernels.js'
+import { kernelCost } from './kernel-cost.js'
+import { kernelsOf, leavingByPorts } from './kernels.js'
 import type { Machine } from './machine.js'
-import { changeAxis, flopClassOf, type Meter, meterOf } from './measure.js'
+import { type Meter, meterOf } from './measure.js'
 
 /** Where a node runs: on the cores, on the links of some axes, between device and host, or nowhere. */
 export type Stream = 'compute' | 'copy' | 'none' | `${string} links`
@@ -32,7 +29,7 @@ export interface NodeTime {
   readonly grows: string | undefined
 }
 
-const nothing: NodeTime = { stream: 'none', seconds: () => 0, grows: undefined }
+export const nothing: NodeTime = { stream: 'none', seconds: () => 0, grows: undefined }
 
 /**
  * What each node of one rank's part of a program takes. Nodes of one kernel (`fusion`) take their time together, at the last of
@@ -62,11 +59,12 @@ export function nodeTimes(
     made ??= meterOf(program, operators, rank)
     return made
   }
-  const sums = sumsOf(program)
+  const cost = kernelCost({ program, operators, meter, machine, leaving: leavingByPorts(program) })
+  const divided = whole.pipeline?.actions.some((actions) => /\d[IW]\d/.test(actions)) ?? false
   const stages = pipelineAtoms(whole)
   const times = new Map<string, NodeTime>()
   const leads = new Map<string, string>()
-  for (const kernel of kernelsOf(program, operators)) {
+  for (const kernel of kernelsOf(program, operators, { style: machine.engine.kernels, divided })) {
     const { nodes, place, lead } = kernel
     for (const node of nodes) {
       if (node === lead) continue
@@ -78,11 +76,7 @@ export function nodeTimes(
     const key = nodes.length === 1 ? lead.id : nodes.map(({ id }) => id).join(' ')
     const time =
       (isShared && known.get(key)) ||
-      remembered(
-        lead.communication
-          ? communicationTime(nodes, place, whole, program, meter(), machine)
-          : kernelTime(kernel, operators, program, meter(), machine, sums),
-      )
+      remembered(lead.communication ? communicationTime(nodes, place, whole, program, meter(), machine) : cost(kernel))
     if (isShared) known.set(key, time)
     times.set(lead.id, time)
   }
@@ -96,134 +90,6 @@ const isTransfer = ({ op }: OperatorNode) => op === 'send' || op === 'recv'
 function remembered(time: NodeTime): NodeTime {
   const known: number[] = []
   return { ...time, seconds: (step) => (known[step] ??= time.seconds(step)) }
-}
-
-/** Of each term of a sum over iterations the sum that it is added to. */
-function sumsOf({ items }: Program): ReadonlyMap<string, string> {
-  const sums = new Map<string, string>()
-  for (const { ports } of regionsOf(items))
-    for (const port of ports)
-      if (port.kind === 'reduce')
-        for (const id of port.inner) if (id !== null && !sums.has(id)) sums.set(id, port.result)
-  return sums
-}
-
-function kernelTime(
-  { nodes, kind }: Kernel,
-  operators: OperatorTable,
-  program: Program,
-  meter: Meter,
-  machine: Machine,
-  sums: ReadonlyMap<string, string>,
-): NodeTime {
-  const [first] = nodes
-  if (!first || first.barrier) return nothing
-  const grows = nodes.map((node) => changeAxis(node, program)).find((axis) => axis !== undefined)
-  if (first.op === 'offload' || first.op === 'reload') {
-    const host = machine.cluster.accelerator.hostBandwidth ?? usualHost
-    return { stream: 'copy', grows, seconds: (step) => movedBy(first, meter, step).all / host }
-  }
-  const rates = machine.rates(matmulType(nodes, program))
-  const { efficiency, memory, peak } = rates
-  const classes = nodes.map((node) => flopClassOf(node, operators))
-  const isFlash = kind === 'fused' && classes.includes('attention')
-  const products = nodes.map((node) => productOf(node, operators))
-  const flashShare = first.segment === 'backward' ? efficiency.flashBackward : efficiency.flashForward
-  const seconds = (step: number) => {
-    const flops = nodes.map((node) => Number(meter.node(node, step).flops))
-    const bytes = bytesOf(nodes, kind, meter, step, program, sums)
-    if (bytes.all === 0 && flops.every((each) => each === 0)) return 0
-    const of = (name: FlopClass) => flops.reduce((sum, each, index) => (classes[index] === name ? sum + each : sum), 0)
-    const moving = bytes.all / memory
-    if (isFlash) return Math.max(of('attention') / (flashShare * peak), moving) + efficiency.kernelSeconds
-    const shapes = products.flatMap((product, index) => {
-      const node = nodes[index]
-      return product && node ? [shapeOf(product, meter.sizes(node, step), flops[index] ?? 0)] : []
-    })
-    const shape = shapes.length > 0 && kind !== 'fused' ? joined(shapes, kind) : undefined
-    if (!shape) return moving + efficiency.kernelSeconds
-    const work =
-      classes[0] === 'attention'
-        ? Math.max(of('attention') / (efficiency.batched * peak), moving)
-        : matmulSeconds(shape, bytes, rates)
-    return work + efficiency.kernelSeconds
-  }
-  return { stream: 'compute', seconds, grows }
-}
-
-/** What a kernel reads and writes: an operand that its nodes have in common once, products that are summed not at all. */
-function bytesOf(
-  nodes: readonly OperatorNode[],
-  kind: Kernel['kind'],
-  meter: Meter,
-  step: number,
-  program: Program,
-  sums: ReadonlyMap<string, string>,
-) {
-  const total = { all: 0, written: 0 }
-  const add = ({ all, written }: typeof total) => {
-    total.all += all
-    total.written += written
-  }
-  const read = new Set<string>()
-  nodes.forEach((node, index) => {
-    const { all, written } = movedBy(node, meter, step)
-    const isLast = index === nodes.length - 1
-    if (kind === 'sum') add(isLast ? { all: written, written } : { all: all - written, written: 0 })
-    else add({ all, written })
-    if (kind === 'columns') {
-      for (const id of node.inputs) {
-        const tensor = lookup(program.tensors, id)
-        if (read.has(id)) total.all -= meter.bytes(tensor)
-        read.add(id)
-      }
-    }
-    if (kind !== 'fused') add(sumBytes(node, program, meter, sums))
-  })
-  return total
-}
-
-/** Products side by side: as many more columns (or rows), or as much longer sums. */
-function joined(shapes: readonly MatmulShape[], kind: Kernel['kind']): MatmulShape {
-  const [first = { batch: 1, m: 1, n: 1, k: 1 }, ...others] = shapes
-  let { m, n, k } = first
-  for (const other of others) {
-    if (kind === 'sum') k += other.k
-    else if (other.m === first.m) n += other.n
-    else m += other.m
-  }
-  return { batch: first.batch, m, n, k }
-}
-
-/** B/s to the host where nobody says: PCIe of the fourth generation, one direction. */
-const usualHost = 25e9
-
-function matmulType(nodes: readonly OperatorNode[], program: Program) {
-  return lookup(program.tensors, nodes.find(({ inputs }) => inputs.length > 0)?.inputs[0] ?? '').dtype
-}
-
-function movedBy(node: OperatorNode, meter: Meter, step: number) {
-  const { read, written } = meter.node(node, step)
-  return { all: Number(read + written), written: Number(written) }
-}
-
-/** A term that is added to a sum over iterations is read with it and written in its type. */
-function sumBytes(node: OperatorNode, { tensors }: Program, meter: Meter, sums: ReadonlyMap<string, string>) {
-  const term = node.outputs.find((id) => sums.has(id))
-  if (term === undefined) return { all: 0, written: 0 }
-  const own = lookup(tensors, term)
-  const sum = lookup(tensors, sums.get(term) ?? term)
-  const bytes = meter.elements(own) * dataTypes[sum.dtype]
-  const written = bytes - meter.bytes(own)
-  return { all: bytes + written, written }
-}
-
-/** The sizes of a product on a rank. Of routed tokens and causal pairs a share exists: as many rows, or as long a sum. */
-function shapeOf({ shared, rows, columns, inner }: Product, size: (dim: string) => number, flops: number): MatmulShape {
-  const product = (dims: readonly string[]) => dims.reduce((all, dim) => all * size(dim), 1)
-  const shape = { batch: product(shared), m: product(rows), n: product(columns), k: product(inner) }
-  const share = flops / (2 * shape.batch * shape.m * shape.n * shape.k)
-  return inner.includes('batch') ? { ...shape, k: shape.k * share } : { ...shape, m: shape.m * share }
 }
 
 function communicationTime(
@@ -247,6 +113,14 @@ function communicationTime(
   const group = machine.group(atoms)
   const op = collectiveOps.find((each) => each === node.op) ?? 'send'
   const seconds = payload === 0 ? 0 : left * collectiveSeconds(group, { op, bytes: payload })
-  const stream: Stream = axes.some((axis) => blocking.includes(axis)) ? 'compute' : `${axes.join('·')} links`
+  // What forward saved can be gathered again ahead of its use, whatever blocks.
+  const isFresh = lookup(program.tensors, node.inputs[0] ?? '').role !== 'activation' || isOf(node, program)
+  const isBlocking = isFresh && axes.some((axis) => blocking.includes(axis))
+  const stream: Stream = isBlocking ? 'compute' : `${axes.join('·')} links`
   return { stream, seconds: () => seconds, grows: undefined }
+}
+
+/** Whether what a node reads is made in its own segment. */
+function isOf({ inputs, segment }: OperatorNode, { tensors }: Program): boolean {
+  return inputs.some((id) => lookup(tensors, id).id.startsWith(`${segment}/`))
 }

@@ -149,11 +149,16 @@ function gatheredAfter(program: Program, id: string, atom: string): Program {
 it('the public surface', () => {
   expect(Object.keys(simulator).sort()).toEqual([
     'breakdown',
+    'calibrate',
     'changeAxis',
     'communicationBytes',
     'communicationTable',
     'criticalPath',
+    'efficiencyFields',
     'efficiencyOf',
+    'engineFrom',
+    'engines',
+    'findEngine',
     'flopClassOf',
     'grownShape',
     'imbalance',

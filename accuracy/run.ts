@@ -1,0 +1,60 @@
+import type { MemoryParts } from '@shardloom/simulator'
+import { loadSpec, type Simulation, type SpecInput, simulateLoaded } from 'shardloom'
+
+/** What a simulated step came to. Seconds and bytes. */
+export interface Run {
+  readonly seconds: number
+  /** Of the stage that holds most, and of the first. */
+  readonly peakBytes: number
+  readonly first: MemoryParts
+  readonly capacityBytes: number
+  /** Seconds from one layer to the next on the first rank, worked out where they are asked for. */
+  readonly layerSeconds: (segment: 'forward' | 'backward') => number
+}
+
+const known = new Map<string, Promise<Run>>()
+
+/** Simulates one step; the same spec once. */
+export function run(spec: SpecInput): Promise<Run> {
+  const key = JSON.stringify(spec)
+  const found = known.get(key) ?? simulated(spec)
+  known.set(key, found)
+  return found
+}
+
+async function simulated(spec: SpecInput): Promise<Run> {
+  const simulation = simulateLoaded(await loadSpec(spec))
+  const { step, machine } = simulation
+  return {
+    seconds: step.seconds,
+    get peakBytes() {
+      return Math.max(...simulation.memory.map(({ peakBytes }) => peakBytes))
+    },
+    get first() {
+      const [first] = simulation.memory
+      if (!first) throw new Error('internal error: no rank was run')
+      return first.parts
+    },
+    capacityBytes: machine.cluster.accelerator.memoryBytes,
+    layerSeconds: (segment) => layerSeconds(simulation.timeline, segment),
+  }
+}
+
+/** The mean over the middle layers of the first microbatch, from the start of one to that of the next. */
+function layerSeconds({ graph, times, streamOf }: Simulation['timeline'], segment: 'forward' | 'backward'): number {
+  const starts = new Map<number, number>()
+  for (let node = 0; node < graph.nodeCount; node++) {
+    const template = graph.templates[graph.template[node] ?? 0]
+    if (template?.segment !== segment || graph.rankOf(node) !== graph.ranks[0]) continue
+    if (streamOf(node) !== 'compute') continue
+    const at = graph.iterationsOf(node)
+    const layer = at.find(({ axis }) => axis === 'layer')?.iteration
+    if (layer === undefined || at.find(({ axis }) => axis === 'microbatch')?.iteration) continue
+    const start = times.start[node] ?? 0
+    starts.set(layer, Math.min(starts.get(layer) ?? Number.POSITIVE_INFINITY, start))
+  }
+  const sorted = [...starts.values()].sort((a, b) => a - b)
+  if (sorted.length < 5) return 0
+  const [from = 0, to = 0] = [sorted[1], sorted.at(-2)]
+  return (to - from) / (sorted.length - 3) / 1e12
+}

@@ -1,0 +1,153 @@
+import type { SpecInput } from 'shardloom'
+
+/** Which FLOPs a source counts in its TFLOP/s and its MFU. */
+export interface FlopConvention {
+  /** Causal attention: every pair, or those that a query may read. */
+  readonly causal: 'whole' | 'halved'
+  /** Whether what backward computes again counts. */
+  readonly recomputed: boolean
+}
+
+type Options = NonNullable<SpecInput['options']>
+
+/** What the publication of a table says of all its rows, beside their fields. */
+export interface Source {
+  readonly match: RegExp
+  readonly engine: string
+  readonly flops: FlopConvention
+  readonly options: Options
+  /** Share of elements dropped in training; default none. */
+  readonly dropout?: number
+  /** The stated error of the model for such rows: smaller differences are ties. */
+  readonly statedError: number
+  /** Sequences per microbatch and microbatches per rank, where the publication states them for a model, not for a row. */
+  readonly microbatch?: (
+    model: string,
+    note: string,
+  ) => { readonly microbatch: number; readonly microbatches: number } | undefined
+  /** What the publication says is computed again, where rows do not, and whether a rank's batch is one microbatch. */
+  readonly recompute?: string
+  readonly wholeBatch?: boolean
+  /** Hardware that its date tells apart from what the rows' words mean today. */
+  readonly cluster?: Readonly<Record<string, unknown>>
+  /** Whether chunks per rank are as open as the microbatch where a row names none. */
+  readonly openVirtual?: boolean
+  /** Whether the first and the last stage hold one layer fewer. */
+  readonly lightEnds?: boolean
+  /** Why rows of it miss. */
+  readonly remark?: string
+}
+
+const counted: FlopConvention = { causal: 'whole', recomputed: true }
+const whole: FlopConvention = { causal: 'whole', recomputed: false }
+const halved: FlopConvention = { causal: 'halved', recomputed: false }
+
+const materialised = { attention: 'materialised', dtype: 'fp16' } as const
+
+/** Megatron-Core's distributed optimizer with `overlap-grad-reduce` and `overlap-param-gather`: gathered by forward, once per step. */
+const distributedOptimizer = { zero: 3, dp: { gather: 'step', reduce: 'step' } } as const
+
+/** The sources that are known; the last one stands for all others. */
+export const sources: readonly Source[] = [
+  {
+    match: /^Korthikanti/,
+    remark:
+      'Where activations are split over tp, what backward gathers again is not kept here, and the paper counts a few tensors that it keeps.',
+    engine: 'megatron-2022',
+    flops: whole,
+    options: materialised,
+    dropout: 0.1,
+    statedError: 0.02,
+  },
+  {
+    match: /^Narayanan/,
+    remark: 'The rows name no microbatch; the paper says that it was tuned.',
+    engine: 'megatron-2021',
+    flops: counted,
+    options: { ...materialised, dp: { reduceDtype: 'fp16' } },
+    dropout: 0.1,
+    statedError: 0.05,
+  },
+  {
+    match: /^Megatron-LM README tables 2020/,
+    remark:
+      'With 128 replicas the gradients of the two larger models take longer here than measured, so that they were reduced beside backward in part; the table does not say.',
+    // A DGX A100 of 2020 has 40 GB.
+    cluster: { accelerator: 'a100-40-sxm' },
+    // Its text: activations are checkpointed, and a rank's batch is one microbatch.
+    recompute: 'full',
+    wholeBatch: true,
+    engine: 'megatron-2021',
+    flops: counted,
+    options: { ...materialised, dp: { reduceDtype: 'fp16' } },
+    dropout: 0.1,
+    statedError: 0.05,
+  },
+  {
+    match: /^Megatron-LM README 2022/,
+    engine: 'megatron-2021',
+    flops: counted,
+    options: { ...materialised, dp: { reduceDtype: 'fp16' } },
+    dropout: 0.1,
+    statedError: 0.05,
+  },
+  {
+    match: /^Megatron-LM README \(Megatron-Core/,
+    remark: 'The rows name neither microbatch nor chunks per rank.',
+    engine: 'megatron-2024',
+    flops: whole,
+    // The table's text: distributed optimizer, overlapped gradients and parameters, tp overlap with sequence parallelism.
+    options: { ...distributedOptimizer, sequenceParallel: true },
+    openVirtual: true,
+    statedError: 0.06,
+  },
+  {
+    match: /^torchtitan/,
+    remark:
+      'Peak memory is what the allocator reserved; here the cross-entropy keeps no copies of the logits in single precision, which at 32,768 tokens are half of it. With cp the length of ring steps and their balance are not stated. Row-wise float8 runs a slow kernel, for which 24 bytes per cast element stand in.',
+    engine: 'torchtitan',
+    flops: halved,
+    options: { sequenceParallel: true },
+    statedError: 0.06,
+  },
+  {
+    match: /^MegaScale/,
+    engine: 'megatron-2024',
+    flops: whole,
+    options: { ...distributedOptimizer, sequenceParallel: true, sp: { attention: 'ring' } },
+    statedError: 0.1,
+    remark:
+      'The rows name no microbatch and no recomputation, and the parallel blocks and sliding windows of the paper are not in them.',
+  },
+  {
+    match: /^Zero Bubble/,
+    remark:
+      'All are predicted a few percent too fast, by about as much for each schedule: kernels of that code base are slower than those of Korthikanti et al.',
+    engine: 'megatron-2022',
+    flops: whole,
+    options: materialised,
+    dropout: 0.1,
+    statedError: 0.05,
+    lightEnds: true,
+    microbatch: (model, note) => {
+      const microbatches = Number(/(\d+) microbatches/.exec(note)?.[1] ?? Number.NaN)
+      const microbatch = { 'GPT 1.5B': 6, 'GPT 6.2B': 3, 'GPT 14.6B': 1, 'GPT 28.3B': 1 }[model]
+      return microbatch === undefined || Number.isNaN(microbatches) ? undefined : { microbatch, microbatches }
+    },
+  },
+  {
+    match: /Megatron-Bridge|^NeMo/,
+    remark:
+      'The rows do not say what is computed again, which dispatcher moves tokens and which kernels run: one configuration of Qwen3 was measured with 5,113 and with 9,058 tokens/s in two releases. Constants for B200 and GB200 are usual values, not fitted. Without recomputation DeepSeek-V3 does not fit here, so that full recomputation stands in for the selective one of its recipe.',
+    engine: 'megatron-2025',
+    flops: halved,
+    options: { ...distributedOptimizer, sequenceParallel: true, sp: { attention: 'ring' } },
+    statedError: 0.1,
+  },
+  { match: /(?:)/, engine: 'usual', flops: halved, options: {}, statedError: 0.1 },
+]
+
+/** What is known of the table that a row stands in. */
+export function sourceOf(source: string): Source {
+  return sources.find(({ match }) => match.test(source)) as Source // the last one matches all
+}

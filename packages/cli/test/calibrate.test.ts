@@ -1,0 +1,42 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { shardloom, temporaryFolder } from './run-command.js'
+
+const flags = ['--model', 'gpt2', '--cluster', 'dgx-h100', '--batch', '4', '--seq', '512', '--json']
+const stepOf = (...more: string[]) => {
+  const { code, out, err } = shardloom(['simulate', ...flags, ...more])
+  expect([code, err]).toEqual([0, ''])
+  return JSON.parse(out)
+}
+
+describe('calibrate', () => {
+  test('moves a prediction towards what was measured, by a file that simulate reads', () => {
+    const folder = temporaryFolder()
+    const file = join(folder, 'mine.json')
+    const { stepSeconds } = stepOf()
+    const seconds = 1.2 * stepSeconds
+    const path = join(folder, 'measured.csv')
+    writeFileSync(path, `model,cluster,batch,seq,seconds\ngpt2,dgx-h100,4,512,${seconds}\n`)
+    const { code, err } = shardloom(['calibrate', path, '--out', file])
+    expect([code, err]).toEqual([0, ''])
+    expect(JSON.parse(readFileSync(file, 'utf8'))).toMatchObject({
+      schema: 'shardloom.efficiency/1',
+      accelerator: 'h100-sxm',
+    })
+    const fitted = stepOf('--efficiency', file)
+    expect(Math.abs(fitted.stepSeconds / seconds - 1)).toBeLessThan(0.02)
+    expect(fitted.conventions.constants).toBe('fitted to 1 measured steps')
+  })
+
+  test('refuses measurements without seconds, and constants of another accelerator', () => {
+    const folder = temporaryFolder()
+    const file = join(folder, 'mine.json')
+    writeFileSync(file, '{"schema": "shardloom.efficiency/1", "accelerator": "h100-sxm", "values": {"matmul": 0.6}}')
+    const path = join(folder, 'none.json')
+    writeFileSync(path, '[{"model": "gpt2", "cluster": "dgx-h100"}]')
+    expect(shardloom(['calibrate', path])).toMatchObject({ code: 1, err: expect.stringContaining('error[CALIBRATE]') })
+    const other = shardloom(['simulate', '--model', 'gpt2', '--cluster', 'dgx-a100', '--efficiency', file])
+    expect(other).toMatchObject({ code: 1, err: expect.stringContaining('error[EFFICIENCY_VALUE]') })
+  })
+})

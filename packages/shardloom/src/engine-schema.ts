@@ -1,0 +1,27 @@
+import { z } from 'zod'
+
+const share = z.number('a share from 0 to 1').min(0, 'a share from 0 to 1').max(1, 'a share from 0 to 1')
+const amount = z.number('a number of at least 0').min(0, 'a number of at least 0')
+
+/** An engine of one's own: a known one with changes. */
+export const engine = z.strictObject(
+  {
+    preset: z.exactOptional(z.string('the name of an engine')).describe('the engine that these change; default usual'),
+    kernels: z
+      .exactOptional(z.enum(['eager', 'fused', 'compiled'], 'one of eager, fused, compiled'))
+      .describe('whether element-wise operators run one by one, as hand-written kernels fuse them, or as compilers do'),
+    blocking: z
+      .exactOptional(z.array(z.string('the name of an axis'), 'a list of axes, such as [tp]'))
+      .describe('axes whose communication nothing is computed beside'),
+    fused: z
+      .exactOptional(z.record(z.string(), share))
+      .describe('per axis the share of its collectives that runs inside of matmuls'),
+    traffic: z.exactOptional(z.record(z.string(), amount)).describe('per operator how many times its bytes are moved'),
+    launches: z.exactOptional(amount).describe('kernels that an element-wise operator consists of'),
+    castsAgain: z
+      .exactOptional(z.boolean('true or false'))
+      .describe('whether backward casts the tokens of eight-bit products again'),
+    castBytes: z.exactOptional(amount).describe('bytes that a cast moves for each element of an eight-bit product'),
+  },
+  'an object such as {preset: megatron-2024, blocking: [tp]}',
+)

@@ -1,0 +1,237 @@
+import {
+  dataTypes,
+  type FlopClass,
+  lookup,
+  type OperatorNode,
+  type OperatorTable,
+  type Program,
+  regionsOf,
+} from '@shardloom/core'
+import { type MatmulShape, matmulSeconds } from './kernel-time.js'
+import { type Kernel, type Product, productOf } from './kernels.js'
+import type { Machine } from './machine.js'
+import { changeAxis, flopClassOf, type Meter } from './measure.js'
+import { type NodeTime, nothing } from './node-time.js'
+
+/** What the time of a kernel depends on. */
+export interface KernelContext {
+  readonly program: Program
+  readonly operators: OperatorTable
+  readonly meter: () => Meter
+  readonly machine: Machine
+  /** Tensors that leave their body by a port. */
+  readonly leaving: ReadonlySet<string>
+}
+
+/** B/s to the host where nobody says: PCIe of the fourth generation, one direction. */
+const usualHost = 25e9
+
+interface Bytes {
+  all: number
+  written: number
+}
+
+/** The time of each kernel of one rank. Throws `NO_PEAK` for products of a type that the accelerator lacks. */
+export function kernelCost(context: KernelContext): (kernel: Kernel) => NodeTime {
+  const { program, operators, machine } = context
+  const readers = new Map<string, OperatorNode[]>()
+  const sums = sumsOf(program)
+  return (kernel) => {
+    const { nodes, kind } = kernel
+    const [first] = nodes
+    if (!first || first.barrier) return nothing
+    const meter = context.meter()
+    const grows = nodes.map((node) => changeAxis(node, program)).find((axis) => axis !== undefined)
+    if (first.op === 'offload' || first.op === 'reload') {
+      const host = machine.cluster.accelerator.hostBandwidth ?? usualHost
+      return { stream: 'copy', grows, seconds: (step) => movedBy(first, meter, step).all / host }
+    }
+    const { castBytes, launches, traffic } = machine.engine
+    const products = nodes.map((node) => productOf(node, operators))
+    const classes = nodes.map((node) => flopClassOf(node, operators))
+    const casts = machine.productType !== undefined && isLinearLayer(kernel, products, classes)
+    const own = lookup(program.tensors, nodes.find(({ inputs }) => inputs.length > 0)?.inputs[0] ?? '').dtype
+    const type = (casts ? machine.productType : undefined) ?? own
+    const rates = machine.rates(type)
+    const { efficiency, memory, peak } = rates
+    const isFlash = kind === 'fused' && classes.includes('attention')
+    const flashShare = first.segment === 'backward' ? efficiency.flashBackward : efficiency.flashForward
+    const factor = Math.max(...nodes.map(({ op }) => traffic[op] ?? 1))
+    const seconds = (step: number) => {
+      const flops = nodes.map((node) => Number(meter.node(node, step).flops))
+      const bytes =
+        kind === 'chain' ? chainBytes(nodes, context, readers) : bytesOf(nodes, kind, products, context, step, sums)
+      if (bytes.all === 0 && flops.every((each) => each === 0)) return 0
+      const of = (name: FlopClass) =>
+        flops.reduce((sum, each, index) => (classes[index] === name ? sum + each : sum), 0)
+      const moving = (factor * bytes.all) / memory
+      if (isFlash) return Math.max(of('attention') / (flashShare * peak), moving) + efficiency.kernelSeconds
+      const shapes = products.flatMap((product, index) => {
+        const node = nodes[index]
+        return product && node ? [shapeOf(product, meter.sizes(node, step), flops[index] ?? 0)] : []
+      })
+      const shape = shapes.length > 0 && kind !== 'fused' && kind !== 'chain' ? joined(shapes, kind) : undefined
+      if (!shape) return moving + launches * efficiency.kernelSeconds
+      if (classes[0] === 'attention')
+        return Math.max(of('attention') / (efficiency.batched * peak), moving) + efficiency.kernelSeconds
+      const cast = casts
+        ? castOf(nodes, products, program, meter, dataTypes[type], machine.engine.castsAgain)
+        : { elements: 0, saved: 0 }
+      const work = matmulSeconds(shape, { ...bytes, all: bytes.all - cast.saved }, rates)
+      const casting = cast.elements > 0 ? (castBytes * cast.elements) / memory + efficiency.kernelSeconds : 0
+      return work + casting + efficiency.kernelSeconds
+    }
+    return { stream: 'compute', seconds, grows }
+  }
+}
+
+/** Terms of sums over iterations, with the type of their sum. */
+function sumsOf({ items, tensors }: Program): ReadonlyMap<string, number> {
+  const sums = new Map<string, number>()
+  for (const { ports } of regionsOf(items))
+    for (const port of ports)
+      if (port.kind === 'reduce')
+        for (const id of port.inner) if (id) sums.set(id, dataTypes[lookup(tensors, port.result).dtype])
+  return sums
+}
+
+/** Products of the linear layers of a layer: of what systems that multiply in eight bits do so (Micikevicius et al. 2022). */
+function isLinearLayer(
+  { place, nodes }: Kernel,
+  products: readonly (Product | undefined)[],
+  classes: readonly FlopClass[],
+): boolean {
+  if (!place.path.some(({ region }) => region.axis === 'layer')) return false
+  return nodes.some(
+    ({ module }, index) => products[index] !== undefined && classes[index] === 'linear' && !module.includes('router'),
+  )
+}
+
+/**
+ * Elements that are cast for a product, and bytes that it reads fewer: tokens in forward and gradients in backward, from which
+ * weight gradients read the same casts. Weights are cast once per step.
+ */
+function castOf(
+  nodes: readonly OperatorNode[],
+  products: readonly (Product | undefined)[],
+  { tensors }: Program,
+  meter: Meter,
+  size: number,
+  again: boolean,
+): { readonly elements: number; readonly saved: number } {
+  const seen = new Set<string>()
+  const total = { elements: 0, saved: 0 }
+  nodes.forEach(({ inputs }, index) => {
+    const product = products[index]
+    if (!product) return
+    for (const id of inputs) {
+      if (seen.has(id)) continue
+      seen.add(id)
+      const tensor = lookup(tensors, id)
+      const elements = meter.elements(tensor)
+      total.saved += Math.max(0, meter.bytes(tensor) - size * elements)
+      const isKept = product.inner.includes('batch') && (!again || !id.startsWith('forward/'))
+      if (tensor.dims.includes('batch') && !isKept) total.elements += elements
+    }
+  })
+  return total
+}
+
+/** What a chain reads from outside, once, and what of its results somebody else reads. */
+function chainBytes(
+  nodes: readonly OperatorNode[],
+  { program, meter: meterOf, leaving }: KernelContext,
+  readers: Map<string, OperatorNode[]>,
+): Bytes {
+  const meter = meterOf()
+  if (readers.size === 0) collectReaders(program, readers)
+  const made = new Set(nodes.flatMap(({ outputs }) => outputs))
+  const inputs = new Set(nodes.flatMap((node) => node.inputs).filter((id) => !made.has(id)))
+  const isRead = (id: string) => {
+    const all = readers.get(id) ?? []
+    return leaving.has(id) || all.length === 0 || all.some((reader) => !nodes.includes(reader))
+  }
+  const bytes = (id: string) => meter.bytes(lookup(program.tensors, id))
+  const sum = (ids: Iterable<string>) => [...ids].reduce((total, id) => total + bytes(id), 0)
+  const written = sum([...made].filter(isRead))
+  return { all: sum(inputs) + written, written }
+}
+
+function collectReaders({ items }: Program, readers: Map<string, OperatorNode[]>): void {
+  const visit = (list: Program['items']) => {
+    for (const item of list) {
+      if (item.type === 'region') for (const body of item.bodies) visit(body.items)
+      else for (const id of item.inputs) readers.set(id, [...(readers.get(id) ?? []), item])
+    }
+  }
+  visit(items)
+}
+
+/** What a kernel reads and writes: an operand that its nodes have in common once, products that are summed not at all. */
+function bytesOf(
+  nodes: readonly OperatorNode[],
+  kind: Kernel['kind'],
+  products: readonly (Product | undefined)[],
+  { program, meter: meterOf }: KernelContext,
+  step: number,
+  sums: ReadonlyMap<string, number>,
+): Bytes {
+  const meter = meterOf()
+  const total = { all: 0, written: 0 }
+  const add = ({ all, written }: Bytes) => {
+    total.all += all
+    total.written += written
+  }
+  const read = new Set<string>()
+  nodes.forEach((node, index) => {
+    const { all, written } = movedBy(node, meter, step)
+    const isLast = index === nodes.length - 1
+    if (kind === 'columns' && !products[index]) return
+    if (kind === 'sum') add(isLast ? { all: written, written } : { all: all - written, written: 0 })
+    else add({ all, written })
+    if (kind === 'columns') {
+      for (const id of node.inputs) {
+        const tensor = lookup(program.tensors, id)
+        if (read.has(id)) total.all -= meter.bytes(tensor)
+        read.add(id)
+      }
+    }
+    if (kind !== 'fused') add(sumBytes(node, program, meter, sums))
+  })
+  return total
+}
+
+/** Products side by side: as many more columns (or rows), or as much longer sums. */
+function joined(shapes: readonly MatmulShape[], kind: Kernel['kind']): MatmulShape {
+  const [first = { batch: 1, m: 1, n: 1, k: 1 }, ...others] = shapes
+  let { m, n, k } = first
+  for (const other of others) {
+    if (kind === 'sum') k += other.k
+    else if (other.m === first.m) n += other.n
+    else m += other.m
+  }
+  return { batch: first.batch, m, n, k }
+}
+
+function movedBy(node: OperatorNode, meter: Meter, step: number): Bytes {
+  const { read, written } = meter.node(node, step)
+  return { all: Number(read + written), written: Number(written) }
+}
+
+/** A term that is added to a sum over iterations is read with it and written in its type. */
+function sumBytes(node: OperatorNode, { tensors }: Program, meter: Meter, sums: ReadonlyMap<string, number>): Bytes {
+  const term = node.outputs.find((id) => sums.has(id))
+  if (term === undefined) return { all: 0, written: 0 }
+  const own = lookup(tensors, term)
+  const bytes = meter.elements(own) * (sums.get(term) ?? 0)
+  const written = bytes - meter.bytes(own)
+  return { all: bytes + written, written }
+}
+
+/** The sizes of a product on a rank. Of routed tokens and causal pairs a share exists: as many rows, or as long a sum. */
+function shapeOf({ shared, rows, columns, inner }: Product, size: (dim: string) => number, flops: number): MatmulShape {
+  const product = (dims: readonly string[]) => dims.reduce((all, dim) => all * size(dim), 1)
+  const shape = { batch: product(shared), m: product(rows), n: product(columns), k: product(inner) }
+  const share = flops / (2 * shape.batch * shape.m * shape.n * shape.k)
+  return inner.includes('batch') ? { ...shape, k: shape.k * share } : { ...shape, m: shape.m * share }
+}

@@ -1,0 +1,87 @@
+import { resolveCluster } from '@shardloom/cluster'
+import { nodesOf } from '@shardloom/core'
+import { describe, expect, it } from 'vitest'
+import { planned } from '../../core/test/planned.js'
+import { type Engine, engineFrom, engines, findEngine, machineOf, nodeTimes, simulate } from '../src/index.js'
+
+const cluster = resolveCluster('dgx-h100')
+const cases = [
+  ['gpt-22b', { tp: 4, dp: 2 }],
+  ['llama-3.1-8b', { tp: 2 }],
+  ['mixtral-8x7b', { dp: 8, ep: 8 }],
+] as const
+const named = Object.entries<Engine>(engines)
+
+const secondsOf = (model: string, batch: number, degrees: Record<string, number>, engine: Engine, eight: boolean) => {
+  const { program, operators } = planned(model, { phase: 'training', batch, seq: 1024 }, degrees, {})
+  const machine = machineOf(cluster, program.mesh, engine, eight ? 'fp8' : undefined)
+  const { times } = nodeTimes(program, operators, machine, 0)
+  return { times, program, step: () => simulate(program, operators, machine).seconds }
+}
+
+describe.each(cases)('the kernels of %s', (model, degrees) => {
+  it.each(named)('under %s never take less for twice the batch, in 16 bits and in 8', (_, engine) => {
+    for (const eight of [false, true]) {
+      const small = secondsOf(model, 8, degrees, engine, eight).times
+      const large = secondsOf(model, 16, degrees, engine, eight).times
+      expect([...large.keys()]).toEqual([...small.keys()])
+      for (const [id, { seconds }] of small) expect(large.get(id)?.seconds(0), id).toBeGreaterThanOrEqual(seconds(0))
+    }
+  })
+
+  it('make a longer step where communication blocks, a shorter one where matmuls hide it', () => {
+    const step = (changes: Partial<Engine>) => secondsOf(model, 8, degrees, engineFrom(changes), false).step()
+    const axes = Object.keys(degrees)
+    expect(step({ blocking: axes })).toBeGreaterThanOrEqual(step({}))
+    expect(step({ blocking: axes, fused: Object.fromEntries(axes.map((axis) => [axis, 0.5])) })).toBeLessThan(
+      step({ blocking: axes }),
+    )
+  })
+})
+
+it.each(cases.slice(0, 2))(
+  'the kernels of %s take less compiled than fused, and fused than one by one',
+  (model, degrees) => {
+    const computing = (kernels: Engine['kernels']) =>
+      [...secondsOf(model, 8, degrees, engineFrom({ kernels }), false).times.values()]
+        .filter(({ stream }) => stream === 'compute')
+        .reduce((sum, { seconds }) => sum + seconds(0), 0)
+    expect(computing('compiled')).toBeLessThanOrEqual(computing('fused'))
+    expect(computing('fused')).toBeLessThan(computing('eager'))
+  },
+)
+
+describe('fused kernels', () => {
+  const engine = engineFrom({ efficiency: { kernelSeconds: 1e-12 } })
+  const { program, times } = secondsOf('gpt-22b', 8, { tp: 1 }, engine, false)
+  const bandwidth = machineOf(cluster, program.mesh, engine).rates('bf16').memory
+  const elements = 8 * 1024 * 6144
+  const bytesOf = (id: string) => {
+    expect(nodesOf(program.items).map((node) => node.id)).toContain(id)
+    return ((times.get(id)?.seconds(0) ?? 0) * bandwidth) / elements
+  }
+
+  it('of dropout and residual read two tensors and write one of two bytes, and a mask of one (Korthikanti et al. 2022, section 4.1)', () => {
+    expect(bytesOf('forward/layer/ffn/residual')).toBeCloseTo(7, 2)
+  })
+
+  it('of dropout backward read and write two bytes, and read the mask', () => {
+    expect(bytesOf('backward/layer/ffn/down_bias.bias')).toBeCloseTo(5, 2)
+  })
+
+  it('of a norm backward read its input, its gradient and that of the residual, and write one', () => {
+    expect(bytesOf('backward/layer/x.sum')).toBeCloseTo(8, 2)
+  })
+})
+
+describe('an engine', () => {
+  it('is found by its name, says where it is from, and is refused when nobody knows it', () => {
+    for (const [name, engine] of named) {
+      expect(findEngine(name).name).toBe(name)
+      expect(engine.source.length).toBeGreaterThan(20)
+    }
+    expect(() => findEngine('megatron-2O24')).toThrowError(
+      expect.objectContaining({ code: 'UNKNOWN_ENGINE', help: 'Did you mean `megatron-2024`?' }),
+    )
+  })
+})
