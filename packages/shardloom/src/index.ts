@@ -58,6 +58,7 @@ export {
   simulateLoaded,
   summariseSimulation,
 } from './simulate-plan.js'
+export { prepareServing, type ServingPool, type ServingSimulation, simulateServingLoaded, type StepShares } from './simulate-serving.js'
 export { type SpecField, specFields } from './spec-fields.js'
 export { type Spec, type SpecInput, specJsonSchema } from './spec-schema.js'
 export { type CommunicationSummary, type PlanSummary, type SummaryOptions, summarise } from './summarise.js'

@@ -1,5 +1,4 @@
-import { type Cluster, clusterNames, mapAxes } from '@shardloom/cluster'
-import { ShardloomError } from '@shardloom/core'
+import { type Cluster, mapAxes } from '@shardloom/cluster'
 import {
   breakdown,
   type CriticalNode,
@@ -16,6 +15,7 @@ import {
   type Timeline,
   usualEngine,
 } from '@shardloom/simulator'
+import { clusterOf } from './cluster-of.js'
 import { type LoadedSpec, type Plan, planLoaded } from './plan.js'
 
 /** What a simulation may be told beside the spec. */
@@ -94,15 +94,6 @@ export interface SimulationSummary {
   /** Joules of one step at most: all ranks at the accelerator's rated power. */
   readonly energyJoules?: number
   readonly warnings: readonly string[]
-}
-
-/** The cluster of a loaded spec. Throws `NO_CLUSTER` where it names none. */
-function clusterOf({ cluster }: LoadedSpec): Cluster {
-  if (cluster) return cluster
-  throw new ShardloomError('NO_CLUSTER', 'The spec names no cluster: time depends on the hardware.', {
-    subject: 'cluster',
-    help: `Add one, such as \`cluster: dgx-h100\`. Known are ${clusterNames().join(', ')}.`,
-  })
 }
 
 /**

@@ -104,6 +104,67 @@ const pool = z
   )
   .default({})
 
+const lengthExpected = 'tokens, such as 1024, {from: 512, to: 2048}, {mean: 900, deviation: 200} or a list to draw from'
+const length = z.union(
+  [
+    wholeNumber(),
+    z.strictObject({ from: wholeNumber(), to: wholeNumber() }),
+    z.strictObject({ mean: z.number().positive(), deviation: z.number().min(0) }),
+    z.array(wholeNumber()).min(1),
+  ],
+  lengthExpected,
+)
+const share = z.number('a share from 0 to 1').min(0, 'a share from 0 to 1').max(1, 'a share from 0 to 1')
+const seconds = z.exactOptional(z.number('seconds from 0').min(0, 'seconds from 0').max(3600, 'seconds from 0'))
+
+/** What comes to an engine. */
+const load = z.strictObject(
+  {
+    clients: z
+      .exactOptional(wholeNumber())
+      .describe('a closed loop: so many clients, each with one request at a time; default the batch of decode'),
+    rate: z
+      .exactOptional(z.number('requests per second above 0').gt(0, 'requests per second above 0'))
+      .describe('an open loop: requests per second, as a Poisson process, in place of clients'),
+    requests: z.exactOptional(wholeNumber()).describe('requests in all; default 10 per client, or 1000'),
+    input: z.exactOptional(length).describe('tokens of a prompt; default seq'),
+    output: z.exactOptional(length).describe('tokens that are generated per request; default 256'),
+    prefix: z.exactOptional(wholeNumber()).describe('tokens that all prompts begin with, which the prefix cache has'),
+    seed: z.exactOptional(wholeNumber(0)).describe('of the numbers that lengths and arrivals are drawn with; default 0'),
+  },
+  'an object such as {clients: 64, input: 1024, output: 256}',
+)
+
+/** What an engine does otherwise than its preset. */
+const scheduler = z.strictObject(
+  {
+    batching: z
+      .exactOptional(oneOf(['mixed', 'separate']))
+      .describe('whether prompts are prefilled beside decoding, or first and in steps of their own'),
+    chunked: z.exactOptional(z.boolean('true or false')).describe('whether a prompt may be prefilled in several steps'),
+    maxTokens: z.exactOptional(wholeNumber()).describe('tokens that a step computes at most'),
+    maxSequences: z.exactOptional(wholeNumber()).describe('sequences that run at the same time at most'),
+    blockTokens: z.exactOptional(wholeNumber()).describe('tokens of a block of the KV cache'),
+    reserve: z
+      .exactOptional(share)
+      .describe('share of what sequences are still to generate that must have room before another is let in'),
+    preemption: z
+      .exactOptional(oneOf(['recompute', 'swap']))
+      .describe('what happens to the KV cache of a sequence that makes room'),
+  },
+  'an object such as {maxTokens: 2048}',
+)
+
+const host = z.strictObject(
+  {
+    step: seconds.describe('seconds of the host per step'),
+    layer: seconds.describe('seconds per layer and step that the device waits between kernels'),
+    sequence: seconds.describe('seconds per sequence and step'),
+    request: seconds.describe('seconds per request before it waits at the engine'),
+  },
+  'an object such as {step: 0.5e-3}',
+)
+
 const factor = `a number above 0, up to ${largestSize}`
 
 const options = z
@@ -115,6 +176,14 @@ const options = z
       causal: oneOf(['whole', 'halved']).default('whole').describe('how FLOPs of causal attention count'),
       dtype: oneOf(floatTypes).default('bf16').describe('element type of parameters and activations'),
       gradientDtype: oneOf(floatTypes).default('fp32').describe('element type of accumulated gradients'),
+      weightDtype: z
+        .exactOptional(oneOf(floatTypes))
+        .describe(
+          'prefill, decode: element type in which matrices of layers are stored and multiply, their inputs cast to it; default dtype',
+        ),
+      cacheDtype: z
+        .exactOptional(oneOf(floatTypes))
+        .describe('prefill, decode: element type of the KV cache; default dtype'),
       uneven: oneOf(['refuse', 'ragged'])
         .default('refuse')
         .describe('whether a dim that a degree does not divide is refused or split into shares that differ by one'),
@@ -180,7 +249,22 @@ const options = z
         )
         .default({}),
       serving: z
-        .strictObject({ prefill: pool, decode: pool }, 'an object such as {prefill: {parallel: {tp: 4}}}')
+        .strictObject(
+          {
+            prefill: pool,
+            decode: pool,
+            engine: z
+              .exactOptional(z.string('the name of an engine, such as vllm'))
+              .describe('whose scheduler and host costs are simulated: vllm, sglang or tensorrt-llm; default vllm'),
+            scheduler: z.exactOptional(scheduler).describe('what the engine schedules otherwise than it does by default'),
+            host: z.exactOptional(host).describe('costs of the host in place of those of the engine'),
+            memoryFraction: z
+              .exactOptional(share)
+              .describe("share of a device's memory for weights, activations and KV cache"),
+            load: z.exactOptional(load).describe('the requests that come: from clients, or at a rate'),
+          },
+          'an object such as {prefill: {parallel: {tp: 4}}}',
+        )
         .prefault({})
         .describe('serving: what prefill and decode have of their own; a `parallel` of its own makes a pool of ranks'),
       tp: z

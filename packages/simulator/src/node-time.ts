@@ -1,6 +1,7 @@
 import { collectiveOps, collectiveSeconds } from '@shardloom/cluster'
 import {
   axesOf,
+  type DataType,
   dataTypes,
   type FlopClass,
   groupSizeOf,
@@ -86,8 +87,10 @@ function kernelTime(
     const host = machine.cluster.accelerator.hostBandwidth ?? usualHost
     return { stream: 'copy', grows, seconds: (step) => movedBy(first, meter, step).all / host }
   }
-  const rates = machine.rates(matmulType(nodes, program))
-  const { efficiency, memory, peak } = rates
+  const own = matmulType(nodes, program)
+  const type = narrowest(own, nodes, program)
+  const rates = machine.rates(type)
+  const { efficiency, memory, reading, peak } = rates
   const classes = nodes.map((node) => flopClassOf(node, operators))
   const isFlash = kind === 'fused' && classes.includes('attention')
   const products = nodes.map((node) => productOf(node, operators))
@@ -98,7 +101,7 @@ function kernelTime(
     if (bytes.all === 0 && flops.every((each) => each === 0)) return 0
     const of = (name: FlopClass) => flops.reduce((sum, each, index) => (classes[index] === name ? sum + each : sum), 0)
     const moving = bytes.all / memory
-    if (isFlash) return Math.max(of('attention') / (flashShare * peak), moving) + efficiency.kernelSeconds
+    if (isFlash) return Math.max(of('attention') / (flashShare * peak), bytes.all / reading) + efficiency.kernelSeconds
     const shapes = products.flatMap((product, index) => {
       const node = nodes[index]
       return product && node ? [shapeOf(product, meter.sizes(node, step), flops[index] ?? 0)] : []
@@ -108,7 +111,7 @@ function kernelTime(
     const work =
       classes[0] === 'attention'
         ? Math.max(of('attention') / (efficiency.batched * peak), moving)
-        : matmulSeconds(shape, bytes, rates)
+        : matmulSeconds(shape, bytes, rates) + castSeconds(own, type, shape, memory)
     return work + efficiency.kernelSeconds
   }
   return { stream: 'compute', seconds, grows }
@@ -163,6 +166,18 @@ const usualHost = 25e9
 
 function matmulType(nodes: readonly OperatorNode[], program: Program) {
   return lookup(program.tensors, nodes.find(({ inputs }) => inputs.length > 0)?.inputs[0] ?? '').dtype
+}
+
+/** Products with weights of one byte multiply in that type (Micikevicius et al. 2022). */
+function narrowest(own: DataType, nodes: readonly OperatorNode[], { tensors }: Program): DataType {
+  const weights = nodes.flatMap(({ inputs }) => inputs.map((id) => lookup(tensors, id)))
+  const weight = weights.find(({ role, dims }) => role === 'parameter' && dims.length > 1)
+  return weight && dataTypes[weight.dtype] < dataTypes[own] ? weight.dtype : own
+}
+
+/** What casting the tokens of a product takes: they are read in one type and written in the other. */
+function castSeconds(from: DataType, to: DataType, { m, k }: MatmulShape, memory: number): number {
+  return from === to ? 0 : (m * k * (dataTypes[from] + dataTypes[to])) / memory
 }
 
 function movedBy(node: OperatorNode, meter: Meter, step: number) {

@@ -8,6 +8,7 @@ const rates: Rates = {
   peak: 312e12,
   sustained: efficiency.matmul,
   memory: efficiency.memory * 2.039e12,
+  reading: efficiency.reading * 2.039e12,
   cores: 108,
   efficiency,
 }
