@@ -34,6 +34,20 @@ export function readCsv(text) {
 
 const count = (text) => (text === '' || text === undefined ? undefined : Math.round(Number(text)))
 
+/**
+ * The lengths of a row's requests. InferenceMAX draws both evenly from 0.8 of what it states up to that (its README: random range ratio
+ * 0.8). Of others it is not known; that outputs differ is assumed: clients whose requests end together would stay in step, and would
+ * wait for each other's prompts for longer than was measured.
+ */
+function lengthsOf(row, input, output) {
+  const scenario = `${input} ${output}`
+  const isInferenceMax =
+    /Llama-3.1-70B|DeepSeek-R1|gpt-oss/.test(row.model_path) && ['1024 1024', '1024 8192', '8192 1024'].includes(scenario)
+  const spread = (length, from, to) => ({ from: Math.round(from * length), to: Math.round(to * length) })
+  if (isInferenceMax) return { input: spread(input, 0.8, 1), output: spread(output, 0.8, 1) }
+  return { input, output: spread(output, 0.8, 1.2) }
+}
+
 /** What a row measured, as a spec; or what it lacks. */
 export function servingCase(row) {
   const model = models[row.model_path]
@@ -53,6 +67,7 @@ export function servingCase(row) {
   const [input, output, clients] = [row.isl, row.osl, row.batch_size].map(count)
   return {
     ...about,
+    stated: { input, output },
     group: `${row.model_path.split('/')[1]} ${row.backend} ${row.precision || 'bf16'}`,
     engine,
     clients,
@@ -67,7 +82,7 @@ export function servingCase(row) {
         ...(eight && { weightDtype: 'fp8' }),
         // TensorRT-LLM stores the cache as quantised checkpoints say; the others in the type of activations.
         ...(eight && engine === 'tensorrt-llm' && { cacheDtype: 'fp8' }),
-        serving: { engine, load: { clients, input, output } },
+        serving: { engine, load: { clients, ...lengthsOf(row, input, output) } },
       },
     },
     measured: { TTFT: Number(row.silicon_ttft_ms) / 1e3, TPOT: Number(row.silicon_tpot_ms) / 1e3 },
@@ -112,7 +127,8 @@ export async function servingAccuracy(rows, options) {
       const { source, model, group, spec, measured, simulation } = each
       const { ttft, tpot } = simulation.result
       const { tp, dp } = spec.parallel
-      const { clients, input, output } = spec.options.serving.load
+      const { clients } = spec.options.serving.load
+      const { input, output } = each.stated
       const configuration = `tp ${tp}${dp > 1 ? ` dp ${dp}` : ''}, ${clients} clients, ${input} in, ${output} out`
       const past = isPastCapacity(each)
       return [

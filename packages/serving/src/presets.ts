@@ -20,6 +20,8 @@ export interface EnginePreset {
   /** Share of a device's memory for weights, activations and KV cache. */
   readonly memoryFraction: number
   readonly host: HostCost
+  /** Seconds that a collective inside of a node takes before its bytes move: engines have kernels of their own for small ones. */
+  readonly collectiveSeconds: number
   /** Where the scheduler's defaults are documented, and what the host's constants were fitted to. */
   readonly sources: { readonly scheduler: string; readonly host: string }
 }
@@ -36,6 +38,7 @@ const vllm: EnginePreset = {
     preemption: 'recompute',
   },
   memoryFraction: 0.9,
+  collectiveSeconds: 3e-6,
   host: { step: 0.3e-3, layer: 30e-6, sequence: 20e-6, request: 30e-3 },
   sources: {
     scheduler:
@@ -56,6 +59,7 @@ const sglang: EnginePreset = {
     preemption: 'recompute',
   },
   memoryFraction: 0.9,
+  collectiveSeconds: 3e-6,
   host: { step: 0.6e-3, layer: 60e-6, sequence: 17e-6, request: 170e-3 },
   sources: {
     scheduler:
@@ -76,6 +80,7 @@ const tensorrtLlm: EnginePreset = {
     preemption: 'recompute',
   },
   memoryFraction: 0.9,
+  collectiveSeconds: 3e-6,
   host: { step: 0.6e-3, layer: 20e-6, sequence: 20e-6, request: 110e-3 },
   sources: {
     scheduler:

@@ -2,6 +2,7 @@ import { ShardloomError } from '@shardloom/core'
 import type { Sequence } from './blocks.js'
 import { Engine, type EngineOptions } from './engine.js'
 import { Events } from './events.js'
+import { randomNumbers } from './random.js'
 import { type Spread, spreadOf } from './statistics.js'
 import type { Workload } from './workload.js'
 
@@ -85,6 +86,7 @@ export function simulateServing(deployment: Deployment, workload: Workload): Ser
   let now = 0
   let next = 0
   let linkFree = 0
+  const random = randomNumbers(0)
 
   const isComplete = ({ generated, request }: Sequence) => generated >= request.output
   /** Begins a step of an engine that has none, after all else that happens now. */
@@ -130,7 +132,8 @@ export function simulateServing(deployment: Deployment, workload: Workload): Ser
     if (!request) return
     sent[index] = now
     const start = { length: request.input, generated: 0, computed: 0, blocks: 0, shared: 0, swapped: 0 }
-    events.plan(now + requestSeconds, () => enter(leastLoaded(engines), { request, index, ...start }))
+    const delay = requestSeconds === 0 ? 0 : -Math.log(1 - random()) * requestSeconds
+    events.plan(now + delay, () => enter(leastLoaded(engines), { request, index, ...start }))
   }
   if (clients === undefined) for (const { arrival = 0 } of requests) events.plan(arrival, send)
   else for (let client = 0; client < Math.min(clients, requests.length); client++) events.plan(0, send)

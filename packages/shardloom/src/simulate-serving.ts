@@ -68,7 +68,7 @@ export function prepareServing(loaded: LoadedSpec): (alike: LoadedSpec) => Servi
     })
   }
   const [single, other] = [oneEngine(prefill), oneEngine(decode)]
-  const device = deviceCost(single, other)
+  const device = deviceCost(single, other, engineOf(loaded).collectiveSeconds)
   const ranks = [prefill, decode].map((each) => planLoaded(each).program.mesh.world)
   const world = (ranks[0] ?? 1) + (pools === 2 ? (ranks[1] ?? 1) : 0)
   fitWorld(cluster, world)

@@ -1,3 +1,4 @@
+import type { Cluster } from '@shardloom/cluster'
 import { lookup, type OperatorNode, walk } from '@shardloom/core'
 import { programOf } from '@shardloom/core/unroll'
 import type { EngineStep } from '@shardloom/serving'
@@ -29,8 +30,13 @@ const timedSequences = 8
  * each sequence by itself, and the head those that get a token. So a step of `n` tokens takes what `n` tokens without context take,
  * and what the context of each sequence adds; both are read off simulated plans at a few sizes.
  */
-export function deviceCost(prefill: LoadedSpec, decode: LoadedSpec): (step: EngineStep) => DeviceSeconds {
-  const devices = { prefill: prefillCost(prefill), decode: decodeCost(decode) }
+export function deviceCost(
+  prefill: LoadedSpec,
+  decode: LoadedSpec,
+  collectiveSeconds: number,
+): (step: EngineStep) => DeviceSeconds {
+  const onEngine = (loaded: LoadedSpec) => ({ ...loaded, cluster: withCollectives(clusterOf(loaded), collectiveSeconds) })
+  const devices = { prefill: prefillCost(onEngine(prefill)), decode: decodeCost(onEngine(decode)) }
   return ({ sampled, decode: contexts, prefill: parts }) => {
     const added = contexts.reduce((sum, context) => sum + devices.decode.context(context), 0)
     if (parts.length === 0) return { tokens: devices.decode.tokens(contexts.length), attention: added }
@@ -43,6 +49,15 @@ export function deviceCost(prefill: LoadedSpec, decode: LoadedSpec): (step: Engi
     }, added)
     return { tokens: devices.prefill.tokens(tokens) + chosen, attention }
   }
+}
+
+/** A cluster whose collectives inside of a node start as fast as an engine's own kernels. */
+function withCollectives(cluster: Cluster, seconds: number): Cluster {
+  const [inner, ...outer] = cluster.levels
+  if (!inner) return cluster
+  const { reduction } = inner.link
+  const link = { ...inner.link, launch: seconds, latency: 0, ...(reduction && { reduction: { ...reduction, latency: 0 } }) }
+  return { ...cluster, levels: [{ ...inner, link }, ...outer] }
 }
 
 /** Decode of so many sequences without context, what a context adds to that for one of them, and what choosing tokens takes of it. */
