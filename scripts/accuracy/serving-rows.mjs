@@ -19,7 +19,15 @@ const models = {
   'deepseek-ai/DeepSeek-R1': 'deepseek-v3',
   'openai/gpt-oss-120b': 'gpt-oss-120b',
 }
-const clusters = { h100_sxm: 'dgx-h100', h200_sxm: 'dgx-h200', b200_sxm: 'dgx-b200', a100_sxm: 'dgx-a100', gb200: 'gb200-nvl72', gb200_sxm: 'gb200-nvl72', l40s: 'l40s-pcie' }
+const clusters = {
+  h100_sxm: 'dgx-h100',
+  h200_sxm: 'dgx-h200',
+  b200_sxm: 'dgx-b200',
+  a100_sxm: 'dgx-a100',
+  gb200: 'gb200-nvl72',
+  gb200_sxm: 'gb200-nvl72',
+  l40s: 'l40s-pcie',
+}
 const engines = { vllm: 'vllm', sglang: 'sglang', trtllm: 'tensorrt-llm' }
 
 /** The rows of a CSV without quotes, as objects of texts. */
@@ -42,7 +50,8 @@ const count = (text) => (text === '' || text === undefined ? undefined : Math.ro
 function lengthsOf(row, input, output) {
   const scenario = `${input} ${output}`
   const isInferenceMax =
-    /Llama-3.1-70B|DeepSeek-R1|gpt-oss/.test(row.model_path) && ['1024 1024', '1024 8192', '8192 1024'].includes(scenario)
+    /Llama-3.1-70B|DeepSeek-R1|gpt-oss/.test(row.model_path) &&
+    ['1024 1024', '1024 8192', '8192 1024'].includes(scenario)
   const spread = (length, from, to) => ({ from: Math.round(from * length), to: Math.round(to * length) })
   if (isInferenceMax) return { input: spread(input, 0.8, 1), output: spread(output, 0.8, 1) }
   return { input, output: spread(output, 0.8, 1.2) }
@@ -58,12 +67,16 @@ export function servingCase(row) {
   if (!model) return lacks('a preset of the model')
   if (!cluster) return lacks(`a cluster for ${row.system}`)
   if (!engine) return lacks(`an engine ${row.backend}`)
-  if (row.mode !== 'agg') return lacks('the rate at which requests were sent: for two pools the batch is none of clients')
-  if (row.isl === '4000' && row.osl === '1000') return lacks('the number of clients: such rows do not say it by their batch')
+  if (row.mode !== 'agg')
+    return lacks('the rate at which requests were sent: for two pools the batch is none of clients')
+  if (row.isl === '4000' && row.osl === '1000')
+    return lacks('the number of clients: such rows do not say it by their batch')
   const bits = row.gemm_quant_mode || row.precision
   if (bits !== '' && !/^(bf16|bfloat16|float16|fp16|fp8|fp8_block)$/.test(bits)) return lacks(`products in ${bits}`)
   const eight = bits.startsWith('fp8')
-  const [tp = 1, dp = 1, ep = 1] = [row.tp_size, row.attention_dp_size, row.moe_ep_size].map(count).map((each) => each || 1)
+  const [tp = 1, dp = 1, ep = 1] = [row.tp_size, row.attention_dp_size, row.moe_ep_size]
+    .map(count)
+    .map((each) => each || 1)
   const [input, output, clients] = [row.isl, row.osl, row.batch_size].map(count)
   return {
     ...about,
@@ -97,7 +110,9 @@ export async function predictServing(cases, { host = {}, known = new Map() } = {
     const { serving, ...options } = spec.options
     const key = JSON.stringify({ ...spec, seq: 0, options })
     const own = host[engine]
-    const loaded = await loadSpec(own ? { ...spec, options: { ...spec.options, serving: { ...serving, host: own } } } : spec)
+    const loaded = await loadSpec(
+      own ? { ...spec, options: { ...spec.options, serving: { ...serving, host: own } } } : spec,
+    )
     try {
       const serve = known.get(key) ?? prepareServing(loaded)
       known.set(key, serve)
@@ -120,7 +135,10 @@ export function isPastCapacity({ simulation, clients }) {
 /** Rows as the report has them: a value each for TTFT and TPOT, and those that lack something. */
 export async function servingAccuracy(rows, options) {
   const cases = rows.map(servingCase)
-  const results = await predictServing(cases.filter(({ lacks }) => lacks === undefined), options)
+  const results = await predictServing(
+    cases.filter(({ lacks }) => lacks === undefined),
+    options,
+  )
   const predicted = results.filter(({ lacks }) => lacks === undefined)
   return {
     rows: predicted.flatMap((each) => {
@@ -147,7 +165,9 @@ export async function servingAccuracy(rows, options) {
         error: value / measured[metric] - 1,
       }))
     }),
-    listed: [...cases, ...results].flatMap(({ lacks, source, model }) => (lacks === undefined ? [] : [{ source, model, lacks }])),
+    listed: [...cases, ...results].flatMap(({ lacks, source, model }) =>
+      lacks === undefined ? [] : [{ source, model, lacks }],
+    ),
   }
 }
 

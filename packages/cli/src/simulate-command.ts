@@ -6,11 +6,17 @@ import {
   formatBytes,
   formatCount,
   formatQuantity,
+  type LoadedSpec,
   type SimulationSummary,
   simulateLoaded,
+  simulateServingLoaded,
+  summariseServingSimulation,
   summariseSimulation,
 } from 'shardloom'
+import { duration, percent } from './duration.js'
 import { type Finish, printJson, printLines, printWarnings } from './output.js'
+import { UsageError } from './report-error.js'
+import { servingSimulationLines } from './serving-lines.js'
 import { addSpecFlags, type Flags, loadFrom } from './spec-flags.js'
 import { type Style, singleLine } from './style.js'
 import { pairs, table, wrapped } from './table.js'
@@ -20,13 +26,15 @@ import { writeWhole } from './write-file.js'
 export function addSimulate(program: Command, _finish: Finish): void {
   const command = program
     .command('simulate [spec]')
-    .description('Run one step of a plan in time on a cluster, and say what it waits for.')
+    .description('Run a step of a plan in time on a cluster, or serve requests with it.')
     .option('--json', 'print one JSON document (shardloom.simulate/1)')
     .option('--what-if', 'simulate again with one change at a time')
     .option('--trace <path>', 'write the timeline for Perfetto or chrome://tracing')
     .addHelpText('after', '\nExample:\n  shardloom simulate --model llama-3.1-8b --cluster dgx-h100 --tp 8 --batch 8')
     .action(async (specPath: string | undefined, flags: Flags) => {
-      const simulation = simulateLoaded(await loadFrom(specPath, flags))
+      const loaded = await loadFrom(specPath, flags)
+      if (loaded.spec.phase === 'serving') return serve(loaded, flags)
+      const simulation = simulateLoaded(loaded)
       if (typeof flags.trace === 'string') {
         const { timeline, timed, memory } = simulation
         await writeWhole(flags.trace, async (stream) => {
@@ -44,12 +52,19 @@ export function addSimulate(program: Command, _finish: Finish): void {
   addSpecFlags(command)
 }
 
-const percent = (share: number) => `${(100 * share).toFixed(1)} %`
-/** Seconds with three digits: `13.8 s`, `412 ms`, `38.1 µs`. */
-function duration(seconds: number): string {
-  if (seconds >= 1 || seconds === 0) return formatQuantity(seconds, 's')
-  const [scaled, unit] = seconds >= 1e-3 ? [seconds * 1e3, 'ms'] : [seconds * 1e6, 'µs']
-  return `${Number(scaled.toPrecision(3))}\u00a0${unit}`
+/** Serves the load of a spec and prints what clients see. */
+function serve(loaded: LoadedSpec, flags: Flags): void {
+  for (const flag of ['trace', 'whatIf'] as const) {
+    if (flags[flag] === undefined) continue
+    const name = { trace: '--trace', whatIf: '--what-if' }[flag]
+    throw new UsageError(
+      `${name} shows one step, and serving is many.`,
+      'Leave it out, or simulate the phase prefill or decode.',
+    )
+  }
+  const summary = summariseServingSimulation(simulateServingLoaded(loaded))
+  if (flags.json === true) return printJson(summary)
+  printLines((style) => servingSimulationLines(summary, style))
 }
 
 /** The stage that holds most, what it holds, and whether it fits. */
@@ -101,6 +116,10 @@ function simulationLines(summary: SimulationSummary, style: Style): string[] {
     style.bold('One step'),
     ...pairs([
       ['time', duration(stepSeconds)],
+      ...(summary.ttftSeconds === undefined
+        ? []
+        : [['first token', duration(summary.ttftSeconds)] as [string, string]]),
+      ...(summary.tpotSeconds === undefined ? [] : [['per token', duration(summary.tpotSeconds)] as [string, string]]),
       [
         'tokens',
         `${formatQuantity(Math.round(summary.tokensPerSecond), '')}/s, ${formatQuantity(Math.round(summary.tokensPerSecondPerRank), '')}/s per rank`,

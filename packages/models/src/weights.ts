@@ -1,5 +1,5 @@
-import type { ModelArchitecture } from './architecture.js'
 import type { DataType } from '@shardloom/core'
+import type { ModelArchitecture } from './architecture.js'
 import type { Graph } from './graph.js'
 import type { LayerRuns } from './layer-runs.js'
 import { parameterTensors } from './parameters.js'

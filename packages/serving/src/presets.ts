@@ -39,11 +39,11 @@ const vllm: EnginePreset = {
   },
   memoryFraction: 0.9,
   collectiveSeconds: 3e-6,
-  host: { step: 0.3e-3, layer: 30e-6, sequence: 20e-6, request: 30e-3 },
+  host: { step: 0.25e-3, layer: 29e-6, sequence: 27e-6, request: 42e-3 },
   sources: {
     scheduler:
       'vLLM documentation, Optimization and Tuning (V1: decodes first, chunked prefill by default, preemption by recomputation) and Engine Arguments (block size 16, gpu-memory-utilization 0.9; max-num-batched-tokens 8192 and max-num-seqs 1024 for the server on devices of 70 GB and more)',
-    host: '',
+    host: "fitted to TTFT and TPOT of Llama 3.1 70B in 8 bits (InferenceMAX) and Qwen3 32B in 16 bits (vLLM 0.12) on H100, in NVIDIA's aiconfigurator (silicon_sample.csv)",
   },
 }
 
@@ -60,11 +60,11 @@ const sglang: EnginePreset = {
   },
   memoryFraction: 0.9,
   collectiveSeconds: 3e-6,
-  host: { step: 0.6e-3, layer: 60e-6, sequence: 17e-6, request: 170e-3 },
+  host: { step: 0.5e-3, layer: 22e-6, sequence: 80e-6, request: 240e-3 },
   sources: {
     scheduler:
       'SGLang documentation, Server Arguments (chunked-prefill-size 8192, enable-mixed-chunk off, page-size 1) and Hyperparameter Tuning (mem-fraction-static, schedule-conservativeness; a new request counts with 0.7 of its output at first)',
-    host: '',
+    host: "fitted to TTFT and TPOT of DeepSeek-R1 on 8 H200 (SGLang 0.5.9, InferenceMAX), in NVIDIA's aiconfigurator (silicon_sample.csv)",
   },
 }
 
@@ -81,11 +81,11 @@ const tensorrtLlm: EnginePreset = {
   },
   memoryFraction: 0.9,
   collectiveSeconds: 3e-6,
-  host: { step: 0.6e-3, layer: 20e-6, sequence: 20e-6, request: 110e-3 },
+  host: { step: 0.5e-3, layer: 16e-6, sequence: 55e-6, request: 140e-3 },
   sources: {
     scheduler:
       'TensorRT-LLM documentation, Useful Runtime Options (GUARANTEED_NO_EVICT by default; KV cache fraction 0.9) and Tuning Max Batch Size and Max Num Tokens (2048 and 8192 by default; whole prompts beside decoding unless context is chunked)',
-    host: '',
+    host: "fitted to TTFT and TPOT of Qwen3 32B in 8 bits on H100 (TensorRT-LLM 1.0.0rc3), in NVIDIA's aiconfigurator (silicon_sample.csv)",
   },
 }
 

@@ -19,7 +19,7 @@ export interface Deployment {
   readonly decode?: Pool
   /** Seconds that the KV cache of so many tokens is on its way to the other pool, whose link carries one at a time. Default none. */
   readonly transferSeconds?: (tokens: number) => number
-  /** Seconds from sending a request to its waiting at an engine: network, tokenizer, server. Default 0. */
+  /** Mean seconds from sending a request to its waiting at an engine: network, tokenizer, server. Exponentially distributed, from a fixed seed. Default 0. */
   readonly requestSeconds?: number
 }
 
@@ -201,7 +201,9 @@ function usageOf(engines: readonly Engine[], seconds: number): PoolUsage {
 function checkWorkload({ pool, decode }: Deployment, { requests, clients }: Workload): void {
   if (requests.length === 0 || (clients !== undefined && !(Number.isSafeInteger(clients) && clients >= 1))) {
     const message = `A workload of ${requests.length} requests${clients === undefined ? '' : ` from ${clients} clients`} asks for nothing.`
-    throw new ShardloomError('WORKLOAD', message, { help: 'Give at least one request, and a whole number of clients from 1.' })
+    throw new ShardloomError('WORKLOAD', message, {
+      help: 'Give at least one request, and a whole number of clients from 1.',
+    })
   }
   for (const { input, output } of requests) {
     for (const each of decode ? [pool, decode] : [pool]) {

@@ -59,7 +59,11 @@ export function makeRequests({ count, input, output, prefix = 0, seed = 0 }: Req
 function lengthOf(field: string, length: Length, random: () => number): number {
   const drawn = draw(length, random)
   if (Number.isSafeInteger(drawn) && drawn >= 1) return drawn
-  throw refused(field, JSON.stringify(length), 'tokens, such as 1024, {from: 512, to: 2048} or {mean: 900, deviation: 200}')
+  throw refused(
+    field,
+    JSON.stringify(length),
+    'tokens, such as 1024, {from: 512, to: 2048} or {mean: 900, deviation: 200}',
+  )
 }
 
 function draw(length: Length, random: () => number): number {

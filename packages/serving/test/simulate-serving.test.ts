@@ -41,7 +41,10 @@ test('a prompt longer than the tokens of a step is prefilled in chunks that see 
 
 describe.each(Object.entries(schedulers))('the laws of queues hold when %s', (_, each) => {
   const served = (capacityTokens: number) =>
-    simulateServing({ pool: { ...pool, scheduler: each, capacityTokens } }, { requests: makeRequests(mix), clients: 32 })
+    simulateServing(
+      { pool: { ...pool, scheduler: each, capacityTokens } },
+      { requests: makeRequests(mix), clients: 32 },
+    )
 
   test('Little 1961: what is inside is what passes through times how long it stays', () => {
     const { pool: usage, requestsPerSecond, latency } = served(1_000_000)
@@ -153,7 +156,10 @@ describe('two pools', () => {
 
   test('one request takes its prefill, its transfer and its decode steps', () => {
     const together = simulateServing({ pool }, { requests, clients: 1 })
-    const apart = simulateServing({ pool, decode: pool, transferSeconds: (tokens) => tokens * 1e-6 }, { requests, clients: 1 })
+    const apart = simulateServing(
+      { pool, decode: pool, transferSeconds: (tokens) => tokens * 1e-6 },
+      { requests, clients: 1 },
+    )
     expect(apart.ttft.mean).toBe(together.ttft.mean)
     expect(apart.latency.mean).toBeCloseTo(together.latency.mean + 700e-6, 12)
   })
@@ -177,7 +183,8 @@ test('engines side by side serve as many times the requests', () => {
 
 describe('what can never run is refused', () => {
   test('a request that is larger than the capacity', () => {
-    const run = () => simulateServing({ pool: { ...pool, capacityTokens: 1000 } }, { requests: [{ input: 990, output: 30 }] })
+    const run = () =>
+      simulateServing({ pool: { ...pool, capacityTokens: 1000 } }, { requests: [{ input: 990, output: 30 }] })
     expect(run).toThrow(expect.objectContaining({ code: 'KV_CAPACITY' }))
   })
   test('a prompt longer than a step where prompts are whole', () => {

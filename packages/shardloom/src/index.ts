@@ -39,6 +39,7 @@ export {
 export { chromeTrace } from '@shardloom/exporters/chrome-trace'
 export { fromHuggingFace, type ModelArchitecture, presetNames } from '@shardloom/models'
 export type { ActivationSummary } from './activations.js'
+export { type ServingSimulationSummary, summariseServingSimulation } from './describe-serving.js'
 export { type ExplainedCommunication, type ExplainedTensor, type Explanation, explain } from './explain.js'
 export { explainPasses, type PassExplanation, type PassesExplanation } from './explain-passes.js'
 export { formatWholeBytes } from './format-whole-bytes.js'
@@ -58,7 +59,13 @@ export {
   simulateLoaded,
   summariseSimulation,
 } from './simulate-plan.js'
-export { prepareServing, type ServingPool, type ServingSimulation, simulateServingLoaded, type StepShares } from './simulate-serving.js'
+export {
+  prepareServing,
+  type ServingPool,
+  type ServingSimulation,
+  type StepShares,
+  simulateServingLoaded,
+} from './simulate-serving.js'
 export { type SpecField, specFields } from './spec-fields.js'
 export { type Spec, type SpecInput, specJsonSchema } from './spec-schema.js'
 export { type CommunicationSummary, type PlanSummary, type SummaryOptions, summarise } from './summarise.js'

@@ -16,6 +16,7 @@ import {
   usualEngine,
 } from '@shardloom/simulator'
 import { clusterOf } from './cluster-of.js'
+import { draftOf } from './draft.js'
 import { type LoadedSpec, type Plan, planLoaded } from './plan.js'
 
 /** What a simulation may be told beside the spec. */
@@ -53,6 +54,9 @@ export interface SimulationSummary {
   readonly stepSeconds: number
   readonly tokensPerSecond: number
   readonly tokensPerSecondPerRank: number
+  /** Prefill: until all prompts have their first token. Decode: per token that a sequence gets. */
+  readonly ttftSeconds?: number
+  readonly tpotSeconds?: number
   /** Model FLOPs over what the ranks could do at peak in the time; hardware FLOPs count what is computed again. */
   readonly mfu: number
   readonly hfu: number
@@ -137,6 +141,8 @@ export function summariseSimulation(
     stepSeconds: seconds,
     tokensPerSecond: tokens / seconds,
     tokensPerSecondPerRank: tokens / seconds / world,
+    ...(spec.phase === 'prefill' && { ttftSeconds: seconds }),
+    ...(spec.phase === 'decode' && { tpotSeconds: seconds / (spec.steps * keptTokens(spec)) }),
     mfu: share(useful - counts.recomputedFlops),
     hfu: share(useful),
     conventions: {
@@ -161,6 +167,12 @@ export function summariseSimulation(
     ...(accelerator.powerWatts !== undefined && { energyJoules: accelerator.powerWatts * world * seconds }),
     warnings: plan.warnings,
   }
+}
+
+/** Tokens that a sequence gets in a step: one, or what drafting lets expect. */
+function keptTokens({ options }: LoadedSpec['spec']): number {
+  const { keep = 1, expected = keep } = draftOf(options.decode)
+  return expected
 }
 
 function memoryOf({ machine, memory: ranks }: Simulation): SimulationSummary['memory'] {

@@ -165,7 +165,12 @@ function meanLength({ requests }: Workload): number {
 }
 
 /** The steps of a device with their host, which adds up where time goes. */
-function withHost(device: (step: Parameters<Pool['cost']>[0]) => DeviceSeconds, { host }: EnginePreset, layers: number, shares: StepShares): Pool['cost'] {
+function withHost(
+  device: (step: Parameters<Pool['cost']>[0]) => DeviceSeconds,
+  { host }: EnginePreset,
+  layers: number,
+  shares: StepShares,
+): Pool['cost'] {
   return (step) => {
     const { tokens, attention } = device(step)
     const hosted = host.step + layers * host.layer + step.sampled * host.sequence

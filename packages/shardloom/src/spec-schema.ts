@@ -130,7 +130,9 @@ const load = z.strictObject(
     input: z.exactOptional(length).describe('tokens of a prompt; default seq'),
     output: z.exactOptional(length).describe('tokens that are generated per request; default 256'),
     prefix: z.exactOptional(wholeNumber()).describe('tokens that all prompts begin with, which the prefix cache has'),
-    seed: z.exactOptional(wholeNumber(0)).describe('of the numbers that lengths and arrivals are drawn with; default 0'),
+    seed: z
+      .exactOptional(wholeNumber(0))
+      .describe('of the numbers that lengths and arrivals are drawn with; default 0'),
   },
   'an object such as {clients: 64, input: 1024, output: 256}',
 )
@@ -256,7 +258,9 @@ const options = z
             engine: z
               .exactOptional(z.string('the name of an engine, such as vllm'))
               .describe('whose scheduler and host costs are simulated: vllm, sglang or tensorrt-llm; default vllm'),
-            scheduler: z.exactOptional(scheduler).describe('what the engine schedules otherwise than it does by default'),
+            scheduler: z
+              .exactOptional(scheduler)
+              .describe('what the engine schedules otherwise than it does by default'),
             host: z.exactOptional(host).describe('costs of the host in place of those of the engine'),
             memoryFraction: z
               .exactOptional(share)

@@ -2,7 +2,16 @@ import type { Cluster } from '@shardloom/cluster'
 import { lookup, type OperatorNode, walk } from '@shardloom/core'
 import { programOf } from '@shardloom/core/unroll'
 import type { EngineStep } from '@shardloom/serving'
-import { machineOf, memory, nodeTimes, representatives, simulate, usualEngine } from '@shardloom/simulator'
+import {
+  type Efficiency,
+  efficiencyOf,
+  machineOf,
+  memory,
+  nodeTimes,
+  representatives,
+  simulate,
+  usualEngine,
+} from '@shardloom/simulator'
 import { clusterOf } from './cluster-of.js'
 import { Curve } from './curve.js'
 import { type LoadedSpec, planLoaded } from './plan.js'
@@ -35,7 +44,10 @@ export function deviceCost(
   decode: LoadedSpec,
   collectiveSeconds: number,
 ): (step: EngineStep) => DeviceSeconds {
-  const onEngine = (loaded: LoadedSpec) => ({ ...loaded, cluster: withCollectives(clusterOf(loaded), collectiveSeconds) })
+  const onEngine = (loaded: LoadedSpec) => ({
+    ...loaded,
+    cluster: withCollectives(clusterOf(loaded), collectiveSeconds),
+  })
   const devices = { prefill: prefillCost(onEngine(prefill)), decode: decodeCost(onEngine(decode)) }
   return ({ sampled, decode: contexts, prefill: parts }) => {
     const added = contexts.reduce((sum, context) => sum + devices.decode.context(context), 0)
@@ -56,7 +68,12 @@ function withCollectives(cluster: Cluster, seconds: number): Cluster {
   const [inner, ...outer] = cluster.levels
   if (!inner) return cluster
   const { reduction } = inner.link
-  const link = { ...inner.link, launch: seconds, latency: 0, ...(reduction && { reduction: { ...reduction, latency: 0 } }) }
+  const link = {
+    ...inner.link,
+    launch: seconds,
+    latency: 0,
+    ...(reduction && { reduction: { ...reduction, latency: 0 } }),
+  }
   return { ...cluster, levels: [{ ...inner, link }, ...outer] }
 }
 
@@ -64,7 +81,10 @@ function withCollectives(cluster: Cluster, seconds: number): Cluster {
 function decodeCost(loaded: LoadedSpec) {
   const { dp = 1, pp = 1 } = loaded.spec.parallel
   const unit = dp * pp
-  const time = timer((batch: number, context: number) => ({ ...loaded, spec: { ...loaded.spec, batch, seq: context + 1 } }))
+  const time = timer((batch: number, context: number) => ({
+    ...loaded,
+    spec: { ...loaded.spec, batch, seq: context + 1 },
+  }))
   const batch = timedSequences * unit
   const contexts = new Curve(16, (context) => (time(batch, context).attention - time(batch, 0).attention) / batch)
   const tokens = new Curve(unit, (sequences) => time(sequences, 0).total)
@@ -78,7 +98,10 @@ function prefillCost(loaded: LoadedSpec) {
   const { dp = 1, cp = 1, ulysses = 1, tp = 1, pp = 1 } = loaded.spec.parallel
   const sequences = dp * pp
   const unit = sequences * Math.max(16, 2 * cp * ulysses * tp)
-  const time = timer((tokens: number) => ({ ...loaded, spec: { ...loaded.spec, batch: sequences, seq: tokens / sequences } }))
+  const time = timer((tokens: number) => ({
+    ...loaded,
+    spec: { ...loaded.spec, batch: sequences, seq: tokens / sequences },
+  }))
   const least = () => time(unit).attention
   const tokens = new Curve(unit, (n) => time(n).total - (time(n).attention - least()))
   // Of a prompt of S tokens it is a·S² + b·S: over S it is straight.
@@ -88,7 +111,9 @@ function prefillCost(loaded: LoadedSpec) {
 }
 
 /** Times a step of a spec once for each size. */
-function timer<Sizes extends readonly number[]>(specOf: (...sizes: Sizes) => LoadedSpec): (...sizes: Sizes) => StepTime {
+function timer<Sizes extends readonly number[]>(
+  specOf: (...sizes: Sizes) => LoadedSpec,
+): (...sizes: Sizes) => StepTime {
   const known = new Map<string, StepTime>()
   return (...sizes) => {
     const key = sizes.join(' ')
@@ -103,8 +128,12 @@ function timer<Sizes extends readonly number[]>(specOf: (...sizes: Sizes) => Loa
 function timeStep(loaded: LoadedSpec): StepTime {
   const { microbatch: _, ...spec } = loaded.spec
   const causal = spec.options.attention === 'flash' ? 'halved' : 'whole'
-  const { program, operators } = planLoaded({ ...loaded, spec: { ...spec, steps: 1, options: { ...spec.options, causal } } })
-  const machine = machineOf(clusterOf(loaded), program.mesh, usualEngine)
+  const cluster = clusterOf(loaded)
+  const { program, operators } = planLoaded({
+    ...loaded,
+    spec: { ...spec, steps: 1, options: { ...spec.options, causal } },
+  })
+  const machine = machineOf(cluster, program.mesh, { ...usualEngine, efficiency: burst(cluster) })
   const isAttention = ({ inputs, outputs }: OperatorNode) =>
     [...inputs, ...outputs].some((id) => lookup(program.tensors, id).dims.includes('kv_seq'))
   let attention = 0
@@ -122,6 +151,15 @@ function timeStep(loaded: LoadedSpec): StepTime {
     })
   }
   return { total: simulate(program, operators, machine).seconds, attention, head }
+}
+
+/**
+ * Prompts come between decoding, which draws little power: products of two bytes are not throttled as they are in training, and sustain the share
+ * that those of one byte do there.
+ */
+function burst({ accelerator }: Cluster): Partial<Efficiency> {
+  const { matmul, matmul8 } = efficiencyOf(accelerator).values
+  return { matmul: Math.max(matmul, matmul8) }
 }
 
 /** What a device has beside: context, allocator, communication library, and what a step works on. Bytes. */

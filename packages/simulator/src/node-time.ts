@@ -104,7 +104,11 @@ function kernelTime(
     if (isFlash) return Math.max(of('attention') / (flashShare * peak), bytes.all / reading) + efficiency.kernelSeconds
     const shapes = products.flatMap((product, index) => {
       const node = nodes[index]
-      return product && node ? [shapeOf(product, meter.sizes(node, step), flops[index] ?? 0)] : []
+      if (!product || !node) return []
+      const sizes = meter.sizes(node, step)
+      const own = shapeOf(product, sizes, flops[index] ?? 0)
+      bytes.all -= unreadBytes(node, product, own, meter, program, sizes)
+      return [own]
     })
     const shape = shapes.length > 0 && kind !== 'fused' ? joined(shapes, kind) : undefined
     if (!shape) return moving + efficiency.kernelSeconds
@@ -199,12 +203,35 @@ function sumBytes(node: OperatorNode, { tensors, items }: Program, meter: Meter,
   return { all: bytes + written, written }
 }
 
-/** The sizes of a product on a rank. Of routed tokens and causal pairs a share exists: as many rows, or as long a sum. */
+/**
+ * The sizes of a product on a rank. Of routed tokens and causal pairs a share exists: as many rows, or as long a sum. Experts that no token
+ * comes to are not computed.
+ */
 function shapeOf({ shared, rows, columns, inner }: Product, size: (dim: string) => number, flops: number): MatmulShape {
   const product = (dims: readonly string[]) => dims.reduce((all, dim) => all * size(dim), 1)
   const shape = { batch: product(shared), m: product(rows), n: product(columns), k: product(inner) }
   const share = flops / (2 * shape.batch * shape.m * shape.n * shape.k)
-  return inner.includes('batch') ? { ...shape, k: shape.k * share } : { ...shape, m: shape.m * share }
+  if (inner.includes('batch')) return { ...shape, k: shape.k * share }
+  const reached = shared.includes('experts') ? reachedShare(share, shape.m) : 1
+  return { ...shape, batch: shape.batch * reached, m: (shape.m * share) / reached }
+}
+
+/** The share of experts that some of `tokens` is routed to, each to a `share` of them. */
+const reachedShare = (share: number, tokens: number) => Math.min(1, 1 - (1 - share) ** tokens)
+
+/** Bytes of the weights of experts that no token comes to. */
+function unreadBytes(
+  node: OperatorNode,
+  product: Product | undefined,
+  shape: MatmulShape,
+  meter: Meter,
+  { tensors }: Program,
+  size: (dim: string) => number,
+): number {
+  if (!product?.shared.includes('experts')) return 0
+  const all = product.shared.reduce((count, dim) => count * size(dim), 1)
+  const weight = node.inputs.map((id) => lookup(tensors, id)).find(({ role }) => role === 'parameter')
+  return weight ? meter.bytes(weight) * (1 - shape.batch / all) : 0
 }
 
 function communicationTime(

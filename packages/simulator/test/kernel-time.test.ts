@@ -38,7 +38,7 @@ describe('the time of a matmul', () => {
         const { batch, m, n, k } = a
         const seconds = secondsOf(a)
         expect(seconds).toBeGreaterThanOrEqual((2 * batch * m * n * k) / rates.peak)
-        expect(seconds).toBeGreaterThanOrEqual((2 * batch * (m * k + k * n + m * n)) / rates.memory)
+        expect(seconds).toBeGreaterThanOrEqual((2 * batch * (m * k + k * n + m * n)) / rates.reading)
       }),
       { numRuns: 500 },
     )
@@ -53,6 +53,6 @@ describe('the time of a matmul', () => {
 
   it('of one row is that of reading the weights', () => {
     const seconds = secondsOf({ batch: 1, m: 1, n: 8192, k: 8192 })
-    expect(seconds * rates.memory).toBeCloseTo(2 * (8192 * 8192 + 2 * 8192), -4)
+    expect(seconds * rates.reading).toBeCloseTo(2 * (8192 * 8192 + 2 * 8192), -4)
   })
 })
