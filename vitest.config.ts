@@ -22,6 +22,8 @@ export default defineConfig({
     include: ['packages/*/test/**/*.test.ts', 'test/**/*.test.ts'],
     // By default one processor is left idle.
     maxWorkers: availableParallelism(),
+    // No test changes what another file imports: each worker reads the sources once.
+    isolate: false,
     testTimeout: 180_000,
     hookTimeout: 180_000,
   },

@@ -49,10 +49,18 @@ export function generate(
   return prompts.map((_, index) => [first.tokens[index] ?? Number.NaN, ...(later[index] ?? [])])
 }
 
+/** An element of a cache: what belongs to one position of a sequence is counted row-major. */
+interface Slot {
+  readonly sequence: number
+  readonly position: number
+  readonly within: number
+  readonly width: number
+}
+
 /** What prefill leaves: a token per sequence, and the keys and values of each layer by sequence and position. */
 export interface Prefilled {
   readonly tokens: readonly number[]
-  readonly cached: (name: string, layer: number, sequence: number, position: number) => Float64Array
+  readonly cached: (name: string, layer: number, at: Slot) => number
   readonly program: Program
   /** An element that a rank holds of a cache of a layer when its send runs. */
   readonly sends: (cache: PoolCache, layer: number, rank: number, place: readonly number[]) => number
@@ -73,7 +81,8 @@ function received(
   const { program } = planFor(model, prompts, options, pool).plan
   const { caches } = planCaches(before.program, program)
   const elements = new Map<string, number>()
-  for (const { name, from, layers, transfers } of caches) {
+  for (const { name, from, to, layers, transfers } of caches) {
+    const inner = lookup(program.tensors, to.tensor).shape.slice(2)
     for (const layer of layers) {
       for (const { from: rank, start, shape } of transfers) {
         const places = shape.reduce<number[][]>(
@@ -83,7 +92,9 @@ function received(
         )
         for (const place of places) {
           const value = before.sends(from, layer, rank, place)
-          const key = `${name} ${layer} ${place}`
+          const [sequence, position, ...rest] = place
+          const within = rest.reduce((index, at, dim) => index * (inner[dim] ?? 1) + at, 0)
+          const key = `${name} ${layer} ${sequence} ${position} ${within}`
           // Every rank that holds it gets the same.
           if ((elements.get(key) ?? value) !== value) throw new Error(`${key} comes in as two values`)
           elements.set(key, value)
@@ -93,13 +104,8 @@ function received(
   }
   return {
     ...before,
-    cached(name, layer, sequence, position) {
-      const [, , ...rest] = lookup(program.tensors, `cache/${bodyOf(program, layer)}/${name}`).shape
-      const width = rest.reduce((product, size) => product * size, 1)
-      return Float64Array.from({ length: width }, (_, index) => {
-        const last = rest.length === 2 ? [Math.floor(index / (rest[1] ?? 1)), index % (rest[1] ?? 1)] : [index]
-        return elements.get(`${name} ${layer} ${[sequence, position, ...last]}`) ?? unwritten
-      })
+    cached(name, layer, { sequence, position, within }) {
+      return elements.get(`${name} ${layer} ${sequence} ${position} ${within}`) ?? unwritten
     },
   }
 }
@@ -168,6 +174,15 @@ export function prefill(
       ...(chunk < seq ? [['chunk', (seq - cached) / chunk - 1] as const] : []),
       ...more,
     ])
+  const caches = new Map<string, Float64Array>()
+  const cache = (name: string, layer: number, at: Iterations) => {
+    const key = `${name} ${[...at.values()]}`
+    const known = caches.get(key)
+    if (known) return known
+    const values = run.whole(`prefill/${bodyOf(plan.program, layer)}/${name}_write`, at)
+    caches.set(key, values)
+    return values
+  }
   return {
     program: plan.program,
     sends({ tensor, positions }, layer, rank, [sequence = 0, position = 0, ...rest]) {
@@ -193,14 +208,10 @@ export function prefill(
       const { outputs } = nodeOf(plan, 'sample')
       return run.whole(outputs[0] ?? '', iterations(sequence))[sequence % batch] ?? Number.NaN
     }),
-    cached(name, layer, sequence, position) {
-      const id = `prefill/${bodyOf(plan.program, layer)}/${name}_write`
-      const { shape } = lookup(plan.program.tensors, id)
-      const values = run.whole(id, iterations(sequence, [['layer', layer]]))
-      const width = shape.slice(2).reduce((product, size) => product * size, 1)
+    cached(name, layer, { sequence, position, within, width }) {
+      const values = cache(name, layer, iterations(sequence, [['layer', layer]]))
       const slots = values.length / (batch * width)
-      const start = ((sequence % batch) * slots + (position % slots)) * width
-      return values.slice(start, start + width)
+      return values[((sequence % batch) * slots + (position % slots)) * width + within] ?? Number.NaN
     },
   }
 }
@@ -271,8 +282,9 @@ function cacheValue(
   const slots = shape[1] ?? 1
   const position = positionOf(row % slots, slots)
   if (position < 0 || !before) return unwritten
-  const [, , ...name] = id.split('/')
-  return before.cached(name.join('/'), layer, firstSequence + Math.floor(row / slots), position)[index % width]
+  const name = id.slice(id.indexOf('/', 'cache/'.length) + 1)
+  const sequence = firstSequence + Math.floor(row / slots)
+  return before.cached(name, layer, { sequence, position, within: index % width, width })
 }
 
 /** The body that a layer runs. */

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
+import { addCompare } from './compare-command.js'
 import { exitCode } from './exit-code.js'
 import { addExplain } from './explain-command.js'
 import { addExport } from './export-command.js'
@@ -26,7 +27,7 @@ export async function runCommandLine(args: readonly string[]): Promise<number> {
     .configureOutput({ outputError: () => {} })
     .showSuggestionAfterError(true)
     .addHelpText('after', '\nExample:\n  shardloom plan --model llama-3.1-8b --tp 2 --dp 2 --batch 8')
-  for (const add of [addPlan, addExport, addVerify, addExplain, addProve, addSchedule, addSimulate])
+  for (const add of [addPlan, addExport, addVerify, addExplain, addProve, addSchedule, addSimulate, addCompare])
     add(program, finish)
   try {
     if (args.length === 0) {

@@ -1,5 +1,5 @@
 import { formatBytes, formatCount, formatQuantity, type ServingSimulationSummary } from 'shardloom'
-import { duration, percent } from './duration.js'
+import { duration, percent } from './quantities.js'
 import { type Style, singleLine } from './style.js'
 import { pairs, table, wrapped } from './table.js'
 

@@ -3,12 +3,24 @@ import { type RankMemory, type Timeline, ticksPerSecond } from '@shardloom/simul
 
 /** What a trace shows beside the nodes themselves. */
 export interface ChromeTraceOptions {
-  /** A counter of activations for each rank. */
+  /** A counter for each rank of what comes and goes in its memory, by parts, in bytes. */
   readonly memory?: readonly RankMemory[]
 }
 
 /** Ticks in a microsecond, in which traces count. */
 const perMicrosecond = ticksPerSecond / 1e6
+
+/** Three digits of every number below a thousand: numbers with a fraction are slow to write otherwise. */
+const digits = Array.from({ length: 1000 }, (_, number) => String(number).padStart(3, '0'))
+
+/** Whole ticks as microseconds, all six digits behind the point. */
+function microseconds(ticks: number): string {
+  const whole = Math.floor(ticks / perMicrosecond)
+  const rest = ticks - whole * perMicrosecond
+  if (rest === 0) return String(whole)
+  const high = Math.floor(rest / 1000)
+  return `${whole}.${digits[high]}${digits[rest - high * 1000]}`
+}
 
 /** Characters that are handed on at a time. */
 const chunkSize = 65_536
@@ -44,23 +56,34 @@ export function* chromeTrace(
       add(metadata('thread_sort_index', index, thread, { sort_index: thread }))
     }
   }
+  const streamOf = threadsOf(timeline)
+  const axes = new Map<string, string>()
+  const keyOf = (axis: string) => {
+    const known = axes.get(axis) ?? `,${JSON.stringify(axis)}:`
+    axes.set(axis, known)
+    return known
+  }
+  let [process, rank] = [0, -1]
   for (let node = 0; node < graph.nodeCount; node++) {
     const template = graph.template[node] ?? 0
-    const kind = kinds[template]
-    const process = processOf.get(graph.rankOf(node)) ?? 0
-    const source = receives.sourceOf.get(node)
-    const stream = timeline.streamOf(node)
-    if (!kind || (stream === 'none' && source === undefined)) continue
-    const [from, to] =
-      source === undefined ? [start[node] ?? 0, end[node] ?? 0] : [start[source] ?? 0, end[source] ?? 0]
-    const thread = source === undefined ? streams.indexOf(stream) : streams.length + receives.threadOf(source)
-    const at = `"pid":${process},"tid":${thread},"ts":${from / perMicrosecond}`
-    const iterations = graph.iterationsOf(node).map(({ axis, iteration }) => `${JSON.stringify(axis)}:${iteration}`)
-    const args = [`"node":${kind.id}`, ...iterations].join(',')
-    add(`{"ph":"X",${kind.text},${at},"dur":${(to - from) / perMicrosecond},"args":{${args}}}`)
-    if (source !== undefined) {
+    const source = receives.sourceOf[node] ?? -1
+    const stream = streamOf[template] ?? -1
+    if (stream < 0 && source < 0) continue
+    const own = graph.rankOf(node)
+    if (own !== rank) process = processOf.get(own) ?? 0
+    rank = own
+    const shown = source < 0 ? node : source
+    const [from, to] = [start[shown] ?? 0, end[shown] ?? 0]
+    const thread = source < 0 ? stream : streams.length + receives.threadOf(source)
+    const begin = microseconds(from)
+    const at = `"pid":${process},"tid":${thread},"ts":${begin}`
+    const { text: kind = '', id = '""' } = kinds[template] ?? {}
+    let args = ''
+    for (const { axis, iteration } of graph.iterationsOf(node)) args += keyOf(axis) + iteration
+    add(`{"ph":"X",${kind},${at},"dur":${microseconds(to - from)},"args":{"node":${id}${args}}}`)
+    if (source >= 0) {
       const sender = processOf.get(graph.rankOf(source)) ?? 0
-      const there = `"pid":${sender},"tid":${streams.indexOf(timeline.streamOf(source))},"ts":${from / perMicrosecond}`
+      const there = `"pid":${sender},"tid":${streamOf[graph.template[source] ?? 0]},"ts":${begin}`
       const arrow = `"cat":"transfer","name":"transfer","id":${node}`
       add(`{"ph":"s",${arrow},${there}}`)
       add(`{"ph":"f","bp":"e",${arrow},${at}}`)
@@ -70,9 +93,11 @@ export function* chromeTrace(
     text = ''
   }
   for (const { rank, curve } of options.memory ?? []) {
-    for (const { seconds, bytes } of curve) {
-      const pid = processOf.get(rank) ?? 0
-      add(`{"ph":"C","pid":${pid},"name":"activations","ts":${seconds * 1e6},"args":{"bytes":${bytes}}}`)
+    const pid = processOf.get(rank) ?? 0
+    const parts = Object.entries(curve.parts)
+    for (let at = 0; at < curve.seconds.length; at++) {
+      const bytes = parts.map(([part, list]) => `"${part}":${list[at] ?? 0}`).join(',')
+      add(`{"ph":"C","pid":${pid},"name":"memory","ts":${(curve.seconds[at] ?? 0) * 1e6},"args":{${bytes}}}`)
       if (text.length < chunkSize) continue
       yield text
       text = ''
@@ -99,16 +124,26 @@ function metadata(
   return `{"ph":"M","name":"${name}","pid":${process},"tid":${thread},"args":${JSON.stringify(args)}}`
 }
 
+/** Of each template the number of its stream; −1: it takes no time. */
+function threadsOf({ graph, streams, streamOf }: Timeline): Int32Array {
+  const threads = new Int32Array(graph.templates.length).fill(-1)
+  for (let node = 0; node < graph.nodeCount; node++) {
+    const template = graph.template[node] ?? 0
+    if (threads[template] === -1) threads[template] = streams.indexOf(streamOf(node))
+  }
+  return threads
+}
+
 /** Which send each recv gets its value from; what comes from one rank is one thread, since a rank sends one at a time. */
 function receivesOf({ graph, ranks }: Timeline) {
-  const sourceOf = new Map<number, number>()
+  const sourceOf = new Int32Array(graph.nodeCount).fill(-1)
   const senders = new Set<number>()
+  const [isSend, isReceive] = ['send', 'recv'].map((op) => graph.templates.map((template) => template.op === op))
   for (let node = 0; node < graph.nodeCount; node++) {
-    if (graph.templates[graph.template[node] ?? 0]?.op !== 'recv') continue
+    if (!isReceive?.[graph.template[node] ?? 0]) continue
     for (const source of graph.edgeSource.subarray(graph.edgeStart[node], graph.edgeStart[node + 1])) {
-      if (graph.templates[graph.template[source] ?? 0]?.op !== 'send' || graph.rankOf(source) === graph.rankOf(node))
-        continue
-      sourceOf.set(node, source)
+      if (!isSend?.[graph.template[source] ?? 0] || graph.rankOf(source) === graph.rankOf(node)) continue
+      sourceOf[node] = source
       senders.add(ranks.indexOf(graph.rankOf(source)))
     }
   }

@@ -61,6 +61,6 @@ describe.each(cases)('a trace of %j on %j', (build, degrees, options) => {
     expect(starts?.map(({ id }) => id)).toEqual(ends?.map(({ id }) => id))
     expect(starts?.length).toBe(slices.filter(({ args }) => /\/recv~?$/.test(String(args['node']))).length)
     const counters = events.filter(({ ph }) => ph === 'C')
-    expect(counters.length).toBe(stages.reduce((sum, { curve }) => sum + curve.length, 0))
+    expect(counters.length).toBe(stages.reduce((sum, { curve }) => sum + curve.seconds.length, 0))
   })
 })

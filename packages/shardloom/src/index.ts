@@ -39,6 +39,7 @@ export {
 export { chromeTrace } from '@shardloom/exporters/chrome-trace'
 export { fromHuggingFace, type ModelArchitecture, presetNames } from '@shardloom/models'
 export type { ActivationSummary } from './activations.js'
+export { type Compared, type ComparedMetric, type Comparison, compare, type Difference } from './compare.js'
 export { type ServingSimulationSummary, summariseServingSimulation } from './describe-serving.js'
 export { type ExplainedCommunication, type ExplainedTensor, type Explanation, explain } from './explain.js'
 export { explainPasses, type PassExplanation, type PassesExplanation } from './explain-passes.js'
@@ -52,13 +53,7 @@ export { type CacheTransfer, type Handover, type PoolCache, planCaches } from '.
 export { type Held, planTransfer, type Transfer } from './plan-transfer.js'
 export type { PlannedSpec } from './sequence.js'
 export { planServing, planServingLoaded, type ServingPlan } from './serving.js'
-export {
-  type SimulateOptions,
-  type Simulation,
-  type SimulationSummary,
-  simulateLoaded,
-  summariseSimulation,
-} from './simulate-plan.js'
+export { type SimulateOptions, type Simulation, simulateLoaded } from './simulate-plan.js'
 export {
   prepareServing,
   type ServingPool,
@@ -70,4 +65,6 @@ export { type SpecField, specFields } from './spec-fields.js'
 export { type Spec, type SpecInput, specJsonSchema } from './spec-schema.js'
 export { type CommunicationSummary, type PlanSummary, type SummaryOptions, summarise } from './summarise.js'
 export { type ServingSummary, summariseServing, type TransferSummary } from './summarise-serving.js'
+export { type SimulationSummary, summariseSimulation } from './summarise-simulation.js'
 export { type Verification, verifyPlan } from './verify-plan.js'
+export type { WhatIf } from './what-if.js'

@@ -134,7 +134,7 @@ function refactored(
   if (mesh) throw refuse(`they have to multiply to ${ranks} (${law})`, `Leave \`${rest}\` out: it follows.`)
   const choices = refactoring.flatMap((name) => {
     const working = divisors(ranks).filter((degree) => laid({ [name]: degree }))
-    return working.length ? [`${name} ${orList(working.slice(-8))}`] : []
+    return working.length ? [`${name} ${nearestNumbers(working, degreeOf(name))}`] : []
   })
   const why = ranks % taken ? `${taken} does not divide ${ranks} (${law})` : 'their borders do not nest'
   throw refuse(why, choices.length ? `Use ${choices.join('; or ')}.` : 'Choose other degrees, or another `order`.')

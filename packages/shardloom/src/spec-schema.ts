@@ -1,21 +1,10 @@
 import type { dataTypes } from '@shardloom/core'
 import { z } from 'zod'
-
-/** The largest size, count or degree that a spec may name. */
-export const largestSize = 2 ** 31
+import { largestSize, oneOf, wholeNumber } from './schema-values.js'
+import { host, load, scheduler, share } from './serving-schema.js'
 
 /** The most decode steps: the KV cache grows in each, so that each is measured on its own. */
 const mostSteps = 65_536
-
-/** A whole number; its error message is what was expected, for {@link specError}. */
-function wholeNumber(least = 1, most = largestSize) {
-  const expected = `a whole number from ${least} to ${most}`
-  return z.number(expected).int(expected).min(least, expected).max(most, expected)
-}
-
-function oneOf<const Values extends readonly [string, ...string[]]>(values: Values) {
-  return z.enum(values, `one of ${values.join(', ')}`)
-}
 
 const floatTypes = ['bf16', 'fp16', 'fp32', 'fp64', 'fp8'] as const satisfies readonly (keyof typeof dataTypes)[]
 
@@ -104,68 +93,9 @@ const pool = z
   )
   .default({})
 
-const lengthExpected = 'tokens, such as 1024, {from: 512, to: 2048}, {mean: 900, deviation: 200} or a list to draw from'
-const length = z.union(
-  [
-    wholeNumber(),
-    z.strictObject({ from: wholeNumber(), to: wholeNumber() }),
-    z.strictObject({ mean: z.number().positive(), deviation: z.number().min(0) }),
-    z.array(wholeNumber()).min(1),
-  ],
-  lengthExpected,
-)
-const share = z.number('a share from 0 to 1').min(0, 'a share from 0 to 1').max(1, 'a share from 0 to 1')
-const seconds = z.exactOptional(z.number('seconds from 0').min(0, 'seconds from 0').max(3600, 'seconds from 0'))
-
-/** What comes to an engine. */
-const load = z.strictObject(
-  {
-    clients: z
-      .exactOptional(wholeNumber())
-      .describe('a closed loop: so many clients, each with one request at a time; default the batch of decode'),
-    rate: z
-      .exactOptional(z.number('requests per second above 0').gt(0, 'requests per second above 0'))
-      .describe('an open loop: requests per second, as a Poisson process, in place of clients'),
-    requests: z.exactOptional(wholeNumber()).describe('requests in all; default 10 per client, or 1000'),
-    input: z.exactOptional(length).describe('tokens of a prompt; default seq'),
-    output: z.exactOptional(length).describe('tokens that are generated per request; default 256'),
-    prefix: z.exactOptional(wholeNumber()).describe('tokens that all prompts begin with, which the prefix cache has'),
-    seed: z
-      .exactOptional(wholeNumber(0))
-      .describe('of the numbers that lengths and arrivals are drawn with; default 0'),
-  },
-  'an object such as {clients: 64, input: 1024, output: 256}',
-)
-
-/** What an engine does otherwise than its preset. */
-const scheduler = z.strictObject(
-  {
-    batching: z
-      .exactOptional(oneOf(['mixed', 'separate']))
-      .describe('whether prompts are prefilled beside decoding, or first and in steps of their own'),
-    chunked: z.exactOptional(z.boolean('true or false')).describe('whether a prompt may be prefilled in several steps'),
-    maxTokens: z.exactOptional(wholeNumber()).describe('tokens that a step computes at most'),
-    maxSequences: z.exactOptional(wholeNumber()).describe('sequences that run at the same time at most'),
-    blockTokens: z.exactOptional(wholeNumber()).describe('tokens of a block of the KV cache'),
-    reserve: z
-      .exactOptional(share)
-      .describe('share of what sequences are still to generate that must have room before another is let in'),
-    preemption: z
-      .exactOptional(oneOf(['recompute', 'swap']))
-      .describe('what happens to the KV cache of a sequence that makes room'),
-  },
-  'an object such as {maxTokens: 2048}',
-)
-
-const host = z.strictObject(
-  {
-    step: seconds.describe('seconds of the host per step'),
-    layer: seconds.describe('seconds per layer and step that the device waits between kernels'),
-    sequence: seconds.describe('seconds per sequence and step'),
-    request: seconds.describe('seconds per request before it waits at the engine'),
-  },
-  'an object such as {step: 0.5e-3}',
-)
+function notNegative(expected: string) {
+  return z.number(expected).min(0, expected)
+}
 
 const factor = `a number above 0, up to ${largestSize}`
 
@@ -402,6 +332,17 @@ export const specSchema = z.strictObject(
         ),
       )
       .describe('accelerators and links: a preset such as dgx-h100, the path of a file, or an inline object'),
+    reserveBytes: z
+      .exactOptional(notNegative('a number of bytes from 0'))
+      .describe(
+        'simulate: bytes of each device that no tensor gets: context, allocator, communication library; default about 4.2e9',
+      ),
+    tokens: z
+      .exactOptional(notNegative('a number of tokens, such as 15e12').positive('a number of tokens, such as 15e12'))
+      .describe('simulate: how many tokens are trained on or served in all, for days and cost'),
+    pricePerRankHour: z
+      .exactOptional(notNegative('a price from 0'))
+      .describe('simulate: what one rank costs per hour, in any currency'),
     phase: z
       .enum(['training', 'prefill', 'decode', 'serving'], 'one of training, prefill, decode, serving')
       .default('training')

@@ -15,6 +15,7 @@ import {
 import { clusterOf } from './cluster-of.js'
 import { Curve } from './curve.js'
 import { type LoadedSpec, planLoaded } from './plan.js'
+import { reserveOf } from './reserve.js'
 
 /** One step of one phase in time: all of it, what of it attends to the cache, and what chooses tokens. Seconds. */
 interface StepTime {
@@ -162,9 +163,6 @@ function burst({ accelerator }: Cluster): Partial<Efficiency> {
   return { matmul: Math.max(matmul, matmul8) }
 }
 
-/** What a device has beside: context, allocator, communication library, and what a step works on. Bytes. */
-const usualReserve = 3e9
-
 /** How many tokens the KV cache of an engine has room for, and what it is made of. Bytes of a rank of the fullest stage. */
 export interface Capacity {
   readonly tokens: number
@@ -183,8 +181,9 @@ export function capacityOf(loaded: LoadedSpec, memoryFraction: number, length: n
   })
   const cluster = clusterOf(loaded)
   const timeline = simulate(program, operators, machineOf(cluster, program.mesh, usualEngine))
+  const reserve = reserveOf(spec.options.reserveBytes, program.mesh.world).bytes
   const stages = memory(program, operators, timeline).map(({ parts }): Capacity => {
-    const freeBytes = memoryFraction * cluster.accelerator.memoryBytes - parts.parameters - usualReserve
+    const freeBytes = memoryFraction * cluster.accelerator.memoryBytes - parts.parameters - reserve
     const bytesPerToken = parts.cache / (pp * length)
     const tokens = Math.max(0, Math.floor((dp * freeBytes) / bytesPerToken))
     return { tokens, parameterBytes: parts.parameters, bytesPerToken, freeBytes }

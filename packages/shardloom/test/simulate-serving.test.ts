@@ -66,7 +66,7 @@ describe('capacity', () => {
     const decode = await phase('decode', { batch: 1, seq: 1024 })
     const { tokens, bytesPerToken, parameterBytes } = capacityOf(decode, 0.9, 1024)
     expect(bytesPerToken).toBe(131_072 / 2)
-    expect(tokens).toBe(Math.floor((0.9 * 80 * 2 ** 30 - parameterBytes - 3e9) / bytesPerToken))
+    expect(tokens).toBe(Math.floor((0.9 * 80 * 2 ** 30 - parameterBytes - 3_758_096_384 - 358_612_992) / bytesPerToken))
   })
 
   test('weights and caches of one byte take half', async () => {

@@ -1,13 +1,13 @@
 import { lookup, type OperatorTable, type Program, regionsOf, walk } from '@shardloom/core'
 import { programOf } from '@shardloom/core/unroll'
+import { type Lifetimes, lifetimesOf, type PassingPart, passingParts } from './lifetimes.js'
 import { type Meter, measure, meterOf } from './measure.js'
-import { savedTensors } from './saved.js'
 import { type Timeline, ticksPerSecond } from './simulate.js'
 
 /** What a rank's memory holds at one time, in bytes. */
 export interface MemoryParts {
   readonly parameters: number
-  /** Accumulated over microbatches, until the optimizer reads them. */
+  /** Accumulated over microbatches, from the first that adds to them until the optimizer has read them. */
   readonly gradients: number
   /** Master copies and moments. */
   readonly optimizer: number
@@ -15,7 +15,9 @@ export interface MemoryParts {
   readonly activations: number
   /** The KV cache, as long as it gets in the step. */
   readonly cache: number
-  /** Operands and results of the largest node, as far as nobody keeps them. */
+  /** What communication has made and somebody is yet to read; parameters that were gathered. All-reduces work in place. */
+  readonly buffers: number
+  /** Everything else that nodes at work read and write. */
   readonly working: number
 }
 
@@ -24,112 +26,125 @@ export interface RankMemory {
   readonly rank: number
   readonly peakBytes: number
   readonly atSeconds: number
+  /** At the peak. */
   readonly parts: MemoryParts
-  /** What forward has kept at the peak, the most bytes first: a tensor of the rolled program, and how many of it there are. */
-  readonly alive: readonly { readonly tensor: string; readonly count: number; readonly bytes: number }[]
-  /** Bytes of activations from each of these times on: seconds, ascending. */
-  readonly curve: readonly { readonly seconds: number; readonly bytes: number }[]
+  /** The most of each part, whenever that is. */
+  readonly most: MemoryParts
+  /** What has come and not yet gone at the peak, the most bytes first: a tensor of the rolled program, and how many of it there are. */
+  readonly alive: readonly {
+    readonly tensor: string
+    readonly part: PassingPart
+    readonly count: number
+    readonly bytes: number
+  }[]
+  readonly curve: MemoryCurve
+}
+
+/** What comes and goes in a rank's memory: the bytes of each part from each of these times on. */
+export interface MemoryCurve {
+  /** Ascending. */
+  readonly seconds: Float64Array
+  readonly parts: Readonly<Record<PassingPart, Float64Array>>
 }
 
 /**
- * The memory of each rank that a timeline has run, from the lifetimes of tensors on it: what forward keeps for backward is there
- * from the first node that touches it in its microbatch and layer to the end of the last. All else stays for the step.
+ * The memory of each rank that a timeline has run, from the lifetimes of tensors on it: each is there from the start of the first
+ * node that touches it to the end of the last, in its microbatch and layer. Parameters, optimizer state and the KV cache
+ * stay. O(n log n) in the rank's nodes.
  */
 export function memory(program: Program, operators: OperatorTable, timeline: Timeline): RankMemory[] {
   return timeline.ranks.map((rank) => {
-    const own = programOf(program, rank)
     const meter = meterOf(program, operators, rank)
     const measured = measure(program, operators, { rank })
-    const saved = savedTensors(program, operators, { rank }).filter(({ host }) => !host)
-    const kept = new Set(saved.map(({ version }) => version))
-    const lives = livesOf(timeline, rank, saved)
-    const peak = peakOf(lives)
-    const fixed = {
+    const lifetimes = lifetimesOf(program, operators, timeline, rank)
+    const { ticks, parts } = curvesOf(lifetimes)
+    const stored = {
       parameters: Number(measured.parameterBytes),
-      gradients: Number(measured.gradientBytes),
       optimizer: Number(measured.optimizerBytes),
-      cache: cacheBytes(own, meter),
-      working: workingBytes(own, meter, kept),
+      cache: cacheBytes(programOf(program, rank), meter),
     }
-    const total = Object.values(fixed).reduce((sum, bytes) => sum + bytes, peak.bytes)
+    const at = peakOf(ticks.length, parts)
+    const passing = (of: (list: Float64Array) => number): MemoryParts => ({
+      ...stored,
+      gradients: of(parts.gradients),
+      activations: of(parts.activations),
+      buffers: of(parts.buffers),
+      working: of(parts.working),
+    })
+    const there = passing((list) => list[at] ?? 0)
     return {
       rank,
-      peakBytes: total,
-      atSeconds: peak.at / ticksPerSecond,
-      parts: { ...fixed, activations: peak.bytes },
-      alive: peak.alive,
-      curve: peak.curve,
+      peakBytes: Object.values(there).reduce((sum, bytes) => sum + bytes, 0),
+      atSeconds: (ticks[at] ?? 0) / ticksPerSecond,
+      parts: there,
+      most: passing((list) => list.reduce((most, bytes) => Math.max(most, bytes), 0)),
+      alive: aliveAt(lifetimes, ticks[at] ?? 0),
+      curve: { seconds: ticks.map((tick) => tick / ticksPerSecond), parts },
     }
   })
 }
 
-interface Life {
-  readonly tensor: string
-  readonly bytes: number
-  from: number
-  to: number
-}
-
-/** The lifetime of each value that is kept: one for every iteration of the axes that it is there once for. */
-function livesOf({ graph, times }: Timeline, rank: number, saved: ReturnType<typeof savedTensors>): Life[] {
-  const touched = new Map<string, number[]>()
-  saved.forEach(({ version }, index) => {
-    const list = touched.get(version)
-    if (list) list.push(index)
-    else touched.set(version, [index])
+/** The bytes of each part from each moment on at which anything comes or goes. What goes makes room for what comes then. */
+function curvesOf({ buffers, buffer, from, to }: Lifetimes) {
+  const all = new Float64Array(2 * buffer.length)
+  all.set(from)
+  all.set(to, buffer.length)
+  all.sort()
+  const ticks = all.filter((tick, index) => index === 0 || tick !== all[index - 1])
+  const parts: Record<PassingPart, Float64Array> = {
+    gradients: new Float64Array(ticks.length),
+    activations: new Float64Array(ticks.length),
+    buffers: new Float64Array(ticks.length),
+    working: new Float64Array(ticks.length),
+  }
+  buffer.forEach((index, entry) => {
+    const { part = 'working', bytes = 0 } = buffers[index] ?? {}
+    const list = parts[part]
+    const [come, go] = [placeOf(ticks, from[entry] ?? 0), placeOf(ticks, to[entry] ?? 0)]
+    list[come] = (list[come] ?? 0) + bytes
+    list[go] = (list[go] ?? 0) - bytes
   })
-  const byTemplate = graph.templates.map(({ inputs, outputs }) => [
-    ...new Set([...inputs, ...outputs].flatMap((id) => touched.get(id) ?? [])),
-  ])
-  const lives = new Map<string, Life>()
-  for (let node = 0; node < graph.nodeCount; node++) {
-    const indices = byTemplate[graph.template[node] ?? 0] ?? []
-    if (indices.length === 0 || graph.rankOf(node) !== rank) continue
-    const iterations = graph.iterationsOf(node)
-    const [from, to] = [times.start[node] ?? 0, times.end[node] ?? 0]
-    for (const index of indices) {
-      const each = saved[index]
-      if (!each) continue
-      const at = each.per.map((axis) => iterations.find((one) => one.axis === axis)?.iteration)
-      const key = `${each.version} ${at}`
-      const known = lives.get(key)
-      if (known) {
-        known.from = Math.min(known.from, from)
-        known.to = Math.max(known.to, to)
-      } else lives.set(key, { tensor: each.tensor, bytes: each.bytes, from, to })
-    }
+  for (const part of passingParts) {
+    const list = parts[part]
+    for (let at = 1; at < list.length; at++) list[at] = (list[at] ?? 0) + (list[at - 1] ?? 0)
   }
-  return [...lives.values()]
+  return { ticks, parts }
 }
 
-function peakOf(lives: readonly Life[]) {
-  const events = lives.flatMap(({ bytes, from, to }) => [
-    { at: from, bytes },
-    { at: to, bytes: -bytes },
-  ])
-  // What ends makes room before what begins at the same time takes it.
-  events.sort((a, b) => a.at - b.at || a.bytes - b.bytes)
-  const curve: { seconds: number; bytes: number }[] = []
-  let [now, most, at] = [0, 0, 0]
-  for (const event of events) {
-    now += event.bytes
-    const seconds = event.at / ticksPerSecond
-    const last = curve.at(-1)
-    if (last?.seconds === seconds) last.bytes = now
-    else curve.push({ seconds, bytes: now })
-    if (now > most) {
-      most = now
-      at = event.at
-    }
+/** Where a value stands in an ascending list that has it. */
+function placeOf(list: Float64Array, value: number): number {
+  let [low, high] = [0, list.length - 1]
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if ((list[middle] ?? 0) < value) low = middle + 1
+    else high = middle
   }
-  const alive = new Map<string, { count: number; bytes: number }>()
-  for (const { tensor, bytes, from, to } of lives) {
-    if (from > at || to <= at) continue
-    const known = alive.get(tensor) ?? { count: 0, bytes: 0 }
-    alive.set(tensor, { count: known.count + 1, bytes: known.bytes + bytes })
+  return low
+}
+
+/** The first moment at which all parts together are most. */
+function peakOf(moments: number, parts: Readonly<Record<PassingPart, Float64Array>>): number {
+  let [most, found] = [-1, 0]
+  for (let at = 0; at < moments; at++) {
+    const sum = passingParts.reduce((total, part) => total + (parts[part][at] ?? 0), 0)
+    if (sum <= most) continue
+    most = sum
+    found = at
   }
-  const list = [...alive].map(([tensor, each]) => ({ tensor, ...each }))
-  return { bytes: most, at, curve, alive: list.sort((a, b) => b.bytes - a.bytes || (a.tensor < b.tensor ? -1 : 1)) }
+  return found
+}
+
+function aliveAt({ buffers, buffer, from, to }: Lifetimes, at: number): RankMemory['alive'] {
+  const counts = new Map<number, number>()
+  buffer.forEach((index, entry) => {
+    if ((from[entry] ?? 0) > at || (to[entry] ?? 0) <= at) return
+    counts.set(index, (counts.get(index) ?? 0) + 1)
+  })
+  const list = [...counts].flatMap(([index, count]) => {
+    const { tensor = '', part = 'working', bytes = 0 } = buffers[index] ?? {}
+    return bytes > 0 ? [{ tensor, part, count, bytes: bytes * count }] : []
+  })
+  return list.sort((a, b) => b.bytes - a.bytes || (a.tensor < b.tensor ? -1 : 1))
 }
 
 /** The KV cache that a rank holds when the step ends: of what is carried the last state, of what is written all of it. */
@@ -156,21 +171,4 @@ function cacheBytes(program: Program, meter: Meter): number {
       if (result.role === 'cache') counted.set(port.result, meter.bytes(result) * layers)
     }
   return [...counted.values()].reduce((sum, bytes) => sum + bytes, 0)
-}
-
-/** The most that one node reads and writes of what is neither kept nor stored. */
-function workingBytes(program: Program, meter: Meter, kept: ReadonlySet<string>): number {
-  let most = 0
-  walk(program.items, ({ inputs, outputs, fusion }) => {
-    // Between the nodes of one kernel nothing is in memory.
-    if (fusion !== undefined) return
-    let bytes = 0
-    for (const id of new Set([...inputs, ...outputs])) {
-      const tensor = lookup(program.tensors, id)
-      const isStored = tensor.versionOf === undefined && tensor.role !== 'activation' && tensor.role !== 'gradient'
-      if (!kept.has(id) && !isStored) bytes += meter.bytes(tensor)
-    }
-    most = Math.max(most, bytes)
-  })
-  return most
 }

@@ -57,7 +57,7 @@ export function savedTensors(
 }
 
 /** Everything that nodes and loops of forward make. */
-function forwardValues(items: readonly Item[]): Set<string> {
+export function forwardValues(items: readonly Item[]): Set<string> {
   const values = new Set<string>()
   const visit = (list: readonly Item[]) => {
     for (const item of list) {

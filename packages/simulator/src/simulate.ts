@@ -1,6 +1,7 @@
 import { coordinateOf, findAxis, type OperatorTable, type Program, rankAt, ShardloomError } from '@shardloom/core'
 import { type UnrolledGraph, unroll } from '@shardloom/core/unroll'
 import { runGraph, type Times } from './event-loop.js'
+import { inIssueOrder } from './issue-order.js'
 import type { Machine } from './machine.js'
 import { type NodeTimes, nodeTimes, type Stream } from './node-time.js'
 
@@ -40,7 +41,7 @@ export function simulate(program: Program, operators: OperatorTable, machine: Ma
     })
   }
   const ticks = ticksOf(graph, byRank)
-  const joined = withLeads(graph, byRank)
+  const joined = inIssueOrder(withLeads(graph, byRank), program, (template) => stream[template] === 0)
   const contention = machine.constants.values.contention
   const times = runGraph(joined, { ticks, stream, streams: streams.length, contention })
   if (times.ran < graph.nodeCount) throw deadlock(graph, times)

@@ -3,16 +3,7 @@ import type { Program } from '@shardloom/core'
 import { unroll } from '@shardloom/core/unroll'
 import { describe, expect, it } from 'vitest'
 import { planned } from '../../core/test/planned.js'
-import {
-  breakdown,
-  criticalPath,
-  machineOf,
-  memory,
-  representatives,
-  runGraph,
-  simulate,
-  usualEngine,
-} from '../src/index.js'
+import { breakdown, criticalPath, machineOf, representatives, runGraph, simulate, usualEngine } from '../src/index.js'
 
 const training = { phase: 'training', batch: 8, seq: 512, microbatches: 8 } as const
 
@@ -117,39 +108,5 @@ describe('a step in time', () => {
     expect(free.seconds).toBeLessThanOrEqual(timeline.seconds)
     const computing = breakdown(free, program.mesh).map((rank) => rank.computing)
     if (!program.pipeline) expect(computing[0]).toBeCloseTo(free.seconds, 9)
-  })
-})
-
-describe('memory over time', () => {
-  it('on each stage of 1F1B is that of min(m, p − r) microbatches in flight (Narayanan et al. 2021, section 2.2)', () => {
-    const { program, operators } = planned(
-      'gpt2',
-      { ...training, batch: 8, microbatches: 8 },
-      { pp: 4 },
-      { pp: { schedule: '1f1b' } },
-    )
-    const machine = machineOf(resolveCluster('dgx-h100'), program.mesh)
-    const stages = memory(program, operators, simulate(program, operators, machine))
-    const inLayers = stages.map(({ alive }) =>
-      alive.filter(({ tensor }) => tensor.endsWith('/ffn/norm')).reduce((sum, { count }) => sum + count, 0),
-    )
-    // Three layers on each of four stages.
-    expect(inLayers.map((count) => Math.ceil(count / 3))).toEqual([4, 3, 2, 1])
-    for (const { parts, peakBytes } of stages)
-      expect(Object.values(parts).reduce((sum, bytes) => sum + bytes, 0)).toBe(peakBytes)
-  })
-
-  it('of a pipeline ends as it began: everything that forward keeps is let go', () => {
-    const { program, operators } = planned(
-      'gpt2',
-      { ...training, batch: 8, microbatches: 8 },
-      { pp: 2 },
-      { pp: { schedule: 'zbh1' } },
-    )
-    const machine = machineOf(resolveCluster('dgx-h100'), program.mesh)
-    for (const { curve } of memory(program, operators, simulate(program, operators, machine))) {
-      expect(curve.at(-1)?.bytes).toBe(0)
-      expect(Math.min(...curve.map(({ bytes }) => bytes))).toBeGreaterThanOrEqual(0)
-    }
   })
 })

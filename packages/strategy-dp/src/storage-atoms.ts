@@ -1,4 +1,4 @@
-import { atomDegree, divisors, findAxis, type Mesh, orList, ShardloomError } from '@shardloom/core'
+import { atomDegree, divisors, findAxis, type Mesh, nearestNumbers, ShardloomError } from '@shardloom/core'
 
 /** The axes whose ranks work on different tokens with the same parameters, so that each can store a part of these. */
 const tokenAxes = ['dp', 'cp', 'ulysses'] as const
@@ -41,6 +41,6 @@ export function replicasOf(degree: number, dpReplicate: number): [number, number
   const message = `Cannot make ${dpReplicate} replicas (\`dpReplicate\`) of axis \`dp\` (degree ${degree}): ${dpReplicate} does not divide ${degree}.`
   throw new ShardloomError('INDIVISIBLE', message, {
     subject: 'dp',
-    help: `Use dpReplicate ${orList(divisors(degree).slice(-8))}.`,
+    help: `Use dpReplicate ${nearestNumbers(divisors(degree), dpReplicate)}.`,
   })
 }

@@ -1,0 +1,109 @@
+import type { Command } from 'commander'
+import { type Comparison, compare, formatBytes, formatQuantity, simulateLoaded } from 'shardloom'
+import { type Finish, printJson, printLines } from './output.js'
+import { difference, duration, percent } from './quantities.js'
+import { UsageError } from './report-error.js'
+import { addSpecFlags, type Flags, loadFrom } from './spec-flags.js'
+import { type Style, singleLine } from './style.js'
+import { pairs, table, wrapped } from './table.js'
+
+/** `shardloom compare`: one step of several specs, side by side. */
+export function addCompare(program: Command, _finish: Finish): void {
+  const command = program
+    .command('compare <specs...>')
+    .description('Run one step of several specs on their clusters, and say in what they differ.')
+    .option('--json', 'print one JSON document (shardloom.compare/1)')
+    .addHelpText('after', '\nExample:\n  shardloom compare a.yaml b.yaml --cluster dgx-h100')
+    .action(async (paths: readonly string[], flags: Flags) => {
+      if (paths.length < 2)
+        throw new UsageError(
+          'There is nothing to compare with: one spec was given.',
+          'Give two: `shardloom compare a.yaml b.yaml`.',
+        )
+      const list = []
+      for (const path of paths) list.push({ name: path, simulation: simulateLoaded(await loadFrom(path, flags)) })
+      const comparison = compare(list)
+      if (flags.json === true) return printJson(comparison)
+      printLines((style) => comparisonLines(comparison, style))
+    })
+  addSpecFlags(command)
+}
+
+const letter = (index: number) => String.fromCharCode(65 + (index % 26))
+
+const names: Readonly<Record<string, string>> = {
+  stepSeconds: 'step',
+  ttftSeconds: 'TTFT',
+  tpotSeconds: 'TPOT',
+  tokensPerSecond: 'tokens/s',
+  tokensPerSecondPerRank: 'tokens/s per rank',
+  mfu: 'MFU',
+  hfu: 'HFU',
+  peakBytes: 'memory at most',
+  energyJoules: 'energy',
+}
+
+const written: Readonly<Record<Comparison['metrics'][number]['unit'], (value: number) => string>> = {
+  s: duration,
+  B: formatBytes,
+  J: (value) => formatQuantity(value, 'J'),
+  'tokens/s': (value) => formatQuantity(Math.round(value), ''),
+  share: percent,
+}
+
+function comparisonLines(comparison: Comparison, style: Style): string[] {
+  const { specs, phase, notes, error } = comparison
+  const lines = [
+    style.bold(`${specs.length} specs of ${phase}`),
+    ...pairs(
+      specs.map(({ name, model, cluster, world, fits }, index) => [
+        letter(index),
+        `${singleLine(name)}: ${singleLine(model)} on ${world} ranks of ${singleLine(cluster)}${fits ? '' : ', which does not fit'}`,
+      ]),
+    ),
+    '',
+    ...parameterLines(comparison, style),
+    // Each table has room for two beside the first.
+    ...specs.slice(1).flatMap((_, index) => (index % 2 === 0 ? ['', ...metricLines(comparison, index, style)] : [])),
+    '',
+    ...wrapped(`Differences of times up to ±${Math.round(100 * error)} %, for which the model is good, are ties.`, 2),
+    ...notes.flatMap((note) => wrapped(note, 2)),
+  ]
+  return lines.map((line) => line.replaceAll('\u00a0', ' '))
+}
+
+function parameterLines({ parameters }: Comparison, style: Style): string[] {
+  if (parameters.length === 0) return [`${style.bold('Parameters')}: all the same`]
+  const text = (value: unknown) => (typeof value === 'string' ? value : value === null ? '–' : JSON.stringify(value))
+  return [
+    style.bold('Parameters that differ'),
+    ...pairs(
+      parameters.map(({ field, values }): [string, string[]] => [
+        singleLine(field),
+        values.map((value, index) => `${letter(index)}\u00a0${singleLine(text(value)).slice(0, 50)}`),
+      ]),
+    ),
+  ]
+}
+
+function metricLines({ metrics, specs }: Comparison, from: number, style: Style): string[] {
+  const others = specs.slice(from + 1, from + 3).map((_, index) => from + 1 + index)
+  const columns = [
+    { header: '', align: 'left' },
+    { header: 'A', align: 'right' },
+    ...others.flatMap((index) => [
+      { header: letter(index), align: 'right' } as const,
+      { header: `to A`, align: 'right' } as const,
+    ]),
+  ] as const
+  const rows = metrics.map(({ metric, unit, values, differences }) => [
+    names[metric] ?? metric,
+    written[unit](values[0] ?? 0),
+    ...others.flatMap((index) => {
+      const { relative, tie } = differences[index - 1] ?? { relative: 0, tie: true }
+      const changed = relative === null ? 'new' : relative === 0 ? 'same' : difference(relative)
+      return [written[unit](values[index] ?? 0), tie && relative !== 0 ? `${changed} tie` : changed]
+    }),
+  ])
+  return table(columns, rows, style)
+}

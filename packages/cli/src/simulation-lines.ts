@@ -1,0 +1,196 @@
+import { cutMiddle, formatBytes, formatCount, formatQuantity, type SimulationSummary } from 'shardloom'
+import { bar, capacity, difference, duration, percent } from './quantities.js'
+import { type Style, singleLine } from './style.js'
+import { pairs, table, wrapped } from './table.js'
+
+/** How many kinds of work, nodes of the critical path and tensors at the peak are printed. */
+const shown = { kinds: 6, nodes: 6, tensors: 4 } as const
+
+/** A simulation for people, within 80 columns. */
+export function simulationLines(summary: SimulationSummary, style: Style): string[] {
+  const { conventions, mapping } = summary
+  const lines = [
+    style.bold(
+      `${singleLine(summary.model)} · ${summary.phase} on ${formatCount(summary.world)} × ${conventions.accelerator}`,
+    ),
+    ...pairs([
+      ['cluster', singleLine(conventions.cluster)],
+      ...mapping.map(({ text }, index): [string, string] => [index === 0 ? 'links' : '', singleLine(text)]),
+      [
+        'conventions',
+        `attention ${conventions.attention}, ${conventions.flops}, ${conventions.dtype}, times good for ±${Math.round(100 * conventions.error)} %`,
+      ],
+    ]),
+    '',
+    style.bold('One step'),
+    ...pairs(stepFacts(summary)),
+    '',
+    ...memoryLines(summary, style),
+    '',
+    ...pathLines(summary, style),
+    '',
+    style.bold('Bottleneck'),
+    ...summary.bottleneck.flatMap((sentence) => wrapped(sentence, 2)),
+    ...whatIfLines(summary, style),
+  ]
+  return lines.map((line) => line.replaceAll('\u00a0', ' '))
+}
+
+type Facts = [string, string | string[]][]
+
+function stepFacts(summary: SimulationSummary): Facts {
+  const { stepSeconds, bubble, budget, energyJoules, conventions, world } = summary
+  const exposed = Object.entries(summary.exposedCommunicationSeconds).map(
+    ([axis, seconds]) => `${axis} ${duration(seconds)} (${percent(seconds / stepSeconds)})`,
+  )
+  const tokens = (count: number) => `${formatQuantity(Math.round(count), '')}\u00a0tokens/s`
+  const peak = formatQuantity(conventions.peak, 'FLOP/s')
+  return [
+    ['time', duration(stepSeconds)],
+    ...(summary.ttftSeconds === undefined
+      ? []
+      : ([['TTFT', `${duration(summary.ttftSeconds)} without a queue`]] as Facts)),
+    ...(summary.tpotSeconds === undefined ? [] : ([['TPOT', duration(summary.tpotSeconds)]] as Facts)),
+    ['throughput', `${tokens(summary.tokensPerSecond)}, ${tokens(summary.tokensPerSecondPerRank)} per rank`],
+    [
+      'MFU',
+      `${percent(summary.mfu)} of ${peak}${summary.hfu > summary.mfu ? `; HFU ${percent(summary.hfu)}, with what is computed again` : ''}`,
+    ],
+    ...(summary.stages.length > 1
+      ? ([
+          ['bubble', `${percent(bubble.global)} of the step, ${percent(bubble.ownSpan)} inside of a stage's own span`],
+        ] as Facts)
+      : []),
+    ['exposed', exposed.length > 0 ? exposed : 'no communication'],
+    ...(energyJoules === undefined
+      ? []
+      : ([
+          [
+            'energy',
+            `${formatQuantity(energyJoules, 'J')}, ${formatQuantity(energyJoules / summary.tokensPerStep, 'J')} per token, at rated power while busy`,
+          ],
+        ] as Facts)),
+    ...(budget ? budgetFacts(budget, world) : []),
+  ]
+}
+
+function budgetFacts(budget: NonNullable<SimulationSummary['budget']>, world: number): Facts {
+  const { tokens, steps, days, rankHours, cost, costPerMillionTokens } = budget
+  const money = (amount: number) => formatQuantity(amount, '')
+  const long =
+    tokens === undefined || steps === undefined || days === undefined || rankHours === undefined
+      ? []
+      : [
+          `${formatQuantity(tokens, '')}\u00a0tokens in ${formatCount(steps)}\u00a0steps:`,
+          `${formatQuantity(days, '')}\u00a0days on ${formatCount(world)}\u00a0ranks,`,
+          `${formatQuantity(rankHours, '')}\u00a0rank-hours${cost === undefined ? '' : `, at a cost of ${money(cost)}`}`,
+        ]
+  return [
+    ...(long.length > 0 ? ([['budget', long.join(' ')]] as Facts) : []),
+    ...(costPerMillionTokens === undefined
+      ? []
+      : ([['price', `${money(costPerMillionTokens)} per million tokens`]] as Facts)),
+  ]
+}
+
+function memoryLines({ memory, conventions }: SimulationSummary, style: Style): string[] {
+  const { peakBytes, reserveBytes, capacityBytes, fits, perStage } = memory
+  const fullest = perStage.find((stage) => stage.peakBytes === peakBytes)
+  const of = perStage.length > 1 ? ` of stage ${fullest?.stage}` : ''
+  const parts = Object.entries(fullest?.parts ?? {}).filter(([, bytes]) => bytes > 0)
+  const rows = [...parts.sort(([, a], [, b]) => b - a), ['kept free', reserveBytes] as const].map(([part, bytes]) => [
+    part,
+    formatBytes(bytes),
+    percent(bytes / capacityBytes),
+    bar(bytes / capacityBytes),
+  ])
+  const columns = [
+    { header: 'part', align: 'left' },
+    { header: 'bytes', align: 'right' },
+    { header: 'of device', align: 'right' },
+    { header: '', align: 'left' },
+  ] as const
+  const verdict = fits ? style.good('fits') : style.bad('does not fit')
+  const largest = (fullest?.alive ?? [])
+    .slice(0, shown.tensors)
+    .map(
+      ({ tensor, count, bytes }) => `${cutMiddle(singleLine(tensor), 40)} ×${formatCount(count)} ${formatBytes(bytes)}`,
+    )
+  const peaks = perStage.map((stage) => `${stage.stage}:\u00a0${formatBytes(stage.peakBytes)}`)
+  return [
+    `${style.bold('Memory')}${of}, at its peak ${duration(fullest?.atSeconds ?? 0)} into the step`,
+    ...table(columns, rows, style),
+    `  ${formatBytes(peakBytes)} and what is kept free: ${verdict} in ${capacity(capacityBytes)}`,
+    ...pairs([
+      ...(largest.length > 0 ? ([['alive then', largest]] as Facts) : []),
+      ...(perStage.length > 1 ? ([['all stages', shortened(peaks)]] as Facts) : []),
+      ...(conventions.reserve === 'the spec'
+        ? []
+        : ([['kept free', "as NVIDIA's aiconfigurator does; --reserve-bytes"]] as Facts)),
+    ]),
+  ]
+}
+
+/** The first entries of a long list, and the last. */
+function shortened(list: readonly string[]): string[] {
+  return list.length <= 12 ? [...list] : [...list.slice(0, 8), '…', ...list.slice(-2)]
+}
+
+function pathLines({ criticalPath, criticalKinds, stepSeconds }: SimulationSummary, style: Style): string[] {
+  const kinds = [
+    { header: 'share', align: 'right' },
+    { header: 'in all', align: 'right' },
+    { header: 'kind of work', align: 'left' },
+    { header: '', align: 'left' },
+  ] as const
+  const nodes = [
+    { header: 'share', align: 'right' },
+    { header: 'in all', align: 'right' },
+    { header: 'runs', align: 'right' },
+    { header: 'node', align: 'left' },
+  ] as const
+  const rest = (list: readonly { readonly share: number }[]) => list.reduce((sum, { share }) => sum + share, 0)
+  const further = (list: readonly { readonly share: number }[], what: string) =>
+    list.length > 0 ? [style.dim(`  and ${percent(rest(list))} in ${list.length} further ${what}`)] : []
+  return [
+    `${style.bold('Critical path')}: what the ${duration(stepSeconds)} consist of`,
+    ...table(
+      kinds,
+      criticalKinds
+        .slice(0, shown.kinds)
+        .map(({ kind, seconds, share }) => [percent(share), duration(seconds), kind, bar(share)]),
+      style,
+    ),
+    ...further(criticalKinds.slice(shown.kinds), 'kinds'),
+    '',
+    ...table(
+      nodes,
+      criticalPath
+        .slice(0, shown.nodes)
+        .map(({ node, count, seconds, share }) => [
+          percent(share),
+          duration(seconds),
+          formatCount(count),
+          cutMiddle(singleLine(node), 50),
+        ]),
+      style,
+    ),
+    ...further(criticalPath.slice(shown.nodes), 'nodes'),
+  ]
+}
+
+function whatIfLines({ whatIf, memory }: SimulationSummary, style: Style): string[] {
+  if (whatIf.length === 0) return []
+  const columns = [
+    { header: 'step', align: 'right' },
+    { header: 'change', align: 'right' },
+    { header: 'what if', align: 'left' },
+  ] as const
+  const room = memory.capacityBytes - memory.reserveBytes
+  const rows = whatIf.map((each) => [
+    duration(each.stepSeconds),
+    difference(each.difference),
+    `${each.change}${each.peakBytes > room ? `, which does not fit (${formatBytes(each.peakBytes)})` : ''}`,
+  ])
+  return ['', `${style.bold('What if')}, one change at a time, simulated again`, ...table(columns, rows, style)]
+}

@@ -1,0 +1,110 @@
+import type { Cluster } from '@shardloom/cluster'
+import { isShardloomError } from '@shardloom/core'
+import type { LoadedSpec } from './plan.js'
+import { type SimulateOptions, type Simulation, simulateLoaded } from './simulate-plan.js'
+
+/** One change, and what a step then takes. */
+export interface WhatIf {
+  readonly change: string
+  readonly stepSeconds: number
+  /** Of the step as it is: −0.18 is a step that takes 18 % less. */
+  readonly difference: number
+  /** Of the fullest stage. */
+  readonly peakBytes: number
+}
+
+interface Change {
+  readonly change: string
+  readonly loaded: LoadedSpec
+  readonly options?: SimulateOptions
+}
+
+/** Simulates again with one change at a time: no communication over an axis, faster hardware, another schedule. */
+export function whatIf(simulation: Simulation, axes: readonly string[]): WhatIf[] {
+  const { loaded, machine, timeline } = simulation
+  const { engine } = machine
+  const changes: Change[] = [
+    ...axes.map((axis) => ({
+      change: `without communication over ${axis}`,
+      loaded,
+      options: { engine: { ...engine, fused: { ...engine.fused, [axis]: 1 } } },
+    })),
+    ...fasterMachines(machine.cluster, loaded.spec.options.dtype, axes.length > 0).map(({ change, cluster }) => ({
+      change,
+      loaded: { ...loaded, cluster },
+      options: { engine },
+    })),
+    ...otherSchedules(simulation).map((each) => ({ ...each, options: { engine } })),
+  ]
+  return changes.flatMap(({ change, loaded, options }) => {
+    const changed = simulated(loaded, options)
+    if (!changed) return []
+    const stepSeconds = changed.timeline.seconds
+    const peakBytes = Math.max(...changed.memory.map((rank) => rank.peakBytes))
+    return [{ change, stepSeconds, difference: stepSeconds / timeline.seconds - 1, peakBytes }]
+  })
+}
+
+/** A plan with another schedule may be one that cannot be: layers that do not divide, too few microbatches. */
+function simulated(loaded: LoadedSpec, options: SimulateOptions | undefined): Simulation | undefined {
+  try {
+    return simulateLoaded(loaded, options)
+  } catch (error) {
+    if (isShardloomError(error)) return undefined
+    throw error
+  }
+}
+
+function fasterMachines(cluster: Cluster, dtype: string, communicates: boolean) {
+  const { accelerator, levels } = cluster
+  const links = levels.map((_, index) => ({
+    change: `links of level \`${levels[index]?.name}\` twice as fast`,
+    cluster: {
+      ...cluster,
+      levels: levels.map((level, at) =>
+        at === index ? { ...level, link: { ...level.link, bandwidth: 2 * level.link.bandwidth } } : level,
+      ),
+    },
+  }))
+  const peak = Object.fromEntries(Object.entries(accelerator.peak).map(([type, rate]) => [type, 2 * rate]))
+  return [
+    ...(communicates ? links : []),
+    {
+      change: 'device memory twice as fast',
+      cluster: { ...cluster, accelerator: { ...accelerator, memoryBandwidth: 2 * accelerator.memoryBandwidth } },
+    },
+    {
+      change: `matrix units twice as fast in ${dtype}`,
+      cluster: { ...cluster, accelerator: { ...accelerator, peak } },
+    },
+  ]
+}
+
+/** Schedules that a pipeline may change to, with the chunks per rank that they need; GPipe and the like are never faster. */
+const schedules: readonly { readonly name: string; readonly schedule: string; readonly virtual?: number }[] = [
+  { name: '1F1B', schedule: '1f1b' },
+  { name: 'interleaved 1F1B, 2 chunks', schedule: 'interleaved1f1b', virtual: 2 },
+  { name: 'ZB-H1', schedule: 'zbh1' },
+  { name: 'ZB-V', schedule: 'zbv' },
+  { name: 'DualPipe-V', schedule: 'dualpipev' },
+]
+
+function otherSchedules({ loaded, timed }: Simulation): Change[] {
+  const { pipeline, phase } = timed.program
+  if (!pipeline || phase !== 'training') return []
+  const { schedule: _, virtual: __, pp, ...options } = loaded.spec.options
+  const { layers: ___, group: ____, ...rest } = pp
+  const chunks = pipeline.chunks.length / new Set(pipeline.chunks.map(({ rank }) => rank)).size
+  return schedules
+    .filter(({ schedule, virtual = chunks }) => schedule !== pipeline.schedule || virtual !== chunks)
+    .map(({ name, schedule, virtual }) => ({
+      change: `with ${name}`,
+      loaded: {
+        ...loaded,
+        spec: {
+          ...loaded.spec,
+          options: { ...options, pp: rest, schedule, ...(virtual !== undefined && { virtual }) },
+        },
+      },
+    }))
+}

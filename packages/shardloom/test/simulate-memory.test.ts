@@ -1,0 +1,73 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { loadSpec, type SpecInput, simulateLoaded, summarise } from '../src/index.js'
+
+const folder = process.env['SHARDLOOM_REFERENCE']
+
+interface Reference {
+  readonly inputs: Readonly<Record<'L' | 'h' | 'a' | 's' | 'V' | 'tp' | 'pp' | 'micro_batch', number>> & {
+    readonly vpp: number | null
+  }
+  readonly params_12Lh2_times_18_over_tp_pp_GiB: number
+  readonly korthikanti_activation_first_stage_GiB: Readonly<Record<string, number>>
+}
+
+const settings = {
+  none_tp: { sequenceParallel: false, recompute: 'none' },
+  seq: { sequenceParallel: true, recompute: 'none' },
+  sel: { sequenceParallel: false, recompute: 'selective' },
+  seqsel: { sequenceParallel: true, recompute: 'selective' },
+  full: { sequenceParallel: false, recompute: 'full' },
+  no_parallel: { sequenceParallel: false, recompute: 'none' },
+} as const
+
+/** A run of the paper, with as few microbatches as fill its pipeline: what is in flight at once depends on no more. */
+function specOf({ L, h, a, s, V, pp, vpp, micro_batch, ...inputs }: Reference['inputs'], name: string): SpecInput {
+  const { sequenceParallel, recompute } = settings[name as keyof typeof settings] // a key of theirs
+  const tp = name === 'no_parallel' ? 1 : inputs.tp
+  const rates = { embd_pdrop: 0.1, attn_pdrop: 0.1, resid_pdrop: 0.1 }
+  return {
+    model: { model_type: 'gpt2', n_embd: h, n_head: a, n_layer: L, n_positions: s, vocab_size: V, ...rates },
+    cluster: { accelerator: 'a100-80-sxm', nodes: Math.ceil((tp * pp) / 8) },
+    batch: micro_batch * (vpp === null ? pp : 2 * pp),
+    microbatch: micro_batch,
+    seq: s,
+    parallel: { tp, pp },
+    options: {
+      attention: 'materialised',
+      sequenceParallel,
+      recompute,
+      ...(pp > 1 && { schedule: vpp === null ? '1f1b' : 'interleaved1f1b' }),
+      ...(pp > 1 && vpp !== null && { virtual: vpp }),
+    },
+  }
+}
+
+describe.skipIf(!folder)('activations of the first stage over time (Korthikanti et al. 2022, sections 4 and 5)', () => {
+  const read = () => readFileSync(join(folder ?? '', 'reference', 'memory-formulas.json'), 'utf8')
+  const models: readonly (readonly [string, Reference])[] = folder ? Object.entries(JSON.parse(read()).models) : []
+  const cases = models.flatMap(([model, each]) => Object.keys(settings).map((name) => [model, name, each] as const))
+
+  it.each(cases)('%s, %s: at most what the paper says, to the byte', async (_, name, { inputs, ...reference }) => {
+    const { plan, memory } = simulateLoaded(await loadSpec(specOf(inputs, name)))
+    const activations = summarise(plan, { rank: 0 }).activations
+    const most = memory[0]?.most.activations ?? 0
+    expect(most).toBe(activations?.peak.bytes)
+    // The paper leaves out what lies before and behind the layers: on the first stage the mask behind the tables, of each
+    // microbatch that is in flight in the first chunk.
+    const { pp, vpp } = inputs
+    const inFlight = pp === 1 ? 1 : vpp === null ? pp : 2 * pp
+    const expected = Math.round((reference.korthikanti_activation_first_stage_GiB[name] ?? 0) * 2 ** 30)
+    expect(most - inFlight * (activations?.outsideBytes ?? 0)).toBe(expected)
+    // Of the weights both count 12 Lh² (equation 6 of the paper has the rest), with 18 bytes: 2 of a weight, 4 of its gradient,
+    // 12 of Adam's state. The reference leaves out what follows: biases, gains and tables, of which tp splits some.
+    const { L, h, s, V } = inputs
+    const tp = name === 'no_parallel' ? 1 : inputs.tp
+    const { parameters = 0, gradients = 0, optimizer = 0 } = memory[0]?.most ?? {}
+    const perLayer = (3 * h + 4 * h) / tp + 2 * h + 4 * h
+    const rest = (L / pp) * perLayer + (V * h) / tp + s * h + (pp === 1 ? 2 * h : 0)
+    const matrices = Math.round((reference.params_12Lh2_times_18_over_tp_pp_GiB * 2 ** 30 * inputs.tp) / tp)
+    expect(parameters + gradients + optimizer).toBe(matrices + 18 * rest)
+  })
+})

@@ -1,0 +1,68 @@
+import { type Program, walk } from '@shardloom/core'
+import { edgeKinds, type UnrolledGraph } from '@shardloom/core/unroll'
+import { forwardValues } from './saved.js'
+
+/**
+ * The graph in which a collective of backward that reads nothing but what forward saved, such as the gather of a sequence that
+ * forward let go, waits until backward of its layer has begun. Its operands are long there, but a program issues it no
+ * earlier, and what it makes would be in memory all the while. `computes` tells which templates run on the compute stream.
+ */
+export function inIssueOrder(
+  graph: UnrolledGraph,
+  program: Program,
+  computes: (template: number) => boolean,
+): UnrolledGraph {
+  const saved = forwardValues(program.items)
+  const bodies = new Map<string, { readonly body: string; readonly order: number }>()
+  walk(program.items, ({ id, segment }, { path }) => {
+    const body = [segment, ...path.map(({ region, body }) => `${region.id}#${body}`)].join('/')
+    bodies.set(id, { body, order: bodies.size })
+  })
+  const waits = graph.templates.map(
+    ({ segment, communication, op, inputs }) =>
+      segment === 'backward' &&
+      communication !== undefined &&
+      op !== 'send' &&
+      op !== 'recv' &&
+      inputs.every((id) => saved.has(id) && program.tensors.get(id)?.role === 'activation'),
+  )
+  if (!waits.includes(true)) return graph
+  const places = graph.templates.map(({ id }) => bodies.get(id))
+  const gate = new Int32Array(graph.nodeCount).fill(-1)
+  let gates = 0
+  /** The first node of the body at hand that computes, or the last one before it. */
+  let [first, begun] = [-1, false]
+  for (let node = 0; node < graph.nodeCount; node++) {
+    const template = graph.template[node] ?? 0
+    const [before, own] = [node > 0 ? places[graph.template[node - 1] ?? 0] : undefined, places[template]]
+    const isNewRank = node > 0 && graph.rankOf(node) !== graph.rankOf(node - 1)
+    if (isNewRank) first = -1
+    if (isNewRank || before?.body !== own?.body || (before?.order ?? -1) >= (own?.order ?? -1)) begun = false
+    if (waits[template] && first >= 0) {
+      gate[node] = first
+      gates++
+    }
+    if (!begun && computes(template)) {
+      first = node
+      begun = true
+    }
+  }
+  const edgeCount = graph.edgeCount + gates
+  const edgeStart = new Uint32Array(graph.nodeCount + 1)
+  const edgeSource = new Uint32Array(edgeCount)
+  const edgeKind = new Uint8Array(edgeCount)
+  let at = 0
+  for (let node = 0; node < graph.nodeCount; node++) {
+    edgeStart[node] = at
+    for (let edge = graph.edgeStart[node] ?? 0; edge < (graph.edgeStart[node + 1] ?? 0); edge++) {
+      edgeSource[at] = graph.edgeSource[edge] ?? 0
+      edgeKind[at++] = graph.edgeKind[edge] ?? 0
+    }
+    const source = gate[node] ?? -1
+    if (source < 0) continue
+    edgeSource[at] = source
+    edgeKind[at++] = edgeKinds.indexOf('temporal')
+  }
+  edgeStart[graph.nodeCount] = at
+  return { ...graph, edgeCount, edgeStart, edgeSource, edgeKind }
+}

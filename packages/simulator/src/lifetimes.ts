@@ -1,0 +1,174 @@
+import {
+  lookup,
+  type OperatorNode,
+  type OperatorTable,
+  type Program,
+  regionsOf,
+  type Tensor,
+  walk,
+} from '@shardloom/core'
+import { programOf } from '@shardloom/core/unroll'
+import { grownShape, type Meter, meterOf } from './measure.js'
+import { savedTensors } from './saved.js'
+import type { Timeline } from './simulate.js'
+
+/** The parts of a rank's memory that come and go within a step. */
+export const passingParts = ['gradients', 'activations', 'buffers', 'working'] as const
+
+/** One of {@link passingParts}. */
+export type PassingPart = (typeof passingParts)[number]
+
+/** Memory that a tensor of the rolled program takes, once for each iteration of `per`. */
+interface Buffer {
+  readonly tensor: string
+  readonly part: PassingPart
+  readonly bytes: number
+  readonly per: readonly string[]
+}
+
+/** When the buffers of one rank are there: one entry for each, from the start of the first node that touches it to the end of the last. */
+export interface Lifetimes {
+  readonly buffers: readonly Buffer[]
+  /** Of each entry its buffer; its first and last moment, in ticks. */
+  readonly buffer: readonly number[]
+  readonly from: readonly number[]
+  readonly to: readonly number[]
+}
+
+/** The lifetimes of what a rank holds for a while, on a timeline that has run it. Linear in the rank's nodes. */
+export function lifetimesOf(whole: Program, operators: OperatorTable, timeline: Timeline, rank: number): Lifetimes {
+  const { graph, times } = timeline
+  const { buffers, touched } = buffersOf(whole, operators, rank)
+  const extents = new Map<string, number>()
+  for (const { axis, extent } of regionsOf(whole.items)) extents.set(axis, Math.max(extent, extents.get(axis) ?? 0))
+  const byTemplate = graph.templates.map((node) => [
+    ...new Set([...node.inputs, ...node.outputs].flatMap((id) => touched.get(id) ?? [])),
+  ])
+  const entries = buffers.map(() => new Map<number, number>())
+  const lives = { buffer: [] as number[], from: [] as number[], to: [] as number[] }
+  // Nodes of one rank follow each other.
+  let node = 0
+  while (node < graph.nodeCount && graph.rankOf(node) !== rank) node++
+  for (; node < graph.nodeCount && graph.rankOf(node) === rank; node++) {
+    const indices = byTemplate[graph.template[node] ?? 0] ?? []
+    if (indices.length === 0) continue
+    const iterations = graph.iterationsOf(node)
+    const [from, to] = [times.start[node] ?? 0, times.end[node] ?? 0]
+    for (const index of indices) {
+      let key = 0
+      for (const axis of buffers[index]?.per ?? []) {
+        const own = iterations.find((one) => one.axis === axis)?.iteration ?? 0
+        key = key * (extents.get(axis) ?? 1) + own
+      }
+      const known = entries[index]?.get(key)
+      if (known === undefined) {
+        entries[index]?.set(key, lives.buffer.length)
+        lives.buffer.push(index)
+        lives.from.push(from)
+        lives.to.push(to)
+        continue
+      }
+      if (from < (lives.from[known] ?? 0)) lives.from[known] = from
+      if (to > (lives.to[known] ?? 0)) lives.to[known] = to
+    }
+  }
+  return { buffers, ...lives }
+}
+
+/** The buffers of a rank, and for each tensor the ones that a node touches with it. */
+function buffersOf(whole: Program, operators: OperatorTable, rank: number) {
+  const program = programOf(whole, rank)
+  const meter = meterOf(whole, operators, rank)
+  const { makers, readers } = usesOf(program)
+  const kept = new Map(savedTensors(whole, operators, { rank }).map(({ version, host }) => [version, host]))
+  const sums = new Map(
+    regionsOf(program.items).flatMap(({ ports }) =>
+      ports.flatMap((port) =>
+        port.kind === 'reduce' ? port.inner.flatMap((id) => (id ? [[id, port.result] as const] : [])) : [],
+      ),
+    ),
+  )
+  /** The tensor in whose memory a tensor stands: terms in their sum, what a collective makes in place in what it is made from. */
+  const standsIn = (id: string): string => {
+    const sum = sums.get(id)
+    if (sum !== undefined) return standsIn(sum)
+    const maker = makers.get(id)
+    const [operand = ''] = maker?.node.inputs ?? []
+    const { role } = lookup(program.tensors, id)
+    const inPlace = maker?.node.op === 'all-reduce' || (maker?.node.op === 'reduce-scatter' && role === 'gradient')
+    return inPlace && readers.get(operand)?.length === 1 && !sums.has(operand) ? standsIn(operand) : id
+  }
+  const indices = new Map<string, number>()
+  const buffers: { tensor: string; part: PassingPart; bytes: number; per: readonly string[] }[] = []
+  const touched = new Map<string, number>()
+  for (const id of new Set([...makers.keys(), ...readers.keys(), ...sums.values()])) {
+    const own = lookup(program.tensors, id)
+    const root = standsIn(id)
+    const tensor = lookup(program.tensors, root)
+    if (isStored(tensor, program) || isStored(own, program) || kept.get(id) || isInside(id, makers, readers)) continue
+    const index = indices.get(root) ?? buffers.length
+    if (index === buffers.length) {
+      indices.set(root, index)
+      const part = partOf(tensor, makers.get(root)?.node, readers.get(root) ?? [])
+      buffers.push({
+        tensor: tensor.versionOf ?? root,
+        part,
+        bytes: bytesAtMost(tensor, program, meter),
+        per: tensor.per,
+      })
+    }
+    const buffer = buffers[index]
+    if (buffer && kept.has(id) && own.role !== 'parameter') buffer.part = 'activations'
+    touched.set(id, index)
+  }
+  return { buffers, touched }
+}
+
+interface Use {
+  readonly node: OperatorNode
+  /** The body that it stands in. */
+  readonly body: string
+}
+
+function usesOf(program: Program) {
+  const makers = new Map<string, Use>()
+  const readers = new Map<string, Use[]>()
+  walk(program.items, (node, { path }) => {
+    const use = { node, body: path.map(({ region, body }) => `${region.id}#${body}`).join('/') }
+    for (const id of node.outputs) makers.set(id, use)
+    for (const id of node.inputs) {
+      const known = readers.get(id)
+      if (known) known.push(use)
+      else readers.set(id, [use])
+    }
+  })
+  return { makers, readers }
+}
+
+/** What is there before and after the step, or is written in the place of it. */
+function isStored({ role, versionOf, nextOf }: Tensor, { tensors }: Program): boolean {
+  if (nextOf !== undefined || role === 'cache') return true
+  if (versionOf === undefined) return role === 'parameter' || role === 'optimizer'
+  return lookup(tensors, versionOf).nextOf !== undefined
+}
+
+/** Whether a tensor is only ever inside of one kernel. */
+function isInside(id: string, makers: ReadonlyMap<string, Use>, readers: ReadonlyMap<string, readonly Use[]>): boolean {
+  const maker = makers.get(id)
+  const all = readers.get(id) ?? []
+  if (maker?.node.fusion === undefined || all.length === 0) return false
+  return all.every(({ node, body }) => node.fusion === maker.node.fusion && body === maker.body)
+}
+
+function partOf({ role }: Tensor, maker: OperatorNode | undefined, readers: readonly Use[]): PassingPart {
+  if (role === 'gradient' && readers.some(({ node }) => node.segment === 'optimizer')) return 'gradients'
+  return maker?.communication ? 'buffers' : 'working'
+}
+
+/** Bytes of a tensor in the iteration in which it is largest. */
+function bytesAtMost(tensor: Tensor, program: Program, meter: Meter): number {
+  const { growth } = tensor
+  if (!growth) return meter.bytes(tensor)
+  const extent = regionsOf(program.items).find(({ axis }) => axis === growth.axis)?.extent ?? 1
+  return meter.bytes({ ...tensor, shape: grownShape(tensor, extent - 1) })
+}

@@ -1,0 +1,84 @@
+import { resolveCluster } from '@shardloom/cluster'
+import { describe, expect, it } from 'vitest'
+import { type PlannedOptions, planned } from '../../core/test/planned.js'
+import { machineOf, measure, memory, simulate } from '../src/index.js'
+
+const training = { phase: 'training', batch: 8, seq: 512, microbatches: 8 } as const
+
+function memoryOf(
+  model: string,
+  build: Parameters<typeof planned>[1],
+  degrees: Readonly<Record<string, number>>,
+  options: PlannedOptions = {},
+) {
+  const { program, operators } = planned(model, build, degrees, options)
+  const timeline = simulate(program, operators, machineOf(resolveCluster('dgx-h100'), program.mesh))
+  const measured = timeline.ranks.map((rank) => measure(program, operators, { rank }))
+  return { timeline, measured, stages: memory(program, operators, timeline) }
+}
+
+describe('memory over time', () => {
+  const inFlight = (schedule: string) => {
+    const run = (build: Parameters<typeof planned>[1]) =>
+      memoryOf('gpt2', build, { pp: 4 }, { pp: { schedule } }).stages.map(({ most }) => most.activations)
+    const one = run({ ...training, microbatches: 1 })
+    return run(training).map((bytes, stage) => bytes / (one[stage] ?? 1))
+  }
+
+  it('has as many microbatches in flight as the schedule', () => {
+    // Narayanan et al. 2021, section 2.2: min(m, p − r), and all of them with GPipe.
+    expect(inFlight('1f1b')).toEqual([4, 3, 2, 1])
+    expect(inFlight('gpipe')).toEqual([8, 8, 8, 8])
+    // Qi et al. 2023, section 2.3: p on every rank until W. What I alone reads goes with I, and p − r stay until then.
+    inFlight('zbh1').forEach((ratio, stage) => {
+      expect(ratio).toBeGreaterThanOrEqual(4 - stage)
+      expect(ratio).toBeLessThanOrEqual(4)
+    })
+  })
+
+  const cases = [
+    ['gpt2', training, { pp: 4 }, { pp: { schedule: '1f1b' } }],
+    ['gpt2', training, { pp: 2 }, { pp: { schedule: 'zbh1' } }],
+    ['gpt2', training, { pp: 2 }, { pp: { schedule: 'dualpipe' } }],
+    ['llama-3.1-8b', { ...training, microbatches: 2 }, { dp: 2, tp: 2 }, { dp: { zero: 1 } }],
+    ['llama-3.1-8b', { ...training, microbatches: 2 }, { dp: 4 }, { dp: { zero: 3 } }],
+    ['llama-3.1-8b', { ...training, microbatches: 2 }, { tp: 4 }, { models: { recompute: 'full' } }],
+    ['mixtral-8x7b', { phase: 'prefill', batch: 4, seq: 512 }, { dp: 4, ep: 4 }, {}],
+    ['llama-3.1-8b', { phase: 'decode', batch: 8, seq: 512, steps: 2 }, { tp: 4 }, {}],
+  ] as const
+  it.each(cases)('%s %j on %j, %j: parts add up, nothing is negative, all that came has gone', (...args) => {
+    const { stages, timeline, measured } = memoryOf(...args)
+    stages.forEach(({ parts, most, peakBytes, atSeconds, alive, curve }, stage) => {
+      const passing = Object.values(curve.parts)
+      const totals = [...curve.seconds].map((_, at) => passing.reduce((sum, list) => sum + (list[at] ?? 0), 0))
+      const fixed = parts.parameters + parts.optimizer + parts.cache
+      expect(Object.values(parts).reduce((sum, bytes) => sum + bytes, 0)).toBe(peakBytes)
+      expect(totals.reduce((top, total) => Math.max(top, total), 0) + fixed).toBe(peakBytes)
+      expect(alive.reduce((sum, { bytes }) => sum + bytes, 0) + fixed).toBe(peakBytes)
+      for (const list of passing) {
+        expect(list.every((bytes) => bytes >= 0)).toBe(true)
+        expect(list.at(-1)).toBe(0)
+      }
+      expect(atSeconds).toBeLessThan(timeline.seconds)
+      // What the optimizer reads was there at once, and is what a plan counts.
+      expect(most.gradients).toBe(Number(measured[stage]?.gradientBytes))
+    })
+  })
+
+  it('of a node is there: no less than the operands and results of the largest', () => {
+    const { stages } = memoryOf('llama-3.1-8b', { ...training, microbatches: 8 }, { tp: 2 })
+    // The logits of a microbatch and their gradients, which stand beside them: 512 tokens, half of the vocabulary, 2 bytes.
+    const logits = 512 * (128256 / 2) * 2
+    expect((stages[0]?.most.working ?? 0) + (stages[0]?.most.activations ?? 0)).toBeGreaterThan(2 * logits)
+  })
+
+  it('with ZeRO 3 holds gathered parameters for as long as they are used, no more than asked ahead', () => {
+    const options = (prefetch: number) => ({ dp: { zero: 3, prefetch } }) as const
+    const build = { ...training, microbatches: 1 } as const
+    const [one, two] = [1, 2].map((ahead) => memoryOf('llama-3.1-8b', build, { dp: 8 }, options(ahead)).stages[0])
+    // Llama 3 report, table 3: 4096 wide, 8 of 32 heads for keys, 14336 inside; two bytes.
+    const layer = 2 * (2 * 4096 * 4096 + 2 * 4096 * 1024 + 3 * 4096 * 14336)
+    expect(one?.most.buffers).toBeGreaterThanOrEqual(layer)
+    expect((two?.most.buffers ?? 0) - (one?.most.buffers ?? 0)).toBeLessThanOrEqual(1.01 * layer)
+  })
+})
