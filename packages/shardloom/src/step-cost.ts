@@ -181,7 +181,7 @@ export function capacityOf(loaded: LoadedSpec, memoryFraction: number, length: n
   })
   const cluster = clusterOf(loaded)
   const timeline = simulate(program, operators, machineOf(cluster, program.mesh, usualEngine))
-  const reserve = reserveOf(spec.options.reserveBytes, program.mesh.world).bytes
+  const reserve = reserveOf(spec.reserveBytes, program.mesh.world).bytes
   const stages = memory(program, operators, timeline).map(({ parts }): Capacity => {
     const freeBytes = memoryFraction * cluster.accelerator.memoryBytes - parts.parameters - reserve
     const bytesPerToken = parts.cache / (pp * length)
