@@ -6,6 +6,7 @@ test('the public surface', () => {
     'ShardloomError',
     'checkSpec',
     'chromeTrace',
+    'compare',
     'createView',
     'cutMiddle',
     'explain',
