@@ -25,7 +25,7 @@ export default {
   ignoreBinaries: ['dot', 'shardloom'],
   workspaces: {
     '.': {
-      entry: ['scripts/*.mjs', 'bench/*.bench.mjs', 'test/*.test.ts', 'test/fixtures/**/*.{js,mjs}'],
+      entry: ['scripts/*.mjs', 'scripts/*/*.mjs', 'bench/*.bench.mjs', 'test/*.test.ts', 'test/fixtures/**/*.{js,mjs}'],
       // Run by path, see scripts/check-packages.mjs.
       ignoreDependencies: ['@arethetypeswrong/cli'],
     },

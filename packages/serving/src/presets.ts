@@ -55,7 +55,7 @@ const sglang: EnginePreset = {
     maxTokens: 8192,
     maxSequences: 2048,
     blockTokens: 1,
-    reserve: 0.7,
+    reserve: 0.1,
     preemption: 'recompute',
   },
   memoryFraction: 0.9,
@@ -63,7 +63,7 @@ const sglang: EnginePreset = {
   host: { step: 0.5e-3, layer: 22e-6, sequence: 80e-6, request: 240e-3 },
   sources: {
     scheduler:
-      'SGLang documentation, Server Arguments (chunked-prefill-size 8192, enable-mixed-chunk off, page-size 1) and Hyperparameter Tuning (mem-fraction-static, schedule-conservativeness; a new request counts with 0.7 of its output at first)',
+      'SGLang documentation, Server Arguments (chunked-prefill-size 8192, enable-mixed-chunk off, page-size 1) and Hyperparameter Tuning (mem-fraction-static, schedule-conservativeness; running requests count with 0.7 of their output at first and 0.1 from 600 steps on, which is taken)',
     host: "fitted to TTFT and TPOT of DeepSeek-R1 on 8 H200 (SGLang 0.5.9, InferenceMAX), in NVIDIA's aiconfigurator (silicon_sample.csv)",
   },
 }
