@@ -71,7 +71,7 @@ export function servingCase(row) {
     return lacks('the rate at which requests were sent: for two pools the batch is none of clients')
   if (row.isl === '4000' && row.osl === '1000')
     return lacks('the number of clients: such rows do not say it by their batch')
-  const bits = row.gemm_quant_mode || row.precision
+  const bits = row.gemm_quant_mode || row.precision || ''
   if (bits !== '' && !/^(bf16|bfloat16|float16|fp16|fp8|fp8_block)$/.test(bits)) return lacks(`products in ${bits}`)
   const eight = bits.startsWith('fp8')
   const [tp = 1, dp = 1, ep = 1] = [row.tp_size, row.attention_dp_size, row.moe_ep_size]
