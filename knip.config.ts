@@ -27,6 +27,7 @@ export default {
     '.': {
       entry: [
         'scripts/*.mjs',
+        'scripts/*/*.mjs',
         'accuracy/main.ts',
         'bench/*.bench.mjs',
         'test/*.test.ts',

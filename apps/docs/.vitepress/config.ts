@@ -42,6 +42,7 @@ export default defineConfig({
           { text: 'Phases', link: '/concepts/phases' },
           { text: 'Memory', link: '/concepts/memory' },
           { text: 'Time', link: '/concepts/time' },
+          { text: 'Serving in time', link: '/concepts/serving' },
           { text: 'Pipeline schedules', link: '/concepts/schedules' },
         ],
       },

@@ -32,6 +32,8 @@ function gradientsFact({ gradientDtype, reduceDtype = gradientDtype }: Conventio
 function atWork(conventions: Conventions): string[] {
   const { gather, prefetch, bucket, contextAttention, overlap, capacityFactor, redundant } = conventions
   const facts: readonly (readonly [unknown, string])[] = [
+    [conventions.weightDtype, `weights ${conventions.weightDtype}`],
+    [conventions.cacheDtype, `cache ${conventions.cacheDtype}`],
     [gather, `parameters ${gather === 'step' ? 'gathered once per step' : 'kept as gathered'}`],
     [prefetch, `gathered ${prefetch} layers ahead`],
     [conventions.reduce, `gradients reduced per ${conventions.reduce}`],

@@ -1,7 +1,16 @@
 import { once } from 'node:events'
 import { type Command, InvalidArgumentError } from 'commander'
-import { chromeTrace, simulateLoaded, summariseSimulation } from 'shardloom'
+import {
+  chromeTrace,
+  type LoadedSpec,
+  simulateLoaded,
+  simulateServingLoaded,
+  summariseServingSimulation,
+  summariseSimulation,
+} from 'shardloom'
 import { type Finish, printJson, printLines, printWarnings } from './output.js'
+import { UsageError } from './report-error.js'
+import { servingSimulationLines } from './serving-lines.js'
 import { simulationLines } from './simulation-lines.js'
 import { addSpecFlags, type Flags, loadFrom } from './spec-flags.js'
 import { writeWhole } from './write-file.js'
@@ -17,8 +26,10 @@ export function addSimulate(program: Command, _finish: Finish): void {
     .option('--trace <path>', 'write the timeline for Perfetto or chrome://tracing')
     .addHelpText('after', '\nExample:\n  shardloom simulate --model llama-3.1-8b --cluster dgx-h100 --tp 8 --batch 8')
     .action(async (specPath: string | undefined, flags: Flags) => {
+      const loaded = await loadFrom(specPath, flags)
+      if (loaded.spec.phase === 'serving') return serve(loaded, flags)
       const { slowdown } = flags as { readonly slowdown?: Record<number, number> } // slowdownOf
-      const simulation = simulateLoaded(await loadFrom(specPath, flags), slowdown && { engine: { slowdown } })
+      const simulation = simulateLoaded(loaded, slowdown && { engine: { slowdown } })
       if (typeof flags.trace === 'string') {
         const { timeline, timed, memory } = simulation
         await writeWhole(flags.trace, async (stream) => {
@@ -42,4 +53,19 @@ function slowdownOf(text: string, before: Readonly<Record<number, number>> = {})
   if (rank === undefined || factor === undefined)
     throw new InvalidArgumentError('Give a rank and how many times as long it computes, such as 5=1.3.')
   return { ...before, [rank]: Number(factor) }
+}
+
+/** Serves the load of a spec and prints what clients see. */
+function serve(loaded: LoadedSpec, flags: Flags): void {
+  for (const flag of ['trace', 'whatIf', 'slowdown'] as const) {
+    if (flags[flag] === undefined) continue
+    const name = { trace: '--trace', whatIf: '--what-if', slowdown: '--slowdown' }[flag]
+    throw new UsageError(
+      `${name} shows one step, and serving is many.`,
+      'Leave it out, or simulate the phase prefill or decode.',
+    )
+  }
+  const summary = summariseServingSimulation(simulateServingLoaded(loaded))
+  if (flags.json === true) return printJson(summary)
+  printLines((style) => servingSimulationLines(summary, style))
 }

@@ -93,3 +93,27 @@ describe('simulate', () => {
     expect(err).toMatch(help)
   })
 })
+
+describe('simulate serving', () => {
+  const serving =
+    '--model llama-3.1-8b --tp 2 --cluster dgx-h100 --phase serving --batch 4 --seq 512 --serving-load-requests 8'
+
+  test('says what clients see within 80 columns', () => {
+    const { code, out, err } = simulate(serving)
+    expect([code, err]).toEqual([0, ''])
+    expect(out.split('\n').filter((line) => [...line].length > 80)).toEqual([])
+    for (const word of ['time to first token', 'p99', 'KV cache', 'What limits']) expect(out).toContain(word)
+  })
+
+  test('as JSON: times in order, and tokens that add up', () => {
+    const { ttftSeconds, tpotSeconds, spread, pools, load } = JSON.parse(simulate(`${serving} --json`).out)
+    expect(ttftSeconds).toBeGreaterThan(tpotSeconds)
+    expect(spread.ttft.mean).toBe(ttftSeconds)
+    expect(pools[0].prefillTokens).toBe(load.requests * 512)
+    expect(pools[0].time.host + pools[0].time.tokens + pools[0].time.attention).toBeCloseTo(1, 12)
+  })
+
+  test('a trace of it is refused', () => {
+    expect(simulate(`${serving} --trace out.json`).code).toBe(2)
+  })
+})

@@ -155,10 +155,11 @@ export function cached(
       kind: 'memory',
       rule: `${plain} -> ${plain}`,
       inputs: [value],
-      results: [{ dims, role: 'cache' }],
+      results: [{ dims, role: 'cache', dtype: options.cacheDtype }],
     })
     return read(written)
   }
+  const dtype = options.cacheDtype
   const slots = slotsOf(cache, reach ?? Number.POSITIVE_INFINITY, 0)
   const size = shape.map((each, position) => (position === 1 ? slots : each))
   const limit = reach === undefined ? {} : { limit: reach + cache.tokens - 1 }
@@ -167,16 +168,21 @@ export function cached(
   const outside = { per: per.filter((axis) => axis !== cache.axis), ...(alternate && { body: alternate }) }
   const initial = graph.tensor(`cache/${body}/attention/${name}`, dims, size, {
     role: 'cache',
+    dtype,
     ...outside,
   })
-  const inner = graph.tensor(`${options.phase}/cache/${body}/attention/${name}`, dims, size, { role: 'cache', growth })
+  const inner = graph.tensor(`${options.phase}/cache/${body}/attention/${name}`, dims, size, {
+    role: 'cache',
+    dtype,
+    growth,
+  })
   const written = graph.one({
     name: `${name}_write`,
     op: 'cache_write',
     kind: 'memory',
     rule: `${own}, ${dims.map((dim) => (dim === 'kv_seq' ? 'seq!' : dim)).join(' ')} -> ${own}`,
     inputs: [inner, value],
-    results: [{ dims, role: 'cache' }],
+    results: [{ dims, role: 'cache', dtype }],
     attributes: {
       ...positionAttributes(cache)?.attributes,
       // So many of the positions are written again in the next iteration.
@@ -185,6 +191,7 @@ export function cached(
   })
   const result = graph.tensor(`cache.after/${body}/attention/${name}`, dims, size, {
     role: 'cache',
+    dtype,
     ...outside,
   })
   cache.carry({ initial, inner, next: written, result })

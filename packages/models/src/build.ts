@@ -40,6 +40,9 @@ export interface BuildOptions {
   readonly causal?: 'whole' | 'halved'
   readonly dtype?: DataType
   readonly gradientDtype?: DataType
+  /** Inference: the element types in which matrices of layers, and the KV cache, are stored; default that of all else. */
+  readonly weightDtype?: DataType
+  readonly cacheDtype?: DataType
   /** Depths at which a new body begins, so that a strategy can name ranges of layers. */
   readonly layerBoundaries?: readonly number[]
 }
@@ -76,6 +79,8 @@ export function buildProgram(architecture: ModelArchitecture, given: BuildOption
     causal: 'whole',
     dtype: 'bf16',
     gradientDtype: 'fp32',
+    weightDtype: given.dtype ?? 'bf16',
+    cacheDtype: given.dtype ?? 'bf16',
     layerBoundaries: [],
     ...given,
   }
@@ -83,7 +88,7 @@ export function buildProgram(architecture: ModelArchitecture, given: BuildOption
   const { phase } = options
   const graph = new Graph(phase === 'training' ? 'forward' : phase, options.dtype)
   const runs = layerRuns(architecture, options.layerBoundaries)
-  const weights = addParameters(graph, architecture, runs)
+  const weights = addParameters(graph, architecture, runs, options.weightDtype)
   const model = { graph, architecture, options, runs, weights }
   builders[phase](model)
   const { attention, causal, dtype, gradientDtype } = options

@@ -1,3 +1,4 @@
+import type { DataType } from '@shardloom/core'
 import type { ModelArchitecture } from './architecture.js'
 import type { Graph } from './graph.js'
 import type { LayerRuns } from './layer-runs.js'
@@ -10,8 +11,16 @@ export interface ParameterIds {
   readonly layer: (body: string, name: string) => string
 }
 
-/** Declares every weight that the graph holds: those of layers once per body, with one value per layer. */
-export function addParameters(graph: Graph, architecture: ModelArchitecture, runs: LayerRuns): ParameterIds {
+/**
+ * Declares every weight that the graph holds: those of layers once per body, with one value per layer. Matrices of layers are stored as
+ * `dtype` says, all else as the graph computes: quantised checkpoints keep norms, routers, embedding and head.
+ */
+export function addParameters(
+  graph: Graph,
+  architecture: ModelArchitecture,
+  runs: LayerRuns,
+  dtype: DataType,
+): ParameterIds {
   const alternates = runs.names.length > 1
   for (const { name, dims, shape, layer, drawn } of parameterTensors(architecture)) {
     if (!drawn) continue
@@ -21,7 +30,12 @@ export function addParameters(graph: Graph, architecture: ModelArchitecture, run
     }
     runs.names.forEach((body, index) => {
       if (runs.kinds[index] !== layer) return
-      graph.tensor(`${body}/${name}`, dims, shape, { role: 'parameter', per: ['layer'], ...(alternates && { body }) })
+      graph.tensor(`${body}/${name}`, dims, shape, {
+        role: 'parameter',
+        per: ['layer'],
+        ...(alternates && { body }),
+        ...(dims.length > 1 && !/router|bias/.test(name) && { dtype }),
+      })
     })
   }
   return { top: (name) => name, layer: (body, name) => `${body}/${name}` }

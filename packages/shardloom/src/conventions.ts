@@ -42,6 +42,9 @@ export interface Conventions {
   readonly barriers?: true
   /** Of experts: how tokens reach them, copies of some, room over the even share. */
   readonly dispatch?: string
+  /** Where matrices of layers, or the KV cache, are stored in another type. */
+  readonly weightDtype?: string
+  readonly cacheDtype?: string
   readonly redundant?: number
   readonly capacityFactor?: number
 }
@@ -56,6 +59,8 @@ export function conventionsOf({ options, parallel, phase }: PlannedSpec): Conven
     causal: options.causal,
     dtype: options.dtype,
     ...(training && { gradientDtype: options.gradientDtype }),
+    ...(options.weightDtype !== undefined && { weightDtype: options.weightDtype }),
+    ...(options.cacheDtype !== undefined && { cacheDtype: options.cacheDtype }),
     uneven: options.uneven,
     zero,
     dpReplicate: parallel.dpReplicate,

@@ -41,6 +41,7 @@ export { fromHuggingFace, type ModelArchitecture, presetNames } from '@shardloom
 export type { ActivationSummary } from './activations.js'
 export { type CalibrationSummary, calibrateSpecs, type MeasuredSpec } from './calibrate-specs.js'
 export { type Compared, type ComparedMetric, type Comparison, compare, type Difference } from './compare.js'
+export { type ServingSimulationSummary, summariseServingSimulation } from './describe-serving.js'
 export { type ExplainedCommunication, type ExplainedTensor, type Explanation, explain } from './explain.js'
 export { explainPasses, type PassExplanation, type PassesExplanation } from './explain-passes.js'
 export { formatWholeBytes } from './format-whole-bytes.js'
@@ -56,6 +57,13 @@ export { readRecords, type TableRecord } from './read-records.js'
 export type { PlannedSpec } from './sequence.js'
 export { planServing, planServingLoaded, type ServingPlan } from './serving.js'
 export { type SimulateOptions, type Simulation, simulateLoaded } from './simulate-plan.js'
+export {
+  prepareServing,
+  type ServingPool,
+  type ServingSimulation,
+  type StepShares,
+  simulateServingLoaded,
+} from './simulate-serving.js'
 export { type SpecField, specFields } from './spec-fields.js'
 export { type Spec, type SpecInput, specJsonSchema } from './spec-schema.js'
 export { type CommunicationSummary, type PlanSummary, type SummaryOptions, summarise } from './summarise.js'

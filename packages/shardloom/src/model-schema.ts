@@ -1,8 +1,8 @@
 import { ShardloomError } from '@shardloom/core'
 import type { ModelArchitecture } from '@shardloom/models'
 import { z } from 'zod'
+import { largestSize } from './schema-values.js'
 import { checkNesting, schemaError } from './spec-error.js'
-import { largestSize } from './spec-schema.js'
 
 const sizeText = `a whole number from 1 to ${largestSize}`
 const size = z.number(sizeText).int(sizeText).min(1, sizeText).max(largestSize, sizeText)

@@ -212,6 +212,8 @@ function buildFor(spec: PlannedSpec, architecture: ModelArchitecture, compositio
     causal: options.causal,
     dtype: options.dtype,
     gradientDtype: options.gradientDtype,
+    ...(options.weightDtype && { weightDtype: options.weightDtype }),
+    ...(options.cacheDtype && { cacheDtype: options.cacheDtype }),
     layerBoundaries: layerBoundaries(spec),
   })
   const mesh = meshOfSpec(spec, composition.axes, (dim) => dimSizesOf(built, dim))

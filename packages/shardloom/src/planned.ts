@@ -23,6 +23,8 @@ const ownOptions = [
   'linearDtype',
   'engine',
   'efficiency',
+  'weightDtype',
+  'cacheDtype',
   'uneven',
   'zero',
   'offload',
@@ -78,6 +80,13 @@ export function refuseUnplanned(spec: Spec, axes: readonly PluginAxis[], pluginN
       { subject: 'options.gradientDtype', help: 'Leave it out.' },
     )
   }
+  for (const name of ['weightDtype', 'cacheDtype'] as const) {
+    if (spec.options[name] === undefined || spec.phase !== 'training') continue
+    throw new ShardloomError('OPTION', `\`options.${name}\` is of inference alone; the phase is training.`, {
+      subject: `options.${name}`,
+      help: 'Leave it out, or set `phase` to prefill, decode or serving.',
+    })
+  }
   for (const name of Object.keys(spec.options)) {
     if (ownOptions.includes(name) || pluginNames.includes(name)) continue
     throw unknownKey(['options'], name, [...ownOptions, ...pluginNames], 'spec')
@@ -96,10 +105,10 @@ export function refuseUnplanned(spec: Spec, axes: readonly PluginAxis[], pluginN
       help: 'Use `planServing`, or plan one phase.',
     })
   }
-  for (const [phase, own] of Object.entries(spec.options.serving)) {
-    const [field] = Object.keys(own)
+  for (const [name, own] of Object.entries(spec.options.serving)) {
+    const [field] = typeof own === 'object' ? Object.keys(own) : ['']
     if (field === undefined) continue
-    const given = `options.serving.${phase}.${field}`
+    const given = ['options.serving', name, field].filter((part) => part !== '').join('.')
     throw new ShardloomError('SPEC_VALUE', `\`${given}\` is given, but the phase is ${spec.phase}.`, {
       subject: given,
       help: 'Leave it out, or set `phase` to `serving`.',

@@ -1,5 +1,3 @@
-import { type Cluster, clusterNames } from '@shardloom/cluster'
-import { ShardloomError } from '@shardloom/core'
 import {
   type Engine,
   engineFrom,
@@ -13,6 +11,7 @@ import {
   simulate,
   type Timeline,
 } from '@shardloom/simulator'
+import { clusterOf } from './cluster-of.js'
 import { type LoadedSpec, type Plan, planLoaded } from './plan.js'
 
 /** What a simulation may be told beside the spec. */
@@ -34,15 +33,6 @@ export interface Simulation {
   readonly timeline: Timeline
   /** Of each rank that was run; made when it is first asked for. */
   readonly memory: readonly RankMemory[]
-}
-
-/** The cluster of a loaded spec. Throws `NO_CLUSTER` where it names none. */
-function clusterOf({ cluster }: LoadedSpec): Cluster {
-  if (cluster) return cluster
-  throw new ShardloomError('NO_CLUSTER', 'The spec names no cluster: time depends on the hardware.', {
-    subject: 'cluster',
-    help: `Add one, such as \`cluster: dgx-h100\`. Known are ${clusterNames().join(', ')}.`,
-  })
 }
 
 /**

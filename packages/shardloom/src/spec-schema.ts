@@ -1,22 +1,11 @@
 import type { dataTypes } from '@shardloom/core'
 import { z } from 'zod'
 import { engine } from './engine-schema.js'
-
-/** The largest size, count or degree that a spec may name. */
-export const largestSize = 2 ** 31
+import { largestSize, oneOf, wholeNumber } from './schema-values.js'
+import { host, load, scheduler, share } from './serving-schema.js'
 
 /** The most decode steps: the KV cache grows in each, so that each is measured on its own. */
 const mostSteps = 65_536
-
-/** A whole number; its error message is what was expected, for {@link specError}. */
-function wholeNumber(least = 1, most = largestSize) {
-  const expected = `a whole number from ${least} to ${most}`
-  return z.number(expected).int(expected).min(least, expected).max(most, expected)
-}
-
-function oneOf<const Values extends readonly [string, ...string[]]>(values: Values) {
-  return z.enum(values, `one of ${values.join(', ')}`)
-}
 
 const floatTypes = ['bf16', 'fp16', 'fp32', 'fp64', 'fp8'] as const satisfies readonly (keyof typeof dataTypes)[]
 
@@ -130,6 +119,14 @@ const options = z
       efficiency: z
         .exactOptional(z.string('the path of a file'))
         .describe('simulate: a file of constants of the accelerator, as `calibrate` writes it'),
+      weightDtype: z
+        .exactOptional(oneOf(floatTypes))
+        .describe(
+          'prefill, decode: element type in which matrices of layers are stored and multiply, their inputs cast to it; default dtype',
+        ),
+      cacheDtype: z
+        .exactOptional(oneOf(floatTypes))
+        .describe('prefill, decode: element type of the KV cache; default dtype'),
       uneven: oneOf(['refuse', 'ragged'])
         .default('refuse')
         .describe('whether a dim that a degree does not divide is refused or split into shares that differ by one'),
@@ -195,7 +192,24 @@ const options = z
         )
         .default({}),
       serving: z
-        .strictObject({ prefill: pool, decode: pool }, 'an object such as {prefill: {parallel: {tp: 4}}}')
+        .strictObject(
+          {
+            prefill: pool,
+            decode: pool,
+            engine: z
+              .exactOptional(z.string('the name of an engine, such as vllm'))
+              .describe('whose scheduler and host costs are simulated: vllm, sglang or tensorrt-llm; default vllm'),
+            scheduler: z
+              .exactOptional(scheduler)
+              .describe('what the engine schedules otherwise than it does by default'),
+            host: z.exactOptional(host).describe('costs of the host in place of those of the engine'),
+            memoryFraction: z
+              .exactOptional(share)
+              .describe("share of a device's memory for weights, activations and KV cache"),
+            load: z.exactOptional(load).describe('the requests that come: from clients, or at a rate'),
+          },
+          'an object such as {prefill: {parallel: {tp: 4}}}',
+        )
         .prefault({})
         .describe('serving: what prefill and decode have of their own; a `parallel` of its own makes a pool of ranks'),
       tp: z

@@ -11,6 +11,8 @@ export interface Efficiency {
   readonly matmul8: number
   /** Share of memory bandwidth that element-wise kernels sustain. */
   readonly memory: number
+  /** The same of kernels that do little but read: products of few rows, attention of few queries over a cache. */
+  readonly reading: number
   /** Share of the time of writing a matmul's result that its computing does not hide. */
   readonly write: number
   /** What filling a tile's pipeline costs, in elements of the contracted dim. */
@@ -31,6 +33,7 @@ export const efficiencyFields: readonly { readonly name: keyof Efficiency; reado
   { name: 'matmul', most: 1 },
   { name: 'matmul8', most: 1 },
   { name: 'memory', most: 1 },
+  { name: 'reading', most: 1 },
   { name: 'write', most: 1 },
   { name: 'prologue', most: 10_000 },
   { name: 'kernelSeconds', most: 1 },
@@ -52,6 +55,7 @@ const a100: Efficiency = {
   matmul: 0.867,
   matmul8: 0.8,
   memory: 0.81,
+  reading: 0.93,
   write: 0.51,
   prologue: 50,
   kernelSeconds: 3e-6,
@@ -64,6 +68,7 @@ const h100: Efficiency = {
   matmul: 0.578,
   matmul8: 0.68,
   memory: 0.7,
+  reading: 0.93,
   write: 0.42,
   prologue: 190,
   kernelSeconds: 2e-6,

@@ -1,4 +1,5 @@
 import {
+  type DataType,
   dataTypes,
   type FlopClass,
   lookup,
@@ -51,9 +52,9 @@ export function kernelCost(context: KernelContext): (kernel: Kernel) => NodeTime
     const classes = nodes.map((node) => flopClassOf(node, operators))
     const casts = machine.productType !== undefined && isLinearLayer(kernel, products, classes)
     const own = lookup(program.tensors, nodes.find(({ inputs }) => inputs.length > 0)?.inputs[0] ?? '').dtype
-    const type = (casts ? machine.productType : undefined) ?? own
+    const type = (casts ? machine.productType : undefined) ?? narrowest(own, nodes, program)
     const rates = machine.rates(type)
-    const { efficiency, memory, peak } = rates
+    const { efficiency, memory, reading, peak } = rates
     const isFlash = kind === 'fused' && classes.includes('attention')
     const flashShare = first.segment === 'backward' ? efficiency.flashBackward : efficiency.flashForward
     const factor = Math.max(...nodes.map(({ op }) => traffic[op] ?? 1))
@@ -65,10 +66,17 @@ export function kernelCost(context: KernelContext): (kernel: Kernel) => NodeTime
       const of = (name: FlopClass) =>
         flops.reduce((sum, each, index) => (classes[index] === name ? sum + each : sum), 0)
       const moving = (factor * bytes.all) / memory
-      if (isFlash) return Math.max(of('attention') / (flashShare * peak), moving) + efficiency.kernelSeconds
+      if (isFlash)
+        return (
+          Math.max(of('attention') / (flashShare * peak), (factor * bytes.all) / reading) + efficiency.kernelSeconds
+        )
       const shapes = products.flatMap((product, index) => {
         const node = nodes[index]
-        return product && node ? [shapeOf(product, meter.sizes(node, step), flops[index] ?? 0)] : []
+        if (!product || !node) return []
+        const sizes = meter.sizes(node, step)
+        const shape = shapeOf(product, sizes, flops[index] ?? 0)
+        bytes.all -= unreadBytes(node, product, shape, meter, program, sizes)
+        return [shape]
       })
       const shape = shapes.length > 0 && kind !== 'fused' && kind !== 'chain' ? joined(shapes, kind) : undefined
       if (!shape) return moving + launches * efficiency.kernelSeconds
@@ -78,11 +86,27 @@ export function kernelCost(context: KernelContext): (kernel: Kernel) => NodeTime
         ? castOf(nodes, products, program, meter, dataTypes[type], machine.engine.castsAgain)
         : { elements: 0, saved: 0 }
       const work = matmulSeconds(shape, { ...bytes, all: bytes.all - cast.saved }, rates)
-      const casting = cast.elements > 0 ? (castBytes * cast.elements) / memory + efficiency.kernelSeconds : 0
+      const casting = casts
+        ? cast.elements > 0
+          ? (castBytes * cast.elements) / memory + efficiency.kernelSeconds
+          : 0
+        : castSeconds(own, type, shape, memory)
       return work + casting + efficiency.kernelSeconds
     }
     return { stream: 'compute', seconds, grows }
   }
+}
+
+/** Products with weights of one byte multiply in that type (Micikevicius et al. 2022). */
+function narrowest(own: DataType, nodes: readonly OperatorNode[], { tensors }: Program): DataType {
+  const weights = nodes.flatMap(({ inputs }) => inputs.map((id) => lookup(tensors, id)))
+  const weight = weights.find(({ role, dims }) => role === 'parameter' && dims.length > 1)
+  return weight && dataTypes[weight.dtype] < dataTypes[own] ? weight.dtype : own
+}
+
+/** What casting the tokens of a product takes: they are read in one type and written in the other. */
+function castSeconds(from: DataType, to: DataType, { m, k }: MatmulShape, memory: number): number {
+  return from === to ? 0 : (m * k * (dataTypes[from] + dataTypes[to])) / memory
 }
 
 /** Terms of sums over iterations, with the type of their sum. */
@@ -228,10 +252,33 @@ function sumBytes(node: OperatorNode, { tensors }: Program, meter: Meter, sums: 
   return { all: bytes + written, written }
 }
 
-/** The sizes of a product on a rank. Of routed tokens and causal pairs a share exists: as many rows, or as long a sum. */
+/**
+ * The sizes of a product on a rank. Of routed tokens and causal pairs a share exists: as many rows, or as long a sum. Experts that no token
+ * comes to are not computed.
+ */
 function shapeOf({ shared, rows, columns, inner }: Product, size: (dim: string) => number, flops: number): MatmulShape {
   const product = (dims: readonly string[]) => dims.reduce((all, dim) => all * size(dim), 1)
   const shape = { batch: product(shared), m: product(rows), n: product(columns), k: product(inner) }
   const share = flops / (2 * shape.batch * shape.m * shape.n * shape.k)
-  return inner.includes('batch') ? { ...shape, k: shape.k * share } : { ...shape, m: shape.m * share }
+  if (inner.includes('batch')) return { ...shape, k: shape.k * share }
+  const reached = shared.includes('experts') ? reachedShare(share, shape.m) : 1
+  return { ...shape, batch: shape.batch * reached, m: (shape.m * share) / reached }
+}
+
+/** The share of experts that some of `tokens` is routed to, each to a `share` of them. */
+const reachedShare = (share: number, tokens: number) => Math.min(1, 1 - (1 - share) ** tokens)
+
+/** Bytes of the weights of experts that no token comes to. */
+function unreadBytes(
+  node: OperatorNode,
+  product: Product | undefined,
+  shape: MatmulShape,
+  meter: Meter,
+  { tensors }: Program,
+  size: (dim: string) => number,
+): number {
+  if (!product?.shared.includes('experts')) return 0
+  const all = product.shared.reduce((count, dim) => count * size(dim), 1)
+  const weight = node.inputs.map((id) => lookup(tensors, id)).find(({ role }) => role === 'parameter')
+  return weight ? meter.bytes(weight) * (1 - shape.batch / all) : 0
 }

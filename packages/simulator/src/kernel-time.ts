@@ -16,6 +16,8 @@ export interface Rates {
   readonly sustained: number
   /** B/s that memory sustains. */
   readonly memory: number
+  /** The same of kernels that do little but read. */
+  readonly reading: number
   readonly cores: number
   readonly efficiency: Efficiency
 }
@@ -41,7 +43,7 @@ const smallestPiece = 512
 export function matmulSeconds(
   { batch, m, n, k }: MatmulShape,
   bytes: { readonly all: number; readonly written: number },
-  { peak, sustained, memory, cores, efficiency }: Rates,
+  { peak, sustained, memory, reading, cores, efficiency }: Rates,
 ): number {
   let least = Number.POSITIVE_INFINITY
   for (const [rows, columns, share] of tiles) {
@@ -52,5 +54,5 @@ export function matmulSeconds(
     const seconds = (waves * 2 * rows * columns * depth * cores) / (share * sustained * peak)
     if (seconds < least) least = seconds
   }
-  return Math.max(least + (efficiency.write * bytes.written) / memory, bytes.all / memory)
+  return Math.max(least + (efficiency.write * bytes.written) / memory, bytes.all / reading)
 }

@@ -52,6 +52,7 @@ export function machineOf(cluster: Cluster, mesh: Mesh, engine: Engine = usualEn
         peak: peakOf(accelerator, dtype),
         sustained: dataTypes[dtype] === 1 ? efficiency.matmul8 : efficiency.matmul,
         memory: efficiency.memory * accelerator.memoryBandwidth,
+        reading: efficiency.reading * accelerator.memoryBandwidth,
         cores: accelerator.cores ?? usualCores,
         efficiency,
       }

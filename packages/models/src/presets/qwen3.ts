@@ -17,6 +17,20 @@ export const qwen3Presets = {
       ...PRE_NORM,
     },
   }),
+  'qwen3-32b': uniformModel({
+    name: 'Qwen3 32B',
+    family: 'qwen3',
+    hidden: 5120,
+    vocab: 151936,
+    ...RMS_DECODER,
+    maxPositions: 40960,
+    depth: 64,
+    layer: {
+      attention: attention(64, 8),
+      ffn: { kind: 'dense', intermediate: 25600, activation: 'swiglu', bias: false },
+      ...PRE_NORM,
+    },
+  }),
   'qwen3-235b-a22b': uniformModel({
     name: 'Qwen3 235B A22B',
     family: 'qwen3_moe',

@@ -1,0 +1,77 @@
+import { formatBytes, formatCount, formatQuantity, type ServingSimulationSummary } from 'shardloom'
+import { duration, percent } from './quantities.js'
+import { type Style, singleLine } from './style.js'
+import { pairs, table, wrapped } from './table.js'
+
+/** What clients see of serving, what the engines do, and what holds them back, within 80 columns. */
+export function servingSimulationLines(summary: ServingSimulationSummary, style: Style): string[] {
+  const { conventions, spread, load, pools, limits } = summary
+  const columns = [
+    { header: '', align: 'left' },
+    { header: 'mean', align: 'right' },
+    { header: 'p50', align: 'right' },
+    { header: 'p90', align: 'right' },
+    { header: 'p99', align: 'right' },
+  ] as const
+  const rows = [
+    ['time to first token', spread.ttft] as const,
+    ['time per output token', spread.tpot] as const,
+    ['between tokens', spread.itl] as const,
+    ['whole request', spread.latency] as const,
+  ].map(([name, { mean, p50, p90, p99 }]) => [name, ...[mean, p50, p90, p99].map(duration)])
+  const from = load.clients === undefined ? 'as they arrive' : `from ${formatCount(load.clients)} clients`
+  const types = `weights ${conventions.weightDtype}, cache ${conventions.cacheDtype}, all else ${conventions.dtype}`
+  const lines = [
+    style.bold(`${singleLine(summary.model)} · serving on ${formatCount(summary.world)} × ${conventions.accelerator}`),
+    ...pairs([
+      ['cluster', singleLine(conventions.cluster)],
+      ['engine', singleLine(conventions.engine)],
+      [
+        'load',
+        `${formatCount(load.requests)} requests ${from}, ${Math.round(load.meanInput)} tokens in and ${Math.round(load.meanOutput)} out on average`,
+      ],
+      ['conventions', types],
+    ]),
+    '',
+    style.bold('Clients see'),
+    ...table(columns, rows, style),
+    ...pairs([
+      [
+        'tokens',
+        `${formatQuantity(Math.round(summary.tokensPerSecond), '')}/s generated, ${formatQuantity(Math.round(summary.tokensPerSecondPerRank), '')}/s per rank`,
+      ],
+      ['requests', `${summary.requestsPerSecond.toPrecision(3)}/s in ${duration(summary.seconds)}`],
+    ]),
+    ...pools.flatMap((pool) => ['', style.bold(poolTitle(pool)), ...pairs(poolFacts(pool))]),
+    '',
+    style.bold('What limits'),
+    ...limits.flatMap((limit) => wrapped(limit, 2)),
+  ]
+  return lines.map((line) => line.replaceAll('\u00a0', ' '))
+}
+
+type PoolSummary = ServingSimulationSummary['pools'][number]
+
+function poolTitle({ phase, engines, ranks }: PoolSummary): string {
+  const name = { both: 'Engine', prefill: 'Prefill', decode: 'Decode' }[phase]
+  return `${name}: ${formatCount(ranks)} ${ranks === 1 ? 'rank' : 'ranks'}${engines > 1 ? `, ${formatCount(engines)} engines` : ''}`
+}
+
+function poolFacts(pool: PoolSummary): [string, string | string[]][] {
+  const { time, busy, meanRunning, meanWaiting, preemptions, cachedTokens } = pool
+  return [
+    [
+      'KV cache',
+      `room for ${formatQuantity(pool.capacityTokens, '')} tokens of ${formatBytes(Math.round(pool.bytesPerToken))}; ${percent(pool.meanCapacityUsed)} used on average, ${percent(pool.peakCapacityUsed)} at most`,
+    ],
+    [
+      'sequences',
+      `${meanRunning.toFixed(1)} run and ${meanWaiting.toFixed(1)} wait on average${preemptions > 0 ? `, ${formatCount(preemptions)} preemptions` : ''}`,
+    ],
+    ['steps', `${formatCount(pool.steps)}, busy ${percent(busy)} of the time`],
+    ['time', `tokens ${percent(time.tokens)}, contexts ${percent(time.attention)}, host ${percent(time.host)}`],
+    ...(cachedTokens > 0
+      ? [['prefixes', `${formatQuantity(cachedTokens, '')} tokens were cached`] as [string, string]]
+      : []),
+  ]
+}

@@ -1,0 +1,229 @@
+import { ShardloomError } from '@shardloom/core'
+import type { Sequence } from './blocks.js'
+import { Engine, type EngineOptions } from './engine.js'
+import { Events } from './events.js'
+import { randomNumbers } from './random.js'
+import { type Spread, spreadOf } from './statistics.js'
+import type { Workload } from './workload.js'
+
+/** Engines that are alike. */
+export interface Pool extends EngineOptions {
+  /** Engines; each request goes to the one with the fewest. Default 1. */
+  readonly engines?: number
+}
+
+/** Where requests are served: by engines that do both phases, or by those of one phase after those of the other. */
+export interface Deployment {
+  /** Does both phases, or prefill alone where there is a pool for decode. */
+  readonly pool: Pool
+  readonly decode?: Pool
+  /** Seconds that the KV cache of so many tokens is on its way to the other pool, whose link carries one at a time. Default none. */
+  readonly transferSeconds?: (tokens: number) => number
+  /** Mean seconds from sending a request to its waiting at an engine: network, tokenizer, server. Exponentially distributed, from a fixed seed. Default 0. */
+  readonly requestSeconds?: number
+}
+
+/** When a request was sent, when its first token came and when its last. Seconds. */
+export interface ServedRequest {
+  readonly input: number
+  readonly output: number
+  readonly sent: number
+  readonly first: number
+  readonly last: number
+}
+
+/** What a pool did. Means are over the time from the first request to the last token, and over its engines. */
+export interface PoolUsage {
+  readonly steps: number
+  /** Share of the time in which a step runs. */
+  readonly busy: number
+  readonly meanRunning: number
+  readonly meanWaiting: number
+  /** Shares of the KV capacity. */
+  readonly meanCapacityUsed: number
+  readonly peakCapacityUsed: number
+  readonly preemptions: number
+  /** Tokens of prompts that were computed, those computed again included; of prompts that the prefix cache had; decoded. */
+  readonly prefillTokens: number
+  readonly cachedTokens: number
+  readonly decodeTokens: number
+}
+
+/** What clients saw, and what engines did. Seconds, and tokens per second. */
+export interface ServingResult {
+  readonly requests: readonly ServedRequest[]
+  /** From the first request to the last token. */
+  readonly seconds: number
+  /** Time to first token. */
+  readonly ttft: Spread
+  /** Per request, its time per output token behind the first. */
+  readonly tpot: Spread
+  /** Gaps between tokens, over all requests. */
+  readonly itl: Spread
+  /** From sending to the last token. */
+  readonly latency: Spread
+  readonly outputTokensPerSecond: number
+  readonly totalTokensPerSecond: number
+  readonly requestsPerSecond: number
+  readonly pool: PoolUsage
+  readonly decode?: PoolUsage
+}
+
+/** Serves a workload, event by event: deterministic. Throws `WORKLOAD`, and `KV_CAPACITY` or `PROMPT` for a request that can never run. */
+export function simulateServing(deployment: Deployment, workload: Workload): ServingResult {
+  const { pool, decode, transferSeconds = () => 0, requestSeconds = 0 } = deployment
+  const { clients } = workload
+  const requests = clients === undefined ? inOrder(workload.requests) : workload.requests
+  checkWorkload(deployment, workload)
+  const events = new Events()
+  const engines = enginesOf(pool)
+  const decoders = decode ? enginesOf(decode) : engines
+  const sent = new Float64Array(requests.length)
+  const first = new Float64Array(requests.length)
+  const last = new Float64Array(requests.length)
+  const gaps: number[] = []
+  const planned = new Set<Engine>()
+  let now = 0
+  let next = 0
+  let linkFree = 0
+  const random = randomNumbers(0)
+
+  const isComplete = ({ generated, request }: Sequence) => generated >= request.output
+  /** Begins a step of an engine that has none, after all else that happens now. */
+  const wake = (engine: Engine) => {
+    if (engine.busy || planned.has(engine)) return
+    planned.add(engine)
+    events.plan(now, () => {
+      planned.delete(engine)
+      const seconds = engine.begin(now)
+      if (seconds !== undefined) events.plan(now + seconds, () => end(engine))
+    })
+  }
+  const end = (engine: Engine) => {
+    const isDone = decode && engines.includes(engine) ? () => true : isComplete
+    for (const sequence of engine.end(now, isDone)) {
+      const { index } = sequence
+      if (sequence.generated === 1) first[index] = now
+      else gaps.push(now - (last[index] ?? 0))
+      last[index] = now
+      if (isComplete(sequence)) {
+        engine.release(sequence, now)
+        if (clients !== undefined) send()
+      } else if (isDone(sequence)) handOver(engine, sequence)
+    }
+    wake(engine)
+  }
+  const enter = (engine: Engine, sequence: Sequence) => {
+    engine.add(sequence, now)
+    wake(engine)
+  }
+  /** The blocks in the pool of prefill stay until all has arrived. */
+  const handOver = (engine: Engine, sequence: Sequence) => {
+    linkFree = Math.max(now, linkFree) + transferSeconds(sequence.computed)
+    events.plan(linkFree, () => {
+      engine.release(sequence, now)
+      wake(engine)
+      enter(leastLoaded(decoders), { ...sequence, blocks: 0, shared: 0 })
+    })
+  }
+  const send = () => {
+    const index = next++
+    const request = requests[index]
+    if (!request) return
+    sent[index] = now
+    const start = { length: request.input, generated: 0, computed: 0, blocks: 0, shared: 0, swapped: 0 }
+    const delay = requestSeconds === 0 ? 0 : -Math.log(1 - random()) * requestSeconds
+    events.plan(now + delay, () => enter(leastLoaded(engines), { request, index, ...start }))
+  }
+  if (clients === undefined) for (const { arrival = 0 } of requests) events.plan(arrival, send)
+  else for (let client = 0; client < Math.min(clients, requests.length); client++) events.plan(0, send)
+  for (let event = events.next(); event; event = events.next()) {
+    now = event.at
+    event.run()
+  }
+  const served = requests.map(({ input, output }, index) => ({
+    input,
+    output,
+    sent: sent[index] ?? 0,
+    first: first[index] ?? 0,
+    last: last[index] ?? 0,
+  }))
+  const from = served.reduce((least, each) => Math.min(least, each.sent), Number.POSITIVE_INFINITY)
+  const seconds = served.reduce((most, each) => Math.max(most, each.last), 0) - from
+  const outputs = served.reduce((sum, { output }) => sum + output, 0)
+  const inputs = served.reduce((sum, { input }) => sum + input, 0)
+  const several = served.filter(({ output }) => output > 1)
+  return {
+    requests: served,
+    seconds,
+    ttft: spreadOf(served.map((each) => each.first - each.sent)),
+    tpot: spreadOf(several.map((each) => (each.last - each.first) / (each.output - 1))),
+    itl: spreadOf(gaps),
+    latency: spreadOf(served.map((each) => each.last - each.sent)),
+    outputTokensPerSecond: outputs / seconds,
+    totalTokensPerSecond: (inputs + outputs) / seconds,
+    requestsPerSecond: served.length / seconds,
+    pool: usageOf(engines, seconds),
+    ...(decode && { decode: usageOf(decoders, seconds) }),
+  }
+}
+
+function inOrder(requests: Workload['requests']): Workload['requests'] {
+  return [...requests].sort((a, b) => (a.arrival ?? 0) - (b.arrival ?? 0))
+}
+
+function enginesOf(pool: Pool): Engine[] {
+  return Array.from({ length: pool.engines ?? 1 }, () => new Engine(pool))
+}
+
+function leastLoaded(engines: readonly Engine[]): Engine {
+  return engines.reduce((least, engine) => (engine.load < least.load ? engine : least))
+}
+
+function usageOf(engines: readonly Engine[], seconds: number): PoolUsage {
+  const sum = (of: (engine: Engine) => number) => engines.reduce((all, engine) => all + of(engine), 0)
+  const mean = (of: (engine: Engine) => number) => sum(of) / (engines.length * seconds)
+  return {
+    steps: sum(({ totals }) => totals.steps),
+    busy: mean(({ totals }) => totals.busySeconds),
+    meanRunning: mean(({ totals }) => totals.runningSeconds),
+    meanWaiting: mean(({ totals }) => totals.waitingSeconds),
+    meanCapacityUsed: mean(({ totals, blocks }) => totals.blockSeconds / blocks.total),
+    peakCapacityUsed: Math.max(...engines.map(({ totals, blocks }) => totals.peakBlocks / blocks.total)),
+    preemptions: sum(({ totals }) => totals.preemptions),
+    prefillTokens: sum(({ totals }) => totals.prefillTokens),
+    cachedTokens: sum(({ totals }) => totals.cachedTokens),
+    decodeTokens: sum(({ totals }) => totals.decodeTokens),
+  }
+}
+
+/** Refuses what could never end. */
+function checkWorkload({ pool, decode }: Deployment, { requests, clients }: Workload): void {
+  if (requests.length === 0 || (clients !== undefined && !(Number.isSafeInteger(clients) && clients >= 1))) {
+    const message = `A workload of ${requests.length} requests${clients === undefined ? '' : ` from ${clients} clients`} asks for nothing.`
+    throw new ShardloomError('WORKLOAD', message, {
+      help: 'Give at least one request, and a whole number of clients from 1.',
+    })
+  }
+  for (const { input, output } of requests) {
+    for (const each of decode ? [pool, decode] : [pool]) {
+      const held = each === pool && decode ? input : input + output - 1
+      const { scheduler, capacityTokens } = each
+      const capacity = Math.floor(capacityTokens / scheduler.blockTokens) * scheduler.blockTokens
+      if (held <= capacity) continue
+      const message = `A request of ${input} tokens in and ${output} out needs a KV cache of ${held} tokens; there is room for ${Math.max(0, capacity)}.`
+      throw new ShardloomError('KV_CAPACITY', message, {
+        subject: 'capacityTokens',
+        help: 'Shorten it, split the model over more ranks, store the cache in a smaller type, or use accelerators with more memory.',
+      })
+    }
+    const { chunked, maxTokens } = pool.scheduler
+    if (!chunked && input > maxTokens) {
+      const message = `A prompt of ${input} tokens does not fit in a step of ${maxTokens}, and prompts are not divided.`
+      throw new ShardloomError('PROMPT', message, {
+        subject: 'maxTokens',
+        help: `Set \`chunked\` to true, or \`maxTokens\` to at least ${input}.`,
+      })
+    }
+  }
+}

@@ -1,0 +1,19 @@
+/** How values are spread. Percentiles interpolate between the two nearest ranks. */
+export interface Spread {
+  readonly mean: number
+  readonly p50: number
+  readonly p90: number
+  readonly p99: number
+}
+
+/** The spread of some values; of none, zeros. */
+export function spreadOf(values: readonly number[]): Spread {
+  const sorted = Float64Array.from(values).sort()
+  const at = (share: number) => {
+    const rank = share * (sorted.length - 1)
+    const [below, above] = [sorted[Math.floor(rank)] ?? 0, sorted[Math.ceil(rank)] ?? 0]
+    return below + (rank - Math.floor(rank)) * (above - below)
+  }
+  const sum = sorted.reduce((all, value) => all + value, 0)
+  return { mean: sorted.length === 0 ? 0 : sum / sorted.length, p50: at(0.5), p90: at(0.9), p99: at(0.99) }
+}

@@ -1,0 +1,138 @@
+import type { PoolUsage, Spread } from '@shardloom/serving'
+import { clusterOf } from './cluster-of.js'
+import type { ServingPool, ServingSimulation } from './simulate-serving.js'
+
+/** What `shardloom simulate --json` prints of serving. Seconds, bytes, tokens, and shares of 1. */
+export interface ServingSimulationSummary {
+  readonly schema: 'shardloom.simulate/1'
+  readonly model: string
+  readonly phase: 'serving'
+  /** Ranks of all pools. */
+  readonly world: number
+  /** Means over requests: time to first token, and time per output token behind it. */
+  readonly ttftSeconds: number
+  readonly tpotSeconds: number
+  readonly spread: {
+    readonly ttft: Spread
+    readonly tpot: Spread
+    /** Gaps between tokens. */
+    readonly itl: Spread
+    readonly latency: Spread
+  }
+  /** Of generated tokens. */
+  readonly tokensPerSecond: number
+  readonly tokensPerSecondPerRank: number
+  readonly requestsPerSecond: number
+  readonly seconds: number
+  readonly load: {
+    readonly requests: number
+    readonly clients?: number
+    readonly meanInput: number
+    readonly meanOutput: number
+  }
+  readonly conventions: {
+    readonly cluster: string
+    readonly accelerator: string
+    readonly engine: string
+    readonly scheduler: string
+    readonly host: string
+    readonly dtype: string
+    readonly weightDtype: string
+    readonly cacheDtype: string
+  }
+  readonly pools: readonly (PoolUsage & {
+    readonly phase: ServingPool['phase']
+    readonly engines: number
+    readonly ranks: number
+    readonly capacityTokens: number
+    readonly bytesPerToken: number
+    readonly parameterBytes: number
+    /** Where the time of steps went. */
+    readonly time: { readonly host: number; readonly tokens: number; readonly attention: number }
+  })[]
+  /** Two pools: what the KV cache of a token is on its way. */
+  readonly transferSecondsPerToken?: number
+  /** What holds it back, in words. */
+  readonly limits: readonly string[]
+}
+
+/** Says what came of serving a load. */
+export function summariseServingSimulation(simulation: ServingSimulation): ServingSimulationSummary {
+  const { loaded, engine, workload, pools, result, transferSecondsPerToken } = simulation
+  const { options } = loaded.spec
+  const cluster = clusterOf(loaded)
+  const usages = result.decode ? [result.pool, result.decode] : [result.pool]
+  const world = pools.reduce((sum, { ranks }) => sum + ranks, 0)
+  const mean = (of: (request: { input: number; output: number }) => number) =>
+    result.requests.reduce((sum, each) => sum + of(each), 0) / result.requests.length
+  return {
+    schema: 'shardloom.simulate/1',
+    model: loaded.architecture.name,
+    phase: 'serving',
+    world,
+    ttftSeconds: result.ttft.mean,
+    tpotSeconds: result.tpot.mean,
+    spread: { ttft: result.ttft, tpot: result.tpot, itl: result.itl, latency: result.latency },
+    tokensPerSecond: result.outputTokensPerSecond,
+    tokensPerSecondPerRank: result.outputTokensPerSecond / world,
+    requestsPerSecond: result.requestsPerSecond,
+    seconds: result.seconds,
+    load: {
+      requests: result.requests.length,
+      ...(workload.clients !== undefined && { clients: workload.clients }),
+      meanInput: mean(({ input }) => input),
+      meanOutput: mean(({ output }) => output),
+    },
+    conventions: {
+      cluster: cluster.name,
+      accelerator: cluster.accelerator.name,
+      engine: engine.name,
+      scheduler: engine.sources.scheduler,
+      host: engine.sources.host,
+      dtype: options.dtype,
+      weightDtype: options.weightDtype ?? options.dtype,
+      cacheDtype: options.cacheDtype ?? options.dtype,
+    },
+    pools: pools.flatMap((pool, index) => {
+      const usage = usages[index]
+      return usage ? [describePool(pool, usage)] : []
+    }),
+    ...(pools.length > 1 && { transferSecondsPerToken }),
+    limits: pools.flatMap((pool, index) => {
+      const usage = usages[index]
+      return usage ? limitsOf(pool, usage, engine.scheduler.maxSequences) : []
+    }),
+  }
+}
+
+function describePool({ phase, engines, ranks, capacity, shares }: ServingPool, usage: PoolUsage) {
+  const all = Math.max(Number.MIN_VALUE, shares.host + shares.tokens + shares.attention)
+  const { tokens: capacityTokens, bytesPerToken, parameterBytes } = capacity
+  const time = { host: shares.host / all, tokens: shares.tokens / all, attention: shares.attention / all }
+  return { phase, engines, ranks, capacityTokens, bytesPerToken, parameterBytes, time, ...usage }
+}
+
+const percent = (share: number) => `${(100 * share).toFixed(0)} %`
+
+/** What holds a pool back: room, places, requests, or what its steps spend their time on. */
+function limitsOf({ phase, shares }: ServingPool, usage: PoolUsage, maxSequences: number): string[] {
+  const of = phase === 'both' ? '' : `${phase}: `
+  const parts = [
+    ['products, norms and collectives of its tokens', shares.tokens],
+    ['attention to contexts', shares.attention],
+    ['the host', shares.host],
+  ] as const
+  const all = parts.reduce((sum, [, seconds]) => sum + seconds, 0)
+  const [longest = parts[0]] = [...parts].sort(([, a], [, b]) => b - a)
+  const full = usage.peakCapacityUsed > 0.95 && usage.meanWaiting > 0.1
+  return [
+    ...(full
+      ? [
+          `${of}the KV cache is full: ${usage.meanWaiting.toFixed(1)} requests wait on average, ${usage.preemptions} preemptions`,
+        ]
+      : []),
+    ...(usage.meanRunning > 0.95 * maxSequences ? [`${of}all ${maxSequences} places are taken`] : []),
+    ...(usage.busy < 0.9 ? [`${of}an engine has nothing to compute in ${percent(1 - usage.busy)} of the time`] : []),
+    `${of}a step spends most on ${longest[0]}: ${percent(longest[1] / all)}`,
+  ]
+}

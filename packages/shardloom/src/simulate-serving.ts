@@ -1,0 +1,205 @@
+import { collectiveSeconds, fitWorld, flatGroup } from '@shardloom/cluster'
+import { ShardloomError } from '@shardloom/core'
+import {
+  type Deployment,
+  type EnginePreset,
+  findEngine,
+  makeRequests,
+  type Pool,
+  type Scheduler,
+  type ServingResult,
+  simulateServing,
+  type Workload,
+} from '@shardloom/serving'
+import { clusterOf } from './cluster-of.js'
+import { type LoadedSpec, planLoaded } from './plan.js'
+import { planServingLoaded, servingSpecs } from './serving.js'
+import { type Capacity, capacityOf, type DeviceSeconds, deviceCost } from './step-cost.js'
+import { summariseServing } from './summarise-serving.js'
+
+/** Where the time of a pool's steps went. Seconds, over all of its engines. */
+export interface StepShares {
+  host: number
+  tokens: number
+  attention: number
+}
+
+/** A pool of a deployment, with what it was made from. */
+export interface ServingPool {
+  readonly phase: 'prefill' | 'decode' | 'both'
+  readonly engines: number
+  /** Ranks of all of its engines. */
+  readonly ranks: number
+  readonly capacity: Capacity
+  readonly shares: StepShares
+}
+
+/** Serving in time: what clients see of an engine that runs the plans of a spec. */
+export interface ServingSimulation {
+  readonly loaded: LoadedSpec
+  readonly engine: EnginePreset
+  readonly workload: Workload
+  readonly pools: readonly ServingPool[]
+  /** Seconds for which the KV cache of a token is on its way between pools. */
+  readonly transferSecondsPerToken: number
+  readonly result: ServingResult
+}
+
+/**
+ * Serves the load of a spec of the phase `serving`, step by step, with what steps take on its cluster. Throws `NO_CLUSTER`, `CLUSTER_SIZE`,
+ * `UNKNOWN_ENGINE`, `KV_CAPACITY`, `PROMPT`, and what planning throws.
+ */
+export function simulateServingLoaded(loaded: LoadedSpec): ServingSimulation {
+  return prepareServing(loaded)(loaded)
+}
+
+/**
+ * Plans what steps are made of once, for several loads, hosts and schedulers of specs that are alike otherwise: what it returns takes such
+ * a spec.
+ */
+export function prepareServing(loaded: LoadedSpec): (alike: LoadedSpec) => ServingSimulation {
+  const cluster = clusterOf(loaded)
+  const { pools, prefill, decode } = servingSpecs(loaded)
+  if (loaded.spec.options.decode.draft !== undefined) {
+    const message = 'Serving in time does not know drafts: each step gives a sequence one token.'
+    throw new ShardloomError('OPTION', message, {
+      subject: 'options.decode.draft',
+      help: 'Leave it out, or simulate the phase decode.',
+    })
+  }
+  const [single, other] = [oneEngine(prefill), oneEngine(decode)]
+  const device = deviceCost(single, other, engineOf(loaded).collectiveSeconds)
+  const ranks = [prefill, decode].map((each) => planLoaded(each).program.mesh.world)
+  const world = (ranks[0] ?? 1) + (pools === 2 ? (ranks[1] ?? 1) : 0)
+  fitWorld(cluster, world)
+  const transferSecondsPerToken = pools === 2 ? transferOf(loaded) : 0
+  const capacities = new Map<string, Capacity>()
+  const capacity = (each: LoadedSpec, fraction: number, length: number) => {
+    const key = `${each === single} ${fraction} ${length}`
+    const known = capacities.get(key) ?? capacityOf(each, fraction, length)
+    capacities.set(key, known)
+    return known
+  }
+  return (alike) => {
+    const engine = engineOf(alike)
+    const workload = workloadOf(alike, decode.spec.batch)
+    const length = meanLength(workload)
+    const poolOf = (phase: ServingPool['phase'], each: LoadedSpec, whole: LoadedSpec, all: number) => {
+      const room = capacity(each, engine.memoryFraction, length)
+      const shares = { host: 0, tokens: 0, attention: 0 }
+      const info: ServingPool = { phase, engines: whole.spec.parallel.replicas, ranks: all, capacity: room, shares }
+      const pool: Pool = {
+        engines: info.engines,
+        scheduler: schedulerOf(engine, alike, room),
+        capacityTokens: room.tokens,
+        cost: withHost(device, engine, layersOf(each), shares),
+      }
+      return { info, pool }
+    }
+    const first = poolOf(pools === 2 ? 'prefill' : 'both', pools === 2 ? single : other, prefill, ranks[0] ?? 1)
+    const second = pools === 2 ? poolOf('decode', other, decode, ranks[1] ?? 1) : undefined
+    const deployment: Deployment = {
+      pool: first.pool,
+      requestSeconds: engine.host.request,
+      ...(second && { decode: second.pool, transferSeconds: (tokens: number) => tokens * transferSecondsPerToken }),
+    }
+    return {
+      loaded: alike,
+      engine,
+      workload,
+      pools: second ? [first.info, second.info] : [first.info],
+      transferSecondsPerToken,
+      result: simulateServing(deployment, workload),
+    }
+  }
+}
+
+/** The engine that a spec names, with what it says otherwise. */
+function engineOf({ spec }: LoadedSpec): EnginePreset {
+  const { engine, scheduler = {}, host = {}, memoryFraction } = spec.options.serving
+  const preset = findEngine(engine ?? 'vllm')
+  const { preemption: _, ...changed } = scheduler
+  return {
+    ...preset,
+    scheduler: { ...preset.scheduler, ...changed },
+    host: { ...preset.host, ...host },
+    memoryFraction: memoryFraction ?? preset.memoryFraction,
+  }
+}
+
+/** B/s to the host where nobody says: PCIe of the fourth generation, one direction. */
+const usualHost = 25e9
+
+function schedulerOf({ scheduler }: EnginePreset, loaded: LoadedSpec, { bytesPerToken }: Capacity): Scheduler {
+  const asked = loaded.spec.options.serving.scheduler?.preemption
+  if (asked !== 'swap') return asked ? { ...scheduler, preemption: asked } : scheduler
+  const bandwidth = clusterOf(loaded).accelerator.hostBandwidth ?? usualHost
+  return { ...scheduler, preemption: { swapSecondsPerToken: bytesPerToken / bandwidth } }
+}
+
+/** Requests per client where nobody says: what benchmarks of such engines send. */
+const usualRounds = 10
+
+function workloadOf({ spec }: LoadedSpec, batch: number): Workload {
+  const { clients, rate, requests, input = spec.seq, output = 256, prefix, seed } = spec.options.serving.load ?? {}
+  if (rate !== undefined && clients !== undefined) {
+    throw new ShardloomError('OPTION', 'The load has both `clients` and a `rate`.', {
+      subject: 'options.serving.load',
+      help: 'Give `clients` for a closed loop, or `rate` for requests that come whatever is served.',
+    })
+  }
+  const closed = rate === undefined ? (clients ?? batch) : undefined
+  const mix = {
+    count: requests ?? (closed === undefined ? 1000 : usualRounds * closed),
+    input,
+    output,
+    ...(prefix !== undefined && { prefix }),
+    ...(seed !== undefined && { seed }),
+  }
+  return { requests: makeRequests(mix, rate), ...(closed !== undefined && { clients: closed }) }
+}
+
+function meanLength({ requests }: Workload): number {
+  const sum = requests.reduce((all, { input, output }) => all + input + output / 2, 0)
+  return Math.max(1, Math.round(sum / requests.length))
+}
+
+/** The steps of a device with their host, which adds up where time goes. */
+function withHost(
+  device: (step: Parameters<Pool['cost']>[0]) => DeviceSeconds,
+  { host }: EnginePreset,
+  layers: number,
+  shares: StepShares,
+): Pool['cost'] {
+  return (step) => {
+    const { tokens, attention } = device(step)
+    const hosted = host.step + layers * host.layer + step.sampled * host.sequence
+    shares.host += hosted
+    shares.tokens += tokens
+    shares.attention += attention
+    return hosted + tokens + attention
+  }
+}
+
+function layersOf({ architecture }: LoadedSpec): number {
+  const { runs, repeat = 1 } = architecture.order
+  return repeat * runs.reduce((sum, { count }) => sum + count, 0)
+}
+
+/** The spec of one of the engines behind the router. */
+function oneEngine(loaded: LoadedSpec): LoadedSpec {
+  return { ...loaded, spec: { ...loaded.spec, parallel: { ...loaded.spec.parallel, replicas: 1 } } }
+}
+
+/** Seconds per token of a prompt on the way between pools, over the outermost links: the rank that sends or receives most is what counts. */
+function transferOf(loaded: LoadedSpec): number {
+  const cluster = clusterOf(loaded)
+  const plan = planServingLoaded(loaded)
+  const { total } = summariseServing(plan)
+  const tokens = plan.decode.spec.batch * plan.prefill.spec.seq
+  const link = cluster.levels.at(-1)?.link
+  if (!link) return 0
+  const group = flatGroup(2, { bandwidth: link.bandwidth * link.efficiency, latency: 0 })
+  const bytes = Math.max(total.mostSent, total.mostReceived) / tokens
+  return collectiveSeconds(group, { op: 'send', bytes })
+}

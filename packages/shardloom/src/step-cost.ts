@@ -1,0 +1,192 @@
+import type { Cluster } from '@shardloom/cluster'
+import { lookup, type OperatorNode, walk } from '@shardloom/core'
+import { programOf } from '@shardloom/core/unroll'
+import type { EngineStep } from '@shardloom/serving'
+import {
+  type Efficiency,
+  efficiencyOf,
+  machineOf,
+  memory,
+  nodeTimes,
+  representatives,
+  simulate,
+  usualEngine,
+} from '@shardloom/simulator'
+import { clusterOf } from './cluster-of.js'
+import { Curve } from './curve.js'
+import { type LoadedSpec, planLoaded } from './plan.js'
+import { reserveOf } from './reserve.js'
+
+/** One step of one phase in time: all of it, what of it attends to the cache, and what chooses tokens. Seconds. */
+interface StepTime {
+  readonly total: number
+  readonly attention: number
+  readonly head: number
+}
+
+/** What a step takes on the device. Seconds. */
+export interface DeviceSeconds {
+  /** Of all that sees the tokens of the step together: matrix products, collectives, norms, the head. */
+  readonly tokens: number
+  /** What contexts add to that. */
+  readonly attention: number
+}
+
+/** Sequences whose attention is timed, for the cost of one. */
+const timedSequences = 8
+
+/**
+ * What a step of an engine takes, from plans of its phases. The matrix products of a step see all of its tokens together; attention sees
+ * each sequence by itself, and the head those that get a token. So a step of `n` tokens takes what `n` tokens without context take,
+ * and what the context of each sequence adds; both are read off simulated plans at a few sizes.
+ */
+export function deviceCost(
+  prefill: LoadedSpec,
+  decode: LoadedSpec,
+  collectiveSeconds: number,
+): (step: EngineStep) => DeviceSeconds {
+  const onEngine = (loaded: LoadedSpec) => ({
+    ...loaded,
+    cluster: withCollectives(clusterOf(loaded), collectiveSeconds),
+  })
+  const devices = { prefill: prefillCost(onEngine(prefill)), decode: decodeCost(onEngine(decode)) }
+  return ({ sampled, decode: contexts, prefill: parts }) => {
+    const added = contexts.reduce((sum, context) => sum + devices.decode.context(context), 0)
+    if (parts.length === 0) return { tokens: devices.decode.tokens(contexts.length), attention: added }
+    const tokens = parts.reduce((sum, part) => sum + part.tokens, contexts.length)
+    const chosen = devices.decode.head(Math.max(1, sampled)) - devices.decode.head(1)
+    const attention = parts.reduce((sum, part) => {
+      const grown = devices.prefill.context(part.context + part.tokens) - devices.prefill.context(part.context)
+      // However few tokens attend, the cache is read.
+      return sum + Math.max(grown, part.context > 0 ? devices.decode.context(part.context) : 0)
+    }, added)
+    return { tokens: devices.prefill.tokens(tokens) + chosen, attention }
+  }
+}
+
+/** A cluster whose collectives inside of a node start as fast as an engine's own kernels. */
+function withCollectives(cluster: Cluster, seconds: number): Cluster {
+  const [inner, ...outer] = cluster.levels
+  if (!inner) return cluster
+  const { reduction } = inner.link
+  const link = {
+    ...inner.link,
+    launch: seconds,
+    latency: 0,
+    ...(reduction && { reduction: { ...reduction, latency: 0 } }),
+  }
+  return { ...cluster, levels: [{ ...inner, link }, ...outer] }
+}
+
+/** Decode of so many sequences without context, what a context adds to that for one of them, and what choosing tokens takes of it. */
+function decodeCost(loaded: LoadedSpec) {
+  const { dp = 1, pp = 1 } = loaded.spec.parallel
+  const unit = dp * pp
+  const time = timer((batch: number, context: number) => ({
+    ...loaded,
+    spec: { ...loaded.spec, batch, seq: context + 1 },
+  }))
+  const batch = timedSequences * unit
+  const contexts = new Curve(16, (context) => (time(batch, context).attention - time(batch, 0).attention) / batch)
+  const tokens = new Curve(unit, (sequences) => time(sequences, 0).total)
+  const head = new Curve(unit, (sequences) => time(sequences, 0).head)
+  const first = (context: number) => (context < 16 ? (context / 16) * contexts.at(16) : contexts.at(context))
+  return { tokens: (n: number) => tokens.at(n), head: (n: number) => head.at(n), context: first }
+}
+
+/** Prefill of so many tokens as far as they do not attend to each other, and what attending takes in a prompt of so many. */
+function prefillCost(loaded: LoadedSpec) {
+  const { dp = 1, cp = 1, ulysses = 1, tp = 1, pp = 1 } = loaded.spec.parallel
+  const sequences = dp * pp
+  const unit = sequences * Math.max(16, 2 * cp * ulysses * tp)
+  const time = timer((tokens: number) => ({
+    ...loaded,
+    spec: { ...loaded.spec, batch: sequences, seq: tokens / sequences },
+  }))
+  const least = () => time(unit).attention
+  const tokens = new Curve(unit, (n) => time(n).total - (time(n).attention - least()))
+  // Of a prompt of S tokens it is a·S² + b·S: over S it is straight.
+  const perToken = new Curve(unit, (n) => (time(n).attention - least()) / n)
+  const attention = (n: number) => n * perToken.at(n * sequences)
+  return { tokens: (n: number) => tokens.at(n), context: (n: number) => attention(n) }
+}
+
+/** Times a step of a spec once for each size. */
+function timer<Sizes extends readonly number[]>(
+  specOf: (...sizes: Sizes) => LoadedSpec,
+): (...sizes: Sizes) => StepTime {
+  const known = new Map<string, StepTime>()
+  return (...sizes) => {
+    const key = sizes.join(' ')
+    const before = known.get(key)
+    if (before) return before
+    const made = timeStep(specOf(...sizes))
+    known.set(key, made)
+    return made
+  }
+}
+
+function timeStep(loaded: LoadedSpec): StepTime {
+  const { microbatch: _, ...spec } = loaded.spec
+  const causal = spec.options.attention === 'flash' ? 'halved' : 'whole'
+  const cluster = clusterOf(loaded)
+  const { program, operators } = planLoaded({
+    ...loaded,
+    spec: { ...spec, steps: 1, options: { ...spec.options, causal } },
+  })
+  const machine = machineOf(cluster, program.mesh, { ...usualEngine, efficiency: burst(cluster) })
+  const isAttention = ({ inputs, outputs }: OperatorNode) =>
+    [...inputs, ...outputs].some((id) => lookup(program.tensors, id).dims.includes('kv_seq'))
+  let attention = 0
+  let head = 0
+  for (const rank of representatives(program)) {
+    const { times, leads } = nodeTimes(program, operators, machine, rank)
+    const attending = new Set<string>()
+    walk(programOf(program, rank).items, (node) => {
+      if (isAttention(node)) attending.add(leads.get(node.id) ?? node.id)
+    })
+    walk(programOf(program, rank).items, (node, { executions }) => {
+      const seconds = executions * (times.get(node.id)?.seconds(0) ?? 0)
+      if (attending.has(node.id)) attention += seconds
+      if (/^head(\/|$)/.test(node.module)) head += seconds
+    })
+  }
+  return { total: simulate(program, operators, machine).seconds, attention, head }
+}
+
+/**
+ * Prompts come between decoding, which draws little power: products of two bytes are not throttled as they are in training, and sustain the share
+ * that those of one byte do there.
+ */
+function burst({ accelerator }: Cluster): Partial<Efficiency> {
+  const { matmul, matmul8 } = efficiencyOf(accelerator).values
+  return { matmul: Math.max(matmul, matmul8) }
+}
+
+/** How many tokens the KV cache of an engine has room for, and what it is made of. Bytes of a rank of the fullest stage. */
+export interface Capacity {
+  readonly tokens: number
+  readonly parameterBytes: number
+  readonly bytesPerToken: number
+  readonly freeBytes: number
+}
+
+/** The KV capacity of a pool where sequences are so long on average: windows of attention hold less of longer ones. */
+export function capacityOf(loaded: LoadedSpec, memoryFraction: number, length: number): Capacity {
+  const { dp = 1, pp = 1 } = loaded.spec.parallel
+  const { microbatch: _, ...spec } = loaded.spec
+  const { program, operators } = planLoaded({
+    ...loaded,
+    spec: { ...spec, phase: 'decode', batch: dp * pp, seq: length, steps: 1 },
+  })
+  const cluster = clusterOf(loaded)
+  const timeline = simulate(program, operators, machineOf(cluster, program.mesh, usualEngine))
+  const reserve = reserveOf(spec.reserveBytes, program.mesh.world).bytes
+  const stages = memory(program, operators, timeline).map(({ parts }): Capacity => {
+    const freeBytes = memoryFraction * cluster.accelerator.memoryBytes - parts.parameters - reserve
+    const bytesPerToken = parts.cache / (pp * length)
+    const tokens = Math.max(0, Math.floor((dp * freeBytes) / bytesPerToken))
+    return { tokens, parameterBytes: parts.parameters, bytesPerToken, freeBytes }
+  })
+  return stages.reduce((least, each) => (each.tokens < least.tokens ? each : least))
+}

@@ -1,0 +1,129 @@
+import { describe, expect, test } from 'vitest'
+import {
+  loadSpec,
+  prepareServing,
+  simulateLoaded,
+  simulateServingLoaded,
+  summariseServingSimulation,
+  summariseSimulation,
+} from '../src/index.js'
+import { capacityOf, deviceCost } from '../src/step-cost.js'
+
+const host = { step: 0, layer: 0, sequence: 0, request: 0 }
+const serving = (more: object = {}, fields: object = {}) =>
+  loadSpec({
+    model: 'llama-3.1-8b',
+    cluster: 'dgx-h100',
+    phase: 'serving',
+    batch: 16,
+    seq: 1024,
+    parallel: { tp: 2 },
+    ...fields,
+    options: { serving: { host, load: { clients: 4, requests: 8, output: 32 }, ...more } },
+  })
+const phase = async (phase: 'prefill' | 'decode', fields: object) =>
+  loadSpec({ model: 'llama-3.1-8b', cluster: 'dgx-h100', phase, parallel: { tp: 2 }, ...fields })
+
+describe('a step of an engine', () => {
+  test('without other work it grows with tokens and contexts, and reads the cache at what memory sustains', async () => {
+    const [prefill, decode] = [
+      await phase('prefill', { batch: 1, seq: 1024 }),
+      await phase('decode', { batch: 1, seq: 1024 }),
+    ]
+    const cost = deviceCost(prefill, decode, 3e-6)
+    const decoding = (contexts: number[]) => cost({ prefill: [], decode: contexts, sampled: contexts.length })
+    expect(decoding([2048, 2048]).attention).toBeCloseTo(2 * decoding([2048]).attention, 12)
+    expect(decoding([4096]).attention).toBeGreaterThan(1.9 * decoding([2048]).attention)
+    // Llama 3.1 8B: 8 KV heads of 128, keys and values, 2 bytes, 32 layers: 131,072 bytes per token, half of them on each rank.
+    const seconds = (2048 * 131_072) / 2 / 3.35e12
+    expect(seconds / decoding([2048]).attention).toBeGreaterThan(0.85)
+    expect(seconds / decoding([2048]).attention).toBeLessThan(1)
+    const prompts = (parts: { tokens: number; context: number }[]) => {
+      const { tokens, attention } = cost({ prefill: parts, decode: [], sampled: 1 })
+      return tokens + attention
+    }
+    expect(prompts([{ tokens: 2048, context: 0 }])).toBeGreaterThan(prompts([{ tokens: 1024, context: 0 }]))
+    expect(prompts([{ tokens: 1024, context: 4096 }])).toBeGreaterThan(prompts([{ tokens: 1024, context: 0 }]))
+    // Two prompts side by side attend to less than one of both lengths does.
+    const two = prompts([
+      { tokens: 4096, context: 0 },
+      { tokens: 4096, context: 0 },
+    ])
+    expect(two).toBeLessThan(prompts([{ tokens: 8192, context: 0 }]))
+  })
+
+  test('the weights bound it from below: all are read in each step of decode', async () => {
+    const simulation = simulateServingLoaded(await serving({ load: { clients: 1, requests: 1, output: 64 } }))
+    // 8.03 B parameters of 2 bytes on 2 ranks, without the embedding, of which rows are read; 3.35 TB/s (NVIDIA 2023).
+    const least = ((8.03e9 - 128_256 * 4096) * 2) / 2 / 3.35e12
+    expect(simulation.result.tpot.mean).toBeGreaterThan(least)
+    expect(simulation.result.tpot.mean).toBeLessThan(1.7 * least)
+  })
+})
+
+describe('capacity', () => {
+  test('is what the fraction of memory leaves beside weights and reserve, over what a token holds', async () => {
+    const decode = await phase('decode', { batch: 1, seq: 1024 })
+    const { tokens, bytesPerToken, parameterBytes } = capacityOf(decode, 0.9, 1024)
+    expect(bytesPerToken).toBe(131_072 / 2)
+    expect(tokens).toBe(Math.floor((0.9 * 80 * 2 ** 30 - parameterBytes - 3_758_096_384 - 358_612_992) / bytesPerToken))
+  })
+
+  test('weights and caches of one byte take half', async () => {
+    const [wide, narrow] = await Promise.all(
+      [{}, { weightDtype: 'fp8', cacheDtype: 'fp8' }].map(async (options) => {
+        const decode = await phase('decode', { batch: 1, seq: 1024, options })
+        return capacityOf(decode, 0.9, 1024)
+      }),
+    )
+    expect(narrow?.bytesPerToken).toBe((wide?.bytesPerToken ?? 0) / 2)
+    // Embedding and head stay: 2 × 128,256 × 4,096 of 8,030,261,248.
+    const kept = (2 * 128_256 * 4096) / 2
+    expect(narrow?.parameterBytes).toBeCloseTo(((wide?.parameterBytes ?? 0) - 2 * kept) / 2 + 2 * kept, -6)
+  })
+})
+
+test('more ranks, and more engines, serve more', async () => {
+  const rate = async (parallel: object) =>
+    simulateServingLoaded(await serving({ load: { clients: 32, requests: 64, output: 32 } }, { parallel })).result
+      .outputTokensPerSecond
+  const [one, two, engines] = [await rate({ tp: 1 }), await rate({ tp: 2 }), await rate({ tp: 1, replicas: 2 })]
+  expect(two).toBeGreaterThan(one)
+  expect(engines).toBeGreaterThan(one)
+})
+
+test('two pools hand the cache over, and decode without prompts between', async () => {
+  const pools = { prefill: { parallel: { tp: 2 } }, decode: { parallel: { tp: 2 } } }
+  const load = { clients: 16, requests: 64, output: 64 }
+  const apart = simulateServingLoaded(await serving({ ...pools, load }, { parallel: {} }))
+  const together = simulateServingLoaded(await serving({ load }))
+  expect(apart.transferSecondsPerToken).toBeGreaterThan(0)
+  expect(apart.result.decode?.prefillTokens).toBe(0)
+  expect(apart.result.itl.p99).toBeLessThan(together.result.itl.p99)
+  expect(summariseServingSimulation(apart)).toMatchObject({
+    world: 4,
+    pools: [{ phase: 'prefill' }, { phase: 'decode' }],
+  })
+})
+
+test('what was prepared once serves other loads as if it were new', async () => {
+  const [some, others] = [await serving(), await serving({ load: { clients: 8, requests: 16, output: 16 } })]
+  expect(prepareServing(some)(others).result).toEqual(simulateServingLoaded(others).result)
+})
+
+test('one phase says its time to the first token, or per token', async () => {
+  const prefill = summariseSimulation(simulateLoaded(await phase('prefill', { batch: 1, seq: 512 })))
+  expect(prefill.ttftSeconds).toBe(prefill.stepSeconds)
+  const decode = summariseSimulation(simulateLoaded(await phase('decode', { batch: 4, seq: 512, steps: 4 })))
+  expect(decode.tpotSeconds).toBe(decode.stepSeconds / 4)
+})
+
+test.each([
+  [{ engine: 'vlm' }, 'UNKNOWN_ENGINE'],
+  [{ load: { clients: 4, rate: 2 } }, 'OPTION'],
+  [{ load: { clients: 1, requests: 1, input: 2_000_000 } }, 'KV_CAPACITY'],
+  [{ engine: 'tensorrt-llm', load: { clients: 1, requests: 1, input: 10_000 } }, 'PROMPT'],
+])('%o is refused', async (options, code) => {
+  const loaded = await serving(options)
+  expect(() => simulateServingLoaded(loaded)).toThrow(expect.objectContaining({ code }))
+})
