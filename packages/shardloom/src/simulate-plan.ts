@@ -1,3 +1,4 @@
+import { ShardloomError } from '@shardloom/core'
 import {
   type Engine,
   engineFrom,
