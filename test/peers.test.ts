@@ -7,13 +7,16 @@
  * (packages/schedules/test/transfers.test.ts).
  */
 import { readFile } from 'node:fs/promises'
+import { engines } from '@shardloom/simulator'
 import {
   isShardloomError,
+  loadSpec,
   type PlanSummary,
   plan,
   programToJson,
   type SpecField,
   type SpecInput,
+  simulateLoaded,
   specFields,
   summarise,
 } from 'shardloom'
@@ -178,21 +181,26 @@ describe('every option changes something', () => {
   ]
 
   /** Values that a field may have: its choices, or the words by which its description names them. */
-  function valuesOf({ type, choices, description }: SpecField): readonly unknown[] {
+  function valuesOf({ path, type, choices, description }: SpecField): readonly unknown[] {
     if (choices) return choices
+    if (path.join('.') === 'options.engine') return Object.keys(engines)
     if (type === 'boolean') return [true, false]
     if (type === 'number') return [0, 0.25, 0.5, 1, 2]
     return type === 'integer' ? [1, 2, 3, 10_000_000] : [...description.split(/\W+/), ...scheduleNames()]
   }
 
-  /** The graph, without the notes that only repeat the options, or the code of what refuses it. */
-  async function outcome(base: SpecInput, path: readonly string[], value: unknown): Promise<string> {
+  /** The graph, without the notes that only repeat the options, or its time, or the code of what refuses it. */
+  async function outcome(base: SpecInput, { path, description }: SpecField, value: unknown): Promise<string> {
     const keys = path.slice(1)
     const [first = '', ...deeper] = keys
     const own = base.options?.[first]
     const set = deeper.reduceRight<unknown>((inner, key) => ({ [key]: inner }), value)
     const options = { ...base.options, [first]: deeper.length > 0 ? { ...Object(own), ...Object(set) } : set }
     try {
+      if (isOfTime(description)) {
+        const loaded = await loadSpec({ ...base, options, cluster: 'dgx-h100' })
+        return `{${simulateLoaded(loaded).step.seconds}}`
+      }
       const { program } = await plan({ ...base, options })
       return JSON.stringify(programToJson({ ...program, notes: {} }))
     } catch (error) {
@@ -201,14 +209,18 @@ describe('every option changes something', () => {
     }
   }
   const isGraph = (text: string) => text.startsWith('{')
+  const isOfTime = (description: string) => description.startsWith('simulate:')
 
-  // What a pool of serving has of its own are the fields of the spec once more.
-  const fields = specFields().filter(({ path }) => path[0] === 'options' && path[1] !== 'serving')
+  // What a pool of serving has of its own are the fields of the spec once more; a file of constants changes what simulate
+  // says in packages/cli/test/calibrate.test.ts.
+  const fields = specFields().filter(
+    ({ path }) => path[0] === 'options' && path[1] !== 'serving' && path[1] !== 'efficiency',
+  )
 
   test.each(fields.map((field) => [field.path.join('.'), field] as const))('%s', async (_, field) => {
     const values = valuesOf(field)
     const outcomes = await Promise.all(
-      values.map((value) => Promise.all(bases.map((base) => outcome(base, field.path, value)))),
+      values.map((value) => Promise.all(bases.map((base) => outcome(base, field, value)))),
     )
     const differ = (a: readonly string[] = [], b: readonly string[] = []) =>
       a.some((text, index) => text !== b[index] && (isGraph(text) || isGraph(b[index] ?? '')))
@@ -218,7 +230,8 @@ describe('every option changes something', () => {
         .filter((_, other) => !differ(outcomes[index], outcomes[other]))
         .map((other) => [other, value]),
     )
-    if (field.choices) expect(alike).toEqual([])
+    // Types of one size take the same time.
+    if (field.choices && !isOfTime(field.description)) expect(alike).toEqual([])
     else expect(alike.length).toBeLessThan((values.length * (values.length - 1)) / 2)
   })
 })
