@@ -36,7 +36,9 @@ function fieldsOf(schema: Property, path: readonly string[]): SpecField[] {
     const here = [...path, name]
     if (property.const !== undefined || name === 'where') return []
     if (property.properties) return fieldsOf(property, here)
-    const type = property.type ?? (property.anyOf?.some((each) => each.type === 'string') ? 'string' : undefined)
+    const types = property.type === undefined ? (property.anyOf ?? []).map((each) => each.type) : [property.type]
+    // Of several the text, as which a flag comes.
+    const type = types.find((each) => each === 'string') ?? types.find(isScalarType)
     if (!isScalarType(type)) return []
     const fallback = property.default
     return [
