@@ -137,9 +137,10 @@ export function likeKinds(kinds: readonly BlockKind[], { graph }: Prepared): Int
 }
 
 /** Splits parts that are like each other where they touch memory differently. */
-export function alikeInMemory(like: Int32Array, { first, last, bytesOf }: Touches): Int32Array {
+export function alikeInMemory(like: Int32Array, { first, last, held }: Touches): Int32Array {
   const known = new Map<string, number>()
-  const text = (touches: readonly Touch[]) => touches.map(({ id, nodes }) => `${bytesOf(id)}:${nodes}`).join(' ')
+  const text = (touches: readonly Touch[]) =>
+    touches.map(({ id, nodes }) => `${held(id).part}:${held(id).bytes}:${nodes}`).join(' ')
   return like.map((other, part) => {
     const key = `${other} ${text(first(part))} ${text(last(part))}`
     const found = known.get(key) ?? part

@@ -5,6 +5,7 @@ import { type Carried, runBlock, type State } from './block-run.js'
 import { Course, type Sent } from './course.js'
 import { type Block, fewIterations } from './few-iterations.js'
 import type { Machine } from './machine.js'
+import { storedParts } from './memory.js'
 import { type Outcome, outcomeOf, type Touch } from './outcome.js'
 import { type Prepared, prepare, toTicks } from './prepare.js'
 import { ranksToRun } from './ranks.js'
@@ -18,6 +19,8 @@ export interface Rolled {
   readonly kinds: readonly BlockKind[]
   readonly touches: Touches
   readonly courses: readonly Course[]
+  /** Of each rank what it holds all through the step. */
+  readonly stored: readonly ReturnType<typeof storedParts>[]
 }
 
 /** What is known of running one kind of block from one state: by when what it waits for arrives. */
@@ -41,7 +44,7 @@ export function simulateRolled(program: Program, operators: OperatorTable, machi
   const kinds = blockKinds(prepared)
   if (!kinds) return undefined
   const equal = likeKinds(kinds, prepared)
-  const touches = touchesOf(prepared, kinds, few.program, operators, equal)
+  const touches = touchesOf(prepared, kinds, program, operators, equal)
   if (!touches) return undefined
   const { streams, contention } = prepared.work
   const like = alikeInMemory(equal, touches)
@@ -116,8 +119,8 @@ export function simulateRolled(program: Program, operators: OperatorTable, machi
       if (Number.isNaN(made.ticks)) return undefined
       const takes = [...touches.first(kind.part), ...(touch?.takes ?? [])]
       const frees = [...touches.last(kind.part), ...(touch?.frees ?? [])]
-      const { bytesOf } = touches
-      return outcomeOf({ kind, state, run: made, axesOf, awaits, bytesOf, takes, frees, quiet, streams, intern })
+      const { held } = touches
+      return outcomeOf({ kind, state, run: made, axesOf, awaits, held, takes, frees, quiet, streams, intern })
     }
     const times = arrived.map(({ end }) => Math.max(0, end - course.now))
     const [time = 0] = times
@@ -147,7 +150,8 @@ export function simulateRolled(program: Program, operators: OperatorTable, machi
     for (const course of courses) while (advance(course)) moved = true
   }
   if (courses.some(({ at, blocks }) => at < blocks.length)) return undefined
-  return finish({ prepared, kinds, touches, courses }, sequences)
+  const stored = prepared.graph.ranks.map((rank) => storedParts(program, operators, rank))
+  return finish({ prepared, kinds, touches, courses, stored }, sequences)
 }
 
 /** Finds the block, by its place in its rank's course, in which a block finds what it refers to; −1: none. */
