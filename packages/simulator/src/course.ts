@@ -1,5 +1,6 @@
 import type { State } from './block-run.js'
 import type { Block } from './few-iterations.js'
+import type { Hosts } from './hosts.js'
 import { follow, type LiveChain } from './live-chain.js'
 import type { Chain, Outcome } from './outcome.js'
 import { Level } from './rise.js'
@@ -32,6 +33,7 @@ export class Course {
 
   constructor(
     readonly blocks: readonly Block[],
+    readonly hosts: Hosts,
     state: State,
     streams: number,
     /** More than any block has nodes. */

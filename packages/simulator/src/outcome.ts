@@ -53,8 +53,8 @@ export interface Reading {
   readonly kind: BlockKind
   readonly state: State
   readonly run: BlockRun
-  /** The axes that a node of a part communicates over. */
-  readonly axesOf: (part: number, offset: number) => string | undefined
+  /** The axes that a node communicates over, in the block that is `distance` before this one. */
+  readonly axesOf: (distance: number, offset: number) => string | undefined
   /** The part and the bytes of a buffer, by the id of a touch. */
   readonly held: Touches['held']
   readonly awaits: (part: number, offset: number) => boolean
@@ -72,9 +72,9 @@ export function outcomeOf(reading: Reading): Outcome {
   const { start, end, status } = times
   const count = base + kind.size
   const axes = (node: number) => {
-    if (node >= base) return axesOf(kind.part, node - base)
+    if (node >= base) return axesOf(0, node - base)
     const carried = state.carried[node]
-    return carried && carried.offset >= 0 ? axesOf(carried.part, carried.offset) : undefined
+    return carried && carried.offset >= 0 ? axesOf(carried.distance, carried.offset) : undefined
   }
   const isCarried = (node: number) => node < waiting && state.carried[node]?.status === 2
   const chainOf = (from: number): Chain => {

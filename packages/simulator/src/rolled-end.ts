@@ -1,6 +1,7 @@
 import type { Course } from './course.js'
 import { runEvents } from './event-loop.js'
 import type { Block } from './few-iterations.js'
+import { nodeIn } from './hosts.js'
 import { follow } from './live-chain.js'
 import { peakMemory } from './memory.js'
 import { riseOf } from './rise.js'
@@ -65,7 +66,7 @@ export function finish(
       for (const source of each.waits) edgeSource.push(carried + source)
       lane[node] = each.stream < 0 ? -1 : rank * streams + each.stream
       ticks[node] = each.ticks
-      if (each.offset >= 0) original[node] = (kinds[each.part]?.firstNode ?? 0) + each.offset
+      original[node] = nodeIn(course, kinds, course.at - each.distance, each.offset)
       if (each.status === 2) begun.push({ node, start: course.starts[index] ?? 0, end: course.now + each.remaining })
       else if (each.status === 1) queued.push(node)
     }
@@ -73,6 +74,12 @@ export function finish(
       const there = firstNode + node - own
       original[node] = there
       edgeStart[node] = edgeSource.length
+      if (course.hosts.placeOf(there)) {
+        // It has run beside the loops, or is about to.
+        const index = unfinished.findIndex((_, index) => original[carried + index] === there)
+        edgeSource.push(index < 0 ? gate : carried + index)
+        continue
+      }
       ticks[node] = work.ticks[there] ?? 0
       const on = work.lane[there] ?? -1
       lane[node] = on < 0 ? -1 : rank * streams + (on % streams)
@@ -91,7 +98,7 @@ export function finish(
         const isTail = source === leaderOf(firstNode - 1)
         for (const [index, { offset, distance }] of unfinished.entries()) {
           const part = course.blocks[course.at - distance]?.part ?? -1
-          const is = offset >= 0 && (kinds[part]?.firstNode ?? 0) + offset === source
+          const is = original[carried + index] === source
           const ends = isTail && distance === 1 && offset === kinds[part]?.tail
           if (is || ends) edgeSource.push(carried + index)
         }
@@ -197,7 +204,7 @@ export function finish(
 
 /** Counts what comes and goes with nodes of the end. */
 function release(
-  { course, carried, own, part }: Share,
+  { course, carried, own, part, firstNode }: Share,
   rank: number,
   { start, end }: ReturnType<typeof runEvents>,
   { held, lasting }: Rolled['touches'],
@@ -214,9 +221,9 @@ function release(
   })
   const before = new Set(course.blocks.map((block) => block.part))
   for (const { id, rank: of, parts } of lasting) {
-    const nodes = of === rank ? parts.get(part) : undefined
-    if (!nodes) continue
-    const isNew = ![...parts.keys()].some((each) => before.has(each))
+    const all = of === rank ? (parts.get(part) ?? []) : []
+    const nodes = all.filter((node) => !course.hosts.placeOf(firstNode + node))
+    const isNew = nodes.length === all.length && ![...parts.keys()].some((each) => before.has(each))
     for (const node of nodes) {
       if (isNew) take(`${id}`, id, own + node)
       free(`${id}`, id, own + node)
