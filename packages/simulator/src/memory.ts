@@ -176,6 +176,7 @@ function aliveAt({ buffers, buffer, from, to }: Lifetimes, at: number): RankMemo
 
 /** The KV cache that a rank holds when the step ends: of what is carried the last state, of what is written all of it. */
 function cacheBytes(program: Program, meter: Meter): number {
+  if (![...program.tensors.values()].some(({ role }) => role === 'cache')) return 0
   const counted = new Map<string, number>()
   const carried = new Set(
     regionsOf(program.items).flatMap(({ ports }) =>

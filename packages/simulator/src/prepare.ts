@@ -1,4 +1,4 @@
-import { axesOf, coordinates, type OperatorTable, type Program } from '@shardloom/core'
+import { axesOf, coordinates, type OperatorTable, type Program, pipelineAtoms } from '@shardloom/core'
 import type { UnrolledGraph } from '@shardloom/core/unroll'
 import type { Work } from './event-loop.js'
 import { inIssueOrder } from './issue-order.js'
@@ -164,8 +164,8 @@ export function gated(prepared: Prepared): Work {
   return { ...work, edgeStart: starts, edgeSource: sources.subarray(0, count) }
 }
 
-function reductionsOf({ templates }: UnrolledGraph, { mesh, pipeline }: Program): Prepared['reduces'] {
-  const stages = mesh.axes.find(({ name }) => name === pipeline?.axis)?.atoms ?? []
+function reductionsOf({ templates }: UnrolledGraph, program: Program): Prepared['reduces'] {
+  const stages = pipelineAtoms(program)
   return templates.map(({ op, communication }) => {
     if (!communication || (op !== 'all-reduce' && op !== 'reduce-scatter')) return undefined
     return communication.atoms.some((atom) => stages.includes(atom)) ? 'all stages' : 'own stage'

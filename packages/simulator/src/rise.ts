@@ -27,21 +27,22 @@ export function riseOf(changes: Change[], from: number, until: number): Rise {
   changes.sort((a, b) => a.at - b.at)
   const net = passingParts.map(() => 0)
   const most = passingParts.map(() => Number.NEGATIVE_INFINITY)
-  let [sum, total, at] = [0, Number.NEGATIVE_INFINITY, from]
-  let parts: readonly number[] = most
-  let moment = from
-  for (let index = 0; moment < until; ) {
+  let [sum, total, at, highest, moment, index] = [0, Number.NEGATIVE_INFINITY, from, 0, from, 0]
+  while (moment < until) {
     for (let next = changes[index]; next && next.at <= moment; next = changes[++index]) {
-      net[next.part] = (net[next.part] ?? 0) + next.bytes
+      net[next.part] = (net[next.part] as number) + next.bytes
       sum += next.bytes
     }
-    for (let part = 0; part < net.length; part++) most[part] = Math.max(most[part] as number, net[part] as number)
-    if (sum > total) [total, at, parts] = [sum, moment, [...net]]
+    for (let part = 0; part < net.length; part++)
+      if ((net[part] as number) > (most[part] as number)) most[part] = net[part] as number
+    if (sum > total) [total, at, highest] = [sum, moment, index]
     moment = changes[index]?.at ?? until
-    if (moment < until) continue
-    for (const { part, bytes } of changes.slice(index)) net[part] = (net[part] ?? 0) + bytes
   }
-  if (from >= until) for (const { part, bytes } of changes) net[part] = (net[part] ?? 0) + bytes
+  const parts = most.map(() => 0)
+  changes.forEach(({ part, bytes }, place) => {
+    if (place < highest) parts[part] = (parts[part] as number) + bytes
+    if (place >= index) net[part] = (net[part] as number) + bytes
+  })
   return { net, total, at, parts, most }
 }
 
