@@ -25,16 +25,12 @@ export function run(spec: SpecInput): Promise<Run> {
 async function simulated(spec: SpecInput): Promise<Run> {
   const simulation = simulateLoaded(await loadSpec(spec))
   const { step, machine } = simulation
+  const [first] = step.ranks
+  if (!first) throw new Error('internal error: no rank was run')
   return {
     seconds: step.seconds,
-    get peakBytes() {
-      return Math.max(...simulation.memory.map(({ peakBytes }) => peakBytes))
-    },
-    get first() {
-      const [first] = simulation.memory
-      if (!first) throw new Error('internal error: no rank was run')
-      return first.parts
-    },
+    peakBytes: Math.max(...step.ranks.map(({ memory }) => memory.peakBytes)),
+    first: first.memory.parts,
     capacityBytes: machine.cluster.accelerator.memoryBytes,
     layerSeconds: (segment) => layerSeconds(simulation.timeline, segment),
   }

@@ -16,7 +16,7 @@ function evaluated(loaded, shorter, { warm = 20, count = 11 } = {}) {
       spec: { ...loaded.spec, seq: loaded.spec.seq - shorter * i },
     })
     const planned = performance.now()
-    const step = runStep(program, operators, machineOf(loaded.cluster, program.mesh))
+    runStep(program, operators, machineOf(loaded.cluster, program.mesh))
     const end = performance.now()
     if (i < warm) continue
     times.plan.push(planned - start)

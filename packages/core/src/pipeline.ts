@@ -79,6 +79,11 @@ export function holderOf({ chunks, directions }: Pipeline, at: number | Stage, d
 /** The coordinates, ascending, that hold one of several places, by default in any direction. */
 export function holdersOf(pipeline: Pipeline, places: readonly (number | Stage)[], direction?: number): number[] {
   const directions = direction !== undefined ? [direction] : pipeline.directions === 2 ? [0, 1] : [0]
+  const [place] = places
+  // Asked for every node of every rank.
+  if (directions.length === 1 && places.length === 1 && place !== undefined) {
+    return [holderOf(pipeline, place, directions[0])]
+  }
   const all = directions.flatMap((direction) => places.map((at) => holderOf(pipeline, at, direction)))
   return [...new Set(all)].sort((a, b) => a - b)
 }

@@ -1,7 +1,7 @@
 import { ShardloomError } from '@shardloom/core'
 import type { PlannedSpec } from './sequence.js'
 import type { Simulation } from './simulate-plan.js'
-import { type SimulationSummary, summariseSimulation } from './summarise-simulation.js'
+import { type StepFigures, stepFigures } from './step-figures.js'
 
 /** One of the specs to compare: what to call it, and what came of it. */
 export interface Compared {
@@ -69,7 +69,7 @@ export function compare(list: readonly Compared[]): Comparison {
       },
     )
   }
-  const summaries = list.map(({ simulation }) => summariseSimulation(simulation))
+  const summaries = list.map(({ simulation }) => stepFigures(simulation))
   const error = Math.max(...summaries.map(({ conventions }) => conventions.error))
   return {
     schema: 'shardloom.compare/1',
@@ -103,7 +103,7 @@ function leaves(value: unknown, path: readonly string[]): [field: string, value:
   return Object.entries(value).flatMap(([key, each]) => leaves(each, [...path, key]))
 }
 
-function metricsOf(summaries: readonly SimulationSummary[], error: number): ComparedMetric[] {
+function metricsOf(summaries: readonly StepFigures[], error: number): ComparedMetric[] {
   const axes = [...new Set(summaries.flatMap((each) => Object.keys(each.exposedCommunicationSeconds)))].sort()
   const steps = summaries.map(({ stepSeconds }) => stepSeconds)
   /** Figures that follow from the time of a step err as it does. */
@@ -117,7 +117,7 @@ function metricsOf(summaries: readonly SimulationSummary[], error: number): Comp
     unit: ComparedMetric['unit'],
     better: ComparedMetric['better'],
     tie: (a: number, b: number) => boolean,
-    of: (summary: SimulationSummary) => number | undefined,
+    of: (summary: StepFigures) => number | undefined,
   ): ComparedMetric[] => {
     const found = summaries.map(of)
     const values = found.flatMap((value) => value ?? [])
@@ -146,8 +146,8 @@ function metricsOf(summaries: readonly SimulationSummary[], error: number): Comp
   ]
 }
 
-function notesOf(summaries: readonly SimulationSummary[]): string[] {
-  const differ = (of: (summary: SimulationSummary) => unknown) => new Set(summaries.map(of)).size > 1
+function notesOf(summaries: readonly StepFigures[]): string[] {
+  const differ = (of: (summary: StepFigures) => unknown) => new Set(summaries.map(of)).size > 1
   return [
     ...(differ(({ tokensPerStep }) => tokensPerStep)
       ? ['A step is not of as many tokens: compare tokens per second.']

@@ -6,9 +6,9 @@ import {
   type Efficiency,
   efficiencyOf,
   machineOf,
-  memory,
   nodeTimes,
   representatives,
+  runStep,
   simulate,
   usualEngine,
 } from '@shardloom/simulator'
@@ -180,9 +180,9 @@ export function capacityOf(loaded: LoadedSpec, memoryFraction: number, length: n
     spec: { ...spec, phase: 'decode', batch: dp * pp, seq: length, steps: 1 },
   })
   const cluster = clusterOf(loaded)
-  const timeline = simulate(program, operators, machineOf(cluster, program.mesh, usualEngine))
+  const step = runStep(program, operators, machineOf(cluster, program.mesh, usualEngine))
   const reserve = reserveOf(spec.reserveBytes, program.mesh.world).bytes
-  const stages = memory(program, operators, timeline).map(({ parts }): Capacity => {
+  const stages = step.ranks.map(({ memory: { parts } }): Capacity => {
     const freeBytes = memoryFraction * cluster.accelerator.memoryBytes - parts.parameters - reserve
     const bytesPerToken = parts.cache / (pp * length)
     const tokens = Math.max(0, Math.floor((dp * freeBytes) / bytesPerToken))

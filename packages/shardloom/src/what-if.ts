@@ -2,6 +2,7 @@ import type { Cluster } from '@shardloom/cluster'
 import { isShardloomError } from '@shardloom/core'
 import type { LoadedSpec } from './plan.js'
 import { type SimulateOptions, type Simulation, simulateLoaded } from './simulate-plan.js'
+import { fullestOf } from './step-figures.js'
 
 /** One change, and what a step then takes. */
 export interface WhatIf {
@@ -40,7 +41,7 @@ export function whatIf(simulation: Simulation, axes: readonly string[]): WhatIf[
     const changed = simulated(loaded, options)
     if (!changed) return []
     const stepSeconds = changed.step.seconds
-    const peakBytes = Math.max(...changed.memory.map((rank) => rank.peakBytes))
+    const peakBytes = fullestOf(changed.step.ranks)
     return [{ change, stepSeconds, difference: stepSeconds / step.seconds - 1, peakBytes }]
   })
 }

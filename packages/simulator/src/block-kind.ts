@@ -1,5 +1,5 @@
 import type { Touch } from './outcome.js'
-import type { Prepared } from './prepare.js'
+import { isFree, type Prepared } from './prepare.js'
 import type { Touches } from './touches.js'
 
 /** A node of a part, as seen from others. */
@@ -14,6 +14,8 @@ export interface BlockKind {
   readonly rank: number
   readonly firstNode: number
   readonly size: number
+  /** What it hosts of another part, behind its own nodes. */
+  readonly extra: readonly number[]
   /** The stream of each node; −1: none. */
   readonly stream: Int32Array
   readonly ticks: Float64Array
@@ -33,8 +35,15 @@ export interface BlockKind {
   readonly growing: readonly number[]
 }
 
-/** Takes a graph apart into the blocks that its parts are; `undefined` where a collective inside of a loop joins ranks. */
-export function blockKinds({ graph, work, places, leaderOf, byRank }: Prepared): BlockKind[] | undefined {
+/** The node of the smaller graph at an offset. */
+export function nodeAt({ firstNode, size, extra }: BlockKind, offset: number): number {
+  const own = size - extra.length
+  return offset < own ? firstNode + offset : (extra[offset - own] ?? -1)
+}
+
+/** Takes a graph apart into the blocks that its parts are; `undefined` where a collective inside of a loop joins ranks, or begins before it. */
+export function blockKinds(prepared: Prepared): BlockKind[] | undefined {
+  const { graph, work, places, leaderOf, byRank } = prepared
   const { parts, nodeCount, templates, template } = graph
   const partOf = new Int32Array(nodeCount)
   parts.forEach(({ firstNode }, index) => {
@@ -60,6 +69,7 @@ export function blockKinds({ graph, work, places, leaderOf, byRank }: Prepared):
       if (stream[offset] === 0) last = offset
       edgeStart[offset] = edgeSource.length
       if (work.joint && (work.joint[node] as number) >= 0 && !isLast(part)) return undefined
+      if (!isLast(part) && isFree(prepared, node, firstNode, end)) return undefined
       const grows = byRank[rank]?.times.get(templates[template[node] ?? 0]?.id ?? '')?.grows
       if (grows !== undefined && grows === loopAxis(region, graph, firstNode)) growing.push(offset)
       // The edge from the action before stands in each block anew.
@@ -89,6 +99,7 @@ export function blockKinds({ graph, work, places, leaderOf, byRank }: Prepared):
       rank,
       firstNode,
       size,
+      extra: [],
       stream,
       ticks: work.ticks.slice(firstNode, end),
       edgeStart,
@@ -137,9 +148,10 @@ export function likeKinds(kinds: readonly BlockKind[], { graph }: Prepared): Int
 }
 
 /** Splits parts that are like each other where they touch memory differently. */
-export function alikeInMemory(like: Int32Array, { first, last, bytesOf }: Touches): Int32Array {
+export function alikeInMemory(like: Int32Array, { first, last, held }: Touches): Int32Array {
   const known = new Map<string, number>()
-  const text = (touches: readonly Touch[]) => touches.map(({ id, nodes }) => `${bytesOf(id)}:${nodes}`).join(' ')
+  const text = (touches: readonly Touch[]) =>
+    touches.map(({ id, nodes }) => `${held(id).part}:${held(id).bytes}:${nodes}`).join(' ')
   return like.map((other, part) => {
     const key = `${other} ${text(first(part))} ${text(last(part))}`
     const found = known.get(key) ?? part

@@ -1,7 +1,9 @@
 import type { State } from './block-run.js'
 import type { Block } from './few-iterations.js'
+import type { Hosts } from './hosts.js'
 import { follow, type LiveChain } from './live-chain.js'
 import type { Chain, Outcome } from './outcome.js'
+import { Level } from './rise.js'
 
 /** What another rank has sent: when it arrives, and what communicates up to then. */
 export interface Sent {
@@ -26,14 +28,12 @@ export class Course {
   idle = 0
   readonly exposed = new Map<string, number>()
   readonly busy: Float64Array
-  /** Bytes of activations now, and the most so far with its moment. */
-  bytes = 0
-  peak = 0
-  peakAt = 0
+  readonly memory = new Level()
   readonly sent = new Map<number, Sent>()
 
   constructor(
     readonly blocks: readonly Block[],
+    readonly hosts: Hosts,
     state: State,
     streams: number,
     /** More than any block has nodes. */
@@ -69,11 +69,7 @@ export class Course {
       this.busy[stream] = (this.busy[stream] as number) + (outcome.busy[stream] as number)
     this.computing += outcome.computing
     this.idle += outcome.idle + extra
-    if (this.bytes + outcome.memory.most > this.peak) {
-      this.peak = this.bytes + outcome.memory.most
-      this.peakAt = timeOf(outcome.memory.at)
-    }
-    this.bytes += outcome.memory.net
+    this.memory.add(outcome.memory, timeOf(outcome.memory.at))
     this.chains = outcome.chains.map(live)
     this.starts = outcome.starts.map(timeOf)
     if (outcome.gate) this.gate = live(outcome.gate)

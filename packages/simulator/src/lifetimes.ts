@@ -7,7 +7,7 @@ import {
   type Tensor,
   walk,
 } from '@shardloom/core'
-import { programOf } from '@shardloom/core/unroll'
+import { type Iteration, programOf, type UnrolledGraph } from '@shardloom/core/unroll'
 import { grownShape, type Meter, meterOf } from './measure.js'
 import { savedTensors } from './saved.js'
 import type { Timeline } from './simulate.js'
@@ -18,12 +18,21 @@ export const passingParts = ['gradients', 'activations', 'buffers', 'working'] a
 /** One of {@link passingParts}. */
 export type PassingPart = (typeof passingParts)[number]
 
-/** Memory that a tensor of the rolled program takes, once for each iteration of `per`. */
-interface Buffer {
+/** Memory that a tensor of the rolled program takes, once for each iteration of `per`; whole bytes, so that sums are exact. */
+export interface Buffer {
   readonly tensor: string
   readonly part: PassingPart
   readonly bytes: number
   readonly per: readonly string[]
+}
+
+/** The buffers of a rank, by index, and who touches them. */
+export interface Buffers {
+  readonly buffers: readonly Buffer[]
+  /** Of each template of a graph the buffers that its nodes touch. */
+  readonly touchedBy: (graph: UnrolledGraph) => readonly (readonly number[])[]
+  /** Which of the buffers of an index a node touches: a number that is the same for those in the same iterations of `per`. */
+  readonly instance: (index: number, iterations: readonly Iteration[]) => number
 }
 
 /** When the buffers of one rank are there: one entry for each, from the start of the first node that touches it to the end of the last. */
@@ -38,12 +47,8 @@ export interface Lifetimes {
 /** The lifetimes of what a rank holds for a while, on a timeline that has run it. Linear in the rank's nodes. */
 export function lifetimesOf(whole: Program, operators: OperatorTable, timeline: Timeline, rank: number): Lifetimes {
   const { graph, times } = timeline
-  const { buffers, touched } = buffersOf(whole, operators, rank)
-  const extents = new Map<string, number>()
-  for (const { axis, extent } of regionsOf(whole.items)) extents.set(axis, Math.max(extent, extents.get(axis) ?? 0))
-  const byTemplate = graph.templates.map((node) => [
-    ...new Set([...node.inputs, ...node.outputs].flatMap((id) => touched.get(id) ?? [])),
-  ])
+  const { buffers, touchedBy, instance } = buffersOf(whole, operators, rank)
+  const byTemplate = touchedBy(graph)
   const entries = buffers.map(() => new Map<number, number>())
   const lives = { buffer: [] as number[], from: [] as number[], to: [] as number[] }
   // Nodes of one rank follow each other.
@@ -55,11 +60,7 @@ export function lifetimesOf(whole: Program, operators: OperatorTable, timeline: 
     const iterations = graph.iterationsOf(node)
     const [from, to] = [times.start[node] ?? 0, times.end[node] ?? 0]
     for (const index of indices) {
-      let key = 0
-      for (const axis of buffers[index]?.per ?? []) {
-        const own = iterations.find((one) => one.axis === axis)?.iteration ?? 0
-        key = key * (extents.get(axis) ?? 1) + own
-      }
+      const key = instance(index, iterations)
       const known = entries[index]?.get(key)
       if (known === undefined) {
         entries[index]?.set(key, lives.buffer.length)
@@ -75,8 +76,8 @@ export function lifetimesOf(whole: Program, operators: OperatorTable, timeline: 
   return { buffers, ...lives }
 }
 
-/** The buffers of a rank, and for each tensor the ones that a node touches with it. */
-function buffersOf(whole: Program, operators: OperatorTable, rank: number) {
+/** The buffers of a rank. Linear in its rolled program. */
+export function buffersOf(whole: Program, operators: OperatorTable, rank: number): Buffers {
   const program = programOf(whole, rank)
   const meter = meterOf(whole, operators, rank)
   const { makers, readers } = usesOf(program)
@@ -113,7 +114,7 @@ function buffersOf(whole: Program, operators: OperatorTable, rank: number) {
       buffers.push({
         tensor: tensor.versionOf ?? root,
         part,
-        bytes: bytesAtMost(tensor, program, meter),
+        bytes: Math.round(bytesAtMost(tensor, program, meter)),
         per: tensor.per,
       })
     }
@@ -121,7 +122,20 @@ function buffersOf(whole: Program, operators: OperatorTable, rank: number) {
     if (buffer && kept.has(id) && own.role !== 'parameter') buffer.part = 'activations'
     touched.set(id, index)
   }
-  return { buffers, touched }
+  const extents = new Map<string, number>()
+  for (const { axis, extent } of regionsOf(whole.items)) extents.set(axis, Math.max(extent, extents.get(axis) ?? 0))
+  return {
+    buffers,
+    touchedBy: ({ templates }) =>
+      templates.map(({ inputs, outputs }) => [
+        ...new Set([...inputs, ...outputs].flatMap((id) => touched.get(id) ?? [])),
+      ]),
+    instance: (index, iterations) =>
+      (buffers[index]?.per ?? []).reduce((key, axis) => {
+        const own = iterations.find((one) => one.axis === axis)?.iteration ?? 0
+        return key * (extents.get(axis) ?? 1) + own
+      }, 0),
+  }
 }
 
 interface Use {

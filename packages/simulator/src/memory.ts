@@ -1,7 +1,7 @@
 import { lookup, type OperatorTable, type Program, regionsOf, walk } from '@shardloom/core'
 import { programOf } from '@shardloom/core/unroll'
 import { type Lifetimes, lifetimesOf, type PassingPart, passingParts } from './lifetimes.js'
-import { type Meter, measure, meterOf } from './measure.js'
+import { type Meter, meterOf, storedOn } from './measure.js'
 import type { Timeline } from './simulate.js'
 import { ticksPerSecond } from './ticks.js'
 
@@ -22,15 +22,19 @@ export interface MemoryParts {
   readonly working: number
 }
 
-/** The memory of one rank over a step. */
-export interface RankMemory {
-  readonly rank: number
+/** The most that a rank's memory holds, and when. */
+export interface PeakMemory {
   readonly peakBytes: number
   readonly atSeconds: number
   /** At the peak. */
   readonly parts: MemoryParts
   /** The most of each part, whenever that is. */
   readonly most: MemoryParts
+}
+
+/** The memory of one rank over a step. */
+export interface RankMemory extends PeakMemory {
+  readonly rank: number
   /** What has come and not yet gone at the peak, the most bytes first: a tensor of the rolled program, and how many of it there are. */
   readonly alive: readonly {
     readonly tensor: string
@@ -55,34 +59,56 @@ export interface MemoryCurve {
  */
 export function memory(program: Program, operators: OperatorTable, timeline: Timeline): RankMemory[] {
   return timeline.ranks.map((rank) => {
-    const meter = meterOf(program, operators, rank)
-    const measured = measure(program, operators, { rank })
     const lifetimes = lifetimesOf(program, operators, timeline, rank)
     const { ticks, parts } = curvesOf(lifetimes)
-    const stored = {
-      parameters: Number(measured.parameterBytes),
-      optimizer: Number(measured.optimizerBytes),
-      cache: cacheBytes(programOf(program, rank), meter),
-    }
     const at = peakOf(ticks.length, parts)
-    const passing = (of: (list: Float64Array) => number): MemoryParts => ({
-      ...stored,
-      gradients: of(parts.gradients),
-      activations: of(parts.activations),
-      buffers: of(parts.buffers),
-      working: of(parts.working),
-    })
-    const there = passing((list) => list[at] ?? 0)
     return {
       rank,
-      peakBytes: Object.values(there).reduce((sum, bytes) => sum + bytes, 0),
-      atSeconds: (ticks[at] ?? 0) / ticksPerSecond,
-      parts: there,
-      most: passing((list) => list.reduce((most, bytes) => Math.max(most, bytes), 0)),
+      ...peakMemory(storedParts(program, operators, rank), {
+        at: ticks[at] ?? 0,
+        parts: passingParts.map((part) => parts[part][at] ?? 0),
+        most: passingParts.map((part) => parts[part].reduce((most, bytes) => Math.max(most, bytes), 0)),
+      }),
       alive: aliveAt(lifetimes, ticks[at] ?? 0),
       curve: { seconds: ticks.map((tick) => tick / ticksPerSecond), parts },
     }
   })
+}
+
+/** What a rank holds all through the step. */
+type StoredParts = Omit<MemoryParts, PassingPart>
+
+/** The bytes that a rank holds all through the step. Linear in its rolled program. */
+export function storedParts(whole: Program, operators: OperatorTable, rank: number): StoredParts {
+  const program = programOf(whole, rank)
+  const meter = meterOf(whole, operators, rank)
+  const { parameterBytes, optimizerBytes } = storedOn(program, meter)
+  return {
+    parameters: Number(parameterBytes),
+    optimizer: Number(optimizerBytes),
+    cache: cacheBytes(program, meter),
+  }
+}
+
+/** Puts what stays and what passes together: a moment in ticks, and bytes in the order of {@link passingParts}. */
+export function peakMemory(
+  stored: StoredParts,
+  passing: { readonly at: number; readonly parts: readonly number[]; readonly most: readonly number[] },
+): PeakMemory {
+  const partsOf = ([gradients = 0, activations = 0, buffers = 0, working = 0]: readonly number[]): MemoryParts => ({
+    ...stored,
+    gradients,
+    activations,
+    buffers,
+    working,
+  })
+  const parts = partsOf(passing.parts)
+  return {
+    peakBytes: Object.values(parts).reduce((sum, bytes) => sum + bytes, 0),
+    atSeconds: passing.at / ticksPerSecond,
+    parts,
+    most: partsOf(passing.most),
+  }
 }
 
 /** The bytes of each part from each moment on at which anything comes or goes. What goes makes room for what comes then. */
@@ -150,6 +176,7 @@ function aliveAt({ buffers, buffer, from, to }: Lifetimes, at: number): RankMemo
 
 /** The KV cache that a rank holds when the step ends: of what is carried the last state, of what is written all of it. */
 function cacheBytes(program: Program, meter: Meter): number {
+  if (![...program.tensors.values()].some(({ role }) => role === 'cache')) return 0
   const counted = new Map<string, number>()
   const carried = new Set(
     regionsOf(program.items).flatMap(({ ports }) =>

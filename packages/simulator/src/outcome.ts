@@ -1,5 +1,7 @@
 import type { BlockKind } from './block-kind.js'
 import type { BlockRun, Carried, State } from './block-run.js'
+import { type Change, type Rise, riseOf } from './rise.js'
+import type { Touches } from './touches.js'
 
 /** Communication that ends without a break when something starts, the last of it first; times are from the block's begin. */
 export interface Chain {
@@ -10,7 +12,7 @@ export interface Chain {
   readonly tail: { readonly of: 'arrival' | 'carried' | 'gate'; readonly index: number } | undefined
 }
 
-/** A value that forward keeps, of which nodes of a block are the first to touch it, or the last. */
+/** A buffer, of which nodes of a block are the first to touch it, or the last. */
 export interface Touch {
   readonly id: number
   readonly nodes: readonly number[]
@@ -43,8 +45,7 @@ export interface Outcome {
   readonly idle: number
   readonly exposed: readonly (readonly [axes: string, ticks: number])[]
   readonly open: readonly { readonly tail: NonNullable<Chain['tail']>; readonly from: number; readonly at: number }[]
-  /** Bytes of activations: how many more there are at the end, and the most on the way, with its moment. */
-  readonly memory: { readonly net: number; readonly most: number; readonly at: number }
+  readonly memory: Rise
 }
 
 /** How the nodes of a run are read. */
@@ -52,10 +53,10 @@ export interface Reading {
   readonly kind: BlockKind
   readonly state: State
   readonly run: BlockRun
-  /** The axes that a node of a part communicates over. */
-  readonly axesOf: (part: number, offset: number) => string | undefined
-  /** Bytes by the id of a touch. */
-  readonly bytesOf: (id: number) => number
+  /** The axes that a node communicates over, in the block that is `distance` before this one. */
+  readonly axesOf: (distance: number, offset: number) => string | undefined
+  /** The part and the bytes of a buffer, by the id of a touch. */
+  readonly held: Touches['held']
   readonly awaits: (part: number, offset: number) => boolean
   readonly takes: readonly Touch[]
   readonly frees: readonly Touch[]
@@ -71,9 +72,9 @@ export function outcomeOf(reading: Reading): Outcome {
   const { start, end, status } = times
   const count = base + kind.size
   const axes = (node: number) => {
-    if (node >= base) return axesOf(kind.part, node - base)
+    if (node >= base) return axesOf(0, node - base)
     const carried = state.carried[node]
-    return carried && carried.offset >= 0 ? axesOf(carried.part, carried.offset) : undefined
+    return carried && carried.offset >= 0 ? axesOf(carried.distance, carried.offset) : undefined
   }
   const isCarried = (node: number) => node < waiting && state.carried[node]?.status === 2
   const chainOf = (from: number): Chain => {
@@ -189,9 +190,9 @@ function arrivalEnd(node: number, { run, state }: Reading): number {
 }
 
 /** The bytes that come and go in a run, and what is left to come and go by those that have not begun or ended. */
-function memoryOf({ state, run, takes, frees, bytesOf }: Reading) {
+function memoryOf({ state, run, takes, frees, held }: Reading) {
   const { start, end, status } = run.times
-  const events: { at: number; bytes: number }[] = []
+  const changes: Change[] = []
   const pending = new Map<number, { takes: number[]; frees: number[] }>()
   const leave = (node: number, what: 'takes' | 'frees', id: number) => {
     const known = pending.get(node) ?? { takes: [], frees: [] }
@@ -201,13 +202,16 @@ function memoryOf({ state, run, takes, frees, bytesOf }: Reading) {
   const take = (id: number, nodes: readonly number[]) => {
     let first = Number.POSITIVE_INFINITY
     for (const node of nodes) if ((status[node] ?? 0) >= 2) first = Math.min(first, start[node] ?? 0)
-    if (first < Number.POSITIVE_INFINITY && first <= run.ticks) events.push({ at: first, bytes: bytesOf(id) })
+    if (first < Number.POSITIVE_INFINITY && first <= run.ticks) changes.push({ at: first, ...held(id) })
     else for (const node of nodes) leave(node, 'takes', id)
   }
   const free = (id: number, nodes: readonly number[]) => {
     const left = nodes.filter((node) => status[node] !== 3)
     if (left.length > 0) for (const node of left) leave(node, 'frees', id)
-    else events.push({ at: nodes.reduce((last, node) => Math.max(last, end[node] ?? 0), 0), bytes: -bytesOf(id) })
+    else {
+      const { part, bytes } = held(id)
+      changes.push({ at: nodes.reduce((last, node) => Math.max(last, end[node] ?? 0), 0), part, bytes: -bytes })
+    }
   }
   for (const what of ['takes', 'frees'] as const) {
     const groups = new Map<string, { id: number; nodes: number[] }>()
@@ -231,15 +235,5 @@ function memoryOf({ state, run, takes, frees, bytesOf }: Reading) {
       id,
       nodes.map((node) => node + run.base),
     )
-  // What ends makes room before what begins at the same time takes it.
-  events.sort((a, b) => a.at - b.at || a.bytes - b.bytes)
-  let [net, most, at] = [0, 0, 0]
-  for (const event of events) {
-    net += event.bytes
-    if (net > most) {
-      most = net
-      at = event.at
-    }
-  }
-  return { memory: { net, most, at }, pending }
+  return { memory: riseOf(changes, 0, run.ticks), pending }
 }

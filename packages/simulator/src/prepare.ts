@@ -1,4 +1,4 @@
-import { axesOf, coordinates, type OperatorTable, type Program } from '@shardloom/core'
+import { axesOf, coordinates, type OperatorTable, type Program, pipelineAtoms } from '@shardloom/core'
 import type { UnrolledGraph } from '@shardloom/core/unroll'
 import type { Work } from './event-loop.js'
 import { inIssueOrder } from './issue-order.js'
@@ -16,6 +16,8 @@ export interface Prepared {
   readonly stream: Int8Array
   /** Per template the axes that it communicates over, joined by a dot; undefined: it does not communicate. */
   readonly axes: readonly (string | undefined)[]
+  /** Per template whether it reduces, and then over the ranks of which stages. */
+  readonly reduces: readonly ('own stage' | 'all stages' | undefined)[]
   readonly byRank: readonly NodeTimes[]
   /** Per node the index of its rank. */
   readonly places: Int32Array
@@ -56,6 +58,7 @@ export function prepare(graph: UnrolledGraph, program: Program, operators: Opera
     byRank,
     places,
     leaderOf,
+    reduces: reductionsOf(graph, program),
     axes: graph.templates.map(({ communication }) =>
       communication ? axesOf(program.mesh, communication.atoms).join('·') : undefined,
     ),
@@ -118,10 +121,22 @@ export function workOf(graph: UnrolledGraph, program: Program, operators: Operat
 }
 
 /**
- * The work in which the parts of a rank follow each other: nothing of an iteration or action begins before the one before has
- * computed, since nobody gathers or receives for all of a step at its start.
+ * Whether a node of a part, which begins and ends with those nodes, begins before the part before has computed, as soon as its operands
+ * are there: a reduction gives memory back, and only who fetches would hold it too early. One over stages waits for their actions.
  */
-export function gated({ graph: { parts, nodeCount }, work }: Prepared): Work {
+export function isFree({ graph, work, reduces }: Prepared, node: number, begin: number, end: number): boolean {
+  if (reduces[graph.template[node] ?? 0] !== 'own stage') return false
+  const sources = work.edgeSource.subarray(work.edgeStart[node], work.edgeStart[node + 1])
+  return sources.length > 0 && sources.every((source) => source < begin || source >= end)
+}
+
+/**
+ * The work in which the parts of a rank follow each other: nobody gathers or receives for an iteration or action before the one
+ * before has computed, or all of a step would be fetched at its start. What reduces begins when its operands are there.
+ */
+export function gated(prepared: Prepared): Work {
+  const { work, reduces } = prepared
+  const { parts, nodeCount, template } = prepared.graph
   const { edgeStart, edgeSource, lane, streams } = work
   const starts = new Uint32Array(nodeCount + 1)
   const sources = new Uint32Array(edgeSource.length + nodeCount)
@@ -133,12 +148,13 @@ export function gated({ graph: { parts, nodeCount }, work }: Prepared): Work {
     while (gate >= begin && lane[gate] !== rank * streams) gate--
     for (let node = firstNode; node < last; node++) {
       starts[node] = count
-      let isRoot = gate >= begin
+      const joins = reduces[template[node] ?? 0] === 'all stages'
+      let isRoot = gate >= begin && !isFree(prepared, node, firstNode, last)
       let isKnown = false
       for (let edge = edgeStart[node] as number; edge < (edgeStart[node + 1] as number); edge++) {
         const source = edgeSource[edge] as number
         sources[count++] = source
-        if (source >= firstNode && source < last) isRoot = false
+        if (!joins && source >= firstNode && source < last) isRoot = false
         if (source === gate) isKnown = true
       }
       if (isRoot && !isKnown) sources[count++] = gate
@@ -146,6 +162,14 @@ export function gated({ graph: { parts, nodeCount }, work }: Prepared): Work {
   })
   starts[nodeCount] = count
   return { ...work, edgeStart: starts, edgeSource: sources.subarray(0, count) }
+}
+
+function reductionsOf({ templates }: UnrolledGraph, program: Program): Prepared['reduces'] {
+  const stages = pipelineAtoms(program)
+  return templates.map(({ op, communication }) => {
+    if (!communication || (op !== 'all-reduce' && op !== 'reduce-scatter')) return undefined
+    return communication.atoms.some((atom) => stages.includes(atom)) ? 'all stages' : 'own stage'
+  })
 }
 
 /** Takes the edges that chain the members of a collective or barrier over ranks away; the first of its members stands for it. */

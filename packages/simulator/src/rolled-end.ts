@@ -1,7 +1,10 @@
 import type { Course } from './course.js'
 import { runEvents } from './event-loop.js'
 import type { Block } from './few-iterations.js'
+import { nodeIn } from './hosts.js'
 import { follow } from './live-chain.js'
+import { peakMemory } from './memory.js'
+import { riseOf } from './rise.js'
 import type { Rolled } from './rolled.js'
 import type { RankStep, Step } from './step.js'
 import { ticksPerSecond } from './ticks.js'
@@ -13,7 +16,8 @@ interface Share {
   readonly carried: number
   readonly own: number
   readonly end: number
-  /** The first node of the part behind the loops in the smaller graph; −1: none. */
+  /** The part behind the loops and its first node in the smaller graph; −1: none. */
+  readonly part: number
   readonly firstNode: number
 }
 
@@ -22,7 +26,7 @@ interface Share {
  * that waits for something inside of another rank's loop.
  */
 export function finish(
-  { prepared, kinds, touches, courses }: Rolled,
+  { prepared, kinds, touches, courses, stored }: Rolled,
   sequences: readonly (readonly Block[])[],
 ): Step | undefined {
   const { work, places, leaderOf, axes, graph } = prepared
@@ -34,7 +38,7 @@ export function finish(
     const [gate, carried] = [nodeCount, nodeCount + 1]
     const own = carried + course.state.carried.length
     nodeCount = own + (kind?.size ?? 0)
-    return { course, gate, carried, own, end: nodeCount, firstNode: kind?.firstNode ?? -1 }
+    return { course, gate, carried, own, end: nodeCount, part: kind?.part ?? -1, firstNode: kind?.firstNode ?? -1 }
   })
   /** Of a node of the smaller graph the number here; −1: it stands in a loop. */
   const numberOf = (node: number) => {
@@ -62,7 +66,7 @@ export function finish(
       for (const source of each.waits) edgeSource.push(carried + source)
       lane[node] = each.stream < 0 ? -1 : rank * streams + each.stream
       ticks[node] = each.ticks
-      if (each.offset >= 0) original[node] = (kinds[each.part]?.firstNode ?? 0) + each.offset
+      original[node] = nodeIn(course, kinds, course.at - each.distance, each.offset)
       if (each.status === 2) begun.push({ node, start: course.starts[index] ?? 0, end: course.now + each.remaining })
       else if (each.status === 1) queued.push(node)
     }
@@ -70,6 +74,12 @@ export function finish(
       const there = firstNode + node - own
       original[node] = there
       edgeStart[node] = edgeSource.length
+      if (course.hosts.placeOf(there)) {
+        // It has run beside the loops, or is about to.
+        const index = unfinished.findIndex((_, index) => original[carried + index] === there)
+        edgeSource.push(index < 0 ? gate : carried + index)
+        continue
+      }
       ticks[node] = work.ticks[there] ?? 0
       const on = work.lane[there] ?? -1
       lane[node] = on < 0 ? -1 : rank * streams + (on % streams)
@@ -88,7 +98,7 @@ export function finish(
         const isTail = source === leaderOf(firstNode - 1)
         for (const [index, { offset, distance }] of unfinished.entries()) {
           const part = course.blocks[course.at - distance]?.part ?? -1
-          const is = offset >= 0 && (kinds[part]?.firstNode ?? 0) + offset === source
+          const is = original[carried + index] === source
           const ends = isTail && distance === 1 && offset === kinds[part]?.tail
           if (is || ends) edgeSource.push(carried + index)
         }
@@ -175,7 +185,7 @@ export function finish(
     const blocking = (busy[0] ?? 0) - computing
     const inside = Number.isFinite(first) ? idle - first - (shown - blocking) : 0
     const outside = Number.isFinite(first) ? first + makespan - finished : makespan
-    release(share, times, touches)
+    release(share, rank, times, touches)
     return {
       rank: graph.ranks[rank] ?? 0,
       computing: computing / ticksPerSecond,
@@ -186,35 +196,43 @@ export function finish(
       busy: Object.fromEntries(
         prepared.streams.flatMap((name, stream) => (busy[stream] ? [[name, busy[stream] / ticksPerSecond]] : [])),
       ),
-      activations: { bytes: course.peak, atSeconds: course.peakAt / ticksPerSecond },
+      memory: peakMemory(stored[rank] ?? { parameters: 0, optimizer: 0, cache: 0 }, course.memory),
     }
   })
   return { seconds: makespan / ticksPerSecond, ranks }
 }
 
-/** Values that wait for nodes of the end to begin or to end. */
+/** Counts what comes and goes with nodes of the end. */
 function release(
-  { course, carried }: Share,
+  { course, carried, own, part, firstNode }: Share,
+  rank: number,
   { start, end }: ReturnType<typeof runEvents>,
-  { bytesOf }: Rolled['touches'],
+  { held, lasting }: Rolled['touches'],
 ): void {
-  const groups = new Map<string, { at: number; bytes: number }>()
+  const takes = new Map<string, { id: number; at: number }>()
+  const frees = new Map<string, { id: number; at: number }>()
+  const take = (key: string, id: number, node: number) =>
+    takes.set(key, { id, at: Math.min(takes.get(key)?.at ?? Number.POSITIVE_INFINITY, start[node] ?? 0) })
+  const free = (key: string, id: number, node: number) =>
+    frees.set(key, { id, at: Math.max(frees.get(key)?.at ?? 0, end[node] ?? 0) })
   course.state.carried.forEach((each, index) => {
-    for (const id of each.takes) {
-      const key = `take ${id} ${each.distance}`
-      const at = Math.min(groups.get(key)?.at ?? Number.POSITIVE_INFINITY, start[carried + index] ?? 0)
-      groups.set(key, { at, bytes: bytesOf(id) })
-    }
-    for (const id of each.frees) {
-      const key = `free ${id} ${each.distance}`
-      groups.set(key, { at: Math.max(groups.get(key)?.at ?? 0, end[carried + index] ?? 0), bytes: -bytesOf(id) })
-    }
+    for (const id of each.takes) take(`${id} ${each.distance}`, id, carried + index)
+    for (const id of each.frees) free(`${id} ${each.distance}`, id, carried + index)
   })
-  for (const { at, bytes } of [...groups.values()].sort((a, b) => a.at - b.at || a.bytes - b.bytes)) {
-    course.bytes += bytes
-    if (course.bytes > course.peak) {
-      course.peak = course.bytes
-      course.peakAt = at
+  const before = new Set(course.blocks.map((block) => block.part))
+  for (const { id, rank: of, parts } of lasting) {
+    const all = of === rank ? (parts.get(part) ?? []) : []
+    const nodes = all.filter((node) => !course.hosts.placeOf(firstNode + node))
+    const isNew = nodes.length === all.length && ![...parts.keys()].some((each) => before.has(each))
+    for (const node of nodes) {
+      if (isNew) take(`${id}`, id, own + node)
+      free(`${id}`, id, own + node)
     }
   }
+  const changes = [
+    ...[...takes.values()].map(({ id, at }) => ({ at, ...held(id) })),
+    ...[...frees.values()].map(({ id, at }) => ({ at, part: held(id).part, bytes: -held(id).bytes })),
+  ]
+  const rise = riseOf(changes, course.now, Number.POSITIVE_INFINITY)
+  course.memory.add(rise, rise.at)
 }

@@ -1,10 +1,12 @@
 import type { OperatorTable, Program } from '@shardloom/core'
 import { unroll } from '@shardloom/core/unroll'
-import { alikeInMemory, type BlockKind, blockKinds, likeKinds, type Reference } from './block-kind.js'
+import { alikeInMemory, type BlockKind, blockKinds, likeKinds, nodeAt, type Reference } from './block-kind.js'
 import { type Carried, runBlock, type State } from './block-run.js'
 import { Course, type Sent } from './course.js'
 import { type Block, fewIterations } from './few-iterations.js'
+import { hostsOf, nodeIn } from './hosts.js'
 import type { Machine } from './machine.js'
+import { storedParts } from './memory.js'
 import { type Outcome, outcomeOf, type Touch } from './outcome.js'
 import { type Prepared, prepare, toTicks } from './prepare.js'
 import { ranksToRun } from './ranks.js'
@@ -18,6 +20,8 @@ export interface Rolled {
   readonly kinds: readonly BlockKind[]
   readonly touches: Touches
   readonly courses: readonly Course[]
+  /** Of each rank what it holds all through the step. */
+  readonly stored: readonly ReturnType<typeof storedParts>[]
 }
 
 /** What is known of running one kind of block from one state: by when what it waits for arrives. */
@@ -41,7 +45,7 @@ export function simulateRolled(program: Program, operators: OperatorTable, machi
   const kinds = blockKinds(prepared)
   if (!kinds) return undefined
   const equal = likeKinds(kinds, prepared)
-  const touches = touchesOf(prepared, kinds, few.program, operators, equal)
+  const touches = touchesOf(prepared, kinds, program, operators, equal)
   if (!touches) return undefined
   const { streams, contention } = prepared.work
   const like = alikeInMemory(equal, touches)
@@ -54,17 +58,21 @@ export function simulateRolled(program: Program, operators: OperatorTable, machi
   }
   const none = intern([])
   const sequences = few.blocks(graph)
-  const stride = kinds.reduce((most, kind) => Math.max(most, kind.size), 0) + 1
-  const courses = sequences.map((blocks) => {
+  const hosts = sequences.map((blocks) => {
     // What stands behind the loops joins ranks: all run that together.
     const isBehind = blocks.length > 1 && graph.parts[blocks.at(-1)?.part ?? 0]?.region === undefined
-    return new Course(isBehind ? blocks.slice(0, -1) : blocks, none, streams, stride)
+    const inLoops = isBehind ? blocks.slice(0, -1) : blocks
+    return { inLoops, found: hostsOf(prepared, kinds, inLoops, isBehind ? blocks.at(-1) : undefined) }
   })
+  const hosting = hosts.flatMap(({ found }) => (found ? [...found.kinds.values()] : []))
+  const stride = [...kinds, ...hosting].reduce((most, kind) => Math.max(most, kind.size), 0) + 1
+  const courses = hosts.flatMap(({ inLoops, found }) =>
+    found ? [new Course(inLoops, found, none, streams, stride)] : [],
+  )
+  if (courses.length < hosts.length) return undefined
   const blockOf = finder(prepared, courses)
-  const lasting = lastingTouches(touches, courses)
+  const lasting = lastingTouches(touches, courses, kinds)
   const sites = new Map<number | string, Site>()
-  const axesOf = (part: number, offset: number) =>
-    prepared.axes[graph.template[(kinds[part]?.firstNode ?? 0) + offset] as number]
   const awaits = (part: number, offset: number) => offset >= 0 && kinds[part]?.awaited[offset] === 1
 
   const arrivalsOf = (kind: BlockKind, block: Block) => {
@@ -84,13 +92,17 @@ export function simulateRolled(program: Program, operators: OperatorTable, machi
       if (block.follows && distance === 1 && kinds[part]?.tail === offset) waits.push({ node: 0, carried })
       for (const reference of kind.outer.get(offset) ?? [])
         if (blockOf(block, reference) === course.at - distance) waits.push({ node: reference.node, carried })
+      if (!course.hosts.kinds.has(course.at)) return
+      for (const node of course.hosts.waiting(course.at, nodeIn(course, kinds, course.at - distance, offset)))
+        waits.push({ node, carried })
     })
     return waits
   }
   const advance = (course: Course): boolean => {
     const block = course.blocks[course.at]
     const own = block && kinds[block.part]
-    const kind = block && kinds[like[block.part] as number]
+    const host = course.hosts.kinds.get(course.at)
+    const kind = block && (host ?? kinds[like[block.part] as number])
     if (!block || !own || !kind) return false
     const arrived = arrivalsOf(own, block)
     if (!arrived) return false
@@ -101,10 +113,10 @@ export function simulateRolled(program: Program, operators: OperatorTable, machi
     const plain = (state.id * kinds.length + kind.part) * 2 + Number(block.follows)
     const [wait] = waits
     // Mostly at most what the block before has sent is on its way; text would cost more than the rest.
-    const isPlain = waits.length < 2 && !touch && step === 0 && (!wait || wait.node === 0)
+    const isPlain = waits.length < 2 && !touch && !host && step === 0 && (!wait || wait.node === 0)
     const key = isPlain
       ? plain * stride + (wait ? wait.carried + 1 : 0)
-      : `${plain} ${step} ${touch ? `${own.rank} ${course.at}` : ''} ${waits.map(({ node, carried }) => `${node}:${carried}`)}`
+      : `${plain} ${step} ${touch || host ? `${own.rank} ${course.at}` : ''} ${waits.map(({ node, carried }) => `${node}:${carried}`)}`
     const site = sites.get(key) ?? { outcomes: new Map(), quiet: undefined, late: undefined }
     sites.set(key, site)
     const run = (arrivals: readonly number[]) => {
@@ -116,8 +128,12 @@ export function simulateRolled(program: Program, operators: OperatorTable, machi
       if (Number.isNaN(made.ticks)) return undefined
       const takes = [...touches.first(kind.part), ...(touch?.takes ?? [])]
       const frees = [...touches.last(kind.part), ...(touch?.frees ?? [])]
-      const { bytesOf } = touches
-      return outcomeOf({ kind, state, run: made, axesOf, awaits, bytesOf, takes, frees, quiet, streams, intern })
+      const { held } = touches
+      const axesOf = (distance: number, offset: number) => {
+        const node = distance === 0 ? nodeAt(kind, offset) : nodeIn(course, kinds, course.at - distance, offset)
+        return prepared.axes[graph.template[node] as number]
+      }
+      return outcomeOf({ kind, state, run: made, axesOf, awaits, held, takes, frees, quiet, streams, intern })
     }
     const times = arrived.map(({ end }) => Math.max(0, end - course.now))
     const [time = 0] = times
@@ -147,7 +163,8 @@ export function simulateRolled(program: Program, operators: OperatorTable, machi
     for (const course of courses) while (advance(course)) moved = true
   }
   if (courses.some(({ at, blocks }) => at < blocks.length)) return undefined
-  return finish({ prepared, kinds, touches, courses }, sequences)
+  const stored = prepared.graph.ranks.map((rank) => storedParts(program, operators, rank))
+  return finish({ prepared, kinds, touches, courses, stored }, sequences)
 }
 
 /** Finds the block, by its place in its rank's course, in which a block finds what it refers to; −1: none. */
@@ -172,23 +189,51 @@ function finder({ graph: { parts } }: Prepared, courses: readonly Course[]) {
 }
 
 /** Of values that stay over iterations, by rank and block, what it is the first to touch and the last. */
-function lastingTouches({ lasting }: Touches, courses: readonly Course[]) {
+function lastingTouches({ lasting }: Touches, courses: readonly Course[], kinds: readonly BlockKind[]) {
   const found = new Map<number, { takes: Touch[]; frees: Touch[] }>()
+  const places = courses.map(({ blocks }) => placesOf(blocks))
   for (const { id, rank, parts } of lasting) {
-    const blocks = courses[rank]?.blocks ?? []
-    const at = (index: number) => {
-      const known = found.get(rank * 1e6 + index) ?? { takes: [], frees: [] }
-      found.set(rank * 1e6 + index, known)
+    const at = (block: number) => {
+      const known = found.get(rank * 1e6 + block) ?? { takes: [], frees: [] }
+      found.set(rank * 1e6 + block, known)
       return known
     }
-    const touches = (index: number) => ({ id, nodes: parts.get(blocks[index]?.part ?? -1) ?? [] })
-    const first = blocks.findIndex(({ part }) => parts.has(part))
-    const last = blocks.findLastIndex(({ part }) => parts.has(part))
-    const isBehind = [...parts.keys()].some((part) => !blocks.some((block) => block.part === part))
-    if (first >= 0) at(first).takes.push(touches(first))
+    let [first, last, isBehind] = [Number.POSITIVE_INFINITY, -1, false]
+    const hosted: { block: number; offset: number }[] = []
+    for (const [part, nodes] of parts) {
+      const place = places[rank]?.get(part)
+      if (place) {
+        first = Math.min(first, place.first)
+        last = Math.max(last, place.last)
+        continue
+      }
+      for (const node of nodes) {
+        const host = courses[rank]?.hosts.placeOf((kinds[part]?.firstNode ?? 0) + node)
+        if (!host) isBehind = true
+        else hosted.push(host)
+      }
+    }
+    for (const { block } of hosted) {
+      first = Math.min(first, block)
+      last = Math.max(last, block)
+    }
+    const touches = (index: number) => {
+      const own = parts.get(courses[rank]?.blocks[index]?.part ?? -1) ?? []
+      return { id, nodes: [...own, ...hosted.flatMap(({ block, offset }) => (block === index ? [offset] : []))] }
+    }
+    if (last >= 0) at(first).takes.push(touches(first))
     if (last >= 0 && !isBehind) at(last).frees.push(touches(last))
   }
   return found
+}
+
+/** The first and last place of each part in a course. */
+function placesOf(blocks: readonly Block[]) {
+  const places = new Map<number, { first: number; last: number }>()
+  blocks.forEach(({ part }, index) => {
+    places.set(part, { first: places.get(part)?.first ?? index, last: index })
+  })
+  return places
 }
 
 /** The ticks of a block's nodes in an iteration, where some grow from one to the next. */

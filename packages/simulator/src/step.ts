@@ -1,7 +1,7 @@
 import type { OperatorTable, Program } from '@shardloom/core'
-import { activationPeak } from './activation-peak.js'
 import { breakdown, type RankBreakdown } from './breakdown.js'
 import type { Machine } from './machine.js'
+import { memory, type PeakMemory } from './memory.js'
 import { simulateRolled } from './rolled.js'
 import { simulate, type Timeline } from './simulate.js'
 import { ticksPerSecond } from './ticks.js'
@@ -18,8 +18,7 @@ export interface RankStep extends RankBreakdown {
   readonly finish: number
   /** Seconds in which each stream is busy. */
   readonly busy: Readonly<Record<string, number>>
-  /** The most bytes of activations at a time, and when. */
-  readonly activations: { readonly bytes: number; readonly atSeconds: number }
+  readonly memory: PeakMemory
 }
 
 /**
@@ -45,16 +44,22 @@ export function stepOf(timeline: Timeline, program: Program, operators: Operator
     of.finish = Math.max(of.finish, end)
   }
   const stages = breakdown(timeline, program.mesh)
+  const held = memory(program, operators, timeline)
   return {
     seconds,
-    ranks: stages.map((stage): RankStep => {
+    ranks: stages.flatMap((stage): RankStep[] => {
+      const own = held.find(({ rank }) => rank === stage.rank)
+      if (!own) return []
+      const { peakBytes, atSeconds, parts, most } = own
       const { finish = 0, busy = new Map<string, number>() } = streams.get(stage.rank) ?? {}
-      return {
-        ...stage,
-        finish: finish / ticksPerSecond,
-        busy: Object.fromEntries([...busy].map(([stream, ticks]) => [stream, ticks / ticksPerSecond])),
-        activations: activationPeak(program, operators, timeline, stage.rank),
-      }
+      return [
+        {
+          ...stage,
+          finish: finish / ticksPerSecond,
+          busy: Object.fromEntries([...busy].map(([stream, ticks]) => [stream, ticks / ticksPerSecond])),
+          memory: { peakBytes, atSeconds, parts, most },
+        },
+      ]
     }),
   }
 }

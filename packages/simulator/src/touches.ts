@@ -1,11 +1,12 @@
 import type { OperatorTable, Program } from '@shardloom/core'
 import { add, type BlockKind } from './block-kind.js'
+import { buffersOf, passingParts } from './lifetimes.js'
 import type { Touch } from './outcome.js'
 import type { Prepared } from './prepare.js'
-import { savedTensors } from './saved.js'
 
-/** A value that forward keeps, and who touches it in one part. */
+/** A buffer in certain iterations, and who touches it in each part. */
 interface Value {
+  readonly part: number
   readonly bytes: number
   /** Whether there is one for each iteration of the loop around the parts. */
   readonly perBlock: boolean
@@ -14,7 +15,8 @@ interface Value {
 
 /** What the parts of a smaller graph take and give back of memory. */
 export interface Touches {
-  readonly bytesOf: (id: number) => number
+  /** The part of a value, by its place among the passing parts, and its bytes. */
+  readonly held: (id: number) => { readonly part: number; readonly bytes: number }
   /** Of a part, the values that it is the first to touch, or the last, once in each of its blocks. */
   readonly first: (part: number) => readonly Touch[]
   readonly last: (part: number) => readonly Touch[]
@@ -26,7 +28,7 @@ export interface Touches {
   }[]
 }
 
-/** Finds who touches first and last what forward keeps. Undefined where a value of one iteration outlives its loop. */
+/** Finds who touches first and last what passes through memory. Undefined where a value of one iteration outlives its loop. */
 export function touchesOf(
   prepared: Prepared,
   kinds: readonly BlockKind[],
@@ -35,7 +37,7 @@ export function touchesOf(
   like: Int32Array,
 ): Touches | undefined {
   const { graph } = prepared
-  const bytes: number[] = []
+  const held: { readonly part: number; readonly bytes: number }[] = []
   const first = new Map<number, Touch[]>()
   const last = new Map<number, Touch[]>()
   const lasting: { id: number; rank: number; parts: Map<number, number[]> }[] = []
@@ -59,17 +61,9 @@ export function touchesOf(
       continue
     }
     alike.set(key, own)
-    const saved = savedTensors(program, operators, { rank: number }).filter(({ host }) => !host)
-    const indices = new Map<string, number[]>()
-    saved.forEach(({ version }, index) => {
-      const list = indices.get(version)
-      if (list) list.push(index)
-      else indices.set(version, [index])
-    })
-    const byTemplate = graph.templates.map(({ inputs, outputs }) => [
-      ...new Set([...inputs, ...outputs].flatMap((id) => indices.get(id) ?? [])),
-    ])
-    const values = new Map<string, Value>()
+    const { buffers, touchedBy, instance } = buffersOf(program, operators, number)
+    const byTemplate = touchedBy(graph)
+    const values = buffers.map(() => new Map<number, Value>())
     for (const { part, firstNode, size, rank: own } of kinds) {
       if (own !== rank) continue
       const loop = graph.parts[part]?.region
@@ -78,22 +72,27 @@ export function touchesOf(
         if (touched.length === 0) continue
         const iterations = graph.iterationsOf(node)
         for (const index of touched) {
-          const each = saved[index]
-          if (!each) continue
-          const at = each.per.map((axis) => iterations.find((one) => one.axis === axis)?.iteration)
-          const perBlock = loop !== undefined && each.per.includes(iterations[0]?.axis ?? '')
-          const key = `${each.version} ${at}`
-          const known = values.get(key) ?? { bytes: each.bytes, perBlock, parts: new Map<number, number[]>() }
+          const buffer = buffers[index]
+          const own = values[index]
+          if (!buffer || !own) continue
+          const perBlock = loop !== undefined && buffer.per.includes(iterations[0]?.axis ?? '')
+          const key = instance(index, iterations)
+          const known = own.get(key) ?? {
+            part: passingParts.indexOf(buffer.part),
+            bytes: buffer.bytes,
+            perBlock,
+            parts: new Map<number, number[]>(),
+          }
           if (known.perBlock !== perBlock) return undefined
-          values.set(key, known)
+          own.set(key, known)
           const list = known.parts.get(part)
           if (list) list.push(node - firstNode)
           else known.parts.set(part, [node - firstNode])
         }
       }
     }
-    for (const { bytes: own, perBlock, parts } of values.values()) {
-      const id = bytes.push(own) - 1
+    for (const { part, bytes, perBlock, parts } of values.flatMap((own) => [...own.values()])) {
+      const id = held.push({ part, bytes }) - 1
       if (!perBlock) {
         lasting.push({ id, rank, parts })
         continue
@@ -106,7 +105,7 @@ export function touchesOf(
     }
   }
   return {
-    bytesOf: (id) => bytes[id] ?? 0,
+    held: (id) => held[id] ?? { part: 0, bytes: 0 },
     first: (part) => first.get(part) ?? [],
     last: (part) => last.get(part) ?? [],
     lasting,

@@ -1,0 +1,171 @@
+import { mapAxes } from '@shardloom/cluster'
+import { coordinateOf } from '@shardloom/core'
+import { type PeakMemory, type RankStep, replication } from '@shardloom/simulator'
+import { type Budget, budgetOf } from './budget.js'
+import { draftOf } from './draft.js'
+import { reserveOf } from './reserve.js'
+import type { PlannedSpec } from './sequence.js'
+import type { Simulation } from './simulate-plan.js'
+import { statedError } from './stated-error.js'
+
+/** What a step comes to, in figures that take no list of all nodes. Seconds, and shares of 1. */
+export interface StepFigures {
+  readonly model: string
+  readonly phase: string
+  readonly world: number
+  readonly stepSeconds: number
+  readonly tokensPerStep: number
+  readonly tokensPerSecond: number
+  readonly tokensPerSecondPerRank: number
+  /** Prefill: until the first token of the batch is there, without waiting for a place in it. */
+  readonly ttftSeconds?: number
+  /** Decode: from one token of a sequence to its next. */
+  readonly tpotSeconds?: number
+  /** Model FLOPs over what the ranks could do at peak in the time; hardware FLOPs count what is computed again. */
+  readonly mfu: number
+  readonly hfu: number
+  readonly conventions: {
+    readonly cluster: string
+    readonly accelerator: string
+    /** FLOP/s of the type that matmuls run in. */
+    readonly peak: number
+    readonly attention: string
+    /** How FLOPs of causal attention count. Its time is that of what a kernel computes, whatever is counted. */
+    readonly causal: string
+    /** What MFU counts, and who counts so. */
+    readonly flops: string
+    readonly dtype: string
+    /** The type in which linear layers multiply, where it is another. */
+    readonly linearDtype?: string
+    /** The system that runs the plan. */
+    readonly engine: string
+    /** Where the constants of kernels come from, and whether they were fitted to this accelerator. */
+    readonly constants: string
+    readonly fitted: boolean
+    /** The relative error that times are good for; smaller differences are ties. */
+    readonly error: number
+    readonly reserve: string
+    readonly energy?: string
+  }
+  /** Over which links each axis runs. */
+  readonly mapping: readonly { readonly axis: string; readonly text: string }[]
+  /** Share of the step in which a stage has nothing to compute and nothing of its own to wait for; a mean over stages. */
+  readonly bubble: { readonly global: number; readonly ownSpan: number }
+  /** Per axis the seconds in which nothing is computed because its communication has not ended; a mean over stages. */
+  readonly exposedCommunicationSeconds: Readonly<Record<string, number>>
+  readonly stages: readonly Omit<RankStep, 'memory'>[]
+  /** Of the stage that holds most, and of each; whether that fits, with what is kept free. Bytes and seconds. */
+  readonly memory: {
+    readonly peakBytes: number
+    readonly reserveBytes: number
+    readonly capacityBytes: number
+    readonly fits: boolean
+    readonly perStage: readonly StageMemory[]
+  }
+  /** Joules of one step, by `conventions.energy`. */
+  readonly energyJoules?: number
+  /** What a budget of tokens takes, or what a price makes of tokens, where the spec gives either. */
+  readonly budget?: Budget
+  readonly warnings: readonly string[]
+}
+
+/** The most that a stage holds. */
+export interface StageMemory extends PeakMemory {
+  readonly stage: number
+  /** The rank of the stage that was run. */
+  readonly rank: number
+}
+
+/** Says in figures what came of a simulation. */
+export function stepFigures({ plan, machine, step }: Simulation): StepFigures {
+  const { program, operators, spec, architecture } = plan
+  const { accelerator } = machine.cluster
+  const { seconds } = step
+  const { world } = program.mesh
+  const counts = replication(program, operators)
+  const useful = counts.flops - counts.replicatedFlops
+  const { peak } = machine.rates(spec.options.dtype)
+  const share = (flops: bigint) => Number(flops) / (seconds * world * peak)
+  const stages = step.ranks.map(({ memory: _, ...rank }) => rank)
+  const mean = (of: (stage: Omit<RankStep, 'memory'>) => number) =>
+    stages.reduce((sum, each) => sum + of(each), 0) / stages.length
+  const axes = [...new Set(stages.flatMap(({ exposed }) => Object.keys(exposed)))].sort()
+  const tokens = tokensOf(spec)
+  const waiting = mean((each) => each.waiting)
+  const { powerWatts, sources } = accelerator
+  return {
+    model: architecture.name,
+    phase: spec.phase,
+    world,
+    stepSeconds: seconds,
+    bubble: { global: waiting / seconds, ownSpan: mean((each) => each.waitingInside) / seconds },
+    exposedCommunicationSeconds: Object.fromEntries(
+      axes.map((axis) => [axis, mean((each) => each.exposed[axis] ?? 0)]),
+    ),
+    tokensPerStep: tokens,
+    tokensPerSecond: tokens / seconds,
+    tokensPerSecondPerRank: tokens / seconds / world,
+    ...(spec.phase === 'prefill' && { ttftSeconds: seconds }),
+    ...(spec.phase === 'decode' && { tpotSeconds: (seconds * spec.batch) / tokens }),
+    mfu: share(useful - counts.recomputedFlops),
+    hfu: share(useful),
+    conventions: {
+      cluster: machine.cluster.name,
+      accelerator: accelerator.name,
+      peak,
+      attention: spec.options.attention,
+      causal: spec.options.causal,
+      flops: `causal attention counted ${countedAs[spec.options.causal]}`,
+      dtype: spec.options.dtype,
+      ...(machine.productType !== undefined && { linearDtype: machine.productType }),
+      engine: machine.engine.name,
+      constants: machine.constants.source,
+      fitted: machine.constants.fitted,
+      error: statedError(machine.constants.fitted),
+      reserve: reserveOf(spec.reserveBytes, world).source,
+      ...(powerWatts !== undefined && {
+        energy: `${powerWatts} W (${sources['powerWatts'] ?? 'the cluster'}) while a rank computes or waits for its own communication, none while it waits for other stages`,
+      }),
+    },
+    mapping: mapAxes(machine.cluster, program.mesh).map(({ axis, text }) => ({ axis, text })),
+    stages,
+    memory: memoryOf({ plan, machine, step }),
+    ...(powerWatts !== undefined && { energyJoules: powerWatts * world * (seconds - waiting) }),
+    ...budgetOf(spec, { tokens, seconds, world }),
+    warnings: plan.warnings,
+  }
+}
+
+const countedAs = {
+  whole: 'whole (Korthikanti et al. 2022)',
+  halved: 'halved (as Megatron-LM does today)',
+} as const
+
+/** Tokens that a step trains on, reads or makes. */
+function tokensOf({ phase, batch, seq, steps, options }: PlannedSpec): number {
+  if (phase !== 'decode') return batch * seq
+  const { keep = 1, expected = keep } = draftOf(options.decode)
+  return batch * steps * expected
+}
+
+function memoryOf({
+  plan,
+  machine,
+  step: { ranks },
+}: Pick<Simulation, 'plan' | 'machine' | 'step'>): StepFigures['memory'] {
+  const capacityBytes = machine.cluster.accelerator.memoryBytes
+  const peakBytes = fullestOf(ranks)
+  const reserveBytes = reserveOf(plan.spec.reserveBytes, plan.program.mesh.world).bytes
+  return {
+    peakBytes,
+    reserveBytes,
+    capacityBytes,
+    fits: peakBytes + reserveBytes <= capacityBytes,
+    perStage: ranks.map(({ rank, memory }) => ({ stage: coordinateOf(plan.program, rank), rank, ...memory })),
+  }
+}
+
+/** The most bytes that any rank of a step holds. */
+export function fullestOf(ranks: readonly RankStep[]): number {
+  return ranks.reduce((most, { memory }) => Math.max(most, memory.peakBytes), 0)
+}
