@@ -1,5 +1,5 @@
 import { axesOf, nodesOf, type OperatorNode } from '@shardloom/core'
-import { type CriticalNode, flopClassOf } from '@shardloom/simulator'
+import { type CriticalNode, flopClassOf, type KernelStyle, kernelClasses } from '@shardloom/simulator'
 import type { Plan } from './plan.js'
 
 /** What a share of the step's length is spent on: one kind of work, or one collective over the same axes. */
@@ -18,14 +18,19 @@ const classes = {
 } as const
 
 /** Adds up a critical path by kinds of work, the longest first. */
-export function criticalKinds(path: readonly CriticalNode[], { program, operators }: Plan): CriticalKind[] {
+export function criticalKinds(
+  path: readonly CriticalNode[],
+  { program, operators }: Plan,
+  style: KernelStyle,
+): CriticalKind[] {
+  const kernels = kernelClasses(program, operators, { style })
   const nodes = new Map(nodesOf(program.items).map((node) => [node.id, node]))
   const kindOf = (node: OperatorNode | undefined) => {
     if (!node) return classes.other
     if (node.communication) return `${node.op} over ${axesOf(program.mesh, node.communication.atoms).join(' and ')}`
     if (node.op === 'offload' || node.op === 'reload') return 'copies to and from the host'
     if (node.recompute) return 'work that backward does again'
-    return node.segment === 'optimizer' ? 'optimizer' : classes[flopClassOf(node, operators)]
+    return node.segment === 'optimizer' ? 'optimizer' : classes[kernels.get(node.id) ?? flopClassOf(node, operators)]
   }
   const kinds = new Map<string, { seconds: number; share: number }>()
   for (const { node, seconds, share } of path) {

@@ -349,10 +349,14 @@ export const specSchema = z.strictObject(
         'simulate: bytes of each device that no tensor gets: context, allocator, communication library; default about 4.2e9',
       ),
     tokens: z
-      .exactOptional(notNegative('a number of tokens, such as 15e12').positive('a number of tokens, such as 15e12'))
+      .exactOptional(
+        notNegative('a number of tokens up to 1e18, such as 15e12')
+          .positive('a number of tokens up to 1e18, such as 15e12')
+          .max(1e18, 'a number of tokens up to 1e18, such as 15e12'),
+      )
       .describe('simulate: how many tokens are trained on or served in all, for days and cost'),
     pricePerRankHour: z
-      .exactOptional(notNegative('a price from 0'))
+      .exactOptional(notNegative('a price from 0 to 1e9').max(1e9, 'a price from 0 to 1e9'))
       .describe('simulate: what one rank costs per hour, in any currency'),
     phase: z
       .enum(['training', 'prefill', 'decode', 'serving'], 'one of training, prefill, decode, serving')

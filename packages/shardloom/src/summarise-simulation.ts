@@ -39,7 +39,7 @@ export function summariseSimulation(
   const told = {
     ...figures,
     memory: { ...memory, perStage },
-    criticalKinds: criticalKinds(path, timed),
+    criticalKinds: criticalKinds(path, timed, simulation.machine.engine.kernels),
     whatIf: options.whatIf ? whatIf(simulation, Object.keys(figures.exposedCommunicationSeconds)) : [],
   }
   return { schema: 'shardloom.simulate/1', ...told, criticalPath: path, bottleneck: bottleneckOf(told) }

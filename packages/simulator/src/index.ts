@@ -11,6 +11,7 @@ export { type Efficiency, type EfficiencyRecord, efficiencyFields, efficiencyOf 
 export { type Engine, engineFrom, engines, findEngine, type KernelStyle } from './engine.js'
 export { runEvents, type Times, type Work } from './event-loop.js'
 export { type MatmulShape, matmulSeconds, type Rates } from './kernel-time.js'
+export { kernelClasses } from './kernels.js'
 export { type Machine, machineOf, usualEngine } from './machine.js'
 export {
   changeAxis,

@@ -180,3 +180,17 @@ function kernelsOfBody(
     return members.map(({ node, place }) => ({ nodes: [node], place, lead: node, kind: 'alone' as const }))
   })
 }
+
+/** What each kernel of several nodes mostly computes, by the node at which it takes its time: a product where it has one. */
+export function kernelClasses(
+  program: Program,
+  operators: OperatorTable,
+  choices: Partial<KernelChoices>,
+): ReadonlyMap<string, FlopClass> {
+  const found = new Map<string, FlopClass>()
+  for (const { nodes, lead } of kernelsOf(program, operators, choices)) {
+    const own = nodes.map((node) => flopClassOf(node, operators)).find((each) => each !== 'other')
+    if (own !== undefined) found.set(lead.id, own)
+  }
+  return found
+}

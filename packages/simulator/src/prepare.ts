@@ -1,4 +1,4 @@
-import { axesOf, coordinates, type OperatorTable, type Program, pipelineAtoms } from '@shardloom/core'
+import { axesOf, coordinates, type OperatorTable, type Program, pipelineAtoms, ShardloomError } from '@shardloom/core'
 import type { UnrolledGraph } from '@shardloom/core/unroll'
 import type { Work } from './event-loop.js'
 import { inIssueOrder } from './issue-order.js'
@@ -203,7 +203,7 @@ function ticksOf(graph: UnrolledGraph, byRank: readonly NodeTimes[], places: Int
     const list = new Float64Array(graph.templates.length)
     graph.templates.forEach(({ id }, index) => {
       const time = times.get(id)
-      list[index] = time && time.grows === undefined ? toTicks(time.seconds(0)) : Number.NaN
+      list[index] = time && time.grows === undefined ? toTicks(time.seconds(0), id) : Number.NaN
     })
     return list
   })
@@ -220,15 +220,28 @@ function ticksOf(graph: UnrolledGraph, byRank: readonly NodeTimes[], places: Int
     const time = byRank[place]?.times.get(id)
     const step = graph.iterationsOf(node).find(({ axis }) => axis === time?.grows)?.iteration ?? 0
     const key = `${place} ${step} ${id}`
-    const known = grown.get(key) ?? toTicks(time?.seconds(step) ?? 0)
+    const known = grown.get(key) ?? toTicks(time?.seconds(step) ?? 0, id)
     grown.set(key, known)
     ticks[node] = known
   }
   return ticks
 }
 
-/** Seconds in whole picoseconds. */
-export const toTicks = (seconds: number) => Math.round(seconds * ticksPerSecond)
+/** Seconds in whole picoseconds, of which numbers hold 9,007 s exactly. */
+const mostSeconds = 3600
+
+/** What a node takes, in whole picoseconds. Throws `NODE_TIME` for more than an hour, which no kernel takes. */
+export function toTicks(seconds: number, id: string): number {
+  if (seconds >= 0 && seconds <= mostSeconds) return Math.round(seconds * ticksPerSecond)
+  throw new ShardloomError(
+    'NODE_TIME',
+    `\`${id}\` would take ${seconds} s: nothing that runs once takes over an hour.`,
+    {
+      subject: id,
+      help: 'Check the bandwidths and peaks of the cluster, the constants of the accelerator and the sizes of the spec.',
+    },
+  )
+}
 
 /** The sources of edges where whoever reads from a kernel waits for it, and its members wait for nothing else of it. */
 function withLeads(graph: UnrolledGraph, byRank: readonly NodeTimes[]) {

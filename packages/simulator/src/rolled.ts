@@ -245,7 +245,7 @@ function grown(
   const own = ticks.slice()
   for (const offset of growing) {
     const id = graph.templates[graph.template[firstNode + offset] ?? 0]?.id ?? ''
-    own[offset] = toTicks(byRank[rank]?.times.get(id)?.seconds(step) ?? 0)
+    own[offset] = toTicks(byRank[rank]?.times.get(id)?.seconds(step) ?? 0, id)
   }
   return own
 }

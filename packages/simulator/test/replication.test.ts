@@ -162,6 +162,7 @@ it('the public surface', () => {
     'flopClassOf',
     'grownShape',
     'imbalance',
+    'kernelClasses',
     'iterationsOf',
     'machineOf',
     'matmulSeconds',
