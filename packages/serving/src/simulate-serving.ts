@@ -215,7 +215,8 @@ function checkWorkload({ pool, decode }: Deployment, { requests, clients }: Work
       const { scheduler, capacityTokens } = each
       const capacity = Math.floor(capacityTokens / scheduler.blockTokens) * scheduler.blockTokens
       if (held <= capacity) continue
-      const message = `A request of ${input} tokens in and ${output} out needs a KV cache of ${held} tokens; there is room for ${Math.max(0, capacity)}.`
+      const why = held === input ? '' : ', as the last is given without being stored'
+      const message = `A request of ${input} tokens in and ${output} out needs a KV cache of ${held} tokens${why}; there is room for ${Math.max(0, capacity)}.`
       throw new ShardloomError('KV_CAPACITY', message, {
         subject: 'capacityTokens',
         help: 'Shorten it, split the model over more ranks, store the cache in a smaller type, or use accelerators with more memory.',

@@ -224,6 +224,7 @@ describe('what can never run is refused', () => {
     const run = () =>
       simulateServing({ pool: { ...pool, capacityTokens: 1000 } }, { requests: [{ input: 990, output: 30 }] })
     expect(run).toThrow(expect.objectContaining({ code: 'KV_CAPACITY' }))
+    expect(run).toThrow('needs a KV cache of 1019 tokens, as the last is given without being stored;')
   })
   test('a prompt longer than a step where prompts are whole', () => {
     const engine = { ...pool, scheduler: { ...scheduler, chunked: false } }
