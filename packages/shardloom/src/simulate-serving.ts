@@ -47,7 +47,7 @@ export interface ServingSimulation {
 
 /**
  * Serves the load of a spec of the phase `serving`, step by step, with what steps take on its cluster. Throws `NO_CLUSTER`, `CLUSTER_SIZE`,
- * `UNKNOWN_ENGINE`, `KV_CAPACITY`, `PROMPT`, and what planning throws.
+ * `UNKNOWN_ENGINE`, `OPTION`, `KV_CAPACITY`, `PROMPT`, and what planning throws.
  */
 export function simulateServingLoaded(loaded: LoadedSpec): ServingSimulation {
   return prepareServing(loaded)(loaded)
@@ -60,6 +60,13 @@ export function simulateServingLoaded(loaded: LoadedSpec): ServingSimulation {
 export function prepareServing(loaded: LoadedSpec): (alike: LoadedSpec) => ServingSimulation {
   const cluster = clusterOf(loaded)
   const { pools, prefill, decode } = servingSpecs(loaded)
+  if ([loaded, prefill, decode].some(({ spec }) => spec.options.engine !== undefined)) {
+    const message = '`options.engine` names the system that runs a single step; the phase is serving.'
+    throw new ShardloomError('OPTION', message, {
+      subject: 'options.engine',
+      help: 'Name an inference engine in `options.serving.engine`, or with --serving-engine.',
+    })
+  }
   if (loaded.spec.options.decode.draft !== undefined) {
     const message = 'Serving in time does not know drafts: each step gives a sequence one token.'
     throw new ShardloomError('OPTION', message, {

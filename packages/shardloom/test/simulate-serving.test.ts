@@ -118,6 +118,19 @@ test('one phase says its time to the first token, or per token', async () => {
   expect(decode.tpotSeconds).toBe(decode.stepSeconds / 4)
 })
 
+test.each([{ engine: 'megatron-2024' }, { engine: 'bogus' }])(
+  '%o is refused: serving has engines of its own',
+  async (options) => {
+    const fields = { model: 'llama-3.1-8b', cluster: 'dgx-h100', phase: 'serving' }
+    for (const each of [options, { serving: { decode: { options } } }]) {
+      const loaded = await loadSpec({ ...fields, options: each })
+      expect(() => simulateServingLoaded(loaded)).toThrow(
+        expect.objectContaining({ code: 'OPTION', help: expect.stringContaining('options.serving.engine') }),
+      )
+    }
+  },
+)
+
 test.each([
   [{ engine: 'vlm' }, 'UNKNOWN_ENGINE'],
   [{ load: { clients: 4, rate: 2 } }, 'OPTION'],
