@@ -1,4 +1,5 @@
 import { formatBytes, formatCount, formatQuantity, type ServingSimulationSummary } from 'shardloom'
+import { budgetFacts } from './budget-facts.js'
 import { duration, percent } from './quantities.js'
 import { type Style, singleLine } from './style.js'
 import { pairs, table, wrapped } from './table.js'
@@ -41,6 +42,7 @@ export function servingSimulationLines(summary: ServingSimulationSummary, style:
         `${formatQuantity(Math.round(summary.tokensPerSecond), '')}/s generated, ${formatQuantity(Math.round(summary.tokensPerSecondPerRank), '')}/s per rank`,
       ],
       ['requests', `${summary.requestsPerSecond.toPrecision(3)}/s in ${duration(summary.seconds)}`],
+      ...budgetFacts(summary.budget, summary.world, 'generated tokens'),
     ]),
     ...pools.flatMap((pool) => ['', style.bold(poolTitle(pool)), ...pairs(poolFacts(pool))]),
     '',

@@ -1,4 +1,5 @@
 import type { PoolUsage, Spread } from '@shardloom/serving'
+import { type Budget, budgetOf } from './budget.js'
 import { clusterOf } from './cluster-of.js'
 import type { ServingPool, ServingSimulation } from './simulate-serving.js'
 
@@ -52,6 +53,8 @@ export interface ServingSimulationSummary {
   })[]
   /** Two pools: what the KV cache of a token is on its way. */
   readonly transferSecondsPerToken?: number
+  /** Days and cost of generated tokens, where the spec has `tokens` or `pricePerRankHour`. */
+  readonly budget?: Budget
   /** What holds it back, in words. */
   readonly limits: readonly string[]
 }
@@ -98,6 +101,7 @@ export function summariseServingSimulation(simulation: ServingSimulation): Servi
       return usage ? [describePool(pool, usage)] : []
     }),
     ...(pools.length > 1 && { transferSecondsPerToken }),
+    ...budgetOf(loaded.spec, { tokens: result.outputTokensPerSecond, seconds: 1, world }),
     limits: pools.flatMap((pool, index) => {
       const usage = usages[index]
       return usage ? limitsOf(pool, usage, engine.scheduler.maxSequences) : []

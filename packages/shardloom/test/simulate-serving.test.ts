@@ -106,6 +106,19 @@ test('two pools hand the cache over, and decode without prompts between', async 
   })
 })
 
+test('a budget is of generated tokens: ranks times hours times their price', async () => {
+  const priced = { tokens: 1e9, pricePerRankHour: 3 }
+  const { budget, tokensPerSecond, world } = summariseServingSimulation(
+    simulateServingLoaded(await serving({}, { parallel: { tp: 2, replicas: 2 }, ...priced })),
+  )
+  expect(world).toBe(4)
+  const hours = 1e9 / tokensPerSecond / 3600
+  expect(budget).not.toHaveProperty('steps')
+  expect(budget?.days).toBeCloseTo(hours / 24, 8)
+  expect(budget?.cost).toBeCloseTo(hours * 4 * 3, 6)
+  expect(budget?.costPerMillionTokens).toBeCloseTo((hours * 4 * 3) / 1000, 8)
+})
+
 test('what was prepared once serves other loads as if it were new', async () => {
   const [some, others] = [await serving(), await serving({ load: { clients: 8, requests: 16, output: 16 } })]
   expect(prepareServing(some)(others).result).toEqual(simulateServingLoaded(others).result)
