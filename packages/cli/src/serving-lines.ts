@@ -31,6 +31,9 @@ export function servingSimulationLines(summary: ServingSimulationSummary, style:
         'load',
         `${formatCount(load.requests)} requests ${from}, ${Math.round(load.meanInput)} tokens in and ${Math.round(load.meanOutput)} out on average`,
       ],
+      ...(load.assumed.length > 0
+        ? [['assumed', `${load.assumed.join(', ')}: set them in options.serving.load`] as [string, string]]
+        : []),
       ['conventions', types],
     ]),
     '',

@@ -119,6 +119,20 @@ test('a budget is of generated tokens: ranks times hours times their price', asy
   expect(budget?.costPerMillionTokens).toBeCloseTo((hours * 4 * 3) / 1000, 8)
 })
 
+test('without a load clients come as they have room, and the load says what was assumed', async () => {
+  const summary = async (load: object, fields: object) =>
+    summariseServingSimulation(simulateServingLoaded(await serving({ load }, fields)))
+  const usual = await summary({ requests: 32, output: 8 }, { parallel: { tp: 2, replicas: 2 }, batch: 512 })
+  expect(usual.load).toMatchObject({ clients: 32, assumed: ['clients', 'input'] })
+  const long = await summary({ input: 100_000, output: 8, requests: 8 }, { parallel: { tp: 1 } })
+  const [pool] = long.pools
+  expect(long.load.clients).toBe(Math.floor((pool?.capacityTokens ?? 0) / 100_008))
+  expect(long.load.clients).toBeLessThan(16)
+  expect(pool?.meanWaiting).toBeLessThan(long.load.clients ?? 0)
+  expect(pool?.preemptions).toBe(0)
+  expect((await summary({ rate: 4, requests: 8, input: 64, output: 8 }, {})).load.assumed).toEqual([])
+})
+
 test('what was prepared once serves other loads as if it were new', async () => {
   const [some, others] = [await serving(), await serving({ load: { clients: 8, requests: 16, output: 16 } })]
   expect(prepareServing(some)(others).result).toEqual(simulateServingLoaded(others).result)
