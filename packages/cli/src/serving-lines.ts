@@ -1,4 +1,5 @@
 import { formatBytes, formatCount, formatQuantity, type ServingSimulationSummary } from 'shardloom'
+import { budgetFacts } from './budget-facts.js'
 import { duration, percent } from './quantities.js'
 import { type Style, singleLine } from './style.js'
 import { pairs, table, wrapped } from './table.js'
@@ -30,6 +31,9 @@ export function servingSimulationLines(summary: ServingSimulationSummary, style:
         'load',
         `${formatCount(load.requests)} requests ${from}, ${Math.round(load.meanInput)} tokens in and ${Math.round(load.meanOutput)} out on average`,
       ],
+      ...(load.assumed.length > 0
+        ? [['assumed', `${load.assumed.join(', ')}: set them in options.serving.load`] as [string, string]]
+        : []),
       ['conventions', types],
     ]),
     '',
@@ -41,6 +45,7 @@ export function servingSimulationLines(summary: ServingSimulationSummary, style:
         `${formatQuantity(Math.round(summary.tokensPerSecond), '')}/s generated, ${formatQuantity(Math.round(summary.tokensPerSecondPerRank), '')}/s per rank`,
       ],
       ['requests', `${summary.requestsPerSecond.toPrecision(3)}/s in ${duration(summary.seconds)}`],
+      ...budgetFacts(summary.budget, summary.world, 'generated tokens'),
     ]),
     ...pools.flatMap((pool) => ['', style.bold(poolTitle(pool)), ...pairs(poolFacts(pool))]),
     '',

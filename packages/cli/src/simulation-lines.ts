@@ -1,4 +1,5 @@
 import { cutMiddle, formatBytes, formatCount, formatQuantity, type SimulationSummary } from 'shardloom'
+import { budgetFacts } from './budget-facts.js'
 import { bar, capacity, difference, duration, percent } from './quantities.js'
 import { type Style, singleLine } from './style.js'
 import { pairs, table, wrapped } from './table.js'
@@ -70,26 +71,7 @@ function stepFacts(summary: SimulationSummary): Facts {
             `${formatQuantity(energyJoules, 'J')}, ${formatQuantity(energyJoules / summary.tokensPerStep, 'J')} per token, at rated power while busy`,
           ],
         ] as Facts)),
-    ...(budget ? budgetFacts(budget, world) : []),
-  ]
-}
-
-function budgetFacts(budget: NonNullable<SimulationSummary['budget']>, world: number): Facts {
-  const { tokens, steps, days, rankHours, cost, costPerMillionTokens } = budget
-  const money = (amount: number) => formatQuantity(amount, '')
-  const long =
-    tokens === undefined || steps === undefined || days === undefined || rankHours === undefined
-      ? []
-      : [
-          `${formatQuantity(tokens, '')}\u00a0tokens in ${formatCount(steps)}\u00a0steps:`,
-          `${formatQuantity(days, '')}\u00a0days on ${formatCount(world)}\u00a0ranks,`,
-          `${formatQuantity(rankHours, '')}\u00a0rank-hours${cost === undefined ? '' : `, at a cost of ${money(cost)}`}`,
-        ]
-  return [
-    ...(long.length > 0 ? ([['budget', long.join(' ')]] as Facts) : []),
-    ...(costPerMillionTokens === undefined
-      ? []
-      : ([['price', `${money(costPerMillionTokens)} per million tokens`]] as Facts)),
+    ...budgetFacts(budget, world),
   ]
 }
 

@@ -102,12 +102,12 @@ export class Engine {
     return seconds
   }
 
-  /** Ends the step and gives the sequences that got a token. Those that are done leave, and keep their blocks until they are released. */
+  /** Ends the step and gives the sequences that got a token. Of these, those that are done leave, and keep their blocks until they are released. */
   end(now: number, isDone: (sequence: Sequence) => boolean): Sequence[] {
     this.pass(now)
     this.busy = false
     const given: Sequence[] = []
-    let left = false
+    const left = new Set<Sequence>()
     for (const { sequence, tokens } of this.parts) {
       sequence.computed += tokens
       if (sequence.computed < sequence.length) continue
@@ -115,9 +115,9 @@ export class Engine {
       sequence.generated++
       sequence.length++
       given.push(sequence)
-      if (isDone(sequence)) left = true
+      if (isDone(sequence)) left.add(sequence)
     }
-    if (left) this.running = this.running.filter((sequence) => !isDone(sequence))
+    if (left.size > 0) this.running = this.running.filter((sequence) => !left.has(sequence))
     return given
   }
 

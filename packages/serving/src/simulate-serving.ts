@@ -1,4 +1,4 @@
-import { ShardloomError } from '@shardloom/core'
+import { assert, ShardloomError } from '@shardloom/core'
 import type { Sequence } from './blocks.js'
 import { Engine, type EngineOptions } from './engine.js'
 import { Events } from './events.js'
@@ -76,7 +76,8 @@ export function simulateServing(deployment: Deployment, workload: Workload): Ser
   const requests = clients === undefined ? inOrder(workload.requests) : workload.requests
   checkWorkload(deployment, workload)
   const events = new Events()
-  const engines = enginesOf(pool)
+  // A pool of prefill generates nothing further that could need room.
+  const engines = enginesOf(decode ? { ...pool, scheduler: { ...pool.scheduler, reserve: 0 } } : pool)
   const decoders = decode ? enginesOf(decode) : engines
   const sent = new Float64Array(requests.length)
   const first = new Float64Array(requests.length)
@@ -86,6 +87,7 @@ export function simulateServing(deployment: Deployment, workload: Workload): Ser
   let now = 0
   let next = 0
   let linkFree = 0
+  let ended = 0
   const random = randomNumbers(0)
 
   const isComplete = ({ generated, request }: Sequence) => generated >= request.output
@@ -107,6 +109,7 @@ export function simulateServing(deployment: Deployment, workload: Workload): Ser
       else gaps.push(now - (last[index] ?? 0))
       last[index] = now
       if (isComplete(sequence)) {
+        ended++
         engine.release(sequence, now)
         if (clients !== undefined) send()
       } else if (isDone(sequence)) handOver(engine, sequence)
@@ -141,6 +144,7 @@ export function simulateServing(deployment: Deployment, workload: Workload): Ser
     now = event.at
     event.run()
   }
+  assert(ended === requests.length, `${requests.length - ended} of ${requests.length} requests never ended`)
   const served = requests.map(({ input, output }, index) => ({
     input,
     output,
@@ -211,7 +215,8 @@ function checkWorkload({ pool, decode }: Deployment, { requests, clients }: Work
       const { scheduler, capacityTokens } = each
       const capacity = Math.floor(capacityTokens / scheduler.blockTokens) * scheduler.blockTokens
       if (held <= capacity) continue
-      const message = `A request of ${input} tokens in and ${output} out needs a KV cache of ${held} tokens; there is room for ${Math.max(0, capacity)}.`
+      const why = held === input ? '' : ', as the last is given without being stored'
+      const message = `A request of ${input} tokens in and ${output} out needs a KV cache of ${held} tokens${why}; there is room for ${Math.max(0, capacity)}.`
       throw new ShardloomError('KV_CAPACITY', message, {
         subject: 'capacityTokens',
         help: 'Shorten it, split the model over more ranks, store the cache in a smaller type, or use accelerators with more memory.',

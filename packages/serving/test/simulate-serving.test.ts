@@ -174,6 +174,44 @@ describe('two pools', () => {
   })
 })
 
+describe.each(Object.entries(schedulers))('the laws of queues hold over two pools when %s', (_, each) => {
+  // Prompts of up to twice the tokens of a step, where they may be divided.
+  const most = each.chunked ? 2 * each.maxTokens : 1500
+  const cases = [1, 2, 3, 4, 5, 6].map((seed) => {
+    const [output, capacityTokens] = seed % 2 ? [{ from: 1, to: 300 }, 1_000_000] : [{ from: 1, to: 60 }, 2 * most]
+    return { seed, output, capacityTokens, engines: 1 + (seed % 3), rate: seed > 4 ? 20 : undefined }
+  })
+  test.each(cases)('%o', ({ seed, output, capacityTokens, engines, rate }) => {
+    const requests = makeRequests({ count: 100, input: { from: 50, to: most }, output, seed }, rate)
+    const one: Pool = { ...pool, scheduler: each, capacityTokens }
+    const workload = rate === undefined ? { requests, clients: 24 } : { requests }
+    const served = simulateServing({ pool: one, decode: { ...one, engines } }, workload)
+    const { pool: usage, decode, latency, requestsPerSecond } = served
+    // All end, in order.
+    expect(served.requests.every(({ sent, first, last }) => sent < first && first <= last)).toBe(true)
+    expect(served.requests.every(({ output, first, last }) => output === 1 || first < last)).toBe(true)
+    // Little 1961, over both pools: the transfer takes no time here. Means are of one engine.
+    const decoding = engines * ((decode?.meanRunning ?? 0) + (decode?.meanWaiting ?? 0))
+    expect(usage.meanRunning + usage.meanWaiting + decoding).toBeCloseTo(requestsPerSecond * latency.mean, 8)
+    expect(Math.max(usage.peakCapacityUsed, decode?.peakCapacityUsed ?? 0)).toBeLessThanOrEqual(1)
+    // Tokens are conserved: each prompt once, each output but the first once; more only where room was made.
+    expect(usage.decodeTokens).toBe(0)
+    const prompts = requests.reduce((sum, { input }) => sum + input, 0)
+    const outputs = requests.reduce((sum, each) => sum + each.output - 1, 0)
+    if (usage.preemptions === 0) expect(usage.prefillTokens).toBe(prompts)
+    if (decode?.preemptions === 0) expect([decode.prefillTokens, decode.decodeTokens]).toEqual([0, outputs])
+    if (capacityTokens === 1_000_000) expect(usage.preemptions + (decode?.preemptions ?? 0)).toBe(0)
+  })
+})
+
+test('a pool of prefill keeps no room for what is generated elsewhere', () => {
+  const whole: Scheduler = { ...scheduler, chunked: false, reserve: 1 }
+  const requests = makeRequests({ count: 8, input: 800, output: 400 })
+  const prefill: Pool = { ...pool, scheduler: whole, capacityTokens: 1000 }
+  const served = simulateServing({ pool: prefill, decode: { ...pool, scheduler: whole } }, { requests, clients: 4 })
+  expect(served.decode?.decodeTokens).toBe(8 * 399)
+})
+
 test('engines side by side serve as many times the requests', () => {
   const requests = makeRequests({ count: 384, input: 500, output: 100 })
   const one = simulateServing({ pool }, { requests: requests.slice(0, 96), clients: 8 })
@@ -186,6 +224,7 @@ describe('what can never run is refused', () => {
     const run = () =>
       simulateServing({ pool: { ...pool, capacityTokens: 1000 } }, { requests: [{ input: 990, output: 30 }] })
     expect(run).toThrow(expect.objectContaining({ code: 'KV_CAPACITY' }))
+    expect(run).toThrow('needs a KV cache of 1019 tokens, as the last is given without being stored;')
   })
   test('a prompt longer than a step where prompts are whole', () => {
     const engine = { ...pool, scheduler: { ...scheduler, chunked: false } }

@@ -1,8 +1,8 @@
 import type { PlannedSpec } from './sequence.js'
 
-/** Days and cost. A cost is in whatever currency the price was given in. */
+/** Days and cost, of generated tokens in serving. A cost is in whatever currency the price was given in. */
 export interface Budget {
-  /** Where the spec has a budget of `tokens`: how many steps those are, and how long they take. */
+  /** Where the spec has a budget of `tokens`: how long they take, and how many steps those are, where steps are alike. */
   readonly tokens?: number
   readonly steps?: number
   readonly days?: number
@@ -13,18 +13,30 @@ export interface Budget {
   readonly costPerMillionTokens?: number
 }
 
-/** What a spec's budget of tokens takes, and what it costs. Idle ranks cost as much as busy ones. */
+/**
+ * What a spec's budget of tokens takes, and what it costs, at the pace of a step, or of serving, which does not come in whole steps. Idle
+ * ranks cost as much as busy ones.
+ */
 export function budgetOf(
-  { tokens: budget, pricePerRankHour: price }: PlannedSpec,
-  step: { readonly tokens: number; readonly seconds: number; readonly world: number },
+  { phase, tokens: budget, pricePerRankHour: price }: PlannedSpec,
+  pace: { readonly tokens: number; readonly seconds: number; readonly world: number },
 ): { readonly budget?: Budget } {
   if (budget === undefined && price === undefined) return {}
-  const hoursPerToken = (step.seconds * step.world) / 3600 / step.tokens
-  const perMillion = price !== undefined && { costPerMillionTokens: 1e6 * hoursPerToken * price }
+  const { tokens, seconds, world } = pace
+  const perMillion = price !== undefined && { costPerMillionTokens: (1e6 * price * seconds * world) / 3600 / tokens }
   if (budget === undefined) return { budget: { ...perMillion } }
-  const steps = Math.ceil(budget / step.tokens)
-  const rankHours = (steps * step.seconds * step.world) / 3600
-  const days = (steps * step.seconds) / 86_400
+  const steps = phase === 'serving' ? undefined : Math.ceil(budget / tokens)
+  const all = (steps ?? budget / tokens) * seconds
+  const rankHours = (all * world) / 3600
   const cost = price !== undefined && { cost: rankHours * price }
-  return { budget: { tokens: budget, steps, days, rankHours, ...cost, ...perMillion } }
+  return {
+    budget: {
+      tokens: budget,
+      ...(steps !== undefined && { steps }),
+      days: all / 86_400,
+      rankHours,
+      ...cost,
+      ...perMillion,
+    },
+  }
 }

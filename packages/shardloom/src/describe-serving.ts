@@ -1,5 +1,7 @@
 import type { PoolUsage, Spread } from '@shardloom/serving'
+import { type Budget, budgetOf } from './budget.js'
 import { clusterOf } from './cluster-of.js'
+import type { LoadedSpec } from './plan.js'
 import type { ServingPool, ServingSimulation } from './simulate-serving.js'
 
 /** What `shardloom simulate --json` prints of serving. Seconds, bytes, tokens, and shares of 1. */
@@ -29,6 +31,8 @@ export interface ServingSimulationSummary {
     readonly clients?: number
     readonly meanInput: number
     readonly meanOutput: number
+    /** Fields of `options.serving.load` that the spec leaves open, for which usual values are taken. */
+    readonly assumed: readonly string[]
   }
   readonly conventions: {
     readonly cluster: string
@@ -52,6 +56,8 @@ export interface ServingSimulationSummary {
   })[]
   /** Two pools: what the KV cache of a token is on its way. */
   readonly transferSecondsPerToken?: number
+  /** Days and cost of generated tokens, where the spec has `tokens` or `pricePerRankHour`. */
+  readonly budget?: Budget
   /** What holds it back, in words. */
   readonly limits: readonly string[]
 }
@@ -82,6 +88,7 @@ export function summariseServingSimulation(simulation: ServingSimulation): Servi
       ...(workload.clients !== undefined && { clients: workload.clients }),
       meanInput: mean(({ input }) => input),
       meanOutput: mean(({ output }) => output),
+      assumed: assumedOf(loaded),
     },
     conventions: {
       cluster: cluster.name,
@@ -98,11 +105,18 @@ export function summariseServingSimulation(simulation: ServingSimulation): Servi
       return usage ? [describePool(pool, usage)] : []
     }),
     ...(pools.length > 1 && { transferSecondsPerToken }),
+    ...budgetOf(loaded.spec, { tokens: result.outputTokensPerSecond, seconds: 1, world }),
     limits: pools.flatMap((pool, index) => {
       const usage = usages[index]
       return usage ? limitsOf(pool, usage, engine.scheduler.maxSequences) : []
     }),
   }
+}
+
+function assumedOf({ spec }: LoadedSpec): string[] {
+  const { load = {} } = spec.options.serving
+  const fields = ['clients', 'requests', 'input', 'output'] as const
+  return fields.filter((field) => load[field] === undefined && (field !== 'clients' || load.rate === undefined))
 }
 
 function describePool({ phase, engines, ranks, capacity, shares }: ServingPool, usage: PoolUsage) {

@@ -20,7 +20,9 @@ export const load = z.strictObject(
   {
     clients: z
       .exactOptional(wholeNumber())
-      .describe('a closed loop: so many clients, each with one request at a time; default the batch of decode'),
+      .describe(
+        'a closed loop: so many clients, each with one request at a time; default 16 per engine, or as many as the KV cache has room for where those are fewer',
+      ),
     rate: z
       .exactOptional(z.number('requests per second above 0').gt(0, 'requests per second above 0'))
       .describe('an open loop: requests per second, as a Poisson process, in place of clients'),

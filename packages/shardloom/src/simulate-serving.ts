@@ -47,7 +47,7 @@ export interface ServingSimulation {
 
 /**
  * Serves the load of a spec of the phase `serving`, step by step, with what steps take on its cluster. Throws `NO_CLUSTER`, `CLUSTER_SIZE`,
- * `UNKNOWN_ENGINE`, `KV_CAPACITY`, `PROMPT`, and what planning throws.
+ * `UNKNOWN_ENGINE`, `OPTION`, `KV_CAPACITY`, `PROMPT`, and what planning throws.
  */
 export function simulateServingLoaded(loaded: LoadedSpec): ServingSimulation {
   return prepareServing(loaded)(loaded)
@@ -60,6 +60,13 @@ export function simulateServingLoaded(loaded: LoadedSpec): ServingSimulation {
 export function prepareServing(loaded: LoadedSpec): (alike: LoadedSpec) => ServingSimulation {
   const cluster = clusterOf(loaded)
   const { pools, prefill, decode } = servingSpecs(loaded)
+  if ([loaded, prefill, decode].some(({ spec }) => spec.options.engine !== undefined)) {
+    const message = '`options.engine` names the system that runs a single step; the phase is serving.'
+    throw new ShardloomError('OPTION', message, {
+      subject: 'options.engine',
+      help: 'Name an inference engine in `options.serving.engine`, or with --serving-engine.',
+    })
+  }
   if (loaded.spec.options.decode.draft !== undefined) {
     const message = 'Serving in time does not know drafts: each step gives a sequence one token.'
     throw new ShardloomError('OPTION', message, {
@@ -82,8 +89,12 @@ export function prepareServing(loaded: LoadedSpec): (alike: LoadedSpec) => Servi
   }
   return (alike) => {
     const engine = engineOf(alike)
-    const workload = workloadOf(alike, decode.spec.batch)
-    const length = meanLength(workload)
+    const engines = decode.spec.parallel.replicas
+    const usual = workloadOf(alike, usualClients * engines)
+    const length = meanLength(usual)
+    const most = Math.floor((capacity(other, engine.memoryFraction, length).tokens * engines) / meanWhole(usual))
+    // Without a word on it no more clients come than have room.
+    const workload = most < usualClients * engines ? workloadOf(alike, Math.max(1, most)) : usual
     const poolOf = (phase: ServingPool['phase'], each: LoadedSpec, whole: LoadedSpec, all: number) => {
       const room = capacity(each, engine.memoryFraction, length)
       const shares = { host: 0, tokens: 0, attention: 0 }
@@ -137,10 +148,13 @@ function schedulerOf({ scheduler }: EnginePreset, loaded: LoadedSpec, { bytesPer
   return { ...scheduler, preemption: { swapSecondsPerToken: bytesPerToken / bandwidth } }
 }
 
+/** Clients per engine where nobody says: a load that engines of any size answer without a long queue. */
+const usualClients = 16
+
 /** Requests per client where nobody says: what benchmarks of such engines send. */
 const usualRounds = 10
 
-function workloadOf({ spec }: LoadedSpec, batch: number): Workload {
+function workloadOf({ spec }: LoadedSpec, usual: number): Workload {
   const { clients, rate, requests, input = spec.seq, output = 256, prefix, seed } = spec.options.serving.load ?? {}
   if (rate !== undefined && clients !== undefined) {
     throw new ShardloomError('OPTION', 'The load has both `clients` and a `rate`.', {
@@ -148,7 +162,7 @@ function workloadOf({ spec }: LoadedSpec, batch: number): Workload {
       help: 'Give `clients` for a closed loop, or `rate` for requests that come whatever is served.',
     })
   }
-  const closed = rate === undefined ? (clients ?? batch) : undefined
+  const closed = rate === undefined ? (clients ?? usual) : undefined
   const mix = {
     count: requests ?? (closed === undefined ? 1000 : usualRounds * closed),
     input,
@@ -162,6 +176,11 @@ function workloadOf({ spec }: LoadedSpec, batch: number): Workload {
 function meanLength({ requests }: Workload): number {
   const sum = requests.reduce((all, { input, output }) => all + input + output / 2, 0)
   return Math.max(1, Math.round(sum / requests.length))
+}
+
+/** Tokens of a request at its end. */
+function meanWhole({ requests }: Workload): number {
+  return requests.reduce((all, { input, output }) => all + input + output, 0) / requests.length
 }
 
 /** The steps of a device with their host, which adds up where time goes. */

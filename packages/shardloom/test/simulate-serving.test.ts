@@ -106,6 +106,33 @@ test('two pools hand the cache over, and decode without prompts between', async 
   })
 })
 
+test('a budget is of generated tokens: ranks times hours times their price', async () => {
+  const priced = { tokens: 1e9, pricePerRankHour: 3 }
+  const { budget, tokensPerSecond, world } = summariseServingSimulation(
+    simulateServingLoaded(await serving({}, { parallel: { tp: 2, replicas: 2 }, ...priced })),
+  )
+  expect(world).toBe(4)
+  const hours = 1e9 / tokensPerSecond / 3600
+  expect(budget).not.toHaveProperty('steps')
+  expect(budget?.days).toBeCloseTo(hours / 24, 8)
+  expect(budget?.cost).toBeCloseTo(hours * 4 * 3, 6)
+  expect(budget?.costPerMillionTokens).toBeCloseTo((hours * 4 * 3) / 1000, 8)
+})
+
+test('without a load clients come as they have room, and the load says what was assumed', async () => {
+  const summary = async (load: object, fields: object) =>
+    summariseServingSimulation(simulateServingLoaded(await serving({ load }, fields)))
+  const usual = await summary({ requests: 32, output: 8 }, { parallel: { tp: 2, replicas: 2 }, batch: 512 })
+  expect(usual.load).toMatchObject({ clients: 32, assumed: ['clients', 'input'] })
+  const long = await summary({ input: 100_000, output: 8, requests: 8 }, { parallel: { tp: 1 } })
+  const [pool] = long.pools
+  expect(long.load.clients).toBe(Math.floor((pool?.capacityTokens ?? 0) / 100_008))
+  expect(long.load.clients).toBeLessThan(16)
+  expect(pool?.meanWaiting).toBeLessThan(long.load.clients ?? 0)
+  expect(pool?.preemptions).toBe(0)
+  expect((await summary({ rate: 4, requests: 8, input: 64, output: 8 }, {})).load.assumed).toEqual([])
+})
+
 test('what was prepared once serves other loads as if it were new', async () => {
   const [some, others] = [await serving(), await serving({ load: { clients: 8, requests: 16, output: 16 } })]
   expect(prepareServing(some)(others).result).toEqual(simulateServingLoaded(others).result)
@@ -117,6 +144,19 @@ test('one phase says its time to the first token, or per token', async () => {
   const decode = summariseSimulation(simulateLoaded(await phase('decode', { batch: 4, seq: 512, steps: 4 })))
   expect(decode.tpotSeconds).toBe(decode.stepSeconds / 4)
 })
+
+test.each([{ engine: 'megatron-2024' }, { engine: 'bogus' }])(
+  '%o is refused: serving has engines of its own',
+  async (options) => {
+    const fields = { model: 'llama-3.1-8b', cluster: 'dgx-h100', phase: 'serving' }
+    for (const each of [options, { serving: { decode: { options } } }]) {
+      const loaded = await loadSpec({ ...fields, options: each })
+      expect(() => simulateServingLoaded(loaded)).toThrow(
+        expect.objectContaining({ code: 'OPTION', help: expect.stringContaining('options.serving.engine') }),
+      )
+    }
+  },
+)
 
 test.each([
   [{ engine: 'vlm' }, 'UNKNOWN_ENGINE'],
