@@ -84,7 +84,7 @@ export function stepFigures({ plan, machine, step }: Simulation): StepFigures {
   const { world } = program.mesh
   const counts = replication(program, operators)
   const useful = counts.flops - counts.replicatedFlops
-  const { peak } = machine.rates(spec.options.dtype)
+  const peak = machine.peak(spec.options.dtype)
   const share = (flops: bigint) => Number(flops) / (seconds * world * peak)
   const stages = step.ranks.map(({ memory: _, ...rank }) => rank)
   const mean = (of: (stage: Omit<RankStep, 'memory'>) => number) =>
