@@ -73,6 +73,13 @@ describe('simulate', () => {
     expect(simulate(`${spec} --slowdown fast`).code).not.toBe(0)
   })
 
+  test('a flag takes an object where the spec does, as the help for an unknown cluster proposes it', () => {
+    const flags = ['simulate', '--model', 'gpt2', '--batch', '8', '--tp', '2', '--json', '--cluster']
+    const step = (cluster: string) => JSON.parse(shardloom([...flags, cluster]).out).stepSeconds
+    expect(step('{accelerator: h100-sxm, nodes: 8, perNode: 8}')).toBe(step('{"accelerator": "h100-sxm"}'))
+    expect(shardloom([...flags, '{accelerator: [}']).err).toContain('Cannot read --cluster')
+  })
+
   test('writes a trace that is one document, whole', () => {
     const folder = temporaryFolder()
     expect(simulate(`${spec} --trace out.json`, { cwd: folder }).code).toBe(0)
