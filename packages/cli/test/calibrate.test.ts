@@ -29,6 +29,40 @@ describe('calibrate', () => {
     expect(fitted.conventions.constants).toBe('fitted to 1 measured steps')
   })
 
+  test.each([
+    [
+      'model,cluster,sequence,seconds\ngpt2,dgx-h100,512,1\n',
+      /Measurement 1 of measured\.csv.*`sequence`/,
+      /help: .*seq/,
+    ],
+    [
+      'model,cluster,seconds\ngpt2,dgx-h100,1\ngpt2,dgx-h100,fast\n',
+      /Measurement 2 of measured\.csv.*"fast"/,
+      /above 0/,
+    ],
+    ['model,cluster,time\ngpt2,dgx-h100,1\n', /model, cluster, time/, /seconds/],
+    ['model,cluster,seconds,tp\ngpt2,dgx-h100,1,5\n', /Measurement 1 of measured\.csv: /, /help: /],
+  ])('says of %j in which row and column it is wrong', (text, message, help) => {
+    const cwd = temporaryFolder()
+    writeFileSync(join(cwd, 'measured.csv'), text)
+    const { code, err } = shardloom(['calibrate', 'measured.csv'], { cwd })
+    expect(code).toBe(1)
+    expect(err).toMatch(message)
+    expect(err).toMatch(help)
+  })
+
+  test('reads cells with blanks around them; says what a fit leaves unexplained, and where it cannot be written', () => {
+    const cwd = temporaryFolder()
+    const { stepSeconds } = stepOf()
+    const line = `gpt2 , dgx-h100, 4 ,512, ${100 * stepSeconds}`
+    writeFileSync(join(cwd, 'measured.csv'), `model, cluster, batch, seq, seconds\n${line}\n`)
+    const { code, err } = shardloom(['calibrate', 'measured.csv'], { cwd })
+    expect(code).toBe(0)
+    expect(err).toMatch(/warning .*measurement 1 \(−/)
+    const nowhere = shardloom(['calibrate', 'measured.csv', '--out', 'none/mine.json'], { cwd })
+    expect(nowhere).toMatchObject({ code: 1, err: expect.stringContaining('its folder does not exist') })
+  })
+
   test('refuses measurements without seconds, and constants of another accelerator', () => {
     const folder = temporaryFolder()
     const file = join(folder, 'mine.json')

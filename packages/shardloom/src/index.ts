@@ -56,7 +56,7 @@ export { type Held, planTransfer, type Transfer } from './plan-transfer.js'
 export { readRecords, type TableRecord } from './read-records.js'
 export type { PlannedSpec } from './sequence.js'
 export { planServing, planServingLoaded, type ServingPlan } from './serving.js'
-export { type SimulateOptions, type Simulation, simulateLoaded } from './simulate-plan.js'
+export { type SimulateOptions, type Simulation, simulateLoaded, timedPlan } from './simulate-plan.js'
 export {
   prepareServing,
   type ServingPool,
