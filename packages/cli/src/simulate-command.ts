@@ -2,7 +2,9 @@ import { once } from 'node:events'
 import { type Command, InvalidArgumentError } from 'commander'
 import {
   chromeTrace,
+  formatBytes,
   type LoadedSpec,
+  type SimulationSummary,
   simulateLoaded,
   simulateServingLoaded,
   summariseServingSimulation,
@@ -41,10 +43,17 @@ export function addSimulate(program: Command, _finish: Finish): void {
       const summary = summariseSimulation(simulation, { whatIf: flags.whatIf === true })
       if (flags.json === true) return printJson(summary)
       const assumed = summary.conventions.fitted ? [] : [`kernels are timed with ${summary.conventions.constants}`]
-      printWarnings([...summary.warnings, ...assumed])
+      printWarnings([...summary.warnings, ...assumed, ...tooSmall(summary)])
       printLines((style) => simulationLines(summary, style))
     })
   addSpecFlags(command)
+}
+
+/** That the device has less memory than a step takes. */
+function tooSmall({ memory }: SimulationSummary): string[] {
+  const { fits, peakBytes, reserveBytes, capacityBytes } = memory
+  if (fits) return []
+  return [`the step does not fit: ${formatBytes(peakBytes + reserveBytes - capacityBytes)} are missing`]
 }
 
 /** `5=1.3`, added to what came before it. */

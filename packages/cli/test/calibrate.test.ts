@@ -26,7 +26,7 @@ describe('calibrate', () => {
     })
     const fitted = stepOf('--efficiency', file)
     expect(Math.abs(fitted.stepSeconds / seconds - 1)).toBeLessThan(0.02)
-    expect(fitted.conventions.constants).toBe('fitted to 1 measured steps')
+    expect(fitted.conventions.constants).toBe(`fitted to 1 measured step (${file})`)
   })
 
   test.each([

@@ -80,6 +80,28 @@ describe('simulate', () => {
     expect(shardloom([...flags, '{accelerator: [}']).err).toContain('Cannot read --cluster')
   })
 
+  test('names what its figures depend on within 80 columns', () => {
+    const { out } = simulate(`${spec} --engine torchtitan --linear-dtype fp8 --zero 1 --recompute full --microbatch 2`)
+    expect(out.split('\n').filter((line) => [...line].length > 80)).toEqual([])
+    for (const fact of [
+      'batch 8',
+      'seq 512',
+      '2 microbatches',
+      'schedule 1f1b',
+      'engine torchtitan',
+      'linear layers in fp8',
+    ])
+      expect(out).toContain(fact)
+    for (const fact of ['ZeRO 1', 'recompute full', 'Megatron-LM r0.8']) expect(out).toContain(fact)
+  })
+
+  test('warns of a step that does not fit, and speaks of stages and levels only where there are several', () => {
+    const { out, err } = simulate('--model llama-3.1-8b --batch 8 --tp 2 --cluster dgx-h100 --what-if')
+    expect(err).toMatch(/warning the step does not fit: \S+ GB are missing/)
+    expect(out).toContain('links of level `node` twice as fast')
+    expect(out).not.toMatch(/stage|level `(?!node)/)
+  })
+
   test('writes a trace that is one document, whole', () => {
     const folder = temporaryFolder()
     expect(simulate(`${spec} --trace out.json`, { cwd: folder }).code).toBe(0)
