@@ -74,7 +74,7 @@ describe('simulate', () => {
   })
 
   test('a flag takes an object where the spec does, as the help for an unknown cluster proposes it', () => {
-    const flags = ['simulate', '--model', 'gpt2', '--batch', '8', '--tp', '2', '--json', '--cluster']
+    const flags = ['simulate', '--model', 'gpt2', '--batch', '8', '--dp', '2', '--json', '--cluster']
     const step = (cluster: string) => JSON.parse(shardloom([...flags, cluster]).out).stepSeconds
     expect(step('{accelerator: h100-sxm, nodes: 8, perNode: 8}')).toBe(step('{"accelerator": "h100-sxm"}'))
     expect(shardloom([...flags, '{accelerator: [}']).err).toContain('Cannot read --cluster')
