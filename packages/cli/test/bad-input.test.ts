@@ -115,7 +115,6 @@ describe('a bad spec', () => {
     [{ parallel: { tp: 2 ** 31, dp: 8 } }, 'MESH_SIZE', /at most/],
     [{ sequ: 5 }, 'SPEC_KEY', /Did you mean `seq`/],
     [{ engine: 'usual' }, 'SPEC_KEY', /Did you mean `options\.engine`/],
-    [{ options: { engine: { blocking: 'dp' } } }, 'SPEC_VALUE', /`options\.engine\.blocking` is "dp".*a list of axes/],
     [{ options: { engine: { blockin: ['dp'] } } }, 'SPEC_KEY', /Did you mean `options\.engine\.blocking`/],
     [{ parallel: { tpp: 5 } }, 'SPEC_KEY', /Did you mean `parallel.tp`/],
     [{ parallel: { pp: 99 } }, 'PIPELINE', /Use at most 32 chunks/],

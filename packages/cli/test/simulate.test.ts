@@ -115,6 +115,7 @@ describe('simulate', () => {
     ['--model gpt2 --batch 8 --cluster h100-sxm', 'UNKNOWN_CLUSTER', /\{accelerator: h100-sxm/],
     ['--model gpt2 --batch 64 --dp 64 --set cluster.preset=dgx-h100 --set cluster.nodes=2', 'CLUSTER_SIZE', /nodes: 8/],
     ['--model gpt2 --batch 8 --cluster ./none.yaml', 'FILE_MISSING', /none\.yaml/],
+    ['--model gpt2 --batch 8 --set options.engine.blocking=dp', 'SPEC_VALUE', /must be a list of axes/],
   ])('%s is refused with what would work', (flags, code, help) => {
     const { code: exit, err } = simulate(`${flags} --json`)
     expect(exit).toBe(1)
