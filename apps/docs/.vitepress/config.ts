@@ -68,6 +68,7 @@ export default defineConfig({
         items: [
           { text: 'Commands', link: '/reference/commands' },
           { text: 'The spec', link: '/reference/spec' },
+          { text: 'Clusters', link: '/reference/cluster' },
           { text: 'JSON output', link: '/reference/json' },
           { text: 'Accuracy', link: '/reference/accuracy' },
           { text: 'Writing a plugin', link: '/reference/plugin' },

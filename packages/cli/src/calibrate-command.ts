@@ -5,15 +5,20 @@ import {
   calibrateSpecs,
   type LoadedSpec,
   loadSpec,
+  nearest,
   readRecords,
   ShardloomError,
+  specFields,
   type TableRecord,
+  timedPlan,
 } from 'shardloom'
-import { type Finish, printJson, printLines } from './output.js'
+import { type Finish, printJson, printLines, printWarnings } from './output.js'
+import { difference } from './quantities.js'
 import { readTextFile } from './read-file.js'
+import { naming } from './report-error.js'
 import { type Flags, loadFrom } from './spec-flags.js'
 import { table } from './table.js'
-import { writeWhole } from './write-file.js'
+import { checkWritable, writeWhole } from './write-file.js'
 
 /** `shardloom calibrate`: the constants of an accelerator, from steps that were measured on it. */
 export function addCalibrate(program: Command, _finish: Finish): void {
@@ -29,11 +34,18 @@ export function addCalibrate(program: Command, _finish: Finish): void {
     )
     .action(async (path: string, flags: Flags) => {
       const records = readRecords(await readTextFile(path), path)
+      if (typeof flags.out === 'string') await checkWritable(flags.out)
       const measured = []
       for (const [index, record] of records.entries()) {
-        const seconds = Number(record['seconds'])
-        if (!(seconds > 0)) throw noSeconds(path, index)
-        measured.push({ loaded: await specOf(record, path), seconds })
+        const row = `Measurement ${index + 1} of ${path}`
+        measured.push(
+          await naming(row, async () => {
+            const seconds = secondsOf(record, path)
+            const loaded = await specOf(record, path)
+            timedPlan(loaded) // so that what cannot be planned is said of its row
+            return { loaded, seconds }
+          }),
+        )
       }
       const summary = calibrateSpecs(measured)
       const text = `${JSON.stringify(summary.file, null, 2)}\n`
@@ -43,6 +55,7 @@ export function addCalibrate(program: Command, _finish: Finish): void {
         })
       if (flags.out === '-') return
       if (flags.json === true) return printJson(summary)
+      printWarnings(doubtsOf(summary, path))
       printLines((style) => [
         style.bold(`${summary.file.accelerator}, fitted to ${summary.measurements} measured steps`),
         '',
@@ -76,6 +89,7 @@ function meanText(errors: readonly number[]): string {
 
 /** The spec of a measurement: a path or an object in `spec`, or its fields as flags. */
 async function specOf({ seconds: _, spec, ...fields }: TableRecord, path: string): Promise<LoadedSpec> {
+  for (const name of Object.keys(fields)) if (!columns.includes(camel(name))) throw unknownColumn(name, path)
   const locate = (name: string) => resolve(dirname(path), name)
   if (typeof spec === 'object' && spec !== null)
     return loadSpec(spec, { readText: (name) => readTextFile(locate(name), name) })
@@ -87,9 +101,54 @@ const flagValue = (value: unknown) => (typeof value === 'number' ? String(value)
 const camel = (flag: string) =>
   flag.replace(/^--/, '').replace(/-([a-z0-9])/g, (_, letter: string) => letter.toUpperCase())
 
-function noSeconds(path: string, index: number): ShardloomError {
-  return new ShardloomError('CALIBRATE', `Measurement ${index + 1} of ${path} has no \`seconds\` above 0.`, {
+/** The columns that a measurement may have beside `seconds` and `spec`. */
+const columns = ['order', ...specFields().map(({ flag }) => camel(flag))]
+
+function unknownColumn(name: string, path: string): ShardloomError {
+  const flags = ['seconds', 'spec', 'order', ...specFields().map(({ flag }) => flag)]
+  const near = nearest(name, flags)
+  return new ShardloomError('CALIBRATE', `There is no flag of the column \`${name}\`.`, {
     subject: path,
-    help: 'Give each measurement the seconds of one step.',
+    help: near ? `Did you mean \`${near}\`?` : `Columns are ${flags.join(', ')}.`,
   })
+}
+
+/** The seconds of a measurement. Throws `CALIBRATE` with what stands there instead. */
+function secondsOf(record: TableRecord, path: string): number {
+  const given = record['seconds']
+  const seconds = typeof given === 'string' && given !== '' ? Number(given) : given
+  if (typeof seconds === 'number' && seconds > 0 && Number.isFinite(seconds)) return seconds
+  const found = `its columns are ${Object.keys(record).join(', ') || 'empty'}`
+  const what = given === undefined ? `No \`seconds\` are given; ${found}.` : `\`seconds\` is ${JSON.stringify(given)}.`
+  throw new ShardloomError('CALIBRATE', what, {
+    subject: path,
+    help: 'Give each measurement the seconds of one step, a number above 0.',
+  })
+}
+
+/** An error of prediction that remains, and a factor by which a constant moves, from which on a fit is doubted. */
+const doubted = { error: 0.1, factor: 2 } as const
+
+/** What speaks against a fit: measurements that it does not explain, constants far from where they started. */
+function doubtsOf({ after, start, file }: CalibrationSummary, path: string): string[] {
+  const rows = after.flatMap((error, index) =>
+    Math.abs(error) > doubted.error ? [`${index + 1} (${difference(error)})`] : [],
+  )
+  const moved = Object.entries(start).flatMap(([name, before]) => {
+    const value = Object.entries(file.values).find(([key]) => key === name)?.[1] ?? before
+    const factor = value / before
+    return Math.max(factor, 1 / factor) > doubted.factor
+      ? [`${name} (${shortNumber(before)} to ${shortNumber(value)})`]
+      : []
+  })
+  return [
+    ...(rows.length > 0
+      ? [
+          `the constants do not explain measurement ${rows.join(', ')} of ${path}: is the spec what ran, and are the links those of the cluster?`,
+        ]
+      : []),
+    ...(moved.length > 0
+      ? [`the fit moves ${moved.join(', ')} by more than ${doubted.factor} times: is the spec what ran?`]
+      : []),
+  ]
 }

@@ -1,8 +1,16 @@
 import type { Command } from 'commander'
-import { type Comparison, compare, formatBytes, formatQuantity, simulateLoaded } from 'shardloom'
+import {
+  type Comparison,
+  compare,
+  formatBytes,
+  formatQuantity,
+  ShardloomError,
+  type Simulation,
+  simulateLoaded,
+} from 'shardloom'
 import { type Finish, printJson, printLines } from './output.js'
 import { difference, duration, percent } from './quantities.js'
-import { UsageError } from './report-error.js'
+import { naming, UsageError } from './report-error.js'
 import { addSpecFlags, type Flags, loadFrom } from './spec-flags.js'
 import { type Style, singleLine } from './style.js'
 import { pairs, table, wrapped } from './table.js'
@@ -11,7 +19,7 @@ import { pairs, table, wrapped } from './table.js'
 export function addCompare(program: Command, _finish: Finish): void {
   const command = program
     .command('compare <specs...>')
-    .description('Run one step of several specs on their clusters, and say in what they differ.')
+    .description('Run one step of several specs (training, prefill or decode), and say in what they differ.')
     .option('--json', 'print one JSON document (shardloom.compare/1)')
     .addHelpText('after', '\nExample:\n  shardloom compare a.yaml b.yaml --cluster dgx-h100')
     .action(async (paths: readonly string[], flags: Flags) => {
@@ -21,12 +29,22 @@ export function addCompare(program: Command, _finish: Finish): void {
           'Give two: `shardloom compare a.yaml b.yaml`.',
         )
       const list = []
-      for (const path of paths) list.push({ name: path, simulation: simulateLoaded(await loadFrom(path, flags)) })
+      for (const path of paths) list.push({ name: path, simulation: await naming(path, () => simulated(path, flags)) })
       const comparison = compare(list)
       if (flags.json === true) return printJson(comparison)
       printLines((style) => comparisonLines(comparison, style))
     })
   addSpecFlags(command)
+}
+
+/** One step of a spec. Throws `COMPARE` for serving, which is many steps of two kinds. */
+async function simulated(path: string, flags: Flags): Promise<Simulation> {
+  const loaded = await loadFrom(path, flags)
+  if (loaded.spec.phase !== 'serving') return simulateLoaded(loaded)
+  throw new ShardloomError('COMPARE', `${path} is serving: one step of training, prefill or decode is compared.`, {
+    subject: path,
+    help: 'Compare one of its phases, with `--phase prefill` or `--phase decode`; `shardloom simulate` serves requests.',
+  })
 }
 
 const letter = (index: number) => String.fromCharCode(65 + (index % 26))
@@ -41,6 +59,7 @@ const names: Readonly<Record<string, string>> = {
   hfu: 'HFU',
   peakBytes: 'memory at most',
   energyJoules: 'energy',
+  costPerMillionTokens: 'cost per million tokens',
 }
 
 const written: Readonly<Record<Comparison['metrics'][number]['unit'], (value: number) => string>> = {
@@ -48,6 +67,8 @@ const written: Readonly<Record<Comparison['metrics'][number]['unit'], (value: nu
   B: formatBytes,
   J: (value) => formatQuantity(value, 'J'),
   'tokens/s': (value) => formatQuantity(Math.round(value), ''),
+  days: (value) => formatQuantity(value, ''),
+  money: (value) => formatQuantity(value, ''),
   share: percent,
 }
 
@@ -66,7 +87,10 @@ function comparisonLines(comparison: Comparison, style: Style): string[] {
     // Each table has room for two beside the first.
     ...specs.slice(1).flatMap((_, index) => (index % 2 === 0 ? ['', ...metricLines(comparison, index, style)] : [])),
     '',
-    ...wrapped(`Differences of times up to ±${Math.round(100 * error)} %, for which the model is good, are ties.`, 2),
+    ...wrapped(
+      `Differences of times up to ±${Math.round(100 * error)} %, for which the model is good, are ties. What is a part of a step, such as exposed communication, ties by its share of the step, however much the part itself changed.`,
+      2,
+    ),
     ...notes.flatMap((note) => wrapped(note, 2)),
   ]
   return lines.map((line) => line.replaceAll('\u00a0', ' '))

@@ -1,12 +1,17 @@
 import { formatWholeBytes, type PlanSummary } from 'shardloom'
 
-type Conventions = PlanSummary['conventions']
+type Conventions = PlanSummary['conventions'] & {
+  /** Of a simulation: who counts FLOPs so, the type of linear layers, and the system that runs the plan. */
+  readonly flops?: string
+  readonly linearDtype?: string
+  readonly engine?: string
+}
 
 /** What the numbers of a plan depend on, a few words each, without breaks inside: only what is at work. */
 export function conventionFacts(conventions: Conventions, phase: string): string[] {
   return [
     `attention ${conventions.attention}`,
-    `causal FLOPs ${conventions.causal}`,
+    conventions.flops ?? `causal FLOPs ${conventions.causal}`,
     conventions.dtype,
     ...(phase === 'training' ? [gradientsFact(conventions)] : []),
     ...(conventions.zero === 0
@@ -32,6 +37,8 @@ function gradientsFact({ gradientDtype, reduceDtype = gradientDtype }: Conventio
 function atWork(conventions: Conventions): string[] {
   const { gather, prefetch, bucket, contextAttention, overlap, capacityFactor, redundant } = conventions
   const facts: readonly (readonly [unknown, string])[] = [
+    [conventions.linearDtype, `linear layers in ${conventions.linearDtype}`],
+    [conventions.engine === 'usual' ? undefined : conventions.engine, `engine ${conventions.engine}`],
     [conventions.weightDtype, `weights ${conventions.weightDtype}`],
     [conventions.cacheDtype, `cache ${conventions.cacheDtype}`],
     [gather, `parameters ${gather === 'step' ? 'gathered once per step' : 'kept as gathered'}`],

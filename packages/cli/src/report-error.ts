@@ -1,4 +1,4 @@
-import { isShardloomError } from 'shardloom'
+import { isShardloomError, ShardloomError } from 'shardloom'
 import { exitCode } from './exit-code.js'
 import { type Style, singleLine } from './style.js'
 import { paragraph } from './table.js'
@@ -12,6 +12,21 @@ export class UsageError extends Error {
     readonly help: string,
   ) {
     super(message)
+  }
+}
+
+/** Does some work on one of several inputs; an error of it names that input, such as the file of a spec. */
+export async function naming<Result>(name: string, work: () => Promise<Result>): Promise<Result> {
+  try {
+    return await work()
+  } catch (cause) {
+    if (!isShardloomError(cause) || cause.message.includes(name)) throw cause
+    const { code, message, help, subject } = cause
+    throw new ShardloomError(code, `${name}: ${message}`, {
+      cause,
+      ...(help !== undefined && { help }),
+      ...(subject !== undefined && { subject }),
+    })
   }
 }
 

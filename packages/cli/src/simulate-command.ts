@@ -2,7 +2,11 @@ import { once } from 'node:events'
 import { type Command, InvalidArgumentError } from 'commander'
 import {
   chromeTrace,
+  clusterNames,
+  engines,
+  formatBytes,
   type LoadedSpec,
+  type SimulationSummary,
   simulateLoaded,
   simulateServingLoaded,
   summariseServingSimulation,
@@ -13,6 +17,7 @@ import { UsageError } from './report-error.js'
 import { servingSimulationLines } from './serving-lines.js'
 import { simulationLines } from './simulation-lines.js'
 import { addSpecFlags, type Flags, loadFrom } from './spec-flags.js'
+import { wrapped } from './table.js'
 import { writeWhole } from './write-file.js'
 
 /** `shardloom simulate`: one step of a plan in time, on a cluster. */
@@ -24,7 +29,13 @@ export function addSimulate(program: Command, _finish: Finish): void {
     .option('--slowdown <rank=factor...>', 'ranks that compute slower than the others, such as 5=1.3', slowdownOf)
     .option('--what-if', 'simulate again with one change at a time')
     .option('--trace <path>', 'write the timeline for Perfetto or chrome://tracing')
-    .addHelpText('after', '\nExample:\n  shardloom simulate --model llama-3.1-8b --cluster dgx-h100 --tp 8 --batch 8')
+    .addHelpText('after', () =>
+      [
+        ...known('Clusters for --cluster (or a file, or an object)', clusterNames()),
+        ...known('Engines for --engine', Object.keys(engines)),
+        '\nExample:\n  shardloom simulate --model llama-3.1-8b --cluster dgx-h100 --tp 8 --batch 8',
+      ].join('\n'),
+    )
     .action(async (specPath: string | undefined, flags: Flags) => {
       const loaded = await loadFrom(specPath, flags)
       if (loaded.spec.phase === 'serving') return serve(loaded, flags)
@@ -41,10 +52,22 @@ export function addSimulate(program: Command, _finish: Finish): void {
       const summary = summariseSimulation(simulation, { whatIf: flags.whatIf === true })
       if (flags.json === true) return printJson(summary)
       const assumed = summary.conventions.fitted ? [] : [`kernels are timed with ${summary.conventions.constants}`]
-      printWarnings([...summary.warnings, ...assumed])
+      printWarnings([...summary.warnings, ...assumed, ...tooSmall(summary)])
       printLines((style) => simulationLines(summary, style))
     })
   addSpecFlags(command)
+}
+
+/** A heading and names below it, for the help. */
+function known(heading: string, names: readonly string[]): string[] {
+  return [`\n${heading}:`, ...wrapped(`${names.join(', ')}.`, 2)]
+}
+
+/** That the device has less memory than a step takes. */
+function tooSmall({ memory }: SimulationSummary): string[] {
+  const { fits, peakBytes, reserveBytes, capacityBytes } = memory
+  if (fits) return []
+  return [`the step does not fit: ${formatBytes(peakBytes + reserveBytes - capacityBytes)} are missing`]
 }
 
 /** `5=1.3`, added to what came before it. */

@@ -1,5 +1,6 @@
 import { cutMiddle, formatBytes, formatCount, formatQuantity, type SimulationSummary } from 'shardloom'
 import { budgetFacts } from './budget-facts.js'
+import { conventionFacts } from './convention-facts.js'
 import { bar, capacity, difference, duration, percent } from './quantities.js'
 import { type Style, singleLine } from './style.js'
 import { pairs, table, wrapped } from './table.js'
@@ -12,15 +13,20 @@ export function simulationLines(summary: SimulationSummary, style: Style): strin
   const { conventions, mapping } = summary
   const lines = [
     style.bold(
-      `${singleLine(summary.model)} · ${summary.phase} on ${formatCount(summary.world)} × ${conventions.accelerator}`,
+      `${singleLine(summary.model)} · ${summary.phase} on ${formatCount(summary.world)} × ${singleLine(conventions.accelerator)}`,
     ),
     ...pairs([
       ['cluster', singleLine(conventions.cluster)],
       ...mapping.map(({ text }, index): [string, string] => [index === 0 ? 'links' : '', singleLine(text)]),
+      ['step of', batchFacts(summary)],
       [
         'conventions',
-        `attention ${conventions.attention}, ${conventions.flops}, ${conventions.dtype}, times good for ±${Math.round(100 * conventions.error)} %`,
+        [
+          ...conventionFacts(conventions, summary.phase).map(singleLine),
+          `times good for ±${Math.round(100 * conventions.error)} %`,
+        ],
       ],
+      ['constants', singleLine(conventions.constants)],
     ]),
     '',
     style.bold('One step'),
@@ -35,6 +41,16 @@ export function simulationLines(summary: SimulationSummary, style: Style): strin
     ...whatIfLines(summary, style),
   ]
   return lines.map((line) => line.replaceAll('\u00a0', ' '))
+}
+
+function batchFacts({ batch }: SimulationSummary): string[] {
+  const { sequences, microbatches, seq, schedule } = batch
+  return [
+    `batch ${formatCount(sequences)}`,
+    `seq ${formatCount(seq)}`,
+    `${formatCount(microbatches)} ${microbatches === 1 ? 'microbatch' : 'microbatches'}`,
+    ...(schedule === undefined ? [] : [`schedule ${singleLine(schedule)}`]),
+  ]
 }
 
 type Facts = [string, string | string[]][]
@@ -59,7 +75,10 @@ function stepFacts(summary: SimulationSummary): Facts {
     ],
     ...(summary.stages.length > 1
       ? ([
-          ['bubble', `${percent(bubble.global)} of the step, ${percent(bubble.ownSpan)} inside of a stage's own span`],
+          [
+            'bubble',
+            `${percent(bubble.global)} of the step, ${percent(bubble.ownSpan)} inside of ${isStaged(summary) ? "a stage's" : "a rank's"} own span`,
+          ],
         ] as Facts)
       : []),
     ['exposed', exposed.length > 0 ? exposed : 'no communication'],
@@ -75,10 +94,14 @@ function stepFacts(summary: SimulationSummary): Facts {
   ]
 }
 
-function memoryLines({ memory, conventions }: SimulationSummary, style: Style): string[] {
+/** Whether there is a pipeline: without one, several ranks are run where their work differs. */
+const isStaged = ({ memory }: SimulationSummary) => new Set(memory.perStage.map(({ stage }) => stage)).size > 1
+
+function memoryLines(summary: SimulationSummary, style: Style): string[] {
+  const { memory, conventions } = summary
   const { peakBytes, reserveBytes, capacityBytes, fits, perStage } = memory
   const fullest = perStage.find((stage) => stage.peakBytes === peakBytes)
-  const of = perStage.length > 1 ? ` of stage ${fullest?.stage}` : ''
+  const of = perStage.length > 1 ? ` of ${isStaged(summary) ? `stage ${fullest?.stage}` : `rank ${fullest?.rank}`}` : ''
   const parts = Object.entries(fullest?.parts ?? {}).filter(([, bytes]) => bytes > 0)
   const rows = [...parts.sort(([, a], [, b]) => b - a), ['kept free', reserveBytes] as const].map(([part, bytes]) => [
     part,
@@ -98,14 +121,16 @@ function memoryLines({ memory, conventions }: SimulationSummary, style: Style): 
     .map(
       ({ tensor, count, bytes }) => `${cutMiddle(singleLine(tensor), 40)} ×${formatCount(count)} ${formatBytes(bytes)}`,
     )
-  const peaks = perStage.map((stage) => `${stage.stage}:\u00a0${formatBytes(stage.peakBytes)}`)
+  const peaks = perStage.map(
+    (stage) => `${isStaged(summary) ? stage.stage : stage.rank}:\u00a0${formatBytes(stage.peakBytes)}`,
+  )
   return [
     `${style.bold('Memory')}${of}, at its peak ${duration(fullest?.atSeconds ?? 0)} into the step`,
     ...table(columns, rows, style),
     `  ${formatBytes(peakBytes)} and what is kept free: ${verdict} in ${capacity(capacityBytes)}`,
     ...pairs([
       ...(largest.length > 0 ? ([['alive then', largest]] as Facts) : []),
-      ...(perStage.length > 1 ? ([['all stages', shortened(peaks)]] as Facts) : []),
+      ...(perStage.length > 1 ? ([[isStaged(summary) ? 'all stages' : 'by rank', shortened(peaks)]] as Facts) : []),
       ...(conventions.reserve === 'the spec'
         ? []
         : ([['kept free', "as NVIDIA's aiconfigurator does; --reserve-bytes"]] as Facts)),

@@ -87,7 +87,7 @@ export async function loadFrom(specPath: string | undefined, flags: Flags): Prom
     )
   }
   const spec = overrides.reduce((value, { path, value: set }) => withValue(value, path, set), file)
-  const fromFlag = new Set([flags.model, ...pluginPaths(flags)].filter((path) => typeof path === 'string'))
+  const fromFlag = new Set([...overrides.map(({ value }) => value), ...pluginPaths(flags)])
   const locate = (path: string) => (isAbsolute(path) ? path : resolve(fromFlag.has(path) ? process.cwd() : base, path))
   const input = withPlugins(spec, pluginPaths(flags))
   return loadSpec(input, {
@@ -136,9 +136,13 @@ function overridesOf(flags: Flags): Override[] {
   return [...scalars, ...order, ...set]
 }
 
-/** What a flag's text means; text that is no number stays text, for the spec's own check to refuse with the field's name. */
+/**
+ * What a flag's text means: an object where it begins with a brace. Text that is no number stays text, for the spec's own check to
+ * refuse with the field's name.
+ */
 function scalar(field: SpecField, typed: unknown): unknown {
   if (typeof typed !== 'string') return typed
+  if (typed.trimStart().startsWith('{')) return readSpecText(typed, `--${field.flag}`)
   if (field.type === 'boolean' && /^(true|false)$/.test(typed)) return typed === 'true'
   const numeric = field.type === 'integer' || field.type === 'number'
   return numeric && typed.trim() !== '' && Number.isFinite(Number(typed)) ? Number(typed) : typed

@@ -38,6 +38,17 @@ export async function writeWhole(path: string, write: (stream: Writable) => Prom
   }
 }
 
+/** Throws `OUTPUT` where {@link writeWhole} could not write, before there is anything to write. */
+export async function checkWritable(path: string): Promise<void> {
+  if (path === '-') return
+  try {
+    const target = await targetOf(path)
+    if (target.regular) await access(dirname(target.path), constants.W_OK)
+  } catch (cause) {
+    throw outputError(cause, path)
+  }
+}
+
 interface Target {
   readonly path: string
   readonly regular: boolean

@@ -114,6 +114,8 @@ describe('a bad spec', () => {
     [{ seq: 1e300 }, 'SPEC_VALUE', /^/],
     [{ parallel: { tp: 2 ** 31, dp: 8 } }, 'MESH_SIZE', /at most/],
     [{ sequ: 5 }, 'SPEC_KEY', /Did you mean `seq`/],
+    [{ engine: 'usual' }, 'SPEC_KEY', /Did you mean `options\.engine`/],
+    [{ options: { engine: { blockin: ['dp'] } } }, 'SPEC_KEY', /Did you mean `options\.engine\.blocking`/],
     [{ parallel: { tpp: 5 } }, 'SPEC_KEY', /Did you mean `parallel.tp`/],
     [{ parallel: { pp: 99 } }, 'PIPELINE', /Use at most 32 chunks/],
     [{ model: 'llama-3.1-8' }, 'UNKNOWN_PRESET', /Did you mean `llama-3.1-8b`/],

@@ -26,7 +26,42 @@ describe('calibrate', () => {
     })
     const fitted = stepOf('--efficiency', file)
     expect(Math.abs(fitted.stepSeconds / seconds - 1)).toBeLessThan(0.02)
-    expect(fitted.conventions.constants).toBe('fitted to 1 measured steps')
+    expect(fitted.conventions.constants).toBe(`fitted to 1 measured step (${file})`)
+  })
+
+  test.each([
+    [
+      'model,cluster,sequence,seconds\ngpt2,dgx-h100,512,1\n',
+      /Measurement 1 of measured\.csv.*`sequence`/,
+      /help: .*seq/,
+    ],
+    [
+      'model,cluster,seconds\ngpt2,dgx-h100,1\ngpt2,dgx-h100,fast\n',
+      /Measurement 2 of measured\.csv.*"fast"/,
+      /above 0/,
+    ],
+    ['model,cluster,time\ngpt2,dgx-h100,1\n', /model, cluster, time/, /seconds/],
+    ['model,cluster,seconds,tp\ngpt2,dgx-h100,1,5\n', /Measurement 1 of measured\.csv: /, /help: /],
+  ])('says of %j in which row and column it is wrong', (text, message, help) => {
+    const cwd = temporaryFolder()
+    writeFileSync(join(cwd, 'measured.csv'), text)
+    const { code, err } = shardloom(['calibrate', 'measured.csv'], { cwd })
+    expect(code).toBe(1)
+    expect(err).toMatch(message)
+    expect(err).toMatch(help)
+  })
+
+  test('reads cells with blanks around them; says what a fit leaves unexplained, and where it cannot be written', () => {
+    const cwd = temporaryFolder()
+    const { stepSeconds } = stepOf()
+    // No constants explain two times of one spec.
+    const lines = [1, 2].map((factor) => `gpt2 , dgx-h100, 4 ,512, ${factor * stepSeconds}`)
+    writeFileSync(join(cwd, 'measured.csv'), ['model, cluster, batch, seq, seconds', ...lines].join('\n'))
+    const { code, err } = shardloom(['calibrate', 'measured.csv'], { cwd })
+    expect(code).toBe(0)
+    expect(err).toMatch(/warning .*measurement .*2 \(−/)
+    const nowhere = shardloom(['calibrate', 'measured.csv', '--out', 'none/mine.json'], { cwd })
+    expect(nowhere).toMatchObject({ code: 1, err: expect.stringContaining('its folder does not exist') })
   })
 
   test('refuses measurements without seconds, and constants of another accelerator', () => {

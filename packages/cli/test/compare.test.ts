@@ -64,6 +64,22 @@ describe('compare', () => {
     expect(shardloom(['compare', 'a.yaml'], { cwd }).code).toBe(2)
   })
 
+  test('serving is many steps: it is said what compares; an error of one spec names its file', () => {
+    const cwd = folderWith({ 'a.yaml': '', 'b.yaml': 'phase: serving\n', 'c.yaml': 'parallel: {tp: 5}\n' })
+    const serving = shardloom(['compare', 'a.yaml', 'b.yaml'], { cwd })
+    expect(serving.err).toMatch(/COMPARE.*b\.yaml is serving: one step of training, prefill or decode/)
+    expect(shardloom(['compare', 'a.yaml', 'c.yaml'], { cwd }).err).toMatch(/^error\[\w+\] c\.yaml: /)
+  })
+
+  test('days and cost of a budget of tokens, as simulate says them', () => {
+    const flags = ['--tokens', '1e9', '--price-per-rank-hour', '2', '--json']
+    const cwd = folderWith(three)
+    const { metrics } = JSON.parse(shardloom(['compare', 'a.yaml', 'b.yaml', ...flags], { cwd }).out)
+    const { budget } = JSON.parse(shardloom(['simulate', 'b.yaml', ...flags], { cwd }).out)
+    for (const name of ['days', 'cost', 'costPerMillionTokens'])
+      expect(metrics.find(({ metric }: { metric: string }) => metric === name).values[1]).toBe(budget[name])
+  })
+
   test('flags hold for all specs; what cannot be compared as it stands is noted', () => {
     const cwd = folderWith({ 'a.yaml': 'parallel: {dp: 2}\n', 'b.yaml': 'parallel: {dp: 4}\n' })
     const { out } = shardloom(['compare', 'a.yaml', 'b.yaml', '--cluster', 'dgx-a100', '--json'], { cwd })

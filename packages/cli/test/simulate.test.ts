@@ -73,6 +73,35 @@ describe('simulate', () => {
     expect(simulate(`${spec} --slowdown fast`).code).not.toBe(0)
   })
 
+  test('a flag takes an object where the spec does, as the help for an unknown cluster proposes it', () => {
+    const flags = ['simulate', '--model', 'gpt2', '--batch', '8', '--dp', '2', '--json', '--cluster']
+    const step = (cluster: string) => JSON.parse(shardloom([...flags, cluster]).out).stepSeconds
+    expect(step('{accelerator: h100-sxm, nodes: 8, perNode: 8}')).toBe(step('{"accelerator": "h100-sxm"}'))
+    expect(shardloom([...flags, '{accelerator: [}']).err).toContain('Cannot read --cluster')
+  })
+
+  test('names what its figures depend on within 80 columns', () => {
+    const { out } = simulate(`${spec} --engine torchtitan --linear-dtype fp8 --zero 1 --recompute full --microbatch 2`)
+    expect(out.split('\n').filter((line) => [...line].length > 80)).toEqual([])
+    for (const fact of [
+      'batch 8',
+      'seq 512',
+      '2 microbatches',
+      'schedule 1f1b',
+      'engine torchtitan',
+      'linear layers in fp8',
+    ])
+      expect(out).toContain(fact)
+    for (const fact of ['ZeRO 1', 'recompute full', 'Megatron-LM r0.8']) expect(out).toContain(fact)
+  })
+
+  test('warns of a step that does not fit, and speaks of stages and levels only where there are several', () => {
+    const { out, err } = simulate('--model llama-3.1-8b --batch 8 --tp 2 --cluster dgx-h100 --what-if')
+    expect(err).toMatch(/warning the step does not fit: \S+ GB are missing/)
+    expect(out).toContain('links of level `node` twice as fast')
+    expect(out).not.toMatch(/stage|level `(?!node)/)
+  })
+
   test('writes a trace that is one document, whole', () => {
     const folder = temporaryFolder()
     expect(simulate(`${spec} --trace out.json`, { cwd: folder }).code).toBe(0)
@@ -86,6 +115,7 @@ describe('simulate', () => {
     ['--model gpt2 --batch 8 --cluster h100-sxm', 'UNKNOWN_CLUSTER', /\{accelerator: h100-sxm/],
     ['--model gpt2 --batch 64 --dp 64 --set cluster.preset=dgx-h100 --set cluster.nodes=2', 'CLUSTER_SIZE', /nodes: 8/],
     ['--model gpt2 --batch 8 --cluster ./none.yaml', 'FILE_MISSING', /none\.yaml/],
+    ['--model gpt2 --batch 8 --set options.engine.blocking=dp', 'SPEC_VALUE', /must be a list of axes/],
   ])('%s is refused with what would work', (flags, code, help) => {
     const { code: exit, err } = simulate(`${flags} --json`)
     expect(exit).toBe(1)

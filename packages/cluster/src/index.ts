@@ -1,6 +1,14 @@
 export { type Accelerator, acceleratorNames, resolveAccelerator } from './accelerator.js'
 export { type Algorithm, type CollectiveOp, candidates, collectiveOps } from './algorithm.js'
-export { type Cluster, clusterNames, clusterSources, fitWorld, type Level, resolveCluster } from './cluster.js'
+export {
+  type Cluster,
+  clusterNames,
+  clusterSources,
+  fitWorld,
+  type Level,
+  resolveCluster,
+  unitSizes,
+} from './cluster.js'
 export {
   busBandwidth,
   busFactor,

@@ -20,16 +20,23 @@ export function bottleneckOf({ stepSeconds, bubble, exposedCommunicationSeconds,
     .filter(([, seconds]) => seconds / stepSeconds >= noticeable)
     .sort(([, a], [, b]) => b - a)
     .map(([axis, seconds]) => `${axis} for ${percent(seconds / stepSeconds)}`)
-  const { peakBytes, reserveBytes, capacityBytes } = memory
+  const { peakBytes, reserveBytes, capacityBytes, perStage } = memory
+  const staged = new Set(perStage.map(({ stage }) => stage)).size > 1
   const missing = peakBytes + reserveBytes - capacityBytes
   const best = [...told.whatIf].sort((a, b) => a.difference - b.difference)[0]
   return [
     ...(first
       ? [`Most of the critical path is ${first.kind}: ${percent(first.share)}${then && `; then ${then}`}.`]
       : []),
-    ...(bubble.global >= noticeable ? [`Stages wait for each other ${percent(bubble.global)} of the step.`] : []),
+    ...(bubble.global >= noticeable
+      ? [`${staged ? 'Stages' : 'Ranks'} wait for each other ${percent(bubble.global)} of the step.`]
+      : []),
     ...(exposed.length > 0 ? [`Nothing is computed beside communication over ${exposed.join(', ')} of the step.`] : []),
-    ...(missing > 0 ? [`It does not fit: ${formatBytes(missing)} are missing on the fullest stage.`] : []),
+    ...(missing > 0
+      ? [
+          `It does not fit: ${formatBytes(missing)} are missing${perStage.length > 1 ? ` on the fullest ${staged ? 'stage' : 'rank'}` : ''}.`,
+        ]
+      : []),
     ...(best && best.difference <= -noticeable
       ? [`Of the changes tried, this helps most: ${best.change}, −${percent(-best.difference)}.`]
       : []),

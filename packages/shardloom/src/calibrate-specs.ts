@@ -61,7 +61,7 @@ export function calibrateSpecs(measured: readonly MeasuredSpec[]): CalibrationSu
     file: {
       schema: 'shardloom.efficiency/1',
       accelerator,
-      source: `fitted to ${measured.length} measured steps`,
+      source: `fitted to ${measured.length} measured ${measured.length === 1 ? 'step' : 'steps'}`,
       values,
     },
   }

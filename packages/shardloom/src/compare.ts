@@ -20,8 +20,8 @@ export interface Difference {
 /** One figure of all specs, in their order. */
 export interface ComparedMetric {
   readonly metric: string
-  /** `s`, `B`, `tokens/s`, `J`, or `share` of 1. */
-  readonly unit: 's' | 'B' | 'tokens/s' | 'J' | 'share'
+  /** `s`, `B`, `tokens/s`, `J`, `days`, `money` in the currency of the price, or `share` of 1. */
+  readonly unit: 's' | 'B' | 'tokens/s' | 'J' | 'days' | 'money' | 'share'
   readonly better: 'less' | 'more'
   readonly values: readonly number[]
   /** Of each spec but the first. */
@@ -143,6 +143,9 @@ function metricsOf(summaries: readonly StepFigures[], error: number): ComparedMe
       metric(`exposed ${axis}`, 's', 'less', partly, (each) => each.exposedCommunicationSeconds[axis] ?? 0),
     ),
     ...metric('energyJoules', 'J', 'less', timed, (each) => each.energyJoules),
+    ...metric('days', 'days', 'less', timed, ({ budget }) => budget?.days),
+    ...metric('cost', 'money', 'less', timed, ({ budget }) => budget?.cost),
+    ...metric('costPerMillionTokens', 'money', 'less', timed, ({ budget }) => budget?.costPerMillionTokens),
   ]
 }
 

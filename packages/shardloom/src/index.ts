@@ -1,3 +1,4 @@
+export { clusterNames } from '@shardloom/cluster'
 export {
   type EdgeKind,
   isShardloomError,
@@ -38,6 +39,7 @@ export {
 } from '@shardloom/exporters'
 export { chromeTrace } from '@shardloom/exporters/chrome-trace'
 export { fromHuggingFace, type ModelArchitecture, presetNames } from '@shardloom/models'
+export { engines } from '@shardloom/simulator'
 export type { ActivationSummary } from './activations.js'
 export { type CalibrationSummary, calibrateSpecs, type MeasuredSpec } from './calibrate-specs.js'
 export { type Compared, type ComparedMetric, type Comparison, compare, type Difference } from './compare.js'
@@ -56,7 +58,7 @@ export { type Held, planTransfer, type Transfer } from './plan-transfer.js'
 export { readRecords, type TableRecord } from './read-records.js'
 export type { PlannedSpec } from './sequence.js'
 export { planServing, planServingLoaded, type ServingPlan } from './serving.js'
-export { type SimulateOptions, type Simulation, simulateLoaded } from './simulate-plan.js'
+export { type SimulateOptions, type Simulation, simulateLoaded, timedPlan } from './simulate-plan.js'
 export {
   prepareServing,
   type ServingPool,

@@ -56,7 +56,7 @@ function checkEfficiency(value: unknown, path: string): EfficiencyFile {
   return {
     schema,
     accelerator,
-    source: typeof source === 'string' ? source : path,
+    source: typeof source === 'string' ? `${source} (${path})` : path,
     values: values as Partial<Efficiency>, // each was checked above
   }
 }

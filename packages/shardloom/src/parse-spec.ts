@@ -1,6 +1,5 @@
 import { ShardloomError } from '@shardloom/core'
 import { LineCounter, parseAllDocuments } from 'yaml'
-import type { z } from 'zod'
 import { withPreset } from './hybrids.js'
 import { checkNesting, schemaError } from './spec-error.js'
 import { type Spec, specSchema } from './spec-schema.js'
@@ -117,9 +116,16 @@ function specKeysAt(path: readonly string[]): string[] {
   return Object.keys(shapeOf(schema))
 }
 
-/** The fields of an object schema, inside whatever defaults wrap it. */
+/** The fields of an object schema, inside whatever defaults wrap it, or of the object among several forms. */
 function shapeOf(schema: unknown): Readonly<Record<string, unknown>> {
-  let inner = schema as { shape?: Record<string, unknown>; def?: z.core.$ZodDefaultDef } | undefined // zod's wrappers share no type that shows both
-  while (inner && !inner.shape) inner = inner.def?.innerType as typeof inner // the same
+  interface Wrapped {
+    shape?: Record<string, unknown>
+    def?: { innerType?: Wrapped; options?: Wrapped[] }
+  }
+  let inner = schema as Wrapped | undefined // zod's wrappers share no type that shows both
+  while (inner && !inner.shape) {
+    const { innerType, options = [] }: NonNullable<Wrapped['def']> = inner.def ?? {}
+    inner = innerType ?? options.find(({ shape }) => shape)
+  }
   return inner?.shape ?? {}
 }

@@ -4,8 +4,8 @@ import { ShardloomError } from '@shardloom/core'
 export type TableRecord = Readonly<Record<string, unknown>>
 
 /**
- * The records of a text: a JSON list of objects, or a CSV (RFC 4180) with a heading, whose values stay text. Empty fields of a
- * CSV are left out. Throws `RECORDS`.
+ * The records of a text: a JSON list of objects, or a CSV (RFC 4180) with a heading, whose values stay text. Blanks around
+ * fields of a CSV, and empty ones, are left out. Throws `RECORDS`.
  */
 export function readRecords(text: string, name: string): TableRecord[] {
   const isJson = /^\s*[[{]/.test(text)
@@ -28,7 +28,7 @@ function fromCsv(text: string): TableRecord[] {
   let field = ''
   let quoted = false
   const end = () => {
-    lines.at(-1)?.push(field.replace(/\r$/, ''))
+    lines.at(-1)?.push(field.trim())
     field = ''
   }
   for (let at = 0; at < text.length; at++) {
@@ -37,8 +37,10 @@ function fromCsv(text: string): TableRecord[] {
       if (char !== '"') field += char
       else if (text.charAt(at + 1) === '"') field += text.charAt(at++)
       else quoted = false
-    } else if (char === '"') quoted = true
-    else if (char === ',' || char === '\n') {
+    } else if (char === '"' && field.trim() === '') {
+      quoted = true
+      field = ''
+    } else if (char === ',' || char === '\n') {
       end()
       if (char === '\n') lines.push([])
     } else field += char
@@ -46,7 +48,7 @@ function fromCsv(text: string): TableRecord[] {
   end()
   const [heading = [], ...rest] = lines.filter((line) => line.some((each) => each !== ''))
   return rest.map((line) =>
-    Object.fromEntries(heading.flatMap((name, index) => (line[index] ? [[name.trim(), line[index]] as const] : []))),
+    Object.fromEntries(heading.flatMap((name, index) => (line[index] ? [[name, line[index]] as const] : []))),
   )
 }
 

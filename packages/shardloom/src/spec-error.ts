@@ -45,8 +45,15 @@ export function schemaError(issues: readonly z.core.$ZodIssue[], input: unknown,
   if (!issue) return new ShardloomError(`${code}_VALUE`, `The ${names.kind} is not valid.`)
   const path = issue.path.map(String)
   if (issue.code === 'unrecognized_keys') {
-    return unknownKey(path, issue.keys[0] ?? '', names.keysAt(path), names.kind)
+    const key = issue.keys[0] ?? ''
+    const known = names.keysAt(path)
+    const below = known.find((each) => names.keysAt([...path, each]).includes(key))
+    if (below === undefined) return unknownKey(path, key, known, names.kind)
+    return keyError(path, key, names.kind, `Did you mean \`${[...path, below, key].join('.')}\`?`)
   }
+  // Of several forms the one that fits but for something inside of it.
+  const inner = issue.code === 'invalid_union' ? issue.errors.flat().find(isInside) : undefined
+  if (inner) return schemaError([{ ...inner, path: [...issue.path, ...inner.path] }], input, names)
   const got = valueAt(input, path)
   const subject = path.join('.')
   const named = path.length ? pathText(path) : `The ${names.kind}`
@@ -61,6 +68,8 @@ export function schemaError(issues: readonly z.core.$ZodIssue[], input: unknown,
     ...(near && { help: `Did you mean \`${near}\`?` }),
   })
 }
+
+const isInside = ({ code, path }: z.core.$ZodIssue) => path.length > 0 || code === 'unrecognized_keys'
 
 /** What an issue's field expects, in words; schemas without messages of their own, such as a plugin's, have Zod's. */
 function expectation(issue: z.core.$ZodIssue): string {

@@ -2,7 +2,9 @@ import { mapAxes } from '@shardloom/cluster'
 import { coordinateOf } from '@shardloom/core'
 import { type PeakMemory, type RankStep, replication } from '@shardloom/simulator'
 import { type Budget, budgetOf } from './budget.js'
+import { type Conventions, conventionsOf } from './conventions.js'
 import { draftOf } from './draft.js'
+import { slotsOf } from './mesh-of-spec.js'
 import { reserveOf } from './reserve.js'
 import type { PlannedSpec } from './sequence.js'
 import type { Simulation } from './simulate-plan.js'
@@ -24,17 +26,20 @@ export interface StepFigures {
   /** Model FLOPs over what the ranks could do at peak in the time; hardware FLOPs count what is computed again. */
   readonly mfu: number
   readonly hfu: number
-  readonly conventions: {
+  /** What a step is of; training in stages: the order of their microbatches. */
+  readonly batch: {
+    readonly sequences: number
+    readonly microbatches: number
+    readonly seq: number
+    readonly schedule?: string
+  }
+  readonly conventions: Conventions & {
     readonly cluster: string
     readonly accelerator: string
     /** FLOP/s of the type that matmuls run in. */
     readonly peak: number
-    readonly attention: string
-    /** How FLOPs of causal attention count. Its time is that of what a kernel computes, whatever is counted. */
-    readonly causal: string
-    /** What MFU counts, and who counts so. */
+    /** What MFU counts, and who counts so. The time of causal attention is that of what a kernel computes, whatever is counted. */
     readonly flops: string
-    readonly dtype: string
     /** The type in which linear layers multiply, where it is another. */
     readonly linearDtype?: string
     /** The system that runs the plan. */
@@ -84,7 +89,7 @@ export function stepFigures({ plan, machine, step }: Simulation): StepFigures {
   const { world } = program.mesh
   const counts = replication(program, operators)
   const useful = counts.flops - counts.replicatedFlops
-  const { peak } = machine.rates(spec.options.dtype)
+  const peak = machine.peak(spec.options.dtype)
   const share = (flops: bigint) => Number(flops) / (seconds * world * peak)
   const stages = step.ranks.map(({ memory: _, ...rank }) => rank)
   const mean = (of: (stage: Omit<RankStep, 'memory'>) => number) =>
@@ -109,14 +114,18 @@ export function stepFigures({ plan, machine, step }: Simulation): StepFigures {
     ...(spec.phase === 'decode' && { tpotSeconds: (seconds * spec.batch) / tokens }),
     mfu: share(useful - counts.recomputedFlops),
     hfu: share(useful),
+    batch: {
+      sequences: spec.batch,
+      microbatches: slotsOf(spec).microbatches,
+      seq: spec.seq,
+      ...(program.pipeline && spec.phase === 'training' && { schedule: program.pipeline.schedule }),
+    },
     conventions: {
+      ...conventionsOf(spec),
       cluster: machine.cluster.name,
       accelerator: accelerator.name,
       peak,
-      attention: spec.options.attention,
-      causal: spec.options.causal,
       flops: `causal attention counted ${countedAs[spec.options.causal]}`,
-      dtype: spec.options.dtype,
       ...(machine.productType !== undefined && { linearDtype: machine.productType }),
       engine: machine.engine.name,
       constants: machine.constants.source,

@@ -1,5 +1,6 @@
-import type { Cluster } from '@shardloom/cluster'
+import { unitSizes } from '@shardloom/cluster'
 import { isShardloomError } from '@shardloom/core'
+import type { Machine } from '@shardloom/simulator'
 import type { LoadedSpec } from './plan.js'
 import { type SimulateOptions, type Simulation, simulateLoaded } from './simulate-plan.js'
 import { fullestOf } from './step-figures.js'
@@ -30,7 +31,7 @@ export function whatIf(simulation: Simulation, axes: readonly string[]): WhatIf[
       loaded,
       options: { engine: { ...engine, fused: { ...engine.fused, [axis]: 1 } } },
     })),
-    ...fasterMachines(machine.cluster, loaded.spec.options.dtype, axes.length > 0).map(({ change, cluster }) => ({
+    ...fasterMachines(machine, loaded.spec.options.dtype, axes.length > 0).map(({ change, cluster }) => ({
       change,
       loaded: { ...loaded, cluster },
       options: { engine },
@@ -56,9 +57,12 @@ function simulated(loaded: LoadedSpec, options: SimulateOptions | undefined): Si
   }
 }
 
-function fasterMachines(cluster: Cluster, dtype: string, communicates: boolean) {
+function fasterMachines({ cluster, mesh }: Machine, dtype: string, communicates: boolean) {
   const { accelerator, levels } = cluster
-  const links = levels.map((_, index) => ({
+  // Ranks fill a unit of a level before they cross to the next; links that join no two of them carry nothing.
+  const sizes = unitSizes(cluster)
+  const crossed = levels.map((_, index) => index).filter((index) => (sizes[index - 1] ?? 1) < mesh.world)
+  const links = crossed.map((index) => ({
     change: `links of level \`${levels[index]?.name}\` twice as fast`,
     cluster: {
       ...cluster,

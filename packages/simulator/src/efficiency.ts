@@ -100,5 +100,5 @@ const fitted: Readonly<Record<string, EfficiencyRecord>> = {
 /** The constants of an accelerator: fitted ones where there are measurements of it. */
 export function efficiencyOf({ name }: Pick<Accelerator, 'name'>): EfficiencyRecord {
   const found = Object.hasOwn(fitted, name) ? fitted[name] : undefined
-  return found ?? { values: usual, source: `not measured: usual values stand in for ${name}`, fitted: false }
+  return found ?? { values: usual, source: `usual values, since none are measured of ${name}`, fitted: false }
 }

@@ -8,7 +8,7 @@ import {
   type Program,
   regionsOf,
 } from '@shardloom/core'
-import { type MatmulShape, matmulSeconds } from './kernel-time.js'
+import { type MatmulShape, matmulSeconds, type Rates } from './kernel-time.js'
 import { type Kernel, type Product, productOf } from './kernels.js'
 import type { Machine } from './machine.js'
 import { changeAxis, flopClassOf, type Meter } from './measure.js'
@@ -54,7 +54,9 @@ export function kernelCost(context: KernelContext): (kernel: Kernel) => NodeTime
     const own = lookup(program.tensors, nodes.find(({ inputs }) => inputs.length > 0)?.inputs[0] ?? '').dtype
     const type = (casts ? machine.productType : undefined) ?? narrowest(own, nodes, program)
     const rates = machine.rates(type)
-    const { efficiency, memory, reading, peak } = rates
+    const { efficiency, memory, reading } = rates
+    let known: Rates | undefined
+    const multiplying = () => (known ??= { ...rates, peak: machine.peak(type, first.id) })
     const isFlash = kind === 'fused' && classes.includes('attention')
     const flashShare = first.segment === 'backward' ? efficiency.flashBackward : efficiency.flashForward
     const factor = Math.max(...nodes.map(({ op }) => traffic[op] ?? 1))
@@ -68,7 +70,8 @@ export function kernelCost(context: KernelContext): (kernel: Kernel) => NodeTime
       const moving = (factor * bytes.all) / memory
       if (isFlash)
         return (
-          Math.max(of('attention') / (flashShare * peak), (factor * bytes.all) / reading) + efficiency.kernelSeconds
+          Math.max(of('attention') / (flashShare * multiplying().peak), (factor * bytes.all) / reading) +
+          efficiency.kernelSeconds
         )
       const shapes = products.flatMap((product, index) => {
         const node = nodes[index]
@@ -81,11 +84,11 @@ export function kernelCost(context: KernelContext): (kernel: Kernel) => NodeTime
       const shape = shapes.length > 0 && kind !== 'fused' && kind !== 'chain' ? joined(shapes, kind) : undefined
       if (!shape) return moving + launches * efficiency.kernelSeconds
       if (classes[0] === 'attention')
-        return Math.max(of('attention') / (efficiency.batched * peak), moving) + efficiency.kernelSeconds
+        return Math.max(of('attention') / (efficiency.batched * multiplying().peak), moving) + efficiency.kernelSeconds
       const cast = casts
         ? castOf(nodes, products, program, meter, dataTypes[type], machine.engine.castsAgain)
         : { elements: 0, saved: 0 }
-      const work = matmulSeconds(shape, { ...bytes, all: bytes.all - cast.saved }, rates)
+      const work = matmulSeconds(shape, { ...bytes, all: bytes.all - cast.saved }, multiplying())
       const casting = casts
         ? cast.elements > 0
           ? (castBytes * cast.elements) / memory + efficiency.kernelSeconds

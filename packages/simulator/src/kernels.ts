@@ -1,6 +1,7 @@
 import {
   definitionOf,
   type FlopClass,
+  flopsPerPoint,
   lookup,
   type OperatorNode,
   type OperatorTable,
@@ -56,11 +57,13 @@ export function productOf(node: OperatorNode, operators: OperatorTable): Product
 
 function findProduct(node: OperatorNode, operators: OperatorTable): Product | undefined {
   if (node.kind !== 'compute') return undefined
+  const definition = definitionOf(node, operators)
+  // A sum by index, such as the gradient of an embedding, has a product's rule and multiplies nothing.
+  if (!definition.reduce || flopsPerPoint(node, definition).flops === 0) return undefined
   const { operands, results } = parseRule(node.rule)
   const [left, right, more] = operands
   const [result] = results
-  if (!left || !right || !result || more || results.length > 1 || !definitionOf(node, operators).reduce)
-    return undefined
+  if (!left || !right || !result || more || results.length > 1) return undefined
   const inner = left.filter((dim) => right.includes(dim) && !result.includes(dim))
   const rows = left.filter((dim) => !right.includes(dim) && result.includes(dim))
   const columns = right.filter((dim) => !left.includes(dim) && result.includes(dim))

@@ -15,8 +15,10 @@ export interface Machine {
   /** The type in which linear layers multiply, their operands cast, where it is not that of their operands. */
   readonly productType?: DataType | undefined
   readonly constants: EfficiencyRecord
-  /** FLOP/s and B/s of one rank for operands of that type. Throws `NO_PEAK` where its matrix units do not have it. */
-  readonly rates: (dtype: DataType) => Rates
+  /** What kernels reach on one rank with operands of that type, beside its peak: any type can be moved. */
+  readonly rates: (dtype: DataType) => Omit<Rates, 'peak'>
+  /** FLOP/s of matrix products of that type. Throws `NO_PEAK` where matrix units do not have it, with the node that needs it. */
+  readonly peak: (dtype: DataType, node?: string) => number
   /** The ranks over some atoms, made once. */
   readonly group: (atoms: readonly string[]) => Group
 }
@@ -36,7 +38,7 @@ export function machineOf(cluster: Cluster, mesh: Mesh, engine: Engine = usualEn
   }
   const record = efficiencyOf(accelerator)
   const efficiency: Efficiency = { ...record.values, ...engine.efficiency }
-  const rates = new Map<DataType, Rates>()
+  const rates = new Map<DataType, Omit<Rates, 'peak'>>()
   const groups = new Map<string, Group>()
   groupOver(cluster, mesh, [])
   return {
@@ -48,8 +50,7 @@ export function machineOf(cluster: Cluster, mesh: Mesh, engine: Engine = usualEn
     rates(dtype) {
       const known = rates.get(dtype)
       if (known) return known
-      const made: Rates = {
-        peak: peakOf(accelerator, dtype),
+      const made = {
         sustained: dataTypes[dtype] === 1 ? efficiency.matmul8 : efficiency.matmul,
         memory: efficiency.memory * accelerator.memoryBandwidth,
         reading: efficiency.reading * accelerator.memoryBandwidth,
@@ -59,6 +60,7 @@ export function machineOf(cluster: Cluster, mesh: Mesh, engine: Engine = usualEn
       rates.set(dtype, made)
       return made
     },
+    peak: (dtype, node) => peakOf(accelerator, dtype, node),
     group(atoms) {
       const key = atoms.join(' ')
       const known = groups.get(key)
@@ -74,7 +76,7 @@ export function machineOf(cluster: Cluster, mesh: Mesh, engine: Engine = usualEn
 const usualCores = 128
 
 /** The peak of a type; of types that matrix units do not tell apart, that of their like. */
-function peakOf({ name, peak }: Accelerator, dtype: DataType): number {
+function peakOf({ name, peak }: Accelerator, dtype: DataType, node: string | undefined): number {
   const like: Readonly<Record<DataType, readonly Dtype[]>> = {
     bf16: ['bf16', 'fp16'],
     fp16: ['fp16', 'bf16'],
@@ -89,8 +91,9 @@ function peakOf({ name, peak }: Accelerator, dtype: DataType): number {
     const found = peak[each]
     if (found !== undefined) return found
   }
-  throw new ShardloomError('NO_PEAK', `No peak for matmuls in ${dtype} is known of \`${name}\`.`, {
-    subject: dtype,
+  const need = node === undefined ? '' : `, and \`${node}\` multiplies in it`
+  throw new ShardloomError('NO_PEAK', `No peak for matmuls in ${dtype} is known of \`${name}\`${need}.`, {
+    subject: node ?? dtype,
     help: `Use ${orList(Object.keys(peak))}, or give the accelerator a \`peak.${dtype}\`.`,
   })
 }

@@ -85,3 +85,26 @@ describe('an engine', () => {
     )
   })
 })
+
+describe('an accelerator with a peak in one type', () => {
+  const chip = (peak: Record<string, number>) =>
+    resolveCluster({
+      accelerator: {
+        name: 'own',
+        peak,
+        memoryBytes: 80e9,
+        memoryBandwidth: 2e12,
+        scaleUp: { bandwidth: 200e9, latency: 2e-6 },
+      },
+    })
+  const run = (peak: Record<string, number>) => {
+    const { program, operators } = planned('llama-3.1-8b', { phase: 'training', batch: 8, seq: 1024 }, {})
+    return simulate(program, operators, machineOf(chip(peak), program.mesh, engines.usual)).seconds
+  }
+
+  it('runs kernels that only move bytes in any type, and names the product that needs another', () => {
+    // Gradients, optimizer and loss are in fp32, and multiply no matrices.
+    expect(run({ bf16: 400e12 })).toBe(run({ bf16: 400e12, fp32: 1 }))
+    expect(() => run({ fp8: 400e12 })).toThrow(/in bf16 is known of `own`, and `\S+` multiplies in it/)
+  })
+})
