@@ -22,5 +22,6 @@ test('the public surface', () => {
     'resolveCluster',
     'resolveLink',
     'sources',
+    'unitSizes',
   ])
 })
