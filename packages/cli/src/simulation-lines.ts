@@ -194,10 +194,15 @@ function whatIfLines({ whatIf, memory }: SimulationSummary, style: Style): strin
     { header: 'what if', align: 'left' },
   ] as const
   const room = memory.capacityBytes - memory.reserveBytes
+  // What is said above of the step as it is holds for changes that leave its memory alone.
+  const verdict = ({ peakBytes }: (typeof whatIf)[number]) => {
+    if (peakBytes === memory.peakBytes || peakBytes <= room === memory.fits) return ''
+    return peakBytes > room ? `: does not fit (${formatBytes(peakBytes)})` : `: fits (${formatBytes(peakBytes)})`
+  }
   const rows = whatIf.map((each) => [
     duration(each.stepSeconds),
     difference(each.difference),
-    `${each.change}${each.peakBytes > room ? `, which does not fit (${formatBytes(each.peakBytes)})` : ''}`,
+    `${each.change}${verdict(each)}`,
   ])
   return ['', `${style.bold('What if')}, one change at a time, simulated again`, ...table(columns, rows, style)]
 }

@@ -37,20 +37,28 @@ export interface RequestMix {
   readonly seed?: number
 }
 
+/** Requests, and tokens that they generate, that are simulated at most: some minutes of it. */
+const most = { requests: 1_000_000, tokens: 20_000_000 }
+
 /**
  * The requests of a mix, at `rate` per second as a Poisson process, or all at once without one. Throws `WORKLOAD` for what is no length,
  * count or rate.
  */
 export function makeRequests({ count, input, output, prefix = 0, seed = 0 }: RequestMix, rate?: number): Request[] {
-  if (!Number.isSafeInteger(count) || count < 1) throw refused('count', count, 'a whole number from 1')
+  if (!Number.isSafeInteger(count) || count < 1 || count > most.requests)
+    throw refused('count', count, `a whole number from 1 to ${most.requests}`)
   if (rate !== undefined && !(rate > 0 && rate < Number.POSITIVE_INFINITY)) {
     throw refused('rate', rate, 'requests per second above 0')
   }
   const random = randomNumbers(seed)
   let arrival = 0
+  let generated = 0
   return Array.from({ length: count }, () => {
     if (rate !== undefined) arrival -= Math.log(1 - random()) / rate
     const request = { input: lengthOf('input', input, random), output: lengthOf('output', output, random), arrival }
+    generated += request.output
+    if (generated > most.tokens)
+      throw refused('count', count, `so few that they generate at most ${most.tokens} tokens in all`)
     const tokens = Math.min(prefix, request.input)
     return tokens > 0 ? { ...request, prefix: { name: 'prefix', tokens } } : request
   })
@@ -68,6 +76,7 @@ function lengthOf(field: string, length: Length, random: () => number): number {
 
 function draw(length: Length, random: () => number): number {
   if (typeof length === 'number') return length
+  if ('from' in length && length.from > length.to) return Number.NaN
   if ('from' in length) return length.from + Math.floor(random() * (length.to - length.from + 1))
   if ('mean' in length) {
     // Box and Muller 1958.

@@ -236,3 +236,9 @@ describe('what can never run is refused', () => {
     expect(made).toThrow(expect.objectContaining({ code: 'WORKLOAD' }))
   })
 })
+
+test('loads that would take hours, and lengths that end before they begin, are refused', () => {
+  const mix = { count: 10, input: 10, output: 10 }
+  for (const change of [{ count: 1e9 }, { count: 1e6, output: 1000 }, { input: { from: 10, to: 5 } }])
+    expect(() => makeRequests({ ...mix, ...change })).toThrowError(expect.objectContaining({ code: 'WORKLOAD' }))
+})

@@ -1,5 +1,6 @@
-import { collectiveSeconds, fitWorld, flatGroup } from '@shardloom/cluster'
+import { type Cluster, collectiveSeconds, fitWorld, flatGroup } from '@shardloom/cluster'
 import { ShardloomError } from '@shardloom/core'
+import { formatBytes } from '@shardloom/exporters'
 import {
   type Deployment,
   type EnginePreset,
@@ -11,6 +12,7 @@ import {
   simulateServing,
   type Workload,
 } from '@shardloom/serving'
+import { hostBandwidthOf } from '@shardloom/simulator'
 import { clusterOf } from './cluster-of.js'
 import { type LoadedSpec, planLoaded } from './plan.js'
 import { planServingLoaded, servingSpecs } from './serving.js'
@@ -84,6 +86,7 @@ export function prepareServing(loaded: LoadedSpec): (alike: LoadedSpec) => Servi
   const capacity = (each: LoadedSpec, fraction: number, length: number) => {
     const key = `${each === single} ${fraction} ${length}`
     const known = capacities.get(key) ?? capacityOf(each, fraction, length)
+    if (known.freeBytes <= 0) throw noRoom(known, fraction, cluster)
     capacities.set(key, known)
     return known
   }
@@ -125,6 +128,15 @@ export function prepareServing(loaded: LoadedSpec): (alike: LoadedSpec) => Servi
   }
 }
 
+function noRoom({ freeBytes, parameterBytes }: Capacity, fraction: number, { accelerator }: Cluster): ShardloomError {
+  const [parameters, device] = [parameterBytes, accelerator.memoryBytes].map((bytes) => formatBytes(bytes))
+  const message = `Parameters of ${parameters} on a rank, with what is kept free, leave no room for a KV cache in ${fraction} of ${device}: ${formatBytes(-freeBytes)} are missing.`
+  return new ShardloomError('KV_CAPACITY', message, {
+    subject: 'parallel',
+    help: 'Split the model over more ranks, store weights in a smaller type, raise `options.serving.memoryFraction` or lower `reserveBytes`.',
+  })
+}
+
 /** The engine that a spec names, with what it says otherwise. */
 function engineOf({ spec }: LoadedSpec): EnginePreset {
   const { engine, scheduler = {}, host = {}, memoryFraction } = spec.options.serving
@@ -138,13 +150,10 @@ function engineOf({ spec }: LoadedSpec): EnginePreset {
   }
 }
 
-/** B/s to the host where nobody says: PCIe of the fourth generation, one direction. */
-const usualHost = 25e9
-
 function schedulerOf({ scheduler }: EnginePreset, loaded: LoadedSpec, { bytesPerToken }: Capacity): Scheduler {
   const asked = loaded.spec.options.serving.scheduler?.preemption
   if (asked !== 'swap') return asked ? { ...scheduler, preemption: asked } : scheduler
-  const bandwidth = clusterOf(loaded).accelerator.hostBandwidth ?? usualHost
+  const bandwidth = hostBandwidthOf(clusterOf(loaded).accelerator)
   return { ...scheduler, preemption: { swapSecondsPerToken: bytesPerToken / bandwidth } }
 }
 

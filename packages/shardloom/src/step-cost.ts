@@ -16,6 +16,7 @@ import { clusterOf } from './cluster-of.js'
 import { Curve } from './curve.js'
 import { type LoadedSpec, planLoaded } from './plan.js'
 import { reserveOf } from './reserve.js'
+import { machineOfSpec, timedPlan } from './simulate-plan.js'
 
 /** One step of one phase in time: all of it, what of it attends to the cache, and what chooses tokens. Seconds. */
 interface StepTime {
@@ -128,13 +129,9 @@ function timer<Sizes extends readonly number[]>(
 
 function timeStep(loaded: LoadedSpec): StepTime {
   const { microbatch: _, ...spec } = loaded.spec
-  const causal = spec.options.attention === 'flash' ? 'halved' : 'whole'
-  const cluster = clusterOf(loaded)
-  const { program, operators } = planLoaded({
-    ...loaded,
-    spec: { ...spec, steps: 1, options: { ...spec.options, causal } },
-  })
-  const machine = machineOf(cluster, program.mesh, { ...usualEngine, efficiency: burst(cluster) })
+  const timed = timedPlan({ ...loaded, spec: { ...spec, steps: 1 } })
+  const { program, operators } = timed
+  const machine = machineOfSpec(loaded, timed, { engine: { efficiency: burst(loaded) } })
   const isAttention = ({ inputs, outputs }: OperatorNode) =>
     [...inputs, ...outputs].some((id) => lookup(program.tensors, id).dims.includes('kv_seq'))
   let attention = 0
@@ -158,8 +155,8 @@ function timeStep(loaded: LoadedSpec): StepTime {
  * Prompts come between decoding, which draws little power: products of two bytes are not throttled as they are in training, and sustain the share
  * that those of one byte do there.
  */
-function burst({ accelerator }: Cluster): Partial<Efficiency> {
-  const { matmul, matmul8 } = efficiencyOf(accelerator).values
+function burst(loaded: LoadedSpec): Partial<Efficiency> {
+  const { matmul, matmul8 } = { ...efficiencyOf(clusterOf(loaded).accelerator).values, ...loaded.efficiency?.values }
   return { matmul: Math.max(matmul, matmul8) }
 }
 

@@ -167,3 +167,22 @@ test.each([
   const loaded = await serving(options)
   expect(() => simulateServingLoaded(loaded)).toThrow(expect.objectContaining({ code }))
 })
+
+test('the type of products and constants of an accelerator matter as they do for a step', async () => {
+  const loaded = await serving()
+  const ttft = (changed: typeof loaded) => simulateServingLoaded(changed).result.ttft.mean
+  const { spec } = loaded
+  // The peak of H100 in eight bits is twice that in sixteen.
+  expect(ttft({ ...loaded, spec: { ...spec, options: { ...spec.options, linearDtype: 'fp8' } } })).toBeLessThan(
+    0.9 * ttft(loaded),
+  )
+  const slow = { schema: 'shardloom.efficiency/1', accelerator: 'h100-sxm', source: 'a test' } as const
+  expect(ttft({ ...loaded, efficiency: { ...slow, values: { matmul: 0.2, matmul8: 0.2 } } })).toBeGreaterThan(
+    1.5 * ttft(loaded),
+  )
+})
+
+test('weights that leave no room are told apart from requests that are too long', async () => {
+  const large = await serving({}, { model: 'llama-3.1-405b' })
+  expect(() => simulateServingLoaded(large)).toThrow(/^Parameters of 406\sGB on a rank.* no room for a KV cache/)
+})

@@ -41,6 +41,27 @@ describe('a summary', () => {
 })
 
 describe('what if', () => {
+  it('matrix units twice as fast save at most half of what their kinds of work take', async () => {
+    const spec = { model: 'llama-3.1-8b', cluster: 'dgx-h100', batch: 16, seq: 8192, parallel: { tp: 4, dp: 2 } }
+    const { criticalKinds, whatIf, bottleneck } = summariseSimulation(await simulated(spec), { whatIf: true })
+    const onUnits = criticalKinds.filter(({ kind }) => /matrix products|attention|head|again/.test(kind))
+    const saved = -(whatIf.find(({ change }) => change.startsWith('matrix units'))?.difference ?? 0)
+    expect(saved).toBeGreaterThan(0.2)
+    expect(saved).toBeLessThanOrEqual(onUnits.reduce((sum, { share }) => sum + share, 0) / 2)
+    expect(bottleneck[0]).toContain('matrix products')
+  })
+
+  it('refuses what no kernel takes, whatever constant is absurd', async () => {
+    const levels = [
+      { name: 'node', fanOut: 8, bandwidth: 1e-300, latency: 1e-6 },
+      { name: 'network', bandwidth: 5e10, latency: 5e-6 },
+    ]
+    const cluster = { accelerator: 'h100-sxm', nodes: 2, perNode: 8, levels }
+    await expect(
+      simulated({ model: 'llama-3.1-8b', cluster, batch: 8, seq: 64, parallel: { tp: 4 } } as SpecInput), // levels of one's own
+    ).rejects.toMatchObject({ code: 'NODE_TIME', message: expect.stringContaining('all-reduce') })
+  })
+
   it('is what simulating the change by itself says', async () => {
     const { whatIf, stepSeconds } = summariseSimulation(await simulated(stages), { whatIf: true })
     const found = new Map(whatIf.map((each) => [each.change, each]))

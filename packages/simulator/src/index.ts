@@ -12,7 +12,7 @@ export { type Engine, engineFrom, engines, findEngine, type KernelStyle } from '
 export { runEvents, type Times, type Work } from './event-loop.js'
 export { type MatmulShape, matmulSeconds, type Rates } from './kernel-time.js'
 export { kernelClasses } from './kernels.js'
-export { type Machine, machineOf, usualEngine } from './machine.js'
+export { hostBandwidthOf, type Machine, machineOf, usualEngine } from './machine.js'
 export {
   changeAxis,
   flopClassOf,

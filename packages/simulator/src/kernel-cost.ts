@@ -10,7 +10,7 @@ import {
 } from '@shardloom/core'
 import { type MatmulShape, matmulSeconds, type Rates } from './kernel-time.js'
 import { type Kernel, type Product, productOf } from './kernels.js'
-import type { Machine } from './machine.js'
+import { hostBandwidthOf, type Machine } from './machine.js'
 import { changeAxis, flopClassOf, type Meter } from './measure.js'
 import { type NodeTime, nothing } from './node-time.js'
 
@@ -23,9 +23,6 @@ export interface KernelContext {
   /** Tensors that leave their body by a port. */
   readonly leaving: ReadonlySet<string>
 }
-
-/** B/s to the host where nobody says: PCIe of the fourth generation, one direction. */
-const usualHost = 25e9
 
 interface Bytes {
   all: number
@@ -44,7 +41,7 @@ export function kernelCost(context: KernelContext): (kernel: Kernel) => NodeTime
     const meter = context.meter()
     const grows = nodes.map((node) => changeAxis(node, program)).find((axis) => axis !== undefined)
     if (first.op === 'offload' || first.op === 'reload') {
-      const host = machine.cluster.accelerator.hostBandwidth ?? usualHost
+      const host = hostBandwidthOf(machine.cluster.accelerator)
       return { stream: 'copy', grows, seconds: (step) => movedBy(first, meter, step).all / host }
     }
     const { castBytes, launches, traffic } = machine.engine

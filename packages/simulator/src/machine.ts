@@ -72,6 +72,14 @@ export function machineOf(cluster: Cluster, mesh: Mesh, engine: Engine = usualEn
   }
 }
 
+/**
+ * B/s between a device and its host, one direction. Where nobody says, what copies reach of PCIe 4.0 ×16: 31.5 GB/s by its
+ * specification (16 GT/s, 128b/130b; PCI-SIG 2017), of which four fifths are assumed.
+ */
+export function hostBandwidthOf({ hostBandwidth }: Pick<Accelerator, 'hostBandwidth'>): number {
+  return hostBandwidth ?? 25e9
+}
+
 /** Tiles that an accelerator of unknown make works on at a time. */
 const usualCores = 128
 

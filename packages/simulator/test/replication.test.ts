@@ -161,6 +161,7 @@ it('the public surface', () => {
     'findEngine',
     'flopClassOf',
     'grownShape',
+    'hostBandwidthOf',
     'imbalance',
     'iterationsOf',
     'kernelClasses',
