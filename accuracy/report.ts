@@ -1,7 +1,7 @@
 import { resolveCluster } from '@shardloom/cluster'
 import { isShardloomError, type SpecInput } from 'shardloom'
 import { type Family, familyOf, isShareOfBaseline, valuesOf } from './metric.js'
-import type { Row } from './row.js'
+import { layoutOf, type Row } from './row.js'
 import { type Run, run } from './run.js'
 import { sourceOf } from './sources.js'
 import { specsOf } from './spec-of-row.js'
@@ -17,6 +17,8 @@ export interface Predicted {
   readonly predicted: number
   readonly error: number
   readonly family: Family
+  /** How it was run. */
+  readonly layout: string
   /** The configuration: rows of one configuration and family count once. */
   readonly configuration: string
   /** Fields that the source's reader recalled; the row itself, where it was not seen. */
@@ -120,6 +122,7 @@ async function predict(row: Row): Promise<{ lacks: readonly string[]; entries: E
         predicted: value.predicted,
         error: value.predicted / value.measured - 1,
         family: value.family,
+        layout: layoutOf(row),
         configuration: JSON.stringify([row.model, row.hardware, configuration]),
         recalled,
         open: lacks.length > 0,

@@ -83,3 +83,20 @@ function bad(name: string, why: string): ShardloomError {
     help: 'Give a JSON list or a CSV with the fields source, model, hardware, gpus, …, metric, value and unit.',
   })
 }
+
+/** How a row was run, in the fields that it gives: such as `64 ranks, tp 8, pp 8, vp 3, batch 64 by 1, selective`. */
+export function layoutOf(row: Row): string {
+  const degrees = (['dp', 'tp', 'pp', 'vp', 'cp', 'ep'] as const).flatMap((axis) =>
+    (row[axis] ?? 1) > 1 ? [`${axis} ${row[axis]}`] : [],
+  )
+  return [
+    ...(row.gpus === null ? [] : [`${row.gpus} ranks`]),
+    ...degrees,
+    ...(row.sp ? ['sp'] : []),
+    ...(row.zero ? [`ZeRO-${row.zero}`] : []),
+    ...(row.global_batch === null ? [] : [`batch ${row.global_batch}`]),
+    ...(row.micro_batch === null ? [] : [`microbatch ${row.micro_batch}`]),
+    ...(row.recompute && row.recompute !== 'none' ? [`recompute ${row.recompute}`] : []),
+    ...(row.precision === null ? [] : [row.precision]),
+  ].join(', ')
+}

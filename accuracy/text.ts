@@ -37,8 +37,9 @@ export function reportText({ rows, listed, summary }: Report): string {
     '',
     ...summaries(false),
     '',
-    ...grouped(rows, ['model', 'metric', 'measured', 'predicted', 'error'], (row) => [
+    ...grouped(rows, ['model', 'run', 'metric', 'measured', 'predicted', 'error'], (row) => [
       row.model,
+      row.layout,
       `${row.metric}${row.recalled.length > 0 ? ' (r)' : ''}`,
       `${number(row.measured)} ${row.unit}`,
       number(row.predicted),

@@ -21,9 +21,13 @@ export function servingSimulationLines(summary: ServingSimulationSummary, style:
     ['whole request', spread.latency] as const,
   ].map(([name, { mean, p50, p90, p99 }]) => [name, ...[mean, p50, p90, p99].map(duration)])
   const from = load.clients === undefined ? 'as they arrive' : `from ${formatCount(load.clients)} clients`
-  const types = `weights ${conventions.weightDtype}, cache ${conventions.cacheDtype}, all else ${conventions.dtype}`
+  const { weightDtype, cacheDtype, linearDtype, constants } = conventions
+  const linear = linearDtype === undefined ? '' : `, linear layers in ${linearDtype}`
+  const types = `weights ${weightDtype}, cache ${cacheDtype}, all else ${conventions.dtype}${linear}`
   const lines = [
-    style.bold(`${singleLine(summary.model)} · serving on ${formatCount(summary.world)} × ${conventions.accelerator}`),
+    style.bold(
+      `${singleLine(summary.model)} · serving on ${formatCount(summary.world)} × ${singleLine(conventions.accelerator)}`,
+    ),
     ...pairs([
       ['cluster', singleLine(conventions.cluster)],
       ['engine', singleLine(conventions.engine)],
@@ -35,6 +39,7 @@ export function servingSimulationLines(summary: ServingSimulationSummary, style:
         ? [['assumed', `${load.assumed.join(', ')}: set them in options.serving.load`] as [string, string]]
         : []),
       ['conventions', types],
+      ...(constants === undefined ? [] : [['constants', singleLine(constants)] as [string, string]]),
     ]),
     '',
     style.bold('Clients see'),

@@ -43,6 +43,10 @@ export interface ServingSimulationSummary {
     readonly dtype: string
     readonly weightDtype: string
     readonly cacheDtype: string
+    /** The type in which linear layers multiply, where the spec names one. */
+    readonly linearDtype?: string
+    /** Where the constants of kernels come from, where the spec names a file of them. */
+    readonly constants?: string
   }
   readonly pools: readonly (PoolUsage & {
     readonly phase: ServingPool['phase']
@@ -99,6 +103,8 @@ export function summariseServingSimulation(simulation: ServingSimulation): Servi
       dtype: options.dtype,
       weightDtype: options.weightDtype ?? options.dtype,
       cacheDtype: options.cacheDtype ?? options.dtype,
+      ...(options.linearDtype !== undefined && { linearDtype: options.linearDtype }),
+      ...(loaded.efficiency && { constants: loaded.efficiency.source }),
     },
     pools: pools.flatMap((pool, index) => {
       const usage = usages[index]
