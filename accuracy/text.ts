@@ -1,7 +1,7 @@
 import type { Report, Summary } from './report.js'
 
-const percent = (share: number) => `${share < 0 ? '−' : '+'}${(100 * Math.abs(share)).toFixed(1)} %`
-const plain = (share: number) => `${(100 * share).toFixed(1)} %`
+const percent = (share: number) => `${share < 0 ? '−' : '+'}${(100 * Math.abs(share)).toFixed(1)}\u00a0%`
+const plain = (share: number) => `${(100 * share).toFixed(1)}\u00a0%`
 const number = (value: number) => String(Number(value.toPrecision(4)))
 
 const introduction = `# Accuracy
@@ -41,7 +41,7 @@ export function reportText({ rows, listed, summary }: Report): string {
       row.model,
       row.layout,
       `${row.metric}${row.recalled.length > 0 ? ' (r)' : ''}`,
-      `${number(row.measured)} ${row.unit}`,
+      `${number(row.measured)}\u00a0${row.unit}`,
       number(row.predicted),
       percent(row.error),
     ]),
@@ -57,7 +57,7 @@ export function reportText({ rows, listed, summary }: Report): string {
       row.lacks.join(', '),
       row.chosen ?? '',
       row.metric,
-      `${number(row.measured ?? 0)} ${row.unit}`,
+      `${number(row.measured ?? 0)}\u00a0${row.unit}`,
       number(row.predicted ?? 0),
       percent(row.error ?? 0),
     ]),
@@ -105,7 +105,7 @@ function summaryCells({ table, family, n, rows, meanError, bias, worst, tau, pai
     plain(meanError),
     percent(bias),
     percent(worst),
-    tau === null ? '' : `${tau.toFixed(2)} (${pairs})`,
-    `${(100 * statedError).toFixed(0)} %`,
+    tau === null ? '' : `${tau.toFixed(2).replace('-', '−')} (${pairs})`,
+    `${(100 * statedError).toFixed(0)}\u00a0%`,
   ]
 }
