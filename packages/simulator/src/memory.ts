@@ -1,4 +1,4 @@
-import { lookup, type OperatorTable, type Program, regionsOf, walk } from '@shardloom/core'
+import { bodyCounts, lookup, type OperatorTable, type Program, regionsOf, type Tensor, walk } from '@shardloom/core'
 import { programOf } from '@shardloom/core/unroll'
 import { type Lifetimes, lifetimesOf, type PassingPart, passingParts } from './lifetimes.js'
 import { type Meter, meterOf, storedOn } from './measure.js'
@@ -174,6 +174,17 @@ function aliveAt({ buffers, buffer, from, to }: Lifetimes, at: number): RankMemo
   return list.sort((a, b) => b.bytes - a.bytes || (a.tensor < b.tensor ? -1 : 1))
 }
 
+/** Of how many layers a tensor has a value: of those that run its body, where not all do. */
+function layersOf({ items }: Program, { per, body }: Tensor): number {
+  for (const region of regionsOf(items)) {
+    if (!per.includes(region.axis)) continue
+    if (body === undefined) return region.extent
+    const index = region.bodies.findIndex(({ name }) => name === body)
+    if (index >= 0) return bodyCounts(region)[index] ?? 0
+  }
+  return 1
+}
+
 /** The KV cache that a rank holds when the step ends: of what is carried the last state, of what is written all of it. */
 function cacheBytes(program: Program, meter: Meter): number {
   if (![...program.tensors.values()].some(({ role }) => role === 'cache')) return 0
@@ -195,8 +206,7 @@ function cacheBytes(program: Program, meter: Meter): number {
     for (const port of ports) {
       if (port.kind !== 'carry') continue
       const result = lookup(program.tensors, port.result)
-      const layers = regionsOf(program.items).find(({ axis }) => result.per.includes(axis))?.extent ?? 1
-      if (result.role === 'cache') counted.set(port.result, meter.bytes(result) * layers)
+      if (result.role === 'cache') counted.set(port.result, meter.bytes(result) * layersOf(program, result))
     }
   return [...counted.values()].reduce((sum, bytes) => sum + bytes, 0)
 }

@@ -65,6 +65,16 @@ describe('memory over time', () => {
     })
   })
 
+  it.each([
+    // DeepSeek-AI 2024, section 2.1.1: 512 + 64 elements per token and layer, in each of 61 layers, whatever their FFN.
+    ['deepseek-v3', { tp: 8 }, 61 * (512 + 64) * 2 * 512],
+    // OpenAI 2025: of 36 layers every second attends to 128 positions; 8 heads for keys and for values of 64 elements.
+    ['gpt-oss-120b', { tp: 8 }, 18 * 2 * 64 * 2 * (512 + 128)],
+  ])('the cache of %s is counted once for each layer, of whatever kind', (model, degrees, bytes) => {
+    const { stages } = memoryOf(model, { phase: 'decode', batch: 1, seq: 512 }, degrees)
+    expect(stages.map(({ parts }) => parts.cache)).toEqual([bytes])
+  })
+
   it('of a node is there: no less than the operands and results of the largest', () => {
     const { stages } = memoryOf('llama-3.1-8b', { ...training, microbatches: 8 }, { tp: 2 })
     // The logits of a microbatch and their gradients, which stand beside them: 512 tokens, half of the vocabulary, 2 bytes.
