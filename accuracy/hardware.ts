@@ -16,5 +16,6 @@ export function clusterOfRow(hardware: string): string | Record<string, unknown>
   if (has(/H100/)) return 'dgx-h100'
   if (has(/A100/) && has(/40\s?GB/)) return { accelerator: 'a100-40-sxm' }
   if (has(/A100/)) return 'dgx-a100'
+  if (has(/L40S/)) return 'l40s-pcie'
   return undefined
 }

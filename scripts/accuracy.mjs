@@ -1,5 +1,6 @@
 /**
- * `npm run accuracy -- [--rows file.json|csv] [--only source] [--json]`: bundles accuracy/main.ts with the sources of all packages and runs it.
+ * `npm run accuracy -- [--rows file.json|csv] [--only training|serving|inference] [--leave-out] [--json] [--out file]`: bundles
+ * accuracy/main.ts with the sources of all packages and runs it.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'

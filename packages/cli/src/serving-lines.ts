@@ -19,7 +19,7 @@ export function servingSimulationLines(summary: ServingSimulationSummary, style:
     ['time per output token', spread.tpot] as const,
     ['between tokens', spread.itl] as const,
     ['whole request', spread.latency] as const,
-  ].map(([name, { mean, p50, p90, p99 }]) => [name, ...[mean, p50, p90, p99].map(duration)])
+  ].map(([name, of]) => [name, ...[of?.mean, of?.p50, of?.p90, of?.p99].map(durationOrNone)])
   const from = load.clients === undefined ? 'as they arrive' : `from ${formatCount(load.clients)} clients`
   const { weightDtype, cacheDtype, linearDtype, constants } = conventions
   const linear = linearDtype === undefined ? '' : `, linear layers in ${linearDtype}`
@@ -59,6 +59,9 @@ export function servingSimulationLines(summary: ServingSimulationSummary, style:
   ]
   return lines.map((line) => line.replaceAll('\u00a0', ' '))
 }
+
+/** A duration, or a dash for what nothing was measured of. */
+const durationOrNone = (seconds: number | undefined) => (seconds === undefined ? '–' : duration(seconds))
 
 type PoolSummary = ServingSimulationSummary['pools'][number]
 

@@ -143,6 +143,12 @@ describe('simulate serving', () => {
     expect(pools[0].time.host + pools[0].time.tokens + pools[0].time.attention).toBeCloseTo(1, 12)
   })
 
+  test('answers of one token have no time per output token: null, and a dash', () => {
+    const one = `${serving} --set options.serving.load.output=1`
+    expect(JSON.parse(simulate(`${one} --json`).out)).toMatchObject({ tpotSeconds: null, spread: { tpot: null } })
+    expect(simulate(one).out).toMatch(/time per output token +– +– +– +–/)
+  })
+
   test('a trace of it is refused', () => {
     expect(simulate(`${serving} --trace out.json`).code).toBe(2)
   })

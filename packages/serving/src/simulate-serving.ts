@@ -56,10 +56,10 @@ export interface ServingResult {
   readonly seconds: number
   /** Time to first token. */
   readonly ttft: Spread
-  /** Per request, its time per output token behind the first. */
-  readonly tpot: Spread
-  /** Gaps between tokens, over all requests. */
-  readonly itl: Spread
+  /** Per request, its time per output token behind the first; null where none generates more than that. */
+  readonly tpot: Spread | null
+  /** Gaps between tokens, over all requests; null without any. */
+  readonly itl: Spread | null
   /** From sending to the last token. */
   readonly latency: Spread
   readonly outputTokensPerSecond: number
@@ -160,16 +160,23 @@ export function simulateServing(deployment: Deployment, workload: Workload): Ser
   return {
     requests: served,
     seconds,
-    ttft: spreadOf(served.map((each) => each.first - each.sent)),
+    ttft: spreadOfAll(served, (each) => each.first - each.sent),
     tpot: spreadOf(several.map((each) => (each.last - each.first) / (each.output - 1))),
     itl: spreadOf(gaps),
-    latency: spreadOf(served.map((each) => each.last - each.sent)),
+    latency: spreadOfAll(served, (each) => each.last - each.sent),
     outputTokensPerSecond: outputs / seconds,
     totalTokensPerSecond: (inputs + outputs) / seconds,
     requestsPerSecond: served.length / seconds,
     pool: usageOf(engines, seconds),
     ...(decode && { decode: usageOf(decoders, seconds) }),
   }
+}
+
+/** The spread of what every request has, of which there is at least one. */
+function spreadOfAll(served: readonly ServedRequest[], of: (request: ServedRequest) => number): Spread {
+  const spread = spreadOf(served.map(of))
+  assert(spread !== null, 'a workload without requests was served')
+  return spread
 }
 
 function inOrder(requests: Workload['requests']): Workload['requests'] {

@@ -6,8 +6,9 @@ export interface Spread {
   readonly p99: number
 }
 
-/** The spread of some values; of none, zeros. */
-export function spreadOf(values: readonly number[]): Spread {
+/** The spread of some values; of none there is none. */
+export function spreadOf(values: readonly number[]): Spread | null {
+  if (values.length === 0) return null
   const sorted = Float64Array.from(values).sort()
   const at = (share: number) => {
     const rank = share * (sorted.length - 1)
@@ -15,5 +16,5 @@ export function spreadOf(values: readonly number[]): Spread {
     return below + (rank - Math.floor(rank)) * (above - below)
   }
   const sum = sorted.reduce((all, value) => all + value, 0)
-  return { mean: sorted.length === 0 ? 0 : sum / sorted.length, p50: at(0.5), p90: at(0.9), p99: at(0.99) }
+  return { mean: sum / sorted.length, p50: at(0.5), p90: at(0.9), p99: at(0.99) }
 }

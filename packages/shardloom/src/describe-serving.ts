@@ -11,14 +11,14 @@ export interface ServingSimulationSummary {
   readonly phase: 'serving'
   /** Ranks of all pools. */
   readonly world: number
-  /** Means over requests: time to first token, and time per output token behind it. */
+  /** Means over requests: time to first token, and time per output token behind it, null where no request has one behind it. */
   readonly ttftSeconds: number
-  readonly tpotSeconds: number
+  readonly tpotSeconds: number | null
   readonly spread: {
     readonly ttft: Spread
-    readonly tpot: Spread
+    readonly tpot: Spread | null
     /** Gaps between tokens. */
-    readonly itl: Spread
+    readonly itl: Spread | null
     readonly latency: Spread
   }
   /** Of generated tokens. */
@@ -81,7 +81,7 @@ export function summariseServingSimulation(simulation: ServingSimulation): Servi
     phase: 'serving',
     world,
     ttftSeconds: result.ttft.mean,
-    tpotSeconds: result.tpot.mean,
+    tpotSeconds: result.tpot?.mean ?? null,
     spread: { ttft: result.ttft, tpot: result.tpot, itl: result.itl, latency: result.latency },
     tokensPerSecond: result.outputTokensPerSecond,
     tokensPerSecondPerRank: result.outputTokensPerSecond / world,

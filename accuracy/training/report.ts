@@ -1,77 +1,14 @@
 import { resolveCluster } from '@shardloom/cluster'
 import { isShardloomError, type SpecInput } from 'shardloom'
-import { type Family, familyOf, isShareOfBaseline, valuesOf } from './metric.js'
+import { type Entry, type Listed, type Predicted, predictedOf, type Section, summarise } from '../section.js'
+import { familyOf, isShareOfBaseline, valuesOf } from './metric.js'
 import { layoutOf, type Row } from './row.js'
 import { type Run, run } from './run.js'
 import { sourceOf } from './sources.js'
 import { specsOf } from './spec-of-row.js'
-import { rankCorrelation } from './tau.js'
 
-/** A row with what the simulator says. `error` is predicted over measured, less 1. */
-export interface Predicted {
-  readonly source: string
-  readonly model: string
-  readonly metric: string
-  readonly unit: string
-  readonly measured: number
-  readonly predicted: number
-  readonly error: number
-  readonly family: Family
-  /** How it was run. */
-  readonly layout: string
-  /** The configuration: rows of one configuration and family count once. */
-  readonly configuration: string
-  /** Fields that the source's reader recalled; the row itself, where it was not seen. */
-  readonly recalled: readonly string[]
-}
-
-/** A row that is not predicted as it stands. Where only choices of its runner are open, `predicted` is the fastest that fits. */
-export interface Listed {
-  readonly source: string
-  readonly model: string
-  readonly metric: string
-  readonly unit: string
-  readonly lacks: readonly string[]
-  readonly chosen?: string
-  readonly measured?: number
-  readonly predicted?: number
-  readonly error?: number
-}
-
-/** How rows of one table and family came out. Errors are shares; n counts configurations, not repeated rows. */
-export interface Summary {
-  readonly table: string
-  readonly family: Family
-  /** Whether the rows say everything, or the fastest choice that fits stands in for what they leave open. */
-  readonly open: boolean
-  readonly n: number
-  readonly rows: number
-  readonly meanError: number
-  readonly bias: number
-  readonly worst: number
-  /** Kendall's τ over `pairs` pairs whose measured values differ by more than the stated error; null without any. */
-  readonly tau: number | null
-  readonly pairs: number
-  /** The error that the model states for such rows: smaller differences are ties. */
-  readonly statedError: number
-  /** Why rows of the table miss. */
-  readonly remark?: string
-}
-
-export interface Report {
-  readonly schema: 'shardloom.accuracy/1'
-  readonly rows: readonly Predicted[]
-  readonly listed: readonly Listed[]
-  readonly summary: readonly Summary[]
-}
-
-interface Entry extends Predicted {
-  readonly open: boolean
-  readonly statedError: number
-}
-
-/** Predicts each row that says enough, and sums up. `told` hears of each row as it is done. */
-export async function report(rows: readonly Row[], told: (done: number) => void = () => {}): Promise<Report> {
+/** Predicts each row of training that says enough, and sums up. `told` hears of each row as it is done. */
+export async function trainingReport(rows: readonly Row[], told: (done: number) => void = () => {}): Promise<Section> {
   const predicted: Predicted[] = []
   const listed: Listed[] = []
   const entries: Entry[] = []
@@ -80,13 +17,13 @@ export async function report(rows: readonly Row[], told: (done: number) => void 
     const { lacks, entries: own, chosen } = await predict(row)
     told(index + 1)
     entries.push(...own)
-    if (lacks.length === 0) predicted.push(...own.map(({ open: _, statedError: __, ...rest }) => rest))
+    if (lacks.length === 0) predicted.push(...own.map(predictedOf))
     else if (own.length === 0) listed.push({ source, model, metric, unit, lacks })
     else
       for (const { metric, measured, predicted, error } of own)
         listed.push({ source, model, metric, unit, lacks, ...(chosen && { chosen }), measured, predicted, error })
   }
-  return { schema: 'shardloom.accuracy/1', rows: predicted, listed, summary: summarise(entries) }
+  return { rows: predicted, listed, summary: summarise(entries) }
 }
 
 async function predict(row: Row): Promise<{ lacks: readonly string[]; entries: Entry[]; chosen?: string }> {
@@ -115,6 +52,7 @@ async function predict(row: Row): Promise<{ lacks: readonly string[]; entries: E
     const entries = values.map(
       (value): Entry => ({
         source: row.source,
+        table: tableOf(row.source),
         model: row.model,
         metric: value.metric,
         unit: row.unit,
@@ -127,6 +65,7 @@ async function predict(row: Row): Promise<{ lacks: readonly string[]; entries: E
         recalled,
         open: lacks.length > 0,
         statedError: source.statedError,
+        remark: source.remark,
       }),
     )
     const open =
@@ -175,39 +114,3 @@ const reserveBytes = 3e9
 
 /** The table of a source: releases of one page are one table. */
 const tableOf = (source: string) => source.replace(/, NeMo [\d.]+/, '')
-
-function summarise(entries: readonly Entry[]): Summary[] {
-  const groups = new Map<string, Entry[]>()
-  for (const entry of entries) {
-    const key = JSON.stringify([tableOf(entry.source), entry.family, entry.open])
-    groups.set(key, [...(groups.get(key) ?? []), entry])
-  }
-  return [...groups.values()].map((group): Summary => {
-    const [first] = group as [Entry, ...Entry[]] // a group has an entry
-    const configurations = new Map<string, Entry[]>()
-    for (const entry of group) {
-      const key = `${entry.configuration} ${entry.metric.replace(/.*(forward|backward).*|.*/, '$1')}`
-      configurations.set(key, [...(configurations.get(key) ?? []), entry])
-    }
-    const means = [...configurations.values()].map(
-      (list) => list.reduce((sum, { error }) => sum + error, 0) / list.length,
-    )
-    const mean = (list: readonly number[]) => list.reduce((sum, each) => sum + each, 0) / list.length
-    const { remark } = sourceOf(first.source)
-    const { tau, pairs } = rankCorrelation(group, first.statedError)
-    return {
-      table: tableOf(first.source),
-      family: first.family,
-      open: first.open,
-      n: configurations.size,
-      rows: group.length,
-      meanError: mean(means.map(Math.abs)),
-      bias: mean(means),
-      worst: means.reduce((most, each) => (Math.abs(each) > Math.abs(most) ? each : most), 0),
-      tau,
-      pairs,
-      statedError: first.statedError,
-      ...(remark !== undefined && { remark }),
-    }
-  })
-}

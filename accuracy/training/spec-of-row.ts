@@ -1,7 +1,7 @@
 import type { ModelArchitecture } from '@shardloom/models'
 import type { SpecInput } from 'shardloom'
-import { clusterOfRow } from './hardware.js'
-import { modelOf } from './models.js'
+import { clusterOfRow } from '../hardware.js'
+import { modelOf } from '../models.js'
 import type { Row } from './row.js'
 import { type Source, sourceOf } from './sources.js'
 

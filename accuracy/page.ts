@@ -1,0 +1,167 @@
+import type { LeftOut } from './serving/leave-out.js'
+import type { Listed, Predicted, Section, Summary } from './section.js'
+
+/** All that was held against measurements. */
+export interface Report {
+  readonly schema: 'shardloom.accuracy/2'
+  readonly training?: Section
+  readonly serving?: Section
+  readonly inference?: Section
+  readonly leftOut?: readonly LeftOut[]
+}
+
+const percent = (share: number) => `${share < 0 ? '−' : '+'}${(100 * Math.abs(share)).toFixed(1)}\u00a0%`
+const plain = (share: number) => `${(100 * share).toFixed(1)}\u00a0%`
+const number = (value: number) => String(Number(value.toPrecision(4)))
+
+const introduction = `# Accuracy
+
+Every row of published measurements that the simulator is held against, with its error: [training](#training), [serving](#serving) and
+[static batches](#static-batches). \`npm run accuracy\` prints this page; \`npm run accuracy -- --rows my-rows.csv\` does the same for rows
+of your own, in the shape of any of the three, \`--only serving\` for one section, and \`--json\` gives all as data.
+
+A row becomes a spec, which is planned and simulated like any other. One set of constants for each accelerator serves all tables;
+an [engine](../concepts/time.md#engines) says what is known of the software behind a table. Nothing is fitted to a row or a model.
+
+An error is predicted over measured, less 1. Means are of its size, over configurations: a configuration that a table repeats, in
+another metric or for another release, counts once. Kendall's τ is over pairs of rows of one metric that differ by more than the error that
+the model states for the table.`
+
+const training = `What a source counts as FLOPs is converted: with or without what is computed again, causal attention whole or halved.`
+
+const serving = `An engine under load, [step by step](../concepts/serving.md). Time to first token (TTFT) and time per output token (TPOT) are means over
+requests. Engines have four constants of their host each, which were fitted to the rows of their groups, and one share of bandwidth that
+reading sustains, common to all; \`--leave-out\` says what they are worth for rows that they were not fitted to.`
+
+const inference = `A batch that runs by itself, with the constants of training: no scheduler, no host, no constant of an engine.`
+
+/** The report as a page of Markdown: of each section a summary by table, every row with its error, and what is not predicted. */
+export function pageOf({ training: trained, serving: served, inference: inferred, leftOut }: Report): string {
+  return [
+    introduction,
+    ...(trained ? sectionLines('Training', training, trained) : []),
+    ...(served ? sectionLines('Serving', serving, served) : []),
+    ...(leftOut ? leftOutLines(leftOut) : []),
+    ...(inferred ? sectionLines('Static batches', inference, inferred) : []),
+  ].join('\n')
+}
+
+function sectionLines(title: string, about: string, { rows, listed, summary }: Section): string[] {
+  const guessed = listed.filter(({ error }) => error !== undefined)
+  const unpredicted = listed.filter(({ error }) => error === undefined)
+  const recalled = rows.filter((row) => row.recalled.length > 0).length
+  const remarks = [...new Map(summary.flatMap(({ table, remark }) => (remark ? [[remark, table] as const] : [])))]
+  const of = (heading: string) => `### ${title}: ${heading}`
+  const parts = [
+    [`\n## ${title}\n`, about],
+    [
+      of('rows that say everything'),
+      `${rows.length} values${recalled > 0 ? `, ${recalled} of which rest on something recalled, not read (r)` : ''}.`,
+      ...summaryTable(summary, false),
+      ...grouped(rows, ({ table }) => table, rowHeading, rowCells),
+    ],
+    guessed.length > 0 && [
+      of('rows that leave something open'),
+      `They are listed with what they lack. Where only choices of whoever ran them are open, the fastest choice that fits in memory
+stands in, since published runs are tuned.`,
+      ...summaryTable(summary, true),
+      ...grouped(guessed, ({ source }) => source, guessedHeading, guessedCells),
+    ],
+    remarks.length > 0 && [
+      of('why rows miss'),
+      remarks.map(([remark, table]) => `- **${nameOf(table)}**: ${remark}`).join('\n'),
+    ],
+    unpredicted.length > 0 && [
+      of('rows that are not predicted'),
+      ...grouped(unpredicted, ({ source }) => source, ['model', 'metric', 'lacks'], (row) => [
+        row.model,
+        row.metric,
+        row.lacks.join(', '),
+      ]),
+    ],
+  ]
+  return parts.flatMap((part) => (part ? [part.join('\n\n'), ''] : []))
+}
+
+/** A table's publication, without which of its tables it is. */
+const nameOf = (table: string) => (/\d{4}|README|summary/.test(table) ? table.replace(/,.*$/, '') : table)
+
+function leftOutLines(leftOut: readonly LeftOut[]): string[] {
+  const cells = ({ group, fittedTo, host, errors }: LeftOut) => [
+    group,
+    fittedTo.join('; '),
+    `${number(1e3 * host.step)}\u00a0ms, ${number(1e6 * host.layer)}\u00a0µs, ${number(1e6 * host.sequence)}\u00a0µs, ${number(1e3 * host.request)}\u00a0ms`,
+    ...(['TPOT', 'TTFT'] as const).flatMap((metric) => {
+      const found = errors.find(({ family }) => family === metric)
+      return found ? [`${plain(found.meanError)} (${percent(found.bias)})`, percent(found.worst)] : ['', '']
+    }),
+  ]
+  const heading = ['group', 'fitted to', 'step, layer, sequence, request', 'TPOT (bias)', 'worst', 'TTFT (bias)', 'worst']
+  return [
+    '### Serving: each group with constants from the others',
+    '',
+    `The constants of the host, fitted anew to the rows of other groups: those of the same engine, or of all where it has no other. Within
+the KV capacity.`,
+    '',
+    ...tableLines(heading, leftOut.map(cells)),
+    '',
+  ]
+}
+
+const rowHeading = ['model', 'run', 'metric', 'measured', 'predicted', 'error']
+const rowCells = (row: Predicted) => [
+  row.model,
+  row.layout,
+  `${row.metric}${row.recalled.length > 0 ? ' (r)' : ''}`,
+  `${number(row.measured)}\u00a0${row.unit}`,
+  number(row.predicted),
+  percent(row.error),
+]
+const guessedHeading = ['model', 'lacks', 'chosen', 'metric', 'measured', 'predicted', 'error']
+const guessedCells = (row: Listed) => [
+  row.model,
+  row.lacks.join(', '),
+  row.chosen ?? '',
+  row.metric,
+  `${number(row.measured ?? 0)}\u00a0${row.unit}`,
+  number(row.predicted ?? 0),
+  percent(row.error ?? 0),
+]
+
+/** A table of its own for the rows of each name. */
+function grouped<Row>(
+  rows: readonly Row[],
+  nameOf: (row: Row) => string,
+  heading: readonly string[],
+  cells: (row: Row) => readonly string[],
+): string[] {
+  const names = [...new Set(rows.map(nameOf))]
+  return names.flatMap((name) => [
+    `**${name}**`,
+    tableLines(heading, rows.filter((row) => nameOf(row) === name).map(cells)).join('\n'),
+  ])
+}
+
+function tableLines(heading: readonly string[], lines: readonly (readonly string[])[]): string[] {
+  const line = (cells: readonly string[]) => `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`
+  return [line(heading), `|${heading.map(() => '---').join('|')}|`, ...lines.map(line)]
+}
+
+function summaryTable(summary: readonly Summary[], open: boolean): string[] {
+  const heading = ['table', 'of', 'n', 'mean error', 'bias', 'worst', 'τ (pairs)', 'stated']
+  const lines = summary.filter((each) => each.open === open).map(summaryCells)
+  return lines.length > 0 ? [tableLines(heading, lines).join('\n')] : []
+}
+
+function summaryCells({ table, family, n, rows, meanError, bias, worst, tau, pairs, statedError }: Summary): string[] {
+  return [
+    table,
+    family,
+    rows === n ? String(n) : `${n} (${rows} rows)`,
+    plain(meanError),
+    percent(bias),
+    percent(worst),
+    tau === null ? '' : `${tau.toFixed(2).replace('-', '−')} (${pairs})`,
+    `${(100 * statedError).toFixed(0)}\u00a0%`,
+  ]
+}
