@@ -27,7 +27,6 @@ export default {
     '.': {
       entry: [
         'scripts/*.mjs',
-        'scripts/*/*.mjs',
         'accuracy/main.ts',
         'bench/*.bench.mjs',
         'test/*.test.ts',

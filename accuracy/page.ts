@@ -1,5 +1,5 @@
-import type { LeftOut } from './serving/leave-out.js'
 import type { Listed, Predicted, Section, Summary } from './section.js'
+import type { LeftOut } from './serving/leave-out.js'
 
 /** All that was held against measurements. */
 export interface Report {
@@ -73,11 +73,12 @@ stands in, since published runs are tuned.`,
     ],
     unpredicted.length > 0 && [
       of('rows that are not predicted'),
-      ...grouped(unpredicted, ({ source }) => source, ['model', 'metric', 'lacks'], (row) => [
-        row.model,
-        row.metric,
-        row.lacks.join(', '),
-      ]),
+      ...grouped(
+        unpredicted,
+        ({ source }) => source,
+        ['model', 'metric', 'lacks'],
+        (row) => [row.model, row.metric, row.lacks.join(', ')],
+      ),
     ],
   ]
   return parts.flatMap((part) => (part ? [part.join('\n\n'), ''] : []))
@@ -96,7 +97,15 @@ function leftOutLines(leftOut: readonly LeftOut[]): string[] {
       return found ? [`${plain(found.meanError)} (${percent(found.bias)})`, percent(found.worst)] : ['', '']
     }),
   ]
-  const heading = ['group', 'fitted to', 'step, layer, sequence, request', 'TPOT (bias)', 'worst', 'TTFT (bias)', 'worst']
+  const heading = [
+    'group',
+    'fitted to',
+    'step, layer, sequence, request',
+    'TPOT (bias)',
+    'worst',
+    'TTFT (bias)',
+    'worst',
+  ]
   return [
     '### Serving: each group with constants from the others',
     '',

@@ -1,13 +1,17 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { stepFlops } from '../accuracy/flops.js'
+import { inferenceReport } from '../accuracy/inference/report.js'
 import { modelOf } from '../accuracy/models.js'
-import { report } from '../accuracy/report.js'
-import { readRows } from '../accuracy/row.js'
-import { specsOf } from '../accuracy/spec-of-row.js'
+import { pageOf } from '../accuracy/page.js'
+import { leaveOut } from '../accuracy/serving/leave-out.js'
+import { Simulations, servingReport } from '../accuracy/serving/report.js'
+import { readTable } from '../accuracy/tables.js'
 import { rankCorrelation } from '../accuracy/tau.js'
-import { reportText } from '../accuracy/text.js'
+import { stepFlops } from '../accuracy/training/flops.js'
+import { trainingReport } from '../accuracy/training/report.js'
+import { readRows } from '../accuracy/training/row.js'
+import { specsOf } from '../accuracy/training/spec-of-row.js'
 
 const folder = process.env['SHARDLOOM_REFERENCE'] ?? ''
 const reference = (name: string) => readFileSync(join(folder, 'reference', name), 'utf8')
@@ -57,7 +61,7 @@ describe('rows', () => {
   })
 
   test('say the same in each metric, and are listed where they leave something open', async () => {
-    const { rows, listed, summary } = await report(
+    const { rows, listed, summary } = await trainingReport(
       rowsOf(
         {},
         { metric: 'iteration time', unit: 's', value: 1 },
@@ -143,7 +147,7 @@ describe.skipIf(folder === '')('published measurements', () => {
         /^Korthikanti et al. 2022 Table/.test(source) ||
         (/^torchtitan benchmarks/.test(source) && precision === 'bf16'),
     )
-    const result = await report(rows)
+    const result = await trainingReport(rows)
     const of = (name: string, family: string) =>
       result.summary.find((each) => each.table.includes(name) && each.family === family)
     expect(of('Table 5', 'time')).toMatchObject({ n: 4, open: false })
@@ -154,13 +158,172 @@ describe.skipIf(folder === '')('published measurements', () => {
     for (const { tau, family } of result.summary)
       if (tau !== null && family !== 'memory') expect(tau).toBeGreaterThanOrEqual(0.8)
     const page = readFileSync(join(import.meta.dirname, '../apps/docs/reference/accuracy.md'), 'utf8').split('\n')
-    const printed = reportText(result).split('\n')
+    const printed = pageOf({ schema: 'shardloom.accuracy/2', training: result }).split('\n')
     const lines = printed.slice(
-      printed.indexOf('## Rows that say everything'),
-      printed.indexOf('## Rows that leave something open'),
+      printed.indexOf('### Training: rows that say everything'),
+      printed.indexOf('### Training: rows that leave something open'),
     )
     const data = lines.filter((line) => /^\| GPT|^\| Llama/.test(line))
     expect(data.length).toBeGreaterThan(20)
     expect(data.filter((line) => !page.includes(line))).toEqual([])
+  })
+})
+
+const sample = {
+  model_path: 'meta-llama/Llama-3.1-8B',
+  system: 'h100_sxm',
+  backend: 'vllm',
+  precision: '',
+  mode: 'agg',
+  isl: '1024',
+  osl: '64',
+  batch_size: '8',
+  tp_size: '1',
+  silicon_ttft_ms: '100',
+  silicon_tpot_ms: '10',
+}
+const published = {
+  model: 'Llama-3.1-8B',
+  hardware: 'H100-SXM-80GB',
+  gpus: 1,
+  parallelism: 'TP1',
+  precision: 'BF16',
+  batch_or_concurrency: 4,
+  isl: 512,
+  osl: 1,
+  metric: 'first_token_latency',
+  value: 50,
+  unit: 'ms',
+  kind: 'static-batch',
+  source: 'a page',
+}
+
+describe('rows of inference', () => {
+  const csvOf = (...rows: readonly Readonly<Record<string, string>>[]) =>
+    `${Object.keys(sample).join(',')}\n${rows
+      .map((row) =>
+        Object.keys(sample)
+          .map((key) => row[key] ?? '')
+          .join(','),
+      )
+      .join('\n')}\n`
+
+  test('are told apart by their columns, as JSON and as CSV', () => {
+    expect(readTable(csvOf(sample), 'a.csv')).toMatchObject({
+      training: [],
+      serving: [{ engine: 'vllm' }],
+      inference: [],
+    })
+    expect(readTable(JSON.stringify([sample]), 'a.json').serving).toEqual(readTable(csvOf(sample), 'a.csv').serving)
+    expect(readTable(JSON.stringify({ rows: [published] }), 'b.json').inference).toHaveLength(1)
+    expect(readTable(JSON.stringify([row]), 'c.json').training).toHaveLength(1)
+  })
+
+  test.each([
+    [{ model_path: 'x/y' }, /shape of the model/],
+    [{ system: 'z' }, /cluster of z/],
+    [{ backend: 'mine' }, /engine/],
+    [{ mode: 'disagg' }, /rate/],
+    [{ precision: 'int4' }, /int4/],
+    [{ tp_size: '' }, /parallelism/],
+    [{ batch_size: '' }, /how requests came/],
+    [{ isl: '' }, /isl/],
+    [{ osl: '' }, /osl/],
+    [{ silicon_ttft_ms: '', silicon_tpot_ms: '' }, /measured value/],
+  ])('under load, with %j: listed with what they lack', async (change, lacks) => {
+    const { serving } = readTable(csvOf({ ...sample, ...change }), 'a.csv')
+    const { rows, listed } = await servingReport(serving)
+    expect(rows).toEqual([])
+    expect(listed).toHaveLength(1)
+    expect(listed[0]?.lacks.join(', ')).toMatch(lacks)
+  })
+
+  test.each([
+    [{ kind: null }, /kind/],
+    [{ parallelism: null, gpus: 2 }, /parallelism/],
+    [{ gpus: 2 }, /mesh of all/],
+    [{ metric: 'smiles' }, /measured value/],
+    [{ batch_or_concurrency: null }, /batch|how requests came/],
+  ])('of a page, with %j: listed with what they lack', async (change, lacks) => {
+    const { serving, inference } = readTable(JSON.stringify([{ ...published, ...change }]), 'b.json')
+    const listed = [...(await servingReport(serving)).listed, ...(await inferenceReport(inference)).listed]
+    expect(listed).toHaveLength(1)
+    expect(listed[0]?.lacks.join(', ')).toMatch(lacks)
+  })
+
+  test('of one configuration are simulated once, and count once, whatever file they come from', async () => {
+    const online = { ...published, kind: 'online', source: 'vLLM', metric: 'TPOT', isl: 1024, osl: 64, value: 10 }
+    const { serving } = readTable(csvOf({ ...sample, precision: 'bf16' }), 'a.csv')
+    const other = readTable(JSON.stringify([{ ...online, batch_or_concurrency: 'concurrency 8' }]), 'b.json').serving
+    const { rows, summary } = await servingReport([...serving, ...other])
+    const tpot = rows.filter(({ metric }) => metric === 'TPOT').map(({ predicted }) => predicted)
+    expect(tpot).toHaveLength(2)
+    expect(new Set(tpot).size).toBe(1)
+    expect(summary.map(({ family, n, rows }) => [family, n, rows])).toEqual([
+      ['TTFT', 1, 1],
+      ['TPOT', 1, 2],
+    ])
+  })
+
+  test('may be of percentiles and of throughput: what passes through is what clients get (Little 1961)', async () => {
+    const metrics = ['TTFT', 'p99_TTFT', 'median_TPOT', 'latency', 'request_throughput', 'output_throughput']
+    const online = metrics.map((metric) => ({
+      ...{ ...published, kind: 'online', source: 'vLLM', isl: 256, osl: 32, batch_or_concurrency: 'concurrency 8' },
+      metric,
+      unit: metric.endsWith('throughput') ? 'tok/s' : 's',
+      value: 1,
+    }))
+    const { rows } = await servingReport(readTable(JSON.stringify(online), 'b.json').serving)
+    const of = (metric: string) => rows.find((each) => each.metric === metric)?.predicted ?? Number.NaN
+    expect(of('p99_TTFT')).toBeGreaterThan(of('TTFT'))
+    expect(of('request_throughput') * of('latency')).toBeLessThanOrEqual(8)
+    expect(of('request_throughput') * of('latency')).toBeGreaterThan(6)
+    expect(of('output_throughput') / of('request_throughput')).toBeCloseTo(32, -1)
+  })
+
+  test('of a static batch: a token behind the prompt takes what decode does', async () => {
+    const two = { ...published, osl: 2 }
+    const records = [published, { ...two, metric: 'TPOT' }, { ...two, metric: 'latency' }]
+    const { rows } = await inferenceReport(readTable(JSON.stringify(records), 'b.json').inference)
+    const [first = 0, next = 0, whole = 0] = rows.map(({ predicted }) => predicted)
+    expect(whole).toBeCloseTo(first + next, 9)
+    // 8.03 B parameters of 2 bytes, without the embedding; 3.35 TB/s (NVIDIA 2023).
+    expect(next).toBeGreaterThan((1e3 * (8.03e9 - 128_256 * 4096) * 2) / 3.35e12)
+  })
+})
+
+describe.skipIf(folder === '')('published inference', () => {
+  const serving = () => readTable(reference('measured-serving.csv'), 'reference').serving
+
+  test('prompts by themselves come out within 7 % with the constants of training', async () => {
+    const { inference } = readTable(reference('measured-inference.json'), 'reference')
+    const { rows, listed } = await inferenceReport(inference)
+    expect([rows.length, listed.length]).toEqual([2, 0])
+    for (const { error } of rows) expect(Math.abs(error)).toBeLessThanOrEqual(0.07)
+  })
+
+  test('engines under load: every ninth row within the KV capacity, and DeepSeek-R1, whose cache is one for all heads', async () => {
+    const rows = serving().filter(({ model }, index) => index % 9 === 0 || (model === 'DeepSeek-R1' && index % 4 === 0))
+    const { summary } = await servingReport(rows)
+    const within = summary.filter(({ table }) => !table.includes('past the KV'))
+    expect(within.length).toBeGreaterThan(4)
+    for (const { table, family, meanError, tau } of within) {
+      expect(meanError, `${table} ${family}`).toBeLessThan(family === 'TPOT' ? 0.08 : 0.25)
+      if (tau !== null) expect(tau, `${table} ${family}`).toBeGreaterThanOrEqual(0.8)
+    }
+    expect(summary.filter(({ table }) => table.startsWith('DeepSeek')).map(({ table }) => table)).toEqual([
+      'DeepSeek-R1, sglang, fp8',
+      'DeepSeek-R1, sglang, fp8',
+    ])
+  })
+
+  test('with constants from other groups the time per output token stays within 15 %', async () => {
+    const rows = serving().filter(({ output }, index) => index % 24 === 0 && (output ?? 0) <= 1024)
+    const left = await leaveOut(rows, new Simulations())
+    expect(left.length).toBeGreaterThan(1)
+    for (const { group, fittedTo, errors } of left) {
+      expect(fittedTo).not.toContain(group)
+      expect(errors.find(({ family }) => family === 'TPOT')?.meanError, group).toBeLessThanOrEqual(0.15)
+    }
   })
 })

@@ -76,7 +76,18 @@ export function partsOf(said: Said) {
 
 /** The case of a row under load, or what it lacks. */
 export function servingCase(said: SaidOfServing): Case | Lacking {
-  const { source, model = '', engine, arrival, requests, precision = 'bf16', degrees, input = 1, output = 1, isOffline } = said
+  const {
+    source,
+    model = '',
+    engine,
+    arrival,
+    requests,
+    precision = 'bf16',
+    degrees,
+    input = 1,
+    output = 1,
+    isOffline,
+  } = said
   const { architecture, cluster, isEight, lacks, measured } = partsOf(said)
   const missing = [...lacks, ...(engine ? [] : ['an engine that is known']), ...(arrival ? [] : ['how requests came'])]
   if (missing.length > 0 || !degrees || !arrival || !architecture || !cluster) return lacking(said, missing)

@@ -16,7 +16,7 @@ export interface LeftOut {
 const start: Host = { step: 0.5e-3, layer: 25e-6, sequence: 40e-6, request: 100e-3 }
 
 /** Rows of a fit at most, evenly taken: four constants need no more. */
-const fitted = 24
+const fitted = 16
 
 /**
  * Predicts each group of rows with the host's constants of others: fitted to the groups of the same engine, or to all others where
@@ -29,7 +29,7 @@ export async function leaveOut(
 ): Promise<LeftOut[]> {
   const { simulated } = await simulateRows(rows, simulations)
   const within = simulated.filter((one) => entriesOf(one).every(({ table }) => table === one.each.group))
-  const closed = within.filter(({ simulation }) => simulation.workload.clients !== undefined)
+  const closed = unique(within.filter(({ simulation }) => simulation.workload.clients !== undefined))
   const groups = [...new Set(closed.map(({ each }) => each.group))]
   const results: LeftOut[] = []
   for (const group of groups) {
@@ -39,17 +39,28 @@ export async function leaveOut(
     const alike = others.filter(({ simulation }) => simulation.engine.name === engine)
     const from = alike.length > 0 ? alike : others
     if (from.length === 0) continue
-    const host = await fit(spreadOut(from), simulations)
+    const host = await fittedHost(spreadOut(from), simulations)
     const entries = await predicted(own, simulations, host)
     results.push({
       group,
       fittedTo: [...new Set(from.map(({ each }) => each.group))],
       host,
-      errors: summarise(entries).map(({ family, n, meanError, bias, worst }) => ({ family, n, meanError, bias, worst })),
+      errors: summarise(entries).map(({ family, n, meanError, bias, worst }) => ({
+        family,
+        n,
+        meanError,
+        bias,
+        worst,
+      })),
     })
     told(results.length)
   }
   return results
+}
+
+/** Rows that a source repeats, once. */
+function unique(rows: readonly Simulated[]): Simulated[] {
+  return [...new Map(rows.map((row) => [JSON.stringify([row.each.spec, row.each.measured]), row])).values()]
 }
 
 /** Some of the rows, as many of each group. */
@@ -72,7 +83,7 @@ async function predicted(rows: readonly Simulated[], simulations: Simulations, h
 const names = ['request', 'step', 'layer', 'sequence'] as const
 
 /** The constants of least mean error in logarithms: one after the other by factors that shrink, as long as one helps. */
-async function fit(rows: readonly Simulated[], simulations: Simulations): Promise<Host> {
+async function fittedHost(rows: readonly Simulated[], simulations: Simulations): Promise<Host> {
   const lossOf = async (host: Host) => {
     const entries = await predicted(rows, simulations, host)
     return entries.reduce((sum, { error }) => sum + Math.abs(Math.log1p(error)), 0) / entries.length

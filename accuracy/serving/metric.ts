@@ -39,7 +39,7 @@ export function familyOf(metric: string): string | undefined {
 }
 
 /** What a simulation says in the metric and unit of a row; undefined where it has no such value. Rates per rank are divided. */
-export function valueOf(result: Result, ranks: number, { metric, unit }: Measured): number | undefined {
+export function servedValue(result: Result, ranks: number, { metric, unit }: Measured): number | undefined {
   const { name, of } = partsOf(metric)
   const seconds = spreads[name]?.(result)?.[of]
   if (seconds !== undefined) return seconds * (unit === 'ms' ? 1e3 : 1)

@@ -1,7 +1,7 @@
 import { isShardloomError, loadSpec, prepareServing, type ServingSimulation } from 'shardloom'
 import { type Entry, type Listed, predictedOf, type Section, summarise } from '../section.js'
 import { type Case, type Lacking, type SaidOfServing, servingCase } from './case.js'
-import { familyOf, statedErrorOf, valueOf } from './metric.js'
+import { familyOf, servedValue, statedErrorOf } from './metric.js'
 import { remarkOf } from './remarks.js'
 
 /** Seconds of the host's work, by what they are per: in place of those of an engine. */
@@ -76,7 +76,7 @@ export function entriesOf({ each, simulation }: Simulated): Entry[] {
   const isPast = isPastCapacity(simulation)
   const table = `${group}${isPast ? ', past the KV capacity' : ''}`
   return measured.flatMap((one): Entry[] => {
-    const predicted = valueOf(simulation.result, ranks, one)
+    const predicted = servedValue(simulation.result, ranks, one)
     const family = familyOf(one.metric)
     if (predicted === undefined || family === undefined) return []
     return [

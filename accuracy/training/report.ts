@@ -4,7 +4,6 @@ import { type Entry, type Listed, type Predicted, predictedOf, type Section, sum
 import { familyOf, isShareOfBaseline, valuesOf } from './metric.js'
 import { layoutOf, type Row } from './row.js'
 import { type Run, run } from './run.js'
-import { sourceOf } from './sources.js'
 import { specsOf } from './spec-of-row.js'
 
 /** Predicts each row of training that says enough, and sums up. `told` hears of each row as it is done. */

@@ -5,17 +5,17 @@ import {
   calibrateSpecs,
   type LoadedSpec,
   loadSpec,
+  type MeasuredSpec,
   nearest,
   readRecords,
   ShardloomError,
   specFields,
   type TableRecord,
-  timedPlan,
 } from 'shardloom'
-import { type Finish, printJson, printLines, printWarnings } from './output.js'
+import { type Finish, printJson, printLines, printWarnings, withProgress } from './output.js'
 import { difference } from './quantities.js'
 import { readTextFile } from './read-file.js'
-import { naming } from './report-error.js'
+import { named, naming } from './report-error.js'
 import { type Flags, loadFrom } from './spec-flags.js'
 import { table } from './table.js'
 import { checkWritable, writeWhole } from './write-file.js'
@@ -35,19 +35,30 @@ export function addCalibrate(program: Command, _finish: Finish): void {
     .action(async (path: string, flags: Flags) => {
       const records = readRecords(await readTextFile(path), path)
       if (typeof flags.out === 'string') await checkWritable(flags.out)
-      const measured = []
-      for (const [index, record] of records.entries()) {
-        const row = `Measurement ${index + 1} of ${path}`
+      const rowAt = (index: number) => `Measurement ${index + 1} of ${path}`
+      const known = new Map<string, Promise<LoadedSpec>>()
+      const measured: MeasuredSpec[] = []
+      for (const [index, record] of records.entries())
         measured.push(
-          await naming(row, async () => {
+          await naming(rowAt(index), async () => {
+            const { seconds: _, ...rest } = record
             const seconds = secondsOf(record, path)
-            const loaded = await specOf(record, path)
-            timedPlan(loaded) // so that what cannot be planned is said of its row
-            return { loaded, seconds }
+            const key = JSON.stringify(rest)
+            const loaded = known.get(key) ?? specOf(rest, path)
+            known.set(key, loaded)
+            return { loaded: await loaded, seconds }
           }),
         )
+      const planning = <Result>(index: number, plan: () => Result) => {
+        try {
+          return plan()
+        } catch (cause) {
+          throw named(rowAt(index), cause)
+        }
       }
-      const summary = calibrateSpecs(measured)
+      const summary = withProgress((tell) =>
+        calibrateSpecs(measured, { planning, told: (work, number, most) => tell(`${work}: ${number} of ${most}`) }),
+      )
       const text = `${JSON.stringify(summary.file, null, 2)}\n`
       if (typeof flags.out === 'string')
         await writeWhole(flags.out, async (stream) => {
@@ -88,7 +99,7 @@ function meanText(errors: readonly number[]): string {
 }
 
 /** The spec of a measurement: a path or an object in `spec`, or its fields as flags. */
-async function specOf({ seconds: _, spec, ...fields }: TableRecord, path: string): Promise<LoadedSpec> {
+async function specOf({ spec, ...fields }: TableRecord, path: string): Promise<LoadedSpec> {
   for (const name of Object.keys(fields)) if (!columns.includes(camel(name))) throw unknownColumn(name, path)
   const locate = (name: string) => resolve(dirname(path), name)
   if (typeof spec === 'object' && spec !== null)

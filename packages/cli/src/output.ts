@@ -21,5 +21,17 @@ export function printWarnings(warnings: readonly string[]): void {
     process.stderr.write(style.encode(`${paragraph(style.bold('warning'), singleLine(warning), style.terminal)}\n`))
 }
 
+/** Does work that tells a person at a terminal how far it is, in one line of stderr that is gone afterwards. */
+export function withProgress<Result>(work: (tell: (text: string) => void) => Result): Result {
+  const { stderr } = process
+  if (!stderr.isTTY) return work(() => {})
+  const clear = '\r\u001b[K'
+  try {
+    return work((text) => stderr.write(`${clear}${text}`))
+  } finally {
+    stderr.write(clear)
+  }
+}
+
 /** How a command hands its exit code on, where it is not 0. */
 export type Finish = (code: number) => void

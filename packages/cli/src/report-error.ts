@@ -20,14 +20,19 @@ export async function naming<Result>(name: string, work: () => Promise<Result>):
   try {
     return await work()
   } catch (cause) {
-    if (!isShardloomError(cause) || cause.message.includes(name)) throw cause
-    const { code, message, help, subject } = cause
-    throw new ShardloomError(code, `${name}: ${message}`, {
-      cause,
-      ...(help !== undefined && { help }),
-      ...(subject !== undefined && { subject }),
-    })
+    throw named(name, cause)
   }
+}
+
+/** An error of work on the input of that name, which says so. */
+export function named(name: string, cause: unknown): unknown {
+  if (!isShardloomError(cause) || cause.message.includes(name)) return cause
+  const { code, message, help, subject } = cause
+  return new ShardloomError(code, `${name}: ${message}`, {
+    cause,
+    ...(help !== undefined && { help }),
+    ...(subject !== undefined && { subject }),
+  })
 }
 
 interface Report {

@@ -154,7 +154,7 @@ function pathLines({ criticalPath, criticalKinds, stepSeconds }: SimulationSumma
     { header: 'share', align: 'right' },
     { header: 'in all', align: 'right' },
     { header: 'runs', align: 'right' },
-    { header: 'node', align: 'left' },
+    { header: 'kernel', align: 'left' },
   ] as const
   const rest = (list: readonly { readonly share: number }[]) => list.reduce((sum, { share }) => sum + share, 0)
   const further = (list: readonly { readonly share: number }[], what: string) =>
@@ -174,15 +174,15 @@ function pathLines({ criticalPath, criticalKinds, stepSeconds }: SimulationSumma
       nodes,
       criticalPath
         .slice(0, shown.nodes)
-        .map(({ node, count, seconds, share }) => [
+        .map(({ node, kernel = node, count, seconds, share }) => [
           percent(share),
           duration(seconds),
           formatCount(count),
-          cutMiddle(singleLine(node), 50),
+          cutMiddle(singleLine(kernel), 50),
         ]),
       style,
     ),
-    ...further(criticalPath.slice(shown.nodes), 'nodes'),
+    ...further(criticalPath.slice(shown.nodes), 'kernels'),
   ]
 }
 

@@ -1,5 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { calibrateSpecs, loadSpec } from 'shardloom'
 import { describe, expect, test } from 'vitest'
 import { shardloom, temporaryFolder } from './run-command.js'
 
@@ -73,5 +74,30 @@ describe('calibrate', () => {
     expect(shardloom(['calibrate', path])).toMatchObject({ code: 1, err: expect.stringContaining('error[CALIBRATE]') })
     const other = shardloom(['simulate', '--model', 'gpt2', '--cluster', 'dgx-a100', '--efficiency', file])
     expect(other).toMatchObject({ code: 1, err: expect.stringContaining('error[EFFICIENCY_VALUE]') })
+  })
+
+  test('of equal specs plans one; only a terminal hears of progress', async () => {
+    const loaded = () => loadSpec({ model: 'gpt2', cluster: 'dgx-h100', batch: 4, seq: 512 })
+    const measured = await Promise.all(
+      [0.02, 0.021, 0.022].map(async (seconds) => ({ loaded: await loaded(), seconds })),
+    )
+    const planned: number[] = []
+    const rounds: number[] = []
+    const summary = calibrateSpecs(measured, {
+      planning: (index, plan) => {
+        planned.push(index)
+        return plan()
+      },
+      told: (work, number, most) => work === 'fitting' && rounds.push(number / most),
+    })
+    expect(planned).toEqual([0])
+    expect(rounds.length).toBeGreaterThan(0)
+    expect(rounds.at(-1)).toBeLessThanOrEqual(1)
+    expect(new Set(summary.after.map((error, index) => (1 + error) * (measured[index]?.seconds ?? 0))).size).toBe(1)
+    const cwd = temporaryFolder()
+    writeFileSync(join(cwd, 'measured.csv'), 'model,cluster,batch,seq,seconds\ngpt2,dgx-h100,4,512,0.02\n')
+    expect(shardloom(['calibrate', 'measured.csv', '--out', 'mine.json'], { cwd }).err).not.toMatch(
+      /planning|fitting|\r/,
+    )
   })
 })

@@ -115,6 +115,13 @@ describe('simulate', () => {
     ['--model gpt2 --batch 8 --cluster h100-sxm', 'UNKNOWN_CLUSTER', /\{accelerator: h100-sxm/],
     ['--model gpt2 --batch 64 --dp 64 --set cluster.preset=dgx-h100 --set cluster.nodes=2', 'CLUSTER_SIZE', /nodes: 8/],
     ['--model gpt2 --batch 8 --cluster ./none.yaml', 'FILE_MISSING', /none\.yaml/],
+    [
+      '--model gpt2 --batch 8 --cluster dgx-h100 --set options.engine.blocking=[dq]',
+      'SPEC_VALUE',
+      /blocking.*"dq".*Did you mean `dp`\?.*ulysses/s,
+    ],
+    ['--model gpt2 --batch 8 --cluster dgx-h100 --set options.engine.fused.xx=0.5', 'SPEC_VALUE', /fused.*"xx".*tp/s],
+    ['--model gpt2 --batch 8 --cluster dgx-h100 --set options.engine.traffic.nrm=2', 'SPEC_VALUE', /`norm`/],
     ['--model gpt2 --batch 8 --set options.engine.blocking=dp', 'SPEC_VALUE', /must be a list of axes/],
   ])('%s is refused with what would work', (flags, code, help) => {
     const { code: exit, err } = simulate(`${flags} --json`)

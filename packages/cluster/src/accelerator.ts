@@ -38,6 +38,8 @@ export interface Accelerator {
   readonly nicSharedBy: number
   /** B/s to the host's memory. */
   readonly hostBandwidth?: number
+  /** The known one that it was made from, and the fields of which it has other values, none where it is but called otherwise. */
+  readonly changed?: { readonly from: string; readonly fields: readonly string[] }
   /** The source of each value, by field: a key of `sources`, with a note behind a colon. Empty for your own. */
   readonly sources: Readonly<Record<string, string>>
 }
@@ -45,6 +47,9 @@ export interface Accelerator {
 const records: ReadonlyMap<string, AcceleratorRecord> = new Map(
   Object.entries({ ...nvidia, ...amd, ...google, ...huawei, ...intel }),
 )
+/** Watts that a device may draw at most: a rack of them draws less. */
+const mostWatts = 1e6
+
 const optionalFields = ['vectorPeak', 'memoryBandwidth', 'cacheBytes', 'powerWatts', 'hostBandwidth'] as const
 const fields = [
   'accelerator',
@@ -106,10 +111,12 @@ function readAccelerator(
     return otherwise ?? resolveLink(reader.any(key))
   }
   const scaleUp = link('scaleUp', base?.scaleUp)
-  const optional = optionalFields.map((key) => [key, reader.has(key) ? reader.positive(key) : base?.[key]] as const)
+  const positive = (key: (typeof optionalFields)[number]) =>
+    key === 'powerWatts' ? reader.positive(key, mostWatts) : reader.positive(key)
+  const optional = optionalFields.map((key) => [key, reader.has(key) ? positive(key) : base?.[key]] as const)
   const cores = reader.has('cores') ? reader.whole('cores') : base?.cores
   const changed = (key: string) => reader.has(key.split('.')[0] ?? key)
-  return {
+  const made: Accelerator = {
     name,
     title: name,
     vendor: reader.has('vendor') ? reader.text('vendor') : (base?.vendor ?? ''),
@@ -125,6 +132,18 @@ function readAccelerator(
     nicSharedBy: reader.has('nicSharedBy') ? reader.whole('nicSharedBy') : (base?.nicSharedBy ?? 1),
     sources: base ? Object.fromEntries(Object.entries(base.sources).filter(([key]) => !changed(key))) : sources,
   }
+  const differing = base === undefined ? [] : differingFields(made, base)
+  const isOther = base && (name !== base.name || differing.length > 0)
+  return isOther ? { ...made, changed: { from: base.name, fields: differing } } : made
+}
+
+/** The fields of which two accelerators have different values, beside their names. */
+function differingFields(made: Accelerator, base: Accelerator): string[] {
+  const values = new Map<string, unknown>(Object.entries(base))
+  return Object.entries(made).flatMap(([key, value]) => {
+    const isName = ['name', 'title', 'vendor', 'sources'].includes(key)
+    return isName || JSON.stringify(value) === JSON.stringify(values.get(key)) ? [] : [key]
+  })
 }
 
 function readPeak(value: unknown, name: string): Accelerator['peak'] {

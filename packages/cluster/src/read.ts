@@ -7,8 +7,8 @@ export interface Reader {
   readonly text: (key: string) => string
   /** Above zero: a number, or a text with a decimal or binary unit, such as `141 GB` or `80 GiB`. */
   readonly bytes: (key: string) => number
-  /** Finite and above zero. */
-  readonly positive: (key: string) => number
+  /** Finite and above zero; no more than `most`. */
+  readonly positive: (key: string, most?: number) => number
   /** Finite and not below zero. */
   readonly notNegative: (key: string) => number
   /** A whole number of at least one. */
@@ -67,7 +67,10 @@ export function readerOf(value: unknown, subject: string, known: readonly string
         return number(key, 'a number above 0, or a text such as 80 GiB or 141 GB', (value) => value > 0)
       return Number(amount) * (binary ? 1024 : 1000) ** ' KMGT'.indexOf(prefix)
     },
-    positive: (key) => number(key, 'a number above 0', (value) => value > 0),
+    positive: (key, most = Number.POSITIVE_INFINITY) => {
+      const what = Number.isFinite(most) ? `a number above 0, of at most ${most}` : 'a number above 0'
+      return number(key, what, (value) => value > 0 && value <= most)
+    },
     notNegative: (key) => number(key, 'a number of at least 0', (value) => value >= 0),
     whole: (key) => number(key, 'a whole number of at least 1', (value) => Number.isSafeInteger(value) && value >= 1),
   }

@@ -117,6 +117,10 @@ describe('clusters of a spec', () => {
     })
     expect(own.accelerator).toMatchObject({ name: 'h100-94', memoryBytes: 94e9, memoryBandwidth: 3.35e12 })
     expect(own.accelerator.sources).not.toHaveProperty('memoryBytes')
+    expect(own.accelerator.changed).toEqual({ from: 'h100-sxm', fields: ['memoryBytes'] })
+    const same = resolveAccelerator({ accelerator: 'h100-sxm', name: 'mine', memoryBandwidth: 3.35e12 })
+    expect(same.changed).toEqual({ from: 'h100-sxm', fields: [] })
+    expect(resolveAccelerator({ accelerator: 'h100-sxm' })).not.toHaveProperty('changed')
     expect(own.levels[1]?.link).toMatchObject({ bandwidth: 25e9, efficiency: 1, launch: 0 })
     expect(own.levels[2]?.link).toMatchObject({ bandwidth: 25e9, efficiency: 0.5 })
   })
@@ -154,6 +158,11 @@ describe('errors', () => {
       'CLUSTER_VALUE',
       () => resolveCluster({ accelerator: 'h100-sxm', levels: [{ name: 'a' }, { name: 'b' }] }),
       'fanOut',
+    ],
+    [
+      'CLUSTER_VALUE',
+      () => resolveCluster({ accelerator: { accelerator: 'h100-sxm', powerWatts: 1e308 } }),
+      'at most 1000000',
     ],
     ['CLUSTER_VALUE', () => resolveCluster(null), '{accelerator: h100-sxm'],
     ['CLUSTER_VALUE', () => resolveCluster({}), '{accelerator: h100-sxm'],

@@ -1,5 +1,14 @@
 import { ShardloomError } from '@shardloom/core'
-import { type Calibration, calibrate, type Efficiency, efficiencyOf, machineOf, runStep } from '@shardloom/simulator'
+import {
+  type Calibration,
+  calibrate,
+  type Efficiency,
+  efficiencyOf,
+  type Measurement,
+  machineOf,
+  runStep,
+} from '@shardloom/simulator'
+import { clusterOf } from './cluster-of.js'
 import type { EfficiencyFile } from './load-efficiency.js'
 import type { LoadedSpec } from './plan.js'
 import { machineOfSpec, timedPlan } from './simulate-plan.js'
@@ -19,14 +28,25 @@ export interface CalibrationSummary extends Pick<Calibration, 'settled' | 'befor
   readonly file: EfficiencyFile
 }
 
+/** What a calibration lets others take part in. */
+export interface CalibrationHooks {
+  /** Runs the planning of the measurement at `index`, such as to name it in errors. */
+  readonly planning?: <Result>(index: number, plan: () => Result) => Result
+  /** Hears what is done next: the measurement that is planned, or the round of the fit, and of how many at most. */
+  readonly told?: (work: 'planning' | 'fitting', number: number, most: number) => void
+}
+
 /**
- * Fits the constants of the accelerator that all specs run on to their measured seconds. Each spec is planned once, and simulated
- * for every set of constants that is tried. Throws `CALIBRATE` for specs of several accelerators, and what planning throws.
+ * Fits the constants of the accelerator that all specs run on to their measured seconds. Each spec is planned once, equal ones
+ * together, and simulated for every set of constants that is tried. Throws `CALIBRATE` for specs of several accelerators, and what
+ * planning throws.
  */
-export function calibrateSpecs(measured: readonly MeasuredSpec[]): CalibrationSummary {
+export function calibrateSpecs(measured: readonly MeasuredSpec[], hooks: CalibrationHooks = {}): CalibrationSummary {
+  const { planning = (_, plan) => plan(), told = () => {} } = hooks
   const names = [...new Set(measured.map(({ loaded }) => loaded.cluster?.accelerator.name))]
   const [accelerator] = names
-  if (accelerator === undefined || names.length > 1) {
+  const [first] = measured
+  if (accelerator === undefined || first === undefined || names.length > 1) {
     throw new ShardloomError(
       'CALIBRATE',
       `The measurements are of ${names.length > 1 ? names.join(' and ') : 'no cluster'}.`,
@@ -36,21 +56,20 @@ export function calibrateSpecs(measured: readonly MeasuredSpec[]): CalibrationSu
       },
     )
   }
-  const start = efficiencyOf({ name: accelerator }).values
-  const measurements = measured.map(({ loaded, seconds }) => {
-    const timed = timedPlan(loaded)
-    const { cluster, engine, productType } = machineOfSpec(loaded, timed)
-    const { mesh } = timed.program
-    return {
-      seconds,
-      predict: (efficiency: Efficiency) => {
-        // What the engine fixes stays as it is.
-        const own = { ...engine, efficiency: { ...efficiency, ...engine.efficiency } }
-        return runStep(timed.program, timed.operators, machineOf(cluster, mesh, own, productType)).seconds
-      },
-    }
+  const start = efficiencyOf(clusterOf(first.loaded).accelerator).values
+  const predictions = new Map<string, Measurement['predict']>()
+  const measurements = measured.map(({ loaded, seconds }, index): Measurement => {
+    // Plugins are functions, of which a key says nothing.
+    const key = JSON.stringify(loaded.plugins.length > 0 ? index : loaded)
+    const known = predictions.get(key)
+    if (known === undefined) told('planning', index + 1, measured.length)
+    const predict = known ?? planning(index, () => predictionOf(loaded))
+    predictions.set(key, predict)
+    return { seconds, predict }
   })
-  const { values, settled, before, after } = calibrate(start, measurements)
+  const { values, settled, before, after } = calibrate(start, measurements, (round, most) =>
+    told('fitting', round, most),
+  )
   return {
     schema: 'shardloom.calibrate/1',
     measurements: measured.length,
@@ -64,5 +83,22 @@ export function calibrateSpecs(measured: readonly MeasuredSpec[]): CalibrationSu
       source: `fitted to ${measured.length} measured ${measured.length === 1 ? 'step' : 'steps'}`,
       values,
     },
+  }
+}
+
+/** What a spec takes by any constants: each set of them is simulated once. */
+function predictionOf(loaded: LoadedSpec): Measurement['predict'] {
+  const timed = timedPlan(loaded)
+  const { cluster, engine, productType } = machineOfSpec(loaded, timed)
+  const { mesh } = timed.program
+  const known = new WeakMap<Efficiency, number>()
+  return (efficiency) => {
+    const before = known.get(efficiency)
+    if (before !== undefined) return before
+    // What the engine fixes stays as it is.
+    const own = { ...engine, efficiency: { ...efficiency, ...engine.efficiency } }
+    const { seconds } = runStep(timed.program, timed.operators, machineOf(cluster, mesh, own, productType))
+    known.set(efficiency, seconds)
+    return seconds
   }
 }

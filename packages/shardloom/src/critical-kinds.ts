@@ -1,5 +1,5 @@
 import { axesOf, nodesOf, type OperatorNode } from '@shardloom/core'
-import { type CriticalNode, flopClassOf, type KernelStyle, kernelClasses } from '@shardloom/simulator'
+import { type CriticalNode, choicesOf, flopClassOf, type KernelStyle, kernelClasses } from '@shardloom/simulator'
 import type { Plan } from './plan.js'
 
 /** What a share of the step's length is spent on: one kind of work, or one collective over the same axes. */
@@ -23,7 +23,7 @@ export function criticalKinds(
   { program, operators }: Plan,
   style: KernelStyle,
 ): CriticalKind[] {
-  const kernels = kernelClasses(program, operators, { style })
+  const kernels = kernelClasses(program, operators, choicesOf(program, style))
   const nodes = new Map(nodesOf(program.items).map((node) => [node.id, node]))
   const kindOf = (node: OperatorNode | undefined) => {
     if (!node) return classes.other

@@ -20,6 +20,7 @@ import {
 } from '@shardloom/core'
 import { buildProgram, type ModelArchitecture, transformers } from '@shardloom/models'
 import { draftOf } from './draft.js'
+import { checkEngineNames } from './engine-names.js'
 import { loadCluster } from './load-cluster.js'
 import { type EfficiencyFile, loadEfficiency } from './load-efficiency.js'
 import { loadModel, type ReadText } from './load-model.js'
@@ -131,6 +132,7 @@ async function readOwnSchedule(
 export function planLoaded(loaded: LoadedSpec): Plan {
   const { spec, architecture, cluster } = loaded
   const composition = composeLoaded(loaded)
+  checkEngineNames(spec, composition)
   const built = buildFor(spec, architecture, composition)
   if (cluster) fitWorld(cluster, built.mesh.world)
   const warnings = [...(loaded.warnings ?? [])]

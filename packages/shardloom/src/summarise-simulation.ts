@@ -1,9 +1,14 @@
-import { type CriticalNode, criticalPath, type RankMemory } from '@shardloom/simulator'
+import { type CriticalNode, choicesOf, criticalPath, kernelNames, type RankMemory } from '@shardloom/simulator'
 import { bottleneckOf } from './bottleneck.js'
 import { type CriticalKind, criticalKinds } from './critical-kinds.js'
 import type { Simulation } from './simulate-plan.js'
 import { type StageMemory, type StepFigures, stepFigures } from './step-figures.js'
 import { type WhatIf, whatIf } from './what-if.js'
+
+/** A share of the step's length; `kernel` names all nodes that run as one, where there are several. */
+export interface CriticalKernel extends CriticalNode {
+  readonly kernel?: string
+}
 
 /** What `shardloom simulate --json` prints. Seconds, and shares of 1. */
 export interface SimulationSummary extends StepFigures {
@@ -14,7 +19,7 @@ export interface SimulationSummary extends StepFigures {
       readonly alive: RankMemory['alive']
     })[]
   }
-  readonly criticalPath: readonly CriticalNode[]
+  readonly criticalPath: readonly CriticalKernel[]
   readonly criticalKinds: readonly CriticalKind[]
   /** What limits the step, in sentences. */
   readonly bottleneck: readonly string[]
@@ -32,6 +37,12 @@ export function summariseSimulation(
   const { timed, timeline, memory: held } = simulation
   const { memory, ...figures } = stepFigures(simulation)
   const path = criticalPath(timeline)
+  const { program, operators } = timed
+  const names = kernelNames(program, operators, choicesOf(program, simulation.machine.engine.kernels))
+  const named = path.map((each): CriticalKernel => {
+    const kernel = names.get(each.node)
+    return kernel === undefined ? each : { ...each, kernel }
+  })
   const perStage = memory.perStage.map((stage) => {
     const alive = held.find(({ rank }) => rank === stage.rank)?.alive ?? []
     return { ...stage, alive: alive.slice(0, namedTensors) }
@@ -42,5 +53,5 @@ export function summariseSimulation(
     criticalKinds: criticalKinds(path, timed, simulation.machine.engine.kernels),
     whatIf: options.whatIf ? whatIf(simulation, Object.keys(figures.exposedCommunicationSeconds)) : [],
   }
-  return { schema: 'shardloom.simulate/1', ...told, criticalPath: path, bottleneck: bottleneckOf(told) }
+  return { schema: 'shardloom.simulate/1', ...told, criticalPath: named, bottleneck: bottleneckOf(told) }
 }

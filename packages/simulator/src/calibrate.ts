@@ -27,10 +27,14 @@ const rounds = 12
 /**
  * Fits the constants of an accelerator to measured times: the most probable ones where each is log-normal around the one to
  * start from and times deviate log-normally, outliers excepted. Gauss-Newton steps with damping (Marquardt 1963) on
- * finite differences; deterministic. What no measurement depends on stays as it is. Throws `CALIBRATE` for no measurements and
- * for times that are none.
+ * finite differences; deterministic. What no measurement depends on stays as it is. `told` hears of each
+ * round, and how many there are at most. Throws `CALIBRATE` for no measurements and for times that are none.
  */
-export function calibrate(start: Efficiency, measurements: readonly Measurement[]): Calibration {
+export function calibrate(
+  start: Efficiency,
+  measurements: readonly Measurement[],
+  told: (round: number, most: number) => void = () => {},
+): Calibration {
   if (measurements.length === 0 || measurements.some(({ seconds }) => !(seconds > 0 && seconds < Infinity))) {
     throw new ShardloomError('CALIBRATE', 'There is no measured time to fit to, or one that is none.', {
       help: 'Each measurement has `seconds` above 0.',
@@ -52,6 +56,7 @@ export function calibrate(start: Efficiency, measurements: readonly Measurement[
   let damping = 1e-3
   let curvature = priorCurvature()
   for (let round = 0; round < rounds; round++) {
+    told(round + 1, rounds)
     const slopes = efficiencyFields.map((_, index) => {
       const step = 0.01
       const moved = deviations(shifts.map((each, other) => (other === index ? each - step : each)))

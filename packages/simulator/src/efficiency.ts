@@ -97,8 +97,26 @@ const fitted: Readonly<Record<string, EfficiencyRecord>> = {
   'h100-sxm': ofH100,
 }
 
-/** The constants of an accelerator: fitted ones where there are measurements of it. */
-export function efficiencyOf({ name }: Pick<Accelerator, 'name'>): EfficiencyRecord {
-  const found = Object.hasOwn(fitted, name) ? fitted[name] : undefined
-  return found ?? { values: usual, source: `usual values, since none are measured of ${name}`, fitted: false }
+/** What the constants are shares of, or depend on: where these differ, constants carry over, but were not measured. */
+const scales = ['peak', 'vectorPeak', 'memoryBandwidth', 'cacheBytes', 'cores']
+
+/**
+ * The constants of an accelerator: fitted ones where there are measurements of it. One that was made from another has the constants of
+ * that; they count as fitted where what they are shares of is the same.
+ */
+export function efficiencyOf({ name, changed }: Pick<Accelerator, 'name' | 'changed'>): EfficiencyRecord {
+  const recordOf = (key: string) => (Object.hasOwn(fitted, key) ? fitted[key] : undefined)
+  const own = recordOf(changed?.from ?? name)
+  if (!own) return { values: usual, source: `usual values, since none are measured of ${name}`, fitted: false }
+  if (!changed || changed.fields.length === 0) return own
+  const scaled = changed.fields.filter((field) => scales.includes(field))
+  return scaled.length === 0
+    ? { ...own, source: `${own.source}; of ${changed.from}, from which this one differs in ${listOf(changed.fields)}` }
+    : {
+        values: own.values,
+        source: `constants of ${changed.from}, from which this one differs in ${listOf(scaled)}: none are measured of it`,
+        fitted: false,
+      }
 }
+
+const listOf = (fields: readonly string[]) => fields.map((field) => `\`${field}\``).join(', ')

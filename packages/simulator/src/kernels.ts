@@ -197,3 +197,30 @@ export function kernelClasses(
   }
   return found
 }
+
+/**
+ * What each kernel of several nodes is called, by the node at which it takes its time: after all that it computes, behind what
+ * their names begin with, such as `forward/layer/ffn/gate+up`.
+ */
+export function kernelNames(
+  program: Program,
+  operators: OperatorTable,
+  choices: Partial<KernelChoices>,
+): ReadonlyMap<string, string> {
+  const names = new Map<string, string>()
+  for (const { nodes, lead } of kernelsOf(program, operators, choices)) {
+    const paths = nodes.filter(({ kind }) => kind === 'compute').map(({ id }) => id.split('/'))
+    const [first = []] = paths
+    if (paths.length < 2) continue
+    const differing = first.findIndex((part, at) => paths.some((path) => path[at] !== part))
+    const common = differing < 0 ? first.length - 1 : differing
+    const ends = paths.map((path) => path.slice(common).join('/'))
+    names.set(lead.id, [...first.slice(0, common), ends.join('+')].join('/'))
+  }
+  return names
+}
+
+/** Kernels of a style, of a schedule that may run input and weight gradients apart. */
+export function choicesOf({ pipeline }: Program, style: KernelStyle): KernelChoices {
+  return { style, divided: pipeline?.actions.some((actions) => /\d[IW]\d/.test(actions)) ?? false }
+}

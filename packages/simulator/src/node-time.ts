@@ -13,7 +13,7 @@ import {
 import { programOf } from '@shardloom/core/unroll'
 import { communicationBytes } from './communication-table.js'
 import { kernelCost } from './kernel-cost.js'
-import { kernelsOf, leavingByPorts } from './kernels.js'
+import { choicesOf, kernelsOf, leavingByPorts } from './kernels.js'
 import type { Machine } from './machine.js'
 import { type Meter, meterOf } from './measure.js'
 
@@ -60,11 +60,10 @@ export function nodeTimes(
     return made
   }
   const cost = kernelCost({ program, operators, meter, machine, leaving: leavingByPorts(program) })
-  const divided = whole.pipeline?.actions.some((actions) => /\d[IW]\d/.test(actions)) ?? false
   const stages = pipelineAtoms(whole)
   const times = new Map<string, NodeTime>()
   const leads = new Map<string, string>()
-  for (const kernel of kernelsOf(program, operators, { style: machine.engine.kernels, divided })) {
+  for (const kernel of kernelsOf(program, operators, choicesOf(whole, machine.engine.kernels))) {
     const { nodes, place, lead } = kernel
     for (const node of nodes) {
       if (node === lead) continue

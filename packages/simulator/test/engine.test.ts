@@ -1,8 +1,18 @@
-import { resolveCluster } from '@shardloom/cluster'
+import { resolveAccelerator, resolveCluster } from '@shardloom/cluster'
 import { nodesOf } from '@shardloom/core'
 import { describe, expect, it } from 'vitest'
 import { planned } from '../../core/test/planned.js'
-import { type Engine, engineFrom, engines, findEngine, machineOf, nodeTimes, simulate } from '../src/index.js'
+import {
+  type Engine,
+  efficiencyOf,
+  engineFrom,
+  engines,
+  findEngine,
+  kernelNames,
+  machineOf,
+  nodeTimes,
+  simulate,
+} from '../src/index.js'
 
 const cluster = resolveCluster('dgx-h100')
 const cases = [
@@ -50,6 +60,34 @@ it.each(cases.slice(0, 2))(
     expect(computing('fused')).toBeLessThan(computing('eager'))
   },
 )
+
+describe('constants of an accelerator that was made from another', () => {
+  const constantsOf = (changes: object) =>
+    efficiencyOf(resolveAccelerator({ accelerator: 'h100-sxm', name: 'mine', ...changes }))
+  const { values } = efficiencyOf(resolveAccelerator('h100-sxm'))
+
+  it('are those of that one, whatever it is called', () => {
+    expect(constantsOf({})).toMatchObject({ values, fitted: true })
+    expect(constantsOf({ powerWatts: 500 })).toMatchObject({ values, fitted: true })
+    expect(constantsOf({ powerWatts: 500, memoryBytes: 96e9 }).source).toMatch(
+      /h100-sxm, from which this one differs in `memoryBytes`, `powerWatts`$/,
+    )
+  })
+
+  it('carry over, unmeasured, where what they are shares of differs', () => {
+    const changed = constantsOf({ memoryBandwidth: 2.4e12, powerWatts: 500 })
+    expect(changed).toMatchObject({ values, fitted: false })
+    expect(changed.source).toContain('differs in `memoryBandwidth`:')
+  })
+})
+
+it('kernels of several nodes are called after all of them', () => {
+  const { program, operators } = planned('llama-3.1-8b', { phase: 'training', batch: 8, seq: 512 }, { tp: 2 }, {})
+  const names = [...kernelNames(program, operators, { style: 'fused' }).values()]
+  expect(names).toContain('forward/layer/ffn/gate+up')
+  expect(names).toContain('forward/layer/attention/q+k+v')
+  expect([...kernelNames(program, operators, { style: 'eager' }).values()]).not.toContain('forward/layer/ffn/gate+up')
+})
 
 describe('fused kernels', () => {
   const engine = engineFrom({ efficiency: { kernelSeconds: 1e-12 } })
