@@ -118,9 +118,13 @@ describe('simulate', () => {
     [
       '--model gpt2 --batch 8 --cluster dgx-h100 --set options.engine.blocking=[dq]',
       'SPEC_VALUE',
-      /blocking.*"dq".*Did you mean `dp`\?.*ulysses/s,
+      /blocking` names the axis .*dq.*Did you mean `dp`\?.*ulysses/s,
     ],
-    ['--model gpt2 --batch 8 --cluster dgx-h100 --set options.engine.fused.xx=0.5', 'SPEC_VALUE', /fused.*"xx".*tp/s],
+    [
+      '--model gpt2 --batch 8 --cluster dgx-h100 --set options.engine.fused.xx=0.5',
+      'SPEC_VALUE',
+      /fused` names the axis .*xx.*tp/s,
+    ],
     ['--model gpt2 --batch 8 --cluster dgx-h100 --set options.engine.traffic.nrm=2', 'SPEC_VALUE', /`norm`/],
     ['--model gpt2 --batch 8 --set options.engine.blocking=dp', 'SPEC_VALUE', /must be a list of axes/],
   ])('%s is refused with what would work', (flags, code, help) => {
