@@ -21,7 +21,7 @@ Every row of published measurements that the simulator is held against, with its
 of your own, in the shape of any of the three, \`--only serving\` for one section, and \`--json\` gives all as data.
 
 A row becomes a spec, which is planned and simulated like any other. One set of constants for each accelerator serves all tables;
-an [engine](../concepts/time.md#engines) says what is known of the software behind a table. Nothing is fitted to a row or a model.
+an [engine](../concepts/time.md#engines) says what is known of the software behind a table. No constant is of one row or one model.
 
 An error is predicted over measured, less 1. Means are of its size, over configurations: a configuration that a table repeats, in
 another metric or for another release, counts once. Kendall's τ is over pairs of rows of one metric that differ by more than the error that
@@ -39,6 +39,7 @@ const inference = `A batch that runs by itself, with the constants of training: 
 export function pageOf({ training: trained, serving: served, inference: inferred, leftOut }: Report): string {
   return [
     introduction,
+    '',
     ...(trained ? sectionLines('Training', training, trained) : []),
     ...(served ? sectionLines('Serving', serving, served) : []),
     ...(leftOut ? leftOutLines(leftOut) : []),
@@ -53,7 +54,7 @@ function sectionLines(title: string, about: string, { rows, listed, summary }: S
   const remarks = [...new Map(summary.flatMap(({ table, remark }) => (remark ? [[remark, table] as const] : [])))]
   const of = (heading: string) => `### ${title}: ${heading}`
   const parts = [
-    [`\n## ${title}\n`, about],
+    [`## ${title}`, about],
     [
       of('rows that say everything'),
       `${rows.length} values${recalled > 0 ? `, ${recalled} of which rest on something recalled, not read (r)` : ''}.`,
@@ -109,8 +110,8 @@ function leftOutLines(leftOut: readonly LeftOut[]): string[] {
   return [
     '### Serving: each group with constants from the others',
     '',
-    `The constants of the host, fitted anew to the rows of other groups: those of the same engine, or of all where it has no other. Within
-the KV capacity.`,
+    `The constants of the host, fitted anew to 16 rows of other groups: those of the same engine, or of all where it has no other. The
+scheduler, the constants of kernels and the share of bandwidth that reading sustains stay. Within the KV capacity.`,
     '',
     ...tableLines(heading, leftOut.map(cells)),
     '',

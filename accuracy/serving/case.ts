@@ -89,7 +89,11 @@ export function servingCase(said: SaidOfServing): Case | Lacking {
     isOffline,
   } = said
   const { architecture, cluster, isEight, lacks, measured } = partsOf(said)
-  const missing = [...lacks, ...(engine ? [] : ['an engine that is known']), ...(arrival ? [] : ['how requests came'])]
+  const missing = [
+    ...lacks,
+    ...(engine ? [] : ['an engine that is known']),
+    ...(arrival || said.lacks.length > 0 ? [] : ['how requests came']),
+  ]
   if (missing.length > 0 || !degrees || !arrival || !architecture || !cluster) return lacking(said, missing)
   const { tp, pp, dp, ep } = degrees
   const spec: SpecInput = {

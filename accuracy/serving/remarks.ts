@@ -22,7 +22,7 @@ const remarks: readonly Remark[] = [
   {
     match: /^DeepSeek-R1/,
     remark:
-      'InferenceMAX starts the engine with 0.82 of the memory for weights and cache and keeps nothing else free; here it is 0.9 with activations in it. With 64 clients of 8,192 tokens requests fill what there is to the last hundredth, and a little less room makes them wait (TTFT −40 %).',
+      'InferenceMAX gives weights and cache 0.82 of the memory (its script for H200); here they and activations have 0.9. With 64 clients of 8,192 tokens requests fill what there is to the last hundredth, and a little less room makes them wait (TTFT −40 %).',
   },
   {
     match: /tensorrt-llm, bf16/,
