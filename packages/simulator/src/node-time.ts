@@ -10,10 +10,10 @@ import {
   type Program,
   pipelineAtoms,
 } from '@shardloom/core'
-import { programOf } from '@shardloom/core/unroll'
+import { partLike, programOf } from '@shardloom/core/unroll'
 import { communicationBytes } from './communication-table.js'
 import { kernelCost } from './kernel-cost.js'
-import { kernelsOf, leavingByPorts } from './kernels.js'
+import { type Kernel, kernelsOf, leavingByPorts } from './kernels.js'
 import type { Machine } from './machine.js'
 import { type Meter, meterOf } from './measure.js'
 
@@ -40,20 +40,35 @@ export interface NodeTimes {
   readonly leads: ReadonlyMap<string, string>
   /** The place of each node in program order. */
   readonly order: ReadonlyMap<string, number>
+  /** What communicates between stages, other than transfers: how many take part depends on the rank's place in the pipeline. */
+  readonly between: readonly Kernel[]
 }
 
-/**
- * Times the nodes of one rank. Throws `NO_PEAK` for matmuls of a type that the accelerator lacks. Linear in the program. `known` holds
- * the times of kernels, for ranks that differ in nothing but their place in the pipeline.
- */
+/** What is known of ranks that differ in nothing but their place in the pipeline: times of kernels, and of parts that are alike. */
+export interface KnownTimes {
+  readonly kernels: Map<string, NodeTime>
+  readonly parts: Map<Program, NodeTimes>
+}
+
+/** Times the nodes of one rank. Throws `NO_PEAK` for matmuls of a type that the accelerator lacks. Linear in the program. */
 export function nodeTimes(
   whole: Program,
   operators: OperatorTable,
   machine: Machine,
   rank: number,
-  known: Map<string, NodeTime> = new Map(),
+  { kernels: known, parts }: KnownTimes = { kernels: new Map(), parts: new Map() },
 ): NodeTimes {
   const program = programOf(whole, rank)
+  const like = partLike(whole, rank)
+  const alike = parts.get(like)
+  // Inside of a loop over layers those that take part are others for each layer.
+  if (alike?.between.every(({ place }) => place.path.length === 0)) {
+    const meter = meterOf(program, operators, rank)
+    const times = new Map(alike.times)
+    for (const { nodes, place, lead } of alike.between)
+      times.set(lead.id, remembered(communicationTime(nodes, place, whole, program, meter, machine)))
+    return { ...alike, times }
+  }
   let made: Meter | undefined
   const meter = () => {
     made ??= meterOf(program, operators, rank)
@@ -64,6 +79,7 @@ export function nodeTimes(
   const stages = pipelineAtoms(whole)
   const times = new Map<string, NodeTime>()
   const leads = new Map<string, string>()
+  const between: Kernel[] = []
   for (const kernel of kernelsOf(program, operators, { style: machine.engine.kernels, divided })) {
     const { nodes, place, lead } = kernel
     for (const node of nodes) {
@@ -78,10 +94,13 @@ export function nodeTimes(
       (isShared && known.get(key)) ||
       remembered(lead.communication ? communicationTime(nodes, place, whole, program, meter(), machine) : cost(kernel))
     if (isShared) known.set(key, time)
+    else between.push(kernel)
     times.set(lead.id, time)
   }
   const order = new Map(nodesOf(program.items).map(({ id }, index) => [id, index]))
-  return { times, leads, order }
+  const all = { times, leads, order, between }
+  if (!parts.has(like)) parts.set(like, all)
+  return all
 }
 
 const isTransfer = ({ op }: OperatorNode) => op === 'send' || op === 'recv'
