@@ -104,8 +104,7 @@ export function unroll(program: Program, options: UnrollOptions = {}): UnrolledG
     parts.set(coordinate, known)
     count += known.size
   }
-  for (const { part } of parts.values())
-    for (const { extent } of regionsOf(part.items)) count = Math.max(count, extent)
+  for (const { part } of parts.values()) for (const { extent } of regionsOf(part.items)) count = Math.max(count, extent)
   if (count > limit) {
     throw new ShardloomError(
       'UNROLL_SIZE',

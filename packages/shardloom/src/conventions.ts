@@ -54,6 +54,7 @@ export function conventionsOf({ options, parallel, phase }: PlannedSpec): Conven
   const { tp, dp, sp, ep, zero, interleave } = options
   const training = phase === 'training'
   const keyValueGradients = tp.keyValueGradients ?? 'reduce'
+  const prefetch = dp.prefetch ?? (zero === 3 && (dp.gather ?? 'use') === 'use' ? 1 : undefined)
   return {
     attention: options.attention,
     causal: options.causal,
@@ -70,7 +71,7 @@ export function conventionsOf({ options, parallel, phase }: PlannedSpec): Conven
     ...(training && { reduceDtype: dp.reduceDtype ?? options.gradientDtype }),
     ...(training && dp.reduce !== undefined && dp.reduce !== (zero >= 2 ? 'shards' : 'step') && { reduce: dp.reduce }),
     ...(dp.gather !== undefined && dp.gather !== 'use' && { gather: dp.gather }),
-    ...(dp.prefetch !== undefined && { prefetch: dp.prefetch }),
+    ...(prefetch !== undefined && { prefetch }),
     ...(dp.bucket !== undefined && { bucket: dp.bucket }),
     ...(options.sequenceParallel && { sequenceParallel: true as const }),
     ...(parallel.cp > 1 && {

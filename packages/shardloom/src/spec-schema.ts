@@ -291,7 +291,7 @@ const options = z
               .describe('bytes of gradients from which on a bucket is full, whose reductions run as one'),
             prefetch: z
               .exactOptional(wholeNumber(0))
-              .describe('zero 3: how many layers ahead of the one at work parameters may be gathered; default any'),
+              .describe('zero 3: how many layers ahead of the one at work parameters may be gathered; default 1'),
             reduce: z
               .exactOptional(oneOf(['microbatch', 'shards', 'step']))
               .describe(
