@@ -2,32 +2,33 @@ import type { Command } from 'commander'
 import { formatCount, formatMesh } from 'shardloom'
 import { isSlope, type Proof, proveLoaded, proveServingLoaded, type ServingProof } from 'shardloom/testing'
 import { exitCode } from './exit-code.js'
-import { type Finish, printJson, printLines, printWarnings } from './output.js'
+import type { Call } from './io.js'
+import { printJson, printLines, printWarnings } from './output.js'
 import { addSpecFlags, type Flags, loadFrom } from './spec-flags.js'
 import { type Style, singleLine } from './style.js'
 import { pairs, terminalWidth, wrapped } from './table.js'
 
 /** `shardloom prove`: runs a small copy of a plan on virtual ranks; the exit code is 3 when it computes something else. */
-export function addProve(program: Command, finish: Finish): void {
+export function addProve(program: Command, { io, finish }: Call): void {
   const command = program
     .command('prove [spec]')
     .description('Run the plan of a spec, with small sizes, on virtual ranks and compare it with one device.')
     .option('--json', 'print one JSON document (shardloom.prove/1)')
     .addHelpText('after', '\nExample:\n  shardloom prove --model llama-3.1-8b --tp 2 --dp 2 --batch 8')
     .action(async (specPath: string | undefined, flags: Flags) => {
-      const loaded = await loadFrom(specPath, flags)
+      const loaded = await loadFrom(io, specPath, flags)
       if (loaded.spec.phase === 'serving') {
         const proof = proveServingLoaded(loaded)
         if (!proof.proven) finish(exitCode.answerIsNo)
-        if (flags.json === true) return printJson(proof)
-        printWarnings([...proof.prefill.warnings, ...proof.decode.warnings])
-        return printLines((style) => servingProofLines(proof, style))
+        if (flags.json === true) return printJson(io, proof)
+        printWarnings(io, [...proof.prefill.warnings, ...proof.decode.warnings])
+        return printLines(io, (style) => servingProofLines(proof, style))
       }
       const proof = proveLoaded(loaded)
       if (!proof.proven) finish(exitCode.answerIsNo)
-      if (flags.json === true) return printJson(proof)
-      printWarnings(proof.warnings)
-      printLines((style) => proofLines(proof, style))
+      if (flags.json === true) return printJson(io, proof)
+      printWarnings(io, proof.warnings)
+      printLines(io, (style) => proofLines(proof, style))
     })
   addSpecFlags(command)
 }
