@@ -1,6 +1,6 @@
 import { prove } from 'shardloom/testing'
 import { expect, test } from 'vitest'
-import { proofLines } from '../src/prove-command.js'
+import { proofLines } from '../src/proof-lines.js'
 import { styleOf } from '../src/style.js'
 
 test('gradients that are no slope are refuted, even where no parameter alone is to blame', async () => {
