@@ -12,7 +12,8 @@ import {
   type TableRecord,
   timedPlan,
 } from 'shardloom'
-import { type Finish, printJson, printLines, printWarnings } from './output.js'
+import { type Call, type Io, locate } from './io.js'
+import { printJson, printLines, printWarnings } from './output.js'
 import { difference } from './quantities.js'
 import { readTextFile } from './read-file.js'
 import { naming } from './report-error.js'
@@ -21,7 +22,7 @@ import { table } from './table.js'
 import { checkWritable, writeWhole } from './write-file.js'
 
 /** `shardloom calibrate`: the constants of an accelerator, from steps that were measured on it. */
-export function addCalibrate(program: Command, _finish: Finish): void {
+export function addCalibrate(program: Command, { io }: Call): void {
   program
     .command('calibrate <measurements>')
     .description('Fit the constants of an accelerator to measured steps, a JSON list or a CSV.')
@@ -33,15 +34,15 @@ export function addCalibrate(program: Command, _finish: Finish): void {
         '\nExample:\n  shardloom calibrate measured.csv --out my-h100.json',
     )
     .action(async (path: string, flags: Flags) => {
-      const records = readRecords(await readTextFile(path), path)
-      if (typeof flags.out === 'string') await checkWritable(flags.out)
+      const records = readRecords(await readTextFile(locate(io, path), path), path)
+      if (typeof flags.out === 'string') await checkWritable(io, flags.out)
       const measured = []
       for (const [index, record] of records.entries()) {
         const row = `Measurement ${index + 1} of ${path}`
         measured.push(
           await naming(row, async () => {
             const seconds = secondsOf(record, path)
-            const loaded = await specOf(record, path)
+            const loaded = await specOf(io, record, path)
             timedPlan(loaded) // so that what cannot be planned is said of its row
             return { loaded, seconds }
           }),
@@ -50,13 +51,13 @@ export function addCalibrate(program: Command, _finish: Finish): void {
       const summary = calibrateSpecs(measured)
       const text = `${JSON.stringify(summary.file, null, 2)}\n`
       if (typeof flags.out === 'string')
-        await writeWhole(flags.out, async (stream) => {
+        await writeWhole(io, flags.out, async (stream) => {
           stream.write(text)
         })
       if (flags.out === '-') return
-      if (flags.json === true) return printJson(summary)
-      printWarnings(doubtsOf(summary, path))
-      printLines((style) => [
+      if (flags.json === true) return printJson(io, summary)
+      printWarnings(io, doubtsOf(summary, path))
+      printLines(io, (style) => [
         style.bold(`${summary.file.accelerator}, fitted to ${summary.measurements} measured steps`),
         '',
         ...table(
@@ -88,13 +89,13 @@ function meanText(errors: readonly number[]): string {
 }
 
 /** The spec of a measurement: a path or an object in `spec`, or its fields as flags. */
-async function specOf({ seconds: _, spec, ...fields }: TableRecord, path: string): Promise<LoadedSpec> {
+async function specOf(io: Io, { seconds: _, spec, ...fields }: TableRecord, path: string): Promise<LoadedSpec> {
   for (const name of Object.keys(fields)) if (!columns.includes(camel(name))) throw unknownColumn(name, path)
-  const locate = (name: string) => resolve(dirname(path), name)
+  const beside = (name: string) => resolve(dirname(locate(io, path)), name)
   if (typeof spec === 'object' && spec !== null)
-    return loadSpec(spec, { readText: (name) => readTextFile(locate(name), name) })
+    return loadSpec(spec, { readText: (name) => readTextFile(beside(name), name) })
   const flags = Object.fromEntries(Object.entries(fields).map(([name, value]) => [camel(name), flagValue(value)]))
-  return loadFrom(typeof spec === 'string' ? locate(spec) : undefined, { ...flags, command: 'calibrate' })
+  return loadFrom(io, typeof spec === 'string' ? beside(spec) : undefined, { ...flags, command: 'calibrate' })
 }
 
 const flagValue = (value: unknown) => (typeof value === 'number' ? String(value) : value)
