@@ -77,11 +77,9 @@ describe('a bad config', () => {
     truncateSync(join(folder, 'big.json'), 100_000_000)
     writeFileSync(join(folder, 'weights.json'), Buffer.concat([Buffer.from('PK\u0003'), Buffer.alloc(64)]))
     writeFileSync(join(folder, 'latin.json'), Buffer.from([0x7b, 0xe9, 0x7d]))
-    const start = Date.now()
     expect((await failure(['plan', '--model', './big.json'], folder)).error).toBe(
       'error[FILE_SIZE] ./big.json has 100 MB; at most 16 MB are read.',
     )
-    expect(Date.now() - start).toBeLessThan(20_000)
     for (const name of ['weights.json', 'latin.json']) {
       expect((await failure(['plan', '--model', `./${name}`], folder)).error).toContain('FILE_BINARY')
     }
