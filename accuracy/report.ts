@@ -107,7 +107,7 @@ async function predict(row: Row): Promise<{ lacks: readonly string[]; entries: E
       model,
       batch: spec.batch ?? 1,
       recompute: nameOf(recompute),
-      flops: source.flops,
+      flops: source.flopsOf?.(row.model) ?? source.flops,
       peak: cluster.accelerator.peak.bf16 ?? 0,
     })
     const { model: _, ...configuration } = spec

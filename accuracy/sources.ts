@@ -1,4 +1,6 @@
 import type { SpecInput } from 'shardloom'
+import { type Recipe, recipeOf } from './recipes.js'
+import type { Row } from './row.js'
 
 /** Which FLOPs a source counts in its TFLOP/s and its MFU. */
 export interface FlopConvention {
@@ -6,6 +8,8 @@ export interface FlopConvention {
   readonly causal: 'whole' | 'halved'
   /** Whether what backward computes again counts. */
   readonly recomputed: boolean
+  /** Whether the head and the core of attention count; default they do. */
+  readonly layerWeightsOnly?: boolean
 }
 
 type Options = NonNullable<SpecInput['options']>
@@ -15,6 +19,8 @@ export interface Source {
   readonly match: RegExp
   readonly engine: string
   readonly flops: FlopConvention
+  /** Models that it counts otherwise. */
+  readonly flopsOf?: (model: string) => FlopConvention | undefined
   readonly options: Options
   /** Share of elements dropped in training; default none. */
   readonly dropout?: number
@@ -25,6 +31,8 @@ export interface Source {
     model: string,
     note: string,
   ) => { readonly microbatch: number; readonly microbatches: number } | undefined
+  /** What recipes state that the publication names as what was run. */
+  readonly recipe?: (row: Row) => Recipe
   /** What the publication says is computed again, where rows do not, and whether a rank's batch is one microbatch. */
   readonly recompute?: string
   readonly wholeBatch?: boolean
@@ -136,9 +144,21 @@ export const sources: readonly Source[] = [
     },
   },
   {
-    match: /Megatron-Bridge|^NeMo/,
+    match: /Megatron-Bridge/,
     remark:
-      'The rows do not say what is computed again, which dispatcher moves tokens and which kernels run: one configuration of Qwen3 was measured with 5,113 and with 9,058 tokens/s in two releases. Constants for B200 and GB200 are usual values, not fitted. Without recomputation DeepSeek-V3 does not fit here, so that full recomputation stands in for the selective one of its recipe.',
+      'REMARK',
+    engine: 'megatron-2025',
+    flops: halved,
+    // 369 TFLOP/s to 13,570 tokens/s are 27.2 GFLOP per token: six for each of the 4.54 billion weights that a token passes in the layers.
+    flopsOf: (model) => (/^gpt[- _]oss/i.test(model) ? { ...halved, layerWeightsOnly: true } : undefined),
+    options: { ...distributedOptimizer, sequenceParallel: true, sp: { attention: 'ring' } },
+    recipe: recipeOf,
+    statedError: 0.1,
+  },
+  {
+    match: /^NeMo/,
+    remark:
+      'REMARK2',
     engine: 'megatron-2025',
     flops: halved,
     options: { ...distributedOptimizer, sequenceParallel: true, sp: { attention: 'ring' } },

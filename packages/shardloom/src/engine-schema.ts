@@ -21,6 +21,9 @@ export const engine = z.strictObject(
     castsAgain: z
       .exactOptional(z.boolean('true or false'))
       .describe('whether backward casts the tokens of eight-bit products again'),
+    dispatch: z
+      .exactOptional(z.enum(['per-expert', 'per-node'], 'per-expert or per-node'))
+      .describe('whether a token is sent to each of its experts, or once to each node and rank that has some of them'),
     castBytes: z.exactOptional(amount).describe('bytes that a cast moves for each element of an eight-bit product'),
   },
   'an object such as {preset: megatron-2024, blocking: [tp]}',

@@ -24,6 +24,8 @@ export interface Engine {
   readonly castBytes: number
   /** Whether backward casts the tokens again that forward multiplied, because it kept them in their own type. */
   readonly castsAgain: boolean
+  /** Whether a token is sent to each of its experts, or once to each node and rank that has some of them. */
+  readonly dispatch: 'per-expert' | 'per-node'
   /** Rank → how many times as long it computes as the others (a straggler has more than 1). */
   readonly slowdown: Readonly<Record<number, number>>
   /** Constants in place of those of the accelerator. */
@@ -48,6 +50,7 @@ const base = {
   launches: 1,
   castBytes: 3,
   castsAgain: false,
+  dispatch: 'per-expert',
   efficiency: {},
 } as const
 

@@ -1,4 +1,4 @@
-import { collectiveOps, collectiveSeconds } from '@shardloom/cluster'
+import { collectiveOps, collectiveSeconds, type Group } from '@shardloom/cluster'
 import {
   axesOf,
   groupSizeOf,
@@ -129,7 +129,8 @@ function communicationTime(
   const axes = axesOf(program.mesh, atoms)
   const { blocking, fused } = machine.engine
   const left = 1 - Math.max(0, ...axes.map((axis) => fused[axis] ?? 0))
-  const group = machine.group(atoms)
+  const all = machine.group(atoms)
+  const group = machine.engine.dispatch === 'per-node' ? dispatching(all, node, program) : all
   const op = collectiveOps.find((each) => each === node.op) ?? 'send'
   const seconds = payload === 0 ? 0 : left * collectiveSeconds(group, { op, bytes: payload })
   // What forward saved can be gathered again ahead of its use, whatever blocks.
@@ -137,6 +138,23 @@ function communicationTime(
   const isBlocking = isFresh && axes.some((axis) => blocking.includes(axis))
   const stream: Stream = isBlocking ? 'compute' : `${axes.join('·')} links`
   return { stream, seconds: () => seconds, grows: undefined }
+}
+
+/**
+ * The group of an all-to-all in which a token goes once to each node, and from there once to each rank that has experts of it, and
+ * comes back summed (DeepSeek-AI 2024, section 3.2.2): of k copies to U units only U (1 − (1 − 1/U)^k) differ. Other groups as they are.
+ */
+function dispatching(group: Group, { op, outputs: [id = ''] }: OperatorNode, { tensors }: Program): Group {
+  const { density } = lookup(tensors, id)
+  if (op !== 'all-to-all' || !density) return group
+  const [copies] = density
+  let units = group.size
+  const levels = group.levels.map((level) => {
+    const share = (units * (1 - (1 - 1 / units) ** copies)) / copies
+    units /= level.members
+    return { ...level, bandwidth: level.bandwidth / share }
+  })
+  return { ...group, levels }
 }
 
 /** Whether what a node reads is made in its own segment. */
