@@ -33,7 +33,11 @@ export function recipeOf(row: Row): Recipe {
       ...(isSharded && { zero: 3, dp: {}, offload: { where: { layers: '0-39' } } }),
     },
     recompute: recomputed.find(([pattern]) => pattern.test(row.model))?.[1] ?? 'none',
-    engine: { ...(castBytes !== undefined && { castBytes }), ...(isPerNode && { dispatch: 'per-node' }) },
+    engine: {
+      ...(castBytes !== undefined && { castBytes }),
+      ...(isPerNode && { dispatch: 'per-node' }),
+      ...hostOf(row),
+    },
   }
 }
 
@@ -46,4 +50,22 @@ function castBytesOf({ precision, hardware }: Row): number | undefined {
   if (/mxfp8/i.test(precision ?? '')) return 2 + 1 + 1
   if (/fp8/i.test(precision ?? '')) return 2 + 2 + 1 + (/H[12]00/.test(hardware) ? 1 : 0)
   return undefined
+}
+
+/** What issuing a linear layer of PyTorch takes a host beside an H100 (NVIDIA/TransformerEngine, issue 2053). */
+const linearSeconds = 13.5e-6
+/** How many times as long issuing one of Transformer Engine takes: on GB200 99.7 µs to 37.1 µs, on GH200 90.5 µs to 33.2 µs (the same). */
+const engineShare = 2.7
+
+/**
+ * What issuing takes a host under layers with experts, whose sizes it reads back from the device; their products are one launch each
+ * (NVIDIA/TransformerEngine, pull request 853). Rows of one recipe on Grace and on x86 are within 3 %, so that Grace has no
+ * figures of its own here. CUDA graphs replay attention and router on Blackwell, and from release 26.06 on all of a step with MXFP8.
+ */
+function hostOf({ source, model, precision, ep, micro_batch }: Row): Recipe['engine'] {
+  const [, year = 0, month = 0] = /NeMo (\d+)\.(\d+)/.exec(source)?.map(Number) ?? []
+  const isBlockScaled = /mxfp8/i.test(precision ?? '')
+  if ((ep ?? 1) === 1 || (isBlockScaled && 100 * year + month >= 2606)) return {}
+  const isReplayed = isBlockScaled && (/^deepseek/i.test(model) || (micro_batch ?? 1) > 1)
+  return { host: { operator: isReplayed ? 0 : linearSeconds, product: engineShare * linearSeconds } }
 }
