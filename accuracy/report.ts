@@ -108,6 +108,7 @@ async function predict(row: Row): Promise<{ lacks: readonly string[]; entries: E
       batch: spec.batch ?? 1,
       recompute: nameOf(recompute),
       flops: source.flopsOf?.(row.model) ?? source.flops,
+      isReserved: source.isReserved === true,
       peak: cluster.accelerator.peak.bf16 ?? 0,
     })
     const { model: _, ...configuration } = spec

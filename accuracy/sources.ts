@@ -22,6 +22,10 @@ export interface Source {
   /** Models that it counts otherwise. */
   readonly flopsOf?: (model: string) => FlopConvention | undefined
   readonly options: Options
+  /** Whether its peak memory is what the allocator reserved. */
+  readonly isReserved?: boolean
+  /** Options of `dp` where rows name a stage of ZeRO. */
+  readonly sharded?: Options['dp']
   /** Share of elements dropped in training; default none. */
   readonly dropout?: number
   /** The stated error of the model for such rows: smaller differences are ties. */
@@ -115,7 +119,10 @@ export const sources: readonly Source[] = [
       'Peak memory is what the allocator reserved; here the cross-entropy keeps no copies of the logits in single precision, which at 32,768 tokens are half of it. With cp the length of ring steps and their balance are not stated. Row-wise float8 runs a slow kernel, for which 24 bytes per cast element stand in.',
     engine: 'torchtitan',
     flops: halved,
-    options: { sequenceParallel: true },
+    // FSDP2 gathers one layer ahead; its loss was not compiled (`train.py` and `loss.py` of December 2024).
+    options: { sequenceParallel: true, loss: 'materialised' },
+    sharded: { prefetch: 1 },
+    isReserved: true,
     statedError: 0.06,
   },
   {
@@ -145,8 +152,7 @@ export const sources: readonly Source[] = [
   },
   {
     match: /Megatron-Bridge/,
-    remark:
-      'REMARK',
+    remark: 'REMARK',
     engine: 'megatron-2025',
     flops: halved,
     // 369 TFLOP/s to 13,570 tokens/s are 27.2 GFLOP per token: six for each of the 4.54 billion weights that a token passes in the layers.
@@ -157,8 +163,7 @@ export const sources: readonly Source[] = [
   },
   {
     match: /^NeMo/,
-    remark:
-      'REMARK2',
+    remark: 'REMARK2',
     engine: 'megatron-2025',
     flops: halved,
     options: { ...distributedOptimizer, sequenceParallel: true, sp: { attention: 'ring' } },

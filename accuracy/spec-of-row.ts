@@ -21,7 +21,10 @@ type Options = NonNullable<SpecInput['options']>
 type Recompute = Exclude<NonNullable<Options['recompute']>, string> | string
 
 /** What a checkpoint policy that keeps every second product and attention computes again (torchtitan, `parallelize_llama`). */
-const perOperator = { full: { except: { name: ['q', 'v', 'gate', 'down', 'score', 'softmax', 'context'] } } }
+const perOperator: NonNullable<Options['recompute']> = {
+  full: { except: { name: ['q', 'v', 'gate', 'down', 'score', 'softmax', 'context'] } },
+  border: 'again',
+}
 
 /** The microbatches that are tried where a row names none. */
 const microbatches = [1, 2, 4, 8, 16]
@@ -71,7 +74,10 @@ export function specsOf(row: Row): RowSpecs {
           microbatch,
           seq: row.seq ?? 1,
           parallel: { dp, tp, pp, cp, ep: row.ep ?? 1 },
-          options: withReduction(optionsOf(row, source, recipe, recompute, virtual, depthOf(model)), batch / (microbatch * dp)),
+          options: withReduction(
+            optionsOf(row, source, recipe, recompute, virtual, depthOf(model)),
+            batch / (microbatch * dp),
+          ),
         }),
       ),
     ),
@@ -134,7 +140,7 @@ function optionsOf(
     engine: engineOf(row, source, recipe),
     ...(isEight && { linearDtype: 'fp8' as const }),
     recompute: recomputeOf(recompute, row),
-    ...(zero !== null && { zero, dp: {} }),
+    ...(zero !== null && { zero, dp: source.sharded ?? {} }),
     ...(sp !== null && { sequenceParallel: sp > 0 }),
     ...((row.cp ?? 1) === 1 && { sp: {} }),
     ...((row.tp ?? 1) === 1 && { sequenceParallel: false }),

@@ -13,6 +13,8 @@ export interface Conventions {
   readonly dpReplicate: number
   /** Training: the type that gradients are accumulated in. */
   readonly gradientDtype?: string
+  /** Training: where the loss is not one kernel. */
+  readonly loss?: 'materialised'
   /** Training, and inference where it is not `reduce`: of tensor parallelism. */
   readonly keyValueGradients?: string
   /** Training: what backward computes again, in the words of the spec. */
@@ -60,6 +62,7 @@ export function conventionsOf({ options, parallel, phase }: PlannedSpec): Conven
     causal: options.causal,
     dtype: options.dtype,
     ...(training && { gradientDtype: options.gradientDtype }),
+    ...(options.loss === 'materialised' && { loss: options.loss }),
     ...(options.weightDtype !== undefined && { weightDtype: options.weightDtype }),
     ...(options.cacheDtype !== undefined && { cacheDtype: options.cacheDtype }),
     uneven: options.uneven,

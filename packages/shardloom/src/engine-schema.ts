@@ -22,7 +22,9 @@ export const engine = z.strictObject(
       .exactOptional(z.boolean('true or false'))
       .describe('whether backward casts the tokens of eight-bit products again'),
     host: z
-      .exactOptional(z.strictObject({ operator: amount, product: amount }, 'an object such as {operator: 1e-5, product: 3e-5}'))
+      .exactOptional(
+        z.strictObject({ operator: amount, product: amount }, 'an object such as {operator: 1e-5, product: 3e-5}'),
+      )
       .describe('seconds in which a host that is not ahead issues an operator, and a product, of experts each one'),
     dispatch: z
       .exactOptional(z.enum(['per-expert', 'per-node'], 'per-expert or per-node'))
