@@ -140,7 +140,7 @@ function optionsOf(
     engine: engineOf(row, source, recipe),
     ...(isEight && { linearDtype: 'fp8' as const }),
     recompute: recomputeOf(recompute, row),
-    ...(zero !== null && { zero, dp: source.sharded ?? {} }),
+    ...(zero !== null && { zero, dp: {} }),
     ...(sp !== null && { sequenceParallel: sp > 0 }),
     ...((row.cp ?? 1) === 1 && { sp: {} }),
     ...((row.tp ?? 1) === 1 && { sequenceParallel: false }),

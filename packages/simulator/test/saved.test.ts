@@ -173,7 +173,7 @@ describe('a policy per operator', () => {
         .map(({ tensor }) => tensor.replace(/.*\//, ''))
     }
     expect(new Set(savedOf('again'))).toEqual(new Set(['x', 'q', 'v', 'context', 'gate']))
-    expect(savedOf('saved')).toEqual(expect.arrayContaining(savedOf('again')))
-    expect(savedOf('saved')).toContain('activation')
+    // Around a region that is checkpointed, what the products outside of it read is saved in the place of what they make.
+    expect(savedOf('saved')).toEqual(expect.arrayContaining(['activation', 'norm', 'q_rotary', 'k_rotary']))
   })
 })
