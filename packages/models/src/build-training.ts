@@ -41,7 +41,7 @@ function loss({ graph, options }: Model, logits: string, labels: string, scale: 
       op: 'cross_entropy',
       rule: 'batch seq, batch seq, batch seq, batch seq, . -> .',
       inputs: [maximum, sum, target, labels, scale],
-      // Three copies in single precision stand in the place of logits and gradient.
+      // Its gradient has it too: three copies in single precision stand in the place of logits and gradient.
       ...(options.loss === 'materialised' && {
         attributes: { scratch: 3 * dataTypes.fp32 - 2 * dataTypes[options.dtype] },
       }),

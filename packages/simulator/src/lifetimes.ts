@@ -122,6 +122,7 @@ export function buffersOf(whole: Program, operators: OperatorTable, rank: number
     if (buffer && kept.has(id) && own.role !== 'parameter') buffer.part = 'activations'
     touched.set(id, index)
   }
+  // What a node holds beside its tensors while it runs: the attribute `scratch`, in bytes for each element of its first result.
   const scratch = new Map<string, number>()
   for (const { node } of new Set(makers.values())) {
     const bytes = node.attributes?.['scratch']
