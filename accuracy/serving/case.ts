@@ -56,7 +56,7 @@ export interface Lacking {
 export function partsOf(said: Said) {
   const { model, hardware, precision = 'bf16', degrees, ranks, input, output } = said
   const architecture = model === undefined ? undefined : modelOf(model)
-  const cluster = clusterOfRow((hardware ?? '').toUpperCase())
+  const cluster = clusterOfRow({ hardware: (hardware ?? '').toUpperCase(), gpus: ranks ?? null })
   const isEight = /^fp8/i.test(precision)
   const world = degrees && degrees.tp * degrees.pp * degrees.dp
   const measured = said.measured.filter(({ metric }) => familyOf(metric) !== undefined)

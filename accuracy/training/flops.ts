@@ -10,7 +10,7 @@ import type { FlopConvention } from './sources.js'
 export function stepFlops(
   model: ModelArchitecture,
   { tokens, seq }: { readonly tokens: number; readonly seq: number },
-  { causal, recomputed }: FlopConvention,
+  { causal, recomputed, layerWeightsOnly = false }: FlopConvention,
   recompute: string,
 ): number {
   const runs = model.order.runs.map(({ layer, count }) => ({ layer: model.layers[layer], count }))
@@ -19,11 +19,11 @@ export function stepFlops(
   let core = 0
   for (const { layer, count } of runs) {
     if (!layer) continue
-    const own = attentionFlops(layer, seq, causal)
+    const own = layerWeightsOnly ? 0 : attentionFlops(layer, seq, causal)
     core += count * repeat * own
     forward += count * repeat * (2 * weightsOf(layer, model.hidden) + own)
   }
-  const head = 2 * model.hidden * model.vocab
+  const head = layerWeightsOnly ? 0 : 2 * model.hidden * model.vocab
   const again = !recomputed ? 0 : recompute === 'full' ? forward : recompute === 'selective' ? 3 * core : 0
   return tokens * (3 * (forward + head) + again)
 }

@@ -17,6 +17,8 @@ export interface Measured {
   readonly batch: number
   readonly recompute: string
   readonly flops: FlopConvention
+  /** Whether the source's peak is what the allocator reserved, not what tensors took. */
+  readonly isReserved: boolean
   /** FLOP/s of one rank at peak, of the type that the source's percentages refer to. */
   readonly peak: number
 }
@@ -48,7 +50,17 @@ export function familyOf({ metric, unit }: Row): Family | undefined {
 export const isShareOfBaseline = (metric: string) => /percent of no-recompute TP baseline/.test(metric)
 
 /** What a run is in the metric of its row: of a pair of values both. */
-export function valuesOf({ run, baseline, row, model, batch, recompute, flops, peak }: Measured): MetricValue[] {
+export function valuesOf({
+  run,
+  baseline,
+  row,
+  model,
+  batch,
+  recompute,
+  flops,
+  peak,
+  isReserved,
+}: Measured): MetricValue[] {
   const { metric, unit, value } = row
   const family = familyOf(row)
   const gpus = row.gpus ?? 1
@@ -71,7 +83,7 @@ export function valuesOf({ run, baseline, row, model, batch, recompute, flops, p
     if (baseline) return one((100 * first.activations) / baseline.first.activations)
     if (/activation/.test(metric)) return one(first.activations / scale)
     if (/parameter\+optimizer/.test(metric)) return one((first.parameters + first.gradients + first.optimizer) / scale)
-    return one(run.peakBytes / scale)
+    return one((isReserved ? run.reservedBytes : run.peakBytes) / scale)
   }
   if (family === 'time') return one(run.seconds / scale)
   const convention = /HFU/.test(metric) ? { ...flops, recomputed: true } : flops

@@ -43,7 +43,8 @@ async function predict(row: Row): Promise<{ lacks: readonly string[]; entries: E
       model,
       batch: spec.batch ?? 1,
       recompute: nameOf(recompute),
-      flops: source.flops,
+      flops: source.flopsOf?.(row.model) ?? source.flops,
+      isReserved: source.isReserved === true,
       peak: cluster.accelerator.peak.bf16 ?? 0,
     })
     const { model: _, ...configuration } = spec

@@ -6,6 +6,8 @@ export interface Run {
   readonly seconds: number
   /** Of the stage that holds most, and of the first. */
   readonly peakBytes: number
+  /** The most of each part, whenever that is: a caching allocator keeps what one part gives back for tensors of its sizes. */
+  readonly reservedBytes: number
   readonly first: MemoryParts
   readonly capacityBytes: number
   /** Seconds from one layer to the next on the first rank, worked out where they are asked for. */
@@ -30,6 +32,9 @@ async function simulated(spec: SpecInput): Promise<Run> {
   return {
     seconds: step.seconds,
     peakBytes: Math.max(...step.ranks.map(({ memory }) => memory.peakBytes)),
+    reservedBytes: Math.max(
+      ...step.ranks.map(({ memory }) => Object.values(memory.most).reduce((sum, bytes) => sum + bytes, 0)),
+    ),
     // What papers give for one part is the most of it, whenever that is.
     first: first.memory.most,
     capacityBytes: machine.cluster.accelerator.memoryBytes,

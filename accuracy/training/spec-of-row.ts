@@ -2,6 +2,7 @@ import type { ModelArchitecture } from '@shardloom/models'
 import type { SpecInput } from 'shardloom'
 import { clusterOfRow } from '../hardware.js'
 import { modelOf } from '../models.js'
+import type { Recipe } from './recipes.js'
 import type { Row } from './row.js'
 import { type Source, sourceOf } from './sources.js'
 
@@ -16,9 +17,14 @@ export interface RowSpecs {
 }
 
 type Options = NonNullable<SpecInput['options']>
+/** By operators, or in the words of a row. */
+type Recompute = Exclude<NonNullable<Options['recompute']>, string> | string
 
 /** What a checkpoint policy that keeps every second product and attention computes again (torchtitan, `parallelize_llama`). */
-const perOperator = { full: { except: { name: ['q', 'v', 'gate', 'down', 'score', 'softmax', 'context'] } } }
+const perOperator: NonNullable<Options['recompute']> = {
+  full: { except: { name: ['q', 'v', 'gate', 'down', 'score', 'softmax', 'context'] } },
+  border: 'again',
+}
 
 /** The microbatches that are tried where a row names none. */
 const microbatches = [1, 2, 4, 8, 16]
@@ -41,7 +47,7 @@ export function specsOf(row: Row): RowSpecs {
   open('vp', source.openVirtual === true && pp > 1 && row.vp === null)
   open('precision', row.precision === null)
   const model = withTraining(modelOf(row.model), source, row)
-  const cluster = source.cluster ?? clusterOfRow(row.hardware)
+  const cluster = source.cluster ?? clusterOfRow(row)
   const refuse = (what: string, is: boolean) => is && fatal.push(what)
   refuse('the shape of the model', !model)
   refuse('the hardware', cluster === undefined)
@@ -55,8 +61,9 @@ export function specsOf(row: Row): RowSpecs {
     row.global_batch ?? (stated ? stated.microbatch * stated.microbatches * dp : (row.micro_batch ?? 1) * dp)
   const own = row.micro_batch ?? slots.microbatch ?? (source.wholeBatch ? batch / dp : undefined)
   const sizes = [own ?? microbatches].flat().filter((size) => batch % (size * dp) === 0)
-  const recompute = row.recompute ?? source.recompute
-  const recomputes = recompute === undefined ? ['none', 'full'] : [recompute]
+  const recipe = source.recipe?.(row)
+  const recompute = row.recompute ?? recipe?.recompute ?? source.recompute
+  const recomputes = recompute === undefined ? (['none', 'full'] as const) : [recompute]
   const choices = recomputes.map((recompute) =>
     sizes.flatMap((microbatch) =>
       virtualsOf(row, source, depthOf(model)).map(
@@ -67,7 +74,10 @@ export function specsOf(row: Row): RowSpecs {
           microbatch,
           seq: row.seq ?? 1,
           parallel: { dp, tp, pp, cp, ep: row.ep ?? 1 },
-          options: withReduction(optionsOf(row, source, recompute, virtual, depthOf(model)), batch / (microbatch * dp)),
+          options: withReduction(
+            optionsOf(row, source, recipe, recompute, virtual, depthOf(model)),
+            batch / (microbatch * dp),
+          ),
         }),
       ),
     ),
@@ -107,7 +117,14 @@ function virtualsOf({ vp, pp, note }: Row, { lightEnds, openVirtual }: Source, d
   return lightEnds && /^1F1B-I/.test(note ?? '') ? [2] : [vp ?? 1]
 }
 
-function optionsOf(row: Row, source: Source, recompute: string, virtual: number, depth: number): Options {
+function optionsOf(
+  row: Row,
+  source: Source,
+  recipe: Recipe | undefined,
+  recompute: Recompute,
+  virtual: number,
+  depth: number,
+): Options {
   const { pp, zero, sp, precision, note } = row
   const isEight = /fp8|float8/i.test(precision ?? '')
   const schedule = scheduleOf(note ?? '', virtual)
@@ -118,8 +135,9 @@ function optionsOf(row: Row, source: Source, recompute: string, virtual: number,
   )
   return {
     ...source.options,
+    ...recipe?.options,
     ...(/bf16/i.test(precision ?? '') && { dtype: 'bf16' as const }),
-    engine: engineOf(row, source),
+    engine: engineOf(row, source, recipe),
     ...(isEight && { linearDtype: 'fp8' as const }),
     recompute: recomputeOf(recompute, row),
     ...(zero !== null && { zero, dp: {} }),
@@ -137,7 +155,8 @@ function scheduleOf(note: string, virtual: number): string {
   return virtual > 1 ? 'interleaved1f1b' : '1f1b'
 }
 
-function recomputeOf(recompute: string, { source }: Row): NonNullable<Options['recompute']> {
+function recomputeOf(recompute: Recompute, { source }: Row): NonNullable<Options['recompute']> {
+  if (typeof recompute !== 'string') return recompute
   const isPerOperator = /per op/.test(recompute) || (recompute === 'selective' && /^torchtitan/.test(source))
   if (isPerOperator) return perOperator
   if (/selective/.test(recompute)) return { selective: {}, tail: 'kept' }
@@ -145,7 +164,12 @@ function recomputeOf(recompute: string, { source }: Row): NonNullable<Options['r
 }
 
 /** What the note of a row says of the software that ran it. */
-function engineOf({ note, precision, source: name }: Row, { engine }: Source): NonNullable<Options['engine']> {
+function engineOf(
+  { note, precision, source: name }: Row,
+  { engine }: Source,
+  recipe: Recipe | undefined,
+): NonNullable<Options['engine']> {
+  if (recipe) return { preset: engine, ...recipe.engine }
   if (!/^torchtitan/.test(name)) return engine
   const isAsync = /async ?tp/i.test(note ?? '')
   const isEager = /^FSDP$/.test(note ?? '')

@@ -136,6 +136,9 @@ describe('overlap that is refused', () => {
     const text = refusal({ ...phases.prefill, batch: 6, seq: 9 }, { tp: 2 }, 4)
     expect(text).toContain('into 4 parts: a rank has 6 of dim `batch` and 9 of dim `seq`')
     expect(text).toContain('Use `overlap: 2, 3, 6 or 9`')
+    expect(refusal({ ...phases.prefill, batch: 6, seq: 9 }, { tp: 2 }, 2 ** 40)).toContain(
+      'Use `overlap: 2, 3, 6 or 9`',
+    )
   })
 
   test('says when it would change nothing', () => {

@@ -12,7 +12,8 @@ import {
   specFields,
   type TableRecord,
 } from 'shardloom'
-import { type Finish, printJson, printLines, printWarnings, withProgress } from './output.js'
+import { type Call, type Io, locate } from './io.js'
+import { printJson, printLines, printWarnings, withProgress } from './output.js'
 import { difference } from './quantities.js'
 import { readTextFile } from './read-file.js'
 import { named, naming } from './report-error.js'
@@ -21,7 +22,7 @@ import { table } from './table.js'
 import { checkWritable, writeWhole } from './write-file.js'
 
 /** `shardloom calibrate`: the constants of an accelerator, from steps that were measured on it. */
-export function addCalibrate(program: Command, _finish: Finish): void {
+export function addCalibrate(program: Command, { io }: Call): void {
   program
     .command('calibrate <measurements>')
     .description('Fit the constants of an accelerator to measured steps, a JSON list or a CSV.')
@@ -33,8 +34,8 @@ export function addCalibrate(program: Command, _finish: Finish): void {
         '\nExample:\n  shardloom calibrate measured.csv --out my-h100.json',
     )
     .action(async (path: string, flags: Flags) => {
-      const records = readRecords(await readTextFile(path), path)
-      if (typeof flags.out === 'string') await checkWritable(flags.out)
+      const records = readRecords(await readTextFile(locate(io, path), path), path)
+      if (typeof flags.out === 'string') await checkWritable(io, flags.out)
       const rowAt = (index: number) => `Measurement ${index + 1} of ${path}`
       const known = new Map<string, Promise<LoadedSpec>>()
       const measured: MeasuredSpec[] = []
@@ -44,7 +45,7 @@ export function addCalibrate(program: Command, _finish: Finish): void {
             const { seconds: _, ...rest } = record
             const seconds = secondsOf(record, path)
             const key = JSON.stringify(rest)
-            const loaded = known.get(key) ?? specOf(rest, path)
+            const loaded = known.get(key) ?? specOf(io, rest, path)
             known.set(key, loaded)
             return { loaded: await loaded, seconds }
           }),
@@ -56,18 +57,18 @@ export function addCalibrate(program: Command, _finish: Finish): void {
           throw named(rowAt(index), cause)
         }
       }
-      const summary = withProgress((tell) =>
+      const summary = withProgress(io, (tell) =>
         calibrateSpecs(measured, { planning, told: (work, number, most) => tell(`${work}: ${number} of ${most}`) }),
       )
       const text = `${JSON.stringify(summary.file, null, 2)}\n`
       if (typeof flags.out === 'string')
-        await writeWhole(flags.out, async (stream) => {
+        await writeWhole(io, flags.out, async (stream) => {
           stream.write(text)
         })
       if (flags.out === '-') return
-      if (flags.json === true) return printJson(summary)
-      printWarnings(doubtsOf(summary, path))
-      printLines((style) => [
+      if (flags.json === true) return printJson(io, summary)
+      printWarnings(io, doubtsOf(summary, path))
+      printLines(io, (style) => [
         style.bold(`${summary.file.accelerator}, fitted to ${summary.measurements} measured steps`),
         '',
         ...table(
@@ -99,13 +100,13 @@ function meanText(errors: readonly number[]): string {
 }
 
 /** The spec of a measurement: a path or an object in `spec`, or its fields as flags. */
-async function specOf({ spec, ...fields }: TableRecord, path: string): Promise<LoadedSpec> {
+async function specOf(io: Io, { spec, ...fields }: TableRecord, path: string): Promise<LoadedSpec> {
   for (const name of Object.keys(fields)) if (!columns.includes(camel(name))) throw unknownColumn(name, path)
-  const locate = (name: string) => resolve(dirname(path), name)
+  const beside = (name: string) => resolve(dirname(locate(io, path)), name)
   if (typeof spec === 'object' && spec !== null)
-    return loadSpec(spec, { readText: (name) => readTextFile(locate(name), name) })
+    return loadSpec(spec, { readText: (name) => readTextFile(beside(name), name) })
   const flags = Object.fromEntries(Object.entries(fields).map(([name, value]) => [camel(name), flagValue(value)]))
-  return loadFrom(typeof spec === 'string' ? locate(spec) : undefined, { ...flags, command: 'calibrate' })
+  return loadFrom(io, typeof spec === 'string' ? beside(spec) : undefined, { ...flags, command: 'calibrate' })
 }
 
 const flagValue = (value: unknown) => (typeof value === 'number' ? String(value) : value)

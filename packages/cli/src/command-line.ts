@@ -5,27 +5,35 @@ import { addCompare } from './compare-command.js'
 import { exitCode } from './exit-code.js'
 import { addExplain } from './explain-command.js'
 import { addExport } from './export-command.js'
+import type { Call, Io } from './io.js'
 import { addPlan } from './plan-command.js'
 import { addProve } from './prove-command.js'
 import { reportError, UsageError } from './report-error.js'
 import { addSchedule } from './schedule-command.js'
 import { addSimulate } from './simulate-command.js'
-import { styleOf } from './style.js'
+import { terminalWidth } from './table.js'
 import { addVerify } from './verify-command.js'
 
 /** Runs the command line and returns the exit code. Everything that goes wrong ends up on stderr as one error. */
-export async function runCommandLine(args: readonly string[]): Promise<number> {
+export async function runCommandLine(args: readonly string[], io: Io): Promise<number> {
   const json = args.includes('--json')
-  const style = styleOf(process.stderr)
   let result: number = exitCode.done
-  const finish = (code: number) => {
-    result = code
+  const call: Call = {
+    args,
+    io,
+    finish: (code) => {
+      result = code
+    },
   }
   const program = new Command('shardloom')
     .description('Shows the explicit DAG that a cluster would run for a model under parallel strategies.')
     .version(version())
     .exitOverride()
-    .configureOutput({ outputError: () => {} })
+    .configureOutput({
+      writeOut: (text) => io.stdout.write(text),
+      outputError: () => {},
+      getOutHelpWidth: () => io.stdout.columns ?? terminalWidth,
+    })
     .showSuggestionAfterError(true)
     .addHelpText('after', '\nExample:\n  shardloom plan --model llama-3.1-8b --tp 2 --dp 2 --batch 8')
   for (const add of [
@@ -39,7 +47,7 @@ export async function runCommandLine(args: readonly string[]): Promise<number> {
     addCompare,
     addCalibrate,
   ])
-    add(program, finish)
+    add(program, call)
   try {
     if (args.length === 0) {
       program.outputHelp()
@@ -48,9 +56,9 @@ export async function runCommandLine(args: readonly string[]): Promise<number> {
     await program.parseAsync(args, { from: 'user' })
     return result
   } catch (error) {
-    if (!(error instanceof CommanderError)) return reportError(error, { json, style })
+    if (!(error instanceof CommanderError)) return reportError(io, error, { json })
     if (error.exitCode === 0) return exitCode.done
-    return reportError(usageError(error, helpOf(program, args)), { json, style })
+    return reportError(io, usageError(error, helpOf(program, args)), { json })
   }
 }
 

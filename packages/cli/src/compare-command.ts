@@ -8,7 +8,8 @@ import {
   type Simulation,
   simulateLoaded,
 } from 'shardloom'
-import { type Finish, printJson, printLines } from './output.js'
+import type { Call, Io } from './io.js'
+import { printJson, printLines } from './output.js'
 import { difference, duration, percent } from './quantities.js'
 import { naming, UsageError } from './report-error.js'
 import { addSpecFlags, type Flags, loadFrom } from './spec-flags.js'
@@ -16,7 +17,7 @@ import { type Style, singleLine } from './style.js'
 import { pairs, table, wrapped } from './table.js'
 
 /** `shardloom compare`: one step of several specs, side by side. */
-export function addCompare(program: Command, _finish: Finish): void {
+export function addCompare(program: Command, { io }: Call): void {
   const command = program
     .command('compare <specs...>')
     .description('Run one step of several specs (training, prefill or decode), and say in what they differ.')
@@ -29,17 +30,18 @@ export function addCompare(program: Command, _finish: Finish): void {
           'Give two: `shardloom compare a.yaml b.yaml`.',
         )
       const list = []
-      for (const path of paths) list.push({ name: path, simulation: await naming(path, () => simulated(path, flags)) })
+      for (const path of paths)
+        list.push({ name: path, simulation: await naming(path, () => simulated(io, path, flags)) })
       const comparison = compare(list)
-      if (flags.json === true) return printJson(comparison)
-      printLines((style) => comparisonLines(comparison, style))
+      if (flags.json === true) return printJson(io, comparison)
+      printLines(io, (style) => comparisonLines(comparison, style))
     })
   addSpecFlags(command)
 }
 
 /** One step of a spec. Throws `COMPARE` for serving, which is many steps of two kinds. */
-async function simulated(path: string, flags: Flags): Promise<Simulation> {
-  const loaded = await loadFrom(path, flags)
+async function simulated(io: Io, path: string, flags: Flags): Promise<Simulation> {
+  const loaded = await loadFrom(io, path, flags)
   if (loaded.spec.phase !== 'serving') return simulateLoaded(loaded)
   throw new ShardloomError('COMPARE', `${path} is serving: one step of training, prefill or decode is compared.`, {
     subject: path,

@@ -41,6 +41,7 @@ function atWork(conventions: Conventions): string[] {
     [conventions.engine === 'usual' ? undefined : conventions.engine, `engine ${conventions.engine}`],
     [conventions.weightDtype, `weights ${conventions.weightDtype}`],
     [conventions.cacheDtype, `cache ${conventions.cacheDtype}`],
+    [conventions.loss, `loss ${conventions.loss}`],
     [gather, `parameters ${gather === 'step' ? 'gathered once per step' : 'kept as gathered'}`],
     [prefetch, `gathered ${prefetch} layers ahead`],
     [conventions.reduce, `gradients reduced per ${conventions.reduce}`],

@@ -9,7 +9,8 @@ import {
   type NodeKind,
   type PassesExplanation,
 } from 'shardloom'
-import { type Finish, printJson, printLines, printWarnings } from './output.js'
+import type { Call } from './io.js'
+import { printJson, printLines, printWarnings } from './output.js'
 import { rankOption } from './rank-option.js'
 import { UsageError } from './report-error.js'
 import { addSpecFlags, type Flags, phasesOf, planFrom } from './spec-flags.js'
@@ -17,7 +18,7 @@ import { type Style, singleLine } from './style.js'
 import { flow, pairs, table, wrapped } from './table.js'
 
 /** `shardloom explain`: why a node exists and what it costs, or with `--passes` what each pass changed. */
-export function addExplain(program: Command, _finish: Finish): void {
+export function addExplain(program: Command, { io }: Call): void {
   const command = program
     .command('explain [node] [spec]')
     .description('Say why a node of the plan exists, or what each pass changed.')
@@ -30,25 +31,29 @@ export function addExplain(program: Command, _finish: Finish): void {
     )
     .action(async (first: string | undefined, second: string | undefined, flags: Flags) => {
       const { node, specPath } = argumentsOf(first, second, flags.passes === true)
-      const planned = await planFrom(specPath, flags)
+      const planned = await planFrom(io, specPath, flags)
       const phases = phasesOf(planned)
-      printWarnings(phases.flatMap(({ warnings }) => warnings))
+      printWarnings(
+        io,
+        phases.flatMap(({ warnings }) => warnings),
+      )
       if (node === undefined) {
         const named = phases.map((each) => [each.program.phase, explainPasses(each)] as const)
         const [[, first] = [], ...others] = named
         if (flags.json === true)
           return printJson(
+            io,
             others.length ? { schema: first?.schema, phase: 'serving', ...Object.fromEntries(named) } : first,
           )
-        return printLines((style) =>
+        return printLines(io, (style) =>
           named.flatMap(([phase, each]) => [...(others.length ? [style.bold(phase)] : []), ...passLines(each, style)]),
         )
       }
       const own = phases.find(({ program }) => node.startsWith(`${program.phase}/`)) ?? phases[0]
       if (!own) return
       const explanation = explain(own, node, { rank: Number(flags.rank ?? 0) })
-      if (flags.json === true) return printJson(explanation)
-      printLines((style) => nodeLines(explanation, style))
+      if (flags.json === true) return printJson(io, explanation)
+      printLines(io, (style) => nodeLines(explanation, style))
     })
   addSpecFlags(command)
 }

@@ -14,7 +14,8 @@ import {
   type ViewOptions,
   writeDot,
 } from 'shardloom'
-import { type Finish, printJson, printWarnings } from './output.js'
+import type { Call, Io } from './io.js'
+import { printJson, printWarnings } from './output.js'
 import { parseRank, rankOption } from './rank-option.js'
 import { UsageError } from './report-error.js'
 import { addSpecFlags, type Flags, planFrom } from './spec-flags.js'
@@ -55,7 +56,7 @@ const whereFields = [
 const unrollAxes: readonly UnrollAxis[] = ['layer', 'microbatch', 'decode_step', 'chunk', 'rank']
 
 /** `shardloom export`: the plan as a file that other tools read. */
-export function addExport(program: Command, _finish: Finish): void {
+export function addExport(program: Command, { io }: Call): void {
   const command = program
     .command('export [spec]')
     .description('Write the plan of a spec as JSON, Graphviz DOT or Mermaid.')
@@ -88,18 +89,18 @@ Example:
         throw new UsageError('--ranks chooses among ranks that are not drawn one by one.', 'Add `--unroll rank`.')
       }
       const format = flags.format as Format // commander refuses any other choice
-      const planned = partOf(await planFrom(specPath, flags), flags.part)
-      printWarnings(planned.warnings)
+      const planned = partOf(await planFrom(io, specPath, flags), flags.part)
+      printWarnings(io, planned.warnings)
       const asked = flags.level !== undefined || flags.unroll !== undefined || flags.where !== undefined
       const options = viewOptions(flags)
       const chunks = formats[format](planned, options, asked)
       const notice = format === 'json' ? '' : noticeOf(planned, options, format)
       const out = String(flags.out)
-      if (flags.json === true && out === '-') return printExport({ format, notice, text: chunks.join('') })
-      await writeWhole(out, (stream) => writeChunks(stream, chunks))
-      if (flags.json === true) return printExport({ format, notice, out })
-      const style = styleOf(process.stderr)
-      if (notice) process.stderr.write(style.encode(`${style.dim('note:')} ${singleLine(notice)}\n`))
+      if (flags.json === true && out === '-') return printExport(io, { format, notice, text: chunks.join('') })
+      await writeWhole(io, out, (stream) => writeChunks(stream, chunks))
+      if (flags.json === true) return printExport(io, { format, notice, out })
+      const style = styleOf(io.stderr, io.env)
+      if (notice) io.stderr.write(style.encode(`${style.dim('note:')} ${singleLine(notice)}\n`))
     })
   addSpecFlags(command)
 }
@@ -145,8 +146,8 @@ type ExportReport = { readonly format: Format; readonly notice: string } & (
   | { readonly text: string }
 )
 
-function printExport(report: ExportReport): void {
-  printJson({ schema: 'shardloom.export/1', ...report })
+function printExport(io: Io, report: ExportReport): void {
+  printJson(io, { schema: 'shardloom.export/1', ...report })
 }
 
 function parseUnroll(text: string): UnrollAxis[] {

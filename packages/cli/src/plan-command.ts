@@ -16,14 +16,15 @@ import {
 } from 'shardloom'
 import { communicationLines, controlLines } from './communication-lines.js'
 import { conventionFacts } from './convention-facts.js'
-import { type Finish, printJson, printLines, printWarnings } from './output.js'
+import type { Call } from './io.js'
+import { printJson, printLines, printWarnings } from './output.js'
 import { rankOption } from './rank-option.js'
 import { addSpecFlags, type Flags, planFrom, repeatedArguments } from './spec-flags.js'
 import { type Style, singleLine } from './style.js'
 import { flow, pairs, table, terminalWidth, wrapped } from './table.js'
 
 /** `shardloom plan`: one rank's share of a step, and the communication that it takes part in. */
-export function addPlan(program: Command, _finish: Finish): void {
+export function addPlan(program: Command, { args, io }: Call): void {
   const command = program
     .command('plan [spec]')
     .description('Plan a spec and say what one rank does in one step.')
@@ -38,19 +39,19 @@ export function addPlan(program: Command, _finish: Finish): void {
       ].join('\n'),
     )
     .action(async (specPath: string | undefined, flags: Flags) => {
-      const planned = await planFrom(specPath, flags)
+      const planned = await planFrom(io, specPath, flags)
       const options = { rank: Number(flags.rank ?? 0), fold: flags.fold === true }
-      const args = repeatedArguments(process.argv.slice(2))
+      const repeated = repeatedArguments(args)
       if (!('program' in planned)) {
         const summary = summariseServing(planned, options)
-        if (flags.json === true) return printJson(summary)
-        printWarnings([...summary.prefill.warnings, ...summary.decode.warnings])
-        return printLines((style) => servingLines(summary, args, style))
+        if (flags.json === true) return printJson(io, summary)
+        printWarnings(io, [...summary.prefill.warnings, ...summary.decode.warnings])
+        return printLines(io, (style) => servingLines(summary, repeated, style))
       }
       const summary = summarise(planned, options)
-      if (flags.json === true) return printJson(summary)
-      printWarnings(summary.warnings)
-      printLines((style) => planLines(summary, args, style))
+      if (flags.json === true) return printJson(io, summary)
+      printWarnings(io, summary.warnings)
+      printLines(io, (style) => planLines(summary, repeated, style))
     })
   addSpecFlags(command)
 }

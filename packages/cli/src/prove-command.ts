@@ -1,132 +1,33 @@
 import type { Command } from 'commander'
-import { formatCount, formatMesh } from 'shardloom'
-import { isSlope, type Proof, proveLoaded, proveServingLoaded, type ServingProof } from 'shardloom/testing'
 import { exitCode } from './exit-code.js'
-import { type Finish, printJson, printLines, printWarnings } from './output.js'
+import type { Call } from './io.js'
+import { printJson, printLines, printWarnings } from './output.js'
 import { addSpecFlags, type Flags, loadFrom } from './spec-flags.js'
-import { type Style, singleLine } from './style.js'
-import { pairs, terminalWidth, wrapped } from './table.js'
 
 /** `shardloom prove`: runs a small copy of a plan on virtual ranks; the exit code is 3 when it computes something else. */
-export function addProve(program: Command, finish: Finish): void {
+export function addProve(program: Command, { io, finish }: Call): void {
   const command = program
     .command('prove [spec]')
     .description('Run the plan of a spec, with small sizes, on virtual ranks and compare it with one device.')
     .option('--json', 'print one JSON document (shardloom.prove/1)')
     .addHelpText('after', '\nExample:\n  shardloom prove --model llama-3.1-8b --tp 2 --dp 2 --batch 8')
     .action(async (specPath: string | undefined, flags: Flags) => {
-      const loaded = await loadFrom(specPath, flags)
+      // No other command runs a plan: the interpreter is loaded here.
+      const { proveLoaded, proveServingLoaded } = await import('shardloom/testing')
+      const { proofLines, servingProofLines } = await import('./proof-lines.js')
+      const loaded = await loadFrom(io, specPath, flags)
       if (loaded.spec.phase === 'serving') {
         const proof = proveServingLoaded(loaded)
         if (!proof.proven) finish(exitCode.answerIsNo)
-        if (flags.json === true) return printJson(proof)
-        printWarnings([...proof.prefill.warnings, ...proof.decode.warnings])
-        return printLines((style) => servingProofLines(proof, style))
+        if (flags.json === true) return printJson(io, proof)
+        printWarnings(io, [...proof.prefill.warnings, ...proof.decode.warnings])
+        return printLines(io, (style) => servingProofLines(proof, style))
       }
       const proof = proveLoaded(loaded)
       if (!proof.proven) finish(exitCode.answerIsNo)
-      if (flags.json === true) return printJson(proof)
-      printWarnings(proof.warnings)
-      printLines((style) => proofLines(proof, style))
+      if (flags.json === true) return printJson(io, proof)
+      printWarnings(io, proof.warnings)
+      printLines(io, (style) => proofLines(proof, style))
     })
   addSpecFlags(command)
-}
-
-/** The proof for people, within 80 columns. */
-export function proofLines(proof: Proof, style: Style): string[] {
-  const { model, phase, mesh, ranks, shrunk, worst, tolerance, difference, slope } = proof
-  const axes = ranks === 1 ? '' : `${formatMesh(mesh, ranks)} = `
-  const sizes = shrunk.map(
-    ({ name, from, to }) => `${singleLine(name)}\u00a0${formatCount(from)}\u00a0→\u00a0${formatCount(to)}`,
-  )
-  const lines = [
-    style.bold(`${singleLine(model).slice(0, terminalWidth - 12)} · ${phase}`),
-    ...pairs([
-      ['ran on', `${axes}${formatCount(ranks)} virtual ${ranks === 1 ? 'rank' : 'ranks'}, in float64`],
-      ['sizes', sizes.length > 0 ? sizes.join(', ') : 'as in the spec'],
-      ['stands for', likeness(proof)],
-      ['executed', executed(proof, 'compute', 'control', 'memory')],
-      ['', executed(proof, 'communication')],
-      ['compared', comparedText(proof)],
-      ...(slope ? [['gradients', slopeText(slope)] as const] : []),
-      ...(difference ? [] : [['worst', worstText(worst, tolerance)] as const]),
-    ]),
-    '',
-    ...verdict(proof, style),
-  ]
-  return lines.map((line) => line.replaceAll('\u00a0', ' '))
-}
-
-/** Both phases, and what the verifier says of the cache between them. */
-function servingProofLines({ prefill, decode, violations }: ServingProof, style: Style): string[] {
-  const [broken] = violations
-  const between = broken
-    ? [style.bad('Not proven: the plan breaks a rule.'), ...wrapped(singleLine(broken.message), 2)]
-    : [style.good('Between the phases:'), '  each block of the KV cache is sent, and received where it is read.']
-  return [...proofLines(prefill, style), '', ...proofLines(decode, style), '', ...between]
-}
-
-const what: Readonly<Record<string, string>> = {
-  training: 'loss, gradients and updated parameters are',
-  prefill: 'the next tokens and the KV cache are',
-  decode: 'the tokens of all steps and the KV cache are',
-}
-
-function verdict({ difference, violations, slope, phase, proven, ranks }: Proof, style: Style): string[] {
-  if (difference) {
-    const refuted = style.bad('Not proven: the plan computes something else than one device.')
-    return [refuted, ...wrapped(singleLine(difference.message), 2)]
-  }
-  const [broken] = violations
-  if (broken) {
-    const more = violations.length > 1 ? ` \`shardloom verify\` names ${violations.length - 1} more.` : ''
-    return [style.bad('Not proven: the plan breaks a rule.'), ...wrapped(singleLine(broken.message) + more, 2)]
-  }
-  if (slope && !isSlope(slope)) {
-    const refuted = style.bad('Not proven: gradients are not the slope of the loss, on one device already.')
-    const more = slope.parameters.length > 3 ? `, and ${slope.parameters.length - 3} more` : ''
-    const names = `${slope.parameters.slice(0, 3).map(singleLine).join(', ') || 'the parameters'}${more}`
-    return [refuted, ...wrapped(`Look at the \`derivative\` of the operators between the loss and ${names}.`, 2)]
-  }
-  if (ranks === 1) return ['There is one rank: nothing is split, so there is nothing to prove.']
-  const result = `${what[phase] ?? 'the results are'} what the same operators compute on one device.`
-  if (proven) return [style.good('Proven:'), ...wrapped(result, 2)]
-  return [
-    style.bad('Proven in part:'),
-    ...wrapped(`${result} The full plan has nodes that this one lacks; what they do was not run.`, 2),
-  ]
-}
-
-function slopeText({ error }: NonNullable<Proof['slope']>): string {
-  return `against the slope of the loss, on one device: relative error ${error.toExponential(1)}`
-}
-
-function comparedText({ compared, uncompared }: Proof): string {
-  const rest =
-    uncompared === 0 ? '' : `; ${formatCount(uncompared)} sums exist only on ranks, their readers are compared`
-  return `${formatCount(compared)} tensors with one device, on every rank that holds them${rest}`
-}
-
-function worstText({ error, tensor }: Proof['worst'], tolerance: number): string {
-  return error === 0
-    ? 'no difference at all'
-    : `${error.toExponential(1)} of the largest element, in ${singleLine(tensor)} (limit ${tolerance})`
-}
-
-/** In how far the plan that ran is the one of the spec. */
-function likeness({ unlike, shrunk }: Proof): string {
-  if (shrunk.length === 0) return 'the spec itself'
-  if (unlike.length === 0) return 'the full plan: every node splits and communicates as it does there'
-  const shown = unlike.slice(0, 3).map(singleLine).join(', ')
-  const more = unlike.length > 3 ? `, and ${unlike.length - 3} more` : ''
-  return `the full plan except ${formatCount(unlike.length)} nodes, which differ at this size: ${shown}${more}`
-}
-
-/** How often the kinds of nodes ran, the most frequent operators first. */
-function executed({ executed: all }: Proof, ...kinds: readonly Proof['executed'][number]['kind'][]): string {
-  const own = all.filter(({ kind }) => kinds.includes(kind)).sort((a, b) => b.count - a.count)
-  const total = own.reduce((sum, { count }) => sum + count, 0)
-  const names = own.map(({ op, count }) => `${singleLine(op)}\u00a0${formatCount(count)}`)
-  if (kinds.includes('communication')) return names.length > 0 ? names.join(', ') : 'no communication'
-  return `${formatCount(total)} operators of ${own.length} ${own.length === 1 ? 'kind' : 'kinds'}`
 }

@@ -1,6 +1,7 @@
 import { type FileHandle, open, readdir, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { nearest, ShardloomError } from 'shardloom'
+import type { Io } from './io.js'
 
 /** The most bytes that are read of any file: a config.json has some thousand, a spec fewer. */
 const largestFile = 16_000_000
@@ -26,10 +27,10 @@ export async function readTextFile(path: string, shown = path): Promise<string> 
 }
 
 /** Reads standard input, as {@link readTextFile} does a file. */
-export async function readStandardInput(): Promise<string> {
+export async function readStandardInput({ stdin }: Io): Promise<string> {
   const chunks: Buffer[] = []
   let size = 0
-  for await (const chunk of process.stdin) {
+  for await (const chunk of stdin) {
     const bytes = Buffer.from(chunk)
     if (bytes.includes(0)) throw binaryError('standard input')
     size += bytes.length

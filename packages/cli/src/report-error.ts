@@ -1,6 +1,7 @@
 import { isShardloomError, ShardloomError } from 'shardloom'
 import { exitCode } from './exit-code.js'
-import { type Style, singleLine } from './style.js'
+import type { Io } from './io.js'
+import { singleLine, styleOf } from './style.js'
 import { paragraph } from './table.js'
 
 /** A mistake in how the command was called, as opposed to what it was given. */
@@ -43,14 +44,14 @@ interface Report {
 }
 
 /** Writes an error to stderr, as one line and a help line or, with `json`, as an object. Returns the exit code. */
-export function reportError(error: unknown, options: { readonly json: boolean; readonly style: Style }): number {
+export function reportError({ stderr, env }: Io, error: unknown, { json }: { readonly json: boolean }): number {
   const report = describe(error)
-  if (options.json) process.stderr.write(`${JSON.stringify({ error: report })}\n`)
+  if (json) stderr.write(`${JSON.stringify({ error: report })}\n`)
   else {
-    const { style } = options
+    const style = styleOf(stderr, env)
     const line = (label: string, text: string) => `${paragraph(label, singleLine(text), style.terminal)}\n`
     const help = report.help === undefined ? '' : line(style.dim('help:'), report.help)
-    process.stderr.write(style.encode(`${line(style.bad(`error[${report.code}]`), report.message)}${help}`))
+    stderr.write(style.encode(`${line(style.bad(`error[${report.code}]`), report.message)}${help}`))
   }
   return error instanceof UsageError ? exitCode.wrongUsage : exitCode.badInput
 }

@@ -20,7 +20,8 @@ import {
   writeSchedule,
   writeTransferLists,
 } from 'shardloom/schedules'
-import { type Finish, printJson, printLines, printWarnings } from './output.js'
+import { type Call, type Io, locate } from './io.js'
+import { printJson, printLines, printWarnings } from './output.js'
 import { readStandardInput, readTextFile } from './read-file.js'
 import { UsageError } from './report-error.js'
 import type { Flags } from './spec-flags.js'
@@ -44,7 +45,7 @@ const making = ['name', 'pp', 'microbatches', 'virtual', 'group', 'merge']
 const mostPairs = 2 ** 19
 
 /** `shardloom schedule`: in which order pipeline ranks work, as CSV, text or SVG, with its times. */
-export function addSchedule(program: Command, _finish: Finish): void {
+export function addSchedule(program: Command, { io }: Call): void {
   program
     .command('schedule')
     .description('Print a pipeline schedule: what each rank runs, in which order.')
@@ -74,28 +75,28 @@ Example:
   shardloom schedule --name zb-h1 --pp 8 --microbatches 24 --stats`,
     )
     .action(async (flags: Flags) => {
-      const { schedule, given, warnings } = await scheduleFrom(flags)
+      const { schedule, given, warnings } = await scheduleFrom(io, flags)
       const costs = costsOf(flags)
       const transfers = flags.comms === true ? (given ?? sendsAndReceives(schedule, timesGiven(flags))) : undefined
       const format = formatOf(flags)
       const out = String(flags.out)
-      printWarnings(warnings)
+      printWarnings(io, warnings)
       const timed = timeSchedule(schedule, costs)
       const text = () => formats[format](timed, transfers)
-      const write = () => writeWhole(out, async (stream) => void stream.write(text()))
+      const write = () => writeWhole(io, out, async (stream) => void stream.write(text()))
       if (flags.json === true) {
         const summary = summariseSchedule(schedule, costs, transfers)
         if (out !== '-') await write()
-        if (flags.format === undefined && out === '-') return printJson(summary)
-        return printJson({ ...summary, format, ...(out === '-' ? { text: text() } : { out }) })
+        if (flags.format === undefined && out === '-') return printJson(io, summary)
+        return printJson(io, { ...summary, format, ...(out === '-' ? { text: text() } : { out }) })
       }
       await write()
       if (flags.stats !== true) return
-      if (out !== '-') return printLines((style) => statsLines(timed, costs, style))
-      if (format === 'text') return printLines((style) => ['', ...statsLines(timed, costs, style)])
+      if (out !== '-') return printLines(io, (style) => statsLines(timed, costs, style))
+      if (format === 'text') return printLines(io, (style) => ['', ...statsLines(timed, costs, style)])
       // What another program reads stays clean: the figures go beside it.
-      const style = styleOf(process.stderr)
-      process.stderr.write(style.encode(`${statsLines(timed, costs, style).join('\n')}\n`))
+      const style = styleOf(io.stderr, io.env)
+      io.stderr.write(style.encode(`${statsLines(timed, costs, style).join('\n')}\n`))
     })
 }
 
@@ -106,8 +107,8 @@ interface Given {
   readonly warnings: readonly string[]
 }
 
-async function scheduleFrom(flags: Flags): Promise<Given> {
-  if (flags.file !== undefined) return readGiven(String(flags.file), flags)
+async function scheduleFrom(io: Io, flags: Flags): Promise<Given> {
+  if (flags.file !== undefined) return readGiven(io, String(flags.file), flags)
   const names = `one of ${scheduleNames().join(', ')}`
   if (flags.name === undefined) throw new UsageError('There is no schedule to print.', `Use --name with ${names}.`)
   const name = String(flags.name)
@@ -146,10 +147,10 @@ async function scheduleFrom(flags: Flags): Promise<Given> {
 }
 
 /** A schedule of the user's; sends and receives in it are kept, and a hang of theirs is a warning. */
-async function readGiven(path: string, flags: Flags): Promise<Given> {
+async function readGiven(io: Io, path: string, flags: Flags): Promise<Given> {
   const excess = making.find((flag) => flags[flag] !== undefined)
   if (excess !== undefined) throw new UsageError(`--file says all that --${excess} says.`, 'Leave one of them out.')
-  const text = path === '-' ? await readStandardInput() : await readTextFile(path)
+  const text = path === '-' ? await readStandardInput(io) : await readTextFile(locate(io, path), path)
   const name = path === '-' ? 'custom' : basename(path).replace(/\.csv$/i, '')
   const lists = readTransferLists(text, { name })
   const { schedule } = lists

@@ -12,7 +12,8 @@ import {
   summariseServingSimulation,
   summariseSimulation,
 } from 'shardloom'
-import { type Finish, printJson, printLines, printWarnings } from './output.js'
+import type { Call, Io } from './io.js'
+import { printJson, printLines, printWarnings } from './output.js'
 import { UsageError } from './report-error.js'
 import { servingSimulationLines } from './serving-lines.js'
 import { simulationLines } from './simulation-lines.js'
@@ -21,7 +22,7 @@ import { wrapped } from './table.js'
 import { writeWhole } from './write-file.js'
 
 /** `shardloom simulate`: one step of a plan in time, on a cluster. */
-export function addSimulate(program: Command, _finish: Finish): void {
+export function addSimulate(program: Command, { io }: Call): void {
   const command = program
     .command('simulate [spec]')
     .description('Run one step of a plan in time on a cluster, and say what it waits for.')
@@ -37,23 +38,23 @@ export function addSimulate(program: Command, _finish: Finish): void {
       ].join('\n'),
     )
     .action(async (specPath: string | undefined, flags: Flags) => {
-      const loaded = await loadFrom(specPath, flags)
-      if (loaded.spec.phase === 'serving') return serve(loaded, flags)
+      const loaded = await loadFrom(io, specPath, flags)
+      if (loaded.spec.phase === 'serving') return serve(io, loaded, flags)
       const { slowdown } = flags as { readonly slowdown?: Record<number, number> } // slowdownOf
       const simulation = simulateLoaded(loaded, slowdown && { engine: { slowdown } })
       if (typeof flags.trace === 'string') {
         const { timeline, timed, memory } = simulation
-        await writeWhole(flags.trace, async (stream) => {
+        await writeWhole(io, flags.trace, async (stream) => {
           for (const chunk of chromeTrace(timeline, timed.program.mesh, { memory }))
             if (!stream.write(chunk)) await once(stream, 'drain')
         })
       }
       if (flags.trace === '-') return
       const summary = summariseSimulation(simulation, { whatIf: flags.whatIf === true })
-      if (flags.json === true) return printJson(summary)
+      if (flags.json === true) return printJson(io, summary)
       const assumed = summary.conventions.fitted ? [] : [`kernels are timed with ${summary.conventions.constants}`]
-      printWarnings([...summary.warnings, ...assumed, ...tooSmall(summary)])
-      printLines((style) => simulationLines(summary, style))
+      printWarnings(io, [...summary.warnings, ...assumed, ...tooSmall(summary)])
+      printLines(io, (style) => simulationLines(summary, style))
     })
   addSpecFlags(command)
 }
@@ -79,7 +80,7 @@ function slowdownOf(text: string, before: Readonly<Record<number, number>> = {})
 }
 
 /** Serves the load of a spec and prints what clients see. */
-function serve(loaded: LoadedSpec, flags: Flags): void {
+function serve(io: Io, loaded: LoadedSpec, flags: Flags): void {
   for (const flag of ['trace', 'whatIf', 'slowdown'] as const) {
     if (flags[flag] === undefined) continue
     const name = { trace: '--trace', whatIf: '--what-if', slowdown: '--slowdown' }[flag]
@@ -89,6 +90,6 @@ function serve(loaded: LoadedSpec, flags: Flags): void {
     )
   }
   const summary = summariseServingSimulation(simulateServingLoaded(loaded))
-  if (flags.json === true) return printJson(summary)
-  printLines((style) => servingSimulationLines(summary, style))
+  if (flags.json === true) return printJson(io, summary)
+  printLines(io, (style) => servingSimulationLines(summary, style))
 }

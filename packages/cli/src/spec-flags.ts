@@ -15,6 +15,7 @@ import {
   type SpecField,
   specFields,
 } from 'shardloom'
+import { type Io, locate } from './io.js'
 import { readStandardInput, readTextFile } from './read-file.js'
 import { UsageError } from './report-error.js'
 
@@ -62,8 +63,8 @@ export function repeatedArguments(args: readonly string[]): string[] {
 }
 
 /** Plans what a spec file, flags, or both describe. */
-export async function planFrom(specPath: string | undefined, flags: Flags): Promise<Plan | ServingPlan> {
-  const loaded = await loadFrom(specPath, flags)
+export async function planFrom(io: Io, specPath: string | undefined, flags: Flags): Promise<Plan | ServingPlan> {
+  const loaded = await loadFrom(io, specPath, flags)
   return loaded.spec.phase === 'serving' ? planServingLoaded(loaded) : planLoaded(loaded)
 }
 
@@ -76,9 +77,9 @@ export function phasesOf(planned: Plan | ServingPlan): readonly Plan[] {
  * Reads the spec that a file, flags, or both describe. Paths in the spec are relative to it, paths in flags to this
  * folder.
  */
-export async function loadFrom(specPath: string | undefined, flags: Flags): Promise<LoadedSpec> {
-  const base = specPath === undefined || specPath === '-' ? process.cwd() : dirname(resolve(specPath))
-  const file = specPath === undefined ? {} : await readSpecFile(specPath)
+export async function loadFrom(io: Io, specPath: string | undefined, flags: Flags): Promise<LoadedSpec> {
+  const base = specPath === undefined || specPath === '-' ? io.cwd() : dirname(locate(io, specPath))
+  const file = specPath === undefined ? {} : await readSpecFile(io, specPath)
   const overrides = overridesOf(flags)
   if (specPath === undefined && overrides.every(({ path }) => path[0] !== 'model' && path[0] !== 'preset')) {
     throw new UsageError(
@@ -88,11 +89,11 @@ export async function loadFrom(specPath: string | undefined, flags: Flags): Prom
   }
   const spec = overrides.reduce((value, { path, value: set }) => withValue(value, path, set), file)
   const fromFlag = new Set([...overrides.map(({ value }) => value), ...pluginPaths(flags)])
-  const locate = (path: string) => (isAbsolute(path) ? path : resolve(fromFlag.has(path) ? process.cwd() : base, path))
+  const found = (path: string) => (isAbsolute(path) ? path : resolve(fromFlag.has(path) ? io.cwd() : base, path))
   const input = withPlugins(spec, pluginPaths(flags))
   return loadSpec(input, {
-    readText: (path) => readTextFile(locate(path), path),
-    importPlugin: (path) => importModule(locate(path), path),
+    readText: (path) => readTextFile(found(path), path),
+    importPlugin: (path) => importModule(found(path), path),
   })
 }
 
@@ -101,8 +102,8 @@ function usage({ command = 'plan', passes }: Flags): string {
   return command === 'explain' ? `explain ${passes === true ? '--passes' : 'NODE'}` : String(command)
 }
 
-async function readSpecFile(path: string): Promise<unknown> {
-  const text = path === '-' ? await readStandardInput() : await readTextFile(path)
+async function readSpecFile(io: Io, path: string): Promise<unknown> {
+  const text = path === '-' ? await readStandardInput(io) : await readTextFile(locate(io, path), path)
   const value = readSpecText(text, path === '-' ? 'standard input' : path)
   if (typeof value === 'object' && value !== null && 'model_type' in value) {
     throw new ShardloomError('SPEC_VALUE', `${path} is a Hugging Face config, not a spec.`, {

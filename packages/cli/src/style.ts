@@ -1,5 +1,6 @@
 import pc from 'picocolors'
 import type { NodeKind } from 'shardloom'
+import type { Io, Output } from './io.js'
 
 /** How text for people looks on one stream: colour only on a terminal, plain ASCII where it shows nothing else. */
 export interface Style {
@@ -36,8 +37,8 @@ const ascii: Readonly<Record<string, string>> = {
   '\u00a0': ' ',
 }
 
-/** The style for a stream of this process. */
-export function styleOf(stream: NodeJS.WriteStream, environment: NodeJS.ProcessEnv = process.env): Style {
+/** The style for a stream, as its environment describes the terminal. */
+export function styleOf(stream: Output, environment: Io['env']): Style {
   const { TERM, NO_COLOR } = environment
   const colours = pc.createColors(Boolean(stream.isTTY) && !NO_COLOR && TERM !== 'dumb')
   const kinds: Readonly<Record<NodeKind, (text: string) => string>> = {
@@ -59,7 +60,7 @@ export function styleOf(stream: NodeJS.WriteStream, environment: NodeJS.ProcessE
 }
 
 /** A locale that says nothing is taken to show UTF-8, as nearly all do. */
-function showsUnicode({ LC_ALL, LC_CTYPE, LANG }: NodeJS.ProcessEnv): boolean {
+function showsUnicode({ LC_ALL, LC_CTYPE, LANG }: Io['env']): boolean {
   const locale = LC_ALL || LC_CTYPE || LANG
   return !locale || /utf-?8/i.test(locale)
 }

@@ -1,25 +1,29 @@
 import type { Command } from 'commander'
 import { cutMiddle, type Verification, verifyPlan } from 'shardloom'
 import { exitCode } from './exit-code.js'
-import { type Finish, printJson, printLines, printWarnings } from './output.js'
+import type { Call } from './io.js'
+import { printJson, printLines, printWarnings } from './output.js'
 import { addSpecFlags, type Flags, phasesOf, planFrom } from './spec-flags.js'
 import { type Style, singleLine } from './style.js'
 import { table, wrapped } from './table.js'
 
 /** `shardloom verify`: checks a plan against every rule; the exit code is 3 when one is violated. */
-export function addVerify(program: Command, finish: Finish): void {
+export function addVerify(program: Command, { io, finish }: Call): void {
   const command = program
     .command('verify [spec]')
     .description('Check the plan of a spec against every rule.')
     .option('--json', 'print one JSON document (shardloom.verify/1)')
     .addHelpText('after', '\nExample:\n  shardloom verify --model llama-3.1-8b --tp 2 --dp 2 --batch 8')
     .action(async (specPath: string | undefined, flags: Flags) => {
-      const planned = await planFrom(specPath, flags)
+      const planned = await planFrom(io, specPath, flags)
       const verification = verifyPlan(planned)
       if (!verification.ok) finish(exitCode.answerIsNo)
-      if (flags.json === true) return printJson(verification)
-      printWarnings(phasesOf(planned).flatMap(({ warnings }) => warnings))
-      printLines((style) => verifyLines(verification, style))
+      if (flags.json === true) return printJson(io, verification)
+      printWarnings(
+        io,
+        phasesOf(planned).flatMap(({ warnings }) => warnings),
+      )
+      printLines(io, (style) => verifyLines(verification, style))
     })
   addSpecFlags(command)
 }

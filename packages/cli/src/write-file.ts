@@ -4,14 +4,15 @@ import { basename, dirname, join } from 'node:path'
 import type { Writable } from 'node:stream'
 import { finished } from 'node:stream/promises'
 import { ShardloomError } from 'shardloom'
+import { type Io, locate } from './io.js'
 
 /**
  * Writes a file whole or not at all: into a temporary file of the same folder, renamed when it is complete, removed when
  * anything fails or the user interrupts. `-` is standard output; a device or a pipe is written to as it is. Throws
  * `OUTPUT` when the path cannot be written.
  */
-export async function writeWhole(path: string, write: (stream: Writable) => Promise<void>): Promise<void> {
-  if (path === '-') return write(process.stdout)
+export async function writeWhole(io: Io, path: string, write: (stream: Writable) => Promise<void>): Promise<void> {
+  if (path === '-') return write(io.stdout)
   let temporary: string | undefined
   const remove = async () => {
     if (temporary !== undefined) await rm(temporary, { force: true })
@@ -20,7 +21,7 @@ export async function writeWhole(path: string, write: (stream: Writable) => Prom
     void remove().finally(() => process.exit(130))
   }
   try {
-    const target = await targetOf(path)
+    const target = await targetOf(locate(io, path))
     if (target.regular) temporary = join(dirname(target.path), `.${basename(target.path)}.${process.pid}.partial`)
     process.once('SIGINT', interrupted)
     const stream = createWriteStream(temporary ?? target.path, target.mode === undefined ? {} : { mode: target.mode })
@@ -39,10 +40,10 @@ export async function writeWhole(path: string, write: (stream: Writable) => Prom
 }
 
 /** Throws `OUTPUT` where {@link writeWhole} could not write, before there is anything to write. */
-export async function checkWritable(path: string): Promise<void> {
+export async function checkWritable(io: Io, path: string): Promise<void> {
   if (path === '-') return
   try {
-    const target = await targetOf(path)
+    const target = await targetOf(locate(io, path))
     if (target.regular) await access(dirname(target.path), constants.W_OK)
   } catch (cause) {
     throw outputError(cause, path)

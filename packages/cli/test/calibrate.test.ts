@@ -5,27 +5,27 @@ import { describe, expect, test } from 'vitest'
 import { shardloom, temporaryFolder } from './run-command.js'
 
 const flags = ['--model', 'gpt2', '--cluster', 'dgx-h100', '--batch', '4', '--seq', '512', '--json']
-const stepOf = (...more: string[]) => {
-  const { code, out, err } = shardloom(['simulate', ...flags, ...more])
+const stepOf = async (...more: string[]) => {
+  const { code, out, err } = await shardloom(['simulate', ...flags, ...more])
   expect([code, err]).toEqual([0, ''])
   return JSON.parse(out)
 }
 
 describe('calibrate', () => {
-  test('moves a prediction towards what was measured, by a file that simulate reads', () => {
+  test('moves a prediction towards what was measured, by a file that simulate reads', async () => {
     const folder = temporaryFolder()
     const file = join(folder, 'mine.json')
-    const { stepSeconds } = stepOf()
+    const { stepSeconds } = await stepOf()
     const seconds = 1.2 * stepSeconds
     const path = join(folder, 'measured.csv')
     writeFileSync(path, `model,cluster,batch,seq,seconds\ngpt2,dgx-h100,4,512,${seconds}\n`)
-    const { code, err } = shardloom(['calibrate', path, '--out', file])
+    const { code, err } = await shardloom(['calibrate', path, '--out', file])
     expect([code, err]).toEqual([0, ''])
     expect(JSON.parse(readFileSync(file, 'utf8'))).toMatchObject({
       schema: 'shardloom.efficiency/1',
       accelerator: 'h100-sxm',
     })
-    const fitted = stepOf('--efficiency', file)
+    const fitted = await stepOf('--efficiency', file)
     expect(Math.abs(fitted.stepSeconds / seconds - 1)).toBeLessThan(0.02)
     expect(fitted.conventions.constants).toBe(`fitted to 1 measured step (${file})`)
   })
@@ -43,36 +43,39 @@ describe('calibrate', () => {
     ],
     ['model,cluster,time\ngpt2,dgx-h100,1\n', /model, cluster, time/, /seconds/],
     ['model,cluster,seconds,tp\ngpt2,dgx-h100,1,5\n', /Measurement 1 of measured\.csv: /, /help: /],
-  ])('says of %j in which row and column it is wrong', (text, message, help) => {
+  ])('says of %j in which row and column it is wrong', async (text, message, help) => {
     const cwd = temporaryFolder()
     writeFileSync(join(cwd, 'measured.csv'), text)
-    const { code, err } = shardloom(['calibrate', 'measured.csv'], { cwd })
+    const { code, err } = await shardloom(['calibrate', 'measured.csv'], { cwd })
     expect(code).toBe(1)
     expect(err).toMatch(message)
     expect(err).toMatch(help)
   })
 
-  test('reads cells with blanks around them; says what a fit leaves unexplained, and where it cannot be written', () => {
+  test('reads cells with blanks around them; says what a fit leaves unexplained, and where it cannot be written', async () => {
     const cwd = temporaryFolder()
-    const { stepSeconds } = stepOf()
+    const { stepSeconds } = await stepOf()
     // No constants explain two times of one spec.
     const lines = [1, 2].map((factor) => `gpt2 , dgx-h100, 4 ,512, ${factor * stepSeconds}`)
     writeFileSync(join(cwd, 'measured.csv'), ['model, cluster, batch, seq, seconds', ...lines].join('\n'))
-    const { code, err } = shardloom(['calibrate', 'measured.csv'], { cwd })
+    const { code, err } = await shardloom(['calibrate', 'measured.csv'], { cwd })
     expect(code).toBe(0)
     expect(err).toMatch(/warning .*measurement .*2 \(−/)
-    const nowhere = shardloom(['calibrate', 'measured.csv', '--out', 'none/mine.json'], { cwd })
+    const nowhere = await shardloom(['calibrate', 'measured.csv', '--out', 'none/mine.json'], { cwd })
     expect(nowhere).toMatchObject({ code: 1, err: expect.stringContaining('its folder does not exist') })
   })
 
-  test('refuses measurements without seconds, and constants of another accelerator', () => {
+  test('refuses measurements without seconds, and constants of another accelerator', async () => {
     const folder = temporaryFolder()
     const file = join(folder, 'mine.json')
     writeFileSync(file, '{"schema": "shardloom.efficiency/1", "accelerator": "h100-sxm", "values": {"matmul": 0.6}}')
     const path = join(folder, 'none.json')
     writeFileSync(path, '[{"model": "gpt2", "cluster": "dgx-h100"}]')
-    expect(shardloom(['calibrate', path])).toMatchObject({ code: 1, err: expect.stringContaining('error[CALIBRATE]') })
-    const other = shardloom(['simulate', '--model', 'gpt2', '--cluster', 'dgx-a100', '--efficiency', file])
+    expect(await shardloom(['calibrate', path])).toMatchObject({
+      code: 1,
+      err: expect.stringContaining('error[CALIBRATE]'),
+    })
+    const other = await shardloom(['simulate', '--model', 'gpt2', '--cluster', 'dgx-a100', '--efficiency', file])
     expect(other).toMatchObject({ code: 1, err: expect.stringContaining('error[EFFICIENCY_VALUE]') })
   })
 
@@ -97,8 +100,7 @@ describe('calibrate', () => {
     for (const other of others) expect(other).toBeCloseTo(one, 12)
     const cwd = temporaryFolder()
     writeFileSync(join(cwd, 'measured.csv'), 'model,cluster,batch,seq,seconds\ngpt2,dgx-h100,4,512,0.02\n')
-    expect(shardloom(['calibrate', 'measured.csv', '--out', 'mine.json'], { cwd }).err).not.toMatch(
-      /planning|fitting|\r/,
-    )
+    const { err } = await shardloom(['calibrate', 'measured.csv', '--out', 'mine.json'], { cwd })
+    expect(err).not.toMatch(/planning|fitting|\r/)
   })
 })

@@ -18,25 +18,25 @@ const three = {
 }
 
 describe('compare', () => {
-  test('puts specs side by side within 80 columns', () => {
-    const { code, out } = shardloom(['compare', 'a.yaml', 'b.yaml', 'c.yaml'], { cwd: folderWith(three) })
+  test('puts specs side by side within 80 columns', async () => {
+    const { code, out } = await shardloom(['compare', 'a.yaml', 'b.yaml', 'c.yaml'], { cwd: folderWith(three) })
     expect(code).toBe(0)
     expect(out.split('\n').filter((line) => [...line].length > 80)).toEqual([])
     for (const word of ['parallel.pp', 'options.schedule', 'step', 'tokens/s', 'MFU', 'memory at most', 'bubble'])
       expect(out).toContain(word)
   })
 
-  test('as JSON: each figure as simulate says it, differences to the first, ties within the stated error', () => {
+  test('as JSON: each figure as simulate says it, differences to the first, ties within the stated error', async () => {
     const cwd = folderWith(three)
-    const { out } = shardloom(['compare', 'a.yaml', 'b.yaml', 'c.yaml', '--json'], { cwd })
+    const { out } = await shardloom(['compare', 'a.yaml', 'b.yaml', 'c.yaml', '--json'], { cwd })
     const { schema, phase, parameters, metrics, error, specs } = JSON.parse(out)
     expect([schema, phase]).toEqual(['shardloom.compare/1', 'training'])
     expect(specs.map(({ name }: { name: string }) => name)).toEqual(['a.yaml', 'b.yaml', 'c.yaml'])
     expect(parameters).toContainEqual({ field: 'parallel.pp', values: [4, 1, 4] })
     expect(parameters).toContainEqual({ field: 'options.schedule', values: [null, null, 'zbh1'] })
-    const single = ['a.yaml', 'b.yaml', 'c.yaml'].map((file) =>
-      JSON.parse(shardloom(['simulate', file, '--json'], { cwd }).out),
-    )
+    const files = ['a.yaml', 'b.yaml', 'c.yaml']
+    const runs = await Promise.all(files.map((file) => shardloom(['simulate', file, '--json'], { cwd })))
+    const single = runs.map((run) => JSON.parse(run.out))
     const step = metrics.find(({ metric }: { metric: string }) => metric === 'stepSeconds')
     expect(step.values).toEqual(single.map(({ stepSeconds }) => stepSeconds))
     step.differences.forEach(({ relative, tie }: { relative: number; tie: boolean }, index: number) => {
@@ -48,41 +48,41 @@ describe('compare', () => {
     )
   })
 
-  test('a spec and itself tie in everything, and differ in nothing', () => {
-    const { out } = shardloom(['compare', 'a.yaml', 'a.yaml', '--json'], { cwd: folderWith(three) })
+  test('a spec and itself tie in everything, and differ in nothing', async () => {
+    const { out } = await shardloom(['compare', 'a.yaml', 'a.yaml', '--json'], { cwd: folderWith(three) })
     const { parameters, metrics } = JSON.parse(out)
     expect(parameters).toEqual([])
     for (const { differences } of metrics) expect(differences).toEqual([{ relative: 0, tie: true }])
   })
 
-  test('phases do not compare; nor does one spec alone', () => {
+  test('phases do not compare; nor does one spec alone', async () => {
     const cwd = folderWith({ 'a.yaml': '', 'b.yaml': 'phase: decode\n' })
-    const { code, err } = shardloom(['compare', 'a.yaml', 'b.yaml'], { cwd })
+    const { code, err } = await shardloom(['compare', 'a.yaml', 'b.yaml'], { cwd })
     expect(code).toBe(1)
     expect(err).toMatch(/COMPARE.*a\.yaml is training, b\.yaml is decode/)
     expect(err).toContain('phase: training')
-    expect(shardloom(['compare', 'a.yaml'], { cwd }).code).toBe(2)
+    expect((await shardloom(['compare', 'a.yaml'], { cwd })).code).toBe(2)
   })
 
-  test('serving is many steps: it is said what compares; an error of one spec names its file', () => {
+  test('serving is many steps: it is said what compares; an error of one spec names its file', async () => {
     const cwd = folderWith({ 'a.yaml': '', 'b.yaml': 'phase: serving\n', 'c.yaml': 'parallel: {tp: 5}\n' })
-    const serving = shardloom(['compare', 'a.yaml', 'b.yaml'], { cwd })
+    const serving = await shardloom(['compare', 'a.yaml', 'b.yaml'], { cwd })
     expect(serving.err).toMatch(/COMPARE.*b\.yaml is serving: one step of training, prefill or decode/)
-    expect(shardloom(['compare', 'a.yaml', 'c.yaml'], { cwd }).err).toMatch(/^error\[\w+\] c\.yaml: /)
+    expect((await shardloom(['compare', 'a.yaml', 'c.yaml'], { cwd })).err).toMatch(/^error\[\w+\] c\.yaml: /)
   })
 
-  test('days and cost of a budget of tokens, as simulate says them', () => {
+  test('days and cost of a budget of tokens, as simulate says them', async () => {
     const flags = ['--tokens', '1e9', '--price-per-rank-hour', '2', '--json']
     const cwd = folderWith(three)
-    const { metrics } = JSON.parse(shardloom(['compare', 'a.yaml', 'b.yaml', ...flags], { cwd }).out)
-    const { budget } = JSON.parse(shardloom(['simulate', 'b.yaml', ...flags], { cwd }).out)
+    const { metrics } = JSON.parse((await shardloom(['compare', 'a.yaml', 'b.yaml', ...flags], { cwd })).out)
+    const { budget } = JSON.parse((await shardloom(['simulate', 'b.yaml', ...flags], { cwd })).out)
     for (const name of ['days', 'cost', 'costPerMillionTokens'])
       expect(metrics.find(({ metric }: { metric: string }) => metric === name).values[1]).toBe(budget[name])
   })
 
-  test('flags hold for all specs; what cannot be compared as it stands is noted', () => {
+  test('flags hold for all specs; what cannot be compared as it stands is noted', async () => {
     const cwd = folderWith({ 'a.yaml': 'parallel: {dp: 2}\n', 'b.yaml': 'parallel: {dp: 4}\n' })
-    const { out } = shardloom(['compare', 'a.yaml', 'b.yaml', '--cluster', 'dgx-a100', '--json'], { cwd })
+    const { out } = await shardloom(['compare', 'a.yaml', 'b.yaml', '--cluster', 'dgx-a100', '--json'], { cwd })
     const { specs, notes } = JSON.parse(out)
     expect(specs.map(({ cluster }: { cluster: string }) => cluster)).toEqual(['dgx-a100', 'dgx-a100'])
     expect(notes.join()).toContain('ranks are not as many')

@@ -24,9 +24,9 @@ export default { name: 'lossy', passes: [{ name: 'lossy/drop', phase: 'schedule'
 const flags = ['--model', 'tiny', '--tp', '2', '--dp', '2', '--batch', '4']
 
 describe('shardloom prove', () => {
-  test('prints within 80 columns what ran, what it stands for, and the verdict', () => {
+  test('prints within 80 columns what ran, what it stands for, and the verdict', async () => {
     for (const spec of ['llama-3.1-8b', 'llama-3.1-405b', 'decode', 'moe']) {
-      const { code, out, err } = shardloom(['prove', `examples/${spec}.yaml`])
+      const { code, out, err } = await shardloom(['prove', `examples/${spec}.yaml`])
       expect([code, err], spec).toEqual([0, ''])
       expect(
         out.split('\n').filter((line) => [...line].length > 80),
@@ -38,8 +38,8 @@ describe('shardloom prove', () => {
     }
   })
 
-  test('--json is one document that says what was run', () => {
-    const { code, out } = shardloom(['prove', ...flags, '--seq', '8', '--json'])
+  test('--json is one document that says what was run', async () => {
+    const { code, out } = await shardloom(['prove', ...flags, '--seq', '8', '--json'])
     const proof = JSON.parse(out)
     expect(code).toBe(0)
     expect(proof).toMatchObject({
@@ -59,10 +59,10 @@ describe('shardloom prove', () => {
     expect(reduces.count % 4).toBe(0)
   })
 
-  test('a plan that computes something else ends with exit code 3 and the first operator that differs', () => {
+  test('a plan that computes something else ends with exit code 3 and the first operator that differs', async () => {
     const folder = temporaryFolder()
     writeFileSync(join(folder, 'lossy.mjs'), lossy)
-    const { code, out, err } = shardloom(['prove', ...flags, '--plugin', './lossy.mjs'], { cwd: folder })
+    const { code, out, err } = await shardloom(['prove', ...flags, '--plugin', './lossy.mjs'], { cwd: folder })
     expect([code, err]).toEqual([3, ''])
     expect(out).toContain('Not proven: the plan computes something else than one device.')
     expect(out.replaceAll(/\s+/g, ' ')).toMatch(
@@ -71,23 +71,23 @@ describe('shardloom prove', () => {
     expect(out.split('\n').filter((line) => [...line].length > 80)).toEqual([])
   })
 
-  test('one rank proves nothing, and says so', () => {
-    const { code, out } = shardloom(['prove', '--model', 'tiny', '--batch', '4', '--seq', '8'])
+  test('one rank proves nothing, and says so', async () => {
+    const { code, out } = await shardloom(['prove', '--model', 'tiny', '--batch', '4', '--seq', '8'])
     expect(code).toBe(0)
     expect(out).toContain('There is one rank: nothing is split, so there is nothing to prove.')
   })
 
-  test('a plan that no small one is like is proven in part, which is not enough', () => {
+  test('a plan that no small one is like is proven in part, which is not enough', async () => {
     // In small, weights of experts are stored along another dim.
     const flags = '--model deepseek-v3 --dp 48 --ep 16 --zero 3 --batch 48'
-    const { code, out } = shardloom(['prove', ...flags.split(' ')])
+    const { code, out } = await shardloom(['prove', ...flags.split(' ')])
     expect(code).toBe(3)
     expect(out).toMatch(/^Proven in part:$/m)
     expect(out).toMatch(/^ {2}stands for {2}the full plan except \d+ nodes/m)
   })
 
-  test('what the plan warns of is said here too', () => {
-    const { code, err } = shardloom([
+  test('what the plan warns of is said here too', async () => {
+    const { code, err } = await shardloom([
       'prove',
       '--model',
       'tiny',
@@ -104,7 +104,7 @@ describe('shardloom prove', () => {
     expect(err).toMatch(/^warning .*selector .*matches no operator/)
   })
 
-  test('an operator without semantics is named, with what to do', () => {
+  test('an operator without semantics is named, with what to do', async () => {
     const folder = temporaryFolder()
     const run = `(program) => {
       if (program.tensors.has('twice')) return program
@@ -114,7 +114,7 @@ describe('shardloom prove', () => {
     }`
     const plugin = `export default { name: 'double', operators: [{ name: 'double' }], passes: [{ name: 'double/loss', phase: 'build', run: ${run} }] }`
     writeFileSync(join(folder, 'double.mjs'), plugin)
-    const { code, err } = shardloom(['prove', ...flags, '--plugin', './double.mjs'], { cwd: folder })
+    const { code, err } = await shardloom(['prove', ...flags, '--plugin', './double.mjs'], { cwd: folder })
     expect(code).toBe(1)
     expect(err).toMatch(
       /^error\[NO_SEMANTICS\] `twice` cannot be run: nobody says what the operator `double` computes\./,
@@ -122,8 +122,8 @@ describe('shardloom prove', () => {
     expect(err).toMatch(/help: .*`execute: \(operands, context\) => results`/)
   })
 
-  test('what cannot be planned is refused as `plan` refuses it', () => {
-    const { code, err } = shardloom(['prove', '--model', 'gpt2', '--tp', '8', '--batch', '4'])
+  test('what cannot be planned is refused as `plan` refuses it', async () => {
+    const { code, err } = await shardloom(['prove', '--model', 'gpt2', '--tp', '8', '--batch', '4'])
     expect(code).toBe(1)
     expect(err).toMatch(/^error\[INDIVISIBLE\]/)
   })

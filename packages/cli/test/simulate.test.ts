@@ -7,8 +7,8 @@ const spec = '--model gpt2 --batch 8 --seq 512 --pp 2 --dp 2 --cluster dgx-h100'
 const simulate = (flags: string, options = {}) => shardloom(['simulate', ...flags.split(' ')], options)
 
 describe('simulate', () => {
-  test('says what a step takes within 80 columns', () => {
-    const { code, out, err } = simulate(`${spec} --what-if`)
+  test('says what a step takes within 80 columns', async () => {
+    const { code, out, err } = await simulate(`${spec} --what-if`)
     expect([code, err]).toEqual([0, ''])
     expect(out.split('\n').filter((line) => [...line].length > 80)).toEqual([])
     for (const word of [
@@ -25,8 +25,8 @@ describe('simulate', () => {
       expect(out).toContain(word)
   })
 
-  test('as JSON: shares of one, and stages whose parts add up to the step', () => {
-    const { code, out } = simulate(`${spec} --json`)
+  test('as JSON: shares of one, and stages whose parts add up to the step', async () => {
+    const { code, out } = await simulate(`${spec} --json`)
     expect(code).toBe(0)
     const { schema, stepSeconds, mfu, hfu, bubble, stages, memory, conventions } = JSON.parse(out)
     expect(schema).toBe('shardloom.simulate/1')
@@ -44,10 +44,10 @@ describe('simulate', () => {
     }
   })
 
-  test('what is kept free, what tokens cost and how long they take are options', () => {
+  test('what is kept free, what tokens cost and how long they take are options', async () => {
     const flags = '--reserve-bytes 6e9 --tokens 1e9 --price-per-rank-hour 3.5'
     const { stepSeconds, memory, budget, energyJoules, conventions } = JSON.parse(
-      simulate(`${spec} ${flags} --json`).out,
+      (await simulate(`${spec} ${flags} --json`)).out,
     )
     expect(memory.reserveBytes).toBe(6e9)
     // 8 sequences of 512 tokens in a step, on 4 ranks.
@@ -58,30 +58,33 @@ describe('simulate', () => {
     // NVIDIA 2023, H100 datasheet: 700 W.
     expect(conventions.energy).toMatch(/^700 W/)
     expect(energyJoules).toBeLessThan(700 * 4 * stepSeconds)
-    const text = simulate(`${spec} ${flags}`).out
+    const text = (await simulate(`${spec} ${flags}`)).out
     for (const word of ['budget', 'rank-hours', 'per million tokens', '6.00 GB']) expect(text).toContain(word)
     expect(text).not.toContain('aiconfigurator')
   })
 
-  test('a slow rank makes the step longer, is among the ranks that are run, and must exist', () => {
-    const step = (flags: string) => JSON.parse(simulate(`${spec} --json ${flags}`.trim()).out)
-    const [even, slow] = [step(''), step('--slowdown 3=1.5')]
+  test('a slow rank makes the step longer, is among the ranks that are run, and must exist', async () => {
+    const step = async (flags: string) => JSON.parse((await simulate(`${spec} --json ${flags}`.trim())).out)
+    const even = await step('')
+    const slow = await step('--slowdown 3=1.5')
     expect(slow.stepSeconds).toBeGreaterThan(even.stepSeconds)
     expect(slow.stages.map(({ rank }: { rank: number }) => rank)).toContain(3)
-    expect(step('--slowdown 3=1').stepSeconds).toBe(even.stepSeconds)
-    expect(simulate(`${spec} --slowdown 9=2`).err).toContain('rank 9')
-    expect(simulate(`${spec} --slowdown fast`).code).not.toBe(0)
+    expect((await step('--slowdown 3=1')).stepSeconds).toBe(even.stepSeconds)
+    expect((await simulate(`${spec} --slowdown 9=2`)).err).toContain('rank 9')
+    expect((await simulate(`${spec} --slowdown fast`)).code).not.toBe(0)
   })
 
-  test('a flag takes an object where the spec does, as the help for an unknown cluster proposes it', () => {
+  test('a flag takes an object where the spec does, as the help for an unknown cluster proposes it', async () => {
     const flags = ['simulate', '--model', 'gpt2', '--batch', '8', '--dp', '2', '--json', '--cluster']
-    const step = (cluster: string) => JSON.parse(shardloom([...flags, cluster]).out).stepSeconds
-    expect(step('{accelerator: h100-sxm, nodes: 8, perNode: 8}')).toBe(step('{"accelerator": "h100-sxm"}'))
-    expect(shardloom([...flags, '{accelerator: [}']).err).toContain('Cannot read --cluster')
+    const step = async (cluster: string) => JSON.parse((await shardloom([...flags, cluster])).out).stepSeconds
+    expect(await step('{accelerator: h100-sxm, nodes: 8, perNode: 8}')).toBe(await step('{"accelerator": "h100-sxm"}'))
+    expect((await shardloom([...flags, '{accelerator: [}'])).err).toContain('Cannot read --cluster')
   })
 
-  test('names what its figures depend on within 80 columns', () => {
-    const { out } = simulate(`${spec} --engine torchtitan --linear-dtype fp8 --zero 1 --recompute full --microbatch 2`)
+  test('names what its figures depend on within 80 columns', async () => {
+    const { out } = await simulate(
+      `${spec} --engine torchtitan --linear-dtype fp8 --zero 1 --recompute full --microbatch 2`,
+    )
     expect(out.split('\n').filter((line) => [...line].length > 80)).toEqual([])
     for (const fact of [
       'batch 8',
@@ -95,16 +98,16 @@ describe('simulate', () => {
     for (const fact of ['ZeRO 1', 'recompute full', 'Megatron-LM r0.8']) expect(out).toContain(fact)
   })
 
-  test('warns of a step that does not fit, and speaks of stages and levels only where there are several', () => {
-    const { out, err } = simulate('--model llama-3.1-8b --batch 8 --tp 2 --cluster dgx-h100 --what-if')
+  test('warns of a step that does not fit, and speaks of stages and levels only where there are several', async () => {
+    const { out, err } = await simulate('--model llama-3.1-8b --batch 8 --tp 2 --cluster dgx-h100 --what-if')
     expect(err).toMatch(/warning the step does not fit: \S+ GB are missing/)
     expect(out).toContain('links of level `node` twice as fast')
     expect(out).not.toMatch(/stage|level `(?!node)/)
   })
 
-  test('writes a trace that is one document, whole', () => {
+  test('writes a trace that is one document, whole', async () => {
     const folder = temporaryFolder()
-    expect(simulate(`${spec} --trace out.json`, { cwd: folder }).code).toBe(0)
+    expect((await simulate(`${spec} --trace out.json`, { cwd: folder })).code).toBe(0)
     expect(readdirSync(folder)).toEqual(['out.json'])
     expect(JSON.parse(readFileSync(join(folder, 'out.json'), 'utf8')).traceEvents.length).toBeGreaterThan(1000)
   })
@@ -127,8 +130,8 @@ describe('simulate', () => {
     ],
     ['--model gpt2 --batch 8 --cluster dgx-h100 --set options.engine.traffic.nrm=2', 'SPEC_VALUE', /`norm`/],
     ['--model gpt2 --batch 8 --set options.engine.blocking=dp', 'SPEC_VALUE', /must be a list of axes/],
-  ])('%s is refused with what would work', (flags, code, help) => {
-    const { code: exit, err } = simulate(`${flags} --json`)
+  ])('%s is refused with what would work', async (flags, code, help) => {
+    const { code: exit, err } = await simulate(`${flags} --json`)
     expect(exit).toBe(1)
     expect(err).toContain(code)
     expect(err).toMatch(help)
@@ -139,28 +142,31 @@ describe('simulate serving', () => {
   const serving =
     '--model llama-3.1-8b --tp 2 --cluster dgx-h100 --phase serving --batch 4 --seq 512 --serving-load-requests 8'
 
-  test('says what clients see within 80 columns', () => {
-    const { code, out, err } = simulate(serving)
+  test('says what clients see within 80 columns', async () => {
+    const { code, out, err } = await simulate(serving)
     expect([code, err]).toEqual([0, ''])
     expect(out.split('\n').filter((line) => [...line].length > 80)).toEqual([])
     for (const word of ['time to first token', 'p99', 'KV cache', 'What limits']) expect(out).toContain(word)
   })
 
-  test('as JSON: times in order, and tokens that add up', () => {
-    const { ttftSeconds, tpotSeconds, spread, pools, load } = JSON.parse(simulate(`${serving} --json`).out)
+  test('as JSON: times in order, and tokens that add up', async () => {
+    const { ttftSeconds, tpotSeconds, spread, pools, load } = JSON.parse((await simulate(`${serving} --json`)).out)
     expect(ttftSeconds).toBeGreaterThan(tpotSeconds)
     expect(spread.ttft.mean).toBe(ttftSeconds)
     expect(pools[0].prefillTokens).toBe(load.requests * 512)
     expect(pools[0].time.host + pools[0].time.tokens + pools[0].time.attention).toBeCloseTo(1, 12)
   })
 
-  test('answers of one token have no time per output token: null, and a dash', () => {
+  test('answers of one token have no time per output token: null, and a dash', async () => {
     const one = `${serving} --set options.serving.load.output=1`
-    expect(JSON.parse(simulate(`${one} --json`).out)).toMatchObject({ tpotSeconds: null, spread: { tpot: null } })
-    expect(simulate(one).out).toMatch(/time per output token +– +– +– +–/)
+    expect(JSON.parse((await simulate(`${one} --json`)).out)).toMatchObject({
+      tpotSeconds: null,
+      spread: { tpot: null },
+    })
+    expect((await simulate(one)).out).toMatch(/time per output token +– +– +– +–/)
   })
 
-  test('a trace of it is refused', () => {
-    expect(simulate(`${serving} --trace out.json`).code).toBe(2)
+  test('a trace of it is refused', async () => {
+    expect((await simulate(`${serving} --trace out.json`)).code).toBe(2)
   })
 })

@@ -44,6 +44,7 @@ export const sources = {
   'nccl-a100': fitted('NCCL 2.27.3 on 2, 4 and 8 A100 SXM'),
   'nccl-h100': fitted('NCCL 2.29.2 on 2, 4 and 8 H100 and H200 SXM'),
   'nccl-b200': fitted('NCCL 2.29.2 on 2, 4 and 8 B200 and on 2 and 4 GB200'),
+  'nvidia-gb200': document('nvidia.com/en-us/data-center/gb200-nvl72, product specifications'),
   quoted: { kind: 'quoted', where: 'a figure in common use; check it against a data sheet before you rely on it' },
   assumed: { kind: 'assumed', where: 'no measurement found; the value of the nearest hardware that has one' },
 } satisfies Record<string, Source>

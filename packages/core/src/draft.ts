@@ -23,16 +23,20 @@ export function edit(program: Program): Draft {
   let items = program.items
   let fields: Partial<Program> = {}
   let dead = false
+  /** Whether ports may have to change, which follow from items and from the axes of tensors. */
+  let open = false
   const alive = () => assert(!dead, 'a draft was used after its commit')
   return {
     setTensor(tensor) {
       alive()
       if (tensors === program.tensors) tensors = new Map(program.tensors)
+      open ||= tensors.get(tensor.id)?.per !== tensor.per
       ;(tensors as Map<string, Tensor>).set(tensor.id, tensor) // the copy made above, never the program's own map
     },
     tensor: (id) => lookup(tensors, id),
     setItems(next) {
       alive()
+      open ||= next !== items
       items = next
     },
     set(next) {
@@ -44,7 +48,7 @@ export function edit(program: Program): Draft {
       alive()
       dead = true
       const changed = tensors !== program.tensors || items !== program.items || Object.keys(fields).length > 0
-      return changed ? { ...program, ...fields, tensors, items: closePorts(items, tensors) } : program
+      return changed ? { ...program, ...fields, tensors, items: open ? closePorts(items, tensors) : items } : program
     },
   }
 }

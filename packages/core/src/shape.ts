@@ -160,13 +160,17 @@ export function shapeFault(value: unknown, before?: Program): string | undefined
   return itemsFault(items, 0, before && tensors)
 }
 
+/** Nodes that had every field: they are immutable, and most passes hand on most of them. */
+const sound = new WeakSet<Item>()
+
 function itemsFault(items: readonly Item[], depth: number, tensors?: Program['tensors']): string | undefined {
   if (depth > 16) return 'regions are nested more than 16 deep'
   for (const item of items) {
     const { id, type } = item ?? {}
     if (!word(id)) return 'an item has no id'
     if (type !== 'node' && type !== 'region') return `the item \`${id}\` is neither a node nor a region`
-    const wrong = wrongIn[type](item)
+    const wrong = sound.has(item) ? undefined : wrongIn[type](item)
+    if (!wrong && type === 'node') sound.add(item)
     if (wrong) return `the ${type} \`${id}\` lacks or misspells ${wrong}`
     let fault = tensors && openFault(item, tensors)
     for (const { items } of item.type === 'region' ? item.bodies : []) fault ??= itemsFault(items, depth + 1, tensors)

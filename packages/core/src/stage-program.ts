@@ -11,7 +11,14 @@ import {
   regionsOf,
 } from './program.js'
 
-const projections = new WeakMap<Program, Map<number, Program>>()
+/** The parts of a program by coordinate, and the first of those that are alike. */
+interface Parts {
+  readonly byCoordinate: Map<number, Program>
+  readonly byShape: Map<string, Program>
+  readonly like: Map<Program, Program>
+}
+
+const projections = new WeakMap<Program, Parts>()
 
 /**
  * The part of a program that one rank runs, as a program of its own: without a pipeline the same object. Iterations that
@@ -23,11 +30,45 @@ export function programOf(program: Program, rank: number): Program {
   const { pipeline } = program
   if (!pipeline) return program
   const coordinate = coordinateOf(program, rank)
-  const known = projections.get(program) ?? new Map<number, Program>()
-  projections.set(program, known)
-  const found = known.get(coordinate) ?? project(program, pipeline, coordinate)
-  known.set(coordinate, found)
+  const { byCoordinate } = partsOf(program)
+  const found = byCoordinate.get(coordinate) ?? project(program, pipeline, coordinate)
+  byCoordinate.set(coordinate, found)
   return found
+}
+
+/**
+ * The first part asked for that runs the same as the part of a rank, but for the numbers of its layers: middle stages are alike.
+ * What is counted on one holds for the other, where their ranks hold equal shares. Linear in the rolled program, once per coordinate.
+ */
+export function partLike(program: Program, rank: number): Program {
+  const part = programOf(program, rank)
+  if (part === program) return program
+  const { byShape, like } = partsOf(program)
+  const known = like.get(part)
+  if (known) return known
+  const shape = shapeOf(part.items)
+  const found = byShape.get(shape) ?? part
+  byShape.set(shape, found)
+  like.set(part, found)
+  return found
+}
+
+function partsOf(program: Program): Parts {
+  const known = projections.get(program) ?? { byCoordinate: new Map(), byShape: new Map(), like: new Map() }
+  projections.set(program, known)
+  return known
+}
+
+/** What items run, as text: equal for lists that differ in the numbers of iterations alone. */
+function shapeOf(items: readonly Item[]): string {
+  let text = ''
+  for (const item of items) {
+    text += `${item.id} `
+    if (item.type === 'node') continue
+    for (const { body, count } of item.select) if (item.bodies[body]?.items.length) text += `${body}*${count} `
+    for (const body of item.bodies) text += `[${shapeOf(body.items)}]`
+  }
+  return text
 }
 
 function project(program: Program, pipeline: Pipeline, coordinate: number): Program {

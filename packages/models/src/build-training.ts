@@ -1,3 +1,4 @@
+import { dataTypes } from '@shardloom/core'
 import { embed, layers, logits, type Model, tokenInput } from './build-model.js'
 
 /** Forward and loss of one step: the microbatches as a parallel region. */
@@ -22,7 +23,7 @@ export function buildTraining(model: Model): void {
   })
 }
 
-function loss({ graph }: Model, logits: string, labels: string, scale: string): string {
+function loss({ graph, options }: Model, logits: string, labels: string, scale: string): string {
   return graph.inModule('head', () => {
     const wide = { results: [{ dtype: 'fp32' as const }] }
     const rule = 'batch seq vocab, batch seq -> batch seq'
@@ -40,6 +41,10 @@ function loss({ graph }: Model, logits: string, labels: string, scale: string): 
       op: 'cross_entropy',
       rule: 'batch seq, batch seq, batch seq, batch seq, . -> .',
       inputs: [maximum, sum, target, labels, scale],
+      // Its gradient has it too: three copies in single precision stand in the place of logits and gradient.
+      ...(options.loss === 'materialised' && {
+        attributes: { scratch: 3 * dataTypes.fp32 - 2 * dataTypes[options.dtype] },
+      }),
       ...wide,
     })
   })

@@ -36,6 +36,11 @@ export interface BuildOptions {
   readonly keep?: number
   /** Whether scores and probabilities touch memory and are saved for backward. */
   readonly attention?: 'flash' | 'materialised'
+  /**
+   * Training: whether the cross-entropy works on the logits as they are, or operator by operator, as PyTorch does uncompiled: backward
+   * then holds log-softmax, its gradient and that of the logits in single precision at one time.
+   */
+  readonly loss?: 'fused' | 'materialised'
   /** Whether the FLOPs of causal attention count every pair of positions, or half of them. */
   readonly causal?: 'whole' | 'halved'
   readonly dtype?: DataType
@@ -76,6 +81,7 @@ export function buildProgram(architecture: ModelArchitecture, given: BuildOption
     keep: (given.draft ?? 0) + 1,
     chunk: given.seq - (given.cached ?? 0),
     attention: 'flash',
+    loss: 'fused',
     causal: 'whole',
     dtype: 'bf16',
     gradientDtype: 'fp32',

@@ -23,6 +23,11 @@ export interface RecomputeChoice {
   readonly full?: Selector
   /** Scores, softmax, dropout and context of the attention that this selects (Korthikanti et al. 2022, section 5). */
   readonly selective?: Selector
+  /**
+   * What operators outside of the set read as well: saved, as around a region that is checkpointed (default), or made again for
+   * backward too, as under a policy for each operator (PyTorch's selective checkpointing).
+   */
+  readonly border?: 'saved' | 'again'
   /** Whether operators at the end, whose results backward does not read, run again too, as checkpointing may do. */
   readonly tail?: 'dropped' | 'kept'
 }
@@ -54,7 +59,7 @@ export function recomputePass(recompute: Exclude<Recompute, 'none'>): Pass {
       const all = new Map(sets.flatMap(({ nodes }) => [...nodes]))
       const copies = new Set([...all.keys()].map(({ id }) => copyId(id)))
       if (nodesOf(program.items).some(({ id }) => copies.has(id))) return program
-      const made = new Recomputation(program, all, choice.tail === 'kept')
+      const made = new Recomputation(program, all, choice)
       const result = made.run(sets.map(({ kind }) => kind).join(' and '))
       for (const { kind, nodes } of sets)
         if (![...nodes.keys()].some((node) => made.copied.has(node))) throw nothingAgain(kind, [...nodes.keys()])
@@ -86,10 +91,10 @@ class Recomputation {
     private readonly program: Program,
     /** Operators that may run again, with the name of their body. */
     private readonly chosen: ReadonlyMap<OperatorNode, string>,
-    private readonly keepTail: boolean,
+    private readonly choice: RecomputeChoice,
   ) {
     const leaving = new Set<string>()
-    for (const node of nodesOf(program.items))
+    for (const node of choice.border === 'again' ? [] : nodesOf(program.items))
       if (node.segment === 'forward' && !chosen.has(node)) for (const id of node.inputs) leaving.add(id)
     for (const { ports } of regionsOf(program.items))
       for (const port of ports) {
@@ -125,7 +130,7 @@ class Recomputation {
     if (!items.some((item) => item.type === 'node' && item.segment === 'backward')) return items
     const out: Item[] = []
     const again = new Map<string, string>()
-    if (this.keepTail)
+    if (this.choice.tail === 'kept')
       for (const [node, body] of this.chosen)
         if (body === name && !node.outputs.some((id) => again.has(id))) this.copy(node, out, again)
     for (const item of items) {

@@ -144,10 +144,9 @@ describe('bad configs', () => {
     expect(errorOf({ model_type: 'x'.repeat(1_000_000) })?.message.length).toBeLessThan(200)
   })
 
-  test('the longest model is read quickly', () => {
-    const start = performance.now()
-    fromHuggingFace({ ...deepSeek, num_hidden_layers: 1_000_000, moe_layer_freq: 7 })
-    expect(performance.now() - start).toBeLessThan(5_000)
+  test('the longest model is read', () => {
+    const { order } = fromHuggingFace({ ...deepSeek, num_hidden_layers: 1_000_000, moe_layer_freq: 7 })
+    expect(order.runs.reduce((sum, { count }) => sum + count, 0) * (order.repeat ?? 1)).toBe(1_000_000)
   })
 })
 

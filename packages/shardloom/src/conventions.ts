@@ -13,6 +13,8 @@ export interface Conventions {
   readonly dpReplicate: number
   /** Training: the type that gradients are accumulated in. */
   readonly gradientDtype?: string
+  /** Training: where the loss is not one kernel. */
+  readonly loss?: 'materialised'
   /** Training, and inference where it is not `reduce`: of tensor parallelism. */
   readonly keyValueGradients?: string
   /** Training: what backward computes again, in the words of the spec. */
@@ -54,11 +56,13 @@ export function conventionsOf({ options, parallel, phase }: PlannedSpec): Conven
   const { tp, dp, sp, ep, zero, interleave } = options
   const training = phase === 'training'
   const keyValueGradients = tp.keyValueGradients ?? 'reduce'
+  const prefetch = dp.prefetch ?? (zero === 3 && (dp.gather ?? 'use') === 'use' ? 1 : undefined)
   return {
     attention: options.attention,
     causal: options.causal,
     dtype: options.dtype,
     ...(training && { gradientDtype: options.gradientDtype }),
+    ...(options.loss === 'materialised' && { loss: options.loss }),
     ...(options.weightDtype !== undefined && { weightDtype: options.weightDtype }),
     ...(options.cacheDtype !== undefined && { cacheDtype: options.cacheDtype }),
     uneven: options.uneven,
@@ -70,7 +74,7 @@ export function conventionsOf({ options, parallel, phase }: PlannedSpec): Conven
     ...(training && { reduceDtype: dp.reduceDtype ?? options.gradientDtype }),
     ...(training && dp.reduce !== undefined && dp.reduce !== (zero >= 2 ? 'shards' : 'step') && { reduce: dp.reduce }),
     ...(dp.gather !== undefined && dp.gather !== 'use' && { gather: dp.gather }),
-    ...(dp.prefetch !== undefined && { prefetch: dp.prefetch }),
+    ...(prefetch !== undefined && { prefetch }),
     ...(dp.bucket !== undefined && { bucket: dp.bucket }),
     ...(options.sequenceParallel && { sequenceParallel: true as const }),
     ...(parallel.cp > 1 && {

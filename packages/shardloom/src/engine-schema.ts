@@ -21,6 +21,14 @@ export const engine = z.strictObject(
     castsAgain: z
       .exactOptional(z.boolean('true or false'))
       .describe('whether backward casts the tokens of eight-bit products again'),
+    host: z
+      .exactOptional(
+        z.strictObject({ operator: amount, product: amount }, 'an object such as {operator: 1e-5, product: 3e-5}'),
+      )
+      .describe('seconds in which a host that is not ahead issues an operator, and a product, of experts each one'),
+    dispatch: z
+      .exactOptional(z.enum(['per-expert', 'per-node'], 'per-expert or per-node'))
+      .describe('whether a token is sent to each of its experts, or once to each node and rank that has some of them'),
     castBytes: z.exactOptional(amount).describe('bytes that a cast moves for each element of an eight-bit product'),
   },
   'an object such as {preset: megatron-2024, blocking: [tp]}',

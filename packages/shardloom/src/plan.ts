@@ -211,6 +211,7 @@ function buildFor(spec: PlannedSpec, architecture: ModelArchitecture, compositio
     ...options.prefill,
     ...speculation,
     attention: options.attention,
+    loss: options.loss,
     causal: options.causal,
     dtype: options.dtype,
     gradientDtype: options.gradientDtype,

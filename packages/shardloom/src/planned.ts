@@ -17,6 +17,7 @@ const strategyOptions = ['tp', 'dp', 'sp', 'ep', 'pp', 'schedule', 'virtual']
 /** Keys of `options` that are not options of plugins. */
 const ownOptions = [
   'attention',
+  'loss',
   'causal',
   'dtype',
   'gradientDtype',
@@ -78,6 +79,13 @@ export function refuseUnplanned(spec: Spec, axes: readonly PluginAxis[], pluginN
       'OPTION',
       `\`options.gradientDtype\` is ${gradientDtype}, but only training has gradients; the phase is ${spec.phase}.`,
       { subject: 'options.gradientDtype', help: 'Leave it out.' },
+    )
+  }
+  if (spec.options.loss !== 'fused' && spec.phase !== 'training') {
+    throw new ShardloomError(
+      'OPTION',
+      `\`options.loss\` is ${spec.options.loss}, but only training has a loss; the phase is ${spec.phase}.`,
+      { subject: 'options.loss', help: 'Leave it out.' },
     )
   }
   for (const name of ['weightDtype', 'cacheDtype'] as const) {

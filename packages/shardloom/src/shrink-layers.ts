@@ -12,8 +12,11 @@ export interface FewLayers {
   readonly depthOf: (depth: number) => number
 }
 
-/** Keeps the first two layers of each kind between two boundaries, in their order. */
-export function fewLayers({ order }: ModelArchitecture, boundaries: readonly number[]): FewLayers {
+/**
+ * Keeps the first two layers of each kind between two boundaries, in their order, and as many more as something is fetched ahead of
+ * the layer that needs it.
+ */
+export function fewLayers({ order }: ModelArchitecture, boundaries: readonly number[], ahead: number): FewLayers {
   const period = order.runs.flatMap(({ layer, count }) => Array.from({ length: count }, () => layer))
   const kept: string[] = []
   const depths: number[] = []
@@ -23,7 +26,7 @@ export function fewLayers({ order }: ModelArchitecture, boundaries: readonly num
     depths.push(kept.length)
     const layer = period[depth % period.length] ?? ''
     const count = seen.get(layer) ?? 0
-    if (count >= layersOfAKind) continue
+    if (count >= layersOfAKind + ahead) continue
     seen.set(layer, count + 1)
     kept.push(layer)
   }

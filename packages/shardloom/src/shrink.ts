@@ -10,6 +10,7 @@ import {
 } from '@shardloom/core'
 import type { ModelArchitecture } from '@shardloom/models'
 import { estimate } from '@shardloom/testing'
+import { conventionsOf } from './conventions.js'
 import { slotsOf } from './mesh-of-spec.js'
 import { type LoadedSpec, layerBoundaries, type Plan, planLoaded } from './plan.js'
 import { type PlannedSpec, positionsOf } from './sequence.js'
@@ -140,7 +141,7 @@ function shrinkTo(
   const chunks = pipeline && chunksOf(pipeline, 0)
   const count = chunks ? (chunks.length / spec.parallel.pp) * parallel.pp : 0
   const staged = chunks && fewLayersOfChunks(architecture, boundaries, chunks, count)
-  const kept = staged ?? fewLayers(architecture, boundaries)
+  const kept = staged ?? fewLayers(architecture, boundaries, aheadOf(spec, architecture))
   const all = pluginNamesLayers(spec)
   const order = all ? architecture.order : kept.order
   const moved = all ? spec.options : moveLayers(spec.options, kept)
@@ -167,6 +168,14 @@ function shrinkTo(
     },
     architecture: small,
   }
+}
+
+/** How many layers ahead of its use something is fetched; more than the model has bound nothing. */
+function aheadOf(spec: PlannedSpec, architecture: ModelArchitecture): number {
+  const { offload } = spec.options
+  const reload = typeof offload === 'object' ? (offload.prefetch ?? 0) : 0
+  const ahead = [conventionsOf(spec).prefetch ?? 0, reload]
+  return Math.max(0, ...ahead.filter((layers) => layers + 1 < layerCount(architecture)))
 }
 
 /** What overlap divides the tokens of a rank into: as many parts as in the large plan, of its share of a sequence too. */

@@ -41,6 +41,9 @@ const recomputeChoice = z.strictObject(
   {
     full: z.exactOptional(selector).describe('operators of a layer that run again; {} is all of them'),
     selective: z.exactOptional(selector).describe('attention whose scores, softmax and context run again'),
+    border: z
+      .exactOptional(oneOf(['saved', 'again']))
+      .describe('whether results that other operators read as well are saved (default) or made again too'),
     tail: z
       .exactOptional(oneOf(['dropped', 'kept']))
       .describe('whether operators at the end of a layer, whose results backward does not read, run again too'),
@@ -107,6 +110,11 @@ const options = z
       attention: oneOf(['flash', 'materialised'])
         .default('flash')
         .describe('whether attention scores touch memory and are saved for backward'),
+      loss: oneOf(['fused', 'materialised'])
+        .default('fused')
+        .describe(
+          'training: whether the loss is one kernel, or operators one by one that hold copies of the logits in single precision',
+        ),
       causal: oneOf(['whole', 'halved']).default('whole').describe('how FLOPs of causal attention count'),
       dtype: oneOf(floatTypes).default('bf16').describe('element type of parameters and activations'),
       gradientDtype: oneOf(floatTypes).default('fp32').describe('element type of accumulated gradients'),
@@ -291,7 +299,7 @@ const options = z
               .describe('bytes of gradients from which on a bucket is full, whose reductions run as one'),
             prefetch: z
               .exactOptional(wholeNumber(0))
-              .describe('zero 3: how many layers ahead of the one at work parameters may be gathered; default any'),
+              .describe('zero 3: how many layers ahead of the one at work parameters may be gathered; default 1'),
             reduce: z
               .exactOptional(oneOf(['microbatch', 'shards', 'step']))
               .describe(

@@ -26,6 +26,7 @@ describe('a good spec', () => {
       order: ['tp', 'ulysses', 'cp', 'dp', 'pp'],
       options: {
         attention: 'flash',
+        loss: 'fused',
         barriers: false,
         causal: 'whole',
         dtype: 'bf16',

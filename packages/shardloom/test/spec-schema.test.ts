@@ -77,6 +77,7 @@ test('every scalar field has one flag, named after it', () => {
     'expert-tp = parallel.expertTp',
     'replicas = parallel.replicas',
     'attention = options.attention',
+    'loss = options.loss',
     'causal = options.causal',
     'dtype = options.dtype',
     'gradient-dtype = options.gradientDtype',

@@ -43,6 +43,13 @@ test('a large spec with hybrid sharding is proven by a small one that has replic
   expect(proof.shrunk.map(({ name }) => name)).toEqual(expect.arrayContaining(['dp', 'dpReplicate']))
 })
 
+test('what is fetched several layers ahead is proven with as many layers', async () => {
+  const spec = { model: 'llama-3.1-70b', batch: 16, parallel: { dp: 8 } }
+  const { unlike, shrunk } = await expectEquivalent({ ...spec, options: { zero: 3, dp: { prefetch: 3 } } })
+  expect(unlike).toEqual([])
+  expect(shrunk).toContainEqual({ name: 'layers', from: 80, to: 5 })
+})
+
 test('a rank of Llama 3.1 70B stores 6 + 12/d bytes of each parameter with ZeRO-1, and 18 without', async () => {
   const stored = async (zero: number) => {
     const { perRank } = summarise(

@@ -24,6 +24,13 @@ export interface Engine {
   readonly castBytes: number
   /** Whether backward casts the tokens again that forward multiplied, because it kept them in their own type. */
   readonly castsAgain: boolean
+  /**
+   * Seconds in which the host issues an operator, and a matrix product, of experts each one by itself, where it waits for the
+   * device in each layer and is not ahead of it: no kernel is done sooner. Zero where launches are replayed or issued long before.
+   */
+  readonly host: { readonly operator: number; readonly product: number }
+  /** Whether a token is sent to each of its experts, or once to each node and rank that has some of them. */
+  readonly dispatch: 'per-expert' | 'per-node'
   /** Rank → how many times as long it computes as the others (a straggler has more than 1). */
   readonly slowdown: Readonly<Record<number, number>>
   /** Constants in place of those of the accelerator. */
@@ -48,6 +55,8 @@ const base = {
   launches: 1,
   castBytes: 3,
   castsAgain: false,
+  host: { operator: 0, product: 0 },
+  dispatch: 'per-expert',
   efficiency: {},
 } as const
 

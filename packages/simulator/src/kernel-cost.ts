@@ -41,10 +41,10 @@ export function kernelCost(context: KernelContext): (kernel: Kernel) => NodeTime
     const meter = context.meter()
     const grows = nodes.map((node) => changeAxis(node, program)).find((axis) => axis !== undefined)
     if (first.op === 'offload' || first.op === 'reload') {
-      const host = hostBandwidthOf(machine.cluster.accelerator)
-      return { stream: 'copy', grows, seconds: (step) => movedBy(first, meter, step).all / host }
+      const bandwidth = hostBandwidthOf(machine.cluster.accelerator)
+      return { stream: 'copy', grows, seconds: (step) => movedBy(first, meter, step).all / bandwidth }
     }
-    const { castBytes, launches, traffic } = machine.engine
+    const { castBytes, launches, traffic, host } = machine.engine
     const products = nodes.map((node) => productOf(node, operators))
     const classes = nodes.map((node) => flopClassOf(node, operators))
     const casts = machine.productType !== undefined && isLinearLayer(kernel, products, classes)
@@ -66,9 +66,10 @@ export function kernelCost(context: KernelContext): (kernel: Kernel) => NodeTime
         flops.reduce((sum, each, index) => (classes[index] === name ? sum + each : sum), 0)
       const moving = (factor * bytes.all) / memory
       if (isFlash)
-        return (
+        return Math.max(
           Math.max(of('attention') / (flashShare * multiplying().peak), (factor * bytes.all) / reading) +
-          efficiency.kernelSeconds
+            efficiency.kernelSeconds,
+          host.product,
         )
       const shapes = products.flatMap((product, index) => {
         const node = nodes[index]
@@ -79,7 +80,7 @@ export function kernelCost(context: KernelContext): (kernel: Kernel) => NodeTime
         return [shape]
       })
       const shape = shapes.length > 0 && kind !== 'fused' && kind !== 'chain' ? joined(shapes, kind) : undefined
-      if (!shape) return moving + launches * efficiency.kernelSeconds
+      if (!shape) return Math.max(moving + launches * efficiency.kernelSeconds, launches * host.operator)
       if (classes[0] === 'attention')
         return Math.max(of('attention') / (efficiency.batched * multiplying().peak), moving) + efficiency.kernelSeconds
       const cast = casts
@@ -91,7 +92,8 @@ export function kernelCost(context: KernelContext): (kernel: Kernel) => NodeTime
           ? (castBytes * cast.elements) / memory + efficiency.kernelSeconds
           : 0
         : castSeconds(own, type, shape, memory)
-      return work + casting + efficiency.kernelSeconds
+      const issued = products.some((product) => product?.shared.includes('experts')) ? Math.ceil(shape.batch) : 1
+      return Math.max(work + casting + efficiency.kernelSeconds, issued * host.product)
     }
     return { stream: 'compute', seconds, grows }
   }

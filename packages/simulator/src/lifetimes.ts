@@ -122,13 +122,25 @@ export function buffersOf(whole: Program, operators: OperatorTable, rank: number
     if (buffer && kept.has(id) && own.role !== 'parameter') buffer.part = 'activations'
     touched.set(id, index)
   }
+  // What a node holds beside its tensors while it runs: the attribute `scratch`, in bytes for each element of its first result.
+  const scratch = new Map<string, number>()
+  for (const { node } of new Set(makers.values())) {
+    const bytes = node.attributes?.['scratch']
+    const [id = ''] = node.outputs
+    if (typeof bytes !== 'number') continue
+    const made = lookup(program.tensors, id)
+    scratch.set(node.id, buffers.length)
+    buffers.push({ tensor: id, part: 'working', bytes: Math.round(bytes * meter.elements(made)), per: made.per })
+  }
   const extents = new Map<string, number>()
   for (const { axis, extent } of regionsOf(whole.items)) extents.set(axis, Math.max(extent, extents.get(axis) ?? 0))
   return {
     buffers,
     touchedBy: ({ templates }) =>
-      templates.map(({ inputs, outputs }) => [
-        ...new Set([...inputs, ...outputs].flatMap((id) => touched.get(id) ?? [])),
+      templates.map(({ id, inputs, outputs }) => [
+        ...new Set(
+          [...[...inputs, ...outputs].flatMap((each) => touched.get(each) ?? []), scratch.get(id) ?? []].flat(),
+        ),
       ]),
     instance: (index, iterations) =>
       (buffers[index]?.per ?? []).reduce((key, axis) => {

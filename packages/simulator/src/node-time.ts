@@ -1,4 +1,4 @@
-import { collectiveOps, collectiveSeconds } from '@shardloom/cluster'
+import { collectiveOps, collectiveSeconds, type Group } from '@shardloom/cluster'
 import {
   axesOf,
   groupSizeOf,
@@ -10,10 +10,10 @@ import {
   type Program,
   pipelineAtoms,
 } from '@shardloom/core'
-import { programOf } from '@shardloom/core/unroll'
+import { partLike, programOf } from '@shardloom/core/unroll'
 import { communicationBytes } from './communication-table.js'
 import { kernelCost } from './kernel-cost.js'
-import { choicesOf, kernelsOf, leavingByPorts } from './kernels.js'
+import { choicesOf, type Kernel, kernelsOf, leavingByPorts } from './kernels.js'
 import type { Machine } from './machine.js'
 import { type Meter, meterOf } from './measure.js'
 
@@ -40,20 +40,35 @@ export interface NodeTimes {
   readonly leads: ReadonlyMap<string, string>
   /** The place of each node in program order. */
   readonly order: ReadonlyMap<string, number>
+  /** What communicates between stages, other than transfers: how many take part depends on the rank's place in the pipeline. */
+  readonly between: readonly Kernel[]
 }
 
-/**
- * Times the nodes of one rank. Throws `NO_PEAK` for matmuls of a type that the accelerator lacks. Linear in the program. `known` holds
- * the times of kernels, for ranks that differ in nothing but their place in the pipeline.
- */
+/** What is known of ranks that differ in nothing but their place in the pipeline: times of kernels, and of parts that are alike. */
+export interface KnownTimes {
+  readonly kernels: Map<string, NodeTime>
+  readonly parts: Map<Program, NodeTimes>
+}
+
+/** Times the nodes of one rank. Throws `NO_PEAK` for matmuls of a type that the accelerator lacks. Linear in the program. */
 export function nodeTimes(
   whole: Program,
   operators: OperatorTable,
   machine: Machine,
   rank: number,
-  known: Map<string, NodeTime> = new Map(),
+  { kernels: known, parts }: KnownTimes = { kernels: new Map(), parts: new Map() },
 ): NodeTimes {
   const program = programOf(whole, rank)
+  const like = partLike(whole, rank)
+  const alike = parts.get(like)
+  // Inside of a loop over layers those that take part are others for each layer.
+  if (alike?.between.every(({ place }) => place.path.length === 0)) {
+    const meter = meterOf(program, operators, rank)
+    const times = new Map(alike.times)
+    for (const { nodes, place, lead } of alike.between)
+      times.set(lead.id, remembered(communicationTime(nodes, place, whole, program, meter, machine)))
+    return { ...alike, times }
+  }
   let made: Meter | undefined
   const meter = () => {
     made ??= meterOf(program, operators, rank)
@@ -63,6 +78,7 @@ export function nodeTimes(
   const stages = pipelineAtoms(whole)
   const times = new Map<string, NodeTime>()
   const leads = new Map<string, string>()
+  const between: Kernel[] = []
   for (const kernel of kernelsOf(program, operators, choicesOf(whole, machine.engine.kernels))) {
     const { nodes, place, lead } = kernel
     for (const node of nodes) {
@@ -77,10 +93,13 @@ export function nodeTimes(
       (isShared && known.get(key)) ||
       remembered(lead.communication ? communicationTime(nodes, place, whole, program, meter(), machine) : cost(kernel))
     if (isShared) known.set(key, time)
+    else between.push(kernel)
     times.set(lead.id, time)
   }
   const order = new Map(nodesOf(program.items).map(({ id }, index) => [id, index]))
-  return { times, leads, order }
+  const all = { times, leads, order, between }
+  if (!parts.has(like)) parts.set(like, all)
+  return all
 }
 
 const isTransfer = ({ op }: OperatorNode) => op === 'send' || op === 'recv'
@@ -109,7 +128,8 @@ function communicationTime(
   const axes = axesOf(program.mesh, atoms)
   const { blocking, fused } = machine.engine
   const left = 1 - Math.max(0, ...axes.map((axis) => fused[axis] ?? 0))
-  const group = machine.group(atoms)
+  const all = machine.group(atoms)
+  const group = machine.engine.dispatch === 'per-node' ? dispatching(all, node, program) : all
   const op = collectiveOps.find((each) => each === node.op) ?? 'send'
   const seconds = payload === 0 ? 0 : left * collectiveSeconds(group, { op, bytes: payload })
   // What forward saved can be gathered again ahead of its use, whatever blocks.
@@ -117,6 +137,23 @@ function communicationTime(
   const isBlocking = isFresh && axes.some((axis) => blocking.includes(axis))
   const stream: Stream = isBlocking ? 'compute' : `${axes.join('·')} links`
   return { stream, seconds: () => seconds, grows: undefined }
+}
+
+/**
+ * The group of an all-to-all in which a token goes once to each node, and from there once to each rank that has experts of it, and
+ * comes back summed (DeepSeek-AI 2024, section 3.2.2): of k copies to U units only U (1 − (1 − 1/U)^k) differ. Other groups as they are.
+ */
+function dispatching(group: Group, { op, outputs: [id = ''] }: OperatorNode, { tensors }: Program): Group {
+  const { density } = lookup(tensors, id)
+  if (op !== 'all-to-all' || !density) return group
+  const [copies] = density
+  let units = group.size
+  const levels = group.levels.map((level) => {
+    const share = (units * (1 - (1 - 1 / units) ** copies)) / copies
+    units /= level.members
+    return { ...level, bandwidth: level.bandwidth / share }
+  })
+  return { ...group, levels }
 }
 
 /** Whether what a node reads is made in its own segment. */

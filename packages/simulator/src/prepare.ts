@@ -1,9 +1,9 @@
 import { axesOf, coordinates, type OperatorTable, type Program, pipelineAtoms, ShardloomError } from '@shardloom/core'
-import type { UnrolledGraph } from '@shardloom/core/unroll'
+import { partLike, type UnrolledGraph } from '@shardloom/core/unroll'
 import type { Work } from './event-loop.js'
 import { inIssueOrder } from './issue-order.js'
 import type { Machine } from './machine.js'
-import { type NodeTime, type NodeTimes, nodeTimes, type Stream } from './node-time.js'
+import { type KnownTimes, type NodeTimes, nodeTimes, type Stream } from './node-time.js'
 import { unevenAtoms } from './ranks.js'
 import { ticksPerSecond } from './ticks.js'
 
@@ -19,6 +19,8 @@ export interface Prepared {
   /** Per template whether it reduces, and then over the ranks of which stages. */
   readonly reduces: readonly ('own stage' | 'all stages' | undefined)[]
   readonly byRank: readonly NodeTimes[]
+  /** Of each rank the first one that differs from it in nothing but the layers that it holds, by index. */
+  readonly alike: readonly number[]
   /** Per node the index of its rank. */
   readonly places: Int32Array
   /** The node that ends when a node does: that of its kernel at which the kernel takes its time. */
@@ -30,7 +32,7 @@ export interface Prepared {
  * a collective that the graph chains begin and end together.
  */
 export function prepare(graph: UnrolledGraph, program: Program, operators: OperatorTable, machine: Machine): Prepared {
-  const byRank = timesOf(graph.ranks, program, operators, machine)
+  const { byRank, alike } = timesOf(graph.ranks, program, operators, machine)
   const streams: Stream[] = ['compute']
   const streamsOf = byRank.map(({ times }) =>
     Int8Array.from(graph.templates, ({ id }) => {
@@ -56,6 +58,7 @@ export function prepare(graph: UnrolledGraph, program: Program, operators: Opera
     streams,
     stream,
     byRank,
+    alike,
     places,
     leaderOf,
     reduces: reductionsOf(graph, program),
@@ -75,17 +78,25 @@ export function prepare(graph: UnrolledGraph, program: Program, operators: Opera
   }
 }
 
-/** The times of ranks, those of alike ranks once. */
-function timesOf(ranks: readonly number[], program: Program, operators: OperatorTable, machine: Machine): NodeTimes[] {
+/** The times of ranks, and who is alike. */
+function timesOf(ranks: readonly number[], program: Program, operators: OperatorTable, machine: Machine) {
   const uneven = ranks.length > 1 ? unevenAtoms(program, operators) : []
-  const known = new Map<string, Map<string, NodeTime>>()
-  return ranks.map((rank) => {
+  const known = new Map<string, KnownTimes>()
+  const first = new Map<string, Map<Program, number>>()
+  const alike: number[] = []
+  const byRank = ranks.map((rank, index): NodeTimes => {
     const at = coordinates(program.mesh, rank)
     const key = uneven.map((atom) => at.get(atom)).join(' ')
-    const alike = known.get(key) ?? new Map<string, NodeTime>()
-    known.set(key, alike)
-    return nodeTimes(program, operators, machine, rank, alike)
+    const times: KnownTimes = known.get(key) ?? { kernels: new Map(), parts: new Map() }
+    known.set(key, times)
+    const parts = first.get(key) ?? new Map<Program, number>()
+    first.set(key, parts)
+    const like = partLike(program, rank)
+    alike.push(parts.get(like) ?? index)
+    parts.set(like, parts.get(like) ?? index)
+    return nodeTimes(program, operators, machine, rank, times)
   })
+  return { byRank, alike }
 }
 
 /** Ticks with what slow ranks compute taking longer. */

@@ -163,7 +163,10 @@ export function simulateRolled(program: Program, operators: OperatorTable, machi
     for (const course of courses) while (advance(course)) moved = true
   }
   if (courses.some(({ at, blocks }) => at < blocks.length)) return undefined
-  const stored = prepared.graph.ranks.map((rank) => storedParts(program, operators, rank))
+  const stored: ReturnType<typeof storedParts>[] = []
+  prepared.graph.ranks.forEach((rank, index) => {
+    stored.push(stored[prepared.alike[index] ?? index] ?? storedParts(program, operators, rank))
+  })
   return finish({ prepared, kinds, touches, courses, stored }, sequences)
 }
 

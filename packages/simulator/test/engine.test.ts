@@ -112,6 +112,37 @@ describe('fused kernels', () => {
   })
 })
 
+describe('a host that is not ahead', () => {
+  const host = { operator: 1e-3, product: 2e-3 }
+  const times = (changes: Partial<Engine>) =>
+    secondsOf('mixtral-8x7b', 8, { dp: 2, ep: 2 }, engineFrom(changes), false).times
+  const of = (id: string, changes: Partial<Engine>) => times(changes).get(id)?.seconds(0) ?? 0
+
+  it('issues one kernel at a time, products of experts one by one', () => {
+    // Four of the eight experts are on a rank; gate and up are one product.
+    expect(of('forward/layer/moe/experts/up', { host })).toBeGreaterThanOrEqual(4 * host.product)
+    expect(of('forward/layer/moe/norm', { host })).toBe(host.operator)
+    for (const [id, { stream, seconds }] of times({ host }))
+      if (stream === 'compute') expect(seconds(0), id).toBeGreaterThanOrEqual(of(id, {}))
+  })
+})
+
+describe('a dispatcher that sends a token once to each node', () => {
+  const secondsTo = (model: string, dispatch: Engine['dispatch']) => {
+    const { program, operators } = planned(model, { phase: 'training', batch: 32, seq: 4096 }, { dp: 16, ep: 16 }, {})
+    const machine = machineOf(cluster, program.mesh, engineFrom({ dispatch }))
+    const { times } = nodeTimes(program, operators, machine, 0)
+    const [id = ''] = [...times.keys()].filter((each) => /moe\/dispatch\/all-to-all/.test(each))
+    return times.get(id)?.seconds(0) ?? 0
+  }
+  it('sends 2 (1 − 2⁻⁸) copies to two nodes in the place of eight', () => {
+    const ratio = secondsTo('qwen3-235b-a22b', 'per-node') / secondsTo('qwen3-235b-a22b', 'per-expert')
+    // Bytes over the network decide; launch, filling and the links inside of a node are there too.
+    expect(ratio).toBeGreaterThan((2 * (1 - 0.5 ** 8)) / 8)
+    expect(ratio).toBeLessThan(0.5)
+  })
+})
+
 describe('an engine', () => {
   it('is found by its name, says where it is from, and is refused when nobody knows it', () => {
     for (const [name, engine] of named) {

@@ -17,6 +17,20 @@ function memoryOf(
   return { timeline, measured, stages: memory(program, operators, timeline) }
 }
 
+describe('a loss that is not compiled', () => {
+  it('holds 12 bytes per logit in backward: log-softmax, its gradient and that of the logits in single precision', () => {
+    // PyTorch's `cross_entropy(logits.float())`: backward of nll_loss and of log_softmax, whose output is saved.
+    const headOf = (loss: 'fused' | 'materialised') =>
+      memoryOf('gpt2', { ...training, microbatches: 1, loss }, {}).stages.flatMap(({ alive }) =>
+        alive.filter(({ tensor }) => /head\/(logits|loss\.logits)$/.test(tensor)),
+      )
+    const logits = 8 * 512 * 50257
+    const bytes = (loss: 'fused' | 'materialised') => headOf(loss).reduce((sum, each) => sum + each.bytes, 0)
+    expect(bytes('materialised')).toBe(12 * logits)
+    expect(bytes('fused')).toBe(4 * logits)
+  })
+})
+
 describe('memory over time', () => {
   const inFlight = (schedule: string) => {
     const run = (build: Parameters<typeof planned>[1]) =>

@@ -32,6 +32,7 @@ const cases = [
   [llama, training(16, 8), { pp: 4, dp: 2 }, { pp: { schedule: 'interleaved1f1b', virtual: 2 }, dp: { zero: 1 } }],
   [llama, training(32, 4), { dp: 8 }, { dp: { zero: 3, prefetch: 1 } }],
   [llama, training(32, 4), { dp: 4, tp: 2 }, { dp: { zero: 2 } }],
+  [llama, { ...training(32, 4), loss: 'materialised' }, { dp: 4, tp: 2 }, { dp: { zero: 2 } }],
   ['mixtral-8x7b', training(32, 4), { dp: 4, ep: 4 }, {}],
   [llama, { phase: 'decode', batch: 8, seq: 1024, steps: 6 }, { tp: 8 }, {}],
 ] as const

@@ -155,3 +155,25 @@ describe.skipIf(!folder)('the first stage of the models of the paper', () => {
     expect(gibibytes(bytesOf(inputs, b, 1, false, 'none'))).toBeCloseTo(expected['no_parallel'] ?? 0, 9)
   })
 })
+
+describe('a policy per operator', () => {
+  it('keeps what it names and the input of the layer, and nothing that others read beside backward', () => {
+    // torchtitan of December 2024, `_get_custom_policy`: every second matrix product and attention. Backward does not read the last.
+    const kept = ['q', 'v', 'gate', 'down', 'score', 'softmax', 'context']
+    const savedOf = (border: 'saved' | 'again') => {
+      const recompute = { full: { except: { name: kept } }, border } as const
+      const { program, operators } = planned(
+        'llama-3.1-8b',
+        { phase: 'training', batch: 1, seq: 512 },
+        {},
+        { models: { recompute } },
+      )
+      return savedTensors(program, operators)
+        .filter(({ per }) => per.includes('layer'))
+        .map(({ tensor }) => tensor.replace(/.*\//, ''))
+    }
+    expect(new Set(savedOf('again'))).toEqual(new Set(['x', 'q', 'v', 'context', 'gate']))
+    // Around a region that is checkpointed, what the products outside of it read is saved in the place of what they make.
+    expect(savedOf('saved')).toEqual(expect.arrayContaining(['activation', 'norm', 'q_rotary', 'k_rotary']))
+  })
+})

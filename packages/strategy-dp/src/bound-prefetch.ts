@@ -13,9 +13,9 @@ import type { Storage } from './options.js'
 /**
  * `dp/bound-prefetch`: how many layers ahead of their use parameters are gathered (Zhao et al. 2023, sections 3.3 and 3.4). A gather
  * waits for the start of the layer that runs `prefetch` before its own, in forward and in backward; the first ones wait
- * for nothing.
+ * for nothing. Warns where that changes nothing and was asked for.
  */
-export function boundPrefetch({ prefetch = 0 }: Storage): Pass {
+export function boundPrefetch({ prefetch = 0 }: Storage, isAsked: boolean): Pass {
   return {
     name: 'dp/bound-prefetch',
     phase: 'schedule',
@@ -35,7 +35,8 @@ export function boundPrefetch({ prefetch = 0 }: Storage): Pass {
         })
       }
       const items = bound(program.items)
-      if (!changed) warn(`\`prefetch: ${prefetch}\` changes nothing: no parameter is gathered so many layers ahead`)
+      if (!changed && isAsked)
+        warn(`\`prefetch: ${prefetch}\` changes nothing: no parameter is gathered so many layers ahead`)
       return changed ? { ...program, items } : program
     },
   }

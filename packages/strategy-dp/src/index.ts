@@ -56,7 +56,7 @@ export function dataParallel(options: DataParallelOptions = {}): Plugin {
       typeReductions(options),
       ...(storage.gather === 'step' ? [gatherOnce] : []),
       ...(storage.bucket === undefined ? [] : [bucketGradients(storage)]),
-      ...(storage.prefetch === undefined ? [] : [boundPrefetch(storage)]),
+      ...(storage.prefetch === undefined ? [] : [boundPrefetch(storage, options.prefetch !== undefined)]),
       lockSteps,
     ],
   }

@@ -33,7 +33,7 @@ export interface DataParallelOptions {
   readonly bucket?: number
   /**
    * With `zero: 3`: how many layers ahead of the one at work parameters may be gathered; 0 gathers a layer's own when the
-   * layer before it is done. Default: as early as there is room.
+   * layer before it is done. Default: 1 where they are gathered at every use, as FSDP does (Zhao et al. 2023, section 3.4).
    */
   readonly prefetch?: number
 }
@@ -100,7 +100,8 @@ export function storageOf(options: DataParallelOptions): Storage {
       'no parameter is divided, so that none is gathered',
       'Use `zero: 3`, or leave `prefetch` out.',
     )
-  return { where, zero, dpReplicate, gather, reduce, reduceDtype, bucket, prefetch }
+  const ahead = zero === 3 && gather === 'use' ? 1 : undefined
+  return { where, zero, dpReplicate, gather, reduce, reduceDtype, bucket, prefetch: prefetch ?? ahead }
 }
 
 /** Throws `OPTION` where an option concerns gradients or optimizer state, which the phase has not. */

@@ -50,7 +50,7 @@ describe('parameters gathered ahead', () => {
     '%i layers: no gather runs before the layer so far ahead, and numbers are those of one device',
     (prefetch) => {
       for (const degree of [2, 3, 4]) {
-        const free = plan({ zero: 3 }, degree)
+        const free = plan({ zero: 3, prefetch: layers }, degree)
         const bound = plan({ zero: 3, prefetch }, degree)
         const found = gathers(bound)
         expect(found.map(({ segment, layer }) => [segment, layer])).toEqual(
@@ -74,6 +74,11 @@ describe('parameters gathered ahead', () => {
       }
     },
   )
+
+  it('is one layer where nothing else is said, as FSDP has it (Zhao et al. 2023, section 3.4)', () => {
+    expect(gathers(plan({ zero: 3 }, 2))).toEqual(gathers(plan({ zero: 3, prefetch: 1 }, 2)))
+    expect(gathers(plan({ zero: 3 }, 2)).some(({ waits }) => waits.length > 0)).toBe(true)
+  })
 
   it('backward finds what forward gathered and kept', () => {
     const { edges } = plan({ zero: 3, gather: 'keep', prefetch: 1 }, 2)

@@ -75,8 +75,9 @@ function changesNothing(parts: number, why: string, instead: string): ShardloomE
 function siteOf({ collective, dims }: Candidate, parts: number, all: readonly Candidate[]): Site {
   const found = dims.find(({ size }) => size % parts === 0)
   if (found) return found.site
-  const most = Math.max(64, 2 * parts)
-  const working = Array.from({ length: most - 1 }, (_, index) => index + 2).filter((count) =>
+  // No number above a size divides it.
+  const most = Math.min(Math.max(64, 2 * parts), ...all.map((each) => Math.max(...each.dims.map(({ size }) => size))))
+  const working = Array.from({ length: Math.max(0, most - 1) }, (_, index) => index + 2).filter((count) =>
     all.every((each) => each.dims.some(({ size }) => size % count === 0)),
   )
   const sizes = dims.map(({ dim, size }) => `${size} of dim \`${dim}\``).join(' and ')

@@ -89,7 +89,7 @@ export function offsetsIn(outer: readonly Int32Array[], inner: readonly Int32Arr
   let stride = 1
   for (let dim = inner.length - 1; dim >= 0; dim--) {
     const [all, wanted] = [outer[dim] ?? range(0, 0), inner[dim] ?? range(0, 0)]
-    const places = all === wanted ? undefined : Array.from(wanted, (position) => all.indexOf(position))
+    const places = all === wanted ? undefined : placesIn(all, wanted)
     const block = filled
     for (let index = wanted.length - 1; index >= 0 && block > 0; index--) {
       const shift = (places ? (places[index] ?? 0) : index) * stride
@@ -99,6 +99,23 @@ export function offsetsIn(outer: readonly Int32Array[], inner: readonly Int32Arr
     stride *= all.length
   }
   return table
+}
+
+/** Where each of the positions `wanted` stands in `all`; −1 where it does not. */
+function placesIn(all: Int32Array, wanted: Int32Array): Int32Array {
+  // Both ascend nearly always: each is then looked for behind the one before it.
+  let place = -1
+  return wanted.map((position) => {
+    place = all[place + 1] === position ? place + 1 : all.indexOf(position)
+    return place
+  })
+}
+
+/** The values at these places, undefined numbers where there is none. */
+export function valuesAt(values: Float64Array, places: Int32Array): Float64Array {
+  const taken = new Float64Array(places.length)
+  for (let index = 0; index < places.length; index++) taken[index] = values[places[index] ?? 0] ?? Number.NaN
+  return taken
 }
 
 function sameAll(a: readonly Int32Array[], b: readonly Int32Array[]): boolean {
@@ -111,23 +128,25 @@ export function take(block: Block, positions: readonly Int32Array[]): Block | Mi
   for (const [dim, wanted] of positions.entries()) {
     const held = block.positions[dim]
     if (held === wanted) continue
-    const missing = Array.from(wanted).filter((position) => !held?.includes(position))
-    if (missing.length > 0 && elementsOf(positions) > 0) return { dim, positions: missing }
+    const places = placesIn(held ?? range(0, 0), wanted)
+    if (!places.includes(-1) || elementsOf(positions) === 0) continue
+    return { dim, positions: Array.from(wanted).filter((_, index) => places[index] === -1) }
   }
   const { values, logSumExp } = block
   const from = offsetsIn(block.positions, positions)
   const rows = logSumExp && offsetsIn(block.positions.slice(0, -1), positions.slice(0, -1))
   return {
     positions,
-    values: Float64Array.from(from, (place) => values[place] ?? Number.NaN),
-    ...(rows && { logSumExp: Float64Array.from(rows, (place) => logSumExp[place] ?? Number.NaN) }),
+    values: valuesAt(values, from),
+    ...(rows && { logSumExp: valuesAt(logSumExp, rows) }),
   }
 }
 
 /** The positions of `wanted` that are in `held`; the same object when all are. */
 export function commonPositions(wanted: Int32Array, held: Int32Array): Int32Array {
   if (wanted === held) return wanted
-  const found = wanted.filter((position) => held.includes(position))
+  const places = placesIn(held, wanted)
+  const found = wanted.filter((_, index) => places[index] !== -1)
   return found.length === wanted.length ? wanted : found
 }
 

@@ -21,15 +21,16 @@ import {
   sourcesOf,
   type Tensor,
 } from '@shardloom/core'
-import { type Block, combine, commonPositions, elementsOf, grow, offsetsIn, shardPositions, take } from './block.js'
+import { type Block, combine, commonPositions, elementsOf, grow, take } from './block.js'
 import { exchange, groupsOver } from './collective.js'
 import { defaultLimit, type Estimate, refuseLarge } from './estimate.js'
-import { domainsOf, type InitialValue, modelTensor, usualValues } from './initial-values.js'
+import type { InitialValue } from './initial-values.js'
 import { collectiveError, kernelError, missingValue, noSemantics, notComputed } from './interpret-errors.js'
 import { Crew, isScheduled, type Part, runSchedule, type Team } from './interpret-pipeline.js'
 import { type Iterations, keyOf, withoutAxis } from './iterations.js'
 import { kernelContext } from './kernel-context.js'
 import { resultBlocks } from './kernel-results.js'
+import { Outside } from './outside.js'
 import type { Recording, Results } from './recording.js'
 import { type Prepared, Shapes } from './shapes.js'
 import { wholeOf } from './whole.js'
@@ -84,10 +85,8 @@ class Interpreter implements Interpretation {
   /** Tensor → iterations → blocks by rank: each rank's store is its column. */
   private readonly store = new Map<string, Map<string, Block[]>>()
   private readonly sources: ReadonlyMap<string, Source>
-  private readonly domains: ReturnType<typeof domainsOf>
   private readonly groups = new Map<string, number[][]>()
-  /** Tensors from outside, whole: what all ranks take their parts of. */
-  private readonly outside = new Map<string, Float64Array>()
+  private readonly outside: Outside
   /** What a send has made → where it went. */
   private readonly sent = new Map<string, Communication>()
   private readonly crew: Crew
@@ -106,7 +105,7 @@ class Interpreter implements Interpretation {
     this.crew = new Crew(program)
     this.shapes = new Shapes(program, this.ranks)
     this.makers = new Map(nodesOf(program.items).map((node) => [node.id, node]))
-    this.domains = domainsOf(program, operators)
+    this.outside = new Outside(program, operators, options.initial)
   }
 
   blocks(tensor: string, iterations: Iterations = new Map()): readonly Block[] {
@@ -309,7 +308,9 @@ class Interpreter implements Interpretation {
     if (!source && (tensor.versionOf !== undefined || !outsideRoles.includes(tensor.role)))
       throw notComputed(tensor, 'nothing makes it')
     const make = () =>
-      source ? this.fromPort(tensor, source, iterations, rank) : this.fromOutside(tensor, iterations, rank)
+      source
+        ? this.fromPort(tensor, source, iterations, rank)
+        : this.outside.part(tensor, this.shapes.held(tensor, rank, iterations), iterations)
     const { recording } = this.options
     const kept = source ? undefined : recording?.recall(`${id} ${key} ${rank}`, tensor, [], () => [[make()]])
     const block = kept?.[0]?.[0] ?? make()
@@ -375,25 +376,7 @@ class Interpreter implements Interpretation {
     const positions = this.shapes.held(tensor, rank, iterations)
     return { positions, values: new Float64Array(elementsOf(positions)) }
   }
-
-  private fromOutside(tensor: Tensor, iterations: Iterations, rank: number): Block {
-    const { model, taken } = modelTensor(tensor)
-    const positions = this.shapes.held(tensor, rank, iterations)
-    const everywhere = model.shape.map((size) => shardPositions(size, [], this.program.mesh, nobody))
-    const key = `${tensor.id} ${keyOf(tensor, iterations)}`
-    const whole = this.outside.get(key) ?? this.wholeFromOutside(model, iterations, elementsOf(everywhere))
-    this.outside.set(key, whole)
-    return { positions, values: Float64Array.from(offsetsIn(everywhere, positions.map(taken)), (at) => whole[at] ?? 0) }
-  }
-
-  private wholeFromOutside(model: Tensor, iterations: Iterations, elements: number): Float64Array {
-    const own = model.per.map((axis) => iterations.get(axis) ?? 0)
-    const usual = usualValues(model, own, this.domains.get(model.id))
-    const { initial } = this.options
-    return Float64Array.from({ length: elements }, (_, index) => initial?.(model, own, index) ?? usual(index))
-  }
 }
 
 const nowhere = new Int32Array()
 const noBlock: Block = { positions: [], values: new Float64Array() }
-const nobody: ReadonlyMap<string, number> = new Map()

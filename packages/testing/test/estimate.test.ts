@@ -36,9 +36,7 @@ describe('estimate', () => {
       { tp: 8 },
     )
     expect(estimate(large).points).toBeGreaterThan(defaultLimit.points)
-    const start = performance.now()
     const error = thrown(() => interpret(large, operators))
-    expect(performance.now() - start).toBeLessThan(1000)
     expect(error.code).toBe('INTERPRET_SIZE')
     expect(error.message).toMatch(/`Llama 3\.1 405B` on 8 virtual ranks .* the limits are 1\.0e\+9 and 1\.0e\+9\.$/)
     expect(error.help).toMatch(/^Use smaller dims.* fewer layers, or lower degrees/)

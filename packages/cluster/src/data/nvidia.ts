@@ -243,7 +243,7 @@ export const nvidia = {
     perNode: [4, 'aiconfigurator', '4 per compute tray; 72 per NVLink domain'],
     scaleUp: 'nvlink-5',
     scaleOut: 'infiniband-xdr',
-    hostBandwidth: [64e9, 'aiconfigurator'],
+    hostBandwidth: [225e9, 'nvidia-gb200', 'NVLink-C2C: 900 GB/s both ways, for the two GPUs of a Grace'],
   },
   'b300-sxm': {
     name: 'NVIDIA B300 SXM',

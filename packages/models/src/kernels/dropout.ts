@@ -13,14 +13,23 @@ function mixed(hash: number): number {
 function draws(context: KernelContext): Float64Array {
   const { rule, positions, iteration, node } = context
   const dims = rule.operands[0] ?? []
-  let hashes = [0x811c9dc5]
-  for (const letter of String(node.attributes?.['seed'])) hashes = [step(hashes[0] ?? 0, letter.charCodeAt(0))]
-  for (const axis of ['microbatch', 'layer']) hashes = [step(hashes[0] ?? 0, iteration(axis))]
+  let start = 0x811c9dc5
+  for (const letter of String(node.attributes?.['seed'])) start = step(start, letter.charCodeAt(0))
+  for (const axis of ['microbatch', 'layer']) start = step(start, iteration(axis))
+  let hashes = Uint32Array.of(start)
   for (const dim of dims) {
     const places = positions(dim)
-    hashes = hashes.flatMap((hash) => Array.from(places, (place) => step(mixed(hash), place)))
+    const next = new Uint32Array(hashes.length * places.length)
+    for (let index = 0; index < hashes.length; index++) {
+      const hash = mixed(hashes[index] ?? 0)
+      const row = index * places.length
+      for (let place = 0; place < places.length; place++) next[row + place] = step(hash, places[place] ?? 0)
+    }
+    hashes = next
   }
-  return Float64Array.from(hashes, (hash) => mixed(hash) / 2 ** 32)
+  const drawn = new Float64Array(hashes.length)
+  for (let index = 0; index < drawn.length; index++) drawn[index] = mixed(hashes[index] ?? 0) / 2 ** 32
+  return drawn
 }
 
 /** Sets a share of the elements to zero and scales the others; the second result says which are kept. */

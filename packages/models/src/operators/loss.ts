@@ -52,6 +52,7 @@ export const crossEntropy: OperatorDefinition = {
         inputs: [logits, maximum, sum, labels, scale],
         of: [logits],
         differentiates: sumNode.id,
+        ...(node.attributes && { attributes: node.attributes }),
       },
     ]
   },

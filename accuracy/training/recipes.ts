@@ -1,0 +1,71 @@
+import type { SpecInput } from 'shardloom'
+import type { Row } from './row.js'
+
+type Options = NonNullable<SpecInput['options']>
+
+/** What a publication's recipe states for a row beside its fields. */
+export interface Recipe {
+  readonly options: Options
+  readonly recompute: NonNullable<Options['recompute']>
+  /** Of the software that ran it. */
+  readonly engine: Exclude<NonNullable<Options['engine']>, string>
+}
+
+/** What each model computes again, by the recipes: `recompute_modules` of mla_up_proj; of layernorm and moe_act. */
+const recomputed: readonly (readonly [RegExp, Recipe['recompute']])[] = [
+  [/^deepseek/i, { full: { module: 'attention', name: ['q', 'k_up', 'v_up'] }, tail: 'kept' }],
+  [/^gpt[- _]oss/i, { full: { name: ['norm', 'activation'] }, tail: 'kept' }],
+]
+
+/**
+ * The performance recipes of Megatron-Bridge, which its performance summary names as what was run (`scripts/performance/configs`
+ * of NVIDIA-NeMo/Megatron-Bridge): gradients in bf16 (`grad_reduce_in_fp32` off), what is computed again, and of Llama 3 70B on
+ * data parallel ranks alone FSDP with the activations of half the layers in host memory.
+ */
+export function recipeOf(row: Row): Recipe {
+  const isSharded = (row.tp ?? 1) === 1 && (row.pp ?? 1) === 1 && /^llama3_70b/i.test(row.model)
+  const castBytes = castBytesOf(row)
+  // The all-to-all of Megatron-Core ran GPT-OSS, and Qwen3 in a pipeline; HybridEP the others.
+  const isPerNode = /^deepseek/i.test(row.model) || (/^qwen3/i.test(row.model) && (row.pp ?? 1) === 1)
+  return {
+    options: {
+      gradientDtype: 'bf16',
+      ...(isSharded && { zero: 3, dp: {}, offload: { where: { layers: '0-39' } } }),
+    },
+    recompute: recomputed.find(([pattern]) => pattern.test(row.model))?.[1] ?? 'none',
+    engine: {
+      ...(castBytes !== undefined && { castBytes }),
+      ...(isPerNode && { dispatch: 'per-node' }),
+      ...hostOf(row),
+    },
+  }
+}
+
+/**
+ * Transformer Engine's recipes (user guide, low-precision training). Current scaling reads a tensor for its largest element and
+ * again to cast it; Hopper multiplies only one layout and needs a transposed copy. MXFP8 reads it once and writes it scaled
+ * along rows and along columns.
+ */
+function castBytesOf({ precision, hardware }: Row): number | undefined {
+  if (/mxfp8/i.test(precision ?? '')) return 2 + 1 + 1
+  if (/fp8/i.test(precision ?? '')) return 2 + 2 + 1 + (/H[12]00/.test(hardware) ? 1 : 0)
+  return undefined
+}
+
+/** What issuing a linear layer of PyTorch takes a host beside an H100 (NVIDIA/TransformerEngine, issue 2053). */
+const linearSeconds = 13.5e-6
+/** How many times as long issuing one of Transformer Engine takes: on GB200 99.7 µs to 37.1 µs, on GH200 90.5 µs to 33.2 µs (the same). */
+const engineShare = 2.7
+
+/**
+ * What issuing takes a host under layers with experts, whose sizes it reads back from the device; their products are one launch each
+ * (NVIDIA/TransformerEngine, pull request 853). Rows of one recipe on Grace and on x86 are within 3 %, so that Grace has no
+ * figures of its own here. CUDA graphs replay attention and router on Blackwell, and from release 26.06 on all of a step with MXFP8.
+ */
+function hostOf({ source, model, precision, ep, micro_batch }: Row): Recipe['engine'] {
+  const [, year = 0, month = 0] = /NeMo (\d+)\.(\d+)/.exec(source)?.map(Number) ?? []
+  const isBlockScaled = /mxfp8/i.test(precision ?? '')
+  if ((ep ?? 1) === 1 || (isBlockScaled && 100 * year + month >= 2606)) return {}
+  const isReplayed = isBlockScaled && (/^deepseek/i.test(model) || (micro_batch ?? 1) > 1)
+  return { host: { operator: isReplayed ? 0 : linearSeconds, product: engineShare * linearSeconds } }
+}
