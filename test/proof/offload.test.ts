@@ -74,7 +74,8 @@ describe('offload', () => {
       },
     }
     const deepPlan = (offload: Offload) => planned(deep, build, { tp: 2 }, away(offload))
-    const free = deepPlan('activations')
+    const free = deepPlan({ prefetch: layers })
+    expect(deepPlan('activations').program.items).toEqual(deepPlan({ prefetch: 1 }).program.items)
     for (const prefetch of [0, 1, 2]) {
       const { program, operators } = deepPlan({ prefetch })
       for (const rule of verifyProgram(program, operators)) expect(rule.violations).toEqual([])

@@ -26,7 +26,7 @@ export interface OffloadChoice {
   readonly where?: Selector
   /**
    * How many layers ahead of the one whose backward is at work saved tensors may come back; 0 brings back a layer's own when
-   * backward gets there. Default: as early as there is room.
+   * backward gets there. Default 1: more would be there at once than there is room for.
    */
   readonly prefetch?: number
 }
@@ -52,7 +52,7 @@ export function offloadPass(offload: Exclude<Offload, 'none'>): Pass {
         regions.find((region) => nodesOf([region])[0]?.segment === segment)
       const [forward, backward] = [of('forward'), of('backward')]
       if (!forward || !backward) throw movesNothing('there are no layers')
-      const { prefetch = backward.extent } = choice
+      const { prefetch = 1 } = choice
       const after = prefetch + 1 < backward.extent ? notBefore(backward, prefetch) : []
       if (choice.prefetch !== undefined && after.length === 0)
         warn(`\`prefetch: ${prefetch}\` changes nothing: no layer runs so far ahead`)

@@ -49,7 +49,7 @@ export const offloadChoice = z.strictObject(
     where: z.exactOptional(selector).describe('operators of forward whose results go; default all'),
     prefetch: z
       .exactOptional(wholeNumber(0))
-      .describe('how many layers ahead of the one whose backward is at work a reload may run; default any'),
+      .describe('how many layers ahead of the one whose backward is at work a reload may run; default 1'),
   },
   'a choice such as {where: {layers: 0-7}, prefetch: 1}',
 )

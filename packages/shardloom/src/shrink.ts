@@ -173,7 +173,7 @@ function shrinkTo(
 /** How many layers ahead of its use something is fetched; more than the model has bound nothing. */
 function aheadOf(spec: PlannedSpec, architecture: ModelArchitecture): number {
   const { offload } = spec.options
-  const reload = typeof offload === 'object' ? (offload.prefetch ?? 0) : 0
+  const reload = offload === 'none' ? 0 : typeof offload === 'object' ? (offload.prefetch ?? 1) : 1
   const ahead = [conventionsOf(spec).prefetch ?? 0, reload]
   return Math.max(0, ...ahead.filter((layers) => layers + 1 < layerCount(architecture)))
 }

@@ -8,6 +8,7 @@ import {
   walk,
 } from '@shardloom/core'
 import { type Iteration, programOf, type UnrolledGraph } from '@shardloom/core/unroll'
+import { madeOn } from './made.js'
 import { grownShape, type Meter, meterOf } from './measure.js'
 import { savedTensors } from './saved.js'
 import type { Timeline } from './simulate.js'
@@ -81,6 +82,7 @@ export function buffersOf(whole: Program, operators: OperatorTable, rank: number
   const program = programOf(whole, rank)
   const meter = meterOf(whole, operators, rank)
   const { makers, readers } = usesOf(program)
+  const made = madeOn(whole, rank)
   const kept = new Map(savedTensors(whole, operators, { rank }).map(({ version, host }) => [version, host]))
   const sums = new Map(
     regionsOf(program.items).flatMap(({ ports }) =>
@@ -107,6 +109,8 @@ export function buffersOf(whole: Program, operators: OperatorTable, rank: number
     const root = standsIn(id)
     const tensor = lookup(program.tensors, root)
     if (isStored(tensor, program) || isStored(own, program) || kept.get(id) || isInside(id, makers, readers)) continue
+    // Another stage makes it, whose term of a sum this one lacks.
+    if (own.role === 'gradient' && !made.has(id)) continue
     const index = indices.get(root) ?? buffers.length
     if (index === buffers.length) {
       indices.set(root, index)
@@ -188,6 +192,8 @@ function isInside(id: string, makers: ReadonlyMap<string, Use>, readers: Readonl
 
 function partOf({ role }: Tensor, maker: OperatorNode | undefined, readers: readonly Use[]): PassingPart {
   if (role === 'gradient' && readers.some(({ node }) => node.segment === 'optimizer')) return 'gradients'
+  // What comes back from host memory has been saved for backward.
+  if (maker?.op === 'reload') return 'activations'
   return maker?.communication ? 'buffers' : 'working'
 }
 

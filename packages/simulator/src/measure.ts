@@ -27,6 +27,7 @@ import {
 } from '@shardloom/core'
 import { programOf } from '@shardloom/core/unroll'
 import { countRankEdges } from './edges.js'
+import { madeOn } from './made.js'
 import { counterOf, rangeOf, runsOf } from './points.js'
 
 /** What one node costs on one rank. */
@@ -116,9 +117,13 @@ export function meterOf(program: Program, operators: OperatorTable, rank = 0): M
       return (points * BigInt(dataTypes[own.dtype]) + of - 1n) / of
     }
     const border = fused.get(each.id)
+    const isThere = (id: string) => tensor(id).role !== 'gradient' || madeOn(program, rank).has(id)
     const context: ByteContext = {
-      operand: (index) =>
-        border && !border.inputs[index] ? 0n : local(each.inputs[index] ?? '', rule.operands[index] ?? []),
+      operand(index) {
+        const id = each.inputs[index] ?? ''
+        if ((border && !border.inputs[index]) || !isThere(id)) return 0n
+        return local(id, rule.operands[index] ?? [])
+      },
       result: (index) =>
         border && !border.outputs[index] ? 0n : local(each.outputs[index] ?? '', rule.results[index] ?? []),
       size,
