@@ -6,13 +6,13 @@ export default async function bench() {
   const { timed, timeline, memory } = simulateLoaded(
     await loadSpec({ preset: 'megatron', batch: 512, cluster: 'dgx-a100' }),
   )
-  const { mesh } = timed.program
+  const { program } = timed
   const options = { memory }
   // What a stream would do with each part: encode it.
   const write = (look = () => {}) => {
     let bytes = 0
     const start = performance.now()
-    for (const chunk of chromeTrace(timeline, mesh, options)) {
+    for (const chunk of chromeTrace(timeline, program, options)) {
       bytes += Buffer.from(chunk).length
       look(chunk)
     }

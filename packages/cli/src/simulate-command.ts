@@ -45,7 +45,7 @@ export function addSimulate(program: Command, { io }: Call): void {
       if (typeof flags.trace === 'string') {
         const { timeline, timed, memory } = simulation
         await writeWhole(io, flags.trace, async (stream) => {
-          for (const chunk of chromeTrace(timeline, timed.program.mesh, { memory }))
+          for (const chunk of chromeTrace(timeline, timed.program, { memory }))
             if (!stream.write(chunk)) await once(stream, 'drain')
         })
       }

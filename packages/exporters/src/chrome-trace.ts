@@ -1,4 +1,4 @@
-import { axesOf, type Mesh, type OperatorNode } from '@shardloom/core'
+import { axesOf, coordinateOf, type Mesh, type OperatorNode, type Program } from '@shardloom/core'
 import { type RankMemory, type Timeline, ticksPerSecond } from '@shardloom/simulator'
 
 /** What a trace shows beside the nodes themselves. */
@@ -32,22 +32,22 @@ const chunkSize = 65_536
  */
 export function* chromeTrace(
   timeline: Timeline,
-  mesh: Mesh,
+  program: Pick<Program, 'mesh' | 'pipeline'>,
   options: ChromeTraceOptions = {},
 ): Generator<string, void, undefined> {
   const { graph, times, ranks, streams } = timeline
   const { start, end } = times
   const processOf = new Map(ranks.map((rank, index) => [rank, index]))
-  const kinds = graph.templates.map((node) => sliceOf(node, mesh))
+  const kinds = graph.templates.map((node) => sliceOf(node, program.mesh))
   let text = '{"displayTimeUnit":"ms","traceEvents":['
   let first = true
   const add = (event: string) => {
     text += first ? `\n${event}` : `,\n${event}`
     first = false
   }
-  const receives = receivesOf(timeline)
+  const receives = receivesOf(timeline, program)
   for (const [index, rank] of ranks.entries()) {
-    const name = ranks.length > 1 ? `stage ${index} (rank ${rank})` : `rank ${rank}`
+    const name = program.pipeline ? `stage ${coordinateOf(program, rank)} (rank ${rank})` : `rank ${rank}`
     add(metadata('process_name', index, 0, { name }))
     add(metadata('process_sort_index', index, 0, { sort_index: index }))
     const names = [...streams, ...receives.names]
@@ -137,7 +137,7 @@ function threadsOf({ graph, streams, streamOf }: Timeline): Int32Array {
 }
 
 /** Which send each recv gets its value from; what comes from one rank is one thread, since a rank sends one at a time. */
-function receivesOf({ graph, ranks }: Timeline) {
+function receivesOf({ graph, ranks }: Timeline, program: Pick<Program, 'mesh' | 'pipeline'>) {
   const sourceOf = new Int32Array(graph.nodeCount).fill(-1)
   const senders = new Set<number>()
   const [isSend, isReceive] = ['send', 'recv'].map((op) => graph.templates.map((template) => template.op === op))
@@ -150,9 +150,15 @@ function receivesOf({ graph, ranks }: Timeline) {
     }
   }
   const order = [...senders].sort((a, b) => a - b)
+  const stages = ranks.map((rank) => coordinateOf(program, rank))
   return {
     sourceOf,
-    names: order.map((stage) => `from stage ${stage}`),
+    names: order.map((index) => {
+      const stage = stages[index]
+      return stages.indexOf(stage ?? 0) === stages.lastIndexOf(stage ?? 0)
+        ? `from stage ${stage}`
+        : `from rank ${ranks[index]}`
+    }),
     threadOf: (source: number) => order.indexOf(ranks.indexOf(graph.rankOf(source))),
   }
 }

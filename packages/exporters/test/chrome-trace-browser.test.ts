@@ -34,7 +34,7 @@ describe.skipIf(browserPath === undefined)('a browser', () => {
     )
     const timeline = simulate(program, operators, machineOf(resolveCluster('dgx-h100'), program.mesh))
     const stages = memory(program, operators, timeline)
-    const text = [...chromeTrace(timeline, program.mesh, { memory: stages })].join('')
+    const text = [...chromeTrace(timeline, program, { memory: stages })].join('')
     const page = await browser.newPage()
     // A page reads the file as a download would be: as bytes, which it decodes and parses.
     await page.route('http://trace.invalid/**', (route) =>

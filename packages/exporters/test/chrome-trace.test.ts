@@ -26,7 +26,7 @@ describe.each(cases)('a trace of %j on %j', (build, degrees, options) => {
   const { program, operators } = planned('gpt2', build, degrees, { ...options, uneven: 'ragged' })
   const timeline = simulate(program, operators, machineOf(resolveCluster('dgx-h100'), program.mesh))
   const stages = build.phase === 'training' ? memory(program, operators, timeline) : []
-  const text = [...chromeTrace(timeline, program.mesh, { memory: stages })].join('')
+  const text = [...chromeTrace(timeline, program, { memory: stages })].join('')
   const { traceEvents: events }: { traceEvents: TraceEvent[] } = JSON.parse(text)
   const slices = events.filter(({ ph }) => ph === 'X')
 

@@ -95,8 +95,7 @@ function predictionOf(loaded: LoadedSpec): Measurement['predict'] {
   return (efficiency) => {
     const before = known.get(efficiency)
     if (before !== undefined) return before
-    // What the engine fixes stays as it is.
-    const own = { ...engine, efficiency: { ...efficiency, ...engine.efficiency } }
+    const own = { ...engine, efficiency }
     const { seconds } = runStep(timed.program, timed.operators, machineOf(cluster, mesh, own, productType))
     known.set(efficiency, seconds)
     return seconds

@@ -1,6 +1,7 @@
 import { ShardloomError } from '@shardloom/core'
 import {
   type Engine,
+  efficiencyOn,
   engineFrom,
   findEngine,
   type Machine,
@@ -86,8 +87,14 @@ export function machineOfSpec(loaded: LoadedSpec, { program }: Plan, options: Si
   }
   const { engine = 'usual', linearDtype } = loaded.spec.options
   const named = typeof engine === 'string' ? findEngine(engine) : engineFrom(engine)
-  const constants = { ...efficiency?.values, ...named.efficiency, ...options.engine?.efficiency }
-  const machine = machineOf(cluster, program.mesh, { ...named, ...options.engine, efficiency: constants }, linearDtype)
+  const { foundOn: _, ...rest } = named
+  // What was measured counts more than what is known of an engine.
+  const constants = {
+    ...efficiencyOn(named, cluster.accelerator),
+    ...efficiency?.values,
+    ...options.engine?.efficiency,
+  }
+  const machine = machineOf(cluster, program.mesh, { ...rest, ...options.engine, efficiency: constants }, linearDtype)
   if (!efficiency) return machine
   return { ...machine, constants: { ...machine.constants, source: efficiency.source, fitted: true } }
 }

@@ -108,10 +108,14 @@ const ofH100: EfficiencyRecord = {
   source: 'a fit of a like model to Megatron-LM r0.8, torchtitan 2024 and Megatron Bridge; batched products as A100',
   fitted: true,
 }
+/** The same chip beside other memory or with slower links. */
+const ofHopper: EfficiencyRecord = { ...ofH100, source: `${ofH100.source}; of an H100, whose chip this one has` }
 const records: Readonly<Record<string, EfficiencyRecord>> = {
   'a100-40-sxm': ofA100,
   'a100-80-sxm': ofA100,
   'h100-sxm': ofH100,
+  'h200-sxm': ofHopper,
+  'h800-sxm': ofHopper,
   'b200-sxm': blackwell({ bf16: 0.776, fp8: 0.763 }),
   gb200: blackwell({ bf16: 0.729, fp8: 0.723 }),
   'b300-sxm': blackwell({ bf16: 0.786, fp8: 0.745 }),

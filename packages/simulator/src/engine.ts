@@ -1,3 +1,4 @@
+import type { Accelerator } from '@shardloom/cluster'
 import { nearest, orList, ShardloomError } from '@shardloom/core'
 import type { Efficiency } from './efficiency.js'
 
@@ -35,6 +36,8 @@ export interface Engine {
   readonly slowdown: Readonly<Record<number, number>>
   /** Constants in place of those of the accelerator. */
   readonly efficiency: Partial<Efficiency>
+  /** The accelerators on which these were found; on others their own stand. Absent: on all. */
+  readonly foundOn?: readonly string[]
 }
 
 /** Adam in one pass moves 30 bytes for each parameter with the norm; these engines take more passes (bytes per parameter). */
@@ -61,7 +64,10 @@ const base = {
 } as const
 
 /** FlashAttention-2 on an H100, whose newer instructions it does not use (Shah et al. 2024, figure 5, for forward). */
-const flash2 = { flashForward: 0.34, flashBackward: 0.175 }
+const flash2 = {
+  efficiency: { flashForward: 0.34, flashBackward: 0.175 },
+  foundOn: ['h100-sxm', 'h200-sxm', 'h800-sxm'],
+}
 
 /** The engines that are known by name. */
 export const engines = {
@@ -73,6 +79,7 @@ export const engines = {
     blocking: ['tp', 'dp', 'pp'],
     traffic: { ...adamBytes(62), ...lossBytes(60) },
     efficiency: { matmul: 0.75 },
+    foundOn: ['a100-40-sxm', 'a100-80-sxm'],
   },
   'megatron-2022': {
     ...base,
@@ -104,7 +111,7 @@ export const engines = {
     traffic: { ...adamBytes(40), ...lossBytes(30), rotary: 2 },
     castBytes: 7,
     castsAgain: true,
-    efficiency: flash2,
+    ...flash2,
   },
   'torchtitan-async': {
     ...base,
@@ -116,7 +123,7 @@ export const engines = {
     traffic: { ...adamBytes(40), ...lossBytes(30), rotary: 2 },
     castBytes: 7,
     castsAgain: true,
-    efficiency: flash2,
+    ...flash2,
   },
   'torchtitan-eager': {
     ...base,
@@ -136,7 +143,7 @@ export const engines = {
     },
     castBytes: 7,
     castsAgain: true,
-    efficiency: flash2,
+    ...flash2,
   },
 } as const satisfies Readonly<Record<string, Engine>>
 
@@ -156,7 +163,16 @@ export function engineFrom({
   preset = 'usual',
   ...changes
 }: { readonly [Key in keyof Engine]?: Engine[Key] | undefined } & { readonly preset?: string | undefined }): Engine {
-  const named = findEngine(preset)
+  const { foundOn, ...named } = findEngine(preset)
   const given = Object.fromEntries(Object.entries(changes).filter(([, value]) => value !== undefined))
-  return { ...named, ...given, name: Object.keys(given).length > 0 ? `${preset}, changed` : preset }
+  const found = foundOn && !changes.efficiency ? { foundOn } : {}
+  return { ...named, ...found, ...given, name: Object.keys(given).length > 0 ? `${preset}, changed` : preset }
+}
+
+/** The constants that an engine has in place of those of an accelerator. */
+export function efficiencyOn(
+  { efficiency, foundOn }: Engine,
+  { name, changed }: Pick<Accelerator, 'name' | 'changed'>,
+): Partial<Efficiency> {
+  return !foundOn || foundOn.includes(changed?.from ?? name) ? efficiency : {}
 }

@@ -11,7 +11,7 @@ import {
 import { type MatmulShape, matmulSeconds, type Rates } from './kernel-time.js'
 import { type Kernel, type Product, productOf } from './kernels.js'
 import { hostBandwidthOf, type Machine } from './machine.js'
-import { changeAxis, flopClassOf, type Meter } from './measure.js'
+import { changeAxis, flopClassOf, type Meter, scratchOf } from './measure.js'
 import { type NodeTime, nothing } from './node-time.js'
 
 /** What the time of a kernel depends on. */
@@ -57,6 +57,7 @@ export function kernelCost(context: KernelContext): (kernel: Kernel) => NodeTime
     const isFlash = kind === 'fused' && classes.includes('attention')
     const flashShare = first.segment === 'backward' ? efficiency.flashBackward : efficiency.flashForward
     const factor = Math.max(...nodes.map(({ op }) => traffic[op] ?? 1))
+    const scratch = nodes.reduce((sum, node) => sum + scratchOf(node, program, meter), 0)
     const seconds = (step: number) => {
       const flops = nodes.map((node) => Number(meter.node(node, step).flops))
       const bytes =
@@ -64,7 +65,8 @@ export function kernelCost(context: KernelContext): (kernel: Kernel) => NodeTime
       if (bytes.all === 0 && flops.every((each) => each === 0)) return 0
       const of = (name: FlopClass) =>
         flops.reduce((sum, each, index) => (classes[index] === name ? sum + each : sum), 0)
-      const moving = (factor * bytes.all) / memory
+      // What a node holds beside its tensors is written and read again, if its kernels do not move more anyway.
+      const moving = Math.max(factor * bytes.all, bytes.all + 2 * scratch) / memory
       if (isFlash)
         return Math.max(
           Math.max(of('attention') / (flashShare * multiplying().peak), (factor * bytes.all) / reading) +

@@ -9,7 +9,7 @@ import {
 } from '@shardloom/core'
 import { type Iteration, programOf, type UnrolledGraph } from '@shardloom/core/unroll'
 import { madeOn } from './made.js'
-import { grownShape, type Meter, meterOf } from './measure.js'
+import { grownShape, type Meter, meterOf, scratchOf } from './measure.js'
 import { savedTensors } from './saved.js'
 import type { Timeline } from './simulate.js'
 
@@ -126,15 +126,13 @@ export function buffersOf(whole: Program, operators: OperatorTable, rank: number
     if (buffer && kept.has(id) && own.role !== 'parameter') buffer.part = 'activations'
     touched.set(id, index)
   }
-  // What a node holds beside its tensors while it runs: the attribute `scratch`, in bytes for each element of its first result.
   const scratch = new Map<string, number>()
   for (const { node } of new Set(makers.values())) {
-    const bytes = node.attributes?.['scratch']
+    const bytes = scratchOf(node, program, meter)
     const [id = ''] = node.outputs
-    if (typeof bytes !== 'number') continue
-    const made = lookup(program.tensors, id)
+    if (bytes === 0) continue
     scratch.set(node.id, buffers.length)
-    buffers.push({ tensor: id, part: 'working', bytes: Math.round(bytes * meter.elements(made)), per: made.per })
+    buffers.push({ tensor: id, part: 'working', bytes: Math.round(bytes), per: lookup(program.tensors, id).per })
   }
   const extents = new Map<string, number>()
   for (const { axis, extent } of regionsOf(whole.items)) extents.set(axis, Math.max(extent, extents.get(axis) ?? 0))

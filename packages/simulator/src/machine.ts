@@ -1,7 +1,7 @@
 import { type Accelerator, type Cluster, type Dtype, type Group, groupOver } from '@shardloom/cluster'
 import { type DataType, dataTypes, type Mesh, orList, ShardloomError } from '@shardloom/core'
 import { type Efficiency, type EfficiencyRecord, efficiencyOf } from './efficiency.js'
-import { type Engine, engines } from './engine.js'
+import { type Engine, efficiencyOn, engines } from './engine.js'
 import type { Rates } from './kernel-time.js'
 
 /** A system that computes beside all communication that nothing waits for, and fuses none into its matmuls. */
@@ -37,7 +37,7 @@ export function machineOf(cluster: Cluster, mesh: Mesh, engine: Engine = usualEn
     })
   }
   const record = efficiencyOf(accelerator)
-  const efficiency: Efficiency = { ...record.values, ...engine.efficiency }
+  const efficiency: Efficiency = { ...record.values, ...efficiencyOn(engine, accelerator) }
   const rates = new Map<DataType, Omit<Rates, 'peak'>>()
   const groups = new Map<string, Group>()
   groupOver(cluster, mesh, [])

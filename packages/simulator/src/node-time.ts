@@ -13,7 +13,7 @@ import {
 import { partLike, programOf } from '@shardloom/core/unroll'
 import { communicationBytes } from './communication-table.js'
 import { kernelCost } from './kernel-cost.js'
-import { choicesOf, type Kernel, kernelsOf, leavingByPorts } from './kernels.js'
+import { choicesOf, type Kernel, kernelsOf, leavingByPorts, productOf } from './kernels.js'
 import type { Machine } from './machine.js'
 import { type Meter, meterOf } from './measure.js'
 
@@ -79,7 +79,8 @@ export function nodeTimes(
   const times = new Map<string, NodeTime>()
   const leads = new Map<string, string>()
   const between: Kernel[] = []
-  for (const kernel of kernelsOf(program, operators, choicesOf(whole, machine.engine.kernels))) {
+  const kernels = kernelsOf(program, operators, choicesOf(whole, machine.engine.kernels))
+  for (const kernel of kernels) {
     const { nodes, place, lead } = kernel
     for (const node of nodes) {
       if (node === lead) continue
@@ -96,6 +97,7 @@ export function nodeTimes(
     else between.push(kernel)
     times.set(lead.id, time)
   }
+  hideFused(kernels, times, program, operators, machine)
   const order = new Map(nodesOf(program.items).map(({ id }, index) => [id, index]))
   const all = { times, leads, order, between }
   if (!parts.has(like)) parts.set(like, all)
@@ -126,12 +128,11 @@ function communicationTime(
   const members = groupSizeOf(whole, node, place)
   const payload = nodes.reduce((sum, each) => sum + communicationBytes(each, program, meter, members).payload, 0)
   const axes = axesOf(program.mesh, atoms)
-  const { blocking, fused } = machine.engine
-  const left = 1 - Math.max(0, ...axes.map((axis) => fused[axis] ?? 0))
+  const { blocking } = machine.engine
   const all = machine.group(atoms)
   const group = machine.engine.dispatch === 'per-node' ? dispatching(all, node, program) : all
   const op = collectiveOps.find((each) => each === node.op) ?? 'send'
-  const seconds = payload === 0 ? 0 : left * collectiveSeconds(group, { op, bytes: payload })
+  const seconds = payload === 0 ? 0 : collectiveSeconds(group, { op, bytes: payload })
   // What forward saved can be gathered again ahead of its use, whatever blocks.
   const isFresh = lookup(program.tensors, node.inputs[0] ?? '').role !== 'activation' || isOf(node, program)
   const isBlocking = isFresh && axes.some((axis) => blocking.includes(axis))
@@ -140,16 +141,53 @@ function communicationTime(
 }
 
 /**
+ * Takes from collectives what runs inside of the matmuls beside them, in kernels that do both: their share, but no more than these take.
+ * An all-gather runs with the products that read what it gathers, others with those that make what they reduce.
+ */
+function hideFused(
+  kernels: readonly Kernel[],
+  times: Map<string, NodeTime>,
+  { mesh }: Program,
+  operators: OperatorTable,
+  { engine: { fused } }: Machine,
+): void {
+  if (Object.values(fused).every((share) => share === 0)) return
+  const products = new Map<string, NodeTime[]>()
+  for (const { nodes, lead } of kernels) {
+    const time = times.get(lead.id)
+    if (!time || !nodes.some((node) => productOf(node, operators))) continue
+    for (const id of nodes.flatMap(({ inputs, outputs }) => [...inputs, ...outputs]))
+      products.set(id, [...(products.get(id) ?? []), time])
+  }
+  for (const { nodes, lead } of kernels) {
+    const { communication } = lead
+    const time = times.get(lead.id)
+    if (!communication || !time) continue
+    const share = Math.max(0, ...axesOf(mesh, communication.atoms).map((axis) => fused[axis] ?? 0))
+    if (share === 0) continue
+    const ids = nodes.flatMap(({ op, inputs, outputs }) => (op === 'all-gather' ? outputs : inputs))
+    const beside = ids.flatMap((id) => products.get(id) ?? [])
+    const room = (step: number) => Math.max(0, ...beside.map(({ seconds }) => seconds(step)))
+    const seconds = (step: number) => time.seconds(step) - Math.min(share * time.seconds(step), room(step))
+    times.set(lead.id, remembered({ ...time, seconds }))
+  }
+}
+
+/**
  * The group of an all-to-all in which a token goes once to each node, and from there once to each rank that has experts of it, and
- * comes back summed (DeepSeek-AI 2024, section 3.2.2): of k copies to U units only U (1 − (1 − 1/U)^k) differ. Other groups as they are.
+ * comes back summed (DeepSeek-AI 2024, section 3.2.2): k of E experts, no two the same, are on U (1 − C(E − E/U, k) / C(E, k)) of U
+ * units. Other groups as they are.
  */
 function dispatching(group: Group, { op, outputs: [id = ''] }: OperatorNode, { tensors }: Program): Group {
   const { density } = lookup(tensors, id)
   if (op !== 'all-to-all' || !density) return group
-  const [copies] = density
+  const [copies, experts] = density
   let units = group.size
   const levels = group.levels.map((level) => {
-    const share = (units * (1 - (1 - 1 / units) ** copies)) / copies
+    let none = 1
+    for (let drawn = 0; drawn < copies; drawn++)
+      none *= Math.max(0, experts - experts / units - drawn) / (experts - drawn)
+    const share = (units * (1 - none)) / copies
     units /= level.members
     return { ...level, bandwidth: level.bandwidth / share }
   })
