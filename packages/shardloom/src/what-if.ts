@@ -29,7 +29,7 @@ export function whatIf(simulation: Simulation, axes: readonly string[]): WhatIf[
     ...axes.map((axis) => ({
       change: `without communication over ${axis}`,
       loaded,
-      options: { engine: { ...engine, fused: { ...engine.fused, [axis]: 1 } } },
+      options: { engine: { ...engine, free: [...engine.free, axis] } },
     })),
     ...fasterMachines(machine, loaded.spec.options.dtype, axes.length > 0).map(({ change, cluster }) => ({
       change,

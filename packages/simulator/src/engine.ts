@@ -17,6 +17,8 @@ export interface Engine {
   readonly blocking: readonly string[]
   /** Per axis the share of its collectives that runs inside of the matmuls beside them (communication-fused kernels). */
   readonly fused: Readonly<Record<string, number>>
+  /** Axes whose communication costs nothing, to see what it costs. */
+  readonly free: readonly string[]
   /** Per operator how many times its bytes its kernels move: master copies in several passes, or no kernel of its own. */
   readonly traffic: Readonly<Record<string, number>>
   /** Kernels that an element-wise operator consists of. */
@@ -53,6 +55,7 @@ const base = {
   kernels: 'fused',
   blocking: [],
   fused: {},
+  free: [],
   slowdown: {},
   traffic: {},
   launches: 1,

@@ -4,8 +4,9 @@ import { forwardValues } from './saved.js'
 
 /**
  * The graph in which a collective of backward that reads nothing but what forward saved, such as the gather of a sequence that
- * forward let go, waits until backward of its layer has begun. Its operands are long there, but a program issues it no
- * earlier, and what it makes would be in memory all the while. `computes` tells which templates run on the compute stream.
+ * forward let go, waits until backward of its layer has begun; and one that gathers parameters for backward until the layers of
+ * forward are done, where nothing else holds it back. Their operands are long there, but a program issues them no earlier, and what
+ * they make would be in memory all the while. `computes` tells which templates run on the compute stream.
  */
 export function inIssueOrder(
   graph: UnrolledGraph,
@@ -26,19 +27,38 @@ export function inIssueOrder(
       op !== 'recv' &&
       inputs.every((id) => saved.has(id) && program.tensors.get(id)?.role === 'activation'),
   )
-  if (!waits.includes(true)) return graph
+  const gathers = graph.templates.map(
+    ({ segment, op, inputs }) =>
+      segment === 'backward' &&
+      op === 'all-gather' &&
+      inputs.every((id) => program.tensors.get(id)?.role === 'parameter'),
+  )
+  if (!waits.includes(true) && !gathers.includes(true)) return graph
+  const inLayers = new Set<string>()
+  walk(program.items, ({ id, segment }, { path }) => {
+    if (segment === 'forward' && path.some(({ region }) => region.axis === 'layer')) inLayers.add(id)
+  })
+  const forwards = graph.templates.map(({ id }, template) => inLayers.has(id) && computes(template))
   const places = graph.templates.map(({ id }) => bodies.get(id))
   const begins = new Set(graph.parts.map(({ firstNode }) => firstNode))
   const gate = new Int32Array(graph.nodeCount).fill(-1)
   let gates = 0
   /** The first node of the body at hand that computes, or the last one before it. */
   let [first, begun] = [-1, false]
+  /** The last node of the part at hand that computes in a layer of forward. */
+  let forward = -1
   for (let node = 0; node < graph.nodeCount; node++) {
     const template = graph.template[node] ?? 0
     const [before, own] = [node > 0 ? places[graph.template[node - 1] ?? 0] : undefined, places[template]]
     // Parts of a rank follow each other as they are.
     const isNewPart = begins.has(node)
-    if (isNewPart) first = -1
+    if (isNewPart) first = forward = -1
+    if (forwards[template]) forward = node
+    const isFree = graph.edgeStart[node] === graph.edgeStart[node + 1]
+    if (gathers[template] && isFree && forward >= 0) {
+      gate[node] = forward
+      gates++
+    }
     if (isNewPart || before?.body !== own?.body || (before?.order ?? -1) >= (own?.order ?? -1)) begun = false
     if (waits[template] && first >= 0) {
       gate[node] = first

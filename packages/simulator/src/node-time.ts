@@ -128,7 +128,8 @@ function communicationTime(
   const members = groupSizeOf(whole, node, place)
   const payload = nodes.reduce((sum, each) => sum + communicationBytes(each, program, meter, members).payload, 0)
   const axes = axesOf(program.mesh, atoms)
-  const { blocking } = machine.engine
+  const { blocking, free } = machine.engine
+  if (axes.some((axis) => free.includes(axis))) return nothing
   const all = machine.group(atoms)
   const group = machine.engine.dispatch === 'per-node' ? dispatching(all, node, program) : all
   const op = collectiveOps.find((each) => each === node.op) ?? 'send'

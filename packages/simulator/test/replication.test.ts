@@ -157,6 +157,7 @@ it('the public surface', () => {
     'criticalPath',
     'efficiencyFields',
     'efficiencyOf',
+    'efficiencyOn',
     'engineFrom',
     'engines',
     'findEngine',

@@ -113,8 +113,8 @@ describe('a step in time', () => {
     const accelerator = { ...cluster.accelerator, memoryBandwidth: 2 * cluster.accelerator.memoryBandwidth }
     const faster = simulate(program, operators, machineOf({ ...cluster, accelerator }, program.mesh))
     expect(faster.seconds).toBeLessThanOrEqual(timeline.seconds)
-    const axes = Object.fromEntries(program.mesh.axes.map(({ name }) => [name, 1]))
-    const free = simulate(program, operators, machineOf(cluster, program.mesh, { ...usualEngine, fused: axes }))
+    const axes = program.mesh.axes.map(({ name }) => name)
+    const free = simulate(program, operators, machineOf(cluster, program.mesh, { ...usualEngine, free: axes }))
     expect(free.seconds).toBeLessThanOrEqual(timeline.seconds)
     const computing = breakdown(free, program.mesh).map((rank) => rank.computing)
     if (!program.pipeline) expect(computing[0]).toBeCloseTo(free.seconds, 9)

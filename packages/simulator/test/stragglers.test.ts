@@ -13,8 +13,8 @@ const withSequence = (positions: 'zigzag' | 'contiguous') => (plugins: readonly 
 const training = { phase: 'training', batch: 8, seq: 512, microbatches: 4 } as const
 const { program, operators } = planned('llama-3.1-8b', training, { pp: 2, dp: 2, tp: 2 }, { pp: { schedule: '1f1b' } })
 
-function stepWith(slowdown: Readonly<Record<number, number>>, of: Program = program, fused = {}) {
-  const machine = machineOf(resolveCluster('dgx-h100'), of.mesh, { ...usualEngine, slowdown, fused })
+function stepWith(slowdown: Readonly<Record<number, number>>, of: Program = program, free: readonly string[] = []) {
+  const machine = machineOf(resolveCluster('dgx-h100'), of.mesh, { ...usualEngine, slowdown, free })
   const timeline = simulate(of, operators, machine)
   return { timeline, machine, ranks: breakdown(timeline, of.mesh) }
 }
@@ -37,7 +37,7 @@ describe('a slow rank', () => {
   })
 
   it('computes longer itself, and those that wait for it do not', () => {
-    const communication = { pp: 1, dp: 1, tp: 1 }
+    const communication = ['pp', 'dp', 'tp']
     const plain = stepWith({}, program, communication).ranks[0]?.computing ?? 0
     const { ranks } = stepWith({ 1: 2 }, program, communication)
     expect(ranks.map(({ rank }) => rank)).toEqual([0, 1, 4, 5])
@@ -48,7 +48,7 @@ describe('a slow rank', () => {
   })
 
   it('is as if all were where all are slow: computing takes as many times as long', () => {
-    const communication = { pp: 1, dp: 1, tp: 1 }
+    const communication = ['pp', 'dp', 'tp']
     const all = Object.fromEntries(Array.from({ length: 8 }, (_, rank) => [rank, 3]))
     const plain = stepWith({}, program, communication).timeline.seconds
     expect(stepWith(all, program, communication).timeline.seconds).toBeCloseTo(3 * plain, 8)
