@@ -157,7 +157,8 @@ function tokensOf({ phase, batch, seq, steps, options }: PlannedSpec): number {
   return batch * steps * expected
 }
 
-function memoryOf({
+/** The most that each stage holds, and whether it fits. */
+export function memoryOf({
   plan,
   machine,
   step: { ranks },
@@ -175,6 +176,6 @@ function memoryOf({
 }
 
 /** The most bytes that any rank of a step holds. */
-export function fullestOf(ranks: readonly RankStep[]): number {
+function fullestOf(ranks: readonly RankStep[]): number {
   return ranks.reduce((most, { memory }) => Math.max(most, memory.peakBytes), 0)
 }
