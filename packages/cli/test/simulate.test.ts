@@ -105,6 +105,15 @@ describe('simulate', () => {
     expect(out).not.toMatch(/stage|level `(?!node)/)
   })
 
+  test('says in the warnings of JSON, too, that a step does not fit', async () => {
+    const { out, err } = await simulate('--model llama-3.1-8b --batch 8 --tp 2 --cluster dgx-h100 --json')
+    const { warnings, memory } = JSON.parse(out)
+    expect(memory.fits).toBe(false)
+    expect(warnings.at(-1)).toMatch(/^the step does not fit: \S+\sGB are missing$/)
+    expect(err).toBe('')
+    expect(JSON.parse((await simulate(`${spec} --json`)).out).warnings).toEqual([])
+  })
+
   test('writes a trace that is one document, whole', async () => {
     const folder = temporaryFolder()
     expect((await simulate(`${spec} --trace out.json`, { cwd: folder })).code).toBe(0)
