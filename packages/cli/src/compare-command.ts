@@ -98,12 +98,10 @@ function comparisonLines(comparison: Comparison, style: Style): string[] {
 /** What the table's marks mean. */
 function footnotes({ error, metrics, specs }: Comparison): string[] {
   const within = `${Math.round(100 * error)} %`
-  const short = specs.flatMap(({ fits, reserveBytes }, index) =>
-    fits ? [] : `${letter(index)} keeps ${formatBytes(reserveBytes)} free`,
-  )
+  const kept = new Set(specs.flatMap(({ fits, reserveBytes }) => (fits ? [] : formatBytes(reserveBytes))))
   return [
     `Differences of times up to ±${within}, for which the model is good, are ties; those of parts of a step, such as exposed communication, are small up to ${within} of the step.`,
-    ...(short.length > 0 ? [`!: does not fit in the memory of the device, of which ${short.join(', ')}.`] : []),
+    ...(kept.size > 0 ? [`!: does not fit in a device, beside the ${[...kept].join(' or ')} that are kept free.`] : []),
     ...(metrics.some(({ metric }) => metric === 'energyJoules')
       ? ['Energy is at rated power while busy: waiting for other stages counts nothing.']
       : []),

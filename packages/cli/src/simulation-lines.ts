@@ -193,9 +193,9 @@ function whatIfLines({ whatIf, memory }: SimulationSummary, style: Style): strin
     { header: 'change', align: 'right' },
     { header: 'what if', align: 'left' },
   ] as const
-  // What is said above of the step as it is holds for changes that leave its memory alone, as other machines do.
+  // What is said above of the step as it is holds for other machines, unless they move its peak.
   const verdict = ({ of, peakBytes, fits }: (typeof whatIf)[number]) => {
-    if (peakBytes === memory.peakBytes || (of === 'machine' && fits === memory.fits)) return ''
+    if (fits === memory.fits && (of === 'machine' || (fits && peakBytes === memory.peakBytes))) return ''
     const bytes = formatBytes(peakBytes)
     if (!fits) return `: does not fit (${bytes})`
     return memory.fits ? `: ${bytes}` : `: fits (${bytes})`

@@ -103,6 +103,11 @@ describe('simulate', () => {
     expect(err).toMatch(/warning the step does not fit: \S+ GB are missing/)
     expect(out).toContain('links of level `node` twice as fast')
     expect(out).not.toMatch(/stage|level `(?!node)/)
+    // Each change of the plan is said to fit or not.
+    for (const line of out.split('\n').filter((each) => / % {2}with `/.test(each)))
+      expect(line).toMatch(/: (fits|does not fit) \(\S+ GB\)$/)
+    expect(out).toContain('with `sequenceParallel: true`')
+    expect(out.split('\n').filter((line) => [...line].length > 80)).toEqual([])
   })
 
   test('says in the warnings of JSON, too, that a step does not fit', async () => {
