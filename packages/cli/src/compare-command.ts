@@ -75,7 +75,7 @@ const written: Readonly<Record<Comparison['metrics'][number]['unit'], (value: nu
 }
 
 function comparisonLines(comparison: Comparison, style: Style): string[] {
-  const { specs, phase, notes, error } = comparison
+  const { specs, phase, notes } = comparison
   const lines = [
     style.bold(`${specs.length} specs of ${phase}`),
     ...pairs(
@@ -89,13 +89,23 @@ function comparisonLines(comparison: Comparison, style: Style): string[] {
     // Each table has room for two beside the first.
     ...specs.slice(1).flatMap((_, index) => (index % 2 === 0 ? ['', ...metricLines(comparison, index, style)] : [])),
     '',
-    ...wrapped(
-      `Differences of times up to ±${Math.round(100 * error)} %, for which the model is good, are ties. What is a part of a step, such as exposed communication, ties by its share of the step, however much the part itself changed.`,
-      2,
-    ),
+    ...footnotes(comparison).flatMap((note) => wrapped(note, 2)),
     ...notes.flatMap((note) => wrapped(note, 2)),
   ]
   return lines.map((line) => line.replaceAll('\u00a0', ' '))
+}
+
+/** What the table's marks mean. */
+function footnotes({ error, metrics, specs }: Comparison): string[] {
+  const within = `${Math.round(100 * error)} %`
+  const kept = new Set(specs.flatMap(({ fits, reserveBytes }) => (fits ? [] : formatBytes(reserveBytes))))
+  return [
+    `Differences of times up to ±${within}, for which the model is good, are ties; those of parts of a step, such as exposed communication, are small up to ${within} of the step.`,
+    ...(kept.size > 0 ? [`!: does not fit in a device, beside the ${[...kept].join(' or ')} that are kept free.`] : []),
+    ...(metrics.some(({ metric }) => metric === 'energyJoules')
+      ? ['Energy is at rated power while busy: waiting for other stages counts nothing.']
+      : []),
+  ]
 }
 
 function parameterLines({ parameters }: Comparison, style: Style): string[] {
@@ -122,14 +132,21 @@ function metricLines({ metrics, specs }: Comparison, from: number, style: Style)
       { header: `to A`, align: 'right' } as const,
     ]),
   ] as const
-  const rows = metrics.map(({ metric, unit, values, differences }) => [
-    names[metric] ?? metric,
-    written[unit](values[0] ?? 0),
-    ...others.flatMap((index) => {
+  const rows = metrics.flatMap(({ metric, unit, part, values, differences }) => {
+    const value = (index: number) => {
+      const text = written[unit](values[index] ?? 0)
+      return metric === 'peakBytes' && specs[index]?.fits === false ? style.bad(`${text} !`) : text
+    }
+    const changed = (index: number) => {
       const { relative, tie } = differences[index - 1] ?? { relative: 0, tie: true }
-      const changed = relative === null ? 'new' : relative === 0 ? 'same' : difference(relative)
-      return [written[unit](values[index] ?? 0), tie && relative !== 0 ? `${changed} tie` : changed]
-    }),
-  ])
+      if (relative === 0) return 'same'
+      if (tie && part) return 'small'
+      return `${relative === null ? 'new' : difference(relative)}${tie ? ' tie' : ''}`
+    }
+    const row = [names[metric] ?? metric, value(0), ...others.flatMap((index) => [value(index), changed(index)])]
+    if (metric !== 'peakBytes') return [row]
+    const device = (index: number) => formatBytes(specs[index]?.capacityBytes ?? 0)
+    return [row, ['  of a device', device(0), ...others.flatMap((index) => [device(index), ''])]]
+  })
   return table(columns, rows, style)
 }

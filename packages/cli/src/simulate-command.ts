@@ -4,9 +4,7 @@ import {
   chromeTrace,
   clusterNames,
   engines,
-  formatBytes,
   type LoadedSpec,
-  type SimulationSummary,
   simulateLoaded,
   simulateServingLoaded,
   summariseServingSimulation,
@@ -53,7 +51,7 @@ export function addSimulate(program: Command, { io }: Call): void {
       const summary = summariseSimulation(simulation, { whatIf: flags.whatIf === true })
       if (flags.json === true) return printJson(io, summary)
       const assumed = summary.conventions.fitted ? [] : [`kernels are timed with ${summary.conventions.constants}`]
-      printWarnings(io, [...summary.warnings, ...assumed, ...tooSmall(summary)])
+      printWarnings(io, [...summary.warnings, ...assumed])
       printLines(io, (style) => simulationLines(summary, style))
     })
   addSpecFlags(command)
@@ -62,13 +60,6 @@ export function addSimulate(program: Command, { io }: Call): void {
 /** A heading and names below it, for the help. */
 function known(heading: string, names: readonly string[]): string[] {
   return [`\n${heading}:`, ...wrapped(`${names.join(', ')}.`, 2)]
-}
-
-/** That the device has less memory than a step takes. */
-function tooSmall({ memory }: SimulationSummary): string[] {
-  const { fits, peakBytes, reserveBytes, capacityBytes } = memory
-  if (fits) return []
-  return [`the step does not fit: ${formatBytes(peakBytes + reserveBytes - capacityBytes)} are missing`]
 }
 
 /** `5=1.3`, added to what came before it. */

@@ -193,11 +193,12 @@ function whatIfLines({ whatIf, memory }: SimulationSummary, style: Style): strin
     { header: 'change', align: 'right' },
     { header: 'what if', align: 'left' },
   ] as const
-  const room = memory.capacityBytes - memory.reserveBytes
-  // What is said above of the step as it is holds for changes that leave its memory alone.
-  const verdict = ({ peakBytes }: (typeof whatIf)[number]) => {
-    if (peakBytes === memory.peakBytes || peakBytes <= room === memory.fits) return ''
-    return peakBytes > room ? `: does not fit (${formatBytes(peakBytes)})` : `: fits (${formatBytes(peakBytes)})`
+  // What is said above of the step as it is holds for other machines, unless they move its peak.
+  const verdict = ({ of, peakBytes, fits }: (typeof whatIf)[number]) => {
+    if (fits === memory.fits && (of === 'machine' || (fits && peakBytes === memory.peakBytes))) return ''
+    const bytes = formatBytes(peakBytes)
+    if (!fits) return `: does not fit (${bytes})`
+    return memory.fits ? `: ${bytes}` : `: fits (${bytes})`
   }
   const rows = whatIf.map((each) => [
     duration(each.stepSeconds),

@@ -55,6 +55,38 @@ describe('compare', () => {
     for (const { differences } of metrics) expect(differences).toEqual([{ relative: 0, tie: true }])
   })
 
+  test('a part of a step that changed little of it is small, whatever its own percentage', async () => {
+    const cwd = folderWith({ 'a.yaml': 'parallel: {dp: 2}\n', 'b.yaml': 'parallel: {dp: 4}\n' })
+    const [text, json] = await Promise.all(
+      [[], ['--json']].map((flags) => shardloom(['compare', 'a.yaml', 'a.yaml', 'b.yaml', ...flags], { cwd })),
+    )
+    const { metrics, error } = JSON.parse(json?.out ?? '')
+    const steps = metrics.find(({ metric }: { metric: string }) => metric === 'stepSeconds').values
+    for (const { metric, part, unit, values, differences } of metrics) {
+      expect(part).toBe(metric === 'bubble' || metric.startsWith('exposed '))
+      if (!part) continue
+      const whole = unit === 's' ? Math.min(...steps) : 1
+      expect(differences[1].tie).toBe(Math.abs(values[2] - values[0]) <= error * whole)
+    }
+    const parts = (text?.out ?? '').split('\n').filter((line) => /^ +(bubble|exposed) /.test(line))
+    expect(parts.length).toBeGreaterThan(1)
+    for (const line of parts) expect(line).not.toContain('tie')
+  })
+
+  test('marks what does not fit above the memory of the device, and says what energy counts', async () => {
+    // NVIDIA 2023, H100 datasheet: 80 GB. 8e9 parameters take 18 bytes each, of which ZeRO 3 leaves an eighth.
+    const models = 'model: llama-3.1-8b\ncluster: dgx-h100\nbatch: 8\nseq: 256\n'
+    const cwd = temporaryFolder()
+    writeFileSync(join(cwd, 'a.yaml'), `${models}parallel: {dp: 8}\n`)
+    writeFileSync(join(cwd, 'b.yaml'), `${models}parallel: {dp: 8}\noptions: {zero: 3}\n`)
+    const { out } = await shardloom(['compare', 'a.yaml', 'b.yaml'], { cwd })
+    expect(out).toMatch(/memory at most +1\d\d GB ! +\d+\.\d GB +−/)
+    expect(out).toMatch(/of a device +85\.9 GB +85\.9 GB/)
+    expect(out.replace(/\s+/g, ' ')).toMatch(/!: does not fit in a device, beside the \S+ GB that are kept free\./)
+    expect(out).toContain('at rated power while busy')
+    expect(out.split('\n').filter((line) => [...line].length > 80)).toEqual([])
+  })
+
   test('phases do not compare; nor does one spec alone', async () => {
     const cwd = folderWith({ 'a.yaml': '', 'b.yaml': 'phase: decode\n' })
     const { code, err } = await shardloom(['compare', 'a.yaml', 'b.yaml'], { cwd })

@@ -103,6 +103,20 @@ describe('simulate', () => {
     expect(err).toMatch(/warning the step does not fit: \S+ GB are missing/)
     expect(out).toContain('links of level `node` twice as fast')
     expect(out).not.toMatch(/stage|level `(?!node)/)
+    // Each change of the plan is said to fit or not.
+    for (const line of out.split('\n').filter((each) => / % {2}with `/.test(each)))
+      expect(line).toMatch(/: (fits|does not fit) \(\S+ GB\)$/)
+    expect(out).toContain('with `sequenceParallel: true`')
+    expect(out.split('\n').filter((line) => [...line].length > 80)).toEqual([])
+  })
+
+  test('says in the warnings of JSON, too, that a step does not fit', async () => {
+    const { out, err } = await simulate('--model llama-3.1-8b --batch 8 --tp 2 --cluster dgx-h100 --json')
+    const { warnings, memory } = JSON.parse(out)
+    expect(memory.fits).toBe(false)
+    expect(warnings.at(-1)).toMatch(/^the step does not fit: \S+\sGB are missing$/)
+    expect(err).toBe('')
+    expect(JSON.parse((await simulate(`${spec} --json`)).out).warnings).toEqual([])
   })
 
   test('writes a trace that is one document, whole', async () => {

@@ -1,5 +1,6 @@
-import { formatBytes } from '@shardloom/exporters'
+import { formatBytes, formatQuantity } from '@shardloom/exporters'
 import type { SimulationSummary } from './summarise-simulation.js'
+import type { WhatIf } from './what-if.js'
 
 type Told = Pick<
   SimulationSummary,
@@ -23,10 +24,9 @@ export function bottleneckOf({ stepSeconds, bubble, exposedCommunicationSeconds,
   const { peakBytes, reserveBytes, capacityBytes, perStage } = memory
   const staged = new Set(perStage.map(({ stage }) => stage)).size > 1
   const missing = peakBytes + reserveBytes - capacityBytes
-  const best = [...told.whatIf].sort((a, b) => a.difference - b.difference)[0]
   return [
     ...(first
-      ? [`Most of the critical path is ${first.kind}: ${percent(first.share)}${then && `; then ${then}`}.`]
+      ? [`The largest part of the critical path is ${first.kind}: ${percent(first.share)}${then && `; then ${then}`}.`]
       : []),
     ...(bubble.global >= noticeable
       ? [`${staged ? 'Stages' : 'Ranks'} wait for each other ${percent(bubble.global)} of the step.`]
@@ -37,8 +37,41 @@ export function bottleneckOf({ stepSeconds, bubble, exposedCommunicationSeconds,
           `It does not fit: ${formatBytes(missing)} are missing${perStage.length > 1 ? ` on the fullest ${staged ? 'stage' : 'rank'}` : ''}.`,
         ]
       : []),
-    ...(best && best.difference <= -noticeable
-      ? [`Of the changes tried, this helps most: ${best.change}, −${percent(-best.difference)}.`]
-      : []),
+    ...(missing > 0 ? whatFits(told.whatIf, memory) : whatHelps(told.whatIf)),
+  ]
+}
+
+/** Which change of the plan makes a step fit, at least cost of time; or which comes nearest to it. */
+function whatFits(tried: readonly WhatIf[], { peakBytes, reserveBytes, capacityBytes }: Told['memory']): string[] {
+  const plans = tried.filter(({ of }) => of === 'plan')
+  const [fastest, ...slower] = plans.filter(({ fits }) => fits).sort((a, b) => a.difference - b.difference)
+  if (fastest) {
+    const { change, stepSeconds, difference } = fastest
+    const sign = difference < 0 ? '−' : '+'
+    const step = `${formatQuantity(stepSeconds, 's')} (${sign}${percent(Math.abs(difference))})`
+    const others = slower.map((each) => each.change).join(', or ')
+    return [
+      `It fits ${change}, in ${step} and ${formatBytes(fastest.peakBytes)}${others && `; slower also ${others}`}.`,
+    ]
+  }
+  const [nearest] = plans.sort((a, b) => a.peakBytes - b.peakBytes)
+  if (!nearest) return []
+  const none = 'No single change of the plan that was tried makes it fit'
+  if (nearest.peakBytes >= peakBytes) return [`${none}, and none saves memory.`]
+  const left = formatBytes(nearest.peakBytes + reserveBytes - capacityBytes)
+  return [`${none}; it comes nearest ${nearest.change}, where ${left} are missing.`]
+}
+
+/** What makes a step shorter: a change of the plan that fits, else a machine that is not there. */
+function whatHelps(tried: readonly WhatIf[]): string[] {
+  const helpful = tried
+    .filter(({ difference, fits }) => fits && difference <= -noticeable)
+    .sort((a, b) => a.difference - b.difference)
+  const plan = helpful.find(({ of }) => of === 'plan')
+  if (plan) return [`Of the changes of the plan tried, this helps most: ${plan.change}, −${percent(-plan.difference)}.`]
+  const [machine] = helpful
+  if (!machine) return []
+  return [
+    `No change of the plan that was tried helps; of the machine, this would most: ${machine.change}, −${percent(-machine.difference)}.`,
   ]
 }

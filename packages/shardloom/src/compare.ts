@@ -23,6 +23,8 @@ export interface ComparedMetric {
   /** `s`, `B`, `tokens/s`, `J`, `days`, `money` in the currency of the price, or `share` of 1. */
   readonly unit: 's' | 'B' | 'tokens/s' | 'J' | 'days' | 'money' | 'share'
   readonly better: 'less' | 'more'
+  /** Of the step: a part, whose differences tie where they are small against the step, however much the part changed. */
+  readonly part: boolean
   readonly values: readonly number[]
   /** Of each spec but the first. */
   readonly differences: readonly Difference[]
@@ -38,6 +40,9 @@ export interface Comparison {
     readonly cluster: string
     readonly world: number
     readonly fits: boolean
+    /** Of a device, and what of it no tensor gets. */
+    readonly capacityBytes: number
+    readonly reserveBytes: number
   }[]
   /** The fields of the spec in which they differ; null where one leaves a field open. */
   readonly parameters: readonly { readonly field: string; readonly values: readonly unknown[] }[]
@@ -80,6 +85,8 @@ export function compare(list: readonly Compared[]): Comparison {
       cluster: conventions.cluster,
       world,
       fits: memory.fits,
+      capacityBytes: memory.capacityBytes,
+      reserveBytes: memory.reserveBytes,
     })),
     parameters: parametersOf(list.map(({ simulation }) => simulation.loaded.spec)),
     metrics: metricsOf(summaries, error),
@@ -127,7 +134,7 @@ function metricsOf(summaries: readonly StepFigures[], error: number): ComparedMe
       relative: base === 0 ? (value === 0 ? 0 : null) : value / base - 1,
       tie: tie(base, value),
     }))
-    return [{ metric: name, unit, better, values, differences }]
+    return [{ metric: name, unit, better, part: tie === partly || tie === shares, values, differences }]
   }
   return [
     ...metric('stepSeconds', 's', 'less', timed, (each) => each.stepSeconds),

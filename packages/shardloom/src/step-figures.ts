@@ -1,5 +1,6 @@
 import { mapAxes } from '@shardloom/cluster'
 import { coordinateOf } from '@shardloom/core'
+import { formatBytes } from '@shardloom/exporters'
 import { type PeakMemory, type RankStep, replication } from '@shardloom/simulator'
 import { type Budget, budgetOf } from './budget.js'
 import { type Conventions, conventionsOf } from './conventions.js'
@@ -71,6 +72,7 @@ export interface StepFigures {
   readonly energyJoules?: number
   /** What a budget of tokens takes, or what a price makes of tokens, where the spec gives either. */
   readonly budget?: Budget
+  /** Those of the plan, and that the step does not fit. */
   readonly warnings: readonly string[]
 }
 
@@ -98,6 +100,7 @@ export function stepFigures({ plan, machine, step }: Simulation): StepFigures {
   const tokens = tokensOf(spec)
   const waiting = mean((each) => each.waiting)
   const { powerWatts, sources } = accelerator
+  const memory = memoryOf({ plan, machine, step })
   return {
     model: architecture.name,
     phase: spec.phase,
@@ -138,10 +141,10 @@ export function stepFigures({ plan, machine, step }: Simulation): StepFigures {
     },
     mapping: mapAxes(machine.cluster, program.mesh).map(({ axis, text }) => ({ axis, text })),
     stages,
-    memory: memoryOf({ plan, machine, step }),
+    memory,
     ...(powerWatts !== undefined && { energyJoules: powerWatts * world * (seconds - waiting) }),
     ...budgetOf(spec, { tokens, seconds, world }),
-    warnings: plan.warnings,
+    warnings: [...plan.warnings, ...tooSmall(memory)],
   }
 }
 
@@ -157,7 +160,8 @@ function tokensOf({ phase, batch, seq, steps, options }: PlannedSpec): number {
   return batch * steps * expected
 }
 
-function memoryOf({
+/** The most that each stage holds, and whether it fits. */
+export function memoryOf({
   plan,
   machine,
   step: { ranks },
@@ -174,7 +178,13 @@ function memoryOf({
   }
 }
 
+/** That the device has less memory than a step takes. */
+function tooSmall({ fits, peakBytes, reserveBytes, capacityBytes }: StepFigures['memory']): string[] {
+  if (fits) return []
+  return [`the step does not fit: ${formatBytes(peakBytes + reserveBytes - capacityBytes)} are missing`]
+}
+
 /** The most bytes that any rank of a step holds. */
-export function fullestOf(ranks: readonly RankStep[]): number {
+function fullestOf(ranks: readonly RankStep[]): number {
   return ranks.reduce((most, { memory }) => Math.max(most, memory.peakBytes), 0)
 }

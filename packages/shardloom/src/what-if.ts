@@ -2,53 +2,63 @@ import { unitSizes } from '@shardloom/cluster'
 import { isShardloomError } from '@shardloom/core'
 import type { Machine } from '@shardloom/simulator'
 import type { LoadedSpec } from './plan.js'
+import { type PlanChange, planChanges } from './plan-changes.js'
 import { type SimulateOptions, type Simulation, simulateLoaded } from './simulate-plan.js'
-import { fullestOf } from './step-figures.js'
+import { memoryOf } from './step-figures.js'
 
 /** One change, and what a step then takes. */
 export interface WhatIf {
   readonly change: string
+  /** Whether the spec can state it, or it is a machine that is not there. */
+  readonly of: 'plan' | 'machine'
   readonly stepSeconds: number
   /** Of the step as it is: −0.18 is a step that takes 18 % less. */
   readonly difference: number
   /** Of the fullest stage. */
   readonly peakBytes: number
+  /** With what is kept free. */
+  readonly fits: boolean
 }
 
-interface Change {
-  readonly change: string
-  readonly loaded: LoadedSpec
-  readonly options?: SimulateOptions
+interface Change extends PlanChange {
+  readonly of: WhatIf['of']
+  readonly options: SimulateOptions
 }
 
-/** Simulates again with one change at a time: no communication over an axis, faster hardware, another schedule. */
+/**
+ * Simulates again with one change at a time: another plan, no communication over an axis, faster hardware. Where the step does
+ * not fit, the plans are those that save memory. What cannot be planned is left out.
+ */
 export function whatIf(simulation: Simulation, axes: readonly string[]): WhatIf[] {
   const { loaded, machine, step } = simulation
   const { engine } = machine
+  const plans = [...planChanges(loaded, memoryOf(simulation).fits), ...otherSchedules(simulation)]
   const changes: Change[] = [
+    ...plans.map((each) => ({ ...each, of: 'plan' as const, options: { engine } })),
     ...axes.map((axis) => ({
       change: `without communication over ${axis}`,
+      of: 'machine' as const,
       loaded,
       options: { engine: { ...engine, free: [...engine.free, axis] } },
     })),
     ...fasterMachines(machine, loaded.spec.options.dtype, axes.length > 0).map(({ change, cluster }) => ({
       change,
+      of: 'machine' as const,
       loaded: { ...loaded, cluster },
       options: { engine },
     })),
-    ...otherSchedules(simulation).map((each) => ({ ...each, options: { engine } })),
   ]
-  return changes.flatMap(({ change, loaded, options }) => {
+  return changes.flatMap(({ change, of, loaded, options }) => {
     const changed = simulated(loaded, options)
     if (!changed) return []
     const stepSeconds = changed.step.seconds
-    const peakBytes = fullestOf(changed.step.ranks)
-    return [{ change, stepSeconds, difference: stepSeconds / step.seconds - 1, peakBytes }]
+    const { peakBytes, fits } = memoryOf(changed)
+    return [{ change, of, stepSeconds, difference: stepSeconds / step.seconds - 1, peakBytes, fits }]
   })
 }
 
-/** A plan with another schedule may be one that cannot be: layers that do not divide, too few microbatches. */
-function simulated(loaded: LoadedSpec, options: SimulateOptions | undefined): Simulation | undefined {
+/** Another plan may be one that cannot be: layers that do not divide, too few microbatches, nothing to compute again. */
+function simulated(loaded: LoadedSpec, options: SimulateOptions): Simulation | undefined {
   try {
     return simulateLoaded(loaded, options)
   } catch (error) {
@@ -94,7 +104,7 @@ const schedules: readonly { readonly name: string; readonly schedule: string; re
   { name: 'DualPipe-V', schedule: 'dualpipev' },
 ]
 
-function otherSchedules({ loaded, timed }: Simulation): Change[] {
+function otherSchedules({ loaded, timed }: Simulation): PlanChange[] {
   const { pipeline, phase } = timed.program
   if (!pipeline || phase !== 'training') return []
   const { schedule: _, virtual: __, pp, ...options } = loaded.spec.options
