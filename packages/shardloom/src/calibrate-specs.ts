@@ -28,6 +28,9 @@ export interface CalibrationSummary extends Pick<Calibration, 'settled' | 'befor
   readonly file: EfficiencyFile
 }
 
+/** Up to which share of being settled measurements do not depend on a constant: rounding. */
+const negligible = 1e-9
+
 /** What a calibration lets others take part in. */
 export interface CalibrationHooks {
   /** Runs the planning of the measurement at `index`, such as to name it in errors. */
@@ -81,6 +84,12 @@ export function calibrateSpecs(measured: readonly MeasuredSpec[], hooks: Calibra
       schema: 'shardloom.efficiency/1',
       accelerator,
       source: `fitted to ${measured.length} measured ${measured.length === 1 ? 'step' : 'steps'}`,
+      fit: {
+        measurements: measured.length,
+        steps: predictions.size,
+        constants: Object.values(settled).filter((share) => share > negligible).length,
+        meanError: after.reduce((sum, each) => sum + Math.abs(each), 0) / after.length,
+      },
       values,
     },
   }

@@ -1,8 +1,10 @@
-import type { PoolUsage, Spread } from '@shardloom/serving'
+import type { EnginePreset, PoolUsage, Spread } from '@shardloom/serving'
+import { efficiencyOf } from '@shardloom/simulator'
 import { type Budget, budgetOf } from './budget.js'
 import { clusterOf } from './cluster-of.js'
 import type { LoadedSpec } from './plan.js'
 import type { ServingPool, ServingSimulation } from './simulate-serving.js'
+import { type ServingError, statedServingError } from './stated-error.js'
 
 /** What `shardloom simulate --json` prints of serving. Seconds, bytes, tokens, and shares of 1. */
 export interface ServingSimulationSummary {
@@ -47,6 +49,8 @@ export interface ServingSimulationSummary {
     readonly linearDtype?: string
     /** Where the constants of kernels come from, where the spec names a file of them. */
     readonly constants?: string
+    /** The relative errors that times are good for: of `tpotSeconds`, and of `ttftSeconds`. */
+    readonly error: ServingError
   }
   readonly pools: readonly (PoolUsage & {
     readonly phase: ServingPool['phase']
@@ -105,6 +109,7 @@ export function summariseServingSimulation(simulation: ServingSimulation): Servi
       cacheDtype: options.cacheDtype ?? options.dtype,
       ...(options.linearDtype !== undefined && { linearDtype: options.linearDtype }),
       ...(loaded.efficiency && { constants: loaded.efficiency.source }),
+      error: errorOf(loaded, engine),
     },
     pools: pools.flatMap((pool, index) => {
       const usage = usages[index]
@@ -117,6 +122,16 @@ export function summariseServingSimulation(simulation: ServingSimulation): Servi
       return usage ? limitsOf(pool, usage, engine.scheduler.maxSequences) : []
     }),
   }
+}
+
+function errorOf(loaded: LoadedSpec, engine: EnginePreset): ServingError {
+  const { accelerator } = clusterOf(loaded)
+  const constants = { fitted: efficiencyOf(accelerator).fitted, file: loaded.efficiency }
+  const { host } = loaded.spec.options.serving
+  return statedServingError(constants, {
+    accelerator: engine.accelerators.includes(accelerator.name),
+    host: host === undefined || Object.keys(host).length === 0,
+  })
 }
 
 function assumedOf({ spec }: LoadedSpec): string[] {

@@ -82,7 +82,7 @@ export interface StageMemory extends PeakMemory {
 }
 
 /** Says in figures what came of a simulation. */
-export function stepFigures({ plan, machine, step }: Simulation): StepFigures {
+export function stepFigures({ loaded, plan, machine, step }: Simulation): StepFigures {
   const { program, operators, spec, architecture } = plan
   const { accelerator } = machine.cluster
   const { seconds } = step
@@ -130,7 +130,7 @@ export function stepFigures({ plan, machine, step }: Simulation): StepFigures {
       engine: machine.engine.name,
       constants: machine.constants.source,
       fitted: machine.constants.fitted,
-      error: statedError(machine.constants.fitted),
+      error: statedError({ fitted: machine.constants.fitted, file: loaded.efficiency }),
       reserve: reserveOf(spec.reserveBytes, world).source,
       ...(powerWatts !== undefined && {
         energy: `${powerWatts} W (${sources['powerWatts'] ?? 'the cluster'}) while a rank computes or waits for its own communication, none while it waits for other stages`,
