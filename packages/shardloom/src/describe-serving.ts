@@ -1,9 +1,10 @@
-import type { EnginePreset, PoolUsage, Spread } from '@shardloom/serving'
+import type { EnginePreset, PoolUsage, Spread, Workload } from '@shardloom/serving'
 import { efficiencyOf } from '@shardloom/simulator'
 import { type Budget, budgetOf } from './budget.js'
 import { clusterOf } from './cluster-of.js'
 import type { LoadedSpec } from './plan.js'
 import type { ServingPool, ServingSimulation } from './simulate-serving.js'
+import { standInPeak } from './stand-in-peak.js'
 import { type ServingError, statedServingError } from './stated-error.js'
 
 /** What `shardloom simulate --json` prints of serving. Seconds, bytes, tokens, and shares of 1. */
@@ -68,6 +69,8 @@ export interface ServingSimulationSummary {
   readonly budget?: Budget
   /** What holds it back, in words. */
   readonly limits: readonly string[]
+  /** What makes the figures other than its user can have meant. */
+  readonly warnings: readonly string[]
 }
 
 /** Says what came of serving a load. */
@@ -121,6 +124,7 @@ export function summariseServingSimulation(simulation: ServingSimulation): Servi
       const usage = usages[index]
       return usage ? limitsOf(pool, usage, engine.scheduler.maxSequences) : []
     }),
+    warnings: [...lockStep(workload), ...standInPeak(cluster.accelerator, loaded.spec)],
   }
 }
 
@@ -145,6 +149,17 @@ function describePool({ phase, engines, ranks, capacity, shares }: ServingPool, 
   const { tokens: capacityTokens, bytesPerToken, parameterBytes } = capacity
   const time = { host: shares.host / all, tokens: shares.tokens / all, attention: shares.attention / all }
   return { phase, engines, ranks, capacityTokens, bytesPerToken, parameterBytes, time, ...usage }
+}
+
+/** Clients whose requests are all alike: those that begin together end together, and their next prompts queue behind one another. */
+function lockStep({ clients = 0, requests }: Workload): string[] {
+  const [first] = requests
+  if (clients < 2 || !first || requests.some(({ input, output }) => input !== first.input || output !== first.output))
+    return []
+  const range = (length: number) => `{from: ${Math.max(1, Math.round(0.8 * length))}, to: ${length}}`
+  return [
+    `all requests have ${first.input} tokens in and ${first.output} out, so that the ${clients} clients go in lock-step and their prompts queue: TTFT is longer than with mixed lengths; give ranges, such as \`load: {input: ${range(first.input)}, output: ${range(first.output)}}\``,
+  ]
 }
 
 const percent = (share: number) => `${(100 * share).toFixed(0)} %`

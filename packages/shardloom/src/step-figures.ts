@@ -8,6 +8,7 @@ import { slotsOf } from './mesh-of-spec.js'
 import { reserveOf } from './reserve.js'
 import type { PlannedSpec } from './sequence.js'
 import type { Simulation } from './simulate-plan.js'
+import { standInPeak } from './stand-in-peak.js'
 import { statedError } from './stated-error.js'
 
 /** What a step comes to, in figures that take no list of all nodes. Seconds, and shares of 1. */
@@ -141,7 +142,7 @@ export function stepFigures({ loaded, plan, machine, step }: Simulation): StepFi
     memory: memoryOf({ plan, machine, step }),
     ...(powerWatts !== undefined && { energyJoules: powerWatts * world * (seconds - waiting) }),
     ...budgetOf(spec, { tokens, seconds, world }),
-    warnings: plan.warnings,
+    warnings: [...plan.warnings, ...standInPeak(accelerator, spec)],
   }
 }
 
