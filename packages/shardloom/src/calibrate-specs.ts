@@ -3,6 +3,7 @@ import {
   type Calibration,
   calibrate,
   type Efficiency,
+  efficiencyFields,
   efficiencyOf,
   type Measurement,
   machineOf,
@@ -25,6 +26,10 @@ export interface CalibrationSummary extends Pick<Calibration, 'settled' | 'befor
   readonly measurements: number
   /** The constants that were started from. */
   readonly start: Efficiency
+  /** What each constant is in: seconds, elements, or a share of what. */
+  readonly units: Readonly<Record<string, string>>
+  /** Of each measurement the seconds that were measured, and those that the fitted constants predict. */
+  readonly steps: readonly { readonly measured: number; readonly predicted: number }[]
   readonly file: EfficiencyFile
 }
 
@@ -77,6 +82,11 @@ export function calibrateSpecs(measured: readonly MeasuredSpec[], hooks: Calibra
     schema: 'shardloom.calibrate/1',
     measurements: measured.length,
     start,
+    units: Object.fromEntries(efficiencyFields.map(({ name, unit }) => [name, unit])),
+    steps: measured.map(({ seconds }, index) => ({
+      measured: seconds,
+      predicted: seconds * (1 + (after[index] ?? 0)),
+    })),
     settled,
     before,
     after,
