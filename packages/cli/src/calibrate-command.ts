@@ -14,11 +14,12 @@ import {
 } from 'shardloom'
 import { type Call, type Io, locate } from './io.js'
 import { printJson, printLines, printWarnings, withProgress } from './output.js'
-import { difference } from './quantities.js'
+import { difference, duration } from './quantities.js'
 import { readTextFile } from './read-file.js'
 import { named, naming } from './report-error.js'
 import { type Flags, loadFrom } from './spec-flags.js'
-import { table } from './table.js'
+import { singleLine } from './style.js'
+import { table, wrapped } from './table.js'
 import { checkWritable, writeWhole } from './write-file.js'
 
 /** `shardloom calibrate`: the constants of an accelerator, from steps that were measured on it. */
@@ -69,28 +70,52 @@ export function addCalibrate(program: Command, { io }: Call): void {
       if (flags.json === true) return printJson(io, summary)
       printWarnings(io, doubtsOf(summary, path))
       printLines(io, (style) => [
-        style.bold(`${summary.file.accelerator}, fitted to ${summary.measurements} measured steps`),
+        style.bold(`${summary.file.accelerator}, ${summary.file.source}`),
         '',
         ...table(
           [
             { header: 'constant', align: 'left' },
             { header: 'before', align: 'right' },
             { header: 'fitted', align: 'right' },
+            { header: 'unit', align: 'left' },
             { header: 'settled by them', align: 'right' },
           ],
           Object.entries(summary.start).map(([name, value]) => constantCells(name, value, summary)),
           style,
         ),
         '',
+        ...table(
+          [
+            { header: 'measurement', align: 'right' },
+            { header: 'measured', align: 'right' },
+            { header: 'predicted', align: 'right' },
+            { header: 'error', align: 'right' },
+          ],
+          summary.steps.slice(0, shownSteps).map((step, index) => stepCells(step, index)),
+          style,
+        ),
+        ...(summary.steps.length > shownSteps ? [`  and ${summary.steps.length - shownSteps} more: --json`] : []),
+        '',
         `mean error ${meanText(summary.before)} before, ${meanText(summary.after)} after`,
+        ...(typeof flags.out === 'string'
+          ? wrapped(`written to ${singleLine(flags.out)}, for \`shardloom simulate --efficiency\``, 0)
+          : ['nothing was saved: --out FILE writes the constants for `simulate --efficiency`']),
       ])
     })
 }
 
-function constantCells(name: string, before: number, { file, settled }: CalibrationSummary): string[] {
+/** How many measurements are printed with what is predicted of them. */
+const shownSteps = 10
+
+function stepCells({ measured, predicted }: CalibrationSummary['steps'][number], index: number): string[] {
+  const cells = [String(index + 1), duration(measured), duration(predicted), difference(predicted / measured - 1)]
+  return cells.map((cell) => cell.replaceAll('\u00a0', ' '))
+}
+
+function constantCells(name: string, before: number, { file, settled, units }: CalibrationSummary): string[] {
   const after = Object.entries(file.values).find(([key]) => key === name)?.[1] ?? before
   const share = Object.entries(settled).find(([key]) => key === name)?.[1] ?? 0
-  return [name, shortNumber(before), shortNumber(after), `${(100 * share).toFixed(0)} %`]
+  return [name, shortNumber(before), shortNumber(after), units[name] ?? '', `${(100 * share).toFixed(0)} %`]
 }
 
 const shortNumber = (value: number) => String(Number(value.toPrecision(3)))
@@ -118,12 +143,21 @@ const columns = ['order', ...specFields().map(({ flag }) => camel(flag))]
 
 function unknownColumn(name: string, path: string): ShardloomError {
   const flags = ['seconds', 'spec', 'order', ...specFields().map(({ flag }) => flag)]
-  const near = nearest(name, flags)
+  // A field of the spec by its path, such as `options.zero`, has a flag of its last word.
+  const last = name.slice(name.lastIndexOf('.') + 1)
+  const own = specFields().find(({ path }) => path.join('.') === name)?.flag
+  const near = own ?? nearest(name, flags) ?? nearest(last, flags) ?? flags.find((flag) => begins(last, flag))
   return new ShardloomError('CALIBRATE', `There is no flag of the column \`${name}\`.`, {
     subject: path,
-    help: near ? `Did you mean \`${near}\`?` : `Columns are ${flags.join(', ')}.`,
+    help: near
+      ? `Did you mean \`${near}\`?`
+      : 'Columns are `seconds`, `spec`, and the flags of `simulate`, which its --help lists.',
   })
 }
+
+/** Whether one is the beginning of the other, of more than the two letters of an axis: `sequence` for `seq`. */
+const begins = (name: string, flag: string) =>
+  Math.min(name.length, flag.length) > 2 && (name.startsWith(flag) || flag.startsWith(name))
 
 /** The seconds of a measurement. Throws `CALIBRATE` with what stands there instead. */
 function secondsOf(record: TableRecord, path: string): number {

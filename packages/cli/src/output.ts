@@ -20,6 +20,12 @@ export function printWarnings({ stderr, env }: Io, warnings: readonly string[]):
     stderr.write(style.encode(`${paragraph(style.bold('warning'), singleLine(warning), style.terminal)}\n`))
 }
 
+/** Tells on stderr what was done beside what is printed. */
+export function printNote({ stderr, env }: Io, text: string): void {
+  const style = styleOf(stderr, env)
+  stderr.write(style.encode(`${paragraph(style.bold('note'), singleLine(text), style.terminal)}\n`))
+}
+
 /** Does work that tells a person at a terminal how far it is, in one line of stderr that is gone afterwards. */
 export function withProgress<Result>({ stderr }: Io, work: (tell: (text: string) => void) => Result): Result {
   if (!stderr.isTTY) return work(() => {})

@@ -21,7 +21,7 @@ export function servingSimulationLines(summary: ServingSimulationSummary, style:
     ['whole request', spread.latency] as const,
   ].map(([name, of]) => [name, ...[of?.mean, of?.p50, of?.p90, of?.p99].map(durationOrNone)])
   const from = load.clients === undefined ? 'as they arrive' : `from ${formatCount(load.clients)} clients`
-  const { weightDtype, cacheDtype, linearDtype, constants } = conventions
+  const { weightDtype, cacheDtype, linearDtype, constants, error } = conventions
   const linear = linearDtype === undefined ? '' : `, linear layers in ${linearDtype}`
   const types = `weights ${weightDtype}, cache ${cacheDtype}, all else ${conventions.dtype}${linear}`
   const lines = [
@@ -39,6 +39,7 @@ export function servingSimulationLines(summary: ServingSimulationSummary, style:
         ? [['assumed', `${load.assumed.join(', ')}: set them in options.serving.load`] as [string, string]]
         : []),
       ['conventions', types],
+      ['good for', `TPOT ±${Math.round(100 * error.tpot)} %, TTFT ±${Math.round(100 * error.ttft)} %`],
       ...(constants === undefined ? [] : [['constants', singleLine(constants)] as [string, string]]),
     ]),
     '',

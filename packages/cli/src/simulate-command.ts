@@ -5,13 +5,14 @@ import {
   clusterNames,
   engines,
   type LoadedSpec,
+  servingEngineNames,
   simulateLoaded,
   simulateServingLoaded,
   summariseServingSimulation,
   summariseSimulation,
 } from 'shardloom'
 import type { Call, Io } from './io.js'
-import { printJson, printLines, printWarnings } from './output.js'
+import { printJson, printLines, printNote, printWarnings } from './output.js'
 import { UsageError } from './report-error.js'
 import { servingSimulationLines } from './serving-lines.js'
 import { simulationLines } from './simulation-lines.js'
@@ -31,7 +32,8 @@ export function addSimulate(program: Command, { io }: Call): void {
     .addHelpText('after', () =>
       [
         ...known('Clusters for --cluster (or a file, or an object)', clusterNames()),
-        ...known('Engines for --engine', Object.keys(engines)),
+        ...known('Engines for --engine (one step)', Object.keys(engines)),
+        ...known('Engines for --serving-engine (the phase serving)', servingEngineNames()),
         '\nExample:\n  shardloom simulate --model llama-3.1-8b --cluster dgx-h100 --tp 8 --batch 8',
       ].join('\n'),
     )
@@ -46,6 +48,8 @@ export function addSimulate(program: Command, { io }: Call): void {
           for (const chunk of chromeTrace(timeline, timed.program, { memory }))
             if (!stream.write(chunk)) await once(stream, 'drain')
         })
+        if (flags.trace !== '-')
+          printNote(io, `${flags.trace} has the timeline: open it in ui.perfetto.dev or chrome://tracing`)
       }
       if (flags.trace === '-') return
       const summary = summariseSimulation(simulation, { whatIf: flags.whatIf === true })
@@ -82,5 +86,6 @@ function serve(io: Io, loaded: LoadedSpec, flags: Flags): void {
   }
   const summary = summariseServingSimulation(simulateServingLoaded(loaded))
   if (flags.json === true) return printJson(io, summary)
+  printWarnings(io, summary.warnings)
   printLines(io, (style) => servingSimulationLines(summary, style))
 }

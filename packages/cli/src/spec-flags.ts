@@ -28,7 +28,11 @@ const fields = specFields()
 export function addSpecFlags(command: Command): Command {
   command.setOptionValueWithSource('command', command.name(), 'implied')
   command.optionsGroup('Spec (each flag overrides the field of the same name):')
-  for (const field of fields) command.addOption(flagOf(field))
+  for (const field of fields) {
+    // Only there a load is served.
+    const hidden = field.path[1] === 'serving' && command.name() !== 'simulate'
+    command.addOption(hidden ? flagOf(field).hideHelp() : flagOf(field))
+  }
   return command
     .option('--order <axes>', 'axes from innermost to outermost, such as tp,dp')
     .option('--plugin <path>', 'ES module of a plugin; repeatable', collect)
@@ -41,8 +45,7 @@ function flagOf(field: SpecField): Option {
   ]
   const choices = field.choices ? ` (${field.choices.join(', ')})` : ''
   const fallback = field.default === undefined ? '' : ` [${field.default}]`
-  const option = new Option(`--${field.flag} ${value}`, `${field.description}${choices}${fallback}`)
-  return field.path[1] !== 'serving' ? option : option.hideHelp()
+  return new Option(`--${field.flag} ${value}`, `${field.description}${choices}${fallback}`)
 }
 
 function collect(value: string, before: readonly string[] = []): readonly string[] {

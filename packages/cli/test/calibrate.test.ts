@@ -41,6 +41,8 @@ describe('calibrate', () => {
       /Measurement 2 of measured\.csv.*"fast"/,
       /above 0/,
     ],
+    ['model,cluster,options.zero,seconds\ngpt2,dgx-h100,1,1\n', /`options\.zero`/, /Did you mean `zero`\?/],
+    ['model,cluster,nothingLikeIt,seconds\ngpt2,dgx-h100,1,1\n', /`nothingLikeIt`/, /^.{0,160}$/m],
     ['model,cluster,time\ngpt2,dgx-h100,1\n', /model, cluster, time/, /seconds/],
     ['model,cluster,seconds,tp\ngpt2,dgx-h100,1,5\n', /Measurement 1 of measured\.csv: /, /help: /],
   ])('says of %j in which row and column it is wrong', async (text, message, help) => {
@@ -63,6 +65,27 @@ describe('calibrate', () => {
     expect(err).toMatch(/warning .*measurement .*2 \(−/)
     const nowhere = await shardloom(['calibrate', 'measured.csv', '--out', 'none/mine.json'], { cwd })
     expect(nowhere).toMatchObject({ code: 1, err: expect.stringContaining('its folder does not exist') })
+  })
+
+  test('shows each measurement beside its prediction, units, and where the constants went, within 80 columns', async () => {
+    const cwd = temporaryFolder()
+    const { stepSeconds } = await stepOf()
+    const rows = Array.from({ length: 12 }, () => `gpt2,dgx-h100,4,512,${stepSeconds}`)
+    const write = (lines: string[]) =>
+      writeFileSync(join(cwd, 'measured.csv'), ['model,cluster,batch,seq,seconds', ...lines].join('\n'))
+    write(rows.slice(0, 1))
+    const one = await shardloom(['calibrate', 'measured.csv'], { cwd })
+    expect(one.out).toMatch(/fitted to 1 measured step\n/)
+    expect(one.out).toMatch(/measurement +measured +predicted +error\n.*\n +1 +([\d.]+ ms) +\1 +±0\.0 %/)
+    expect(one.out).toMatch(/kernelSeconds +\S+ +\S+ +s /)
+    expect(one.out).toContain('nothing was saved: --out')
+    write(rows)
+    const many = await shardloom(['calibrate', 'measured.csv', '--out', 'mine.json'], { cwd })
+    expect(many.out).toContain('and 2 more')
+    expect(many.out).toContain('written to mine.json')
+    expect(`${one.out}${many.out}`.split('\n').filter((line) => [...line].length > 80)).toEqual([])
+    // Twelve times the same step are one equation: as good as no measurement of the accelerator.
+    expect((await stepOf('--efficiency', join(cwd, 'mine.json'))).conventions.error).toBe(0.15)
   })
 
   test('refuses measurements without seconds, and constants of another accelerator', async () => {

@@ -121,7 +121,9 @@ describe('simulate', () => {
 
   test('writes a trace that is one document, whole', async () => {
     const folder = temporaryFolder()
-    expect((await simulate(`${spec} --trace out.json`, { cwd: folder })).code).toBe(0)
+    const traced = await simulate(`${spec} --trace out.json`, { cwd: folder })
+    expect(traced.code).toBe(0)
+    expect(traced.err).toMatch(/note out\.json .*ui\.perfetto\.dev or chrome:\/\/tracing/)
     expect(readdirSync(folder)).toEqual(['out.json'])
     expect(JSON.parse(readFileSync(join(folder, 'out.json'), 'utf8')).traceEvents.length).toBeGreaterThan(1000)
   })
@@ -152,15 +154,28 @@ describe('simulate', () => {
   })
 })
 
+describe('simulate --help', () => {
+  test('shows the flags of a load, and which engine is of what', async () => {
+    const { out } = await simulate('--help')
+    expect(out).toContain('--serving-load-clients')
+    expect(out).toMatch(/--engine \(one step\):\n +usual/)
+    expect(out).toMatch(/--serving-engine \(the phase serving\):\n +vllm, sglang, tensorrt-llm\./)
+    expect((await shardloom(['plan', '--help'])).out).not.toContain('--serving-load-clients')
+  })
+})
+
 describe('simulate serving', () => {
   const serving =
     '--model llama-3.1-8b --tp 2 --cluster dgx-h100 --phase serving --batch 4 --seq 512 --serving-load-requests 8'
 
   test('says what clients see within 80 columns', async () => {
     const { code, out, err } = await simulate(serving)
-    expect([code, err]).toEqual([0, ''])
+    expect(code).toBe(0)
+    // Nobody says how long prompts and answers are: all are alike.
+    expect(err).toMatch(/^warning .*lock-step.*\{from: \d+, to: 512\}.*\n$/)
     expect(out.split('\n').filter((line) => [...line].length > 80)).toEqual([])
-    for (const word of ['time to first token', 'p99', 'KV cache', 'What limits']) expect(out).toContain(word)
+    for (const word of ['time to first token', 'p99', 'KV cache', 'What limits', 'TPOT ±6 %, TTFT ±20 %'])
+      expect(out).toContain(word)
   })
 
   test('as JSON: times in order, and tokens that add up', async () => {

@@ -32,8 +32,8 @@ export interface Accelerator {
   /** Devices in one node (host). */
   readonly perNode: number
   /** What joins the devices of a node, and nodes. */
-  readonly scaleUp: Link
-  readonly scaleOut: Link
+  readonly scaleUp?: Link
+  readonly scaleOut?: Link
   /** How many devices share one network card. */
   readonly nicSharedBy: number
   /** B/s to the host's memory. */
@@ -108,9 +108,11 @@ function readAccelerator(
   const name = reader.has('name') || !base ? reader.text('name') : base.name
   const link = (key: 'scaleUp' | 'scaleOut', otherwise: Link | undefined) => {
     if (reader.has(key)) return resolveLink(reader.any(key), `\`${key}\` of \`${name}\``)
-    return otherwise ?? resolveLink(reader.any(key))
+    return otherwise
   }
   const scaleUp = link('scaleUp', base?.scaleUp)
+  // One kind of link may be all that there is.
+  const scaleOut = link('scaleOut', base?.scaleOut ?? scaleUp)
   const positive = (key: (typeof optionalFields)[number]) =>
     key === 'powerWatts' ? reader.positive(key, mostWatts) : reader.positive(key)
   const optional = optionalFields.map((key) => [key, reader.has(key) ? positive(key) : base?.[key]] as const)
@@ -126,9 +128,8 @@ function readAccelerator(
     ...Object.fromEntries(optional.filter(([, value]) => value !== undefined)),
     ...(cores === undefined ? {} : { cores }),
     perNode: reader.has('perNode') ? reader.whole('perNode') : (base?.perNode ?? 8),
-    scaleUp,
-    // One kind of link may be all that there is.
-    scaleOut: link('scaleOut', base?.scaleOut ?? scaleUp),
+    ...(scaleUp && { scaleUp }),
+    ...(scaleOut && { scaleOut }),
     nicSharedBy: reader.has('nicSharedBy') ? reader.whole('nicSharedBy') : (base?.nicSharedBy ?? 1),
     sources: base ? Object.fromEntries(Object.entries(base.sources).filter(([key]) => !changed(key))) : sources,
   }

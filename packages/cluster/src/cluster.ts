@@ -63,14 +63,14 @@ export function resolveCluster(input: unknown): Cluster {
     }
     return knownCluster(reader.text('preset'), nodes)
   }
-  const accelerator = resolveAccelerator(reader.any('accelerator'))
-  const perNode = reader.has('perNode') ? reader.whole('perNode') : undefined
+  const written = reader.any('accelerator')
+  const accelerator = resolveAccelerator(written)
+  // What the accelerator's own fields say of a node is as much a word of the user as the cluster's.
+  const own = typeof written === 'object' && Object.hasOwn(Object(written), 'perNode') ? accelerator.perNode : undefined
+  const perNode = reader.has('perNode') ? reader.whole('perNode') : own
   const levels = reader.has('levels')
     ? readLevels(reader.any('levels'), perNode)
-    : [
-        { name: 'node', fanOut: perNode ?? accelerator.perNode, sharedBy: 1, link: accelerator.scaleUp },
-        { name: 'network', fanOut: Infinity, sharedBy: accelerator.nicSharedBy, link: accelerator.scaleOut },
-      ]
+    : usualLevels(accelerator, perNode ?? accelerator.perNode)
   return sized(reader.has('name') ? reader.text('name') : accelerator.name, accelerator, levels, { nodes, perNode })
 }
 
@@ -98,6 +98,24 @@ export function fitWorld(cluster: Cluster, world: number): { readonly nodes: num
 export function unitSizes(cluster: Cluster): number[] {
   let size = 1
   return cluster.levels.map(({ fanOut }) => (size *= fanOut))
+}
+
+/** Nodes around a network, joined as the accelerator usually is. */
+function usualLevels({ name, scaleUp, scaleOut, nicSharedBy }: Accelerator, perNode: number): Level[] {
+  const outer = scaleOut ?? scaleUp
+  if (scaleUp && outer)
+    return [
+      { name: 'node', fanOut: perNode, sharedBy: 1, link: scaleUp },
+      { name: 'network', fanOut: Infinity, sharedBy: nicSharedBy, link: outer },
+    ]
+  throw new ShardloomError(
+    'CLUSTER_VALUE',
+    `The accelerator \`${name}\` has no \`scaleUp\`, and the cluster no \`levels\`.`,
+    {
+      help: 'Give it the links inside of a node, such as `scaleUp: {bandwidth: 200e9, latency: 2e-6}`, or write `levels`.',
+      subject: 'scaleUp',
+    },
+  )
 }
 
 function knownCluster(name: string, nodes: number | undefined): Cluster {

@@ -133,7 +133,14 @@ describe('clusters of a spec', () => {
       [16, 200e9],
       [Infinity, 200e9],
     ])
-    expect(errorOf(() => resolveAccelerator({ ...chip }))).toMatchObject({ code: 'CLUSTER_VALUE' })
+    expect(errorOf(() => resolveCluster({ accelerator: chip }))).toMatchObject({
+      code: 'CLUSTER_VALUE',
+      message: expect.stringContaining('`scaleUp`'),
+      help: expect.stringContaining('`levels`'),
+    })
+    // Levels of one's own say what joins devices: the accelerator's links have no part in it.
+    const levels = [{ name: 'node', fanOut: 4, bandwidth: 100e9, latency: 1e-6 }]
+    expect(resolveCluster({ accelerator: chip, levels }).devices).toBe(4)
     expect(errorOf(() => resolveAccelerator({ ...chip, scaleUp, peak: { bf17: 1 } }))).toMatchObject({
       code: 'CLUSTER_KEY',
       help: 'Did you mean `bf16`?',
@@ -185,6 +192,15 @@ describe('errors', () => {
           levels: [{ name: 'node', fanOut: 8, link: 'nvlink-4' }],
         }),
       'Use `perNode: 8`',
+    ],
+    [
+      'CLUSTER_SIZE',
+      () =>
+        resolveCluster({
+          accelerator: { accelerator: 'h100-sxm', perNode: 8 },
+          levels: [{ name: 'node', fanOut: 4, link: 'nvlink-4' }],
+        }),
+      'Use `perNode: 4`',
     ],
     ['COLLECTIVE', () => onFour({ algorithm: 'rings' }), 'Did you mean `ring`?'],
     ['COLLECTIVE', () => onFour({ algorithm: 'in-switch' }), 'Use ring, tree, halving-doubling or hierarchical.'],

@@ -22,6 +22,8 @@ export interface EnginePreset {
   readonly host: HostCost
   /** Seconds that a collective inside of a node takes before its bytes move: engines have kernels of their own for small ones. */
   readonly collectiveSeconds: number
+  /** The accelerators on which the host's constants were fitted, by their names in a spec. */
+  readonly accelerators: readonly string[]
   /** Where the scheduler's defaults are documented, and what the host's constants were fitted to. */
   readonly sources: { readonly scheduler: string; readonly host: string }
 }
@@ -40,6 +42,7 @@ const vllm: EnginePreset = {
   memoryFraction: 0.9,
   collectiveSeconds: 3e-6,
   host: { step: 0.25e-3, layer: 29e-6, sequence: 27e-6, request: 42e-3 },
+  accelerators: ['h100-sxm'],
   sources: {
     scheduler:
       'vLLM documentation, Optimization and Tuning (V1: decodes first, chunked prefill by default, preemption by recomputation) and Engine Arguments (block size 16, gpu-memory-utilization 0.9; max-num-batched-tokens 8192 and max-num-seqs 1024 for the server on devices of 70 GB and more)',
@@ -61,6 +64,7 @@ const sglang: EnginePreset = {
   memoryFraction: 0.9,
   collectiveSeconds: 3e-6,
   host: { step: 0.5e-3, layer: 22e-6, sequence: 80e-6, request: 240e-3 },
+  accelerators: ['h200-sxm'],
   sources: {
     scheduler:
       'SGLang documentation, Server Arguments (chunked-prefill-size 8192, enable-mixed-chunk off, page-size 1) and Hyperparameter Tuning (mem-fraction-static, schedule-conservativeness; running requests count with 0.7 of their output at first and 0.1 from 600 steps on, which is taken)',
@@ -82,6 +86,7 @@ const tensorrtLlm: EnginePreset = {
   memoryFraction: 0.9,
   collectiveSeconds: 3e-6,
   host: { step: 0.5e-3, layer: 16e-6, sequence: 55e-6, request: 140e-3 },
+  accelerators: ['h100-sxm'],
   sources: {
     scheduler:
       'TensorRT-LLM documentation, Useful Runtime Options (GUARANTEED_NO_EVICT by default; KV cache fraction 0.9) and Tuning Max Batch Size and Max Num Tokens (2048 and 8192 by default; whole prompts beside decoding unless context is chunked)',

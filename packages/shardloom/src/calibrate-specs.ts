@@ -3,6 +3,7 @@ import {
   type Calibration,
   calibrate,
   type Efficiency,
+  efficiencyFields,
   efficiencyOf,
   type Measurement,
   machineOf,
@@ -25,8 +26,15 @@ export interface CalibrationSummary extends Pick<Calibration, 'settled' | 'befor
   readonly measurements: number
   /** The constants that were started from. */
   readonly start: Efficiency
+  /** What each constant is in: seconds, elements, or a share of what. */
+  readonly units: Readonly<Record<string, string>>
+  /** Of each measurement the seconds that were measured, and those that the fitted constants predict. */
+  readonly steps: readonly { readonly measured: number; readonly predicted: number }[]
   readonly file: EfficiencyFile
 }
+
+/** Up to which share of being settled measurements do not depend on a constant: rounding. */
+const negligible = 1e-9
 
 /** What a calibration lets others take part in. */
 export interface CalibrationHooks {
@@ -74,6 +82,11 @@ export function calibrateSpecs(measured: readonly MeasuredSpec[], hooks: Calibra
     schema: 'shardloom.calibrate/1',
     measurements: measured.length,
     start,
+    units: Object.fromEntries(efficiencyFields.map(({ name, unit }) => [name, unit])),
+    steps: measured.map(({ seconds }, index) => ({
+      measured: seconds,
+      predicted: seconds * (1 + (after[index] ?? 0)),
+    })),
     settled,
     before,
     after,
@@ -81,6 +94,12 @@ export function calibrateSpecs(measured: readonly MeasuredSpec[], hooks: Calibra
       schema: 'shardloom.efficiency/1',
       accelerator,
       source: `fitted to ${measured.length} measured ${measured.length === 1 ? 'step' : 'steps'}`,
+      fit: {
+        measurements: measured.length,
+        steps: predictions.size,
+        constants: Object.values(settled).filter((share) => share > negligible).length,
+        meanError: after.reduce((sum, each) => sum + Math.abs(each), 0) / after.length,
+      },
       values,
     },
   }

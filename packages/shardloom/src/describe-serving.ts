@@ -1,8 +1,11 @@
-import type { PoolUsage, Spread } from '@shardloom/serving'
+import type { EnginePreset, PoolUsage, Spread, Workload } from '@shardloom/serving'
+import { efficiencyOf } from '@shardloom/simulator'
 import { type Budget, budgetOf } from './budget.js'
 import { clusterOf } from './cluster-of.js'
 import type { LoadedSpec } from './plan.js'
 import type { ServingPool, ServingSimulation } from './simulate-serving.js'
+import { standInPeak } from './stand-in-peak.js'
+import { type ServingError, statedServingError } from './stated-error.js'
 
 /** What `shardloom simulate --json` prints of serving. Seconds, bytes, tokens, and shares of 1. */
 export interface ServingSimulationSummary {
@@ -47,6 +50,8 @@ export interface ServingSimulationSummary {
     readonly linearDtype?: string
     /** Where the constants of kernels come from, where the spec names a file of them. */
     readonly constants?: string
+    /** The relative errors that times are good for: of `tpotSeconds`, and of `ttftSeconds`. */
+    readonly error: ServingError
   }
   readonly pools: readonly (PoolUsage & {
     readonly phase: ServingPool['phase']
@@ -64,6 +69,8 @@ export interface ServingSimulationSummary {
   readonly budget?: Budget
   /** What holds it back, in words. */
   readonly limits: readonly string[]
+  /** What makes the figures other than its user can have meant. */
+  readonly warnings: readonly string[]
 }
 
 /** Says what came of serving a load. */
@@ -105,6 +112,7 @@ export function summariseServingSimulation(simulation: ServingSimulation): Servi
       cacheDtype: options.cacheDtype ?? options.dtype,
       ...(options.linearDtype !== undefined && { linearDtype: options.linearDtype }),
       ...(loaded.efficiency && { constants: loaded.efficiency.source }),
+      error: errorOf(loaded, engine),
     },
     pools: pools.flatMap((pool, index) => {
       const usage = usages[index]
@@ -116,7 +124,18 @@ export function summariseServingSimulation(simulation: ServingSimulation): Servi
       const usage = usages[index]
       return usage ? limitsOf(pool, usage, engine.scheduler.maxSequences) : []
     }),
+    warnings: [...lockStep(workload), ...standInPeak(cluster.accelerator, loaded.spec)],
   }
+}
+
+function errorOf(loaded: LoadedSpec, engine: EnginePreset): ServingError {
+  const { accelerator } = clusterOf(loaded)
+  const constants = { fitted: efficiencyOf(accelerator).fitted, file: loaded.efficiency }
+  const { host } = loaded.spec.options.serving
+  return statedServingError(constants, {
+    accelerator: engine.accelerators.includes(accelerator.name),
+    host: host === undefined || Object.keys(host).length === 0,
+  })
 }
 
 function assumedOf({ spec }: LoadedSpec): string[] {
@@ -130,6 +149,17 @@ function describePool({ phase, engines, ranks, capacity, shares }: ServingPool, 
   const { tokens: capacityTokens, bytesPerToken, parameterBytes } = capacity
   const time = { host: shares.host / all, tokens: shares.tokens / all, attention: shares.attention / all }
   return { phase, engines, ranks, capacityTokens, bytesPerToken, parameterBytes, time, ...usage }
+}
+
+/** Clients whose requests are all alike: those that begin together end together, and their next prompts queue behind one another. */
+function lockStep({ clients = 0, requests }: Workload): string[] {
+  const [first] = requests
+  if (clients < 2 || !first || requests.some(({ input, output }) => input !== first.input || output !== first.output))
+    return []
+  const range = (length: number) => `{from: ${Math.max(1, Math.round(0.8 * length))}, to: ${length}}`
+  return [
+    `all requests have ${first.input} tokens in and ${first.output} out, so that the ${clients} clients go in lock-step and their prompts queue: TTFT is longer than with mixed lengths; give ranges, such as \`load: {input: ${range(first.input)}, output: ${range(first.output)}}\``,
+  ]
 }
 
 const percent = (share: number) => `${(100 * share).toFixed(0)} %`

@@ -39,6 +39,7 @@ export {
 } from '@shardloom/exporters'
 export { chromeTrace } from '@shardloom/exporters/chrome-trace'
 export { fromHuggingFace, type ModelArchitecture, presetNames } from '@shardloom/models'
+export { engineNames as servingEngineNames } from '@shardloom/serving'
 export { engines } from '@shardloom/simulator'
 export type { ActivationSummary } from './activations.js'
 export { type CalibrationHooks, type CalibrationSummary, calibrateSpecs, type MeasuredSpec } from './calibrate-specs.js'

@@ -4,12 +4,26 @@ import type { ReadText } from './load-model.js'
 import { parseText } from './parse-spec.js'
 import { shown } from './spec-error.js'
 
+/** What a fit of constants rests on, and what it leaves. */
+interface Fit {
+  /** Times that were measured. */
+  readonly measurements: number
+  /** Different steps among them: measured again, one settles no more constants. */
+  readonly steps: number
+  /** Constants that the measurements depend on, which are free to move. */
+  readonly constants: number
+  /** The mean size of predicted over measured less 1, with the fitted constants. */
+  readonly meanError: number
+}
+
 /** Constants of an accelerator that were fitted to measurements, as `shardloom calibrate` writes them. */
 export interface EfficiencyFile {
   readonly schema: 'shardloom.efficiency/1'
   /** The accelerator that was measured, by its name in a spec. */
   readonly accelerator: string
   readonly source: string
+  /** How the values were found; a file that was written by hand has none. */
+  readonly fit?: Fit
   /** Any of the constants: the others stay as they are. */
   readonly values: Partial<Efficiency>
 }
@@ -53,10 +67,22 @@ function checkEfficiency(value: unknown, path: string): EfficiencyFile {
       throw bad(`has no \`${name}\` above 0 and up to ${field.most}`)
   }
   const source = fields.get('source')
+  const fit = fields.get('fit')
+  if (fit !== undefined && !isFit(fit))
+    throw bad('has a `fit` that lacks `measurements`, `steps`, `constants` or `meanError`, numbers from 0')
   return {
     schema,
     accelerator,
     source: typeof source === 'string' ? `${source} (${path})` : path,
+    ...(fit !== undefined && { fit }),
     values: values as Partial<Efficiency>, // each was checked above
   }
+}
+
+function isFit(value: unknown): value is Fit {
+  const fields = new Map<string, unknown>(typeof value === 'object' && value !== null ? Object.entries(value) : [])
+  return ['measurements', 'steps', 'constants', 'meanError'].every((name) => {
+    const each = fields.get(name)
+    return typeof each === 'number' && each >= 0 && each < Infinity
+  })
 }

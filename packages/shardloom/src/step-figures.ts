@@ -9,6 +9,7 @@ import { slotsOf } from './mesh-of-spec.js'
 import { reserveOf } from './reserve.js'
 import type { PlannedSpec } from './sequence.js'
 import type { Simulation } from './simulate-plan.js'
+import { standInPeak } from './stand-in-peak.js'
 import { statedError } from './stated-error.js'
 
 /** What a step comes to, in figures that take no list of all nodes. Seconds, and shares of 1. */
@@ -84,7 +85,7 @@ export interface StageMemory extends PeakMemory {
 }
 
 /** Says in figures what came of a simulation. */
-export function stepFigures({ plan, machine, step }: Simulation): StepFigures {
+export function stepFigures({ loaded, plan, machine, step }: Simulation): StepFigures {
   const { program, operators, spec, architecture } = plan
   const { accelerator } = machine.cluster
   const { seconds } = step
@@ -133,7 +134,7 @@ export function stepFigures({ plan, machine, step }: Simulation): StepFigures {
       engine: machine.engine.name,
       constants: machine.constants.source,
       fitted: machine.constants.fitted,
-      error: statedError(machine.constants.fitted),
+      error: statedError({ fitted: machine.constants.fitted, file: loaded.efficiency }),
       reserve: reserveOf(spec.reserveBytes, world).source,
       ...(powerWatts !== undefined && {
         energy: `${powerWatts} W (${sources['powerWatts'] ?? 'the cluster'}) while a rank computes or waits for its own communication, none while it waits for other stages`,
@@ -144,7 +145,7 @@ export function stepFigures({ plan, machine, step }: Simulation): StepFigures {
     memory,
     ...(powerWatts !== undefined && { energyJoules: powerWatts * world * (seconds - waiting) }),
     ...budgetOf(spec, { tokens, seconds, world }),
-    warnings: [...plan.warnings, ...tooSmall(memory)],
+    warnings: [...plan.warnings, ...standInPeak(accelerator, spec), ...tooSmall(memory)],
   }
 }
 

@@ -41,6 +41,7 @@ test('the public surface', () => {
     'readRecords',
     'readSpecText',
     'readableLimits',
+    'servingEngineNames',
     'simulateLoaded',
     'simulateServingLoaded',
     'specFields',

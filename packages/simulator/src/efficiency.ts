@@ -28,19 +28,23 @@ export interface Efficiency {
   readonly contention: number
 }
 
-/** Each constant with the most that it can be. */
-export const efficiencyFields: readonly { readonly name: keyof Efficiency; readonly most: number }[] = [
-  { name: 'matmul', most: 1 },
-  { name: 'matmul8', most: 1 },
-  { name: 'memory', most: 1 },
-  { name: 'reading', most: 1 },
-  { name: 'write', most: 1 },
-  { name: 'prologue', most: 10_000 },
-  { name: 'kernelSeconds', most: 1 },
-  { name: 'batched', most: 1 },
-  { name: 'flashForward', most: 1 },
-  { name: 'flashBackward', most: 1 },
-  { name: 'contention', most: 1 },
+/** Each constant with the most that it can be, and its unit. */
+export const efficiencyFields: readonly {
+  readonly name: keyof Efficiency
+  readonly most: number
+  readonly unit: string
+}[] = [
+  { name: 'matmul', most: 1, unit: 'of peak' },
+  { name: 'matmul8', most: 1, unit: 'of peak' },
+  { name: 'memory', most: 1, unit: 'of bandwidth' },
+  { name: 'reading', most: 1, unit: 'of bandwidth' },
+  { name: 'write', most: 1, unit: 'of its time' },
+  { name: 'prologue', most: 10_000, unit: 'elements' },
+  { name: 'kernelSeconds', most: 1, unit: 's' },
+  { name: 'batched', most: 1, unit: 'of peak' },
+  { name: 'flashForward', most: 1, unit: 'of peak' },
+  { name: 'flashBackward', most: 1, unit: 'of peak' },
+  { name: 'contention', most: 1, unit: 'of its time' },
 ]
 
 /** The constants of one accelerator, and where they come from. */
