@@ -23,9 +23,10 @@ of your own, in the shape of any of the three, \`--only serving\` for one sectio
 A row becomes a spec, which is planned and simulated like any other. One set of constants for each accelerator serves all tables;
 an [engine](../concepts/time.md#engines) says what is known of the software behind a table. No constant is of one row or one model.
 
-An error is predicted over measured, less 1. Means are of its size, over configurations: a configuration that a table repeats, in
-another metric or for another release, counts once. Kendall's τ is over pairs of rows of one metric that differ by more than the error that
-the model states for the table.`
+An error is predicted over measured, less 1. Means are of its size, over configurations: one that a table repeats, in another
+metric or for another release, counts once, with the mean size of its rows' errors. The worst is that of a row. Kendall's τ is over pairs of
+rows of one metric that differ by more than the error that the model states for the table, or than its mean error there where that is more,
+which then stands beside what is stated.`
 
 const training = `What a source counts as FLOPs is converted: with or without what is computed again, causal attention whole or halved.`
 
@@ -163,7 +164,8 @@ function summaryTable(summary: readonly Summary[], open: boolean): string[] {
   return lines.length > 0 ? [tableLines(heading, lines).join('\n')] : []
 }
 
-function summaryCells({ table, family, n, rows, meanError, bias, worst, tau, pairs, statedError }: Summary): string[] {
+function summaryCells(summary: Summary): string[] {
+  const { table, family, n, rows, meanError, bias, worst, tau, pairs, statedError, tie } = summary
   return [
     table,
     family,
@@ -172,6 +174,6 @@ function summaryCells({ table, family, n, rows, meanError, bias, worst, tau, pai
     percent(bias),
     percent(worst),
     tau === null ? '' : `${tau.toFixed(2).replace('-', '−')} (${pairs})`,
-    `${(100 * statedError).toFixed(0)}\u00a0%`,
+    `${(100 * statedError).toFixed(0)}\u00a0%${rows > 1 && tie > statedError ? `, ties ${plain(tie)}` : ''}`,
   ]
 }
