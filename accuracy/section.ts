@@ -42,6 +42,8 @@ export interface Summary {
   readonly open: boolean
   readonly n: number
   readonly rows: number
+  /** Of how many configurations a row is one that constants were fitted to: its error is in-sample. */
+  readonly fitted: number
   /** Mean size of errors: of each configuration that of its rows, so that errors of opposite sign do not cancel. */
   readonly meanError: number
   /** Mean of errors with their signs. */
@@ -69,12 +71,14 @@ export interface Section {
 /** A predicted value with what its summary needs. */
 export interface Entry extends Predicted {
   readonly open: boolean
+  /** Whether a constant was fitted to it. */
+  readonly isFitted: boolean
   readonly statedError: number
   readonly remark?: string | undefined
 }
 
 /** The value without what only its summary needs. */
-export function predictedOf({ open: _, statedError: __, remark: ___, ...rest }: Entry): Predicted {
+export function predictedOf({ open: _, isFitted: __, statedError: ___, remark: ____, ...rest }: Entry): Predicted {
   return rest
 }
 
@@ -103,6 +107,7 @@ export function summarise(entries: readonly Entry[]): Summary[] {
       open,
       n: configurations.size,
       rows: group.length,
+      fitted: [...configurations.values()].filter((list) => list.some(({ isFitted }) => isFitted)).length,
       meanError,
       bias: mean(errorsOf.map(mean)),
       worst: errorsOf.flat().reduce((most, each) => (Math.abs(each) > Math.abs(most) ? each : most), 0),

@@ -104,6 +104,7 @@ const entry: Entry = {
   configuration: 'a',
   recalled: [],
   open: false,
+  isFitted: false,
   statedError: 0.1,
 }
 const entryOf = (error: number, change: Partial<Entry> = {}): Entry => {
@@ -121,6 +122,24 @@ describe('a summary', () => {
       { n: 2, rows: 3, meanError: expect.closeTo((0.325 + 0.1) / 2, 12), worst: 0.5 },
     ])
     expect(summarise([entryOf(0.15), entryOf(-0.5)])).toMatchObject([{ worst: -0.5 }])
+  })
+
+  test('counts configurations that constants were fitted to, and the page says which tables are in-sample', () => {
+    const tables = [[true, true], [false, true], [false]].map((fitted, table) =>
+      fitted.map((isFitted, index) =>
+        entryOf(0.01, { table: `table ${table}`, configuration: String(index), isFitted }),
+      ),
+    )
+    const summary = summarise(tables.flat())
+    expect(summary.map(({ fitted, n }) => [fitted, n])).toEqual([
+      [2, 2],
+      [1, 2],
+      [0, 1],
+    ])
+    const page = pageOf({ schema: 'shardloom.accuracy/2', training: { rows: [], listed: [], summary } })
+    expect(page).toContain('| table 0 | throughput | fitted |')
+    expect(page).toContain('| table 1 | throughput | fitted to 1 of 2 |')
+    expect(page).toContain('| table 2 | throughput | held out |')
   })
 
   test('puts rows in order that differ by more than the stated error, and by more than the mean error', () => {

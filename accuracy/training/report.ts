@@ -64,6 +64,7 @@ async function predict(row: Row): Promise<{ lacks: readonly string[]; entries: E
         configuration: JSON.stringify([row.model, row.hardware, configuration]),
         recalled,
         open: lacks.length > 0,
+        isFitted: value.family !== 'memory' && source.isFitted?.(row) === true,
         statedError: source.statedError,
         remark: source.remark,
       }),

@@ -26,6 +26,8 @@ export interface Source {
   readonly isReserved?: boolean
   /** Share of elements dropped in training; default none. */
   readonly dropout?: number
+  /** The rows that constants of an accelerator or of the engine were fitted to; default none. */
+  readonly isFitted?: (row: Row) => boolean
   /** The stated error of the model for such rows: smaller differences are ties. */
   readonly statedError: number
   /** Sequences per microbatch and microbatches per rank, where the publication states them for a model, not for a row. */
@@ -67,11 +69,13 @@ export const sources: readonly Source[] = [
     flops: whole,
     options: materialised,
     dropout: 0.1,
+    isFitted: ({ source }) => /Table [45]/.test(source),
     statedError: 0.02,
   },
   {
     match: /^Narayanan/,
     remark: 'The rows name no microbatch; the paper says that it was tuned.',
+    isFitted: () => true,
     engine: 'megatron-2021',
     flops: counted,
     options: { ...materialised, dp: { reduceDtype: 'fp16' } },
@@ -87,6 +91,7 @@ export const sources: readonly Source[] = [
     // Its text: activations are checkpointed, and a rank's batch is one microbatch.
     recompute: 'full',
     wholeBatch: true,
+    isFitted: () => true,
     engine: 'megatron-2021',
     flops: counted,
     options: { ...materialised, dp: { reduceDtype: 'fp16' } },
@@ -109,6 +114,7 @@ export const sources: readonly Source[] = [
     // The table's text: distributed optimizer, overlapped gradients and parameters, tp overlap with sequence parallelism.
     options: { ...distributedOptimizer, sequenceParallel: true },
     openVirtual: true,
+    isFitted: () => true,
     statedError: 0.06,
   },
   {
@@ -120,6 +126,7 @@ export const sources: readonly Source[] = [
     // Its loss was not compiled (`train.py` and `loss.py` of December 2024).
     options: { sequenceParallel: true, loss: 'materialised' },
     isReserved: true,
+    isFitted: ({ cp }) => (cp ?? 1) === 1,
     statedError: 0.06,
   },
   {
@@ -157,6 +164,11 @@ export const sources: readonly Source[] = [
     flopsOf: (model) => (/^gpt[- _]oss/i.test(model) ? { ...halved, layerWeightsOnly: true } : undefined),
     options: { ...distributedOptimizer, sequenceParallel: true, sp: { attention: 'ring' } },
     recipe: recipeOf,
+    isFitted: ({ source, model, hardware, precision }) =>
+      /Pre-Training/.test(source) &&
+      /^llama3_70b$/i.test(model) &&
+      /H100/.test(hardware) &&
+      /^fp8$/i.test(precision ?? ''),
     statedError: 0.1,
   },
   {
