@@ -63,7 +63,7 @@ function sectionLines(title: string, about: string, { rows, listed, summary }: S
   const guessed = listed.filter(({ error }) => error !== undefined)
   const unpredicted = listed.filter(({ error }) => error === undefined)
   const recalled = rows.filter((row) => row.recalled.length > 0).length
-  const remarks = [...new Map(summary.flatMap(({ table, remark }) => (remark ? [[remark, table] as const] : [])))]
+  const remarks = new Set(summary.flatMap(({ remark }) => remark ?? []))
   const of = (heading: string) => `### ${title}: ${heading}`
   const parts = [
     [`## ${title}`, about],
@@ -80,9 +80,9 @@ stands in, since published runs are tuned.`,
       ...summaryTable(summary, true),
       ...grouped(guessed, ({ source }) => source, guessedHeading, guessedCells),
     ],
-    remarks.length > 0 && [
+    remarks.size > 0 && [
       of('why rows miss'),
-      remarks.map(([remark, table]) => `- **${nameOf(table)}**: ${remark}`).join('\n'),
+      [...remarks].map((remark) => `- **${remarkedIn(summary, remark)}**: ${remark}`).join('\n'),
     ],
     unpredicted.length > 0 && [
       of('rows that are not predicted'),
@@ -95,6 +95,17 @@ stands in, since published runs are tuned.`,
     ],
   ]
   return parts.flatMap((part) => (part ? [part.join('\n\n'), ''] : []))
+}
+
+/** The tables that a remark is about, each with the kinds of metric that it is about where the table has others. */
+function remarkedIn(summary: readonly Summary[], remark: string): string {
+  const about = summary.filter((each) => each.remark === remark)
+  const names = about.map(({ table, family }) =>
+    summary.some((each) => each.table === table && each.remark !== remark)
+      ? `${nameOf(table)}, ${family}`
+      : nameOf(table),
+  )
+  return [...new Set(names)].join('; ')
 }
 
 /** A table's publication, without which of its tables it is. */

@@ -142,6 +142,19 @@ describe('a summary', () => {
     expect(page).toContain('| table 2 | throughput | held out |')
   })
 
+  test('has remarks where they belong: under each table that they are about, with the metric where it is of one', () => {
+    const remarked = [
+      entryOf(0, { table: 'A', family: 'memory', remark: 'Buffers.' }),
+      entryOf(0, { table: 'A' }),
+      entryOf(0, { table: 'B', family: 'memory', remark: 'Buffers.' }),
+      entryOf(0, { table: 'C', remark: 'Links.' }),
+      entryOf(0, { table: 'C', family: 'time', remark: 'Links.' }),
+    ]
+    const summary = summarise(remarked)
+    const page = pageOf({ schema: 'shardloom.accuracy/2', training: { rows: [], listed: [], summary } })
+    expect(page).toContain('- **A, memory; B**: Buffers.\n- **C**: Links.')
+  })
+
   test('puts rows in order that differ by more than the stated error, and by more than the mean error', () => {
     const values = [100, 115, 140].map((measured) => ({ measured, configuration: String(measured) }))
     const summaryOf = (error: number) => summarise(values.map((change) => entryOf(error, change)))

@@ -66,7 +66,7 @@ async function predict(row: Row): Promise<{ lacks: readonly string[]; entries: E
         open: lacks.length > 0,
         isFitted: value.family !== 'memory' && source.isFitted?.(row) === true,
         statedError: source.statedError,
-        remark: source.remark,
+        remark: source.remarkOf?.[value.family] ?? source.remark,
       }),
     )
     const open =
