@@ -42,7 +42,7 @@ ${efficiencyOf({ name: 'h100-sxm' }).source}. Of engines the share of communicat
 one. No constant was fitted to memory.`
 
 const serving = `An engine under load, [step by step](../concepts/serving.md). Time to first token (TTFT) and time per output token (TPOT) are means over
-requests. Engines have four constants of their host each, which were fitted to the rows of their groups, and one share of bandwidth that
+requests. Engines have four constants of their host each, which were fitted to rows within the KV capacity, and one share of bandwidth that
 reading sustains, common to all; \`--leave-out\` says what they are worth for rows that they were not fitted to.`
 
 const inference = `A batch that runs by itself, with the constants of training: no scheduler, no host, no constant of an engine.`
