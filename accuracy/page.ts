@@ -36,8 +36,12 @@ which then stands beside what is stated.`
 
 const training = `What a source counts as FLOPs is converted: with or without what is computed again, causal attention whole or halved.
 
-The constants of kernels are, for an A100, ${efficiencyOf({ name: 'a100-80-sxm' }).source}; for an H100,
-${efficiencyOf({ name: 'h100-sxm' }).source}. Of engines the share of communication that runs inside of matmuls, the matmuls of
+Where the constants of kernels come from:
+
+- A100: ${efficiencyOf({ name: 'a100-80-sxm' }).source};
+- H100: ${efficiencyOf({ name: 'h100-sxm' }).source}.
+
+Of engines the share of communication that runs inside of matmuls, the matmuls of
 2021, and FlashAttention-2 in backward and casts of row-wise float8 of torchtitan come from the same tables. Of torchtitan's rows those with cp above 1 had no part, and of Megatron-Bridge's only Llama 3 70B in FP8 on H100 had
 one. No constant was fitted to memory.`
 
