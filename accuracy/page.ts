@@ -1,3 +1,4 @@
+import { efficiencyOf } from '@shardloom/simulator'
 import type { Listed, Predicted, Section, Summary } from './section.js'
 import type { LeftOut } from './serving/leave-out.js'
 
@@ -20,17 +21,32 @@ Every row of published measurements that the simulator is held against, with its
 [static batches](#static-batches). \`npm run accuracy\` prints this page; \`npm run accuracy -- --rows my-rows.csv\` does the same for rows
 of your own, in the shape of any of the three, \`--only serving\` for one section, and \`--json\` gives all as data.
 
-A row becomes a spec, which is planned and simulated like any other. One set of constants for each accelerator serves all tables;
-an [engine](../concepts/time.md#engines) says what is known of the software behind a table. No constant is of one row or one model.
+A row becomes a spec, which is planned and simulated like any other. Each accelerator has one set of constants of its kernels; an
+[engine](../concepts/time.md#engines) says what is known of the software behind a table, and changes some of them where its kernels are
+others. No constant is of one row. None of kernels is of one model, but a host is where its engine was measured with one alone: SGLang's was
+fitted to DeepSeek-R1, that of TensorRT-LLM to Qwen3 32B. Recipes of Megatron-Bridge depend on the model, as those that NVIDIA publishes do.
 
-An error is predicted over measured, less 1. Means are of its size, over configurations: a configuration that a table repeats, in
-another metric or for another release, counts once. Kendall's τ is over pairs of rows of one metric that differ by more than the error that
-the model states for the table.`
+Figures of tables marked \`fitted\` are in-sample: constants were fitted to them, and they say how well the model describes a machine, not how
+well it predicts one. Those \`held out\` had no part in a fit; still, what is known of their software was settled with their errors in sight.
 
-const training = `What a source counts as FLOPs is converted: with or without what is computed again, causal attention whole or halved.`
+An error is predicted over measured, less 1. Means are of its size, over configurations: one that a table repeats, in another
+metric or for another release, counts once, with the mean size of its rows' errors. The worst is that of a row. Kendall's τ is over pairs of
+rows of one metric that differ by more than the error that the model states for the table, or than its mean error there where that is more,
+which then stands beside what is stated.`
+
+const training = `What a source counts as FLOPs is converted: with or without what is computed again, causal attention whole or halved.
+
+Where the constants of kernels come from:
+
+- A100: ${efficiencyOf({ name: 'a100-80-sxm' }).source};
+- H100: ${efficiencyOf({ name: 'h100-sxm' }).source}.
+
+Of engines the share of communication that runs inside of matmuls, the matmuls of
+2021, and FlashAttention-2 in backward and casts of row-wise float8 of torchtitan come from the same tables. Of torchtitan's rows those with cp above 1 had no part, and of Megatron-Bridge's only Llama 3 70B in FP8 on H100 had
+one. No constant was fitted to memory.`
 
 const serving = `An engine under load, [step by step](../concepts/serving.md). Time to first token (TTFT) and time per output token (TPOT) are means over
-requests. Engines have four constants of their host each, which were fitted to the rows of their groups, and one share of bandwidth that
+requests. Engines have four constants of their host each, which were fitted to rows within the KV capacity, and one share of bandwidth that
 reading sustains, common to all; \`--leave-out\` says what they are worth for rows that they were not fitted to.`
 
 const inference = `A batch that runs by itself, with the constants of training: no scheduler, no host, no constant of an engine.`
@@ -51,7 +67,7 @@ function sectionLines(title: string, about: string, { rows, listed, summary }: S
   const guessed = listed.filter(({ error }) => error !== undefined)
   const unpredicted = listed.filter(({ error }) => error === undefined)
   const recalled = rows.filter((row) => row.recalled.length > 0).length
-  const remarks = [...new Map(summary.flatMap(({ table, remark }) => (remark ? [[remark, table] as const] : [])))]
+  const remarks = new Set(summary.flatMap(({ remark }) => remark ?? []))
   const of = (heading: string) => `### ${title}: ${heading}`
   const parts = [
     [`## ${title}`, about],
@@ -68,9 +84,9 @@ stands in, since published runs are tuned.`,
       ...summaryTable(summary, true),
       ...grouped(guessed, ({ source }) => source, guessedHeading, guessedCells),
     ],
-    remarks.length > 0 && [
+    remarks.size > 0 && [
       of('why rows miss'),
-      remarks.map(([remark, table]) => `- **${nameOf(table)}**: ${remark}`).join('\n'),
+      [...remarks].map((remark) => `- **${remarkedIn(summary, remark)}**: ${remark}`).join('\n'),
     ],
     unpredicted.length > 0 && [
       of('rows that are not predicted'),
@@ -83,6 +99,17 @@ stands in, since published runs are tuned.`,
     ],
   ]
   return parts.flatMap((part) => (part ? [part.join('\n\n'), ''] : []))
+}
+
+/** The tables that a remark is about, each with the kinds of metric that it is about where the table has others. */
+function remarkedIn(summary: readonly Summary[], remark: string): string {
+  const about = summary.filter((each) => each.remark === remark)
+  const names = about.map(({ table, family }) =>
+    summary.some((each) => each.table === table && each.remark !== remark)
+      ? `${nameOf(table)}, ${family}`
+      : nameOf(table),
+  )
+  return [...new Set(names)].join('; ')
 }
 
 /** A table's publication, without which of its tables it is. */
@@ -158,20 +185,22 @@ function tableLines(heading: readonly string[], lines: readonly (readonly string
 }
 
 function summaryTable(summary: readonly Summary[], open: boolean): string[] {
-  const heading = ['table', 'of', 'n', 'mean error', 'bias', 'worst', 'τ (pairs)', 'stated']
+  const heading = ['table', 'of', 'constants', 'n', 'mean error', 'bias', 'worst', 'τ (pairs)', 'stated']
   const lines = summary.filter((each) => each.open === open).map(summaryCells)
   return lines.length > 0 ? [tableLines(heading, lines).join('\n')] : []
 }
 
-function summaryCells({ table, family, n, rows, meanError, bias, worst, tau, pairs, statedError }: Summary): string[] {
+function summaryCells(summary: Summary): string[] {
+  const { table, family, n, rows, fitted, meanError, bias, worst, tau, pairs, statedError, tie } = summary
   return [
     table,
     family,
+    fitted === 0 ? 'held out' : fitted === n ? 'fitted' : `fitted to ${fitted} of ${n}`,
     rows === n ? String(n) : `${n} (${rows} rows)`,
     plain(meanError),
     percent(bias),
     percent(worst),
     tau === null ? '' : `${tau.toFixed(2).replace('-', '−')} (${pairs})`,
-    `${(100 * statedError).toFixed(0)}\u00a0%`,
+    `${(100 * statedError).toFixed(0)}\u00a0%${rows > 1 && tie > statedError ? `, ties ${plain(tie)}` : ''}`,
   ]
 }

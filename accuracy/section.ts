@@ -42,14 +42,21 @@ export interface Summary {
   readonly open: boolean
   readonly n: number
   readonly rows: number
+  /** Of how many configurations a row is one that constants were fitted to: its error is in-sample. */
+  readonly fitted: number
+  /** Mean size of errors: of each configuration that of its rows, so that errors of opposite sign do not cancel. */
   readonly meanError: number
+  /** Mean of errors with their signs. */
   readonly bias: number
+  /** The error of the row that is furthest off. */
   readonly worst: number
-  /** Kendall's τ over `pairs` pairs whose measured values differ by more than the stated error; null without any. */
+  /** Kendall's τ over `pairs` pairs whose measured values differ by more than `tie`; null without any. */
   readonly tau: number | null
   readonly pairs: number
-  /** The error that the model states for such rows: smaller differences are ties. */
+  /** The error that the model states for such rows. */
   readonly statedError: number
+  /** The share that values differ by at least where they are put in order: the stated error, or the mean error where that is more. */
+  readonly tie: number
   /** Why rows of the table miss. */
   readonly remark?: string
 }
@@ -64,12 +71,14 @@ export interface Section {
 /** A predicted value with what its summary needs. */
 export interface Entry extends Predicted {
   readonly open: boolean
+  /** Whether a constant was fitted to it. */
+  readonly isFitted: boolean
   readonly statedError: number
   readonly remark?: string | undefined
 }
 
 /** The value without what only its summary needs. */
-export function predictedOf({ open: _, statedError: __, remark: ___, ...rest }: Entry): Predicted {
+export function predictedOf({ open: _, isFitted: __, statedError: ___, remark: ____, ...rest }: Entry): Predicted {
   return rest
 }
 
@@ -88,20 +97,24 @@ export function summarise(entries: readonly Entry[]): Summary[] {
       const key = `${entry.configuration} ${entry.metric.replace(/.*(forward|backward).*|.*/, '$1')}`
       configurations.set(key, [...(configurations.get(key) ?? []), entry])
     }
-    const means = [...configurations.values()].map((list) => mean(list.map(({ error }) => error)))
-    const { tau, pairs } = rankCorrelation(group, statedError)
+    const errorsOf = [...configurations.values()].map((list) => list.map(({ error }) => error))
+    const meanError = mean(errorsOf.map((errors) => mean(errors.map(Math.abs))))
+    const tie = Math.max(statedError, meanError)
+    const { tau, pairs } = rankCorrelation(group, tie)
     return {
       table,
       family,
       open,
       n: configurations.size,
       rows: group.length,
-      meanError: mean(means.map(Math.abs)),
-      bias: mean(means),
-      worst: means.reduce((most, each) => (Math.abs(each) > Math.abs(most) ? each : most), 0),
+      fitted: [...configurations.values()].filter((list) => list.some(({ isFitted }) => isFitted)).length,
+      meanError,
+      bias: mean(errorsOf.map(mean)),
+      worst: errorsOf.flat().reduce((most, each) => (Math.abs(each) > Math.abs(most) ? each : most), 0),
       tau,
       pairs,
       statedError,
+      tie,
       ...(remark !== undefined && { remark }),
     }
   })

@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { inferenceReport } from '../accuracy/inference/report.js'
 import { modelOf } from '../accuracy/models.js'
 import { pageOf } from '../accuracy/page.js'
+import { type Entry, summarise } from '../accuracy/section.js'
 import { leaveOut } from '../accuracy/serving/leave-out.js'
 import { Simulations, servingReport } from '../accuracy/serving/report.js'
 import { readTable } from '../accuracy/tables.js'
@@ -86,6 +87,79 @@ describe('rows', () => {
       ['throughput', 1, 3],
       ['time', 1, 2],
     ])
+  })
+})
+
+const entry: Entry = {
+  source: 'a table',
+  table: 'a table',
+  model: 'a model',
+  metric: 'tokens/s',
+  unit: 'tok/s',
+  measured: 100,
+  predicted: 100,
+  error: 0,
+  family: 'throughput',
+  layout: '',
+  configuration: 'a',
+  recalled: [],
+  open: false,
+  isFitted: false,
+  statedError: 0.1,
+}
+const entryOf = (error: number, change: Partial<Entry> = {}): Entry => {
+  const measured = change.measured ?? entry.measured
+  return { ...entry, ...change, measured, error, predicted: measured * (1 + error) }
+}
+
+describe('a summary', () => {
+  test('counts a repeated configuration once, with the mean size of its errors; the worst is a row', () => {
+    expect(summarise([entryOf(0.5), entryOf(-0.15)])).toMatchObject([
+      { n: 1, rows: 2, meanError: expect.closeTo(0.325, 12), bias: expect.closeTo(0.175, 12), worst: 0.5 },
+    ])
+    const another = entryOf(-0.1, { configuration: 'b' })
+    expect(summarise([entryOf(0.5), entryOf(-0.15), another])).toMatchObject([
+      { n: 2, rows: 3, meanError: expect.closeTo((0.325 + 0.1) / 2, 12), worst: 0.5 },
+    ])
+    expect(summarise([entryOf(0.15), entryOf(-0.5)])).toMatchObject([{ worst: -0.5 }])
+  })
+
+  test('counts configurations that constants were fitted to, and the page says which tables are in-sample', () => {
+    const tables = [[true, true], [false, true], [false]].map((fitted, table) =>
+      fitted.map((isFitted, index) =>
+        entryOf(0.01, { table: `table ${table}`, configuration: String(index), isFitted }),
+      ),
+    )
+    const summary = summarise(tables.flat())
+    expect(summary.map(({ fitted, n }) => [fitted, n])).toEqual([
+      [2, 2],
+      [1, 2],
+      [0, 1],
+    ])
+    const page = pageOf({ schema: 'shardloom.accuracy/2', training: { rows: [], listed: [], summary } })
+    expect(page).toContain('| table 0 | throughput | fitted |')
+    expect(page).toContain('| table 1 | throughput | fitted to 1 of 2 |')
+    expect(page).toContain('| table 2 | throughput | held out |')
+  })
+
+  test('has remarks where they belong: under each table that they are about, with the metric where it is of one', () => {
+    const remarked = [
+      entryOf(0, { table: 'A', family: 'memory', remark: 'Buffers.' }),
+      entryOf(0, { table: 'A' }),
+      entryOf(0, { table: 'B', family: 'memory', remark: 'Buffers.' }),
+      entryOf(0, { table: 'C', remark: 'Links.' }),
+      entryOf(0, { table: 'C', family: 'time', remark: 'Links.' }),
+    ]
+    const summary = summarise(remarked)
+    const page = pageOf({ schema: 'shardloom.accuracy/2', training: { rows: [], listed: [], summary } })
+    expect(page).toContain('- **A, memory; B**: Buffers.\n- **C**: Links.')
+  })
+
+  test('puts rows in order that differ by more than the stated error, and by more than the mean error', () => {
+    const values = [100, 115, 140].map((measured) => ({ measured, configuration: String(measured) }))
+    const summaryOf = (error: number) => summarise(values.map((change) => entryOf(error, change)))
+    expect(summaryOf(0.05)).toMatchObject([{ statedError: 0.1, tie: 0.1, pairs: 3 }])
+    expect(summaryOf(-0.2)).toMatchObject([{ statedError: 0.1, tie: expect.closeTo(0.2, 12), pairs: 1 }])
   })
 })
 

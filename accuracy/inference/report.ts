@@ -94,7 +94,7 @@ async function entriesOf(each: BatchCase, secondsOf: (spec: SpecInput) => Promis
     if (predicted === undefined) return []
     const error = predicted / value - 1
     const configuration = JSON.stringify({ ...spec, output })
-    const rest = { layout, family, configuration, recalled: [], open: false, statedError }
+    const rest = { layout, family, configuration, recalled: [], open: false, isFitted: false, statedError }
     return [{ source, table: group, model, metric, unit, measured: value, predicted, error, ...rest }]
   })
 }

@@ -69,6 +69,14 @@ export async function servingReport(
   return { rows: entries.map(predictedOf), listed, summary: summarise(entries) }
 }
 
+/** The groups that the host of an engine was fitted to, with their rows within the KV capacity, as the sources of engines say. */
+const fittedGroups: readonly string[] = [
+  'Llama-3.1-70B, vllm, fp8',
+  'Qwen3-32B, vllm, bf16',
+  'DeepSeek-R1, sglang, fp8',
+  'Qwen3-32B, tensorrt-llm, fp8',
+]
+
 /** A value for each that was measured; those of engines that had to keep requests waiting for memory have a table of their own. */
 export function entriesOf({ each, simulation }: Simulated): Entry[] {
   const { source, model, layout, spec, measured, group } = each
@@ -94,6 +102,7 @@ export function entriesOf({ each, simulation }: Simulated): Entry[] {
         configuration: JSON.stringify(spec),
         recalled: [],
         open: false,
+        isFitted: !isPast && /^silicon_sample/.test(source) && fittedGroups.includes(group),
         statedError: statedErrorOf(family),
         remark: remarkOf(group, isPast),
       },

@@ -64,8 +64,9 @@ async function predict(row: Row): Promise<{ lacks: readonly string[]; entries: E
         configuration: JSON.stringify([row.model, row.hardware, configuration]),
         recalled,
         open: lacks.length > 0,
+        isFitted: value.family !== 'memory' && source.isFitted?.(row) === true,
         statedError: source.statedError,
-        remark: source.remark,
+        remark: source.remarkOf?.[value.family] ?? source.remark,
       }),
     )
     const open =

@@ -1,4 +1,5 @@
 import type { SpecInput } from 'shardloom'
+import type { Family } from './metric.js'
 import { type Recipe, recipeOf } from './recipes.js'
 import type { Row } from './row.js'
 
@@ -26,6 +27,8 @@ export interface Source {
   readonly isReserved?: boolean
   /** Share of elements dropped in training; default none. */
   readonly dropout?: number
+  /** The rows that constants of an accelerator or of the engine were fitted to; default none. */
+  readonly isFitted?: (row: Row) => boolean
   /** The stated error of the model for such rows: smaller differences are ties. */
   readonly statedError: number
   /** Sequences per microbatch and microbatches per rank, where the publication states them for a model, not for a row. */
@@ -44,8 +47,9 @@ export interface Source {
   readonly openVirtual?: boolean
   /** Whether the first and the last stage hold one layer fewer. */
   readonly lightEnds?: boolean
-  /** Why rows of it miss. */
+  /** Why rows of it miss, and why those of one kind of metric do. */
   readonly remark?: string
+  readonly remarkOf?: Readonly<Partial<Record<Family, string>>>
 }
 
 const counted: FlopConvention = { causal: 'whole', recomputed: true }
@@ -57,21 +61,35 @@ const materialised = { attention: 'materialised', dtype: 'fp16' } as const
 /** Megatron-Core's distributed optimizer with `overlap-grad-reduce` and `overlap-param-gather`: gathered by forward, once per step. */
 const distributedOptimizer = { zero: 3, dp: { gather: 'step', reduce: 'step' } } as const
 
+/** torchtitan's own tables. Its loss was not compiled (`train.py` and `loss.py` of December 2024). */
+const torchtitan = {
+  engine: 'torchtitan',
+  flops: halved,
+  options: { sequenceParallel: true, loss: 'materialised' },
+  isReserved: true,
+  isFitted: ({ cp }) => (cp ?? 1) === 1,
+  statedError: 0.06,
+} satisfies Omit<Source, 'match'>
+
 /** The sources that are known; the last one stands for all others. */
 export const sources: readonly Source[] = [
   {
     match: /^Korthikanti/,
-    remark:
-      'Where activations are split over tp, what backward gathers again is not kept here, and the paper counts a few tensors that it keeps.',
+    remarkOf: {
+      memory:
+        'Where activations are split over tp, what backward gathers again is not kept here, and the paper counts a few tensors that it keeps.',
+    },
     engine: 'megatron-2022',
     flops: whole,
     options: materialised,
     dropout: 0.1,
+    isFitted: ({ source }) => /Table [45]/.test(source),
     statedError: 0.02,
   },
   {
     match: /^Narayanan/,
     remark: 'The rows name no microbatch; the paper says that it was tuned.',
+    isFitted: () => true,
     engine: 'megatron-2021',
     flops: counted,
     options: { ...materialised, dp: { reduceDtype: 'fp16' } },
@@ -87,6 +105,7 @@ export const sources: readonly Source[] = [
     // Its text: activations are checkpointed, and a rank's batch is one microbatch.
     recompute: 'full',
     wholeBatch: true,
+    isFitted: () => true,
     engine: 'megatron-2021',
     flops: counted,
     options: { ...materialised, dp: { reduceDtype: 'fp16' } },
@@ -109,18 +128,22 @@ export const sources: readonly Source[] = [
     // The table's text: distributed optimizer, overlapped gradients and parameters, tp overlap with sequence parallelism.
     options: { ...distributedOptimizer, sequenceParallel: true },
     openVirtual: true,
+    isFitted: () => true,
     statedError: 0.06,
   },
   {
+    match: /^torchtitan async TP/,
+    ...torchtitan,
+    remark: 'Row-wise float8 runs a slow kernel, for which 24 bytes per cast element stand in.',
+  },
+  {
     match: /^torchtitan/,
-    remark:
-      'Peak memory is what the allocator reserved; the sum of the most of each part stands for it, which lacks a tenth: freed logits in 16 bits that nothing else fits into, and the last product of each layer, which the policy saves though backward does not read it. The 70B rows lack a fifth: what tp gathers and scatters takes buffers of many sizes. Uncompiled operators hold more than fused ones, which is not counted. With cp the length of ring steps and their balance are not stated. Row-wise float8 runs a slow kernel, for which 24 bytes per cast element stand in.',
-    engine: 'torchtitan',
-    flops: halved,
-    // Its loss was not compiled (`train.py` and `loss.py` of December 2024).
-    options: { sequenceParallel: true, loss: 'materialised' },
-    isReserved: true,
-    statedError: 0.06,
+    ...torchtitan,
+    remarkOf: {
+      throughput: 'With cp the length of ring steps and their balance are not stated.',
+      memory:
+        'Peak memory is what the allocator reserved; the sum of the most of each part stands for it, which lacks a tenth: freed logits in 16 bits that nothing else fits into, and the last product of each layer, which the policy saves though backward does not read it. The 70B rows lack a fifth: what tp gathers and scatters takes buffers of many sizes. Uncompiled operators hold more than fused ones, which is not counted.',
+    },
   },
   {
     match: /^MegaScale/,
@@ -157,6 +180,11 @@ export const sources: readonly Source[] = [
     flopsOf: (model) => (/^gpt[- _]oss/i.test(model) ? { ...halved, layerWeightsOnly: true } : undefined),
     options: { ...distributedOptimizer, sequenceParallel: true, sp: { attention: 'ring' } },
     recipe: recipeOf,
+    isFitted: ({ source, model, hardware, precision }) =>
+      /Pre-Training/.test(source) &&
+      /^llama3_70b$/i.test(model) &&
+      /H100/.test(hardware) &&
+      /^fp8$/i.test(precision ?? ''),
     statedError: 0.1,
   },
   {

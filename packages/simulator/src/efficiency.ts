@@ -104,12 +104,13 @@ const usual: Efficiency = { ...h100, matmul: 0.65, memory: 0.75, prologue: 100, 
 const ofA100: EfficiencyRecord = {
   values: a100,
   source:
-    'a fit of a like model to Korthikanti et al. 2022 (tables 4, 5) and Narayanan et al. 2021 (table 1); fused attention assumed',
+    'a fit of a like model to Korthikanti et al. 2022 (tables 4, 5), Narayanan et al. 2021 (table 1) and, at half weight, the README of Megatron-LM of 2020; fused attention assumed',
   fitted: true,
 }
 const ofH100: EfficiencyRecord = {
   values: h100,
-  source: 'a fit of a like model to Megatron-LM r0.8, torchtitan 2024 and Megatron Bridge; batched products as A100',
+  source:
+    'a fit of a like model to Megatron-LM r0.8, torchtitan of 2024 and 2025 and, at half weight, Megatron-Bridge; batched products as A100',
   fitted: true,
 }
 /** The same chip beside other memory or with slower links. */
