@@ -35,7 +35,7 @@ export function addCalibrate(program: Command, { io }: Call): void {
         '\nExample:\n  shardloom calibrate measured.csv --out my-h100.json',
     )
     .action(async (path: string, flags: Flags) => {
-      const records = readRecords(await readTextFile(locate(io, path), path), path)
+      const records = readRecords(await readTextFile(io, locate(io, path), path), path)
       if (typeof flags.out === 'string') await checkWritable(io, flags.out)
       const rowAt = (index: number) => `Measurement ${index + 1} of ${path}`
       const known = new Map<string, Promise<LoadedSpec>>()
@@ -129,7 +129,7 @@ async function specOf(io: Io, { spec, ...fields }: TableRecord, path: string): P
   for (const name of Object.keys(fields)) if (!columns.includes(camel(name))) throw unknownColumn(name, path)
   const beside = (name: string) => resolve(dirname(locate(io, path)), name)
   if (typeof spec === 'object' && spec !== null)
-    return loadSpec(spec, { readText: (name) => readTextFile(beside(name), name) })
+    return loadSpec(spec, { readText: (name) => readTextFile(io, beside(name), name) })
   const flags = Object.fromEntries(Object.entries(fields).map(([name, value]) => [camel(name), flagValue(value)]))
   return loadFrom(io, typeof spec === 'string' ? beside(spec) : undefined, { ...flags, command: 'calibrate' })
 }

@@ -26,3 +26,13 @@ export interface Call {
 export function locate(io: Io, path: string): string {
   return isAbsolute(path) ? path : join(io.cwd(), path)
 }
+
+const read = new WeakMap<Io, Set<string>>()
+
+/** Remembers a file that a call has read, by its real path. */
+export function rememberRead(io: Io, path: string): void {
+  read.set(io, (read.get(io) ?? new Set()).add(path))
+}
+
+/** Whether a call has read the file at a real path, so that it must not write there. */
+export const hasRead = (io: Io, path: string): boolean => read.get(io)?.has(path) === true

@@ -1,7 +1,7 @@
-import { type FileHandle, open, readdir, stat } from 'node:fs/promises'
+import { type FileHandle, open, readdir, realpath, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { nearest, ShardloomError } from 'shardloom'
-import type { Io } from './io.js'
+import { type Io, rememberRead } from './io.js'
 
 /** The most bytes that are read of any file: a config.json has some thousand, a spec fewer. */
 const largestFile = 16_000_000
@@ -11,12 +11,13 @@ const largestFile = 16_000_000
  * the nearest file when there is none. `shown` is what the user typed. Throws `FILE_MISSING`, `FILE_FOLDER`, `FILE_SIZE`,
  * `FILE_BINARY` and `FILE_ACCESS`.
  */
-export async function readTextFile(path: string, shown = path): Promise<string> {
+export async function readTextFile(io: Io, path: string, shown = path): Promise<string> {
   let handle: FileHandle | undefined
   try {
     handle = await open(path, 'r')
     const found = await handle.stat()
     if (found.isDirectory()) throw await folderError(path, shown)
+    rememberRead(io, await realpath(path))
     if (found.size > largestFile) throw tooLarge(shown, `${(found.size / 1e6).toFixed(0)} MB`)
     return decode(await readLimited(handle, shown), shown)
   } catch (cause) {

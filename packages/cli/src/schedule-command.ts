@@ -150,7 +150,7 @@ async function scheduleFrom(io: Io, flags: Flags): Promise<Given> {
 async function readGiven(io: Io, path: string, flags: Flags): Promise<Given> {
   const excess = making.find((flag) => flags[flag] !== undefined)
   if (excess !== undefined) throw new UsageError(`--file says all that --${excess} says.`, 'Leave one of them out.')
-  const text = path === '-' ? await readStandardInput(io) : await readTextFile(locate(io, path), path)
+  const text = path === '-' ? await readStandardInput(io) : await readTextFile(io, locate(io, path), path)
   const name = path === '-' ? 'custom' : basename(path).replace(/\.csv$/i, '')
   const lists = readTransferLists(text, { name })
   const { schedule } = lists

@@ -95,7 +95,7 @@ export async function loadFrom(io: Io, specPath: string | undefined, flags: Flag
   const found = (path: string) => (isAbsolute(path) ? path : resolve(fromFlag.has(path) ? io.cwd() : base, path))
   const input = withPlugins(spec, pluginPaths(flags))
   return loadSpec(input, {
-    readText: (path) => readTextFile(found(path), path),
+    readText: (path) => readTextFile(io, found(path), path),
     importPlugin: (path) => importModule(found(path), path),
   })
 }
@@ -106,7 +106,7 @@ function usage({ command = 'plan', passes }: Flags): string {
 }
 
 async function readSpecFile(io: Io, path: string): Promise<unknown> {
-  const text = path === '-' ? await readStandardInput(io) : await readTextFile(locate(io, path), path)
+  const text = path === '-' ? await readStandardInput(io) : await readTextFile(io, locate(io, path), path)
   const value = readSpecText(text, path === '-' ? 'standard input' : path)
   if (typeof value === 'object' && value !== null && 'model_type' in value) {
     throw new ShardloomError('SPEC_VALUE', `${path} is a Hugging Face config, not a spec.`, {

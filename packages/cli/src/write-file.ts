@@ -4,7 +4,7 @@ import { basename, dirname, join } from 'node:path'
 import type { Writable } from 'node:stream'
 import { finished } from 'node:stream/promises'
 import { ShardloomError } from 'shardloom'
-import { type Io, locate } from './io.js'
+import { hasRead, type Io, locate } from './io.js'
 
 /**
  * Writes a file whole or not at all: into a temporary file of the same folder, renamed when it is complete, removed when
@@ -22,6 +22,7 @@ export async function writeWhole(io: Io, path: string, write: (stream: Writable)
   }
   try {
     const target = await targetOf(locate(io, path))
+    refuseRead(io, target, path)
     if (target.regular) temporary = join(dirname(target.path), `.${basename(target.path)}.${process.pid}.partial`)
     process.once('SIGINT', interrupted)
     const stream = createWriteStream(temporary ?? target.path, target.mode === undefined ? {} : { mode: target.mode })
@@ -44,10 +45,20 @@ export async function checkWritable(io: Io, path: string): Promise<void> {
   if (path === '-') return
   try {
     const target = await targetOf(locate(io, path))
+    refuseRead(io, target, path)
     if (target.regular) await access(dirname(target.path), constants.W_OK)
   } catch (cause) {
     throw outputError(cause, path)
   }
+}
+
+/** What the call has read would be lost. */
+function refuseRead(io: Io, target: Target, path: string): void {
+  if (!target.regular || !hasRead(io, target.path)) return
+  throw new ShardloomError('OUTPUT', `Cannot write ${path}: it is what was read.`, {
+    subject: path,
+    help: 'Give another path. Nothing was written.',
+  })
 }
 
 interface Target {

@@ -92,7 +92,9 @@ export function stepFigures({ loaded, plan, machine, step }: Simulation): StepFi
   const { world } = program.mesh
   const counts = replication(program, operators)
   const useful = counts.flops - counts.replicatedFlops
-  const peak = machine.peak(spec.options.dtype)
+  const { dtype, linearDtype = dtype } = spec.options
+  // Of the peaks of the types that matrices are multiplied in, the highest: no share is more than all.
+  const peak = Math.max(machine.peak(dtype), machine.peak(linearDtype))
   const share = (flops: bigint) => Number(flops) / (seconds * world * peak)
   const stages = step.ranks.map(({ memory: _, ...rank }) => rank)
   const mean = (of: (stage: Omit<RankStep, 'memory'>) => number) =>

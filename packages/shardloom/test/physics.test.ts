@@ -1,0 +1,59 @@
+import { loadSpec, type SpecInput, simulateLoaded, summariseSimulation } from 'shardloom'
+import { describe, expect, test } from 'vitest'
+
+const run = async (spec: SpecInput) => {
+  const simulation = simulateLoaded(await loadSpec(spec))
+  return { step: simulation.step, summary: summariseSimulation(simulation, { whatIf: false }) }
+}
+const llama = { model: 'llama-3.1-8b', batch: 2, seq: 8192 } as const
+
+describe('bounds that no software beats', () => {
+  test('communication inside of matmuls still goes over its links', async () => {
+    const cluster = {
+      accelerator: 'h100-sxm',
+      levels: [{ name: 'node', fanOut: 8, bandwidth: 5e9, latency: 0 }],
+    }
+    const parallel = { tp: 8 }
+    const options = { sequenceParallel: true, engine: 'megatron-2024' }
+    const { step, summary } = await run({ ...llama, cluster, parallel, options })
+    // Forward and backward gather and scatter 8,192 tokens of 4,096 in two bytes four times a layer, of which a rank sends 7/8: no
+    // more runs beside them than the matmuls take.
+    const sent = 32 * 8 * ((8192 * 4096 * 2 * 7) / 8) * 2
+    const computing = Math.max(...step.ranks.map((rank) => rank.computing))
+    expect(step.seconds).toBeGreaterThan(sent / 5e9 - computing)
+    expect(summary.mfu).toBeLessThan(1)
+  })
+
+  test('products in eight bits are shares of what eight bits can do', async () => {
+    const spec = { model: 'gpt3-175b', batch: 16, microbatch: 16, seq: 2048, options: { linearDtype: 'fp8' } } as const
+    for (const accelerator of ['h100-sxm', 'b200-sxm']) {
+      const { summary } = await run({ ...spec, cluster: { accelerator } })
+      expect(summary.hfu).toBeLessThan(1)
+      // 989 and 2,250 TFLOP/s in 16 bits, twice as much in eight.
+      expect(summary.conventions.peak).toBeGreaterThan(1.9e15)
+    }
+  })
+
+  test('a chip with slower links is never faster', async () => {
+    const seconds = async (accelerator: string, parallel = {}) =>
+      (await run({ ...llama, batch: 8, seq: 2048, cluster: { accelerator, nodes: 1 }, parallel })).step.seconds
+    expect(await seconds('h800-sxm')).toBe(await seconds('h100-sxm'))
+    expect(await seconds('h800-sxm', { tp: 8 })).toBeGreaterThan(await seconds('h100-sxm', { tp: 8 }))
+  })
+
+  test('software of 2021, which overlaps nothing, is on no chip faster than software that does', async () => {
+    for (const cluster of ['dgx-a100', 'dgx-h100', 'dgx-b200']) {
+      const spec = { ...llama, cluster, parallel: { tp: 2 } }
+      const old = await run({ ...spec, options: { engine: 'megatron-2021' } })
+      expect(old.step.seconds).toBeGreaterThan((await run(spec)).step.seconds)
+    }
+  })
+
+  test('a token goes to each of its experts at most once, however it is sent', async () => {
+    // Eight experts on eight ranks: each of the two of a token is on a rank of its own, so that nothing is saved.
+    const spec = { model: 'mixtral-8x7b', batch: 8, seq: 4096, cluster: 'dgx-h100', parallel: { dp: 8, ep: 8 } }
+    const perExpert = await run({ ...spec, options: { engine: { dispatch: 'per-expert' } } })
+    const perNode = await run({ ...spec, options: { engine: { dispatch: 'per-node' } } })
+    expect(perNode.step.seconds).toBeCloseTo(perExpert.step.seconds, 9)
+  })
+})
