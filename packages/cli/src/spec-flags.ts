@@ -29,8 +29,8 @@ export function addSpecFlags(command: Command): Command {
   command.setOptionValueWithSource('command', command.name(), 'implied')
   command.optionsGroup('Spec (each flag overrides the field of the same name):')
   for (const field of fields) {
-    // Only there a load is served.
-    const hidden = field.path[1] === 'serving' && command.name() !== 'simulate'
+    // Their names are so long that no room is left for what they mean: `simulate` lists them by themselves.
+    const hidden = isServing(field)
     command.addOption(hidden ? flagOf(field).hideHelp() : flagOf(field))
   }
   return command
@@ -38,6 +38,11 @@ export function addSpecFlags(command: Command): Command {
     .option('--plugin <path>', 'ES module of a plugin; repeatable', collect)
     .option('--set <field=value>', 'any field, such as options.tp.where.module=ffn; repeatable', collect)
 }
+
+const isServing = ({ path }: SpecField) => path[1] === 'serving'
+
+/** The flags of the phase serving. */
+export const servingFlags: readonly string[] = fields.filter(isServing).map(({ flag }) => `--${flag}`)
 
 function flagOf(field: SpecField): Option {
   const value = { integer: '<n>', number: '<x>', boolean: '[boolean]', string: field.choices ? '<word>' : '<text>' }[

@@ -63,7 +63,7 @@ const sglang: EnginePreset = {
   },
   memoryFraction: 0.9,
   collectiveSeconds: 3e-6,
-  host: { step: 0.5e-3, layer: 22e-6, sequence: 80e-6, request: 240e-3 },
+  host: { step: 0.5e-3, layer: 51e-6, sequence: 50e-6, request: 240e-3 },
   accelerators: ['h200-sxm'],
   sources: {
     scheduler:
