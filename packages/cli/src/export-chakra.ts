@@ -1,10 +1,10 @@
 import { once } from 'node:events'
 import type { Writable } from 'node:stream'
-import { chakraTraces } from '@shardloom/exporters/chakra'
-import { InvalidArgumentError } from 'commander'
-import { clusterOf, formatBytes, type LoadedSpec, machineOfSpec, type Plan, ShardloomError } from 'shardloom'
+import { formatBytes, type LoadedSpec, type Plan, ShardloomError } from 'shardloom'
+import { traceLoaded } from 'shardloom/chakra'
 import type { Io } from './io.js'
 import { UsageError } from './report-error.js'
+import type { Shard } from './shard-option.js'
 import { writeWhole } from './write-file.js'
 
 /** Which traces are written, and what is in them. */
@@ -17,14 +17,11 @@ export interface ChakraRequest {
   readonly scheduleAsData: boolean
 }
 
-/** Part `index` of `count` of the ranks, counted from 0. */
-export interface Shard {
-  readonly index: number
-  readonly count: number
-}
+const outHelp = 'Say where: `--out traces/llama` writes traces/llama.0.et and so on.'
 
 /** What was written. */
 export interface ChakraReport {
+  readonly plan: Plan
   readonly files: number
   readonly bytes: number
   readonly ranks: readonly [first: number, last: number]
@@ -34,13 +31,10 @@ export interface ChakraReport {
  * Writes the execution traces of a plan, one file for each rank, and with the first of them the communicators. Throws `OUTPUT`, and
  * `CHAKRA` for plans that traces cannot hold.
  */
-export async function writeChakra(io: Io, plan: Plan, loaded: LoadedSpec, request: ChakraRequest): Promise<ChakraReport> {
+export async function writeChakra(io: Io, loaded: LoadedSpec, request: ChakraRequest): Promise<ChakraReport> {
   const { out, memory, scheduleAsData } = request
-  if (out === '-')
-    throw new UsageError('Chakra traces are one file for each rank.', 'Say where: `--out traces/llama` writes traces/llama.0.et and so on.')
-  const { program, operators } = plan
-  const machine = plan.cluster && machineOfSpec(loaded, plan)
-  const traces = chakraTraces(program, operators, { memory, scheduleAsData, ...(machine && { machine }) })
+  if (out === '-') throw new UsageError('Chakra traces are one file for each rank.', outHelp)
+  const traces = traceLoaded(loaded, { memory, scheduleAsData })
   const [first, last] = ranksOf(request, traces.world)
   let bytes = 0
   const write = (path: string, parts: Iterable<Uint8Array | string>) =>
@@ -52,7 +46,7 @@ export async function writeChakra(io: Io, plan: Plan, loaded: LoadedSpec, reques
     })
   for (let rank = first; rank <= last; rank++) await write(`${out}.${rank}.et`, traces.trace(rank))
   if (first === 0) await write(`${out}.groups.json`, traces.groups())
-  return { files: last - first + 1 + (first === 0 ? 1 : 0), bytes, ranks: [first, last] }
+  return { plan: traces.plan, files: last - first + 1 + (first === 0 ? 1 : 0), bytes, ranks: [first, last] }
 }
 
 async function put(stream: Writable, part: Uint8Array | string): Promise<void> {
@@ -75,13 +69,6 @@ function ranksOf({ ranks, shard }: ChakraRequest, world: number): readonly [numb
   throw new UsageError(`Part ${shard.index} of ${shard.count} has no rank: there are ${size}.`, 'Use fewer parts.')
 }
 
-/** `0/4`. */
-export function parseShard(text: string): Shard {
-  const [, index, count] = /^(\d{1,7})\/(\d{1,7})$/.exec(text) ?? []
-  if (index !== undefined && Number(index) < Number(count)) return { index: Number(index), count: Number(count) }
-  throw new InvalidArgumentError('Write a part and how many there are, counted from 0: 0/4 to 3/4.')
-}
-
 /** The line that says what was written. */
-export const chakraLine = ({ files, bytes, ranks: [first, last] }: ChakraReport, out: string) =>
+export const chakraLine = ({ files, bytes, ranks: [first, last] }: Omit<ChakraReport, 'plan'>, out: string) =>
   `${files} files, ${formatBytes(bytes)}: ranks ${first} to ${last} as ${out}.<rank>.et`
