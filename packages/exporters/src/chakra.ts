@@ -1,5 +1,6 @@
 import {
   coordinateOf,
+  coordinates,
   groupOf,
   lookup,
   neighbour,
@@ -18,10 +19,12 @@ import {
   type Machine,
   type Meter,
   meterOf,
+  type NodeMeasure,
   nodeTimes,
   representatives,
+  unevenAtoms,
 } from '@shardloom/simulator'
-import { groupsOf } from './chakra-groups.js'
+import { type Groups, groupsOf } from './chakra-groups.js'
 import {
   type Attribute,
   attribute,
@@ -75,23 +78,30 @@ export function chakraTraces(program: Program, operators: OperatorTable, options
   const graph = unroll(program, { ranks: representatives(program) })
   const scripts = scriptsOf(program, graph, { memory, scheduleAsData })
   const groups = groupsOf(program)
-  const stages = pipelineAtoms(program)
   const metadata = withLength([encodeMetadata()])
+  const uneven = unevenAtoms(program, operators)
+  const known = new Map<string, readonly Piece[]>()
+  /** The trace of a rank but for what it communicates; ranks that differ in nothing else share it. */
+  const piecesOf = (rank: number, script: Script) => {
+    const at = coordinates(program.mesh, rank)
+    const key = [coordinateOf(program, rank), ...uneven.map((atom) => at.get(atom))].join(' ')
+    const pieces =
+      known.get(key) ?? piecesWith(script, workOf({ program, operators, graph, rank, machine }, script), graph)
+    known.set(key, pieces)
+    return pieces
+  }
   return {
     world: program.mesh.world,
     *trace(rank) {
       const script = scripts.get(coordinateOf(program, rank))
       if (!script) return
-      const kindOf = kindsOf({ program, operators, graph, script, rank, groups, machine })
-      const peers = new Map(
-        groupOf(program.mesh, rank, stages).map((each) => [coordinateOf(program, each), each] as const),
-      )
+      const kindOf = communicationOf({ program, operators, graph, rank, machine }, script, groups)
       let parts = [...metadata]
       let size = 0
-      for (const [entry, execution] of script.executions.entries()) {
-        const kind = kindOf(entry, peers)
-        parts.push(...withLength([execution, kind]))
-        size += execution.length + kind.length
+      for (const piece of piecesOf(rank, script)) {
+        if (typeof piece === 'number') parts.push(...withLength([script.executions[piece] ?? nothing, kindOf(piece)]))
+        else parts.push(piece)
+        size += parts.at(-1)?.length ?? 0
         if (size < chunkSize) continue
         yield joined(parts)
         parts = []
@@ -114,72 +124,63 @@ export function chakraTraces(program: Program, operators: OperatorTable, options
   }
 }
 
-interface Kinds {
+/** Bytes that alike ranks have in common, or an entry that communicates. */
+type Piece = Uint8Array | number
+
+const nothing = new Uint8Array()
+
+function piecesWith(script: Script, workOf: (entry: number) => Uint8Array, graph: UnrolledGraph): Piece[] {
+  const pieces: Piece[] = []
+  let run: Uint8Array[] = []
+  const close = () => {
+    if (run.length > 0) pieces.push(joined(run))
+    run = []
+  }
+  for (const [entry, execution] of script.executions.entries()) {
+    if (graph.templates[graph.template[script.nodes[entry] ?? 0] ?? 0]?.communication) {
+      close()
+      pieces.push(entry)
+    } else run.push(...withLength([execution, workOf(entry)]))
+  }
+  close()
+  return pieces
+}
+
+/** A rank of a program, and what it is written from. */
+interface Rank {
   readonly program: Program
   readonly operators: OperatorTable
   readonly graph: UnrolledGraph
-  readonly script: Script
   readonly rank: number
-  readonly groups: ReturnType<typeof groupsOf>
   readonly machine: Machine | undefined
 }
 
-/** Finds what of an entry is the same in each of its executions; each kind is encoded once. */
-function kindsOf({ program, operators, graph, script, rank, groups, machine }: Kinds) {
+/** Finds what of an entry that computes, or moves memory, is the same in each of its executions; each kind is encoded once. */
+function workOf({ program, operators, graph, rank, machine }: Rank, script: Script) {
   const meter = meterOf(program, operators, rank)
   const times = machine && nodeTimes(program, operators, machine, rank).times
-  const known = new Map<string | number, Uint8Array>()
-  const axes = graph.templates.map((node) => changeAxis(node, program))
-  const over = program.pipeline?.over
-  return (entry: number, peers: ReadonlyMap<number, number>): Uint8Array => {
+  const known = new Map<string, Uint8Array>()
+  return (entry: number): Uint8Array => {
     const place = script.nodes[entry] ?? 0
-    const template = graph.template[place] ?? 0
-    const node = graph.templates[template] as OperatorNode // of its own graph
-    const axis = axes[template]
-    const varies = axis !== undefined || node.communication !== undefined
-    const iterations = varies ? graph.iterationsOf(place) : []
-    const step = iterations.find((each) => each.axis === axis)?.iteration ?? 0
-    if (node.communication) {
-      const type = communicationType(node.op)
-      const size = (each: Attribute[]) => encodeKind(type, [attribute.onHost(false), ...each])
-      const partner = script.partners.get(entry)
-      const iteration = iterations.find((each) => each.axis === over)?.iteration
-      if (!partner) {
-        const group = groups.idOf(node, rank, iteration)
-        const key = `${template} ${step} ${group}`
-        const made =
-          known.get(key) ??
-          size([
-            attribute.collective(collectiveOf(node)),
-            attribute.bytesSent(inputBytes(node, program, meter, step)),
-            attribute.group(group),
-          ])
-        known.set(key, made)
-        return made
-      }
-      const peer = peerOf(node, program, rank, partner.coordinate, peers)
-      const end = node.op === 'send' ? attribute.destination(peer) : attribute.source(peer)
-      return size([
-        attribute.bytesSent(BigInt(Math.round(communicationBytes(node, program, meter, 2, [step]).payload))),
-        end,
-        attribute.tag(partner.tag),
-      ])
-    }
-    const key = axis === undefined ? template : `${template} ${step}`
-    const made = known.get(key) ?? workOf(node, program, meter, step, times && (times.get(node.id)?.seconds(step) ?? 0))
+    const node = graph.templates[graph.template[place] ?? 0] as OperatorNode // of its own graph
+    const axis = changeAxis(node, program)
+    const step = iterationOf(graph, place, axis) ?? 0
+    const key = `${node.id} ${step}`
+    const made = known.get(key) ?? encodeWork(node, program, meter.node(node, step), times?.get(node.id)?.seconds(step))
     known.set(key, made)
     return made
   }
 }
 
-function workOf(
+const iterationOf = (graph: UnrolledGraph, place: number, axis: string | undefined) =>
+  axis === undefined ? undefined : graph.iterationsOf(place).find((each) => each.axis === axis)?.iteration
+
+function encodeWork(
   node: OperatorNode,
   program: Program,
-  meter: Meter,
-  step: number,
+  { flops, read, written }: NodeMeasure,
   seconds: number | undefined,
 ): Uint8Array {
-  const { flops, read, written } = meter.node(node, step)
   const attributes = [attribute.onHost(false), attribute.bytesMoved(read + written)]
   if (node.kind === 'memory') {
     const isCache = (id: string) => lookup(program.tensors, id).role === 'cache'
@@ -189,6 +190,43 @@ function workOf(
   }
   const micros = seconds === undefined ? undefined : Math.round(seconds * 1e6)
   return encodeKind(chakraTypes.compute, [...attributes, attribute.flops(flops)], micros)
+}
+
+/** Finds what of an entry that communicates is the same in each of its executions. */
+function communicationOf({ program, operators, graph, rank }: Rank, script: Script, groups: Groups) {
+  const meter = meterOf(program, operators, rank)
+  const peers = new Map(
+    groupOf(program.mesh, rank, pipelineAtoms(program)).map((each) => [coordinateOf(program, each), each] as const),
+  )
+  const over = program.pipeline?.over
+  const known = new Map<string, Uint8Array>()
+  return (entry: number): Uint8Array => {
+    const place = script.nodes[entry] ?? 0
+    const node = graph.templates[graph.template[place] ?? 0] as OperatorNode // of its own graph
+    const step = iterationOf(graph, place, changeAxis(node, program)) ?? 0
+    const encoded = (attributes: readonly Attribute[]) =>
+      encodeKind(communicationType(node.op), [attribute.onHost(false), ...attributes])
+    const partner = script.partners.get(entry)
+    if (partner) {
+      const peer = peerOf(node, program, rank, partner.coordinate, peers)
+      return encoded([
+        attribute.bytesSent(BigInt(Math.round(communicationBytes(node, program, meter, 2, [step]).payload))),
+        node.op === 'send' ? attribute.destination(peer) : attribute.source(peer),
+        attribute.tag(partner.tag),
+      ])
+    }
+    const group = groups.idOf(node, rank, iterationOf(graph, place, over))
+    const key = `${node.id} ${step} ${group}`
+    const made =
+      known.get(key) ??
+      encoded([
+        attribute.collective(collectiveOf(node)),
+        attribute.bytesSent(inputBytes(node, program, meter, step)),
+        attribute.group(group),
+      ])
+    known.set(key, made)
+    return made
+  }
 }
 
 function communicationType(op: string): number {
