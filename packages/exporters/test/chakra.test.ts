@@ -1,9 +1,10 @@
-import { type OperatorTable, type Program, walk } from '@shardloom/core'
+import { type Item, type OperatorTable, type Program, walk } from '@shardloom/core'
 import { programOf } from '@shardloom/core/unroll'
 import { type ChakraOptions, chakraTraces } from '@shardloom/exporters/chakra'
 import { findPreset } from '@shardloom/models'
 import { meterOf } from '@shardloom/simulator'
-import { plan, type SpecInput } from 'shardloom'
+import { loadSpec, plan, type SpecInput, simulateLoaded } from 'shardloom'
+import { traceLoaded } from 'shardloom/chakra'
 import { describe, expect, it } from 'vitest'
 import { type ChakraNode, numberOf, readTrace } from './chakra-reader.js'
 
@@ -139,4 +140,79 @@ describe('Chakra traces', () => {
     expect(new Set(keys(true)).size).toBe(keys(true).length)
     expect(stuck(ranks, groups)).toEqual([])
   })
+
+  it('begins as the published framing says: the length of the metadata, and its version', async () => {
+    const { traces } = await traced({ ...tiny })
+    const [first] = traces.trace(0)
+    expect([...(first ?? []).slice(0, 8)]).toEqual([0x07, 0x0a, 0x05, ...Buffer.from('1.0.0')])
+  })
+
+  it('has the members of the union that readers look for, and bytes of what each rank brings', async () => {
+    // 8 sequences of 16 tokens of 64 in bf16; with sequence parallelism each of two ranks holds half of the tokens.
+    const { ranks } = await traced({ ...tiny, microbatch: 8, parallel: { tp: 2 }, options: { sequenceParallel: true } })
+    const of = (op: string) => ranks[0]?.find(({ name, type }) => type === 'COMM_COLL_NODE' && name.includes(op))
+    const [gather, scatter] = [of('all-gather'), of('reduce-scatter')]
+    const hidden = findPreset('tiny').hidden
+    expect(gather && numberOf(gather, 'comm_size')).toBe((8 * 16 * hidden * 2) / 2)
+    expect(scatter && numberOf(scatter, 'comm_size')).toBe(8 * 16 * hidden * 2)
+    expect(gather && numberOf(gather, 'comm_type')).toBe(2)
+    expect(scatter && numberOf(scatter, 'comm_type')).toBe(7)
+    const members = Object.fromEntries([...(gather?.attributes ?? [])].map(([name, { member }]) => [name, member]))
+    expect(members).toEqual({
+      is_cpu_op: 'bool_val',
+      comm_type: 'int64_val',
+      comm_size: 'int64_val',
+      pg_name: 'string_val',
+    })
+    const compute = ranks[0]?.find(({ type }) => type === 'COMP_NODE')
+    expect(compute?.attributes.get('num_ops')?.member).toBe('int64_val')
+    expect(compute?.attributes.get('tensor_size')?.member).toBe('uint64_val')
+  })
+
+  it('an all-reduce is written although its number is the default of the format', async () => {
+    const { traces, ranks } = await traced({ ...tiny, parallel: { tp: 2 } })
+    const reduce = ranks[0]?.find(({ name, type }) => type === 'COMM_COLL_NODE' && name.includes('all-reduce'))
+    expect(reduce && numberOf(reduce, 'comm_type')).toBe(0)
+    const bytes = Buffer.concat([...traces.trace(0)])
+    expect(bytes.includes(Buffer.from([...Buffer.from('comm_type'), 0x48, 0x00]))).toBe(true)
+  })
+
+  it('memory nodes and the order of the schedule are written where asked for, and durations on a machine', async () => {
+    const spec: SpecInput = { ...tiny, phase: 'decode', steps: 2 }
+    const plain = (await traced(spec)).ranks[0] ?? []
+    expect(plain.filter(({ type }) => type.startsWith('MEM'))).toEqual([])
+    const rich = (await traced(spec, { memory: true, scheduleAsData: true })).ranks[0] ?? []
+    const stores = rich.filter(({ type }) => type === 'MEM_STORE_NODE')
+    const loads = rich.filter(({ type }) => type === 'MEM_LOAD_NODE')
+    // Keys and values of each layer and step, written and read.
+    expect([stores.length, loads.length]).toEqual([2 * 2 * 2, 2 * 2 * 2])
+    for (const node of rich) for (const id of node.control) expect(node.data).toContain(id)
+    const loaded = await loadSpec({ ...tiny, model: 'gpt2', cluster: 'dgx-h100' })
+    const { step } = simulateLoaded(loaded)
+    const timed = readTrace(traceLoaded(loaded).trace(0)).nodes
+    const micros = timed.reduce((sum, node) => sum + node.micros, 0)
+    // One rank computes without a break; each kernel is rounded to a microsecond.
+    expect(Math.abs(micros * 1e-6 - step.seconds)).toBeLessThan(timed.length * 0.5e-6)
+  })
+
+  it('the same bytes each time, whichever ranks were written before', async () => {
+    const spec: SpecInput = { ...tiny, microbatch: 1, parallel: { pp: 2, dp: 2 } }
+    const [one, other] = [await traced(spec), await traced(spec)]
+    expect(Buffer.concat([...one.traces.trace(3)])).toEqual(Buffer.concat([...other.traces.trace(3)]))
+    expect([...one.traces.groups()]).toEqual([...other.traces.groups()])
+  })
+
+  it('a program that breaks a rule, and a transfer into another pool, are refused', async () => {
+    const { program, operators } = await plan({ ...tiny, parallel: { tp: 2 } })
+    const broken = { ...program, items: withoutCollectives(program.items) }
+    expect(() => chakraTraces(broken, operators)).toThrow(/breaks rule/)
+  })
 })
+
+/** Every all-reduce taken away. */
+function withoutCollectives(items: readonly Item[]): Item[] {
+  return items.flatMap((item): Item[] => {
+    if (item.type === 'node') return item.op === 'all-reduce' ? [] : [item]
+    return [{ ...item, bodies: item.bodies.map((body) => ({ ...body, items: withoutCollectives(body.items) })) }]
+  })
+}
