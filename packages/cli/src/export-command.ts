@@ -18,7 +18,8 @@ import type { Call, Io } from './io.js'
 import { printJson, printWarnings } from './output.js'
 import { parseRank, rankOption } from './rank-option.js'
 import { UsageError } from './report-error.js'
-import { addSpecFlags, type Flags, planFrom } from './spec-flags.js'
+import { parseShard, type Shard } from './shard-option.js'
+import { addSpecFlags, type Flags, loadFrom, planFrom } from './spec-flags.js'
 import { singleLine, styleOf } from './style.js'
 import { writeWhole } from './write-file.js'
 
@@ -59,15 +60,24 @@ const unrollAxes: readonly UnrollAxis[] = ['layer', 'microbatch', 'decode_step',
 export function addExport(program: Command, { io }: Call): void {
   const command = program
     .command('export [spec]')
-    .description('Write the plan of a spec as JSON, Graphviz DOT or Mermaid.')
-    .addOption(new Option('--format <format>', 'what to write').choices(Object.keys(formats)).default('json'))
-    .option('--out <path>', 'where to; - is standard output', '-')
+    .description('Write the plan of a spec as JSON, Graphviz DOT, Mermaid or Chakra traces.')
+    .addOption(
+      new Option('--format <format>', 'what to write').choices([...Object.keys(formats), 'chakra']).default('json'),
+    )
+    .option('--out <path>', 'where to; - is standard output; chakra: what names of files begin with', '-')
     .addOption(new Option('--level <level>', 'how fine the picture is (default: operator)').choices([...levels]))
     .addOption(new Option('--unroll <axes>', `any of ${unrollAxes.join(',')}`).argParser(parseUnroll))
     .addOption(new Option('--where <field=value,...>', 'which operators are drawn').argParser(parseWhere))
     .addOption(new Option('--part <phase>', 'of serving, which phase is written').choices(['prefill', 'decode']))
     .addOption(rankOption().default(undefined, '0, or all stages of a pipeline'))
-    .addOption(new Option('--ranks <a..b>', 'the ranks that --unroll rank draws, both included').argParser(parseRanks))
+    .addOption(
+      new Option('--ranks <a..b>', 'the ranks that --unroll rank draws, or chakra writes, both included').argParser(
+        parseRanks,
+      ),
+    )
+    .addOption(new Option('--shard <i/n>', 'chakra: part i of n of the ranks, from 0').argParser(parseShard))
+    .option('--memory-nodes', 'chakra: write memory nodes; without, they become dependencies')
+    .option('--schedule-as-data', 'chakra: order of the schedule among data dependencies too')
     .addOption(new Option('--limit <nodes>', 'nodes beyond which a coarser picture is drawn').argParser(parseLimit))
     .option('--json', 'print one JSON document (shardloom.export/1) about what was written')
     .addHelpText(
@@ -81,10 +91,15 @@ A field may come twice, for either of its values, and so may the option;
 With --level, --unroll or --where, json is the picture (shardloom.view/1);
 without, it is the whole program (shardloom.program/1).
 
+Of chakra, --out NAME writes NAME.<rank>.et for each rank, and with rank 0
+the communicators, NAME.groups.json.
+
 Example:
   shardloom export --model llama-3.1-8b --tp 2 --dp 2 --batch 8 --format mermaid`,
     )
     .action(async (specPath: string | undefined, flags: Flags) => {
+      checkOf(flags)
+      if (flags.format === 'chakra') return exportChakra(io, specPath, flags)
       if (flags.ranks !== undefined && !viewOptions(flags).unroll?.includes('rank')) {
         throw new UsageError('--ranks chooses among ranks that are not drawn one by one.', 'Add `--unroll rank`.')
       }
@@ -103,6 +118,40 @@ Example:
       if (notice) io.stderr.write(style.encode(`${style.dim('note:')} ${singleLine(notice)}\n`))
     })
   addSpecFlags(command)
+}
+
+/** Flags that only some formats have, as typed. */
+const pictureFlags = { level: '--level', unroll: '--unroll', where: '--where', limit: '--limit', rank: '--rank' }
+const traceFlags = { shard: '--shard', memoryNodes: '--memory-nodes', scheduleAsData: '--schedule-as-data' }
+
+/** Throws `USAGE` for a flag that would change nothing. */
+function checkOf(flags: Flags): void {
+  const isTrace = flags.format === 'chakra'
+  const others = isTrace ? pictureFlags : traceFlags
+  for (const [name, flag] of Object.entries(others)) {
+    if (flags[name] === undefined) continue
+    const of = isTrace ? 'pictures' : 'Chakra traces'
+    throw new UsageError(`${flag} is of ${of}; the format is ${flags.format}.`, `Leave ${flag} out.`)
+  }
+}
+
+async function exportChakra(io: Io, specPath: string | undefined, flags: Flags): Promise<void> {
+  const loaded = await loadFrom(io, specPath, flags)
+  if (loaded.spec.phase === 'serving')
+    throw new UsageError('Serving is two programs.', 'Choose one: `--phase prefill` or `--phase decode`.')
+  const { writeChakra, chakraLine } = await import('./export-chakra.js')
+  const out = String(flags.out)
+  const { plan, ...report } = await writeChakra(io, loaded, {
+    out,
+    ranks: flags.ranks as [number, number] | undefined, // parseRanks
+    shard: flags.shard as Shard | undefined, // parseShard
+    memory: flags.memoryNodes === true,
+    scheduleAsData: flags.scheduleAsData === true,
+  })
+  printWarnings(io, plan.warnings)
+  if (flags.json === true) return printExport(io, { format: 'chakra', notice: '', out, ...report })
+  const style = styleOf(io.stderr, io.env)
+  io.stderr.write(style.encode(`${style.dim('note:')} ${singleLine(chakraLine(report, out))}\n`))
 }
 
 /** What is drawn: of serving one phase. */
@@ -141,7 +190,7 @@ function noticeOf({ program, operators }: Plan, options: ViewOptions, format: 'd
 }
 
 /** Where the output went or, when it would go to standard output itself, the output as a text inside the document. */
-type ExportReport = { readonly format: Format; readonly notice: string } & (
+type ExportReport = { readonly format: Format | 'chakra'; readonly notice: string } & (
   | { readonly out: string }
   | { readonly text: string }
 )
