@@ -185,6 +185,7 @@ it('the public surface', () => {
     'simulateRolled',
     'stepOf',
     'ticksPerSecond',
+    'unevenAtoms',
     'usualEngine',
     'workOf',
   ])
