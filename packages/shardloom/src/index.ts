@@ -1,17 +1,20 @@
 export { clusterNames } from '@shardloom/cluster'
 export {
   type EdgeKind,
+  finish,
   isShardloomError,
   type NodeKind,
   nearest,
   type Pass,
   type Plugin,
   type Program,
+  type Progress,
   programFromJson,
   programToJson,
   type RuleReport,
   ShardloomError,
   type Violation,
+  type Work,
 } from '@shardloom/core'
 export {
   createView,
@@ -61,6 +64,7 @@ export { type LoadedSpec, loadSpec, type PassRecord, type Plan, type PlanAccess,
 export { type CacheTransfer, type Handover, type PoolCache, planCaches } from './plan-caches.js'
 export { type Held, planTransfer, type Transfer } from './plan-transfer.js'
 export { readRecords, type TableRecord } from './read-records.js'
+export { runWork, type WorkOptions } from './run-work.js'
 export type { PlannedSpec } from './sequence.js'
 export { planServing, planServingLoaded, type ServingPlan } from './serving.js'
 export { type SimulateOptions, type Simulation, simulateLoaded, timedPlan } from './simulate-plan.js'
@@ -69,12 +73,18 @@ export {
   type ServingPool,
   type ServingSimulation,
   type StepShares,
+  servingSimulationWork,
   simulateServingLoaded,
 } from './simulate-serving.js'
 export { type SpecField, specFields } from './spec-fields.js'
 export { type Spec, type SpecInput, specJsonSchema } from './spec-schema.js'
 export { type CommunicationSummary, type PlanSummary, type SummaryOptions, summarise } from './summarise.js'
 export { type ServingSummary, summariseServing, type TransferSummary } from './summarise-serving.js'
-export { type SimulationSummary, summariseSimulation } from './summarise-simulation.js'
+export {
+  type SimulationSummary,
+  type SimulationSummaryOptions,
+  simulationSummaryWork,
+  summariseSimulation,
+} from './summarise-simulation.js'
 export { type Verification, verifyPlan } from './verify-plan.js'
 export type { WhatIf } from './what-if.js'

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import {
+  finish,
   loadSpec,
   prepareServing,
   simulateLoaded,
@@ -135,7 +136,7 @@ test('without a load clients come as they have room, and the load says what was 
 
 test('what was prepared once serves other loads as if it were new', async () => {
   const [some, others] = [await serving(), await serving({ load: { clients: 8, requests: 16, output: 16 } })]
-  expect(prepareServing(some)(others).result).toEqual(simulateServingLoaded(others).result)
+  expect(finish(prepareServing(some)(others)).result).toEqual(simulateServingLoaded(others).result)
 })
 
 test('one phase says its time to the first token, or per token', async () => {
