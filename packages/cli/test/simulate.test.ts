@@ -69,7 +69,10 @@ describe('simulate', () => {
     const slow = await step('--slowdown 3=1.5')
     expect(slow.stepSeconds).toBeGreaterThan(even.stepSeconds)
     expect(slow.stages.map(({ rank }: { rank: number }) => rank)).toContain(3)
-    expect((await step('--slowdown 3=1')).stepSeconds).toBe(even.stepSeconds)
+    // What would change nothing, or of two factors one, is not taken silently.
+    expect((await simulate(`${spec} --slowdown 3=1`)).err).toMatch(/factor of 1.*nothing changes/s)
+    expect((await simulate(`${spec} --slowdown 3=1.5 3=2`)).err).toMatch(/Rank 3 has a factor already, 1\.5/)
+    expect((await simulate(`${spec} --slowdown 3=1.5 --slowdown 03=2`)).err).toMatch(/Rank 0?3 has a factor already/)
     expect((await simulate(`${spec} --slowdown 9=2`)).err).toContain('rank 9')
     expect((await simulate(`${spec} --slowdown fast`)).code).not.toBe(0)
   })
