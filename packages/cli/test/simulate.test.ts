@@ -50,6 +50,20 @@ describe('simulate', () => {
       (await simulate(`${spec} ${flags} --json`)).out,
     )
     expect(memory.reserveBytes).toBe(6e9)
+    for (const [text, bytes] of [
+      ['6000 MB', 6e9],
+      ['3.5GiB', 3.5 * 2 ** 30],
+    ] as const) {
+      const { out } = await shardloom(['simulate', ...spec.split(' '), '--json', '--reserve-bytes', text])
+      expect(JSON.parse(out).memory.reserveBytes).toBe(bytes)
+    }
+    for (const text of ['4 GBit', '-4 GB', '0x10', '1e300', 'much']) {
+      const { code, err } = await shardloom(['simulate', ...spec.split(' '), `--reserve-bytes=${text}`])
+      expect([code, err.replace(/\s+/g, ' ')]).toEqual([
+        1,
+        expect.stringMatching(/SPEC_VALUE.*`reserveBytes` is .*, but it must be a number of bytes .* 4 GB or 3\.5 GiB/),
+      ])
+    }
     // 8 sequences of 512 tokens in a step, on 4 ranks.
     const steps = Math.ceil(1e9 / (8 * 512))
     expect(budget.steps).toBe(steps)

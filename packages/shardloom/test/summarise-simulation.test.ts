@@ -52,6 +52,11 @@ describe('what if', () => {
   })
 
   it('refuses what no kernel takes, whatever constant is absurd', async () => {
+    const slow = { accelerator: { accelerator: 'h100-sxm', peak: { bf16: 1e-300 } } }
+    await expect(simulated({ model: 'llama-3.1-8b', cluster: slow, batch: 8, seq: 64 })).rejects.toMatchObject({
+      code: 'NODE_TIME',
+      message: expect.not.stringContaining('Infinity'),
+    })
     const levels = [
       { name: 'node', fanOut: 8, bandwidth: 1e-300, latency: 1e-6 },
       { name: 'network', bandwidth: 5e10, latency: 5e-6 },
