@@ -175,6 +175,7 @@ it('the public surface', () => {
     'memory',
     'meterOf',
     'nodeTimes',
+    'ranksStoodFor',
     'ranksToRun',
     'replication',
     'representatives',
@@ -185,6 +186,7 @@ it('the public surface', () => {
     'simulateRolled',
     'stepOf',
     'ticksPerSecond',
+    'unevenAtoms',
     'usualEngine',
     'workOf',
   ])
