@@ -4,6 +4,8 @@ import {
   type CalibrationSummary,
   calibrateSpecs,
   clusterOf,
+  formatDifference,
+  formatSeconds,
   type LoadedSpec,
   loadSpec,
   type MeasuredSpec,
@@ -16,7 +18,6 @@ import {
 import { decimal } from './decimal.js'
 import { type Call, type Io, locate } from './io.js'
 import { printJson, printLines, printWarnings, withProgress } from './output.js'
-import { difference, duration } from './quantities.js'
 import { readTextFile } from './read-file.js'
 import { named, naming } from './report-error.js'
 import { type Flags, loadFrom } from './spec-flags.js'
@@ -115,7 +116,12 @@ export function addCalibrate(program: Command, { io }: Call): void {
 const shownSteps = 10
 
 function stepCells({ measured, predicted }: CalibrationSummary['steps'][number], index: number): string[] {
-  const cells = [String(index + 1), duration(measured), duration(predicted), difference(predicted / measured - 1)]
+  const cells = [
+    String(index + 1),
+    formatSeconds(measured),
+    formatSeconds(predicted),
+    formatDifference(predicted / measured - 1),
+  ]
   return cells.map((cell) => cell.replaceAll('\u00a0', ' '))
 }
 
@@ -214,7 +220,7 @@ const doubted = { error: 0.1, factor: 2 } as const
 /** What speaks against a fit: measurements that it does not explain, constants far from where they started. */
 function doubtsOf({ after, start, file }: CalibrationSummary, path: string): string[] {
   const rows = after.flatMap((error, index) =>
-    Math.abs(error) > doubted.error ? [`${index + 1} (${difference(error)})`] : [],
+    Math.abs(error) > doubted.error ? [`${index + 1} (${formatDifference(error)})`] : [],
   )
   const moved = Object.entries(start).flatMap(([name, before]) => {
     const value = Object.entries(file.values).find(([key]) => key === name)?.[1] ?? before

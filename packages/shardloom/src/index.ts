@@ -19,9 +19,12 @@ export {
   type DotOptions,
   formatBytes,
   formatCount,
+  formatDifference,
   formatFlops,
   formatMesh,
   formatQuantity,
+  formatSeconds,
+  formatShare,
   type Level,
   levels,
   type MermaidOptions,
@@ -48,6 +51,7 @@ export { type Compared, type ComparedMetric, type Comparison, compare, type Diff
 export { type ServingSimulationSummary, summariseServingSimulation } from './describe-serving.js'
 export { type ExplainedCommunication, type ExplainedTensor, type Explanation, explain } from './explain.js'
 export { explainPasses, type PassExplanation, type PassesExplanation } from './explain-passes.js'
+export { formatMetric, metricName } from './format-metric.js'
 export { formatWholeBytes } from './format-whole-bytes.js'
 export { type Hybrid, hybrids } from './hybrids.js'
 export type { EfficiencyFile } from './load-efficiency.js'

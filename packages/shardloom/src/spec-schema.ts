@@ -1,6 +1,6 @@
 import { parseBytes } from '@shardloom/cluster'
 import type { dataTypes } from '@shardloom/core'
-import { z } from 'zod'
+import * as z from 'zod'
 import { engine } from './engine-schema.js'
 import { largestSize, oneOf, wholeNumber } from './schema-values.js'
 import { offloadChoice, recomputeChoice, selector } from './selector-schema.js'
