@@ -72,7 +72,13 @@ function slowdownOf(text: string, before: Readonly<Record<number, number>> = {})
   const [, rank, factor] = /^(\d+)=(\d+(?:\.\d+)?)$/.exec(text) ?? []
   if (rank === undefined || factor === undefined)
     throw new InvalidArgumentError('Give a rank and how many times as long it computes, such as 5=1.3.')
-  return { ...before, [rank]: Number(factor) }
+  if (Number(factor) === 1)
+    throw new InvalidArgumentError(`Rank ${rank} at a factor of 1 is as fast as the others: nothing changes.`)
+  if (Object.hasOwn(before, Number(rank)))
+    throw new InvalidArgumentError(
+      `Rank ${rank} has a factor already, ${before[Number(rank)]}: give one for each rank.`,
+    )
+  return { ...before, [Number(rank)]: Number(factor) }
 }
 
 /** Serves the load of a spec and prints what clients see. */

@@ -46,14 +46,15 @@ export interface CalibrationHooks {
 
 /**
  * Fits the constants of the accelerator that all specs run on to their measured seconds. Each spec is planned once, equal ones
- * together, and simulated for every set of constants that is tried. Throws `CALIBRATE` for specs of several accelerators, and what
- * planning throws.
+ * together, and simulated for every set of constants that is tried. Throws `NO_CLUSTER`, `CALIBRATE` for specs of several
+ * accelerators, and what planning throws.
  */
 export function calibrateSpecs(measured: readonly MeasuredSpec[], hooks: CalibrationHooks = {}): CalibrationSummary {
   const { planning = (_, plan) => plan(), told = () => {} } = hooks
   const names = [...new Set(measured.map(({ loaded }) => loaded.cluster?.accelerator.name))]
   const [accelerator] = names
   const [first] = measured
+  for (const { loaded } of measured) clusterOf(loaded)
   if (accelerator === undefined || first === undefined || names.length > 1) {
     throw new ShardloomError(
       'CALIBRATE',

@@ -175,6 +175,7 @@ it('the public surface', () => {
     'memory',
     'meterOf',
     'nodeTimes',
+    'ranksStoodFor',
     'ranksToRun',
     'replication',
     'representatives',
