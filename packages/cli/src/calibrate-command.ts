@@ -2,7 +2,7 @@ import { dirname, resolve } from 'node:path'
 import type { Command } from 'commander'
 import {
   type CalibrationSummary,
-  calibrateSpecs,
+  calibrationOfSpecsWork,
   clusterOf,
   formatDifference,
   formatSeconds,
@@ -19,7 +19,7 @@ import { decimal } from './decimal.js'
 import { type Call, type Io, locate } from './io.js'
 import { printJson, printLines, printWarnings, withProgress } from './output.js'
 import { readTextFile } from './read-file.js'
-import { named, naming } from './report-error.js'
+import { naming } from './report-error.js'
 import { type Flags, loadFrom } from './spec-flags.js'
 import { singleLine } from './style.js'
 import { table, wrapped } from './table.js'
@@ -56,19 +56,10 @@ export function addCalibrate(program: Command, { io }: Call): void {
             const row = `${key} ${seconds}`
             rows.set(row, [...(rows.get(row) ?? []), index + 1])
             clusterOf(await loaded)
-            return { loaded: await loaded, seconds }
+            return { loaded: await loaded, seconds, name: rowAt(index) }
           }),
         )
-      const planning = <Result>(index: number, plan: () => Result) => {
-        try {
-          return plan()
-        } catch (cause) {
-          throw named(rowAt(index), cause)
-        }
-      }
-      const summary = withProgress(io, (tell) =>
-        calibrateSpecs(measured, { planning, told: (work, number, most) => tell(`${work}: ${number} of ${most}`) }),
-      )
+      const summary = await withProgress(io, calibrationOfSpecsWork(measured))
       const text = `${JSON.stringify(summary.file, null, 2)}\n`
       if (typeof flags.out === 'string')
         await writeWhole(io, flags.out, async (stream) => {

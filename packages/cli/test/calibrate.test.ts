@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { calibrateSpecs, loadSpec } from 'shardloom'
+import { calibrationOfSpecsWork, loadSpec, type Progress, runWork } from 'shardloom'
 import { describe, expect, test } from 'vitest'
 import { shardloom, temporaryFolder } from './run-command.js'
 
@@ -129,18 +129,12 @@ describe('calibrate', () => {
     const measured = await Promise.all(
       [0.02, 0.021, 0.022].map(async (seconds) => ({ loaded: await loaded(), seconds })),
     )
-    const planned: number[] = []
-    const rounds: number[] = []
-    const summary = calibrateSpecs(measured, {
-      planning: (index, plan) => {
-        planned.push(index)
-        return plan()
-      },
-      told: (work, number, most) => work === 'fitting' && rounds.push(number / most),
-    })
-    expect(planned).toEqual([0])
-    expect(rounds.length).toBeGreaterThan(0)
-    expect(rounds.at(-1)).toBeLessThanOrEqual(1)
+    const told: Progress[] = []
+    const summary = await runWork(calibrationOfSpecsWork(measured), { progress: (each) => told.push(each) })
+    expect(told.filter(({ work }) => work === 'planning').map(({ done }) => done)).toEqual([0])
+    const shares = told.filter(({ work }) => work === 'fitting').map(({ done, of }) => done / of)
+    expect(shares.length).toBeGreaterThan(0)
+    expect(shares.at(-1)).toBeLessThanOrEqual(1)
     const [one = 0, ...others] = summary.after.map((error, index) => (1 + error) * (measured[index]?.seconds ?? 0))
     for (const other of others) expect(other).toBeCloseTo(one, 12)
     const cwd = temporaryFolder()

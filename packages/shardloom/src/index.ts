@@ -48,10 +48,16 @@ export { fromHuggingFace, type ModelArchitecture, presetNames } from '@shardloom
 export { engineNames as servingEngineNames } from '@shardloom/serving'
 export { engines } from '@shardloom/simulator'
 export type { ActivationSummary } from './activations.js'
-export { type CalibrationHooks, type CalibrationSummary, calibrateSpecs, type MeasuredSpec } from './calibrate-specs.js'
+export {
+  type CalibrationSummary,
+  calibrateSpecs,
+  calibrationOfSpecsWork,
+  type MeasuredSpec,
+} from './calibrate-specs.js'
 export { clusterOf } from './cluster-of.js'
 export { type Compared, type ComparedMetric, type Comparison, compare, type Difference } from './compare.js'
 export { type ServingSimulationSummary, summariseServingSimulation } from './describe-serving.js'
+export { errorNaming } from './error-naming.js'
 export { type ExplainedCommunication, type ExplainedTensor, type Explanation, explain } from './explain.js'
 export { explainPasses, type PassExplanation, type PassesExplanation } from './explain-passes.js'
 export { formatMetric, metricName } from './format-metric.js'

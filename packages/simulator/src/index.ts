@@ -1,5 +1,5 @@
 export { breakdown, type CriticalNode, criticalPath, type RankBreakdown } from './breakdown.js'
-export { type Calibration, calibrate, type Measurement } from './calibrate.js'
+export { type Calibration, calibrate, calibrationWork, type Measurement } from './calibrate.js'
 export {
   type CommunicationRow,
   type CommunicationSize,

@@ -150,6 +150,7 @@ it('the public surface', () => {
   expect(Object.keys(simulator).sort()).toEqual([
     'breakdown',
     'calibrate',
+    'calibrationWork',
     'changeAxis',
     'choicesOf',
     'communicationBytes',
