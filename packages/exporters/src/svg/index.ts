@@ -1,2 +1,5 @@
 export type { SvgOptions } from './page.js'
+export { type ScheduleSvgOptions, scheduleSvg } from './schedule-svg.js'
+export { type MemorySvgOptions, memorySvg, type TimelineSvgOptions, timelineSvg } from './simulation-svg.js'
+export type { SvgTheme } from './style.js'
 export { toSvg, viewSvg } from './to-svg.js'

@@ -109,9 +109,10 @@ export async function drawLanes(view: View, { lanes, bars, edges }: Lanes): Prom
         ...(node.cluster !== undefined && node.cluster !== top && { cluster: node.cluster }),
         diamond: node.kind === 'control' && !node.outside,
       })),
-      ...[...bars.keys()].map((key) => ({
+      ...[...bars].map(([key, list]) => ({
         id: key,
-        width: 132,
+        // A bar across lanes lies over what is between them; in a lane alone nothing may.
+        width: lanes.length > 1 ? 132 : Math.max(...list.map(({ node }) => barWidth(node))),
         height: barHeight + barStep * ((rows.get(key)?.count ?? 1) - 1),
         ...(inside.has(key) && { cluster: inside.get(key) as string }),
       })),
@@ -161,18 +162,19 @@ export async function drawLanes(view: View, { lanes, bars, edges }: Lanes): Prom
   const above = 34
   const parts: string[] = []
   const outerFirst = [...regions].sort((a, b) => (depths.get(a.id) ?? 0) - (depths.get(b.id) ?? 0))
+  const alone = outerFirst.filter((cluster) => besideOthers(cluster, regions, places.clusters))
   const frames = outerFirst.flatMap((cluster) => {
     const at = places.clusters.get(cluster.id)
     const depth = (depths.get(cluster.id) ?? 1) - 1
-    return at
-      ? [
-          {
-            cluster,
-            depth,
-            at: { x: inset * depth, y: at.y + above, width: total - 2 * inset * depth, height: at.height },
-          },
-        ]
-      : []
+    if (!at) return []
+    if (alone.includes(cluster))
+      return offsets.map((offset) => {
+        const own = { ...at, x: at.x + offset, y: at.y + above }
+        return { cluster, depth, at: own, head: own }
+      })
+    const wide = { x: inset * depth, y: at.y + above, width: total - 2 * inset * depth, height: at.height }
+    // Residuals run between the border and the head.
+    return [{ cluster, depth, at: wide, head: { ...wide, x: side, width: total - 2 * side } }]
   })
   for (const { at, depth } of frames) parts.push(drawFrame(at, depth))
   for (let index = 1; index < lanes.length; index++) {
@@ -180,7 +182,7 @@ export async function drawLanes(view: View, { lanes, bars, edges }: Lanes): Prom
     parts.push(path(`M${px(x)} 0V${px(places.height + above)}`, 'lane'))
   }
   // Residuals run between the border and the head.
-  for (const { at, cluster } of frames) parts.push(drawHead(cluster, { ...at, x: side, width: total - 2 * side }))
+  for (const { head, cluster } of frames) parts.push(drawHead(cluster, head))
   for (const [index, { cluster }] of lanes.entries()) {
     const centre = index * (pitch + gap) + pitch / 2
     const pills = cluster.repeat > 1 ? pillWidth(cluster.repeat) + 8 : 0
@@ -220,6 +222,22 @@ export async function drawLanes(view: View, { lanes, bars, edges }: Lanes): Prom
     body: parts.filter(Boolean).join('\n'),
     legend: graphLegend(view),
   }
+}
+
+/** Whether a region, or one around it, stands beside another, so that it cannot reach across all lanes. */
+function besideOthers(
+  { id, parent }: ViewCluster,
+  regions: readonly ViewCluster[],
+  places: ReadonlyMap<string, Rect>,
+): boolean {
+  const at = places.get(id)
+  const outer = regions.find((each) => each.id === parent)
+  if (outer && besideOthers(outer, regions, places)) return true
+  return regions.some((each) => {
+    const other = places.get(each.id)
+    if (!at || !other || each.id === id || each.parent !== parent) return false
+    return at.y < other.y + other.height && other.y < at.y + at.height
+  })
 }
 
 /** The region of what stands outside of the lanes: the innermost one around all of its neighbours. */

@@ -2,7 +2,7 @@ import type { NodeKind } from '@shardloom/core'
 import { formatCount } from '../format.js'
 import { measures } from '../tokens.js'
 import type { ViewNode } from '../view.js'
-import { group, path, px, type Rect, rect, text, widthOf } from './pen.js'
+import { group, type Point, path, px, type Rect, rect, text, widthOf } from './pen.js'
 
 /** Width and height in pixels. */
 export interface Size {
@@ -96,10 +96,11 @@ export function sizeOf(node: ViewNode): Size {
   }
 }
 
-/** Draws a node with its top left corner at a place. */
-export function drawNode(node: ViewNode, { x, y }: { readonly x: number; readonly y: number }): string {
+/** Draws a node with its top left corner at a place, as large as it has to be, or larger. */
+export function drawNode(node: ViewNode, place: Point & Partial<Size>): string {
   const { kind, title, chips, repeat, outside, tooltip, id } = node
-  const size = sizeOf(node)
+  const { x, y } = place
+  const size = { ...sizeOf(node), ...place }
   const behind = repeat > 1 ? 2 * sheet : 0
   const at: Rect = { x, y: y + behind, width: size.width - behind, height: size.height - behind }
   if (outside) {

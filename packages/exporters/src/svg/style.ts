@@ -42,12 +42,15 @@ const shapes: Readonly<Record<string, string>> = {
   ),
   saved: `stroke-width:${measures.savedStroke}`,
   'head-open': 'fill:none;stroke-width:1.25',
+  pointer: 'fill:none;stroke-width:1;stroke-dasharray:2 2',
+  'count-ink': `font-size:${measures.fact}px;font-weight:600`,
+  'clear-page': 'stroke-width:3;paint-order:stroke;stroke-linejoin:round',
 }
 
 /** The colours of each class. */
 const colours: Readonly<Record<string, (theme: Theme) => string>> = {
   page: ({ page }) => `fill:${page}`,
-  ...all(['title', 'name', 'plain', 'ink'], ({ ink }) => `fill:${ink}`),
+  ...all(['title', 'name', 'plain', 'ink', 'count-ink'], ({ ink }) => `fill:${ink}`),
   fact: ({ secondary }) => `fill:${secondary}`,
   count: ({ page }) => `fill:${page}`,
   pill: ({ ink }) => `fill:${ink}`,
@@ -80,11 +83,43 @@ const colours: Readonly<Record<string, (theme: Theme) => string>> = {
   'on-control': ({ ink }) => `fill:${ink}`,
   again: ({ sliceText }) => `stroke:${sliceText.F}`,
   idle: ({ slices }) => `fill:${slices.idle}`,
-  ...all(['pair', 'critical', 'limit', 'step'], ({ ink }) => `stroke:${ink}`),
+  ...all(['pair', 'critical', 'limit', 'step', 'pointer'], ({ ink }) => `stroke:${ink}`),
   clear: ({ surface }) => `stroke:${surface}`,
-  halo: ({ page }) => `stroke:${page}`,
+  ...all(['clear-page', 'halo'], ({ page }) => `stroke:${page}`),
   over: ({ ink }) => `stroke:${ink}`,
-  ...Object.fromEntries(bands.map((band) => [`band-${band}`, ({ bands: of }: Theme) => `fill:${of[band]}`])),
+  ...each(
+    bands.map((band) => `band-${band}` as const),
+    (name) =>
+      ({ bands: of }) =>
+        `fill:${of[bandIn(name)]}`,
+  ),
+  ...each(
+    bands.map((band) => `on-band-${band}` as const),
+    (name) => (theme) => `fill:${readableOn(theme.bands[bandIn(name)], theme)}`,
+  ),
+}
+
+/** Of the ink and the page of a theme the one that stands out more from a colour. */
+function readableOn(colour: string, { ink, page }: Theme): string {
+  const contrast = (other: string) => {
+    const [a, b] = [luminance(colour), luminance(other)].sort((x, y) => y - x)
+    return ((a ?? 0) + 0.05) / ((b ?? 0) + 0.05)
+  }
+  return contrast(ink) >= contrast(page) ? ink : page
+}
+
+/** Relative luminance (WCAG 2.2) of `#RRGGBB`. */
+function luminance(colour: string): number {
+  const [red = 0, green = 0, blue = 0] = [1, 3, 5].map((at) => {
+    const value = Number.parseInt(colour.slice(at, at + 2), 16) / 255
+    return value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4
+  })
+  return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+}
+
+/** The band that a class is of. */
+function bandIn(name: `${string}band-${MemoryBand}`): MemoryBand {
+  return name.slice(name.lastIndexOf('-') + 1) as MemoryBand // which its type says
 }
 
 /** One rule for several classes. */

@@ -4,6 +4,7 @@ import { createView, type View, type ViewOptions } from '../view.js'
 import { drawGraph } from './graph.js'
 import { drawLanes, lanesOf } from './lanes.js'
 import { page, type SvgOptions } from './page.js'
+import { drawStages, stagesOf } from './stages.js'
 
 export async function toSvg(
   program: Program,
@@ -22,6 +23,8 @@ export async function toSvg(
 }
 
 export async function viewSvg(view: View, options: SvgOptions = {}): Promise<string> {
+  const columns = stagesOf(view)
+  if (columns) return page(drawStages(view, columns), options)
   const lanes = lanesOf(view)
   return page(lanes ? await drawLanes(view, lanes) : await drawGraph(view), options)
 }
