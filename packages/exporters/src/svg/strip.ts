@@ -19,7 +19,10 @@ function partsOf(kind: SliceKind, again: number): readonly (readonly [Fill, numb
   return again > 0 ? [['again', again], ...parts] : parts
 }
 
-/** Slices too thin to draw: columns of one pixel in the colour of what fills most of each, and nothing where that is too little. */
+/** In how many steps the height of a strip says how much of a column is filled. */
+const levels = 7
+
+/** Slices too thin to draw: columns of one pixel in the colour of what fills most of each, as high as the share that is filled. */
 export function drawStrip(slices: readonly ChartSlice[], row: Rect, perUnit: number): string {
   const first = Math.floor((slices[0]?.start ?? 0) * perUnit)
   const last = Math.min(Math.ceil(row.width), Math.ceil((slices.at(-1)?.end ?? 0) * perUnit))
@@ -43,27 +46,32 @@ export function drawStrip(slices: readonly ChartSlice[], row: Rect, perUnit: num
         from += size
       }
   }
-  const dominant = (column: number) => {
-    let [most, found] = [0.25, -1]
-    for (let kind = 0; kind < fills.length; kind++) {
-      const share = filled[column * fills.length + kind] ?? 0
-      if (share > most) [most, found] = [share, kind]
+  const columnOf = (column: number) => {
+    const shares = filled.subarray(column * fills.length, (column + 1) * fills.length)
+    const sum = shares.reduce((total, share) => total + share, 0)
+    return {
+      fill: sum > 0.005 ? shares.indexOf(Math.max(...shares)) : -1,
+      level: Math.max(1, Math.round(sum * levels)),
     }
-    return found
   }
   const parts: string[] = []
   let run = 1
   for (let column = 0; column < columns; column += run) {
-    const kind = dominant(column)
+    const { fill: kind, level } = columnOf(column)
     run = 1
-    while (column + run < columns && dominant(column + run) === kind) run++
+    while (column + run < columns) {
+      const next = columnOf(column + run)
+      if (next.fill !== kind || next.level !== level) break
+      run++
+    }
     const fill = fills[kind]
     if (fill === undefined) continue
+    const high = (row.height * level) / levels
     const at = {
       x: row.x + first + column,
-      y: row.y,
+      y: row.y + row.height - high,
       width: Math.min(run, row.width - first - column),
-      height: row.height,
+      height: high,
     }
     if (at.width <= 0) continue
     parts.push(rect(at, `${fillOf[fill === 'again' ? 'F' : fill]} strip`))
