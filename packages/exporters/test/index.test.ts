@@ -2,6 +2,7 @@ import * as exporters from '@shardloom/exporters'
 import * as dot from '@shardloom/exporters/dot'
 import * as json from '@shardloom/exporters/json'
 import * as mermaid from '@shardloom/exporters/mermaid'
+import * as svg from '@shardloom/exporters/svg'
 import { expect, test } from 'vitest'
 
 test('the exports are these', () => {
@@ -32,5 +33,6 @@ test('the exports are these', () => {
   ])
   expect(Object.keys(dot).sort()).toEqual(['toDot', 'writeDot', 'writeDotGraph'])
   expect(Object.keys(json).sort()).toEqual(['toJsonText'])
+  expect(Object.keys(svg).sort()).toEqual(['memorySvg', 'reportPage', 'scheduleSvg', 'timelineSvg', 'toSvg', 'viewSvg'])
   expect(Object.keys(mermaid).sort()).toEqual(['mermaidOf', 'toMermaid'])
 })
