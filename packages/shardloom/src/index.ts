@@ -38,6 +38,8 @@ export {
   writeDot,
 } from '@shardloom/exporters'
 export { chromeTrace } from '@shardloom/exporters/chrome-trace'
+export { type GraphmlOptions, graphml } from '@shardloom/exporters/graphml'
+export { type TableName, type TableOptions, tableCsv, tableJson, tableNames } from '@shardloom/exporters/tables'
 export { fromHuggingFace, type ModelArchitecture, presetNames } from '@shardloom/models'
 export { engineNames as servingEngineNames } from '@shardloom/serving'
 export { engines } from '@shardloom/simulator'

@@ -174,6 +174,7 @@ it('the public surface', () => {
     'measureFolded',
     'memory',
     'meterOf',
+    'nodeTable',
     'nodeTimes',
     'ranksToRun',
     'replication',

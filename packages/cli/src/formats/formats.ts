@@ -1,6 +1,16 @@
 import { chakra } from './chakra.js'
 import type { ExportFormat } from './format.js'
+import { graphml } from './graphml.js'
 import { dot, json, mermaid } from './pictures.js'
+import { csv, table } from './tables.js'
 
 /** Every format that `shardloom export` writes, under the name that `--format` takes. */
-export const formats: Readonly<Record<string, ExportFormat>> = { json, dot, mermaid, chakra }
+export const formats: Readonly<Record<string, ExportFormat>> = {
+  json,
+  dot,
+  mermaid,
+  graphml,
+  csv,
+  table,
+  chakra,
+}
