@@ -71,6 +71,7 @@ export {
 } from './simulate-serving.js'
 export { type SpecField, specFields } from './spec-fields.js'
 export { type Spec, type SpecInput, specJsonSchema } from './spec-schema.js'
+export { specText } from './spec-text.js'
 export { type CommunicationSummary, type PlanSummary, type SummaryOptions, summarise } from './summarise.js'
 export { type ServingSummary, summariseServing, type TransferSummary } from './summarise-serving.js'
 export { type SimulationSummary, summariseSimulation } from './summarise-simulation.js'
