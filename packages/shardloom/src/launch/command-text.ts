@@ -1,3 +1,4 @@
+import { ShardloomError } from '@shardloom/core'
 import { parse, quote } from 'shell-quote'
 import type { Setting, Settings } from './launcher.js'
 
@@ -14,10 +15,10 @@ export interface Command {
 export function parseCommand(text: string): Command {
   const variables = new Map<string, string>()
   const all: string[] = []
-  const wordsOf = (line: string): string[] =>
-    parse(withDefaults(line, variables), (name) => variables.get(name) ?? `$${name}`).flatMap((word) =>
-      typeof word === 'string' ? [word] : 'pattern' in word ? [word.pattern] : [],
-    )
+  const wordsOf = (line: string): string[] => {
+    const parsed = readLine(withDefaults(line, variables), (name) => variables.get(name) ?? `$${name}`)
+    return parsed.flatMap((word) => (typeof word === 'string' ? [word] : 'pattern' in word ? [word.pattern] : []))
+  }
   for (const line of text.replace(/\\\r?\n/g, ' ').split(/\r?\n/)) {
     if (/^\s*#/.test(line)) continue
     for (const word of wordsOf(line)) {
@@ -31,6 +32,23 @@ export function parseCommand(text: string): Command {
     }
   }
   return grouped(all)
+}
+
+/** The words of a line; none of one that is no line of a shell, which may hold no flag then. */
+function readLine(line: string, variable: (name: string) => string) {
+  try {
+    return parse(line, variable)
+  } catch (cause) {
+    if (!/(^|\s)--?[a-z]/i.test(line)) return []
+    throw new ShardloomError(
+      'LAUNCHER',
+      `This line is none that a shell reads so simply: ${line.trim().slice(0, 80)}`,
+      {
+        cause,
+        help: 'Write plain flags and values; variables as $NAME.',
+      },
+    )
+  }
 }
 
 /** `${TP:-8}` with its default, where nothing sets it; arrays, whose words are read where they are set, vanish. */

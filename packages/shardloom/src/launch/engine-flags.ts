@@ -19,6 +19,11 @@ export function checkServing(spec: SpecReader, engine: string): void {
   if (phase === 'training')
     spec.refuse('phase', `${engine} serves`, 'Use `phase: serving`, or the launcher megatron, torchtitan or deepspeed.')
   if (phase !== 'serving') spec.note(`the engine runs prefill and decode; the plan is of ${String(phase)} alone`)
+  for (const pool of ['prefill', 'decode'] as const) {
+    const path = `options.serving.${pool}.parallel.dp`
+    if (spec.take(path) !== undefined)
+      spec.refuse(path, 'ranks of its own are an engine of its own', 'Write a spec for each pool, and export each.')
+  }
   const named = spec.take('options.serving.engine')
   if (named !== undefined && named !== engine)
     spec.refuse(

@@ -150,6 +150,7 @@ function writeParallelism(spec: SpecReader, { architecture }: LaunchFacts): Reco
     'parallelism.data_parallel_shard_degree': dp / replicas,
     'parallelism.fsdp_reshard_after_forward': zero === 3 ? (gather === 'keep' ? 'never' : 'always') : undefined,
     'parallelism.tensor_parallel_degree': tp,
+    'parallelism.enable_async_tensor_parallel': overlaps(spec, tp),
     'parallelism.context_parallel_degree': cp,
     'parallelism.context_parallel_rotate_method': cp > 1 ? (ring ? 'alltoall' : 'allgather') : undefined,
     'parallelism.pipeline_parallel_degree': spec.degree('pp'),
@@ -158,6 +159,17 @@ function writeParallelism(spec: SpecReader, { architecture }: LaunchFacts): Reco
       'parallelism.expert_tensor_parallel_degree': ep > 1 ? expertTp : undefined,
     }),
   }
+}
+
+/** Asynchronous tensor parallelism cuts matmuls into as many parts as there are ranks. */
+function overlaps(spec: SpecReader, tp: number): boolean {
+  const parts = spec.take('options.tp.overlap')
+  if (parts === undefined || parts === tp) return parts !== undefined
+  return spec.refuse(
+    'options.tp.overlap',
+    'torchtitan overlaps in as many parts as tp has ranks',
+    `Use ${tp}, or leave it out.`,
+  )
 }
 
 function writePipeline(
@@ -278,6 +290,7 @@ function read(settings: SettingsReader, { architecture }: Pick<LaunchFacts, 'arc
       zero: sharded ? 3 : undefined,
       sequenceParallel: tp > 1 || undefined,
       recompute: mode === 'full' ? 'full' : undefined,
+      tp: { overlap: settings.flag('parallelism.enable_async_tensor_parallel') && tp > 1 ? tp : undefined },
       dp: { gather: sharded && keep ? 'keep' : undefined },
       sp: { attention: cp > 1 && rotate === 'alltoall' ? 'ring' : undefined },
       ...(pp > 1 && readPipeline(settings, pp, architecture ? depthOf(architecture) : undefined)),
