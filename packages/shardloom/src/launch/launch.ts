@@ -55,6 +55,11 @@ export function exportLaunch(
   const { microbatches } = slotsOf(spec)
   const own = settingsOf(launcher.write(reader, facts))
   const brought = loaded.plugins.map((plugin) => {
+    if (plugin.launchFlags !== undefined && typeof plugin.launchFlags !== 'function')
+      throw new ShardloomError('PLUGIN', `\`${plugin.name}.launchFlags\` is no function.`, {
+        subject: plugin.name,
+        help: 'It takes the name of a launcher and returns its flags.',
+      })
     const flags = plugin.launchFlags?.(name, (axis) => spec.parallel[axis] ?? 1)
     if (flags) for (const path of paths) if (isOf(plugin, path)) say(path)
     return settingsOf(flags ?? {})
