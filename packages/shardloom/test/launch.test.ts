@@ -134,6 +134,20 @@ const torchtitanSpecs = pipelined(
   }),
 )
 
+const torchtitanExperts = fc
+  .tuple(
+    training('deepseek-v3', fc.record({ recompute: fc.constantFrom('none', 'full') }), {}),
+    fc.constantFrom(2, 4, 8),
+    fc.boolean(),
+  )
+  .map(([spec, ep, wide]) => {
+    const { dp, tp } = spec.parallel
+    const expertTp = wide ? tp : 1
+    const fits = (dp * tp) % (ep * expertTp) === 0
+    const options = { ...spec.options, sequenceParallel: tp > 1, ...(dp > 1 && { zero: 3 }) }
+    return { ...spec, parallel: { ...spec.parallel, ...(fits && { ep, expertTp }) }, options }
+  })
+
 const deepspeedSpecs = training(
   'llama-3.1-8b',
   fc.record({
@@ -179,7 +193,12 @@ const engines = (engine: string | undefined) =>
         phase: 'serving',
         seq: 4096,
         batch: maxSequences * dp,
-        parallel: { tp, pp, ...(shared ? { dp, ...layout } : { replicas: dp }) },
+        parallel: {
+          tp,
+          pp,
+          ...(engine === undefined && { dcp: tp }),
+          ...(shared ? { dp, ...layout } : { replicas: dp }),
+        },
         ...(engine === undefined && shared && dp > 1 && pp > 1 && { order: ['tp', 'pp', 'dp'] }),
         options,
       }
@@ -189,6 +208,7 @@ const cases: readonly [LauncherName, string, fc.Arbitrary<object>][] = [
   ['megatron', 'dense', replicated(megatronDense, [1, 2, 3])],
   ['megatron', 'with experts', megatronExperts],
   ['torchtitan', 'dense', replicated(torchtitanSpecs, [3])],
+  ['torchtitan', 'with experts', torchtitanExperts],
   ['deepspeed', 'dense', replicated(deepspeedSpecs, [3])],
   ['vllm', 'with and without experts', engines(undefined)],
   ['sglang', 'with and without experts', engines('sglang')],
@@ -328,6 +348,7 @@ describe('what a launcher cannot express is named', () => {
       launcher === 'megatron' ? { 'vocab-parallel-size': degreeOf('vp') } : undefined
     const told = await loadSpec(spec, { plugins: [{ name: 'vocab', axes, launchFlags }] })
     expect(exportLaunch(told, 'megatron').text).toContain('--vocab-parallel-size 2')
+    expect(exportLaunch(told, 'megatron').text).toContain('--nproc-per-node 8 --nnodes 1 ')
     expect(() => exportLaunch(told, 'deepspeed')).toThrow('parallel.vp')
   })
 })

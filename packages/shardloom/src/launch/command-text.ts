@@ -58,23 +58,24 @@ function withDefaults(line: string, variables: ReadonlyMap<string, string>): str
     .replace(/\$\{(\w+):?-([^{}]*)\}/g, (_, name: string, fallback: string) => variables.get(name) || fallback)
 }
 
-/** Flags with the words behind them, up to the next flag. */
+/** Flags with the words behind them, up to the next flag; the last of a name counts. */
 function grouped(all: readonly string[]): Command {
-  const flags = new Map<string, Setting>()
+  const behind = new Map<string, string[]>()
   const words: string[] = []
-  let open: string | undefined
+  let open: string[] = []
   for (const word of all) {
     const [, name, value] = /^--?([a-zA-Z][\w.-]*)(?:=(.*))?$/s.exec(word) ?? []
-    if (name !== undefined) {
-      open = name.replaceAll('_', '-')
-      flags.set(open, value ?? true)
-      continue
+    if (name === undefined) {
+      words.push(word)
+      if (word !== '') open.push(word)
+    } else {
+      open = value === undefined ? [] : [value]
+      behind.set(name.replaceAll('_', '-'), open)
     }
-    words.push(word)
-    const before = open === undefined ? undefined : flags.get(open)
-    if (open !== undefined && word !== '') flags.set(open, before === true ? word : [...[before ?? []].flat(), word])
   }
-  return { flags, words }
+  const setting = ([first, ...rest]: readonly string[]): Setting =>
+    rest.length > 0 ? [first ?? '', ...rest] : (first ?? true)
+  return { flags: new Map([...behind].map(([name, values]) => [name, setting(values)])), words }
 }
 
 /** A command with one flag per line; a switch stands alone. */

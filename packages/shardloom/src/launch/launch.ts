@@ -82,9 +82,13 @@ function isOf({ name, axes = [] }: Plugin, path: string): boolean {
 }
 
 /** Ranks in all and in a node: of the cluster where the spec names one, else up to eight. */
-function nodesOf({ spec, cluster }: LoadedSpec): { readonly world: number; readonly perNode: number } {
+function nodesOf({ spec, cluster, plugins }: LoadedSpec): { readonly world: number; readonly perNode: number } {
   const { replicas, dp, cp, ulysses, tp, pp } = spec.parallel
-  const world = replicas * dp * cp * ulysses * tp * pp
+  const multiplying = plugins.flatMap(({ axes = [] }) =>
+    axes.filter((axis) => axis.ranks !== 'refactor' && !axis.within),
+  )
+  const further = multiplying.reduce((ranks, { name }) => ranks * (spec.parallel[name] ?? 1), 1)
+  const world = replicas * dp * cp * ulysses * tp * pp * further
   let perNode = Math.min(world, cluster?.perNode ?? 8)
   while (world % perNode !== 0) perNode--
   return { world, perNode }
