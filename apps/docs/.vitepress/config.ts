@@ -65,6 +65,7 @@ export default defineConfig({
           { text: 'Graphs and tables', link: '/guides/tables' },
           { text: 'Traces for ASTRA-sim', link: '/guides/chakra' },
           { text: 'Write an exporter', link: '/guides/write-an-exporter' },
+          { text: 'Embed it', link: '/guides/embed' },
         ],
       },
       {

@@ -150,6 +150,7 @@ it('the public surface', () => {
   expect(Object.keys(simulator).sort()).toEqual([
     'breakdown',
     'calibrate',
+    'calibrationWork',
     'changeAxis',
     'choicesOf',
     'communicationBytes',
@@ -176,6 +177,7 @@ it('the public surface', () => {
     'meterOf',
     'nodeTable',
     'nodeTimes',
+    'ranksStoodFor',
     'ranksToRun',
     'replication',
     'representatives',
