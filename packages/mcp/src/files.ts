@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { constants, realpathSync } from 'node:fs'
+import { constants, realpathSync, statSync } from 'node:fs'
 import { type FileHandle, link, open, realpath, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, extname, isAbsolute, join, relative, resolve, sep } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -59,8 +59,8 @@ export function openFiles({ root, plugins }: FileOptions): Files {
 function realRoot(root: string): string {
   try {
     const real = realpathSync(root)
-    // A file has nothing below it.
-    return realpathSync(`${real}${sep}`)
+    if (!statSync(real).isDirectory()) throw new Error('it is a file')
+    return real
   } catch (cause) {
     throw new ShardloomError('ROOT', `The root ${root} is not a folder.`, {
       cause,

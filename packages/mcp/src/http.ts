@@ -6,7 +6,8 @@ import {
   type NodeIncomingMessageLike,
   toNodeHandler,
 } from '@modelcontextprotocol/node'
-import { createMcpHandler, type McpServer } from '@modelcontextprotocol/server'
+import { createMcpHandler, isLegacyRequest, type McpServer } from '@modelcontextprotocol/server'
+import { keepSessions, refusal } from './sessions.js'
 
 /** Addresses that only this machine reaches. */
 export const loopbackHosts = ['127.0.0.1', '::1', 'localhost'] as const
@@ -22,9 +23,10 @@ export interface HttpOptions {
 
 /** A specification of a model has some kilobytes. */
 const mostBodyBytes = 1_000_000
-const mostRequests = 32
-const mostConnections = 128
-const mostSubscriptions = 16
+/** Calls at once; each session may have a stream open beside them. */
+const mostCalls = 64
+const mostSessions = 64
+const mostConnections = 256
 /** Where the endpoint is. */
 const endpoint = '/mcp'
 
@@ -35,23 +37,33 @@ export interface HttpServer {
   close(): Promise<void>
 }
 
-/** Serves streamable HTTP on a loopback address; every request is a session of its own, with a server of its own. */
+/**
+ * Serves streamable HTTP on a loopback address, to clients with sessions and, of newer revisions of the protocol, without. Rejects where
+ * the port is taken.
+ */
 export async function serveHttp(
   make: () => McpServer,
   { host, port, requestSeconds = 30 }: HttpOptions,
 ): Promise<HttpServer> {
-  const handler = createMcpHandler(make, { maxRequestBodySize: mostBodyBytes, maxSubscriptions: mostSubscriptions })
-  const answer = toNodeHandler(handler, { maxRequestBodySize: mostBodyBytes })
+  const limits = { maxRequestBodySize: mostBodyBytes }
+  const sessions = keepSessions(make, { mostSessions, mostBodyBytes })
+  const single = createMcpHandler(make, { ...limits, legacy: 'reject', maxSubscriptions: mostSessions })
+  let calls = 0
+  const fetch = async (request: Request): Promise<Response> => {
+    if (new URL(request.url).pathname !== endpoint) return refusal(404, `The endpoint is ${endpoint}.`)
+    return (await isLegacyRequest(request, undefined, limits)) ? sessions.fetch(request) : single.fetch(request)
+  }
+  const answer = toNodeHandler({ fetch }, limits)
   const knownHost = localhostHostValidation()
   const knownOrigin = localhostOriginValidation()
-  let open = 0
   const serve = async (request: IncomingMessage, response: ServerResponse) => {
     // Pages of other sites reach loopback addresses too, by a name of theirs: both checks come before anything is read.
     if (!knownHost(request, response) || !knownOrigin(request, response)) return
-    if (request.url?.split('?')[0] !== endpoint) return refuse(response, 404, `The endpoint is ${endpoint}.`)
-    if (open >= mostRequests) return refuse(response, 503, `${open} requests are open already: try again later.`)
-    open++
-    response.once('close', () => open--)
+    if (request.method === 'POST') {
+      if (calls >= mostCalls) return void response.writeHead(503, { 'retry-after': '1', connection: 'close' }).end()
+      calls++
+      response.once('close', () => calls--)
+    }
     await answer(request as NodeIncomingMessageLike, response) // it says `?:` of what Node calls undefined
   }
   const server = createServer({
@@ -61,7 +73,7 @@ export async function serveHttp(
   })
   server.maxConnections = mostConnections
   server.on('request', (request, response) => {
-    serve(request, response).catch(() => refuse(response, 500, 'The request failed.'))
+    serve(request, response).catch(() => response.destroy())
   })
   await new Promise<void>((settle, fail) => {
     server.once('error', fail)
@@ -71,16 +83,9 @@ export async function serveHttp(
   return {
     url: `http://${host.includes(':') ? `[${host}]` : host}:${bound}${endpoint}`,
     async close() {
-      await handler.close()
+      await Promise.all([sessions.close(), single.close()])
       server.closeAllConnections()
       await new Promise((settle) => server.close(settle))
     },
   }
-}
-
-function refuse(response: ServerResponse, status: number, message: string): void {
-  if (response.headersSent) return void response.end()
-  const error = { code: -32_000, message }
-  response.writeHead(status, { 'content-type': 'application/json', connection: 'close' })
-  response.end(JSON.stringify({ jsonrpc: '2.0', error, id: null }))
 }

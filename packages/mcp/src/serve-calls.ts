@@ -7,6 +7,7 @@ import type { Call } from './workers.js'
 export function serveCalls(): void {
   const files = openFiles(workerData as FileOptions) // startWorkers gives it
   parentPort?.on('message', async ({ name, input }: Call) => {
+    parentPort?.postMessage('started')
     parentPort?.postMessage(await runTool(name, input, { files }))
   })
 }

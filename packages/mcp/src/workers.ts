@@ -2,7 +2,7 @@ import { Worker } from 'node:worker_threads'
 import type { FileOptions } from './files.js'
 import type { ErrorReport, Outcome } from './run-tool.js'
 
-/** What a worker is sent: one call. It answers with an {@link Outcome}. */
+/** What a worker is sent: one call. It answers `started` when it begins with it, and then with an {@link Outcome}. */
 export interface Call {
   readonly name: string
   readonly input: unknown
@@ -82,15 +82,15 @@ export function startWorkers({ module, files, workers, mostWaiting, seconds, meg
       next()
     }
     const stop = (error: ErrorReport) => done({ error }, false)
-    const answered = (outcome: Outcome) => done(outcome, true)
+    let timer: NodeJS.Timeout | undefined
+    const answered = (answer: Outcome | 'started') => {
+      if (answer !== 'started') return done(answer, true)
+      // What the thread took to start is not the call's.
+      timer = setTimeout(() => stop(timeReport(seconds)), seconds * 1000)
+    }
     const failed = (error: Error) => stop(crashReport(error, megabytes))
     const exited = () =>
       stop({ code: 'INTERNAL', message: 'The call ended its thread.', help: 'A plugin must not end the process.' })
-    const timer = setTimeout(
-      () =>
-        stop({ code: 'TIME_LIMIT', message: `The call took longer than ${seconds} s and was stopped.`, help: smaller }),
-      seconds * 1000,
-    )
     job.stop = stop
     worker.on('message', answered).on('error', failed).on('exit', exited)
     worker.postMessage(job.call)
@@ -129,6 +129,10 @@ export function startWorkers({ module, files, workers, mostWaiting, seconds, meg
       await Promise.all([...idle].map((worker) => worker.terminate()))
     },
   }
+}
+
+function timeReport(seconds: number): ErrorReport {
+  return { code: 'TIME_LIMIT', message: `The call took longer than ${seconds} s and was stopped.`, help: smaller }
 }
 
 function crashReport(error: Error, megabytes: number): ErrorReport {

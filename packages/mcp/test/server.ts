@@ -87,9 +87,10 @@ export async function listen(...args: string[]): Promise<Listening> {
   throw new Error('the server does not listen')
 }
 
-/** A client of a server that listens. */
-export async function connectHttp(url: URL): Promise<Client> {
-  const client = new Client({ name: 'test', version: '1.0.0' })
+/** A client of a server that listens; `modern` is the revision of the protocol without sessions. */
+export async function connectHttp(url: URL, era: 'sessions' | 'modern' = 'sessions'): Promise<Client> {
+  const options = era === 'modern' ? { versionNegotiation: { mode: 'auto' as const } } : {}
+  const client = new Client({ name: 'test', version: '1.0.0' }, options)
   await client.connect(new StreamableHTTPClientTransport(url))
   return client
 }

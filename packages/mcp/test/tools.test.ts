@@ -8,7 +8,8 @@ const clients: Record<string, Client> = {}
 beforeAll(async () => {
   server = await listen()
   clients['stdio'] = await connectStdio()
-  clients['http'] = await connectHttp(server.url)
+  clients['http'] = await connectHttp(server.url, 'sessions')
+  clients['http without sessions'] = await connectHttp(server.url, 'modern')
 })
 afterAll(async () => {
   for (const client of Object.values(clients)) await client.close()
@@ -26,7 +27,7 @@ const large = {
 }
 const small = { model: 'llama-3.1-8b', phase: 'prefill', batch: 4, seq: 4096, parallel: { tp: 2, dp: 2 } }
 
-describe.each(['stdio', 'http'])('over %s', (transport) => {
+describe.each(['stdio', 'http', 'http without sessions'])('over %s', (transport) => {
   const call = (name: string, input: object) => result(clients[transport] as Client, name, input) // beforeAll connects it
   const fail = (name: string, input: object) => failure(clients[transport] as Client, name, input)
 
