@@ -62,6 +62,8 @@ export default defineConfig({
           { text: 'Hybrids that people run', link: '/guides/hybrids' },
           { text: 'Write a strategy in 15 minutes', link: '/guides/write-a-strategy' },
           { text: 'Traces for ASTRA-sim', link: '/guides/chakra' },
+          { text: 'Agents', link: '/guides/agents' },
+          { text: 'From a question to a plan', link: '/guides/skill' },
         ],
       },
       {
