@@ -35,6 +35,8 @@ async function serve({ files, http, seconds, megabytes }: Settings): Promise<voi
   const make = () => makeServer(workers)
   const server = http ? await serveHttp(make, http) : serveStdio(make)
   if ('url' in server) process.stderr.write(`shardloom-mcp listens on ${server.url}\n`)
+  // Whoever started the server is gone.
+  else process.stdin.once('close', () => workers.close())
   const stop = async () => {
     await server.close()
     await workers.close()

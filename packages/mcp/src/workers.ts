@@ -22,7 +22,7 @@ export interface WorkerOptions {
   readonly megabytes: number
 }
 
-/** Threads that run calls, so that a long one neither blocks the server nor goes on when nobody waits for it. */
+/** Threads that run calls, so that a long one neither blocks the server nor goes on when nobody waits for it. They keep the process up. */
 export interface Workers {
   /** Runs a call; an aborted one, and one that takes too long or too much memory, is stopped in the middle. */
   call(call: Call, signal?: AbortSignal): Promise<Outcome>
@@ -68,14 +68,12 @@ export function startWorkers({ module, files, workers, mostWaiting, seconds, meg
   function run(job: Job): void {
     const [worker = start()] = idle
     idle.delete(worker)
-    worker.ref()
     running.add(job)
     const done = (outcome: Outcome, reusable: boolean) => {
       if (!running.delete(job)) return
       clearTimeout(timer)
       worker.off('message', answered).off('error', failed).off('exit', exited)
       if (reusable) {
-        worker.unref()
         idle.add(worker)
       } else void worker.terminate()
       job.settle(outcome)

@@ -1,7 +1,9 @@
-import { execFileSync, spawnSync } from 'node:child_process'
+import { execFileSync, spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import type { Client } from '@modelcontextprotocol/client'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { command, connectStdio, failure, result } from './server.js'
@@ -138,6 +140,19 @@ describe('plugins', () => {
       'PLUGIN',
     )
   })
+})
+
+test('a server whose client is gone ends', async () => {
+  const server = spawn(process.execPath, [await command()], { stdio: ['pipe', 'pipe', 'ignore'] })
+  const send = (message: object) => server.stdin.write(`${JSON.stringify({ jsonrpc: '2.0', ...message })}\n`)
+  const clientInfo = { name: 'test', version: '1' }
+  send({ id: 1, method: 'initialize', params: { protocolVersion: '2025-06-18', capabilities: {}, clientInfo } })
+  send({ method: 'notifications/initialized' })
+  send({ id: 2, method: 'tools/call', params: { name: 'list_models', arguments: { model: 'tiny' } } })
+  for await (const line of createInterface({ input: server.stdout })) if (JSON.parse(line).id === 2) break
+  const ended = once(server, 'exit')
+  server.stdin.end()
+  expect(await ended).toEqual([0, null])
 })
 
 test.each([
