@@ -64,6 +64,7 @@ export default defineConfig({
           { text: 'Traces for ASTRA-sim', link: '/guides/chakra' },
           { text: 'Agents', link: '/guides/agents' },
           { text: 'From a question to a plan', link: '/guides/skill' },
+          { text: 'Embed it', link: '/guides/embed' },
         ],
       },
       {

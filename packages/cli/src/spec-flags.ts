@@ -15,6 +15,7 @@ import {
   type SpecField,
   specFields,
 } from 'shardloom'
+import { decimal } from './decimal.js'
 import { type Io, locate } from './io.js'
 import { readStandardInput, readTextFile } from './read-file.js'
 import { UsageError } from './report-error.js'
@@ -154,7 +155,7 @@ function scalar(field: SpecField, typed: unknown): unknown {
   if (typed.trimStart().startsWith('{')) return readSpecText(typed, `--${field.flag}`)
   if (field.type === 'boolean' && /^(true|false)$/.test(typed)) return typed === 'true'
   const numeric = field.type === 'integer' || field.type === 'number'
-  return numeric && typed.trim() !== '' && Number.isFinite(Number(typed)) ? Number(typed) : typed
+  return numeric ? (decimal(typed) ?? typed) : typed
 }
 
 /** The object with one field set, made where it is missing; a value that is no object stays, for the check to refuse. */

@@ -1,5 +1,5 @@
 export { breakdown, type CriticalNode, criticalPath, type RankBreakdown } from './breakdown.js'
-export { type Calibration, calibrate, type Measurement } from './calibrate.js'
+export { type Calibration, calibrate, calibrationWork, type Measurement } from './calibrate.js'
 export {
   type CommunicationRow,
   type CommunicationSize,
@@ -28,7 +28,7 @@ export { type MemoryCurve, type MemoryParts, memory, type PeakMemory, type RankM
 export { type NodeTime, type NodeTimes, nodeTimes, type Stream } from './node-time.js'
 export { imbalance } from './points.js'
 export { workOf } from './prepare.js'
-export { ranksToRun, representatives, unevenAtoms } from './ranks.js'
+export { ranksStoodFor, ranksToRun, representatives, unevenAtoms } from './ranks.js'
 export { type Replication, replication } from './replication.js'
 export { simulateRolled } from './rolled.js'
 export { type SavedTensor, savedTensors } from './saved.js'

@@ -150,6 +150,7 @@ it('the public surface', () => {
   expect(Object.keys(simulator).sort()).toEqual([
     'breakdown',
     'calibrate',
+    'calibrationWork',
     'changeAxis',
     'choicesOf',
     'communicationBytes',
@@ -175,6 +176,7 @@ it('the public surface', () => {
     'memory',
     'meterOf',
     'nodeTimes',
+    'ranksStoodFor',
     'ranksToRun',
     'replication',
     'representatives',
@@ -185,6 +187,7 @@ it('the public surface', () => {
     'simulateRolled',
     'stepOf',
     'ticksPerSecond',
+    'unevenAtoms',
     'usualEngine',
     'workOf',
   ])
