@@ -24,7 +24,7 @@ Options:
   --plugin <path>       an ES module that specs may name as a plugin; repeatable
   --http <port>         serve streamable HTTP on this port; 0: any that is free
   --host <address>      with --http: ${loopbackHosts.join(', ')} [${loopbackHosts[0]}]
-  --time-limit <s>      seconds that one call may take [60]
+  --time-limit <s>      seconds that one call may take [45]
   --memory-limit <MB>   memory that one call may take [2048]
   --version             print the version
   --help                print this
@@ -50,7 +50,8 @@ export function readArguments(args: readonly string[]): Settings | 'help' | 'ver
   return {
     files: { ...(values.root !== undefined && { root: values.root }), plugins: values.plugin ?? [] },
     ...(values.http !== undefined && { http: { host, port: whole('--http', values.http, 0, 65_535) } }),
-    seconds: whole('--time-limit', values['time-limit'] ?? '60', 1, 86_400),
+    // Clients stop waiting after 60 s, and then hear nothing of what would work.
+    seconds: whole('--time-limit', values['time-limit'] ?? '45', 1, 86_400),
     megabytes: whole('--memory-limit', values['memory-limit'] ?? '2048', 64, 1_000_000),
   }
 }

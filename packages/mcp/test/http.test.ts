@@ -174,7 +174,7 @@ describe('arguments', () => {
     expect(readArguments(['--root', 'a', '--plugin', 'b.js', '--http', '3000', '--host', '::1'])).toEqual({
       files: { root: 'a', plugins: ['b.js'] },
       http: { host: '::1', port: 3000 },
-      seconds: 60,
+      seconds: 45,
       megabytes: 2048,
     })
   })

@@ -1,4 +1,4 @@
-import { compare, isShardloomError, ShardloomError, type Simulation, simulateLoaded } from 'shardloom'
+import { compare, errorNaming, ShardloomError, type Simulation, simulateLoaded } from 'shardloom'
 import { z } from 'zod'
 import { loadSource, type SpecSource, specInput } from '../spec-input.js'
 import { defineTool, type ToolContext } from '../tool.js'
@@ -58,12 +58,6 @@ async function named(name: string, source: SpecSource, context: ToolContext): Pr
       help: 'Compare the phase prefill or decode; simulate tells of serving.',
     })
   } catch (cause) {
-    if (!isShardloomError(cause)) throw cause
-    const { code, message, help, subject } = cause
-    throw new ShardloomError(code, `${name}: ${message}`, {
-      cause,
-      ...(help !== undefined && { help }),
-      ...(subject !== undefined && { subject }),
-    })
+    throw errorNaming(name, cause)
   }
 }
