@@ -36,7 +36,8 @@ function argumentsError(issues: readonly z.core.$ZodIssue[], known: readonly str
   const [issue] = issues
   const path = issue?.path.map(String).join('.') ?? ''
   const where = path === '' ? 'The arguments are wrong' : `The argument \`${path}\` is wrong`
-  return new ShardloomError('ARGUMENTS', `${where}: ${issue?.message.slice(0, 300) ?? 'they do not fit'}.`, {
+  const reason = (issue?.message ?? 'they do not fit').replace('Invalid input: ', '').replace('record', 'object')
+  return new ShardloomError('ARGUMENTS', `${where}: ${reason.slice(0, 300)}.`, {
     subject: path,
     help: `Arguments are ${known.join(', ')}.`,
   })
