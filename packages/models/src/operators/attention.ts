@@ -2,6 +2,7 @@ import type { DerivativeTerm, OperatorDefinition } from '@shardloom/core'
 import { operandText, parseRule } from '@shardloom/core'
 import { causalPairs } from '../causal-pairs.js'
 import { attend, attendGradient, join, part, rotate, same, writeCache } from '../kernels/attention.js'
+import { attendGradientOnnx, attendOnnx, joinOnnx, rotateOnnx, sameOnnx, writeCacheOnnx } from '../onnx/attention.js'
 
 /** Rotates pairs of a head's elements by an angle that depends on the position (Su et al. 2021). Linear. */
 export const rotary: OperatorDefinition = {
@@ -10,6 +11,7 @@ export const rotary: OperatorDefinition = {
   linear: [[0]],
   index: ['seq'],
   execute: rotate,
+  onnx: rotateOnnx,
   derivative: (node) => [
     {
       op: 'rotary',
@@ -32,6 +34,7 @@ export const softmax: OperatorDefinition = {
   flops: 6, // scale, maximum, difference, exponential, sum, quotient
   index: ['seq', 'kv_seq'],
   execute: attend,
+  onnx: attendOnnx,
   derivative(node) {
     const { operands, results, whole } = parseRule(node.rule)
     const scores = operandText((results[0] ?? []).map((dim) => (whole.has(dim) ? `${dim}!` : dim)))
@@ -58,12 +61,14 @@ export const softmaxGradient: OperatorDefinition = {
   linear: [[1]],
   reduce: { batch: 'sum', seq: 'sum' },
   execute: attendGradient,
+  onnx: attendGradientOnnx,
 }
 
 /** Joins, per head, a part of its own and a part that all heads share (the rotary key of latent attention). */
 export const joinHeads: OperatorDefinition = {
   name: 'join_heads',
   execute: join,
+  onnx: joinOnnx,
   derivative(node) {
     const { operands, results } = parseRule(node.rule)
     const [own = [], shared = []] = operands
@@ -106,7 +111,7 @@ export const sumHeads: OperatorDefinition = {
 }
 
 /** Joins two parts along their last dim: latents and rotary parts of an absorbed latent attention. */
-export const joinParts: OperatorDefinition = { name: 'join_parts', execute: join }
+export const joinParts: OperatorDefinition = { name: 'join_parts', execute: join, onnx: joinOnnx }
 
 /** Writes keys or values of new positions into the cache, of which a rank may hold some slots only. */
 export const cacheWrite: OperatorDefinition = {
@@ -114,6 +119,7 @@ export const cacheWrite: OperatorDefinition = {
   kind: 'memory',
   index: ['kv_seq'],
   execute: writeCache,
+  onnx: writeCacheOnnx,
   bytes(node, { operand, size, extent }) {
     const added = operand(node.inputs.length - 1)
     // Which rank holds the slot of a token depends on the step: on average each writes its share.
@@ -127,6 +133,7 @@ export const cacheRead: OperatorDefinition = {
   name: 'cache_read',
   kind: 'memory',
   execute: same,
+  onnx: sameOnnx,
   bytes: (_, { operand }) => ({ read: operand(0), written: 0n }),
 }
 

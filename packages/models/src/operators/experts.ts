@@ -10,6 +10,7 @@ import {
   weighGradient,
   weighWeightGradient,
 } from '../kernels/experts.js'
+import { chooseOnnx, gateOnnx, spreadOnnx, weighOnnx } from '../onnx/experts.js'
 
 /** Chooses `topk` experts per token by score: the control node of a mixture of experts. Results: weights and indices. */
 export const router: OperatorDefinition = {
@@ -22,6 +23,7 @@ export const router: OperatorDefinition = {
     return `It chooses ${last(outputs[0])} of ${last(inputs[0])} experts for each token, by score: where the token goes is known only here.`
   },
   execute: choose,
+  onnx: chooseOnnx,
   derivative: (node) => [
     {
       op: 'router_gradient',
@@ -48,6 +50,7 @@ export const dispatch: OperatorDefinition = {
   linear: [[0]],
   index: ['experts'],
   execute: spread,
+  onnx: spreadOnnx,
   derivative: (node) => [
     {
       op: 'dispatch_gradient',
@@ -79,6 +82,7 @@ export const combine: OperatorDefinition = {
   linear: [[0], [1]],
   index: ['experts'],
   execute: weigh,
+  onnx: weighOnnx,
   derivative(node) {
     const [outputs = '', weights = '', indices = ''] = node.inputs
     const density = node.density && { density: node.density }
@@ -128,6 +132,7 @@ export const sigmoidGate: OperatorDefinition = {
   flops: 1,
   linear: [[0]],
   execute: gate,
+  onnx: gateOnnx,
   derivative(node) {
     const [value = '', gate = ''] = node.inputs
     return [

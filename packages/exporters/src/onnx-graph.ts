@@ -1,0 +1,272 @@
+import {
+  bodyAt,
+  bodyCounts,
+  type Item,
+  lookup,
+  type OperatorNode,
+  type Place,
+  type Port,
+  type Program,
+  parseRule,
+  type Region,
+  regionsOf,
+  type Tensor,
+} from '@shardloom/core'
+import type { Iterations } from '@shardloom/testing'
+import type { OperatorWriter } from './onnx-operator.js'
+import { checkType, pascal } from './onnx-operator.js'
+import type { AttributeValue } from './onnx-schema.js'
+import { Scope, type Value, valueAt } from './onnx-scope.js'
+import { type LocalShapes, shardsOf } from './onnx-shapes.js'
+
+/** The body of a region as a function: what its call reads and makes. */
+interface BodyFunction {
+  readonly name: string
+  readonly inputs: readonly Value[]
+  readonly outputs: readonly Value[]
+  readonly attributes: readonly string[]
+}
+
+type Path = Place['path']
+
+/** Writes a rank's part of a program: a function for each body of a region, called once for each iteration that runs it. */
+export class GraphWriter {
+  private readonly bodies = new Map<Region, (BodyFunction | undefined)[]>()
+  private readonly leaving: ReadonlyMap<string, readonly string[]>
+  private readonly regions: readonly Region[]
+
+  constructor(
+    private readonly program: Program,
+    private readonly shapes: LocalShapes,
+    private readonly operators: OperatorWriter,
+    /** Told how much is about to be written: names in calls. */
+    private readonly expect: (names: number) => void,
+  ) {
+    this.leaving = leavingOf(program)
+    this.regions = regionsOf(program.items)
+  }
+
+  /** The main graph, and the values that it ends with. */
+  main(): { readonly scope: Scope; readonly results: readonly string[] } {
+    const scope = new Scope(this.program, this.shapes, [])
+    this.items(this.program.items, scope, [])
+    return { scope, results: this.close(scope, '').map(({ name }) => name) }
+  }
+
+  private items(items: readonly Item[], scope: Scope, path: Path): void {
+    for (const item of items) {
+      if (item.type === 'node') this.node(item, scope)
+      else this.region(item, scope, path)
+    }
+  }
+
+  private node(node: OperatorNode, scope: Scope): void {
+    const { operands } = parseRule(node.rule)
+    const inputs = node.inputs.map((id, index) => {
+      const value = valueAt(this.program, id, new Map())
+      const splits = operands[index]?.map((dim) => node.partition?.splits[dim] ?? [])
+      return scope.fit(scope.read(value), value, node.communication?.from.shards ?? splits ?? [])
+    })
+    const outputs = node.outputs.map((id) => scope.make(valueAt(this.program, id, new Map())))
+    const { record, uses } = this.operators.write(node, inputs, outputs, scope.axes)
+    scope.add(record, uses)
+  }
+
+  private region(region: Region, scope: Scope, path: Path): void {
+    const bodies = region.bodies.map((_, index) => this.body(region, index, scope, path))
+    this.bodies.set(region, bodies)
+    const counts = bodyCounts(region)
+    this.expect(bodies.reduce((sum, body, at) => sum + (counts[at] ?? 0) * (body ? sizeOf(body) : 0), 0))
+    for (let place = 0; place < region.extent; place++) {
+      const iteration = region.order === 'reverse' ? region.extent - 1 - place : place
+      const body = bodies[bodyAt(region, iteration)]
+      if (body) this.call(region, body, iteration, scope)
+    }
+    for (const port of region.ports) this.results(region, port, scope)
+  }
+
+  /** One iteration: a call of its body's function. */
+  private call(region: Region, body: BodyFunction, iteration: number, scope: Scope): void {
+    const outside = ({ tensor, iterations }: Value): Value => ({
+      tensor,
+      iterations: new Map(iterations).set(region.axis, iteration),
+    })
+    const carried = new Map(region.ports.flatMap((port) => (port.kind === 'carry' ? [[port.inner, port]] : [])))
+    const inputs = body.inputs.map((value) => {
+      const port = carried.get(value.tensor.id)
+      return port ? this.handed(region, port, iteration, outside(value), scope) : scope.read(outside(value))
+    })
+    const outputs = body.outputs.map((value) => scope.make(outside(value)))
+    const attributes = Object.fromEntries(
+      body.attributes.map((axis): [string, AttributeValue] => [
+        axis,
+        axis === region.axis ? iteration : { reference: axis },
+      ]),
+    )
+    const uses = body.attributes.filter((axis) => axis !== region.axis)
+    scope.add(
+      { op: body.name, domain: 'shardloom', name: `${region.id}[${iteration}]`, inputs, outputs, attributes },
+      uses,
+    )
+  }
+
+  /** What an iteration is handed by the one before it, or the first by what stands before the region. */
+  private handed(region: Region, port: Carry, iteration: number, to: Value, scope: Scope): string {
+    const step = region.order === 'reverse' ? 1 : -1
+    let before = iteration + step
+    const inside = () => before >= 0 && before < region.extent
+    const next = () => port.next[bodyAt(region, before)] ?? ''
+    // A body that hands on what it is given.
+    while (inside() && next() === port.inner) before += step
+    const from = inside()
+      ? valueAt(this.program, next(), new Map(to.iterations).set(region.axis, before))
+      : valueAt(this.program, port.initial, to.iterations)
+    return scope.grow(scope.fit(scope.read(from), from, shardsOf(to.tensor)), from, to)
+  }
+
+  private results(region: Region, port: Port, scope: Scope): void {
+    if (port.kind !== 'carry' && port.kind !== 'reduce') return
+    const tensor = lookup(this.program.tensors, port.result)
+    if (port.kind === 'carry') {
+      const inner = lookup(this.program.tensors, port.inner)
+      // What an iteration was handed is also read behind the region, by the gradients.
+      scope.define(inner.id, (iterations) =>
+        this.handed(region, port, iterations.get(region.axis) ?? 0, { tensor: inner, iterations }, scope),
+      )
+      const end = region.order === 'reverse' ? -1 : region.extent
+      scope.define(tensor.id, (iterations) => this.handed(region, port, end, { tensor, iterations }, scope))
+      return
+    }
+    scope.define(tensor.id, (iterations) => {
+      const terms = Array.from({ length: region.extent }, (_, iteration) => {
+        const inner = port.inner[bodyAt(region, iteration)]
+        if (!inner || !this.bodies.get(region)?.[bodyAt(region, iteration)]) return []
+        const term = valueAt(this.program, inner, new Map(iterations).set(region.axis, iteration))
+        return [scope.fit(scope.read(term), term, shardsOf(tensor))]
+      }).flat()
+      return scope.sum(scope.nameOf({ tensor, iterations }), tensor, iterations, terms)
+    })
+  }
+
+  /** The function of a body; undefined for one that is empty. */
+  private body(region: Region, index: number, scope: Scope, path: Path): BodyFunction | undefined {
+    const body = region.bodies[index]
+    if (!body || body.items.length === 0 || !(bodyCounts(region)[index] ?? 0)) return undefined
+    const axes = [...scope.axes, region.axis]
+    const inner = new Scope(this.program, this.shapes, axes)
+    const here = [...path, { region, body: index }]
+    this.items(body.items, inner, here)
+    const outputs = this.close(inner, pathText(here))
+    const segment = region.id.includes('/') ? `${region.id.split('/')[0]} ` : ''
+    const inputs = [...inner.inputs]
+    const attributes = axes.filter((axis) => axis === region.axis || inner.uses.has(axis))
+    const name = this.operators.define(pascal(`${segment}${body.name}`), {
+      inputs: inputs.map(([input]) => input),
+      outputs: outputs.map((output) => output.name),
+      attributes,
+      nodes: inner.nodes,
+      description: `body ${body.name} of ${region.id}, which runs ${bodyCounts(region)[index]} of ${region.extent} iterations along ${region.axis}`,
+    })
+    return { name, inputs: inputs.map(([, value]) => value), outputs: outputs.map(({ value }) => value), attributes }
+  }
+
+  /** The values that leave a scope, each under a name that a node of the scope makes. */
+  private close(scope: Scope, path: string): { readonly name: string; readonly value: Value }[] {
+    const taken = new Set<string>()
+    return (this.leaving.get(path) ?? []).flatMap((id) => {
+      const tensor = lookup(this.program.tensors, id)
+      return this.iterationsOf(tensor, scope).map((iterations) => {
+        const value = { tensor, iterations }
+        let name = scope.read(value)
+        const own = scope.nameOf(value)
+        // Results of the model have the names of their tensors; a function must make what it hands out.
+        if (taken.has(name) || scope.inputs.has(name) || (path === '' && name !== own)) {
+          const copy = scope.inputs.has(own) ? `${own}/out` : own
+          scope.types.set(copy, this.shapes.type(tensor, iterations))
+          scope.add({ op: 'Identity', name: copy, inputs: [name], outputs: [copy] })
+          name = copy
+        }
+        taken.add(name)
+        return { name, value }
+      })
+    })
+  }
+
+  /** The iterations, outside of a scope, in which there is a tensor. */
+  private iterationsOf(tensor: Tensor, scope: Scope): Iterations[] {
+    let all: Iterations[] = [new Map()]
+    for (const axis of scope.free(tensor)) {
+      const region = this.regions.find(
+        (each) =>
+          each.axis === axis && (tensor.body === undefined || each.bodies.some(({ name }) => name === tensor.body)),
+      )
+      if (!region) continue
+      const isThere = (iteration: number) => {
+        const body = region.bodies[bodyAt(region, iteration)]
+        return body !== undefined && body.items.length > 0 && (tensor.body ?? body.name) === body.name
+      }
+      const own = Array.from({ length: region.extent }, (_, iteration) => iteration).filter(isThere)
+      all = all.flatMap((iterations) => own.map((iteration) => new Map(iterations).set(axis, iteration)))
+    }
+    return all
+  }
+}
+
+type Carry = Extract<Port, { kind: 'carry' }>
+
+const sizeOf = ({ inputs, outputs }: BodyFunction) => inputs.length + outputs.length + 1
+
+const pathText = (path: Path) => path.map(({ region, body }) => `${region.id}#${body}`).join(' > ')
+
+/**
+ * By place, the tensors that are made in it and read outside of it, in the order in which they are made. What nobody reads leaves
+ * all places: it is a result. So do caches that are written and not handed on, and what tokens are chosen from.
+ */
+function leavingOf({ items, tensors }: Program): ReadonlyMap<string, readonly string[]> {
+  const made = new Map<string, readonly string[]>()
+  const readers = new Map<string, string[]>()
+  const handedOn = new Set<string>()
+  const isWhole = (id: string) => lookup(tensors, id).dtype.startsWith('int')
+  const read = (id: string, place: string) => readers.set(id, [...(readers.get(id) ?? []), place])
+  const visit = (list: readonly Item[], at: readonly string[]) => {
+    const place = at.join(' > ')
+    for (const item of list) {
+      if (item.type === 'node') {
+        const isChoice = item.kind === 'control' && item.outputs.length > 0 && item.outputs.every(isWhole)
+        for (const id of item.inputs) read(id, isChoice && !isWhole(id) ? '' : place)
+        for (const id of item.outputs) made.set(id, at)
+        if (isChoice) for (const id of item.inputs) if (!isWhole(id)) chosenFrom.add(id)
+        continue
+      }
+      for (const [index, body] of item.bodies.entries()) visit(body.items, [...at, `${item.id}#${index}`])
+      for (const port of item.ports) {
+        if (port.kind !== 'carry' && port.kind !== 'reduce') continue
+        made.set(port.result, at)
+        const ids = port.kind === 'carry' ? [port.initial, ...port.next] : port.inner
+        for (const id of ids) if (id) read(id, place)
+        if (port.kind === 'reduce') continue
+        made.set(port.inner, at)
+        for (const id of [port.inner, ...port.next]) handedOn.add(id)
+      }
+    }
+  }
+  const chosenFrom = new Set<string>()
+  visit(items, [])
+  const leaving = new Map<string, string[]>()
+  const leave = (place: string, id: string) => leaving.set(place, [...(leaving.get(place) ?? []), id])
+  for (const [id, at] of made) {
+    const { role, nextOf } = lookup(tensors, id)
+    const isLast = !readers.has(id) || role === 'cache' || nextOf !== undefined
+    const isResult = isLast && !handedOn.has(id)
+    const places = [...(readers.get(id) ?? []), ...(isResult ? [''] : [])]
+    for (let depth = 1; depth <= at.length; depth++) {
+      const place = at.slice(0, depth).join(' > ')
+      if (places.some((reader) => reader !== place && !reader.startsWith(`${place} > `))) leave(place, id)
+    }
+    if (isResult || chosenFrom.has(id)) leave('', id)
+  }
+  return leaving
+}
+
+/** Throws `ONNX_TYPE` for a tensor from outside whose elements this version of ONNX cannot hold. */
+export const checkValue = ({ tensor }: Value) => checkType(tensor.dtype, tensor)
