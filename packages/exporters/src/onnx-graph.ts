@@ -142,7 +142,7 @@ export class GraphWriter {
         const inner = port.inner[bodyAt(region, iteration)]
         if (!inner || !this.bodies.get(region)?.[bodyAt(region, iteration)]) return []
         const term = valueAt(this.program, inner, new Map(iterations).set(region.axis, iteration))
-        return [scope.fit(scope.read(term), term, shardsOf(tensor))]
+        return [scope.cast(scope.fit(scope.read(term), term, shardsOf(tensor)), term, tensor.dtype)]
       }).flat()
       return scope.sum(scope.nameOf({ tensor, iterations }), tensor, iterations, terms)
     })
@@ -182,7 +182,7 @@ export class GraphWriter {
         // Results of the model have the names of their tensors; a function must make what it hands out.
         if (taken.has(name) || scope.inputs.has(name) || (path === '' && name !== own)) {
           const copy = scope.inputs.has(own) ? `${own}/out` : own
-          scope.types.set(copy, this.shapes.type(tensor, iterations))
+          scope.types.set(copy, scope.types.get(name) ?? this.shapes.type(tensor, iterations))
           scope.add({ op: 'Identity', name: copy, inputs: [name], outputs: [copy] })
           name = copy
         }

@@ -52,8 +52,12 @@ export class OperatorWriter {
     if (node.communication)
       return { record: { ...own, op: pascal(node.op), inputs, attributes: this.communication(node) }, uses: [] }
     const { onnx } = definitionOf(node, operators)
-    const body = new FunctionBody(node, this.scope, axes)
-    const results = onnx?.(body.given, body)
+    let body = new FunctionBody(node, this.scope, axes)
+    let results = onnx?.(body.given, body)
+    if (body.needsSingle) {
+      body = new FunctionBody(node, this.scope, axes, 'fp32')
+      results = onnx?.(body.given, body)
+    }
     if (!results) {
       // A node without a result is not valid: what waits hands on a token that nobody reads.
       const visible = outputs.length > 0 ? own : { ...own, outputs: [`${node.id}/done`] }
@@ -73,7 +77,7 @@ export class OperatorWriter {
 
   /** The name of a function with this content, which is added when there is none yet. */
   define(base: string, content: Omit<FunctionRecord, 'name'>): string {
-    const key = JSON.stringify([base, content])
+    const key = JSON.stringify([base, content], textOfNumbers)
     const known = this.names.get(key)
     if (known !== undefined) return known
     const count = (this.taken.get(base) ?? 0) + 1
@@ -104,6 +108,10 @@ export class OperatorWriter {
     }
   }
 }
+
+/** Numbers that JSON has not. */
+const textOfNumbers = (_: string, value: unknown) =>
+  typeof value === 'bigint' || (typeof value === 'number' && !Number.isFinite(value)) ? String(value) : value
 
 /** A text as the name of an operator: `all-reduce` is `AllReduce`. */
 export function pascal(text: string): string {
@@ -148,6 +156,9 @@ const operandName = (index: number) => `in${index}`
 const resultName = (index: number) => `out${index}`
 const isFloat = (dtype: DataType) => !dtype.startsWith('int')
 
+/** Of the operators that meanings are made of, those that set 17 does not have for bf16. */
+const withoutBfloat16: readonly string[] = ['Einsum', 'TopK']
+
 /** The body of an operator while it is written. */
 class FunctionBody implements OnnxContext {
   readonly rule: Rule
@@ -162,11 +173,12 @@ class FunctionBody implements OnnxContext {
     readonly node: OperatorNode,
     private readonly scope: OperatorScope,
     private readonly axes: readonly string[],
+    computes?: DataType,
   ) {
     this.rule = parseRule(node.rule)
     const types = node.inputs.map((id) => lookup(scope.program.tensors, id).dtype)
     this.sizes = dimSizes(node, (id) => lookup(scope.program.tensors, id))
-    this.computes = types.filter(isFloat).sort((a, b) => dataTypes[b] - dataTypes[a])[0] ?? 'fp32'
+    this.computes = computes ?? types.filter(isFloat).sort((a, b) => dataTypes[b] - dataTypes[a])[0] ?? 'fp32'
     this.operands = types.map((_, index) => operandName(index))
     this.given = types.map((dtype, index) =>
       isFloat(dtype) && dtype !== this.computes ? this.cast(operandName(index), this.computes) : operandName(index),
@@ -175,6 +187,11 @@ class FunctionBody implements OnnxContext {
 
   /** The operands in the type that the node computes in. */
   readonly given: readonly string[]
+
+  /** Whether it computes in a type that the standard has not for one of its nodes. */
+  get needsSingle(): boolean {
+    return this.computes === 'bf16' && this.nodes.some(({ op }) => withoutBfloat16.includes(op))
+  }
 
   size = (dim: string): number => {
     const atoms = this.atoms(dim)

@@ -1,6 +1,6 @@
-import { axesOf, lookup, type Program, type Tensor } from '@shardloom/core'
+import { axesOf, type DataType, lookup, type Program, type Tensor } from '@shardloom/core'
 import type { Iterations } from '@shardloom/testing'
-import type { NodeRecord, ValueType } from './onnx-schema.js'
+import { elementType, type NodeRecord, type ValueType } from './onnx-schema.js'
 import { type LocalShapes, runsOf, shardsOf } from './onnx-shapes.js'
 
 /** One value of a tensor: in the iterations of those of its axes that do not stand around. */
@@ -111,10 +111,28 @@ export class Scope {
     return grown
   }
 
+  /** A value in another element type. */
+  cast(name: string, { tensor, iterations }: Value, dtype: DataType): string {
+    if (dtype === tensor.dtype) return name
+    const other = `${name}/${dtype}`
+    if (this.types.has(other)) return other
+    this.types.set(other, { ...this.shapes.type(tensor, iterations), dtype })
+    this.add({ op: 'Cast', name: other, inputs: [name], outputs: [other], attributes: { to: elementType(dtype) } })
+    return other
+  }
+
   /** The sum of values of one shape. */
   sum(name: string, tensor: Tensor, iterations: Iterations, terms: readonly string[]): string {
     this.types.set(name, this.shapes.type(tensor, iterations))
-    this.add({ op: 'Sum', name, inputs: terms, outputs: [name] })
+    if (terms.length > 0) this.add({ op: 'Sum', name, inputs: terms, outputs: [name] })
+    else {
+      // Another rank of the pipeline has all terms.
+      const shape = this.whole(`${name}/shape`, this.shapes.sizes(tensor, iterations))
+      this.types.set(`${name}/zero`, { dtype: tensor.dtype, shape: [] })
+      const zero = { values: [0], shape: [], dtype: tensor.dtype }
+      this.add({ op: 'Constant', name: `${name}/zero`, inputs: [], outputs: [`${name}/zero`], tensor: zero })
+      this.add({ op: 'Expand', name, inputs: [`${name}/zero`, shape], outputs: [name] })
+    }
     return name
   }
 

@@ -121,13 +121,41 @@ export const attendGradientOnnx: OnnxMeaning = ([p = '', incoming = ''], context
   return [own, sum(add('Mul', [share, along]), others)]
 }
 
-/** Two parts joined along their last dim; the second may lack dims of the first. */
+/** Parts joined along their last dim; one that lacks other dims, which heads share, is repeated. */
 export const joinOnnx: OnnxMeaning = (operands, context) => {
-  const { rule, add } = context
-  const dims = rule.results[0] ?? []
-  const isWhole = rule.operands.every((own) => own.length === dims.length)
-  return isWhole ? [add('Concat', operands, { axis: dims.length - 1 })] : undefined
+  const { rule, add, constant } = context
+  const outer = rule.results[0]?.slice(0, -1) ?? []
+  const isWhole = (own: readonly string[] = []) => own.length === outer.length + 1
+  const like = rule.operands.findIndex(isWhole)
+  const parts: string[] = []
+  for (const [index, operand] of operands.entries()) {
+    const own = rule.operands[index] ?? []
+    if (isWhole(own)) {
+      parts.push(operand)
+      continue
+    }
+    const row = broadcast(context, operand, [...own.slice(0, -1), ''], [...outer, ''])
+    if (row === undefined || like < 0) return undefined
+    const shape = add('Shape', [operands[like] ?? ''], { start: 0, end: outer.length })
+    parts.push(add('Expand', [row, add('Concat', [shape, constant([1], 'int64')], { axis: 0 })]))
+  }
+  return [add('Concat', parts, { axis: outer.length })]
 }
+
+/** The first or the last elements along the last dim, summed over the dims that the result lacks. */
+export const partOnnx =
+  (isLast: (context: OnnxContext) => boolean): OnnxMeaning =>
+  ([x = ''], context) => {
+    const { rule, add, constant, size } = context
+    const dims = rule.operands[0] ?? []
+    const own = rule.results[0] ?? []
+    const [width, length] = [size(own.at(-1) ?? ''), size(dims.at(-1) ?? '')]
+    const start = isLast(context) ? length - width : 0
+    const last = dims.length - 1
+    const bounds = [start, start + width, last].map((each) => constant([each], 'int64'))
+    const missing = placesOf(dims.slice(0, -1), (dim) => !own.includes(dim))
+    return [arithmetic(context).sum(add('Slice', [x, ...bounds]), missing)]
+  }
 
 /** Puts keys or values into the slots of their positions; without a cache before, they are the cache. */
 export const writeCacheOnnx: OnnxMeaning = ([before = '', added], context) => {

@@ -1,8 +1,16 @@
-import type { DerivativeTerm, OperatorDefinition } from '@shardloom/core'
+import type { DerivativeTerm, KernelContext, OperatorDefinition } from '@shardloom/core'
 import { operandText, parseRule } from '@shardloom/core'
 import { causalPairs } from '../causal-pairs.js'
 import { attend, attendGradient, join, part, rotate, same, writeCache } from '../kernels/attention.js'
-import { attendGradientOnnx, attendOnnx, joinOnnx, rotateOnnx, sameOnnx, writeCacheOnnx } from '../onnx/attention.js'
+import {
+  attendGradientOnnx,
+  attendOnnx,
+  joinOnnx,
+  partOnnx,
+  rotateOnnx,
+  sameOnnx,
+  writeCacheOnnx,
+} from '../onnx/attention.js'
 
 /** Rotates pairs of a head's elements by an angle that depends on the position (Su et al. 2021). Linear. */
 export const rotary: OperatorDefinition = {
@@ -94,11 +102,14 @@ export const joinHeads: OperatorDefinition = {
   },
 }
 
+const isShared = ({ node }: Pick<KernelContext, 'node'>) => node.attributes?.['part'] === 'shared'
+
 /** The elements of each head that belong to one of two joined parts. */
 export const sliceHeads: OperatorDefinition = {
   name: 'slice_heads',
   linear: [[0]],
-  execute: part(({ node }) => node.attributes?.['part'] === 'shared'),
+  execute: part(isShared),
+  onnx: partOnnx(isShared),
 }
 
 /** The shared part's elements, summed over heads. */
@@ -108,6 +119,7 @@ export const sumHeads: OperatorDefinition = {
   linear: [[0]],
   flops: 1,
   execute: part(() => true),
+  onnx: partOnnx(() => true),
 }
 
 /** Joins two parts along their last dim: latents and rotary parts of an absorbed latent attention. */

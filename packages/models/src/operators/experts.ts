@@ -10,7 +10,17 @@ import {
   weighGradient,
   weighWeightGradient,
 } from '../kernels/experts.js'
-import { chooseOnnx, gateOnnx, spreadOnnx, weighOnnx } from '../onnx/experts.js'
+import {
+  chooseGradientOnnx,
+  chooseOnnx,
+  collectOnnx,
+  gateGradientOnnx,
+  gateOnnx,
+  spreadOnnx,
+  weighGradientOnnx,
+  weighOnnx,
+  weighWeightGradientOnnx,
+} from '../onnx/experts.js'
 
 /** Chooses `topk` experts per token by score: the control node of a mixture of experts. Results: weights and indices. */
 export const router: OperatorDefinition = {
@@ -42,6 +52,7 @@ export const routerGradient: OperatorDefinition = {
   flops: 3,
   linear: [[2]],
   execute: chooseGradient,
+  onnx: chooseGradientOnnx,
 }
 
 /** Hands each token to the experts that it chose; the result holds topk/experts of the elements that it names. */
@@ -71,6 +82,7 @@ export const dispatchGradient: OperatorDefinition = {
   linear: [[0]],
   index: ['experts'],
   execute: collect,
+  onnx: collectOnnx,
 }
 
 /** The weighted sum of a token's experts. Operands: expert outputs, weights, indices. */
@@ -114,6 +126,7 @@ export const combineGradient: OperatorDefinition = {
   linear: [[0], [1]],
   index: ['experts'],
   execute: weighGradient,
+  onnx: weighGradientOnnx,
 }
 
 export const combineWeightGradient: OperatorDefinition = {
@@ -124,6 +137,7 @@ export const combineWeightGradient: OperatorDefinition = {
   linear: [[0], [2]],
   index: ['experts'],
   execute: weighWeightGradient,
+  onnx: weighWeightGradientOnnx,
 }
 
 /** Scales the shared expert's output by the sigmoid of a per-token gate (Qwen MoE). */
@@ -154,6 +168,7 @@ export const sigmoidGateGradient: OperatorDefinition = {
   reduce: { hidden: 'sum' },
   linear: [[0], [2]],
   execute: gateGradient,
+  onnx: gateGradientOnnx,
 }
 
 export const expertOperators: readonly OperatorDefinition[] = [
