@@ -41,7 +41,7 @@ export interface OnnxContext extends Pick<KernelContext, 'node' | 'rule' | 'size
   readonly iteration: (axis: string) => string
   /** A constant; `float` is the type that the node computes in, the widest of its operands. */
   readonly constant: (values: number | readonly number[], type: DataType | 'float') => string
-  /** Adds a node of the operator set ai.onnx 17 and gives one of its results, by default the first. Whole attributes are INT. */
+  /** Adds a node of the operator set ai.onnx 17 and gives one of its results, by default the first, the last that it has. Whole attributes are INT. */
   readonly add: (op: string, from: readonly string[], attributes?: OperatorNode['attributes'], at?: number) => string
 }
 

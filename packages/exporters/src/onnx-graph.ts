@@ -1,7 +1,9 @@
 import {
+  type Body,
   bodyAt,
   bodyCounts,
   type Item,
+  iterationsOf,
   lookup,
   type OperatorNode,
   type Place,
@@ -34,6 +36,8 @@ export class GraphWriter {
   private readonly bodies = new Map<Region, (BodyFunction | undefined)[]>()
   private readonly leaving: ReadonlyMap<string, readonly string[]>
   private readonly regions: readonly Region[]
+  /** Where tensors are made. */
+  private readonly made: ReadonlyMap<string, Path>
 
   constructor(
     private readonly program: Program,
@@ -42,7 +46,8 @@ export class GraphWriter {
     /** Told how much is about to be written: names in calls. */
     private readonly expect: (names: number) => void,
   ) {
-    this.leaving = leavingOf(program)
+    this.made = madeIn(program)
+    this.leaving = leavingOf(program, this.made)
     this.regions = regionsOf(program.items)
   }
 
@@ -196,19 +201,21 @@ export class GraphWriter {
   private iterationsOf(tensor: Tensor, scope: Scope): Iterations[] {
     let all: Iterations[] = [new Map()]
     for (const axis of scope.free(tensor)) {
-      const region = this.regions.find(
-        (each) =>
-          each.axis === axis && (tensor.body === undefined || each.bodies.some(({ name }) => name === tensor.body)),
-      )
-      if (!region) continue
-      const isThere = (iteration: number) => {
-        const body = region.bodies[bodyAt(region, iteration)]
-        return body !== undefined && body.items.length > 0 && (tensor.body ?? body.name) === body.name
-      }
-      const own = Array.from({ length: region.extent }, (_, iteration) => iteration).filter(isThere)
+      const own = this.iterationsAlong(axis, tensor)
       all = all.flatMap((iterations) => own.map((iteration) => new Map(iterations).set(axis, iteration)))
     }
     return all
+  }
+
+  private iterationsAlong(axis: string, { id, body }: Tensor): readonly number[] {
+    const around = this.made.get(id)?.find(({ region }) => region.axis === axis)
+    if (around) return iterationsOf(around.region, around.body)
+    // The result of a port stands behind a region whose bodies make it layer by layer.
+    const isMeant = (each: Body) => each.items.length > 0 && (body ?? each.name) === each.name
+    const region = this.regions.find((each) => each.axis === axis && each.bodies.some(isMeant))
+    return (region?.bodies ?? [])
+      .flatMap((each, index) => (region && isMeant(each) ? iterationsOf(region, index) : []))
+      .sort((a, b) => a - b)
   }
 }
 
@@ -218,52 +225,70 @@ const sizeOf = ({ inputs, outputs }: BodyFunction) => inputs.length + outputs.le
 
 const pathText = (path: Path) => path.map(({ region, body }) => `${region.id}#${body}`).join(' > ')
 
+/** The places at which a program makes its tensors; what a region carries stands at the region. */
+function madeIn({ items }: Program): ReadonlyMap<string, Path> {
+  const made = new Map<string, Path>()
+  const visit = (list: readonly Item[], path: Path) => {
+    for (const item of list) {
+      if (item.type === 'node') {
+        for (const id of item.outputs) made.set(id, path)
+        continue
+      }
+      for (const [index, body] of item.bodies.entries()) visit(body.items, [...path, { region: item, body: index }])
+      for (const port of item.ports) {
+        if (port.kind === 'carry') made.set(port.inner, path)
+        if ('result' in port) made.set(port.result, path)
+      }
+    }
+  }
+  visit(items, [])
+  return made
+}
+
 /**
  * By place, the tensors that are made in it and read outside of it, in the order in which they are made. What nobody reads leaves
  * all places: it is a result. So do caches that are written and not handed on, and what tokens are chosen from.
  */
-function leavingOf({ items, tensors }: Program): ReadonlyMap<string, readonly string[]> {
-  const made = new Map<string, readonly string[]>()
+function leavingOf(
+  { items, tensors }: Program,
+  made: ReadonlyMap<string, Path>,
+): ReadonlyMap<string, readonly string[]> {
   const readers = new Map<string, string[]>()
   const handedOn = new Set<string>()
+  const chosenFrom = new Set<string>()
   const isWhole = (id: string) => lookup(tensors, id).dtype.startsWith('int')
   const read = (id: string, place: string) => readers.set(id, [...(readers.get(id) ?? []), place])
-  const visit = (list: readonly Item[], at: readonly string[]) => {
-    const place = at.join(' > ')
+  const visit = (list: readonly Item[], path: Path) => {
+    const place = pathText(path)
     for (const item of list) {
       if (item.type === 'node') {
-        const isChoice = item.kind === 'control' && item.outputs.length > 0 && item.outputs.every(isWhole)
-        for (const id of item.inputs) read(id, isChoice && !isWhole(id) ? '' : place)
-        for (const id of item.outputs) made.set(id, at)
-        if (isChoice) for (const id of item.inputs) if (!isWhole(id)) chosenFrom.add(id)
+        for (const id of item.inputs) read(id, place)
+        if (item.kind === 'control' && item.outputs.length > 0 && item.outputs.every(isWhole))
+          for (const id of item.inputs) if (!isWhole(id)) chosenFrom.add(id)
         continue
       }
-      for (const [index, body] of item.bodies.entries()) visit(body.items, [...at, `${item.id}#${index}`])
+      for (const [index, body] of item.bodies.entries()) visit(body.items, [...path, { region: item, body: index }])
       for (const port of item.ports) {
         if (port.kind !== 'carry' && port.kind !== 'reduce') continue
-        made.set(port.result, at)
         const ids = port.kind === 'carry' ? [port.initial, ...port.next] : port.inner
         for (const id of ids) if (id) read(id, place)
-        if (port.kind === 'reduce') continue
-        made.set(port.inner, at)
-        for (const id of [port.inner, ...port.next]) handedOn.add(id)
+        if (port.kind === 'carry') for (const id of [port.inner, ...port.next]) handedOn.add(id)
       }
     }
   }
-  const chosenFrom = new Set<string>()
   visit(items, [])
   const leaving = new Map<string, string[]>()
   const leave = (place: string, id: string) => leaving.set(place, [...(leaving.get(place) ?? []), id])
-  for (const [id, at] of made) {
+  for (const [id, path] of made) {
     const { role, nextOf } = lookup(tensors, id)
     const isLast = !readers.has(id) || role === 'cache' || nextOf !== undefined
-    const isResult = isLast && !handedOn.has(id)
+    const isResult = (isLast && !handedOn.has(id)) || chosenFrom.has(id)
     const places = [...(readers.get(id) ?? []), ...(isResult ? [''] : [])]
-    for (let depth = 1; depth <= at.length; depth++) {
-      const place = at.slice(0, depth).join(' > ')
+    for (let depth = 1; depth <= path.length; depth++) {
+      const place = pathText(path.slice(0, depth))
       if (places.some((reader) => reader !== place && !reader.startsWith(`${place} > `))) leave(place, id)
     }
-    if (isResult || chosenFrom.has(id)) leave('', id)
+    if (isResult) leave('', id)
   }
   return leaving
 }

@@ -64,7 +64,7 @@ export function onnxModel(program: Program, operators: OperatorTable, options: O
   let names = 0
   const graph = new GraphWriter(part, shapes, writer, (further) => {
     names += further
-    refuseLarge(names * bytesPerName, 'its calls')
+    refuseLarge(names * bytesPerName, 'graph')
   })
   const { scope, results } = graph.main()
   const isWeight = ({ tensor }: Value) => weights !== false && tensor.role === 'parameter'
@@ -76,7 +76,7 @@ export function onnxModel(program: Program, operators: OperatorTable, options: O
       const elements = shapes.sizes(tensor, iterations).reduce((product, size) => product * size, 1)
       return sum + elements * dataTypes[tensor.dtype]
     }, 0),
-    'its weights',
+    'weights',
   )
   const initial = typeof weights === 'function' ? weights : undefined
   const valuesOf = held.length > 0 ? outsideValues(part, operators, { rank, initial }) : undefined
@@ -101,7 +101,7 @@ export function onnxModel(program: Program, operators: OperatorTable, options: O
     `${part.name} ${part.phase}`,
   )
   const bytes = file.reduce((sum, { length }) => sum + length, 0)
-  refuseLarge(bytes, 'it')
+  refuseLarge(bytes, held.length > 0 ? 'weights' : 'graph')
   return {
     bytes,
     functions: writer.functions.map(({ name }) => name),
@@ -126,18 +126,15 @@ const chunkSize = 65_536
 /** A name in a call is about as long, with its key and length. */
 const bytesPerName = 48
 
-function refuseLarge(bytes: number, what: string): void {
+function refuseLarge(bytes: number, what: 'weights' | 'graph'): void {
   if (bytes <= sizeLimit) return
-  throw new ShardloomError(
-    'ONNX_SIZE',
-    `The ONNX file would have ${formatBytes(bytes)}, of ${what}; it may have ${formatBytes(sizeLimit)}.`,
-    {
-      help:
-        what === 'its weights'
-          ? 'Leave the weights out, or plan a smaller model.'
-          : 'Plan fewer layers, microbatches or steps: they are alike.',
-    },
-  )
+  const message = `The ${what} of the ONNX file would take ${formatBytes(bytes)}; a file may have ${formatBytes(sizeLimit)}.`
+  throw new ShardloomError('ONNX_SIZE', message, {
+    help:
+      what === 'weights'
+        ? 'Leave the weights out, or plan a smaller model.'
+        : 'Plan fewer layers, microbatches or steps: they are alike.',
+  })
 }
 
 function checkRank(rank: number, { mesh }: Program): void {

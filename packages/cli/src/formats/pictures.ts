@@ -36,7 +36,8 @@ const levelOption = new Option('--level <level>', 'how fine the picture is (defa
 const unrollOption = new Option('--unroll <axes>', `any of ${unrollAxes.join(',')}`).argParser(parseUnroll)
 const whereOption = new Option('--where <field=value,...>', 'which operators are drawn').argParser(parseWhere)
 const limitOption = new Option('--limit <nodes>', 'nodes beyond which a coarser picture is drawn').argParser(parseLimit)
-const shownRank = rankOption().default(undefined, '0, or all stages of a pipeline')
+/** `--rank`. */
+export const shownRank = rankOption().default(undefined, '0, or all stages of a pipeline')
 
 /** The flags that say what of a program is drawn, and how finely. */
 export const viewFlags: readonly Option[] = [

@@ -12,8 +12,8 @@ function inGroups(scores: string, best: number, context: OnnxContext): string {
   const axis = outer.length
   const shape = (...last: readonly number[]) => constant([...outer.map(() => 0), ...last], 'int64')
   const grouped = add('Reshape', [scores, shape(count, width)])
-  const largest = add('TopK', [grouped, constant([best], 'int64')], { axis: axis + 1 })
-  const ranks = sum(largest, [axis + 1])
+  const places = add('TopK', [grouped, constant([best], 'int64')], { axis: axis + 1 }, 1)
+  const ranks = sum(add('GatherElements', [grouped, places], { axis: axis + 1 }), [axis + 1])
   const kept = constant([attributeOf(context, 'groupTopK') ?? 1], 'int64')
   const chosen = add('TopK', [ranks, kept], { axis }, 1)
   const numbers = constant(
