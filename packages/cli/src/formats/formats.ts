@@ -2,6 +2,7 @@ import { chakra } from './chakra.js'
 import type { ExportFormat } from './format.js'
 import { graphml } from './graphml.js'
 import { deepspeed, megatron, sglang, torchtitan, vllm } from './launchers.js'
+import { onnx } from './onnx.js'
 import { dot, json, mermaid } from './pictures.js'
 import { spec } from './spec.js'
 import { html, svg } from './svg.js'
@@ -18,6 +19,7 @@ export const formats: Readonly<Record<string, ExportFormat>> = {
   csv,
   table,
   chakra,
+  onnx,
   spec,
   megatron,
   torchtitan,
