@@ -44,6 +44,8 @@ export {
   writeDot,
 } from '@shardloom/exporters'
 export { chromeTrace } from '@shardloom/exporters/chrome-trace'
+export { type GraphmlOptions, graphml } from '@shardloom/exporters/graphml'
+export { type TableName, type TableOptions, tableCsv, tableJson, tableNames } from '@shardloom/exporters/tables'
 export { fromHuggingFace, type ModelArchitecture, presetNames } from '@shardloom/models'
 export { engineNames as servingEngineNames } from '@shardloom/serving'
 export { engines } from '@shardloom/simulator'
@@ -88,6 +90,7 @@ export {
 } from './simulate-serving.js'
 export { type SpecField, specFields } from './spec-fields.js'
 export { type Spec, type SpecInput, specJsonSchema } from './spec-schema.js'
+export { specText } from './spec-text.js'
 export { type CommunicationSummary, type PlanSummary, type SummaryOptions, summarise } from './summarise.js'
 export { type ServingSummary, summariseServing, type TransferSummary } from './summarise-serving.js'
 export {

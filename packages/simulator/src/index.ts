@@ -25,6 +25,7 @@ export {
   type RankMeasure,
 } from './measure.js'
 export { type MemoryCurve, type MemoryParts, memory, type PeakMemory, type RankMemory } from './memory.js'
+export { type NodeRow, nodeTable } from './node-table.js'
 export { type NodeTime, type NodeTimes, nodeTimes, type Stream } from './node-time.js'
 export { imbalance } from './points.js'
 export { workOf } from './prepare.js'

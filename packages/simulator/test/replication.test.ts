@@ -175,6 +175,7 @@ it('the public surface', () => {
     'measureFolded',
     'memory',
     'meterOf',
+    'nodeTable',
     'nodeTimes',
     'ranksStoodFor',
     'ranksToRun',
