@@ -53,6 +53,8 @@ export interface Picture {
 export interface Reason {
   /** Unique in the page. */
   readonly id: string
+  /** The nodes of the program that exist for it. */
+  readonly nodes: readonly string[]
   readonly title: string
   readonly text: readonly string[]
 }
@@ -170,6 +172,7 @@ function reasonsOf(plan: Plan, prefix: string, rank = 0): Reason[] {
     const more = nodes.length > 1 ? `, and ${nodes.length - 1} more` : ''
     return {
       id: `${prefix}-why-${index}`,
+      nodes,
       title: `${op} · ${axes.join('.')} · ${cutMiddle(first, 60)}${more}`,
       text: [
         ...explain(plan, first, { rank }).text,
