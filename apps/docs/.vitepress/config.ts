@@ -65,6 +65,8 @@ export default defineConfig({
           { text: 'Graphs and tables', link: '/guides/tables' },
           { text: 'Traces for ASTRA-sim', link: '/guides/chakra' },
           { text: 'Write an exporter', link: '/guides/write-an-exporter' },
+          { text: 'Agents', link: '/guides/agents' },
+          { text: 'From a question to a plan', link: '/guides/skill' },
           { text: 'Embed it', link: '/guides/embed' },
         ],
       },
