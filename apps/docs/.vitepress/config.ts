@@ -62,6 +62,7 @@ export default defineConfig({
           { text: 'Hybrids that people run', link: '/guides/hybrids' },
           { text: 'Write a strategy in 15 minutes', link: '/guides/write-a-strategy' },
           { text: 'Traces for ASTRA-sim', link: '/guides/chakra' },
+          { text: 'Models for ONNX tools', link: '/guides/onnx' },
         ],
       },
       {
