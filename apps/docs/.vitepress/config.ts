@@ -61,8 +61,14 @@ export default defineConfig({
         items: [
           { text: 'Hybrids that people run', link: '/guides/hybrids' },
           { text: 'Write a strategy in 15 minutes', link: '/guides/write-a-strategy' },
+          { text: 'Launch what is planned', link: '/guides/launchers' },
+          { text: 'Graphs and tables', link: '/guides/tables' },
           { text: 'Traces for ASTRA-sim', link: '/guides/chakra' },
           { text: 'Models for ONNX tools', link: '/guides/onnx' },
+          { text: 'Write an exporter', link: '/guides/write-an-exporter' },
+          { text: 'Agents', link: '/guides/agents' },
+          { text: 'From a question to a plan', link: '/guides/skill' },
+          { text: 'Embed it', link: '/guides/embed' },
         ],
       },
       {

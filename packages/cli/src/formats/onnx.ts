@@ -1,8 +1,7 @@
 import { Option } from 'commander'
 import { formatBytes } from 'shardloom'
 import { type ExportFormat, onePlan } from './format.js'
-import { partOption } from './options.js'
-import { shownRank } from './pictures.js'
+import { partOption, shownRank } from './options.js'
 
 /** The part of the plan that one rank runs as a model of ONNX. Throws what planning throws, and `ONNX_TYPE` and `ONNX_SIZE`. */
 export const onnx: ExportFormat = {
