@@ -64,6 +64,7 @@ export default defineConfig({
           { text: 'Launch what is planned', link: '/guides/launchers' },
           { text: 'Graphs and tables', link: '/guides/tables' },
           { text: 'Traces for ASTRA-sim', link: '/guides/chakra' },
+          { text: 'Models for ONNX tools', link: '/guides/onnx' },
           { text: 'Write an exporter', link: '/guides/write-an-exporter' },
           { text: 'Agents', link: '/guides/agents' },
           { text: 'From a question to a plan', link: '/guides/skill' },
