@@ -26,7 +26,7 @@ export async function drawLanes(view: View, { lanes, bars, edges }: Lanes): Prom
   const boxes = [...places.nodes.values()]
   const half = (lanes.length - 1) / 2
   const drawn = lanes.map((_, index) =>
-    drawEdges(edges, places, boxes, index <= half && lanes.length > 1 ? -1 : 1, sideways),
+    drawEdges(edges, places, boxes, index <= half && lanes.length > 1 ? -1 : 1, sideways, bars),
   )
   const heads = lanes.map(({ cluster }) => widthOf(cluster.title, 13, 'semibold') + pillWidth(cluster.repeat) + 16)
   const depths = depthsOf(view.clusters)

@@ -3,6 +3,7 @@ import { Bounds } from './bounds.js'
 import { drawCurve, edgeClass, headsOf } from './graph.js'
 import type { Places } from './layout.js'
 import { type Point, path, type Rect, rounded, text, widthOf } from './pen.js'
+import { labelBeside, segments } from './route-label.js'
 import { sideRoutes } from './routes.js'
 
 /** The edges of one lane: residuals on its outer side, short ones as curves of our own, others as Graphviz leads them. */
@@ -12,6 +13,7 @@ export function drawEdges(
   boxes: readonly Rect[],
   outer: -1 | 1,
   sideways: readonly boolean[],
+  bars: Pick<ReadonlySet<string>, 'has'>,
 ): { readonly lines: string; readonly labels: string; readonly bounds: Bounds } {
   const bounds = new Bounds()
   const asked = edges.flatMap((edge, index) => {
@@ -22,6 +24,11 @@ export function drawEdges(
   const routes = new Map(sideRoutes(asked, boxes, []).map((route, at) => [asked[at]?.index ?? -1, route]))
   const [lines, labels]: [string[], string[]] = [[], []]
   const labelled = new Set<string>()
+  // Bars reach from lane to lane.
+  const taken = [
+    ...[...places.nodes].map(([id, at]) => (bars.has(id) ? { ...at, x: -1e5, width: 2e5 } : at)),
+    ...[...routes.values()].flatMap((route) => (route ? segments(route.points) : [])),
+  ]
   for (const [index, edge] of edges.entries()) {
     const route = routes.get(index)
     const [from, to] = [places.nodes.get(edge.from), places.nodes.get(edge.to)]
@@ -32,10 +39,10 @@ export function drawEdges(
       const key = `${edge.from} ${edge.label}`
       if (!edge.label || labelled.has(key)) continue
       labelled.add(key)
-      const end = edge.role === 'skip' ? outer : -outer
-      const [x, width] = [route.middle.x + 6 * end, widthOf(edge.label)]
-      labels.push(text({ x, y: route.middle.y + 4 }, edge.label, 'fact clear', end < 0 ? 'end' : 'start'))
-      bounds.add({ x: end < 0 ? x - width : x, y: route.middle.y, width, height: 1 })
+      const box = labelBeside(route, widthOf(edge.label), taken)
+      taken.push(box)
+      bounds.add(box)
+      labels.push(text({ x: box.x + box.width / 2, y: box.y + 11 }, edge.label, 'fact clear', 'middle'))
       continue
     }
     const straight = from && to && direct(from, to, boxes)
