@@ -1,5 +1,6 @@
 import { InvalidArgumentError, Option } from 'commander'
-import { parseRank } from '../rank-option.js'
+import type { UnrollAxis } from 'shardloom'
+import { parseRank, rankOption } from '../rank-option.js'
 import { parseShard } from '../shard-option.js'
 
 /** `--part`: of serving, which program. */
@@ -7,6 +8,20 @@ export const partOption = new Option('--part <phase>', 'of serving, which phase 
   'prefill',
   'decode',
 ])
+
+/** `--rank r`. */
+export const shownRank = rankOption().default(undefined, '0, or all stages of a pipeline')
+
+const unrollAxes: readonly UnrollAxis[] = ['layer', 'microbatch', 'decode_step', 'chunk', 'rank']
+
+/** `--unroll axis,...`. */
+export const unrollOption = new Option('--unroll <axes>', `any of ${unrollAxes.join(',')}`).argParser(parseUnroll)
+
+/** `--limit n`. */
+export const limitOption = new Option(
+  '--limit <nodes>',
+  'nodes beyond which a coarser picture is drawn, and graphml refuses',
+).argParser(parseLimit)
 
 /** `--ranks a..b`. */
 export const ranksOption = new Option(
@@ -22,4 +37,17 @@ function parseRanks(text: string): [number, number] {
   const ranks: [number, number] = [parseRank(first), parseRank(last || first)]
   if (rest.length === 0 && ranks[0] <= ranks[1]) return ranks
   throw new InvalidArgumentError('Write two ranks such as 0..3, the smaller first.')
+}
+
+function parseUnroll(text: string): UnrollAxis[] {
+  return text.split(',').map((name) => {
+    const axis = unrollAxes.find((each) => each === name.trim())
+    if (axis) return axis
+    throw new InvalidArgumentError(`Allowed are ${unrollAxes.join(', ')}, joined by commas.`)
+  })
+}
+
+function parseLimit(text: string): number {
+  if (/^[1-9]\d{0,8}$/.test(text)) return Number(text)
+  throw new InvalidArgumentError('A limit is a whole number of at least 1.')
 }

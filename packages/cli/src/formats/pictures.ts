@@ -11,11 +11,10 @@ import {
   type ViewOptions,
   writeDot,
 } from 'shardloom'
-import { rankOption } from '../rank-option.js'
 import { UsageError } from '../report-error.js'
 import type { Flags } from '../spec-flags.js'
 import { type ExportFormat, onePlan } from './format.js'
-import { partOption, ranksOption } from './options.js'
+import { limitOption, partOption, ranksOption, shownRank, unrollOption } from './options.js'
 
 type Where = NonNullable<ViewOptions['where']>
 
@@ -30,13 +29,8 @@ const whereFields = [
   'role',
 ] as const satisfies readonly (keyof Where)[]
 
-const unrollAxes: readonly UnrollAxis[] = ['layer', 'microbatch', 'decode_step', 'chunk', 'rank']
-
 const levelOption = new Option('--level <level>', 'how fine the picture is (default: operator)').choices([...levels])
-const unrollOption = new Option('--unroll <axes>', `any of ${unrollAxes.join(',')}`).argParser(parseUnroll)
 const whereOption = new Option('--where <field=value,...>', 'which operators are drawn').argParser(parseWhere)
-const limitOption = new Option('--limit <nodes>', 'nodes beyond which a coarser picture is drawn').argParser(parseLimit)
-const shownRank = rankOption().default(undefined, '0, or all stages of a pipeline')
 
 /** The flags that say what of a program is drawn, and how finely. */
 export const viewFlags: readonly Option[] = [
@@ -122,14 +116,6 @@ export function viewOptions(flags: Flags): ViewOptions {
   throw new UsageError('--ranks chooses among ranks that are not drawn one by one.', 'Add `--unroll rank`.')
 }
 
-function parseUnroll(text: string): UnrollAxis[] {
-  return text.split(',').map((name) => {
-    const axis = unrollAxes.find((each) => each === name.trim())
-    if (axis) return axis
-    throw new InvalidArgumentError(`Allowed are ${unrollAxes.join(', ')}, joined by commas.`)
-  })
-}
-
 type WhereFields = Partial<Record<(typeof whereFields)[number], readonly string[]>>
 
 /** `module=moe,layers=0`, added to what earlier options said. */
@@ -144,9 +130,4 @@ function parseWhere(text: string, before: WhereFields = {}): WhereFields {
     where[field] = [...(where[field] ?? []), value]
   }
   return where
-}
-
-function parseLimit(text: string): number {
-  if (/^[1-9]\d{0,8}$/.test(text)) return Number(text)
-  throw new InvalidArgumentError('A limit is a whole number of at least 1.')
 }
