@@ -3,6 +3,7 @@ import {
   cutMiddle,
   formatBytes,
   formatCount,
+  formatDifference,
   formatMesh,
   formatQuantity,
   formatSeconds,
@@ -158,7 +159,7 @@ function kindsTable({ criticalKinds }: SimulationSummary): ReportTable {
 
 function whatIfTable({ whatIf, stepSeconds }: SimulationSummary): ReportTable[] {
   if (whatIf.length === 0) return []
-  
+
   return [
     {
       caption: `One change at a time, against ${formatSeconds(stepSeconds)}`,

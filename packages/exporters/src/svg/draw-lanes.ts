@@ -51,6 +51,11 @@ export async function drawLanes(view: View, { lanes, bars, edges }: Lanes): Prom
   const gap = 24
   const offsets = spans.map(({ left, right }, index) => index * (pitch + gap) + (pitch - (right - left)) / 2 - left)
   const total = lanes.length * pitch + (lanes.length - 1) * gap
+  const ends = drawn.map(({ bounds }, index) => {
+    const left = bounds.x + (offsets[index] ?? 0)
+    return { left, right: left + bounds.width }
+  })
+  const inner = { left: ends[0]?.left ?? 0, right: ends.at(-1)?.right ?? total }
   const above = 34
   const parts: string[] = []
   const outerFirst = [...regions].sort((a, b) => (depths.get(a.id) ?? 0) - (depths.get(b.id) ?? 0))
@@ -65,8 +70,8 @@ export async function drawLanes(view: View, { lanes, bars, edges }: Lanes): Prom
         return { cluster, depth, at: own, head: own }
       })
     const wide = { x: inset * depth, y: at.y + above, width: total - 2 * inset * depth, height: at.height }
-    // Residuals run between the border and the head.
-    return [{ cluster, depth, at: wide, head: { ...wide, x: side, width: total - 2 * side } }]
+    // Residuals of the outer lanes run between the border and the head.
+    return [{ cluster, depth, at: wide, head: { ...wide, x: inner.left - 2, width: inner.right - inner.left + 4 } }]
   })
   for (const { at, depth } of frames) parts.push(drawFrame(at, depth))
   for (let index = 1; index < lanes.length; index++) {
@@ -75,8 +80,10 @@ export async function drawLanes(view: View, { lanes, bars, edges }: Lanes): Prom
   }
   // Residuals run between the border and the head.
   for (const { head, cluster } of frames) parts.push(drawHead(cluster, head))
+  // A lane's name stands over where it begins.
+  const [entry] = places.nodes.values()
   for (const [index, { cluster }] of lanes.entries()) {
-    const centre = index * (pitch + gap) + pitch / 2
+    const centre = (offsets[index] ?? 0) + (entry ? entry.x + entry.width / 2 : 0)
     const pills = cluster.repeat > 1 ? pillWidth(cluster.repeat) + 8 : 0
     const title = { x: centre - pills / 2, y: 12 }
     parts.push(text(title, cluster.title, 'name clear', 'middle'))
