@@ -61,6 +61,7 @@ export default defineConfig({
         items: [
           { text: 'Hybrids that people run', link: '/guides/hybrids' },
           { text: 'Write a strategy in 15 minutes', link: '/guides/write-a-strategy' },
+          { text: 'Pictures and reports', link: '/guides/pictures' },
           { text: 'Launch what is planned', link: '/guides/launchers' },
           { text: 'Graphs and tables', link: '/guides/tables' },
           { text: 'Traces for ASTRA-sim', link: '/guides/chakra' },

@@ -5,9 +5,9 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { hybrids, plan, planServing, toMermaid } from 'shardloom'
+import { hybrids, loadSpec, plan, planServing, simulateLoaded, toMermaid } from 'shardloom'
 import { makeSchedule, timeSchedule } from 'shardloom/schedules'
-import { scheduleSvg } from 'shardloom/svg'
+import { memorySvg, scheduleSvg, timelineSvg, toSvg } from 'shardloom/svg'
 
 const llama = { schema: 'shardloom.spec/1', model: 'llama-3.1-8b', phase: 'training', batch: 16, seq: 8192 }
 
@@ -102,6 +102,19 @@ const schedules = [
   { name: 'dualpipe', title: 'DualPipe', size: { ranks: 4, microbatches: 8 } },
 ]
 
+/** What the guide to pictures shows. */
+const pictured = {
+  layer: { ...llama, phase: 'prefill', batch: 2, parallel: { tp: 2 }, options: { sequenceParallel: true } },
+  pipelined: {
+    ...llama,
+    model: 'llama-3.1-70b',
+    cluster: 'dgx-h100',
+    batch: 32,
+    parallel: { tp: 8, pp: 4, dp: 2 },
+    options: { sequenceParallel: true, schedule: '1f1b' },
+  },
+}
+
 const generated = join(dirname(fileURLToPath(import.meta.url)), '..', 'generated')
 mkdirSync(generated, { recursive: true })
 const draw = (name, { program, operators }, view) => {
@@ -115,4 +128,14 @@ for (const { name, title, size } of schedules) {
   const svg = scheduleSvg([timeSchedule(makeSchedule(name, size))], { title, width: 760 })
   writeFileSync(join(generated, `schedule-${name}.svg`), svg)
 }
-console.log(`drew ${diagrams.length + 2 + schedules.length} diagrams`)
+const pipelined = simulateLoaded(await loadSpec(pictured.pipelined))
+const pair = ['1f1b', 'zbh1'].map((name) => timeSchedule(makeSchedule(name, { ranks: 4, microbatches: 8 })))
+const pictures = {
+  lanes: await toSvg(await plan(pictured.layer), { unroll: ['rank'], where: { body: ['layer'] } }),
+  stages: await toSvg(pipelined.plan, { level: 'stage' }),
+  timeline: timelineSvg(pipelined),
+  memory: memorySvg(pipelined),
+  schedules: scheduleSvg(pair, { names: ['1F1B', 'ZB-H1'], microbatch: 5 }),
+}
+for (const [name, svg] of Object.entries(pictures)) writeFileSync(join(generated, `pictures-${name}.svg`), svg)
+console.log(`drew ${diagrams.length + 2 + schedules.length + Object.keys(pictures).length} diagrams`)

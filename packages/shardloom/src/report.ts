@@ -1,5 +1,14 @@
 import { checkOptions } from '@shardloom/core'
-import { cutMiddle, formatBytes, formatCount, formatMesh, formatQuantity } from '@shardloom/exporters'
+import {
+  cutMiddle,
+  formatBytes,
+  formatCount,
+  formatDifference,
+  formatMesh,
+  formatQuantity,
+  formatSeconds,
+  formatShare,
+} from '@shardloom/exporters'
 import {
   memorySvg,
   type ReportFigure,
@@ -74,31 +83,26 @@ export async function htmlReport(simulation: Simulation, options: ReportOptions 
   return reportPage({ title, subtitle: subtitle.join(' · '), warnings: summary.warnings, sections }, theme)
 }
 
-const percent = (share: number) => `${(100 * share).toFixed(1)}\u00a0%`
-
-/** Seconds with three significant digits, in the unit that fits. */
-function duration(seconds: number): string {
-  if (seconds >= 1 || seconds === 0) return formatQuantity(seconds, 's')
-  const [unit, scaled] = seconds >= 1e-3 ? ['ms', seconds * 1e3] : ['µs', seconds * 1e6]
-  return `${Number(scaled.toPrecision(3))}\u00a0${unit}`
-}
-
 function figuresOf(summary: SimulationSummary): ReportFigure[] {
   const { stepSeconds, memory, bubble, budget, conventions, hfu, mfu } = summary
   const tokens = (count: number) =>
     formatQuantity(Math.round(count), 'tokens/s').replace(/([kMGT])tokens/, '$1\u00a0tokens')
   const exposed = Object.entries(summary.exposedCommunicationSeconds).map(([axis, seconds]) => ({
     name: `Exposed communication, ${axis}`,
-    value: duration(seconds),
-    note: `${percent(seconds / stepSeconds)} of the step`,
+    value: formatSeconds(seconds),
+    note: `${formatShare(seconds / stepSeconds)} of the step`,
   }))
   const room = memory.fits ? 'fits' : 'does not fit'
   return [
-    { name: 'Step time', value: duration(stepSeconds), note: `good for ±${Math.round(100 * conventions.error)} %` },
+    {
+      name: 'Step time',
+      value: formatSeconds(stepSeconds),
+      note: `good for ±${Math.round(100 * conventions.error)} %`,
+    },
     ...(summary.ttftSeconds === undefined
       ? []
-      : [{ name: 'TTFT', value: duration(summary.ttftSeconds), note: 'without a queue' }]),
-    ...(summary.tpotSeconds === undefined ? [] : [{ name: 'TPOT', value: duration(summary.tpotSeconds) }]),
+      : [{ name: 'TTFT', value: formatSeconds(summary.ttftSeconds), note: 'without a queue' }]),
+    ...(summary.tpotSeconds === undefined ? [] : [{ name: 'TPOT', value: formatSeconds(summary.tpotSeconds) }]),
     {
       name: 'Throughput',
       value: tokens(summary.tokensPerSecond),
@@ -106,8 +110,8 @@ function figuresOf(summary: SimulationSummary): ReportFigure[] {
     },
     {
       name: 'MFU',
-      value: percent(mfu),
-      note: `of ${formatQuantity(conventions.peak, 'FLOP/s')}${hfu > mfu ? `; HFU ${percent(hfu)}` : ''}`,
+      value: formatShare(mfu),
+      note: `of ${formatQuantity(conventions.peak, 'FLOP/s')}${hfu > mfu ? `; HFU ${formatShare(hfu)}` : ''}`,
     },
     {
       name: 'Peak memory',
@@ -115,7 +119,13 @@ function figuresOf(summary: SimulationSummary): ReportFigure[] {
       note: `of ${formatBytes(memory.capacityBytes)}, ${formatBytes(memory.reserveBytes)} kept free: ${room}`,
     },
     ...(summary.stages.length > 1
-      ? [{ name: 'Bubble', value: percent(bubble.global), note: `${percent(bubble.ownSpan)} inside of own spans` }]
+      ? [
+          {
+            name: 'Bubble',
+            value: formatShare(bubble.global),
+            note: `${formatShare(bubble.ownSpan)} inside of own spans`,
+          },
+        ]
       : []),
     ...exposed,
     ...(summary.energyJoules === undefined
@@ -143,16 +153,16 @@ function kindsTable({ criticalKinds }: SimulationSummary): ReportTable {
   return {
     caption: 'What the length of the step consists of, along a critical path',
     columns: [{ title: 'Kind of work' }, numeric('Time'), numeric('Share of the step')],
-    rows: criticalKinds.map(({ kind, seconds, share }) => [kind, duration(seconds), percent(share)]),
+    rows: criticalKinds.map(({ kind, seconds, share }) => [kind, formatSeconds(seconds), formatShare(share)]),
   }
 }
 
 function whatIfTable({ whatIf, stepSeconds }: SimulationSummary): ReportTable[] {
   if (whatIf.length === 0) return []
-  const signed = (share: number) => `${share < 0 ? '−' : '+'}${percent(Math.abs(share))}`
+
   return [
     {
-      caption: `One change at a time, against ${duration(stepSeconds)}`,
+      caption: `One change at a time, against ${formatSeconds(stepSeconds)}`,
       columns: [
         { title: 'Change' },
         numeric('Step time'),
@@ -162,8 +172,8 @@ function whatIfTable({ whatIf, stepSeconds }: SimulationSummary): ReportTable[] 
       ],
       rows: whatIf.map((each) => [
         each.change,
-        duration(each.stepSeconds),
-        signed(each.difference),
+        formatSeconds(each.stepSeconds),
+        formatDifference(each.difference),
         formatBytes(each.peakBytes),
         each.fits ? 'yes' : 'no',
       ]),
@@ -189,7 +199,7 @@ function memoryTable({ memory }: SimulationSummary): ReportTable {
       String(stage.stage),
       String(stage.rank),
       formatBytes(stage.peakBytes),
-      duration(stage.atSeconds),
+      formatSeconds(stage.atSeconds),
       ...used.map((part) => formatBytes(stage.parts[part])),
     ]),
   }

@@ -96,7 +96,7 @@ function drawPanel(panel: MemoryPanel, { plot, top, end, unit, perUnit, limit }:
     const upper = columns.map(({ at }, index) => (lower[index] ?? 0) + (bytes[at] ?? 0))
     const edge = steps(columns, upper, xOf, yOf, panel.end)
     const back = steps(columns, lower, xOf, yOf, panel.end).reverse()
-    const line = [...edge, ...back].map(([x, y], index) => `${index === 0 ? 'M' : 'L'}${px(x)} ${px(y)}`).join('')
+    const line = rightAngled([...edge, ...back])
     const most = bytes.reduce((max, each) => Math.max(max, each), 0)
     parts.push(group(path(`${line}Z`, `band-${band}`), `${bandNames[band]} · at most ${formatBytes(most)}`))
     labels.push(bandLabel(band, columns, lower, upper, xOf, yOf, panel.end))
@@ -104,16 +104,14 @@ function drawPanel(panel: MemoryPanel, { plot, top, end, unit, perUnit, limit }:
       lower[index] = value
     })
   }
-  const outline = steps(columns, lower, xOf, yOf, panel.end)
-    .map(([x, y], index) => `${index === 0 ? 'M' : 'L'}${px(x)} ${px(y)}`)
-    .join('')
+  const outline = rightAngled(steps(columns, lower, xOf, yOf, panel.end))
   parts.push(path(outline, 'step'), ...labels)
   if (limit !== undefined) {
     const y = yOf(limit)
     const over = lower.map((value) => Math.max(value, limit))
     if (lower.some((value) => value > limit)) {
       const edge = steps(columns, over, xOf, yOf, panel.end)
-      const d = `M${px(plot.x)} ${px(y)}${edge.map(([x, at]) => `L${px(x)} ${px(at)}`).join('')}L${px(xOf(panel.end))} ${px(y)}Z`
+      const d = `${rightAngled([[plot.x, y], ...edge, [xOf(panel.end), y]])}Z`
       parts.push(`<path d="${d}" fill="${reference('over')}"/>`)
     }
     parts.push(path(`M${px(plot.x)} ${px(y)}h${px(plot.width)}`, 'limit'))
@@ -169,6 +167,26 @@ function steps(
       [xOf(columns[index + 1]?.seconds ?? end), y],
     ]
   })
+}
+
+/** A line of level and upright pieces in as few characters as can be: steps of a tenth of a pixel are not seen. */
+function rightAngled(points: readonly (readonly [x: number, y: number])[]): string {
+  const tenth = (value: number) => String(Math.round(value * 10) / 10)
+  let d = ''
+  let [lastX, lastY, level] = ['', '', '']
+  for (const [x, y] of points) {
+    const [nextX, nextY] = [tenth(x), tenth(y)]
+    if (d === '') d = `M${nextX} ${nextY}`
+    else if (nextY === lastY) level = nextX
+    else {
+      // Level pieces at one height are one.
+      if (level !== '') d += `H${level}`
+      level = ''
+      d += nextX === lastX ? `V${nextY}` : `L${nextX} ${nextY}`
+    }
+    ;[lastX, lastY] = [nextX, nextY]
+  }
+  return level === '' ? d : `${d}H${level}`
 }
 
 /** The name of a band inside of it, where it is high and wide enough. */

@@ -94,7 +94,7 @@ function table({ caption, columns, rows }: ReportTable): string {
 
 const base = `*{box-sizing:border-box}
 body{margin:0;font:14px/1.5 system-ui,'Segoe UI',Roboto,'Noto Sans',sans-serif;font-variant-numeric:tabular-nums}
-main{max-width:1240px;margin:0 auto;padding:24px}
+main{max-width:1480px;margin:0 auto;padding:24px}
 h1{font-size:24px;line-height:1.2;margin:0 0 4px}h2{font-size:17px;margin:0 0 8px}
 header p{margin:0}section{margin:28px 0 0;break-inside:avoid-page}
 dl{display:grid;grid-template-columns:repeat(auto-fill,minmax(180px,1fr));gap:10px;margin:0}
