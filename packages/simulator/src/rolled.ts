@@ -195,7 +195,7 @@ function finder({ graph: { parts } }: Prepared, courses: readonly Course[]) {
 function lastingTouches({ lasting }: Touches, courses: readonly Course[], kinds: readonly BlockKind[]) {
   const found = new Map<number, { takes: Touch[]; frees: Touch[] }>()
   const places = courses.map(({ blocks }) => placesOf(blocks))
-  for (const { id, rank, parts } of lasting) {
+  for (const [rank, values] of lasting.entries()) for (const { id, parts } of values) {
     const at = (block: number) => {
       const known = found.get(rank * 1e6 + block) ?? { takes: [], frees: [] }
       found.set(rank * 1e6 + block, known)
