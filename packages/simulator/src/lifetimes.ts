@@ -2,6 +2,7 @@ import {
   lookup,
   type OperatorNode,
   type OperatorTable,
+  type Place,
   type Program,
   regionsOf,
   type Tensor,
@@ -154,15 +155,15 @@ export function buffersOf(whole: Program, operators: OperatorTable, rank: number
 
 interface Use {
   readonly node: OperatorNode
-  /** The body that it stands in. */
-  readonly body: string
+  /** Where it stands: the same object for all nodes of a body. */
+  readonly place: Place
 }
 
 function usesOf(program: Program) {
   const makers = new Map<string, Use>()
   const readers = new Map<string, Use[]>()
-  walk(program.items, (node, { path }) => {
-    const use = { node, body: path.map(({ region, body }) => `${region.id}#${body}`).join('/') }
+  walk(program.items, (node, place) => {
+    const use = { node, place }
     for (const id of node.outputs) makers.set(id, use)
     for (const id of node.inputs) {
       const known = readers.get(id)
@@ -185,7 +186,7 @@ function isInside(id: string, makers: ReadonlyMap<string, Use>, readers: Readonl
   const maker = makers.get(id)
   const all = readers.get(id) ?? []
   if (maker?.node.fusion === undefined || all.length === 0) return false
-  return all.every(({ node, body }) => node.fusion === maker.node.fusion && body === maker.body)
+  return all.every(({ node, place }) => node.fusion === maker.node.fusion && place === maker.place)
 }
 
 function partOf({ role }: Tensor, maker: OperatorNode | undefined, readers: readonly Use[]): PassingPart {

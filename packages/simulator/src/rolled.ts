@@ -195,38 +195,39 @@ function finder({ graph: { parts } }: Prepared, courses: readonly Course[]) {
 function lastingTouches({ lasting }: Touches, courses: readonly Course[], kinds: readonly BlockKind[]) {
   const found = new Map<number, { takes: Touch[]; frees: Touch[] }>()
   const places = courses.map(({ blocks }) => placesOf(blocks))
-  for (const [rank, values] of lasting.entries()) for (const { id, parts } of values) {
-    const at = (block: number) => {
-      const known = found.get(rank * 1e6 + block) ?? { takes: [], frees: [] }
-      found.set(rank * 1e6 + block, known)
-      return known
-    }
-    let [first, last, isBehind] = [Number.POSITIVE_INFINITY, -1, false]
-    const hosted: { block: number; offset: number }[] = []
-    for (const [part, nodes] of parts) {
-      const place = places[rank]?.get(part)
-      if (place) {
-        first = Math.min(first, place.first)
-        last = Math.max(last, place.last)
-        continue
+  for (const [rank, values] of lasting.entries())
+    for (const { id, parts } of values) {
+      const at = (block: number) => {
+        const known = found.get(rank * 1e6 + block) ?? { takes: [], frees: [] }
+        found.set(rank * 1e6 + block, known)
+        return known
       }
-      for (const node of nodes) {
-        const host = courses[rank]?.hosts.placeOf((kinds[part]?.firstNode ?? 0) + node)
-        if (!host) isBehind = true
-        else hosted.push(host)
+      let [first, last, isBehind] = [Number.POSITIVE_INFINITY, -1, false]
+      const hosted: { block: number; offset: number }[] = []
+      for (const [part, nodes] of parts) {
+        const place = places[rank]?.get(part)
+        if (place) {
+          first = Math.min(first, place.first)
+          last = Math.max(last, place.last)
+          continue
+        }
+        for (const node of nodes) {
+          const host = courses[rank]?.hosts.placeOf((kinds[part]?.firstNode ?? 0) + node)
+          if (!host) isBehind = true
+          else hosted.push(host)
+        }
       }
+      for (const { block } of hosted) {
+        first = Math.min(first, block)
+        last = Math.max(last, block)
+      }
+      const touches = (index: number) => {
+        const own = parts.get(courses[rank]?.blocks[index]?.part ?? -1) ?? []
+        return { id, nodes: [...own, ...hosted.flatMap(({ block, offset }) => (block === index ? [offset] : []))] }
+      }
+      if (last >= 0) at(first).takes.push(touches(first))
+      if (last >= 0 && !isBehind) at(last).frees.push(touches(last))
     }
-    for (const { block } of hosted) {
-      first = Math.min(first, block)
-      last = Math.max(last, block)
-    }
-    const touches = (index: number) => {
-      const own = parts.get(courses[rank]?.blocks[index]?.part ?? -1) ?? []
-      return { id, nodes: [...own, ...hosted.flatMap(({ block, offset }) => (block === index ? [offset] : []))] }
-    }
-    if (last >= 0) at(first).takes.push(touches(first))
-    if (last >= 0 && !isBehind) at(last).frees.push(touches(last))
-  }
   return found
 }
 
