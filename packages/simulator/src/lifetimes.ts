@@ -140,16 +140,24 @@ export function buffersOf(whole: Program, operators: OperatorTable, rank: number
   return {
     buffers,
     touchedBy: ({ templates }) =>
-      templates.map(({ id, inputs, outputs }) => [
-        ...new Set(
-          [...[...inputs, ...outputs].flatMap((each) => touched.get(each) ?? []), scratch.get(id) ?? []].flat(),
-        ),
-      ]),
-    instance: (index, iterations) =>
-      (buffers[index]?.per ?? []).reduce((key, axis) => {
-        const own = iterations.find((one) => one.axis === axis)?.iteration ?? 0
-        return key * (extents.get(axis) ?? 1) + own
-      }, 0),
+      templates.map(({ id, inputs, outputs }) => {
+        const found: number[] = []
+        const add = (index: number | undefined) => {
+          if (index !== undefined && !found.includes(index)) found.push(index)
+        }
+        for (const each of inputs) add(touched.get(each))
+        for (const each of outputs) add(touched.get(each))
+        add(scratch.get(id))
+        return found
+      }),
+    instance(index, iterations) {
+      let key = 0
+      for (const axis of buffers[index]?.per ?? []) {
+        const at = iterations.find((one) => one.axis === axis)
+        key = key * (extents.get(axis) ?? 1) + (at?.iteration ?? 0)
+      }
+      return key
+    },
   }
 }
 
