@@ -9,6 +9,7 @@ const exports = [
   ['json', 'out/plan.json'],
   ['dot', 'out/plan.dot'],
   ['mermaid', 'out/plan.mmd'],
+  ['svg', 'out/plan.svg'],
 ]
 
 ensureInstalled()

@@ -1,4 +1,4 @@
-import { isShardloomError, loadSpec, prepareServing, type ServingSimulation } from 'shardloom'
+import { finish, isShardloomError, loadSpec, prepareServing, type ServingSimulation } from 'shardloom'
 import { type Entry, type Listed, predictedOf, type Section, summarise } from '../section.js'
 import { type Case, type Lacking, type SaidOfServing, servingCase } from './case.js'
 import { familyOf, servedValue, statedErrorOf } from './metric.js'
@@ -21,7 +21,7 @@ export class Simulations {
     const key = JSON.stringify({ ...spec, seq: 0, options: { ...options, engine: serving?.engine } })
     const serve = this.prepared.get(key) ?? prepareServing(loaded)
     this.prepared.set(key, serve)
-    const simulation = serve(loaded)
+    const simulation = finish(serve(loaded))
     if (!host) this.results.set(whole, simulation)
     return simulation
   }

@@ -61,7 +61,13 @@ export default defineConfig({
         items: [
           { text: 'Hybrids that people run', link: '/guides/hybrids' },
           { text: 'Write a strategy in 15 minutes', link: '/guides/write-a-strategy' },
+          { text: 'Launch what is planned', link: '/guides/launchers' },
+          { text: 'Graphs and tables', link: '/guides/tables' },
           { text: 'Traces for ASTRA-sim', link: '/guides/chakra' },
+          { text: 'Write an exporter', link: '/guides/write-an-exporter' },
+          { text: 'Agents', link: '/guides/agents' },
+          { text: 'From a question to a plan', link: '/guides/skill' },
+          { text: 'Embed it', link: '/guides/embed' },
         ],
       },
       {

@@ -6,7 +6,8 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { hybrids, plan, planServing, toMermaid } from 'shardloom'
-import { drawSvg, makeSchedule, timeSchedule } from 'shardloom/schedules'
+import { makeSchedule, timeSchedule } from 'shardloom/schedules'
+import { scheduleSvg } from 'shardloom/svg'
 
 const llama = { schema: 'shardloom.spec/1', model: 'llama-3.1-8b', phase: 'training', batch: 16, seq: 8192 }
 
@@ -111,7 +112,7 @@ for (const { name, spec, view } of diagrams) draw(name, await plan(spec), view)
 const pools = await planServing(serving.spec)
 for (const [phase, view] of Object.entries(serving.views)) draw(`phases-serving-${phase}`, pools[phase], view)
 for (const { name, title, size } of schedules) {
-  const svg = drawSvg(timeSchedule(makeSchedule(name, size)), { title, width: 760 })
+  const svg = scheduleSvg([timeSchedule(makeSchedule(name, size))], { title, width: 760 })
   writeFileSync(join(generated, `schedule-${name}.svg`), svg)
 }
 console.log(`drew ${diagrams.length + 2 + schedules.length} diagrams`)

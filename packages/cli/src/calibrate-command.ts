@@ -2,21 +2,24 @@ import { dirname, resolve } from 'node:path'
 import type { Command } from 'commander'
 import {
   type CalibrationSummary,
-  calibrateSpecs,
+  calibrationOfSpecsWork,
+  clusterOf,
+  formatDifference,
+  formatSeconds,
   type LoadedSpec,
   loadSpec,
   type MeasuredSpec,
   nearest,
-  readRecords,
+  readPlacedRecords,
   ShardloomError,
   specFields,
   type TableRecord,
 } from 'shardloom'
+import { decimal } from './decimal.js'
 import { type Call, type Io, locate } from './io.js'
 import { printJson, printLines, printWarnings, withProgress } from './output.js'
-import { difference, duration } from './quantities.js'
 import { readTextFile } from './read-file.js'
-import { named, naming } from './report-error.js'
+import { naming } from './report-error.js'
 import { type Flags, loadFrom } from './spec-flags.js'
 import { singleLine } from './style.js'
 import { table, wrapped } from './table.js'
@@ -35,12 +38,14 @@ export function addCalibrate(program: Command, { io }: Call): void {
         '\nExample:\n  shardloom calibrate measured.csv --out my-h100.json',
     )
     .action(async (path: string, flags: Flags) => {
-      const records = readRecords(await readTextFile(io, locate(io, path), path), path)
+      const records = readPlacedRecords(await readTextFile(io, locate(io, path), path), path)
+      if (records.length === 0) throw noMeasurements(path)
       if (typeof flags.out === 'string') await checkWritable(io, flags.out)
-      const rowAt = (index: number) => `Measurement ${index + 1} of ${path}`
+      const rowAt = (index: number) => `Measurement ${index + 1} of ${path} (line ${records[index]?.line})`
       const known = new Map<string, Promise<LoadedSpec>>()
       const measured: MeasuredSpec[] = []
-      for (const [index, record] of records.entries())
+      const rows = new Map<string, number[]>()
+      for (const [index, { record }] of records.entries())
         measured.push(
           await naming(rowAt(index), async () => {
             const { seconds: _, ...rest } = record
@@ -48,19 +53,13 @@ export function addCalibrate(program: Command, { io }: Call): void {
             const key = JSON.stringify(rest)
             const loaded = known.get(key) ?? specOf(io, rest, path)
             known.set(key, loaded)
-            return { loaded: await loaded, seconds }
+            const row = `${key} ${seconds}`
+            rows.set(row, [...(rows.get(row) ?? []), index + 1])
+            clusterOf(await loaded)
+            return { loaded: await loaded, seconds, name: rowAt(index) }
           }),
         )
-      const planning = <Result>(index: number, plan: () => Result) => {
-        try {
-          return plan()
-        } catch (cause) {
-          throw named(rowAt(index), cause)
-        }
-      }
-      const summary = withProgress(io, (tell) =>
-        calibrateSpecs(measured, { planning, told: (work, number, most) => tell(`${work}: ${number} of ${most}`) }),
-      )
+      const summary = await withProgress(io, calibrationOfSpecsWork(measured))
       const text = `${JSON.stringify(summary.file, null, 2)}\n`
       if (typeof flags.out === 'string')
         await writeWhole(io, flags.out, async (stream) => {
@@ -68,7 +67,7 @@ export function addCalibrate(program: Command, { io }: Call): void {
         })
       if (flags.out === '-') return
       if (flags.json === true) return printJson(io, summary)
-      printWarnings(io, doubtsOf(summary, path))
+      printWarnings(io, [...repetitions([...rows.values()], path), ...doubtsOf(summary, path)])
       printLines(io, (style) => [
         style.bold(`${summary.file.accelerator}, ${summary.file.source}`),
         '',
@@ -108,7 +107,12 @@ export function addCalibrate(program: Command, { io }: Call): void {
 const shownSteps = 10
 
 function stepCells({ measured, predicted }: CalibrationSummary['steps'][number], index: number): string[] {
-  const cells = [String(index + 1), duration(measured), duration(predicted), difference(predicted / measured - 1)]
+  const cells = [
+    String(index + 1),
+    formatSeconds(measured),
+    formatSeconds(predicted),
+    formatDifference(predicted / measured - 1),
+  ]
   return cells.map((cell) => cell.replaceAll('\u00a0', ' '))
 }
 
@@ -126,7 +130,12 @@ function meanText(errors: readonly number[]): string {
 
 /** The spec of a measurement: a path or an object in `spec`, or its fields as flags. */
 async function specOf(io: Io, { spec, ...fields }: TableRecord, path: string): Promise<LoadedSpec> {
-  for (const name of Object.keys(fields)) if (!columns.includes(camel(name))) throw unknownColumn(name, path)
+  const names = Object.keys(fields)
+  for (const [index, name] of names.entries()) {
+    if (!columns.includes(camel(name))) throw unknownColumn(name, path)
+    const other = names.slice(0, index).find((each) => camel(each) === camel(name))
+    if (other !== undefined) throw sameColumn(other, name, path)
+  }
   const beside = (name: string) => resolve(dirname(locate(io, path)), name)
   if (typeof spec === 'object' && spec !== null)
     return loadSpec(spec, { readText: (name) => readTextFile(io, beside(name), name) })
@@ -155,20 +164,44 @@ function unknownColumn(name: string, path: string): ShardloomError {
   })
 }
 
+function sameColumn(one: string, other: string, path: string): ShardloomError {
+  const message = `The columns \`${one}\` and \`${other}\` are one flag.`
+  return new ShardloomError('CALIBRATE', message, { subject: path, help: 'Leave one of the two out.' })
+}
+
+function noMeasurements(path: string): ShardloomError {
+  return new ShardloomError('CALIBRATE', `${path} holds no measurements.`, {
+    subject: path,
+    help: 'Give each a line, below one that names the columns, or an object in a JSON list.',
+  })
+}
+
+/** Rows that are the same to the last digit: more often a slip than a second measurement. */
+function repetitions(rows: readonly (readonly number[])[], path: string): string[] {
+  const repeated = rows.filter(({ length }) => length > 1)
+  return repeated.map(
+    (numbers) =>
+      `measurements ${numbers.join(', ')} of ${path} are the same: each counts, as if it had been measured again`,
+  )
+}
+
 /** Whether one is the beginning of the other, of more than the two letters of an axis: `sequence` for `seq`. */
 const begins = (name: string, flag: string) =>
   Math.min(name.length, flag.length) > 2 && (name.startsWith(flag) || flag.startsWith(name))
 
+/** Seconds of a step: from what starting a single kernel takes to some days. */
+const plausible = { least: 1e-6, most: 1e6 } as const
+
 /** The seconds of a measurement. Throws `CALIBRATE` with what stands there instead. */
 function secondsOf(record: TableRecord, path: string): number {
   const given = record['seconds']
-  const seconds = typeof given === 'string' && given !== '' ? Number(given) : given
-  if (typeof seconds === 'number' && seconds > 0 && Number.isFinite(seconds)) return seconds
+  const seconds = typeof given === 'string' ? decimal(given) : given
+  if (typeof seconds === 'number' && seconds >= plausible.least && seconds <= plausible.most) return seconds
   const found = `its columns are ${Object.keys(record).join(', ') || 'empty'}`
   const what = given === undefined ? `No \`seconds\` are given; ${found}.` : `\`seconds\` is ${JSON.stringify(given)}.`
   throw new ShardloomError('CALIBRATE', what, {
     subject: path,
-    help: 'Give each measurement the seconds of one step, a number above 0.',
+    help: 'Give each measurement the seconds of one step, a number such as 0.125, above 0: from 1e-6, a kernel or less, to 1e6.',
   })
 }
 
@@ -178,7 +211,7 @@ const doubted = { error: 0.1, factor: 2 } as const
 /** What speaks against a fit: measurements that it does not explain, constants far from where they started. */
 function doubtsOf({ after, start, file }: CalibrationSummary, path: string): string[] {
   const rows = after.flatMap((error, index) =>
-    Math.abs(error) > doubted.error ? [`${index + 1} (${difference(error)})`] : [],
+    Math.abs(error) > doubted.error ? [`${index + 1} (${formatDifference(error)})`] : [],
   )
   const moved = Object.entries(start).flatMap(([name, before]) => {
     const value = Object.entries(file.values).find(([key]) => key === name)?.[1] ?? before

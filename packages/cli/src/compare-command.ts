@@ -3,14 +3,15 @@ import {
   type Comparison,
   compare,
   formatBytes,
-  formatQuantity,
+  formatDifference,
+  formatMetric,
+  metricName,
   ShardloomError,
   type Simulation,
   simulateLoaded,
 } from 'shardloom'
 import type { Call, Io } from './io.js'
 import { printJson, printLines } from './output.js'
-import { difference, duration, percent } from './quantities.js'
 import { naming, UsageError } from './report-error.js'
 import { addSpecFlags, type Flags, loadFrom } from './spec-flags.js'
 import { type Style, singleLine } from './style.js'
@@ -50,29 +51,6 @@ async function simulated(io: Io, path: string, flags: Flags): Promise<Simulation
 }
 
 const letter = (index: number) => String.fromCharCode(65 + (index % 26))
-
-const names: Readonly<Record<string, string>> = {
-  stepSeconds: 'step',
-  ttftSeconds: 'TTFT',
-  tpotSeconds: 'TPOT',
-  tokensPerSecond: 'tokens/s',
-  tokensPerSecondPerRank: 'tokens/s per rank',
-  mfu: 'MFU',
-  hfu: 'HFU',
-  peakBytes: 'memory at most',
-  energyJoules: 'energy',
-  costPerMillionTokens: 'cost per million tokens',
-}
-
-const written: Readonly<Record<Comparison['metrics'][number]['unit'], (value: number) => string>> = {
-  s: duration,
-  B: formatBytes,
-  J: (value) => formatQuantity(value, 'J'),
-  'tokens/s': (value) => formatQuantity(Math.round(value), ''),
-  days: (value) => formatQuantity(value, ''),
-  money: (value) => formatQuantity(value, ''),
-  share: percent,
-}
 
 function comparisonLines(comparison: Comparison, style: Style): string[] {
   const { specs, phase, notes } = comparison
@@ -132,18 +110,19 @@ function metricLines({ metrics, specs }: Comparison, from: number, style: Style)
       { header: `to A`, align: 'right' } as const,
     ]),
   ] as const
-  const rows = metrics.flatMap(({ metric, unit, part, values, differences }) => {
+  const rows = metrics.flatMap((each) => {
+    const { metric, part, values, differences } = each
     const value = (index: number) => {
-      const text = written[unit](values[index] ?? 0)
+      const text = formatMetric(each, values[index] ?? 0)
       return metric === 'peakBytes' && specs[index]?.fits === false ? style.bad(`${text} !`) : text
     }
     const changed = (index: number) => {
       const { relative, tie } = differences[index - 1] ?? { relative: 0, tie: true }
       if (relative === 0) return 'same'
       if (tie && part) return 'small'
-      return `${relative === null ? 'new' : difference(relative)}${tie ? ' tie' : ''}`
+      return `${relative === null ? 'new' : formatDifference(relative)}${tie ? ' tie' : ''}`
     }
-    const row = [names[metric] ?? metric, value(0), ...others.flatMap((index) => [value(index), changed(index)])]
+    const row = [metricName(each), value(0), ...others.flatMap((index) => [value(index), changed(index)])]
     if (metric !== 'peakBytes') return [row]
     const device = (index: number) => formatBytes(specs[index]?.capacityBytes ?? 0)
     return [row, ['  of a device', device(0), ...others.flatMap((index) => [device(index), ''])]]

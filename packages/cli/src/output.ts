@@ -1,6 +1,7 @@
+import { type Progress, runWork, type Work } from 'shardloom'
 import type { Io } from './io.js'
 import { type Style, singleLine, styleOf } from './style.js'
-import { paragraph } from './table.js'
+import { paragraph, terminalWidth } from './table.js'
 
 /** Prints one JSON document on stdout. */
 export function printJson({ stdout }: Io, value: unknown): void {
@@ -26,13 +27,24 @@ export function printNote({ stderr, env }: Io, text: string): void {
   stderr.write(style.encode(`${paragraph(style.bold('note'), singleLine(text), style.terminal)}\n`))
 }
 
-/** Does work that tells a person at a terminal how far it is, in one line of stderr that is gone afterwards. */
-export function withProgress<Result>({ stderr }: Io, work: (tell: (text: string) => void) => Result): Result {
-  if (!stderr.isTTY) return work(() => {})
+/** Milliseconds after which a person begins to wonder. */
+const patience = 300
+
+/** Does long work; a person at a terminal sees how far it is, in one line of stderr that is gone afterwards. */
+export async function withProgress<Result>({ stderr }: Io, work: Work<Result>): Promise<Result> {
+  if (!stderr.isTTY) return runWork(work)
+  const begun = Date.now()
   const clear = '\r\u001b[K'
+  let shown = ''
+  const progress = ({ work, done, of }: Progress) => {
+    const line = `${work}: ${done} of ${of}`.slice(0, (stderr.columns ?? terminalWidth) - 1)
+    if (line === shown || Date.now() - begun < patience) return
+    shown = line
+    stderr.write(`${clear}${line}`)
+  }
   try {
-    return work((text) => stderr.write(`${clear}${text}`))
+    return await runWork(work, { progress })
   } finally {
-    stderr.write(clear)
+    if (shown) stderr.write(clear)
   }
 }

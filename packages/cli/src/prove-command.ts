@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import { exitCode } from './exit-code.js'
 import type { Call } from './io.js'
-import { printJson, printLines, printWarnings } from './output.js'
+import { printJson, printLines, printWarnings, withProgress } from './output.js'
 import { addSpecFlags, type Flags, loadFrom } from './spec-flags.js'
 
 /** `shardloom prove`: runs a small copy of a plan on virtual ranks; the exit code is 3 when it computes something else. */
@@ -13,17 +13,17 @@ export function addProve(program: Command, { io, finish }: Call): void {
     .addHelpText('after', '\nExample:\n  shardloom prove --model llama-3.1-8b --tp 2 --dp 2 --batch 8')
     .action(async (specPath: string | undefined, flags: Flags) => {
       // No other command runs a plan: the interpreter is loaded here.
-      const { proveLoaded, proveServingLoaded } = await import('shardloom/testing')
+      const { proofWork, servingProofWork } = await import('shardloom/testing')
       const { proofLines, servingProofLines } = await import('./proof-lines.js')
       const loaded = await loadFrom(io, specPath, flags)
       if (loaded.spec.phase === 'serving') {
-        const proof = proveServingLoaded(loaded)
+        const proof = await withProgress(io, servingProofWork(loaded))
         if (!proof.proven) finish(exitCode.answerIsNo)
         if (flags.json === true) return printJson(io, proof)
         printWarnings(io, [...proof.prefill.warnings, ...proof.decode.warnings])
         return printLines(io, (style) => servingProofLines(proof, style))
       }
-      const proof = proveLoaded(loaded)
+      const proof = await withProgress(io, proofWork(loaded))
       if (!proof.proven) finish(exitCode.answerIsNo)
       if (flags.json === true) return printJson(io, proof)
       printWarnings(io, proof.warnings)

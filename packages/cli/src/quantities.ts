@@ -1,23 +1,4 @@
-import { formatBytes, formatQuantity } from 'shardloom'
-
-/** A share in per cent with one digit: `61.4 %`. */
-export function percent(share: number): string {
-  return `${(100 * share).toFixed(1)}\u00a0%`
-}
-
-/** A difference in per cent with its sign: `−18.2 %`. */
-export function difference(relative: number): string {
-  const rounded = (100 * Math.abs(relative)).toFixed(1)
-  const sign = Number(rounded) === 0 ? '±' : relative < 0 ? '−' : '+'
-  return `${sign}${rounded}\u00a0%`
-}
-
-/** Seconds with three digits: `13.8 s`, `412 ms`, `38.1 µs`. */
-export function duration(seconds: number): string {
-  if (seconds >= 0.9995 || seconds === 0) return formatQuantity(seconds, 's')
-  const [scaled, unit] = seconds >= 0.9995e-3 ? [seconds * 1e3, 'ms'] : [seconds * 1e6, 'µs']
-  return `${scaled.toFixed(scaled >= 99.95 ? 0 : scaled >= 9.995 ? 1 : 2)}\u00a0${unit}`
-}
+import { formatBytes } from 'shardloom'
 
 /** What a device holds, in binary units where it is a whole number of them, as makers of memory count: `80 GiB`. */
 export function capacity(bytes: number): string {

@@ -1,4 +1,4 @@
-import { isShardloomError, ShardloomError } from 'shardloom'
+import { errorNaming, isShardloomError } from 'shardloom'
 import { exitCode } from './exit-code.js'
 import type { Io } from './io.js'
 import { singleLine, styleOf } from './style.js'
@@ -21,19 +21,8 @@ export async function naming<Result>(name: string, work: () => Promise<Result>):
   try {
     return await work()
   } catch (cause) {
-    throw named(name, cause)
+    throw errorNaming(name, cause)
   }
-}
-
-/** An error of work on the input of that name, which says so. */
-export function named(name: string, cause: unknown): unknown {
-  if (!isShardloomError(cause) || cause.message.includes(name)) return cause
-  const { code, message, help, subject } = cause
-  return new ShardloomError(code, `${name}: ${message}`, {
-    cause,
-    ...(help !== undefined && { help }),
-    ...(subject !== undefined && { subject }),
-  })
 }
 
 interface Report {

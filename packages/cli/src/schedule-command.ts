@@ -3,7 +3,6 @@ import { type Command, InvalidArgumentError, Option } from 'commander'
 import { formatCount, nearest, ShardloomError } from 'shardloom'
 import {
   checkTransfers,
-  drawSvg,
   drawText,
   type EqualCosts,
   makeSchedule,
@@ -33,8 +32,11 @@ import { writeWhole } from './write-file.js'
 const formats = {
   text: (timed) => drawText(timed, { width: terminalWidth }),
   csv: ({ schedule }, transfers) => (transfers ? writeTransferLists(transfers) : writeSchedule(schedule)),
-  svg: (timed) => drawSvg(timed),
-} as const satisfies Record<string, (timed: TimedSchedule, transfers: TransferLists | undefined) => string>
+  svg: async (timed) => (await import('shardloom/svg')).scheduleSvg([timed]),
+} as const satisfies Record<
+  string,
+  (timed: TimedSchedule, transfers: TransferLists | undefined) => string | Promise<string>
+>
 
 type Format = keyof typeof formats
 
@@ -83,12 +85,12 @@ Example:
       printWarnings(io, warnings)
       const timed = timeSchedule(schedule, costs)
       const text = () => formats[format](timed, transfers)
-      const write = () => writeWhole(io, out, async (stream) => void stream.write(text()))
+      const write = () => writeWhole(io, out, async (stream) => void stream.write(await text()))
       if (flags.json === true) {
         const summary = summariseSchedule(schedule, costs, transfers)
         if (out !== '-') await write()
         if (flags.format === undefined && out === '-') return printJson(io, summary)
-        return printJson(io, { ...summary, format, ...(out === '-' ? { text: text() } : { out }) })
+        return printJson(io, { ...summary, format, ...(out === '-' ? { text: await text() } : { out }) })
       }
       await write()
       if (flags.stats !== true) return

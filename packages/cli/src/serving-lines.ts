@@ -1,6 +1,12 @@
-import { formatBytes, formatCount, formatQuantity, type ServingSimulationSummary } from 'shardloom'
+import {
+  formatBytes,
+  formatCount,
+  formatQuantity,
+  formatSeconds,
+  formatShare,
+  type ServingSimulationSummary,
+} from 'shardloom'
 import { budgetFacts } from './budget-facts.js'
-import { duration, percent } from './quantities.js'
 import { type Style, singleLine } from './style.js'
 import { pairs, table, wrapped } from './table.js'
 
@@ -50,7 +56,7 @@ export function servingSimulationLines(summary: ServingSimulationSummary, style:
         'tokens',
         `${formatQuantity(Math.round(summary.tokensPerSecond), '')}/s generated, ${formatQuantity(Math.round(summary.tokensPerSecondPerRank), '')}/s per rank`,
       ],
-      ['requests', `${summary.requestsPerSecond.toPrecision(3)}/s in ${duration(summary.seconds)}`],
+      ['requests', `${summary.requestsPerSecond.toPrecision(3)}/s in ${formatSeconds(summary.seconds)}`],
       ...budgetFacts(summary.budget, summary.world, 'generated tokens'),
     ]),
     ...pools.flatMap((pool) => ['', style.bold(poolTitle(pool)), ...pairs(poolFacts(pool))]),
@@ -62,7 +68,7 @@ export function servingSimulationLines(summary: ServingSimulationSummary, style:
 }
 
 /** A duration, or a dash for what nothing was measured of. */
-const durationOrNone = (seconds: number | undefined) => (seconds === undefined ? '–' : duration(seconds))
+const durationOrNone = (seconds: number | undefined) => (seconds === undefined ? '–' : formatSeconds(seconds))
 
 type PoolSummary = ServingSimulationSummary['pools'][number]
 
@@ -76,14 +82,17 @@ function poolFacts(pool: PoolSummary): [string, string | string[]][] {
   return [
     [
       'KV cache',
-      `room for ${formatQuantity(pool.capacityTokens, '')} tokens of ${formatBytes(Math.round(pool.bytesPerToken))}; ${percent(pool.meanCapacityUsed)} used on average, ${percent(pool.peakCapacityUsed)} at most`,
+      `room for ${formatQuantity(pool.capacityTokens, '')} tokens of ${formatBytes(Math.round(pool.bytesPerToken))}; ${formatShare(pool.meanCapacityUsed)} used on average, ${formatShare(pool.peakCapacityUsed)} at most`,
     ],
     [
       'sequences',
       `${meanRunning.toFixed(1)} run and ${meanWaiting.toFixed(1)} wait on average${preemptions > 0 ? `, ${formatCount(preemptions)} preemptions` : ''}`,
     ],
-    ['steps', `${formatCount(pool.steps)}, busy ${percent(busy)} of the time`],
-    ['time', `tokens ${percent(time.tokens)}, contexts ${percent(time.attention)}, host ${percent(time.host)}`],
+    ['steps', `${formatCount(pool.steps)}, busy ${formatShare(busy)} of the time`],
+    [
+      'time',
+      `tokens ${formatShare(time.tokens)}, contexts ${formatShare(time.attention)}, host ${formatShare(time.host)}`,
+    ],
     ...(cachedTokens > 0
       ? [['prefixes', `${formatQuantity(cachedTokens, '')} tokens were cached`] as [string, string]]
       : []),

@@ -6,13 +6,13 @@ import {
   engines,
   type LoadedSpec,
   servingEngineNames,
+  servingSimulationWork,
   simulateLoaded,
-  simulateServingLoaded,
+  simulationSummaryWork,
   summariseServingSimulation,
-  summariseSimulation,
 } from 'shardloom'
 import type { Call, Io } from './io.js'
-import { printJson, printLines, printNote, printWarnings } from './output.js'
+import { printJson, printLines, printNote, printWarnings, withProgress } from './output.js'
 import { UsageError } from './report-error.js'
 import { servingSimulationLines } from './serving-lines.js'
 import { simulationLines } from './simulation-lines.js'
@@ -53,7 +53,7 @@ export function addSimulate(program: Command, { io }: Call): void {
           printNote(io, `${flags.trace} has the timeline: open it in ui.perfetto.dev or chrome://tracing`)
       }
       if (flags.trace === '-') return
-      const summary = summariseSimulation(simulation, { whatIf: flags.whatIf === true })
+      const summary = await withProgress(io, simulationSummaryWork(simulation, { whatIf: flags.whatIf === true }))
       if (flags.json === true) return printJson(io, summary)
       const assumed = summary.conventions.fitted ? [] : [`kernels are timed with ${summary.conventions.constants}`]
       printWarnings(io, [...summary.warnings, ...assumed])
@@ -72,11 +72,17 @@ function slowdownOf(text: string, before: Readonly<Record<number, number>> = {})
   const [, rank, factor] = /^(\d+)=(\d+(?:\.\d+)?)$/.exec(text) ?? []
   if (rank === undefined || factor === undefined)
     throw new InvalidArgumentError('Give a rank and how many times as long it computes, such as 5=1.3.')
-  return { ...before, [rank]: Number(factor) }
+  if (Number(factor) === 1)
+    throw new InvalidArgumentError(`Rank ${rank} at a factor of 1 is as fast as the others: nothing changes.`)
+  if (Object.hasOwn(before, Number(rank)))
+    throw new InvalidArgumentError(
+      `Rank ${rank} has a factor already, ${before[Number(rank)]}: give one for each rank.`,
+    )
+  return { ...before, [Number(rank)]: Number(factor) }
 }
 
 /** Serves the load of a spec and prints what clients see. */
-function serve(io: Io, loaded: LoadedSpec, flags: Flags): void {
+async function serve(io: Io, loaded: LoadedSpec, flags: Flags): Promise<void> {
   for (const flag of ['trace', 'whatIf', 'slowdown'] as const) {
     if (flags[flag] === undefined) continue
     const name = { trace: '--trace', whatIf: '--what-if', slowdown: '--slowdown' }[flag]
@@ -85,7 +91,7 @@ function serve(io: Io, loaded: LoadedSpec, flags: Flags): void {
       'Leave it out, or simulate the phase prefill or decode.',
     )
   }
-  const summary = summariseServingSimulation(simulateServingLoaded(loaded))
+  const summary = summariseServingSimulation(await withProgress(io, servingSimulationWork(loaded)))
   if (flags.json === true) return printJson(io, summary)
   printWarnings(io, summary.warnings)
   printLines(io, (style) => servingSimulationLines(summary, style))

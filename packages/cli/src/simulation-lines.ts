@@ -1,7 +1,16 @@
-import { cutMiddle, formatBytes, formatCount, formatQuantity, type SimulationSummary } from 'shardloom'
+import {
+  cutMiddle,
+  formatBytes,
+  formatCount,
+  formatDifference,
+  formatQuantity,
+  formatSeconds,
+  formatShare,
+  type SimulationSummary,
+} from 'shardloom'
 import { budgetFacts } from './budget-facts.js'
 import { conventionFacts } from './convention-facts.js'
-import { bar, capacity, difference, duration, percent } from './quantities.js'
+import { bar, capacity } from './quantities.js'
 import { type Style, singleLine } from './style.js'
 import { pairs, table, wrapped } from './table.js'
 
@@ -58,26 +67,26 @@ type Facts = [string, string | string[]][]
 function stepFacts(summary: SimulationSummary): Facts {
   const { stepSeconds, bubble, budget, energyJoules, conventions, world } = summary
   const exposed = Object.entries(summary.exposedCommunicationSeconds).map(
-    ([axis, seconds]) => `${axis} ${duration(seconds)} (${percent(seconds / stepSeconds)})`,
+    ([axis, seconds]) => `${axis} ${formatSeconds(seconds)} (${formatShare(seconds / stepSeconds)})`,
   )
   const tokens = (count: number) => `${formatQuantity(Math.round(count), '')}\u00a0tokens/s`
   const peak = formatQuantity(conventions.peak, 'FLOP/s')
   return [
-    ['time', duration(stepSeconds)],
+    ['time', formatSeconds(stepSeconds)],
     ...(summary.ttftSeconds === undefined
       ? []
-      : ([['TTFT', `${duration(summary.ttftSeconds)} without a queue`]] as Facts)),
-    ...(summary.tpotSeconds === undefined ? [] : ([['TPOT', duration(summary.tpotSeconds)]] as Facts)),
+      : ([['TTFT', `${formatSeconds(summary.ttftSeconds)} without a queue`]] as Facts)),
+    ...(summary.tpotSeconds === undefined ? [] : ([['TPOT', formatSeconds(summary.tpotSeconds)]] as Facts)),
     ['throughput', `${tokens(summary.tokensPerSecond)}, ${tokens(summary.tokensPerSecondPerRank)} per rank`],
     [
       'MFU',
-      `${percent(summary.mfu)} of ${peak}${summary.hfu > summary.mfu ? `; HFU ${percent(summary.hfu)}, with what is computed again` : ''}`,
+      `${formatShare(summary.mfu)} of ${peak}${summary.hfu > summary.mfu ? `; HFU ${formatShare(summary.hfu)}, with what is computed again` : ''}`,
     ],
     ...(summary.stages.length > 1
       ? ([
           [
             'bubble',
-            `${percent(bubble.global)} of the step, ${percent(bubble.ownSpan)} inside of ${isStaged(summary) ? "a stage's" : "a rank's"} own span`,
+            `${formatShare(bubble.global)} of the step, ${formatShare(bubble.ownSpan)} inside of ${isStaged(summary) ? "a stage's" : "a rank's"} own span`,
           ],
         ] as Facts)
       : []),
@@ -106,7 +115,7 @@ function memoryLines(summary: SimulationSummary, style: Style): string[] {
   const rows = [...parts.sort(([, a], [, b]) => b - a), ['kept free', reserveBytes] as const].map(([part, bytes]) => [
     part,
     formatBytes(bytes),
-    percent(bytes / capacityBytes),
+    formatShare(bytes / capacityBytes),
     bar(bytes / capacityBytes),
   ])
   const columns = [
@@ -125,7 +134,7 @@ function memoryLines(summary: SimulationSummary, style: Style): string[] {
     (stage) => `${isStaged(summary) ? stage.stage : stage.rank}:\u00a0${formatBytes(stage.peakBytes)}`,
   )
   return [
-    `${style.bold('Memory')}${of}, at its peak ${duration(fullest?.atSeconds ?? 0)} into the step`,
+    `${style.bold('Memory')}${of}, at its peak ${formatSeconds(fullest?.atSeconds ?? 0)} into the step`,
     ...table(columns, rows, style),
     `  ${formatBytes(peakBytes)} and what is kept free: ${verdict} in ${capacity(capacityBytes)}`,
     ...pairs([
@@ -158,14 +167,14 @@ function pathLines({ criticalPath, criticalKinds, stepSeconds }: SimulationSumma
   ] as const
   const rest = (list: readonly { readonly share: number }[]) => list.reduce((sum, { share }) => sum + share, 0)
   const further = (list: readonly { readonly share: number }[], what: string) =>
-    list.length > 0 ? [style.dim(`  and ${percent(rest(list))} in ${list.length} further ${what}`)] : []
+    list.length > 0 ? [style.dim(`  and ${formatShare(rest(list))} in ${list.length} further ${what}`)] : []
   return [
-    `${style.bold('Critical path')}: what the ${duration(stepSeconds)} consist of`,
+    `${style.bold('Critical path')}: what the ${formatSeconds(stepSeconds)} consist of`,
     ...table(
       kinds,
       criticalKinds
         .slice(0, shown.kinds)
-        .map(({ kind, seconds, share }) => [percent(share), duration(seconds), kind, bar(share)]),
+        .map(({ kind, seconds, share }) => [formatShare(share), formatSeconds(seconds), kind, bar(share)]),
       style,
     ),
     ...further(criticalKinds.slice(shown.kinds), 'kinds'),
@@ -175,8 +184,8 @@ function pathLines({ criticalPath, criticalKinds, stepSeconds }: SimulationSumma
       criticalPath
         .slice(0, shown.nodes)
         .map(({ node, kernel = node, count, seconds, share }) => [
-          percent(share),
-          duration(seconds),
+          formatShare(share),
+          formatSeconds(seconds),
           formatCount(count),
           cutMiddle(singleLine(kernel), 50),
         ]),
@@ -201,8 +210,8 @@ function whatIfLines({ whatIf, memory }: SimulationSummary, style: Style): strin
     return memory.fits ? `: ${bytes}` : `: fits (${bytes})`
   }
   const rows = whatIf.map((each) => [
-    duration(each.stepSeconds),
-    difference(each.difference),
+    formatSeconds(each.stepSeconds),
+    formatDifference(each.difference),
     `${each.change}${verdict(each)}`,
   ])
   return ['', `${style.bold('What if')}, one change at a time, simulated again`, ...table(columns, rows, style)]

@@ -13,8 +13,10 @@ import {
   type ServingPlan,
   ShardloomError,
   type SpecField,
+  type SpecInput,
   specFields,
 } from 'shardloom'
+import { decimal } from './decimal.js'
 import { type Io, locate } from './io.js'
 import { readStandardInput, readTextFile } from './read-file.js'
 import { UsageError } from './report-error.js'
@@ -36,6 +38,10 @@ export function addSpecFlags(command: Command): Command {
   return command
     .option('--order <axes>', 'axes from innermost to outermost, such as tp,dp')
     .option('--plugin <path>', 'ES module of a plugin; repeatable', collect)
+    .option(
+      '--from <launcher:file>',
+      'take the fields from flags or a file of megatron, torchtitan, deepspeed, vllm or sglang; - is standard input',
+    )
     .option('--set <field=value>', 'any field, such as options.tp.where.module=ffn; repeatable', collect)
 }
 
@@ -87,9 +93,16 @@ export function phasesOf(planned: Plan | ServingPlan): readonly Plan[] {
  */
 export async function loadFrom(io: Io, specPath: string | undefined, flags: Flags): Promise<LoadedSpec> {
   const base = specPath === undefined || specPath === '-' ? io.cwd() : dirname(locate(io, specPath))
-  const file = specPath === undefined ? {} : await readSpecFile(io, specPath)
   const overrides = overridesOf(flags)
-  if (specPath === undefined && overrides.every(({ path }) => path[0] !== 'model' && path[0] !== 'preset')) {
+  const told = flags.from === undefined ? undefined : await readLaunch(io, specPath, flags.from, overrides)
+  const file = told?.spec ?? (specPath === undefined ? {} : await readSpecFile(io, specPath))
+  if (told && told.spec.model === undefined && !overrides.some(({ path }) => path[0] === 'model')) {
+    throw new ShardloomError('LAUNCHER', `${String(flags.from)} names no model that is known.`, {
+      subject: '--from',
+      help: 'Add `--model`: a preset, or the path of its config.json.',
+    })
+  }
+  if (specPath === undefined && !told && overrides.every(({ path }) => path[0] !== 'model' && path[0] !== 'preset')) {
     throw new UsageError(
       'There is nothing to plan: no spec file and no --model.',
       `Try \`shardloom ${usage(flags)} --model llama-3.1-8b --tp 2\`.`,
@@ -99,9 +112,31 @@ export async function loadFrom(io: Io, specPath: string | undefined, flags: Flag
   const fromFlag = new Set([...overrides.map(({ value }) => value), ...pluginPaths(flags)])
   const found = (path: string) => (isAbsolute(path) ? path : resolve(fromFlag.has(path) ? io.cwd() : base, path))
   const input = withPlugins(spec, pluginPaths(flags))
-  return loadSpec(input, {
+  const loaded = await loadSpec(input, {
     readText: (path) => readTextFile(io, found(path), path),
     importPlugin: (path) => importModule(found(path), path),
+  })
+  return told ? { ...loaded, warnings: [...told.notes, ...(loaded.warnings ?? [])] } : loaded
+}
+
+/** The fields that `--from` stands for: `megatron:run.sh`, `megatron:-`, or the flags themselves, `megatron: --seq-length 8`. */
+async function readLaunch(io: Io, specPath: string | undefined, from: unknown, overrides: readonly Override[]) {
+  const { importLaunch, launcherNames } = await import('shardloom/launch') // its libraries are loaded only for this
+  const [, word = '', rest = ''] = /^([^:]*):(.*)$/s.exec(String(from)) ?? []
+  const name = launcherNames.find((each) => each === word)
+  if (name === undefined || rest.trim() === '')
+    throw new UsageError(
+      `--from ${String(from)} is not of the form launcher:file.`,
+      `Such as \`--from megatron:run.sh\`. Launchers: ${launcherNames.join(', ')}.`,
+    )
+  if (specPath !== undefined)
+    throw new UsageError('A spec and --from both say what is planned.', 'Give one of them; single flags may be added.')
+  const read = (path: string) => (path === '-' ? readStandardInput(io) : readTextFile(io, locate(io, path), path))
+  const text = /^\s*-{1,2}[a-z]/i.test(rest) ? rest : await read(rest.trim())
+  const model = overrides.findLast(({ path }) => path.length === 1 && path[0] === 'model')?.value
+  return importLaunch(name, text, {
+    ...(model !== undefined && { model: model as SpecInput['model'] }), // checked where it is loaded
+    readText: (path) => readTextFile(io, locate(io, path), path),
   })
 }
 
@@ -154,7 +189,7 @@ function scalar(field: SpecField, typed: unknown): unknown {
   if (typed.trimStart().startsWith('{')) return readSpecText(typed, `--${field.flag}`)
   if (field.type === 'boolean' && /^(true|false)$/.test(typed)) return typed === 'true'
   const numeric = field.type === 'integer' || field.type === 'number'
-  return numeric && typed.trim() !== '' && Number.isFinite(Number(typed)) ? Number(typed) : typed
+  return numeric ? (decimal(typed) ?? typed) : typed
 }
 
 /** The object with one field set, made where it is missing; a value that is no object stays, for the check to refuse. */

@@ -189,7 +189,7 @@ describe('wrong usage', () => {
     [['plan', '--batch'], /argument missing/],
     [['plan', '--model', 'tiny', '--rank', 'x'], /whole number/],
     [['plan', '--model', 'tiny', '--set', 'x'], /field=value/],
-    [['export', '--model', 'tiny', '--format', 'docx'], /json, dot, mermaid\. help/],
+    [['export', '--model', 'tiny', '--format', 'docx'], /json, dot, mermaid, /],
     [['export', '--model', 'tiny', '--unroll', 'layers'], /layer, microbatch/],
     [['export', '--model', 'tiny', '--ranks', '3..1'], /0\.\.3/],
     [['export', '--model', 'tiny', '--ranks', '0..1'], /--unroll rank/],

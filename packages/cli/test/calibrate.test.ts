@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { calibrateSpecs, loadSpec } from 'shardloom'
+import { calibrationOfSpecsWork, loadSpec, type Progress, runWork } from 'shardloom'
 import { describe, expect, test } from 'vitest'
 import { shardloom, temporaryFolder } from './run-command.js'
 
@@ -44,7 +44,26 @@ describe('calibrate', () => {
     ['model,cluster,options.zero,seconds\ngpt2,dgx-h100,1,1\n', /`options\.zero`/, /Did you mean `zero`\?/],
     ['model,cluster,nothingLikeIt,seconds\ngpt2,dgx-h100,1,1\n', /`nothingLikeIt`/, /^.{0,160}$/m],
     ['model,cluster,time\ngpt2,dgx-h100,1\n', /model, cluster, time/, /seconds/],
-    ['model,cluster,seconds,tp\ngpt2,dgx-h100,1,5\n', /Measurement 1 of measured\.csv: /, /help: /],
+    ['model,cluster,seconds,tp\ngpt2,dgx-h100,1,5\n', /Measurement 1 of measured\.csv \(line 2\): /, /help: /],
+    ['model,cluster,seconds,seconds\ngpt2,dgx-h100,1,2\n', /`seconds` twice: in line 1, column 3 and 4/, /help: .*out/],
+    ['model,cluster,micro-batch,seconds\ngpt2,dgx-h100,1,2\n', /`micro-batch`/, /`microbatch`/],
+    ['model,gradient-dtype,gradientDtype,seconds\ngpt2,fp32,bf16,2\n', /one flag/, /help: .*out/],
+    ['model,cluster,seconds\n\ngpt2,dgx-h100\n', /line 3 has 2 cells, the heading 3: none for\s+seconds/, /help: /],
+    ['model,cluster,seconds\ngpt2,dgx-h100,1,234\n', /line 2 has 4 cells, the heading 3.*"234"/s, /double quotes/],
+    ['model,cluster,seconds,\ngpt2,dgx-h100,1,234\n', /"234" in line 2, column 4/, /help: Name the column/],
+    ['model,cluster,seconds\ngpt2,"dgx-h100,1\n', /quote in line 2/, /help: Close it/],
+    ['model,cluster,seconds\ngpt2,dgx-h100,0x10\n', /Measurement 1 .*line 2.*"0x10"/s, /above 0/],
+    ['model,cluster,seconds\ngpt2,dgx-h100,1e-300\n', /Measurement 1 .*line 2.*"1e-300"/s, /1e-6/],
+    ['model,cluster,seconds\ngpt2,dgx-h100,NaN\n', /Measurement 1 .*line 2.*"NaN"/s, /above 0/],
+    [
+      'model,cluster,batch,seconds\ngpt2,dgx-h100,0x10,1\n',
+      /Measurement 1 .*line 2.*`batch` is "0x10"/s,
+      /whole number/,
+    ],
+    ['model,cluster,seconds\n', /no measurements/, /help: /],
+    ['model,cluster,seconds\ngpt2,dgx-h100,1\ngpt2,,1\n', /Measurement 2 .*line 3.*no cluster/s, /cluster: dgx-h100/],
+    ['[{"model": "gpt2",\n"seconds": 1, "seconds": 2}]', /`seconds` twice.*line 2/s, /help: .*out/],
+    ['[{"model": "gpt2", "cluster": "dgx-h100",\n"seconds": NaN}]', /JSON/, /help: /],
   ])('says of %j in which row and column it is wrong', async (text, message, help) => {
     const cwd = temporaryFolder()
     writeFileSync(join(cwd, 'measured.csv'), text)
@@ -82,6 +101,9 @@ describe('calibrate', () => {
     write(rows)
     const many = await shardloom(['calibrate', 'measured.csv', '--out', 'mine.json'], { cwd })
     expect(many.out).toContain('and 2 more')
+    expect(many.err.replace(/\s+/g, ' ')).toContain(
+      `warning measurements ${rows.map((_, index) => index + 1).join(', ')} of`,
+    )
     expect(many.out).toContain('written to mine.json')
     expect(`${one.out}${many.out}`.split('\n').filter((line) => [...line].length > 80)).toEqual([])
     // Twelve times the same step are one equation: as good as no measurement of the accelerator.
@@ -107,18 +129,12 @@ describe('calibrate', () => {
     const measured = await Promise.all(
       [0.02, 0.021, 0.022].map(async (seconds) => ({ loaded: await loaded(), seconds })),
     )
-    const planned: number[] = []
-    const rounds: number[] = []
-    const summary = calibrateSpecs(measured, {
-      planning: (index, plan) => {
-        planned.push(index)
-        return plan()
-      },
-      told: (work, number, most) => work === 'fitting' && rounds.push(number / most),
-    })
-    expect(planned).toEqual([0])
-    expect(rounds.length).toBeGreaterThan(0)
-    expect(rounds.at(-1)).toBeLessThanOrEqual(1)
+    const told: Progress[] = []
+    const summary = await runWork(calibrationOfSpecsWork(measured), { progress: (each) => told.push(each) })
+    expect(told.filter(({ work }) => work === 'planning').map(({ done }) => done)).toEqual([0])
+    const shares = told.filter(({ work }) => work === 'fitting').map(({ done, of }) => done / of)
+    expect(shares.length).toBeGreaterThan(0)
+    expect(shares.at(-1)).toBeLessThanOrEqual(1)
     const [one = 0, ...others] = summary.after.map((error, index) => (1 + error) * (measured[index]?.seconds ?? 0))
     for (const other of others) expect(other).toBeCloseTo(one, 12)
     const cwd = temporaryFolder()

@@ -33,7 +33,7 @@ describe('shardloom export --format chakra', () => {
     expect(report).toEqual({
       schema: 'shardloom.export/1',
       format: 'chakra',
-      notice: '',
+      notice: expect.stringContaining('5 files'),
       out: 'tiny',
       files: 5,
       bytes,
@@ -45,7 +45,7 @@ describe('shardloom export --format chakra', () => {
   test('parts that jobs write one by one are, together, what one job writes, byte by byte', async () => {
     const [whole, parts] = [temporaryFolder(), temporaryFolder()]
     await shardloom([...flags, '--out', 'tiny'], { cwd: whole })
-    for (const part of ['2/3', '0/3', '1/3'])
+    for (const part of ['2/3', '3/3', '1/3'])
       expect((await shardloom([...flags, '--out', 'tiny', '--shard', part], { cwd: parts })).code).toBe(0)
     expect(filesOf(parts)).toEqual(filesOf(whole))
     const some = temporaryFolder()
@@ -58,9 +58,9 @@ describe('shardloom export --format chakra', () => {
     [[], 'one file for each rank'],
     [['--out', 'none/tiny'], 'its folder does not exist'],
     [['--out', 'tiny', '--ranks', '2..4'], 'There is no rank 4'],
-    [['--out', 'tiny', '--shard', '4/4'], 'counted from 0'],
-    [['--out', 'tiny', '--shard', '0/8'], 'has no rank'],
-    [['--out', 'tiny', '--level', 'layer'], '--level is of pictures'],
+    [['--out', 'tiny', '--shard', '0/4'], 'counted from 1'],
+    [['--out', 'tiny', '--shard', '1/8'], 'has no rank'],
+    [['--out', 'tiny', '--level', 'layer'], '--level is of json, dot or mermaid; the format is chakra.'],
     [['--out', 'tiny', '--phase', 'serving'], 'Serving is two programs'],
   ])('%s is refused, and nothing is written', async (more, message) => {
     const cwd = temporaryFolder()
@@ -72,7 +72,7 @@ describe('shardloom export --format chakra', () => {
   })
 
   test('flags of traces are refused for pictures', async () => {
-    const { err } = await shardloom([...flags.slice(0, -1), 'dot', '--shard', '0/2'])
-    expect(err).toContain('--shard is of Chakra traces; the format is dot.')
+    const { err } = await shardloom([...flags.slice(0, -1), 'dot', '--shard', '1/2'])
+    expect(err).toContain('--shard is of chakra; the format is dot.')
   })
 })

@@ -50,6 +50,20 @@ describe('simulate', () => {
       (await simulate(`${spec} ${flags} --json`)).out,
     )
     expect(memory.reserveBytes).toBe(6e9)
+    for (const [text, bytes] of [
+      ['6000 MB', 6e9],
+      ['3.5GiB', 3.5 * 2 ** 30],
+    ] as const) {
+      const { out } = await shardloom(['simulate', ...spec.split(' '), '--json', '--reserve-bytes', text])
+      expect(JSON.parse(out).memory.reserveBytes).toBe(bytes)
+    }
+    for (const text of ['4 GBit', '-4 GB', '0x10', '1e300', 'much']) {
+      const { code, err } = await shardloom(['simulate', ...spec.split(' '), `--reserve-bytes=${text}`])
+      expect([code, err.replace(/\s+/g, ' ')]).toEqual([
+        1,
+        expect.stringMatching(/SPEC_VALUE.*`reserveBytes` is .*, but it must be a number of bytes .* 4 GB or 3\.5 GiB/),
+      ])
+    }
     // 8 sequences of 512 tokens in a step, on 4 ranks.
     const steps = Math.ceil(1e9 / (8 * 512))
     expect(budget.steps).toBe(steps)
@@ -69,7 +83,10 @@ describe('simulate', () => {
     const slow = await step('--slowdown 3=1.5')
     expect(slow.stepSeconds).toBeGreaterThan(even.stepSeconds)
     expect(slow.stages.map(({ rank }: { rank: number }) => rank)).toContain(3)
-    expect((await step('--slowdown 3=1')).stepSeconds).toBe(even.stepSeconds)
+    // What would change nothing, or of two factors one, is not taken silently.
+    expect((await simulate(`${spec} --slowdown 3=1`)).err).toMatch(/factor of 1.*nothing changes/s)
+    expect((await simulate(`${spec} --slowdown 3=1.5 3=2`)).err).toMatch(/Rank 3 has a factor already, 1\.5/)
+    expect((await simulate(`${spec} --slowdown 3=1.5 --slowdown 03=2`)).err).toMatch(/Rank 0?3 has a factor already/)
     expect((await simulate(`${spec} --slowdown 9=2`)).err).toContain('rank 9')
     expect((await simulate(`${spec} --slowdown fast`)).code).not.toBe(0)
   })

@@ -148,6 +148,13 @@ function differingFields(made: Accelerator, base: Accelerator): string[] {
 }
 
 function readPeak(value: unknown, name: string): Accelerator['peak'] {
-  const reader = readerOf(value, `\`peak\` of \`${name}\``, dtypes, '{bf16: 400e12, fp8: 800e12}')
+  const subject = `\`peak\` of \`${name}\``
+  const example = '{bf16: 400e12, fp8: 800e12}'
+  const reader = readerOf(value, subject, dtypes, example)
+  if (!dtypes.some(reader.has))
+    throw new ShardloomError('CLUSTER_VALUE', `${subject} has no type.`, {
+      help: `Give the FLOP/s of each type that matrices are multiplied in, such as ${example}.`,
+      subject: 'peak',
+    })
   return Object.fromEntries(dtypes.filter(reader.has).map((dtype) => [dtype, reader.positive(dtype)]))
 }

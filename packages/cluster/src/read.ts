@@ -1,5 +1,10 @@
 import { nearest, ShardloomError } from '@shardloom/core'
 
+/** More than any device: a million of today's fastest do 1e21 FLOP/s, and hold 1e17 bytes. */
+const mostRate = 1e21
+const mostBytes = 1e18
+const mostWhole = 2 ** 31
+
 /** Reads fields of what a user wrote, with an error for people where one is missing, unknown or no such value. */
 export interface Reader {
   readonly has: (key: string) => boolean
@@ -7,11 +12,11 @@ export interface Reader {
   readonly text: (key: string) => string
   /** Above zero: a number, or a text with a decimal or binary unit, such as `141 GB` or `80 GiB`. */
   readonly bytes: (key: string) => number
-  /** Finite and above zero; no more than `most`. */
+  /** Above zero; no more than `most`, by default a rate (FLOP/s, B/s) that no device is near to. */
   readonly positive: (key: string, most?: number) => number
   /** Finite and not below zero. */
   readonly notNegative: (key: string) => number
-  /** A whole number of at least one. */
+  /** A whole number from one to as many as a spec may name of anything. */
   readonly whole: (key: string) => number
 }
 
@@ -61,19 +66,27 @@ export function readerOf(value: unknown, subject: string, known: readonly string
     },
     bytes: (key) => {
       const found = any(key)
-      const [, amount, prefix = '', binary] =
-        (typeof found === 'string' && /^(\d+(?:\.\d+)?) ?([MGT])(i?)B$/.exec(found)) || []
-      if (amount === undefined)
-        return number(key, 'a number above 0, or a text such as 80 GiB or 141 GB', (value) => value > 0)
-      return Number(amount) * (binary ? 1024 : 1000) ** ' KMGT'.indexOf(prefix)
+      const bytes = typeof found === 'string' ? parseBytes(found) : undefined
+      if (bytes !== undefined && bytes > 0 && bytes <= mostBytes) return bytes
+      const what = `a number above 0, of at most ${mostBytes}, or a text such as 80 GiB or 141 GB`
+      return number(key, what, (value) => value > 0 && value <= mostBytes)
     },
-    positive: (key, most = Number.POSITIVE_INFINITY) => {
-      const what = Number.isFinite(most) ? `a number above 0, of at most ${most}` : 'a number above 0'
-      return number(key, what, (value) => value > 0 && value <= most)
-    },
+    positive: (key, most = mostRate) =>
+      number(key, `a number above 0, of at most ${most}`, (value) => value > 0 && value <= most),
     notNegative: (key) => number(key, 'a number of at least 0', (value) => value >= 0),
-    whole: (key) => number(key, 'a whole number of at least 1', (value) => Number.isSafeInteger(value) && value >= 1),
+    whole: (key) =>
+      number(
+        key,
+        `a whole number of at least 1, up to ${mostWhole}`,
+        (value) => Number.isInteger(value) && value >= 1 && value <= mostWhole,
+      ),
   }
+}
+
+/** Bytes of a text with a decimal or binary unit, such as `141 GB` or `3.5 GiB`; undefined for any other. */
+export function parseBytes(text: string): number | undefined {
+  const [, amount, prefix = '', binary] = /^(\d+(?:\.\d+)?) ?([kMGT])(i?)B$/.exec(text) ?? []
+  return amount === undefined ? undefined : Number(amount) * (binary ? 1024 : 1000) ** ' kMGT'.indexOf(prefix)
 }
 
 /** What a value looks like, short. */

@@ -149,6 +149,7 @@ describe('clusters of a spec', () => {
 })
 
 describe('errors', () => {
+  const changed = (fields: object) => resolveCluster({ accelerator: { accelerator: 'h100-sxm', ...fields } })
   test.each([
     ['UNKNOWN_ACCELERATOR', () => resolveAccelerator('h100-sxn'), 'Known are h100-sxm, a100-40-sxm,'],
     ['UNKNOWN_ACCELERATOR', () => resolveAccelerator('h100'), 'Known are h100-sxm,'],
@@ -171,6 +172,13 @@ describe('errors', () => {
       () => resolveCluster({ accelerator: { accelerator: 'h100-sxm', powerWatts: 1e308 } }),
       'at most 1000000',
     ],
+    ['CLUSTER_VALUE', () => changed({ peak: { bf16: 1e300 } }), 'at most 1e+21'],
+    ['CLUSTER_VALUE', () => changed({ peak: {} }), 'such as {bf16: 400e12, fp8: 800e12}'],
+    ['CLUSTER_VALUE', () => changed({ memoryBandwidth: 1e300 }), 'at most 1e+21'],
+    ['CLUSTER_VALUE', () => changed({ memoryBytes: 1e300 }), 'at most 1000000000000000000, or a text such as 80 GiB'],
+    ['CLUSTER_VALUE', () => changed({ memoryBytes: '0 GB' }), 'a number above 0'],
+    ['CLUSTER_VALUE', () => resolveCluster({ accelerator: 'h100-sxm', nodes: 1e300 }), 'up to 2147483648'],
+    ['CLUSTER_VALUE', () => resolveCluster({ preset: 'dgx-h100', nodes: 1.5 }), 'a whole number'],
     ['CLUSTER_VALUE', () => resolveCluster(null), '{accelerator: h100-sxm'],
     ['CLUSTER_VALUE', () => resolveCluster({}), '{accelerator: h100-sxm'],
     ['CLUSTER_VALUE', () => resolveLink({ link: 'nvlink-4', efficiency: 1.5 }), 'at most 1'],

@@ -18,6 +18,7 @@ test('the public surface', () => {
     'linkNames',
     'linkSources',
     'mapAxes',
+    'parseBytes',
     'resolveAccelerator',
     'resolveCluster',
     'resolveLink',

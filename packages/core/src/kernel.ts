@@ -1,4 +1,4 @@
-import type { OperatorNode } from './program.js'
+import type { DataType, OperatorNode } from './program.js'
 import type { Rule } from './rule.js'
 
 /** What a kernel may know about the execution that it computes: its node, and this rank's share of each dim. */
@@ -30,6 +30,20 @@ export type Kernel = (
   operands: readonly Float64Array[],
   context: KernelContext,
 ) => readonly (Float64Array | WeightedRows)[]
+
+/** What the meaning of an operator in ONNX is written with; values have names, and sizes are those of the rank whose graph it is. */
+export interface OnnxContext extends Pick<KernelContext, 'node' | 'rule' | 'size'> {
+  /** Whether this rank has all positions of a dim. */
+  readonly whole: (dim: string) => boolean
+  /** The positions of a dim of an operand that this rank has: a list of int64. */
+  readonly positions: (dim: string) => string
+  /** The iteration of the innermost region over that axis around the node: a scalar of int64. */
+  readonly iteration: (axis: string) => string
+  /** A constant; `float` is the type that the node computes in, the widest of its operands. */
+  readonly constant: (values: number | readonly number[], type: DataType | 'float') => string
+  /** Adds a node of the operator set ai.onnx 17 and gives one of its results, by default the first, the last that it has. Whole attributes are INT. */
+  readonly add: (op: string, from: readonly string[], attributes?: OperatorNode['attributes'], at?: number) => string
+}
 
 /**
  * The values that an operand from outside may have: positive numbers, or whole numbers below the size of the first of

@@ -1,5 +1,5 @@
 import { ShardloomError } from './error.js'
-import type { Domain, Kernel } from './kernel.js'
+import type { Domain, Kernel, OnnxContext } from './kernel.js'
 import type { Reduction } from './placement.js'
 import type { Json, NodeKind, OperatorNode, Program, Tensor } from './program.js'
 import { parseRule, type Rule } from './rule.js'
@@ -88,6 +88,11 @@ export interface OperatorDefinition {
   readonly describes?: (node: OperatorNode, program: Program) => string
   /** What it computes, so that programs with it can be proven; absent: they cannot. */
   readonly execute?: Kernel
+  /**
+   * The same in nodes of standard ONNX, from the names of its operands to those of its results; floating results may have
+   * the type that it computes in. Undefined, or absent: exports hold the operator as a node of its own.
+   */
+  readonly onnx?: (operands: readonly string[], context: OnnxContext) => readonly string[] | undefined
   /** The values that operands may have which come from outside, by index. */
   readonly domains?: Readonly<Record<number, Domain>>
 }

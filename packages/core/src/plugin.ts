@@ -49,6 +49,11 @@ export interface Plugin {
   readonly operators?: readonly OperatorDefinition[]
   readonly passes?: readonly Pass[]
   readonly verify?: readonly PluginRule[]
+  /** What a launcher such as `megatron` is told of the plugin's axes and options: flags without dashes, or entries of its file by path. */
+  readonly launchFlags?: (
+    launcher: string,
+    degreeOf: (axis: string) => number,
+  ) => Readonly<Record<string, string | number | boolean>> | undefined
 }
 
 /** What a set of plugins brings together. */

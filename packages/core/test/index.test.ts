@@ -33,6 +33,7 @@ it('the public surface', () => {
       "divisors",
       "edit",
       "findAxis",
+      "finish",
       "flopsOfOne",
       "flopsPerPoint",
       "greatestCommonDivisor",

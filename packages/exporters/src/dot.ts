@@ -1,6 +1,7 @@
 import { checkProgram, type OperatorTable, type Program } from '@shardloom/core'
-import { type EdgeRole, isSavedRole, mirrorOf } from './chain.js'
+import { isSavedRole } from './chain.js'
 import { defaults, edgeAttributes, nodeAttributes } from './dot-graph.js'
+import { layoutEdges } from './dot-layout.js'
 import { dotLegend } from './dot-legend.js'
 import { chunked, dotId, dotLines, dotText, type Write } from './dot-text.js'
 import { formatCount } from './format.js'
@@ -82,22 +83,12 @@ export function writeDot(view: View, write: Write, options: DotOptions = {}): vo
   }
   for (const cluster of view.clusters) if (cluster.parent === undefined) writeCluster(cluster, 0)
   writeNodes(undefined, '')
-  // Left to right, backward returns below its forward; phases and operators follow each other.
-  const staged = isStaged(view)
-  const mirrors = view.direction === 'right' && view.level !== 'phase' && (view.level !== 'stage' || staged)
-  // A stage is one column: what its cards hand each other must not push them apart.
-  const inColumn = ({ from, to }: ViewEdge) => staged && clusterOf.get(from) === clusterOf.get(to)
-  const clusterOf = new Map(view.nodes.map(({ id, cluster }) => [id, cluster]))
-  for (const edge of view.edges) add(edgeStatement(inColumn(edge) ? { ...edge, role: 'back' } : edge, mirrors, theme))
-  if (mirrors) for (const edge of columnEdges(view)) add(edge)
+  const { edges, columns } = layoutEdges(view)
+  for (const { edge, attributes } of edges) add(edgeStatement(edge, attributes, theme))
+  for (const { from, to, attributes } of columns) add(`${dotId(from)} -> ${dotId(to)} [${attributes.join(', ')}];\n`)
   if (options.legend !== false && view.direction === 'down') add(dotLegend(view, theme))
   add('}\n')
   end()
-}
-
-/** Whether a picture shows the stages of a pipeline, not phases in their place. */
-function isStaged(view: View): boolean {
-  return view.clusters.some(({ id }) => id.startsWith('stage '))
 }
 
 /** The lines of a node's label: title with its repeats, facts, folded communication. */
@@ -117,47 +108,13 @@ function clusterTitle(cluster: ViewCluster): string {
   return `${cluster.title}${repeat}${cluster.fact ? `   ${cluster.fact}` : ''}`
 }
 
-function edgeStatement(edge: ViewEdge, mirrors: boolean, theme: Theme): string {
+function edgeStatement(edge: ViewEdge, places: readonly string[], theme: Theme): string {
   const attributes: string[] = []
   if (edge.kind !== 'data') attributes.push(edgeAttributes(edge.kind, theme))
   if (isSavedRole(edge.role)) attributes.push(`penwidth=${measures.savedStroke}`, 'arrowsize=0.5')
-  // Weightless, what joins ranks leaves them in their order.
-  if (edge.both) attributes.push('weight=0', 'dir=both', `arrowtail=${edgeStyles[edge.kind].arrow}`)
-  attributes.push(...layoutAttributes(edge.role, mirrors))
+  if (edge.both) attributes.push('dir=both', `arrowtail=${edgeStyles[edge.kind].arrow}`)
+  attributes.push(...places)
   if (edge.label) attributes.push(`label=${dotText(`  ${edge.label}`)}`)
   const tail = attributes.length > 0 ? ` [${attributes.join(', ')}]` : ''
   return `${dotId(edge.from)} -> ${dotId(edge.to)}${tail};\n`
-}
-
-function layoutAttributes(role: EdgeRole, mirrors: boolean): string[] {
-  switch (role) {
-    case 'chain':
-      return ['weight=9']
-    case 'skip':
-      return ['weight=0']
-    case 'mirror':
-    case 'saved':
-    case 'return':
-      return mirrors ? ['constraint=false'] : []
-    case 'back':
-      return ['constraint=false']
-    case 'plain': // heavier than saved results: their readers stand with what they work for, not with what they read
-      return mirrors ? [] : ['weight=3']
-  }
-}
-
-/**
- * The unseen edges that put each backward card into the column of its forward one and below it: within a column Graphviz
- * stacks upwards along an edge. The optimizer of a stage stands below both.
- */
-function columnEdges(view: View): string[] {
-  const ids = new Set(view.nodes.map((node) => node.id))
-  return view.nodes.flatMap(({ id }) => {
-    const backward = id.replace(/^(stage \d+\/)optimizer$/, '$1backward')
-    const mirror = backward === id ? mirrorOf(id) : id
-    const above = backward === id ? id : backward
-    return mirror !== above && ids.has(mirror) && ids.has(above)
-      ? [`${dotId(mirror)} -> ${dotId(above)} [style=invis, minlen=0, weight=99];\n`]
-      : []
-  })
 }

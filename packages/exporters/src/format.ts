@@ -28,6 +28,25 @@ export function formatFlops(value: number | bigint): string {
   return formatQuantity(value, 'FLOP')
 }
 
+/** Writes seconds with three digits: `13.8 s`, `412 ms`, `38.1 µs`. */
+export function formatSeconds(seconds: number): string {
+  if (seconds >= 0.9995 || seconds === 0) return formatQuantity(seconds, 's')
+  const [scaled, unit] = seconds >= 0.9995e-3 ? [seconds * 1e3, 'ms'] : [seconds * 1e6, 'µs']
+  return `${scaled.toFixed(scaled >= 99.95 ? 0 : scaled >= 9.995 ? 1 : 2)}${space}${unit}`
+}
+
+/** Writes a share of 1 in per cent with one digit: `61.4 %`. */
+export function formatShare(share: number): string {
+  return `${(100 * share).toFixed(1)}${space}%`
+}
+
+/** Writes a relative difference in per cent with its sign: `−18.2 %`. */
+export function formatDifference(relative: number): string {
+  const rounded = (100 * Math.abs(relative)).toFixed(1)
+  const sign = Number(rounded) === 0 ? '±' : relative < 0 ? '−' : '+'
+  return `${sign}${rounded}${space}%`
+}
+
 /** Writes a whole number with its thousands apart, such as `1,812`. */
 export function formatCount(value: number | bigint): string {
   const text = String(value).replace('-', '−')

@@ -1,7 +1,17 @@
 export { type Level, levels } from './card.js'
 export type { EdgeRole } from './chain.js'
 export { type DotGraph, type DotOptions, toDot, type Write, writeDot, writeDotGraph } from './dot.js'
-export { cutMiddle, formatBytes, formatCount, formatFlops, formatMesh, formatQuantity } from './format.js'
+export {
+  cutMiddle,
+  formatBytes,
+  formatCount,
+  formatDifference,
+  formatFlops,
+  formatMesh,
+  formatQuantity,
+  formatSeconds,
+  formatShare,
+} from './format.js'
 export { type GraphlibEdge, type GraphlibJson, type GraphlibNode, toGraphlib } from './graphlib.js'
 export { toJsonText } from './json.js'
 export { type MermaidOptions, mermaidOf, toMermaid } from './mermaid.js'

@@ -1,7 +1,10 @@
 import * as exporters from '@shardloom/exporters'
 import * as dot from '@shardloom/exporters/dot'
+import * as graphml from '@shardloom/exporters/graphml'
 import * as json from '@shardloom/exporters/json'
 import * as mermaid from '@shardloom/exporters/mermaid'
+import * as svg from '@shardloom/exporters/svg'
+import * as tables from '@shardloom/exporters/tables'
 import { expect, test } from 'vitest'
 
 test('the exports are these', () => {
@@ -11,9 +14,12 @@ test('the exports are these', () => {
     'edgeStyles',
     'formatBytes',
     'formatCount',
+    'formatDifference',
     'formatFlops',
     'formatMesh',
     'formatQuantity',
+    'formatSeconds',
+    'formatShare',
     'levels',
     'measures',
     'mermaidOf',
@@ -29,5 +35,8 @@ test('the exports are these', () => {
   ])
   expect(Object.keys(dot).sort()).toEqual(['toDot', 'writeDot', 'writeDotGraph'])
   expect(Object.keys(json).sort()).toEqual(['toJsonText'])
+  expect(Object.keys(svg).sort()).toEqual(['memorySvg', 'reportPage', 'scheduleSvg', 'timelineSvg', 'toSvg', 'viewSvg'])
+  expect(Object.keys(graphml).sort()).toEqual(['graphml'])
+  expect(Object.keys(tables).sort()).toEqual(['csvLine', 'tableCsv', 'tableJson', 'tableNames'])
   expect(Object.keys(mermaid).sort()).toEqual(['mermaidOf', 'toMermaid'])
 })

@@ -15,6 +15,7 @@ export type { Interleave } from './interleave.js'
 export type { Offload, OffloadChoice } from './offload.js'
 export {
   countParameters,
+  layerCounts,
   type ModuleCount,
   type ParameterCount,
   type ParameterTensor,

@@ -41,7 +41,7 @@ const attentionCore: Selector = { module: 'attention', name: ['score', 'softmax'
  * Copies chosen forward operators into backward and lets backward read what the copies make. Only interior results are
  * replaced: what operators outside of the set read as well stays saved. A copy stands before the first that needs it, and
  * what nobody needs is not copied. Its communication is derived like that of any operator. Throws `RECOMPUTE` for a choice
- * that changes nothing.
+ * that changes nothing, and warns of `border: again` where it does.
  */
 export function recomputePass(recompute: Exclude<Recompute, 'none'>): Pass {
   const choice: RecomputeChoice = typeof recompute === 'string' ? { [recompute]: {} } : recompute
@@ -49,7 +49,7 @@ export function recomputePass(recompute: Exclude<Recompute, 'none'>): Pass {
     name: 'models/recompute',
     phase: 'differentiate',
     after: ['models/differentiate'],
-    run(program) {
+    run(program, { warn }) {
       const sets = (['full', 'selective'] as const).flatMap((kind) => {
         const where = choice[kind]
         return where ? [{ kind, nodes: chosen(program, kind, where) }] : []
@@ -63,6 +63,10 @@ export function recomputePass(recompute: Exclude<Recompute, 'none'>): Pass {
       const result = made.run(sets.map(({ kind }) => kind).join(' and '))
       for (const { kind, nodes } of sets)
         if (![...nodes.keys()].some((node) => made.copied.has(node))) throw nothingAgain(kind, [...nodes.keys()])
+      if (choice.border === 'again' && !made.reachesBorder)
+        warn(
+          '`recompute.border: again` changes nothing: no operator outside of those that run again reads what they make',
+        )
       return result
     },
   }
@@ -83,9 +87,13 @@ function chosen(program: Program, kind: 'full' | 'selective', where: Selector): 
 
 class Recomputation {
   readonly copied = new Set<OperatorNode>()
+  /** Whether a result was made again that operators outside of the set read too. */
+  reachesBorder = false
   private readonly tensors = new Map<string, Tensor>()
   /** Interior result → the operator that makes it. */
   private readonly interior = new Map<string, OperatorNode>()
+  /** Results that operators outside of the set read. */
+  private readonly border = new Set<string>()
 
   constructor(
     private readonly program: Program,
@@ -93,9 +101,9 @@ class Recomputation {
     private readonly chosen: ReadonlyMap<OperatorNode, string>,
     private readonly choice: RecomputeChoice,
   ) {
-    const leaving = new Set<string>()
-    for (const node of choice.border === 'again' ? [] : nodesOf(program.items))
-      if (node.segment === 'forward' && !chosen.has(node)) for (const id of node.inputs) leaving.add(id)
+    for (const node of nodesOf(program.items))
+      if (node.segment === 'forward' && !chosen.has(node)) for (const id of node.inputs) this.border.add(id)
+    const leaving = new Set(choice.border === 'again' ? [] : this.border)
     for (const { ports } of regionsOf(program.items))
       for (const port of ports) {
         if (port.kind === 'carry') for (const id of [port.initial, ...port.next]) leaving.add(id)
@@ -146,6 +154,7 @@ class Recomputation {
   private read(id: string, out: Item[], again: Map<string, string>): string {
     const node = this.interior.get(id)
     if (!node) return id
+    this.reachesBorder ||= this.border.has(id)
     if (!again.has(id)) this.copy(node, out, again)
     return again.get(id) ?? id
   }

@@ -1,4 +1,4 @@
-import { F, KIND_BITS, OVERLAP } from './action.js'
+import { type Action, F, KIND_BITS, OVERLAP, unpackAction } from './action.js'
 import type { Schedule } from './schedule.js'
 import type { TimedSchedule } from './time.js'
 
@@ -7,13 +7,14 @@ export interface Slice {
   /** `F5`, with a letter from b on for the further chunks of its rank (`F5b`); two that overlap have two. */
   readonly labels: readonly string[]
   readonly kinds: readonly number[]
+  readonly actions: readonly Action[]
   readonly start: number
   readonly end: number
 }
 
 const letters = ['F', 'I', 'W', 'B']
 
-/** What gives the slices of a rank, in order. */
+/** What gives the slices of a rank of a timed schedule, in order. */
 export function slicer(timed: TimedSchedule): (rank: number) => Slice[] {
   const suffixes = chunkSuffixes(timed.schedule)
   return (rank) => slicesOf(timed, rank, suffixes)
@@ -26,6 +27,7 @@ function slicesOf({ schedule, starts, ends }: TimedSchedule, rank: number, suffi
     const stage = Math.floor(cell / schedule.microbatches)
     return `${letters[code & 7]}${cell - stage * schedule.microbatches}${suffixes[stage]}`
   }
+  const actionOf = (code: number) => unpackAction(code & ~OVERLAP, schedule.microbatches)
   const slices: Slice[] = []
   for (let at = 0; at < order.length; at++) {
     const code = order[at] as number
@@ -33,9 +35,10 @@ function slicesOf({ schedule, starts, ends }: TimedSchedule, rank: number, suffi
     const end = ends[rank]?.[at] as number
     if (code & OVERLAP) {
       const partner = order[++at] as number
-      slices.push({ labels: [label(code), label(partner)], kinds: [F, partner & 7], start, end })
+      const actions = [actionOf(code), actionOf(partner)]
+      slices.push({ labels: [label(code), label(partner)], kinds: [F, partner & 7], actions, start, end })
     } else {
-      slices.push({ labels: [label(code)], kinds: [code & 7], start, end })
+      slices.push({ labels: [label(code)], kinds: [code & 7], actions: [actionOf(code)], start, end })
     }
   }
   return slices

@@ -1,5 +1,4 @@
-import { themes } from '@shardloom/exporters'
-import { drawSvg, drawText, makeSchedule, readSchedule, scheduleNames, timeSchedule } from '@shardloom/schedules'
+import { drawText, makeSchedule, readSchedule, timeSchedule } from '@shardloom/schedules'
 import { describe, expect, test } from 'vitest'
 import { everySchedule } from './every.js'
 
@@ -72,62 +71,5 @@ X or & overlapped pair, . idle, a column is 1
     expect(drawText(timeSchedule(schedule, { F: 0, I: 0, W: 0 }))).toContain(
       'a [31mb: 1 rank, 1 microbatch, makespan 0',
     )
-  })
-})
-
-describe('SVG', () => {
-  test('a slice per action with a tooltip, a pair in one outline', () => {
-    const svg = drawSvg(timed('1f1b', 4, 8))
-    expect(svg.match(/<g><title>/g)).toHaveLength(64)
-    expect(svg).toContain('<title>B0 · rank 0 · 10–12 units</title>')
-    const dual = timed('dualpipe', 8, 20)
-    const pairs = dual.schedule.orders.flatMap((order) => [...order].filter((code) => code & 8))
-    expect(drawSvg(dual).match(/<g>.*schedule-pair/g)).toHaveLength(pairs.length)
-  })
-
-  test('the colours are those of every other output', () => {
-    const svg = drawSvg(timed('zbh1', 2, 4))
-    for (const { slices, ink, page, secondary, rule } of [themes.light, themes.dark]) {
-      for (const colour of [slices.F, slices.I, slices.W, slices.idle, ink, page, secondary, rule]) {
-        expect(svg).toContain(colour)
-      }
-    }
-    for (const outline of Object.values(themes.light.sliceOutlines)) expect(svg).toContain(outline)
-  })
-
-  test('text from outside never becomes markup', () => {
-    const nasty = `</title><script>alert('1')</script>&"\u0000`
-    const escaped = '&lt;/title&gt;&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;&amp;&quot;'
-    const schedule = readSchedule('0F0,0B0', { name: nasty })
-    for (const options of [{}, { title: nasty, subtitle: nasty, unit: nasty, prefix: nasty }]) {
-      const svg = drawSvg(timeSchedule(schedule), options)
-      expect(svg).toContain(escaped)
-      expect(svg).not.toContain('<script')
-      expect(svg).not.toContain('\u0000')
-      expect(svg).toMatch(/class="(schedule|titlescriptalert1script)-root"/)
-    }
-  })
-
-  test('no NaN, tags closed, and no more than pixels can show', () => {
-    for (const name of scheduleNames()) {
-      const svg = drawSvg(timed(name, 16, 256))
-      expect(svg).not.toMatch(/NaN|undefined|Infinity/)
-      for (const tag of ['g', 'text', 'title', 'svg']) {
-        expect(svg.match(new RegExp(`<${tag}[ >]`, 'g'))?.length, tag).toBe(
-          svg.match(new RegExp(`</${tag}>`, 'g'))?.length,
-        )
-      }
-      expect(svg.length, name).toBeLessThan(16 * 1000 * 120)
-    }
-    expect(drawSvg(timeSchedule(readSchedule('0F0,0B0'), { F: 0, I: 0, W: 0 }))).not.toMatch(/NaN/)
-  })
-
-  test('two drawings in one page share no id or class', () => {
-    const names = (prefix: string) =>
-      [...drawSvg(timed('1f1b', 2, 2), { prefix }).matchAll(/(?:id|class)="([^"]+)"/g)].flatMap((match) =>
-        match[1]?.split(' '),
-      )
-    const other = new Set(names('b'))
-    expect(names('a').filter((name) => other.has(name))).toEqual([])
   })
 })

@@ -6,6 +6,7 @@ export {
   type PoolUsage,
   type ServedRequest,
   type ServingResult,
+  servingWork,
   simulateServing,
 } from './simulate-serving.js'
 export { type Spread, spreadOf } from './statistics.js'

@@ -1,4 +1,4 @@
-import { assert, ShardloomError } from '@shardloom/core'
+import { assert, finish, ShardloomError, type Work } from '@shardloom/core'
 import type { Sequence } from './blocks.js'
 import { Engine, type EngineOptions } from './engine.js'
 import { Events } from './events.js'
@@ -71,6 +71,14 @@ export interface ServingResult {
 
 /** Serves a workload, event by event: deterministic. Throws `WORKLOAD`, and `KV_CAPACITY` or `PROMPT` for a request that can never run. */
 export function simulateServing(deployment: Deployment, workload: Workload): ServingResult {
+  return finish(servingWork(deployment, workload))
+}
+
+/** Events between two words on how far it is. */
+const stride = 1024
+
+/** {@link simulateServing} as work that can be stopped; its parts are requests. */
+export function* servingWork(deployment: Deployment, workload: Workload): Work<ServingResult> {
   const { pool, decode, transferSeconds = () => 0, requestSeconds = 0 } = deployment
   const { clients } = workload
   const requests = clients === undefined ? inOrder(workload.requests) : workload.requests
@@ -140,7 +148,9 @@ export function simulateServing(deployment: Deployment, workload: Workload): Ser
   }
   if (clients === undefined) for (const { arrival = 0 } of requests) events.plan(arrival, send)
   else for (let client = 0; client < Math.min(clients, requests.length); client++) events.plan(0, send)
+  let count = 0
   for (let event = events.next(); event; event = events.next()) {
+    if (count++ % stride === 0) yield { work: 'serving', done: ended, of: requests.length }
     now = event.at
     event.run()
   }

@@ -31,7 +31,7 @@ export interface RequestMix {
   readonly count: number
   readonly input: Length
   readonly output: Length
-  /** Tokens at the start of every prompt that all have in common; default none. */
+  /** Tokens at the start of every prompt that all have in common, of a shorter one all; default none. */
   readonly prefix?: number
   /** Default 0. The same seed gives the same requests. */
   readonly seed?: number
@@ -42,7 +42,7 @@ const most = { requests: 1_000_000, tokens: 20_000_000 }
 
 /**
  * The requests of a mix, at `rate` per second as a Poisson process, or all at once without one. Throws `WORKLOAD` for what is no length,
- * count or rate.
+ * count or rate, and for a prefix longer than all prompts.
  */
 export function makeRequests({ count, input, output, prefix = 0, seed = 0 }: RequestMix, rate?: number): Request[] {
   if (!Number.isSafeInteger(count) || count < 1 || count > most.requests)
@@ -53,7 +53,7 @@ export function makeRequests({ count, input, output, prefix = 0, seed = 0 }: Req
   const random = randomNumbers(seed)
   let arrival = 0
   let generated = 0
-  return Array.from({ length: count }, () => {
+  const requests = Array.from({ length: count }, (): Request => {
     if (rate !== undefined) arrival -= Math.log(1 - random()) / rate
     const request = { input: lengthOf('input', input, random), output: lengthOf('output', output, random), arrival }
     generated += request.output
@@ -62,6 +62,9 @@ export function makeRequests({ count, input, output, prefix = 0, seed = 0 }: Req
     const tokens = Math.min(prefix, request.input)
     return tokens > 0 ? { ...request, prefix: { name: 'prefix', tokens } } : request
   })
+  const longest = requests.reduce((most, request) => Math.max(most, request.input), 0)
+  if (prefix > longest) throw refused('prefix', prefix, `at most ${longest} tokens, as many as the longest prompt has`)
+  return requests
 }
 
 function lengthOf(field: string, length: Length, random: () => number): number {

@@ -238,7 +238,7 @@ describe('what can never run is refused', () => {
     const run = () => simulateServing({ pool: engine }, { requests: [{ input: 3000, output: 3 }] })
     expect(run).toThrow(expect.objectContaining({ code: 'PROMPT' }))
   })
-  test.each([{ count: 0 }, { input: 0 }, { output: 2.5 }])('a workload such as %o', (wrong) => {
+  test.each([{ count: 0 }, { input: 0 }, { output: 2.5 }, { prefix: 1501 }])('a workload such as %o', (wrong) => {
     const made = () => makeRequests({ ...mix, ...wrong })
     expect(made).toThrow(expect.objectContaining({ code: 'WORKLOAD' }))
   })

@@ -1,7 +1,7 @@
-import { ShardloomError } from '@shardloom/core'
+import { finish, ShardloomError, type Work } from '@shardloom/core'
 import {
   type Calibration,
-  calibrate,
+  calibrationWork,
   type Efficiency,
   efficiencyFields,
   efficiencyOf,
@@ -10,6 +10,7 @@ import {
   runStep,
 } from '@shardloom/simulator'
 import { clusterOf } from './cluster-of.js'
+import { errorNaming } from './error-naming.js'
 import type { EfficiencyFile } from './load-efficiency.js'
 import type { LoadedSpec } from './plan.js'
 import { machineOfSpec, timedPlan } from './simulate-plan.js'
@@ -18,6 +19,8 @@ import { machineOfSpec, timedPlan } from './simulate-plan.js'
 export interface MeasuredSpec {
   readonly loaded: LoadedSpec
   readonly seconds: number
+  /** What errors call it, such as `row 3`. */
+  readonly name?: string
 }
 
 /** What came of a calibration: the file to write, and how well it fits. */
@@ -36,24 +39,21 @@ export interface CalibrationSummary extends Pick<Calibration, 'settled' | 'befor
 /** Up to which share of being settled measurements do not depend on a constant: rounding. */
 const negligible = 1e-9
 
-/** What a calibration lets others take part in. */
-export interface CalibrationHooks {
-  /** Runs the planning of the measurement at `index`, such as to name it in errors. */
-  readonly planning?: <Result>(index: number, plan: () => Result) => Result
-  /** Hears what is done next: the measurement that is planned, or the round of the fit, and of how many at most. */
-  readonly told?: (work: 'planning' | 'fitting', number: number, most: number) => void
-}
-
 /**
  * Fits the constants of the accelerator that all specs run on to their measured seconds. Each spec is planned once, equal ones
- * together, and simulated for every set of constants that is tried. Throws `CALIBRATE` for specs of several accelerators, and what
- * planning throws.
+ * together, and simulated for every set of constants that is tried. Throws `NO_CLUSTER`, `CALIBRATE` for specs of several
+ * accelerators, and what planning throws.
  */
-export function calibrateSpecs(measured: readonly MeasuredSpec[], hooks: CalibrationHooks = {}): CalibrationSummary {
-  const { planning = (_, plan) => plan(), told = () => {} } = hooks
+export function calibrateSpecs(measured: readonly MeasuredSpec[]): CalibrationSummary {
+  return finish(calibrationOfSpecsWork(measured))
+}
+
+/** {@link calibrateSpecs} as work that can be stopped. What planning a measurement throws begins with its `name`. */
+export function* calibrationOfSpecsWork(measured: readonly MeasuredSpec[]): Work<CalibrationSummary> {
   const names = [...new Set(measured.map(({ loaded }) => loaded.cluster?.accelerator.name))]
   const [accelerator] = names
   const [first] = measured
+  for (const { loaded } of measured) clusterOf(loaded)
   if (accelerator === undefined || first === undefined || names.length > 1) {
     throw new ShardloomError(
       'CALIBRATE',
@@ -66,18 +66,19 @@ export function calibrateSpecs(measured: readonly MeasuredSpec[], hooks: Calibra
   }
   const start = efficiencyOf(clusterOf(first.loaded).accelerator).values
   const predictions = new Map<string, Measurement['predict']>()
-  const measurements = measured.map(({ loaded, seconds }, index): Measurement => {
+  const measurements: Measurement[] = []
+  for (const [index, { loaded, seconds, name }] of measured.entries()) {
     // Plugins are functions, of which a key says nothing.
     const key = JSON.stringify(loaded.plugins.length > 0 ? index : loaded)
-    const known = predictions.get(key)
-    if (known === undefined) told('planning', index + 1, measured.length)
-    const predict = known ?? planning(index, () => predictionOf(loaded))
-    predictions.set(key, predict)
-    return { seconds, predict }
-  })
-  const { values, settled, before, after } = calibrate(start, measurements, (round, most) =>
-    told('fitting', round, most),
-  )
+    let predict = predictions.get(key)
+    if (predict === undefined) {
+      yield { work: 'planning', done: index, of: measured.length }
+      predict = predictionOf(loaded, name)
+      predictions.set(key, predict)
+    }
+    measurements.push({ seconds, predict })
+  }
+  const { values, settled, before, after } = yield* calibrationWork(start, measurements)
   return {
     schema: 'shardloom.calibrate/1',
     measurements: measured.length,
@@ -106,9 +107,9 @@ export function calibrateSpecs(measured: readonly MeasuredSpec[], hooks: Calibra
 }
 
 /** What a spec takes by any constants: each set of them is simulated once. */
-function predictionOf(loaded: LoadedSpec): Measurement['predict'] {
-  const timed = timedPlan(loaded)
-  const { cluster, engine, productType } = machineOfSpec(loaded, timed)
+function predictionOf(loaded: LoadedSpec, name: string | undefined): Measurement['predict'] {
+  const { timed, machine } = timedOn(loaded, name)
+  const { cluster, engine, productType } = machine
   const { mesh } = timed.program
   const known = new WeakMap<Efficiency, number>()
   return (efficiency) => {
@@ -118,5 +119,14 @@ function predictionOf(loaded: LoadedSpec): Measurement['predict'] {
     const { seconds } = runStep(timed.program, timed.operators, machineOf(cluster, mesh, own, productType))
     known.set(efficiency, seconds)
     return seconds
+  }
+}
+
+function timedOn(loaded: LoadedSpec, name: string | undefined) {
+  try {
+    const timed = timedPlan(loaded)
+    return { timed, machine: machineOfSpec(loaded, timed) }
+  } catch (cause) {
+    throw name === undefined ? cause : errorNaming(name, cause)
   }
 }

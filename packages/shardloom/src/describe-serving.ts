@@ -124,7 +124,11 @@ export function summariseServingSimulation(simulation: ServingSimulation): Servi
       const usage = usages[index]
       return usage ? limitsOf(pool, usage, engine.scheduler.maxSequences) : []
     }),
-    warnings: [...lockStep(workload), ...standInPeak(cluster.accelerator, loaded.spec)],
+    warnings: [
+      ...lockStep(workload),
+      ...(result.tpot ? [] : ['no request generates a second token: there is no time per output token']),
+      ...standInPeak(cluster.accelerator, loaded.spec),
+    ],
   }
 }
 

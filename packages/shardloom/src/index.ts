@@ -1,17 +1,20 @@
 export { clusterNames } from '@shardloom/cluster'
 export {
   type EdgeKind,
+  finish,
   isShardloomError,
   type NodeKind,
   nearest,
   type Pass,
   type Plugin,
   type Program,
+  type Progress,
   programFromJson,
   programToJson,
   type RuleReport,
   ShardloomError,
   type Violation,
+  type Work,
 } from '@shardloom/core'
 export {
   createView,
@@ -19,9 +22,12 @@ export {
   type DotOptions,
   formatBytes,
   formatCount,
+  formatDifference,
   formatFlops,
   formatMesh,
   formatQuantity,
+  formatSeconds,
+  formatShare,
   type Level,
   levels,
   type MermaidOptions,
@@ -38,16 +44,29 @@ export {
   writeDot,
 } from '@shardloom/exporters'
 export { chromeTrace } from '@shardloom/exporters/chrome-trace'
+export { type GraphmlOptions, graphml } from '@shardloom/exporters/graphml'
+export { type TableName, type TableOptions, tableCsv, tableJson, tableNames } from '@shardloom/exporters/tables'
 export { fromHuggingFace, type ModelArchitecture, presetNames } from '@shardloom/models'
 export { engineNames as servingEngineNames } from '@shardloom/serving'
 export { engines } from '@shardloom/simulator'
 export type { ActivationSummary } from './activations.js'
-export { type CalibrationHooks, type CalibrationSummary, calibrateSpecs, type MeasuredSpec } from './calibrate-specs.js'
+export {
+  type CalibrationSummary,
+  calibrateSpecs,
+  calibrationOfSpecsWork,
+  type MeasuredSpec,
+} from './calibrate-specs.js'
+export { clusterOf } from './cluster-of.js'
 export { type Compared, type ComparedMetric, type Comparison, compare, type Difference } from './compare.js'
+export { type ClusterNames, type ClusterSummary, describeCluster, knownClusters } from './describe-cluster.js'
+export { describeModel, type ModelSummary, presetModels } from './describe-model.js'
 export { type ServingSimulationSummary, summariseServingSimulation } from './describe-serving.js'
+export { errorNaming } from './error-naming.js'
 export { type ExplainedCommunication, type ExplainedTensor, type Explanation, explain } from './explain.js'
 export { explainPasses, type PassExplanation, type PassesExplanation } from './explain-passes.js'
+export { formatMetric, metricName } from './format-metric.js'
 export { formatWholeBytes } from './format-whole-bytes.js'
+export { type CommunicationRule, communicationRules, type StrategySummary, strategies } from './generation-rules.js'
 export { type Hybrid, hybrids } from './hybrids.js'
 export type { EfficiencyFile } from './load-efficiency.js'
 export { isModelPath, type ReadText } from './load-model.js'
@@ -56,7 +75,8 @@ export { checkSpec, parseSpec, readSpecText } from './parse-spec.js'
 export { type LoadedSpec, loadSpec, type PassRecord, type Plan, type PlanAccess, plan, planLoaded } from './plan.js'
 export { type CacheTransfer, type Handover, type PoolCache, planCaches } from './plan-caches.js'
 export { type Held, planTransfer, type Transfer } from './plan-transfer.js'
-export { readRecords, type TableRecord } from './read-records.js'
+export { type PlacedRecord, readPlacedRecords, readRecords, type TableRecord } from './read-records.js'
+export { runWork, type WorkOptions } from './run-work.js'
 export type { PlannedSpec } from './sequence.js'
 export { planServing, planServingLoaded, type ServingPlan } from './serving.js'
 export { type SimulateOptions, type Simulation, simulateLoaded, timedPlan } from './simulate-plan.js'
@@ -65,12 +85,19 @@ export {
   type ServingPool,
   type ServingSimulation,
   type StepShares,
+  servingSimulationWork,
   simulateServingLoaded,
 } from './simulate-serving.js'
 export { type SpecField, specFields } from './spec-fields.js'
 export { type Spec, type SpecInput, specJsonSchema } from './spec-schema.js'
+export { specText } from './spec-text.js'
 export { type CommunicationSummary, type PlanSummary, type SummaryOptions, summarise } from './summarise.js'
 export { type ServingSummary, summariseServing, type TransferSummary } from './summarise-serving.js'
-export { type SimulationSummary, summariseSimulation } from './summarise-simulation.js'
+export {
+  type SimulationSummary,
+  type SimulationSummaryOptions,
+  simulationSummaryWork,
+  summariseSimulation,
+} from './summarise-simulation.js'
 export { type Verification, verifyPlan } from './verify-plan.js'
 export type { WhatIf } from './what-if.js'

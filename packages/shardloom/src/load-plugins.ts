@@ -1,5 +1,5 @@
 import { type Json, type Plugin, ShardloomError } from '@shardloom/core'
-import { z } from 'zod'
+import * as z from 'zod'
 import { checkNesting, schemaError, shown } from './spec-error.js'
 import type { Spec } from './spec-schema.js'
 

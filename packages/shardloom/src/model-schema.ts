@@ -1,6 +1,6 @@
 import { ShardloomError } from '@shardloom/core'
 import type { ModelArchitecture } from '@shardloom/models'
-import { z } from 'zod'
+import * as z from 'zod'
 import { largestSize } from './schema-values.js'
 import { checkNesting, schemaError } from './spec-error.js'
 

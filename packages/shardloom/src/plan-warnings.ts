@@ -10,18 +10,18 @@ import {
 } from '@shardloom/core'
 import { formatCount } from '@shardloom/exporters'
 import type { ModelArchitecture } from '@shardloom/models'
+import { idleEngine } from './engine-names.js'
 import { type PlannedSpec, positionsOf } from './sequence.js'
 
 /** What a plan does although its user can hardly have meant it, read off the finished program. */
 export function planWarnings(program: Program, spec: PlannedSpec, architecture: ModelArchitecture): string[] {
   const places: Placed[] = []
   walk(program.items, (node, place) => places.push({ node, place }))
+  const nodes = places.map(({ node }) => node)
   return [
     ...unmatchedSelectors(program, places),
-    ...idleAxes(
-      program,
-      places.map(({ node }) => node),
-    ),
+    ...idleAxes(program, nodes),
+    ...idleEngine(program, nodes, spec),
     ...longSequence(spec, architecture),
   ]
 }

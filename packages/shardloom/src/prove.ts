@@ -1,4 +1,13 @@
-import { lookup, type NodeKind, nodesOf, ShardloomError, type Tensor, type Violation } from '@shardloom/core'
+import {
+  finish,
+  lookup,
+  type NodeKind,
+  nodesOf,
+  ShardloomError,
+  type Tensor,
+  type Violation,
+  type Work,
+} from '@shardloom/core'
 import { verifyProgram } from '@shardloom/core/verify'
 import {
   compareRuns,
@@ -63,15 +72,25 @@ export async function prove(input: SpecInput, access: PlanAccess = {}): Promise<
 
 /** Proves a loaded spec; see {@link prove}. */
 export function proveLoaded(loaded: LoadedSpec): Proof {
+  return finish(proofWork(loaded))
+}
+
+/** {@link proveLoaded} as work that can be stopped between its runs. */
+export function* proofWork(loaded: LoadedSpec): Work<Proof> {
   refuseDropped(loaded)
+  const of = loaded.spec.phase === 'training' ? 4 : 3
+  yield { work: 'planning with small sizes', done: 0, of }
   const { loaded: small, shrunk, unlike, warnings } = shrinkSpec(loaded)
   const { program, operators, rules } = planLoaded(small)
   const one = planOneDevice(small)
   const options = { initial: naturalValues(one.tensors, small) }
   const violations = verifyProgram(program, operators, rules).flatMap((rule) => rule.violations)
   const kinds = new Map(nodesOf(program.items).map(({ op, kind }) => [op, kind]))
+  yield { work: 'running one device', done: 1, of }
   const reference = runReference(one, operators, options)
+  yield { work: `running ${program.mesh.world} ranks`, done: 2, of }
   const result = compareRuns(reference, program, operators, options)
+  if (of > 3) yield { work: 'measuring the slope of the loss', done: 3, of }
   const slope =
     program.phase === 'training'
       ? slopeOf(planOneDevice(small, ['build']), operators, options.initial, reference)

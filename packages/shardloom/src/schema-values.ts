@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 
 /** The largest size, count or degree that a spec may name. */
 export const largestSize = 2 ** 31

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { oneOf, wholeNumber } from './schema-values.js'
 
 const names = z.union([z.string(), z.array(z.string())], 'a name or a list of names')

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { oneOf, wholeNumber } from './schema-values.js'
 
 const lengthExpected = 'tokens, such as 1024, {from: 512, to: 2048}, {mean: 900, deviation: 200} or a list to draw from'

@@ -1,5 +1,5 @@
 import { type Cluster, collectiveSeconds, fitWorld, flatGroup } from '@shardloom/cluster'
-import { ShardloomError } from '@shardloom/core'
+import { finish, ShardloomError, type Work } from '@shardloom/core'
 import { formatBytes } from '@shardloom/exporters'
 import {
   type Deployment,
@@ -9,7 +9,7 @@ import {
   type Pool,
   type Scheduler,
   type ServingResult,
-  simulateServing,
+  servingWork,
   type Workload,
 } from '@shardloom/serving'
 import { hostBandwidthOf } from '@shardloom/simulator'
@@ -52,14 +52,20 @@ export interface ServingSimulation {
  * `UNKNOWN_ENGINE`, `OPTION`, `KV_CAPACITY`, `PROMPT`, and what planning throws.
  */
 export function simulateServingLoaded(loaded: LoadedSpec): ServingSimulation {
-  return prepareServing(loaded)(loaded)
+  return finish(servingSimulationWork(loaded))
+}
+
+/** {@link simulateServingLoaded} as work that can be stopped. */
+export function* servingSimulationWork(loaded: LoadedSpec): Work<ServingSimulation> {
+  yield { work: 'planning', done: 0, of: 1 }
+  return yield* prepareServing(loaded)(loaded)
 }
 
 /**
  * Plans what steps are made of once, for several loads, hosts and schedulers of specs that are alike otherwise: what it returns takes such
- * a spec.
+ * a spec, and serves its load as work that can be stopped.
  */
-export function prepareServing(loaded: LoadedSpec): (alike: LoadedSpec) => ServingSimulation {
+export function prepareServing(loaded: LoadedSpec): (alike: LoadedSpec) => Work<ServingSimulation> {
   const cluster = clusterOf(loaded)
   const { pools, prefill, decode } = servingSpecs(loaded)
   if ([loaded, prefill, decode].some(({ spec }) => spec.options.engine !== undefined)) {
@@ -90,7 +96,7 @@ export function prepareServing(loaded: LoadedSpec): (alike: LoadedSpec) => Servi
     capacities.set(key, known)
     return known
   }
-  return (alike) => {
+  return function* (alike) {
     const engine = engineOf(alike)
     const engines = decode.spec.parallel.replicas
     const usual = workloadOf(alike, usualClients * engines)
@@ -123,7 +129,7 @@ export function prepareServing(loaded: LoadedSpec): (alike: LoadedSpec) => Servi
       workload,
       pools: second ? [first.info, second.info] : [first.info],
       transferSecondsPerToken,
-      result: simulateServing(deployment, workload),
+      result: yield* servingWork(deployment, workload),
     }
   }
 }

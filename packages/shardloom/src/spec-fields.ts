@@ -37,8 +37,8 @@ function fieldsOf(schema: Property, path: readonly string[]): SpecField[] {
     if (property.const !== undefined || name === 'where') return []
     if (property.properties) return fieldsOf(property, here)
     const types = property.type === undefined ? (property.anyOf ?? []).map((each) => each.type) : [property.type]
-    // Of several the text, as which a flag comes.
-    const type = types.find((each) => each === 'string') ?? types.find(isScalarType)
+    // Of several the number: a flag's text that is none stays text.
+    const type = (['number', 'string'] as const).find((each) => types.includes(each)) ?? types.find(isScalarType)
     if (!isScalarType(type)) return []
     const fallback = property.default
     return [

@@ -1,5 +1,6 @@
+import { parseBytes } from '@shardloom/cluster'
 import type { dataTypes } from '@shardloom/core'
-import { z } from 'zod'
+import * as z from 'zod'
 import { engine } from './engine-schema.js'
 import { largestSize, oneOf, wholeNumber } from './schema-values.js'
 import { offloadChoice, recomputeChoice, selector } from './selector-schema.js'
@@ -50,6 +51,13 @@ const budgetExpected = 'a number of tokens up to 1e18, such as 15e12'
 function notNegative(expected: string) {
   return z.number(expected).min(0, expected)
 }
+const bytesExpected = 'a number of bytes from 0 to 1e18, or a text such as 4 GB or 3.5 GiB'
+const bytesText = z.string().transform((text, context) => {
+  const bytes = parseBytes(text)
+  if (bytes !== undefined && bytes <= 1e18) return bytes
+  context.addIssue(bytesExpected)
+  return z.NEVER
+})
 const factor = `a number above 0, up to ${largestSize}`
 
 const options = z
@@ -302,9 +310,9 @@ export const specSchema = z.strictObject(
       )
       .describe('accelerators and links: a preset such as dgx-h100, the path of a file, or an inline object'),
     reserveBytes: z
-      .exactOptional(notNegative('a number of bytes from 0'))
+      .exactOptional(z.union([notNegative(bytesExpected).max(1e18, bytesExpected), bytesText], bytesExpected))
       .describe(
-        'simulate: bytes of each device that no tensor gets: context, allocator, communication library; default about 4.2e9',
+        'simulate: bytes of each device that no tensor gets, such as 4 GB: context, allocator, communication library; default about 4.2e9',
       ),
     tokens: z
       .exactOptional(z.number(budgetExpected).gt(0, budgetExpected).max(1e18, budgetExpected))

@@ -1,7 +1,7 @@
 import { mapAxes } from '@shardloom/cluster'
 import { coordinateOf } from '@shardloom/core'
 import { formatBytes } from '@shardloom/exporters'
-import { type PeakMemory, type RankStep, replication } from '@shardloom/simulator'
+import { type PeakMemory, type RankStep, ranksStoodFor, replication } from '@shardloom/simulator'
 import { type Budget, budgetOf } from './budget.js'
 import { type Conventions, conventionsOf } from './conventions.js'
 import { draftOf } from './draft.js'
@@ -56,9 +56,9 @@ export interface StepFigures {
   }
   /** Over which links each axis runs. */
   readonly mapping: readonly { readonly axis: string; readonly text: string }[]
-  /** Share of the step in which a stage has nothing to compute and nothing of its own to wait for; a mean over stages. */
+  /** Share of the step in which a stage has nothing to compute and nothing of its own to wait for; a mean over ranks. */
   readonly bubble: { readonly global: number; readonly ownSpan: number }
-  /** Per axis the seconds in which nothing is computed because its communication has not ended; a mean over stages. */
+  /** Per axis the seconds in which nothing is computed because its communication has not ended; a mean over ranks. */
   readonly exposedCommunicationSeconds: Readonly<Record<string, number>>
   readonly stages: readonly Omit<RankStep, 'memory'>[]
   /** Of the stage that holds most, and of each; whether that fits, with what is kept free. Bytes and seconds. */
@@ -97,8 +97,12 @@ export function stepFigures({ loaded, plan, machine, step }: Simulation): StepFi
   const peak = Math.max(machine.peak(dtype), machine.peak(linearDtype))
   const share = (flops: bigint) => Number(flops) / (seconds * world * peak)
   const stages = step.ranks.map(({ memory: _, ...rank }) => rank)
+  const stoodFor = ranksStoodFor(
+    machine,
+    stages.map(({ rank }) => rank),
+  )
   const mean = (of: (stage: Omit<RankStep, 'memory'>) => number) =>
-    stages.reduce((sum, each) => sum + of(each), 0) / stages.length
+    stages.reduce((sum, each, index) => sum + of(each) * (stoodFor[index] ?? 0), 0) / world
   const axes = [...new Set(stages.flatMap(({ exposed }) => Object.keys(exposed)))].sort()
   const tokens = tokensOf(spec)
   const waiting = mean((each) => each.waiting)

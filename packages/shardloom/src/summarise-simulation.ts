@@ -1,3 +1,4 @@
+import { finish, type Work } from '@shardloom/core'
 import { type CriticalNode, choicesOf, criticalPath, kernelNames, type RankMemory } from '@shardloom/simulator'
 import { bottleneckOf } from './bottleneck.js'
 import { type CriticalKind, criticalKinds } from './critical-kinds.js'
@@ -29,11 +30,22 @@ export interface SimulationSummary extends StepFigures {
 /** How many tensors of each stage's peak a summary names. */
 const namedTensors = 8
 
+/** What a summary may be asked for. */
+export interface SimulationSummaryOptions {
+  /** Simulate again with one change at a time. Default false. */
+  readonly whatIf?: boolean
+}
+
 /** Says what came of a simulation; `whatIf` simulates again with one change at a time. */
-export function summariseSimulation(
+export function summariseSimulation(simulation: Simulation, options: SimulationSummaryOptions = {}): SimulationSummary {
+  return finish(simulationSummaryWork(simulation, options))
+}
+
+/** {@link summariseSimulation} as work that can be stopped; its parts are the changes that `whatIf` tries. */
+export function* simulationSummaryWork(
   simulation: Simulation,
-  options: { readonly whatIf?: boolean } = {},
-): SimulationSummary {
+  options: SimulationSummaryOptions = {},
+): Work<SimulationSummary> {
   const { timed, timeline, memory: held } = simulation
   const { memory, ...figures } = stepFigures(simulation)
   const path = criticalPath(timeline)
@@ -51,7 +63,7 @@ export function summariseSimulation(
     ...figures,
     memory: { ...memory, perStage },
     criticalKinds: criticalKinds(path, timed, simulation.machine.engine.kernels),
-    whatIf: options.whatIf ? whatIf(simulation, Object.keys(figures.exposedCommunicationSeconds)) : [],
+    whatIf: options.whatIf ? yield* whatIf(simulation, Object.keys(figures.exposedCommunicationSeconds)) : [],
   }
   return { schema: 'shardloom.simulate/1', ...told, criticalPath: named, bottleneck: bottleneckOf(told) }
 }

@@ -1,5 +1,5 @@
 import { unitSizes } from '@shardloom/cluster'
-import { isShardloomError } from '@shardloom/core'
+import { isShardloomError, type Work } from '@shardloom/core'
 import type { Machine } from '@shardloom/simulator'
 import type { LoadedSpec } from './plan.js'
 import { type PlanChange, planChanges } from './plan-changes.js'
@@ -29,7 +29,7 @@ interface Change extends PlanChange {
  * Simulates again with one change at a time: another plan, no communication over an axis, faster hardware. Where the step does
  * not fit, the plans are those that save memory. What cannot be planned is left out.
  */
-export function whatIf(simulation: Simulation, axes: readonly string[]): WhatIf[] {
+export function* whatIf(simulation: Simulation, axes: readonly string[]): Work<WhatIf[]> {
   const { loaded, machine, step } = simulation
   const { engine } = machine
   const plans = [...planChanges(loaded, memoryOf(simulation).fits), ...otherSchedules(simulation)]
@@ -48,13 +48,16 @@ export function whatIf(simulation: Simulation, axes: readonly string[]): WhatIf[
       options: { engine },
     })),
   ]
-  return changes.flatMap(({ change, of, loaded, options }) => {
+  const results: WhatIf[] = []
+  for (const [index, { change, of, loaded, options }] of changes.entries()) {
+    yield { work: `simulating ${change}`, done: index, of: changes.length }
     const changed = simulated(loaded, options)
-    if (!changed) return []
+    if (!changed) continue
     const stepSeconds = changed.step.seconds
     const { peakBytes, fits } = memoryOf(changed)
-    return [{ change, of, stepSeconds, difference: stepSeconds / step.seconds - 1, peakBytes, fits }]
-  })
+    results.push({ change, of, stepSeconds, difference: stepSeconds / step.seconds - 1, peakBytes, fits })
+  }
+  return results
 }
 
 /** Another plan may be one that cannot be: layers that do not divide, too few microbatches, nothing to compute again. */

@@ -76,6 +76,10 @@ describe('a bad spec', () => {
     [{ model: 'tiny', batch: -4 }, `SPEC_VALUE \`batch\` is -4, but it must be ${sizes}.`],
     [{ model: 'tiny', seq: 1.5 }, `SPEC_VALUE \`seq\` is 1.5, but it must be ${sizes}.`],
     [{ model: 'tiny', seq: 1e300 }, `SPEC_VALUE \`seq\` is 1e+300, but it must be ${sizes}.`],
+    ...[1e300, -1, Number.NaN].map((pricePerRankHour): [object, string] => [
+      { model: 'tiny', pricePerRankHour },
+      'must be a price from 0 to 1e9.',
+    ]),
     [{ model: 'tiny', seq: '8k' }, `SPEC_VALUE \`seq\` is "8k", but it must be ${sizes}.`],
     [{ model: 'tiny', parallel: { tp: 0 } }, `SPEC_VALUE \`parallel.tp\` is 0, but it must be ${sizes}.`],
     [{ model: 'tiny', parallel: { tp: null } }, `SPEC_VALUE \`parallel.tp\` is null, but it must be ${sizes}.`],

@@ -1,7 +1,8 @@
 import type { Plugin } from '@shardloom/core'
 import { presetNames } from '@shardloom/models'
+import { savedTensors } from '@shardloom/simulator'
 import { describe, expect, test } from 'vitest'
-import { type PlanAccess, plan, type SpecInput, summarise } from '../src/index.js'
+import { type Plan, type PlanAccess, plan, type SpecInput, summarise } from '../src/index.js'
 
 const tiny = { model: 'tiny', batch: 8, seq: 16 } as const
 
@@ -133,4 +134,47 @@ test('all ranks together repeat what no axis splits', async () => {
   expect(allRanks.flops).toBe(2 * perRank.flops)
   expect(allRanks.replicatedFlops).toBeGreaterThan(0)
   expect(allRanks.flopsPerRank).toBeUndefined()
+})
+
+describe("an engine of one's own", () => {
+  const warningsFor = (engine: object, more: object = {}) => warningsOf({ ...tiny, ...more, options: { engine } })
+  const experts = { model: 'tiny-moe', parallel: { dp: 4, ep: 2 } }
+  test.each<[object, object, RegExp]>([
+    [{ dispatch: 'per-node' }, {}, /`engine\.dispatch` changes nothing: no tokens/],
+    [{ castBytes: 5 }, {}, /`engine\.castBytes` changes nothing: no products are cast/],
+    [{ castsAgain: true }, {}, /`engine\.castsAgain` changes nothing/],
+    [
+      { blocking: ['tp', 'dp'] },
+      { parallel: { tp: 2 } },
+      /`engine\.blocking` changes nothing: .* over tp, not over `dp`/,
+    ],
+    [{ fused: { tp: 0.9 } }, { parallel: { dp: 2 } }, /`engine\.fused` changes nothing: .* over `tp`/],
+    [{ traffic: { router: 2 } }, {}, /`engine\.traffic` changes nothing: .* `router`/],
+  ])('of %j on %j names what no part of the plan has', async (engine, more, expected) => {
+    expect(await warningsFor(engine, more)).toEqual([expect.stringMatching(expected)])
+  })
+
+  test('is not named where it changes something, nor one that is known by name', async () => {
+    expect(await warningsFor({ dispatch: 'per-node', blocking: ['ep'], traffic: { router: 2 } }, experts)).toEqual([])
+    expect(await warningsFor({ blocking: ['tp'], fused: { tp: 0.9 } }, { parallel: { tp: 2 } })).toEqual([])
+    expect(await warningsOf({ ...tiny, options: { engine: { castBytes: 5 }, linearDtype: 'fp8' } })).toEqual([])
+    expect(await warningsOf({ ...tiny, options: { engine: 'megatron-2021' } })).toEqual([])
+  })
+})
+
+test('a border that saves the same bytes either way is named, and no other', async () => {
+  const planOf = (border: 'saved' | 'again', full: object) =>
+    plan({ model: 'llama-3.1-8b', batch: 1, seq: 512, options: { recompute: { full, border } } })
+  const bytesOf = ({ program, operators }: Plan) =>
+    savedTensors(program, operators).reduce((sum, { bytes }) => sum + bytes, 0)
+  const found: boolean[] = []
+  for (const full of [{}, { module: 'ffn' }, { except: { name: ['q', 'down'] } }]) {
+    const again = await planOf('again', full)
+    const isIdle = bytesOf(again) === bytesOf(await planOf('saved', full))
+    const named = again.warnings.filter((each) => each.includes('`recompute.border: again` changes nothing'))
+    expect(named.length, JSON.stringify(full)).toBe(isIdle ? 1 : 0)
+    found.push(isIdle)
+  }
+  expect(found).toContain(true)
+  expect(found).toContain(false)
 })

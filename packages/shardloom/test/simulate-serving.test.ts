@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import {
+  finish,
   loadSpec,
   prepareServing,
   simulateLoaded,
@@ -119,6 +120,20 @@ test('a budget is of generated tokens: ranks times hours times their price', asy
   expect(budget?.costPerMillionTokens).toBeCloseTo((hours * 4 * 3) / 1000, 8)
 })
 
+test('of one output token there is no time per output token, and the warnings say so', async () => {
+  const summaryOf = async (output: number) =>
+    summariseServingSimulation(
+      simulateServingLoaded(
+        await serving({ load: { clients: 2, requests: 4, input: { from: 100, to: 200 }, output } }),
+      ),
+    )
+  const [one, two] = [await summaryOf(1), await summaryOf(2)]
+  expect(one).toMatchObject({ tpotSeconds: null, spread: { tpot: null, itl: null } })
+  expect(one.warnings).toEqual([expect.stringContaining('no time per output token')])
+  expect(two.tpotSeconds).toBeGreaterThan(0)
+  expect(two.warnings).toEqual([])
+})
+
 test('without a load clients come as they have room, and the load says what was assumed', async () => {
   const summary = async (load: object, fields: object) =>
     summariseServingSimulation(simulateServingLoaded(await serving({ load }, fields)))
@@ -135,7 +150,7 @@ test('without a load clients come as they have room, and the load says what was 
 
 test('what was prepared once serves other loads as if it were new', async () => {
   const [some, others] = [await serving(), await serving({ load: { clients: 8, requests: 16, output: 16 } })]
-  expect(prepareServing(some)(others).result).toEqual(simulateServingLoaded(others).result)
+  expect(finish(prepareServing(some)(others)).result).toEqual(simulateServingLoaded(others).result)
 })
 
 test('one phase says its time to the first token, or per token', async () => {

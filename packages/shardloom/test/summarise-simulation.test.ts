@@ -52,6 +52,11 @@ describe('what if', () => {
   })
 
   it('refuses what no kernel takes, whatever constant is absurd', async () => {
+    const slow = { accelerator: { accelerator: 'h100-sxm', peak: { bf16: 1e-300 } } }
+    await expect(simulated({ model: 'llama-3.1-8b', cluster: slow, batch: 8, seq: 64 })).rejects.toMatchObject({
+      code: 'NODE_TIME',
+      message: expect.not.stringContaining('Infinity'),
+    })
     const levels = [
       { name: 'node', fanOut: 8, bandwidth: 1e-300, latency: 1e-6 },
       { name: 'network', bandwidth: 5e10, latency: 5e-6 },
@@ -150,4 +155,32 @@ test.skipIf(!folder)('MFU counts the model FLOPs of the paper that it names', as
     expect(counted).toBeGreaterThan(0.9999)
     expect(counted).toBeLessThan(1.002)
   }
+})
+
+describe('figures of a step with a slow rank', () => {
+  const spec: SpecInput = { model: 'tiny', cluster: 'dgx-h100', batch: 16, seq: 64, parallel: { tp: 2, dp: 4, pp: 2 } }
+  const figuresWith = async (slowdown: Readonly<Record<number, number>>) => {
+    const simulation = simulateLoaded(await loadSpec(spec), { engine: { slowdown } })
+    const { bubble, exposedCommunicationSeconds, energyJoules = 0, stages } = summariseSimulation(simulation)
+    return { values: [...Object.values(bubble), ...Object.values(exposedCommunicationSeconds), energyJoules], stages }
+  }
+  const expectLike = (one: readonly number[], other: readonly number[], error: number) => {
+    expect(one.length).toBe(other.length)
+    one.forEach((each, index) => {
+      expect(Math.abs(each - (other[index] ?? 0))).toBeLessThan(error * Math.max(each, 1e-9))
+    })
+  }
+
+  it.each([0, 3, 13])('are those of all ranks, run one by one, where rank %i is slow', async (rank) => {
+    const few = await figuresWith({ [rank]: 1.5 })
+    const each = Object.fromEntries(Array.from({ length: 16 }, (_, index) => [index, index === rank ? 1.5 : 1 + 1e-9]))
+    const whole = await figuresWith(each)
+    expect(whole.stages.length).toBe(16)
+    expect(few.stages.length).toBeLessThan(16)
+    expectLike(few.values, whole.values, 1e-6)
+  })
+
+  it('tend to those without one as it gets as fast as the others', async () => {
+    expectLike((await figuresWith({ 3: 1.000001 })).values, (await figuresWith({})).values, 1e-4)
+  })
 })

@@ -1,4 +1,4 @@
-import { ShardloomError } from '@shardloom/core'
+import { finish, ShardloomError, type Work } from '@shardloom/core'
 import { type Efficiency, efficiencyFields } from './efficiency.js'
 
 /** A time that was measured, and what any constants predict of it. */
@@ -27,14 +27,15 @@ const rounds = 12
 /**
  * Fits the constants of an accelerator to measured times: the most probable ones where each is log-normal around the one to
  * start from and times deviate log-normally, outliers excepted. Gauss-Newton steps with damping (Marquardt 1963) on
- * finite differences; deterministic. What no measurement depends on stays as it is. `told` hears of each
- * round, and how many there are at most. Throws `CALIBRATE` for no measurements and for times that are none.
+ * finite differences; deterministic. What no measurement depends on stays as it is. Throws `CALIBRATE` for no measurements and for
+ * times that are none.
  */
-export function calibrate(
-  start: Efficiency,
-  measurements: readonly Measurement[],
-  told: (round: number, most: number) => void = () => {},
-): Calibration {
+export function calibrate(start: Efficiency, measurements: readonly Measurement[]): Calibration {
+  return finish(calibrationWork(start, measurements))
+}
+
+/** {@link calibrate} as work that can be stopped; its parts are constants in rounds, of which there are at most so many. */
+export function* calibrationWork(start: Efficiency, measurements: readonly Measurement[]): Work<Calibration> {
   if (measurements.length === 0 || measurements.some(({ seconds }) => !(seconds > 0 && seconds < Infinity))) {
     throw new ShardloomError('CALIBRATE', 'There is no measured time to fit to, or one that is none.', {
       help: 'Each measurement has `seconds` above 0.',
@@ -56,12 +57,13 @@ export function calibrate(
   let damping = 1e-3
   let curvature = priorCurvature()
   for (let round = 0; round < rounds; round++) {
-    told(round + 1, rounds)
-    const slopes = efficiencyFields.map((_, index) => {
+    const slopes: number[][] = []
+    for (const index of efficiencyFields.keys()) {
+      yield { work: 'fitting', done: round * efficiencyFields.length + index, of: rounds * efficiencyFields.length }
       const step = 0.01
       const moved = deviations(shifts.map((each, other) => (other === index ? each - step : each)))
-      return moved.map((each, row) => ((deviation[row] ?? 0) - each) / step)
-    })
+      slopes.push(moved.map((each, row) => ((deviation[row] ?? 0) - each) / step))
+    }
     curvature = priorCurvature()
     const gradient = shifts.map(
       (each, index) => each / spread.constant ** 2 + sumOf(slopes[index], deviation, weightOf),

@@ -1,5 +1,5 @@
 export { breakdown, type CriticalNode, criticalPath, type RankBreakdown } from './breakdown.js'
-export { type Calibration, calibrate, type Measurement } from './calibrate.js'
+export { type Calibration, calibrate, calibrationWork, type Measurement } from './calibrate.js'
 export {
   type CommunicationRow,
   type CommunicationSize,
@@ -25,10 +25,11 @@ export {
   type RankMeasure,
 } from './measure.js'
 export { type MemoryCurve, type MemoryParts, memory, type PeakMemory, type RankMemory } from './memory.js'
+export { type NodeRow, nodeTable } from './node-table.js'
 export { type NodeTime, type NodeTimes, nodeTimes, type Stream } from './node-time.js'
 export { imbalance } from './points.js'
 export { workOf } from './prepare.js'
-export { ranksToRun, representatives, unevenAtoms } from './ranks.js'
+export { ranksStoodFor, ranksToRun, representatives, unevenAtoms } from './ranks.js'
 export { type Replication, replication } from './replication.js'
 export { simulateRolled } from './rolled.js'
 export { type SavedTensor, savedTensors } from './saved.js'

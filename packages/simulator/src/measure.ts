@@ -340,7 +340,9 @@ function storedAs({ role, versionOf }: Tensor, reader: OperatorNode) {
 }
 
 /** Terms of sums over iterations: the accumulator that each is added to, and how many iterations add to it. */
-function accumulatorsOf(program: Program): Map<string, { readonly result: string; readonly iterations: number }> {
+export function accumulatorsOf(
+  program: Program,
+): Map<string, { readonly result: string; readonly iterations: number }> {
   const sums = new Map<string, { result: string; iterations: number }>()
   for (const region of regionsOf(program.items)) {
     const counts = bodyCounts(region)
@@ -358,7 +360,7 @@ function accumulatorsOf(program: Program): Map<string, { readonly result: string
  * What a node moves beyond its own operands when its result is added to an accumulator: the accumulator is written in its
  * own type in the result's place, and read before, except by the first iteration.
  */
-function accumulation(
+export function accumulation(
   node: OperatorNode,
   executions: number,
   sums: ReturnType<typeof accumulatorsOf>,

@@ -24,6 +24,7 @@ import {
 } from './kernels.js'
 import type { Machine } from './machine.js'
 import { type Meter, meterOf } from './measure.js'
+import { routingOf, unitsReached } from './routing.js'
 
 /** Where a node runs: on the cores, on the links of some axes, between device and host, or nowhere. */
 export type Stream = 'compute' | 'copy' | 'none' | `${string} links`
@@ -187,19 +188,15 @@ function hideFused(
 
 /**
  * The group of an all-to-all in which a token goes once to each node, and from there once to each rank that has experts of it, and
- * comes back summed (DeepSeek-AI 2024, section 3.2.2): k of E experts, no two the same, are on U (1 − C(E − E/U, k) / C(E, k)) of U
- * units. Other groups as they are.
+ * comes back summed (DeepSeek-AI 2024, section 3.2.2). Other groups as they are.
  */
-function dispatching(group: Group, { op, outputs: [id = ''] }: OperatorNode, { tensors }: Program): Group {
-  const { density } = lookup(tensors, id)
-  if (op !== 'all-to-all' || !density) return group
-  const [copies, experts] = density
+function dispatching(group: Group, { op, outputs: [id = ''] }: OperatorNode, program: Program): Group {
+  const tensor = lookup(program.tensors, id)
+  const routing = op === 'all-to-all' && tensor.density ? routingOf(program, tensor) : undefined
+  if (!routing) return group
   let units = group.size
   const levels = group.levels.map((level) => {
-    let none = 1
-    for (let drawn = 0; drawn < copies; drawn++)
-      none *= Math.max(0, experts - experts / units - drawn) / (experts - drawn)
-    const share = (units * (1 - none)) / copies
+    const share = unitsReached(routing, units) / routing.copies
     units /= level.members
     return { ...level, bandwidth: level.bandwidth / share }
   })

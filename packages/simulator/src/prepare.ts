@@ -256,7 +256,7 @@ export function toTicks(seconds: number, id: string): number {
   if (seconds >= 0 && seconds <= mostSeconds) return Math.round(seconds * ticksPerSecond)
   throw new ShardloomError(
     'NODE_TIME',
-    `\`${id}\` would take ${seconds} s: nothing that runs once takes over an hour.`,
+    `\`${id}\` would take ${Number.isFinite(seconds) ? `${seconds.toPrecision(3)} s` : 'for ever'}: nothing that runs once takes over an hour.`,
     {
       subject: id,
       help: 'Check the bandwidths and peaks of the cluster, the constants of the accelerator and the sizes of the spec.',

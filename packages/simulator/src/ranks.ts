@@ -39,15 +39,13 @@ export function representatives(program: Program): number[] {
 
 /**
  * The ranks whose work has to be run to know the step: the first rank of each stage; where work is uneven, the rank that has most of it;
- * those that the machine slows down; and of these ranks all combinations of coordinates, so that whoever waits for them is there. Throws
- * `RANK` for a slowdown of a rank that the mesh lacks.
+ * those that the machine slows down, and one of the others; and of these ranks all combinations of coordinates, so that whoever waits for
+ * them is there. Throws `RANK` for a slowdown of a rank that the mesh lacks.
  */
 export function ranksToRun(program: Program, operators: OperatorTable, machine: Machine): number[] {
   const { mesh } = program
   const usual = representatives(program)
-  const slowed = Object.entries(machine.engine.slowdown).flatMap(([rank, factor]) =>
-    factor === 1 ? [] : [Number(rank)],
-  )
+  const slowed = slowRanks(machine)
   for (const rank of slowed) {
     if (Number.isInteger(rank) && rank >= 0 && rank < mesh.world) continue
     throw new ShardloomError('RANK', `A slowdown names rank ${rank}; the mesh has ranks 0 to ${mesh.world - 1}.`, {
@@ -59,7 +57,17 @@ export function ranksToRun(program: Program, operators: OperatorTable, machine: 
   if (slowed.length === 0 && uneven.length === 0) return usual
   const stages = pipelineAtoms(program)
   const wanted = new Map<string, Set<number>>(mesh.atoms.map(({ name }) => [name, new Set([0])]))
-  for (const rank of slowed) for (const [atom, index] of coordinates(mesh, rank)) wanted.get(atom)?.add(index)
+  const slow = slowCoordinates(mesh, slowed)
+  for (const [atom, indices] of slow)
+    wanted.set(
+      atom,
+      new Set([
+        ...indices,
+        ...all(mesh, atom)
+          .filter((index) => !indices.has(index))
+          .slice(0, 1),
+      ]),
+    )
   for (const atom of uneven) wanted.get(atom)?.add(busiest(program, operators, atom))
   // A hop of a ring comes from the rank before, whatever that is like.
   walk(program.items, ({ communication }) => {
@@ -71,6 +79,35 @@ export function ranksToRun(program: Program, operators: OperatorTable, machine: 
   for (const { name } of mesh.atoms)
     ranks = ranks.flatMap((at) => [...(wanted.get(name) ?? [0])].map((index) => new Map(at).set(name, index)))
   return ranks.map((at) => rankAt(mesh, at)).sort((a, b) => a - b)
+}
+
+/**
+ * For how many ranks of the mesh each of the ranks that were run stands: along each atom the first whose coordinate no slow rank has
+ * stands for all that were not run.
+ */
+export function ranksStoodFor({ mesh, engine }: Machine, ranks: readonly number[]): number[] {
+  const slow = slowCoordinates(mesh, slowRanks({ engine }))
+  const counts = mesh.atoms.map(({ name }) => {
+    const run = [...new Set(ranks.map((rank) => coordinates(mesh, rank).get(name) ?? 0))].sort((a, b) => a - b)
+    const others = run.find((index) => !slow.get(name)?.has(index)) ?? run[0]
+    return { name, others, count: groupSize(mesh, [name]) - run.length + 1 }
+  })
+  return ranks.map((rank) => {
+    const at = coordinates(mesh, rank)
+    return counts.reduce((all, { name, others, count }) => (at.get(name) === others ? all * count : all), 1)
+  })
+}
+
+/** The ranks that a machine slows down. */
+function slowRanks({ engine }: Pick<Machine, 'engine'>): number[] {
+  return Object.entries(engine.slowdown).flatMap(([rank, factor]) => (factor === 1 ? [] : [Number(rank)]))
+}
+
+/** Along each atom the coordinates that some slow rank has. */
+function slowCoordinates(mesh: Mesh, slowed: readonly number[]): ReadonlyMap<string, ReadonlySet<number>> {
+  const found = new Map(mesh.atoms.map(({ name }) => [name, new Set<number>()]))
+  for (const rank of slowed) for (const [atom, index] of coordinates(mesh, rank)) found.get(atom)?.add(index)
+  return found
 }
 
 const all = (mesh: Mesh, atom: string) => Array.from({ length: groupSize(mesh, [atom]) }, (_, index) => index)

@@ -1,5 +1,6 @@
 import { resolveAccelerator, resolveCluster } from '@shardloom/cluster'
 import { nodesOf } from '@shardloom/core'
+import { findPreset, type ModelArchitecture } from '@shardloom/models'
 import { describe, expect, it } from 'vitest'
 import { planned } from '../../core/test/planned.js'
 import {
@@ -13,6 +14,7 @@ import {
   nodeTimes,
   simulate,
 } from '../src/index.js'
+import { unitsReached } from '../src/routing.js'
 
 const cluster = resolveCluster('dgx-h100')
 const cases = [
@@ -128,8 +130,9 @@ describe('a host that is not ahead', () => {
 })
 
 describe('a dispatcher that sends a token once to each node', () => {
-  const secondsTo = (model: string, dispatch: Engine['dispatch']) => {
-    const { program, operators } = planned(model, { phase: 'training', batch: 32, seq: 4096 }, { dp: 16, ep: 16 }, {})
+  const secondsTo = (model: string | ModelArchitecture, dispatch: Engine['dispatch'], ep = 16) => {
+    const build = { phase: 'training', batch: 2 * ep, seq: 4096 } as const
+    const { program, operators } = planned(model, build, { dp: ep, ep }, {})
     const machine = machineOf(cluster, program.mesh, engineFrom({ dispatch }))
     const { times } = nodeTimes(program, operators, machine, 0)
     const [id = ''] = [...times.keys()].filter((each) => /moe\/dispatch\/all-to-all/.test(each))
@@ -140,6 +143,50 @@ describe('a dispatcher that sends a token once to each node', () => {
     // Bytes over the network decide; launch, filling and the links inside of a node are there too.
     expect(ratio).toBeGreaterThan((2 * (1 - 0.5 ** 8)) / 8)
     expect(ratio).toBeLessThan(0.5)
+  })
+
+  it('sends no token of DeepSeek-V3 to more than 4 of 8 nodes, since its router chooses in 4 of 8 groups (section 2.1.2)', () => {
+    const model = findPreset('deepseek-v3')
+    const layers = Object.entries(model.layers).map(([name, layer]) => {
+      if (layer.ffn.kind !== 'moe') return [name, layer] as const
+      expect(layer.ffn.groups).toEqual({ count: 8, topK: 4 })
+      const { groups: _, ...ffn } = layer.ffn
+      return [name, { ...layer, ffn }] as const
+    })
+    const unlimited = { ...model, layers: Object.fromEntries(layers) }
+    const [own, other] = [model, unlimited].map((each) => secondsTo(each, 'per-node', 64)) as [number, number]
+    // On the network 8 experts go to 8 (1 − C(224, 8) / C(256, 8)) = 5.3 nodes in the mean, and from 4 groups to 3.6.
+    expect(own / other).toBeGreaterThan(3.6 / 5.4)
+    expect(own / other).toBeLessThan(0.75)
+    expect(secondsTo(model, 'per-expert', 64)).toBe(secondsTo(unlimited, 'per-expert', 64))
+  })
+
+  it('reaches as many units as there are in the mean over all choices', () => {
+    const subsets = (of: readonly number[], size: number): number[][] => {
+      const [first, ...rest] = of
+      if (size === 0) return [[]]
+      if (first === undefined) return []
+      return [...subsets(rest, size - 1).map((set) => [first, ...set]), ...subsets(rest, size)]
+    }
+    const upTo = (count: number) => Array.from({ length: count }, (_, index) => index)
+    for (const [experts, groups, chosen, copies] of [
+      [12, 4, 2, 3],
+      [8, 4, 2, 4],
+      [16, 8, 3, 2],
+      [8, 1, 1, 3],
+    ] as const) {
+      const choices = subsets(upTo(groups), chosen).flatMap((some) =>
+        subsets(
+          upTo(experts).filter((expert) => some.includes(Math.floor((expert * groups) / experts))),
+          copies,
+        ),
+      )
+      for (const units of [1, 2, 4, ...(experts % 8 === 0 ? [8] : [12])]) {
+        const reached = choices.map((set) => new Set(set.map((expert) => Math.floor((expert * units) / experts))).size)
+        const mean = reached.reduce((sum, each) => sum + each, 0) / reached.length
+        expect(unitsReached({ copies, experts, groups, chosen }, units)).toBeCloseTo(mean, 12)
+      }
+    }
   })
 })
 

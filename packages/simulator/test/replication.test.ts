@@ -150,6 +150,7 @@ it('the public surface', () => {
   expect(Object.keys(simulator).sort()).toEqual([
     'breakdown',
     'calibrate',
+    'calibrationWork',
     'changeAxis',
     'choicesOf',
     'communicationBytes',
@@ -174,7 +175,9 @@ it('the public surface', () => {
     'measureFolded',
     'memory',
     'meterOf',
+    'nodeTable',
     'nodeTimes',
+    'ranksStoodFor',
     'ranksToRun',
     'replication',
     'representatives',
@@ -185,6 +188,7 @@ it('the public surface', () => {
     'simulateRolled',
     'stepOf',
     'ticksPerSecond',
+    'unevenAtoms',
     'usualEngine',
     'workOf',
   ])

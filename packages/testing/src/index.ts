@@ -1,4 +1,4 @@
-export type { Block } from './block.js'
+export { type Block, shardPositions } from './block.js'
 export {
   checkPass,
   type PassCheckContext,
@@ -27,5 +27,6 @@ export {
   mutationReport,
   mutations,
 } from './mutate.js'
+export { outsideValues } from './outside.js'
 export { type ProgramDefaults, parseProgram } from './parse-program.js'
 export { printProgram } from './print-program.js'

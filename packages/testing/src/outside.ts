@@ -1,7 +1,8 @@
-import type { OperatorTable, Program, Tensor } from '@shardloom/core'
+import { coordinates, lookup, type OperatorTable, type Program, type Tensor } from '@shardloom/core'
 import { type Block, elementsOf, offsetsIn, shardPositions, valuesAt } from './block.js'
 import { domainsOf, type InitialValue, modelTensor, usualValues } from './initial-values.js'
 import { type Iterations, keyOf } from './iterations.js'
+import { Shapes } from './shapes.js'
 
 /** The tensors that come from outside of a program, whole: what all ranks take their parts of. */
 export class Outside {
@@ -36,3 +37,21 @@ export class Outside {
 }
 
 const nobody: ReadonlyMap<string, number> = new Map()
+
+/**
+ * The elements that one rank holds of the tensors from outside, as `interpret` makes them: row-major, by id and iterations of
+ * the tensor's `per` axes.
+ */
+export function outsideValues(
+  program: Program,
+  operators: OperatorTable,
+  { rank = 0, initial }: { readonly rank?: number; readonly initial?: InitialValue | undefined } = {},
+): (tensor: string, iterations?: Iterations) => Float64Array {
+  const outside = new Outside(program, operators, initial)
+  const ranks = Array.from({ length: program.mesh.world }, (_, each) => coordinates(program.mesh, each))
+  const shapes = new Shapes(program, ranks)
+  return (id, iterations = new Map()) => {
+    const tensor = lookup(program.tensors, id)
+    return outside.part(tensor, shapes.held(tensor, rank, iterations), iterations).values
+  }
+}

@@ -2,7 +2,7 @@ import type { Kernel, KernelContext } from '@shardloom/core'
 import { countOf, numberOf, offsets, rowsOf, zeros } from './points.js'
 
 /** The base of the rotary frequencies (Su et al. 2021, section 3.2.2). */
-const rotaryBase = 10_000
+export const rotaryBase = 10_000
 
 /** The position in its sequence of the first query: with a cache it moves on with each decode step or chunk. */
 export function firstPosition(context: KernelContext): number {

@@ -42,7 +42,7 @@ export const sum: Kernel = (operands, context) => {
 }
 
 /** Keeps the mean of squares of a norm's input away from zero. */
-const normEpsilon = 1e-5
+export const normEpsilon = 1e-5
 
 /** One row of a norm's input: its centre and the factor that scales it to unit size. */
 function statistics(x: Float64Array, at: number, inner: Int32Array, centred: boolean): [number, number] {

@@ -6,13 +6,13 @@ const none = new Float64Array()
 export const sumOfSquares: Kernel = ([x = none]) => [Float64Array.of(x.reduce((sum, value) => sum + value * value, 0))]
 
 /** The largest norm that gradients keep. */
-const normLimit = 1
+export const normLimit = 1
 
 /** min(1, limit / √norm²). */
 export const clip: Kernel = ([squares = none]) => [Float64Array.of(Math.min(1, normLimit / Math.sqrt(squares[0] ?? 0)))]
 
 /** Step size, decay rates and the step at which bias is corrected: any values prove the same. */
-const [stepSize, decay1, decay2, epsilon, step] = [1e-3, 0.9, 0.95, 1e-8, 10]
+export const [stepSize, decay1, decay2, epsilon, step] = [1e-3, 0.9, 0.95, 1e-8, 10]
 
 /** One step of Adam (Kingma and Ba 2015, algorithm 1) on the clipped gradient. */
 export const adamStep: Kernel = (operands, { rule }) => {

@@ -1,7 +1,16 @@
-import type { DerivativeTerm, OperatorDefinition } from '@shardloom/core'
+import type { DerivativeTerm, KernelContext, OperatorDefinition } from '@shardloom/core'
 import { operandText, parseRule } from '@shardloom/core'
 import { causalPairs } from '../causal-pairs.js'
 import { attend, attendGradient, join, part, rotate, same, writeCache } from '../kernels/attention.js'
+import {
+  attendGradientOnnx,
+  attendOnnx,
+  joinOnnx,
+  partOnnx,
+  rotateOnnx,
+  sameOnnx,
+  writeCacheOnnx,
+} from '../onnx/attention.js'
 
 /** Rotates pairs of a head's elements by an angle that depends on the position (Su et al. 2021). Linear. */
 export const rotary: OperatorDefinition = {
@@ -10,6 +19,7 @@ export const rotary: OperatorDefinition = {
   linear: [[0]],
   index: ['seq'],
   execute: rotate,
+  onnx: rotateOnnx,
   derivative: (node) => [
     {
       op: 'rotary',
@@ -32,6 +42,7 @@ export const softmax: OperatorDefinition = {
   flops: 6, // scale, maximum, difference, exponential, sum, quotient
   index: ['seq', 'kv_seq'],
   execute: attend,
+  onnx: attendOnnx,
   derivative(node) {
     const { operands, results, whole } = parseRule(node.rule)
     const scores = operandText((results[0] ?? []).map((dim) => (whole.has(dim) ? `${dim}!` : dim)))
@@ -58,12 +69,14 @@ export const softmaxGradient: OperatorDefinition = {
   linear: [[1]],
   reduce: { batch: 'sum', seq: 'sum' },
   execute: attendGradient,
+  onnx: attendGradientOnnx,
 }
 
 /** Joins, per head, a part of its own and a part that all heads share (the rotary key of latent attention). */
 export const joinHeads: OperatorDefinition = {
   name: 'join_heads',
   execute: join,
+  onnx: joinOnnx,
   derivative(node) {
     const { operands, results } = parseRule(node.rule)
     const [own = [], shared = []] = operands
@@ -89,11 +102,14 @@ export const joinHeads: OperatorDefinition = {
   },
 }
 
+const isShared = ({ node }: Pick<KernelContext, 'node'>) => node.attributes?.['part'] === 'shared'
+
 /** The elements of each head that belong to one of two joined parts. */
 export const sliceHeads: OperatorDefinition = {
   name: 'slice_heads',
   linear: [[0]],
-  execute: part(({ node }) => node.attributes?.['part'] === 'shared'),
+  execute: part(isShared),
+  onnx: partOnnx(isShared),
 }
 
 /** The shared part's elements, summed over heads. */
@@ -103,10 +119,11 @@ export const sumHeads: OperatorDefinition = {
   linear: [[0]],
   flops: 1,
   execute: part(() => true),
+  onnx: partOnnx(() => true),
 }
 
 /** Joins two parts along their last dim: latents and rotary parts of an absorbed latent attention. */
-export const joinParts: OperatorDefinition = { name: 'join_parts', execute: join }
+export const joinParts: OperatorDefinition = { name: 'join_parts', execute: join, onnx: joinOnnx }
 
 /** Writes keys or values of new positions into the cache, of which a rank may hold some slots only. */
 export const cacheWrite: OperatorDefinition = {
@@ -114,6 +131,7 @@ export const cacheWrite: OperatorDefinition = {
   kind: 'memory',
   index: ['kv_seq'],
   execute: writeCache,
+  onnx: writeCacheOnnx,
   bytes(node, { operand, size, extent }) {
     const added = operand(node.inputs.length - 1)
     // Which rank holds the slot of a token depends on the step: on average each writes its share.
@@ -127,6 +145,7 @@ export const cacheRead: OperatorDefinition = {
   name: 'cache_read',
   kind: 'memory',
   execute: same,
+  onnx: sameOnnx,
   bytes: (_, { operand }) => ({ read: operand(0), written: 0n }),
 }
 

@@ -10,6 +10,17 @@ import {
   weighGradient,
   weighWeightGradient,
 } from '../kernels/experts.js'
+import {
+  chooseGradientOnnx,
+  chooseOnnx,
+  collectOnnx,
+  gateGradientOnnx,
+  gateOnnx,
+  spreadOnnx,
+  weighGradientOnnx,
+  weighOnnx,
+  weighWeightGradientOnnx,
+} from '../onnx/experts.js'
 
 /** Chooses `topk` experts per token by score: the control node of a mixture of experts. Results: weights and indices. */
 export const router: OperatorDefinition = {
@@ -22,6 +33,7 @@ export const router: OperatorDefinition = {
     return `It chooses ${last(outputs[0])} of ${last(inputs[0])} experts for each token, by score: where the token goes is known only here.`
   },
   execute: choose,
+  onnx: chooseOnnx,
   derivative: (node) => [
     {
       op: 'router_gradient',
@@ -40,6 +52,7 @@ export const routerGradient: OperatorDefinition = {
   flops: 3,
   linear: [[2]],
   execute: chooseGradient,
+  onnx: chooseGradientOnnx,
 }
 
 /** Hands each token to the experts that it chose; the result holds topk/experts of the elements that it names. */
@@ -48,6 +61,7 @@ export const dispatch: OperatorDefinition = {
   linear: [[0]],
   index: ['experts'],
   execute: spread,
+  onnx: spreadOnnx,
   derivative: (node) => [
     {
       op: 'dispatch_gradient',
@@ -68,6 +82,7 @@ export const dispatchGradient: OperatorDefinition = {
   linear: [[0]],
   index: ['experts'],
   execute: collect,
+  onnx: collectOnnx,
 }
 
 /** The weighted sum of a token's experts. Operands: expert outputs, weights, indices. */
@@ -79,6 +94,7 @@ export const combine: OperatorDefinition = {
   linear: [[0], [1]],
   index: ['experts'],
   execute: weigh,
+  onnx: weighOnnx,
   derivative(node) {
     const [outputs = '', weights = '', indices = ''] = node.inputs
     const density = node.density && { density: node.density }
@@ -110,6 +126,7 @@ export const combineGradient: OperatorDefinition = {
   linear: [[0], [1]],
   index: ['experts'],
   execute: weighGradient,
+  onnx: weighGradientOnnx,
 }
 
 export const combineWeightGradient: OperatorDefinition = {
@@ -120,6 +137,7 @@ export const combineWeightGradient: OperatorDefinition = {
   linear: [[0], [2]],
   index: ['experts'],
   execute: weighWeightGradient,
+  onnx: weighWeightGradientOnnx,
 }
 
 /** Scales the shared expert's output by the sigmoid of a per-token gate (Qwen MoE). */
@@ -128,6 +146,7 @@ export const sigmoidGate: OperatorDefinition = {
   flops: 1,
   linear: [[0]],
   execute: gate,
+  onnx: gateOnnx,
   derivative(node) {
     const [value = '', gate = ''] = node.inputs
     return [
@@ -149,6 +168,7 @@ export const sigmoidGateGradient: OperatorDefinition = {
   reduce: { hidden: 'sum' },
   linear: [[0], [2]],
   execute: gateGradient,
+  onnx: gateGradientOnnx,
 }
 
 export const expertOperators: readonly OperatorDefinition[] = [

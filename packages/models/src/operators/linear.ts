@@ -12,6 +12,17 @@ import {
   normGainSum,
   sum,
 } from '../kernels/linear.js'
+import {
+  activateGradientOnnx,
+  activateOnnx,
+  contractOnnx,
+  lookUpGradientOnnx,
+  lookUpOnnx,
+  normaliseGradientOnnx,
+  normaliseOnnx,
+  normGainSumOnnx,
+  sumOnnx,
+} from '../onnx/linear.js'
 
 const text = operandText
 const rule = (operands: readonly (readonly string[])[], result: readonly string[]) =>
@@ -25,6 +36,7 @@ export const einsum: OperatorDefinition = {
   reduce: 'sum',
   linear: 'each',
   execute: contract,
+  onnx: contractOnnx,
   flops: (_, { operands, results }) => (operands.flat().some((dim) => !results[0]?.includes(dim)) ? 2 : 1),
   bytes(node, { operand, result, size, loads }) {
     const { operands } = parseRule(node.rule)
@@ -110,6 +122,7 @@ export const add: OperatorDefinition = {
   name: 'add',
   flops: additions,
   execute: sum,
+  onnx: sumOnnx,
   linear: 'all',
   derivative: (node) => node.inputs.map((_, index) => broadcastTerm(node, index, index === 0 ? 'input' : 'bias')),
 }
@@ -124,6 +137,7 @@ export const sumGradients: OperatorDefinition = {
   linear: 'all',
   joins: true,
   execute: sum,
+  onnx: sumOnnx,
 }
 
 /** RMS or layer norm over the dims marked whole; operands: input, gain (optional), bias (optional). */
@@ -131,6 +145,7 @@ export const norm: OperatorDefinition = {
   name: 'norm',
   flops: (node) => (node.attributes?.['kind'] === 'layer' ? 7 : 4),
   execute: normalise,
+  onnx: normaliseOnnx,
   derivative(node) {
     const { operands, whole } = parseRule(node.rule)
     const marked = (dims: readonly string[]) => text(dims.map((dim) => (whole.has(dim) ? `${dim}!` : dim)))
@@ -176,12 +191,14 @@ export const normGradient: OperatorDefinition = {
   flops: 9,
   linear: [[2]],
   execute: normaliseGradient,
+  onnx: normaliseGradientOnnx,
 }
 export const normGradientPlain: OperatorDefinition = {
   name: 'norm_gradient_plain',
   flops: 8,
   linear: [[1]],
   execute: normaliseGradient,
+  onnx: normaliseGradientOnnx,
 }
 export const normGainGradient: OperatorDefinition = {
   name: 'norm_gain_gradient',
@@ -189,6 +206,7 @@ export const normGainGradient: OperatorDefinition = {
   reduce: 'sum',
   linear: [[1]],
   execute: normGainSum,
+  onnx: normGainSumOnnx,
 }
 
 /** Gated (`swiglu`, `geglu`: gate and up) or plain (`gelu`, `relu`) activation, fused; the function is an attribute. */
@@ -196,6 +214,7 @@ export const activation: OperatorDefinition = {
   name: 'activation',
   flops: (node) => (node.inputs.length === 2 ? 6 : 5),
   execute: activate,
+  onnx: activateOnnx,
   derivative(node) {
     const dims = text(parseRule(node.rule).results[0] ?? [])
     const gated = node.inputs.length === 2
@@ -216,6 +235,7 @@ export const activationGradient: OperatorDefinition = {
   name: 'activation_gradient',
   flops: (node) => (node.inputs.length === 3 ? 12 : 8),
   execute: activateGradient,
+  onnx: activateGradientOnnx,
 }
 
 /** Rows of a table, chosen by index. A rank with some of the rows gives zeros for the others, so the result is a sum. */
@@ -225,6 +245,7 @@ export const embedding: OperatorDefinition = {
   linear: [[1]],
   index: ['vocab', 'positions'],
   execute: lookUp,
+  onnx: lookUpOnnx,
   domains: { 0: { below: ['vocab', 'positions'] } },
   bytes: (_, { operand, result }) => ({ read: operand(0) + result(0), written: result(0) }),
   derivative(node) {
@@ -248,6 +269,7 @@ export const embeddingGradient: OperatorDefinition = {
   linear: [[1]],
   index: ['vocab', 'positions'],
   execute: lookUpGradient,
+  onnx: lookUpGradientOnnx,
   bytes: (_, { operand, result }) => ({ read: operand(0) + operand(1), written: result(0) }),
 }
 

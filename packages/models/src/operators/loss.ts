@@ -10,9 +10,25 @@ import {
   negativeLogLikelihood,
   sumOfExponentials,
 } from '../kernels/loss.js'
+import { sameOnnx } from '../onnx/attention.js'
+import {
+  largestLogitOnnx,
+  lastOnnx,
+  likelihoodGradientOnnx,
+  logitOfLabelOnnx,
+  maximumOnnx,
+  negativeLogLikelihoodOnnx,
+  sumOfExponentialsOnnx,
+} from '../onnx/loss.js'
 
 /** The largest logit of each token, for a stable exponential. */
-export const logitMax: OperatorDefinition = { name: 'logit_max', flops: 1, reduce: 'max', execute: maximum }
+export const logitMax: OperatorDefinition = {
+  name: 'logit_max',
+  flops: 1,
+  reduce: 'max',
+  execute: maximum,
+  onnx: maximumOnnx,
+}
 
 /** The sum of exp(logit − max) over the vocabulary. */
 export const exponentialSum: OperatorDefinition = {
@@ -20,6 +36,7 @@ export const exponentialSum: OperatorDefinition = {
   flops: 3,
   reduce: 'sum',
   execute: sumOfExponentials,
+  onnx: sumOfExponentialsOnnx,
 }
 
 /** The logit of each token's label: a rank without that row of the vocabulary gives zero. */
@@ -29,6 +46,7 @@ export const targetLogit: OperatorDefinition = {
   linear: [[0]],
   index: ['vocab'],
   execute: logitOfLabel,
+  onnx: logitOfLabelOnnx,
   domains: { 1: { below: ['vocab'] } },
   bytes: (_, { operand, result }) => ({ read: operand(1) + result(0), written: result(0) }),
 }
@@ -39,6 +57,7 @@ export const crossEntropy: OperatorDefinition = {
   flops: 4,
   reduce: 'sum',
   execute: negativeLogLikelihood,
+  onnx: negativeLogLikelihoodOnnx,
   domains: { 4: 'positive' },
   derivative(node, { producer }) {
     const [maximum = '', sum = '', , labels = '', scale = ''] = node.inputs
@@ -64,10 +83,11 @@ export const crossEntropyGradient: OperatorDefinition = {
   flops: 5,
   index: ['vocab'],
   execute: likelihoodGradient,
+  onnx: likelihoodGradientOnnx,
 }
 
 /** Hands the loss to whoever watches the run; reads it whole. */
-export const report: OperatorDefinition = { name: 'report', kind: 'control', execute: same }
+export const report: OperatorDefinition = { name: 'report', kind: 'control', execute: same, onnx: sameOnnx }
 
 /** Keeps the last position of each sequence: a sum over positions in which only one term is not zero. */
 export const lastPosition: OperatorDefinition = {
@@ -76,11 +96,18 @@ export const lastPosition: OperatorDefinition = {
   linear: [[0]],
   index: ['seq'],
   execute: lastOf,
+  onnx: lastOnnx,
   bytes: (_, { result }) => ({ read: result(0), written: result(0) }),
 }
 
 /** The next token of each sequence from its logits over the whole vocabulary. */
-export const sample: OperatorDefinition = { name: 'sample', kind: 'control', flops: 1, execute: largestLogit }
+export const sample: OperatorDefinition = {
+  name: 'sample',
+  kind: 'control',
+  flops: 1,
+  execute: largestLogit,
+  onnx: largestLogitOnnx,
+}
 
 /**
  * Compares drafted tokens with those that the target chose instead. Operands: the tokens read, those chosen after each.

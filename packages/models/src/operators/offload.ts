@@ -1,5 +1,6 @@
 import type { OperatorDefinition } from '@shardloom/core'
 import { same } from '../kernels/attention.js'
+import { sameOnnx } from '../onnx/attention.js'
 
 /** Copies a tensor from the rank's memory to its host's. Bytes are those of the rank's own memory. */
 export const offload: OperatorDefinition = {
@@ -7,6 +8,7 @@ export const offload: OperatorDefinition = {
   kind: 'memory',
   linear: [[0]],
   execute: same,
+  onnx: sameOnnx,
   bytes: (_, { operand }) => ({ read: operand(0), written: 0n }),
 }
 
@@ -16,5 +18,6 @@ export const reload: OperatorDefinition = {
   kind: 'memory',
   linear: [[0]],
   execute: same,
+  onnx: sameOnnx,
   bytes: (_, { result }) => ({ read: 0n, written: result(0) }),
 }

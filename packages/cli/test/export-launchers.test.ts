@@ -1,0 +1,91 @@
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { launcherNames, launchers } from 'shardloom/launch'
+import { describe, expect, test } from 'vitest'
+import { formats } from '../src/formats/formats.js'
+import { shardloom, temporaryFolder } from './run-command.js'
+
+const training = '--model llama-3.1-8b --batch 16 --dp 4 --pp 2 --zero 3'.split(' ')
+
+describe('launchers', () => {
+  test('there is a format for each, by its own name', () => {
+    for (const name of launcherNames) expect(formats[name]?.title).toContain(launchers[name].title)
+  })
+
+  test('what export writes, every command takes with --from', async () => {
+    const cwd = temporaryFolder()
+    const flags = [...training, '--tp', '2', '--sequence-parallel']
+    const written = await shardloom(['export', ...flags, '--format', 'megatron', '--out', 'run.sh'], { cwd })
+    expect([written.code, written.out]).toEqual([0, ''])
+    const from = await shardloom(['plan', '--from', 'megatron:run.sh', '--json'], { cwd })
+    const direct = await shardloom(['plan', ...flags, '--json'], { cwd })
+    const [there, here] = [JSON.parse(from.out), JSON.parse(direct.out)]
+    expect({ ...there, warnings: [] }).toEqual({ ...here, warnings: [] })
+    expect(there.warnings[0]).toMatch(/\d settings that change no plan/)
+    const piped = await shardloom(['export', '--from', 'megatron:-', '--format', 'spec', '--microbatch', '2'], {
+      cwd,
+      input: readFileSync(join(cwd, 'run.sh'), 'utf8'),
+    })
+    expect(piped.out).toContain('model: llama-3.1-8b\nbatch: 16\nmicrobatch: 2\n')
+    writeFileSync(join(cwd, 'spec.yaml'), piped.out)
+    expect((await shardloom(['plan', 'spec.yaml'], { cwd })).code).toBe(0)
+  })
+
+  test('flags themselves may stand behind the colon', async () => {
+    const text = 'vllm: --model meta-llama/Llama-3.1-70B-Instruct --tensor-parallel-size 8'
+    const { out } = await shardloom([
+      'export',
+      '--from',
+      text,
+      '--phase',
+      'decode',
+      '--batch',
+      '64',
+      '--format',
+      'spec',
+    ])
+    expect(out).toBe(
+      'schema: shardloom.spec/1\nmodel: llama-3.1-70b\nphase: decode\nbatch: 64\nseq: 8192\nparallel:\n  tp: 8\n',
+    )
+  })
+
+  test('a schedule that torchtitan has no name for is a file beside, or asks for one', async () => {
+    const cwd = temporaryFolder()
+    const flags = ['export', ...training, '--schedule', 'zbh1', '--format', 'torchtitan']
+    expect((await shardloom([...flags, '--out', 'job.toml'], { cwd })).code).toBe(0)
+    expect(readdirSync(cwd).sort()).toEqual(['job.schedule.csv', 'job.toml'])
+    expect(readFileSync(join(cwd, 'job.toml'), 'utf8')).toContain('"job.schedule.csv"')
+    const { code, err } = await shardloom(flags, { cwd })
+    expect([code, err]).toEqual([1, expect.stringContaining('--out FILE.toml')])
+  })
+
+  test.each([
+    [['plan', '--from', 'slurm:x'], 2, 'Launchers: megatron, torchtitan, deepspeed, vllm, sglang'],
+    [['plan', '--from', 'vllm:'], 2, 'not of the form'],
+    [['plan', '--from', 'vllm:none.sh'], 1, 'none.sh'],
+    [['plan', '--from', 'vllm: --tensor-parallel-size 2'], 1, 'Add `--model`'],
+    [['plan', 'spec.yaml', '--from', 'vllm: --tp 2'], 2, 'both say'],
+    [['export', '--model', 'llama-3.1-8b', '--tp', '3', '--format', 'deepspeed'], 1, 'tp'],
+    [['export', '--model', 'gpt-oss-120b', '--format', 'megatron'], 1, '`model`'],
+  ])('%j', async (args, code, text) => {
+    const run = await shardloom(args)
+    expect([run.code, run.out]).toEqual([code, ''])
+    expect(run.err).toContain(text)
+  })
+
+  test('notes stand in the document', async () => {
+    const { out } = await shardloom([
+      'export',
+      ...training.slice(0, 6),
+      '--causal',
+      'halved',
+      '--format',
+      'deepspeed',
+      '--json',
+    ])
+    expect(JSON.parse(out)).toMatchObject({
+      format: 'deepspeed',
+      notes: ['nothing there says `options.causal`, `seq`'],
+    })
+  })
+})

@@ -1,0 +1,6 @@
+export type { SvgOptions } from './page.js'
+export { type Report, type ReportFigure, type ReportSection, type ReportTable, reportPage } from './report.js'
+export { type ScheduleSvgOptions, scheduleSvg } from './schedule-svg.js'
+export { type MemorySvgOptions, memorySvg, type TimelineSvgOptions, timelineSvg } from './simulation-svg.js'
+export type { SvgTheme } from './style.js'
+export { type GraphSvgOptions, toSvg, viewSvg } from './to-svg.js'

@@ -1,0 +1,110 @@
+import { execFileSync } from 'node:child_process'
+import { reportPage, viewSvg } from '@shardloom/exporters/svg'
+import { type Browser, chromium, type Page } from 'playwright-core'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { hostileView } from './hostile.js'
+
+const browserPath = ['chromium', 'chromium-browser', 'google-chrome'].map(which).find(Boolean)
+
+const attack =
+  '</text></title><script>document.documentElement.dataset.ran="1"</script><img src=x onerror="document.documentElement.dataset.ran=1">'
+
+describe.skipIf(browserPath === undefined)('a browser', () => {
+  let browser: Browser
+  beforeAll(async () => {
+    browser = await chromium.launch({ executablePath: browserPath ?? '', args: ['--no-sandbox'] })
+  })
+  afterAll(() => browser?.close())
+
+  /** Opens a page and says what it complains of and asks for. */
+  async function open(html: string, look: (page: Page) => Promise<unknown>, dark = false) {
+    const page = await browser.newPage({ colorScheme: dark ? 'dark' : 'light' })
+    const complaints: string[] = []
+    const requests: string[] = []
+    page.on('console', (message) => complaints.push(message.text()))
+    page.on('pageerror', (error) => complaints.push(error.message))
+    await page.route('http://picture.invalid/**', (route) => {
+      requests.push(route.request().url())
+      return route.fulfill({ body: html, contentType: html.startsWith('<svg') ? 'image/svg+xml' : 'text/html' })
+    })
+    await page.goto('http://picture.invalid/')
+    const seen = await look(page)
+    await page.close()
+    return { seen, complaints, requests: requests.filter((url) => !url.endsWith('favicon.ico')) }
+  }
+
+  const state = (page: Page) =>
+    page.evaluate(`({
+      ran: document.documentElement.dataset.ran ?? '',
+      scripts: document.querySelectorAll('script').length,
+      drawn: document.querySelectorAll('[data-node]').length,
+    })`)
+
+  test('runs no script of a picture with hostile labels, as a file and inline, and loads nothing', async () => {
+    const svg = await viewSvg(hostileView(attack, attack, 'id'))
+    const nodes = hostileView('', '', 'id').nodes.length
+    for (const html of [svg, `<!doctype html><title>page</title>${svg}`]) {
+      const { seen, complaints, requests } = await open(html, state)
+      expect(seen).toEqual({ ran: '', scripts: 0, drawn: nodes })
+      expect(complaints).toEqual([])
+      expect(requests).toHaveLength(1)
+    }
+  })
+
+  test('runs no script of a report, whose policy would forbid it', async () => {
+    const picture = await viewSvg(hostileView(attack, attack, 'id'))
+    const html = reportPage({
+      title: attack,
+      subtitle: attack,
+      warnings: [attack],
+      sections: [
+        {
+          heading: attack,
+          sentences: [attack],
+          figures: [{ name: attack, value: attack, note: attack }],
+          picture,
+          tables: [{ caption: attack, columns: [{ title: attack }], rows: [[attack]] }],
+        },
+      ],
+    })
+    const { seen, complaints } = await open(html, state)
+    expect(seen).toEqual({ ran: '', scripts: 0, drawn: hostileView('', '', 'id').nodes.length })
+    expect(complaints).toEqual([])
+    const forced = await open(
+      html.replace('</main>', '<script>document.documentElement.dataset.ran=1</script></main>'),
+      state,
+    )
+    expect(forced.seen).toMatchObject({ ran: '' })
+  })
+
+  test('shows the theme that the reader prefers, and no text under 11 pixels', async () => {
+    const svg = await viewSvg(hostileView('title', 'label', 'id'))
+    const look = (page: Page) =>
+      page.evaluate(`({
+        page: getComputedStyle(document.querySelector('svg > rect')).fill,
+        smallest: Math.min(...[...document.querySelectorAll('text')].map((text) => Number.parseFloat(getComputedStyle(text).fontSize))),
+      })`)
+    expect((await open(svg, look)).seen).toEqual({ page: 'rgb(255, 255, 255)', smallest: 11 })
+    expect((await open(svg, look, true)).seen).toEqual({ page: 'rgb(18, 22, 29)', smallest: 11 })
+  })
+
+  test('has room for every text that stands in a box', async () => {
+    const svg = await viewSvg(hostileView('title', 'all-gather · tp 0123', 'id'))
+    const look = (page: Page) =>
+      page.evaluate(`[...document.querySelectorAll('[data-node]')].filter((node) => {
+        const own = node.getBoundingClientRect()
+        const shapes = [...node.querySelectorAll('rect, path')].map((shape) => shape.getBoundingClientRect())
+        const [left, right] = [Math.min(...shapes.map((box) => box.left)), Math.max(...shapes.map((box) => box.right))]
+        return own.left < left - 1 || own.right > right + 1
+      }).length`)
+    expect((await open(svg, look)).seen).toBe(0)
+  })
+})
+
+function which(name: string): string | undefined {
+  try {
+    return execFileSync('which', [name], { encoding: 'utf8' }).trim()
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,95 @@
+import { resolveCluster } from '@shardloom/cluster'
+import { memorySvg, timelineSvg } from '@shardloom/exporters/svg'
+import { breakdown, machineOf, memory, simulate, ticksPerSecond } from '@shardloom/simulator'
+import { describe, expect, test } from 'vitest'
+import { planned } from '../../core/test/planned.js'
+import { memoryPanel } from '../src/svg/memory-chart.js'
+import { simulationChart } from '../src/svg/simulation-chart.js'
+import { namesIn, parseSvg } from './svg-page.js'
+
+function simulated(model: string, degrees: Readonly<Record<string, number>>, schedule?: string) {
+  const training = { phase: 'training', batch: 8, seq: 512, microbatches: 8 } as const
+  const { program, operators } = planned(model, training, degrees, schedule ? { pp: { schedule } } : {})
+  const machine = machineOf(resolveCluster('dgx-h100'), program.mesh)
+  const timeline = simulate(program, operators, machine)
+  return { program, operators, timeline, stages: memory(program, operators, timeline), machine }
+}
+
+const cases = [
+  ['pp 4, 1F1B', simulated('gpt2', { pp: 4 }, '1f1b')],
+  ['pp 4, ZB-H1', simulated('gpt2', { pp: 4 }, 'zbh1')],
+  ['tp 2', simulated('tiny', { tp: 2 })],
+  ['dp 2', simulated('gpt2', { dp: 2 })],
+] as const
+
+describe.each(cases)('a timeline of %s', (_, { timeline, program, stages, machine }) => {
+  const chart = simulationChart(timeline, program)
+  const [panel] = chart.panels
+  const rows = panel?.rows ?? []
+
+  test('no slice of a row lies over another', () => {
+    for (const { slices, label } of rows)
+      slices.slice(1).forEach((slice, index) => {
+        expect(slice.start, label).toBeGreaterThanOrEqual((slices[index]?.end ?? 0) - 1e-9)
+      })
+  })
+
+  test('the busy part of what is drawn is what the simulation computes', () => {
+    const computing = breakdown(timeline, program.mesh).map((rank) => rank.computing / timeline.seconds)
+    const drawn = rows.flatMap(({ idle }) => (idle === undefined ? [] : [1 - idle]))
+    expect(drawn).toHaveLength(computing.length)
+    drawn.forEach((share, index) => {
+      expect(share).toBeCloseTo(computing[index] ?? -1, 9)
+    })
+  })
+
+  test('a slice is never shorter than the nodes in it, and all of them are in one', () => {
+    const perUnit = (panel?.end ?? 0) / timeline.seconds
+    let busy = 0
+    for (let node = 0; node < timeline.graph.nodeCount; node++)
+      if (timeline.streamOf(node) === 'compute')
+        busy += (timeline.times.end[node] ?? 0) - (timeline.times.start[node] ?? 0)
+    const spans = rows.flatMap(({ idle, slices }) =>
+      idle === undefined ? [] : slices.map(({ start, end }) => end - start),
+    )
+    const sum = spans.reduce((total, each) => total + each, 0) / perUnit
+    expect(sum).toBeGreaterThanOrEqual(busy / ticksPerSecond - 1e-9)
+    expect(sum).toBeLessThanOrEqual(timeline.seconds * timeline.ranks.length + 1e-9)
+  })
+
+  test('the critical path takes the whole step', () => {
+    const path = panel?.critical ?? []
+    expect(path[0]?.start).toBeCloseTo(0, 9)
+    expect(path.at(-1)?.end).toBeCloseTo(panel?.end ?? -1, 9)
+  })
+
+  test('memory ends with what it began with, and its peak is on the curve', () => {
+    for (const stage of stages) {
+      const { bands, peak, seconds } = memoryPanel(stage, program, timeline.seconds)
+      const at = (index: number) => bands.reduce((sum, { bytes }) => sum + (bytes.at(index) ?? 0), 0)
+      expect(at(-1)).toBe(stage.parts.parameters + stage.parts.optimizer + stage.parts.cache)
+      expect(Math.max(...seconds.map((_, index) => at(index)))).toBe(peak.bytes)
+    }
+  })
+
+  test('pictures are well-formed and the same to the byte', () => {
+    const pictures = () => [
+      timelineSvg(timeline, program),
+      memorySvg(stages, program, timeline.seconds, { limitBytes: machine.cluster.accelerator.memoryBytes }),
+      memorySvg(stages, program, timeline.seconds, { limitBytes: (stages[0]?.peakBytes ?? 0) * 0.9 }),
+    ]
+    const drawn = pictures()
+    expect(pictures()).toEqual(drawn)
+    const seen = new Set<string>()
+    for (const svg of drawn) {
+      expect(svg).not.toMatch(/NaN|undefined|Infinity/)
+      const document = parseSvg(svg)
+      expect(document.querySelector('title')?.textContent).not.toBe('')
+      expect(document.querySelector('desc')?.textContent?.length).toBeGreaterThan(40)
+      const names = new Set(namesIn(svg))
+      for (const name of names) expect(seen.has(name)).toBe(false)
+      for (const name of names) seen.add(name)
+    }
+    expect(drawn[2]).toContain('too much')
+  })
+})

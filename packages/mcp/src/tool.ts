@@ -1,0 +1,66 @@
+import { z } from 'zod'
+import { more } from './bounded.js'
+import type { Files } from './files.js'
+
+/** What a call may use beside its arguments. */
+export interface ToolContext {
+  readonly files: Files
+}
+
+/** What the server says of a tool. */
+export interface ToolText {
+  readonly name: string
+  readonly title: string
+  /** For models: what it answers, in which units, with one example of arguments. */
+  readonly description: string
+  /** In which units the numbers of a result are. */
+  readonly units: string
+  /** Which arguments make a result smaller, for results that are cut. */
+  readonly narrow: string
+  /** Whether it may write files below the root. */
+  readonly writes?: true
+}
+
+/** One entry of the tool table. */
+export interface Tool extends ToolText {
+  readonly input: z.ZodObject
+  readonly output: z.ZodObject
+  /** Takes what `input` has parsed. */
+  readonly run: (input: unknown, context: ToolContext) => object | Promise<object>
+}
+
+const cut = z.strictObject({
+  path: z.string().describe('the field that was cut, such as communication or rules.3.violations'),
+  unit: z.enum(['entries', 'characters']),
+  total: z.int().describe('how many there are'),
+  offset: z.int().describe('the first that is shown, from 0'),
+  shown: z.int(),
+  next: more.nullable().describe('call again with this as `more` for what follows; null at the end'),
+})
+
+/** Makes an entry of the table: arguments that are not named are refused, results may have more fields than are described. */
+export function defineTool<Input extends z.ZodRawShape>({
+  input,
+  output,
+  run,
+  ...text
+}: ToolText & {
+  readonly input: Input
+  readonly output: z.ZodRawShape
+  readonly run: (input: z.output<z.ZodObject<Input>>, context: ToolContext) => object | Promise<object>
+}): Tool {
+  return {
+    ...text,
+    input: z.strictObject({
+      ...input,
+      more: more.optional().describe('what an earlier result had cut away: its truncated[].next'),
+    }),
+    output: z.looseObject({
+      ...output,
+      units: z.string(),
+      truncated: z.array(cut).optional().describe('present where fields were cut to keep the result small'),
+      hint: z.string().optional().describe('which arguments make the result smaller'),
+    }),
+    run: (parsed, context) => run(parsed as z.output<z.ZodObject<Input>>, context), // runTool parses with `input`
+  }
+}

@@ -1,0 +1,60 @@
+import { createHash } from 'node:crypto'
+import { readFile, realpath } from 'node:fs/promises'
+import { isAbsolute, relative, resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { type PlanAccess, ShardloomError } from 'shardloom'
+
+/** The files that the blocks of one Markdown file may name. */
+export interface Files extends Required<Pick<PlanAccess, 'importPlugin'>> {
+  readonly readText: (path: string) => Promise<string>
+  /** Every file that was read, with a digest of what it said then. */
+  readonly read: Map<string, string>
+}
+
+/** The most bytes that are read of a file that a block names. */
+const largestFile = 16_000_000
+
+/**
+ * Files as a Markdown file names them: relative to its folder, and never outside of `root`, links followed. Throws
+ * `FILE_OUTSIDE`, `FILE_MISSING` and `FILE_SIZE`.
+ */
+export function filesBelow(root: string, folder: string): Files {
+  const read = new Map<string, string>()
+  const within = async (path: string): Promise<string> => {
+    const target = resolve(folder, path)
+    const found = await realpath(target).catch((cause: NodeJS.ErrnoException) => {
+      throw new ShardloomError('FILE_MISSING', `There is no file ${path} that can be read.`, {
+        subject: path,
+        cause,
+        help: 'Paths are relative to the Markdown file.',
+      })
+    })
+    const inside = relative(await realpath(root), found)
+    if (inside !== '' && !inside.startsWith('..') && !isAbsolute(inside)) return found
+    throw new ShardloomError('FILE_OUTSIDE', `${path} is outside of the documentation's root.`, {
+      subject: path,
+      help: 'Move it there, or set `root` to a folder that holds both.',
+    })
+  }
+  return {
+    read,
+    readText: async (path) => {
+      const bytes = await readFile(await within(path))
+      if (bytes.length > largestFile)
+        throw new ShardloomError('FILE_SIZE', `${path} has ${bytes.length} bytes; at most ${largestFile} are read.`, {
+          subject: path,
+          help: 'Is it the right file?',
+        })
+      read.set(resolve(folder, path), digest(bytes))
+      return bytes.toString('utf8')
+    },
+    importPlugin: async (path) => {
+      const found = await within(path)
+      read.set(resolve(folder, path), digest(await readFile(found)))
+      return import(pathToFileURL(found).href)
+    },
+  }
+}
+
+/** A short name of a content. */
+export const digest = (content: string | Uint8Array) => createHash('sha256').update(content).digest('hex')

@@ -1,0 +1,96 @@
+import type { Setting } from './launcher.js'
+import type { SettingsReader } from './settings-reader.js'
+import type { SpecReader } from './spec-reader.js'
+
+/** What requests decide, or who sends them, and no engine is told. */
+export const workload = [
+  'options.serving.load',
+  'options.serving.host',
+  'options.decode.keep',
+  'options.decode.acceptance',
+]
+
+/** Types of elements by the words that vLLM and SGLang have for them. */
+const types: Readonly<Record<string, string>> = { bf16: 'bfloat16', fp16: 'float16', fp32: 'float32' }
+
+/** The phase, and who serves: throws `LAUNCHER` where it is another engine, or training. */
+export function checkServing(spec: SpecReader, engine: string): void {
+  const phase = spec.take('phase')
+  if (phase === 'training')
+    spec.refuse('phase', `${engine} serves`, 'Use `phase: serving`, or the launcher megatron, torchtitan or deepspeed.')
+  if (phase !== 'serving') spec.note(`the engine runs prefill and decode; the plan is of ${String(phase)} alone`)
+  for (const pool of ['prefill', 'decode'] as const) {
+    const path = `options.serving.${pool}.parallel.dp`
+    if (spec.take(path) !== undefined)
+      spec.refuse(path, 'ranks of its own are an engine of its own', 'Write a spec for each pool, and export each.')
+  }
+  const named = spec.take('options.serving.engine')
+  if (named !== undefined && named !== engine)
+    spec.refuse(
+      'options.serving.engine',
+      `this is a command of ${engine}`,
+      `Use \`--format ${String(named)}\`, or leave it out.`,
+    )
+}
+
+/** Types of elements, as both engines have them. */
+export function writeTypes(spec: SpecReader): Record<string, Setting | undefined> {
+  const dtype = String(spec.take('options.dtype'))
+  if (types[dtype] === undefined)
+    spec.refuse(
+      'options.dtype',
+      'engines compute in bf16, fp16 and fp32',
+      'Use one of them, and `weightDtype: fp8` for weights.',
+    )
+  const eight = (path: string) => {
+    const value = spec.take(path)
+    if (value === undefined || value === dtype || value === 'fp8') return value === 'fp8'
+    return spec.refuse(path, `the engine has ${dtype} and fp8 there`, 'Use one of them.')
+  }
+  return {
+    dtype: types[dtype],
+    quantization: eight('options.weightDtype') ? 'fp8' : undefined,
+    'kv-cache-dtype': eight('options.cacheDtype') ? 'fp8_e4m3' : undefined,
+  }
+}
+
+/** The same, read. A method of eight bits is fp8; others have no type here. */
+export function readTypes(flags: SettingsReader): Record<string, unknown> {
+  const named = flags.text('dtype') ?? 'auto'
+  const dtype = Object.keys(types).find((each) => types[each] === named || each === named)
+  const method = flags.text('quantization')
+  if (method !== undefined && !/fp8/.test(method))
+    flags.refuse(
+      'quantization',
+      `weights by \`${method}\` have no type of elements here`,
+      'Leave it out, and give `--weight-dtype` yourself.',
+    )
+  const cache = flags.text('kv-cache-dtype')
+  return {
+    dtype: dtype === 'bf16' ? undefined : dtype,
+    weightDtype: method === undefined ? undefined : 'fp8',
+    cacheDtype: cache?.startsWith('fp8') ? 'fp8' : undefined,
+  }
+}
+
+/** Sequences at the same time: a bound for each rank of dp, which in phases of one program is the batch. */
+export function sequencesPerEngine(spec: SpecReader, engines: number): number | undefined {
+  const [bound, batch] = [spec.take('options.serving.scheduler.maxSequences'), spec.number('batch')]
+  const each = typeof bound === 'number' ? bound : undefined
+  if (spec.take('phase') === 'decode' && each === undefined) {
+    if (batch % engines === 0) return batch / engines
+    return spec.refuse('batch', `${engines} engines cannot have equal shares of it`, `Use a multiple of ${engines}.`)
+  }
+  if (each === undefined || each * engines !== batch) spec.note(`\`batch\` ${batch} is what requests make of it`)
+  return each
+}
+
+/** Refuses how else an engine could schedule. */
+export function checkScheduling(spec: SpecReader, engine: string, batching: readonly string[]): string | undefined {
+  const chosen = spec.take('options.serving.scheduler.batching')
+  if (chosen !== undefined && !batching.includes(String(chosen)))
+    spec.refuse('options.serving.scheduler.batching', `${engine} has ${batching.join(' and ')}`, 'Leave it out.')
+  if (spec.take('options.serving.scheduler.preemption') === 'swap')
+    spec.refuse('options.serving.scheduler.preemption', `${engine} computes again what it preempts`, 'Use recompute.')
+  return chosen === undefined ? undefined : String(chosen)
+}

@@ -1,0 +1,82 @@
+import { ShardloomError } from '@shardloom/core'
+import type { Setting, Settings } from './launcher.js'
+
+/** Settings of a launcher, each taken by who knows what it means. Several names are spellings of one setting. */
+export interface SettingsReader {
+  readonly take: (...names: readonly string[]) => Setting | undefined
+  /** The text of a setting; of several words the first. */
+  readonly text: (...names: readonly string[]) => string | undefined
+  /** A whole number. Throws `LAUNCHER` where it is none. */
+  readonly count: (...names: readonly string[]) => number | undefined
+  /** Any number. Throws `LAUNCHER` where it is none. */
+  readonly number: (...names: readonly string[]) => number | undefined
+  /** Whether a switch is on. */
+  readonly flag: (...names: readonly string[]) => boolean
+  /** Throws `LAUNCHER`. */
+  readonly refuse: (subject: string, why: string, help: string) => never
+  readonly note: (text: string) => void
+}
+
+/** A reader, and the end of reading: what was noted. `finish` throws `LAUNCHER` for what `matters` and nobody took. */
+export function settingsReader(settings: Settings, title: string, matters: RegExp) {
+  const taken = new Set<string>()
+  const notes: string[] = []
+  const refuse = (subject: string, why: string, help: string): never => {
+    throw new ShardloomError('LAUNCHER', `${title}: ${why}.`, { subject, help })
+  }
+  const take = (...names: readonly string[]): Setting | undefined => {
+    for (const name of names) taken.add(name)
+    const name = names.find((each) => settings.has(each))
+    return name === undefined ? undefined : settings.get(name)
+  }
+  const first = (...names: readonly string[]) => {
+    const value = take(...names)
+    return Array.isArray(value) ? (value[0] as Setting | undefined) : value // a list of settings
+  }
+  const number = (...names: readonly string[]): number | undefined => {
+    const value = first(...names)
+    if (value === undefined) return undefined
+    const parsed = typeof value === 'string' && value.trim() !== '' ? Number(value) : value
+    if (typeof parsed === 'number' && Number.isFinite(parsed)) return parsed
+    const name = names.find((each) => settings.has(each)) ?? ''
+    const variable = typeof value === 'string' && value.includes('$')
+    return refuse(
+      name,
+      `\`${name}\` is ${JSON.stringify(value)}, which is no number`,
+      variable ? 'Nothing in the text sets that variable: write its value in its place.' : 'Give a number.',
+    )
+  }
+  const reader: SettingsReader = {
+    take,
+    text: (...names) => {
+      const value = first(...names)
+      return value === undefined ? undefined : String(value)
+    },
+    number,
+    count: (...names) => {
+      const value = number(...names)
+      if (value === undefined || Number.isInteger(value)) return value
+      return refuse(names[0] ?? '', `\`${names[0]}\` is ${value}, which is no whole number`, 'Give a whole number.')
+    },
+    flag: (...names) => {
+      const value = first(...names)
+      return value !== undefined && value !== false && !/^(false|0|no)$/i.test(String(value))
+    },
+    refuse,
+    note: (text) => notes.push(text),
+  }
+  const finish = (): readonly string[] => {
+    const left = [...settings.keys()].filter((name) => !taken.has(name))
+    const [unknown] = left.filter((name) => matters.test(name))
+    if (unknown !== undefined) {
+      refuse(
+        unknown,
+        `\`${unknown}\` may change what ranks do, and is not understood here`,
+        'Leave it out, and say in flags of your own what it means.',
+      )
+    }
+    if (left.length > 0) notes.push(`${left.length} settings that change no plan are ignored, such as \`${left[0]}\``)
+    return notes
+  }
+  return { reader, finish }
+}
