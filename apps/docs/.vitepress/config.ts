@@ -69,6 +69,7 @@ export default defineConfig({
           { text: 'Write an exporter', link: '/guides/write-an-exporter' },
           { text: 'Agents', link: '/guides/agents' },
           { text: 'From a question to a plan', link: '/guides/skill' },
+          { text: 'Pictures in documentation', link: '/guides/documentation' },
           { text: 'Embed it', link: '/guides/embed' },
         ],
       },
