@@ -1,6 +1,7 @@
+import { randomUUID } from 'node:crypto'
 import { createWriteStream } from 'node:fs'
 import { access, constants, realpath, rename, rm, stat } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
+import { dirname, join } from 'node:path'
 import type { Writable } from 'node:stream'
 import { finished } from 'node:stream/promises'
 import { ShardloomError } from 'shardloom'
@@ -28,9 +29,12 @@ export async function writeWhole(
   try {
     const target = await targetOf(locate(io, path))
     if (!replaces) refuseRead(io, target, path)
-    if (target.regular) temporary = join(dirname(target.path), `.${basename(target.path)}.${process.pid}.partial`)
+    if (target.regular) temporary = join(dirname(target.path), `.shardloom-${randomUUID()}.partial`)
     process.once('SIGINT', interrupted)
-    const stream = createWriteStream(temporary ?? target.path, target.mode === undefined ? {} : { mode: target.mode })
+    const stream = createWriteStream(temporary ?? target.path, {
+      ...(temporary !== undefined && { flags: 'wx' }), // never through a link that somebody laid there
+      ...(target.mode !== undefined && { mode: target.mode }),
+    })
     const done = finished(stream)
     await Promise.race([write(stream), done]) // a stream that failed may leave `write` waiting for ever
     stream.end()

@@ -11,11 +11,22 @@ export interface LayerRuns {
   readonly extent: number
 }
 
-/** The bodies of a model's layers, a new one after each of `boundaries`. */
+/** The most layers of a model: a plan asks of each depth where it runs, and no published model has 200. */
+const mostLayers = 100_000
+
+/**
+ * The bodies of a model's layers, a new one after each of `boundaries`. Throws `ARCHITECTURE` for a layer that is not described, and
+ * `MODEL_SIZE` for more layers than are planned.
+ */
 export function layerRuns(architecture: ModelArchitecture, boundaries: readonly number[]): LayerRuns {
   const { runs, repeat = 1 } = architecture.order
   const period = runs.reduce((sum, run) => sum + run.count, 0)
   const extent = period * repeat
+  if (extent > mostLayers)
+    throw new ShardloomError('MODEL_SIZE', `The model has ${extent} layers; at most ${mostLayers} are planned.`, {
+      subject: 'model',
+      help: 'Layers of one kind are alike: plan fewer of them, and multiply.',
+    })
   const cuts = [...new Set(boundaries)].filter((cut) => cut > 0 && cut < extent).sort((a, b) => a - b)
   const names: string[] = []
   const kinds: string[] = []

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
-import { readFile, realpath } from 'node:fs/promises'
+import { constants } from 'node:fs'
+import { open, readFile, realpath } from 'node:fs/promises'
 import { isAbsolute, relative, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { type PlanAccess, ShardloomError } from 'shardloom'
@@ -16,7 +17,7 @@ const largestFile = 16_000_000
 
 /**
  * Files as a Markdown file names them: relative to its folder, and never outside of `root`, links followed. Throws
- * `FILE_OUTSIDE`, `FILE_MISSING` and `FILE_SIZE`.
+ * `FILE_OUTSIDE`, `FILE_MISSING`, `FILE_KIND` and `FILE_SIZE`.
  */
 export function filesBelow(root: string, folder: string): Files {
   const read = new Map<string, string>()
@@ -39,12 +40,7 @@ export function filesBelow(root: string, folder: string): Files {
   return {
     read,
     readText: async (path) => {
-      const bytes = await readFile(await within(path))
-      if (bytes.length > largestFile)
-        throw new ShardloomError('FILE_SIZE', `${path} has ${bytes.length} bytes; at most ${largestFile} are read.`, {
-          subject: path,
-          help: 'Is it the right file?',
-        })
+      const bytes = await readRegular(await within(path), path)
       read.set(resolve(folder, path), digest(bytes))
       return bytes.toString('utf8')
     },
@@ -53,6 +49,24 @@ export function filesBelow(root: string, folder: string): Files {
       read.set(resolve(folder, path), digest(await readFile(found)))
       return import(pathToFileURL(found).href)
     },
+  }
+}
+
+/** Reads a file without waiting for whoever writes to a pipe, and nothing that has no end. */
+async function readRegular(path: string, shown: string): Promise<Buffer> {
+  const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK)
+  try {
+    const found = await handle.stat()
+    if (!found.isFile())
+      throw new ShardloomError('FILE_KIND', `${shown} is not a file.`, { subject: shown, help: 'Name a text file.' })
+    if (found.size > largestFile)
+      throw new ShardloomError('FILE_SIZE', `${shown} has ${found.size} bytes; at most ${largestFile} are read.`, {
+        subject: shown,
+        help: 'Is it the right file?',
+      })
+    return await handle.readFile()
+  } finally {
+    await handle.close()
   }
 }
 

@@ -1,16 +1,19 @@
 import { Option } from 'commander'
-import { formatBytes, ShardloomError } from 'shardloom'
+import { formatBytes, isShardloomError, ShardloomError } from 'shardloom'
 import type { ChakraTraces } from 'shardloom/chakra'
 import { UsageError } from '../report-error.js'
 import type { Shard } from '../shard-option.js'
 import { type Flags, loadFrom } from '../spec-flags.js'
 import { writeWhole } from '../write-file.js'
 import { type ExportFormat, type FormatCall, writeChunks } from './format.js'
-import { ranksOption, shardOption } from './options.js'
+import { ranksOf, ranksOption, shardOption } from './options.js'
+
+/** Files that are written without being asked for by their ranks. */
+const mostFiles = 65_536
 
 /**
  * Execution traces, one file for each rank, `<out>.<rank>.et`, and with rank 0 the communicators, `<out>.groups.json`. Throws
- * `OUTPUT`, and `CHAKRA` for plans that traces cannot hold.
+ * `OUTPUT`, `CHAKRA` for plans that traces cannot hold, and `CHAKRA_SIZE` for more files than anybody means.
  */
 export const chakra: ExportFormat = {
   title: 'Chakra traces',
@@ -38,7 +41,8 @@ the communicators, NAME.groups.json.`,
       memory: flags.memoryNodes === true,
       scheduleAsData: flags.scheduleAsData === true,
     })
-    const ranks = ranksOf(flags, traces.world)
+    refuseMany(flags, traces)
+    const ranks = chosenRanks(flags, traces.world)
     const { files, bytes } = await writeTraces(call, traces, ranks)
     const notice = `${files} files, ${formatBytes(bytes)}: ranks ${ranks[0]} to ${ranks[1]} as ${out}.<rank>.et`
     return { warnings: traces.plan.warnings, notice, report: { files, bytes, ranks } }
@@ -59,19 +63,21 @@ async function writeTraces({ io, out }: FormatCall, traces: ChakraTraces, [first
       yield part
     }
   }
-  for (let rank = first; rank <= last; rank++) await write(`${out}.${rank}.et`, traces.trace(rank))
+  for (let rank = first; rank <= last; rank++) {
+    await write(`${out}.${rank}.et`, traces.trace(rank)).catch((cause) => {
+      if (!isShardloomError(cause) || rank === first) throw cause
+      const { code, message, subject = out } = cause
+      const help = `The ranks ${first} to ${rank - 1} are written and complete; the rest is \`--ranks ${rank}..${last}\`.`
+      throw new ShardloomError(code, message, { subject, help, cause })
+    })
+  }
   if (first === 0) await write(`${out}.groups.json`, traces.groups())
   return written
 }
 
 /** The ranks that are asked for: a range, or a share of all. */
-function ranksOf(flags: Flags, world: number): Ranks {
-  const [from, to] = (flags.ranks as Ranks | undefined) ?? [0, world - 1] // parseRanks
-  if (to >= world)
-    throw new ShardloomError('RANK', `There is no rank ${to}: the mesh has ${world}.`, {
-      subject: '--ranks',
-      help: `Use ranks up to ${world - 1}.`,
-    })
+function chosenRanks(flags: Flags, world: number): Ranks {
+  const [from, to] = ranksOf(flags, world)
   const shard = flags.shard as Shard | undefined // parseShard
   if (!shard) return [from, to]
   const size = to - from + 1
@@ -79,4 +85,17 @@ function ranksOf(flags: Flags, world: number): Ranks {
   const [first, next] = [at(shard.index - 1), at(shard.index)]
   if (first < next) return [first, next - 1]
   throw new UsageError(`Part ${shard.index} of ${shard.count} has no rank: there are ${size}.`, 'Use fewer parts.')
+}
+
+/** Refuses to fill a disk unasked: nobody means that many files who does not say which. Throws `CHAKRA_SIZE`. */
+function refuseMany(flags: Flags, traces: ChakraTraces): void {
+  const { world } = traces
+  if (world <= mostFiles || flags.ranks !== undefined || flags.shard !== undefined) return
+  let each = 0
+  for (const part of traces.trace(0)) each += part.length
+  const size = formatBytes(each * world)
+  throw new ShardloomError('CHAKRA_SIZE', `Chakra traces would be ${world} files, about ${size}.`, {
+    subject: '--ranks',
+    help: `Choose some ranks, such as \`--ranks 0..7\`, or write a part, such as \`--shard 1/64\`; \`--ranks 0..${world - 1}\` writes all.`,
+  })
 }

@@ -1,6 +1,6 @@
 import { graphml as graphmlText } from 'shardloom'
 import { type ExportFormat, onePlan } from './format.js'
-import { limitOption, partOption, ranksOption, shownRank, unrollOption } from './options.js'
+import { limitOption, partOption, ranksOf, ranksOption, shownRank, unrollOption } from './options.js'
 
 /** GraphML: every operator a node, for Gephi, yEd and networkx. */
 export const graphml: ExportFormat = {
@@ -13,7 +13,7 @@ rank of each stage, or that of --rank. --limit is a million nodes.`,
     const { program, operators, warnings } = await onePlan(call)
     const { rank, limit } = call.flags
     const axes = (call.flags.unroll as string[] | undefined) ?? [] // parseUnroll
-    const [first, last] = (call.flags.ranks as [number, number] | undefined) ?? [0, program.mesh.world - 1] // parseRanks
+    const [first, last] = ranksOf(call.flags, program.mesh.world)
     const several = axes.includes('rank') || call.flags.ranks !== undefined
     const ranks = several ? Array.from({ length: last - first + 1 }, (_, at) => first + at) : undefined
     const options = {

@@ -1,7 +1,8 @@
 import { InvalidArgumentError, Option } from 'commander'
-import type { UnrollAxis } from 'shardloom'
+import { ShardloomError, type UnrollAxis } from 'shardloom'
 import { parseRank, rankOption } from '../rank-option.js'
 import { parseShard } from '../shard-option.js'
+import type { Flags } from '../spec-flags.js'
 
 /** `--part`: of serving, which program. */
 export const partOption = new Option('--part <phase>', 'of serving, which phase is written').choices([
@@ -39,6 +40,16 @@ function parseRanks(text: string): [number, number] {
   throw new InvalidArgumentError('Write two ranks such as 0..3, the smaller first.')
 }
 
+/** What `--ranks` says, all ranks where it says nothing. Throws `RANK` for one that the mesh does not have. */
+export function ranksOf(flags: Flags, world: number): readonly [first: number, last: number] {
+  const [from, to] = (flags.ranks as [number, number] | undefined) ?? [0, world - 1] // parseRanks
+  if (to < world) return [from, to]
+  throw new ShardloomError('RANK', `There is no rank ${to}: the mesh has ${world}.`, {
+    subject: '--ranks',
+    help: `Use ranks up to ${world - 1}.`,
+  })
+}
+
 function parseUnroll(text: string): UnrollAxis[] {
   return text.split(',').map((name) => {
     const axis = unrollAxes.find((each) => each === name.trim())
@@ -49,5 +60,5 @@ function parseUnroll(text: string): UnrollAxis[] {
 
 function parseLimit(text: string): number {
   if (/^[1-9]\d{0,8}$/.test(text)) return Number(text)
-  throw new InvalidArgumentError('A limit is a whole number of at least 1.')
+  throw new InvalidArgumentError('A limit is a whole number from 1 to 999999999.')
 }
