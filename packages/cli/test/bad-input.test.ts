@@ -43,6 +43,13 @@ describe('a bad config', () => {
     expect(`${error} ${help}`).toContain('llama')
   })
 
+  test('of a million layers is refused before they fill memory, with and without a pipeline', async () => {
+    for (const more of [[], ['--pp', '2']]) {
+      const { code, error } = await planWith(model({ num_hidden_layers: 1_000_000 }), [...args, ...more])
+      expect([code, error]).toEqual([1, expect.stringMatching(/MODEL_SIZE.* 1000000 layers/)])
+    }
+  })
+
   test('without a field, or with fields that contradict each other, names them', async () => {
     const { hidden_size: _, ...rest } = config
     expect((await planWith({ 'config.json': JSON.stringify(rest) }, args)).error).toContain('hidden_size')

@@ -60,7 +60,7 @@ describe('shardloom export --format chakra', () => {
     [['--out', 'tiny', '--ranks', '2..4'], 'There is no rank 4'],
     [['--out', 'tiny', '--shard', '0/4'], 'counted from 1'],
     [['--out', 'tiny', '--shard', '1/8'], 'has no rank'],
-    [['--out', 'tiny', '--level', 'layer'], '--level is of json, dot or mermaid; the format is chakra.'],
+    [['--out', 'tiny', '--level', 'layer'], '--level is of json, dot, mermaid or svg; the format is chakra.'],
     [['--out', 'tiny', '--phase', 'serving'], 'Serving is two programs'],
   ])('%s is refused, and nothing is written', async (more, message) => {
     const cwd = temporaryFolder()
@@ -69,6 +69,17 @@ describe('shardloom export --format chakra', () => {
     expect(err).toContain(message)
     expect(err).not.toMatch(/\n\s+at /)
     expect(readdirSync(cwd)).toEqual([])
+  })
+
+  test('of a million ranks nobody chose, it says how much that is, and writes nothing', async () => {
+    const cwd = temporaryFolder()
+    const many = [...flags.slice(0, 4), '1048576', '--dp', '1048576', '--seq', '16', '--format', 'chakra', '--out', 'x']
+    const { code, err } = await shardloom(many, { cwd })
+    expect(code).toBe(1)
+    expect(err).toMatch(/CHAKRA_SIZE[^\n]* 1048576 files, about [\d.]+ GB\.\nhelp: [^\n]*--ranks 0\.\.1048575/)
+    expect(readdirSync(cwd)).toEqual([])
+    expect((await shardloom([...many, '--ranks', '1048575..1048575'], { cwd })).code).toBe(0)
+    expect(readdirSync(cwd)).toEqual(['x.1048575.et'])
   })
 
   test('flags of traces are refused for pictures', async () => {

@@ -40,6 +40,19 @@ describe('tables add up to the plan', () => {
     }
   })
 
+  test('graphml of ranks beyond the mesh names the last one', async () => {
+    const { code, err } = await shardloom([
+      'export',
+      '--model',
+      'tiny',
+      '--format',
+      'graphml',
+      '--ranks',
+      '0..99999999999999',
+    ])
+    expect([code, err]).toEqual([1, expect.stringMatching(/^error\[RANK\]/)])
+  })
+
   test('flags of other formats are refused, and graphml takes ranks', async () => {
     const refused = await shardloom(['export', '--model', 'tiny', '--format', 'csv', '--level', 'layer'])
     expect([refused.code, refused.err]).toEqual([2, expect.stringContaining('--level is of')])

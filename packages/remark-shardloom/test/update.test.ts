@@ -1,3 +1,7 @@
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, mkdtempSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import rehypeStringify from 'rehype-stringify'
 import remarkParse from 'remark-parse'
 import remarkRehype from 'remark-rehype'
@@ -56,4 +60,14 @@ test('a file without blocks is as it was', async () => {
     blocks: 0,
     text: '# Nothing\n\n```js\nmodel\n```\n',
   })
+})
+
+test('a block that names a pipe, to which nobody writes, or a folder is refused at once', async () => {
+  const root = mkdtempSync(join(tmpdir(), 'shardloom-'))
+  execFileSync('mkfifo', [join(root, 'pipe.yaml')])
+  mkdirSync(join(root, 'folder.yaml'))
+  for (const file of ['pipe.yaml', 'folder.yaml'])
+    await expect(
+      updateMarkdown(`\`\`\`shardloom\nfile: ${file}\n\`\`\`\n`, join(root, 'a.md'), { root, cache: false }),
+    ).rejects.toThrow(/a\.md:2: .* is not a file/)
 })
