@@ -152,10 +152,19 @@ const reasonsText = (reasons: readonly Reason[]) =>
     '\n</details>',
   ].join('\n')
 
-/** Text that Markdown and HTML leave as it is; backticks keep their meaning. */
-const escaped = (text: string) =>
+/**
+ * Text that Markdown and HTML leave as it is. Pairs of single backticks keep their meaning: what they enclose is verbatim, but for bars
+ * of tables. Longer runs pair in other ways, so that a text with one is escaped whole.
+ */
+const escaped = (text: string) => {
+  const line = text.replace(/\s+/g, ' ')
+  if (line.includes('``')) return escapedProse(line)
+  const parts = line.split(/(`[^`]+`)/)
+  return parts.map((part, index) => (index % 2 === 1 ? part.replaceAll('|', '\\|') : escapedProse(part))).join('')
+}
+
+const escapedProse = (text: string) =>
   text
-    .replace(/\s+/g, ' ')
     .replace(/[\\*_[\]|~]/g, '\\$&')
     .replaceAll('&', '&amp;')
     .replaceAll('<', '&lt;')
