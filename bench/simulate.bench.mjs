@@ -6,8 +6,11 @@ import { unroll } from '@shardloom/core/unroll'
 import { machineOf, ranksToRun, runEvents, runStep, workOf } from '@shardloom/simulator'
 import { loadSpec, planLoaded } from 'shardloom'
 
-/** Milliseconds of planning and of running, each the median of `count` evaluations after `warm` more. */
-function evaluated(loaded, shorter, { warm = 20, count = 11 } = {}) {
+/**
+ * Milliseconds of planning and of running, each the median of `count` evaluations after `warm` more: as much code as this runs is not
+ * compiled before some fifty of them.
+ */
+function evaluated(loaded, shorter, { warm = 60, count = 11 } = {}) {
   const times = { plan: [], step: [], all: [] }
   for (let i = 0; i < warm + count; i++) {
     const start = performance.now()

@@ -7,8 +7,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { root, sourceEntries } from '../scripts/workspace.mjs'
 import { chromiumPath } from './chromium.js'
 
-/** Packages that are programs of Node; every other entry point runs in a browser. */
-const programs = ['@shardloom/cli', '@shardloom/mcp', '@shardloom/create-strategy']
+/** Packages that read files or serve, of Node; every other entry point runs in a browser. */
+const programs = ['@shardloom/cli', '@shardloom/mcp', '@shardloom/create-strategy', 'remark-shardloom']
 
 const libraries = sourceEntries()
   .map(({ specifier }) => specifier)

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
 import { addCalibrate } from './calibrate-command.js'
 import { addCompare } from './compare-command.js'
+import { addDocs } from './docs-command.js'
 import { exitCode } from './exit-code.js'
 import { addExplain } from './explain-command.js'
 import { addExport } from './export-command.js'
@@ -46,6 +47,7 @@ export async function runCommandLine(args: readonly string[], io: Io): Promise<n
     addSimulate,
     addCompare,
     addCalibrate,
+    addDocs,
   ])
     add(program, call)
   try {

@@ -39,7 +39,7 @@ export function addSpecFlags(command: Command): Command {
     .option('--order <axes>', 'axes from innermost to outermost, such as tp,dp')
     .option('--plugin <path>', 'ES module of a plugin; repeatable', collect)
     .option(
-      '--from <launcher:file>',
+      '--import <launcher:file>',
       'take the fields from flags or a file of megatron, torchtitan, deepspeed, vllm or sglang; - is standard input',
     )
     .option('--set <field=value>', 'any field, such as options.tp.where.module=ffn; repeatable', collect)
@@ -94,11 +94,11 @@ export function phasesOf(planned: Plan | ServingPlan): readonly Plan[] {
 export async function loadFrom(io: Io, specPath: string | undefined, flags: Flags): Promise<LoadedSpec> {
   const base = specPath === undefined || specPath === '-' ? io.cwd() : dirname(locate(io, specPath))
   const overrides = overridesOf(flags)
-  const told = flags.from === undefined ? undefined : await readLaunch(io, specPath, flags.from, overrides)
+  const told = flags.import === undefined ? undefined : await readLaunch(io, specPath, flags.import, overrides)
   const file = told?.spec ?? (specPath === undefined ? {} : await readSpecFile(io, specPath))
   if (told && told.spec.model === undefined && !overrides.some(({ path }) => path[0] === 'model')) {
-    throw new ShardloomError('LAUNCHER', `${String(flags.from)} names no model that is known.`, {
-      subject: '--from',
+    throw new ShardloomError('LAUNCHER', `${String(flags.import)} names no model that is known.`, {
+      subject: '--import',
       help: 'Add `--model`: a preset, or the path of its config.json.',
     })
   }
@@ -119,18 +119,21 @@ export async function loadFrom(io: Io, specPath: string | undefined, flags: Flag
   return told ? { ...loaded, warnings: [...told.notes, ...(loaded.warnings ?? [])] } : loaded
 }
 
-/** The fields that `--from` stands for: `megatron:run.sh`, `megatron:-`, or the flags themselves, `megatron: --seq-length 8`. */
+/** The fields that `--import` stands for: `megatron:run.sh`, `megatron:-`, or the flags themselves, `megatron: --seq-length 8`. */
 async function readLaunch(io: Io, specPath: string | undefined, from: unknown, overrides: readonly Override[]) {
   const { importLaunch, launcherNames } = await import('shardloom/launch') // its libraries are loaded only for this
   const [, word = '', rest = ''] = /^([^:]*):(.*)$/s.exec(String(from)) ?? []
   const name = launcherNames.find((each) => each === word)
   if (name === undefined || rest.trim() === '')
     throw new UsageError(
-      `--from ${String(from)} is not of the form launcher:file.`,
-      `Such as \`--from megatron:run.sh\`. Launchers: ${launcherNames.join(', ')}.`,
+      `--import ${String(from)} is not of the form launcher:file.`,
+      `Such as \`--import megatron:run.sh\`. Launchers: ${launcherNames.join(', ')}.`,
     )
   if (specPath !== undefined)
-    throw new UsageError('A spec and --from both say what is planned.', 'Give one of them; single flags may be added.')
+    throw new UsageError(
+      'A spec and --import both say what is planned.',
+      'Give one of them; single flags may be added.',
+    )
   const read = (path: string) => (path === '-' ? readStandardInput(io) : readTextFile(io, locate(io, path), path))
   const text = /^\s*-{1,2}[a-z]/i.test(rest) ? rest : await read(rest.trim())
   const model = overrides.findLast(({ path }) => path.length === 1 && path[0] === 'model')?.value

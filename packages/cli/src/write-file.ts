@@ -9,9 +9,14 @@ import { hasRead, type Io, locate } from './io.js'
 /**
  * Writes a file whole or not at all: into a temporary file of the same folder, renamed when it is complete, removed when
  * anything fails or the user interrupts. `-` is standard output; a device or a pipe is written to as it is. Throws
- * `OUTPUT` when the path cannot be written.
+ * `OUTPUT` when the path cannot be written, and for what was read unless it is meant to be replaced.
  */
-export async function writeWhole(io: Io, path: string, write: (stream: Writable) => Promise<void>): Promise<void> {
+export async function writeWhole(
+  io: Io,
+  path: string,
+  write: (stream: Writable) => Promise<void>,
+  { replaces = false } = {},
+): Promise<void> {
   if (path === '-') return write(io.stdout)
   let temporary: string | undefined
   const remove = async () => {
@@ -22,7 +27,7 @@ export async function writeWhole(io: Io, path: string, write: (stream: Writable)
   }
   try {
     const target = await targetOf(locate(io, path))
-    refuseRead(io, target, path)
+    if (!replaces) refuseRead(io, target, path)
     if (target.regular) temporary = join(dirname(target.path), `.${basename(target.path)}.${process.pid}.partial`)
     process.once('SIGINT', interrupted)
     const stream = createWriteStream(temporary ?? target.path, target.mode === undefined ? {} : { mode: target.mode })

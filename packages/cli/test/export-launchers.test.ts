@@ -12,17 +12,17 @@ describe('launchers', () => {
     for (const name of launcherNames) expect(formats[name]?.title).toContain(launchers[name].title)
   })
 
-  test('what export writes, every command takes with --from', async () => {
+  test('what export writes, every command takes with --import', async () => {
     const cwd = temporaryFolder()
     const flags = [...training, '--tp', '2', '--sequence-parallel']
     const written = await shardloom(['export', ...flags, '--format', 'megatron', '--out', 'run.sh'], { cwd })
     expect([written.code, written.out]).toEqual([0, ''])
-    const from = await shardloom(['plan', '--from', 'megatron:run.sh', '--json'], { cwd })
+    const from = await shardloom(['plan', '--import', 'megatron:run.sh', '--json'], { cwd })
     const direct = await shardloom(['plan', ...flags, '--json'], { cwd })
     const [there, here] = [JSON.parse(from.out), JSON.parse(direct.out)]
     expect({ ...there, warnings: [] }).toEqual({ ...here, warnings: [] })
     expect(there.warnings[0]).toMatch(/\d settings that change no plan/)
-    const piped = await shardloom(['export', '--from', 'megatron:-', '--format', 'spec', '--microbatch', '2'], {
+    const piped = await shardloom(['export', '--import', 'megatron:-', '--format', 'spec', '--microbatch', '2'], {
       cwd,
       input: readFileSync(join(cwd, 'run.sh'), 'utf8'),
     })
@@ -35,7 +35,7 @@ describe('launchers', () => {
     const text = 'vllm: --model meta-llama/Llama-3.1-70B-Instruct --tensor-parallel-size 8'
     const { out } = await shardloom([
       'export',
-      '--from',
+      '--import',
       text,
       '--phase',
       'decode',
@@ -60,11 +60,11 @@ describe('launchers', () => {
   })
 
   test.each([
-    [['plan', '--from', 'slurm:x'], 2, 'Launchers: megatron, torchtitan, deepspeed, vllm, sglang'],
-    [['plan', '--from', 'vllm:'], 2, 'not of the form'],
-    [['plan', '--from', 'vllm:none.sh'], 1, 'none.sh'],
-    [['plan', '--from', 'vllm: --tensor-parallel-size 2'], 1, 'Add `--model`'],
-    [['plan', 'spec.yaml', '--from', 'vllm: --tp 2'], 2, 'both say'],
+    [['plan', '--import', 'slurm:x'], 2, 'Launchers: megatron, torchtitan, deepspeed, vllm, sglang'],
+    [['plan', '--import', 'vllm:'], 2, 'not of the form'],
+    [['plan', '--import', 'vllm:none.sh'], 1, 'none.sh'],
+    [['plan', '--import', 'vllm: --tensor-parallel-size 2'], 1, 'Add `--model`'],
+    [['plan', 'spec.yaml', '--import', 'vllm: --tp 2'], 2, 'both say'],
     [['export', '--model', 'llama-3.1-8b', '--tp', '3', '--format', 'deepspeed'], 1, 'tp'],
     [['export', '--model', 'gpt-oss-120b', '--format', 'megatron'], 1, '`model`'],
   ])('%j', async (args, code, text) => {

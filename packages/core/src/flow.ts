@@ -83,9 +83,7 @@ export function flow(program: Program, operators: OperatorTable, decide: Decide)
       place,
     }
     return decide(node, context).map((each) => {
-      const ordered = each.communication
-        ? each
-        : { ...each, partition: nest(each, each.inputs.map(known), decided, program, claimed) }
+      const ordered = nest(each, each.inputs.map(known), decided, program, claimed)
       const { operands: wanted, results } = placementsOf(ordered, operators)
       ordered.outputs.forEach((id, index) => {
         placements.set(id, results[index] ?? replicated(0))
@@ -180,7 +178,7 @@ function mostSharded(known: Placement, wanted: Placement): Placement {
 
 /**
  * Orders the atoms of each split dim: the forward operator's or the longest producer's order first, then those that
- * split the fewest other dims, since these move least, then mesh order.
+ * split the fewest other dims, since these move least, then mesh order. The same node where there is nothing to order.
  */
 function nest(
   node: OperatorNode,
@@ -188,8 +186,10 @@ function nest(
   decided: ReadonlyMap<string, OperatorNode>,
   program: Program,
   claimed: ReadonlyMap<string, ReadonlySet<string>>,
-): Partition {
+): OperatorNode {
   const partition = node.partition ?? { splits: {}, partial: {}, by: {} }
+  const isPlain = Object.values(partition.splits).every(({ length }) => length < 2)
+  if (node.communication || (isPlain && node.partition)) return node
   const rule = parseRule(node.rule)
   const forward = node.differentiates ? decided.get(node.differentiates)?.partition?.splits : undefined
   const splits = Object.entries(partition.splits).map(([dim, atoms]): [string, readonly string[]] => {
@@ -209,7 +209,7 @@ function nest(
     const rank = new Map(rest.map((atom) => [atom, dims(atom)]))
     return [dim, [...base, ...rest.sort((a, b) => (rank.get(a) ?? 0) - (rank.get(b) ?? 0))]]
   })
-  return { ...partition, splits: Object.fromEntries(splits) }
+  return { ...node, partition: { ...partition, splits: Object.fromEntries(splits) } }
 }
 
 function splitsFeatures(atom: string, { preferences, mesh }: Program): boolean {

@@ -5,6 +5,7 @@ import { isShardloomError, nearest, ShardloomError } from './error.js'
 import { flow, placementsOfTensors } from './flow.js'
 import type { OperatorTable } from './operator.js'
 import { partitioner } from './partition.js'
+import { samePlacement } from './placement.js'
 import { type Item, nodesOf, type OperatorNode, type Program, type Tensor } from './program.js'
 import { shapeFault } from './shape.js'
 import { transferProgram } from './transfer.js'
@@ -63,7 +64,9 @@ const placePass: Pass = {
     const placements = placementsOfTensors(program, operators)
     const moved = [...program.tensors.values()].flatMap((tensor) => {
       const placement = placements.get(tensor.id)
-      return placement && !(tensor.placement && same(tensor.placement, placement)) ? [{ ...tensor, placement }] : []
+      return placement && !(tensor.placement && samePlacement(tensor.placement, placement))
+        ? [{ ...tensor, placement }]
+        : []
     })
     return moved.length ? changed(program, moved, program.items) : program
   },
@@ -95,8 +98,8 @@ const gradientPass: Pass = {
 /** The passes of core itself; within their phase they stand last. */
 export const corePasses: readonly Pass[] = [partitionPass, placePass, communicatePass, gradientPass]
 
-const same = (a: unknown, b: unknown) => a === b || JSON.stringify(a) === JSON.stringify(b)
-const sameItems = (a: readonly Item[], b: readonly Item[]) => isPartitioned(b) && same(a, b)
+const sameItems = (a: readonly Item[], b: readonly Item[]) =>
+  isPartitioned(b) && JSON.stringify(a) === JSON.stringify(b)
 
 /** Whether every operator is decided; a strategy may have said something of some of them before. */
 function isPartitioned(items: readonly Item[]): boolean {

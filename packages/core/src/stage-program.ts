@@ -1,5 +1,5 @@
 import { checkProgram } from './argument.js'
-import { coordinateOf, holderOf, type Pipeline, runsAt, type Stage } from './pipeline.js'
+import { chunksOf, coordinateOf, type Pipeline, runsAt } from './pipeline.js'
 import {
   bodyAt,
   type Item,
@@ -111,9 +111,13 @@ function project(program: Program, pipeline: Pipeline, coordinate: number): Prog
   return { ...rest, tensors, items }
 }
 
-/** The items that a coordinate runs in some of the directions. */
-function held(items: readonly Item[], pipeline: Pipeline, coordinate: number, directions: readonly number[]): Item[] {
-  const holds = (at: number | Stage) => directions.some((direction) => holderOf(pipeline, at, direction) === coordinate)
+/** The items that a coordinate runs in some of the directions; a list that it runs as a whole is the same object. */
+function held(
+  items: readonly Item[],
+  pipeline: Pipeline,
+  coordinate: number,
+  directions: readonly number[],
+): readonly Item[] {
   const runs = (node: OperatorNode, iteration?: number) => {
     const direction = directions.length === 1 ? directions[0] : undefined
     return runsAt(pipeline, node, iteration, direction)?.includes(coordinate) ?? true
@@ -128,16 +132,20 @@ function held(items: readonly Item[], pipeline: Pipeline, coordinate: number, di
       return [{ ...item, bodies }]
     }
     const select: { body: number; count: number }[] = []
+    const own = new Uint8Array(item.extent)
+    for (const direction of directions)
+      for (const { rank, from, to } of chunksOf(pipeline, direction)) if (rank === coordinate) own.fill(1, from, to)
+    const first = own.indexOf(1)
+    if (first < 0) return []
     for (let iteration = 0; iteration < item.extent; iteration++) {
-      const body = holds(iteration) ? bodyAt(item, iteration) : item.bodies.length
+      const body = own[iteration] ? bodyAt(item, iteration) : item.bodies.length
       const last = select.at(-1)
       if (last?.body === body) last.count++
       else select.push({ body, count: 1 })
     }
-    const first = Array.from({ length: item.extent }, (_, iteration) => iteration).find(holds)
-    if (first === undefined) return []
     const bodies = item.bodies.map((body) => {
-      return { ...body, items: body.items.filter((each) => each.type === 'region' || runs(each, first)) }
+      const some = body.items.filter((each) => each.type === 'region' || runs(each, first))
+      return some.length === body.items.length ? body : { ...body, items: some }
     })
     return [elsewhere({ ...item, bodies, select })]
   })

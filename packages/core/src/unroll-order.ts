@@ -2,31 +2,37 @@ import { type Layout, startOf, timed } from './layout.js'
 import { actionsOf, coordinateOf, directionOf, type Pipeline, type PipelineAction } from './pipeline.js'
 import { bodyAt, type OperatorNode, type Program, walk } from './program.js'
 import { programOf } from './stage-program.js'
-import type { PartGraph } from './unroll.js'
+import type { Emitted, PartGraph } from './unroll.js'
 
 const kindOf = ({ gradient }: OperatorNode) => (gradient === undefined ? 0 : gradient === 'input' ? 1 : 2)
 
 /** The parts, F, I and W as 0, 1 and 2, that an action runs. */
 const kindsOf: Readonly<Record<PipelineAction['kind'], readonly number[]>> = { F: [0], I: [1], W: [2], B: [1, 2] }
 
-/** The chunk of one direction and coordinate that a node stands in; −1: none. */
-function chunkOf(
-  { chunks, directions }: Pipeline,
-  node: OperatorNode,
-  iteration: number | undefined,
-  coordinate: number,
-  direction: number,
-): number {
+/** Finds the chunk of one direction that a node of a coordinate stands in; −1: none. */
+function chunkFinder({ chunks, directions }: Pipeline, coordinate: number) {
   const each = chunks.length / directions
-  const first = direction * each
-  for (let chunk = first; chunk < first + each; chunk++) {
-    const at = chunks[chunk]
-    if (at?.rank !== coordinate) continue
-    if (iteration !== undefined && iteration >= at.from && iteration < at.to) return chunk
-    if (iteration === undefined && chunk === first && node.stages?.includes('first')) return chunk
-    if (iteration === undefined && chunk === first + each - 1 && node.stages?.includes('last')) return chunk
+  const extent = chunks.reduce((most, { to }) => Math.max(most, to), 0)
+  const held = new Int32Array(directions * extent).fill(-1)
+  chunks.forEach(({ rank, from, to }, chunk) => {
+    const begin = Math.floor(chunk / each) * extent
+    if (rank === coordinate) held.fill(chunk, begin + from, begin + to)
+  })
+  return ({ stages }: OperatorNode, iteration: number | undefined, direction: number): number => {
+    if (iteration !== undefined) return held[direction * extent + iteration] ?? -1
+    const [first, last] = [direction * each, (direction + 1) * each - 1]
+    if (stages?.includes('first') && chunks[first]?.rank === coordinate) return first
+    return stages?.includes('last') && chunks[last]?.rank === coordinate ? last : -1
   }
-  return -1
+}
+
+/** What the schedule of a coordinate orders, as text: equal for those that differ in the numbers of their chunks alone. */
+export function scheduleShape({ pipeline }: Program, coordinate: number): string {
+  if (!pipeline) return ''
+  const own = pipeline.chunks.flatMap(({ rank }, chunk) => (rank === coordinate ? [chunk] : []))
+  return actionsOf(pipeline, coordinate)
+    .map(({ kind, chunk, microbatch }) => `${own.indexOf(chunk)}${kind}${microbatch}`)
+    .join()
 }
 
 /** Where the executions of a coordinate's nodes stand in its schedule. */
@@ -43,6 +49,7 @@ export interface ScheduledPlaces {
 /** Finds which action of a coordinate's schedule runs a node, in constant time per question. */
 export function scheduledPlaces(pipeline: Pipeline, coordinate: number, microbatches: number): ScheduledPlaces {
   const actions = actionsOf(pipeline, coordinate)
+  const chunkOf = chunkFinder(pipeline, coordinate)
   const position = new Int32Array(pipeline.chunks.length * 3 * microbatches).fill(-1)
   const earliest = new Int32Array(microbatches)
   for (let index = actions.length - 1; index >= 0; index--) {
@@ -53,7 +60,7 @@ export function scheduledPlaces(pipeline: Pipeline, coordinate: number, microbat
   return {
     positionOf(node, iteration, microbatch) {
       const direction = directionOf(pipeline, microbatch, microbatches)
-      const chunk = chunkOf(pipeline, node, iteration, coordinate, direction)
+      const chunk = chunkOf(node, iteration, direction)
       return chunk < 0 ? -1 : (position[(chunk * 3 + kindOf(node)) * microbatches + microbatch] ?? -1)
     },
     first: (microbatch) => earliest[microbatch] ?? 0,
@@ -69,14 +76,14 @@ export function inScheduledOrder(
   { pipeline }: Program,
   coordinate: number,
   axes: ReadonlySet<string> | undefined,
-): PartGraph {
+): Emitted {
   const region = [...graph.top.regions.values()].find(({ region }) => region.axis === 'microbatch')
   const actions = pipeline ? actionsOf(pipeline, coordinate) : []
   const whole = !axes || (axes.has('microbatch') && axes.has(pipeline?.over ?? ''))
-  if (!pipeline || !region || actions.length === 0 || !whole) return graph
+  const { template, starts, sources, kinds, top } = graph
+  if (!pipeline || !region || actions.length === 0 || !whole) return { template, starts, sources, kinds }
   const { extent } = region.region
   const { positionOf, first: earliest } = scheduledPlaces(pipeline, coordinate, extent)
-  const { template, starts, sources, kinds, top } = graph
   const begin = region.offset
   const end = begin + (region.starts[extent] ?? 0)
   const actionOf = new Int32Array(end - begin)
@@ -150,7 +157,7 @@ export function inScheduledOrder(
     reordered.kinds[count++] = 1
   }
   reordered.starts[top.size] = count
-  return { ...graph, ...reordered, order: { numbers, places, begins } }
+  return { ...reordered, order: { numbers, places, begins } }
 }
 
 /**
@@ -161,7 +168,7 @@ export function actionsRun(program: Program, rank: number): readonly PipelineAct
   const { pipeline } = program
   const part = programOf(program, rank)
   if (!pipeline || !part.items.some((item) => item.type === 'region' && item.axis === 'microbatch')) return []
-  const coordinate = coordinateOf(program, rank)
+  const chunkOf = chunkFinder(pipeline, coordinateOf(program, rank))
   const run = new Set<string>()
   walk(part.items, (node, { path }) => {
     const at = path.find(({ region }) => region.axis === pipeline.over)
@@ -170,10 +177,10 @@ export function actionsRun(program: Program, rank: number): readonly PipelineAct
     const iterations = at ? Array.from({ length: at.region.extent }, (_, i) => i) : [undefined]
     for (const iteration of iterations) {
       if (at && bodyAt(at.region, iteration ?? 0) !== at.body) continue
-      run.add(`${chunkOf(pipeline, node, iteration, coordinate, microbatch.body)} ${kindOf(node)}`)
+      run.add(`${chunkOf(node, iteration, microbatch.body)} ${kindOf(node)}`)
     }
   })
-  return actionsOf(pipeline, coordinate).filter(({ chunk, kind }) =>
+  return actionsOf(pipeline, coordinateOf(program, rank)).filter(({ chunk, kind }) =>
     kindsOf[kind].some((each) => run.has(`${chunk} ${each}`)),
   )
 }

@@ -42,16 +42,17 @@ export function joinRanks(
     })
     globals.set(graph, own)
   }
-  const tieOf = copies.length > 1 ? tiesOf(program, copies, axes) : () => []
+  const tieOf = copies.length > 1 ? tiesOf(program, copies, axes) : () => undefined
   const inside = copies.reduce((sum, { graph }) => sum + (graph.starts[graph.top.size] ?? 0), 0)
   const ties: number[][] = []
   if (copies.length > 1) {
     for (const copy of copies) {
-      copy.graph.template.forEach((number, node) => {
-        const template = copy.graph.templates[number]
-        const sources = template?.communication || template?.barrier ? tieOf(copy, template, node) : []
-        if (sources.length > 0) ties.push([copy.base + node, ...sources])
-      })
+      const { template, templates } = copy.graph
+      const tiesTo = templates.map((node) => tieOf(copy, node))
+      for (let node = 0; node < template.length; node++) {
+        const sources = tiesTo[template[node] as number]?.(node)
+        if (sources && sources.length > 0) ties.push([copy.base + node, ...sources])
+      }
     }
   }
   const edges = writeEdges(
@@ -182,7 +183,7 @@ function numberOf(
   return order?.numbers[place] ?? place
 }
 
-/** Finds the nodes of other ranks that a communication node is tied to. */
+/** Finds how the executions of a rank's communication node are tied to nodes of other ranks; undefined: not at all. */
 function tiesOf(program: Program, copies: readonly Copy[], axes: ReadonlySet<string> | undefined) {
   const byRank = new Map(copies.map((copy) => [copy.rank, copy]))
   const senders = senderNumbers(program, axes)
@@ -202,12 +203,16 @@ function tiesOf(program: Program, copies: readonly Copy[], axes: ReadonlySet<str
     chains.set(key, chain)
     return chain
   }
-  return (copy: Copy, node: OperatorNode, number: number): number[] => {
-    const { atoms = node.barrier ?? [], shift } = node.communication ?? {}
+  return (copy: Copy, node: OperatorNode): ((number: number) => number[]) | undefined => {
+    const { atoms = node.barrier, shift } = node.communication ?? {}
     // The hops of a ring stand in the graph of each rank.
-    if (node.op === 'send' || shift !== undefined) return []
-    if (node.op === 'recv') return senders(copy, node, number, byRank)
+    if (!atoms || node.op === 'send' || shift !== undefined) return undefined
+    if (node.op === 'recv') return senders(copy, node, byRank)
     const chain = before(copy.rank, atoms)
+    if (chain.length === 0) return undefined
+    return (number) => inChain(copy, node, number, chain)
+  }
+  function inChain(copy: Copy, node: OperatorNode, number: number, chain: readonly Copy[]): number[] {
     let iterations: ReadonlyMap<string, number> | undefined
     for (const other of chain) {
       if (other.graph === copy.graph) return [other.base + number]
@@ -234,22 +239,24 @@ function senderNumbers(program: Program, axes: ReadonlySet<string> | undefined) 
     if (found !== undefined) atCoordinate.set(key, found)
     return found
   }
-  return (copy: Copy, node: OperatorNode, number: number, byRank: ReadonlyMap<number, Copy>): number[] => {
+  return (copy: Copy, node: OperatorNode, byRank: ReadonlyMap<number, Copy>) => {
     // The ids of a second direction end in a sign that the whole program does not know.
     const recv = whole.get(node.id) ?? whole.get(node.id.slice(0, -1))
-    if (!recv || !pipeline) return []
+    if (!recv || !pipeline) return undefined
     const suffix = node.id.slice(recv.id.length)
-    const found = new Set<number>()
-    for (const iterations of behind(copy, node, number)) {
-      const send = senderOf({ node: recv, iterations })
-      if (!send) continue
-      const at = send.iterations.get(pipeline.over)
-      const [coordinate = -1] = runsAt(pipeline, send.node, at, suffix ? 1 : 0) ?? []
-      const partner = byRank.get(rankWith(copy.rank, coordinate) ?? -1)
-      const there = partner ? numberOf(partner.graph, `${send.node.id}${suffix}`, send.iterations, axes) : -1
-      if (partner && there >= 0) found.add(partner.base + there)
+    return (number: number): number[] => {
+      const found = new Set<number>()
+      for (const iterations of behind(copy, node, number)) {
+        const send = senderOf({ node: recv, iterations })
+        if (!send) continue
+        const at = send.iterations.get(pipeline.over)
+        const [coordinate = -1] = runsAt(pipeline, send.node, at, suffix ? 1 : 0) ?? []
+        const partner = byRank.get(rankWith(copy.rank, coordinate) ?? -1)
+        const there = partner ? numberOf(partner.graph, `${send.node.id}${suffix}`, send.iterations, axes) : -1
+        if (partner && there >= 0) found.add(partner.base + there)
+      }
+      return [...found]
     }
-    return [...found]
   }
 
   /** The iterations of the whole program that a node stands for. */

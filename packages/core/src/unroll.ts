@@ -3,10 +3,19 @@ import { ShardloomError } from './error.js'
 import { foldOthers, type Iteration, type Layout, layOut, type RegionLayout, startOf, timed } from './layout.js'
 import { coordinates } from './mesh.js'
 import { coordinateOf } from './pipeline.js'
-import { bodyAt, type Earlier, type EdgeKind, type OperatorNode, type Program, regionsOf, walk } from './program.js'
+import {
+  bodyAt,
+  type Earlier,
+  type EdgeKind,
+  type OperatorNode,
+  type Program,
+  type Region,
+  regionsOf,
+  walk,
+} from './program.js'
 import { lastIteration, type Source, sourcesOf } from './source.js'
 import { partLike, programOf } from './stage-program.js'
-import { inScheduledOrder } from './unroll-order.js'
+import { inScheduledOrder, scheduleShape } from './unroll-order.js'
 import { joinRanks } from './unroll-ranks.js'
 
 /** Which axes to unroll, and for which ranks. */
@@ -114,13 +123,19 @@ export function unroll(program: Program, options: UnrollOptions = {}): UnrolledG
       },
     )
   }
-  /** Of parts that are alike, the nodes and edges of the first. */
+  /** Of parts that are alike, the nodes and edges of the first; and by what their schedules are like, in its order. */
   const emitted = new Map<Program, Emitted>()
+  const ordered = new Map<Program, Map<string, Emitted>>()
   const graphs = new Map(
     [...parts].map(([coordinate, { part, like }]) => {
       const graph = unrollPart(part, emitted.get(like))
       emitted.set(like, graph)
-      return [coordinate, inScheduledOrder(graph, program, coordinate, unrolled)] as const
+      const known = ordered.get(like) ?? new Map<string, Emitted>()
+      ordered.set(like, known)
+      const schedule = scheduleShape(program, coordinate)
+      const own = known.get(schedule) ?? inScheduledOrder(graph, program, coordinate, unrolled)
+      known.set(schedule, own)
+      return [coordinate, { ...graph, ...own }] as const
     }),
   )
   return joinRanks(program, ranks, graphs, unrolled)
@@ -137,11 +152,13 @@ function foldedTo(program: Program, axes: ReadonlySet<string> | undefined): Prog
 }
 
 /** Nodes with the edges into them. */
-interface Emitted {
+export interface Emitted {
   readonly template: Int32Array
   readonly starts: Uint32Array
   readonly sources: Uint32Array
   readonly kinds: Uint8Array
+  /** Place in the layout → number of the node, and back; where each action begins. Absent: as laid out. */
+  readonly order?: { readonly numbers: Uint32Array; readonly places: Uint32Array; readonly begins: Uint32Array }
 }
 
 /** What one coordinate of the pipeline runs, unrolled; without a pipeline what every rank runs. */
@@ -149,8 +166,6 @@ export interface PartGraph extends Emitted {
   readonly top: Layout
   readonly templates: readonly OperatorNode[]
   readonly addresses: ReadonlyMap<string, Address>
-  /** Place in the layout → number of the node, and back; where each action begins. Absent: as laid out. */
-  readonly order?: { readonly numbers: Uint32Array; readonly places: Uint32Array; readonly begins: Uint32Array }
 }
 
 function unrollPart({ items }: Program, alike: Emitted | undefined): PartGraph {
@@ -194,6 +209,8 @@ function emit(
   const bases = [0]
   const regions: RegionLayout[] = []
   const iterations: number[] = []
+  /** The same by region; while a tensor is followed, as seen from where it has been followed to. */
+  const at = new Map<string, number>()
 
   const add = (source: number, kind: number) => {
     if (count === sources.length) {
@@ -240,7 +257,7 @@ function emit(
       starts[node] = count
       for (const { tensor, depth, offset, saved } of references[position] ?? []) {
         const from = count
-        if (depth < 0) resolve(tensor, new Map(regions.map((each, index) => [each.region.id, iterations[index] ?? 0])))
+        if (depth < 0) resolve(tensor)
         else if (!saved) add((bases[depth] ?? 0) + offset, 0)
         else {
           const iteration = iterations[saved.axis] ?? 0
@@ -283,6 +300,7 @@ function emit(
       if (!inner) continue
       bases.push(base + startOf(layout, iteration))
       iterations.push(iteration)
+      at.set(layout.region.id, iteration)
       const inside = paths.get(inner) ?? [...path, { layout, body: which }]
       paths.set(inner, inside)
       body(inner, inside)
@@ -290,13 +308,23 @@ function emit(
       bases.pop()
     }
     regions.pop()
+    at.delete(layout.region.id)
   }
-  /** Adds an edge for every node behind a tensor, as seen from the given iteration of each region around the reader. */
-  const resolve = (tensor: string, at: ReadonlyMap<string, number>): void => {
+  /** Follows a tensor as seen from another iteration of a region, or from its outside. */
+  const resolveAt = (tensor: string, { id }: Region, iteration: number | undefined): void => {
+    const before = at.get(id)
+    if (iteration === undefined) at.delete(id)
+    else at.set(id, iteration)
+    resolve(tensor)
+    if (before === undefined) at.delete(id)
+    else at.set(id, before)
+  }
+  /** Adds an edge for every node behind a tensor, as seen from the iterations at hand. */
+  const resolve = (tensor: string): void => {
     const source = producers.get(tensor)
     if (!source) return
     if (source.kind === 'node') {
-      const node = locate(source.id, at)
+      const node = locate(source.id)
       if (node >= 0) add(node, 0)
       return
     }
@@ -304,32 +332,31 @@ function emit(
     const from = (iteration: number) => {
       const inner = source.kind === 'reduce-result' ? source.port.inner : source.port.next
       const id = inner[bodyAt(owner, iteration)]
-      if (id) resolve(id, new Map(at).set(owner.id, iteration))
+      if (id) resolveAt(id, owner, iteration)
     }
     if (source.kind === 'carry-result') return from(lastIteration(owner))
     if (source.kind === 'carry-inner') {
       const { inner, next } = source.port
-      let place = timed(owner, at.get(owner.id) ?? sameAxis(owner.axis, at) ?? lastIteration(owner))
+      let place = timed(owner, at.get(owner.id) ?? sameAxis(owner.axis) ?? lastIteration(owner))
       // Iterations that others run hand on what they are given.
       while (place > 0 && next[bodyAt(owner, timed(owner, place - 1))] === inner) place--
       if (place > 0) return from(timed(owner, place - 1))
-      const outside = new Map(at)
-      outside.delete(owner.id)
-      return resolve(source.port.initial, outside)
+      return resolveAt(source.port.initial, owner, undefined)
     }
     for (let iteration = 0; iteration < owner.extent; iteration++) from(iteration)
   }
   /** A node's instance: regions that the reader is not in are entered at the same iteration of their axis. */
-  const locate = (id: string, at: ReadonlyMap<string, number>): number => {
-    let node = addresses.get(id)?.offset ?? 0
-    for (const { layout, body: which } of addresses.get(id)?.path ?? []) {
-      const iteration = at.get(layout.region.id) ?? sameAxis(layout.region.axis, at) ?? lastIteration(layout.region)
+  const locate = (id: string): number => {
+    const { path, offset } = addresses.get(id) ?? { path: [], offset: 0 }
+    let node = offset
+    for (const { layout, body: which } of path) {
+      const iteration = at.get(layout.region.id) ?? sameAxis(layout.region.axis) ?? lastIteration(layout.region)
       if (iteration >= layout.region.extent || bodyAt(layout.region, iteration) !== which) return -1
       node += startOf(layout, iteration)
     }
     return node
   }
-  const sameAxis = (axis: string, at: ReadonlyMap<string, number>) => {
+  const sameAxis = (axis: string) => {
     const found = regions.find((layout) => layout.region.axis === axis)
     return found && at.get(found.region.id)
   }

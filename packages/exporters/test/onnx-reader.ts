@@ -11,10 +11,16 @@ export function bytesOf({ chunks }: { readonly chunks: () => Iterable<Uint8Array
 
 /** A model as onnx-proto reads it. */
 export function readModel(model: { readonly chunks: () => Iterable<Uint8Array> }) {
-  const { graph, functions, metadataProps, ...rest } = onnxProto.onnx.ModelProto.decode(bytesOf(model))
-  const metadata = Object.fromEntries(metadataProps.map(({ key, value }) => [key ?? '', value ?? '']))
-  if (!graph) throw new Error('there is no graph')
-  return { ...rest, graph, functions, metadata }
+  const { graph, functions, metadataProps } = onnxProto.onnx.ModelProto.decode(bytesOf(model))
+  return {
+    metadata: Object.fromEntries(metadataProps.map(({ key, value }) => [key ?? '', value ?? ''])),
+    graph: {
+      name: graph?.name,
+      node: graph?.node ?? [],
+      values: [...(graph?.input ?? []), ...(graph?.valueInfo ?? []), ...(graph?.output ?? [])],
+    },
+    functions: functions.map(({ name, node }) => ({ name, node: node ?? [] })),
+  }
 }
 
 /** An attribute of a node as text, or as a list of texts. */

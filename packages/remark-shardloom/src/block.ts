@@ -1,5 +1,5 @@
 import { type Level, levels, nearest, readSpecText, ShardloomError, type UnrollAxis, type ViewOptions } from 'shardloom'
-import { isMap, isScalar, LineCounter, parseDocument } from 'yaml'
+import { isMap, isScalar, LineCounter, parseDocument, visit } from 'yaml'
 
 /** What a block shows. */
 export type BlockView = 'dag' | 'timeline' | 'memory' | 'table'
@@ -115,19 +115,31 @@ export function readBlock(source: string, name = 'the block', line = 0): Block {
   }
 }
 
-/** The line of the block, from 1, on which a field stands, such as `parallel.tp`; of a field that is not there, the nearest around it. */
+/**
+ * The line of the block, from 1, on which a field stands, such as `parallel.tp`, or `tp` wherever it is; of a field that is not there, the
+ * nearest around it.
+ */
 export function lineOfField(source: string, field: string): number {
   const counter = new LineCounter()
-  let node: unknown = parseDocument(source, { lineCounter: counter }).contents
-  let line = 1
-  for (const key of field.split('.')) {
-    if (!isMap(node)) break
-    const pair = node.items.find((each) => isScalar(each.key) && String(each.key.value) === key)
-    if (!pair || !isScalar(pair.key)) break
-    line = counter.linePos(pair.key.range?.[0] ?? 0).line
+  const document = parseDocument(source, { lineCounter: counter })
+  const lineOf = (key: unknown) => (isScalar(key) ? counter.linePos(key.range?.[0] ?? 0).line : 1)
+  const keys = field.split('.')
+  let line: number | undefined
+  let node: unknown = document.contents
+  for (const key of keys) {
+    const pair = isMap(node)
+      ? node.items.find((each) => isScalar(each.key) && String(each.key.value) === key)
+      : undefined
+    if (!pair) break
+    line = lineOf(pair.key)
     node = pair.value
   }
-  return line
+  visit(document, {
+    Pair: (_, { key }) => {
+      if (line === undefined && isScalar(key) && String(key.value) === keys.at(-1)) line = lineOf(key)
+    },
+  })
+  return line ?? 1
 }
 
 /** What a spec says, with what overrides it: mappings are merged, everything else is replaced. */

@@ -1,4 +1,5 @@
 import type { Changes } from './changes.js'
+import { linked } from './links.js'
 import type { Reason, Rendered, Table } from './render.js'
 
 const entities: Readonly<Record<string, string>> = {
@@ -17,7 +18,8 @@ export function htmlOf(rendered: Rendered, mermaid: (text: string) => string = f
   const { pictures, caption, reasons, changes } = rendered
   const shown = pictures.map(({ name, svg, mermaid: text, table }) => {
     const title = name === undefined ? '' : `<p class="shardloom-side"><strong>${escapeHtml(name)}</strong></p>`
-    const picture = svg ?? (text === undefined ? '' : mermaid(text)) + (table ? tableHtml(table) : '')
+    const drawn = svg === undefined ? '' : linked(svg, reasons)
+    const picture = drawn + (text === undefined ? '' : mermaid(text)) + (table ? tableHtml(table) : '')
     return `<div class="shardloom-picture">${title}${picture}</div>`
   })
   return [

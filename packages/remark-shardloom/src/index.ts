@@ -1,4 +1,3 @@
-import { resolve } from 'node:path'
 import type { ElementContent } from 'hast'
 import { fromHtml } from 'hast-util-from-html'
 import type { Code, Parents, Root, RootContent } from 'mdast'
@@ -26,7 +25,7 @@ export default function remarkShardloom(options: BlockOptions = {}) {
     })
     for (const { node, parent } of blocks) {
       const line = node.position?.start.line ?? 1
-      const place = { file: resolve(file.path ?? 'page.md'), line, occurrence: occurrence(node.value) }
+      const place = { file: file.path ?? 'page.md', line, occurrence: occurrence(node.value) }
       const rendered = await renderCached(node.value, place, asked)
       for (const warning of rendered.warnings) file.message(warning, node.position)
       const siblings: RootContent[] = parent.children

@@ -1,4 +1,3 @@
-import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ShardloomError } from 'shardloom'
 import { createSyncFn } from 'synckit'
@@ -46,7 +45,7 @@ export default function markdownItShardloom(markdown: Markdown, options: Markdow
     pages.set(page, occurrence)
     const { path } = page as { readonly path?: unknown }
     const place = {
-      file: resolve(typeof path === 'string' ? path : 'page.md'),
+      file: typeof path === 'string' ? path : 'page.md',
       line: (token.map?.[0] ?? 0) + 1,
       occurrence: occurrence(token.content),
     }

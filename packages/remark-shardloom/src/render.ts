@@ -22,8 +22,10 @@ import { digest, type Files, filesBelow } from './files.js'
 
 /** Where a block stands. */
 export interface Place {
-  /** The Markdown file. */
+  /** The path of the Markdown file. */
   readonly file: string
+  /** What messages call it; default its path. */
+  readonly name?: string
   /** The line of the fence that opens the block, from 1. */
   readonly line: number
   /** Files that blocks name lie below this folder. */
@@ -53,6 +55,8 @@ export interface Picture {
 export interface Reason {
   /** Unique in the page. */
   readonly id: string
+  /** The nodes of the program that exist for it. */
+  readonly nodes: readonly string[]
   readonly title: string
   readonly text: readonly string[]
 }
@@ -73,7 +77,7 @@ export interface Rendered {
  */
 export async function renderBlock(source: string, place: Place, files: Files): Promise<Rendered> {
   try {
-    const block = readBlock(source, place.file, place.line)
+    const block = readBlock(source, place.name ?? place.file, place.line)
     const prefix = `sl-${digest(`${source}\n${place.occurrence}`).slice(0, 8)}`
     const sides = []
     for (const spec of block.specs) sides.push(await renderSide(block, spec, files, `${prefix}-${sides.length}`))
@@ -170,6 +174,7 @@ function reasonsOf(plan: Plan, prefix: string, rank = 0): Reason[] {
     const more = nodes.length > 1 ? `, and ${nodes.length - 1} more` : ''
     return {
       id: `${prefix}-why-${index}`,
+      nodes,
       title: `${op} · ${axes.join('.')} · ${cutMiddle(first, 60)}${more}`,
       text: [
         ...explain(plan, first, { rank }).text,
@@ -188,10 +193,10 @@ function compareOf(before: LoadedSpec, after: LoadedSpec) {
 }
 
 /** The error with where in the Markdown file it is. */
-function placed(error: unknown, source: string, { file, line }: Place): unknown {
+function placed(error: unknown, source: string, { file, name = file, line }: Place): unknown {
   if (!isShardloomError(error)) return error
   const at = line + lineOfField(source, error.subject ?? '')
-  return new ShardloomError(error.code, `${file}:${at}: ${error.message}`, {
+  return new ShardloomError(error.code, `${name}:${at}: ${error.message}`, {
     cause: error,
     ...(error.help !== undefined && { help: error.help }),
     ...(error.subject !== undefined && { subject: error.subject }),

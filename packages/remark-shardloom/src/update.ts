@@ -6,6 +6,12 @@ import type { Changes } from './changes.js'
 import { type BlockOptions, occurrences, renderOptions } from './options.js'
 import type { Reason, Rendered, Table } from './render.js'
 
+/** What {@link updateMarkdown} may be told. */
+export interface UpdateOptions extends BlockOptions {
+  /** What messages call the file; default its path. */
+  readonly name?: string
+}
+
 /** A Markdown file with its pictures beside the blocks that they are made from. */
 export interface Updated {
   readonly text: string
@@ -32,19 +38,20 @@ interface Source {
  * in place. A block is fenced, or hidden in a comment that begins with `<!-- shardloom`. What was written before is replaced.
  * Throws `BLOCK_PLACE` for a block inside of a list or a quote, and what rendering throws.
  */
-export async function updateMarkdown(text: string, file: string, options: BlockOptions = {}): Promise<Updated> {
-  const asked = renderOptions(options)
+export async function updateMarkdown(text: string, file: string, options: UpdateOptions = {}): Promise<Updated> {
+  const { name = file, ...rest } = options
+  const asked = renderOptions(rest)
   const occurrence = occurrences()
   const pictures = new Map<string, string>()
   const warnings: string[] = []
   const folder = `${basename(file, extname(file))}.pictures`
-  const sources = sourcesOf(text, file)
+  const sources = sourcesOf(text, name)
   let result = ''
   let at = 0
   for (const [index, source] of sources.entries()) {
-    const place = { file, line: source.line, occurrence: occurrence(source.text) }
+    const place = { file, name, line: source.line, occurrence: occurrence(source.text) }
     const rendered = await renderCached(source.text, place, asked)
-    warnings.push(...rendered.warnings.map((warning) => `${file}:${source.line}: ${warning}`))
+    warnings.push(...rendered.warnings.map((warning) => `${name}:${source.line}: ${warning}`))
     const shown = markdownOf(rendered, (name, svg) => {
       const path = `${folder}/${index + 1}${name}.svg`
       pictures.set(join(dirname(file), path), svg)

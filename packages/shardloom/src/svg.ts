@@ -49,6 +49,10 @@ export interface RenderOptions {
   readonly level?: ViewOptions['level']
   /** Of a graph: axes that are drawn iteration by iteration, or rank by rank. Default none. */
   readonly unroll?: readonly UnrollAxis[]
+  /** Of a graph: the operators that are drawn. Default all. */
+  readonly where?: ViewOptions['where']
+  /** Of a graph: the rank whose numbers are shown. Default 0. */
+  readonly rank?: number
   /** Of a graph: which way it runs. Default operators down, everything coarser to the right. */
   readonly direction?: GraphSvgOptions['direction']
   /** Default `auto`: light, and dark where the reader prefers it. */
@@ -69,7 +73,7 @@ export interface RenderOptions {
  * option of another view or a value that there is not, and what {@link toSvg} throws.
  */
 export async function renderView(of: Plan | Simulation, options: RenderOptions = {}): Promise<string> {
-  const { view = 'dag', level, unroll, direction, ...drawn } = options
+  const { view = 'dag', level, unroll, where, rank, direction, ...drawn } = options
   const whole = {
     view: 'dag|timeline|memory',
     theme: 'light|dark|auto',
@@ -79,7 +83,9 @@ export async function renderView(of: Plan | Simulation, options: RenderOptions =
   }
   if (view === 'dag') {
     const plan = isSimulation(of) ? of.plan : of
-    const graph = { ...(level && { level }), ...(unroll && { unroll }), ...(direction && { direction }) }
+    const graph = Object.fromEntries(
+      Object.entries({ level, unroll, where, rank, direction }).filter(([, value]) => value !== undefined),
+    )
     return toSvg(plan, { ...drawn, ...graph })
   }
   checkOptions(options, whole)

@@ -257,6 +257,15 @@ describe('what tools publish', () => {
     expect(`${error.message} ${error.help}`).toContain(help)
   })
 
+  test.each<[LauncherName, string]>([
+    ['vllm', 'vllm serve openai-community/gpt2 --tensor-parallel-size 0'],
+    ['sglang', 'x --model-path openai-community/gpt2 --tp -2'],
+    ['deepspeed', '{"train_batch_size": 4, "train_micro_batch_size_per_gpu": -1, "gradient_accumulation_steps": -4}'],
+  ])('%s: %s has degrees that the check of specs refuses', async (name, text) => {
+    const { spec } = await importLaunch(name, text)
+    await expect(loadSpec({ model: 'gpt2', ...spec })).rejects.toMatchObject({ code: 'SPEC_VALUE' })
+  })
+
   test('flags that change no plan are counted', async () => {
     const { notes } = await importLaunch(
       'vllm',
@@ -360,6 +369,17 @@ describe('other readers', () => {
       2,
     ])
     expect(parallelism.module_fqns_per_model_part.map((part: string[]) => part.length)).toEqual([16, 19])
+  })
+
+  test.skipIf(!has('python3'))('hostile names of models stay names', async () => {
+    const name = '"""\n[parallelism]\ntensor_parallel_degree = 64 # \\ \u0007 ä🧵'
+    const { architecture } = await loadSpec({ model: 'llama-3.1-8b' })
+    const loaded = await loadSpec({ model: { ...architecture, name }, batch: 4 })
+    const { text } = exportLaunch(loaded, 'torchtitan')
+    const program = 'import sys, json, tomllib; print(json.dumps(tomllib.loads(sys.stdin.read())))'
+    const { stdout } = spawnSync('python3', ['-c', program], { input: text, encoding: 'utf8' })
+    const { model, parallelism } = JSON.parse(stdout)
+    expect([model.flavor, parallelism.tensor_parallel_degree]).toEqual([name, 1])
   })
 
   test('what torchtitan has no name for is a file that our reader takes', async () => {

@@ -150,8 +150,14 @@ export function likeKinds(kinds: readonly BlockKind[], { graph }: Prepared): Int
 /** Splits parts that are like each other where they touch memory differently. */
 export function alikeInMemory(like: Int32Array, { first, last, held }: Touches): Int32Array {
   const known = new Map<string, number>()
-  const text = (touches: readonly Touch[]) =>
-    touches.map(({ id, nodes }) => `${held(id).part}:${held(id).bytes}:${nodes}`).join(' ')
+  const texts = new Map<readonly Touch[], string>()
+  const text = (touches: readonly Touch[]) => {
+    // Ranks that are alike share their lists.
+    const own =
+      texts.get(touches) ?? touches.map(({ id, nodes }) => `${held(id).part}:${held(id).bytes}:${nodes}`).join(' ')
+    texts.set(touches, own)
+    return own
+  }
   return like.map((other, part) => {
     const key = `${other} ${text(first(part))} ${text(last(part))}`
     const found = known.get(key) ?? part

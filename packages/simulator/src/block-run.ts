@@ -1,5 +1,5 @@
-import type { BlockKind } from './block-kind.js'
-import { runEvents, type Times } from './event-loop.js'
+import { add, type BlockKind } from './block-kind.js'
+import { reversed, runEvents, type Times, type Work } from './event-loop.js'
 
 /** A node of an earlier block that has not ended when a block begins. */
 export interface Carried {
@@ -43,20 +43,27 @@ export interface BlockRun {
   readonly sources: (node: number) => readonly number[]
 }
 
-/**
- * Runs a block from a state. `waits` are edges from what is carried, by node; `arrivals` times for those of the kind, infinite: never.
- */
-export function runBlock(
+/** A block as it begins from a state: what is carried, then what arrives, then its own nodes. Only when something arrives is open. */
+export interface BlockWork {
+  readonly kind: BlockKind
+  readonly work: Work
+  /** How many nodes are carried. */
+  readonly waiting: number
+  /** The number of the block's first node. */
+  readonly base: number
+}
+
+/** Prepares a block to be run from a state, for any times of its arrivals. `waits` are edges from what is carried, by node. */
+export function blockWork(
   kind: BlockKind,
   { carried }: State,
   waits: readonly { readonly node: number; readonly carried: number }[],
-  arrivals: readonly number[],
   ticks: Float64Array,
   streams: number,
   contention: number,
-): BlockRun {
+): BlockWork {
   const before = carried.length
-  const base = before + arrivals.length
+  const base = before + kind.arrivals.length
   const nodeCount = base + kind.size
   const edgeStart = new Uint32Array(nodeCount + 1)
   const most =
@@ -75,14 +82,11 @@ export function runBlock(
     if (each.status === 2) begun.push({ node, start: each.remaining - each.ticks, end: each.remaining })
     else if (each.status === 1) queued.push(node)
   })
-  arrivals.forEach((end, index) => {
-    edgeStart[before + index] = count
-    begun.push({ node: before + index, start: 0, end })
-  })
+  edgeStart.fill(count, before, base)
   const extra = new Map<number, number[]>()
-  for (const { node, carried: source } of waits) extra.set(node, [...(extra.get(node) ?? []), source])
+  for (const { node, carried: source } of waits) add(extra, node, source)
   kind.arrivals.forEach(({ node }, index) => {
-    extra.set(node, [...(extra.get(node) ?? []), before + index])
+    add(extra, node, before + index)
   })
   for (let node = 0; node < kind.size; node++) {
     edgeStart[base + node] = count
@@ -95,19 +99,20 @@ export function runBlock(
   }
   edgeStart[nodeCount] = count
   const until = kind.last < 0 ? -2 : base + kind.last
-  const times = runEvents({
-    nodeCount,
-    edgeStart,
-    edgeSource,
-    ticks: lengths,
-    lane,
-    ranks: 1,
-    streams,
-    contention,
-    begun,
-    queued,
-    until,
-  })
+  const edges = { nodeCount, edgeStart, edgeSource, reversed: reversed(nodeCount, edgeStart, edgeSource) }
+  return {
+    kind,
+    waiting: before,
+    base,
+    work: { ...edges, ticks: lengths, lane, ranks: 1, streams, contention, begun, queued, until },
+  }
+}
+
+/** Runs a block; `arrivals` are the times for those of its kind, infinite: never. */
+export function runBlock({ kind, work, waiting, base }: BlockWork, arrivals: readonly number[]): BlockRun {
+  const { nodeCount, edgeStart, edgeSource, lane } = work
+  const begun = [...(work.begun ?? []), ...arrivals.map((end, index) => ({ node: waiting + index, start: 0, end }))]
+  const times = runEvents({ ...work, begun })
   const unfinished: number[] = []
   for (let node = 0; node < nodeCount; node++) if (times.status[node] !== 3) unfinished.push(node)
   const order = (node: number) => {
@@ -119,10 +124,10 @@ export function runBlock(
   return {
     times,
     stream: lane,
-    lengths,
+    lengths: work.ticks,
     arrivals,
     base,
-    waiting: before,
+    waiting,
     ticks: kind.last < 0 ? 0 : (times.end[base + kind.last] ?? Number.NaN),
     unfinished,
     sources: (node) => Array.from(edgeSource.subarray(edgeStart[node], edgeStart[node + 1])),

@@ -6,6 +6,8 @@ export interface Work {
   /** Edges into node `n` are `edgeStart[n]` up to `edgeStart[n + 1]`. */
   readonly edgeStart: Uint32Array
   readonly edgeSource: Uint32Array
+  /** The same edges by their source; absent: found anew, which runs of the same edges need not. */
+  readonly reversed?: Dependents
   readonly ticks: Float64Array
   /**
    * Rank times `streams` plus a stream of that rank; stream 0 computes, in the order of the nodes. −1: none, the node ends when it
@@ -56,7 +58,7 @@ export function runEvents(work: Work): Times {
   const cause = new Int32Array(nodeCount).fill(-1)
   const status = new Uint8Array(nodeCount)
   const open = new Int32Array(nodeCount)
-  const { dependentStart, dependents } = reversed(nodeCount, edgeStart, edgeSource)
+  const { dependentStart, dependents } = work.reversed ?? reversed(nodeCount, edgeStart, edgeSource)
   const lanes = ranks * streams
   /** Of each stream the node that it runs, and the one that it ran last. */
   const running = new Int32Array(lanes).fill(-1)
@@ -271,7 +273,14 @@ function membersOf(joint: Int32Array): Map<number, number[]> {
   return members
 }
 
-function reversed(nodeCount: number, edgeStart: Uint32Array, edgeSource: Uint32Array) {
+/** Edges by their source: the nodes that wait for node `n` are `dependents[dependentStart[n]]` up to that of the next. */
+export interface Dependents {
+  readonly dependentStart: Uint32Array
+  readonly dependents: Uint32Array
+}
+
+/** Turns edges around. Linear. */
+export function reversed(nodeCount: number, edgeStart: Uint32Array, edgeSource: Uint32Array): Dependents {
   const dependentStart = new Uint32Array(nodeCount + 1)
   const edges = edgeStart[nodeCount] as number
   const dependents = new Uint32Array(edges)

@@ -1,25 +1,14 @@
-import {
-  definitionOf,
-  lookup,
-  type OperatorNode,
-  type OperatorTable,
-  type Place,
-  type Program,
-  parseRule,
-} from '@shardloom/core'
+import { definitionOf, lookup, type OperatorNode, type OperatorTable, type Program, parseRule } from '@shardloom/core'
 import type { KernelStyle } from './engine.js'
 
-/** A node of a body, with its place. */
-export interface Member {
-  readonly node: OperatorNode
-  readonly place: Place
-}
-
-/** The members of each kernel, in the order of their first. */
-export function membersOf(list: readonly Member[], keys: ReadonlyMap<string, string>): Map<string, Member[]> {
-  const groups = new Map<string, Member[]>()
+/** The nodes of each kernel, in the order of their first. */
+export function membersOf(
+  list: readonly OperatorNode[],
+  keys: ReadonlyMap<string, string>,
+): Map<string, OperatorNode[]> {
+  const groups = new Map<string, OperatorNode[]>()
   for (const each of list) {
-    const key = keys.get(each.node.id) ?? each.node.id
+    const key = keys.get(each.id) ?? each.id
     const known = groups.get(key)
     if (known) known.push(each)
     else groups.set(key, [each])
@@ -50,7 +39,7 @@ type Walk = 'elements' | 'rows' | 'sums over tokens'
  * element goes on with what is at hand (dropout and residual); a sum of gradients is added to by the norm's backward; sums over tokens (gradients of
  * gains and biases) read along. Compilers also let a norm go on with what made its rows. Node → kernel.
  */
-export function joinedBy(list: readonly Member[], body: Body): Map<string, string> {
+export function joinedBy(list: readonly OperatorNode[], body: Body): Map<string, string> {
   const { readers, makers, keys, kinds, program, operators, style, divided } = body
   // Where a schedule runs input and weight gradients apart, so do kernels.
   const isBeside = (a: OperatorNode, b: OperatorNode) =>
@@ -59,7 +48,7 @@ export function joinedBy(list: readonly Member[], body: Body): Map<string, strin
   const kernelOf = (id: string) => joined.get(id) ?? keys.get(id)
   const walks = new Map<string, Walk>()
   const readBy = new Map<string, OperatorNode[]>()
-  for (const { node } of list) {
+  for (const node of list) {
     const walk = keys.has(node.id) ? undefined : walkOf(node, operators)
     if (walk) {
       walks.set(node.id, walk)

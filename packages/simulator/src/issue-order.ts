@@ -1,4 +1,4 @@
-import { type Program, walk } from '@shardloom/core'
+import { type Place, type Program, type Segment, walk } from '@shardloom/core'
 import { edgeKinds, type UnrolledGraph } from '@shardloom/core/unroll'
 import { forwardValues } from './saved.js'
 
@@ -14,11 +14,6 @@ export function inIssueOrder(
   computes: (template: number) => boolean,
 ): UnrolledGraph {
   const saved = forwardValues(program.items)
-  const bodies = new Map<string, { readonly body: string; readonly order: number }>()
-  walk(program.items, ({ id, segment }, { path }) => {
-    const body = [segment, ...path.map(({ region, body }) => `${region.id}#${body}`)].join('/')
-    bodies.set(id, { body, order: bodies.size })
-  })
   const waits = graph.templates.map(
     ({ segment, communication, op, inputs }) =>
       segment === 'backward' &&
@@ -34,9 +29,11 @@ export function inIssueOrder(
       inputs.every((id) => program.tensors.get(id)?.role === 'parameter'),
   )
   if (!waits.includes(true) && !gathers.includes(true)) return graph
+  const bodies = new Map<string, { readonly place: Place; readonly segment: Segment; readonly order: number }>()
   const inLayers = new Set<string>()
-  walk(program.items, ({ id, segment }, { path }) => {
-    if (segment === 'forward' && path.some(({ region }) => region.axis === 'layer')) inLayers.add(id)
+  walk(program.items, ({ id, segment }, place) => {
+    bodies.set(id, { place, segment, order: bodies.size })
+    if (segment === 'forward' && place.path.some(({ region }) => region.axis === 'layer')) inLayers.add(id)
   })
   const forwards = graph.templates.map(({ id }, template) => inLayers.has(id) && computes(template))
   const places = graph.templates.map(({ id }) => bodies.get(id))
@@ -59,7 +56,8 @@ export function inIssueOrder(
       gate[node] = forward
       gates++
     }
-    if (isNewPart || before?.body !== own?.body || (before?.order ?? -1) >= (own?.order ?? -1)) begun = false
+    const isSameBody = before?.place === own?.place && before?.segment === own?.segment
+    if (isNewPart || !isSameBody || (before?.order ?? -1) >= (own?.order ?? -1)) begun = false
     if (waits[template] && first >= 0) {
       gate[node] = first
       gates++

@@ -9,9 +9,9 @@ import {
   regionsOf,
 } from '@shardloom/core'
 import { type MatmulShape, matmulSeconds, type Rates } from './kernel-time.js'
-import { type Kernel, type Product, productOf } from './kernels.js'
+import { type Kernel, type Product, productOf, type Readers } from './kernels.js'
 import { hostBandwidthOf, type Machine } from './machine.js'
-import { changeAxis, flopClassOf, type Meter, scratchOf } from './measure.js'
+import { changeAxis, flopClassOf, type Meter, type NodeMeasure, scratchOf } from './measure.js'
 import { type NodeTime, nothing } from './node-time.js'
 
 /** What the time of a kernel depends on. */
@@ -20,6 +20,8 @@ export interface KernelContext {
   readonly operators: OperatorTable
   readonly meter: () => Meter
   readonly machine: Machine
+  /** The nodes that read each tensor. */
+  readonly readers: Readers
   /** Tensors that leave their body by a port. */
   readonly leaving: ReadonlySet<string>
 }
@@ -32,7 +34,6 @@ interface Bytes {
 /** The time of each kernel of one rank. Throws `NO_PEAK` for products of a type that the accelerator lacks. */
 export function kernelCost(context: KernelContext): (kernel: Kernel) => NodeTime {
   const { program, operators, machine } = context
-  const readers = new Map<string, OperatorNode[]>()
   const sums = sumsOf(program)
   return (kernel) => {
     const { nodes, kind } = kernel
@@ -42,7 +43,7 @@ export function kernelCost(context: KernelContext): (kernel: Kernel) => NodeTime
     const grows = nodes.map((node) => changeAxis(node, program)).find((axis) => axis !== undefined)
     if (first.op === 'offload' || first.op === 'reload') {
       const bandwidth = hostBandwidthOf(machine.cluster.accelerator)
-      return { stream: 'copy', grows, seconds: (step) => movedBy(first, meter, step).all / bandwidth }
+      return { stream: 'copy', grows, seconds: (step) => bytesIn(meter.node(first, step)).all / bandwidth }
     }
     const { castBytes, launches, traffic, host } = machine.engine
     const products = nodes.map((node) => productOf(node, operators))
@@ -59,9 +60,12 @@ export function kernelCost(context: KernelContext): (kernel: Kernel) => NodeTime
     const factor = Math.max(...nodes.map(({ op }) => traffic[op] ?? 1))
     const scratch = nodes.reduce((sum, node) => sum + scratchOf(node, program, meter), 0)
     const seconds = (step: number) => {
-      const flops = nodes.map((node) => Number(meter.node(node, step).flops))
+      const measures = nodes.map((node) => meter.node(node, step))
+      const flops = measures.map((each) => Number(each.flops))
       const bytes =
-        kind === 'chain' ? chainBytes(nodes, context, readers) : bytesOf(nodes, kind, products, context, step, sums)
+        kind === 'chain'
+          ? chainBytes(nodes, context)
+          : bytesOf(nodes, kind, products, context, measures.map(bytesIn), sums)
       if (bytes.all === 0 && flops.every((each) => each === 0)) return 0
       const of = (name: FlopClass) =>
         flops.reduce((sum, each, index) => (classes[index] === name ? sum + each : sum), 0)
@@ -168,11 +172,9 @@ function castOf(
 /** What a chain reads from outside, once, and what of its results somebody else reads. */
 function chainBytes(
   nodes: readonly OperatorNode[],
-  { program, meter: meterOf, leaving }: KernelContext,
-  readers: Map<string, OperatorNode[]>,
+  { program, meter: meterOf, leaving, readers }: KernelContext,
 ): Bytes {
   const meter = meterOf()
-  if (readers.size === 0) collectReaders(program, readers)
   const made = new Set(nodes.flatMap(({ outputs }) => outputs))
   const inputs = new Set(nodes.flatMap((node) => node.inputs).filter((id) => !made.has(id)))
   const isRead = (id: string) => {
@@ -185,23 +187,13 @@ function chainBytes(
   return { all: sum(inputs) + written, written }
 }
 
-function collectReaders({ items }: Program, readers: Map<string, OperatorNode[]>): void {
-  const visit = (list: Program['items']) => {
-    for (const item of list) {
-      if (item.type === 'region') for (const body of item.bodies) visit(body.items)
-      else for (const id of item.inputs) readers.set(id, [...(readers.get(id) ?? []), item])
-    }
-  }
-  visit(items)
-}
-
 /** What a kernel reads and writes: an operand that its nodes have in common once, products that are summed not at all. */
 function bytesOf(
   nodes: readonly OperatorNode[],
   kind: Kernel['kind'],
   products: readonly (Product | undefined)[],
   { program, meter: meterOf }: KernelContext,
-  step: number,
+  moved: readonly Bytes[],
   sums: ReadonlyMap<string, number>,
 ): Bytes {
   const meter = meterOf()
@@ -212,7 +204,7 @@ function bytesOf(
   }
   const read = new Set<string>()
   nodes.forEach((node, index) => {
-    const { all, written } = movedBy(node, meter, step)
+    const { all, written } = moved[index] as Bytes // one for each node
     const isLast = index === nodes.length - 1
     if (kind === 'columns' && !products[index]) return
     if (kind === 'sum') add(isLast ? { all: written, written } : { all: all - written, written: 0 })
@@ -241,8 +233,7 @@ function joined(shapes: readonly MatmulShape[], kind: Kernel['kind']): MatmulSha
   return { batch: first.batch, m, n, k }
 }
 
-function movedBy(node: OperatorNode, meter: Meter, step: number): Bytes {
-  const { read, written } = meter.node(node, step)
+function bytesIn({ read, written }: NodeMeasure): Bytes {
   return { all: Number(read + written), written: Number(written) }
 }
 

@@ -2,6 +2,7 @@ import {
   definitionOf,
   type FlopClass,
   flopsPerPoint,
+  type Item,
   lookup,
   type OperatorNode,
   type OperatorTable,
@@ -12,7 +13,7 @@ import {
   walk,
 } from '@shardloom/core'
 import type { KernelStyle } from './engine.js'
-import { joinedBy, type Member, membersOf } from './fuse.js'
+import { joinedBy, membersOf } from './fuse.js'
 import { flopClassOf } from './measure.js'
 
 /** Nodes of one body that run as one kernel. */
@@ -75,27 +76,48 @@ function findProduct(node: OperatorNode, operators: OperatorTable): Product | un
  * The kernels of a program. Beside what the graph fuses, libraries join products: of one input with several weights (query,
  * key and value; gate and up), of what backward has of these with the same input, and sums of products, which a matmul
  * adds up as it goes; and what is done to each element on its way, as {@link joinedBy} says. Eager kernels join nothing.
- * Linear in the program.
+ * `known` holds what bodies have that other parts of the program run as a whole too. Linear in the program.
  */
 export function kernelsOf(
   program: Program,
   operators: OperatorTable,
   { style = 'fused', divided = false }: Partial<KernelChoices> = {},
+  readers = readersOf(program),
+  known: KnownKernels = new Map(),
 ): Kernel[] {
   // Nodes of one body share the object that says where they stand.
-  const bodies = new Map<Place, Member[]>()
-  const readers = new Map<string, OperatorNode[]>()
+  const bodies = new Map<Place, OperatorNode[]>()
   walk(program.items, (node, place) => {
     const list = bodies.get(place)
-    if (list) list.push({ node, place })
-    else bodies.set(place, [{ node, place }])
+    if (list) list.push(node)
+    else bodies.set(place, [node])
+  })
+  return Array.from(bodies, ([place, list]) => {
+    const at = place.path.at(-1)
+    const items = at?.region.bodies[at.body]?.items ?? program.items
+    const found = known.get(items) ?? kernelsOfBody(list, readers, program, operators, { style, divided })
+    known.set(items, found)
+    return found.map(({ nodes, lead, kind }): Kernel => ({ nodes, place, lead, kind }))
+  }).flat()
+}
+
+/** The kernels of lists of items. */
+export type KnownKernels = Map<readonly Item[], readonly Omit<Kernel, 'place'>[]>
+
+/** The nodes that read each tensor, in program order. */
+export type Readers = ReadonlyMap<string, readonly OperatorNode[]>
+
+/** The nodes of a program that read each tensor. */
+export function readersOf({ items }: Program): Readers {
+  const readers = new Map<string, OperatorNode[]>()
+  walk(items, (node) => {
     for (const id of node.inputs) {
       const known = readers.get(id)
       if (known) known.push(node)
       else readers.set(id, [node])
     }
   })
-  return [...bodies.values()].flatMap((list) => kernelsOfBody(list, readers, program, operators, { style, divided }))
+  return readers
 }
 
 /** Tensors that leave their body by a port, whoever else reads them. */
@@ -111,14 +133,14 @@ export function leavingByPorts({ items }: Program): ReadonlySet<string> {
 }
 
 function kernelsOfBody(
-  list: readonly Member[],
-  readers: ReadonlyMap<string, readonly OperatorNode[]>,
+  list: readonly OperatorNode[],
+  readers: Readers,
   program: Program,
   operators: OperatorTable,
   choices: KernelChoices,
-): Kernel[] {
+): Omit<Kernel, 'place'>[] {
   const { style } = choices
-  const position = new Map(list.map(({ node }, index) => [node.id, index]))
+  const position = new Map(list.map(({ id }, index) => [id, index]))
   const keys = new Map<string, string>()
   const kinds = new Map<string, Kernel['kind']>()
   const isLinear = (node: OperatorNode, product: Product | undefined): product is Product => {
@@ -127,8 +149,8 @@ function kernelsOfBody(
       product !== undefined && product.shared.length === 0 && flopClass !== 'attention' && node.fusion === undefined
     )
   }
-  const makers = new Map(list.flatMap(({ node }) => node.outputs.map((id) => [id, node] as const)))
-  for (const { node } of list) {
+  const makers = new Map(list.flatMap((node) => node.outputs.map((id) => [id, node] as const)))
+  for (const node of list) {
     if (node.fusion !== undefined) {
       keys.set(node.id, `fusion ${node.fusion}`)
       kinds.set(`fusion ${node.fusion}`, 'fused')
@@ -145,7 +167,7 @@ function kernelsOfBody(
       kinds.set(`sum ${node.id}`, 'sum')
     }
   }
-  for (const { node } of style === 'eager' ? [] : list) {
+  for (const node of style === 'eager' ? [] : list) {
     const product = keys.has(node.id) ? undefined : productOf(node, operators)
     if (!isLinear(node, product)) continue
     // The operand that products have in common is the one whose other dims are tokens.
@@ -162,25 +184,23 @@ function kernelsOfBody(
       if (!kinds.has(key)) kinds.set(key, 'chain')
     }
   }
-  return [...membersOf(list, keys)].flatMap(([key, members]): Kernel[] => {
-    const nodes = members.map(({ node }) => node)
-    const [first] = members
+  return [...membersOf(list, keys)].flatMap(([key, nodes]): Omit<Kernel, 'place'>[] => {
+    const [first] = nodes
     const last = nodes.at(-1)
     if (!first || !last) return []
-    const { place } = first
-    if (nodes.length === 1) return [{ nodes, place, lead: last, kind: 'alone' }]
+    if (nodes.length === 1) return [{ nodes, lead: last, kind: 'alone' }]
     const kind = kinds.get(key) ?? 'alone'
     const end = position.get(last.id) ?? 0
     const isReadBetween = nodes
       .slice(0, -1)
       .flatMap(({ outputs }) => outputs.flatMap((id) => readers.get(id) ?? []))
       .some((reader) => !nodes.includes(reader) && (position.get(reader.id) ?? Number.POSITIVE_INFINITY) < end)
-    if (kind === 'fused' || kind === 'sum' || !isReadBetween) return [{ nodes, place, lead: last, kind }]
+    if (kind === 'fused' || kind === 'sum' || !isReadBetween) return [{ nodes, lead: last, kind }]
     const products = nodes.filter((node) => isLinear(node, productOf(node, operators)))
     // Whoever reads the first of them cannot wait for the last; the first has all that the others read in common.
-    if (kind === 'columns' && products.every(({ inputs }) => inputs[0] === first.node.inputs[0]))
-      return [{ nodes, place, lead: first.node, kind }]
-    return members.map(({ node, place }) => ({ nodes: [node], place, lead: node, kind: 'alone' as const }))
+    if (kind === 'columns' && products.every(({ inputs }) => inputs[0] === first.inputs[0]))
+      return [{ nodes, lead: first, kind }]
+    return nodes.map((node) => ({ nodes: [node], lead: node, kind: 'alone' as const }))
   })
 }
 

@@ -2,6 +2,7 @@ import {
   lookup,
   type OperatorNode,
   type OperatorTable,
+  type Place,
   type Program,
   regionsOf,
   type Tensor,
@@ -139,30 +140,38 @@ export function buffersOf(whole: Program, operators: OperatorTable, rank: number
   return {
     buffers,
     touchedBy: ({ templates }) =>
-      templates.map(({ id, inputs, outputs }) => [
-        ...new Set(
-          [...[...inputs, ...outputs].flatMap((each) => touched.get(each) ?? []), scratch.get(id) ?? []].flat(),
-        ),
-      ]),
-    instance: (index, iterations) =>
-      (buffers[index]?.per ?? []).reduce((key, axis) => {
-        const own = iterations.find((one) => one.axis === axis)?.iteration ?? 0
-        return key * (extents.get(axis) ?? 1) + own
-      }, 0),
+      templates.map(({ id, inputs, outputs }) => {
+        const found: number[] = []
+        const add = (index: number | undefined) => {
+          if (index !== undefined && !found.includes(index)) found.push(index)
+        }
+        for (const each of inputs) add(touched.get(each))
+        for (const each of outputs) add(touched.get(each))
+        add(scratch.get(id))
+        return found
+      }),
+    instance(index, iterations) {
+      let key = 0
+      for (const axis of buffers[index]?.per ?? []) {
+        const at = iterations.find((one) => one.axis === axis)
+        key = key * (extents.get(axis) ?? 1) + (at?.iteration ?? 0)
+      }
+      return key
+    },
   }
 }
 
 interface Use {
   readonly node: OperatorNode
-  /** The body that it stands in. */
-  readonly body: string
+  /** Where it stands: the same object for all nodes of a body. */
+  readonly place: Place
 }
 
 function usesOf(program: Program) {
   const makers = new Map<string, Use>()
   const readers = new Map<string, Use[]>()
-  walk(program.items, (node, { path }) => {
-    const use = { node, body: path.map(({ region, body }) => `${region.id}#${body}`).join('/') }
+  walk(program.items, (node, place) => {
+    const use = { node, place }
     for (const id of node.outputs) makers.set(id, use)
     for (const id of node.inputs) {
       const known = readers.get(id)
@@ -185,7 +194,7 @@ function isInside(id: string, makers: ReadonlyMap<string, Use>, readers: Readonl
   const maker = makers.get(id)
   const all = readers.get(id) ?? []
   if (maker?.node.fusion === undefined || all.length === 0) return false
-  return all.every(({ node, body }) => node.fusion === maker.node.fusion && body === maker.body)
+  return all.every(({ node, place }) => node.fusion === maker.node.fusion && place === maker.place)
 }
 
 function partOf({ role }: Tensor, maker: OperatorNode | undefined, readers: readonly Use[]): PassingPart {

@@ -224,23 +224,26 @@ function fusionBorders(program: Program): ReadonlyMap<string, { inputs: boolean[
 const bordersOf = new WeakMap<Program, ReadonlyMap<string, { inputs: boolean[]; outputs: boolean[] }>>()
 
 function findBorders(program: Program): Map<string, { inputs: boolean[]; outputs: boolean[] }> {
-  const groups = new Map<string, OperatorNode[]>()
-  const readers = new Map<string, string[]>()
-  const groupOfNode = new Map<string, string>()
+  const groups = new Map<Place, Map<string, OperatorNode[]>>()
+  /** Of each tensor the kernels that read it; undefined: a node by itself. */
+  const readers = new Map<string, (readonly OperatorNode[] | undefined)[]>()
   walk(program.items, (node, place) => {
-    const body = place.path.map(({ region, body }) => `${region.id}#${body}`).join('/')
-    const key = node.fusion === undefined ? node.id : `${body}|${node.fusion}`
-    groupOfNode.set(node.id, key)
+    const { fusion } = node
+    // Nodes of one body share the object that says where they stand.
+    const body = groups.get(place) ?? new Map<string, OperatorNode[]>()
+    groups.set(place, body)
+    const group = fusion === undefined ? undefined : (body.get(fusion) ?? [])
     for (const id of node.inputs) {
       const known = readers.get(id)
-      if (known) known.push(key)
-      else readers.set(id, [key])
+      if (known) known.push(group)
+      else readers.set(id, [group])
     }
-    if (node.fusion === undefined) return
-    groups.set(key, [...(groups.get(key) ?? []), node])
+    if (!group || fusion === undefined) return
+    group.push(node)
+    body.set(fusion, group)
   })
   const borders = new Map<string, { inputs: boolean[]; outputs: boolean[] }>()
-  for (const [key, nodes] of groups) {
+  for (const nodes of Array.from(groups.values(), (body) => [...body.values()]).flat()) {
     const made = new Set(nodes.flatMap((node) => node.outputs))
     const read = new Set<string>()
     for (const node of nodes) {
@@ -251,7 +254,7 @@ function findBorders(program: Program): Map<string, { inputs: boolean[]; outputs
       })
       const outputs = node.outputs.map((id) => {
         const all = readers.get(id) ?? []
-        return all.length === 0 || all.some((reader) => reader !== key)
+        return all.length === 0 || all.some((reader) => reader !== nodes)
       })
       borders.set(node.id, { inputs, outputs })
     }

@@ -13,7 +13,15 @@ import {
 import { partLike, programOf } from '@shardloom/core/unroll'
 import { communicationBytes } from './communication-table.js'
 import { kernelCost } from './kernel-cost.js'
-import { choicesOf, type Kernel, kernelsOf, leavingByPorts, productOf } from './kernels.js'
+import {
+  choicesOf,
+  type Kernel,
+  type KnownKernels,
+  kernelsOf,
+  leavingByPorts,
+  productOf,
+  readersOf,
+} from './kernels.js'
 import type { Machine } from './machine.js'
 import { type Meter, meterOf } from './measure.js'
 import { routingOf, unitsReached } from './routing.js'
@@ -49,6 +57,7 @@ export interface NodeTimes {
 export interface KnownTimes {
   readonly kernels: Map<string, NodeTime>
   readonly parts: Map<Program, NodeTimes>
+  readonly bodies: KnownKernels
 }
 
 /** Times the nodes of one rank. Throws `NO_PEAK` for matmuls of a type that the accelerator lacks. Linear in the program. */
@@ -57,7 +66,7 @@ export function nodeTimes(
   operators: OperatorTable,
   machine: Machine,
   rank: number,
-  { kernels: known, parts }: KnownTimes = { kernels: new Map(), parts: new Map() },
+  { kernels: known, parts, bodies }: KnownTimes = { kernels: new Map(), parts: new Map(), bodies: new Map() },
 ): NodeTimes {
   const program = programOf(whole, rank)
   const like = partLike(whole, rank)
@@ -65,6 +74,7 @@ export function nodeTimes(
   // Inside of a loop over layers those that take part are others for each layer.
   if (alike?.between.every(({ place }) => place.path.length === 0)) {
     const meter = meterOf(program, operators, rank)
+    if (alike.between.length === 0) return alike
     const times = new Map(alike.times)
     for (const { nodes, place, lead } of alike.between)
       times.set(lead.id, remembered(communicationTime(nodes, place, whole, program, meter, machine)))
@@ -75,12 +85,13 @@ export function nodeTimes(
     made ??= meterOf(program, operators, rank)
     return made
   }
-  const cost = kernelCost({ program, operators, meter, machine, leaving: leavingByPorts(program) })
   const stages = pipelineAtoms(whole)
   const times = new Map<string, NodeTime>()
   const leads = new Map<string, string>()
   const between: Kernel[] = []
-  const kernels = kernelsOf(program, operators, choicesOf(whole, machine.engine.kernels))
+  const readers = readersOf(program)
+  const cost = kernelCost({ program, operators, meter, machine, readers, leaving: leavingByPorts(program) })
+  const kernels = kernelsOf(program, operators, choicesOf(whole, machine.engine.kernels), readers, bodies)
   for (const kernel of kernels) {
     const { nodes, place, lead } = kernel
     for (const node of nodes) {

@@ -1,6 +1,6 @@
 import type { BlockKind } from './block-kind.js'
 import type { BlockRun, Carried, State } from './block-run.js'
-import { type Change, type Rise, riseOf } from './rise.js'
+import { type Change, change, type Rise, riseOf } from './rise.js'
 import type { Touches } from './touches.js'
 
 /** Communication that ends without a break when something starts, the last of it first; times are from the block's begin. */
@@ -199,41 +199,41 @@ function memoryOf({ state, run, takes, frees, held }: Reading) {
     known[what].push(id)
     pending.set(node, known)
   }
-  const take = (id: number, nodes: readonly number[]) => {
+  const take = (id: number, nodes: readonly number[], base: number) => {
     let first = Number.POSITIVE_INFINITY
-    for (const node of nodes) if ((status[node] ?? 0) >= 2) first = Math.min(first, start[node] ?? 0)
-    if (first < Number.POSITIVE_INFINITY && first <= run.ticks) changes.push({ at: first, ...held(id) })
-    else for (const node of nodes) leave(node, 'takes', id)
+    for (const node of nodes)
+      if ((status[base + node] as number) >= 2) first = Math.min(first, start[base + node] as number)
+    if (first < Number.POSITIVE_INFINITY && first <= run.ticks) changes.push(change(held(id), first, 1))
+    else for (const node of nodes) leave(base + node, 'takes', id)
   }
-  const free = (id: number, nodes: readonly number[]) => {
-    const left = nodes.filter((node) => status[node] !== 3)
-    if (left.length > 0) for (const node of left) leave(node, 'frees', id)
-    else {
-      const { part, bytes } = held(id)
-      changes.push({ at: nodes.reduce((last, node) => Math.max(last, end[node] ?? 0), 0), part, bytes: -bytes })
-    }
-  }
-  for (const what of ['takes', 'frees'] as const) {
-    const groups = new Map<string, { id: number; nodes: number[] }>()
-    state.carried.forEach((each, node) => {
-      for (const id of each[what]) {
-        const key = `${id} ${each.distance}`
-        const known = groups.get(key)
-        if (known) known.nodes.push(node)
-        else groups.set(key, { id, nodes: [node] })
+  const free = (id: number, nodes: readonly number[], base: number) => {
+    let [last, isLeft] = [0, false]
+    for (const node of nodes) {
+      if (status[base + node] === 3) last = Math.max(last, end[base + node] as number)
+      else {
+        isLeft = true
+        leave(base + node, 'frees', id)
       }
-    })
-    for (const { id, nodes } of groups.values()) (what === 'takes' ? take : free)(id, nodes)
+    }
+    if (!isLeft) changes.push(change(held(id), last, -1))
   }
-  for (const { id, nodes } of takes)
-    take(
-      id,
-      nodes.map((node) => node + run.base),
-    )
-  for (const { id, nodes } of frees)
-    free(
-      id,
-      nodes.map((node) => node + run.base),
-    )
+  for (const { id, nodes } of carriedTouches(state, 'takes')) take(id, nodes, 0)
+  for (const { id, nodes } of carriedTouches(state, 'frees')) free(id, nodes, 0)
+  for (const { id, nodes } of takes) take(id, nodes, run.base)
+  for (const { id, nodes } of frees) free(id, nodes, run.base)
   return { memory: riseOf(changes, 0, run.ticks), pending }
+}
+
+/** What the carried nodes of each block before take or free, with those nodes. */
+function carriedTouches({ carried }: State, what: 'takes' | 'frees'): Iterable<Touch> {
+  const groups = new Map<number, { readonly id: number; readonly nodes: number[] }>()
+  carried.forEach((each, node) => {
+    for (const id of each[what]) {
+      const key = id * 1e6 + each.distance
+      const known = groups.get(key)
+      if (known) known.nodes.push(node)
+      else groups.set(key, { id, nodes: [node] })
+    }
+  })
+  return groups.values()
 }

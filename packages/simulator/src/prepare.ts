@@ -34,7 +34,7 @@ export interface Prepared {
 export function prepare(graph: UnrolledGraph, program: Program, operators: OperatorTable, machine: Machine): Prepared {
   const { byRank, alike } = timesOf(graph.ranks, program, operators, machine)
   const streams: Stream[] = ['compute']
-  const streamsOf = byRank.map(({ times }) =>
+  const streamsOf = ofEach(byRank, ({ times }) =>
     Int8Array.from(graph.templates, ({ id }) => {
       const time = times.get(id)
       if (!time || time.stream === 'none') return -1
@@ -87,7 +87,7 @@ function timesOf(ranks: readonly number[], program: Program, operators: Operator
   const byRank = ranks.map((rank, index): NodeTimes => {
     const at = coordinates(program.mesh, rank)
     const key = uneven.map((atom) => at.get(atom)).join(' ')
-    const times: KnownTimes = known.get(key) ?? { kernels: new Map(), parts: new Map() }
+    const times: KnownTimes = known.get(key) ?? { kernels: new Map(), parts: new Map(), bodies: new Map() }
     known.set(key, times)
     const parts = first.get(key) ?? new Map<Program, number>()
     first.set(key, parts)
@@ -97,6 +97,16 @@ function timesOf(ranks: readonly number[], program: Program, operators: Operator
     return nodeTimes(program, operators, machine, rank, times)
   })
   return { byRank, alike }
+}
+
+/** What is found for each of a list, once for those that are the same. */
+function ofEach<T, R>(list: readonly T[], find: (each: T) => R): R[] {
+  const known = new Map<T, R>()
+  return list.map((each) => {
+    const found = known.get(each) ?? find(each)
+    known.set(each, found)
+    return found
+  })
 }
 
 /** Ticks with what slow ranks compute taking longer. */
@@ -210,7 +220,7 @@ function joinCollectives(graph: UnrolledGraph, places: Int32Array) {
 
 function ticksOf(graph: UnrolledGraph, byRank: readonly NodeTimes[], places: Int32Array): Float64Array {
   const ticks = new Float64Array(graph.nodeCount)
-  const fixed = byRank.map(({ times }) => {
+  const fixed = ofEach(byRank, ({ times }) => {
     const list = new Float64Array(graph.templates.length)
     graph.templates.forEach(({ id }, index) => {
       const time = times.get(id)
@@ -256,11 +266,12 @@ export function toTicks(seconds: number, id: string): number {
 
 /** The sources of edges where whoever reads from a kernel waits for it, and its members wait for nothing else of it. */
 function withLeads(graph: UnrolledGraph, byRank: readonly NodeTimes[]) {
-  const lead = new Map(byRank.flatMap(({ leads }) => [...leads]))
+  const all = [...new Set(byRank)]
+  const lead = new Map(all.flatMap(({ leads }) => [...leads]))
   if (lead.size === 0) return { edgeSource: graph.edgeSource, leaderOf: (node: number) => node }
   const number = new Map(graph.templates.map(({ id }, index) => [id, index]))
   const leads = Int32Array.from(graph.templates, ({ id }) => number.get(lead.get(id) ?? '') ?? -1)
-  const order = new Map(byRank.flatMap(({ order }) => [...order]))
+  const order = new Map(all.flatMap(({ order }) => [...order]))
   const later = Uint8Array.from(graph.templates, ({ id }) => {
     const [own = 0, other = 0] = [order.get(id), order.get(lead.get(id) ?? '')]
     return own < other ? 1 : 0

@@ -7,6 +7,15 @@ export interface Change {
   readonly bytes: number
 }
 
+/** That a buffer comes (`sign` 1) or goes (−1). */
+export function change(
+  { part, bytes }: { readonly part: number; readonly bytes: number },
+  at: number,
+  sign: 1 | -1,
+): Change {
+  return { at, part, bytes: sign * bytes }
+}
+
 /** How memory goes up and down over a while, against what there is at its begin; lists are by passing part. */
 export interface Rise {
   /** At its end. */
@@ -39,10 +48,11 @@ export function riseOf(changes: Change[], from: number, until: number): Rise {
     moment = changes[index]?.at ?? until
   }
   const parts = most.map(() => 0)
-  changes.forEach(({ part, bytes }, place) => {
+  for (let place = 0; place < changes.length; place++) {
+    const { part, bytes } = changes[place] as Change
     if (place < highest) parts[part] = (parts[part] as number) + bytes
     if (place >= index) net[part] = (net[part] as number) + bytes
-  })
+  }
   return { net, total, at, parts, most }
 }
 

@@ -4,7 +4,7 @@ import type { Block } from './few-iterations.js'
 import { nodeIn } from './hosts.js'
 import { follow } from './live-chain.js'
 import { peakMemory } from './memory.js'
-import { riseOf } from './rise.js'
+import { type Change, change, riseOf } from './rise.js'
 import type { Rolled } from './rolled.js'
 import type { RankStep, Step } from './step.js'
 import { ticksPerSecond } from './ticks.js'
@@ -209,30 +209,35 @@ function release(
   { start, end }: ReturnType<typeof runEvents>,
   { held, lasting }: Rolled['touches'],
 ): void {
-  const takes = new Map<string, { id: number; at: number }>()
-  const frees = new Map<string, { id: number; at: number }>()
-  const take = (key: string, id: number, node: number) =>
-    takes.set(key, { id, at: Math.min(takes.get(key)?.at ?? Number.POSITIVE_INFINITY, start[node] ?? 0) })
-  const free = (key: string, id: number, node: number) =>
-    frees.set(key, { id, at: Math.max(frees.get(key)?.at ?? 0, end[node] ?? 0) })
+  const changes: Change[] = []
+  /** What the nodes of each block that is carried on take and free, by id and how far back it is. */
+  const takes = new Map<number, { readonly id: number; at: number }>()
+  const frees = new Map<number, { readonly id: number; at: number }>()
   course.state.carried.forEach((each, index) => {
-    for (const id of each.takes) take(`${id} ${each.distance}`, id, carried + index)
-    for (const id of each.frees) free(`${id} ${each.distance}`, id, carried + index)
+    const [begun, ended] = [start[carried + index] ?? 0, end[carried + index] ?? 0]
+    const key = (id: number) => id * 1e6 + each.distance
+    for (const id of each.takes) takes.set(key(id), { id, at: Math.min(takes.get(key(id))?.at ?? begun, begun) })
+    for (const id of each.frees) frees.set(key(id), { id, at: Math.max(frees.get(key(id))?.at ?? ended, ended) })
   })
+  for (const { id, at } of takes.values()) changes.push(change(held(id), at, 1))
+  for (const { id, at } of frees.values()) changes.push(change(held(id), at, -1))
   const before = new Set(course.blocks.map((block) => block.part))
-  for (const { id, rank: of, parts } of lasting) {
-    const all = of === rank ? (parts.get(part) ?? []) : []
-    const nodes = all.filter((node) => !course.hosts.placeOf(firstNode + node))
-    const isNew = nodes.length === all.length && ![...parts.keys()].some((each) => before.has(each))
-    for (const node of nodes) {
-      if (isNew) take(`${id}`, id, own + node)
-      free(`${id}`, id, own + node)
+  for (const { id, parts } of lasting[rank] ?? []) {
+    const all = parts.get(part)
+    if (!all) continue
+    let [first, last, count] = [Number.POSITIVE_INFINITY, 0, 0]
+    for (const node of all) {
+      if (course.hosts.placeOf(firstNode + node)) continue
+      first = Math.min(first, start[own + node] ?? 0)
+      last = Math.max(last, end[own + node] ?? 0)
+      count++
     }
+    if (count === 0) continue
+    let isNew = count === all.length
+    if (isNew) for (const each of parts.keys()) if (before.has(each)) isNew = false
+    if (isNew) changes.push(change(held(id), first, 1))
+    changes.push(change(held(id), last, -1))
   }
-  const changes = [
-    ...[...takes.values()].map(({ id, at }) => ({ at, ...held(id) })),
-    ...[...frees.values()].map(({ id, at }) => ({ at, part: held(id).part, bytes: -held(id).bytes })),
-  ]
   const rise = riseOf(changes, course.now, Number.POSITIVE_INFINITY)
   course.memory.add(rise, rise.at)
 }

@@ -1,7 +1,7 @@
 import type { OperatorTable, Program } from '@shardloom/core'
 import { unroll } from '@shardloom/core/unroll'
 import { alikeInMemory, type BlockKind, blockKinds, likeKinds, nodeAt, type Reference } from './block-kind.js'
-import { type Carried, runBlock, type State } from './block-run.js'
+import { type BlockWork, blockWork, type Carried, runBlock, type State } from './block-run.js'
 import { Course, type Sent } from './course.js'
 import { type Block, fewIterations } from './few-iterations.js'
 import { hostsOf, nodeIn } from './hosts.js'
@@ -26,6 +26,7 @@ export interface Rolled {
 
 /** What is known of running one kind of block from one state: by when what it waits for arrives. */
 interface Site {
+  work: BlockWork | undefined
   readonly outcomes: Map<number | string, Outcome>
   /** The time from which on an arrival finds everything else at rest. */
   quiet: number | undefined
@@ -117,11 +118,18 @@ export function simulateRolled(program: Program, operators: OperatorTable, machi
     const key = isPlain
       ? plain * stride + (wait ? wait.carried + 1 : 0)
       : `${plain} ${step} ${touch || host ? `${own.rank} ${course.at}` : ''} ${waits.map(({ node, carried }) => `${node}:${carried}`)}`
-    const site = sites.get(key) ?? { outcomes: new Map(), quiet: undefined, late: undefined }
+    const site = sites.get(key) ?? { work: undefined, outcomes: new Map(), quiet: undefined, late: undefined }
     sites.set(key, site)
     const run = (arrivals: readonly number[]) => {
-      const ticks = step > 0 ? grown(kind, step, prepared) : kind.ticks
-      return runBlock(kind, state, waits, arrivals, ticks, streams, contention)
+      site.work ??= blockWork(
+        kind,
+        state,
+        waits,
+        step > 0 ? grown(kind, step, prepared) : kind.ticks,
+        streams,
+        contention,
+      )
+      return runBlock(site.work, arrivals)
     }
     const outcomeAt = (arrivals: readonly number[], quiet: number): Outcome | undefined => {
       const made = run(arrivals)
@@ -195,38 +203,40 @@ function finder({ graph: { parts } }: Prepared, courses: readonly Course[]) {
 function lastingTouches({ lasting }: Touches, courses: readonly Course[], kinds: readonly BlockKind[]) {
   const found = new Map<number, { takes: Touch[]; frees: Touch[] }>()
   const places = courses.map(({ blocks }) => placesOf(blocks))
-  for (const { id, rank, parts } of lasting) {
-    const at = (block: number) => {
-      const known = found.get(rank * 1e6 + block) ?? { takes: [], frees: [] }
-      found.set(rank * 1e6 + block, known)
-      return known
-    }
-    let [first, last, isBehind] = [Number.POSITIVE_INFINITY, -1, false]
-    const hosted: { block: number; offset: number }[] = []
-    for (const [part, nodes] of parts) {
-      const place = places[rank]?.get(part)
-      if (place) {
-        first = Math.min(first, place.first)
-        last = Math.max(last, place.last)
-        continue
+  for (const [rank, values] of lasting.entries())
+    for (const { id, parts } of values) {
+      const at = (block: number) => {
+        const known = found.get(rank * 1e6 + block) ?? { takes: [], frees: [] }
+        found.set(rank * 1e6 + block, known)
+        return known
       }
-      for (const node of nodes) {
-        const host = courses[rank]?.hosts.placeOf((kinds[part]?.firstNode ?? 0) + node)
-        if (!host) isBehind = true
-        else hosted.push(host)
+      let [first, last, isBehind] = [Number.POSITIVE_INFINITY, -1, false]
+      const hosted: { block: number; offset: number }[] = []
+      for (const [part, nodes] of parts) {
+        const place = places[rank]?.get(part)
+        if (place) {
+          first = Math.min(first, place.first)
+          last = Math.max(last, place.last)
+          continue
+        }
+        for (const node of nodes) {
+          const host = courses[rank]?.hosts.placeOf((kinds[part]?.firstNode ?? 0) + node)
+          if (!host) isBehind = true
+          else hosted.push(host)
+        }
       }
+      for (const { block } of hosted) {
+        first = Math.min(first, block)
+        last = Math.max(last, block)
+      }
+      const touches = (index: number) => {
+        const own = parts.get(courses[rank]?.blocks[index]?.part ?? -1) ?? []
+        if (hosted.length === 0) return { id, nodes: own }
+        return { id, nodes: [...own, ...hosted.flatMap(({ block, offset }) => (block === index ? [offset] : []))] }
+      }
+      if (last >= 0) at(first).takes.push(touches(first))
+      if (last >= 0 && !isBehind) at(last).frees.push(touches(last))
     }
-    for (const { block } of hosted) {
-      first = Math.min(first, block)
-      last = Math.max(last, block)
-    }
-    const touches = (index: number) => {
-      const own = parts.get(courses[rank]?.blocks[index]?.part ?? -1) ?? []
-      return { id, nodes: [...own, ...hosted.flatMap(({ block, offset }) => (block === index ? [offset] : []))] }
-    }
-    if (last >= 0) at(first).takes.push(touches(first))
-    if (last >= 0 && !isBehind) at(last).frees.push(touches(last))
-  }
   return found
 }
 

@@ -20,12 +20,14 @@ export interface Touches {
   /** Of a part, the values that it is the first to touch, or the last, once in each of its blocks. */
   readonly first: (part: number) => readonly Touch[]
   readonly last: (part: number) => readonly Touch[]
-  /** Values that stay over iterations: the parts that touch them, with their nodes. */
-  readonly lasting: readonly {
-    readonly id: number
-    readonly rank: number
-    readonly parts: ReadonlyMap<number, readonly number[]>
-  }[]
+  /** Of each rank the values that stay over iterations: the parts that touch them, with their nodes. */
+  readonly lasting: readonly (readonly Lasting[])[]
+}
+
+/** A value that stays over iterations, and the nodes of each part that touch it. */
+export interface Lasting {
+  readonly id: number
+  readonly parts: ReadonlyMap<number, readonly number[]>
 }
 
 /** Finds who touches first and last what passes through memory. Undefined where a value of one iteration outlives its loop. */
@@ -40,7 +42,7 @@ export function touchesOf(
   const held: { readonly part: number; readonly bytes: number }[] = []
   const first = new Map<number, Touch[]>()
   const last = new Map<number, Touch[]>()
-  const lasting: { id: number; rank: number; parts: Map<number, number[]> }[] = []
+  const lasting: Lasting[][] = []
   const alike = new Map<string, readonly number[]>()
   for (const [rank, number] of graph.ranks.entries()) {
     const own = kinds.flatMap((kind) => (kind.rank === rank ? [kind.part] : []))
@@ -52,15 +54,16 @@ export function touchesOf(
         first.set(part, first.get(other[index] ?? -1) ?? [])
         last.set(part, last.get(other[index] ?? -1) ?? [])
       })
-      for (const each of lasting.filter(({ rank }) => rank === kinds[other[0] ?? 0]?.rank))
-        lasting.push({
-          ...each,
-          rank,
-          parts: new Map([...each.parts].map(([part, nodes]) => [own[other.indexOf(part)] ?? -1, nodes])),
-        })
+      const there = new Map(other.map((part, index) => [part, own[index] ?? -1]))
+      lasting[rank] = (lasting[kinds[other[0] ?? 0]?.rank ?? 0] ?? []).map(({ id, parts }) => ({
+        id,
+        parts: new Map(Array.from(parts, ([part, nodes]) => [there.get(part) ?? -1, nodes])),
+      }))
       continue
     }
     alike.set(key, own)
+    const stay: Lasting[] = []
+    lasting[rank] = stay
     const { buffers, touchedBy, instance } = buffersOf(program, operators, number)
     const byTemplate = touchedBy(graph)
     const values = buffers.map(() => new Map<number, Value>())
@@ -94,7 +97,7 @@ export function touchesOf(
     for (const { part, bytes, perBlock, parts } of values.flatMap((own) => [...own.values()])) {
       const id = held.push({ part, bytes }) - 1
       if (!perBlock) {
-        lasting.push({ id, rank, parts })
+        stay.push({ id, parts })
         continue
       }
       const [begin] = parts.keys()

@@ -140,12 +140,11 @@ class Placement {
       if (item.type === 'region')
         return { ...item, bodies: item.bodies.map((body) => ({ ...body, items: this.mark(body.items) })) }
       const home = this.homes.get(item.id)
+      const stages = typeof home === 'object' ? home : undefined
+      const isTerm = this.terms.has(item.id)
+      if (!stages && !isTerm) return item
       const partition: Partition = { splits: {}, partial: Object.fromEntries(atoms.map((atom) => [atom, []])), by: {} }
-      return {
-        ...item,
-        ...(typeof home === 'object' && { stages: home }),
-        ...(this.terms.has(item.id) && { partition }),
-      }
+      return { ...item, ...(stages && { stages }), ...(isTerm && { partition }) }
     })
   }
 }

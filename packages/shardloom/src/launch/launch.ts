@@ -14,7 +14,7 @@ import { orderAmong, specReader } from './spec-reader.js'
 import { torchtitan } from './torchtitan.js'
 import { vllm } from './vllm.js'
 
-/** The tools that can be told what a spec says, by the names that `export --format` and `--from` take. */
+/** The tools that can be told what a spec says, by the names that `export --format` and `--import` take. */
 export const launchers = { megatron, torchtitan, deepspeed, vllm, sglang } satisfies Record<string, Launcher>
 
 export type LauncherName = keyof typeof launchers

@@ -68,8 +68,8 @@ export function given(value: Readonly<Record<string, unknown>>): SpecFields {
   return Object.fromEntries(entries)
 }
 
-/** A degree as a spec has it: 1 is not said. */
-export const above1 = (degree: number): number | undefined => (degree > 1 ? degree : undefined)
+/** A degree as a spec has it: 1 is not said; one below it stays, for the spec's check to refuse. */
+export const above1 = (degree: number): number | undefined => (degree === 1 ? undefined : degree)
 
 /** Whether some layers of a model are mixtures of experts. */
 export function hasExperts(architecture: ModelArchitecture | undefined): boolean {
