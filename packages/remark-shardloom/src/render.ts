@@ -178,7 +178,7 @@ function reasonsOf(plan: Plan, prefix: string, rank = 0): Reason[] {
       title: `${op} · ${axes.join('.')} · ${cutMiddle(first, 60)}${more}`,
       text: [
         ...explain(plan, first, { rank }).text,
-        ...(nodes.length > 1 ? [`Together the ${nodes.length} of them run ${formatCount(count)} times a step.`] : []),
+        ...(nodes.length > 1 ? [`With those that are alike, ${formatCount(count)} times a step.`] : []),
       ],
     }
   })

@@ -152,20 +152,17 @@ const reasonsText = (reasons: readonly Reason[]) =>
     '\n</details>',
   ].join('\n')
 
-/**
- * Text that Markdown and HTML leave as it is. Pairs of single backticks keep their meaning: what they enclose is verbatim, but for bars
- * of tables. Longer runs pair in other ways, so that a text with one is escaped whole.
- */
-const escaped = (text: string) => {
-  const line = text.replace(/\s+/g, ' ')
-  if (line.includes('``')) return escapedProse(line)
-  const parts = line.split(/(`[^`]+`)/)
-  return parts.map((part, index) => (index % 2 === 1 ? part.replaceAll('|', '\\|') : escapedProse(part))).join('')
-}
-
-const escapedProse = (text: string) =>
+/** Text that Markdown and HTML leave as it is, with ids between backticks as code. */
+const escaped = (text: string) =>
   text
-    .replace(/[\\*_[\]|~]/g, '\\$&')
+    .replace(/\s+/g, ' ')
+    .split(/(`[^`]+`)/)
+    .map((part) => (/^`[^`|]+`$/.test(part) ? part : escapedPart(part)))
+    .join('')
+
+const escapedPart = (text: string) =>
+  text
+    .replace(/[\\`*_[\]|~]/g, '\\$&')
     .replaceAll('&', '&amp;')
     .replaceAll('<', '&lt;')
     .replaceAll('>', '&gt;')
