@@ -55,9 +55,9 @@ describe('launchers', () => {
   test('every launcher of the library is a format, and can be read', async () => {
     const { tools } = await client.listTools()
     for (const { name, inputSchema } of tools) {
-      const { format, launch } = (inputSchema.properties ?? {}) as Record<string, Record<string, never>>
+      const { format, launch } = (inputSchema.properties ?? {}) as Record<string, { enum?: unknown }>
       if (name === 'export') expect(format?.enum).toEqual(expect.arrayContaining(launcherNames))
-      if (name === 'plan') expect(launch?.properties?.launcher).toMatchObject({ enum: launcherNames })
+      if (name === 'plan') expect(launch).toMatchObject({ properties: { launcher: { enum: launcherNames } } })
     }
   })
 
