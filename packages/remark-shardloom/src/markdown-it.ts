@@ -18,11 +18,14 @@ interface Token {
   readonly map: readonly [number, number] | null
 }
 
-type Rule = (tokens: Token[], index: number, options: never, environment: unknown, self: never) => string
+/** Methods, so that those of markdown-it, which take more of a token, are of this type. */
+interface Rules {
+  fence?(tokens: Token[], index: number, options: unknown, environment: unknown, self: unknown): string
+}
 
 /** What the plugin needs of markdown-it. */
 interface Markdown {
-  readonly renderer: { readonly rules: { fence?: Rule | undefined } }
+  readonly renderer: { readonly rules: Rules }
 }
 
 /**
