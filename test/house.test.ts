@@ -73,7 +73,7 @@ describe.each(packages)('the imports of $folder', ({ folder, manifest, sources }
     const wrong = importsOf(sources).filter(({ specifier }) => {
       if (specifier.startsWith('.') || isBuiltin(specifier)) return false
       if (workspaceNames.has(packageName(specifier))) return !entryPoints.has(specifier)
-      return !entryPoints.has(packageName(specifier))
+      return !entryPoints.has(packageName(specifier)) && !entryPoints.has(`@types/${specifier}`)
     })
     expect(wrong).toEqual([])
   })

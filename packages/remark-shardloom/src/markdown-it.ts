@@ -18,14 +18,14 @@ interface Token {
   readonly map: readonly [number, number] | null
 }
 
-/** Methods, so that those of markdown-it, which take more of a token, are of this type. */
+/** As a method, so that a rule of markdown-it, which knows more of a token, is one. */
 interface Rules {
-  fence?(tokens: Token[], index: number, options: unknown, environment: unknown, self: unknown): string
+  fence(tokens: Token[], index: number, options: unknown, environment: unknown, self: unknown): string
 }
 
 /** What the plugin needs of markdown-it. */
 interface Markdown {
-  readonly renderer: { readonly rules: Rules }
+  readonly renderer: { readonly rules: { fence?: Rules['fence'] | undefined } }
 }
 
 /**
