@@ -9,15 +9,16 @@ const exports = [
   ['json', 'out/plan.json'],
   ['dot', 'out/plan.dot'],
   ['mermaid', 'out/plan.mmd'],
-  ['svg', 'out/plan.svg'],
+  // Operators of training with all that backward and the optimizer need of each other are wider than a screen.
+  ['svg', 'out/plan.svg', '--level', 'module'],
 ]
 
 ensureInstalled()
 mkdirSync(join(root, 'out'), { recursive: true })
 const [spec = 'examples/llama-3.1-8b.yaml', ...options] = process.argv.slice(2)
 shardloom('plan', spec, ...options)
-for (const [format, path] of exports) {
-  shardloom('export', spec, '--format', format, '--out', path, ...options)
+for (const [format, path, ...level] of exports) {
+  shardloom('export', spec, '--format', format, '--out', path, ...level, ...options)
 }
 console.log(`\nWrote ${exports.map(([, path]) => path).join(', ')}`)
 

@@ -1,3 +1,4 @@
+import shardloom from 'remark-shardloom/markdown-it'
 import { defineConfig } from 'vitepress'
 
 export default defineConfig({
@@ -18,6 +19,7 @@ export default defineConfig({
           ? `<MermaidDiagram source="${encodeURIComponent(token.content)}" />`
           : fence(tokens, index, ...rest)
       }
+      md.use(shardloom, { vue: true, cache: false })
     },
   },
   vite: { build: { chunkSizeWarningLimit: 2_000 } },

@@ -7,7 +7,7 @@ import { writeChunks } from './formats/format.js'
 import { type Call, type Io, locate } from './io.js'
 import { printJson, printLines, printWarnings } from './output.js'
 import { readTextFile } from './read-file.js'
-import type { Flags } from './spec-flags.js'
+import { type Flags, shellWord } from './spec-flags.js'
 import { singleLine } from './style.js'
 import { writeWhole } from './write-file.js'
 
@@ -48,7 +48,7 @@ Example:
       if (flags.check === true && isStale) finish(exitCode.answerIsNo)
       if (flags.json === true)
         return printJson(io, { schema: 'shardloom.docs/1', check: flags.check === true, files: reports })
-      printLines(io, () => reports.map((report) => singleLine(lineOf(report, flags.check === true))))
+      printLines(io, () => reports.map((report) => singleLine(lineOf(report, flags))))
     })
 }
 
@@ -72,9 +72,11 @@ async function updated(io: Io, file: string, flags: Flags): Promise<Report> {
   return { file, blocks, changed }
 }
 
-function lineOf({ file, blocks, changed }: Report, check: boolean): string {
+function lineOf({ file, blocks, changed }: Report, { check, root }: Flags): string {
   const of = `${file}: ${blocks} ${blocks === 1 ? 'block' : 'blocks'}`
   if (changed.length === 0) return `${of}, up to date`
   const files = changed.length === 1 ? '1 file' : `${changed.length} files`
-  return check ? `${of}, ${files} out of date: run \`shardloom docs ${file}\`` : `${of}, ${files} written`
+  const below = typeof root === 'string' ? ` --root ${shellWord(root)}` : ''
+  const again = `shardloom docs ${shellWord(file)}${below}`
+  return check === true ? `${of}, ${files} out of date: run \`${again}\`` : `${of}, ${files} written`
 }

@@ -63,10 +63,14 @@ function collect(value: string, before: readonly string[] = []): readonly string
   return [...before, value]
 }
 
+/** A word as a shell reads it back. */
+export const shellWord = (word: string): string =>
+  /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`
+
 /** The arguments of this call that describe the spec, quoted for a shell, a flag in one text with its value. */
 export function repeatedArguments(args: readonly string[]): string[] {
   const own = args.slice(1).filter((each) => each !== '--fold' && each !== '--json')
-  const quoted = own.map((each) => (/^[\w@%+=:,./-]+$/.test(each) ? each : `'${each.replaceAll("'", "'\\''")}'`))
+  const quoted = own.map(shellWord)
   const entries: string[] = []
   quoted.forEach((each, index) => {
     const flag = quoted[index - 1] ?? ''

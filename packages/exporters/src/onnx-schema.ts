@@ -66,6 +66,9 @@ export interface NodeRecord {
   readonly description?: string
 }
 
+/** Everything that runs JavaScript has it; its type belongs to browsers and Node. */
+const { TextEncoder } = globalThis as unknown as { TextEncoder: new () => { encode(text: string): Uint8Array } }
+
 const bytesOf = (text: string) => new TextEncoder().encode(plainText(text))
 
 function attributeOf(name: string, value: AttributeValue): onnx.IAttributeProto {

@@ -14,6 +14,7 @@ const prefill = { phase: 'prefill', batch: 8, seq: 16 } as const
 const plans = {
   dense: planned('tiny', training, { tp: 2 }),
   pipeline: planned('tiny', training, { pp: 2, tp: 2 }, { pp: { schedule: '1f1b' } }),
+  deep: planned('llama-3.1-70b', training, { pp: 4, tp: 8 }, { pp: { schedule: '1f1b' } }),
   zbv: planned('gpt2', training, { pp: 2 }, { pp: { schedule: 'zbv' } }),
   prefill: planned('tiny', prefill, { dp: 2, tp: 2 }),
 }
@@ -21,6 +22,7 @@ const plans = {
 const pictures: readonly (readonly [name: string, keyof typeof plans, ViewOptions])[] = [
   ['phases', 'dense', { level: 'phase' }],
   ['modules', 'dense', { level: 'module' }],
+  ['modules of a pipeline', 'deep', { level: 'module' }],
   ['operators', 'dense', {}],
   ['ranks of modules', 'dense', { level: 'module', unroll: ['rank'] }],
   ['lanes', 'prefill', { unroll: ['rank'] }],
@@ -48,6 +50,7 @@ describe.each(pictures)('%s', (_, name, options) => {
     for (const { title, notice } of [view]) expect(text).toContain(`${title}${notice}`.slice(0, title.length))
     const ids = [...document.querySelectorAll('[id]')].map(({ id }) => id)
     expect(new Set(ids).size).toBe(ids.length)
+    for (const line of document.querySelectorAll('path[marker-end]')) expect(line.getAttribute('d')).toMatch(/[CHLQV]/)
     for (const [, id] of svg.matchAll(/url\(#([^)]+)\)/g)) expect(ids).toContain(id)
   })
 

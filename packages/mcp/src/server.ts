@@ -6,7 +6,7 @@ import { version } from './version.js'
 import type { Workers } from './workers.js'
 
 const instructions = `Shardloom plans how a model runs on many accelerators as an explicit graph, and simulates it in time.
-From a question to an answer: list_models and describe_cluster say what there is; write a spec (model, cluster, phase, batch, seq, parallel); simulate tells time and whether it fits; compare ranks candidates; verify checks the graph of the best; explain says why a node exists; export draws it.
+From a question to an answer: list_models and describe_cluster say what there is; write a spec (model, cluster, phase, batch, seq, parallel), or give the flags that the user has as \`launch\`; simulate tells time and whether it fits; compare ranks candidates; verify checks the graph of the best; explain says why a node exists; export draws it, or writes the flags that start it.
 The phases training, prefill, decode and serving are different graphs. Results are cut to some 10,000 tokens: truncated[].next is what to give as \`more\`. An error says in \`help\` what would work.`
 
 /** Makes a server with all tools and resources; calls run in threads. */

@@ -8,9 +8,11 @@ import {
   readSpecText,
   type ServingPlan,
   ShardloomError,
+  type SpecInput,
   specFields,
   specJsonSchema,
 } from 'shardloom'
+import { importLaunch, launcherNames } from 'shardloom/launch'
 import { z } from 'zod'
 import type { ToolContext } from './tool.js'
 
@@ -55,11 +57,16 @@ const file = z
   .optional()
   .describe('instead of `spec`: path of a YAML or JSON spec, relative to the root of the server')
 const spec = z.record(z.string(), z.unknown()).optional()
+const launch = z
+  .strictObject({ launcher: z.enum(launcherNames), text: z.string().min(1) })
+  .optional()
+  .describe('what a launcher is told, command line or file, as the start of the spec: fields of `spec` override it')
 
-/** The spec of a call: itself, or the file that has it. Its fields are described where {@link describedSpecInput} is. */
+/** The spec of a call: itself, the file that has it, or what a launcher is told, with fields of a spec over that. Its fields are described where {@link describedSpecInput} is. */
 export const specInput = {
   spec: spec.describe(`a spec; the tool plan lists its fields, the resource ${specSchemaUri} all of them`),
   file,
+  launch,
 }
 
 /** {@link specInput} with the fields of a spec: of one tool, as every tool's description costs its readers tokens. */
@@ -69,29 +76,58 @@ export const describedSpecInput = {
     properties: shortSchema(),
   }),
   file,
+  launch,
 }
 
 /** What {@link specInput} parses to. */
-export interface SpecSource {
-  readonly spec?: Readonly<Record<string, unknown>> | undefined
-  readonly file?: string | undefined
-}
+export type SpecSource = z.output<z.ZodObject<typeof specInput>>
 
-/** Reads the spec of a call and what it names. Throws `ARGUMENTS` for none or two, and what `loadSpec` throws. */
-export async function loadSource({ spec, file }: SpecSource, { files }: ToolContext): Promise<LoadedSpec> {
-  if ((spec === undefined) === (file === undefined)) {
-    throw new ShardloomError('ARGUMENTS', `Give one of \`spec\` and \`file\`; ${spec ? 'both' : 'neither'} came.`, {
+/**
+ * Reads the spec of a call and what it names; what was not taken over from a launcher is among the warnings. Throws `ARGUMENTS` for
+ * none or two, `LAUNCHER` for what a launcher is told and cannot be planned, and what `loadSpec` throws.
+ */
+export async function loadSource({ spec, file, launch }: SpecSource, { files }: ToolContext): Promise<LoadedSpec> {
+  const given = spec ?? launch
+  if ((given === undefined) === (file === undefined)) {
+    const came = given ? `\`file\` and \`${spec ? 'spec' : 'launch'}\`` : 'none'
+    throw new ShardloomError('ARGUMENTS', `Give one of \`spec\`, \`file\` and \`launch\`; ${came} came.`, {
       subject: 'spec',
-      help: 'Such as {"spec": {"model": "llama-3.1-8b", "parallel": {"tp": 2}}}.',
+      help: 'Such as {"spec": {"model": "llama-3.1-8b", "parallel": {"tp": 2}}}. `spec` may stand with `launch` alone.',
     })
   }
-  if (file === undefined) return loadSpec(spec, files.access())
-  return loadSpec(readSpecText(await files.readText(file), file), files.access(dirname(file)))
+  if (file !== undefined) return loadSpec(readSpecText(await files.readText(file), file), files.access(dirname(file)))
+  if (launch === undefined) return loadSpec(spec, files.access())
+  const { readText } = files.access()
+  const told = await importLaunch(launch.launcher, launch.text, {
+    ...(spec?.model !== undefined && { model: spec.model as SpecInput['model'] }), // checked where it is loaded
+    ...(readText && { readText }),
+  })
+  if (told.spec.model === undefined)
+    throw new ShardloomError('LAUNCHER', 'The text of `launch` names no model that is known.', {
+      subject: 'launch',
+      help: 'Add {"spec": {"model": …}}: a preset, or the content of its config.json.',
+    })
+  const loaded = await loadSpec(overridden(told.spec, spec ?? {}), files.access())
+  return { ...loaded, warnings: [...told.notes, ...(loaded.warnings ?? [])] }
 }
+
+/** The first value with the fields of the second in their places. */
+function overridden(value: unknown, fields: unknown): unknown {
+  if (!isObject(value) || !isObject(fields)) return fields
+  const entries = Object.entries(fields).map(([key, each]) => [key, overridden(value[key], each)])
+  return { ...value, ...Object.fromEntries(entries) }
+}
+
+const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
 
 /** Plans the spec of a call. */
 export async function planSource(source: SpecSource, context: ToolContext): Promise<Plan | ServingPlan> {
-  const loaded = await loadSource(source, context)
+  return planned(await loadSource(source, context))
+}
+
+/** Plans a spec of any phase. */
+export function planned(loaded: LoadedSpec): Plan | ServingPlan {
   return loaded.spec.phase === 'serving' ? planServingLoaded(loaded) : planLoaded(loaded)
 }
 

@@ -32,10 +32,13 @@ export interface Tool extends ToolText {
 const cut = z.strictObject({
   path: z.string().describe('the field that was cut, such as communication or rules.3.violations'),
   unit: z.enum(['entries', 'characters']),
-  total: z.int().describe('how many there are'),
-  offset: z.int().describe('the first that is shown, from 0'),
-  shown: z.int(),
-  next: more.nullable().describe('call again with this as `more` for what follows; null at the end'),
+  total: z.number().describe('how many there are'),
+  offset: z.number().describe('the first that is shown, from 0'),
+  shown: z.number(),
+  next: z
+    .strictObject({ path: z.string(), offset: z.number() })
+    .nullable()
+    .describe('call again with this as `more` for what follows; null at the end'),
 })
 
 /** Makes an entry of the table: arguments that are not named are refused, results may have more fields than are described. */

@@ -19,13 +19,15 @@ export function command(): Promise<string> {
 
 async function bundle(): Promise<string> {
   const folder = mkdtempSync(join(tmpdir(), 'shardloom-mcp-'))
-  const outfile = join(folder, 'dist', 'main.mjs')
+  const outdir = join(folder, 'dist')
   const sources = new Map(sourceEntries().map(({ specifier, file }) => [specifier, file]))
   const own = dirname(import.meta.dirname)
   await build({
     entryPoints: [join(own, 'src', 'main.ts')],
-    outfile,
+    outdir,
+    outExtension: { '.js': '.mjs' },
     bundle: true,
+    splitting: true, // what is imported when it is needed stays apart, as in the packages
     format: 'esm',
     platform: 'node',
     target: 'node20',
@@ -43,7 +45,7 @@ async function bundle(): Promise<string> {
     ],
   })
   copyFileSync(join(own, 'package.json'), join(folder, 'package.json'))
-  return outfile
+  return join(outdir, 'main.mjs')
 }
 
 /** A client over standard input and output, whose server ends with it. */

@@ -34,7 +34,7 @@ export function filesBelow(root: string, folder: string): Files {
     if (inside !== '' && !inside.startsWith('..') && !isAbsolute(inside)) return found
     throw new ShardloomError('FILE_OUTSIDE', `${path} is outside of the documentation's root.`, {
       subject: path,
-      help: 'Move it there, or set `root` to a folder that holds both.',
+      help: 'Move it there, or set `root` (of the command `--root`) to a folder that holds both.',
     })
   }
   return {

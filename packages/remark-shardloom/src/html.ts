@@ -20,7 +20,7 @@ export function htmlOf(rendered: Rendered, mermaid: (text: string) => string = f
     const title = name === undefined ? '' : `<p class="shardloom-side"><strong>${escapeHtml(name)}</strong></p>`
     const drawn = svg === undefined ? '' : linked(svg, reasons)
     const picture = drawn + (text === undefined ? '' : mermaid(text)) + (table ? tableHtml(table) : '')
-    return `<div class="shardloom-picture">${title}${picture}</div>`
+    return `<div class="shardloom-picture" style="overflow-x:auto">${title}${picture}</div>`
   })
   return [
     `<figure class="shardloom" id="${rendered.prefix}">`,
@@ -46,10 +46,12 @@ function tableHtml({ head, align, rows }: Table): string {
 const changesHtml = ({ table, notes }: Changes) =>
   tableHtml(table) + notes.map((note) => `<p><small>${escapeHtml(note)}</small></p>`).join('')
 
+/** Sentences in which ids stand between backticks. */
+const sentences = (text: readonly string[]) => escapeHtml(text.join(' ')).replace(/`([^`]*)`/g, '<code>$1</code>')
+
 function reasonsHtml(reasons: readonly Reason[]): string {
   const items = reasons.map(
-    ({ id, title, text }) =>
-      `<li id="${id}"><strong>${escapeHtml(title)}</strong><br>${escapeHtml(text.join(' '))}</li>`,
+    ({ id, title, text }) => `<li id="${id}"><strong>${escapeHtml(title)}</strong><br>${sentences(text)}</li>`,
   )
   return `<details><summary>Why it communicates</summary><ul>${items.join('')}</ul></details>`
 }

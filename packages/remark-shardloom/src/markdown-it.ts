@@ -18,11 +18,14 @@ interface Token {
   readonly map: readonly [number, number] | null
 }
 
-type Rule = (tokens: Token[], index: number, options: never, environment: unknown, self: never) => string
+/** As a method, so that a rule of markdown-it, which knows more of a token, is one. */
+interface Rules {
+  fence(tokens: Token[], index: number, options: unknown, environment: unknown, self: unknown): string
+}
 
 /** What the plugin needs of markdown-it. */
 interface Markdown {
-  readonly renderer: { readonly rules: { fence?: Rule | undefined } }
+  readonly renderer: { readonly rules: { fence?: Rules['fence'] | undefined } }
 }
 
 /**

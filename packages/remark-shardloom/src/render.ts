@@ -168,7 +168,7 @@ function tableOf(plan: Plan, rank = 0): Table {
 
 /** Why each communication of a rank exists, once for the nodes that are alike. */
 function reasonsOf(plan: Plan, prefix: string, rank = 0): Reason[] {
-  return summarise(plan, { rank }).communication.flatMap(({ op, axes, count, bytesPerRank, nodes }, index) => {
+  return summarise(plan, { rank }).communication.flatMap(({ op, axes, count, nodes }, index) => {
     const [first] = nodes
     if (first === undefined) return []
     const more = nodes.length > 1 ? `, and ${nodes.length - 1} more` : ''
@@ -178,7 +178,7 @@ function reasonsOf(plan: Plan, prefix: string, rank = 0): Reason[] {
       title: `${op} · ${axes.join('.')} · ${cutMiddle(first, 60)}${more}`,
       text: [
         ...explain(plan, first, { rank }).text,
-        `${formatCount(count)} per step, each sends ${formatWholeBytes(bytesPerRank)} from this rank.`,
+        ...(nodes.length > 1 ? [`With those that are alike, ${formatCount(count)} times a step.`] : []),
       ],
     }
   })

@@ -152,11 +152,17 @@ const reasonsText = (reasons: readonly Reason[]) =>
     '\n</details>',
   ].join('\n')
 
-/** Text that Markdown and HTML leave as it is; backticks keep their meaning. */
+/** Text that Markdown and HTML leave as it is, with ids between backticks as code. */
 const escaped = (text: string) =>
   text
     .replace(/\s+/g, ' ')
-    .replace(/[\\*_[\]|~]/g, '\\$&')
+    .split(/(`[^`]+`)/)
+    .map((part) => (/^`[^`|]+`$/.test(part) ? part : escapedPart(part)))
+    .join('')
+
+const escapedPart = (text: string) =>
+  text
+    .replace(/[\\`*_[\]|~]/g, '\\$&')
     .replaceAll('&', '&amp;')
     .replaceAll('<', '&lt;')
     .replaceAll('>', '&gt;')

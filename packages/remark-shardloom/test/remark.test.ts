@@ -29,7 +29,7 @@ describe('a block of a page', () => {
     const { html } = await htmlOf(page(`${tiny}\nview: dag\ncaption: One <layer>`))
     expect(html.indexOf('Before')).toBeLessThan(html.indexOf('<svg'))
     expect(html.indexOf('</svg>')).toBeLessThan(html.indexOf('After'))
-    expect(html).not.toContain('<code')
+    expect(html).not.toContain('<pre')
     expect(html).toMatch(/<figcaption>One (&#x3C;|&lt;)layer/)
     const targets = [...html.matchAll(/<a href="#([^"]+)"/g)].map(([, id]) => id)
     expect(targets.length).toBeGreaterThan(5)

@@ -1,12 +1,14 @@
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
+import { createRequire } from 'node:module'
 import type { AddressInfo } from 'node:net'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { type Browser, chromium, type Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { chromiumPath } from '../../../test/chromium.js'
 
+const require = createRequire(import.meta.url)
 const root = resolve(import.meta.dirname, '../../..')
 const cache = join(root, 'node_modules', '.cache')
 const hostile = `'"></svg><script>window.hacked = 1</script><img src=x onerror="window.hacked = 1"> {{ 1 + 1 }}'`
@@ -37,7 +39,7 @@ function folder(): string {
 
 test('markdown-it renders in a thread while it waits, and errors name the line', () => {
   const script = `
-    import markdownIt from 'markdown-it'
+    import markdownIt from ${JSON.stringify(require.resolve('markdown-it'))}
     import shardloom from 'remark-shardloom/markdown-it'
     const md = markdownIt().use(shardloom, { cache: false })
     const block = (text) => 'text\\n\\n\`\`\`shardloom\\n' + text + '\\n\`\`\`\\n'
@@ -71,7 +73,8 @@ describe.skipIf(chromiumPath === undefined)('a site of VitePress', () => {
       `import shardloom from 'remark-shardloom/markdown-it'
        export default { title: 'Site', markdown: { config: (md) => md.use(shardloom, { vue: true, cache: false }) } }`,
     )
-    const vitepress = join(root, 'node_modules', 'vitepress', 'bin', 'vitepress.js')
+    const library = require.resolve('vitepress') // dist/node/index.js
+    const vitepress = join(dirname(library), '..', '..', 'bin', 'vitepress.js')
     const built = spawnSync(process.execPath, [vitepress, 'build', site], { cwd: site, encoding: 'utf8' })
     if (built.status !== 0) throw new Error(built.stderr + built.stdout)
     const types: Readonly<Record<string, string>> = { html: 'text/html', js: 'text/javascript', css: 'text/css' }

@@ -44,6 +44,25 @@ test('hostile texts end no comment, cell or tag', async () => {
   expect(html).toContain('[y](javascript:z)')
 })
 
+test('what stands in backticks is read as it is called', async () => {
+  const { text } = await update(`\`\`\`shardloom\n${tiny}\n\`\`\`\n`)
+  const html = String(await unified().use(remarkParse).use(remarkRehype).use(rehypeStringify).process(text))
+  expect(html).toContain('<code>kv_heads</code>')
+})
+
+test.each(['```<script>`', '` `` `<script>`', '`a` <script>', '`<script', '\\`<script>`<script>'])(
+  'backticks of %j hide no tag',
+  async (caption) => {
+    const block = `\`\`\`shardloom\n${tiny}\nformat: mermaid\ncaption: ${JSON.stringify(caption)}\n\`\`\`\n`
+    const { text } = await update(block)
+    const shown = text.slice(text.indexOf('shardloom:begin'))
+    const pipeline = unified().use(remarkParse).use(remarkRehype, { allowDangerousHtml: true })
+    const html = String(await pipeline.use(rehypeStringify, { allowDangerousHtml: true }).process(shown))
+    expect(html).not.toMatch(/<script/)
+    expect(html).toContain('script')
+  },
+)
+
 test.each([
   [`- a list\n\n  \`\`\`shardloom\n  model: tiny\n  \`\`\`\n`, /README\.md:3: The block stands inside of a listItem/],
   [

@@ -101,10 +101,10 @@ export async function drawGraph(view: View): Promise<Drawing> {
     })
   let places = await place()
   let routes = beside(shown, sideways, places, view)
-  const stuck = [...sideways].filter((index) => !routes.has(index))
-  if (stuck.length > 0) {
-    // Graphviz finds a way for those, and makes room for it.
-    for (const index of stuck) sideways.delete(index)
+  const stuck = () => [...sideways].filter((index) => !routes.has(index))
+  // Graphviz finds a way for those, and makes room for it, in which others may be stuck.
+  for (let left = stuck(); left.length > 0; left = stuck()) {
+    for (const index of left) sideways.delete(index)
     places = await place()
     routes = beside(shown, sideways, places, view)
   }

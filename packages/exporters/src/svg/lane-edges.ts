@@ -45,7 +45,8 @@ export function drawEdges(
       labels.push(text({ x: box.x + box.width / 2, y: box.y + 11 }, edge.label, 'fact clear', 'middle'))
       continue
     }
-    const straight = from && to && direct(from, to, boxes)
+    // What nobody has led anywhere passes behind what stands between its ends.
+    const straight = from && to && (direct(from, to, boxes) ?? (curve.length > 0 ? undefined : between(from, to)))
     lines.push(straight ? drawCurve(edge, straight) : drawCurve(edge, curve))
     for (const point of straight || curve) bounds.add({ ...point, width: 0, height: 0 })
     if (!edge.label) continue
@@ -58,16 +59,12 @@ export function drawEdges(
   return { lines: lines.filter(Boolean).join('\n'), labels: labels.join('\n'), bounds }
 }
 
-/** A curve from the bottom of one box to the top of another, where nothing is between them. */
+/** A curve from the bottom of one box to the top of another, where it is below and nothing is between them. */
 function direct(from: Rect, to: Rect, boxes: readonly Rect[]): Point[] | undefined {
   const [top, bottom] = [from.y + from.height, to.y]
-  if (bottom <= top) return undefined
-  const start = { x: from.x + from.width / 2, y: top }
-  const aim = to.x + to.width / 2
-  // What comes from the side enters a little on that side.
-  const lean = Math.sign(start.x - aim) * Math.min(Math.abs(start.x - aim), to.width / 3.4)
-  const end = { x: aim + (Math.abs(start.x - aim) < 1 ? 0 : lean), y: bottom }
-  const [left, right] = [Math.min(start.x, end.x) - 6, Math.max(start.x, end.x) + 6]
+  const curve = between(from, to)
+  const ends = [curve[0].x, curve[3].x]
+  const [left, right] = [Math.min(...ends) - 6, Math.max(...ends) + 6]
   const blocked = boxes.some(
     (box) =>
       box !== from &&
@@ -77,7 +74,17 @@ function direct(from: Rect, to: Rect, boxes: readonly Rect[]): Point[] | undefin
       box.x < right &&
       box.x + box.width > left,
   )
-  if (blocked) return undefined
+  return bottom <= top || blocked ? undefined : curve
+}
+
+/** A curve from the bottom of one box to the top of another. */
+function between(from: Rect, to: Rect): [Point, Point, Point, Point] {
+  const [top, bottom] = [from.y + from.height, to.y]
+  const start = { x: from.x + from.width / 2, y: top }
+  const aim = to.x + to.width / 2
+  // What comes from the side enters a little on that side.
+  const lean = Math.sign(start.x - aim) * Math.min(Math.abs(start.x - aim), to.width / 3.4)
+  const end = { x: aim + (Math.abs(start.x - aim) < 1 ? 0 : lean), y: bottom }
   const bend = (bottom - top) * 0.55
   return [start, { x: start.x, y: top + bend }, { x: end.x, y: bottom - bend }, end]
 }

@@ -25,7 +25,7 @@ export interface Boxes {
 export interface Places extends Size {
   readonly nodes: ReadonlyMap<string, Rect>
   readonly clusters: ReadonlyMap<string, Rect>
-  /** In the order of the edges: a Bézier curve (a point, then three for each piece) and the middle of the label. */
+  /** In the order of the edges: a Bézier curve (a point, then three for each piece), none of hidden ones, and the middle of the label. */
   readonly edges: readonly { readonly curve: readonly Point[]; readonly label?: Point }[]
 }
 
@@ -72,7 +72,7 @@ export async function layOut(boxes: Boxes): Promise<Places> {
     const { pos = '', lp } = found.get(`e${index}`) ?? {}
     const points = pos
       .split(' ')
-      .filter((part) => !/^[es],/.test(part))
+      .filter((part) => part !== '' && !/^[es],/.test(part))
       .map(pointOf)
     return { curve: points, ...(lp !== undefined && { label: pointOf(lp) }) }
   })

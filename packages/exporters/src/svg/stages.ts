@@ -166,9 +166,10 @@ function drawDown(edge: ViewEdge, from: Rect, to: Rect, { places, face }: StageP
     )
   }
   const left = Math.min(from.x, to.x) - 14
+  const leaves = from.y + from.height - 12 // below the transfers that arrive at half its height
   const points = [
-    { x: from.x, y: from.y + from.height / 2 },
-    { x: left, y: from.y + from.height / 2 },
+    { x: from.x, y: leaves },
+    { x: left, y: leaves },
     { x: left, y: to.y + to.height / 2 },
     { x: to.x, y: to.y + to.height / 2 },
   ]

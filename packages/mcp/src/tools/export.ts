@@ -1,86 +1,23 @@
-import {
-  createView,
-  levels,
-  type Plan,
-  readableLimits,
-  ShardloomError,
-  toDot,
-  toJsonText,
-  toMermaid,
-  type ViewOptions,
-} from 'shardloom'
+import { dirname, join } from 'node:path'
+import { ShardloomError } from 'shardloom'
 import { z } from 'zod'
-import { phasesOf, planSource, specInput } from '../spec-input.js'
+import { type Format, type FormatOption, formatNames, formatOptions, formats } from '../formats.js'
+import { loadSource, specInput } from '../spec-input.js'
 import { defineTool } from '../tool.js'
-import { rankInput } from './plan.js'
 
-interface Format {
-  /** How files of it end, the usual one first. */
-  readonly extensions: readonly string[]
-  /** Beyond this a coarser picture is drawn, which says so. */
-  readonly limit: NonNullable<ViewOptions['limit']>
-  readonly text: (plan: Plan, options: ViewOptions) => string
-}
-
-/** What can be written; a further format is one entry more. */
-const formats = {
-  mermaid: {
-    extensions: ['.mmd', '.mermaid'],
-    limit: readableLimits.mermaid,
-    text: ({ program, operators }, options) => toMermaid(program, operators, options),
-  },
-  dot: {
-    extensions: ['.dot', '.gv'],
-    limit: readableLimits.dot,
-    text: ({ program, operators }, options) => toDot(program, operators, options),
-  },
-  view: {
-    extensions: ['.json'],
-    limit: readableLimits.dot,
-    text: ({ program, operators }, options) =>
-      `${JSON.stringify({ schema: 'shardloom.view/1', ...createView(program, operators, options) }, undefined, 2)}\n`,
-  },
-  program: {
-    extensions: ['.json'],
-    limit: readableLimits.dot,
-    text: ({ program }) => toJsonText(program),
-  },
-} as const satisfies Record<string, Format>
-
-const names = Object.keys(formats) as [keyof typeof formats, ...(keyof typeof formats)[]]
-const patterns = z.array(z.string().max(200)).max(20).optional()
-
-/** `export`: the plan as a picture or as data. */
+/** `export`: the plan as a picture, as data, or as what other tools are told. */
 export const exportTool = defineTool({
   name: 'export',
   title: 'Export a plan',
   description:
-    'The plan as a Mermaid or Graphviz picture (`mermaid`, `dot`), as its nodes and edges (`view`), or as the whole program that can be read back (`program`). The text comes in the result, or goes to `out` below the root. Large pictures are folded, which `notice` says. Example: {"spec": {"model": "llama-3.1-8b", "phase": "prefill", "batch": 4, "parallel": {"tp": 2}}, "format": "mermaid", "level": "module"}',
-  units: '`characters` of the whole text. Facts in pictures carry their units.',
+    'The plan as a picture (`mermaid`, `dot`, `svg`: also a simulated step, see `view`), as its nodes and edges (`view`), as a table of nodes or of communication (`table`: JSON, `csv`), as the whole program that can be read back (`program`); the spec as YAML (`spec`); or what starts it: flags of `megatron`, `vllm` or `sglang`, a file of `torchtitan` or `deepspeed`. The text comes in the result, or goes to `out` below the root. Large pictures are folded, which `notice` says. Example: {"spec": {"model": "llama-3.1-8b", "phase": "prefill", "batch": 4, "parallel": {"tp": 2}}, "format": "mermaid", "level": "module"}',
+  units: '`characters` of the whole text. Facts in pictures carry their units, columns of tables name theirs.',
   narrow: 'Choose a coarser `level` (phase, stage, layer, module), narrow `where`, unroll less, or write to `out`.',
   writes: true,
   input: {
     ...specInput,
-    format: z.enum(names).describe('what to write'),
-    level: z.enum(levels).optional().describe('how fine the picture is; default operator'),
-    unroll: z
-      .array(z.enum(['layer', 'microbatch', 'decode_step', 'chunk', 'rank']))
-      .optional()
-      .describe('axes drawn one by one; default none'),
-    where: z
-      .strictObject({
-        segment: patterns,
-        module: patterns,
-        operator: patterns,
-        name: patterns,
-        body: patterns,
-        layers: patterns,
-        role: patterns,
-      })
-      .optional()
-      .describe('which operators are drawn, such as {"module": ["attention"], "layers": ["0"]}'),
-    rank: rankInput,
-    part: z.enum(['prefill', 'decode']).optional().describe('of the phase serving, which of its two plans'),
+    format: z.enum(formatNames).describe('what to write'),
+    ...formatOptions,
     out: z
       .string()
       .min(1)
@@ -92,53 +29,48 @@ export const exportTool = defineTool({
   output: {
     format: z.string(),
     notice: z.string().describe('what is drawn instead of what was asked for; empty when nothing'),
+    notes: z.array(z.string()).optional().describe('launchers: what the text does not say, or is up to you'),
     characters: z.number(),
     out: z.string().optional().describe('the file that was written, relative to the root'),
     text: z.string().optional(),
+    files: z
+      .array(z.looseObject({ name: z.string(), text: z.string().optional() }))
+      .optional()
+      .describe('what has to stand beside it; with `out` it was written there, and `name` is its path'),
     warnings: z.array(z.string()),
   },
-  run: async ({ format, part, out, overwrite = false, spec, file, level, unroll, where, rank }, context) => {
-    const plan = partOf(phasesOf(await planSource({ spec, file }, context)), part)
-    const { limit, text: write, extensions }: Format = formats[format]
-    const fields = Object.entries(where ?? {}).filter(([, values]) => values !== undefined)
-    const options: ViewOptions = {
-      limit,
-      ...(level !== undefined && { level }),
-      ...(unroll !== undefined && { unroll }),
-      ...(rank !== undefined && { rank }),
-      ...(where !== undefined && { where: Object.fromEntries(fields) }),
+  run: async ({ format, out, overwrite = false, spec, file, launch, ...options }, context) => {
+    const { extensions, options: own, make }: Format = formats[format]
+    refuseOthers(format, own, options)
+    const loaded = await loadSource({ spec, file, launch }, context)
+    const { text, notice = '', notes, files = [], warnings } = await make(loaded, options, out)
+    const document = {
+      schema: 'shardloom.export/1',
+      format,
+      notice,
+      ...(notes && { notes }),
+      characters: text.length,
+      warnings,
     }
-    if (format === 'program') refusePicture({ level, unroll, where, rank })
-    const text = write(plan, options)
-    const notice = format === 'program' ? '' : createView(plan.program, plan.operators, options).notice
-    const document = { schema: 'shardloom.export/1', format, notice, characters: text.length, warnings: plan.warnings }
-    if (out === undefined) return { ...document, text }
-    return { ...document, out: await context.files.write(out, text, { extensions, overwrite }) }
+    if (out === undefined) return { ...document, text, ...(files.length > 0 && { files }) }
+    const beside = []
+    for (const each of files) {
+      const path = join(dirname(out), each.name)
+      beside.push({ name: await context.files.write(path, each.text, { extensions: ['.csv'], overwrite }) })
+    }
+    const written = await context.files.write(out, text, { extensions, overwrite })
+    return { ...document, out: written, ...(beside.length > 0 && { files: beside }) }
   },
 })
 
-/** The program is written whole: what chooses a part of a picture would change nothing. */
-function refusePicture(options: Readonly<Record<string, unknown>>): void {
-  const subject = Object.keys(options).find((name) => options[name] !== undefined)
+/** Refuses an argument of other formats, which would change nothing. */
+function refuseOthers(format: string, own: readonly FormatOption[], options: Partial<Record<FormatOption, unknown>>) {
+  const names = Object.keys(formatOptions) as FormatOption[] // the keys of a literal
+  const subject = names.find((name) => options[name] !== undefined && !own.includes(name))
   if (subject === undefined) return
-  throw new ShardloomError('ARGUMENTS', `\`${subject}\` is of pictures; the format is program.`, {
+  const others = formatNames.filter((name) => (formats[name] as Format).options.includes(subject))
+  throw new ShardloomError('ARGUMENTS', `\`${subject}\` is not of the format ${format}.`, {
     subject,
-    help: 'Leave it out, or use the format view.',
+    help: `Leave it out, or use one of the formats ${others.join(', ')}.`,
   })
-}
-
-function partOf(phases: readonly Plan[], part: string | undefined): Plan {
-  const found =
-    phases.find(({ program }) => program.phase === part) ??
-    (phases.length === 1 && part === undefined ? phases[0] : undefined)
-  if (found) return found
-  const planned = phases.map(({ program }) => program.phase)
-  throw new ShardloomError(
-    'ARGUMENTS',
-    `${part ?? 'Serving'} is not one graph: planned are ${planned.join(' and ')}.`,
-    {
-      subject: 'part',
-      help: `Give \`part\` as ${planned.join(' or ')}.`,
-    },
-  )
 }

@@ -57,7 +57,7 @@ export function writeShape(spec: SpecReader, architecture: ModelArchitecture | u
     'disable-bias-linear': flag(!bias),
     'untie-embeddings-and-output-weights': flag(!architecture.tiedEmbeddings),
     'tokenizer-type': 'NullTokenizer',
-    'vocab-size': architecture.vocab,
+    'vocab-size': architecture.vocab - 1, // that tokenizer adds the end of a document
     'make-vocab-size-divisible-by': 1,
     'hidden-dropout': rates.residual ?? 0,
     'attention-dropout': rates.attention ?? 0,
@@ -190,7 +190,7 @@ function architectureFrom(flags: SettingsReader, { layers, hidden, heads }: Size
     name: 'GPT',
     family: 'gpt',
     hidden,
-    vocab: flags.count('vocab-size', 'padded-vocab-size') ?? 0,
+    vocab: readVocabulary(flags),
     tiedEmbeddings: !flags.flag('untie-embeddings-and-output-weights'),
     learnedPositions: rope ? undefined : (positions ?? flags.count('seq-length')),
     norm: { kind: rms ? 'rms' : 'layer', bias: !rms },
@@ -200,6 +200,16 @@ function architectureFrom(flags: SettingsReader, { layers, hidden, heads }: Size
     order: { runs: runs.map(({ experts, count }) => ({ layer: nameOf(experts), count })) },
   }
   return given(whole) as unknown as ModelArchitecture // checked where the model is loaded
+}
+
+/**
+ * Rows of the embedding, 0 where a tokenizer says how many. NullTokenizer adds one for the end of a document; where rows are padded
+ * to a multiple, as they are unless told otherwise, that is part of the padding, which models here do not have.
+ */
+function readVocabulary(flags: SettingsReader): number {
+  const tokens = flags.count('vocab-size', 'padded-vocab-size') ?? 0
+  const exact = flags.count('make-vocab-size-divisible-by') === 1 && flags.text('tokenizer-type') === 'NullTokenizer'
+  return tokens > 0 && exact ? tokens + 1 : tokens
 }
 
 function readAttention(

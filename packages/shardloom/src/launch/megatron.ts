@@ -40,8 +40,12 @@ export const megatron: Launcher = {
       ...writeShape(spec, architecture),
     }
   },
-  print: (settings, facts) =>
-    `#!/bin/bash\n# ${title} ${version}, ${facts.world} ranks\n${printCommand([...torchrun(facts), 'pretrain_gpt.py'], settings)}`,
+  print: (settings, facts) => {
+    const rotary = settings.get('position-embedding-type') === 'rope' ? ', --rotary-base and --use-rope-scaling' : ''
+    const rest = `# Not in a plan, so to be added: --data-path, --train-iters, --lr${rotary}`
+    const command = printCommand([...torchrun(facts), 'pretrain_gpt.py'], settings)
+    return `#!/bin/bash\n# ${title} ${version}, ${facts.world} ranks\n${rest}\n${command}`
+  },
   parse: (text) => parseCommand(text).flags,
   modelOf: readShape,
   read: (flags, { architecture }) => {
@@ -277,7 +281,7 @@ function readOptions(flags: SettingsReader, { parallel }: ReturnType<typeof read
     gradientDtype: gradientDtype === 'fp32' ? undefined : gradientDtype,
     linearDtype: flags.text('fp8-format', 'fp8') === undefined ? undefined : 'fp8',
     zero: zero === 0 ? undefined : zero,
-    sequenceParallel: flags.flag('sequence-parallel') || undefined,
+    sequenceParallel: (flags.flag('sequence-parallel') && tp > 1) || undefined, // without tp its arguments turn it off
     recompute: readRecompute(flags),
     ...(pp > 1 && virtual > 1 && { schedule: 'interleaved1f1b', virtual }),
     pp: { layers, group: flags.count('microbatch-group-size-per-virtual-pipeline-stage') },
