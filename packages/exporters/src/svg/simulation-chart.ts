@@ -63,7 +63,10 @@ export function simulationChart(
   const critical = options.critical === false ? [] : criticalRows(timeline, rowOf, perUnit)
   const panel: ChartPanel = { name: '', fact: '', rows, end: timeline.seconds * perUnit, critical }
   const grains = { operator: 'operators', layer: 'layers', action: actionWord(program) }
-  const notes = grain === 'operator' ? [] : [`slices are ${grains[grain]}, with the waits inside of them`]
+  const notes = [
+    'idle: nothing is computed, communication that is waited for included',
+    ...(grain === 'operator' ? [] : [`slices are ${grains[grain]}, with the waits inside of them`]),
+  ]
   const names = rows.map(({ label, idle }) =>
     idle === undefined ? label : `${label}: ${Math.round(100 * idle)} % idle`,
   )
