@@ -2,15 +2,16 @@
 export type Write = (chunk: string) => void
 
 const chunkLength = 1 << 16
-const special = /["\\&<>\p{Cc}\u2028\u2029]/u
-const specials = /["\\&<>\p{Cc}\u2028\u2029]/gu
+const special = /["\\&<>\p{Cc}\u2028-\u202e\u2066-\u2069]/u
+const specials = /["\\&<>\p{Cc}\u2028-\u202e\u2066-\u2069]/gu
 const idSpecial = /["\\&<>%\p{Cc}\u2028\u2029]/u
 const idSpecials = /["\\&<>%\p{Cc}\u2028\u2029]/gu
 const reserved = /^(?:node|edge|graph|digraph|subgraph|strict)$/i
 
 /**
  * Quotes a text that a reader sees (label, tooltip). Characters that DOT, its escapes or its HTML labels give a meaning
- * become entities, which Graphviz turns back; line breaks and control characters become spaces. The result has no
+ * become entities, which Graphviz turns back; line breaks, control characters and those that turn the direction of
+ * text become spaces. The result has no
  * backslash and no inner quote, so that parsers which mishandle those read it as well.
  */
 export function dotText(text: string): string {

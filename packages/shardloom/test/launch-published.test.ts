@@ -246,6 +246,8 @@ describe('what tools publish', () => {
     ['deepspeed', '{"train_batch_size": "auto"}', 'train_batch_size', 'Give numbers'],
     ['deepspeed', '{', '', 'deepspeed_config'],
     ['vllm', 'vllm serve some/model --data-parallel-size 2', 'data-parallel-size', '--model'],
+    ['vllm', 'model: meta-llama/Llama-3.1-8B\ntensor-parallel-size: 8\n', '', 'right file'],
+    ['sglang', 'tp: 8\n', '', 'right file'],
     [
       'vllm',
       'vllm serve openai-community/gpt2 --prefill-context-parallel-size 2',

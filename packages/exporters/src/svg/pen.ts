@@ -21,10 +21,14 @@ export interface Rect extends Point {
   readonly height: number
 }
 
-/** Text from outside, as content or as the value of an attribute: no markup, and no characters that XML forbids. */
+/**
+ * Text from outside, as content or as the value of an attribute: no markup, no characters that XML forbids, and none that turn the
+ * direction of what follows (Unicode 15, section 23.2).
+ */
 export function escapeText(text: string): string {
   return String(text)
     .replace(/[^\t\n\r\u0020-\uD7FF\uE001-\uFFFD\u{10000}-\u{10FFFF}]/gu, '')
+    .replace(/[\u202A-\u202E\u2066-\u2069]/g, '')
     .replace(/&/g, '&amp;')
     .replace(/</g, '&lt;')
     .replace(/>/g, '&gt;')

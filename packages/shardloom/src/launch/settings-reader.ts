@@ -17,7 +17,7 @@ export interface SettingsReader {
   readonly note: (text: string) => void
 }
 
-/** A reader, and the end of reading: what was noted. `finish` throws `LAUNCHER` for what `matters` and nobody took. */
+/** A reader, and the end of reading: what was noted. `finish` throws `LAUNCHER` for what `matters` and nobody took, and for a text of which nobody took anything. */
 export function settingsReader(settings: Settings, title: string, matters: RegExp) {
   const taken = new Set<string>()
   const notes: string[] = []
@@ -66,6 +66,8 @@ export function settingsReader(settings: Settings, title: string, matters: RegEx
     note: (text) => notes.push(text),
   }
   const finish = (): readonly string[] => {
+    if (![...settings.keys()].some((name) => taken.has(name)))
+      refuse('', 'nothing in the text is a setting of it that a plan knows', `Is it the right file, and of ${title}?`)
     const left = [...settings.keys()].filter((name) => !taken.has(name))
     const [unknown] = left.filter((name) => matters.test(name))
     if (unknown !== undefined) {
