@@ -30,6 +30,7 @@ export {
   createView,
   type LegendEntry,
   type UnrollAxis,
+  unrollAxes,
   type View,
   type ViewCluster,
   type ViewEdge,

@@ -82,7 +82,8 @@ export interface View {
 }
 
 /** The axes that a picture can unroll: iterations of a region, or the ranks of the mesh. */
-export type UnrollAxis = 'layer' | 'microbatch' | 'decode_step' | 'chunk' | 'rank'
+export const unrollAxes = ['layer', 'microbatch', 'decode_step', 'chunk', 'rank'] as const
+export type UnrollAxis = (typeof unrollAxes)[number]
 
 /** What to draw. */
 export interface ViewOptions {
@@ -106,7 +107,7 @@ export interface ViewOptions {
 /** What the options of pictures may be: one object serves to make a picture and to write it. */
 const known = {
   level: levels.join('|'),
-  unroll: 'layer|microbatch|decode_step|chunk|rank[]',
+  unroll: `${unrollAxes.join('|')}[]`,
   rank: 'number',
   ranks: 'number[]',
   limit: 'object',

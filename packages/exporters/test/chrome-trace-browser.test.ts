@@ -1,12 +1,10 @@
-import { execFileSync } from 'node:child_process'
 import { resolveCluster } from '@shardloom/cluster'
 import { machineOf, memory, simulate } from '@shardloom/simulator'
 import { type Browser, chromium } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { chromiumPath } from '../../../test/chromium.js'
 import { planned } from '../../core/test/planned.js'
 import { chromeTrace } from '../src/chrome-trace.js'
-
-const browserPath = ['chromium', 'chromium-browser', 'google-chrome'].map(which).find(Boolean)
 
 /** What of a trace Chromium's own importer finds: slices, and the rows that hold them. */
 interface Found {
@@ -18,10 +16,10 @@ interface Found {
   readonly counters: number
 }
 
-describe.skipIf(browserPath === undefined)('a browser', () => {
+describe.skipIf(chromiumPath === undefined)('a browser', () => {
   let browser: Browser
   beforeAll(async () => {
-    browser = await chromium.launch({ executablePath: browserPath ?? '', args: ['--no-sandbox'] })
+    browser = await chromium.launch({ executablePath: chromiumPath ?? '', args: ['--no-sandbox'] })
   })
   afterAll(() => browser?.close())
 
@@ -80,11 +78,3 @@ describe.skipIf(browserPath === undefined)('a browser', () => {
     expect(found.microseconds).toBeCloseTo(timeline.seconds * 1e6, 3)
   })
 })
-
-function which(name: string): string | undefined {
-  try {
-    return execFileSync('which', [name], { encoding: 'utf8' }).trim() || undefined
-  } catch {
-    return undefined
-  }
-}

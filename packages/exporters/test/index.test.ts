@@ -30,6 +30,7 @@ test('the exports are these', () => {
     'toGraphlib',
     'toJsonText',
     'toMermaid',
+    'unrollAxes',
     'writeDot',
     'writeDotGraph',
   ])

@@ -1,19 +1,17 @@
-import { execFileSync } from 'node:child_process'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { createView, mermaidOf } from '@shardloom/exporters'
 import { type Browser, chromium } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { chromiumPath } from '../../../test/chromium.js'
 import { hostileView } from './hostile.js'
 import { operators, prefillProgram } from './program.js'
 
-const browserPath = ['chromium', 'chromium-browser', 'google-chrome'].map(which).find(Boolean)
-
-describe.skipIf(browserPath === undefined)('a browser', () => {
+describe.skipIf(chromiumPath === undefined)('a browser', () => {
   let browser: Browser
 
   beforeAll(async () => {
-    browser = await chromium.launch({ executablePath: browserPath ?? '', args: ['--no-sandbox'] })
+    browser = await chromium.launch({ executablePath: chromiumPath ?? '', args: ['--no-sandbox'] })
   })
   afterAll(() => browser?.close())
 
@@ -45,11 +43,3 @@ describe.skipIf(browserPath === undefined)('a browser', () => {
     expect(texts).toContain('<script>x</script> <b>"q"</b> #quot; `c`')
   })
 })
-
-function which(name: string): string | undefined {
-  try {
-    return execFileSync('which', [name], { encoding: 'utf8' }).trim() || undefined
-  } catch {
-    return undefined
-  }
-}

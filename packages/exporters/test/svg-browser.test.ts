@@ -1,18 +1,16 @@
-import { execFileSync } from 'node:child_process'
 import { reportPage, viewSvg } from '@shardloom/exporters/svg'
 import { type Browser, chromium, type Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { chromiumPath } from '../../../test/chromium.js'
 import { hostileView } from './hostile.js'
-
-const browserPath = ['chromium', 'chromium-browser', 'google-chrome'].map(which).find(Boolean)
 
 const attack =
   '</text></title><script>document.documentElement.dataset.ran="1"</script><img src=x onerror="document.documentElement.dataset.ran=1">'
 
-describe.skipIf(browserPath === undefined)('a browser', () => {
+describe.skipIf(chromiumPath === undefined)('a browser', () => {
   let browser: Browser
   beforeAll(async () => {
-    browser = await chromium.launch({ executablePath: browserPath ?? '', args: ['--no-sandbox'] })
+    browser = await chromium.launch({ executablePath: chromiumPath ?? '', args: ['--no-sandbox'] })
   })
   afterAll(() => browser?.close())
 
@@ -100,11 +98,3 @@ describe.skipIf(browserPath === undefined)('a browser', () => {
     expect((await open(svg, look)).seen).toBe(0)
   })
 })
-
-function which(name: string): string | undefined {
-  try {
-    return execFileSync('which', [name], { encoding: 'utf8' }).trim()
-  } catch {
-    return undefined
-  }
-}

@@ -15,6 +15,7 @@ import {
   toDot,
   toJsonText,
   toMermaid,
+  unrollAxes,
   type ViewOptions,
 } from 'shardloom'
 import { exportLaunch, type LauncherName } from 'shardloom/launch'
@@ -27,10 +28,7 @@ const patterns = z.array(z.string().max(200)).max(20).optional()
 /** Arguments that only some formats have. */
 export const formatOptions = {
   level: z.enum(levels).optional().describe('how fine a picture is; default operator'),
-  unroll: z
-    .array(z.enum(['layer', 'microbatch', 'decode_step', 'chunk', 'rank']))
-    .optional()
-    .describe('axes drawn one by one; default none'),
+  unroll: z.array(z.enum(unrollAxes)).optional().describe('axes drawn one by one; default none'),
   where: z
     .strictObject({
       segment: patterns,

@@ -1,4 +1,13 @@
-import { type Level, levels, nearest, readSpecText, ShardloomError, type UnrollAxis, type ViewOptions } from 'shardloom'
+import {
+  type Level,
+  levels,
+  nearest,
+  readSpecText,
+  ShardloomError,
+  type UnrollAxis,
+  unrollAxes,
+  type ViewOptions,
+} from 'shardloom'
 import { isMap, isScalar, LineCounter, parseDocument, visit } from 'yaml'
 
 /** What a block shows. */
@@ -58,6 +67,8 @@ const only: Partial<Record<Key, readonly BlockView[]>> = {
   level: ['dag'],
   unroll: ['dag'],
   where: ['dag'],
+  rank: ['dag', 'table'],
+  explain: ['dag'],
   direction: ['dag'],
   theme: ['dag', 'timeline', 'memory'],
   alt: ['dag', 'timeline', 'memory'],
@@ -80,12 +91,8 @@ export function readBlock(source: string, name = 'the block', line = 0): Block {
     throw wrong(key, `\`${key}\` changes nothing in the view ${view}.`, `Leave it out, or choose ${of.join(' or ')}.`)
   }
   const format = read('format') ?? 'svg'
-  if (format === 'mermaid' && given.direction !== undefined)
-    throw wrong(
-      'direction',
-      'Mermaid has a direction of its own for each level.',
-      'Leave it out, or write `format: svg`.',
-    )
+  const inert = (['direction', 'alt'] as const).find((key) => format === 'mermaid' && given[key] !== undefined)
+  if (inert) throw wrong(inert, `\`${inert}\` changes nothing in Mermaid.`, 'Leave it out, or write `format: svg`.')
   const [before, after] = [read('before'), read('after')]
   if ((before === undefined) !== (after === undefined))
     throw wrong(
@@ -191,13 +198,11 @@ function mapping(value: unknown, key: string): Readonly<Record<string, unknown>>
   )
 }
 
-const unrollable: readonly UnrollAxis[] = ['layer', 'microbatch', 'decode_step', 'chunk', 'rank']
-
 /** `rank`, `layer,rank` or a list of them. */
 function axes(value: unknown, key: string): UnrollAxis[] {
   const names = typeof value === 'string' ? value.split(',').map((each) => each.trim()) : value
-  if (!Array.isArray(names)) throw wrong(key, `\`${key}\` names no axes.`, `Any of ${unrollable.join(', ')}.`)
-  return names.map((name) => oneOf(...unrollable)(name, key))
+  if (!Array.isArray(names)) throw wrong(key, `\`${key}\` names no axes.`, `Any of ${unrollAxes.join(', ')}.`)
+  return names.map((name) => oneOf(...unrollAxes)(name, key))
 }
 
 function wrong(key: string, message: string, help: string): ShardloomError {

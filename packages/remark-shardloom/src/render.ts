@@ -122,7 +122,19 @@ async function renderSide(block: Block, spec: BlockSpec, files: Files, prefix: s
     ...(block.rank !== undefined && { rank: block.rank }),
   }
   if (format === 'mermaid')
-    return { loaded, plan, reasons, picture: { ...name, alt, mermaid: toMermaid(plan.program, plan.operators, drawn) } }
+    return {
+      loaded,
+      plan,
+      reasons,
+      picture: {
+        ...name,
+        alt,
+        mermaid: toMermaid(plan.program, plan.operators, {
+          ...drawn,
+          ...(block.theme !== 'auto' && { theme: block.theme }),
+        }),
+      },
+    }
   const { renderView } = await import('shardloom/svg') // its layout is loaded only for this
   const svg = await renderView(view === 'dag' ? plan : simulateLoaded(loaded), {
     view,

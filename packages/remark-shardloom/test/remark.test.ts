@@ -85,6 +85,8 @@ describe('errors name the line of the page', () => {
     ['model: tiny\nveiw: dag', /page\.md:7: .*veiw/],
     ['model: tiny\nview: dga', /page\.md:7: .*dga/],
     ['model: tiny\nview: timeline\nlevel: module', /page\.md:8: .*changes nothing/],
+    ['model: tiny\nview: table\nexplain: false', /page\.md:8: .*changes nothing/],
+    ['model: tiny\nformat: mermaid\nalt: x', /page\.md:8: .*changes nothing/],
     ['model: tiny\nview: timeline', /page\.md:6: .*cluster/i],
     ['model: tiny\nphase: serving', /page\.md:7: .*two programs/],
     ['file: ../../../etc/passwd', /page\.md:6: .*(outside|no file)/],

@@ -38,6 +38,7 @@ export {
   toJsonText,
   toMermaid,
   type UnrollAxis,
+  unrollAxes,
   type View,
   type ViewOptions,
   type Write,

@@ -80,6 +80,7 @@ test('the public surface', () => {
     'toGraphlib',
     'toJsonText',
     'toMermaid',
+    'unrollAxes',
     'verifyPlan',
     'writeDot',
   ])

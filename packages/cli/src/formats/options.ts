@@ -1,5 +1,5 @@
 import { InvalidArgumentError, Option } from 'commander'
-import { ShardloomError, type UnrollAxis } from 'shardloom'
+import { ShardloomError, type UnrollAxis, unrollAxes } from 'shardloom'
 import { parseRank, rankOption } from '../rank-option.js'
 import { parseShard } from '../shard-option.js'
 import type { Flags } from '../spec-flags.js'
@@ -12,8 +12,6 @@ export const partOption = new Option('--part <phase>', 'of serving, which phase 
 
 /** `--rank r`. */
 export const shownRank = rankOption().default(undefined, '0, or all stages of a pipeline')
-
-const unrollAxes: readonly UnrollAxis[] = ['layer', 'microbatch', 'decode_step', 'chunk', 'rank']
 
 /** `--unroll axis,...`. */
 export const unrollOption = new Option('--unroll <axes>', `any of ${unrollAxes.join(',')}`).argParser(parseUnroll)
