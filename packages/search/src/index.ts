@@ -1,0 +1,1 @@
+export type { Answer, Candidate, Counts, Keeping, Miss } from './answer.js'

@@ -1,0 +1,28 @@
+import type { Keeping } from '@shardloom/search'
+import type { SpecInput } from '../spec-schema.js'
+
+/** A bound on a metric: no more than `most`, no less than `least`. */
+export interface Limit {
+  readonly metric: string
+  readonly most?: number
+  readonly least?: number
+}
+
+/**
+ * All that a part of a search needs to know, as JSON: it can be asked in another thread or on another machine, and gives the same
+ * answer there.
+ */
+export interface Question extends Keeping {
+  readonly schema: 'shardloom.question/1'
+  /** What is the same in all candidates; its model and cluster are objects, not names. */
+  readonly spec: SpecInput
+  /** How many ranks a candidate has. */
+  readonly ranks: number
+  /** The metric that is to be best. */
+  readonly objective: string
+  readonly limits: readonly Limit[]
+  /** The values of each choice that are tried. */
+  readonly choices: Readonly<Record<string, readonly (string | number | boolean)[]>>
+  /** Into how many parts the space is divided, whoever works on them: it decides nothing but what a part is. */
+  readonly parts: number
+}
