@@ -7,12 +7,15 @@ import {
   type PartCost,
   partCosts,
   type Sample,
+  type StateCost,
   sampleOf,
+  stateCosts,
 } from '@shardloom/simulator'
 import { meshOfSpec } from '../mesh-of-spec.js'
 import { axesOfLoaded, type LoadedSpec } from '../plan.js'
 import type { PlannedSpec } from '../sequence.js'
 import { machineOfMesh, timedPlan } from '../simulate-plan.js'
+import type { Pipelines } from './pipelines.js'
 
 /** Layers of each kind that a sample has: two on each stage, so that one follows its like. */
 const sampledLayers = 4
@@ -44,7 +47,10 @@ export class Samples {
   /** How many were planned, and how many measured in other sizes. */
   readonly count = { planned: 0, measured: 0 }
 
-  constructor(private readonly loaded: LoadedSpec) {
+  constructor(
+    private readonly loaded: LoadedSpec,
+    private readonly pipelines: Pipelines,
+  ) {
     this.small = { ...loaded, architecture: sampled(loaded.architecture) }
     this.axes = axesOfLoaded(loaded)
     const { program } = timedPlan({ ...this.small, spec: { ...alone(loaded.spec) } })
@@ -65,34 +71,46 @@ export class Samples {
     return { parts: partCosts(planned.sample, program, machine), sendBytes: sentBytes(program, planned.operators) }
   }
 
+  /**
+   * What parts of a spec's model cost in parameters, gradients and optimizer state, where `free` ranks of dp share what they share of these;
+   * microbatch and recomputation do not matter.
+   */
+  states(spec: PlannedSpec, mesh: Mesh, free: number): ReadonlyMap<string, StateCost> {
+    const { planned, program, machine } = this.sized(spec, mesh, free)
+    return stateCosts(program, planned.operators, machine)
+  }
+
   /** A program that stands for that of a spec, in its sizes, with the machine of `mesh`. */
   sized(
     spec: PlannedSpec,
     mesh: Mesh,
+    free = 2,
   ): { readonly planned: Planned; readonly program: Program; readonly machine: Machine } {
-    const small = this.smallSpec(spec, mesh)
+    const small = this.smallSpec(spec, mesh, free)
     const smallMesh = this.meshOf(small)
     const planned = this.plannedFor(small, smallMesh)
     return {
       planned,
       program: resized(planned.program, smallMesh, small.batch / planned.batch),
-      machine: machineOfMesh(this.loaded, mesh),
+      machine: among(machineOfMesh(this.loaded, mesh), mesh),
     }
   }
 
   /** A spec of two stages and one microbatch, with no more data-parallel ranks than show what is divided over them. */
-  private smallSpec(spec: PlannedSpec, mesh: Mesh): PlannedSpec {
+  private smallSpec(spec: PlannedSpec, mesh: Mesh, shards: number): PlannedSpec {
     const { parallel, options } = spec
-    const { schedule, virtual: _, pp: __, ...rest } = options
-    const free = freeAtoms(mesh)
-    const dp = free.reduce((all, { degree }) => (all / degree) * 2, parallel.dp)
-    const slot = { ...spec, parallel: { ...parallel, dp, dpReplicate: Math.min(2, parallel.dpReplicate), pp: 2 } }
+    const { schedule = '1f1b', virtual: _, pp: __, ...rest } = options
+    const divided = this.pipelines.isDivided(schedule)
+    const replicate = Math.min(2, parallel.dpReplicate)
+    const free = freeRanks(mesh)
+    const dp = (parallel.dp / free) * (free === 1 ? 1 : free === parallel.dpReplicate ? replicate : shards * replicate)
+    const slot = { ...spec, parallel: { ...parallel, dp, dpReplicate: replicate, pp: 2 } }
     const microbatch = spec.microbatch ?? 1
     return {
       ...slot,
       microbatch,
       batch: dp * microbatch * parallel.replicas,
-      options: { ...rest, pp: {}, schedule: isDivided(schedule) ? 'zbh1' : '1f1b' },
+      options: { ...rest, pp: {}, schedule: divided ? 'zbh1' : '1f1b' },
     }
   }
 
@@ -119,9 +137,10 @@ export class Samples {
   }
 }
 
-/** Whether a schedule runs input and weight gradients apart. */
-export function isDivided(schedule: string | undefined): boolean {
-  return schedule !== undefined && /^(zb|interleaved-zb|dualpipe|controllable|v-)/.test(schedule)
+/** A machine on whose mesh a sample's ranks lie, as far as it has their atoms: of one stage a sample has two. */
+export function among(machine: Machine, { atoms }: Mesh): Machine {
+  const known = new Set(atoms.map(({ name }) => name))
+  return { ...machine, group: (names) => machine.group(names.filter((name) => known.has(name))) }
 }
 
 /** The model with a few layers of each kind. */
@@ -165,6 +184,11 @@ function alone(spec: PlannedSpec): PlannedSpec {
       offload: 'none',
     },
   }
+}
+
+/** The ranks of dp that share nothing but the batch and what is stored: {@link Samples.states} depends on them by one over their number. */
+export function freeRanks(mesh: Mesh): number {
+  return freeAtoms(mesh).reduce((all, { degree }) => all * degree, 1)
 }
 
 /** The atoms of dp that split nothing but the batch and what is stored: experts do not lie on them. */
