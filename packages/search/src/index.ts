@@ -1,4 +1,6 @@
 export type { Answer, Candidate, Counts, Keeping, Miss } from './answer.js'
 export { BestList, compareCandidates } from './best-list.js'
+export { type ChoiceTree, explore, type Findings, type Rejection } from './branch-and-bound.js'
+export { type FactorAxis, factorisations } from './factorisations.js'
 export { Front } from './front.js'
 export { emptyAnswer, mergeAnswers } from './merge.js'
