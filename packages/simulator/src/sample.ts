@@ -1,11 +1,12 @@
 import { lookup, type OperatorNode, type OperatorTable, type Place, type Program, walk } from '@shardloom/core'
 import { programOf, type UnrolledGraph, unroll } from '@shardloom/core/unroll'
 import { runEvents, type Times, type Work } from './event-loop.js'
-import type { KnownKernels } from './kernels.js'
-import { type Buffers, buffersOf, bytesOfBuffer } from './lifetimes.js'
+import { choicesOf, type Kernel } from './kernels.js'
+import { type Buffers, buffersOf } from './lifetimes.js'
+import { LocalSizes } from './local-sizes.js'
 import type { Machine } from './machine.js'
 import { meterOf } from './measure.js'
-import { type NodeTime, nodeTimes } from './node-time.js'
+import { type KernelPlan, kernelPlan, type NodeTime, type Recall, timesOfKernels } from './node-time.js'
 import { gated, prepare, ticksOf } from './prepare.js'
 import { representatives } from './ranks.js'
 import { savedTensors } from './saved.js'
@@ -44,17 +45,32 @@ export interface Sample {
   readonly blockOf: Int16Array
   /** Templates that move parameters and their gradients, whose time depends on how many ranks share them. */
   readonly ofState: readonly boolean[]
-  /** What of kernels no size changes. */
-  readonly bodies: KnownKernels
-  /** By rank. */
-  readonly buffers: readonly HeldBuffers[]
+  readonly ranks: readonly SampledRank[]
+}
+
+/** What of a rank of a sample no size changes. */
+interface SampledRank {
+  readonly part: Program
+  readonly plan: KernelPlan
+  /** Names of its kernels, which are equal for those that take as long in equal sizes, with these sizes. */
+  readonly kernels: ReadonlyMap<Kernel, { readonly name: string; readonly sizes: ReturnType<LocalSizes['sizesOf']> }>
+  readonly sizes: LocalSizes
+  readonly held: HeldBuffers
 }
 
 /** What the nodes of a rank touch, and who keeps what for backward. */
 interface HeldBuffers extends Buffers {
   readonly byTemplate: readonly (readonly number[])[]
-  /** Tensors that are kept for backward, each with the part of the model whose forward makes it. */
-  readonly kept: readonly { readonly tensor: string; readonly part: string }[]
+  /** By buffer: its bytes in the sample, and by which kind of share they change. */
+  readonly bytes: readonly { readonly value: number; readonly share: number }[]
+  /** What is kept for backward, each with the part of the model whose backward reads it. */
+  readonly kept: readonly { readonly part: string; readonly value: number; readonly share: number }[]
+}
+
+/** Times of kernels that were found before, for samples of one model on one machine. */
+export interface KnownSizes {
+  readonly times: Map<string, NodeTime>
+  readonly payloads: Map<string, number>
 }
 
 /** What one microbatch takes of a part of a model. */
@@ -108,13 +124,52 @@ export function sampleOf(program: Program, operators: OperatorTable, machine: Ma
     blocks,
     blockOf,
     ofState: graph.templates.map((node) => isOfState(node, program)),
-    bodies: new Map(),
-    buffers: graph.ranks.map((rank) => {
-      const held = buffersOf(program, operators, rank)
-      const part = program.pipeline ? programOf(program, rank) : program
-      return { ...held, byTemplate: held.touchedBy(graph), kept: keptBy(program, part, operators, rank, named) }
-    }),
+    ranks: graph.ranks.map((rank) => sampledRank(program, operators, machine, rank, graph, named)),
   }
+}
+
+function sampledRank(
+  whole: Program,
+  operators: OperatorTable,
+  machine: Machine,
+  rank: number,
+  graph: UnrolledGraph,
+  named: ReadonlyMap<string, string>,
+): SampledRank {
+  const part = programOf(whole, rank)
+  const plan = kernelPlan(part, operators, choicesOf(whole, machine.engine.kernels), new Map())
+  const sizes = new LocalSizes(whole, rank)
+  const kernels = new Map(
+    plan.kernels.map((kernel) => [kernel, { name: nameOf(kernel, plan, part), sizes: sizes.sizesOf(kernel) }]),
+  )
+  const meter = meterOf(whole, operators, rank)
+  const held = buffersOf(whole, operators, rank)
+  const bytes = held.buffers.map(({ of, bytes: value }) => {
+    const tensor = lookup(whole.tensors, 'op' in of ? (of.outputs[0] ?? '') : of.id)
+    return { value, share: sizes.shareOf(tensor) }
+  })
+  const kept = keptBy(whole, part, operators, rank, named).map(({ tensor, part: of }) => {
+    const own = lookup(whole.tensors, tensor)
+    return { part: of, value: meter.bytes(own), share: sizes.shareOf(own) }
+  })
+  return { part, plan, kernels, sizes, held: { ...held, byTemplate: held.touchedBy(graph), bytes, kept } }
+}
+
+/** The nodes of a kernel, what of their results leaves it, and in which types: but for sizes all that its time depends on. */
+function nameOf({ nodes, kind }: Kernel, { readers, leaving }: KernelPlan, { tensors }: Program): string {
+  const inside = new Set(nodes)
+  const texts = nodes.map(({ id, inputs, outputs, density, fusion }) => {
+    const out = outputs.map((each) => {
+      const all = readers.get(each) ?? []
+      return leaving.has(each) ? 'p' : all.length === 0 ? 'n' : all.some((reader) => !inside.has(reader)) ? 'o' : 'i'
+    })
+    const types = [...inputs, ...outputs].map((each) => {
+      const { dtype, density: own } = lookup(tensors, each)
+      return own ? `${dtype}*${own}` : dtype
+    })
+    return `${id} ${out} ${types} ${density ?? ''} ${fusion ?? ''}`
+  })
+  return `${kind} ${texts.join(' ')}`
 }
 
 /** What a rank keeps for backward in device memory, each with the part whose backward reads it. */
@@ -124,7 +179,7 @@ function keptBy(
   operators: OperatorTable,
   rank: number,
   named: ReadonlyMap<string, string>,
-): HeldBuffers['kept'] {
+): { readonly tensor: string; readonly part: string }[] {
   const readers = new Map<string, string>()
   const standing = new Map<string, Place>()
   walk(items, (node, place) => {
@@ -183,9 +238,16 @@ function directionOf({ segment, gradient }: OperatorNode, isDivided: boolean): B
  * takes the time from the end of the one before, of its kind, to its own end. Communication of parameters and gradients takes no time
  * here, nor does what passes between stages. Linear in the nodes of the sample.
  */
-export function partCosts(sample: Sample, program: Program, machine: Machine): ReadonlyMap<string, PartCost> {
+export function partCosts(
+  sample: Sample,
+  program: Program,
+  machine: Machine,
+  batch: number,
+  known: KnownSizes = { times: new Map(), payloads: new Map() },
+): ReadonlyMap<string, PartCost> {
   const { graph, places, stream, ofState, work } = sample
-  const ticks = ticksIn(sample, program, machine)
+  const growths = sample.ranks.map(({ sizes }) => sizes.growths(program.mesh, batch))
+  const ticks = ticksIn(sample, program, machine, growths, known)
   const lane = new Int32Array(graph.nodeCount)
   for (let node = 0; node < graph.nodeCount; node++) {
     const template = graph.template[node] ?? 0
@@ -204,16 +266,14 @@ export function partCosts(sample: Sample, program: Program, machine: Machine): R
     const cost = costs.get(part)
     if (cost) cost.seconds[direction] = seconds
   }
-  graph.ranks.forEach((rank, place) => {
-    const meter = meterOf(program, sample.operators, rank)
-    const held = sample.buffers[place]
-    if (!held) return
-    for (const { tensor, part } of held.kept) {
+  sample.ranks.forEach(({ held }, place) => {
+    const grown = ({ value, share }: { readonly value: number; readonly share: number }) =>
+      value * (growths[place]?.[share] ?? 1)
+    for (const { part, ...bytes } of held.kept) {
       const cost = costs.get(part)
-      if (cost && place === placeOf(sample, part)) cost.keptBytes += meter.bytes(lookup(program.tensors, tensor))
+      if (cost && place === placeOf(sample, part)) cost.keptBytes += grown(bytes)
     }
-    const bytes = Float64Array.from(held.buffers, ({ of }) => bytesOfBuffer(of, program, meter))
-    for (const [block, peak] of workingPeaks(sample, place, held, bytes, times)) {
+    for (const [block, peak] of workingPeaks(sample, place, held, Float64Array.from(held.bytes, grown), times)) {
       const cost = costs.get(sample.blocks[block]?.part ?? '')
       if (cost) cost.workingBytes = Math.max(cost.workingBytes, peak)
     }
@@ -226,12 +286,45 @@ function placeOf({ blocks }: Sample, part: string): number {
   return blocks.find((block) => block.part === part)?.place ?? -1
 }
 
-function ticksIn({ graph, places, operators, bodies }: Sample, program: Program, machine: Machine): Float64Array {
-  const kernels = new Map<string, NodeTime>()
-  const byRank = graph.ranks.map((rank) =>
-    nodeTimes(program, operators, machine, rank, { kernels, parts: new Map(), bodies }),
-  )
+function ticksIn(
+  { graph, places, operators, ranks }: Sample,
+  program: Program,
+  machine: Machine,
+  growths: readonly Float64Array[],
+  { times: known, payloads }: KnownSizes,
+): Float64Array {
+  const { mesh, tensors } = program
+  const byRank = ranks.map(({ part, plan, kernels }, place) => {
+    const keyOf = (kernel: Kernel) => {
+      const { name = '', sizes = [] } = kernels.get(kernel) ?? {}
+      return sizes.reduce((key, { value, share }) => `${key} ${value * (growths[place]?.[share] ?? 1)}`, name)
+    }
+    const recall: Recall = {
+      time(kernel, find) {
+        if (kernel.lead.communication) return find()
+        const key = keyOf(kernel)
+        const time = known.get(key) ?? settled(find())
+        known.set(key, time)
+        return time
+      },
+      payload(kernel, find) {
+        const key = keyOf(kernel)
+        const payload = payloads.get(key) ?? find()
+        payloads.set(key, payload)
+        return payload
+      },
+    }
+    const sized = { program: { ...part, mesh, tensors }, operators, machine, rank: graph.ranks[place] ?? 0 }
+    return { times: timesOfKernels(plan, sized, recall), leads: plan.leads, order: plan.order, between: [] }
+  })
   return ticksOf(graph, byRank, places)
+}
+
+/** A time that no longer holds on to the program that it was found in, where all its iterations take as long. */
+function settled(time: NodeTime): NodeTime {
+  if (time.grows !== undefined) return time
+  const seconds = time.seconds(0)
+  return { ...time, seconds: () => seconds }
 }
 
 /** What the blocks of a sample take: of those of one name one that follows its like, or the first. */

@@ -2,6 +2,7 @@ import { dimSizesOf, findAxis, type Mesh, type OperatorTable, type Program, type
 import type { ModelArchitecture } from '@shardloom/models'
 import {
   communicationBytes,
+  type KnownSizes,
   type Machine,
   meterOf,
   type PartCost,
@@ -44,6 +45,7 @@ export class Samples {
   private readonly sizes = new Map<string, readonly number[]>()
   private readonly axes
   private readonly small: LoadedSpec
+  private readonly known: KnownSizes = { times: new Map(), payloads: new Map() }
   /** How many were planned, and how many measured in other sizes. */
   readonly count = { planned: 0, measured: 0 }
 
@@ -51,7 +53,9 @@ export class Samples {
     private readonly loaded: LoadedSpec,
     private readonly pipelines: Pipelines,
   ) {
-    this.small = { ...loaded, architecture: sampled(loaded.architecture) }
+    // A sample may have more ranks than there are: of the cluster it needs no more than links and kernels.
+    const { cluster: _, ...rest } = loaded
+    this.small = { ...rest, architecture: sampled(loaded.architecture) }
     this.axes = axesOfLoaded(loaded)
     const { program } = timedPlan({ ...this.small, spec: { ...alone(loaded.spec) } })
     const dims = new Set([...program.tensors.values()].flatMap((tensor) => tensor.dims))
@@ -65,10 +69,13 @@ export class Samples {
 
   /** What the parts of a spec's model take, its communication laid over the ranks of `mesh`. Throws what planning throws. */
   blocks(spec: PlannedSpec, mesh: Mesh): BlockCosts {
-    const { planned, program, machine } = this.sized(spec, mesh)
+    const { planned, program, machine, growth } = this.sized(spec, mesh)
     planned.sample ??= sampleOf(planned.program, planned.operators, machine)
     this.count.measured++
-    return { parts: partCosts(planned.sample, program, machine), sendBytes: sentBytes(program, planned.operators) }
+    return {
+      parts: partCosts(planned.sample, program, machine, growth, this.known),
+      sendBytes: sentBytes(program, planned.operators),
+    }
   }
 
   /**
@@ -85,13 +92,15 @@ export class Samples {
     spec: PlannedSpec,
     mesh: Mesh,
     free = 2,
-  ): { readonly planned: Planned; readonly program: Program; readonly machine: Machine } {
+  ): { readonly planned: Planned; readonly growth: number; readonly program: Program; readonly machine: Machine } {
     const small = this.smallSpec(spec, mesh, free)
     const smallMesh = this.meshOf(small)
     const planned = this.plannedFor(small, smallMesh)
+    const growth = small.batch / planned.batch
     return {
       planned,
-      program: resized(planned.program, smallMesh, small.batch / planned.batch),
+      growth,
+      program: resized(planned.program, smallMesh, growth),
       machine: among(machineOfMesh(this.loaded, mesh), mesh),
     }
   }
