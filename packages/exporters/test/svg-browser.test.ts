@@ -120,7 +120,7 @@ describe.skipIf(chromiumPath === undefined)('a browser', () => {
           x: 2 + Math.sin(index),
           y: 1000 * Math.cos(index) ** 2,
         }))
-        const svg = paretoSvg({ points, front, axes, marked: `${name} 0` }, { width: 400 + 300 * at })
+        const svg = paretoSvg({ points: [...points, ...front], axes, marked: `${name} 0` }, { width: 400 + 300 * at })
         const look = (page: Page) =>
           page.evaluate(`(() => {
             const whole = document.querySelector('svg > rect').getBoundingClientRect()

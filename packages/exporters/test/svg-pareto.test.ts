@@ -31,7 +31,7 @@ const stairsIn = (svg: string) =>
 
 describe('a Pareto front as SVG', () => {
   test('has a circle for each point, a staircase through those of the front, names beside them', () => {
-    const svg = paretoSvg({ points: [behind, ...front], front, axes, marked: 'tp=8 pp=2' })
+    const svg = paretoSvg({ points: [behind, ...front], axes, marked: 'tp=8 pp=2' })
     const places = circles(svg, 'front-point').slice(0, 3)
     expect(places.map(({ x }) => x)).toEqual(places.map(({ x }) => x).sort((a, b) => a - b))
     const corners = stairsIn(svg)
@@ -44,8 +44,32 @@ describe('a Pareto front as SVG', () => {
     expect(svg).toContain('<title>tp=8 pp=2 · step time 4\u00a0s · memory 40.0\u00a0GB</title>')
   })
 
+  test('the front is what no other point beats, whichever way is better', () => {
+    const point = fc.record({ x: fc.nat(6), y: fc.nat(6) })
+    const better = fc.constantFrom('less', 'more', undefined)
+    fc.assert(
+      fc.property(fc.array(point, { minLength: 1, maxLength: 12 }), better, better, (places, x, y) => {
+        const cost = (each: { x: number; y: number }) =>
+          [x === 'more' ? -each.x : each.x, y === 'more' ? -each.y : each.y] as const
+        const unbeaten = places.filter((each) => {
+          const [a, b] = cost(each)
+          return !places.map(cost).some(([c, d]) => c <= a && d <= b && (c < a || d < b))
+        })
+        const axis = (name: string, way: 'less' | 'more' | undefined) => ({ name, ...(way && { better: way }) })
+        const svg = paretoSvg({
+          points: places.map((each, index) => ({ ...each, name: `n${index}` })),
+          axes: { x: axis('x', x), y: axis('y', y) },
+        })
+        // Equal ones stand at one place, and the legend has a sample.
+        const drawn = new Set(unbeaten.map(({ x, y }) => `${x} ${y}`)).size
+        expect(circles(svg, 'front-point')).toHaveLength(drawn + 1)
+      }),
+      { numRuns: 60 },
+    )
+  })
+
   test('is told to those who do not see it', () => {
-    const description = parseSvg(paretoSvg({ points: [behind], front, axes, marked: 'tp=8 pp=2' })).querySelector(
+    const description = parseSvg(paretoSvg({ points: [behind, ...front], axes, marked: 'tp=8 pp=2' })).querySelector(
       'desc',
     )
     expect(description?.textContent).toBe(
@@ -58,7 +82,7 @@ describe('a Pareto front as SVG', () => {
   test('turns with what is better: more throughput is above', () => {
     const more = { x: axes.x, y: { name: 'throughput', unit: 'tokens/s', better: 'more' } } as const
     const points = [1, 2, 3].map((x) => ({ name: `concurrency=${x}`, x, y: 1000 * x }))
-    const svg = paretoSvg({ points: [], front: points, axes: more })
+    const svg = paretoSvg({ points, axes: more })
     const places = circles(svg, 'front-point').slice(0, 3)
     expect(places[2]?.y).toBeLessThan(places[0]?.y ?? 0)
     expect(stairsIn(svg)).toContainEqual({ x: places[1]?.x, y: places[0]?.y })
@@ -70,7 +94,7 @@ describe('a Pareto front as SVG', () => {
       ...point,
       name: `${point.name} microbatch=1 recompute=selective schedule=1f1b zero=1`,
     }))
-    const texts = textsIn(paretoSvg({ points: [], front: long, axes }, { width: 420 }))
+    const texts = textsIn(paretoSvg({ points: long, axes }, { width: 420 }))
     expect(texts.filter((each) => each === '2')).toHaveLength(2)
     expect(texts.join(' ')).toContain('3\u00a0s')
     for (const word of new Set(long.flatMap(({ name }) => name.split(' '))))
@@ -82,25 +106,24 @@ describe('a Pareto front as SVG', () => {
 
   test('what has no value is not drawn, and that is said', () => {
     const lost = { name: 'unknown', x: Number.NaN, y: 1 }
-    const texts = textsIn(paretoSvg({ points: [lost, behind], front, axes }))
+    const texts = textsIn(paretoSvg({ points: [lost, behind, ...front], axes }))
     expect(texts).toContain('1 without a value for both metrics not drawn')
     expect(texts).toContain('4 candidates · 3 on the front')
-    expect(() => paretoSvg({ points: [lost], front: [], axes })).toThrow('no candidate has a number for both metrics')
+    expect(() => paretoSvg({ points: [lost], axes })).toThrow('no candidate has a number for both metrics')
   })
 
   test('refuses a mark that is no candidate, options that there are not, and what is no picture', () => {
-    expect(() => paretoSvg({ points: [], front, axes, marked: 'tp=3' })).toThrow('called `tp=3`')
-    expect(() => paretoSvg({ points: [], front, axes }, { colour: 'red' } as never)).toThrow('colour')
-    expect(() => paretoSvg([] as never)).toThrow('not points, a front and axes')
-    expect(() => paretoSvg({ points: [], front } as never)).toThrow('not points, a front and axes')
+    expect(() => paretoSvg({ points: front, axes, marked: 'tp=3' })).toThrow('called `tp=3`')
+    expect(() => paretoSvg({ points: front, axes }, { colour: 'red' } as never)).toThrow('colour')
+    expect(() => paretoSvg([] as never)).toThrow('not points and axes')
+    expect(() => paretoSvg({ points: front } as never)).toThrow('not points and axes')
   })
 
   test('texts from outside are well-formed XML whatever they are, and the same input gives the same bytes', () => {
     fc.assert(
       fc.property(hostileTexts, hostileTexts, (name, unit) => {
         const picture = {
-          points: [{ ...behind, name }],
-          front: front.map((point, index) => ({ ...point, name: `${name}${index}` })),
+          points: [{ ...behind, name }, ...front.map((point, index) => ({ ...point, name: `${name}${index}` }))],
           axes: { x: { name: `x${name}`, unit }, y: { name: `y${name}` } },
           marked: `${name}1`,
         }
@@ -115,9 +138,7 @@ describe('a Pareto front as SVG', () => {
 
   test('a front of thousands has a picture that can be read: 24 numbers, the chosen one among them', () => {
     const many = Array.from({ length: 2000 }, (_, index) => ({ name: `n=${index}`, x: index + 1, y: 2000 - index }))
-    const texts = textsIn(
-      paretoSvg({ points: [], front: many, axes: { x: { name: 'x' }, y: { name: 'y' } }, marked: 'n=777' }),
-    )
+    const texts = textsIn(paretoSvg({ points: many, axes: { x: { name: 'x' }, y: { name: 'y' } }, marked: 'n=777' }))
     const listed = texts.filter((each) => each.startsWith('n='))
     expect(listed).toHaveLength(25)
     expect(listed).toEqual(expect.arrayContaining(['n=0', 'n=777', 'n=1999']))

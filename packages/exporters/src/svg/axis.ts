@@ -66,9 +66,10 @@ function linearRange(least: number, most: number): readonly [number, number] {
   return padded(least, most, 0.06)
 }
 
-/** With room at both ends; around a single value too. */
+/** With room at both ends; around a single value too, or several that differ in digits that nobody reads. */
 function padded(least: number, most: number, share: number): readonly [number, number] {
-  const room = share * (most - least) || Math.abs(most) / 10 || 1
+  const size = Math.max(Math.abs(least), Math.abs(most))
+  const room = most - least > 1e-9 * size ? share * (most - least) : size / 10 || 1
   return [least - room, most + room]
 }
 
@@ -85,14 +86,17 @@ function decades(least: number, most: number, about: number): number[] {
   return fine.length <= 1.5 * about ? fine : all([1], Math.ceil(powers.length / (1.5 * about)))
 }
 
-/** A number with the digits that its distance from the next needs, thousands apart. */
+/** A number with the digits that its distance from the next needs, thousands apart; very large and very small ones with an exponent. */
 function written(value: number, step: number): string {
-  const digits = Math.min(12, Math.max(0, -Math.floor(Math.log10(Math.abs(step) || 1) + 1e-9)))
   const size = Math.abs(value)
-  if (size >= 1e9 || (size > 0 && size < 1e-4)) return value.toExponential(2).replace('-', '−')
-  const [whole = '', behind] = size.toFixed(digits).split('.')
-  const sign = value < 0 && Number(size.toFixed(digits)) > 0 ? '−' : ''
-  return `${sign}${whole.replace(/\B(?=(\d{3})+$)/g, ',')}${behind ? `.${behind}` : ''}`
+  const last = Math.floor(Math.log10(Math.abs(step) || 1) + 1e-9)
+  if (size < 10 ** last / 2) return last < -6 || last >= 0 ? '0' : (0).toFixed(-last)
+  if (size >= 1e9 || last < -6) {
+    const digits = Math.min(15, Math.max(0, Math.floor(Math.log10(size)) - last))
+    return value.toExponential(digits).replace('e+', 'e').replaceAll('-', '−')
+  }
+  const [whole = '', behind] = size.toFixed(Math.max(0, -last)).split('.')
+  return `${value < 0 ? '−' : ''}${whole.replace(/\B(?=(\d{3})+$)/g, ',')}${behind ? `.${behind}` : ''}`
 }
 
 /** A value beside its name, to three digits, such as `41.2 GB`. */

@@ -15,13 +15,12 @@ export interface ParetoSvgOptions extends SvgOptions {
  * is none of them.
  */
 export function paretoSvg(picture: ParetoPicture, options: ParetoSvgOptions = {}): string {
-  const { points, front, marked } = checked(picture)
-  const all = [...points, ...front]
-  if (!all.some(isDrawn))
+  const { points, marked } = checked(picture)
+  if (!points.some(isDrawn))
     throw new ShardloomError('ARGUMENT', 'A front cannot be drawn: no candidate has a number for both metrics.', {
       help: 'Give at least one point whose x and y are numbers.',
     })
-  if (marked !== undefined && !all.some(({ name }) => name === marked))
+  if (marked !== undefined && !points.some(({ name }) => name === marked))
     throw new ShardloomError('OPTION', `No candidate of the picture is called \`${marked}\`.`, {
       help: 'Mark one of its points by its name.',
       subject: 'marked',
@@ -32,13 +31,8 @@ export function paretoSvg(picture: ParetoPicture, options: ParetoSvgOptions = {}
 }
 
 function checked(picture: ParetoPicture): ParetoPicture {
-  const { points, front, axes } = Object(picture) as Partial<ParetoPicture> // of callers without types
-  if (!Array.isArray(points) || !Array.isArray(front) || !axes?.x?.name || !axes.y?.name)
-    throw argumentError(
-      'first',
-      picture,
-      'points, a front and axes',
-      'Give `{ points, front, axes: { x: { name }, y: { name } } }`.',
-    )
+  const { points, axes } = Object(picture) as Partial<ParetoPicture> // of callers without types
+  if (!Array.isArray(points) || !axes?.x?.name || !axes.y?.name)
+    throw argumentError('first', picture, 'points and axes', 'Give `{ points, axes: { x: { name }, y: { name } } }`.')
   return picture
 }

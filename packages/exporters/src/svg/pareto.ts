@@ -24,10 +24,8 @@ export interface ParetoAxis {
 
 /** What a search kept, by two metrics. */
 export interface ParetoPicture {
-  /** All that are drawn; those of the front may be among them. */
+  /** The candidates, in any order; of those of one name the last is drawn. */
   readonly points: readonly ParetoPoint[]
-  /** Those of which none is better in both metrics, in any order. */
-  readonly front: readonly ParetoPoint[]
   readonly axes: { readonly x: ParetoAxis; readonly y: ParetoAxis }
   /** The name of the candidate that is chosen. */
   readonly marked?: string
@@ -40,9 +38,9 @@ const dot = 5
 /** Draws points and their front; `width` is that of the picture, in pixels. */
 export function drawPareto(picture: ParetoPicture, width: number): Drawing {
   const { axes, marked } = picture
-  const given = new Map([...picture.points, ...picture.front].map((point) => [point.name, point]))
+  const given = new Map(picture.points.map((point) => [point.name, point]))
   const all = [...given.values()].filter(isDrawn)
-  const front = alongFront(picture.front.filter(isDrawn), axes)
+  const front = alongFront(all, axes)
   const names = new Set(front.map(({ name }) => name))
   const others = all.filter(({ name }) => !names.has(name))
   const inner = Math.max(360, width - 48)
@@ -107,7 +105,7 @@ export function drawPareto(picture: ParetoPicture, width: number): Drawing {
 /** Whether a point has a place: differences of greater numbers would be infinite. */
 export const isDrawn = ({ x, y }: ParetoPoint) => Math.abs(x) < 1e300 && Math.abs(y) < 1e300
 
-/** The points that no other is better than, from the best in x to the best in y. */
+/** The points that no other beats, from the best in x to the best in y; of equal ones that with the smallest name. */
 function alongFront(points: readonly ParetoPoint[], axes: ParetoPicture['axes']): ParetoPoint[] {
   const [x, y] = [axes.x, axes.y].map(({ better }) => (better === 'more' ? -1 : 1)) as [number, number]
   const sorted = [...points].sort((a, b) => x * (a.x - b.x) || y * (a.y - b.y) || (a.name < b.name ? -1 : 1))
