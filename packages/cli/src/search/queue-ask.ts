@@ -62,6 +62,8 @@ export function askQueue(address: QueueAddress, io: Io): PartRunner {
       const all = collectAll()
       try {
         await Promise.race([all, stopped])
+        if (signal.aborted)
+          printNote(io, 'the other parts stay in the queue: who asks the same again gets what they come to')
       } finally {
         await Promise.allSettled([queue.close(), events.close()])
         disconnect()

@@ -108,4 +108,9 @@ export const loadQuestion: LoadQuestion = async ({ choices }) => {
   }
 }
 
+/**
+ * What threads call, by its name.
+ *
+ * @public
+ */
 export const answerPart = partAnswerer(loadQuestion)
