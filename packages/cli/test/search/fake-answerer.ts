@@ -1,7 +1,7 @@
 import { appendFileSync, existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { ShardloomError, type Work } from 'shardloom'
-import type { Answer, Candidate, Question } from 'shardloom/search'
+import type { Answer, Candidate, Miss, Question } from 'shardloom/search'
 import { type LoadQuestion, partAnswerer } from '../../src/search/answerer.js'
 
 /** What the parts of a pretended question do besides answering. */
@@ -49,13 +49,21 @@ function* answerOf(part: number): Work<Answer> {
     return state % 50
   }
   const all = 20
+  const limit = 40
   const rejected: Record<string, number> = {}
+  const misses: Miss[] = []
   for (let index = 0; index < all; index++) {
     yield { work: 'pretend', done: index, of: all }
     const metrics = { seconds: next(), bytes: next() }
     const name = `part=${part} index=${index}`
-    if (metrics.bytes > 40) rejected[`rule${metrics.bytes % 3}`] = (rejected[`rule${metrics.bytes % 3}`] ?? 0) + 1
-    else candidates.push({ name, choices: { part, index }, score: metrics.seconds, metrics })
+    const candidate = { name, choices: { part, index }, score: metrics.seconds, metrics }
+    if (metrics.bytes <= limit) {
+      candidates.push(candidate)
+      continue
+    }
+    const rule = `rule${metrics.bytes % 3}`
+    rejected[rule] = (rejected[rule] ?? 0) + 1
+    misses.push({ ...candidate, rule, by: metrics.bytes / limit - 1 })
   }
   const sorted = [...candidates].sort((a, b) => a.score - b.score || (a.name < b.name ? -1 : 1))
   const front = sorted.filter(
@@ -71,7 +79,14 @@ function* answerOf(part: number): Work<Answer> {
     counts: { total: all, rejected, bounded: 0, evaluated: candidates.length },
     best: sorted.slice(0, 3),
     front: front.filter(({ metrics }, index) => index === 0 || metrics.seconds !== front[index - 1]?.metrics.seconds),
-    misses: [],
+    misses: Object.keys(rejected)
+      .sort()
+      .flatMap((rule) => {
+        const nearest = misses
+          .filter((miss) => miss.rule === rule)
+          .sort((a, b) => a.by - b.by || (a.name < b.name ? -1 : 1))
+        return nearest.slice(0, 1)
+      }),
   }
 }
 

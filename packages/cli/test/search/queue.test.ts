@@ -146,6 +146,21 @@ describe.skipIf(!hasRedis)('a queue', () => {
     expect(await jobs()).toEqual([])
   })
 
+  test('does a share of the parts, and goes on from a checkpoint', async () => {
+    const { url, worker, jobs, question: ownQuestion } = placeAt(redis.url)
+    const { folder, question } = ownQuestion({ parts: 7 })
+    worker()
+    const own = { answerer: built.answerer, workers: 1, io: quiet, signal: new AbortController().signal }
+    const here = { ...own, question, checkpoint: `${folder}/search.jsonl` }
+    const first = await runSearch({ ...here, shard: { index: 1, count: 3 }, queue: parseQueue(url) })
+    expect([...first.answers.keys()]).toEqual([0, 3, 6])
+    await runSearch({ ...here, shard: { index: 1, count: 2 } })
+    const whole = await runSearch({ ...here, queue: parseQueue(url) })
+    expect(whole.answer).toEqual(await expected(question))
+    expect(Object.values(runsOf(folder))).toEqual(Array(7).fill(1))
+    expect(await jobs()).toEqual([])
+  })
+
   test('keeps what was not collected for who asks again', async () => {
     const { url, worker, jobs, question: ownQuestion } = placeAt(redis.url)
     const { folder, question } = ownQuestion({ parts: 3 })
