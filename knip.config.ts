@@ -22,7 +22,7 @@ export default {
   // A symbol may be exported for readers of the file; what nobody uses at all is still reported.
   ignoreExportsUsedInFile: true,
   // Graphviz and Redis are the system's, and the tests that need them skip without; mkfifo every system's but Windows'; the fixture runs the packed command.
-  ignoreBinaries: ['dot', 'mkfifo', 'nproc', 'redis-server', 'shardloom'],
+  ignoreBinaries: ['dot', 'mkfifo', 'redis-server', 'shardloom'],
   workspaces: {
     '.': {
       entry: [
