@@ -43,7 +43,7 @@ interface Planned {
 export class Samples {
   private readonly planned = new Map<string, Planned>()
   private readonly sizes = new Map<string, readonly number[]>()
-  private readonly axes
+  private readonly axes = new Map<number, ReturnType<typeof axesOfLoaded>>()
   private readonly small: LoadedSpec
   private readonly known: KnownSizes = { times: new Map(), payloads: new Map() }
   /** How many were planned, and how many measured in other sizes. */
@@ -56,7 +56,6 @@ export class Samples {
     // A sample may have more ranks than there are: of the cluster it needs no more than links and kernels.
     const { cluster: _, ...rest } = loaded
     this.small = { ...rest, architecture: sampled(loaded.architecture) }
-    this.axes = axesOfLoaded(loaded)
     const { program } = timedPlan({ ...this.small, spec: { ...alone(loaded.spec) } })
     const dims = new Set([...program.tensors.values()].flatMap((tensor) => tensor.dims))
     for (const dim of dims) if (dim !== 'batch') this.sizes.set(dim, dimSizesOf(program, dim))
@@ -64,7 +63,11 @@ export class Samples {
 
   /** The mesh of a spec. Throws what {@link meshOfSpec} throws. */
   meshOf(spec: PlannedSpec): Mesh {
-    return meshOfSpec(spec, this.axes, (dim) => this.sizes.get(dim) ?? [])
+    // How replicas divide dp its strategy knows from the spec.
+    const { dpReplicate } = spec.parallel
+    const axes = this.axes.get(dpReplicate) ?? axesOfLoaded({ ...this.loaded, spec })
+    this.axes.set(dpReplicate, axes)
+    return meshOfSpec(spec, axes, (dim) => this.sizes.get(dim) ?? [])
   }
 
   /** What the parts of a spec's model take, its communication laid over the ranks of `mesh`. Throws what planning throws. */

@@ -63,7 +63,10 @@ export class TrainingModel {
   blockCosts(spec: PlannedSpec, inner: string, { mesh, links }: Placed): BlockCosts | Refusal {
     const divided = this.pipelines.isDivided(spec.options.schedule ?? '1f1b')
     return remember(this.blocks, `${inner} ${divided} ${links}`, () =>
-      this.samples.blocks({ ...spec, options: { ...spec.options, zero: 0 } }, mesh),
+      this.samples.blocks(
+        { ...spec, parallel: { ...spec.parallel, dpReplicate: 1 }, options: { ...spec.options, zero: 0 } },
+        mesh,
+      ),
     )
   }
 
@@ -80,7 +83,7 @@ export class TrainingModel {
         return known
       }
       const two = at(2)
-      const replicas = parallel.dpReplicate > 1 ? parallel.dpReplicate : 1
+      const replicas = Math.max(1, parallel.dpReplicate)
       return stateAt(two, options.zero > 0 ? at(4) : two, Math.max(1, freeRanks(mesh) / replicas), machine)
     })
   }
