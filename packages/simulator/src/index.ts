@@ -35,7 +35,6 @@ export { simulateRolled } from './rolled.js'
 export {
   isOfState,
   type KnownSizes,
-  layerOf,
   type PartCost,
   partCosts,
   partsOf,

@@ -2,14 +2,12 @@ import { lookup, type OperatorNode, type OperatorTable, type Place, type Program
 import { programOf, type UnrolledGraph, unroll } from '@shardloom/core/unroll'
 import { runEvents, type Times, type Work } from './event-loop.js'
 import { choicesOf, type Kernel } from './kernels.js'
-import { type Buffers, buffersOf } from './lifetimes.js'
 import { LocalSizes } from './local-sizes.js'
 import type { Machine } from './machine.js'
-import { meterOf } from './measure.js'
 import { type KernelPlan, kernelPlan, type NodeTime, type Recall, timesOfKernels } from './node-time.js'
 import { gated, prepare, ticksOf } from './prepare.js'
 import { representatives } from './ranks.js'
-import { savedTensors } from './saved.js'
+import { blockMemory, type HeldBuffers, heldBy, layerOf } from './sample-memory.js'
 import { ticksPerSecond } from './ticks.js'
 
 /**
@@ -22,7 +20,7 @@ export interface BlockName {
 }
 
 /** One block of a sample: a layer, or one end of the model, in one direction on one rank. */
-interface Block extends BlockName {
+export interface Block extends BlockName {
   readonly place: number
   /** Whether it follows a block of its own kind and direction: what it takes is what one more of them takes. */
   repeats: boolean
@@ -58,15 +56,6 @@ interface SampledRank {
   readonly held: HeldBuffers
 }
 
-/** What the nodes of a rank touch, and who keeps what for backward. */
-interface HeldBuffers extends Buffers {
-  readonly byTemplate: readonly (readonly number[])[]
-  /** By buffer: its bytes in the sample, and by which kind of share they change. */
-  readonly bytes: readonly { readonly value: number; readonly share: number }[]
-  /** What is kept for backward, each with the part of the model whose backward reads it. */
-  readonly kept: readonly { readonly part: string; readonly value: number; readonly share: number }[]
-}
-
 /** Times of kernels that were found before, for samples of one model on one machine. */
 export interface KnownSizes {
   readonly times: Map<string, NodeTime>
@@ -79,6 +68,8 @@ export interface PartCost {
   readonly seconds: Readonly<Record<BlockName['direction'], number>>
   /** Kept from forward to backward, in device memory. */
   readonly keptBytes: number
+  /** Of these, and of what backward makes of them, what gradients of weights wait for where they come later. */
+  readonly deferredBytes: number
   /** The most that is there beside it while the part is at work. */
   readonly workingBytes: number
 }
@@ -142,17 +133,7 @@ function sampledRank(
   const kernels = new Map(
     plan.kernels.map((kernel) => [kernel, { name: nameOf(kernel, plan, part), sizes: sizes.sizesOf(kernel) }]),
   )
-  const meter = meterOf(whole, operators, rank)
-  const held = buffersOf(whole, operators, rank)
-  const bytes = held.buffers.map(({ of, bytes: value }) => {
-    const tensor = lookup(whole.tensors, 'op' in of ? (of.outputs[0] ?? '') : of.id)
-    return { value, share: sizes.shareOf(tensor) }
-  })
-  const kept = keptBy(whole, part, operators, rank, named).map(({ tensor, part: of }) => {
-    const own = lookup(whole.tensors, tensor)
-    return { part: of, value: meter.bytes(own), share: sizes.shareOf(own) }
-  })
-  return { part, plan, kernels, sizes, held: { ...held, byTemplate: held.touchedBy(graph), bytes, kept } }
+  return { part, plan, kernels, sizes, held: heldBy(whole, operators, { rank, graph, named, sizes }) }
 }
 
 /** The nodes of a kernel, what of their results leaves it, and in which types: but for sizes all that its time depends on. */
@@ -170,32 +151,6 @@ function nameOf({ nodes, kind }: Kernel, { readers, leaving }: KernelPlan, { ten
     return `${id} ${out} ${types} ${density ?? ''} ${fusion ?? ''}`
   })
   return `${kind} ${texts.join(' ')}`
-}
-
-/** What a rank keeps for backward in device memory, each with the part whose backward reads it. */
-function keptBy(
-  whole: Program,
-  { items }: Program,
-  operators: OperatorTable,
-  rank: number,
-  named: ReadonlyMap<string, string>,
-): { readonly tensor: string; readonly part: string }[] {
-  const readers = new Map<string, string>()
-  const standing = new Map<string, Place>()
-  walk(items, (node, place) => {
-    const part = node.segment === 'backward' ? named.get(node.id) : undefined
-    if (part === undefined) return
-    // Of a kind of layer the first body stands for all.
-    if (layerOf(place) !== undefined && (standing.get(part) ?? place) !== place) return
-    standing.set(part, place)
-    readers.set(node.id, part)
-  })
-  return savedTensors(whole, operators, { rank }).flatMap(({ version, host, readers: all }) => {
-    const part = all.map((id) => readers.get(id)).find((each) => each !== undefined)
-    return part === undefined || host || lookup(whole.tensors, version).role === 'parameter'
-      ? []
-      : [{ tensor: version, part }]
-  })
 }
 
 /** Whether a node moves parameters or their gradients. */
@@ -219,12 +174,6 @@ export function partsOf(program: Program): ReadonlyMap<string, string> {
     }
   })
   return found
-}
-
-/** The kind of layer that a place is in; layers at the borders of stages are of the kind that the others are of. */
-export function layerOf({ path }: Place): string | undefined {
-  const at = path.find(({ region }) => region.axis === 'layer')
-  return at?.region.bodies[at.body]?.name.replace(/(-send|-recv)+$/, '')
 }
 
 function directionOf({ segment, gradient }: OperatorNode, isDivided: boolean): BlockName['direction'] | undefined {
@@ -258,10 +207,10 @@ export function partCosts(
   const times = runEvents({ ...work, ticks, lane })
   const costs = new Map<
     string,
-    { seconds: Record<BlockName['direction'], number>; keptBytes: number; workingBytes: number }
+    { seconds: Record<BlockName['direction'], number>; keptBytes: number; deferredBytes: number; workingBytes: number }
   >()
   for (const { part } of sample.blocks)
-    costs.set(part, { seconds: { F: 0, B: 0, I: 0, W: 0 }, keptBytes: 0, workingBytes: 0 })
+    costs.set(part, { seconds: { F: 0, B: 0, I: 0, W: 0 }, keptBytes: 0, deferredBytes: 0, workingBytes: 0 })
   for (const { direction, part, seconds } of spans(sample, ticks, times)) {
     const cost = costs.get(part)
     if (cost) cost.seconds[direction] = seconds
@@ -273,9 +222,13 @@ export function partCosts(
       const cost = costs.get(part)
       if (cost && place === placeOf(sample, part)) cost.keptBytes += grown(bytes)
     }
-    for (const [block, peak] of workingPeaks(sample, place, held, Float64Array.from(held.bytes, grown), times)) {
-      const cost = costs.get(sample.blocks[block]?.part ?? '')
-      if (cost) cost.workingBytes = Math.max(cost.workingBytes, peak)
+    const bytes = Float64Array.from(held.bytes, grown)
+    for (const { block, workingBytes, deferredBytes } of blockMemory(sample, place, held, bytes, times)) {
+      const part = sample.blocks[block]?.part ?? ''
+      const cost = costs.get(part)
+      if (!cost) continue
+      cost.workingBytes = Math.max(cost.workingBytes, workingBytes)
+      if (place === placeOf(sample, part)) cost.deferredBytes = Math.max(cost.deferredBytes, deferredBytes)
     }
   })
   return costs
@@ -348,47 +301,6 @@ function spans({ graph, blocks, blockOf }: Sample, ticks: Float64Array, { start,
     if (found.get(name)?.repeats !== true) found.set(name, { direction, part, repeats, seconds })
   })
   return found.values()
-}
-
-/** Per block the most bytes of what its nodes bring, with what is there then, but for what is kept for backward. */
-function workingPeaks(
-  { graph, places, blockOf }: Sample,
-  place: number,
-  { buffers, byTemplate, instance }: HeldBuffers,
-  bytes: Float64Array,
-  { start, end }: Times,
-): ReadonlyMap<number, number> {
-  const entries = new Map<number, { from: number; to: number; block: number; bytes: number }>()
-  for (let node = places.indexOf(place); node < graph.nodeCount && places[node] === place; node++) {
-    const touched = byTemplate[graph.template[node] ?? 0] ?? []
-    if (touched.length === 0 || (blockOf[node] ?? -1) < 0) continue
-    const iterations = graph.iterationsOf(node)
-    for (const index of touched) {
-      const part = buffers[index]?.part
-      if (part !== 'working' && part !== 'buffers') continue
-      const key = instance(index, iterations) * buffers.length + index
-      const [from, to] = [start[node] as number, end[node] as number]
-      const known = entries.get(key)
-      if (!known) entries.set(key, { from, to, block: blockOf[node] as number, bytes: bytes[index] as number })
-      else {
-        if (from < known.from) {
-          known.from = from
-          known.block = blockOf[node] as number
-        }
-        known.to = Math.max(known.to, to)
-      }
-    }
-  }
-  const list = [...entries.values()].sort((a, b) => a.from - b.from)
-  const gone = [...list].sort((a, b) => a.to - b.to)
-  const peaks = new Map<number, number>()
-  let [held, next] = [0, 0]
-  for (const { from, block, bytes: own } of list) {
-    for (let leaving = gone[next]; leaving && leaving.to <= from; leaving = gone[++next]) held -= leaving.bytes
-    held += own
-    peaks.set(block, Math.max(peaks.get(block) ?? 0, held))
-  }
-  return peaks
 }
 
 /** Whether a node hands something to another stage. */

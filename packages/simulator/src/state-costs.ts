@@ -6,7 +6,8 @@ import type { Machine } from './machine.js'
 import { meterOf, storedAs } from './measure.js'
 import { nodeTimes } from './node-time.js'
 import { representatives } from './ranks.js'
-import { isOfState, layerOf, partsOf } from './sample.js'
+import { isOfState, partsOf } from './sample.js'
+import { layerOf } from './sample-memory.js'
 
 /** A collective over parameters or gradients. */
 export interface StateMove {

@@ -63,6 +63,7 @@ export interface StageCost {
   weight: number
   /** For each microbatch in flight; `endBytes` for one alone, as the end of the model hands it back at once. */
   keptBytes: number
+  deferredBytes: number
   endBytes: number
   workingBytes: number
   stateBytes: number
@@ -91,6 +92,7 @@ export function stageOf(model: Model, from: number, to: number, depth: number): 
     input: 0,
     weight: 0,
     keptBytes: 0,
+    deferredBytes: 0,
     endBytes: 0,
     workingBytes: 0,
     stateBytes: 0,
@@ -109,6 +111,7 @@ export function stageOf(model: Model, from: number, to: number, depth: number): 
       stage.weight += times * W
       if (isEnd) stage.endBytes += times * cost.keptBytes
       else stage.keptBytes += times * cost.keptBytes
+      stage.deferredBytes += times * cost.deferredBytes
       stage.workingBytes = Math.max(stage.workingBytes, cost.workingBytes)
     }
     if (!state) return
@@ -148,25 +151,37 @@ function beside(computing: number, communicating: number, { contention, blocking
 export function peakBytesOf({ schedule, inFlight }: Pipeline, stages: readonly StageCost[]): number {
   let most = 0
   for (let rank = 0; rank < schedule.ranks; rank++) {
-    let [bytes, kept, working, own] = [0, 0, 0, 0]
+    let [bytes, kept, deferred, working, own] = [0, 0, 0, 0, 0]
     for (let stage = 0; stage < schedule.stageRanks.length; stage++) {
       if (schedule.stageRanks[stage] !== rank) continue
       const cost = stages[stage % stages.length] as StageCost
       own++
       bytes += cost.stateBytes + cost.endBytes
       kept += cost.keptBytes
+      deferred += cost.deferredBytes
       working = Math.max(working, cost.workingBytes)
     }
-    most = Math.max(most, bytes + working + (own ? (kept / own) * (inFlight[rank] as number) : 0))
+    let flight = 0
+    for (const each of inFlight[rank] ?? []) flight = Math.max(flight, each.kept * kept + each.deferred * deferred)
+    most = Math.max(most, bytes + working + flight / Math.max(1, own))
   }
   return most
 }
 
-/** The seconds of all stages of a schedule, for {@link pipelineTime}. */
+/**
+ * The seconds of all stages of a schedule, for {@link pipelineTime}. A rank receives for an action when it has ended the one before, so
+ * that what comes from another rank lengthens the action that it is for.
+ */
 export function secondsOf({ schedule }: Pipeline, stages: readonly StageCost[], send: number): StageSeconds {
-  const of = (field: 'forward' | 'input' | 'weight') =>
-    Float64Array.from(schedule.stageRanks, (_, stage) => stages[stage % stages.length]?.[field] ?? 0)
-  return { forward: of('forward'), input: of('input'), weight: of('weight'), send }
+  const { stageRanks } = schedule
+  const count = stages.length
+  const of = (field: 'forward' | 'input' | 'weight', from: number) =>
+    Float64Array.from(stageRanks, (rank, stage) => {
+      const own = stages[stage % count]?.[field] ?? 0
+      const isEnd = from === 0 || (from < 0 ? stage % count === 0 : stage % count === count - 1)
+      return isEnd || stageRanks[stage + from] === rank ? own : own + send
+    })
+  return { forward: of('forward', -1), input: of('input', 1), weight: of('weight', 0) }
 }
 
 /**
