@@ -40,7 +40,7 @@ async function typeProblems(tarball) {
   if (!types) return ['it has no types']
   return problems
     .filter(({ resolutionKind }) => !unused.includes(resolutionKind))
-    .map((problem) => `${problemKindInfo[problem.kind].title}: ${JSON.stringify(problem)}`)
+    .map(({ trace: _, ...problem }) => `${problemKindInfo[problem.kind].title}: ${JSON.stringify(problem)}`)
 }
 
 /** What a bundler keeps of `import 'name'`. */
