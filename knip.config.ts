@@ -32,8 +32,6 @@ export default {
         'test/*.test.ts',
         'test/fixtures/**/*.{js,mjs}',
       ],
-      // Run by path, see scripts/check-packages.mjs.
-      ignoreDependencies: ['@arethetypeswrong/cli'],
     },
     ...Object.fromEntries(packages),
     'apps/docs': { entry: ['scripts/*.mjs'] },
