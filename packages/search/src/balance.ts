@@ -215,3 +215,26 @@ function check({ layers, stages, microbatches, least = 1, choices = 1, limit = I
       subject: 'limit',
     })
 }
+
+/**
+ * Divides layers that all take as long among stages, as {@link balanceStages} does, in O(L·S): their number is all that matters, and each
+ * layer goes to the stage that is then the shortest. `besides`: what each stage takes beside its layers. Returns the number of layers of
+ * each stage, at least one; undefined where there are too few.
+ */
+export function balanceEqualLayers(layers: number, seconds: number, besides: ArrayLike<number>): number[] | undefined {
+  const stages = besides.length
+  if (layers < stages) return undefined
+  const counts = new Array<number>(stages).fill(1)
+  for (let left = layers - stages; left > 0; left--) {
+    let shortest = 0
+    let least = Number.POSITIVE_INFINITY
+    for (let stage = 0; stage < stages; stage++) {
+      const own = (counts[stage] as number) * seconds + (besides[stage] as number)
+      if (own >= least) continue
+      least = own
+      shortest = stage
+    }
+    counts[shortest] = (counts[shortest] as number) + 1
+  }
+  return counts
+}

@@ -2,6 +2,7 @@ export type { Answer, Candidate, Counts, Keeping, Miss } from './answer.js'
 export {
   type Balance,
   type BalancedStage,
+  balanceEqualLayers,
   balanceStages,
   layerSums,
   type StageCost,

@@ -43,6 +43,6 @@ export {
 } from './sample.js'
 export { type SavedTensor, savedTensors } from './saved.js'
 export { simulate, type Timeline } from './simulate.js'
-export { type StateCost, type StateMove, stateCosts } from './state-costs.js'
+export { type StateCost, type StateMove, type StateSample, stateCosts, stateSampleOf } from './state-costs.js'
 export { type RankStep, runStep, type Step, stepOf } from './step.js'
 export { ticksPerSecond } from './ticks.js'

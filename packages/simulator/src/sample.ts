@@ -1,4 +1,12 @@
-import { lookup, type OperatorNode, type OperatorTable, type Place, type Program, walk } from '@shardloom/core'
+import {
+  lookup,
+  type OperatorNode,
+  type OperatorTable,
+  type Place,
+  type Program,
+  ShardloomError,
+  walk,
+} from '@shardloom/core'
 import { programOf, type UnrolledGraph, unroll } from '@shardloom/core/unroll'
 import { runEvents, type Times, type Work } from './event-loop.js'
 import { choicesOf, type Kernel } from './kernels.js'
@@ -154,9 +162,10 @@ function nameOf({ nodes, kind }: Kernel, { readers, leaving }: KernelPlan, { ten
 }
 
 /** Whether a node moves parameters or their gradients. */
-export function isOfState({ communication, inputs: [id = ''] }: OperatorNode, { tensors }: Program): boolean {
-  const role = communication && lookup(tensors, id).role
-  return role === 'parameter' || role === 'gradient'
+export function isOfState({ communication, segment, inputs: [id = ''] }: OperatorNode, { tensors }: Program): boolean {
+  if (!communication) return false
+  const { role, dims } = lookup(tensors, id)
+  return role === 'parameter' || role === 'gradient' || (segment === 'optimizer' && dims.length > 0)
 }
 
 /** The part of a model that each node of a microbatch belongs to: the kind of its layer, or an end of the model. */
@@ -205,6 +214,7 @@ export function partCosts(
     lane[node] = own < 0 || ticks[node] === 0 ? -1 : (places[node] ?? 0) * work.streams + own
   }
   const times = runEvents({ ...work, ticks, lane })
+  if (times.ran < graph.nodeCount) throw stuck(sample, times)
   const costs = new Map<
     string,
     { seconds: Record<BlockName['direction'], number>; keptBytes: number; deferredBytes: number; workingBytes: number }
@@ -234,6 +244,11 @@ export function partCosts(
   return costs
 }
 
+function stuck({ graph }: Sample, { status }: Times): ShardloomError {
+  const node = status.findIndex((each) => each !== 3)
+  return new ShardloomError('DEADLOCK', `\`${graph.idOf(node)}\` waits for ever.`, { subject: graph.idOf(node) })
+}
+
 /** The first rank that runs a part. */
 function placeOf({ blocks }: Sample, part: string): number {
   return blocks.find((block) => block.part === part)?.place ?? -1
@@ -247,6 +262,7 @@ function ticksIn(
   { times: known, payloads }: KnownSizes,
 ): Float64Array {
   const { mesh, tensors } = program
+  const numbers = representatives(program)
   const byRank = ranks.map(({ part, plan, kernels }, place) => {
     const keyOf = (kernel: Kernel) => {
       const { name = '', sizes = [] } = kernels.get(kernel) ?? {}
@@ -267,7 +283,7 @@ function ticksIn(
         return payload
       },
     }
-    const sized = { program: { ...part, mesh, tensors }, operators, machine, rank: graph.ranks[place] ?? 0 }
+    const sized = { program: { ...part, mesh, tensors }, operators, machine, rank: numbers[place] ?? 0 }
     return { times: timesOfKernels(plan, sized, recall), leads: plan.leads, order: plan.order, between: [] }
   })
   return ticksOf(graph, byRank, places)

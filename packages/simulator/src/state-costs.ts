@@ -2,9 +2,10 @@ import { type CollectiveOp, collectiveOps } from '@shardloom/cluster'
 import { lookup, type OperatorNode, type OperatorTable, type Place, type Program, walk } from '@shardloom/core'
 import { programOf } from '@shardloom/core/unroll'
 import { communicationBytes } from './communication-table.js'
+import { choicesOf } from './kernels.js'
 import type { Machine } from './machine.js'
 import { meterOf, storedAs } from './measure.js'
-import { nodeTimes } from './node-time.js'
+import { type KernelPlan, kernelPlan, type Recall, timesOfKernels } from './node-time.js'
 import { representatives } from './ranks.js'
 import { isOfState, partsOf } from './sample.js'
 import { layerOf } from './sample-memory.js'
@@ -28,27 +29,36 @@ export interface StateCost {
   readonly moves: StateMove[]
 }
 
+/** A part of a model as one rank of a sample has it: what it stores, what it communicates of that, and what updates it. */
+interface SampledState {
+  readonly part: string
+  readonly stored: { readonly field: Stored; readonly tensor: string }[]
+  readonly moves: OperatorNode[]
+  readonly updates: string[]
+}
+
+type Stored = NonNullable<ReturnType<typeof storedAs>>
+
+/** What of the state of a small program no size changes, so that it can be measured in others. */
+export interface StateSample {
+  readonly ranks: readonly {
+    readonly program: Program
+    readonly plan: KernelPlan
+    readonly states: readonly SampledState[]
+  }[]
+}
+
 /**
- * What each part of a model costs in parameters, gradients and optimizer state: of a layer of each kind, of what stands before (`first`)
- * and behind (`last`) the layers, and of what the end has beside that because the start of the model, which reads it too, is on another
- * stage (`tied`). Linear in the rolled program.
+ * Finds what the parts of a model store: a layer of each kind, what stands before (`first`) and behind (`last`) the layers, and what the
+ * end has beside that because the start of the model, which reads it too, is on another stage (`tied`). Linear in the rolled program.
  */
-export function stateCosts(whole: Program, operators: OperatorTable, machine: Machine): ReadonlyMap<string, StateCost> {
-  const costs = new Map<string, StateCost>()
-  const costOf = (part: string) => {
-    const known = costs.get(part)
-    if (known) return known
-    const made: StateCost = { parameterBytes: 0, gradientBytes: 0, optimizerBytes: 0, updateSeconds: 0, moves: [] }
-    costs.set(part, made)
-    return made
-  }
+export function stateSampleOf(whole: Program, operators: OperatorTable, machine: Machine): StateSample {
   const named = partsOf(whole)
   const standing = new Map<string, string>()
   const readBefore = new Set<string>()
-  for (const rank of representatives(whole)) {
+  const ranks = representatives(whole).map((rank) => {
     const program = programOf(whole, rank)
-    const meter = meterOf(whole, operators, rank)
-    const { times } = nodeTimes(whole, operators, machine, rank)
+    const plan = kernelPlan(program, operators, choicesOf(whole, machine.engine.kernels), new Map())
     /** Parameters by the parts of this rank that read them. */
     const readBy = new Map<string, string>()
     walk(program.items, (node) => {
@@ -58,35 +68,70 @@ export function stateCosts(whole: Program, operators: OperatorTable, machine: Ma
         if (lookup(program.tensors, id).role === 'parameter') readBy.set(parameterOf(id, program), part)
     })
     const seen = new Set<string>()
+    const states = new Map<string, SampledState>()
     walk(program.items, (node, place) => {
       const own = partOf(node, place, named, readBy, program)
       if (own === undefined) return
-      const isTied = [...node.inputs, node.updates ?? ''].some((id) => readBefore.has(parameterOf(id, program)))
-      const part = isTied && bodyOf(place) === undefined ? 'tied' : own
-      // Of a kind of layer one body of one rank stands for all; what is outside of layers, each rank has for itself.
       const body = bodyOf(place)
+      const isTied = [...node.inputs, node.updates ?? ''].some((id) => readBefore.has(parameterOf(id, program)))
+      const part = isTied && body === undefined ? 'tied' : own
+      // Of a kind of layer one body of one rank stands for all; what is outside of layers, each rank has for itself.
       if (body !== undefined) {
-        const key = `${rank} ${body}`
-        const known = standing.get(part)
-        if (known === undefined) standing.set(part, key)
-        else if (known !== key) return
+        const known = standing.get(part) ?? `${rank} ${body}`
+        standing.set(part, known)
+        if (known !== `${rank} ${body}`) return
       }
-      const cost = costOf(part)
+      const state = states.get(part) ?? { part, stored: [], moves: [], updates: [] }
+      states.set(part, state)
       for (const id of node.inputs) {
-        const tensor = lookup(program.tensors, id)
-        const stored = storedAs(tensor, node)
-        if (!stored || seen.has(id)) continue
+        const field = storedAs(lookup(program.tensors, id), node)
+        if (!field || seen.has(id)) continue
         seen.add(id)
-        cost[stored] += meter.bytes(tensor)
+        state.stored.push({ field, tensor: id })
       }
-      if (isOfState(node, program))
-        cost.moves.push(moveOf(node, program, communicationBytes(node, program, meter).payload))
-      else if (node.segment === 'optimizer') cost.updateSeconds += times.get(node.id)?.seconds(0) ?? 0
+      if (isOfState(node, program)) state.moves.push(node)
+      else if (node.segment === 'optimizer') state.updates.push(node.id)
     })
     for (const id of readBy.keys()) readBefore.add(id)
-  }
+    const kernels = plan.kernels.filter(({ lead }) => lead.segment === 'optimizer' && !lead.communication)
+    return { program, plan: { ...plan, kernels }, states: [...states.values()] }
+  })
+  return { ranks }
+}
+
+/** What each part of a sample's model costs in the sizes of `whole`, which differs from it in degrees and sizes alone. */
+export function stateCosts(
+  { ranks }: StateSample,
+  whole: Program,
+  operators: OperatorTable,
+  machine: Machine,
+): ReadonlyMap<string, StateCost> {
+  const costs = new Map<string, StateCost>()
+  const numbers = representatives(whole)
+  const { mesh, tensors } = whole
+  ranks.forEach(({ program: part, plan, states }, place) => {
+    const rank = numbers[place] ?? 0
+    const program = { ...part, mesh, tensors }
+    const meter = meterOf(program, operators, rank)
+    const times = timesOfKernels(plan, { program, operators, machine, rank }, nothingKnown)
+    for (const { part: name, stored, moves, updates } of states) {
+      const cost = costs.get(name) ?? {
+        parameterBytes: 0,
+        gradientBytes: 0,
+        optimizerBytes: 0,
+        updateSeconds: 0,
+        moves: [],
+      }
+      costs.set(name, cost)
+      for (const { field, tensor } of stored) cost[field] += meter.bytes(lookup(tensors, tensor))
+      for (const node of moves) cost.moves.push(moveOf(node, program, communicationBytes(node, program, meter).payload))
+      for (const id of updates) cost.updateSeconds += times.get(id)?.seconds(0) ?? 0
+    }
+  })
   return costs
 }
+
+const nothingKnown: Recall = { time: (_, find) => find(), payload: (_, find) => find() }
 
 /** The body of a loop over layers that a place is in. */
 function bodyOf({ path }: Place): string | undefined {
@@ -121,11 +166,11 @@ function moveOf(
   { tensors }: Program,
   bytes: number,
 ): StateMove {
-  const isParameter = lookup(tensors, id).role === 'parameter'
+  const isGradient = lookup(tensors, id).role === 'gradient'
   return {
     op: collectiveOps.find((each) => each === op) ?? 'send',
     atoms: communication?.atoms ?? [],
     bytes,
-    when: segment === 'forward' ? 'F' : segment === 'backward' ? 'B' : isParameter ? 'behind update' : 'before update',
+    when: segment === 'forward' ? 'F' : segment === 'backward' ? 'B' : isGradient ? 'before update' : 'behind update',
   }
 }

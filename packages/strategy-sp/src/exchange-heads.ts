@@ -17,7 +17,7 @@ import {
 import { positionsOf, requirePositions } from './split-sequence.js'
 
 /** The operators that see a whole sequence: each head needs all positions there. */
-const core: Selector = { module: 'attention', name: ['score', 'softmax', 'context'] }
+const core: Selector = { module: 'attention', name: ['score', 'softmax', 'dropout', 'context'] }
 
 /** A cache has heads of whole sequences too, where it has heads; else it has the positions of its rank. */
 const cache: Selector = { module: 'attention', role: 'cache' }

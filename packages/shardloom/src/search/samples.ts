@@ -1,7 +1,15 @@
-import { dimSizesOf, findAxis, type Mesh, type OperatorTable, type Program, type Tensor, walk } from '@shardloom/core'
+import {
+  dimSizesOf,
+  findAxis,
+  lookup,
+  type Mesh,
+  type OperatorTable,
+  type Program,
+  regionsOf,
+  type Tensor,
+} from '@shardloom/core'
 import type { ModelArchitecture } from '@shardloom/models'
 import {
-  communicationBytes,
   type KnownSizes,
   type Machine,
   meterOf,
@@ -9,8 +17,10 @@ import {
   partCosts,
   type Sample,
   type StateCost,
+  type StateSample,
   sampleOf,
   stateCosts,
+  stateSampleOf,
 } from '@shardloom/simulator'
 import { meshOfSpec } from '../mesh-of-spec.js'
 import { axesOfLoaded, type LoadedSpec } from '../plan.js'
@@ -18,8 +28,8 @@ import type { PlannedSpec } from '../sequence.js'
 import { machineOfMesh, timedPlan } from '../simulate-plan.js'
 import type { Pipelines } from './pipelines.js'
 
-/** Layers of each kind that a sample has: two on each stage, so that one follows its like. */
-const sampledLayers = 4
+/** Layers of each kind on each stage of a sample: one follows its like. */
+const sampledLayers = 2
 
 /** What parts of a model take, of one microbatch, with what passes between stages. */
 export interface BlockCosts {
@@ -28,12 +38,19 @@ export interface BlockCosts {
   readonly sendBytes: number
 }
 
+/** How many stages a sample has, and how many ranks share what ranks of dp share. */
+interface SampleSize {
+  readonly stages: number
+  readonly shards: number
+}
+
 /** A planned sample, with what its program is called and measured by. */
 interface Planned {
   readonly program: Program
   readonly operators: OperatorTable
   readonly batch: number
   sample?: Sample
+  state?: StateSample
 }
 
 /**
@@ -55,7 +72,7 @@ export class Samples {
   ) {
     // A sample may have more ranks than there are: of the cluster it needs no more than links and kernels.
     const { cluster: _, ...rest } = loaded
-    this.small = { ...rest, architecture: sampled(loaded.architecture) }
+    this.small = { ...rest, architecture: sampled(loaded.architecture, 1) }
     const { program } = timedPlan({ ...this.small, spec: { ...alone(loaded.spec) } })
     const dims = new Set([...program.tensors.values()].flatMap((tensor) => tensor.dims))
     for (const dim of dims) if (dim !== 'batch') this.sizes.set(dim, dimSizesOf(program, dim))
@@ -72,7 +89,8 @@ export class Samples {
 
   /** What the parts of a spec's model take, its communication laid over the ranks of `mesh`. Throws what planning throws. */
   blocks(spec: PlannedSpec, mesh: Mesh): BlockCosts {
-    const { planned, program, machine, growth } = this.sized(spec, mesh)
+    const stages = this.pipelines.isDivided(spec.options.schedule ?? '1f1b') ? 2 : 1
+    const { planned, program, machine, growth } = this.sized(spec, mesh, { stages, shards: 2 })
     planned.sample ??= sampleOf(planned.program, planned.operators, machine)
     this.count.measured++
     return {
@@ -86,19 +104,22 @@ export class Samples {
    * microbatch and recomputation do not matter.
    */
   states(spec: PlannedSpec, mesh: Mesh, free: number): ReadonlyMap<string, StateCost> {
-    const { planned, program, machine } = this.sized(spec, mesh, free)
-    return stateCosts(program, planned.operators, machine)
+    // What both ends of a model read is there twice if they are on different stages.
+    const stages = this.loaded.architecture.tiedEmbeddings ? 2 : 1
+    const { planned, program, machine } = this.sized(spec, mesh, { stages, shards: free })
+    planned.state ??= stateSampleOf(planned.program, planned.operators, machine)
+    return stateCosts(planned.state, program, planned.operators, machine)
   }
 
   /** A program that stands for that of a spec, in its sizes, with the machine of `mesh`. */
-  sized(
+  private sized(
     spec: PlannedSpec,
     mesh: Mesh,
-    free = 2,
+    size: SampleSize,
   ): { readonly planned: Planned; readonly growth: number; readonly program: Program; readonly machine: Machine } {
-    const small = this.smallSpec(spec, mesh, free)
+    const small = this.smallSpec(spec, mesh, size)
     const smallMesh = this.meshOf(small)
-    const planned = this.plannedFor(small, smallMesh)
+    const planned = this.plannedFor(small, smallMesh, size.stages)
     const growth = small.batch / planned.batch
     return {
       planned,
@@ -108,25 +129,25 @@ export class Samples {
     }
   }
 
-  /** A spec of two stages and one microbatch, with no more data-parallel ranks than show what is divided over them. */
-  private smallSpec(spec: PlannedSpec, mesh: Mesh, shards: number): PlannedSpec {
+  /** A spec of one microbatch, with no more data-parallel ranks than show what is divided over them. */
+  private smallSpec(spec: PlannedSpec, mesh: Mesh, { stages, shards }: SampleSize): PlannedSpec {
     const { parallel, options } = spec
     const { schedule = '1f1b', virtual: _, pp: __, ...rest } = options
     const divided = this.pipelines.isDivided(schedule)
     const replicate = Math.min(2, parallel.dpReplicate)
     const free = freeRanks(mesh)
     const dp = (parallel.dp / free) * (free === 1 ? 1 : free === parallel.dpReplicate ? replicate : shards * replicate)
-    const slot = { ...spec, parallel: { ...parallel, dp, dpReplicate: replicate, pp: 2 } }
+    const slot = { ...spec, parallel: { ...parallel, dp, dpReplicate: replicate, pp: stages } }
     const microbatch = spec.microbatch ?? 1
     return {
       ...slot,
       microbatch,
       batch: dp * microbatch * parallel.replicas,
-      options: { ...rest, pp: {}, schedule: divided ? 'zbh1' : '1f1b' },
+      options: { ...rest, pp: {}, ...(stages > 1 && { schedule: divided ? 'zbh1' : '1f1b' }) },
     }
   }
 
-  private plannedFor(small: PlannedSpec, mesh: Mesh): Planned {
+  private plannedFor(small: PlannedSpec, mesh: Mesh, stages: number): Planned {
     const { options, order } = small
     const divides = [...this.sizes].map(([, sizes]) =>
       mesh.axes.map(({ degree, atoms }) =>
@@ -141,7 +162,11 @@ export class Samples {
     const key = JSON.stringify([mesh.atoms.map(({ name }) => name), names, divides, options, order])
     const known = this.planned.get(key)
     if (known) return known
-    const { program, operators } = timedPlan({ ...this.small, spec: small })
+    const { program, operators } = timedPlan({
+      ...this.small,
+      architecture: sampled(this.loaded.architecture, stages),
+      spec: small,
+    })
     this.count.planned++
     const made = { program, operators, batch: small.batch }
     this.planned.set(key, made)
@@ -156,9 +181,9 @@ export function among(machine: Machine, { atoms }: Mesh): Machine {
 }
 
 /** The model with a few layers of each kind. */
-function sampled(architecture: ModelArchitecture): ModelArchitecture {
+function sampled(architecture: ModelArchitecture, stages: number): ModelArchitecture {
   const { order } = architecture
-  const runs = order.runs.map((run) => ({ ...run, count: sampledLayers }))
+  const runs = order.runs.map((run) => ({ ...run, count: sampledLayers * stages }))
   const kinds = runs.filter(({ layer }, index) => runs.findIndex((other) => other.layer === layer) === index)
   return { ...architecture, order: { runs: kinds } }
 }
@@ -225,12 +250,12 @@ function resized(program: Program, mesh: Mesh, growth: number): Program {
   return { ...program, mesh, tensors }
 }
 
+/** Of what is handed from layer to layer going forward. */
 function sentBytes(program: Program, operators: OperatorTable): number {
   const meter = meterOf(program, operators, 0)
-  let bytes = 0
-  walk(program.items, (node) => {
-    if (node.op === 'send' && node.communication?.shift === undefined && node.segment !== 'backward')
-      bytes += communicationBytes(node, program, meter).payload
-  })
-  return bytes
+  const layers = regionsOf(program.items).find(({ axis }) => axis === 'layer')
+  return (layers?.ports ?? []).reduce(
+    (sum, port) => (port.kind === 'carry' ? sum + meter.bytes(lookup(program.tensors, port.inner)) : sum),
+    0,
+  )
 }

@@ -2,14 +2,14 @@ import type { Work } from '@shardloom/core'
 import { type Answer, BestList, explore, Front, mergeAnswers } from '@shardloom/search'
 import type { LoadedSpec } from '../plan.js'
 import type { Question } from './question.js'
-import { TrainingModel } from './training-model.js'
-import { type Group, TrainingTree } from './training-tree.js'
+import type { Group } from './staging.js'
+import { TrainingTree } from './training-tree.js'
 
 /** Answers parts of one question about training, which share what they find out. */
 export function trainingAnswers(loaded: LoadedSpec, question: Question): (part: number) => Work<Answer> {
-  const model = new TrainingModel(loaded)
-  const treeOf = (some: readonly Group[]) => new TrainingTree(loaded, question, { level: 'root', groups: some }, model)
-  const groups = treeOf([]).groups()
+  const tree = new TrainingTree(loaded, question)
+  const groups = tree.groups()
+  const treeOf = (some: readonly Group[]) => tree.from({ level: 'root', groups: some })
   let seeds: Answer | undefined
   return function* (part) {
     const [from, to] = [part, part + 1].map((each) => Math.floor((each * groups.length) / question.parts))

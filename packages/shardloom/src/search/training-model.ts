@@ -10,6 +10,7 @@ import { among, type BlockCosts, freeRanks, Samples } from './samples.js'
 
 /** A mesh of a search with its machine, and where its communication inside of a stage runs. */
 export interface Placed {
+  readonly name: string
   readonly mesh: Mesh
   readonly machine: Machine
   /** Equal for meshes on which the collectives of layers run over the same links. */
@@ -55,13 +56,12 @@ export class TrainingModel {
       const machine = among(machineOfMesh(this.loaded, mesh), mesh)
       const inner = mesh.axes.filter(({ name, degree }) => degree > 1 && !outside.includes(name))
       const links = inner.map(({ name }) => JSON.stringify(machine.group(findAxis(mesh, name)?.atoms ?? [])))
-      return { mesh, machine, links: links.join(' ') }
+      return { name: key, mesh, machine, links: links.join(' ') }
     })
   }
 
   /** What one microbatch takes of each part of a spec's model. `inner`: the choices of the spec that this depends on. */
-  blockCosts(spec: PlannedSpec, inner: string, { mesh, links }: Placed): BlockCosts | Refusal {
-    const divided = this.pipelines.isDivided(spec.options.schedule ?? '1f1b')
+  blockCosts(spec: PlannedSpec, inner: string, divided: boolean, { mesh, links }: Placed): BlockCosts | Refusal {
     return remember(this.blocks, `${inner} ${divided} ${links}`, () =>
       this.samples.blocks(
         { ...spec, parallel: { ...spec.parallel, dpReplicate: 1 }, options: { ...spec.options, zero: 0 } },
@@ -71,20 +71,24 @@ export class TrainingModel {
   }
 
   /** What the parts of a spec's model cost in parameters, gradients and optimizer state. `inner` as in {@link blockCosts}. */
-  stateCosts(spec: PlannedSpec, inner: string, { mesh, machine }: Placed): ReadonlyMap<string, PartState> | Refusal {
-    const { options, parallel, order } = spec
-    const key = `${inner} ${options.zero} ${order} ${JSON.stringify(parallel)}`
-    return remember(this.states, key, () => {
+  stateCosts(
+    specOf: () => PlannedSpec,
+    inner: string,
+    zero: number,
+    { mesh, machine, name }: Placed,
+  ): ReadonlyMap<string, PartState> | Refusal {
+    return remember(this.states, `${inner} ${zero} ${name}`, () => {
+      const spec = specOf()
+      const { options, parallel } = spec
       const plain: PlannedSpec = { ...spec, microbatch: 1, options: { ...options, recompute: 'none', offload: 'none' } }
+      const shape = `${inner} ${zero} ${Math.min(2, parallel.dpReplicate)} ${mesh.atoms.map(({ name }) => name)}`
       const at = (free: number) => {
-        const place = `${inner} ${options.zero} ${Math.min(2, parallel.dpReplicate)} ${Math.min(2, freeRanks(mesh))} ${free} ${mesh.atoms.map(({ name }) => name)}`
-        const known = this.points.get(place) ?? this.samples.states(plain, mesh, free)
-        this.points.set(place, known)
+        const known = this.points.get(`${shape} ${free}`) ?? this.samples.states(plain, mesh, free)
+        this.points.set(`${shape} ${free}`, known)
         return known
       }
       const two = at(2)
-      const replicas = Math.max(1, parallel.dpReplicate)
-      return stateAt(two, options.zero > 0 ? at(4) : two, Math.max(1, freeRanks(mesh) / replicas), machine)
+      return stateAt(two, zero > 0 ? at(4) : two, Math.max(1, freeRanks(mesh) / parallel.dpReplicate), machine)
     })
   }
 

@@ -1,0 +1,236 @@
+import { collectiveSeconds } from '@shardloom/cluster'
+import { balanceEqualLayers, balanceStages, layerSums } from '@shardloom/search'
+import type { Choices } from './choices.js'
+import { type Model, type PartState, peakBytesOf, type StageCost, secondsOf, stageOf, stepSeconds } from './estimate.js'
+import { leastSeconds, type Pipeline, type StageSeconds } from './pipelines.js'
+import type { BlockCosts } from './samples.js'
+import { isRefusal, type Placed, type Refusal, type TrainingModel } from './training-model.js'
+
+/** A choice of all that costs of layers depend on but the microbatch, and how many ranks are left for dp and pp. */
+export interface Group {
+  readonly choices: Choices
+  /** The choices as text, by which costs are remembered. */
+  readonly name: string
+  /** Those that parameters and what belongs to them depend on. */
+  readonly stored: string
+  readonly ranks: number
+}
+
+/** Which schedule a pipeline has, how many chunks a rank, and how layers are divided among them. */
+export interface Cut {
+  readonly schedule: string
+  readonly virtual: number
+  readonly split: 'even' | 'balanced'
+}
+
+/** What ranks of dp divide, and how many groups of them hold all of it. */
+export interface Stored {
+  readonly zero: number
+  readonly replicate: number
+}
+
+/** A pipeline with its layers divided: the borders of its chunks, and what passing a microbatch on takes. */
+interface Division {
+  readonly pipeline: Pipeline
+  readonly borders: readonly number[]
+  readonly send: number
+}
+
+/** A candidate in all its parts. */
+interface Parts {
+  readonly pipeline: Pipeline
+  readonly stages: readonly StageCost[]
+  readonly seconds: StageSeconds
+  readonly blocking: boolean
+}
+
+const stateless: ReadonlyMap<string, PartState> = new Map()
+
+/** What sums in another order may differ by. */
+const rounding = 1e-9
+
+/**
+ * A model on stages: degrees and microbatches are decided, the pipeline's order and what is stored where are not. What candidates of it
+ * share is found once.
+ */
+export class Staging {
+  private readonly blocks = new Map<boolean, BlockCosts | Refusal>()
+  private readonly balanced = new Map<string, readonly number[] | undefined>()
+  private readonly divisions = new Map<Cut, Division | Refusal>()
+  private readonly places = new Map<number, Placed | Refusal>()
+
+  constructor(
+    private readonly model: TrainingModel,
+    readonly group: Group,
+    readonly microbatch: number,
+    readonly pp: number,
+    readonly dp: number,
+    readonly microbatches: number,
+  ) {}
+
+  /** What a microbatch takes of each part, under schedules that run gradients of inputs and weights apart, or not. */
+  blocksFor(schedule: string): BlockCosts | Refusal {
+    const divided = this.model.pipelines.isDivided(schedule)
+    const known = this.blocks.get(divided)
+    if (known) return known
+    const placed = this.placed()
+    const found = isRefusal(placed)
+      ? placed
+      : this.model.blockCosts(this.specOf(schedule, 0, 1), `${this.group.name} ${this.microbatch}`, divided, placed)
+    this.blocks.set(divided, found)
+    return found
+  }
+
+  /** The chunks of a cut; refused where the schedule cannot be, or where balancing changes nothing. */
+  divisionOf(cut: Cut): Division | Refusal {
+    const known = this.divisions.get(cut)
+    if (known) return known
+    const found = this.divide(cut)
+    this.divisions.set(cut, found)
+    return found
+  }
+
+  /** Layers of each chunk, where they are not divided evenly. */
+  layersOf(cut: Cut): number[] | undefined {
+    const division = cut.split === 'even' ? undefined : this.divisionOf(cut)
+    if (!division || isRefusal(division)) return undefined
+    return division.borders.slice(1).map((border, chunk) => border - (division.borders[chunk] ?? 0))
+  }
+
+  /** A candidate, or why it cannot be planned. */
+  partsOf(cut: Cut, { zero, replicate }: Stored): Parts | Refusal {
+    const blocks = this.blocksFor(cut.schedule)
+    if (isRefusal(blocks)) return blocks
+    const division = this.divisionOf(cut)
+    if (isRefusal(division)) return division
+    const placed = this.placed(replicate)
+    if (isRefusal(placed)) return placed
+    const states = this.model.stateCosts(
+      () => this.specOf(cut.schedule, zero, replicate),
+      this.group.stored,
+      zero,
+      placed,
+    )
+    if (isRefusal(states)) return states
+    const model = this.model.modelOf(blocks, states, placed.machine)
+    const stages = this.stagesOf(model, division)
+    const { pipeline, send } = division
+    return { pipeline, stages, seconds: secondsOf(pipeline, stages, send), blocking: model.blocking }
+  }
+
+  /** No candidate takes less: each microbatch passes all layers, which all ranks of dp and pp together work on. */
+  leastWork(schedule: string): number {
+    const blocks = this.blocksFor(schedule)
+    if (isRefusal(blocks)) return 0
+    const whole = this.model.layers.reduce((sum, layer) => sum + secondsIn(blocks, layer), 0)
+    const ends = secondsIn(blocks, 'first') + secondsIn(blocks, 'last')
+    return ((this.microbatches * (whole + ends)) / this.pp) * (1 - rounding)
+  }
+
+  /**
+   * No candidate of a cut takes less: without anything that parameters take, what its busiest rank does and waits for. Stages that are
+   * to be balanced have at best equal shares.
+   */
+  leastSeconds(cut: Cut): number {
+    const blocks = this.blocksFor(cut.schedule)
+    if (cut.split === 'balanced') {
+      const work = this.leastWork(cut.schedule)
+      const isSimple = cut.virtual === 1 && !this.model.pipelines.isDivided(cut.schedule)
+      // Σt + (m − 1)·max t of equal stages.
+      return isSimple ? (work * (this.microbatches + this.pp - 1)) / this.microbatches : work
+    }
+    const division = this.divisionOf(cut)
+    if (isRefusal(blocks) || isRefusal(division)) return 0
+    const model: Model = {
+      parts: blocks.parts,
+      states: stateless,
+      layers: this.model.layers,
+      contention: 0,
+      blocking: false,
+    }
+    const seconds = secondsOf(division.pipeline, this.stagesOf(model, division), division.send)
+    return leastSeconds(division.pipeline, seconds) * (1 - rounding)
+  }
+
+  private stagesOf(model: Model, { borders }: Division): StageCost[] {
+    return borders.slice(1).map((to, chunk) => stageOf(model, borders[chunk] ?? 0, to, this.model.layers.length))
+  }
+
+  private divide(cut: Cut): Division | Refusal {
+    const blocks = this.blocksFor(cut.schedule)
+    const placed = this.placed()
+    if (isRefusal(blocks)) return blocks
+    if (isRefusal(placed)) return placed
+    const pipeline = this.model.pipelines.of(cut.schedule, this.pp, cut.virtual, this.microbatches)
+    if (typeof pipeline === 'string') return { rule: 'schedule', why: pipeline }
+    const total = this.model.layers.length
+    const count = this.pp * cut.virtual
+    const group = this.pp > 1 ? placed.machine.group(['pp']) : undefined
+    const send = group ? collectiveSeconds(group, { op: 'send', bytes: blocks.sendBytes }) : 0
+    const even = Array.from({ length: count + 1 }, (_, chunk) => Math.floor((chunk * total) / count))
+    if (cut.split === 'even') return { pipeline, borders: even, send }
+    const borders = this.balancedBorders(blocks, count, this.model.pipelines.isDivided(cut.schedule))
+    if (!borders || borders.every((border, index) => border === even[index]))
+      return { rule: 'split', why: 'Layers that are divided by what they take are divided evenly.' }
+    return { pipeline, borders, send }
+  }
+
+  /** Borders of chunks by Alpa's objective (Zheng et al. 2022, section 5.2), embedding and head counted. */
+  private balancedBorders(blocks: BlockCosts, count: number, divided: boolean): readonly number[] | undefined {
+    const key = `${count} ${divided}`
+    if (this.balanced.has(key)) return this.balanced.get(key)
+    const [first, last] = [secondsIn(blocks, 'first'), secondsIn(blocks, 'last')]
+    const layers = this.model.layers.map((layer) => secondsIn(blocks, layer))
+    const besides = (stage: number) => (stage === 0 ? first : 0) + (stage === count - 1 ? last : 0)
+    const isUniform = layers.every((each) => each === layers[0])
+    const counts = isUniform
+      ? balanceEqualLayers(
+          layers.length,
+          layers[0] ?? 0,
+          Float64Array.from({ length: count }, (_, at) => besides(at)),
+        )
+      : balanceStages({
+          layers: layers.length,
+          stages: count,
+          microbatches: Math.max(2, this.microbatches),
+          time: layerSums(layers, besides),
+        })?.stages.map((stage) => stage.end - stage.first)
+    let border = 0
+    const borders = counts && [0, ...counts.map((each) => (border += each))]
+    this.balanced.set(key, borders)
+    return borders
+  }
+
+  private placed(replicate = 1): Placed | Refusal {
+    const known = this.places.get(replicate)
+    if (known) return known
+    const found = this.model.placed(this.specOf('1f1b', replicate > 1 ? 1 : 0, replicate))
+    this.places.set(replicate, found)
+    return found
+  }
+
+  /** The spec as far as costs depend on it: its schedule stands for all that divide backward as it does. */
+  private specOf(schedule: string, zero: number, replicate: number) {
+    const { group, microbatch, pp, dp } = this
+    return this.model.specOf({ ...group.choices, microbatch, pp, dp, schedule, zero, dpReplicate: replicate })
+  }
+}
+
+/** Seconds that a microbatch is in one of a part, forward and backward. */
+function secondsIn({ parts }: BlockCosts, part: string): number {
+  const { F = 0, B = 0, I = 0, W = 0 } = parts.get(part)?.seconds ?? {}
+  return F + B + I + W
+}
+
+/** What a candidate takes and holds by the analytic model. Seconds, bytes of its fullest rank. */
+export function figuresOf({ pipeline, stages, seconds, blocking }: Parts): {
+  readonly seconds: number
+  readonly bytes: number
+} {
+  return { seconds: stepSeconds(pipeline, stages, seconds, blocking), bytes: peakBytesOf(pipeline, stages) }
+}
+
+/** No less than {@link figuresOf} says, and found faster. */
+export function leastOf({ pipeline, stages, seconds }: Parts): { readonly seconds: number; readonly bytes: number } {
+  return { seconds: leastSeconds(pipeline, seconds) * (1 - rounding), bytes: peakBytesOf(pipeline, stages) }
+}
