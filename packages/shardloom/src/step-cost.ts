@@ -1,4 +1,3 @@
-import type { Cluster } from '@shardloom/cluster'
 import { lookup, type OperatorNode, walk } from '@shardloom/core'
 import { programOf } from '@shardloom/core/unroll'
 import type { EngineStep } from '@shardloom/serving'
@@ -33,6 +32,24 @@ export interface DeviceSeconds {
   readonly attention: number
 }
 
+/** What prefill of an engine takes. Seconds. */
+export interface PrefillCost {
+  /** Of so many tokens in a step, as far as they do not attend to each other. */
+  readonly tokens: (tokens: number) => number
+  /** What attending takes in a prompt of so many tokens. */
+  readonly context: (tokens: number) => number
+}
+
+/** What a step of decode takes. Seconds. */
+export interface DecodeCost {
+  /** Of so many sequences without context. */
+  readonly tokens: (sequences: number) => number
+  /** What choosing so many tokens takes of it. */
+  readonly head: (sequences: number) => number
+  /** What a context of so many tokens adds for one of them. */
+  readonly context: (tokens: number) => number
+}
+
 /** Sequences whose attention is timed, for the cost of one. */
 const timedSequences = 8
 
@@ -46,11 +63,10 @@ export function deviceCost(
   decode: LoadedSpec,
   collectiveSeconds: number,
 ): (step: EngineStep) => DeviceSeconds {
-  const onEngine = (loaded: LoadedSpec) => ({
-    ...loaded,
-    cluster: withCollectives(clusterOf(loaded), collectiveSeconds),
-  })
-  const devices = { prefill: prefillCost(onEngine(prefill)), decode: decodeCost(onEngine(decode)) }
+  const devices = {
+    prefill: prefillCost(prefill, collectiveSeconds),
+    decode: decodeCost(decode, collectiveSeconds),
+  }
   return ({ sampled, decode: contexts, prefill: parts }) => {
     const added = contexts.reduce((sum, context) => sum + devices.decode.context(context), 0)
     if (parts.length === 0) return { tokens: devices.decode.tokens(contexts.length), attention: added }
@@ -65,10 +81,11 @@ export function deviceCost(
   }
 }
 
-/** A cluster whose collectives inside of a node start as fast as an engine's own kernels. */
-function withCollectives(cluster: Cluster, seconds: number): Cluster {
+/** A spec on a cluster whose collectives inside of a node start as fast as an engine's own kernels. */
+function withCollectives(loaded: LoadedSpec, seconds: number): LoadedSpec {
+  const cluster = clusterOf(loaded)
   const [inner, ...outer] = cluster.levels
-  if (!inner) return cluster
+  if (!inner) return loaded
   const { reduction } = inner.link
   const link = {
     ...inner.link,
@@ -76,27 +93,31 @@ function withCollectives(cluster: Cluster, seconds: number): Cluster {
     latency: 0,
     ...(reduction && { reduction: { ...reduction, latency: 0 } }),
   }
-  return { ...cluster, levels: [{ ...inner, link }, ...outer] }
+  return { ...loaded, cluster: { ...cluster, levels: [{ ...inner, link }, ...outer] } }
 }
 
-/** Decode of so many sequences without context, what a context adds to that for one of them, and what choosing tokens takes of it. */
-function decodeCost(loaded: LoadedSpec) {
-  const { dp = 1, pp = 1 } = loaded.spec.parallel
+/** What a step of decode takes, each size planned when it is first asked for. `collectiveSeconds` as in an engine. */
+export function decodeCost(of: LoadedSpec, collectiveSeconds: number): DecodeCost {
+  const loaded = withCollectives(of, collectiveSeconds)
+  const { dp = 1, pp = 1, dcp = 1 } = loaded.spec.parallel
   const unit = dp * pp
+  // Each rank that splits positions has one at least.
+  const none = dcp - 1
   const time = timer((batch: number, context: number) => ({
     ...loaded,
     spec: { ...loaded.spec, batch, seq: context + 1 },
   }))
   const batch = timedSequences * unit
-  const contexts = new Curve(16, (context) => (time(batch, context).attention - time(batch, 0).attention) / batch)
-  const tokens = new Curve(unit, (sequences) => time(sequences, 0).total)
-  const head = new Curve(unit, (sequences) => time(sequences, 0).head)
+  const contexts = new Curve(16, (context) => (time(batch, context).attention - time(batch, none).attention) / batch)
+  const tokens = new Curve(unit, (sequences) => time(sequences, none).total)
+  const head = new Curve(unit, (sequences) => time(sequences, none).head)
   const first = (context: number) => (context < 16 ? (context / 16) * contexts.at(16) : contexts.at(context))
   return { tokens: (n: number) => tokens.at(n), head: (n: number) => head.at(n), context: first }
 }
 
-/** Prefill of so many tokens as far as they do not attend to each other, and what attending takes in a prompt of so many. */
-function prefillCost(loaded: LoadedSpec) {
+/** What prefill takes, each size planned when it is first asked for. `collectiveSeconds` as in an engine. */
+export function prefillCost(of: LoadedSpec, collectiveSeconds: number): PrefillCost {
+  const loaded = withCollectives(of, collectiveSeconds)
   const { dp = 1, cp = 1, ulysses = 1, tp = 1, pp = 1 } = loaded.spec.parallel
   const sequences = dp * pp
   const unit = sequences * Math.max(16, 2 * cp * ulysses * tp)
