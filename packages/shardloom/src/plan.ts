@@ -185,6 +185,11 @@ export function planOneDevice(loaded: LoadedSpec, phases: readonly PassPhase[] =
   )
 }
 
+/** The axes of the strategies and plugins of a loaded spec. */
+export function axesOfLoaded(loaded: LoadedSpec): Composition['axes'] {
+  return composeLoaded(loaded).axes
+}
+
 function composeLoaded({ spec, plugins, schedule }: LoadedSpec): Composition {
   return composePlugins([
     transformers({

@@ -1,4 +1,4 @@
-import { ShardloomError } from '@shardloom/core'
+import { type Mesh, ShardloomError } from '@shardloom/core'
 import {
   type Engine,
   efficiencyOn,
@@ -76,6 +76,11 @@ export function timedPlan(loaded: LoadedSpec): Plan {
 
 /** The cluster of a spec under the ranks of its plan, with the engine that it names. Throws `NO_CLUSTER`, `UNKNOWN_ENGINE`. */
 export function machineOfSpec(loaded: LoadedSpec, { program }: Plan, options: SimulateOptions = {}): Machine {
+  return machineOfMesh(loaded, program.mesh, options)
+}
+
+/** {@link machineOfSpec} for a mesh. */
+export function machineOfMesh(loaded: LoadedSpec, mesh: Mesh, options: SimulateOptions = {}): Machine {
   const cluster = clusterOf(loaded)
   const { efficiency } = loaded
   if (efficiency && efficiency.accelerator !== cluster.accelerator.name) {
@@ -94,7 +99,7 @@ export function machineOfSpec(loaded: LoadedSpec, { program }: Plan, options: Si
     ...efficiency?.values,
     ...options.engine?.efficiency,
   }
-  const machine = machineOf(cluster, program.mesh, { ...rest, ...options.engine, efficiency: constants }, linearDtype)
+  const machine = machineOf(cluster, mesh, { ...rest, ...options.engine, efficiency: constants }, linearDtype)
   if (!efficiency) return machine
   return { ...machine, constants: { ...machine.constants, source: efficiency.source, fitted: true } }
 }

@@ -26,6 +26,8 @@ export interface Buffer {
   readonly part: PassingPart
   readonly bytes: number
   readonly per: readonly string[]
+  /** The tensor whose placement and sizes these are, or the node that holds them beside its tensors. */
+  readonly of: Tensor | OperatorNode
 }
 
 /** The buffers of a rank, by index, and who touches them. */
@@ -103,7 +105,7 @@ export function buffersOf(whole: Program, operators: OperatorTable, rank: number
     return inPlace && readers.get(operand)?.length === 1 && !sums.has(operand) ? standsIn(operand) : id
   }
   const indices = new Map<string, number>()
-  const buffers: { tensor: string; part: PassingPart; bytes: number; per: readonly string[] }[] = []
+  const buffers: { -readonly [Key in keyof Buffer]: Buffer[Key] }[] = []
   const touched = new Map<string, number>()
   for (const id of new Set([...makers.keys(), ...readers.keys(), ...sums.values()])) {
     const own = lookup(program.tensors, id)
@@ -119,8 +121,9 @@ export function buffersOf(whole: Program, operators: OperatorTable, rank: number
       buffers.push({
         tensor: tensor.versionOf ?? root,
         part,
-        bytes: Math.round(bytesAtMost(tensor, program, meter)),
+        bytes: bytesOfBuffer(tensor, program, meter),
         per: tensor.per,
+        of: tensor,
       })
     }
     const buffer = buffers[index]
@@ -129,11 +132,11 @@ export function buffersOf(whole: Program, operators: OperatorTable, rank: number
   }
   const scratch = new Map<string, number>()
   for (const { node } of new Set(makers.values())) {
-    const bytes = scratchOf(node, program, meter)
+    const bytes = bytesOfBuffer(node, program, meter)
     const [id = ''] = node.outputs
     if (bytes === 0) continue
     scratch.set(node.id, buffers.length)
-    buffers.push({ tensor: id, part: 'working', bytes: Math.round(bytes), per: lookup(program.tensors, id).per })
+    buffers.push({ tensor: id, part: 'working', bytes, per: lookup(program.tensors, id).per, of: node })
   }
   const extents = new Map<string, number>()
   for (const { axis, extent } of regionsOf(whole.items)) extents.set(axis, Math.max(extent, extents.get(axis) ?? 0))
@@ -202,6 +205,12 @@ function partOf({ role }: Tensor, maker: OperatorNode | undefined, readers: read
   // What comes back from host memory has been saved for backward.
   if (maker?.op === 'reload') return 'activations'
   return maker?.communication ? 'buffers' : 'working'
+}
+
+/** Bytes of a buffer in the sizes of a program, which may be others than those that it was found in. */
+export function bytesOfBuffer(of: Buffer['of'], program: Program, meter: Meter): number {
+  if ('op' in of) return Math.round(scratchOf(of, program, meter))
+  return Math.round(bytesAtMost(lookup(program.tensors, of.id), program, meter))
 }
 
 /** Bytes of a tensor in the iteration in which it is largest. */

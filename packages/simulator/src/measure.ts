@@ -332,7 +332,7 @@ export function storedOn(
 }
 
 /** The kind of training state that a tensor is when `reader` reads it; undefined: none that outlives its readers. */
-function storedAs({ role, versionOf }: Tensor, reader: OperatorNode) {
+export function storedAs({ role, versionOf }: Tensor, reader: OperatorNode) {
   if (versionOf !== undefined) return undefined
   if (role === 'parameter') return 'parameterBytes'
   if (role === 'optimizer') return 'optimizerBytes'

@@ -218,7 +218,7 @@ function joinCollectives(graph: UnrolledGraph, places: Int32Array) {
   return { edges: { edgeStart: starts, edgeSource: sources.subarray(0, count) }, joint }
 }
 
-function ticksOf(graph: UnrolledGraph, byRank: readonly NodeTimes[], places: Int32Array): Float64Array {
+export function ticksOf(graph: UnrolledGraph, byRank: readonly NodeTimes[], places: Int32Array): Float64Array {
   const ticks = new Float64Array(graph.nodeCount)
   const fixed = ofEach(byRank, ({ times }) => {
     const list = new Float64Array(graph.templates.length)

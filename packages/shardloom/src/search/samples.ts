@@ -1,0 +1,200 @@
+import { dimSizesOf, findAxis, type Mesh, type OperatorTable, type Program, type Tensor, walk } from '@shardloom/core'
+import type { ModelArchitecture } from '@shardloom/models'
+import {
+  communicationBytes,
+  type Machine,
+  meterOf,
+  type PartCost,
+  partCosts,
+  type Sample,
+  sampleOf,
+} from '@shardloom/simulator'
+import { meshOfSpec } from '../mesh-of-spec.js'
+import { axesOfLoaded, type LoadedSpec } from '../plan.js'
+import type { PlannedSpec } from '../sequence.js'
+import { machineOfMesh, timedPlan } from '../simulate-plan.js'
+
+/** Layers of each kind that a sample has: two on each stage, so that one follows its like. */
+const sampledLayers = 4
+
+/** What parts of a model take, of one microbatch, with what passes between stages. */
+export interface BlockCosts {
+  readonly parts: ReadonlyMap<string, PartCost>
+  /** What a stage sends to the next for a microbatch, and back. */
+  readonly sendBytes: number
+}
+
+/** A planned sample, with what its program is called and measured by. */
+interface Planned {
+  readonly program: Program
+  readonly operators: OperatorTable
+  readonly batch: number
+  sample?: Sample
+}
+
+/**
+ * Samples of the specs of a search: models of a few layers, planned once for all specs whose strategies decide the same, and measured in
+ * the sizes of each.
+ */
+export class Samples {
+  private readonly planned = new Map<string, Planned>()
+  private readonly sizes = new Map<string, readonly number[]>()
+  private readonly axes
+  private readonly small: LoadedSpec
+  /** How many were planned, and how many measured in other sizes. */
+  readonly count = { planned: 0, measured: 0 }
+
+  constructor(private readonly loaded: LoadedSpec) {
+    this.small = { ...loaded, architecture: sampled(loaded.architecture) }
+    this.axes = axesOfLoaded(loaded)
+    const { program } = timedPlan({ ...this.small, spec: { ...alone(loaded.spec) } })
+    const dims = new Set([...program.tensors.values()].flatMap((tensor) => tensor.dims))
+    for (const dim of dims) if (dim !== 'batch') this.sizes.set(dim, dimSizesOf(program, dim))
+  }
+
+  /** The mesh of a spec. Throws what {@link meshOfSpec} throws. */
+  meshOf(spec: PlannedSpec): Mesh {
+    return meshOfSpec(spec, this.axes, (dim) => this.sizes.get(dim) ?? [])
+  }
+
+  /** What the parts of a spec's model take, its communication laid over the ranks of `mesh`. Throws what planning throws. */
+  blocks(spec: PlannedSpec, mesh: Mesh): BlockCosts {
+    const { planned, program, machine } = this.sized(spec, mesh)
+    planned.sample ??= sampleOf(planned.program, planned.operators, machine)
+    this.count.measured++
+    return { parts: partCosts(planned.sample, program, machine), sendBytes: sentBytes(program, planned.operators) }
+  }
+
+  /** A program that stands for that of a spec, in its sizes, with the machine of `mesh`. */
+  sized(
+    spec: PlannedSpec,
+    mesh: Mesh,
+  ): { readonly planned: Planned; readonly program: Program; readonly machine: Machine } {
+    const small = this.smallSpec(spec, mesh)
+    const smallMesh = this.meshOf(small)
+    const planned = this.plannedFor(small, smallMesh)
+    return {
+      planned,
+      program: resized(planned.program, smallMesh, small.batch / planned.batch),
+      machine: machineOfMesh(this.loaded, mesh),
+    }
+  }
+
+  /** A spec of two stages and one microbatch, with no more data-parallel ranks than show what is divided over them. */
+  private smallSpec(spec: PlannedSpec, mesh: Mesh): PlannedSpec {
+    const { parallel, options } = spec
+    const { schedule, virtual: _, pp: __, ...rest } = options
+    const free = freeAtoms(mesh)
+    const dp = free.reduce((all, { degree }) => (all / degree) * 2, parallel.dp)
+    const slot = { ...spec, parallel: { ...parallel, dp, dpReplicate: Math.min(2, parallel.dpReplicate), pp: 2 } }
+    const microbatch = spec.microbatch ?? 1
+    return {
+      ...slot,
+      microbatch,
+      batch: dp * microbatch * parallel.replicas,
+      options: { ...rest, pp: {}, schedule: isDivided(schedule) ? 'zbh1' : '1f1b' },
+    }
+  }
+
+  private plannedFor(small: PlannedSpec, mesh: Mesh): Planned {
+    const { options, order } = small
+    const divides = [...this.sizes].map(([, sizes]) =>
+      mesh.axes.map(({ degree, atoms }) =>
+        sizes.map((size) =>
+          [degree, ...atoms.map((name) => mesh.atoms.find((atom) => atom.name === name)?.degree ?? 1)]
+            .map((each) => (size % each === 0 ? 1 : 0))
+            .join(''),
+        ),
+      ),
+    )
+    const names = mesh.axes.map(({ name, atoms }) => `${name}:${atoms}`)
+    const key = JSON.stringify([mesh.atoms.map(({ name }) => name), names, divides, options, order])
+    const known = this.planned.get(key)
+    if (known) return known
+    const { program, operators } = timedPlan({ ...this.small, spec: small })
+    this.count.planned++
+    const made = { program, operators, batch: small.batch }
+    this.planned.set(key, made)
+    return made
+  }
+}
+
+/** Whether a schedule runs input and weight gradients apart. */
+export function isDivided(schedule: string | undefined): boolean {
+  return schedule !== undefined && /^(zb|interleaved-zb|dualpipe|controllable|v-)/.test(schedule)
+}
+
+/** The model with a few layers of each kind. */
+function sampled(architecture: ModelArchitecture): ModelArchitecture {
+  const { order } = architecture
+  const runs = order.runs.map((run) => ({ ...run, count: sampledLayers }))
+  const kinds = runs.filter(({ layer }, index) => runs.findIndex((other) => other.layer === layer) === index)
+  return { ...architecture, order: { runs: kinds } }
+}
+
+/** A spec on one device. */
+function alone(spec: PlannedSpec): PlannedSpec {
+  const {
+    schedule: _,
+    virtual: __,
+    pp: ___,
+    zero: ____,
+    sequenceParallel: _____,
+    tp,
+    ep,
+    dp,
+    sp,
+    ...options
+  } = spec.options
+  const parallel = Object.fromEntries(Object.keys(spec.parallel).map((axis) => [axis, 1])) as PlannedSpec['parallel']
+  return {
+    ...spec,
+    batch: 1,
+    microbatch: 1,
+    parallel,
+    options: {
+      ...options,
+      pp: {},
+      tp: {},
+      ep: {},
+      dp: {},
+      sp: {},
+      zero: 0,
+      sequenceParallel: false,
+      recompute: 'none',
+      offload: 'none',
+    },
+  }
+}
+
+/** The atoms of dp that split nothing but the batch and what is stored: experts do not lie on them. */
+function freeAtoms(mesh: Mesh) {
+  const taken = new Set(['ep', 'expertTp'].flatMap((name) => findAxis(mesh, name)?.atoms ?? []))
+  const own = findAxis(mesh, 'dp')?.atoms ?? []
+  return mesh.atoms.filter(({ name }) => own.includes(name) && !taken.has(name))
+}
+
+/** A program in the sizes of another mesh of the same atoms, and of so many times as large a batch. */
+function resized(program: Program, mesh: Mesh, growth: number): Program {
+  const tensors = new Map<string, Tensor>()
+  for (const [id, tensor] of program.tensors) {
+    const at = growth === 1 ? -1 : tensor.dims.indexOf('batch')
+    tensors.set(
+      id,
+      at < 0
+        ? tensor
+        : { ...tensor, shape: tensor.shape.map((size, position) => (position === at ? size * growth : size)) },
+    )
+  }
+  return { ...program, mesh, tensors }
+}
+
+function sentBytes(program: Program, operators: OperatorTable): number {
+  const meter = meterOf(program, operators, 0)
+  let bytes = 0
+  walk(program.items, (node) => {
+    if (node.op === 'send' && node.communication?.shift === undefined && node.segment !== 'backward')
+      bytes += communicationBytes(node, program, meter).payload
+  })
+  return bytes
+}
