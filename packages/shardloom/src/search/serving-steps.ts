@@ -12,8 +12,9 @@ export interface MeanLoad {
   readonly input: number
   readonly cached: number
   readonly output: number
-  /** The most tokens that a request holds at its end. */
+  /** The most tokens that a request holds at its end, and of a prompt. */
   readonly longest: number
+  readonly longestInput: number
   /** An open loop: requests per second over all engines. */
   readonly rate?: number
   /** A closed loop of so many clients over all engines, where the spec says. */
@@ -42,6 +43,7 @@ export function meanLoadOf(loaded: LoadedSpec): MeanLoad {
     cached: Math.max(0, Math.floor(shared / scheduler.blockTokens) * scheduler.blockTokens),
     output: mean((request) => request.output),
     longest: requests.reduce((most, each) => Math.max(most, each.input + each.output - 1), 0),
+    longestInput: requests.reduce((most, each) => Math.max(most, each.input), 0),
     ...(load.rate !== undefined && { rate: load.rate }),
     ...(load.clients !== undefined && { clients: load.clients }),
   }
