@@ -13,7 +13,7 @@ import {
 } from '@shardloom/simulator'
 import { clusterOf } from './cluster-of.js'
 import { Curve } from './curve.js'
-import { type LoadedSpec, planLoaded } from './plan.js'
+import { type LoadedSpec, type Plan, planLoaded } from './plan.js'
 import { reserveOf } from './reserve.js'
 import { machineOfSpec, timedPlan } from './simulate-plan.js'
 
@@ -103,10 +103,11 @@ export function decodeCost(of: LoadedSpec, collectiveSeconds: number): DecodeCos
   const unit = dp * pp
   // Each rank that splits positions has one at least.
   const none = dcp - 1
-  const time = timer((batch: number, context: number) => ({
-    ...loaded,
-    spec: { ...loaded.spec, batch, seq: context + 1 },
-  }))
+  const planned = once((batch: number, context: number) => planStep(loaded, batch, context + 1))
+  const time = once((batch: number, context: number) => {
+    if (!isSizable(loaded)) return timeStep(loaded, planned(batch, context))
+    return timeStep(loaded, resized(planned(unit, context), ['batch'], batch / unit))
+  })
   const batch = timedSequences * unit
   const contexts = new Curve(16, (context) => (time(batch, context).attention - time(batch, none).attention) / batch)
   const tokens = new Curve(unit, (sequences) => time(sequences, none).total)
@@ -121,10 +122,11 @@ export function prefillCost(of: LoadedSpec, collectiveSeconds: number): PrefillC
   const { dp = 1, cp = 1, ulysses = 1, tp = 1, pp = 1 } = loaded.spec.parallel
   const sequences = dp * pp
   const unit = sequences * Math.max(16, 2 * cp * ulysses * tp)
-  const time = timer((tokens: number) => ({
-    ...loaded,
-    spec: { ...loaded.spec, batch: sequences, seq: tokens / sequences },
-  }))
+  const planned = once((tokens: number) => planStep(loaded, sequences, tokens / sequences))
+  const time = once((tokens: number) => {
+    if (!isSizable(loaded) || cp * ulysses > 1) return timeStep(loaded, planned(tokens))
+    return timeStep(loaded, resized(planned(unit), ['seq', 'kv_seq'], tokens / unit))
+  })
   const least = () => time(unit).attention
   const tokens = new Curve(unit, (n) => time(n).total - (time(n).attention - least()))
   // Of a prompt of S tokens it is a·S² + b·S: over S it is straight.
@@ -133,24 +135,49 @@ export function prefillCost(of: LoadedSpec, collectiveSeconds: number): PrefillC
   return { tokens: (n: number) => tokens.at(n), context: (n: number) => attention(n) }
 }
 
-/** Times a step of a spec once for each size. */
-function timer<Sizes extends readonly number[]>(
-  specOf: (...sizes: Sizes) => LoadedSpec,
-): (...sizes: Sizes) => StepTime {
-  const known = new Map<string, StepTime>()
+/** A function of sizes that finds each value once. */
+function once<Sizes extends readonly number[], Value>(find: (...sizes: Sizes) => Value): (...sizes: Sizes) => Value {
+  const known = new Map<string, Value>()
   return (...sizes) => {
     const key = sizes.join(' ')
     const before = known.get(key)
-    if (before) return before
-    const made = timeStep(specOf(...sizes))
+    if (before !== undefined) return before
+    const made = find(...sizes)
     known.set(key, made)
     return made
   }
 }
 
-function timeStep(loaded: LoadedSpec): StepTime {
+function planStep(loaded: LoadedSpec, batch: number, seq: number): Plan {
   const { microbatch: _, ...spec } = loaded.spec
-  const timed = timedPlan({ ...loaded, spec: { ...spec, steps: 1 } })
+  return timedPlan({ ...loaded, spec: { ...spec, batch, seq, steps: 1 } })
+}
+
+/**
+ * Whether plans of more or longer sequences differ in nothing but sizes. Windows, chunks and cached prompts end at positions, buffers of
+ * experts are counted when they are planned, and plugins may do as they like.
+ */
+function isSizable({ spec, plugins, architecture }: LoadedSpec): boolean {
+  const { ep, prefill } = spec.options
+  const whole = Object.values(architecture.layers).every(
+    ({ attention }) => attention.kind !== 'grouped' || (attention.window ?? attention.chunk) === undefined,
+  )
+  return whole && plugins.length === 0 && ep.capacityFactor === undefined && Object.keys(prefill).length === 0
+}
+
+/** A plan with some dims so many times as long: of the plan that is made for them it differs in nothing. */
+export function resized(plan: Plan, dims: readonly string[], times: number): Plan {
+  if (times === 1) return plan
+  const tensors = new Map(
+    [...plan.program.tensors].map(([id, tensor]) => {
+      const shape = tensor.shape.map((size, at) => (dims.includes(tensor.dims[at] ?? '') ? size * times : size))
+      return [id, { ...tensor, shape }]
+    }),
+  )
+  return { ...plan, program: { ...plan.program, tensors } }
+}
+
+function timeStep(loaded: LoadedSpec, timed: Plan): StepTime {
   const { program, operators } = timed
   const machine = machineOfSpec(loaded, timed, { engine: { efficiency: burst(loaded) } })
   const isAttention = ({ inputs, outputs }: OperatorNode) =>

@@ -13,7 +13,7 @@ import {
   type ServingChain,
 } from './serving-evaluate.js'
 import { Keeper } from './serving-keep.js'
-import { checkServingQuestion, lower, type ServingMetric, scoreOf, withClients } from './serving-metrics.js'
+import { checkServingQuestion, lower, missOf, type ServingMetric, scoreOf, withClients } from './serving-metrics.js'
 import { type EngineDegrees, type ServingGroup, type ServingSpace, servingSpace } from './serving-space.js'
 import type { ServingPoint } from './serving-spec.js'
 
@@ -114,20 +114,31 @@ function searchChain(
   }
   try {
     cutTop((index) => roomMiss(costs, at(index)))
-    if (low <= high && !question.front && isBounded(costs, question, at(high), keeper)) {
+    const clients = points.slice(low, high + 1).flatMap((point) => point.clients ?? [])
+    if (!question.front && isBounded(costs, question, chain, clients, keeper)) {
       keeper.bound(high - low + 1)
       return
     }
-    for (const limit of question.limits) {
-      if (low > high) return
-      const isOut = (index: number) => missOfLimit(evaluated(index), limit)
-      if (cutsTop(limit)) cutTop(isOut)
-      else cutBottom(isOut)
-    }
+    cutTop((index) => missOfLimits(evaluated(index), question.limits.filter(cutsTop)))
+    if (low <= high)
+      cutBottom((index) =>
+        missOfLimits(
+          evaluated(index),
+          question.limits.filter((limit) => !cutsTop(limit)),
+        ),
+      )
     const order = Array.from({ length: Math.max(0, high - low + 1) }, (_, index) =>
       isBestAtTop(question.objective as ServingMetric) ? high - index : low + index,
     )
     for (const [count, index] of order.entries()) {
+      const left = order
+        .slice(count)
+        .flatMap((each) => points[each]?.clients ?? [])
+        .sort((a, b) => a - b)
+      if (!known.has(index) && !question.front && isBounded(costs, question, chain, left, keeper)) {
+        keeper.bound(order.length - count)
+        return
+      }
       const found = evaluated(index)
       if ('rule' in found) keeper.reject(found)
       else keeper.add(found)
@@ -154,9 +165,14 @@ function firstFrom(low: number, high: number, isSo: (index: number) => boolean):
   return from
 }
 
-/** A miss of that limit, or of what stands before all limits. */
-function missOfLimit(found: Candidate | Miss, { metric }: Limit): Miss | undefined {
-  return 'rule' in found && (found.rule === metric || found.score === Number.MAX_VALUE) ? found : undefined
+/** A miss of the first of some limits that a point misses, or of what stands before all limits. */
+function missOfLimits(found: Candidate | Miss, limits: readonly Limit[]): Miss | undefined {
+  if ('rule' in found && found.score === Number.MAX_VALUE) return found
+  for (const limit of limits) {
+    const by = missOf(limit, found.metrics)
+    if (by > 0) return { ...found, rule: limit.metric, by }
+  }
+  return undefined
 }
 
 /** Whether those with more clients miss a limit, and not those with fewer. */
@@ -172,25 +188,44 @@ function isBestAtTop(objective: ServingMetric): boolean {
 }
 
 /**
- * Whether all points of a chain up to one are worse than what was found. Steps take no less than what they decode, so that engines that
- * decode `n` sequences in `d` seconds give `n / d` tokens per second at most; and no candidate has fewer ranks.
+ * Whether all points of a chain are worse than what was found, by their numbers of clients, ascending. Steps take no less than what they
+ * decode, so that an engine that decodes `n` sequences in `d(n)` seconds gives `n / d(n)` tokens per second at most, which rises with `n`:
+ * to as many as there are clients, or as a limit on TPOT leaves. No candidate has fewer ranks.
  */
-function isBounded(costs: ServingCosts, question: Question, { point, engine }: ServingChain, keeper: Keeper): boolean {
-  if (keeper.worst === Number.POSITIVE_INFINITY || point.clients === undefined) return false
+function isBounded(
+  costs: ServingCosts,
+  question: Question,
+  { point, engine }: ServingChain,
+  clients: readonly number[],
+  keeper: Keeper,
+): boolean {
+  if (keeper.worst === Number.POSITIVE_INFINITY || clients.length === 0) return false
   const objective = question.objective as ServingMetric // checked with the question
   const ranks = ranksOfPoint(point)
   if (objective === 'ranks') return ranks > keeper.worst
-  if (objective !== 'throughput' && objective !== 'cost') return false
   const { output } = costs.load
-  if (output <= 1) return false
-  const tokens = tokensAtMost(engine, point.clients / point.engines) * point.engines * (output / (output - 1))
+  if ((objective !== 'throughput' && objective !== 'cost') || output <= 1) return false
+  const longest = question.limits.flatMap(({ metric, most }) => (metric === 'tpot' && most !== undefined ? [most] : []))
+  const perEngine = clients.map((each) => Math.ceil(each / point.engines))
+  const tokens = tokensAtMost(engine, perEngine, Math.min(...longest)) * point.engines * (output / (output - 1))
   const price = question.spec.pricePerRankHour ?? 0
   const metrics = { throughput: tokens / ranks, cost: (1e6 * price * ranks) / 3600 / tokens }
   return scoreOf(objective, metrics) > keeper.worst
 }
 
-function tokensAtMost({ decode, loaded }: ServingEngine, sequences: number): number {
+/** Tokens per second of an engine that decodes up to so many sequences, in steps of at most so many seconds. */
+function tokensAtMost({ decode, loaded }: ServingEngine, sequences: readonly number[], seconds: number): number {
   const { host } = engineOf(loaded)
-  const most = Math.ceil(sequences)
-  return most / (decode.tokens(most) + host.step + most * host.sequence)
+  const step = (index: number) => {
+    const count = sequences[index] ?? 0
+    return decode.tokens(count) + host.step + count * host.sequence
+  }
+  const last = sequences.length - 1
+  const late = firstFrom(0, last, (index) => step(index) > seconds)
+  if (late > last) return (sequences[last] ?? 0) / step(last)
+  if (late === 0) return (sequences[0] ?? 0) / step(0)
+  // Between counts that were measured steps are straight.
+  const [below, above] = [step(late - 1), step(late)]
+  const from = sequences[late - 1] ?? 0
+  return (from + ((seconds - below) / (above - below)) * ((sequences[late] ?? 0) - from)) / seconds
 }
