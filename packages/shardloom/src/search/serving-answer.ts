@@ -3,7 +3,7 @@ import type { Answer, Candidate, Miss } from '@shardloom/search'
 import type { LoadedSpec } from '../plan.js'
 import { engineOf } from '../simulate-serving.js'
 import type { Limit, Question } from './question.js'
-import { ServingCosts, type ServingEngine } from './serving-costs.js'
+import { ServingCosts } from './serving-costs.js'
 import {
   evaluateServing,
   missedFor,
@@ -28,14 +28,34 @@ export function* servingAnswerWork(loaded: LoadedSpec, question: Question, part:
   const costs = new ServingCosts(loaded, question)
   const keeper = new Keeper(question)
   const groups = space.groups.filter((_, index) => index % question.parts === part)
+  const chains: { readonly chain: ServingChain; readonly bound: number }[] = []
   for (const [index, group] of groups.entries()) {
+    yield { work: 'bounding', done: index, of: groups.length }
     for (const chain of chainsOf(space, costs, group, keeper)) {
-      yield { work: 'searching', done: index, of: groups.length }
-      searchChain(space, costs, question, chain, keeper)
+      const clients = clientsOf(space, chain.point).filter((each) => each !== undefined)
+      chains.push({ chain, bound: boundOrNone(costs, question, chain, clients) })
     }
   }
-  yield { work: 'searching', done: groups.length, of: groups.length }
+  // The most promising first, so that most of the others need not be evaluated.
+  const inOrder = chains
+    .map((each, index) => ({ ...each, index }))
+    .sort((a, b) => a.bound - b.bound || a.index - b.index)
+  for (const [index, { chain, bound }] of inOrder.entries()) {
+    yield { work: 'searching', done: index, of: chains.length }
+    searchChain(space, costs, question, chain, bound, keeper)
+  }
+  yield { work: 'searching', done: chains.length, of: chains.length }
   return keeper.answer()
+}
+
+/** A bound where steps can be planned; what cannot is rejected when the chain is searched. */
+function boundOrNone(...of: Parameters<typeof boundOf>): number {
+  try {
+    return boundOf(...of)
+  } catch (error) {
+    if (isShardloomError(error)) return Number.NEGATIVE_INFINITY
+    throw error
+  }
 }
 
 /** The chains of a group; those whose engines are none are rejected. */
@@ -89,6 +109,7 @@ function searchChain(
   costs: ServingCosts,
   question: Question,
   chain: ServingChain,
+  bound: number,
   keeper: Keeper,
 ): void {
   const points = clientsOf(space, chain.point).map((clients) => withClientsOf(chain.point, clients))
@@ -114,8 +135,7 @@ function searchChain(
   }
   try {
     cutTop((index) => roomMiss(costs, at(index)))
-    const clients = points.slice(low, high + 1).flatMap((point) => point.clients ?? [])
-    if (!question.front && isBounded(costs, question, chain, clients, keeper)) {
+    if (!question.front && bound > keeper.worst) {
       keeper.bound(high - low + 1)
       return
     }
@@ -130,12 +150,13 @@ function searchChain(
     const order = Array.from({ length: Math.max(0, high - low + 1) }, (_, index) =>
       isBestAtTop(question.objective as ServingMetric) ? high - index : low + index,
     )
-    for (const [count, index] of order.entries()) {
-      const left = order
-        .slice(count)
-        .flatMap((each) => points[each]?.clients ?? [])
+    const left = (from: number) =>
+      order
+        .slice(from)
+        .flatMap((index) => points[index]?.clients ?? [])
         .sort((a, b) => a - b)
-      if (!known.has(index) && !question.front && isBounded(costs, question, chain, left, keeper)) {
+    for (const [count, index] of order.entries()) {
+      if (!known.has(index) && !question.front && boundOf(costs, question, chain, left(count)) > keeper.worst) {
         keeper.bound(order.length - count)
         return
       }
@@ -188,44 +209,50 @@ function isBestAtTop(objective: ServingMetric): boolean {
 }
 
 /**
- * Whether all points of a chain are worse than what was found, by their numbers of clients, ascending. Steps take no less than what they
- * decode, so that an engine that decodes `n` sequences in `d(n)` seconds gives `n / d(n)` tokens per second at most, which rises with `n`:
- * to as many as there are clients, or as a limit on TPOT leaves. No candidate has fewer ranks.
+ * A score than which none of a chain's points is better, by their numbers of clients, ascending. A step takes no less than what it decodes, and
+ * its tokens no less each than those of a full step. So an engine with `n` sequences at a time takes
+ * `s(n) = d(n) + n · p / (output − 1)` seconds per token of each of them, where steps of prefill that take `p` seconds per prompt stand between
+ * those of decode, and the larger of `d(n)` and what its tokens take in full steps where prompts share steps with them: `n / s(n)` tokens per
+ * second, which rises with `n`, to as many as there are clients or as a limit on TPOT leaves. No candidate has fewer ranks.
  */
-function isBounded(
-  costs: ServingCosts,
-  question: Question,
-  { point, engine }: ServingChain,
-  clients: readonly number[],
-  keeper: Keeper,
-): boolean {
-  if (keeper.worst === Number.POSITIVE_INFINITY || clients.length === 0) return false
+function boundOf(costs: ServingCosts, question: Question, chain: ServingChain, clients: readonly number[]): number {
+  const { point } = chain
   const objective = question.objective as ServingMetric // checked with the question
   const ranks = ranksOfPoint(point)
-  if (objective === 'ranks') return ranks > keeper.worst
+  if (objective === 'ranks') return ranks
   const { output } = costs.load
-  if ((objective !== 'throughput' && objective !== 'cost') || output <= 1) return false
-  const longest = question.limits.flatMap(({ metric, most }) => (metric === 'tpot' && most !== undefined ? [most] : []))
+  if (clients.length === 0 || output <= 1) return Number.NEGATIVE_INFINITY
+  const step = leastStep(costs, chain)
   const perEngine = clients.map((each) => Math.ceil(each / point.engines))
-  const tokens = tokensAtMost(engine, perEngine, Math.min(...longest)) * point.engines * (output / (output - 1))
+  if (objective === 'tpot') return step(perEngine[0] ?? 1) * (1 - 1e-9)
+  if (objective !== 'throughput' && objective !== 'cost') return Number.NEGATIVE_INFINITY
+  const longest = question.limits.flatMap(({ metric, most }) => (metric === 'tpot' && most !== undefined ? [most] : []))
+  const rate = sequencesPerSecond(step, perEngine, Math.min(...longest))
+  const tokens = rate * point.engines * (output / (output - 1))
   const price = question.spec.pricePerRankHour ?? 0
-  const metrics = { throughput: tokens / ranks, cost: (1e6 * price * ranks) / 3600 / tokens }
-  return scoreOf(objective, metrics) > keeper.worst
+  return scoreOf(objective, { throughput: tokens / ranks, cost: (1e6 * price * ranks) / 3600 / tokens })
 }
 
-/** Tokens per second of an engine that decodes up to so many sequences, in steps of at most so many seconds. */
-function tokensAtMost({ decode, loaded }: ServingEngine, sequences: readonly number[], seconds: number): number {
-  const { host } = engineOf(loaded)
-  const step = (index: number) => {
-    const count = sequences[index] ?? 0
-    return decode.tokens(count) + host.step + count * host.sequence
-  }
-  const last = sequences.length - 1
-  const late = firstFrom(0, last, (index) => step(index) > seconds)
-  if (late > last) return (sequences[last] ?? 0) / step(last)
-  if (late === 0) return (sequences[0] ?? 0) / step(0)
-  // Between counts that were measured steps are straight.
-  const [below, above] = [step(late - 1), step(late)]
-  const from = sequences[late - 1] ?? 0
-  return (from + ((seconds - below) / (above - below)) * ((sequences[late] ?? 0) - from)) / seconds
+/** The least seconds per token of each of so many sequences of an engine. */
+function leastStep({ load }: ServingCosts, { engine, prefill }: ServingChain): (sequences: number) => number {
+  const { host, scheduler } = engineOf(engine.loaded)
+  const decoded = (count: number) => engine.decode.tokens(count) + host.step + count * host.sequence
+  if (prefill) return decoded
+  const perToken = engine.prefill.tokens(scheduler.maxTokens) / scheduler.maxTokens
+  const prompts = (load.input - load.cached) / (load.output - 1)
+  return scheduler.batching === 'mixed'
+    ? (count) => Math.max(decoded(count), count * (1 + prompts) * perToken)
+    : (count) => decoded(count) + count * prompts * perToken
+}
+
+/** Of the most sequences, up to the last of some numbers, whose step takes no more than so many seconds: how many pass per second. */
+function sequencesPerSecond(step: (count: number) => number, counts: readonly number[], seconds: number): number {
+  const last = counts.length - 1
+  const count = (index: number) => counts[index] ?? 1
+  const late = firstFrom(0, last, (index) => step(count(index)) > seconds)
+  if (late > last) return count(last) / step(count(last))
+  if (late === 0) return count(0) / step(count(0))
+  // Between numbers whose steps are planned they are straight.
+  const [below, above] = [step(count(late - 1)), step(count(late))]
+  return (count(late - 1) + ((seconds - below) / (above - below)) * (count(late) - count(late - 1))) / seconds
 }

@@ -5,7 +5,7 @@ import type { LoadedSpec } from '../plan.js'
 import { reserveOf } from '../reserve.js'
 import { servingSpecs } from '../serving.js'
 import { engineOf } from '../simulate-serving.js'
-import { type Capacity, capacityOf, type DecodeCost, decodeCost, prefillCost } from '../step-cost.js'
+import { type Capacity, capacityOf, type DecodeCost, decodeCost, type PrefillCost, prefillCost } from '../step-cost.js'
 import type { Question } from './question.js'
 import { type EngineDegrees, type EngineTypes, ranksOf } from './serving-space.js'
 import { loadedOf, specOfPoint } from './serving-spec.js'
@@ -17,6 +17,7 @@ export interface ServingEngine {
   /** The spec of its phase. */
   readonly loaded: LoadedSpec
   readonly capacity: Capacity
+  readonly prefill: PrefillCost
   readonly decode: DecodeCost
   readonly steps: EngineSteps
 }
@@ -78,6 +79,7 @@ export class ServingCosts {
         degrees,
         loaded,
         capacity,
+        prefill,
         decode,
         get steps() {
           steps ??= stepsOfAll()
