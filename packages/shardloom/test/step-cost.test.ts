@@ -16,7 +16,7 @@ const cases = [
 test.each(cases)('%s of %s in other sizes takes what a plan of those sizes takes: %j', async (...of) => {
   const [phase, model, parallel, dims, times] = of
   const at = async (factor: number) => {
-    const { dp = 1, pp = 1 }: { dp?: number; pp?: number } = parallel
+    const { dp = 1, pp = 1 }: Readonly<Record<string, number>> = parallel
     const [batch, seq] = phase === 'decode' ? [dp * pp * factor, 2] : [dp * pp, 64 * factor]
     const loaded = await loadSpec({ model, cluster: 'dgx-h100', phase, batch, seq, parallel })
     return { loaded, timed: timedPlan(loaded) }

@@ -1,7 +1,6 @@
 import { isShardloomError, type Work } from '@shardloom/core'
 import type { Answer, Candidate, Miss } from '@shardloom/search'
 import type { LoadedSpec } from '../plan.js'
-import { engineOf } from '../simulate-serving.js'
 import type { Limit, Question } from './question.js'
 import { ServingCosts } from './serving-costs.js'
 import {
@@ -70,13 +69,13 @@ function* chainsOf(
   for (const other of pools === 2 ? space.prefill : [undefined]) {
     const partner = other && costs.engine(other, types, 'prefill')
     for (const point of pointsOf(space, group, other)) {
-      if ('capacity' in engine && (!partner || 'capacity' in partner)) {
+      if ('degrees' in engine && (!partner || 'degrees' in partner)) {
         yield { point, engine, ...(partner && { prefill: partner }) }
         continue
       }
       const clients = clientsOf(space, point)
-      const fault = 'capacity' in engine ? partner : engine
-      if (fault && !('capacity' in fault))
+      const fault = 'degrees' in engine ? partner : engine
+      if (fault && !('degrees' in fault))
         keeper.reject(missedFor(withClientsOf(point, clients[0]), fault), clients.length)
     }
   }
@@ -234,8 +233,8 @@ function boundOf(costs: ServingCosts, question: Question, chain: ServingChain, c
 }
 
 /** The least seconds per token of each of so many sequences of an engine. */
-function leastStep({ load }: ServingCosts, { engine, prefill }: ServingChain): (sequences: number) => number {
-  const { host, scheduler } = engineOf(engine.loaded)
+function leastStep({ load, preset }: ServingCosts, { engine, prefill }: ServingChain): (sequences: number) => number {
+  const { host, scheduler } = preset
   const decoded = (count: number) => engine.decode.tokens(count) + host.step + count * host.sequence
   if (prefill) return decoded
   const perToken = engine.prefill.tokens(scheduler.maxTokens) / scheduler.maxTokens

@@ -1,5 +1,6 @@
 import { dataTypes, isShardloomError, type ShardloomError } from '@shardloom/core'
 import { parameterTensors } from '@shardloom/models'
+import type { EnginePreset } from '@shardloom/serving'
 import { clusterOf } from '../cluster-of.js'
 import type { LoadedSpec } from '../plan.js'
 import { reserveOf } from '../reserve.js'
@@ -16,6 +17,7 @@ export interface ServingEngine {
   readonly degrees: EngineDegrees
   /** The spec of its phase. */
   readonly loaded: LoadedSpec
+  /** Planned when it is first asked for: throws what planning throws, and has no free bytes where weights fill the memory. */
   readonly capacity: Capacity
   readonly prefill: PrefillCost
   readonly decode: DecodeCost
@@ -28,13 +30,17 @@ export type EngineFault = { readonly error: ShardloomError } | { readonly missin
 /** The engines of a search, each made once: all counts of engines and clients, and all partners in other pools, share what its steps take. */
 export class ServingCosts {
   readonly load: MeanLoad
+  /** The engine that a spec names, alike in all candidates. */
+  readonly preset: EnginePreset
   private readonly known = new Map<string, ServingEngine | EngineFault>()
+  private readonly prefills = new Map<string, PrefillCost>()
 
   constructor(
     private readonly loaded: LoadedSpec,
     private readonly question: Question,
   ) {
     this.load = meanLoadOf(loaded)
+    this.preset = engineOf(loaded)
   }
 
   /** The engine of a pool: `both` phases, or one of them. */
@@ -64,32 +70,42 @@ export class ServingCosts {
       const whole = loadedOf(this.loaded, specOfPoint(this.question.spec, point))
       const specs = servingSpecs(whole)
       const loaded = phase === 'prefill' ? specs.prefill : specs.decode
-      const engine = engineOf(whole)
-      const lacking = weightBytes(loaded, degrees) - roomOf(loaded, degrees, engine.memoryFraction)
+      const { memoryFraction, collectiveSeconds } = this.preset
+      const lacking = weightBytes(loaded, degrees) - roomOf(loaded, degrees, memoryFraction)
       const of = clusterOf(loaded).accelerator.memoryBytes
       if (lacking >= 0) return { missingBytes: lacking, of }
+      const decode = decodeCost(specs.decode, collectiveSeconds)
+      const prefill = this.prefillOf(specs.prefill, types, collectiveSeconds)
       const { input, output } = this.load
-      const capacity = capacityOf(loaded, engine.memoryFraction, Math.max(1, Math.round(input + output / 2)))
-      if (capacity.freeBytes <= 0) return { missingBytes: -capacity.freeBytes, of }
-      const decode = decodeCost(specs.decode, engine.collectiveSeconds)
-      const prefill = prefillCost(specs.prefill, engine.collectiveSeconds)
-      let steps: EngineSteps | undefined
-      const stepsOfAll = () => stepsOf(whole, { prefill, decode }, this.load)
+      const length = Math.max(1, Math.round(input + output / 2))
+      const found: { capacity?: Capacity; steps?: EngineSteps } = {}
+      const { load } = this
       return {
         degrees,
         loaded,
-        capacity,
         prefill,
         decode,
+        get capacity() {
+          found.capacity ??= capacityOf(loaded, memoryFraction, length)
+          return found.capacity
+        },
         get steps() {
-          steps ??= stepsOfAll()
-          return steps
+          found.steps ??= stepsOf(whole, { prefill, decode }, load)
+          return found.steps
         },
       }
     } catch (error) {
       if (isShardloomError(error)) return { error }
       throw error
     }
+  }
+
+  /** Engines that differ in how decode alone splits its cache prefill alike. */
+  private prefillOf(loaded: LoadedSpec, types: EngineTypes, collectiveSeconds: number): PrefillCost {
+    const key = JSON.stringify([loaded.spec.parallel, loaded.cluster?.name, types])
+    const known = this.prefills.get(key) ?? prefillCost(loaded, collectiveSeconds)
+    this.prefills.set(key, known)
+    return known
   }
 }
 

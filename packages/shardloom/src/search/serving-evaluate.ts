@@ -1,14 +1,13 @@
 import type { ShardloomError } from '@shardloom/core'
 import type { Candidate, Miss } from '@shardloom/search'
 import { clusterOf } from '../cluster-of.js'
-import { engineOf, transferSeconds } from '../simulate-serving.js'
+import { transferSeconds } from '../simulate-serving.js'
 import type { Question } from './question.js'
 import type { EngineFault, ServingCosts, ServingEngine } from './serving-costs.js'
 import { estimateEngines, estimatePools, type ServingEstimate } from './serving-estimate.js'
 import { missOf, type ServingMetric, type ServingMetrics, scoreOf } from './serving-metrics.js'
 import { ranksOf, textOf } from './serving-space.js'
 import { choicesOf, type ServingPoint } from './serving-spec.js'
-import type { MeanLoad } from './serving-steps.js'
 
 /** Points that differ in nothing but the clients. */
 export interface ServingChain {
@@ -45,16 +44,21 @@ export function missedFor(point: ServingPoint, fault: EngineFault): Miss {
  * What keeps engines from holding the requests of so many clients from their first to their last token, so that none of them waits for
  * room or is computed twice: the KV cache, or the places of a scheduler. The more clients, the less room.
  */
-export function roomMiss({ load }: ServingCosts, { point, engine, prefill }: ServingChain): Miss | undefined {
-  const { scheduler } = engineOf(engine.loaded)
-  const { chunked, maxTokens, maxSequences } = scheduler
+export function roomMiss(costs: ServingCosts, { point, engine, prefill }: ServingChain): Miss | undefined {
+  for (const each of prefill ? [engine, prefill] : [engine]) {
+    const { freeBytes } = each.capacity
+    const of = clusterOf(each.loaded).accelerator.memoryBytes
+    if (freeBytes <= 0) return missedFor(point, { missingBytes: -freeBytes, of })
+  }
+  const { load, preset } = costs
+  const { chunked, maxTokens, maxSequences } = preset.scheduler
   const prompt = load.longestInput - load.cached
   if (!chunked && prompt > maxTokens) return missedBy(point, 'prompt', prompt / maxTokens - 1)
-  if (prefill && heldTokens(load, prefill, load.longestInput) > prefill.capacity.tokens)
-    return kvMiss(point, prefill, heldTokens(load, prefill, load.longestInput))
-  const longest = heldTokens(load, engine, load.longest)
+  const prompts = heldTokens(costs, load.longestInput)
+  if (prefill && prompts > prefill.capacity.tokens) return kvMiss(point, prefill, prompts)
+  const longest = heldTokens(costs, load.longest)
   const each = Math.ceil((point.clients ?? 1) / point.engines)
-  const needed = Math.max(longest, heldByClients(load, engine, each))
+  const needed = Math.max(longest, heldByClients(costs, each))
   if (needed > engine.capacity.tokens) return kvMiss(point, engine, needed)
   return each > maxSequences ? missedBy(point, 'max-sequences', each / maxSequences - 1) : undefined
 }
@@ -69,14 +73,15 @@ function kvMiss(point: ServingPoint, { capacity }: ServingEngine, needed: number
 }
 
 /** Tokens that a request holds in whole blocks. */
-function heldTokens({ cached }: MeanLoad, { loaded }: ServingEngine, tokens: number): number {
-  const { blockTokens } = engineOf(loaded).scheduler
+function heldTokens({ load: { cached }, preset }: ServingCosts, tokens: number): number {
+  const { blockTokens } = preset.scheduler
   return Math.ceil(Math.max(1, tokens - cached) / blockTokens) * blockTokens + cached
 }
 
 /** Tokens that so many clients' requests hold at their end, a prefix that all have in common once. */
-function heldByClients(load: MeanLoad, engine: ServingEngine, clients: number): number {
-  const each = heldTokens(load, engine, Math.round(load.input + load.output - 1)) - load.cached
+function heldByClients(costs: ServingCosts, clients: number): number {
+  const { load } = costs
+  const each = heldTokens(costs, Math.round(load.input + load.output - 1)) - load.cached
   return clients * each + load.cached
 }
 
@@ -94,7 +99,7 @@ export function evaluateServing(costs: ServingCosts, question: Question, chain: 
   const estimate = estimateOf(costs, chain, arrivals)
   if (!estimate) return rateMiss(costs, chain)
   const inside = (clients ?? estimate.inside) / point.engines
-  const held = heldByClients(load, engine, inside)
+  const held = heldByClients(costs, inside)
   if (held > engine.capacity.tokens) return kvMiss(point, engine, held)
   const metrics = metricsOf(costs, question, chain, estimate, held)
   const candidate = candidateOf(point, scoreOf(question.objective as ServingMetric, metrics), { ...metrics }) // checked
@@ -106,11 +111,11 @@ export function evaluateServing(costs: ServingCosts, question: Question, chain: 
 }
 
 function estimateOf(
-  { load }: ServingCosts,
+  { load, preset }: ServingCosts,
   { point, engine, prefill }: ServingChain,
   arrivals: { readonly clients: number } | { readonly rate: number },
 ): ServingEstimate | undefined {
-  const requests = { ...load, away: engineOf(engine.loaded).host.request }
+  const requests = { ...load, away: preset.host.request }
   if (!prefill || !point.prefill) return estimateEngines(engine.steps, point.engines, arrivals, requests)
   // All ranks of decode that hold a token receive it, from as many at once as there are on the smaller side.
   const { tp, pp, dp } = engine.degrees
@@ -129,8 +134,8 @@ function estimateOf(
 function rateMiss(costs: ServingCosts, chain: ServingChain): Miss {
   const { load } = costs
   const { point, engine } = chain
-  const { maxSequences } = engineOf(engine.loaded).scheduler
-  const most = Math.floor(engine.capacity.tokens / heldByClients(load, engine, 1))
+  const { maxSequences } = costs.preset.scheduler
+  const most = Math.floor(engine.capacity.tokens / heldByClients(costs, 1))
   const clients = Math.max(1, Math.min(most, maxSequences)) * point.engines
   const served = estimateOf(costs, chain, { clients })?.requestsPerSecond ?? 0
   return missedBy(point, 'rate', served > 0 ? Math.max(0, (load.rate ?? 0) / served - 1) : 1, {
@@ -139,7 +144,7 @@ function rateMiss(costs: ServingCosts, chain: ServingChain): Miss {
 }
 
 function metricsOf(
-  { load }: ServingCosts,
+  { load, preset }: ServingCosts,
   { spec }: Question,
   { point, engine, prefill }: ServingChain,
   { ttft, tpot, requestsPerSecond, inside }: ServingEstimate,
@@ -150,14 +155,13 @@ function metricsOf(
   const left = ({ capacity }: ServingEngine, used: number) =>
     capacity.freeBytes * (1 - Math.min(1, used / capacity.tokens))
   const prompts = prefill && point.prefill ? (requestsPerSecond * ttft * load.input) / point.prefill.engines : 0
-  const away = engineOf(engine.loaded).host.request
   return {
     ttft,
     tpot,
     throughput: tokens / ranks,
     'tokens-per-second': tokens,
     'requests-per-second': requestsPerSecond,
-    concurrency: point.clients ?? inside + requestsPerSecond * away,
+    concurrency: point.clients ?? inside + requestsPerSecond * preset.host.request,
     'memory-headroom': Math.min(left(engine, held), prefill ? left(prefill, prompts) : Number.POSITIVE_INFINITY),
     ...(spec.pricePerRankHour !== undefined && { cost: (1e6 * spec.pricePerRankHour * ranks) / 3600 / tokens }),
     ranks,

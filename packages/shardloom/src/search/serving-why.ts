@@ -66,9 +66,9 @@ function fewerClients(costs: ServingCosts, question: Question, point: ServingPoi
 
 function evaluatePoint(costs: ServingCosts, question: Question, point: ServingPoint): Candidate | Miss {
   const engine = costs.engine(point.engine, point.types, point.pools === 2 ? 'decode' : 'both')
-  if (!('capacity' in engine)) return missedFor(point, engine)
+  if (!('degrees' in engine)) return missedFor(point, engine)
   const prefill = point.prefill && costs.engine(point.prefill.engine, point.types, 'prefill')
-  if (prefill && !('capacity' in prefill)) return missedFor(point, prefill)
+  if (prefill && !('degrees' in prefill)) return missedFor(point, prefill)
   try {
     return evaluateServing(costs, question, { point, engine, ...(prefill && { prefill }) })
   } catch (error) {
