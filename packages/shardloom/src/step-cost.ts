@@ -4,6 +4,7 @@ import type { EngineStep } from '@shardloom/serving'
 import {
   type Efficiency,
   efficiencyOf,
+  type Machine,
   machineOf,
   nodeTimes,
   representatives,
@@ -178,9 +179,32 @@ export function resized(plan: Plan, dims: readonly string[], times: number): Pla
   return { ...plan, program: { ...plan.program, tensors } }
 }
 
+/** Times a step of a plan, each figure when it is first asked for. */
 function timeStep(loaded: LoadedSpec, timed: Plan): StepTime {
   const { program, operators } = timed
   const machine = machineOfSpec(loaded, timed, { engine: { efficiency: burst(loaded) } })
+  let total: number | undefined
+  let parts: Omit<StepTime, 'total'> | undefined
+  const timedParts = () => {
+    parts ??= partsOf(timed, machine)
+    return parts
+  }
+  return {
+    get total() {
+      total ??= simulate(program, operators, machine).seconds
+      return total
+    },
+    get attention() {
+      return timedParts().attention
+    },
+    get head() {
+      return timedParts().head
+    },
+  }
+}
+
+/** What attends to the cache and what chooses tokens, over the ranks that stand for all. */
+function partsOf({ program, operators }: Plan, machine: Machine): Omit<StepTime, 'total'> {
   const isAttention = ({ inputs, outputs }: OperatorNode) =>
     [...inputs, ...outputs].some((id) => lookup(program.tensors, id).dims.includes('kv_seq'))
   let attention = 0
@@ -197,7 +221,7 @@ function timeStep(loaded: LoadedSpec, timed: Plan): StepTime {
       if (/^head(\/|$)/.test(node.module)) head += seconds
     })
   }
-  return { total: simulate(program, operators, machine).seconds, attention, head }
+  return { attention, head }
 }
 
 /**

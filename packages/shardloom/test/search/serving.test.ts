@@ -53,7 +53,7 @@ const limits = [
   { metric: 'tpot', most: 0.009 },
   { metric: 'ttft', most: 0.5 },
 ]
-const clients = [2, 8, 24, 96, 256]
+const clients = [2, 16, 96, 256]
 
 describe('the answer is that of trying everything', () => {
   const questions: Partial<Question>[] = [
@@ -62,7 +62,7 @@ describe('the answer is that of trying everything', () => {
     { objective: 'ttft', limits: [] },
     { objective: 'cost', limits, choices: { clients, cacheDtype: ['bf16', 'fp8'] } },
     { objective: 'memory-headroom', limits: [{ metric: 'throughput', least: 400 }] },
-    { objective: 'ranks', limits: [{ metric: 'tokens-per-second', least: 3000 }, ...limits] },
+    { objective: 'ranks', limits: [{ metric: 'tokens-per-second', least: 2000 }, ...limits] },
     { objective: 'throughput', limits, choices: { clients, pools: [1, 2], pp: [1] } },
     { objective: 'throughput', front: ['tpot', 'throughput'] },
   ]
@@ -134,7 +134,8 @@ describe('Llama 3.1 70B on 8 H100', () => {
     phase: 'serving',
     options: { serving: { load: { input: { from: 1640, to: 2048 }, output: { from: 410, to: 512 } } } },
   }
-  // 70.6 B parameters of 2 bytes are 141 GB: more than one device of 80 GiB, and less than two (Hugging Face, Llama 3.1 blog, July 2024).
+  // 70.6 B parameters of 2 bytes are 141 GB, which one device of 80 GiB lacks (mlsysim, How Much Memory Does Llama-3 70B Actually Need: two, or
+  // weights of fewer bytes).
   test('weights of two bytes need two devices, of one byte they fit on one', async () => {
     const loaded = await loadSpec(spec)
     const question = ask(spec, { ranks: 8 })
@@ -175,6 +176,18 @@ describe('Llama 3.1 70B on 8 H100', () => {
   })
 })
 
+test.each(['vllm', 'sglang', 'tensorrt-llm'])(
+  'clients of %s wait as long in steady state as when they are served',
+  async (engine) => {
+    const spec = { ...small, options: { serving: { load, engine } } }
+    const question = ask(spec, { choices: { tp: [2], pp: [1], clients: [64] }, ranks: 2 })
+    const [only] = finish(servingRerankWork(await loadSpec(spec), question, await answer(question)))
+    expect(Math.abs(only?.differences?.['ttft'] ?? 1)).toBeLessThan(0.2)
+    expect(Math.abs(only?.differences?.['tpot'] ?? 1)).toBeLessThan(0.08)
+    expect(Math.abs(only?.differences?.['throughput'] ?? 1)).toBeLessThan(0.08)
+  },
+)
+
 test('pools may have accelerators of their own, and what they hand over passes the slower network', async () => {
   const spec: SpecInput = {
     model: 'llama-3.1-8b',
@@ -182,26 +195,19 @@ test('pools may have accelerators of their own, and what they hand over passes t
     phase: 'serving',
     options: { serving: { decode: { cluster: { preset: 'dgx-h200', nodes: 1 } }, load } },
   }
-  const loaded = await loadSpec(spec)
-  const question = ask(spec, { choices: { pools: [2], clients: [16], pp: [1] }, limits: [] })
+  const question = ask(spec, { choices: { pools: [2], clients: [16], pp: [1] } })
   const found = await answer(question)
   const [best] = found.best
   expect(best?.choices).toMatchObject({ pools: 2, clients: 16 })
   const simulation = simulateServingLoaded(await loadSpec(specOfServing(question, best as Candidate)))
   expect(simulation.pools.map(({ cluster }) => cluster.accelerator.name)).toEqual(['h100-sxm', 'h200-sxm'])
-  const same = { tp: 2, pools: 2, clients: 16 }
-  const [own, common] = [loaded, await loadSpec({ ...spec, options: { serving: { load } } })].map((each) =>
-    whyServing(each, question.spec === spec ? question : question, same),
-  )
-  expect(own).not.toHaveProperty('rule')
-  expect(common).toBeDefined()
   // Decode reads its weights from memory of 4.8 TB/s in place of 3.35 (NVIDIA, data sheets of H200 and H100).
-  const h100 = whyServing(
-    await loadSpec({ ...small, options: { serving: { load } } }),
-    ask({ ...small, options: { serving: { load } } }),
-    same,
+  const [own, alike] = await Promise.all(
+    [spec, small].map(async (each) => whyServing(await loadSpec(each), ask(each), { tp: 2, pools: 2, clients: 16 })),
   )
-  expect(own?.metrics['tpot']).toBeLessThan(h100.metrics['tpot'] ?? Number.NaN)
+  const gain = (alike?.metrics['tpot'] ?? Number.NaN) / (own?.metrics['tpot'] ?? Number.NaN)
+  expect(gain).toBeGreaterThan(1)
+  expect(gain).toBeLessThan(4.8 / 3.35)
 })
 
 describe('what cannot be asked', () => {
