@@ -21,8 +21,8 @@ const packages = workspacePackages().map(({ folder, manifest }) => {
 export default {
   // A symbol may be exported for readers of the file; what nobody uses at all is still reported.
   ignoreExportsUsedInFile: true,
-  // Graphviz is the system's, and the tests that need it skip without it; mkfifo every system's but Windows'; the fixture runs the packed command.
-  ignoreBinaries: ['dot', 'mkfifo', 'shardloom'],
+  // Graphviz and Redis are the system's, and the tests that need them skip without; mkfifo every system's but Windows'; the fixture runs the packed command.
+  ignoreBinaries: ['dot', 'mkfifo', 'redis-server', 'shardloom'],
   workspaces: {
     '.': {
       entry: [
@@ -32,8 +32,6 @@ export default {
         'test/*.test.ts',
         'test/fixtures/**/*.{js,mjs}',
       ],
-      // Run by path, see scripts/check-packages.mjs.
-      ignoreDependencies: ['@arethetypeswrong/cli'],
     },
     ...Object.fromEntries(packages),
     'apps/docs': { entry: ['scripts/*.mjs'] },

@@ -15,7 +15,8 @@ export default defineConfig(() => {
   const commands = Object.values(manifest.bin ?? {}).map(source)
   return {
     entry: [...library, ...commands],
-    dts: library.length > 0 && { entry: library },
+    // `npm run typecheck` checks all sources; here declarations are written alone, in half the time.
+    dts: library.length > 0 && { entry: library, compilerOptions: { noCheck: true } },
     format: 'esm',
     target: commands.length > 0 ? 'node20' : 'es2022',
     platform: commands.length > 0 ? 'node' : 'neutral',

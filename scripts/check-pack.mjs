@@ -10,7 +10,7 @@ import { delimiter, dirname, join, resolve, sep } from 'node:path'
 import { transform } from 'esbuild'
 import ts from 'typescript'
 import { outputDifference, readExamples } from './examples.mjs'
-import { publishablePackages, root } from './workspace.mjs'
+import { packAll, publishablePackages, root } from './workspace.mjs'
 
 const packages = publishablePackages()
 const folder = mkdtempSync(join(tmpdir(), 'shardloom-pack-'))
@@ -24,9 +24,7 @@ try {
 }
 
 function installTarballs() {
-  const workspaces = packages.map(({ manifest }) => `--workspace=${manifest.name}`)
-  const packed = JSON.parse(npm(root, 'pack', '--json', '--pack-destination', folder, ...workspaces))
-  const tarballs = Object.values(packed).map(({ filename }) => join(folder, filename))
+  const tarballs = Object.values(packAll(folder))
   writeFileSync(join(folder, 'package.json'), JSON.stringify({ private: true, type: 'module' }))
   // What the strategy of the guide is tested and built with, which stands below this folder.
   const { devDependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))

@@ -41,3 +41,21 @@ export function runTool(tool, args, options = {}) {
   if (result.error) throw result.error
   return result.status ?? 1
 }
+
+/** Packs everything that we publish into a folder; returns the tarballs by the names of the packages. */
+export function packAll(folder) {
+  const workspaces = publishablePackages().map(({ manifest }) => `--workspace=${manifest.name}`)
+  const args = ['pack', '--json', '--loglevel=error', '--pack-destination', folder, ...workspaces]
+  // Set when npm runs the script; npm's own file keeps us on the npm that the user called.
+  const own = process.env.npm_execpath
+  const { status, stdout, error } = spawnSync(own ? process.execPath : 'npm', own ? [own, ...args] : args, {
+    cwd: root,
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+    shell: !own && process.platform === 'win32',
+  })
+  if (error) throw error
+  if (status !== 0) process.exit(status ?? 1)
+  const packed = Object.values(JSON.parse(stdout))
+  return Object.fromEntries(packed.map(({ name, filename }) => [name, join(folder, filename)]))
+}

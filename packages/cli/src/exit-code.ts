@@ -1,2 +1,2 @@
-/** What the process returns; 130 (interrupted) is the shell's. */
-export const exitCode = { done: 0, badInput: 1, wrongUsage: 2, answerIsNo: 3 } as const
+/** What the process returns. */
+export const exitCode = { done: 0, badInput: 1, wrongUsage: 2, answerIsNo: 3, interrupted: 130 } as const

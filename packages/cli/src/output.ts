@@ -1,4 +1,4 @@
-import { type Progress, runWork, type Work } from 'shardloom'
+import { runWork, type Work } from 'shardloom'
 import type { Io } from './io.js'
 import { type Style, singleLine, styleOf } from './style.js'
 import { paragraph, terminalWidth } from './table.js'
@@ -30,21 +30,40 @@ export function printNote({ stderr, env }: Io, text: string): void {
 /** Milliseconds after which a person begins to wonder. */
 const patience = 300
 
-/** Does long work; a person at a terminal sees how far it is, in one line of stderr that is gone afterwards. */
-export async function withProgress<Result>({ stderr }: Io, work: Work<Result>): Promise<Result> {
-  if (!stderr.isTTY) return runWork(work)
+/** One line of stderr that a person at a terminal sees while something lasts. */
+export interface ProgressLine {
+  /** Puts a text in the place of what the line says, unless nothing has lasted long enough to be told. */
+  show(text: string): void
+  /** Nothing is left of the line. */
+  clear(): void
+}
+
+/** A line that says nothing where stderr is no terminal. */
+export function progressLine({ stderr }: Io): ProgressLine {
+  if (!stderr.isTTY) return { show: () => {}, clear: () => {} }
   const begun = Date.now()
   const clear = '\r\u001b[K'
   let shown = ''
-  const progress = ({ work, done, of }: Progress) => {
-    const line = `${work}: ${done} of ${of}`.slice(0, (stderr.columns ?? terminalWidth) - 1)
-    if (line === shown || Date.now() - begun < patience) return
-    shown = line
-    stderr.write(`${clear}${line}`)
+  return {
+    show(text) {
+      const line = text.slice(0, (stderr.columns ?? terminalWidth) - 1)
+      if (line === shown || Date.now() - begun < patience) return
+      shown = line
+      stderr.write(`${clear}${line}`)
+    },
+    clear() {
+      if (shown) stderr.write(clear)
+      shown = ''
+    },
   }
+}
+
+/** Does long work; a person at a terminal sees how far it is, in one line of stderr that is gone afterwards. */
+export async function withProgress<Result>(io: Io, work: Work<Result>): Promise<Result> {
+  const line = progressLine(io)
   try {
-    return await runWork(work, { progress })
+    return await runWork(work, { progress: ({ work, done, of }) => line.show(`${work}: ${done} of ${of}`) })
   } finally {
-    if (shown) stderr.write(clear)
+    line.clear()
   }
 }

@@ -25,7 +25,8 @@ export async function naming<Result>(name: string, work: () => Promise<Result>):
   }
 }
 
-interface Report {
+/** An error as plain data. */
+export interface ErrorReport {
   readonly code: string
   readonly message: string
   readonly help?: string
@@ -34,7 +35,7 @@ interface Report {
 
 /** Writes an error to stderr, as one line and a help line or, with `json`, as an object. Returns the exit code. */
 export function reportError({ stderr, env }: Io, error: unknown, { json }: { readonly json: boolean }): number {
-  const report = describe(error)
+  const report = reportOf(error)
   if (json) stderr.write(`${JSON.stringify({ error: report })}\n`)
   else {
     const style = styleOf(stderr, env)
@@ -45,7 +46,8 @@ export function reportError({ stderr, env }: Io, error: unknown, { json }: { rea
   return error instanceof UsageError ? exitCode.wrongUsage : exitCode.badInput
 }
 
-function describe(error: unknown): Report {
+/** What is told of an error, whatever was thrown. */
+export function reportOf(error: unknown): ErrorReport {
   if (error instanceof UsageError) return { code: error.code, message: error.message, help: error.help }
   if (isShardloomError(error)) {
     return {

@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path'
 import type { Writable } from 'node:stream'
 import { finished } from 'node:stream/promises'
 import { ShardloomError } from 'shardloom'
+import { exitCode } from './exit-code.js'
 import { hasRead, type Io, locate } from './io.js'
 
 /**
@@ -24,7 +25,7 @@ export async function writeWhole(
     if (temporary !== undefined) await rm(temporary, { force: true })
   }
   const interrupted = () => {
-    void remove().finally(() => process.exit(130))
+    void remove().finally(() => process.exit(exitCode.interrupted))
   }
   try {
     const target = await targetOf(locate(io, path))
@@ -101,12 +102,13 @@ const reasons: Readonly<Record<string, string>> = {
   ENAMETOOLONG: 'its name is too long',
 }
 
-function outputError(cause: unknown, path: string): unknown {
+/** A failure to write that says what was to be written where; anything else is left as it is. */
+export function outputError(
+  cause: unknown,
+  path: string,
+  help = 'Give another path, or `-` for standard output. Nothing was written.',
+): unknown {
   const code = cause instanceof Error && 'code' in cause ? cause.code : undefined
   if (typeof code !== 'string' || !/^E[A-Z]+$/.test(code)) return cause
-  return new ShardloomError('OUTPUT', `Cannot write ${path}: ${reasons[code] ?? code}.`, {
-    subject: path,
-    cause,
-    help: 'Give another path, or `-` for standard output. Nothing was written.',
-  })
+  return new ShardloomError('OUTPUT', `Cannot write ${path}: ${reasons[code] ?? code}.`, { subject: path, cause, help })
 }

@@ -61,9 +61,9 @@ class Collected extends Writable {
   }
 }
 
-/** A folder that is removed when the test ends. */
-export function temporaryFolder(): string {
+/** A folder that is removed when the test ends; tests that run at the same time give what they are told that by. */
+export function temporaryFolder(finished: typeof onTestFinished = onTestFinished): string {
   const folder = mkdtempSync(join(tmpdir(), 'shardloom-cli-'))
-  onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+  finished(() => rmSync(folder, { recursive: true, force: true }))
   return folder
 }

@@ -29,6 +29,12 @@ export interface PluginAxis {
   readonly within?: string
 }
 
+/** What a search may choose for a plugin: a degree of its axis, or an option by its path, and the values that it tries. */
+export interface PluginChoice {
+  readonly name: string
+  readonly values: readonly (string | number | boolean)[]
+}
+
 /** A rule that a plugin adds to the verifier. */
 export interface PluginRule {
   readonly name: string
@@ -49,6 +55,7 @@ export interface Plugin {
   readonly operators?: readonly OperatorDefinition[]
   readonly passes?: readonly Pass[]
   readonly verify?: readonly PluginRule[]
+  readonly choices?: readonly PluginChoice[]
   /** What a launcher such as `megatron` is told of the plugin's axes and options: flags without dashes, or entries of its file by path. */
   readonly launchFlags?: (
     launcher: string,

@@ -36,7 +36,15 @@ test('the exports are these', () => {
   ])
   expect(Object.keys(dot).sort()).toEqual(['toDot', 'writeDot', 'writeDotGraph'])
   expect(Object.keys(json).sort()).toEqual(['toJsonText'])
-  expect(Object.keys(svg).sort()).toEqual(['memorySvg', 'reportPage', 'scheduleSvg', 'timelineSvg', 'toSvg', 'viewSvg'])
+  expect(Object.keys(svg).sort()).toEqual([
+    'memorySvg',
+    'paretoSvg',
+    'reportPage',
+    'scheduleSvg',
+    'timelineSvg',
+    'toSvg',
+    'viewSvg',
+  ])
   expect(Object.keys(graphml).sort()).toEqual(['graphml'])
   expect(Object.keys(tables).sort()).toEqual(['csvLine', 'tableCsv', 'tableJson', 'tableNames'])
   expect(Object.keys(mermaid).sort()).toEqual(['mermaidOf', 'toMermaid'])

@@ -1,4 +1,4 @@
-import { reportPage, viewSvg } from '@shardloom/exporters/svg'
+import { paretoSvg, reportPage, viewSvg } from '@shardloom/exporters/svg'
 import { type Browser, chromium, type Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { chromiumPath } from '../../../test/chromium.js'
@@ -96,5 +96,47 @@ describe.skipIf(chromiumPath === undefined)('a browser', () => {
         return own.left < left - 1 || own.right > right + 1
       }).length`)
     expect((await open(svg, look)).seen).toBe(0)
+  })
+  test('draws no text of a front over another, over a point of the front, or beyond the picture', async () => {
+    const axes = {
+      x: { name: 'step time', unit: 's' },
+      y: { name: 'throughput', unit: 'tokens/s', better: 'more' },
+    } as const
+    const names = [
+      '',
+      'tp=8 pp=4',
+      'tp=8 pp=4 zero=1 microbatch=1 recompute=selective schedule=interleaved-1f1b chunks=5',
+    ]
+    const wrong: unknown[] = []
+    for (const [at, name] of names.entries())
+      for (const count of [1, 7, 24, 100]) {
+        const front = Array.from({ length: count }, (_, index) => ({
+          name: `${name} ${index}`,
+          x: 1 + (index / count) ** 2,
+          y: 1000 + 2 ** (index / (at + 6)) + index,
+        }))
+        const points = Array.from({ length: 200 }, (_, index) => ({
+          name: `p${index}`,
+          x: 2 + Math.sin(index),
+          y: 1000 * Math.cos(index) ** 2,
+        }))
+        const svg = paretoSvg({ points: [...points, ...front], axes, marked: `${name} 0` }, { width: 400 + 300 * at })
+        const look = (page: Page) =>
+          page.evaluate(`(() => {
+            const whole = document.querySelector('svg > rect').getBoundingClientRect()
+            const boxes = (query) => [...document.querySelectorAll(query)].map((each) => [each.textContent, each.getBoundingClientRect()])
+            const texts = boxes('text')
+            const points = boxes('circle[class$="front-point"]')
+            const cover = ([, a], [, b], edge) =>
+              a.left + edge < b.right && b.left + edge < a.right && a.top + edge < b.bottom && b.top + edge < a.bottom
+            return [
+              ...texts.filter(([, box]) => box.left < whole.left || box.right > whole.right || box.bottom > whole.bottom),
+              ...texts.filter((text, index) => texts.slice(index + 1).some((other) => cover(text, other, 2))),
+              ...texts.filter((text) => points.some((point) => cover(text, point, 3))),
+            ].map(([content]) => content)
+          })()`)
+        wrong.push((await open(svg, look)).seen)
+      }
+    expect(wrong).toEqual(wrong.map(() => []))
   })
 })

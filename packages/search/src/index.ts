@@ -1,1 +1,14 @@
 export type { Answer, Candidate, Counts, Keeping, Miss } from './answer.js'
+export {
+  type Balance,
+  type BalancedStage,
+  balanceStages,
+  layerSums,
+  type StageCost,
+  type StageProblem,
+} from './balance.js'
+export { BestList, compareCandidates } from './best-list.js'
+export { type ChoiceTree, explore, type Findings, type Rejection } from './branch-and-bound.js'
+export { type FactorAxis, factorisations } from './factorisations.js'
+export { Front } from './front.js'
+export { emptyAnswer, mergeAnswers } from './merge.js'

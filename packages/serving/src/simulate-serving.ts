@@ -3,7 +3,7 @@ import type { Sequence } from './blocks.js'
 import { Engine, type EngineOptions } from './engine.js'
 import { Events } from './events.js'
 import { randomNumbers } from './random.js'
-import { type Spread, spreadOf } from './statistics.js'
+import { Runs, type Spread, spreadOf } from './statistics.js'
 import type { Workload } from './workload.js'
 
 /** Engines that are alike. */
@@ -90,7 +90,8 @@ export function* servingWork(deployment: Deployment, workload: Workload): Work<S
   const sent = new Float64Array(requests.length)
   const first = new Float64Array(requests.length)
   const last = new Float64Array(requests.length)
-  const gaps: number[] = []
+  // Whoever is given a token in one step has mostly waited for it since the step before.
+  const gaps = new Runs()
   const planned = new Set<Engine>()
   let now = 0
   let next = 0
@@ -114,7 +115,7 @@ export function* servingWork(deployment: Deployment, workload: Workload): Work<S
     for (const sequence of engine.end(now, isDone)) {
       const { index } = sequence
       if (sequence.generated === 1) first[index] = now
-      else gaps.push(now - (last[index] ?? 0))
+      else gaps.add(now - (last[index] ?? 0))
       last[index] = now
       if (isComplete(sequence)) {
         ended++
@@ -172,7 +173,7 @@ export function* servingWork(deployment: Deployment, workload: Workload): Work<S
     seconds,
     ttft: spreadOfAll(served, (each) => each.first - each.sent),
     tpot: spreadOf(several.map((each) => (each.last - each.first) / (each.output - 1))),
-    itl: spreadOf(gaps),
+    itl: gaps.spread(),
     latency: spreadOfAll(served, (each) => each.last - each.sent),
     outputTokensPerSecond: outputs / seconds,
     totalTokensPerSecond: (inputs + outputs) / seconds,

@@ -17,7 +17,16 @@ import {
 import { checkPlan, type Plan } from './plan.js'
 import type { Simulation } from './simulate-plan.js'
 
-export { type ScheduleSvgOptions, scheduleSvg, viewSvg } from '@shardloom/exporters/svg'
+export {
+  type ParetoAxis,
+  type ParetoPicture,
+  type ParetoPoint,
+  type ParetoSvgOptions,
+  paretoSvg,
+  type ScheduleSvgOptions,
+  scheduleSvg,
+  viewSvg,
+} from '@shardloom/exporters/svg'
 export { htmlReport, type ReportOptions } from './report.js'
 export type { GraphSvgOptions, MemorySvgOptions, SvgOptions, SvgTheme, TimelineSvgOptions }
 

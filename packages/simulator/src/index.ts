@@ -32,7 +32,15 @@ export { workOf } from './prepare.js'
 export { ranksStoodFor, ranksToRun, representatives, unevenAtoms } from './ranks.js'
 export { type Replication, replication } from './replication.js'
 export { simulateRolled } from './rolled.js'
-export { isOfState, layerOf, type PartCost, partCosts, partsOf, type Sample, sampleOf } from './sample.js'
+export {
+  isOfState,
+  type KnownSizes,
+  type PartCost,
+  partCosts,
+  partsOf,
+  type Sample,
+  sampleOf,
+} from './sample.js'
 export { type SavedTensor, savedTensors } from './saved.js'
 export { simulate, type Timeline } from './simulate.js'
 export { type StateCost, type StateMove, stateCosts } from './state-costs.js'

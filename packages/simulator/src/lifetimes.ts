@@ -207,8 +207,7 @@ function partOf({ role }: Tensor, maker: OperatorNode | undefined, readers: read
   return maker?.communication ? 'buffers' : 'working'
 }
 
-/** Bytes of a buffer in the sizes of a program, which may be others than those that it was found in. */
-export function bytesOfBuffer(of: Buffer['of'], program: Program, meter: Meter): number {
+function bytesOfBuffer(of: Buffer['of'], program: Program, meter: Meter): number {
   if ('op' in of) return Math.round(scratchOf(of, program, meter))
   return Math.round(bytesAtMost(lookup(program.tensors, of.id), program, meter))
 }

@@ -1,12 +1,10 @@
 import { collectiveOps, collectiveSeconds, type Group } from '@shardloom/cluster'
 import {
   axesOf,
-  groupSizeOf,
   lookup,
   nodesOf,
   type OperatorNode,
   type OperatorTable,
-  type Place,
   type Program,
   pipelineAtoms,
 } from '@shardloom/core'
@@ -16,10 +14,12 @@ import { kernelCost } from './kernel-cost.js'
 import {
   choicesOf,
   type Kernel,
+  type KernelChoices,
   type KnownKernels,
   kernelsOf,
   leavingByPorts,
   productOf,
+  type Readers,
   readersOf,
 } from './kernels.js'
 import type { Machine } from './machine.js'
@@ -76,44 +76,100 @@ export function nodeTimes(
     const meter = meterOf(program, operators, rank)
     if (alike.between.length === 0) return alike
     const times = new Map(alike.times)
-    for (const { nodes, place, lead } of alike.between)
-      times.set(lead.id, remembered(communicationTime(nodes, place, whole, program, meter, machine)))
+    for (const { nodes, lead } of alike.between)
+      times.set(lead.id, remembered(communicationTime(nodes, payloadOfAll(nodes, program, meter), program, machine)))
     return { ...alike, times }
   }
+  const plan = kernelPlan(program, operators, choicesOf(whole, machine.engine.kernels), bodies)
+  const stages = pipelineAtoms(whole)
+  const between: Kernel[] = []
+  const recall: Recall = {
+    // How many take part in communication between stages depends on the place.
+    time(kernel, find) {
+      const { nodes, lead } = kernel
+      const isShared = !lead.communication?.atoms.some((atom) => stages.includes(atom)) || isTransfer(lead)
+      if (!isShared) {
+        between.push(kernel)
+        return find()
+      }
+      const key = nodes.length === 1 ? lead.id : nodes.map(({ id }) => id).join(' ')
+      const time = known.get(key) ?? find()
+      known.set(key, time)
+      return time
+    },
+    payload: (_, find) => find(),
+  }
+  const times = timesOfKernels(plan, { program, operators, machine, rank }, recall)
+  const all = { times, leads: plan.leads, order: plan.order, between }
+  if (!parts.has(like)) parts.set(like, all)
+  return all
+}
+
+/** What of the kernels of a rank does not depend on sizes. */
+export interface KernelPlan {
+  readonly kernels: readonly Kernel[]
+  readonly readers: Readers
+  readonly leaving: ReadonlySet<string>
+  readonly leads: ReadonlyMap<string, string>
+  readonly order: ReadonlyMap<string, number>
+}
+
+/** Finds which nodes of a rank's part run together. */
+export function kernelPlan(
+  program: Program,
+  operators: OperatorTable,
+  choices: KernelChoices,
+  bodies: KnownKernels,
+): KernelPlan {
+  const readers = readersOf(program)
+  const kernels = kernelsOf(program, operators, choices, readers, bodies)
+  const leads = new Map<string, string>()
+  for (const { nodes, lead } of kernels) for (const node of nodes) if (node !== lead) leads.set(node.id, lead.id)
+  const order = new Map(nodesOf(program.items).map(({ id }, index) => [id, index]))
+  return { kernels, readers, leaving: leavingByPorts(program), leads, order }
+}
+
+/** What was found before: the time of a kernel, what a communication node is about. */
+export interface Recall {
+  readonly time: (kernel: Kernel, find: () => NodeTime) => NodeTime
+  readonly payload: (kernel: Kernel, find: () => number) => number
+}
+
+/** The times of the nodes of a rank's part `program`, in its sizes. */
+export function timesOfKernels(
+  { kernels, readers, leaving, leads }: KernelPlan,
+  part: {
+    readonly program: Program
+    readonly operators: OperatorTable
+    readonly machine: Machine
+    readonly rank: number
+  },
+  recall: Recall,
+): ReadonlyMap<string, NodeTime> {
+  const { program, operators, machine, rank } = part
   let made: Meter | undefined
   const meter = () => {
     made ??= meterOf(program, operators, rank)
     return made
   }
-  const stages = pipelineAtoms(whole)
   const times = new Map<string, NodeTime>()
-  const leads = new Map<string, string>()
-  const between: Kernel[] = []
-  const readers = readersOf(program)
-  const cost = kernelCost({ program, operators, meter, machine, readers, leaving: leavingByPorts(program) })
-  const kernels = kernelsOf(program, operators, choicesOf(whole, machine.engine.kernels), readers, bodies)
+  for (const id of leads.keys()) times.set(id, nothing)
+  const cost = kernelCost({ program, operators, meter, machine, readers, leaving })
   for (const kernel of kernels) {
-    const { nodes, place, lead } = kernel
-    for (const node of nodes) {
-      if (node === lead) continue
-      times.set(node.id, nothing)
-      leads.set(node.id, lead.id)
+    const { nodes, lead } = kernel
+    const find = () => {
+      if (!lead.communication) return remembered(cost(kernel))
+      const payload = recall.payload(kernel, () => payloadOfAll(nodes, program, meter()))
+      return remembered(communicationTime(nodes, payload, program, machine))
     }
-    // How many take part in communication between stages depends on the place.
-    const isShared = !lead.communication?.atoms.some((atom) => stages.includes(atom)) || isTransfer(lead)
-    const key = nodes.length === 1 ? lead.id : nodes.map(({ id }) => id).join(' ')
-    const time =
-      (isShared && known.get(key)) ||
-      remembered(lead.communication ? communicationTime(nodes, place, whole, program, meter(), machine) : cost(kernel))
-    if (isShared) known.set(key, time)
-    else between.push(kernel)
-    times.set(lead.id, time)
+    times.set(lead.id, recall.time(kernel, find))
   }
   hideFused(kernels, times, program, operators, machine)
-  const order = new Map(nodesOf(program.items).map(({ id }, index) => [id, index]))
-  const all = { times, leads, order, between }
-  if (!parts.has(like)) parts.set(like, all)
-  return all
+  return times
+}
+
+function payloadOfAll(nodes: readonly OperatorNode[], program: Program, meter: Meter): number {
+  return nodes.reduce((sum, each) => sum + communicationBytes(each, program, meter).payload, 0)
 }
 
 const isTransfer = ({ op }: OperatorNode) => op === 'send' || op === 'recv'
@@ -126,10 +182,8 @@ function remembered(time: NodeTime): NodeTime {
 
 function communicationTime(
   nodes: readonly OperatorNode[],
-  place: Place,
-  whole: Program,
+  payload: number,
   program: Program,
-  meter: Meter,
   machine: Machine,
 ): NodeTime {
   const [node] = nodes
@@ -137,8 +191,6 @@ function communicationTime(
   // What a recv takes is the time of its send.
   if (!node || !communication || node.op === 'recv') return nothing
   const { atoms } = communication
-  const members = groupSizeOf(whole, node, place)
-  const payload = nodes.reduce((sum, each) => sum + communicationBytes(each, program, meter, members).payload, 0)
   const axes = axesOf(program.mesh, atoms)
   const { blocking, free } = machine.engine
   if (axes.some((axis) => free.includes(axis))) return nothing

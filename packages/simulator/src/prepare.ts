@@ -162,10 +162,13 @@ export function gated(prepared: Prepared): Work {
   const starts = new Uint32Array(nodeCount + 1)
   const sources = new Uint32Array(edgeSource.length + nodeCount)
   let count = 0
+  // The first node of a rank, whose parts follow each other.
+  let begin = 0
   parts.forEach(({ rank, firstNode }, index) => {
     const last = parts[index + 1]?.firstNode ?? nodeCount
-    let gate = parts[index - 1]?.rank === rank ? firstNode - 1 : -1
-    const begin = parts.find((each) => each.rank === rank)?.firstNode ?? 0
+    const goesOn = parts[index - 1]?.rank === rank
+    if (!goesOn) begin = firstNode
+    let gate = goesOn ? firstNode - 1 : -1
     while (gate >= begin && lane[gate] !== rank * streams) gate--
     for (let node = firstNode; node < last; node++) {
       starts[node] = count

@@ -1,14 +1,13 @@
 import { lookup, type OperatorNode, type OperatorTable, type Place, type Program, walk } from '@shardloom/core'
 import { programOf, type UnrolledGraph, unroll } from '@shardloom/core/unroll'
 import { runEvents, type Times, type Work } from './event-loop.js'
-import type { KnownKernels } from './kernels.js'
-import { type Buffers, buffersOf, bytesOfBuffer } from './lifetimes.js'
+import { choicesOf, type Kernel } from './kernels.js'
+import { LocalSizes } from './local-sizes.js'
 import type { Machine } from './machine.js'
-import { meterOf } from './measure.js'
-import { type NodeTime, nodeTimes } from './node-time.js'
+import { type KernelPlan, kernelPlan, type NodeTime, type Recall, timesOfKernels } from './node-time.js'
 import { gated, prepare, ticksOf } from './prepare.js'
 import { representatives } from './ranks.js'
-import { savedTensors } from './saved.js'
+import { blockMemory, type HeldBuffers, heldBy, layerOf } from './sample-memory.js'
 import { ticksPerSecond } from './ticks.js'
 
 /**
@@ -21,7 +20,7 @@ export interface BlockName {
 }
 
 /** One block of a sample: a layer, or one end of the model, in one direction on one rank. */
-interface Block extends BlockName {
+export interface Block extends BlockName {
   readonly place: number
   /** Whether it follows a block of its own kind and direction: what it takes is what one more of them takes. */
   repeats: boolean
@@ -44,17 +43,23 @@ export interface Sample {
   readonly blockOf: Int16Array
   /** Templates that move parameters and their gradients, whose time depends on how many ranks share them. */
   readonly ofState: readonly boolean[]
-  /** What of kernels no size changes. */
-  readonly bodies: KnownKernels
-  /** By rank. */
-  readonly buffers: readonly HeldBuffers[]
+  readonly ranks: readonly SampledRank[]
 }
 
-/** What the nodes of a rank touch, and who keeps what for backward. */
-interface HeldBuffers extends Buffers {
-  readonly byTemplate: readonly (readonly number[])[]
-  /** Tensors that are kept for backward, each with the part of the model whose forward makes it. */
-  readonly kept: readonly { readonly tensor: string; readonly part: string }[]
+/** What of a rank of a sample no size changes. */
+interface SampledRank {
+  readonly part: Program
+  readonly plan: KernelPlan
+  /** Names of its kernels, which are equal for those that take as long in equal sizes, with these sizes. */
+  readonly kernels: ReadonlyMap<Kernel, { readonly name: string; readonly sizes: ReturnType<LocalSizes['sizesOf']> }>
+  readonly sizes: LocalSizes
+  readonly held: HeldBuffers
+}
+
+/** Times of kernels that were found before, for samples of one model on one machine. */
+export interface KnownSizes {
+  readonly times: Map<string, NodeTime>
+  readonly payloads: Map<string, number>
 }
 
 /** What one microbatch takes of a part of a model. */
@@ -63,6 +68,8 @@ export interface PartCost {
   readonly seconds: Readonly<Record<BlockName['direction'], number>>
   /** Kept from forward to backward, in device memory. */
   readonly keptBytes: number
+  /** Of these, and of what backward makes of them, what gradients of weights wait for where they come later. */
+  readonly deferredBytes: number
   /** The most that is there beside it while the part is at work. */
   readonly workingBytes: number
 }
@@ -108,39 +115,42 @@ export function sampleOf(program: Program, operators: OperatorTable, machine: Ma
     blocks,
     blockOf,
     ofState: graph.templates.map((node) => isOfState(node, program)),
-    bodies: new Map(),
-    buffers: graph.ranks.map((rank) => {
-      const held = buffersOf(program, operators, rank)
-      const part = program.pipeline ? programOf(program, rank) : program
-      return { ...held, byTemplate: held.touchedBy(graph), kept: keptBy(program, part, operators, rank, named) }
-    }),
+    ranks: graph.ranks.map((rank) => sampledRank(program, operators, machine, rank, graph, named)),
   }
 }
 
-/** What a rank keeps for backward in device memory, each with the part whose backward reads it. */
-function keptBy(
+function sampledRank(
   whole: Program,
-  { items }: Program,
   operators: OperatorTable,
+  machine: Machine,
   rank: number,
+  graph: UnrolledGraph,
   named: ReadonlyMap<string, string>,
-): HeldBuffers['kept'] {
-  const readers = new Map<string, string>()
-  const standing = new Map<string, Place>()
-  walk(items, (node, place) => {
-    const part = node.segment === 'backward' ? named.get(node.id) : undefined
-    if (part === undefined) return
-    // Of a kind of layer the first body stands for all.
-    if (layerOf(place) !== undefined && (standing.get(part) ?? place) !== place) return
-    standing.set(part, place)
-    readers.set(node.id, part)
+): SampledRank {
+  const part = programOf(whole, rank)
+  const plan = kernelPlan(part, operators, choicesOf(whole, machine.engine.kernels), new Map())
+  const sizes = new LocalSizes(whole, rank)
+  const kernels = new Map(
+    plan.kernels.map((kernel) => [kernel, { name: nameOf(kernel, plan, part), sizes: sizes.sizesOf(kernel) }]),
+  )
+  return { part, plan, kernels, sizes, held: heldBy(whole, operators, { rank, graph, named, sizes }) }
+}
+
+/** The nodes of a kernel, what of their results leaves it, and in which types: but for sizes all that its time depends on. */
+function nameOf({ nodes, kind }: Kernel, { readers, leaving }: KernelPlan, { tensors }: Program): string {
+  const inside = new Set(nodes)
+  const texts = nodes.map(({ id, inputs, outputs, density, fusion }) => {
+    const out = outputs.map((each) => {
+      const all = readers.get(each) ?? []
+      return leaving.has(each) ? 'p' : all.length === 0 ? 'n' : all.some((reader) => !inside.has(reader)) ? 'o' : 'i'
+    })
+    const types = [...inputs, ...outputs].map((each) => {
+      const { dtype, density: own } = lookup(tensors, each)
+      return own ? `${dtype}*${own}` : dtype
+    })
+    return `${id} ${out} ${types} ${density ?? ''} ${fusion ?? ''}`
   })
-  return savedTensors(whole, operators, { rank }).flatMap(({ version, host, readers: all }) => {
-    const part = all.map((id) => readers.get(id)).find((each) => each !== undefined)
-    return part === undefined || host || lookup(whole.tensors, version).role === 'parameter'
-      ? []
-      : [{ tensor: version, part }]
-  })
+  return `${kind} ${texts.join(' ')}`
 }
 
 /** Whether a node moves parameters or their gradients. */
@@ -166,12 +176,6 @@ export function partsOf(program: Program): ReadonlyMap<string, string> {
   return found
 }
 
-/** The kind of layer that a place is in; layers at the borders of stages are of the kind that the others are of. */
-export function layerOf({ path }: Place): string | undefined {
-  const at = path.find(({ region }) => region.axis === 'layer')
-  return at?.region.bodies[at.body]?.name.replace(/(-send|-recv)+$/, '')
-}
-
 function directionOf({ segment, gradient }: OperatorNode, isDivided: boolean): BlockName['direction'] | undefined {
   if (segment === 'optimizer') return undefined
   if (segment !== 'backward') return 'F'
@@ -183,9 +187,16 @@ function directionOf({ segment, gradient }: OperatorNode, isDivided: boolean): B
  * takes the time from the end of the one before, of its kind, to its own end. Communication of parameters and gradients takes no time
  * here, nor does what passes between stages. Linear in the nodes of the sample.
  */
-export function partCosts(sample: Sample, program: Program, machine: Machine): ReadonlyMap<string, PartCost> {
+export function partCosts(
+  sample: Sample,
+  program: Program,
+  machine: Machine,
+  batch: number,
+  known: KnownSizes = { times: new Map(), payloads: new Map() },
+): ReadonlyMap<string, PartCost> {
   const { graph, places, stream, ofState, work } = sample
-  const ticks = ticksIn(sample, program, machine)
+  const growths = sample.ranks.map(({ sizes }) => sizes.growths(program.mesh, batch))
+  const ticks = ticksIn(sample, program, machine, growths, known)
   const lane = new Int32Array(graph.nodeCount)
   for (let node = 0; node < graph.nodeCount; node++) {
     const template = graph.template[node] ?? 0
@@ -196,26 +207,28 @@ export function partCosts(sample: Sample, program: Program, machine: Machine): R
   const times = runEvents({ ...work, ticks, lane })
   const costs = new Map<
     string,
-    { seconds: Record<BlockName['direction'], number>; keptBytes: number; workingBytes: number }
+    { seconds: Record<BlockName['direction'], number>; keptBytes: number; deferredBytes: number; workingBytes: number }
   >()
   for (const { part } of sample.blocks)
-    costs.set(part, { seconds: { F: 0, B: 0, I: 0, W: 0 }, keptBytes: 0, workingBytes: 0 })
+    costs.set(part, { seconds: { F: 0, B: 0, I: 0, W: 0 }, keptBytes: 0, deferredBytes: 0, workingBytes: 0 })
   for (const { direction, part, seconds } of spans(sample, ticks, times)) {
     const cost = costs.get(part)
     if (cost) cost.seconds[direction] = seconds
   }
-  graph.ranks.forEach((rank, place) => {
-    const meter = meterOf(program, sample.operators, rank)
-    const held = sample.buffers[place]
-    if (!held) return
-    for (const { tensor, part } of held.kept) {
+  sample.ranks.forEach(({ held }, place) => {
+    const grown = ({ value, share }: { readonly value: number; readonly share: number }) =>
+      value * (growths[place]?.[share] ?? 1)
+    for (const { part, ...bytes } of held.kept) {
       const cost = costs.get(part)
-      if (cost && place === placeOf(sample, part)) cost.keptBytes += meter.bytes(lookup(program.tensors, tensor))
+      if (cost && place === placeOf(sample, part)) cost.keptBytes += grown(bytes)
     }
-    const bytes = Float64Array.from(held.buffers, ({ of }) => bytesOfBuffer(of, program, meter))
-    for (const [block, peak] of workingPeaks(sample, place, held, bytes, times)) {
-      const cost = costs.get(sample.blocks[block]?.part ?? '')
-      if (cost) cost.workingBytes = Math.max(cost.workingBytes, peak)
+    const bytes = Float64Array.from(held.bytes, grown)
+    for (const { block, workingBytes, deferredBytes } of blockMemory(sample, place, held, bytes, times)) {
+      const part = sample.blocks[block]?.part ?? ''
+      const cost = costs.get(part)
+      if (!cost) continue
+      cost.workingBytes = Math.max(cost.workingBytes, workingBytes)
+      if (place === placeOf(sample, part)) cost.deferredBytes = Math.max(cost.deferredBytes, deferredBytes)
     }
   })
   return costs
@@ -226,12 +239,45 @@ function placeOf({ blocks }: Sample, part: string): number {
   return blocks.find((block) => block.part === part)?.place ?? -1
 }
 
-function ticksIn({ graph, places, operators, bodies }: Sample, program: Program, machine: Machine): Float64Array {
-  const kernels = new Map<string, NodeTime>()
-  const byRank = graph.ranks.map((rank) =>
-    nodeTimes(program, operators, machine, rank, { kernels, parts: new Map(), bodies }),
-  )
+function ticksIn(
+  { graph, places, operators, ranks }: Sample,
+  program: Program,
+  machine: Machine,
+  growths: readonly Float64Array[],
+  { times: known, payloads }: KnownSizes,
+): Float64Array {
+  const { mesh, tensors } = program
+  const byRank = ranks.map(({ part, plan, kernels }, place) => {
+    const keyOf = (kernel: Kernel) => {
+      const { name = '', sizes = [] } = kernels.get(kernel) ?? {}
+      return sizes.reduce((key, { value, share }) => `${key} ${value * (growths[place]?.[share] ?? 1)}`, name)
+    }
+    const recall: Recall = {
+      time(kernel, find) {
+        if (kernel.lead.communication) return find()
+        const key = keyOf(kernel)
+        const time = known.get(key) ?? settled(find())
+        known.set(key, time)
+        return time
+      },
+      payload(kernel, find) {
+        const key = keyOf(kernel)
+        const payload = payloads.get(key) ?? find()
+        payloads.set(key, payload)
+        return payload
+      },
+    }
+    const sized = { program: { ...part, mesh, tensors }, operators, machine, rank: graph.ranks[place] ?? 0 }
+    return { times: timesOfKernels(plan, sized, recall), leads: plan.leads, order: plan.order, between: [] }
+  })
   return ticksOf(graph, byRank, places)
+}
+
+/** A time that no longer holds on to the program that it was found in, where all its iterations take as long. */
+function settled(time: NodeTime): NodeTime {
+  if (time.grows !== undefined) return time
+  const seconds = time.seconds(0)
+  return { ...time, seconds: () => seconds }
 }
 
 /** What the blocks of a sample take: of those of one name one that follows its like, or the first. */
@@ -255,47 +301,6 @@ function spans({ graph, blocks, blockOf }: Sample, ticks: Float64Array, { start,
     if (found.get(name)?.repeats !== true) found.set(name, { direction, part, repeats, seconds })
   })
   return found.values()
-}
-
-/** Per block the most bytes of what its nodes bring, with what is there then, but for what is kept for backward. */
-function workingPeaks(
-  { graph, places, blockOf }: Sample,
-  place: number,
-  { buffers, byTemplate, instance }: HeldBuffers,
-  bytes: Float64Array,
-  { start, end }: Times,
-): ReadonlyMap<number, number> {
-  const entries = new Map<number, { from: number; to: number; block: number; bytes: number }>()
-  for (let node = places.indexOf(place); node < graph.nodeCount && places[node] === place; node++) {
-    const touched = byTemplate[graph.template[node] ?? 0] ?? []
-    if (touched.length === 0 || (blockOf[node] ?? -1) < 0) continue
-    const iterations = graph.iterationsOf(node)
-    for (const index of touched) {
-      const part = buffers[index]?.part
-      if (part !== 'working' && part !== 'buffers') continue
-      const key = instance(index, iterations) * buffers.length + index
-      const [from, to] = [start[node] as number, end[node] as number]
-      const known = entries.get(key)
-      if (!known) entries.set(key, { from, to, block: blockOf[node] as number, bytes: bytes[index] as number })
-      else {
-        if (from < known.from) {
-          known.from = from
-          known.block = blockOf[node] as number
-        }
-        known.to = Math.max(known.to, to)
-      }
-    }
-  }
-  const list = [...entries.values()].sort((a, b) => a.from - b.from)
-  const gone = [...list].sort((a, b) => a.to - b.to)
-  const peaks = new Map<number, number>()
-  let [held, next] = [0, 0]
-  for (const { from, block, bytes: own } of list) {
-    for (let leaving = gone[next]; leaving && leaving.to <= from; leaving = gone[++next]) held -= leaving.bytes
-    held += own
-    peaks.set(block, Math.max(peaks.get(block) ?? 0, held))
-  }
-  return peaks
 }
 
 /** Whether a node hands something to another stage. */

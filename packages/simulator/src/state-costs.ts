@@ -6,7 +6,8 @@ import type { Machine } from './machine.js'
 import { meterOf, storedAs } from './measure.js'
 import { nodeTimes } from './node-time.js'
 import { representatives } from './ranks.js'
-import { isOfState, layerOf, partsOf } from './sample.js'
+import { isOfState, partsOf } from './sample.js'
+import { layerOf } from './sample-memory.js'
 
 /** A collective over parameters or gradients. */
 export interface StateMove {
@@ -28,8 +29,9 @@ export interface StateCost {
 }
 
 /**
- * What each part of a model costs in parameters, gradients and optimizer state: of a layer of each kind, and of what stands before
- * (`first`) and behind (`last`) the layers. What both ends read stands with both. Linear in the rolled program.
+ * What each part of a model costs in parameters, gradients and optimizer state: of a layer of each kind, of what stands before (`first`)
+ * and behind (`last`) the layers, and of what the end has beside that because the start of the model, which reads it too, is on another
+ * stage (`tied`). Linear in the rolled program.
  */
 export function stateCosts(whole: Program, operators: OperatorTable, machine: Machine): ReadonlyMap<string, StateCost> {
   const costs = new Map<string, StateCost>()
@@ -42,6 +44,7 @@ export function stateCosts(whole: Program, operators: OperatorTable, machine: Ma
   }
   const named = partsOf(whole)
   const standing = new Map<string, string>()
+  const readBefore = new Set<string>()
   for (const rank of representatives(whole)) {
     const program = programOf(whole, rank)
     const meter = meterOf(whole, operators, rank)
@@ -52,12 +55,14 @@ export function stateCosts(whole: Program, operators: OperatorTable, machine: Ma
       const part = named.get(node.id)
       if (part === undefined) return
       for (const id of node.inputs)
-        if (lookup(program.tensors, id).role === 'parameter') readBy.set(rootOf(id, program), part)
+        if (lookup(program.tensors, id).role === 'parameter') readBy.set(parameterOf(id, program), part)
     })
     const seen = new Set<string>()
     walk(program.items, (node, place) => {
-      const part = partOf(node, place, named, readBy, program)
-      if (part === undefined) return
+      const own = partOf(node, place, named, readBy, program)
+      if (own === undefined) return
+      const isTied = [...node.inputs, node.updates ?? ''].some((id) => readBefore.has(parameterOf(id, program)))
+      const part = isTied && bodyOf(place) === undefined ? 'tied' : own
       // Of a kind of layer one body of one rank stands for all; what is outside of layers, each rank has for itself.
       const body = bodyOf(place)
       if (body !== undefined) {
@@ -78,6 +83,7 @@ export function stateCosts(whole: Program, operators: OperatorTable, machine: Ma
         cost.moves.push(moveOf(node, program, communicationBytes(node, program, meter).payload))
       else if (node.segment === 'optimizer') cost.updateSeconds += times.get(node.id)?.seconds(0) ?? 0
     })
+    for (const id of readBy.keys()) readBefore.add(id)
   }
   return costs
 }
@@ -98,17 +104,16 @@ function partOf(
 ): string | undefined {
   const own = named.get(node.id) ?? layerOf(place)
   if (own !== undefined) return own
-  for (const id of [node.updates, ...node.inputs, ...node.outputs]) {
-    if (id === undefined) continue
-    const found =
-      readBy.get(rootOf(id, program)) ?? readBy.get(rootOf(id, program).replace(/^(optimizer\/)?gradient\//, ''))
+  for (const id of [node.updates ?? '', ...node.inputs, ...node.outputs]) {
+    const found = readBy.get(parameterOf(id, program))
     if (found !== undefined) return found
   }
   return undefined
 }
 
-function rootOf(id: string, { tensors }: Program): string {
-  return tensors.get(id)?.versionOf ?? id
+/** The parameter that a tensor is, or is the gradient of. */
+function parameterOf(id: string, { tensors }: Program): string {
+  return (tensors.get(id)?.versionOf ?? id).replace(/^(optimizer\/)?gradient\//, '')
 }
 
 function moveOf(

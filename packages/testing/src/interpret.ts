@@ -201,6 +201,7 @@ class Interpreter implements Interpretation {
 
   /** Whether a rank runs the node that makes a tensor; the other ranks of a pipeline hold nothing of it. */
   private isMade(id: string, iterations: Iterations, rank: number): boolean {
+    if (!this.program.pipeline) return true
     const source = this.sources.get(id)
     const maker = source?.kind === 'node' ? this.makers.get(source.id) : undefined
     const coordinates = maker && this.crew.coordinatesOf(maker, iterations)

@@ -5,13 +5,13 @@ export type Iterations = ReadonlyMap<string, number>
 
 /** Names the value of a tensor in an iteration. */
 export function keyOf({ per, id }: Tensor, iterations: Iterations): string {
-  return per
-    .map((axis) => {
-      const iteration = iterations.get(axis)
-      if (iteration === undefined) throw new Error(`\`${id}\` has one value per ${axis}: say which`)
-      return iteration
-    })
-    .join()
+  let key = ''
+  for (const axis of per) {
+    const iteration = iterations.get(axis)
+    if (iteration === undefined) throw new Error(`\`${id}\` has one value per ${axis}: say which`)
+    key += `${iteration},`
+  }
+  return key
 }
 
 /** The iterations around a region over `axis`. */

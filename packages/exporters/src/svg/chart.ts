@@ -57,13 +57,14 @@ export interface Chart {
   readonly flow?: string
 }
 
-/** Whole steps of about that many on an axis: 1, 2 or 5 times a power of ten. */
-export function ticksOf(end: number, about: number): number[] {
-  if (!(end > 0)) return [0]
-  const rough = end / about
+/** Whole steps of about that many on an axis from 0, or from elsewhere: 1, 2 or 5 times a power of ten. */
+export function ticksOf(end: number, about: number, start = 0): number[] {
+  if (!(end > start)) return [start]
+  const rough = (end - start) / about
   const power = 10 ** Math.floor(Math.log10(rough))
   const step = power * ([1, 2, 5, 10].find((each) => each * power >= rough * 0.999) ?? 10)
-  return Array.from({ length: Math.floor(end / step + 1e-9) + 1 }, (_, index) => index * step)
+  const first = Math.ceil(start / step - 1e-9)
+  return Array.from({ length: Math.floor(end / step + 1e-9) - first + 1 }, (_, index) => (first + index) * step)
 }
 
 /** A value on an axis: as many digits as neighbours need to differ. */

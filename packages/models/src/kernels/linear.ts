@@ -1,35 +1,6 @@
 import type { Kernel, KernelContext } from '@shardloom/core'
 import { offsets, rowsOf, zeros } from './points.js'
 
-/** Σ over the dims that the result lacks of the product of the operands. */
-export const contract: Kernel = (operands, context) => {
-  const { rule, size } = context
-  const result = rule.results[0] ?? []
-  const summed = rule.space.filter((dim) => !result.includes(dim))
-  const out = zeros(context)
-  const [a = out, b] = operands
-  const [aDims = [], bDims = []] = rule.operands
-  const [aOuter, aInner] = [offsets(result, aDims, size), offsets(summed, aDims, size)]
-  if (operands.length > 2) throw new Error('a sum of products has at most two operands')
-  if (!b) {
-    for (let i = 0; i < out.length; i++) {
-      let sum = 0
-      const at = aOuter[i] ?? 0
-      for (let j = 0; j < aInner.length; j++) sum += a[at + (aInner[j] ?? 0)] ?? 0
-      out[i] = sum
-    }
-    return [out]
-  }
-  const [bOuter, bInner] = [offsets(result, bDims, size), offsets(summed, bDims, size)]
-  for (let i = 0; i < out.length; i++) {
-    let sum = 0
-    const [at, bt] = [aOuter[i] ?? 0, bOuter[i] ?? 0]
-    for (let j = 0; j < aInner.length; j++) sum += (a[at + (aInner[j] ?? 0)] ?? 0) * (b[bt + (bInner[j] ?? 0)] ?? 0)
-    out[i] = sum
-  }
-  return [out]
-}
-
 /** The elementwise sum of the operands; one that lacks dims of the result is broadcast. */
 export const sum: Kernel = (operands, context) => {
   const { rule, size } = context

@@ -1,10 +1,10 @@
 import type { DerivativeTerm, OperatorDefinition, OperatorNode } from '@shardloom/core'
 import { operandText, parseRule } from '@shardloom/core'
 import { causalPairs } from '../causal-pairs.js'
+import { contract } from '../kernels/contract.js'
 import {
   activate,
   activateGradient,
-  contract,
   lookUp,
   lookUpGradient,
   normalise,

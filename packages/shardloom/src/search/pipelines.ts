@@ -7,16 +7,18 @@ export interface Pipeline {
   readonly ranks: number
   /** Microbatches of the step, of which the schedule has the first and the last ones. */
   readonly microbatches: number
-  /** Per rank the most microbatches of one of its stages that are kept at once; half of each goes with its input gradient. */
-  readonly inFlight: readonly number[]
+  /**
+   * Per rank how many microbatches of one of its stages are kept until their input gradients, and how many between these and their
+   * weight gradients: the pairs of which at some time neither was more without the other less.
+   */
+  readonly inFlight: readonly (readonly { readonly kept: number; readonly deferred: number }[])[]
 }
 
-/** What the actions of each stage take, in the order of the data, and what passing a tensor on takes. Seconds. */
+/** What the actions of each stage take, in the order of the data. Seconds. */
 export interface StageSeconds {
   readonly forward: Float64Array
   readonly input: Float64Array
   readonly weight: Float64Array
-  readonly send: number
 }
 
 /** A pipeline in time. */
@@ -71,22 +73,26 @@ export class Pipelines {
   }
 }
 
-/** Per rank the most that it keeps of one of its stages, in microbatches. Linear in the actions. */
-function inFlightOf({ orders, microbatches }: Schedule): number[] {
+/** Linear in the actions. */
+function inFlightOf({ orders, microbatches }: Schedule): Pipeline['inFlight'] {
   return orders.map((order) => {
-    let [held, most] = [0, 0]
-    let [pending] = [0]
+    const most = new Map<number, number>()
+    let [kept, deferred] = [0, 0]
     for (const code of order) {
       const { kind } = unpackAction(code, microbatches)
-      if (kind === 'F') held++
-      else if (kind === 'B') held--
-      else if (kind === 'I') {
-        held -= 0.5
-        pending++
-      } else if (kind === 'W') held -= 0.5
-      most = Math.max(most, held)
+      if (kind === 'F') kept++
+      else if (kind !== 'W') kept--
+      if (kind === 'I') deferred++
+      else if (kind === 'W') deferred--
+      most.set(deferred, Math.max(most.get(deferred) ?? 0, kept))
     }
-    return pending > 0 ? most : Math.round(most)
+    const pairs = Array.from(most, ([deferred, kept]) => ({ kept, deferred }))
+    return pairs.filter(({ kept, deferred }) =>
+      pairs.every(
+        (other) =>
+          other.kept < kept || other.deferred <= deferred || (other.kept === kept && other.deferred === deferred),
+      ),
+    )
   })
 }
 
@@ -96,9 +102,9 @@ function inFlightOf({ orders, microbatches }: Schedule): number[] {
  */
 export function pipelineTime(
   { schedule, microbatches }: Pipeline,
-  { forward, input, weight, send }: StageSeconds,
+  { forward, input, weight }: StageSeconds,
 ): PipelineTime {
-  const timed = timeSchedule(schedule, { F: forward, I: input, W: weight, send })
+  const timed = timeSchedule(schedule, { F: forward, I: input, W: weight })
   const busiest = Math.max(...timed.work) / schedule.microbatches
   const more = busiest * (microbatches - schedule.microbatches)
   return { seconds: timed.makespan + more, finished: finishedOf(timed, more) }
@@ -116,10 +122,7 @@ function finishedOf({ schedule, ends }: TimedSchedule, more: number): PipelineTi
 }
 
 /** No pipeline of these stages takes less: what the busiest rank computes, and until its first work comes and its last has gone on. */
-export function leastSeconds(
-  { schedule, microbatches }: Pipeline,
-  { forward, input, weight, send }: StageSeconds,
-): number {
+export function leastSeconds({ schedule, microbatches }: Pipeline, { forward, input, weight }: StageSeconds): number {
   const work = new Float64Array(schedule.ranks)
   const { stageRanks, directions } = schedule
   const each = microbatches / directions
@@ -138,8 +141,8 @@ export function leastSeconds(
     seen.add(rank)
     if (directions === 2) continue
     // A rank begins when the stages before it have; with one stage each and whole backwards it ends before these do, too.
-    before += (forward[stage] as number) + send
-    if (endsInOrder) before += (input[stage] as number) + send
+    before += forward[stage] as number
+    if (endsInOrder) before += input[stage] as number
   }
   return Math.max(most, ...work)
 }

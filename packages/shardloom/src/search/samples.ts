@@ -2,17 +2,21 @@ import { dimSizesOf, findAxis, type Mesh, type OperatorTable, type Program, type
 import type { ModelArchitecture } from '@shardloom/models'
 import {
   communicationBytes,
+  type KnownSizes,
   type Machine,
   meterOf,
   type PartCost,
   partCosts,
   type Sample,
+  type StateCost,
   sampleOf,
+  stateCosts,
 } from '@shardloom/simulator'
 import { meshOfSpec } from '../mesh-of-spec.js'
 import { axesOfLoaded, type LoadedSpec } from '../plan.js'
 import type { PlannedSpec } from '../sequence.js'
 import { machineOfMesh, timedPlan } from '../simulate-plan.js'
+import type { Pipelines } from './pipelines.js'
 
 /** Layers of each kind that a sample has: two on each stage, so that one follows its like. */
 const sampledLayers = 4
@@ -39,14 +43,19 @@ interface Planned {
 export class Samples {
   private readonly planned = new Map<string, Planned>()
   private readonly sizes = new Map<string, readonly number[]>()
-  private readonly axes
+  private readonly axes = new Map<number, ReturnType<typeof axesOfLoaded>>()
   private readonly small: LoadedSpec
+  private readonly known: KnownSizes = { times: new Map(), payloads: new Map() }
   /** How many were planned, and how many measured in other sizes. */
   readonly count = { planned: 0, measured: 0 }
 
-  constructor(private readonly loaded: LoadedSpec) {
-    this.small = { ...loaded, architecture: sampled(loaded.architecture) }
-    this.axes = axesOfLoaded(loaded)
+  constructor(
+    private readonly loaded: LoadedSpec,
+    private readonly pipelines: Pipelines,
+  ) {
+    // A sample may have more ranks than there are: of the cluster it needs no more than links and kernels.
+    const { cluster: _, ...rest } = loaded
+    this.small = { ...rest, architecture: sampled(loaded.architecture) }
     const { program } = timedPlan({ ...this.small, spec: { ...alone(loaded.spec) } })
     const dims = new Set([...program.tensors.values()].flatMap((tensor) => tensor.dims))
     for (const dim of dims) if (dim !== 'batch') this.sizes.set(dim, dimSizesOf(program, dim))
@@ -54,45 +63,66 @@ export class Samples {
 
   /** The mesh of a spec. Throws what {@link meshOfSpec} throws. */
   meshOf(spec: PlannedSpec): Mesh {
-    return meshOfSpec(spec, this.axes, (dim) => this.sizes.get(dim) ?? [])
+    // How replicas divide dp its strategy knows from the spec.
+    const { dpReplicate } = spec.parallel
+    const axes = this.axes.get(dpReplicate) ?? axesOfLoaded({ ...this.loaded, spec })
+    this.axes.set(dpReplicate, axes)
+    return meshOfSpec(spec, axes, (dim) => this.sizes.get(dim) ?? [])
   }
 
   /** What the parts of a spec's model take, its communication laid over the ranks of `mesh`. Throws what planning throws. */
   blocks(spec: PlannedSpec, mesh: Mesh): BlockCosts {
-    const { planned, program, machine } = this.sized(spec, mesh)
+    const { planned, program, machine, growth } = this.sized(spec, mesh)
     planned.sample ??= sampleOf(planned.program, planned.operators, machine)
     this.count.measured++
-    return { parts: partCosts(planned.sample, program, machine), sendBytes: sentBytes(program, planned.operators) }
+    return {
+      parts: partCosts(planned.sample, program, machine, growth, this.known),
+      sendBytes: sentBytes(program, planned.operators),
+    }
+  }
+
+  /**
+   * What parts of a spec's model cost in parameters, gradients and optimizer state, where `free` ranks of dp share what they share of these;
+   * microbatch and recomputation do not matter.
+   */
+  states(spec: PlannedSpec, mesh: Mesh, free: number): ReadonlyMap<string, StateCost> {
+    const { planned, program, machine } = this.sized(spec, mesh, free)
+    return stateCosts(program, planned.operators, machine)
   }
 
   /** A program that stands for that of a spec, in its sizes, with the machine of `mesh`. */
   sized(
     spec: PlannedSpec,
     mesh: Mesh,
-  ): { readonly planned: Planned; readonly program: Program; readonly machine: Machine } {
-    const small = this.smallSpec(spec, mesh)
+    free = 2,
+  ): { readonly planned: Planned; readonly growth: number; readonly program: Program; readonly machine: Machine } {
+    const small = this.smallSpec(spec, mesh, free)
     const smallMesh = this.meshOf(small)
     const planned = this.plannedFor(small, smallMesh)
+    const growth = small.batch / planned.batch
     return {
       planned,
-      program: resized(planned.program, smallMesh, small.batch / planned.batch),
-      machine: machineOfMesh(this.loaded, mesh),
+      growth,
+      program: resized(planned.program, smallMesh, growth),
+      machine: among(machineOfMesh(this.loaded, mesh), mesh),
     }
   }
 
   /** A spec of two stages and one microbatch, with no more data-parallel ranks than show what is divided over them. */
-  private smallSpec(spec: PlannedSpec, mesh: Mesh): PlannedSpec {
+  private smallSpec(spec: PlannedSpec, mesh: Mesh, shards: number): PlannedSpec {
     const { parallel, options } = spec
-    const { schedule, virtual: _, pp: __, ...rest } = options
-    const free = freeAtoms(mesh)
-    const dp = free.reduce((all, { degree }) => (all / degree) * 2, parallel.dp)
-    const slot = { ...spec, parallel: { ...parallel, dp, dpReplicate: Math.min(2, parallel.dpReplicate), pp: 2 } }
+    const { schedule = '1f1b', virtual: _, pp: __, ...rest } = options
+    const divided = this.pipelines.isDivided(schedule)
+    const replicate = Math.min(2, parallel.dpReplicate)
+    const free = freeRanks(mesh)
+    const dp = (parallel.dp / free) * (free === 1 ? 1 : free === parallel.dpReplicate ? replicate : shards * replicate)
+    const slot = { ...spec, parallel: { ...parallel, dp, dpReplicate: replicate, pp: 2 } }
     const microbatch = spec.microbatch ?? 1
     return {
       ...slot,
       microbatch,
       batch: dp * microbatch * parallel.replicas,
-      options: { ...rest, pp: {}, schedule: isDivided(schedule) ? 'zbh1' : '1f1b' },
+      options: { ...rest, pp: {}, schedule: divided ? 'zbh1' : '1f1b' },
     }
   }
 
@@ -119,9 +149,10 @@ export class Samples {
   }
 }
 
-/** Whether a schedule runs input and weight gradients apart. */
-export function isDivided(schedule: string | undefined): boolean {
-  return schedule !== undefined && /^(zb|interleaved-zb|dualpipe|controllable|v-)/.test(schedule)
+/** A machine on whose mesh a sample's ranks lie, as far as it has their atoms: of one stage a sample has two. */
+export function among(machine: Machine, { atoms }: Mesh): Machine {
+  const known = new Set(atoms.map(({ name }) => name))
+  return { ...machine, group: (names) => machine.group(names.filter((name) => known.has(name))) }
 }
 
 /** The model with a few layers of each kind. */
@@ -165,6 +196,11 @@ function alone(spec: PlannedSpec): PlannedSpec {
       offload: 'none',
     },
   }
+}
+
+/** The ranks of dp that share nothing but the batch and what is stored: {@link Samples.states} depends on them by one over their number. */
+export function freeRanks(mesh: Mesh): number {
+  return freeAtoms(mesh).reduce((all, { degree }) => all * degree, 1)
 }
 
 /** The atoms of dp that split nothing but the batch and what is stored: experts do not lie on them. */

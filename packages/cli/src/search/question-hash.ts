@@ -1,0 +1,16 @@
+import { createHash } from 'node:crypto'
+import type { Question } from 'shardloom/search'
+
+/** JSON in which the keys of objects are sorted by code unit: equal values have equal texts. */
+export function canonicalJson(value: unknown): string {
+  return JSON.stringify(value, (_, inner) =>
+    typeof inner === 'object' && inner !== null && !Array.isArray(inner)
+      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : inner,
+  )
+}
+
+/** What tells questions apart: SHA-256 of the canonical JSON, as 64 hexadecimal digits. */
+export function questionHash(question: Question): string {
+  return createHash('sha256').update(canonicalJson(question)).digest('hex')
+}

@@ -1,0 +1,76 @@
+import { ShardloomError } from 'shardloom'
+import type { Question } from 'shardloom/search'
+import type { Io } from '../io.js'
+import type { Shard } from '../shard-option.js'
+import type { Answerer } from './answerer.js'
+import { openCheckpoint } from './checkpoint.js'
+import { type Outcome, outcomeOf } from './outcome.js'
+import { type FailedPart, partsOf } from './part.js'
+import { searchProgress } from './progress.js'
+import type { QueueAddress } from './queue-address.js'
+import { askQueue } from './queue-ask.js'
+import { runLocal } from './run-local.js'
+
+/** A search and where it runs. */
+export interface SearchRun {
+  readonly question: Question
+  readonly answerer: Answerer
+  /** Threads; 1 works in this one. Of no effect on the outcome, nor with a queue, whose workers have their own. */
+  readonly workers: number
+  /** A file that answers of parts are kept in and taken from. */
+  readonly checkpoint?: string | undefined
+  /** The share of the parts that is asked for; all by default. */
+  readonly shard?: Shard | undefined
+  /** Workers on this queue do the work. */
+  readonly queue?: QueueAddress | undefined
+  readonly io: Io
+  /** Stops the search, see `untilInterrupted`; the outcome is what has been found so far. */
+  readonly signal: AbortSignal
+}
+
+/**
+ * Asks the parts of a question, wherever they are answered, and merges the answers: the same outcome whoever answers, in whatever
+ * order. A part that fails does not keep the others from it. Throws what went wrong where every part failed, `CHECKPOINT`, `OUTPUT` and
+ * `QUEUE`.
+ */
+export async function runSearch(run: SearchRun): Promise<Outcome> {
+  const { question, answerer, workers, shard, queue, io, signal } = run
+  const asked = partsOf(question, shard)
+  const file = run.checkpoint === undefined ? undefined : await openCheckpoint(io, run.checkpoint, question)
+  const answers = new Map(file?.answers)
+  const failed: FailedPart[] = []
+  const open = asked.filter((part) => !answers.has(part))
+  const progress = searchProgress(io, { ended: asked.length - open.length, of: asked.length })
+  try {
+    const runParts = queue ? askQueue(queue, io) : runLocal(answerer, workers)
+    if (open.length > 0)
+      await runParts(
+        question,
+        open,
+        async (outcome) => {
+          if ('failure' in outcome) failed.push(outcome)
+          else {
+            await file?.add(outcome)
+            answers.set(outcome.part, outcome.answer)
+          }
+          progress.ended()
+        },
+        signal,
+      )
+  } finally {
+    progress.clear()
+    await file?.close()
+  }
+  const outcome = outcomeOf(question, { asked, answers, failed, stopped: signal.aborted })
+  const [first] = outcome.failed
+  if (first && outcome.failed.length === asked.length) throw asError(first)
+  return outcome
+}
+
+/** Where all parts fail, it is the question that is at fault. */
+function asError({ failure: { code, message, help, subject } }: FailedPart): ShardloomError {
+  return new ShardloomError(code, message, {
+    ...(help !== undefined && { help }),
+    ...(subject !== undefined && { subject }),
+  })
+}

@@ -1,0 +1,55 @@
+import { fileURLToPath } from 'node:url'
+import { Tinypool } from 'tinypool'
+import type { PartTask } from './answerer.js'
+import type { PartOutcome } from './part.js'
+
+/** Threads that answer parts, so that the one that starts them can do something else. */
+export interface Threads {
+  /** Rejects when the thread dies of the part, and when the threads are closed. */
+  answer(task: PartTask): Promise<PartOutcome>
+  /** Ends the threads, in the middle of whatever they do. */
+  close(): Promise<void>
+}
+
+/** @param module what the threads run, see `Answerer` */
+export function startThreads(module: URL, count: number): Threads {
+  const pool = new Tinypool({
+    filename: fileURLToPath(module),
+    name: 'answerPart',
+    runtime: 'worker_threads',
+    minThreads: count,
+    maxThreads: count,
+  })
+  let closed: Promise<void> | undefined
+  // A thread that dies between parts is replaced by another.
+  pool.on('error', () => {})
+
+  const watched = new WeakSet<object>()
+  /** A thread that ends without an error, as by `process.exit` of a plugin, would be waited for: it has one. */
+  function watch(): void {
+    for (const thread of pool.threads) {
+      if (watched.has(thread)) continue
+      watched.add(thread)
+      let failed = false
+      thread.once('error', () => {
+        failed = true
+        setImmediate(watch) // when the pool has put another in its place
+      })
+      thread.once('exit', () => {
+        if (!failed && !closed) thread.emit('error', new Error('it was ended by what it ran'))
+      })
+    }
+  }
+
+  return {
+    answer(task) {
+      const outcome: Promise<PartOutcome> = pool.run(task)
+      watch()
+      return outcome
+    },
+    close() {
+      closed ??= pool.destroy()
+      return closed
+    },
+  }
+}

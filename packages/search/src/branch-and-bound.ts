@@ -1,0 +1,109 @@
+import type { Answer, Candidate, Miss } from './answer.js'
+import type { BestList } from './best-list.js'
+import type { Front } from './front.js'
+import { countsByRule, keepNearest, sortMisses } from './merge.js'
+
+/** Why nothing below a node is a candidate. */
+export interface Rejection {
+  readonly rule: string
+  /** By how much of the rule's own limit the leaf below that misses it by least does; without it no miss is kept. */
+  readonly by?: number
+}
+
+/** A tree of choices: what is decided at a node holds for all leaves below, and each leaf is a point of the space. */
+export interface ChoiceTree<Node> {
+  readonly root: Node
+  /** The ways to decide what comes next; null for a leaf. It is asked once, and never of what was rejected or bounded. */
+  expand(node: Node): Iterable<Node> | null
+  /** How many leaves are below a node, 1 for a leaf itself: exact, since counts are made of it. */
+  size(node: Node): number
+  /** The rule that all leaves below break, where what is decided is enough to know. */
+  reject?(node: Node): Rejection | undefined
+  /** A score that no leaf below is better than, rounding included. The nearer it is, the less is evaluated. */
+  bound(node: Node): number
+  /** What no leaf below is better than in either metric of a front. Without it a search with a front bounds nothing. */
+  corner?(node: Node): readonly [number, number]
+  /** The score of a leaf, or the rule that it breaks. */
+  evaluate(leaf: Node): number | Rejection
+  /** The point that a leaf is. It is asked for where the point may be kept, so that others cost no name and no metrics. */
+  describe(leaf: Node, score: number): Candidate
+  /** The point below a rejected node that misses the rule by least. It is asked for where no miss of the rule was smaller. */
+  describeMiss?(node: Node, rejection: Rejection): Candidate
+}
+
+/** Where a search puts what it finds; what is there already bounds it from the beginning. */
+export interface Findings {
+  readonly list: BestList
+  readonly front?: Front | undefined
+}
+
+/**
+ * Depth-first branch and bound: the child with the best bound first, of equal bounds the earlier one. It is exact: the list and the
+ * front are those of all leaves that no rule rejects, equal scores included, for what is left out has a bound beyond the list's threshold
+ * and, with a front, a corner that is dominated. Each leaf is counted once, under the rule that it breaks, as bounded or as evaluated.
+ */
+export function explore<Node>(tree: ChoiceTree<Node>, { list, front }: Findings): Answer {
+  const rejected = new Map<string, number>()
+  const misses = new Map<string, Miss>()
+  let [bounded, evaluated] = [0, 0]
+
+  const reject = (node: Node, rejection: Rejection, size: number) => {
+    const { rule, by } = rejection
+    rejected.set(rule, (rejected.get(rule) ?? 0) + size)
+    if (by === undefined || by > (misses.get(rule)?.by ?? Infinity)) return
+    const point = tree.describeMiss?.(node, rejection)
+    if (point !== undefined) keepNearest(misses, { ...point, rule, by })
+  }
+
+  /** Whether nothing at or below the node can enter the list or the front. */
+  const isBeaten = (node: Node, score: number) => {
+    if (!(score > list.threshold)) return false
+    if (front === undefined) return true
+    const corner = tree.corner?.(node)
+    return corner !== undefined && front.isDominated(corner[0], corner[1])
+  }
+
+  const evaluate = (leaf: Node) => {
+    const score = tree.evaluate(leaf)
+    if (typeof score !== 'number') return reject(leaf, score, 1)
+    evaluated++
+    if (isBeaten(leaf, score)) return
+    const candidate = tree.describe(leaf, score)
+    list.offer(candidate)
+    front?.offer(candidate)
+  }
+
+  const descend = (nodes: Iterable<Node>) => {
+    const open: { readonly node: Node; readonly bound: number }[] = []
+    for (const node of nodes) {
+      const rejection = tree.reject?.(node)
+      if (rejection !== undefined) {
+        reject(node, rejection, tree.size(node))
+        continue
+      }
+      const bound = tree.bound(node)
+      if (isBeaten(node, bound)) bounded += tree.size(node)
+      else open.push({ node, bound })
+    }
+    open.sort((a, b) => a.bound - b.bound)
+    for (const { node, bound } of open) {
+      if (isBeaten(node, bound)) {
+        bounded += tree.size(node)
+        continue
+      }
+      const children = tree.expand(node)
+      if (children === null) evaluate(node)
+      else descend(children)
+    }
+  }
+
+  descend([tree.root])
+  let total = bounded + evaluated
+  for (const count of rejected.values()) total += count
+  return {
+    counts: { total, rejected: countsByRule(rejected), bounded, evaluated },
+    best: [...list.candidates],
+    front: front === undefined ? [] : [...front.candidates],
+    misses: sortMisses(misses),
+  }
+}

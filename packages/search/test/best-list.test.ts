@@ -1,0 +1,41 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { BestList } from '../src/index.js'
+import { candidates, kept } from './arbitrary.js'
+
+test('keeps what sorting all would keep, in whatever order they come', () => {
+  fc.assert(
+    fc.property(candidates(), fc.nat(6), (points, top) => {
+      const list = new BestList(top)
+      for (const point of points) list.offer(point)
+      expect(list.candidates).toEqual(kept(points, { top }).best)
+    }),
+  )
+})
+
+test('the threshold never rises, and what is beyond it is not taken', () => {
+  fc.assert(
+    fc.property(candidates(), fc.nat(6), (points, top) => {
+      const list = new BestList(top)
+      for (const point of points) {
+        const before = list.threshold
+        const taken = list.offer(point)
+        expect(list.threshold).toBeLessThanOrEqual(before)
+        if (point.score > before) expect(taken).toBe(false)
+        if (point.score < before) expect(taken).toBe(true)
+        expect(list.candidates.includes(point)).toBe(taken)
+      }
+    }),
+  )
+})
+
+test('a point that is offered twice is listed once, and one without a score never', () => {
+  const point = { name: 'tp=2', choices: { tp: 2 }, score: 1, metrics: {} }
+  const list = new BestList(3)
+  expect([list.offer(point), list.offer({ ...point }), list.offer({ ...point, score: Number.NaN })]).toEqual([
+    true,
+    false,
+    false,
+  ])
+  expect(list.candidates).toEqual([point])
+})

@@ -1,0 +1,137 @@
+import { divisors, type PluginChoice, ShardloomError } from '@shardloom/core'
+import type { ModelArchitecture } from '@shardloom/models'
+import { checkSpec } from '../parse-spec.js'
+import type { LoadedSpec } from '../plan.js'
+import type { PlannedSpec } from '../sequence.js'
+import { parallelSchema } from '../spec-schema.js'
+
+/** A value of a choice. */
+export type Value = string | number | boolean
+
+/** What was chosen, by the names of choices. */
+export type Choices = Readonly<Record<string, Value>>
+
+/** Degrees that multiply to the ranks, and those that divide them once more. */
+export const multiplying = ['tp', 'cp', 'ulysses'] as const
+export const dividing = ['ep', 'expertTp'] as const
+
+/**
+ * The values of each choice that a search for training tries, unless told otherwise: every divisor as a degree, where the model has what it
+ * divides; three orders of axes; microbatches in powers of two; all stages of ZeRO, hybrid sharding, recomputation and offload; the
+ * schedules that are in use, with up to eight chunks per rank; layers divided evenly or by what they take. Plugins bring choices of
+ * their own.
+ */
+export function trainingChoices(
+  { spec, architecture, plugins }: LoadedSpec,
+  ranks: number,
+): Record<string, readonly Value[]> {
+  const all = divisors(ranks)
+  const { heads, experts, layers } = limitsOf(architecture)
+  const upTo = (most: number) => all.filter((degree) => degree <= most)
+  const [usual, ...others] = orders
+  const own: Record<string, readonly Value[]> = {
+    order: spec.order.join(',') === usual ? [usual, ...others] : [spec.order.join(',')],
+    tp: upTo(heads),
+    cp: all.filter((degree) => spec.seq % (2 * degree) === 0),
+    ulysses: upTo(heads),
+    pp: upTo(layers),
+    ep: experts > 0 ? all.filter((degree) => experts % degree === 0) : [1],
+    expertTp: experts > 0 ? upTo(heads) : [1],
+    dpReplicate: all,
+    sequenceParallel: [false, true],
+    recompute: spec.options.attention === 'flash' ? ['none', 'full'] : ['none', 'selective', 'full'],
+    offload: ['none', 'activations'],
+    microbatch: [1, 2, 4, 8, 16, 32].filter((size) => spec.batch % size === 0),
+    zero: [0, 1, 2, 3],
+    schedule: ['1f1b', 'interleaved1f1b', 'zbh1', 'zbv', 'dualpipev'],
+    virtual: [1, 2, 3, 4, 5, 6, 7, 8],
+    split: ['even', 'balanced'],
+  }
+  for (const { name, values } of plugins.flatMap(({ choices = [] }) => choices)) own[name] = values
+  return own
+}
+
+/** Axes from innermost to outermost: pipelines outside of data parallelism, inside of it, or data parallelism on the fastest links. */
+const orders = ['tp,ulysses,cp,dp,pp', 'tp,ulysses,cp,pp,dp', 'dp,tp,ulysses,cp,pp'] as const
+
+function limitsOf({ layers, order }: ModelArchitecture) {
+  const all = Object.values(layers)
+  const most = (of: (layer: (typeof all)[number]) => number) => Math.max(...all.map(of))
+  return {
+    heads: most(({ attention }) => ('heads' in attention ? attention.heads : 1)),
+    experts: most(({ ffn }) => ('experts' in ffn ? ffn.experts : 0)),
+    layers: order.runs.reduce((sum, { count }) => sum + count, 0) * (order.repeat ?? 1),
+  }
+}
+
+/** The kinds of a model's layers by depth. */
+export function kindsOf({ order }: ModelArchitecture): string[] {
+  const once = order.runs.flatMap(({ layer, count }) => new Array<string>(count).fill(layer))
+  return Array.from({ length: order.repeat ?? 1 }, () => once).flat()
+}
+
+const degrees: readonly string[] = Object.keys(parallelSchema.shape)
+
+/** The spec with choices made: a degree, `order`, `microbatch`, or an option by its path below `options`. */
+export function specWith(spec: PlannedSpec, choices: Choices, axes: readonly string[] = []): PlannedSpec {
+  const parallel: Record<string, number> = { ...spec.parallel }
+  const options: Record<string, unknown> = { ...spec.options }
+  let { order, microbatch, batch } = spec
+  for (const [name, value] of Object.entries(choices)) {
+    if (name === 'split') continue
+    if (name === 'order') order = String(value).split(',')
+    else if (name === 'microbatch') microbatch = Number(value)
+    else if (name === 'batch') batch = Number(value)
+    else if (degrees.includes(name) || axes.includes(name)) parallel[name] = Number(value)
+    else setPath(options, name.split('.'), value)
+  }
+  return {
+    ...spec,
+    batch,
+    ...(microbatch !== undefined && { microbatch }),
+    order,
+    parallel: parallel as PlannedSpec['parallel'],
+    options: options as PlannedSpec['options'],
+  }
+}
+
+function setPath(into: Record<string, unknown>, [first = '', ...rest]: readonly string[], value: Value): void {
+  if (rest.length === 0) {
+    into[first] = value
+    return
+  }
+  const inner = { ...(into[first] as Record<string, unknown> | undefined) }
+  into[first] = inner
+  setPath(inner, rest, value)
+}
+
+/** Refuses values that no spec can have, by the name of their choice. Throws `CHOICE`. */
+export function checkChoices(loaded: LoadedSpec, choices: Readonly<Record<string, readonly Value[]>>): void {
+  const axes = loaded.plugins.flatMap((plugin) => (plugin.axes ?? []).map(({ name }) => name))
+  for (const [name, values] of Object.entries(choices)) {
+    if (values.length === 0)
+      throw new ShardloomError('CHOICE', `\`${name}\` has no values to choose from.`, {
+        subject: name,
+        help: 'Name one or more, or leave it out.',
+      })
+    if (name === 'split') {
+      const other = values.find((value) => value !== 'even' && value !== 'balanced')
+      if (other === undefined) continue
+      throw new ShardloomError('CHOICE', `\`split\` cannot be ${String(other)}.`, {
+        subject: name,
+        help: 'Use even or balanced.',
+      })
+    }
+    for (const value of values) checkSpec(plainSpec(specWith(loaded.spec, { [name]: value }, axes)))
+  }
+}
+
+/** A spec without what loading has filled in for it. */
+function plainSpec(spec: PlannedSpec): unknown {
+  return JSON.parse(JSON.stringify(spec))
+}
+
+/** The choices of plugins. */
+export function pluginChoices({ plugins }: LoadedSpec): readonly PluginChoice[] {
+  return plugins.flatMap(({ choices = [] }) => choices)
+}

@@ -1,0 +1,220 @@
+import { collectiveSeconds } from '@shardloom/cluster'
+import type { Machine, PartCost, StateCost } from '@shardloom/simulator'
+import { type Pipeline, type PipelineTime, pipelineTime, type StageSeconds } from './pipelines.js'
+
+/** What a part of a model costs in parameters, gradients and optimizer state. Bytes and seconds. */
+export interface PartState {
+  readonly bytes: number
+  readonly updateSeconds: number
+  /** Collectives of each microbatch, in forward and in backward. */
+  readonly forwardSeconds: number
+  readonly backwardSeconds: number
+  /** Collectives once per step, before the update and behind it. */
+  readonly reduceSeconds: number
+  readonly spreadSeconds: number
+  /** What is whole for a while of what is stored in shares. */
+  readonly gatheredBytes: number
+}
+
+/**
+ * The state of each part where `free` ranks share it, from what it is with two and with four: bytes, the seconds of the update and the
+ * bytes of collectives are all a + b / free.
+ */
+export function stateAt(
+  two: ReadonlyMap<string, StateCost>,
+  four: ReadonlyMap<string, StateCost>,
+  free: number,
+  machine: Machine,
+): ReadonlyMap<string, PartState> {
+  const straight = (atTwo: number, atFour: number) => 2 * atFour - atTwo + (4 * (atTwo - atFour)) / free
+  const held = ({ parameterBytes, gradientBytes, optimizerBytes }: StateCost) =>
+    parameterBytes + gradientBytes + optimizerBytes
+  return new Map(
+    Array.from(two, ([part, one]) => {
+      const other = four.get(part) ?? one
+      const seconds = { F: 0, B: 0, 'before update': 0, 'behind update': 0 }
+      let gatheredBytes = 0
+      one.moves.forEach(({ atoms, op, when, bytes: atTwo }, index) => {
+        const bytes = straight(atTwo, other.moves[index]?.bytes ?? atTwo)
+        const group = machine.group(atoms)
+        if (group.size === 1 || bytes <= 0) return
+        seconds[when] += collectiveSeconds(group, { op, bytes })
+        if (when === 'F' || (when === 'B' && op === 'reduce-scatter')) gatheredBytes += bytes
+      })
+      const state: PartState = {
+        bytes: straight(held(one), held(other)),
+        updateSeconds: straight(one.updateSeconds, other.updateSeconds),
+        forwardSeconds: seconds.F,
+        backwardSeconds: seconds.B,
+        reduceSeconds: seconds['before update'],
+        spreadSeconds: seconds['behind update'],
+        gatheredBytes,
+      }
+      return [part, state]
+    }),
+  )
+}
+
+/** One stage: what it takes of each microbatch, keeps of it, and has all through the step. Seconds and bytes. */
+export interface StageCost {
+  layers: number
+  forward: number
+  input: number
+  weight: number
+  /** For each microbatch in flight; `endBytes` for one alone, as the end of the model hands it back at once. */
+  keptBytes: number
+  deferredBytes: number
+  endBytes: number
+  workingBytes: number
+  stateBytes: number
+  reduceSeconds: number
+  spreadSeconds: number
+  updateSeconds: number
+}
+
+/** What stages are made of: parts with their costs and state, and the kinds of layers by depth. */
+export interface Model {
+  readonly parts: ReadonlyMap<string, PartCost>
+  readonly states: ReadonlyMap<string, PartState>
+  /** By depth. */
+  readonly layers: readonly string[]
+  /** The share by which computing beside communication takes longer. */
+  readonly contention: number
+  /** Whether nothing is computed beside the collectives of parameters and gradients. */
+  readonly blocking: boolean
+}
+
+/** A stage of the layers from `from` up to `to`, with the ends of the model that stand there. */
+export function stageOf(model: Model, from: number, to: number, depth: number): StageCost {
+  const stage: StageCost = {
+    layers: to - from,
+    forward: 0,
+    input: 0,
+    weight: 0,
+    keptBytes: 0,
+    deferredBytes: 0,
+    endBytes: 0,
+    workingBytes: 0,
+    stateBytes: 0,
+    reduceSeconds: 0,
+    spreadSeconds: 0,
+    updateSeconds: 0,
+  }
+  let gathered = 0
+  const add = (part: string, times: number, isEnd: boolean) => {
+    const cost = model.parts.get(part)
+    const state = model.states.get(part)
+    if (cost) {
+      const { F, B, I, W } = cost.seconds
+      stage.forward += times * beside(F, state?.forwardSeconds ?? 0, model)
+      stage.input += times * beside(B + I, state?.backwardSeconds ?? 0, model)
+      stage.weight += times * W
+      if (isEnd) stage.endBytes += times * cost.keptBytes
+      else stage.keptBytes += times * cost.keptBytes
+      stage.deferredBytes += times * cost.deferredBytes
+      stage.workingBytes = Math.max(stage.workingBytes, cost.workingBytes)
+    }
+    if (!state) return
+    stage.stateBytes += times * state.bytes
+    stage.reduceSeconds += times * state.reduceSeconds
+    stage.spreadSeconds += times * state.spreadSeconds
+    stage.updateSeconds += times * state.updateSeconds
+    gathered = Math.max(gathered, state.gatheredBytes)
+    // Before an action has computed nobody gathers for the next one.
+    if (times > 0 && !isEnd) {
+      stage.forward += state.forwardSeconds
+      stage.input += state.forwardSeconds
+    }
+  }
+  if (from === 0) add('first', 1, true)
+  for (let at = from; at < to; ) {
+    const kind = model.layers[at] as string
+    let next = at + 1
+    while (next < to && model.layers[next] === kind) next++
+    add(kind, next - at, false)
+    at = next
+  }
+  if (to === depth) add('last', 1, true)
+  if (to === depth && from > 0) add('tied', 1, true)
+  stage.workingBytes += 2 * gathered
+  return stage
+}
+
+/** Computing with communication beside it that nothing else waits for: the longer of the two, and what they take from each other. */
+function beside(computing: number, communicating: number, { contention, blocking }: Model): number {
+  if (communicating === 0) return computing
+  if (blocking) return computing + communicating
+  return Math.max(computing + contention * Math.min(computing, communicating), communicating)
+}
+
+/** The most bytes that each rank of a pipeline holds. */
+export function peakBytesOf({ schedule, inFlight }: Pipeline, stages: readonly StageCost[]): number {
+  let most = 0
+  for (let rank = 0; rank < schedule.ranks; rank++) {
+    let [bytes, kept, deferred, working, own] = [0, 0, 0, 0, 0]
+    for (let stage = 0; stage < schedule.stageRanks.length; stage++) {
+      if (schedule.stageRanks[stage] !== rank) continue
+      const cost = stages[stage % stages.length] as StageCost
+      own++
+      bytes += cost.stateBytes + cost.endBytes
+      kept += cost.keptBytes
+      deferred += cost.deferredBytes
+      working = Math.max(working, cost.workingBytes)
+    }
+    let flight = 0
+    for (const each of inFlight[rank] ?? []) flight = Math.max(flight, each.kept * kept + each.deferred * deferred)
+    most = Math.max(most, bytes + working + flight / Math.max(1, own))
+  }
+  return most
+}
+
+/**
+ * The seconds of all stages of a schedule, for {@link pipelineTime}. A rank receives for an action when it has ended the one before, so
+ * that what comes from another rank lengthens the action that it is for.
+ */
+export function secondsOf({ schedule }: Pipeline, stages: readonly StageCost[], send: number): StageSeconds {
+  const { stageRanks } = schedule
+  const count = stages.length
+  const of = (field: 'forward' | 'input' | 'weight', from: number) =>
+    Float64Array.from(stageRanks, (rank, stage) => {
+      const own = stages[stage % count]?.[field] ?? 0
+      const isEnd = from === 0 || (from < 0 ? stage % count === 0 : stage % count === count - 1)
+      return isEnd || stageRanks[stage + from] === rank ? own : own + send
+    })
+  return { forward: of('forward', -1), input: of('input', 1), weight: of('weight', 0) }
+}
+
+/**
+ * A whole step: the pipeline, then of each rank the reductions of gradients that its last backwards have not hidden, and when all are
+ * there the update, whose results are gathered beside it.
+ */
+export function stepSeconds(
+  pipeline: Pipeline,
+  stages: readonly StageCost[],
+  seconds: StageSeconds,
+  blocking: boolean,
+  known?: PipelineTime,
+): number {
+  const time = known ?? pipelineTime(pipeline, seconds)
+  let [reduced, updated] = [time.seconds, 0]
+  for (const finished of time.finished) {
+    let at = 0
+    let update = 0
+    let spread = 0
+    for (const { stage, at: end } of finished) {
+      const cost = stages[stage % stages.length] as StageCost
+      const all = cost.reduceSeconds
+      const layers = Math.max(1, cost.layers)
+      const backward = cost.input + cost.weight
+      // Of each layer, as soon as it has its gradients.
+      at = blocking
+        ? Math.max(at, end) + all
+        : Math.max(Math.max(at, end - backward + backward / layers) + all, end + all / layers)
+      update += cost.updateSeconds
+      spread += cost.spreadSeconds
+    }
+    reduced = Math.max(reduced, at)
+    updated = Math.max(updated, blocking ? update + spread : Math.max(update, spread))
+  }
+  return reduced + updated
+}

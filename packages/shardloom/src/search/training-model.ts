@@ -1,0 +1,121 @@
+import { findAxis, isShardloomError, type Mesh } from '@shardloom/core'
+import type { Machine } from '@shardloom/simulator'
+import type { LoadedSpec } from '../plan.js'
+import type { PlannedSpec } from '../sequence.js'
+import { machineOfMesh } from '../simulate-plan.js'
+import { type Choices, kindsOf, specWith } from './choices.js'
+import { type Model, type PartState, stateAt } from './estimate.js'
+import { Pipelines } from './pipelines.js'
+import { among, type BlockCosts, freeRanks, Samples } from './samples.js'
+
+/** A mesh of a search with its machine, and where its communication inside of a stage runs. */
+export interface Placed {
+  readonly mesh: Mesh
+  readonly machine: Machine
+  /** Equal for meshes on which the collectives of layers run over the same links. */
+  readonly links: string
+}
+
+/** Why something cannot be planned: the code of the error, and what it says. */
+export interface Refusal {
+  readonly rule: string
+  readonly why: string
+}
+
+export const isRefusal = (value: object): value is Refusal => 'rule' in value
+
+/**
+ * What candidates of a search for training are made of, each thing found once for all candidates that share it: meshes, what layers take,
+ * what parameters cost, pipelines.
+ */
+export class TrainingModel {
+  readonly pipelines = new Pipelines()
+  readonly samples: Samples
+  readonly layers: readonly string[]
+  readonly axes: readonly string[]
+  private readonly meshes = new Map<string, Placed | Refusal>()
+  private readonly blocks = new Map<string, BlockCosts | Refusal>()
+  private readonly states = new Map<string, ReadonlyMap<string, PartState> | Refusal>()
+  private readonly points = new Map<string, ReturnType<Samples['states']>>()
+
+  constructor(readonly loaded: LoadedSpec) {
+    this.samples = new Samples(loaded, this.pipelines)
+    this.layers = kindsOf(loaded.architecture)
+    this.axes = loaded.plugins.flatMap(({ axes = [] }) => axes.map(({ name }) => name))
+  }
+
+  specOf(choices: Choices): PlannedSpec {
+    return specWith(this.loaded.spec, choices, this.axes)
+  }
+
+  placed(spec: PlannedSpec): Placed | Refusal {
+    const key = `${spec.order} ${JSON.stringify(spec.parallel)}`
+    return remember(this.meshes, key, () => {
+      const mesh = this.samples.meshOf(spec)
+      const machine = among(machineOfMesh(this.loaded, mesh), mesh)
+      const inner = mesh.axes.filter(({ name, degree }) => degree > 1 && !outside.includes(name))
+      const links = inner.map(({ name }) => JSON.stringify(machine.group(findAxis(mesh, name)?.atoms ?? [])))
+      return { mesh, machine, links: links.join(' ') }
+    })
+  }
+
+  /** What one microbatch takes of each part of a spec's model. `inner`: the choices of the spec that this depends on. */
+  blockCosts(spec: PlannedSpec, inner: string, { mesh, links }: Placed): BlockCosts | Refusal {
+    const divided = this.pipelines.isDivided(spec.options.schedule ?? '1f1b')
+    return remember(this.blocks, `${inner} ${divided} ${links}`, () =>
+      this.samples.blocks(
+        { ...spec, parallel: { ...spec.parallel, dpReplicate: 1 }, options: { ...spec.options, zero: 0 } },
+        mesh,
+      ),
+    )
+  }
+
+  /** What the parts of a spec's model cost in parameters, gradients and optimizer state. `inner` as in {@link blockCosts}. */
+  stateCosts(spec: PlannedSpec, inner: string, { mesh, machine }: Placed): ReadonlyMap<string, PartState> | Refusal {
+    const { options, parallel, order } = spec
+    const key = `${inner} ${options.zero} ${order} ${JSON.stringify(parallel)}`
+    return remember(this.states, key, () => {
+      const plain: PlannedSpec = { ...spec, microbatch: 1, options: { ...options, recompute: 'none', offload: 'none' } }
+      const at = (free: number) => {
+        const place = `${inner} ${options.zero} ${Math.min(2, parallel.dpReplicate)} ${Math.min(2, freeRanks(mesh))} ${free} ${mesh.atoms.map(({ name }) => name)}`
+        const known = this.points.get(place) ?? this.samples.states(plain, mesh, free)
+        this.points.set(place, known)
+        return known
+      }
+      const two = at(2)
+      const replicas = Math.max(1, parallel.dpReplicate)
+      return stateAt(two, options.zero > 0 ? at(4) : two, Math.max(1, freeRanks(mesh) / replicas), machine)
+    })
+  }
+
+  modelOf(blocks: BlockCosts, states: ReadonlyMap<string, PartState>, { engine, constants }: Machine): Model {
+    return {
+      parts: blocks.parts,
+      states,
+      layers: this.layers,
+      contention: constants.values.contention,
+      blocking: engine.blocking.includes('dp'),
+    }
+  }
+}
+
+/** Axes whose communication is not inside of a layer. */
+const outside: readonly string[] = ['dp', 'pp', 'replicas', 'expertDp']
+
+/** What is found once; what cannot be planned is remembered as such. */
+function remember<T extends object>(known: Map<string, T | Refusal>, key: string, find: () => T): T | Refusal {
+  const before = known.get(key)
+  if (before) return before
+  const found = tried(find)
+  known.set(key, found)
+  return found
+}
+
+function tried<T extends object>(find: () => T): T | Refusal {
+  try {
+    return find()
+  } catch (error) {
+    if (!isShardloomError(error)) throw error
+    return { rule: error.code, why: error.help ? `${error.message} ${error.help}` : error.message }
+  }
+}
