@@ -5,7 +5,7 @@ import { transferSeconds } from '../simulate-serving.js'
 import type { Question } from './question.js'
 import type { EngineFault, ServingCosts, ServingEngine } from './serving-costs.js'
 import { estimateEngines, estimatePools, type ServingEstimate } from './serving-estimate.js'
-import { missOf, type ServingMetric, type ServingMetrics, scoreOf } from './serving-metrics.js'
+import { missOf, type ServingMetric, type ServingMetrics, scoreOf, withFront } from './serving-metrics.js'
 import { ranksOf, textOf } from './serving-space.js'
 import { choicesOf, type ServingPoint } from './serving-spec.js'
 
@@ -102,7 +102,8 @@ export function evaluateServing(costs: ServingCosts, question: Question, chain: 
   const held = heldByClients(costs, inside)
   if (held > engine.capacity.tokens) return kvMiss(point, engine, held)
   const metrics = metricsOf(costs, question, chain, estimate, held)
-  const candidate = candidateOf(point, scoreOf(question.objective as ServingMetric, metrics), { ...metrics }) // checked
+  const score = scoreOf(question.objective as ServingMetric, metrics) // checked with the question
+  const candidate = candidateOf(point, score, withFront(question.front, metrics))
   for (const limit of question.limits) {
     const by = missOf(limit, metrics)
     if (by > 0) return { ...candidate, rule: limit.metric, by }

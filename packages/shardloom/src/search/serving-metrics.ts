@@ -61,6 +61,20 @@ export function scoreOf(objective: ServingMetric, metrics: ServingMetrics): numb
   return objective === 'ranks' ? score + 1 / (1 + Math.max(0, metrics['tokens-per-second'] ?? 0)) : score
 }
 
+/** Metrics with those of a front, by which less is better: `-throughput` is less the more of it there is. */
+export function withFront(front: Question['front'], metrics: ServingMetrics): Readonly<Record<string, number>> {
+  const turned = (front ?? []).flatMap((name) => {
+    const value = name.startsWith('-') ? metrics[name.slice(1) as ServingMetric] : undefined // checked with the question
+    return value === undefined ? [] : [[name, -value] as const]
+  })
+  return { ...metrics, ...Object.fromEntries(turned) }
+}
+
+/** The order of what is listed by name. */
+export function ascending([a]: readonly [string, unknown], [b]: readonly [string, unknown]): number {
+  return a < b ? -1 : a > b ? 1 : 0
+}
+
 /** By how much of a limit a metric misses it; 0 where it keeps it. */
 export function missOf({ metric, most, least }: Limit, metrics: ServingMetrics): number {
   const value = metrics[metric as ServingMetric] // checked with the question
@@ -76,9 +90,12 @@ export function missOf({ metric, most, least }: Limit, metrics: ServingMetrics):
  */
 export function checkServingQuestion({ objective, limits, front, spec }: Question): void {
   const known = Object.keys(rules)
+  const more = (name: string) => known.includes(name) && rules[name as ServingMetric].better === 'more' // a key of them
+  const orders = known.map((name) => (more(name) ? `-${name}` : name))
   for (const [name, among] of [
     [objective, servingObjectives],
-    ...[...limits.map(({ metric }) => metric), ...(front ?? [])].map((each) => [each, known] as const),
+    ...limits.map(({ metric }) => [metric, known] as const),
+    ...(front ?? []).map((each) => [each, orders] as const),
   ] as const) {
     if ((among as readonly string[]).includes(name)) continue
     const near = nearest(name, among)

@@ -3,7 +3,6 @@ import { describe, expect, test } from 'vitest'
 import { finish, loadSpec, type SpecInput, simulateServingLoaded } from '../../src/index.js'
 import type { Question } from '../../src/search/question.js'
 import { servingAnswerWork } from '../../src/search/serving-answer.js'
-import { lower, type ServingMetric, type ServingMetrics } from '../../src/search/serving-metrics.js'
 import { servingRerankWork, specOfServing } from '../../src/search/serving-rerank.js'
 import { servingSpace } from '../../src/search/serving-space.js'
 import { choicesOf } from '../../src/search/serving-spec.js'
@@ -64,7 +63,7 @@ describe('the answer is that of trying everything', () => {
     { objective: 'memory-headroom', limits: [{ metric: 'throughput', least: 400 }] },
     { objective: 'ranks', limits: [{ metric: 'tokens-per-second', least: 2000 }, ...limits] },
     { objective: 'throughput', limits, choices: { clients, pools: [1, 2], pp: [1] } },
-    { objective: 'throughput', front: ['tpot', 'throughput'] },
+    { objective: 'throughput', front: ['tpot', '-throughput'] },
   ]
   test.each(questions)('%j', async (more) => {
     const question = ask(small, { choices: { clients }, ...more })
@@ -79,7 +78,7 @@ describe('the answer is that of trying everything', () => {
     expect(kept.length).toBe(found.counts.evaluated + found.counts.bounded - boundedMisses(every, found.counts))
     const [first, second] = question.front ?? []
     if (first === undefined || second === undefined) return
-    const place = (each: Candidate, metric: string) => lower(metric as ServingMetric, each.metrics as ServingMetrics)
+    const place = (each: Candidate, metric: string) => each.metrics[metric] ?? Number.NaN
     const front = kept.filter(
       (each) =>
         !kept.some(
@@ -224,6 +223,7 @@ describe('what cannot be asked', () => {
       'LIMITS',
       /Leave/,
     ],
+    [{ front: ['tpot', 'throughput'] }, 'OBJECTIVE', /-throughput/],
     [{ choices: { microbatch: [1] } }, 'CHOICE', /replicas/],
     [{ choices: { tp: [0] } }, 'CHOICE', /Give/],
   ] as const)('%j', async (more, code, help) => {
