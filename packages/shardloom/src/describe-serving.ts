@@ -1,7 +1,7 @@
+import type { Cluster } from '@shardloom/cluster'
 import type { EnginePreset, PoolUsage, Spread, Workload } from '@shardloom/serving'
 import { efficiencyOf } from '@shardloom/simulator'
 import { type Budget, budgetOf } from './budget.js'
-import { clusterOf } from './cluster-of.js'
 import type { LoadedSpec } from './plan.js'
 import type { ServingPool, ServingSimulation } from './simulate-serving.js'
 import { standInPeak } from './stand-in-peak.js'
@@ -77,7 +77,7 @@ export interface ServingSimulationSummary {
 export function summariseServingSimulation(simulation: ServingSimulation): ServingSimulationSummary {
   const { loaded, engine, workload, pools, result, transferSecondsPerToken } = simulation
   const { options } = loaded.spec
-  const cluster = clusterOf(loaded)
+  const clusters = [...new Set(pools.map(({ cluster }) => cluster))]
   const usages = result.decode ? [result.pool, result.decode] : [result.pool]
   const world = pools.reduce((sum, { ranks }) => sum + ranks, 0)
   const mean = (of: (request: { input: number; output: number }) => number) =>
@@ -102,8 +102,8 @@ export function summariseServingSimulation(simulation: ServingSimulation): Servi
       assumed: assumedOf(loaded),
     },
     conventions: {
-      cluster: cluster.name,
-      accelerator: cluster.accelerator.name,
+      cluster: clusters.map(({ name }) => name).join(' and '),
+      accelerator: clusters.map(({ accelerator }) => accelerator.name).join(' and '),
       engine: engine.name,
       scheduler: engine.sources.scheduler,
       host: engine.sources.host,
@@ -112,7 +112,7 @@ export function summariseServingSimulation(simulation: ServingSimulation): Servi
       cacheDtype: options.cacheDtype ?? options.dtype,
       ...(options.linearDtype !== undefined && { linearDtype: options.linearDtype }),
       ...(loaded.efficiency && { constants: loaded.efficiency.source }),
-      error: errorOf(loaded, engine),
+      error: errorOf(loaded, engine, clusters),
     },
     pools: pools.flatMap((pool, index) => {
       const usage = usages[index]
@@ -127,17 +127,18 @@ export function summariseServingSimulation(simulation: ServingSimulation): Servi
     warnings: [
       ...lockStep(workload),
       ...(result.tpot ? [] : ['no request generates a second token: there is no time per output token']),
-      ...standInPeak(cluster.accelerator, loaded.spec),
+      ...clusters.flatMap(({ accelerator }) => standInPeak(accelerator, loaded.spec)),
     ],
   }
 }
 
-function errorOf(loaded: LoadedSpec, engine: EnginePreset): ServingError {
-  const { accelerator } = clusterOf(loaded)
-  const constants = { fitted: efficiencyOf(accelerator).fitted, file: loaded.efficiency }
+function errorOf(loaded: LoadedSpec, engine: EnginePreset, clusters: readonly Cluster[]): ServingError {
+  const accelerators = clusters.map(({ accelerator }) => accelerator)
+  const fitted = accelerators.every((each) => efficiencyOf(each).fitted)
+  const constants = { fitted, file: loaded.efficiency }
   const { host } = loaded.spec.options.serving
   return statedServingError(constants, {
-    accelerator: engine.accelerators.includes(accelerator.name),
+    accelerator: accelerators.every(({ name }) => engine.accelerators.includes(name)),
     host: host === undefined || Object.keys(host).length === 0,
   })
 }

@@ -46,6 +46,8 @@ export interface LoadedSpec {
   readonly spec: PlannedSpec
   readonly architecture: ModelArchitecture
   readonly cluster?: Cluster
+  /** What pools of serving run on that have accelerators of their own. */
+  readonly pools?: { readonly prefill?: Cluster; readonly decode?: Cluster }
   /** Constants of its accelerator, in place of those that are known. */
   readonly efficiency?: EfficiencyFile
   /** The plugins beside the strategies that are always there. */
@@ -98,6 +100,10 @@ export async function loadSpec(input: unknown, access: PlanAccess = {}): Promise
   const warnings: string[] = []
   const architecture = await loadModel(spec.model, access.readText, (message) => warnings.push(message))
   const cluster = await loadCluster(spec.cluster, access.readText)
+  const [prefill, decode] = [
+    await loadCluster(spec.options.serving.prefill.cluster, access.readText),
+    await loadCluster(spec.options.serving.decode.cluster, access.readText),
+  ]
   const efficiency = await loadEfficiency(spec.options.efficiency, access.readText)
   const schedule = await readOwnSchedule(spec.options.schedule, access.readText)
   return {
@@ -106,6 +112,7 @@ export async function loadSpec(input: unknown, access: PlanAccess = {}): Promise
     plugins,
     warnings,
     ...(cluster && { cluster }),
+    ...((prefill || decode) && { pools: { ...(prefill && { prefill }), ...(decode && { decode }) } }),
     ...(efficiency && { efficiency }),
     ...(schedule !== undefined && { schedule }),
   }

@@ -66,7 +66,7 @@ export function servingSpecs(loaded: LoadedSpec): ServingSpecs {
     throw new ShardloomError('SERVING', message, { subject: 'phase', help: 'Use `plan`, or set `phase` to `serving`.' })
   }
   const { serving, prefill, decode, ...options } = spec.options
-  const pools = serving.prefill.parallel || serving.decode.parallel ? 2 : 1
+  const pools = [serving.prefill, serving.decode].some(({ parallel, cluster }) => parallel || cluster) ? 2 : 1
   const degrees = Object.entries(spec.parallel).filter(([, degree]) => degree > 1)
   const [idle] = degrees
   if (idle && serving.prefill.parallel && serving.decode.parallel) {
@@ -75,12 +75,14 @@ export function servingSpecs(loaded: LoadedSpec): ServingSpecs {
   }
   const specOf = (phase: 'prefill' | 'decode'): LoadedSpec => {
     const { options: own, ...fields } = serving[phase]
-    const common = { ...spec, ...fields, phase }
+    // What decode splits by position was written whole: a rank keeps its share of it.
+    const parallel = phase === 'prefill' ? { ...spec.parallel, dcp: 1 } : spec.parallel
+    const common = { ...spec, parallel, ...fields, phase }
     const phased =
       phase === 'prefill'
         ? { ...common, steps: 1, options: { ...options, prefill, ...own } }
         : { ...common, seq: spec.seq + 1, options: { ...options, decode, ...own } }
-    return { ...loaded, spec: { ...checkSpec(phased), seq: phased.seq } }
+    return { ...onPool(loaded, phase), spec: { ...checkSpec(phased), seq: phased.seq } }
   }
   const specs = { pools, prefill: specOf('prefill'), decode: specOf('decode') } as const
   const [first, later] = [specs.prefill.spec, specs.decode.spec]
@@ -91,4 +93,13 @@ export function servingSpecs(loaded: LoadedSpec): ServingSpecs {
     throw misfit('batches', `${first.batch} sequences`, `${later.batch}`, help)
   }
   return specs
+}
+
+/** A spec on the accelerators of one of its pools; constants of others are not theirs. */
+function onPool(loaded: LoadedSpec, phase: 'prefill' | 'decode'): LoadedSpec {
+  const cluster = loaded.pools?.[phase]
+  if (!cluster) return loaded
+  const { efficiency, ...rest } = loaded
+  const known = efficiency?.accelerator === cluster.accelerator.name
+  return { ...rest, cluster, ...(known && efficiency && { efficiency }) }
 }

@@ -29,6 +29,7 @@ export interface StepShares {
 /** A pool of a deployment, with what it was made from. */
 export interface ServingPool {
   readonly phase: 'prefill' | 'decode' | 'both'
+  readonly cluster: Cluster
   readonly engines: number
   /** Ranks of all of its engines. */
   readonly ranks: number
@@ -66,7 +67,6 @@ export function* servingSimulationWork(loaded: LoadedSpec): Work<ServingSimulati
  * a spec, and serves its load as work that can be stopped.
  */
 export function prepareServing(loaded: LoadedSpec): (alike: LoadedSpec) => Work<ServingSimulation> {
-  const cluster = clusterOf(loaded)
   const { pools, prefill, decode } = servingSpecs(loaded)
   if ([loaded, prefill, decode].some(({ spec }) => spec.options.engine !== undefined)) {
     const message = '`options.engine` names the system that runs a single step; the phase is serving.'
@@ -85,14 +85,14 @@ export function prepareServing(loaded: LoadedSpec): (alike: LoadedSpec) => Work<
   const [single, other] = [oneEngine(prefill), oneEngine(decode)]
   const device = deviceCost(single, other, engineOf(loaded).collectiveSeconds)
   const ranks = [prefill, decode].map((each) => planLoaded(each).program.mesh.world)
-  const world = (ranks[0] ?? 1) + (pools === 2 ? (ranks[1] ?? 1) : 0)
-  fitWorld(cluster, world)
-  const transferSecondsPerToken = pools === 2 ? transferOf(loaded) : 0
+  // Pools with accelerators of their own were each planned on them.
+  if (!loaded.pools) fitWorld(clusterOf(loaded), (ranks[0] ?? 1) + (pools === 2 ? (ranks[1] ?? 1) : 0))
+  const transferSecondsPerToken = pools === 2 ? transferOf(loaded, clusterOf(prefill), clusterOf(decode)) : 0
   const capacities = new Map<string, Capacity>()
   const capacity = (each: LoadedSpec, fraction: number, length: number) => {
     const key = `${each === single} ${fraction} ${length}`
     const known = capacities.get(key) ?? capacityOf(each, fraction, length)
-    if (known.freeBytes <= 0) throw noRoom(known, fraction, cluster)
+    if (known.freeBytes <= 0) throw noRoom(known, fraction, clusterOf(each))
     capacities.set(key, known)
     return known
   }
@@ -107,10 +107,11 @@ export function prepareServing(loaded: LoadedSpec): (alike: LoadedSpec) => Work<
     const poolOf = (phase: ServingPool['phase'], each: LoadedSpec, whole: LoadedSpec, all: number) => {
       const room = capacity(each, engine.memoryFraction, length)
       const shares = { host: 0, tokens: 0, attention: 0 }
-      const info: ServingPool = { phase, engines: whole.spec.parallel.replicas, ranks: all, capacity: room, shares }
+      const engines = whole.spec.parallel.replicas
+      const info: ServingPool = { phase, cluster: clusterOf(each), engines, ranks: all, capacity: room, shares }
       const pool: Pool = {
         engines: info.engines,
-        scheduler: schedulerOf(engine, alike, room),
+        scheduler: schedulerOf(engine, alike, info),
         capacityTokens: room.tokens,
         cost: withHost(device, engine, layersOf(each), shares),
       }
@@ -143,8 +144,8 @@ function noRoom({ freeBytes, parameterBytes }: Capacity, fraction: number, { acc
   })
 }
 
-/** The engine that a spec names, with what it says otherwise. */
-function engineOf({ spec }: LoadedSpec): EnginePreset {
+/** The engine that a spec names, with what it says otherwise. Throws `UNKNOWN_ENGINE`. */
+export function engineOf({ spec }: LoadedSpec): EnginePreset {
   const { engine, scheduler = {}, host = {}, memoryFraction } = spec.options.serving
   const preset = findEngine(engine ?? 'vllm')
   const { preemption: _, ...changed } = scheduler
@@ -156,20 +157,21 @@ function engineOf({ spec }: LoadedSpec): EnginePreset {
   }
 }
 
-function schedulerOf({ scheduler }: EnginePreset, loaded: LoadedSpec, { bytesPerToken }: Capacity): Scheduler {
+function schedulerOf({ scheduler }: EnginePreset, loaded: LoadedSpec, { cluster, capacity }: ServingPool): Scheduler {
   const asked = loaded.spec.options.serving.scheduler?.preemption
   if (asked !== 'swap') return asked ? { ...scheduler, preemption: asked } : scheduler
-  const bandwidth = hostBandwidthOf(clusterOf(loaded).accelerator)
-  return { ...scheduler, preemption: { swapSecondsPerToken: bytesPerToken / bandwidth } }
+  const bandwidth = hostBandwidthOf(cluster.accelerator)
+  return { ...scheduler, preemption: { swapSecondsPerToken: capacity.bytesPerToken / bandwidth } }
 }
 
 /** Clients per engine where nobody says: a load that engines of any size answer without a long queue. */
 const usualClients = 16
 
 /** Requests per client where nobody says: what benchmarks of such engines send. */
-const usualRounds = 10
+export const usualRounds = 10
 
-function workloadOf({ spec }: LoadedSpec, usual: number): Workload {
+/** The requests that come: from `usual` clients where the spec says neither clients nor rate. Throws `OPTION`, `WORKLOAD`. */
+export function workloadOf({ spec }: LoadedSpec, usual: number): Workload {
   const { clients, rate, requests, input = spec.seq, output = 256, prefix, seed } = spec.options.serving.load ?? {}
   if (rate !== undefined && clients !== undefined) {
     throw new ShardloomError('OPTION', 'The load has both `clients` and a `rate`.', {
@@ -215,7 +217,8 @@ function withHost(
   }
 }
 
-function layersOf({ architecture }: LoadedSpec): number {
+/** Layers of a model, each of which a step's host waits for. */
+export function layersOf({ architecture }: LoadedSpec): number {
   const { runs, repeat = 1 } = architecture.order
   return repeat * runs.reduce((sum, { count }) => sum + count, 0)
 }
@@ -226,14 +229,16 @@ function oneEngine(loaded: LoadedSpec): LoadedSpec {
 }
 
 /** Seconds per token of a prompt on the way between pools, over the outermost links: the rank that sends or receives most is what counts. */
-function transferOf(loaded: LoadedSpec): number {
-  const cluster = clusterOf(loaded)
+function transferOf(loaded: LoadedSpec, ...pools: readonly Cluster[]): number {
   const plan = planServingLoaded(loaded)
   const { total } = summariseServing(plan)
   const tokens = plan.decode.spec.batch * plan.prefill.spec.seq
-  const link = cluster.levels.at(-1)?.link
-  if (!link) return 0
-  const group = flatGroup(2, { bandwidth: link.bandwidth * link.efficiency, latency: 0 })
-  const bytes = Math.max(total.mostSent, total.mostReceived) / tokens
-  return collectiveSeconds(group, { op: 'send', bytes })
+  return transferSeconds(Math.max(total.mostSent, total.mostReceived) / tokens, pools)
+}
+
+/** Seconds for bytes of one rank on their way between pools: over the slower of their outermost links. */
+export function transferSeconds(bytes: number, pools: readonly Cluster[]): number {
+  const rates = pools.flatMap(({ levels }) => levels.slice(-1).map(({ link }) => link.bandwidth * link.efficiency))
+  if (rates.length === 0) return 0
+  return collectiveSeconds(flatGroup(2, { bandwidth: Math.min(...rates), latency: 0 }), { op: 'send', bytes })
 }

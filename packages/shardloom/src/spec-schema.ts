@@ -32,11 +32,19 @@ export const parallelSchema = z.object(
 
 const parallel = parallelSchema.catchall(wholeNumber()).describe('degree of each axis; a plugin may bring further axes')
 
+const cluster = z.union(
+  [z.string(), z.record(z.string(), z.unknown())],
+  'the name of a cluster, the path of a file, or an object',
+)
+
 /** What one pool of serving has of its own. */
 const pool = z
   .strictObject(
     {
       parallel: z.exactOptional(parallel).describe('degrees of a pool of its own, in place of those of the spec'),
+      cluster: z
+        .exactOptional(cluster)
+        .describe('accelerators and links of a pool of its own, in place of those of the spec'),
       order: z.exactOptional(z.array(z.string('the name of an axis'), 'a list of axes, such as [tp, dp]')),
       batch: z.exactOptional(wholeNumber()).describe('sequences per step of this phase'),
       microbatch: z.exactOptional(wholeNumber()),
@@ -302,12 +310,7 @@ export const specSchema = z.strictObject(
       .union([z.string(), z.record(z.string(), z.unknown())], modelExpected)
       .describe('preset, path to a Hugging Face config.json, or an inline model'),
     cluster: z
-      .exactOptional(
-        z.union(
-          [z.string(), z.record(z.string(), z.unknown())],
-          'the name of a cluster, the path of a file, or an object',
-        ),
-      )
+      .exactOptional(cluster)
       .describe('accelerators and links: a preset such as dgx-h100, the path of a file, or an inline object'),
     reserveBytes: z
       .exactOptional(z.union([notNegative(bytesExpected).max(1e18, bytesExpected), bytesText], bytesExpected))

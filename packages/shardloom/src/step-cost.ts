@@ -1,10 +1,10 @@
-import type { Cluster } from '@shardloom/cluster'
 import { lookup, type OperatorNode, walk } from '@shardloom/core'
 import { programOf } from '@shardloom/core/unroll'
 import type { EngineStep } from '@shardloom/serving'
 import {
   type Efficiency,
   efficiencyOf,
+  type Machine,
   machineOf,
   nodeTimes,
   representatives,
@@ -14,7 +14,7 @@ import {
 } from '@shardloom/simulator'
 import { clusterOf } from './cluster-of.js'
 import { Curve } from './curve.js'
-import { type LoadedSpec, planLoaded } from './plan.js'
+import { type LoadedSpec, type Plan, planLoaded } from './plan.js'
 import { reserveOf } from './reserve.js'
 import { machineOfSpec, timedPlan } from './simulate-plan.js'
 
@@ -33,6 +33,24 @@ export interface DeviceSeconds {
   readonly attention: number
 }
 
+/** What prefill of an engine takes. Seconds. */
+export interface PrefillCost {
+  /** Of so many tokens in a step, as far as they do not attend to each other. */
+  readonly tokens: (tokens: number) => number
+  /** What attending takes in a prompt of so many tokens. */
+  readonly context: (tokens: number) => number
+}
+
+/** What a step of decode takes. Seconds. */
+export interface DecodeCost {
+  /** Of so many sequences without context. */
+  readonly tokens: (sequences: number) => number
+  /** What choosing so many tokens takes of it. */
+  readonly head: (sequences: number) => number
+  /** What a context of so many tokens adds for one of them. */
+  readonly context: (tokens: number) => number
+}
+
 /** Sequences whose attention is timed, for the cost of one. */
 const timedSequences = 8
 
@@ -46,11 +64,10 @@ export function deviceCost(
   decode: LoadedSpec,
   collectiveSeconds: number,
 ): (step: EngineStep) => DeviceSeconds {
-  const onEngine = (loaded: LoadedSpec) => ({
-    ...loaded,
-    cluster: withCollectives(clusterOf(loaded), collectiveSeconds),
-  })
-  const devices = { prefill: prefillCost(onEngine(prefill)), decode: decodeCost(onEngine(decode)) }
+  const devices = {
+    prefill: prefillCost(prefill, collectiveSeconds),
+    decode: decodeCost(decode, collectiveSeconds),
+  }
   return ({ sampled, decode: contexts, prefill: parts }) => {
     const added = contexts.reduce((sum, context) => sum + devices.decode.context(context), 0)
     if (parts.length === 0) return { tokens: devices.decode.tokens(contexts.length), attention: added }
@@ -65,10 +82,11 @@ export function deviceCost(
   }
 }
 
-/** A cluster whose collectives inside of a node start as fast as an engine's own kernels. */
-function withCollectives(cluster: Cluster, seconds: number): Cluster {
+/** A spec on a cluster whose collectives inside of a node start as fast as an engine's own kernels. */
+function withCollectives(loaded: LoadedSpec, seconds: number): LoadedSpec {
+  const cluster = clusterOf(loaded)
   const [inner, ...outer] = cluster.levels
-  if (!inner) return cluster
+  if (!inner) return loaded
   const { reduction } = inner.link
   const link = {
     ...inner.link,
@@ -76,34 +94,40 @@ function withCollectives(cluster: Cluster, seconds: number): Cluster {
     latency: 0,
     ...(reduction && { reduction: { ...reduction, latency: 0 } }),
   }
-  return { ...cluster, levels: [{ ...inner, link }, ...outer] }
+  return { ...loaded, cluster: { ...cluster, levels: [{ ...inner, link }, ...outer] } }
 }
 
-/** Decode of so many sequences without context, what a context adds to that for one of them, and what choosing tokens takes of it. */
-function decodeCost(loaded: LoadedSpec) {
-  const { dp = 1, pp = 1 } = loaded.spec.parallel
+/** What a step of decode takes, each size planned when it is first asked for. `collectiveSeconds` as in an engine. */
+export function decodeCost(of: LoadedSpec, collectiveSeconds: number): DecodeCost {
+  const loaded = withCollectives(of, collectiveSeconds)
+  const { dp = 1, pp = 1, dcp = 1 } = loaded.spec.parallel
   const unit = dp * pp
-  const time = timer((batch: number, context: number) => ({
-    ...loaded,
-    spec: { ...loaded.spec, batch, seq: context + 1 },
-  }))
+  // Each rank that splits positions has one at least.
+  const none = dcp - 1
+  const planned = once((batch: number, context: number) => planStep(loaded, batch, context + 1))
+  const time = once((batch: number, context: number) => {
+    if (!isSizable(loaded)) return timeStep(loaded, planned(batch, context))
+    return timeStep(loaded, resized(planned(unit, context), ['batch'], batch / unit))
+  })
   const batch = timedSequences * unit
-  const contexts = new Curve(16, (context) => (time(batch, context).attention - time(batch, 0).attention) / batch)
-  const tokens = new Curve(unit, (sequences) => time(sequences, 0).total)
-  const head = new Curve(unit, (sequences) => time(sequences, 0).head)
+  const contexts = new Curve(16, (context) => (time(batch, context).attention - time(batch, none).attention) / batch)
+  const tokens = new Curve(unit, (sequences) => time(sequences, none).total)
+  const head = new Curve(unit, (sequences) => time(sequences, none).head)
   const first = (context: number) => (context < 16 ? (context / 16) * contexts.at(16) : contexts.at(context))
   return { tokens: (n: number) => tokens.at(n), head: (n: number) => head.at(n), context: first }
 }
 
-/** Prefill of so many tokens as far as they do not attend to each other, and what attending takes in a prompt of so many. */
-function prefillCost(loaded: LoadedSpec) {
+/** What prefill takes, each size planned when it is first asked for. `collectiveSeconds` as in an engine. */
+export function prefillCost(of: LoadedSpec, collectiveSeconds: number): PrefillCost {
+  const loaded = withCollectives(of, collectiveSeconds)
   const { dp = 1, cp = 1, ulysses = 1, tp = 1, pp = 1 } = loaded.spec.parallel
   const sequences = dp * pp
   const unit = sequences * Math.max(16, 2 * cp * ulysses * tp)
-  const time = timer((tokens: number) => ({
-    ...loaded,
-    spec: { ...loaded.spec, batch: sequences, seq: tokens / sequences },
-  }))
+  const planned = once((tokens: number) => planStep(loaded, sequences, tokens / sequences))
+  const time = once((tokens: number) => {
+    if (!isSizable(loaded) || cp * ulysses > 1) return timeStep(loaded, planned(tokens))
+    return timeStep(loaded, resized(planned(unit), ['seq', 'kv_seq'], tokens / unit))
+  })
   const least = () => time(unit).attention
   const tokens = new Curve(unit, (n) => time(n).total - (time(n).attention - least()))
   // Of a prompt of S tokens it is a·S² + b·S: over S it is straight.
@@ -112,26 +136,75 @@ function prefillCost(loaded: LoadedSpec) {
   return { tokens: (n: number) => tokens.at(n), context: (n: number) => attention(n) }
 }
 
-/** Times a step of a spec once for each size. */
-function timer<Sizes extends readonly number[]>(
-  specOf: (...sizes: Sizes) => LoadedSpec,
-): (...sizes: Sizes) => StepTime {
-  const known = new Map<string, StepTime>()
+/** A function of sizes that finds each value once. */
+function once<Sizes extends readonly number[], Value>(find: (...sizes: Sizes) => Value): (...sizes: Sizes) => Value {
+  const known = new Map<string, Value>()
   return (...sizes) => {
     const key = sizes.join(' ')
     const before = known.get(key)
-    if (before) return before
-    const made = timeStep(specOf(...sizes))
+    if (before !== undefined) return before
+    const made = find(...sizes)
     known.set(key, made)
     return made
   }
 }
 
-function timeStep(loaded: LoadedSpec): StepTime {
+function planStep(loaded: LoadedSpec, batch: number, seq: number): Plan {
   const { microbatch: _, ...spec } = loaded.spec
-  const timed = timedPlan({ ...loaded, spec: { ...spec, steps: 1 } })
+  // Without how it came to be, which takes most of its memory.
+  return { ...timedPlan({ ...loaded, spec: { ...spec, batch, seq, steps: 1 } }), log: [] }
+}
+
+/**
+ * Whether plans of more or longer sequences differ in nothing but sizes. Windows, chunks and cached prompts end at positions, buffers of
+ * experts are counted when they are planned, and plugins may do as they like.
+ */
+function isSizable({ spec, plugins, architecture }: LoadedSpec): boolean {
+  const { ep, prefill } = spec.options
+  const whole = Object.values(architecture.layers).every(
+    ({ attention }) => attention.kind !== 'grouped' || (attention.window ?? attention.chunk) === undefined,
+  )
+  return whole && plugins.length === 0 && ep.capacityFactor === undefined && Object.keys(prefill).length === 0
+}
+
+/** A plan with some dims so many times as long: of the plan that is made for them it differs in nothing. */
+export function resized(plan: Plan, dims: readonly string[], times: number): Plan {
+  if (times === 1) return plan
+  const tensors = new Map(
+    [...plan.program.tensors].map(([id, tensor]) => {
+      const shape = tensor.shape.map((size, at) => (dims.includes(tensor.dims[at] ?? '') ? size * times : size))
+      return [id, { ...tensor, shape }]
+    }),
+  )
+  return { ...plan, program: { ...plan.program, tensors } }
+}
+
+/** Times a step of a plan, each figure when it is first asked for. */
+function timeStep(loaded: LoadedSpec, timed: Plan): StepTime {
   const { program, operators } = timed
   const machine = machineOfSpec(loaded, timed, { engine: { efficiency: burst(loaded) } })
+  let total: number | undefined
+  let parts: Omit<StepTime, 'total'> | undefined
+  const timedParts = () => {
+    parts ??= partsOf(timed, machine)
+    return parts
+  }
+  return {
+    get total() {
+      total ??= simulate(program, operators, machine).seconds
+      return total
+    },
+    get attention() {
+      return timedParts().attention
+    },
+    get head() {
+      return timedParts().head
+    },
+  }
+}
+
+/** What attends to the cache and what chooses tokens, over the ranks that stand for all. */
+function partsOf({ program, operators }: Plan, machine: Machine): Omit<StepTime, 'total'> {
   const isAttention = ({ inputs, outputs }: OperatorNode) =>
     [...inputs, ...outputs].some((id) => lookup(program.tensors, id).dims.includes('kv_seq'))
   let attention = 0
@@ -148,7 +221,7 @@ function timeStep(loaded: LoadedSpec): StepTime {
       if (/^head(\/|$)/.test(node.module)) head += seconds
     })
   }
-  return { total: simulate(program, operators, machine).seconds, attention, head }
+  return { attention, head }
 }
 
 /**

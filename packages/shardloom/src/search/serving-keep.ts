@@ -1,0 +1,54 @@
+import { type Answer, BestList, type Candidate, Front, type Miss } from '@shardloom/search'
+import type { Question } from './question.js'
+import { ascending } from './serving-metrics.js'
+
+/** Keeps the best of the points that a search meets, its front, and the nearest misses. */
+export class Keeper {
+  private readonly best: BestList
+  private readonly front: Front | undefined
+  private readonly misses = new Map<string, Miss>()
+  private readonly rejected = new Map<string, number>()
+  private bounded = 0
+  private evaluated = 0
+
+  constructor({ top, front }: Question) {
+    this.best = new BestList(top)
+    this.front = front && new Front(front)
+  }
+
+  /** The score that a further candidate must not exceed to be among the best. */
+  get worst(): number {
+    return this.best.threshold
+  }
+
+  add(candidate: Candidate): void {
+    this.evaluated++
+    this.best.offer(candidate)
+    this.front?.offer(candidate)
+  }
+
+  /** Counts `count` points that break a rule, of which `miss` misses it by least. */
+  reject(miss: Miss, count = 1): void {
+    if (count === 0) return
+    this.rejected.set(miss.rule, (this.rejected.get(miss.rule) ?? 0) + count)
+    const known = this.misses.get(miss.rule)
+    if (!known || miss.by < known.by || (miss.by === known.by && miss.name < known.name))
+      this.misses.set(miss.rule, miss)
+  }
+
+  bound(count: number): void {
+    this.bounded += count
+  }
+
+  answer(): Answer {
+    const { bounded, evaluated } = this
+    const rejected = [...this.rejected].sort(ascending)
+    const total = rejected.reduce((sum, [, count]) => sum + count, bounded + evaluated)
+    return {
+      counts: { total, rejected: Object.fromEntries(rejected), bounded, evaluated },
+      best: this.best.candidates,
+      front: this.front?.candidates ?? [],
+      misses: [...this.misses].sort(ascending).map(([, miss]) => miss),
+    }
+  }
+}
