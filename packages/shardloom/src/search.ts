@@ -1,13 +1,20 @@
-/** Searches: questions that are asked in parts, and what the parts answer. */
+/** Searches: questions that are asked in parts, what the parts answer, and what comes of the best of them. */
 export { type Answer, type Candidate, type Counts, type Keeping, type Miss, mergeAnswers } from '@shardloom/search'
-export { type Choices, specWith, trainingChoices, type Value } from './search/choices.js'
+export {
+  answersOf,
+  changesOfSpec,
+  type FromSpec,
+  fixesOf,
+  pointOf,
+  questionOf,
+  rerankWork,
+  type SearchOptions,
+  specOfCandidate,
+} from './search/ask.js'
+export { type Choices, trainingChoices, type Value } from './search/choices.js'
 export type { Limit, Question } from './search/question.js'
-export { servingAnswers } from './search/serving-answer.js'
 export { type ServingMetric, servingObjectives } from './search/serving-metrics.js'
-export { type SimulatedCandidate, servingRerankWork, specOfServing } from './search/serving-rerank.js'
-export { type ServingGroup, type ServingSpace, servingSpace } from './search/serving-space.js'
-export type { ServingChoices } from './search/serving-spec.js'
-export { type ServingFix, servingFixes, whyServing } from './search/serving-why.js'
-export { trainingAnswers } from './search/training-answer.js'
-export { TrainingModel } from './search/training-model.js'
+export type { SimulatedCandidate } from './search/serving-rerank.js'
+export { limitName, trainingMetricTable } from './search/training-metrics.js'
+export { type Change, isMiss } from './search/training-points.js'
 export { TrainingTree } from './search/training-tree.js'

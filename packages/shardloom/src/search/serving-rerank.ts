@@ -50,6 +50,11 @@ export function* servingRerankWork(
       simulated.push({ candidate, spec, misses: [], error })
     }
   }
+  return inOrder(simulated)
+}
+
+/** Those that keep all limits first, by their scores as simulated; then those that miss some, and those that are refused. */
+export function inOrder(simulated: SimulatedCandidate[]): SimulatedCandidate[] {
   const place = ({ misses, error }: SimulatedCandidate) => (error ? 2 : misses.length > 0 ? 1 : 0)
   return simulated.sort((a, b) => place(a) - place(b) || (a.score ?? 0) - (b.score ?? 0))
 }

@@ -1,11 +1,11 @@
-import type { Candidate, ChoiceTree, Rejection } from '@shardloom/search'
+import type { Candidate, ChoiceTree, Miss, Rejection } from '@shardloom/search'
 import type { LoadedSpec } from '../plan.js'
 import { reserveOf } from '../reserve.js'
 import type { PlannedSpec } from '../sequence.js'
 import { type Choices, dividing, multiplying, type Value } from './choices.js'
-import { type Aim, aimOf, type Pace, paceOf, trainingMetrics } from './objective.js'
 import type { Question } from './question.js'
 import { type Cut, figuresOf, type Group, leastOf, Staging, type Stored } from './staging.js'
+import { type Aim, aimOf, type Pace, paceOf, trainingMetrics } from './training-metrics.js'
 import { isRefusal, TrainingModel } from './training-model.js'
 
 /** How far a candidate is decided. */
@@ -37,8 +37,8 @@ export interface Leaf {
  */
 export class TrainingTree implements ChoiceTree<Node> {
   readonly model: TrainingModel
-  private readonly aim: Aim
-  private readonly pace: Pace
+  readonly aim: Aim
+  readonly pace: Pace
   private readonly base: PlannedSpec
   private readonly chunks = new Map<string, readonly number[]>()
   private readonly cutsOf = new Map<number, readonly Cut[]>()
@@ -71,10 +71,7 @@ export class TrainingTree implements ChoiceTree<Node> {
     const visit = (index: number, chosen: Choices, left: number) => {
       const name = inner[index]
       if (name === undefined) {
-        // Where axes lie is known of the mesh.
-        const { order: _, ...blocks } = chosen
-        const { recompute: __, offload: ___, ...stored } = blocks
-        groups.push({ choices: chosen, name: JSON.stringify(blocks), stored: JSON.stringify(stored), ranks: left })
+        groups.push(groupOf(chosen, left))
         return
       }
       for (const value of choices[name] ?? []) {
@@ -194,6 +191,63 @@ export class TrainingTree implements ChoiceTree<Node> {
     }
   }
 
+  /**
+   * The leaf of these choices; what is not chosen has the first of its values, and dp takes the ranks that are left. Undefined where no
+   * candidate has them.
+   */
+  leafOf(choices: Choices): Leaf | undefined {
+    const chosen = (name: string) => choices[name] ?? this.question.choices[name]?.[0]
+    const inner = Object.keys(this.question.choices).filter((name) => !later.includes(name))
+    const own = Object.fromEntries(inner.flatMap((name) => [[name, chosen(name) as Value]]))
+    const taken = inner.filter((name) => isMultiplying(name, this.model.axes))
+    const ranks = taken.reduce(
+      (left, name) => left / Number(own[name]),
+      this.question.ranks / this.base.parallel.replicas,
+    )
+    if (!Number.isInteger(ranks)) return undefined
+    const pp = Number(chosen('pp') ?? this.base.parallel.pp)
+    const microbatch = Number(chosen('microbatch') ?? this.base.microbatch ?? 1)
+    const staging = this.stagings(groupOf(own, ranks), microbatch).find((each) => each.pp === pp)
+    const zero = Number(choices['zero'] ?? 0)
+    const replicate = Number(choices['dpReplicate'] ?? 1)
+    const cut = this.cuts(pp).find(
+      ({ schedule, virtual, split }) =>
+        pp === 1 ||
+        (schedule === chosen('schedule') &&
+          (choices['virtual'] === undefined || virtual === choices['virtual']) &&
+          split === (choices['split'] ?? 'even')),
+    )
+    const stored =
+      staging &&
+      this.stored(staging.dp).find(
+        (each) => each.zero === (staging.dp === 1 ? 0 : zero) && each.replicate === replicate,
+      )
+    return staging && cut && stored ? { level: 'leaf', staging, cut, stored } : undefined
+  }
+
+  /** A candidate as a search judges it: by its score and metrics, or by the rule that it breaks. */
+  judge(leaf: Leaf): Candidate | Miss {
+    const { staging, cut } = leaf
+    const refusal = [staging.blocksFor(cut.schedule), staging.divisionOf(cut), staging.partsOf(cut, leaf.stored)].find(
+      isRefusal,
+    )
+    const choices = this.choicesOf(leaf)
+    if (refusal)
+      return {
+        name: nameOf(choices),
+        choices,
+        score: Number.MAX_VALUE,
+        metrics: {},
+        rule: refusal.rule,
+        by: Number.MAX_VALUE,
+      }
+    const rejection = this.reject(leaf)
+    if (rejection) return { ...this.describeMiss(leaf), by: 0, ...rejection }
+    const score = this.evaluate(leaf)
+    if (typeof score !== 'number') return { ...this.describeMiss(leaf), by: 0, ...score }
+    return this.describe(leaf, score)
+  }
+
   private metrics(leaf: Leaf): Record<string, number> {
     const { seconds, bytes } = this.figures(leaf)
     return trainingMetrics(this.pace, seconds, bytes)
@@ -301,6 +355,13 @@ const nothing = { seconds: 0, bytes: 0 }
 
 function refused(found: object | undefined): Rejection | undefined {
   return found && isRefusal(found) ? { rule: found.rule } : undefined
+}
+
+function groupOf(choices: Choices, ranks: number): Group {
+  // Where axes lie is known of the mesh.
+  const { order: _, ...blocks } = choices
+  const { recompute: __, offload: ___, ...stored } = blocks
+  return { choices, name: JSON.stringify(blocks), stored: JSON.stringify(stored), ranks }
 }
 
 /** Choices that costs of layers do not depend on. */

@@ -23,24 +23,24 @@ export interface Pace {
 
 /** The metrics of training, by name. */
 export const trainingMetricTable: Readonly<Record<string, Metric>> = {
-  stepSeconds: { better: 'less', best: (seconds) => seconds, describe: 'seconds of a step' },
-  tokensPerSecond: {
+  'step-time': { better: 'less', best: (seconds) => seconds, describe: 'seconds of a step' },
+  'tokens-per-second': {
     better: 'more',
     best: (seconds, _, { tokens }) => tokens / seconds,
     describe: 'tokens per second',
   },
-  tokensPerSecondPerRank: {
+  throughput: {
     better: 'more',
     best: (seconds, _, { tokens, ranks }) => tokens / seconds / ranks,
     describe: 'tokens per second and rank',
   },
-  peakBytes: { better: 'less', best: (_, bytes) => bytes, describe: 'the most bytes that a rank holds' },
-  headroomBytes: {
+  'peak-memory': { better: 'less', best: (_, bytes) => bytes, describe: 'the most bytes that a rank holds' },
+  'memory-headroom': {
     better: 'more',
     best: (_, bytes, { capacityBytes, reserveBytes }) => capacityBytes - reserveBytes - bytes,
     describe: 'bytes of a rank that stay free',
   },
-  costPerMillionTokens: {
+  cost: {
     better: 'less',
     best: (seconds, _, { tokens, ranks, pricePerRankHour = 0 }) =>
       (1e6 * pricePerRankHour * ranks * seconds) / 3600 / tokens,
@@ -77,12 +77,8 @@ export function aimOf(question: Question, pace: Pace): Aim {
       lower(front?.[1] ?? objective, seconds, bytes),
     ],
     judge(metrics) {
-      for (const { metric: name, most, least } of limits) {
-        const value = metrics[name] ?? Number.NaN
-        if (most !== undefined && value > most) return { rule: limitName({ metric: name, most }), by: value / most - 1 }
-        if (least !== undefined && value < least)
-          return { rule: limitName({ metric: name, least }), by: 1 - value / least }
-      }
+      const [missed] = limitMisses(limits, metrics)
+      if (missed) return missed
       return sign * (metrics[objective] ?? Number.NaN)
     },
     shown(metrics) {
@@ -93,6 +89,18 @@ export function aimOf(question: Question, pace: Pace): Aim {
       }
     },
   }
+}
+
+/** The limits that metrics break, and by how much of each. */
+export function limitMisses(limits: readonly Limit[], metrics: Readonly<Record<string, number>>) {
+  return limits.flatMap((limit): { readonly rule: string; readonly by: number }[] => {
+    const { metric, most, least } = limit
+    const value = metrics[metric] ?? Number.NaN
+    if (most !== undefined && value > most) return [{ rule: limitName(limit), by: most > 0 ? value / most - 1 : value }]
+    if (least !== undefined && value < least)
+      return [{ rule: limitName(limit), by: least > 0 ? 1 - value / least : -value }]
+    return []
+  })
 }
 
 /** A limit as text: the rule that candidates fall to. */
@@ -112,7 +120,7 @@ function metricOf(name: string): Metric {
 /** The metrics of a step that takes so many seconds and holds so many bytes on its fullest rank. */
 export function trainingMetrics(pace: Pace, seconds: number, bytes: number): Record<string, number> {
   const names = Object.keys(trainingMetricTable).filter(
-    (name) => name !== 'costPerMillionTokens' || pace.pricePerRankHour !== undefined,
+    (name) => name !== 'cost' || pace.pricePerRankHour !== undefined,
   )
   return Object.fromEntries(names.map((name) => [name, trainingMetricTable[name]?.best(seconds, bytes, pace) ?? 0]))
 }
@@ -126,5 +134,42 @@ export function paceOf(loaded: LoadedSpec, question: Question, reserveBytes: num
     capacityBytes: clusterOf(loaded).accelerator.memoryBytes,
     reserveBytes,
     pricePerRankHour,
+  }
+}
+
+/**
+ * Refuses what a search of training cannot answer: objectives, limits and fronts that it does not have (`OBJECTIVE`), a cost without a
+ * price, and limits that exclude each other (`LIMITS`).
+ */
+export function checkTrainingQuestion({ spec }: LoadedSpec, { objective, limits, front: both }: Question): void {
+  const front = both ?? []
+  const named = [objective, ...limits.map(({ metric }) => metric), ...front.map((name) => name.replace(/^-/, ''))]
+  for (const name of named) metricOf(name)
+  for (const name of front) {
+    const plain = name.replace(/^-/, '')
+    const right = metricOf(plain).better === 'more' ? `-${plain}` : plain
+    if (name === right) continue
+    throw new ShardloomError(
+      'OBJECTIVE',
+      `A front has less of both metrics, and \`${name}\` is better the other way.`,
+      {
+        subject: name,
+        help: `Use \`${right}\`.`,
+      },
+    )
+  }
+  if (named.includes('cost') && spec.pricePerRankHour === undefined) {
+    throw new ShardloomError('OBJECTIVE', '`cost` is asked for, but no rank has a price.', {
+      subject: 'cost',
+      help: 'Give `pricePerRankHour`.',
+    })
+  }
+  for (const { metric, most } of limits) {
+    const least = limits.find((other) => other.metric === metric && other.least !== undefined)?.least
+    if (most === undefined || least === undefined || least <= most) continue
+    throw new ShardloomError('LIMITS', `\`${metric}\` cannot be at most ${most} and at least ${least}.`, {
+      subject: metric,
+      help: 'Leave one of the two out.',
+    })
   }
 }

@@ -1,0 +1,156 @@
+import { ShardloomError, type Work } from '@shardloom/core'
+import type { Answer, Candidate, Miss } from '@shardloom/search'
+import { clusterOf } from '../cluster-of.js'
+import { isModelPath } from '../load-model.js'
+import type { LoadedSpec } from '../plan.js'
+import type { SpecInput } from '../spec-schema.js'
+import { type Choices, checkChoices, trainingChoices, type Value } from './choices.js'
+import type { Limit, Question } from './question.js'
+import { servingAnswers } from './serving-answer.js'
+import { checkServingQuestion } from './serving-metrics.js'
+import { type SimulatedCandidate, servingRerankWork, specOfServing } from './serving-rerank.js'
+import { servingFixes, whyServing } from './serving-why.js'
+import { trainingAnswers } from './training-answer.js'
+import { checkTrainingQuestion } from './training-metrics.js'
+import { type Change, changesOf, choicesOfSpec, isMiss, specOfTraining } from './training-points.js'
+import { trainingRerankWork } from './training-rerank.js'
+import { TrainingTree } from './training-tree.js'
+
+/** What a search may be told beside the spec. */
+export interface SearchOptions {
+  /** Ranks of a candidate; default: those of the cluster's nodes, or those that the degrees of the spec multiply to. */
+  readonly ranks?: number
+  /** Default: `step-time` in training, `throughput` in serving. */
+  readonly objective?: string
+  readonly limits?: readonly Limit[]
+  /** Values of choices in place of those that are usual. */
+  readonly choices?: Readonly<Record<string, readonly Value[]>>
+  /** How many of the best are kept, and simulated. Default 5. */
+  readonly top?: number
+  /** Two metrics of which the front is kept; `-name` where more of it is better. */
+  readonly front?: readonly [string, string]
+  /** Into how many parts the space is divided. Default 16. */
+  readonly parts?: number
+}
+
+/** How many parts a question has, and how many of the best are kept, where nobody says. */
+const usual = { parts: 16, top: 5 }
+
+/**
+ * A question about a loaded spec. Throws `RANKS` where nothing says how many there are, `OBJECTIVE` and `LIMITS` for what the phase does not
+ * have, `CHOICE` and what the spec's fields throw for values that cannot be, and `PHASE` for phases that are not searched.
+ */
+export function questionOf(loaded: LoadedSpec, options: SearchOptions = {}): Question {
+  const { spec, architecture, plugins } = loaded
+  const { phase } = spec
+  if (phase !== 'training' && phase !== 'serving') {
+    throw new ShardloomError('PHASE', `A single step of ${phase} is not searched.`, {
+      subject: 'phase',
+      help: 'Use the phase serving, which prefills and decodes; a search for it may aim at ttft or tpot.',
+    })
+  }
+  if (plugins.length > spec.plugins.length) {
+    throw new ShardloomError('PLUGIN', 'A search reads plugins by their paths, also in other threads.', {
+      help: 'Name them in `plugins`.',
+    })
+  }
+  const ranks = options.ranks ?? ranksOf(loaded)
+  const usualChoices = phase === 'training' ? trainingChoices(loaded, ranks) : {}
+  const { seq, ...plain } = spec
+  const question: Question = {
+    schema: 'shardloom.question/1',
+    // A path would lead elsewhere on another machine.
+    spec: {
+      ...plain,
+      seq,
+      model: typeof spec.model === 'string' && isModelPath(spec.model) ? { ...architecture } : spec.model,
+    } as SpecInput,
+    ranks,
+    objective: options.objective ?? (phase === 'training' ? 'step-time' : 'throughput'),
+    limits: options.limits ?? [],
+    choices: { ...usualChoices, ...options.choices },
+    top: options.top ?? usual.top,
+    ...(options.front && { front: options.front }),
+    parts: options.parts ?? usual.parts,
+  }
+  if (phase === 'serving') checkServingQuestion(question)
+  else {
+    checkTrainingQuestion(loaded, question)
+    checkChoices(loaded, options.choices ?? {})
+  }
+  return question
+}
+
+function ranksOf(loaded: LoadedSpec): number {
+  const { cluster, parallel } = loaded.spec
+  const { devices } = clusterOf(loaded)
+  if (typeof cluster === 'object' && 'nodes' in cluster) return devices
+  const { dpReplicate: _, ep: __, expertTp: ___, dcp: ____, ...multiplying } = parallel
+  const product = Object.values(multiplying).reduce((all, degree) => all * degree, 1)
+  if (product > 1) return product
+  throw new ShardloomError('RANKS', 'Nothing says how many ranks there are.', {
+    subject: 'ranks',
+    help: 'Give the ranks, or `nodes` to the cluster.',
+  })
+}
+
+/** What answers the parts of a question, sharing what they find out. */
+export function answersOf(loaded: LoadedSpec, question: Question): (part: number) => Work<Answer> {
+  return loaded.spec.phase === 'serving' ? servingAnswers(loaded, question) : trainingAnswers(loaded, question)
+}
+
+/** Simulates the best of an answer event by event, and puts them in the order of that. */
+export function rerankWork(
+  loaded: LoadedSpec,
+  question: Question,
+  answer: Answer,
+): Work<readonly SimulatedCandidate[]> {
+  if (loaded.spec.phase === 'serving') return servingRerankWork(loaded, question, answer)
+  return trainingRerankWork(new TrainingTree(loaded, question), question, answer)
+}
+
+/** The spec of a candidate: `shardloom simulate` takes it. */
+export function specOfCandidate(
+  loaded: LoadedSpec,
+  question: Question,
+  candidate: Pick<Candidate, 'choices'>,
+): SpecInput {
+  if (loaded.spec.phase === 'serving') return specOfServing(question, candidate)
+  return specOfTraining(new TrainingTree(loaded, question), question, candidate)
+}
+
+/** One point: its metrics, or the rule that it breaks; undefined where these choices are no point of the space. Throws `CHOICE`. */
+export function pointOf(loaded: LoadedSpec, question: Question, choices: Choices): Candidate | Miss | undefined {
+  if (loaded.spec.phase === 'serving') return whyServing(loaded, question, choices)
+  const tree = new TrainingTree(loaded, question)
+  const leaf = tree.leafOf(choices)
+  return leaf && tree.judge(leaf)
+}
+
+/** The single changes that make a candidate of a miss, best first. */
+export function fixesOf(loaded: LoadedSpec, question: Question, miss: Miss): readonly Change[] {
+  if (loaded.spec.phase === 'serving') return servingFixes(loaded, question, miss)
+  return changesOf(new TrainingTree(loaded, question), question, miss.choices)
+}
+
+/** What a spec itself comes to, and the smallest changes of it that are better: one choice, or two. */
+export interface FromSpec {
+  readonly point: Candidate | Miss | undefined
+  readonly changes: readonly Change[]
+}
+
+/** Starts from what the spec of a question of training has chosen. Throws `PHASE` for other phases. */
+export function changesOfSpec(loaded: LoadedSpec, question: Question): FromSpec {
+  if (loaded.spec.phase !== 'training') {
+    throw new ShardloomError('PHASE', 'Changes of a spec are tried for training.', {
+      subject: 'phase',
+      help: 'Search the whole space, and compare the best with the spec.',
+    })
+  }
+  const tree = new TrainingTree(loaded, question)
+  const from = choicesOfSpec(tree, question)
+  const leaf = tree.leafOf(from)
+  const point = leaf && tree.judge(leaf)
+  const isBetter = ({ candidate }: Change) => !point || isMiss(point) || candidate.score < point.score
+  return { point, changes: changesOf(tree, question, from, true).filter(isBetter) }
+}

@@ -1,0 +1,94 @@
+import type { Candidate, Miss } from '@shardloom/search'
+import type { SpecInput } from '../spec-schema.js'
+import type { Choices, Value } from './choices.js'
+import type { Question } from './question.js'
+import type { TrainingTree } from './training-tree.js'
+
+/** A change of a point, and the point that it leads to. */
+export interface Change {
+  /** Such as `recompute=full`. */
+  readonly change: string
+  readonly candidate: Candidate
+}
+
+/** What is chosen where nothing is said of it. */
+const unchanged: Choices = {
+  zero: 0,
+  dpReplicate: 1,
+  sequenceParallel: false,
+  recompute: 'none',
+  offload: 'none',
+  split: 'even',
+}
+
+/** The points that differ from one in one choice, or where `pairs` says so in two, and break no rule; best first. */
+export function changesOf(tree: TrainingTree, question: Question, from: Choices, pairs = false): Change[] {
+  const singles = Object.entries(question.choices).flatMap(([name, values]) =>
+    values.filter((value) => value !== (from[name] ?? unchanged[name])).map((value) => [[name, value]] as const),
+  )
+  const found = new Map<string, Change>()
+  const tried = (list: readonly (readonly [string, Value])[]) => {
+    const leaf = tree.leafOf({ ...from, ...Object.fromEntries(list) })
+    const candidate = leaf && tree.judge(leaf)
+    if (!candidate || 'rule' in candidate) return
+    const change = list.map(([name, value]) => `${name}=${value}`).join(' ')
+    if (!found.has(candidate.name)) found.set(candidate.name, { change, candidate })
+  }
+  for (const single of singles) tried(single)
+  if (pairs)
+    singles.forEach((one, index) => {
+      for (const other of singles.slice(index + 1)) if (one[0]?.[0] !== other[0]?.[0]) tried([...one, ...other])
+    })
+  return [...found.values()].sort((a, b) => a.candidate.score - b.candidate.score || (a.change < b.change ? -1 : 1))
+}
+
+/** The choices that a spec has made, as a search of training names them. */
+export function choicesOfSpec(tree: TrainingTree, question: Question): Choices {
+  const { parallel, options, order, microbatch } = tree.loaded.spec
+  const named = Object.keys(question.choices).flatMap((name): (readonly [string, Value])[] => {
+    if (name === 'order') return [[name, order.join(',')]]
+    if (name === 'microbatch') return [[name, microbatch ?? 1]]
+    if (name === 'split') return [[name, 'even']]
+    const degree = (parallel as Readonly<Record<string, number>>)[name]
+    if (degree !== undefined) return [[name, degree]]
+    const value = name
+      .split('.')
+      .reduce<unknown>((at, key) => (at as Record<string, unknown> | undefined)?.[key], options)
+    return typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean' ? [[name, value]] : []
+  })
+  return Object.fromEntries(named)
+}
+
+/** The spec of a point of a question of training: `shardloom simulate` takes it. */
+export function specOfTraining(
+  tree: TrainingTree,
+  { spec, choices: asked }: Question,
+  { choices }: Pick<Candidate, 'choices'>,
+): SpecInput {
+  const leaf = tree.leafOf(choices)
+  const layers = leaf?.staging.layersOf(leaf.cut)
+  const planned = tree.model.specOf(choices)
+  const { schedule, virtual, pp, ...options } = planned.options
+  const { options: given = {} } = spec
+  const isChosen = (name: string) => Object.keys(asked).some((choice) => choice.split('.')[0] === name)
+  const own = Object.entries(options).filter(
+    ([name, value]) => name in given || (isChosen(name) && value !== unchanged[name]),
+  )
+  const isPipeline = Number(choices['pp'] ?? 1) > 1
+  const takesChunks = isPipeline && typeof tree.model.pipelines.of(String(schedule), 2, 3, 8) !== 'string'
+  return {
+    ...spec,
+    ...(choices['order'] !== undefined && { order: [...planned.order] }),
+    microbatch: planned.microbatch ?? 1,
+    parallel: Object.fromEntries(Object.entries(planned.parallel).filter(([, degree]) => degree > 1)),
+    options: {
+      ...Object.fromEntries(own),
+      ...(isPipeline && schedule !== undefined && { schedule }),
+      ...(takesChunks && virtual !== undefined && { virtual }),
+      ...(layers ? { pp: { layers } } : given.pp && isPipeline && { pp: given.pp }),
+    },
+  } as SpecInput
+}
+
+/** Whether a point is one that a rule keeps out. */
+export const isMiss = (point: Candidate | Miss): point is Miss => 'rule' in point

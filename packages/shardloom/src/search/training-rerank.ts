@@ -1,0 +1,47 @@
+import { isShardloomError, type Work } from '@shardloom/core'
+import type { Answer } from '@shardloom/search'
+import { simulateLoaded } from '../simulate-plan.js'
+import { memoryOf } from '../step-figures.js'
+import type { Question } from './question.js'
+import { inOrder, type SimulatedCandidate } from './serving-rerank.js'
+import { loadedOf } from './serving-spec.js'
+import { limitMisses, trainingMetrics } from './training-metrics.js'
+import { specOfTraining } from './training-points.js'
+import type { TrainingTree } from './training-tree.js'
+
+/**
+ * Simulates each of an answer's best event by event, in the order of what comes of that: those that fit and keep the limits first; then
+ * those that do not, and those that are refused.
+ */
+export function* trainingRerankWork(
+  tree: TrainingTree,
+  question: Question,
+  answer: Answer,
+): Work<readonly SimulatedCandidate[]> {
+  const simulated: SimulatedCandidate[] = []
+  for (const [index, candidate] of answer.best.entries()) {
+    yield { work: 'simulating', done: index, of: answer.best.length }
+    const spec = specOfTraining(tree, question, candidate)
+    try {
+      const simulation = simulateLoaded(loadedOf(tree.loaded, spec))
+      const { seconds } = simulation.step
+      const { peakBytes, capacityBytes, reserveBytes, fits } = memoryOf(simulation)
+      const metrics = trainingMetrics(tree.pace, seconds, peakBytes)
+      const tooMuch = fits ? [] : [{ rule: 'memory', by: (peakBytes + reserveBytes) / capacityBytes - 1 }]
+      simulated.push({
+        candidate,
+        spec,
+        metrics,
+        score: tree.aim.bound(seconds, peakBytes),
+        differences: Object.fromEntries(
+          Object.entries(metrics).map(([name, value]) => [name, (candidate.metrics[name] ?? Number.NaN) / value - 1]),
+        ),
+        misses: [...tooMuch, ...limitMisses(question.limits, metrics)],
+      })
+    } catch (error) {
+      if (!isShardloomError(error)) throw error
+      simulated.push({ candidate, spec, misses: [], error })
+    }
+  }
+  return inOrder(simulated)
+}
