@@ -62,7 +62,7 @@ export class TrainingTree implements ChoiceTree<Node> {
     return Object.assign(Object.create(this) as TrainingTree, { root })
   }
 
-  /** The groups of the whole space, in an order that puts those that are alike together. */
+  /** The groups of the whole space; those for which strategies decide the same stand together, as they share most. */
   groups(): Group[] {
     const { choices, ranks } = this.question
     const { replicas } = this.base.parallel
@@ -81,7 +81,8 @@ export class TrainingTree implements ChoiceTree<Node> {
       }
     }
     if (Number.isInteger(ranks / replicas)) visit(0, {}, ranks / replicas)
-    return groups
+    const shapes = new Map(groups.map((group) => [group, shapeOf(group, this.model)]))
+    return groups.sort((a, b) => compareText(shapes.get(a), shapes.get(b)) || compareText(a.name, b.name))
   }
 
   expand(node: Node): Iterable<Node> | null {
@@ -363,6 +364,14 @@ function groupOf(choices: Choices, ranks: number): Group {
   const { recompute: __, offload: ___, ...stored } = blocks
   return { choices, name: JSON.stringify(blocks), stored: JSON.stringify(stored), ranks }
 }
+
+/** What of a group's choices decides which strategies are at work, and how: degrees count as one or more. */
+function shapeOf({ choices }: Group, model: TrainingModel): string {
+  const { order: _, ...rest } = choices
+  return JSON.stringify(Object.entries(rest).map(([name, value]) => (model.isDegree(name) ? value !== 1 : value)))
+}
+
+const compareText = (a = '', b = '') => (a < b ? -1 : a > b ? 1 : 0)
 
 /** Choices that costs of layers do not depend on. */
 const later: readonly string[] = ['dp', 'pp', 'dpReplicate', 'microbatch', 'zero', 'schedule', 'virtual', 'split']
