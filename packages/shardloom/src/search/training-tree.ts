@@ -45,6 +45,7 @@ export class TrainingTree implements ChoiceTree<Node> {
   private readonly cutsOf = new Map<number, readonly Cut[]>()
   private readonly storedOf = new Map<number, readonly Stored[]>()
   private readonly sizes = new Map<string, number>()
+  private last: { readonly leaf: Leaf; readonly parts: ReturnType<Staging['partsOf']> } | undefined
 
   constructor(
     readonly loaded: LoadedSpec,
@@ -121,7 +122,7 @@ export class TrainingTree implements ChoiceTree<Node> {
         if (node.cut.split === 'balanced') return refused(node.staging.blocksFor(node.cut.schedule))
         return refused(node.staging.blocksFor(node.cut.schedule)) ?? refused(node.staging.divisionOf(node.cut))
       case 'leaf': {
-        const parts = node.staging.partsOf(node.cut, node.stored)
+        const parts = this.parts(node)
         if (isRefusal(parts)) return { rule: parts.rule }
         const { reserveBytes, capacityBytes } = this.pace
         const bytes = reserveBytes + leastOf(parts).bytes
@@ -155,8 +156,8 @@ export class TrainingTree implements ChoiceTree<Node> {
   }
 
   /** Step time and peak memory of a leaf that can be planned, by the analytic model. */
-  figures({ staging, cut, stored }: Leaf): { readonly seconds: number; readonly bytes: number } {
-    const parts = staging.partsOf(cut, stored)
+  figures(leaf: Leaf): { readonly seconds: number; readonly bytes: number } {
+    const parts = this.parts(leaf)
     if (isRefusal(parts)) throw new Error(`internal error: a refused candidate was evaluated: ${parts.why}`)
     return figuresOf(parts)
   }
@@ -234,6 +235,12 @@ export class TrainingTree implements ChoiceTree<Node> {
     const score = this.evaluate(leaf)
     if (typeof score !== 'number') return { ...this.describeMiss(leaf), by: 0, ...score }
     return this.describe(leaf, score)
+  }
+
+  /** What a leaf is made of; of the one asked for last it is known. */
+  private parts(leaf: Leaf): ReturnType<Staging['partsOf']> {
+    if (this.last?.leaf !== leaf) this.last = { leaf, parts: leaf.staging.partsOf(leaf.cut, leaf.stored) }
+    return this.last.parts
   }
 
   private metrics(leaf: Leaf): Record<string, number> {
@@ -338,7 +345,7 @@ export class TrainingTree implements ChoiceTree<Node> {
       case 'cut':
         return { seconds: node.staging.leastSeconds(node.cut), bytes: 0 }
       case 'leaf': {
-        const parts = node.staging.partsOf(node.cut, node.stored)
+        const parts = this.parts(node)
         return isRefusal(parts) ? nothing : leastOf(parts)
       }
     }
