@@ -2,7 +2,6 @@ import {
   lookup,
   type OperatorNode,
   type OperatorTable,
-  type Place,
   type Program,
   ShardloomError,
   walk,
