@@ -136,8 +136,10 @@ export class Samples {
     const divided = this.pipelines.isDivided(schedule)
     const replicate = Math.min(2, parallel.dpReplicate)
     const free = freeRanks(mesh)
-    // What ranks share is divided by how many they are: one rank is like any number of them, of which nobody else is there.
-    const dp = (parallel.dp / free) * replicate * (free > 1 && free === parallel.dpReplicate ? 1 : shards)
+    // What ranks share is divided by how many they are: one rank is like any number of them, of which nobody else is there. But experts
+    // that lie on all of dp would move to ranks that are added.
+    const grows = free > 1 ? free !== parallel.dpReplicate : parallel.ep * parallel.expertTp === 1
+    const dp = (parallel.dp / free) * replicate * (grows ? shards : 1)
     const slot = { ...spec, parallel: { ...parallel, dp, dpReplicate: replicate, pp: stages } }
     const microbatch = spec.microbatch ?? 1
     return {
