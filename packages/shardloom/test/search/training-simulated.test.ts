@@ -99,3 +99,17 @@ describe.each(cases)('%s on %i ranks, nothing offloaded', (_, ranks, spec) => {
     expect(sizes(memory).median).toBeLessThan(0.03)
   })
 })
+
+test('experts on all ranks of dp and some of tp hold what they hold when the whole model is planned', async () => {
+  const loaded = await loadSpec({ model: 'mixtral-8x7b', cluster: h100(4), batch: 64, seq: 4096 })
+  const question = questionOf(loaded, { ranks: 32 })
+  const tree = new TrainingTree(loaded, question)
+  const degrees = { dp: 4, tp: 2, cp: 4, ulysses: 1, ep: 2, expertTp: 4, pp: 1, microbatch: 1, zero: 0 }
+  const leaf = tree.leafOf({ ...degrees, order: 'dp,tp,ulysses,cp,pp', sequenceParallel: false, recompute: 'none' })
+  if (!leaf) throw new Error('the space has no such point')
+  const choices = tree.choicesOf(leaf)
+  const { step } = simulateLoaded(loadedOf(loaded, specOfTraining(tree, question, { choices })))
+  const { seconds, bytes } = tree.figures(leaf)
+  expect(bytes / Math.max(...step.ranks.map(({ memory }) => memory.peakBytes))).toBeCloseTo(1, 2)
+  expect(Math.abs(seconds / step.seconds - 1)).toBeLessThan(0.05)
+})
