@@ -28,6 +28,7 @@ import { runSearch } from './search/run-search.js'
 import { addSearchFlags, checkSearchFlags, type SearchFlags, searchOptionsOf } from './search/search-flags.js'
 import { whyDocument, whyLines } from './search/why-lines.js'
 import { winnerCommand } from './search/winner-command.js'
+import { defaultWorkers } from './search/workers-option.js'
 import { launchOf, winnerOf, writeFront, writeSpec } from './search/write-result.js'
 import { addSpecFlags, type Flags, loadFrom, pathFinder } from './spec-flags.js'
 import { wrapped } from './table.js'
@@ -74,7 +75,7 @@ function known(heading: string, names: readonly string[]): string[] {
 async function run(call: SearchCall): Promise<number> {
   const { io, flags, signal } = call
   if (flags.worker && flags.queue) {
-    await workOnQueue({ queue: flags.queue, answerer, workers: flags.workers, io, signal })
+    await workOnQueue({ queue: flags.queue, answerer, workers: flags.workers ?? defaultWorkers, io, signal })
     return exitCode.done
   }
   for (const path of [flags.out, flags.svg, flags.spec]) if (path !== undefined) await checkWritable(io, path)
@@ -115,7 +116,7 @@ function widened({ flags }: SearchCall, { loaded, question }: Asked): Question {
 }
 
 function find({ io, flags, signal }: SearchCall, question: Question): Promise<Outcome> {
-  const { workers, checkpoint, shard, queue } = flags
+  const { workers = defaultWorkers, checkpoint, shard, queue } = flags
   return runSearch({ question, answerer, workers, checkpoint, shard, queue, io, signal })
 }
 

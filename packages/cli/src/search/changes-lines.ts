@@ -4,7 +4,7 @@ import { type Style, singleLine } from '../style.js'
 import { wrapped } from '../table.js'
 import type { Asked } from './result.js'
 import { candidateDocument, plainMetrics } from './result-document.js'
-import { candidateTable } from './result-lines.js'
+import { candidateTable, choicesText } from './result-lines.js'
 
 /** What becomes of a spec with the smallest changes. */
 export interface ChangesResult extends Asked {
@@ -48,7 +48,9 @@ export function changesLines(result: ChangesResult, style: Style): string[] {
   const { loaded, question, point, of, simulated } = result
   const broken = point && isMiss(point) ? [style.bad(`  As it is, the spec breaks the rule ${point.rule}.`)] : []
   const outside = point ? [] : wrapped('As it is, the spec is no candidate: its degrees or its batch do not divide.', 2)
-  const labels = simulated.map((each) => labelOf(result, each) ?? 'the spec as it is')
+  const labels = simulated.map(
+    (each) => labelOf(result, each) ?? `as it is:  ${choicesText(each.candidate, question.choices)}`,
+  )
   const lines = [
     style.bold(
       `${singleLine(loaded.architecture.name)} on ${formatCount(question.ranks)} × ${singleLine(clusterOf(loaded).accelerator.name)}: changes of the spec`,

@@ -1,5 +1,5 @@
 import { InvalidArgumentError } from 'commander'
-import { type LoadedSpec, ShardloomError } from 'shardloom'
+import { type LoadedSpec, nearest, ShardloomError, specFields } from 'shardloom'
 import type { Value } from 'shardloom/search'
 import { decimal } from '../decimal.js'
 
@@ -46,6 +46,26 @@ const unsaid: ChoiceValues = {
   offload: ['none'],
   sequenceParallel: [false],
   pools: [1],
+}
+
+/**
+ * Refuses a choice of training that is no degree, no option and no choice of a plugin: `CHOICE`. Those of serving are few, and checked with
+ * the question.
+ */
+export function checkChoiceName({ spec, plugins }: LoadedSpec, name: string): void {
+  if (spec.phase === 'serving') return
+  const ours = [
+    ...Object.keys(spec.parallel),
+    ...specFields().flatMap(({ path: [top, ...path] }) => (top === 'options' ? [path.join('.')] : [])),
+  ]
+  const own = plugins.flatMap(({ axes = [], choices = [] }) => [...axes, ...choices].map((each) => each.name))
+  const all = [...ours, ...own, 'order', 'microbatch', 'batch', 'split']
+  if (all.includes(name) || plugins.some((plugin) => name.split('.')[0] === plugin.name)) return
+  const near = nearest(name, all)
+  throw new ShardloomError('CHOICE', `There is nothing to choose that is called \`${name.slice(0, 60)}\`.`, {
+    subject: name.slice(0, 60),
+    help: near === undefined ? 'Name a degree, an option, order, microbatch or split.' : `Did you mean \`${near}\`?`,
+  })
 }
 
 /** The choices that stay as a spec has them, each with its one value. Throws `CHOICE`. */

@@ -7,7 +7,7 @@ import {
   formatSeconds,
   formatShare,
 } from 'shardloom'
-import { type Candidate, limitName, type SimulatedCandidate } from 'shardloom/search'
+import { type Candidate, limitName, type Question, type SimulatedCandidate, type Value } from 'shardloom/search'
 import { type Style, singleLine } from '../style.js'
 import { flow, pairs, table, wrapped } from '../table.js'
 import { betterOf, metricText } from './metric-text.js'
@@ -26,8 +26,8 @@ export function resultLines(result: SearchResult, style: Style, { command, launc
   const { nearMisses, answer } = result
   const lines = [
     ...headLines(result, style),
-    '',
-    ...bestLines(result, style),
+    ...(result.best.length > 0 ? ['', ...bestLines(result, style)] : []),
+    ...(answer.counts.total === 0 ? ['', ...emptyLines(result, style)] : []),
     ...(answer.front.length > 0 ? ['', ...frontLines(result, style)] : []),
     ...(nearMisses.length > 0 ? ['', ...missLines(result, style)] : []),
     ...commandLines(command, style),
@@ -127,7 +127,7 @@ export function candidateTable(
     })
     const difference = differences?.[objective]
     const estimate = simulated ? (difference === undefined ? '–' : changeText(difference)) : 'only'
-    const what = [labels[index], choicesText(candidate, question.choices)].filter(Boolean).join(': ')
+    const what = labels[index] ?? choicesText(candidate, question.choices)
     const faults = error
       ? [`not simulated, ${error.code}: ${singleLine(error.message)}`]
       : misses.map(({ rule, by }) => `misses ${rule} by ${formatShare(by)} as simulated`)
@@ -141,7 +141,6 @@ export function candidateTable(
 
 function bestLines(result: SearchResult, style: Style): string[] {
   const { best, question } = result
-  if (best.length === 0) return [style.bad('Nothing fits')]
   const simulated = best.some(({ metrics }) => metrics)
   const error = best[0]?.statedErrors?.[question.objective]
   const note =
@@ -158,6 +157,22 @@ function bestLines(result: SearchResult, style: Style): string[] {
   ]
 }
 
+/** Why there is no candidate at all. */
+function emptyLines({ question, loaded }: SearchResult, style: Style): string[] {
+  const { batch, phase } = loaded.spec
+  const why =
+    phase === 'training'
+      ? `each data-parallel rank takes as many sequences of the batch of ${formatCount(batch)}, and a stage has one layer at least.`
+      : 'engines fill the ranks, and heads are divided evenly.'
+  return [
+    style.bad('There is no candidate.'),
+    ...wrapped(
+      `Degrees multiply to the ${formatCount(question.ranks)} ranks; ${why} Give other --ranks, or fewer --choose and --keep.`,
+      2,
+    ),
+  ]
+}
+
 /** How the objective differs from that of the best; within the error that both are good for it is a tie. */
 function toBest(first: SimulatedCandidate | undefined, each: SimulatedCandidate, objective: string): string {
   const [a, b] = [first, each].map((of) => (of?.metrics ?? of?.candidate.metrics)?.[objective])
@@ -169,21 +184,16 @@ function toBest(first: SimulatedCandidate | undefined, each: SimulatedCandidate,
 
 const changeText = (relative: number) => (Math.abs(relative) < 0.0005 ? 'same' : formatDifference(relative))
 
-const unsaid: readonly unknown[] = [1, 'none', false, 'even']
+/** What a choice has where nothing is said of it. */
+function isUnsaid(name: string, value: Value, [usual]: readonly unknown[] = []): boolean {
+  if (name === 'order') return value === usual
+  return value === (name === 'zero' ? 0 : 1) || value === 'none' || value === false || value === 'even'
+}
 
 /** What a candidate has chosen, without what stands for nothing: `dp 8  tp 4  pp 2  zero 1`. */
-export function choicesText(
-  { choices }: Pick<Candidate, 'choices'>,
-  among: Readonly<Record<string, readonly unknown[]>>,
-): string {
-  const said = Object.entries(choices).filter(
-    ([name, value]) =>
-      !unsaid.includes(value) &&
-      !(name === 'zero' && value === 0) &&
-      !(name === 'order' && value === among['order']?.[0]),
-  )
-  const text = said.map(([name, value]) => (value === true ? name : `${name}\u00a0${value}`)).join('  ')
-  return text || 'one rank'
+export function choicesText({ choices }: Pick<Candidate, 'choices'>, among: Question['choices']): string {
+  const said = Object.entries(choices).filter(([name, value]) => !isUnsaid(name, value, among[name]))
+  return said.map(([name, value]) => (value === true ? name : `${name}\u00a0${value}`)).join('  ') || 'one rank'
 }
 
 function frontLines({ answer, question, loaded }: SearchResult, style: Style): string[] {
@@ -218,7 +228,7 @@ function missLines({ nearMisses, question, best }: SearchResult, style: Style): 
     ? [...nearMisses].sort((a, b) => Number(b.miss.rule === 'memory') - Number(a.miss.rule === 'memory'))
     : nearMisses
   const lines = order.slice(0, shown.misses).flatMap((near) => missText(near, question))
-  return [style.bold(nothing ? 'What misses by least' : 'Near misses'), ...lines]
+  return [nothing ? `${style.bad('Nothing fits.')} What misses by least` : style.bold('Near misses'), ...lines]
 }
 
 /** A rule, by how much a point misses it, its choices, and what would help. */

@@ -4,7 +4,7 @@ import type { Limit, SearchOptions, Value } from 'shardloom/search'
 import { UsageError } from '../report-error.js'
 import { parseShard, type Shard } from '../shard-option.js'
 import type { Flags } from '../spec-flags.js'
-import { type ChoiceValues, keptChoices, parseChoice, parsePoint } from './choice-options.js'
+import { type ChoiceValues, checkChoiceName, keptChoices, parseChoice, parsePoint } from './choice-options.js'
 import { betterOf, parseLimit } from './metric-text.js'
 import { parseQueue, type QueueAddress } from './queue-address.js'
 import { defaultWorkers, parseWorkers } from './workers-option.js'
@@ -21,7 +21,7 @@ export interface SearchFlags {
   readonly svg?: string
   readonly why?: WhyFlag
   readonly changes?: true
-  readonly workers: number
+  readonly workers?: number
   readonly checkpoint?: string
   readonly shard?: Shard
   readonly out?: string
@@ -51,9 +51,7 @@ const options: readonly Option[] = [
   new Option('--svg <path>', 'draw the front'),
   new Option('--why <choices>', 'one point, or the best that matches: tp=8,pp=4').argParser(parseWhy),
   new Option('--changes', 'the smallest changes of the spec that are better (training)'),
-  new Option('--workers <n>', `threads (default: ${defaultWorkers})`)
-    .argParser(parseWorkers)
-    .default(defaultWorkers, ' '),
+  new Option('--workers <n>', `threads (default: ${defaultWorkers})`).argParser(parseWorkers),
   new Option('--checkpoint <path>', 'keep what is found in a file, and go on from it'),
   new Option('--shard <i/n>', 'one share of the work, for --merge').argParser(parseShard),
   new Option('--out <path>', 'where the answers of --shard go (default: standard output)'),
@@ -82,8 +80,7 @@ const modes: Readonly<Record<string, readonly string[]>> = {
 
 /** Refuses flags that would have no effect beside others: `USAGE`. */
 export function checkSearchFlags(flags: Flags, specPath: string | undefined): void {
-  const given = options.map((option) => option.attributeName()).filter((name) => flags[name] !== undefined)
-  const set = given.filter((name) => name !== 'workers')
+  const set = options.map((option) => option.attributeName()).filter((name) => flags[name] !== undefined)
   const mode = Object.keys(modes).find((name) => set.includes(name))
   const beside = mode === undefined ? undefined : set.find((name) => name !== mode && !modes[mode]?.includes(name))
   if (mode !== undefined && beside !== undefined)
@@ -109,6 +106,7 @@ export function searchOptionsOf(loaded: LoadedSpec, flags: SearchFlags, why?: Wh
   const { phase } = loaded.spec
   const signed = (name: string) => (betterOf(phase, name) === 'more' ? `-${name}` : name)
   const narrowed = Object.fromEntries(Object.entries(why ?? {}).map(([name, value]) => [name, [value]]))
+  for (const name of Object.keys({ ...choose, ...why })) checkChoiceName(loaded, name)
   const choices = { ...choose, ...keptChoices(loaded, keep), ...narrowed }
   return {
     ...(ranks !== undefined && { ranks }),
