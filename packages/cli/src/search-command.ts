@@ -29,8 +29,8 @@ import { addSearchFlags, checkSearchFlags, type SearchFlags, searchOptionsOf } f
 import { whyDocument, whyLines } from './search/why-lines.js'
 import { winnerCommand } from './search/winner-command.js'
 import { defaultWorkers } from './search/workers-option.js'
-import { launchOf, winnerOf, writeFront, writeSpec } from './search/write-result.js'
-import { addSpecFlags, type Flags, loadFrom, pathFinder } from './spec-flags.js'
+import { launcherOf, launchOf, winnerOf, writeFront, writeSpec } from './search/write-result.js'
+import { addSpecFlags, type Flags, loadFrom, pathFinder, shellWord } from './spec-flags.js'
 import { wrapped } from './table.js'
 import { checkWritable, writeWhole } from './write-file.js'
 
@@ -79,6 +79,7 @@ async function run(call: SearchCall): Promise<number> {
     return exitCode.done
   }
   for (const path of [flags.out, flags.svg, flags.spec]) if (path !== undefined) await checkWritable(io, path)
+  if (flags.launcher !== undefined) await launcherOf(flags.launcher)
   if (flags.merge) return merge(call, flags.merge)
   const asked = await ask(call)
   if (flags.changes) return changes(call, asked)
@@ -150,7 +151,7 @@ async function conclude(
   outcome: Outcome,
   seconds?: number,
 ): Promise<number> {
-  const { io, specPath, spec, flags, signal } = call
+  const { io, flags, signal } = call
   const { loaded, question, wide } = asked
   const best = await simulate(call, asked, outcome.answer)
   const result: SearchResult = {
@@ -171,16 +172,27 @@ async function conclude(
   if (flags.json) printJson(io, { ...resultDocument(result), ...(launch && { launch }) })
   else if (flags.csv) io.stdout.write(resultCsv(result))
   else if (flags.spec !== '-') {
-    const command = winner && winnerCommand(specPath, spec, loaded, winner.spec)
+    const command = winner && commandFor(call, loaded, winner)
     printLines(io, (style) => resultLines(result, style, { ...(command && { command }), ...(launch && { launch }) }))
   }
   const code = signal.aborted ? exitCode.interrupted : exitCodeOf(outcome)
   return code === exitCode.done && !fits(result) ? exitCode.answerIsNo : code
 }
 
+/** What simulates a candidate. */
+function commandFor(
+  { specPath, spec, flags }: SearchCall,
+  loaded: LoadedSpec,
+  { spec: candidate }: SimulatedCandidate,
+): string {
+  if (flags.spec !== undefined) return `shardloom simulate ${shellWord(flags.spec)}`
+  const command = flags.merge ? undefined : winnerCommand(specPath, spec, loaded, candidate)
+  return command ?? 'shardloom simulate best.yaml, which --spec best.yaml writes'
+}
+
 /** One point: what it comes to beside the best of all, or the rule that it breaks. */
 async function why(call: SearchCall, whole: Asked, asked: NonNullable<SearchFlags['why']>): Promise<number> {
-  const { io, flags, specPath, spec } = call
+  const { io, flags } = call
   const narrowed = await ask(call, asked)
   const outcome = await find(call, narrowed.question)
   const point = pointOfAnswer(outcome.answer, asked.text)
@@ -192,7 +204,7 @@ async function why(call: SearchCall, whole: Asked, asked: NonNullable<SearchFlag
   if (flags.spec !== undefined && simulated) await writeSpec(io, flags.spec, simulated.spec)
   if (flags.json) printJson(io, whyDocument(result))
   else if (flags.spec !== '-') {
-    const command = simulated && winnerCommand(specPath, spec, narrowed.loaded, simulated.spec)
+    const command = simulated && commandFor(call, narrowed.loaded, simulated)
     printLines(io, (style) => whyLines({ ...result, ...(command && { command }) }, style))
   }
   if (call.signal.aborted) return exitCode.interrupted

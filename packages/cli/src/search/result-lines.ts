@@ -55,7 +55,7 @@ function headLines({ loaded, question, answer, seconds, interrupted }: SearchRes
   const { phase } = loaded.spec
   const refused = Object.entries(rejected).sort(([, a], [, b]) => b - a)
   const all = refused.reduce((sum, [, count]) => sum + count, 0)
-  const each = seconds === undefined || seconds <= 0 ? '' : `, ${formatQuantity(total / seconds, '')}/s`
+  const each = !seconds || total === 0 ? '' : `, ${formatQuantity(total / seconds, '')}/s`
   const most = betterOf(phase, objective) === 'more' ? 'most' : 'least'
   return [
     style.bold(

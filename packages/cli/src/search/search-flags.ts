@@ -74,7 +74,7 @@ const modes: Readonly<Record<string, readonly string[]>> = {
   worker: ['queue', 'workers'],
   merge: ['spec', 'launcher', 'csv', 'json', 'svg'],
   shard: ['ranks', 'objective', 'limit', 'choose', 'keep', 'top', 'front', 'workers', 'checkpoint', 'queue', 'out'],
-  why: ['ranks', 'objective', 'limit', 'choose', 'keep', 'workers', 'spec', 'launcher', 'json'],
+  why: ['ranks', 'objective', 'limit', 'choose', 'keep', 'workers', 'spec', 'json'],
   changes: ['ranks', 'objective', 'limit', 'choose', 'keep', 'top', 'json'],
 }
 

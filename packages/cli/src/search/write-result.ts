@@ -1,4 +1,5 @@
 import { checkSpec, ShardloomError, type SpecInput, specText } from 'shardloom'
+import type { LauncherName } from 'shardloom/launch'
 import type { Candidate, SimulatedCandidate } from 'shardloom/search'
 import type { Io } from '../io.js'
 import { printNote } from '../output.js'
@@ -14,12 +15,19 @@ export async function writeSpec(io: Io, path: string, spec: SpecInput): Promise<
   if (path !== '-') printNote(io, `${path} has the spec of the best`)
 }
 
-/** What a launcher is told of a candidate. Throws `USAGE` for the name of none, and `LAUNCHER` for what it cannot say. */
-export async function launchOf({ question }: SearchResult, name: string, spec: SpecInput) {
-  const { exportLaunch, launcherNames } = await import('shardloom/launch') // its libraries are loaded only for this
+/** The launcher of a name. Throws `USAGE` where there is none. */
+export async function launcherOf(name: string): Promise<LauncherName> {
+  const { launcherNames } = await import('shardloom/launch') // its libraries are loaded only for this
   const launcher = launcherNames.find((each) => each === name)
   if (launcher === undefined)
     throw new UsageError(`There is no launcher \`${name}\`.`, `Use ${launcherNames.join(', ')}.`)
+  return launcher
+}
+
+/** What a launcher is told of a candidate. Throws `LAUNCHER` for what it cannot say. */
+export async function launchOf({ question }: SearchResult, name: string, spec: SpecInput) {
+  const launcher = await launcherOf(name)
+  const { exportLaunch } = await import('shardloom/launch')
   const { text, notes } = exportLaunch(await loadAsked({ ...question, spec }), launcher)
   return { launcher, text, notes }
 }
