@@ -158,7 +158,9 @@ function bestLines(result: SearchResult, style: Style): string[] {
 }
 
 /** Why there is no candidate at all. */
-function emptyLines({ question, loaded }: SearchResult, style: Style): string[] {
+function emptyLines({ question, loaded, interrupted }: SearchResult, style: Style): string[] {
+  if (interrupted)
+    return wrapped('Nothing was found before it was interrupted: --checkpoint keeps what ends, for another time.', 2)
   const { batch, phase } = loaded.spec
   const why =
     phase === 'training'
