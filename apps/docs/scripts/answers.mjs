@@ -61,7 +61,7 @@ async function page({ columns, launcher }, { question, found, simulated, misses 
   const best = await loadSpec(simulated[0].spec)
   const text = (candidate) => code(shortName(question, candidate))
   return `${[
-    `${formatCount(total)} candidates: ${formatCount(sumOf(rejected))} break a rule, a bound says of ${formatCount(bounded)} that they are no better than what was found, and ${formatCount(evaluated)} were evaluated. The best, as simulated, with the estimate in brackets:`,
+    `${formatCount(total)} candidates: ${formatCount(sumOf(rejected))} break a rule, a bound says of ${formatCount(bounded)} that they are no better than what was found, and ${formatCount(evaluated)} were evaluated. The best, as simulated, with how far the estimate is off in brackets:`,
     table(
       ['', 'candidate', ...columns.map((name) => metrics[name].title), ''],
       simulated.map(({ candidate, metrics: own, differences, misses: missed }, index) => [

@@ -30,6 +30,7 @@ export const questions = [
       model: 'llama-3.1-70b',
       cluster: { preset: 'dgx-h100', nodes: 1 },
       phase: 'serving',
+      seq: 4096,
       options: {
         serving: { engine: 'vllm', load: { input: { from: 1024, to: 3072 }, output: { from: 256, to: 768 } } },
       },
