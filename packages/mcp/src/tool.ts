@@ -54,9 +54,7 @@ export function defineTool<Input extends z.ZodRawShape>({
       truncated: z
         .array(cut)
         .optional()
-        .describe(
-          'fields that were cut to keep the result small: `shown` of `total` from `offset`; `next` as `more` asks on',
-        ),
+        .describe('fields that were cut: `shown` of `total` from `offset`; `next` as `more` goes on'),
       hint: z.string().optional().describe('which arguments make the result smaller'),
     }),
     run: (parsed, context) => run(parsed as z.output<z.ZodObject<Input>>, context), // runTool parses with `input`
