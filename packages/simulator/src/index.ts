@@ -32,15 +32,7 @@ export { workOf } from './prepare.js'
 export { ranksStoodFor, ranksToRun, representatives, unevenAtoms } from './ranks.js'
 export { type Replication, replication } from './replication.js'
 export { simulateRolled } from './rolled.js'
-export {
-  isOfState,
-  type KnownSizes,
-  type PartCost,
-  partCosts,
-  partsOf,
-  type Sample,
-  sampleOf,
-} from './sample.js'
+export { type KnownSizes, type PartCost, partCosts, type Sample, sampleOf } from './sample.js'
 export { type SavedTensor, savedTensors } from './saved.js'
 export { simulate, type Timeline } from './simulate.js'
 export { type StateCost, type StateMove, type StateSample, stateCosts, stateSampleOf } from './state-costs.js'

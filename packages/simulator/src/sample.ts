@@ -1,12 +1,4 @@
-import {
-  lookup,
-  type OperatorNode,
-  type OperatorTable,
-  type Place,
-  type Program,
-  ShardloomError,
-  walk,
-} from '@shardloom/core'
+import { lookup, type OperatorNode, type OperatorTable, type Program, ShardloomError, walk } from '@shardloom/core'
 import { programOf, type UnrolledGraph, unroll } from '@shardloom/core/unroll'
 import { runEvents, type Times, type Work } from './event-loop.js'
 import { choicesOf, type Kernel } from './kernels.js'

@@ -1,4 +1,4 @@
-import { divisors, type PluginChoice, ShardloomError } from '@shardloom/core'
+import { divisors, ShardloomError } from '@shardloom/core'
 import type { ModelArchitecture } from '@shardloom/models'
 import { checkSpec } from '../parse-spec.js'
 import type { LoadedSpec } from '../plan.js'
@@ -129,9 +129,4 @@ export function checkChoices(loaded: LoadedSpec, choices: Readonly<Record<string
 /** A spec without what loading has filled in for it. */
 function plainSpec(spec: PlannedSpec): unknown {
   return JSON.parse(JSON.stringify(spec))
-}
-
-/** The choices of plugins. */
-export function pluginChoices({ plugins }: LoadedSpec): readonly PluginChoice[] {
-  return plugins.flatMap(({ choices = [] }) => choices)
 }

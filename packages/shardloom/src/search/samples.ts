@@ -136,7 +136,8 @@ export class Samples {
     const divided = this.pipelines.isDivided(schedule)
     const replicate = Math.min(2, parallel.dpReplicate)
     const free = freeRanks(mesh)
-    const dp = (parallel.dp / free) * (free === 1 ? 1 : free === parallel.dpReplicate ? replicate : shards * replicate)
+    // What ranks share is divided by how many they are: one rank is like any number of them, of which nobody else is there.
+    const dp = (parallel.dp / free) * replicate * (free > 1 && free === parallel.dpReplicate ? 1 : shards)
     const slot = { ...spec, parallel: { ...parallel, dp, dpReplicate: replicate, pp: stages } }
     const microbatch = spec.microbatch ?? 1
     return {

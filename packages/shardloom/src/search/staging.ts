@@ -164,7 +164,8 @@ export class Staging {
     const pipeline = this.model.pipelines.of(cut.schedule, this.pp, cut.virtual, this.microbatches)
     if (typeof pipeline === 'string') return { rule: 'schedule', why: pipeline }
     const total = this.model.layers.length
-    const count = this.pp * cut.virtual
+    // In two directions each chunk stands twice.
+    const count = pipeline.schedule.stageRanks.length / pipeline.schedule.directions
     const group = this.pp > 1 ? placed.machine.group(['pp']) : undefined
     const send = group ? collectiveSeconds(group, { op: 'send', bytes: blocks.sendBytes }) : 0
     const even = Array.from({ length: count + 1 }, (_, chunk) => Math.floor((chunk * total) / count))

@@ -16,7 +16,7 @@ export function trainingAnswers(loaded: LoadedSpec, question: Question): (part: 
     const own = groups.slice(from, to)
     yield { work: 'searching', done: 0, of: own.length }
     // What is found where good candidates are likely bounds the rest, the same for every part.
-    seeds ??= explore(treeOf(likely(groups)), findings(question))
+    seeds ??= explore(treeOf(likely(groups, question)), findings(question))
     const found = findings(question, seeds)
     const answers: Answer[] = []
     for (const [index, group] of own.entries()) {
@@ -44,13 +44,12 @@ function kept({ list, front }: ReturnType<typeof findings>): Answer {
 }
 
 /** Groups with tensor parallelism on fast links and nothing else out of the ordinary. */
-function likely(groups: readonly Group[]): readonly Group[] {
-  const [first] = groups
+function likely(groups: readonly Group[], { choices: asked }: Question): readonly Group[] {
   const free: readonly string[] = ['tp', 'ep', 'sequenceParallel', 'recompute']
   const plain = groups.filter(
     ({ choices }) =>
       Number(choices['tp'] ?? 1) <= 8 &&
-      Object.entries(choices).every(([name, value]) => free.includes(name) || value === first?.choices[name]),
+      Object.entries(choices).every(([name, value]) => free.includes(name) || value === asked[name]?.[0]),
   )
   return plain.slice(0, mostSeeds)
 }

@@ -45,6 +45,11 @@ export class TrainingModel {
     this.axes = loaded.plugins.flatMap(({ axes = [] }) => axes.map(({ name }) => name))
   }
 
+  /** Whether a choice is a degree of an axis. */
+  isDegree(name: string): boolean {
+    return name in this.loaded.spec.parallel || this.axes.includes(name)
+  }
+
   specOf(choices: Choices): PlannedSpec {
     return specWith(this.loaded.spec, choices, this.axes)
   }

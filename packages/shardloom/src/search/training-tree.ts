@@ -3,6 +3,7 @@ import type { LoadedSpec } from '../plan.js'
 import { reserveOf } from '../reserve.js'
 import type { PlannedSpec } from '../sequence.js'
 import { type Choices, dividing, multiplying, type Value } from './choices.js'
+import { groupOf, groupsOf, isMultiplying, later } from './groups.js'
 import type { Question } from './question.js'
 import { type Cut, figuresOf, type Group, leastOf, Staging, type Stored } from './staging.js'
 import { type Aim, aimOf, type Pace, paceOf, trainingMetrics } from './training-metrics.js'
@@ -44,6 +45,7 @@ export class TrainingTree implements ChoiceTree<Node> {
   private readonly cutsOf = new Map<number, readonly Cut[]>()
   private readonly storedOf = new Map<number, readonly Stored[]>()
   private readonly sizes = new Map<string, number>()
+  private last: { readonly leaf: Leaf; readonly parts: ReturnType<Staging['partsOf']> } | undefined
 
   constructor(
     readonly loaded: LoadedSpec,
@@ -62,26 +64,9 @@ export class TrainingTree implements ChoiceTree<Node> {
     return Object.assign(Object.create(this) as TrainingTree, { root })
   }
 
-  /** The groups of the whole space, in an order that puts those that are alike together. */
+  /** The groups of the whole space. */
   groups(): Group[] {
-    const { choices, ranks } = this.question
-    const { replicas } = this.base.parallel
-    const inner = Object.keys(choices).filter((name) => !later.includes(name))
-    const groups: Group[] = []
-    const visit = (index: number, chosen: Choices, left: number) => {
-      const name = inner[index]
-      if (name === undefined) {
-        groups.push(groupOf(chosen, left))
-        return
-      }
-      for (const value of choices[name] ?? []) {
-        if (isIdle(name, value, chosen)) continue
-        const rest = isMultiplying(name, this.model.axes) ? left / Number(value) : left
-        if (Number.isInteger(rest)) visit(index + 1, { ...chosen, [name]: value }, rest)
-      }
-    }
-    if (Number.isInteger(ranks / replicas)) visit(0, {}, ranks / replicas)
-    return groups
+    return groupsOf(this.question, this.base.parallel.replicas, this.model)
   }
 
   expand(node: Node): Iterable<Node> | null {
@@ -107,7 +92,7 @@ export class TrainingTree implements ChoiceTree<Node> {
         return node.groups.reduce((sum, group) => sum + this.size({ level: 'group', group }), 0)
       case 'group': {
         const { choices, ranks } = node.group
-        const key = `${ranks} ${[...multiplying, ...dividing].map((name) => choices[name]).join(' ')}`
+        const key = `${ranks} ${['order', ...multiplying, ...dividing].map((name) => choices[name]).join(' ')}`
         const known = this.sizes.get(key) ?? this.slots(node.group).reduce((sum, slot) => sum + this.size(slot), 0)
         this.sizes.set(key, known)
         return known
@@ -137,7 +122,7 @@ export class TrainingTree implements ChoiceTree<Node> {
         if (node.cut.split === 'balanced') return refused(node.staging.blocksFor(node.cut.schedule))
         return refused(node.staging.blocksFor(node.cut.schedule)) ?? refused(node.staging.divisionOf(node.cut))
       case 'leaf': {
-        const parts = node.staging.partsOf(node.cut, node.stored)
+        const parts = this.parts(node)
         if (isRefusal(parts)) return { rule: parts.rule }
         const { reserveBytes, capacityBytes } = this.pace
         const bytes = reserveBytes + leastOf(parts).bytes
@@ -171,8 +156,8 @@ export class TrainingTree implements ChoiceTree<Node> {
   }
 
   /** Step time and peak memory of a leaf that can be planned, by the analytic model. */
-  figures({ staging, cut, stored }: Leaf): { readonly seconds: number; readonly bytes: number } {
-    const parts = staging.partsOf(cut, stored)
+  figures(leaf: Leaf): { readonly seconds: number; readonly bytes: number } {
+    const parts = this.parts(leaf)
     if (isRefusal(parts)) throw new Error(`internal error: a refused candidate was evaluated: ${parts.why}`)
     return figuresOf(parts)
   }
@@ -199,7 +184,7 @@ export class TrainingTree implements ChoiceTree<Node> {
     const chosen = (name: string) => choices[name] ?? this.question.choices[name]?.[0]
     const inner = Object.keys(this.question.choices).filter((name) => !later.includes(name))
     const own = Object.fromEntries(inner.flatMap((name) => [[name, chosen(name) as Value]]))
-    const taken = inner.filter((name) => isMultiplying(name, this.model.axes))
+    const taken = inner.filter((name) => isMultiplying(name, this.model))
     const ranks = taken.reduce(
       (left, name) => left / Number(own[name]),
       this.question.ranks / this.base.parallel.replicas,
@@ -207,7 +192,11 @@ export class TrainingTree implements ChoiceTree<Node> {
     if (!Number.isInteger(ranks)) return undefined
     const pp = Number(chosen('pp') ?? this.base.parallel.pp)
     const microbatch = Number(chosen('microbatch') ?? this.base.microbatch ?? 1)
-    const staging = this.stagings(groupOf(own, ranks), microbatch).find((each) => each.pp === pp)
+    // Of orders that lay axes alike a candidate has the first.
+    const orders = [own['order'], ...(this.question.choices['order'] ?? [])]
+    const staging = orders
+      .flatMap((order) => this.stagings(groupOf({ ...own, ...(order !== undefined && { order }) }, ranks), microbatch))
+      .find((each) => each.pp === pp)
     const zero = Number(choices['zero'] ?? 0)
     const replicate = Number(choices['dpReplicate'] ?? 1)
     const cut = this.cuts(pp).find(
@@ -248,6 +237,12 @@ export class TrainingTree implements ChoiceTree<Node> {
     return this.describe(leaf, score)
   }
 
+  /** What a leaf is made of; of the one asked for last it is known. */
+  private parts(leaf: Leaf): ReturnType<Staging['partsOf']> {
+    if (this.last?.leaf !== leaf) this.last = { leaf, parts: leaf.staging.partsOf(leaf.cut, leaf.stored) }
+    return this.last.parts
+  }
+
   private metrics(leaf: Leaf): Record<string, number> {
     const { seconds, bytes } = this.figures(leaf)
     return trainingMetrics(this.pace, seconds, bytes)
@@ -272,8 +267,19 @@ export class TrainingTree implements ChoiceTree<Node> {
       const microbatches = batch / (parallel.replicas * dp * microbatch)
       const fits = Number.isInteger(dp) && Number.isInteger(microbatches) && pp <= this.model.layers.length
       if (!fits || (dp * inner) % again !== 0 || (dps && !dps.includes(dp))) return []
+      if (this.isLaidBefore(group.choices, { dp, pp })) return []
       return [new Staging(this.model, group, microbatch, pp, dp, microbatches)]
     })
+  }
+
+  /** Whether an order that stands before a group's lays its axes as that does: axes of one rank are nowhere. */
+  private isLaidBefore(choices: Choices, outer: Choices): boolean {
+    const orders = (this.question.choices['order'] ?? []).map(String)
+    const { parallel } = this.base
+    const isAtWork = (axis: string) => (outer[axis] ?? choices[axis] ?? parallel[axis] ?? 1) !== 1
+    const laid = (order: string) => order.split(',').filter(isAtWork).join(',')
+    const own = String(choices['order'])
+    return orders.slice(0, Math.max(0, orders.indexOf(own))).some((other) => laid(other) === laid(own))
   }
 
   private cuts(pp: number): readonly Cut[] {
@@ -339,7 +345,7 @@ export class TrainingTree implements ChoiceTree<Node> {
       case 'cut':
         return { seconds: node.staging.leastSeconds(node.cut), bytes: 0 }
       case 'leaf': {
-        const parts = node.staging.partsOf(node.cut, node.stored)
+        const parts = this.parts(node)
         return isRefusal(parts) ? nothing : leastOf(parts)
       }
     }
@@ -355,25 +361,6 @@ const nothing = { seconds: 0, bytes: 0 }
 
 function refused(found: object | undefined): Rejection | undefined {
   return found && isRefusal(found) ? { rule: found.rule } : undefined
-}
-
-function groupOf(choices: Choices, ranks: number): Group {
-  // Where axes lie is known of the mesh.
-  const { order: _, ...blocks } = choices
-  const { recompute: __, offload: ___, ...stored } = blocks
-  return { choices, name: JSON.stringify(blocks), stored: JSON.stringify(stored), ranks }
-}
-
-/** Choices that costs of layers do not depend on. */
-const later: readonly string[] = ['dp', 'pp', 'dpReplicate', 'microbatch', 'zero', 'schedule', 'virtual', 'split']
-
-/** A choice that changes nothing beside those that are made. */
-function isIdle(name: string, value: Value, chosen: Choices): boolean {
-  return name === 'sequenceParallel' && value === true && chosen['tp'] === 1
-}
-
-function isMultiplying(name: string, axes: readonly string[]): boolean {
-  return (multiplying as readonly string[]).includes(name) || axes.includes(name)
 }
 
 /** The name of what was chosen, such as `dp=8 tp=8 pp=4 microbatch=1 zero=1`. */
