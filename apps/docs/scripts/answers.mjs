@@ -35,6 +35,8 @@ mkdirSync(generated, { recursive: true })
 for (const each of questions) {
   const asked = await answer(each)
   if (asked.simulated.length === 0) throw new Error(`${each.name}: no candidate keeps every rule and limit`)
+  const other = asked.simulated.find(({ candidate }) => !each.said(candidate.choices))
+  if (other) throw new Error(`${each.name}: the page says otherwise of the best than what ${other.candidate.name} is`)
   writeFileSync(join(generated, `answer-${each.name}.md`), await page(each, asked))
   writeFileSync(join(generated, `answer-${each.name}.svg`), picture(each, asked))
   console.log(

@@ -1,4 +1,7 @@
-/** The questions of the page "Which parallelism should I use?": a spec each, what is asked of it, and the metrics of its picture. */
+/**
+ * The questions of the page "Which parallelism should I use?": a spec each, what is asked of it, the metrics of its table and its picture,
+ * and what the page says in words of the choices of each of the best.
+ */
 export const questions = [
   {
     name: 'training',
@@ -23,6 +26,7 @@ export const questions = [
     },
     columns: ['step-time', 'throughput', 'peak-memory'],
     launcher: 'megatron',
+    said: ({ tp, cp, recompute }) => tp <= 8 && cp === 2 && recompute === 'none',
   },
   {
     name: 'serving',
@@ -44,6 +48,7 @@ export const questions = [
     },
     columns: ['throughput', 'ttft', 'tpot'],
     launcher: 'vllm',
+    said: ({ tp, pp = 1 }) => tp >= 4 && pp === 1,
   },
   {
     name: 'experts',
@@ -66,5 +71,6 @@ export const questions = [
     },
     columns: ['throughput', 'ttft', 'tpot'],
     launcher: 'sglang',
+    said: ({ tp, dp = 1 }) => tp * dp === 8,
   },
 ]
