@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { balanceStages, layerSums, type StageProblem } from '../src/index.js'
+import { balanceEqualLayers, balanceStages, layerSums, type StageProblem } from '../src/index.js'
 
 /** All divisions of layers among stages, as numbers of layers. */
 function* divisions(layers: number, stages: number, least: number): Generator<readonly number[]> {
@@ -144,6 +144,30 @@ test('equal layers are divided evenly, and those that do not divide as evenly as
   expect(counts({ layers: 32, stages: 4, microbatches: 8, time })).toEqual([8, 8, 8, 8])
   expect(counts({ layers: 30, stages: 4, microbatches: 8, time })?.sort()).toEqual([7, 7, 8, 8])
   expect(counts({ layers: 10, stages: 4, microbatches: 8, time })?.sort()).toEqual([2, 2, 3, 3])
+})
+
+test('layers that all take as long: the step of what balances any layers, by their number alone', () => {
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 1, max: 40 }),
+      fc.integer({ min: 1, max: 64 }),
+      fc.double({ min: 0.01, max: 4, noNaN: true }),
+      fc.array(real, { minLength: 1, maxLength: 12 }),
+      (layers, microbatches, seconds, besides) => {
+        const found = balanceEqualLayers(layers, seconds, besides)
+        const time = layerSums(new Array(layers).fill(seconds), (stage) => besides[stage] ?? 0)
+        const exact = balanceStages({ layers, stages: besides.length, microbatches, time })
+        expect(found === undefined).toBe(exact === undefined)
+        if (found === undefined || exact === undefined) return
+        expect(found.reduce((sum, each) => sum + each, 0)).toBe(layers)
+        expect(Math.min(...found)).toBeGreaterThanOrEqual(1)
+        const times = found.map((each, stage) => each * seconds + (besides[stage] ?? 0))
+        const step = times.reduce((sum, each) => sum + each, 0) + (microbatches - 1) * Math.max(...times)
+        expect(step / exact.seconds).toBeCloseTo(1, 9)
+      },
+    ),
+    { numRuns: 500 },
+  )
 })
 
 test('Llama 3.1 405B with 16 stages: 126 layers leave one fewer to the first and the last stage', () => {

@@ -5,6 +5,7 @@ test('the public surface', () => {
   expect(Object.keys(search).sort()).toEqual([
     'BestList',
     'Front',
+    'balanceEqualLayers',
     'balanceStages',
     'compareCandidates',
     'emptyAnswer',

@@ -4,6 +4,7 @@ import { runEvents, type Times, type Work } from './event-loop.js'
 import { choicesOf, type Kernel } from './kernels.js'
 import { LocalSizes } from './local-sizes.js'
 import type { Machine } from './machine.js'
+import { madeOn } from './made.js'
 import { type KernelPlan, kernelPlan, type NodeTime, type Recall, timesOfKernels } from './node-time.js'
 import { gated, prepare, ticksOf } from './prepare.js'
 import { representatives } from './ranks.js'
@@ -131,13 +132,24 @@ function sampledRank(
   const plan = kernelPlan(part, operators, choicesOf(whole, machine.engine.kernels), new Map())
   const sizes = new LocalSizes(whole, rank)
   const kernels = new Map(
-    plan.kernels.map((kernel) => [kernel, { name: nameOf(kernel, plan, part), sizes: sizes.sizesOf(kernel) }]),
+    plan.kernels.map((kernel) => [
+      kernel,
+      { name: nameOf(kernel, plan, part, madeOn(whole, rank)), sizes: sizes.sizesOf(kernel) },
+    ]),
   )
   return { part, plan, kernels, sizes, held: heldBy(whole, operators, { rank, graph, named, sizes }) }
 }
 
-/** The nodes of a kernel, what of their results leaves it, and in which types: but for sizes all that its time depends on. */
-function nameOf({ nodes, kind }: Kernel, { readers, leaving }: KernelPlan, { tensors }: Program): string {
+/**
+ * The nodes of a kernel, what of their results leaves it, in which types, and of which gradients another rank has the term: but for sizes
+ * all that its time depends on.
+ */
+function nameOf(
+  { nodes, kind }: Kernel,
+  { readers, leaving }: KernelPlan,
+  { tensors }: Program,
+  made: ReadonlySet<string>,
+): string {
   const inside = new Set(nodes)
   const texts = nodes.map(({ id, inputs, outputs, density, fusion }) => {
     const out = outputs.map((each) => {
@@ -145,8 +157,9 @@ function nameOf({ nodes, kind }: Kernel, { readers, leaving }: KernelPlan, { ten
       return leaving.has(each) ? 'p' : all.length === 0 ? 'n' : all.some((reader) => !inside.has(reader)) ? 'o' : 'i'
     })
     const types = [...inputs, ...outputs].map((each) => {
-      const { dtype, density: own } = lookup(tensors, each)
-      return own ? `${dtype}*${own}` : dtype
+      const { dtype, density: own, role } = lookup(tensors, each)
+      const type = role === 'gradient' && !made.has(each) ? 'elsewhere' : dtype
+      return own ? `${type}*${own}` : type
     })
     return `${id} ${out} ${types} ${density ?? ''} ${fusion ?? ''}`
   })

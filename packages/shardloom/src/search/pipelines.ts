@@ -4,6 +4,8 @@ import { makeSchedule, type Schedule, type TimedSchedule, timeSchedule, unpackAc
 /** A schedule of enough microbatches to tell what more of them take. */
 export interface Pipeline {
   readonly schedule: Schedule
+  /** The same of 2p microbatches fewer, where one more may take longer than the busiest rank works on it. */
+  readonly shorter?: Schedule | undefined
   readonly ranks: number
   /** Microbatches of the step, of which the schedule has the first and the last ones. */
   readonly microbatches: number
@@ -38,13 +40,19 @@ export class Pipelines {
 
   /** A pipeline, or why there is none. */
   of(name: string, ranks: number, virtual: number, microbatches: number): Pipeline | string {
-    const most = settled * ranks
-    const extra = Math.max(0, microbatches - most)
+    const extra = Math.max(0, microbatches - settled * ranks)
     const some = microbatches - Math.floor(extra / (2 * ranks)) * 2 * ranks
-    const key = `${name} ${ranks} ${virtual} ${some}`
-    const known = this.made.get(key) ?? this.make(name, ranks, virtual, some)
-    this.made.set(key, known)
+    const cut = this.known(name, ranks, virtual, some)
+    // A schedule that begins all microbatches before it ends one never settles.
+    const known = typeof cut !== 'string' && keepsAll(cut) ? this.known(name, ranks, virtual, microbatches) : cut
     return typeof known === 'string' ? known : { ...known, microbatches }
+  }
+
+  private known(name: string, ranks: number, virtual: number, microbatches: number): Pipeline | string {
+    const key = `${name} ${ranks} ${virtual} ${microbatches}`
+    const known = this.made.get(key) ?? this.make(name, ranks, virtual, microbatches)
+    this.made.set(key, known)
+    return known
   }
 
   /** Whether a schedule runs gradients of inputs and weights apart. */
@@ -53,11 +61,7 @@ export class Pipelines {
     if (known !== undefined) return known
     const small = this.of(name, 2, 2, 4)
     const one = typeof small === 'string' ? this.of(name, 2, 1, 4) : small
-    const found =
-      typeof one !== 'string' &&
-      one.schedule.orders.some((order) =>
-        order.some((code) => unpackAction(code, one.schedule.microbatches).kind === 'W'),
-      )
+    const found = typeof one !== 'string' && dividesBackward(one.schedule)
     this.divided.set(name, found)
     return found
   }
@@ -65,12 +69,26 @@ export class Pipelines {
   private make(name: string, ranks: number, virtual: number, microbatches: number): Pipeline | string {
     try {
       const schedule = makeSchedule(name, { ranks, microbatches, virtual })
-      return { schedule, ranks, microbatches, inFlight: inFlightOf(schedule) }
+      const isLockstep = schedule.virtual > 1 && microbatches >= settled * ranks && !dividesBackward(schedule)
+      const shorter = isLockstep
+        ? makeSchedule(name, { ranks, microbatches: microbatches - 2 * ranks, virtual })
+        : undefined
+      return { schedule, shorter, ranks, microbatches, inFlight: inFlightOf(schedule) }
     } catch (error) {
       if (!isShardloomError(error)) throw error
       return error.message
     }
   }
+}
+
+function dividesBackward({ orders, microbatches }: Schedule): boolean {
+  return orders.some((order) => order.some((code) => unpackAction(code, microbatches).kind === 'W'))
+}
+
+/** Whether a rank at some time keeps all microbatches of all its stages. */
+function keepsAll({ schedule, inFlight }: Pipeline): boolean {
+  const all = (schedule.microbatches * schedule.stageRanks.length) / schedule.directions / schedule.ranks
+  return inFlight.some((pairs) => pairs.some(({ kept }) => kept >= all))
 }
 
 /** Linear in the actions. */
@@ -98,15 +116,24 @@ function inFlightOf({ orders, microbatches }: Schedule): Pipeline['inFlight'] {
 
 /**
  * Runs a pipeline: the schedule of its first and last microbatches by their dependencies, and each one between them for as long as the
- * busiest rank takes, which a schedule that has settled repeats.
+ * busiest rank takes, which a schedule that has settled repeats. Ranks that go through their chunks in step wait for each other at each of
+ * them where chunks differ: what one more microbatch takes is then what the last ones have taken.
  */
 export function pipelineTime(
-  { schedule, microbatches }: Pipeline,
+  { schedule, shorter, microbatches }: Pipeline,
   { forward, input, weight }: StageSeconds,
 ): PipelineTime {
-  const timed = timeSchedule(schedule, { F: forward, I: input, W: weight })
+  const costs = { F: forward, I: input, W: weight }
+  const timed = timeSchedule(schedule, costs)
   const busiest = Math.max(...timed.work) / schedule.microbatches
-  const more = busiest * (microbatches - schedule.microbatches)
+  const left = microbatches - schedule.microbatches
+  const isUneven =
+    left > 0 && forward.some((each, stage) => stage > 1 && stage < forward.length - 1 && each !== forward[1])
+  const added =
+    shorter && isUneven
+      ? (timed.makespan - timeSchedule(shorter, costs).makespan) / (schedule.microbatches - shorter.microbatches)
+      : 0
+  const more = Math.max(busiest, added) * left
   return { seconds: timed.makespan + more, finished: finishedOf(timed, more) }
 }
 

@@ -150,14 +150,15 @@ export class Samples {
 
   private plannedFor(small: PlannedSpec, mesh: Mesh, stages: number): Planned {
     const { options, order } = small
-    const divides = [...this.sizes].map(([, sizes]) =>
-      mesh.axes.map(({ degree, atoms }) =>
-        sizes.map((size) =>
-          [degree, ...atoms.map((name) => mesh.atoms.find((atom) => atom.name === name)?.degree ?? 1)]
-            .map((each) => (size % each === 0 ? 1 : 0))
-            .join(''),
-        ),
-      ),
+    // Beside each atom alone: those that split one dim together, of parameters where these are shared, else of heads.
+    const named = options.zero > 0 ? ['tp', 'dp', 'ep', 'expertTp'] : ['tp', 'ulysses']
+    const joined = new Set(named.flatMap((axis) => findAxis(mesh, axis)?.atoms ?? []))
+    const products = [1]
+    for (const { name, degree } of mesh.atoms)
+      if (joined.has(name)) products.push(...products.map((each) => each * degree))
+    for (const { name, degree } of mesh.atoms) if (!joined.has(name)) products.push(degree)
+    const divides = [...this.sizes.values()].map((sizes) =>
+      sizes.map((size) => products.map((each) => (size % each === 0 ? 1 : 0)).join('')),
     )
     const names = mesh.axes.map(({ name, atoms }) => `${name}:${atoms}`)
     const key = JSON.stringify([mesh.atoms.map(({ name }) => name), names, divides, options, order])

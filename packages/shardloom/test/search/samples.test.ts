@@ -1,0 +1,120 @@
+import { type Mesh, ShardloomError } from '@shardloom/core'
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { loadSpec } from '../../src/index.js'
+import { type Choices, specWith } from '../../src/search/choices.js'
+import { Pipelines } from '../../src/search/pipelines.js'
+import { freeRanks, Samples } from '../../src/search/samples.js'
+
+/** What strategies decide, and what is decided in the sizes that they are given: of one structure a sample is planned once. */
+const structure = (isRouted: boolean) =>
+  fc.record({
+    isSplit: fc.record({
+      tp: fc.boolean(),
+      cp: fc.boolean(),
+      ulysses: fc.boolean(),
+      dp: fc.constant(true),
+      ep: fc.constant(isRouted),
+      expertTp: isRouted ? fc.boolean() : fc.constant(false),
+    }),
+    recompute: fc.constantFrom('none', 'full'),
+    sequenceParallel: fc.boolean(),
+    offload: fc.constantFrom('none', 'activations'),
+    schedule: fc.constantFrom('1f1b', 'zbh1'),
+    zero: fc.constantFrom(0, 1, 2, 3),
+    hybrid: fc.boolean(),
+  })
+const degree = fc.constantFrom(2, 4)
+const sizes = fc.record({
+  tp: degree,
+  cp: degree,
+  ulysses: degree,
+  dp: fc.constantFrom(4, 8, 16),
+  ep: degree,
+  expertTp: fc.constant(2),
+  pp: fc.constantFrom(1, 2, 4),
+  microbatch: fc.constantFrom(1, 2, 4),
+})
+
+function choicesOf(
+  { isSplit, hybrid, ...rest }: Record<string, unknown> & { isSplit: Record<string, boolean>; hybrid: boolean },
+  { pp, microbatch, ...degrees }: Record<string, number>,
+): Choices {
+  const parallel = Object.fromEntries(
+    Object.entries(degrees).map(([axis, each]) => [axis, isSplit[axis] === true ? each : 1]),
+  )
+  const isHybrid = hybrid && Number(rest['zero']) > 0
+  const sequenceParallel = rest['sequenceParallel'] === true && isSplit['tp'] === true
+  return { ...rest, ...parallel, sequenceParallel, pp, microbatch, dpReplicate: isHybrid ? 2 : 1 } as Choices
+}
+
+/** What planning gives, or the code by which it is refused. */
+function tried<T>(plan: () => T): T | string {
+  try {
+    return plan()
+  } catch (error) {
+    if (error instanceof ShardloomError) return error.message
+    throw error
+  }
+}
+
+/** Equal but for the order in which numbers are summed. */
+function expectClose(found: unknown, exact: unknown, path: string): void {
+  if (typeof exact === 'number' && typeof found === 'number') {
+    expect(Math.abs(found - exact) / (Math.abs(exact) || 1), `${path}: ${found} for ${exact}`).toBeLessThan(1e-9)
+    return
+  }
+  if (typeof exact !== 'object' || exact === null) {
+    expect(found, path).toEqual(exact)
+    return
+  }
+  const entries = (value: unknown) => (value instanceof Map ? [...value] : Object.entries(value as object))
+  expect(
+    entries(found).map(([key]) => key),
+    path,
+  ).toEqual(entries(exact).map(([key]) => key))
+  const others = new Map(entries(found))
+  for (const [key, value] of entries(exact)) expectClose(others.get(key), value, `${path}.${key}`)
+}
+
+describe.each([
+  ['llama-3.1-8b', 'rotary positions, gated layers'],
+  ['gpt3-175b', 'biases, dropout, tied embeddings'],
+  ['mixtral-8x7b', 'experts'],
+])('%s (%s)', async (model) => {
+  const loaded = await loadSpec({ model, cluster: 'dgx-h100', batch: 1, seq: 2048 })
+  const draw = (choices: Choices) => {
+    const { offload, ...rest } = choices
+    return specWith(loaded.spec, { ...rest, offload: offload ?? 'none' })
+  }
+  const ask = (samples: Samples, choices: Choices) =>
+    tried(() => {
+      const spec = draw(choices)
+      const mesh: Mesh = samples.meshOf(spec)
+      const blocks = samples.blocks({ ...spec, options: { ...spec.options, zero: 0 } }, mesh)
+      const plain = {
+        ...spec,
+        microbatch: 1,
+        options: { ...spec.options, recompute: 'none', offload: 'none' },
+      } as const
+      return { blocks, states: samples.states(plain, mesh, freeRanks(mesh)) }
+    })
+
+  test('a sample that was planned in other sizes is what one is that was planned in these', () => {
+    let asked = 0
+    const known = new Samples(loaded, new Pipelines())
+    fc.assert(
+      fc.property(structure(model.startsWith('mixtral')), sizes, sizes, (same, before, sizes) => {
+        ask(known, choicesOf(same, before))
+        const choices = choicesOf(same, sizes)
+        const exact = ask(new Samples(loaded, new Pipelines()), choices)
+        const found = ask(known, choices)
+        if (typeof exact !== 'string') asked++
+        expectClose(found, exact, JSON.stringify([choicesOf(same, before), choices]))
+      }),
+      { numRuns: 8, seed: 7, endOnFailure: true },
+    )
+    // Each was asked in two sizes, for blocks and for states.
+    expect(known.count.planned).toBeLessThan(4 * asked)
+  })
+})

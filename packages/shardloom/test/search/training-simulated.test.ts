@@ -1,0 +1,101 @@
+import { describe, expect, test } from 'vitest'
+import { isShardloomError, loadSpec, type SpecInput, simulateLoaded } from '../../src/index.js'
+import { questionOf } from '../../src/search/ask.js'
+import { loadedOf } from '../../src/search/serving-spec.js'
+import { specOfTraining } from '../../src/search/training-points.js'
+import { type Leaf, type Node, TrainingTree } from '../../src/search/training-tree.js'
+
+const h100 = (nodes: number) => ({ accelerator: 'h100-sxm', nodes, perNode: 8 })
+const gpt = (layers: number) => ({
+  schema: 'shardloom.model/1',
+  name: 'GPT of few layers',
+  family: 'gpt2',
+  hidden: 12_288,
+  vocab: 51_200,
+  tiedEmbeddings: true,
+  learnedPositions: 2048,
+  maxPositions: 2048,
+  dropout: 0.1,
+  norm: { kind: 'layer', bias: true },
+  layers: {
+    layer: {
+      attention: {
+        kind: 'grouped',
+        heads: 96,
+        kvHeads: 96,
+        headDim: 128,
+        bias: { qkv: true, out: true },
+        rotary: false,
+      },
+      ffn: { kind: 'dense', intermediate: 49_152, activation: 'gelu', bias: true },
+      residual: 'sequential',
+      norms: 'pre',
+    },
+  },
+  order: { runs: [{ layer: 'layer', count: layers }] },
+})
+const cases: readonly (readonly [string, number, SpecInput])[] = [
+  ['llama-3.1-8b', 16, { model: 'llama-3.1-8b', cluster: h100(2), batch: 64, seq: 8192 }],
+  ['mixtral-8x7b', 32, { model: 'mixtral-8x7b', cluster: h100(4), batch: 64, seq: 4096 }],
+  ['gpt3-175b of 16 layers', 16, { model: gpt(16), cluster: h100(2), batch: 64, seq: 2048 }],
+]
+
+/** A sequence of numbers from 0 to 1 that is the same every time. */
+function draws(seed: number) {
+  let at = seed
+  return () => {
+    at = (at * 1_103_515_245 + 12_345) % 2_147_483_648
+    return at / 2_147_483_648
+  }
+}
+
+/** Leaves that can be planned, each found by going down at random, so that rare choices are as likely as those with many leaves below. */
+function* leavesOf(tree: TrainingTree, draw: () => number): Generator<Leaf> {
+  for (let tries = 0; tries < 3000; tries++) {
+    let node: Node = { level: 'root', groups: tree.groups() }
+    while (node.level !== 'leaf') {
+      const children: Node[] = [...(tree.expand(node) ?? [])]
+      const child: Node | undefined = children[Math.floor(draw() * children.length)]
+      if (!child) break
+      const rejection = tree.reject(child)
+      if (rejection && rejection.rule !== 'memory') break
+      node = child
+    }
+    if (node.level === 'leaf') yield node
+  }
+}
+
+const sizes = (errors: readonly number[]) => {
+  const sorted = errors.map(Math.abs).sort((a, b) => a - b)
+  const mean = sorted.reduce((sum, each) => sum + each, 0) / sorted.length
+  return { mean, median: sorted[sorted.length >> 1] ?? Number.NaN, worst: sorted.at(-1) ?? Number.NaN }
+}
+
+const count = 30
+
+describe.each(cases)('%s on %i ranks, nothing offloaded', (_, ranks, spec) => {
+  test('what the analytic model says is near to what the event simulation says', async () => {
+    const loaded = await loadSpec(spec)
+    const question = questionOf(loaded, { ranks, choices: { offload: ['none'] } })
+    const tree = new TrainingTree(loaded, question)
+    const [time, memory]: [number[], number[]] = [[], []]
+    for (const leaf of leavesOf(tree, draws(1))) {
+      if (time.length === count) break
+      const { seconds, bytes } = tree.figures(leaf)
+      const choices = tree.choicesOf(leaf)
+      try {
+        const { step } = simulateLoaded(loadedOf(loaded, specOfTraining(tree, question, { choices })))
+        const peak = Math.max(...step.ranks.map(({ memory }) => memory.peakBytes))
+        time.push(seconds / step.seconds - 1)
+        memory.push(bytes / peak - 1)
+      } catch (error) {
+        // What only planning the whole model finds out is no candidate.
+        if (!isShardloomError(error)) throw error
+      }
+    }
+    expect(time).toHaveLength(count)
+    expect(sizes(time).median).toBeLessThan(0.02)
+    expect(sizes(time).mean).toBeLessThan(0.05)
+    expect(sizes(memory).median).toBeLessThan(0.03)
+  })
+})
