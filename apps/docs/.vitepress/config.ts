@@ -61,6 +61,7 @@ export default defineConfig({
       {
         text: 'Guides',
         items: [
+          { text: 'Which parallelism should I use?', link: '/guides/which-parallelism' },
           { text: 'Hybrids that people run', link: '/guides/hybrids' },
           { text: 'Write a strategy in 15 minutes', link: '/guides/write-a-strategy' },
           { text: 'Pictures and reports', link: '/guides/pictures' },

@@ -11,6 +11,7 @@ import { addPlan } from './plan-command.js'
 import { addProve } from './prove-command.js'
 import { reportError, UsageError } from './report-error.js'
 import { addSchedule } from './schedule-command.js'
+import { addSearch } from './search-command.js'
 import { addSimulate } from './simulate-command.js'
 import { terminalWidth } from './table.js'
 import { addVerify } from './verify-command.js'
@@ -46,6 +47,7 @@ export async function runCommandLine(args: readonly string[], io: Io): Promise<n
     addSchedule,
     addSimulate,
     addCompare,
+    addSearch,
     addCalibrate,
     addDocs,
   ])

@@ -67,6 +67,17 @@ function collect(value: string, before: readonly string[] = []): readonly string
 export const shellWord = (word: string): string =>
   /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`
 
+/** The arguments that give a command the spec that these flags describe, its path aside. */
+export function specArguments(flags: Flags): string[] {
+  const named = [...fields.map(({ flag }) => flag), 'order', 'import', 'plugin', 'set']
+  return named.flatMap((flag) => {
+    const value = flags[camel(flag)]
+    if (value === undefined) return []
+    if (value === true) return [`--${flag}`]
+    return (Array.isArray(value) ? value : [value]).flatMap((each) => [`--${flag}`, String(each)])
+  })
+}
+
 /** The arguments of this call that describe the spec, quoted for a shell, a flag in one text with its value. */
 export function repeatedArguments(args: readonly string[]): string[] {
   const own = args.slice(1).filter((each) => each !== '--fold' && each !== '--json')
@@ -96,7 +107,6 @@ export function phasesOf(planned: Plan | ServingPlan): readonly Plan[] {
  * folder.
  */
 export async function loadFrom(io: Io, specPath: string | undefined, flags: Flags): Promise<LoadedSpec> {
-  const base = specPath === undefined || specPath === '-' ? io.cwd() : dirname(locate(io, specPath))
   const overrides = overridesOf(flags)
   const told = flags.import === undefined ? undefined : await readLaunch(io, specPath, flags.import, overrides)
   const file = told?.spec ?? (specPath === undefined ? {} : await readSpecFile(io, specPath))
@@ -113,14 +123,20 @@ export async function loadFrom(io: Io, specPath: string | undefined, flags: Flag
     )
   }
   const spec = overrides.reduce((value, { path, value: set }) => withValue(value, path, set), file)
-  const fromFlag = new Set([...overrides.map(({ value }) => value), ...pluginPaths(flags)])
-  const found = (path: string) => (isAbsolute(path) ? path : resolve(fromFlag.has(path) ? io.cwd() : base, path))
+  const found = pathFinder(io, specPath, flags)
   const input = withPlugins(spec, pluginPaths(flags))
   const loaded = await loadSpec(input, {
     readText: (path) => readTextFile(io, found(path), path),
     importPlugin: (path) => importModule(found(path), path),
   })
   return told ? { ...loaded, warnings: [...told.notes, ...(loaded.warnings ?? [])] } : loaded
+}
+
+/** Finds the files that a spec names: paths in flags are relative to this folder, all others to the spec. */
+export function pathFinder(io: Io, specPath: string | undefined, flags: Flags): (path: string) => string {
+  const base = specPath === undefined || specPath === '-' ? io.cwd() : dirname(locate(io, specPath))
+  const fromFlag = new Set([...overridesOf(flags).map(({ value }) => value), ...pluginPaths(flags)])
+  return (path) => (isAbsolute(path) ? path : resolve(fromFlag.has(path) ? io.cwd() : base, path))
 }
 
 /** The fields that `--import` stands for: `megatron:run.sh`, `megatron:-`, or the flags themselves, `megatron: --seq-length 8`. */
@@ -222,7 +238,8 @@ function list(value: unknown): readonly string[] {
   return Array.isArray(value) ? value.map(String) : []
 }
 
-async function importModule(path: string, shown: string): Promise<unknown> {
+/** Imports the module of a plugin, which messages call as it is `shown`. Throws `PLUGIN`. */
+export async function importModule(path: string, shown: string): Promise<unknown> {
   try {
     if (existsSync(path) && !statSync(path).isFile()) throw new Error('it is not a file')
     return await import(pathToFileURL(path).href)

@@ -29,17 +29,7 @@ export interface Tool extends ToolText {
   readonly run: (input: unknown, context: ToolContext) => object | Promise<object>
 }
 
-const cut = z.strictObject({
-  path: z.string().describe('the field that was cut, such as communication or rules.3.violations'),
-  unit: z.enum(['entries', 'characters']),
-  total: z.number().describe('how many there are'),
-  offset: z.number().describe('the first that is shown, from 0'),
-  shown: z.number(),
-  next: z
-    .strictObject({ path: z.string(), offset: z.number() })
-    .nullable()
-    .describe('call again with this as `more` for what follows; null at the end'),
-})
+const cut = z.looseObject({ path: z.string(), next: z.looseObject({}).nullable() })
 
 /** Makes an entry of the table: arguments that are not named are refused, results may have more fields than are described. */
 export function defineTool<Input extends z.ZodRawShape>({
@@ -61,7 +51,10 @@ export function defineTool<Input extends z.ZodRawShape>({
     output: z.looseObject({
       ...output,
       units: z.string(),
-      truncated: z.array(cut).optional().describe('present where fields were cut to keep the result small'),
+      truncated: z
+        .array(cut)
+        .optional()
+        .describe('fields that were cut: `shown` of `total` from `offset`; `next` as `more` goes on'),
       hint: z.string().optional().describe('which arguments make the result smaller'),
     }),
     run: (parsed, context) => run(parsed as z.output<z.ZodObject<Input>>, context), // runTool parses with `input`

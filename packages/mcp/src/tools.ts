@@ -5,6 +5,7 @@ import { explainTool } from './tools/explain.js'
 import { exportTool } from './tools/export.js'
 import { listModels } from './tools/list-models.js'
 import { planTool } from './tools/plan.js'
+import { searchTool } from './tools/search.js'
 import { simulateTool } from './tools/simulate.js'
 import { verifyTool } from './tools/verify.js'
 
@@ -17,5 +18,6 @@ export const tools: readonly Tool[] = [
   explainTool,
   simulateTool,
   compareSpecs,
+  searchTool,
   exportTool,
 ]

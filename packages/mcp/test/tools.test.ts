@@ -34,7 +34,7 @@ describe.each(['stdio', 'http', 'http without sessions'])('over %s', (transport)
   test('every tool says what it takes, gives and changes', async () => {
     const { tools } = await (clients[transport] as Client).listTools()
     expect(tools.map(({ name }) => name)).toEqual(
-      'list_models describe_cluster plan verify explain simulate compare export'.split(' '),
+      'list_models describe_cluster plan verify explain simulate compare search export'.split(' '),
     )
     for (const { name, description, inputSchema, outputSchema, annotations } of tools) {
       expect(description, name).toMatch(/Example: \{/)
@@ -183,6 +183,39 @@ describe.each(['stdio', 'http', 'http without sessions'])('over %s', (transport)
       code: 'COMPARE',
       message: expect.stringMatching(/^odd: /),
     })
+  })
+
+  test('search: 70B on 8 H100 needs two devices a copy, and says why one is too few', async () => {
+    const question = {
+      spec: {
+        model: 'llama-3.1-70b',
+        cluster: { preset: 'dgx-h100', nodes: 1 },
+        phase: 'serving',
+        options: { serving: { load: { input: { from: 400, to: 600 }, output: { from: 50, to: 150 }, requests: 200 } } },
+      },
+      limits: [{ metric: 'tpot', most: 0.05 }],
+      choices: { pp: [1], clients: [16, 32] },
+    }
+    const found = await call('search', { ...question, top: 2 })
+    expect(found).toMatchObject({ ranks: 8, objective: 'throughput' })
+    const { total, rejected, bounded, evaluated } = found.counts
+    const broken = Object.values(rejected as Record<string, number>).reduce((sum, count) => sum + count, 0)
+    expect(broken + bounded + evaluated).toBe(total)
+    for (const { choices, simulated, spec } of found.best) {
+      // 70.6 G parameters of two bytes are 141 GB: more than the 80 GiB of one device.
+      expect(choices.tp).toBeGreaterThan(1)
+      expect(simulated.tpot).toBeLessThan(0.05)
+      // What it says of a spec is what simulating that says.
+      expect((await call('simulate', { spec })).tpotSeconds).toBeCloseTo(simulated.tpot, 9)
+    }
+    const { point } = await call('search', { ...question, why: { tp: 1, replicas: 8, clients: 16 } })
+    expect(point.rule).toBe('memory')
+    const training = { spec: { ...small, phase: 'training', cluster: 'dgx-h100' }, ranks: 8 }
+    expect(await fail('search', { ...training, objective: 'tpot' })).toMatchObject({
+      code: 'OBJECTIVE',
+      help: expect.stringContaining('step-time'),
+    })
+    expect(await fail('search', { spec: { ...small, cluster: 'dgx-h100' } })).toMatchObject({ code: 'PHASE' })
   })
 
   test('export: a program read page by page is the program', async () => {

@@ -13,7 +13,7 @@ export {
 } from './search/ask.js'
 export { type Choices, trainingChoices, type Value } from './search/choices.js'
 export type { Limit, Question } from './search/question.js'
-export { type ServingMetric, servingObjectives } from './search/serving-metrics.js'
+export { type ServingMetric, servingMetricTable, servingObjectives } from './search/serving-metrics.js'
 export type { SimulatedCandidate } from './search/serving-rerank.js'
 export { limitName, trainingMetricTable } from './search/training-metrics.js'
 export { type Change, isMiss } from './search/training-points.js'

@@ -1,7 +1,10 @@
+import type { Question } from 'shardloom/search'
 import type { Io } from '../io.js'
 import { printNote } from '../output.js'
+import { reportOf } from '../report-error.js'
 import type { Answerer } from './answerer.js'
 import { whenAborted } from './interrupt.js'
+import { checkPortable } from './load-question.js'
 import type { PartOutcome } from './part.js'
 import type { QueueAddress } from './queue-address.js'
 import type { PartJob } from './queue-ask.js'
@@ -40,7 +43,8 @@ export async function workOnQueue({ queue, answerer, workers, io, signal }: Queu
       async ({ data: { question, part } }) => {
         working++
         try {
-          const outcome = await threads.answer({ question: JSON.stringify(question), part })
+          const outcome =
+            refused(question, part) ?? (await threads.answer({ question: JSON.stringify(question), part }))
           ended++
           return outcome
         } finally {
@@ -70,4 +74,13 @@ export async function workOnQueue({ queue, answerer, workers, io, signal }: Queu
       await worker.close(true)
     }
   })
+}
+
+/** A server must not have plugins run here, nor files be read. */
+function refused(question: Question, part: number): PartOutcome | undefined {
+  try {
+    checkPortable(question)
+  } catch (error) {
+    return { part, failure: reportOf(error) }
+  }
 }

@@ -29,6 +29,9 @@ const rules = {
 /** A metric of serving. */
 export type ServingMetric = keyof typeof rules
 
+/** The metrics of serving, by name. */
+export const servingMetricTable: Readonly<Record<ServingMetric, MetricRule>> = rules
+
 /** What is known of a candidate, by metric; `cost` where a rank has a price. */
 export type ServingMetrics = Readonly<Partial<Record<ServingMetric, number>>>
 

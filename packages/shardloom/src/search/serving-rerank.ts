@@ -1,5 +1,6 @@
 import { isShardloomError, type ShardloomError, type Work } from '@shardloom/core'
 import type { Answer, Candidate } from '@shardloom/search'
+import { summariseServingSimulation } from '../describe-serving.js'
 import type { LoadedSpec } from '../plan.js'
 import { type ServingSimulation, servingSimulationWork } from '../simulate-serving.js'
 import type { SpecInput } from '../spec-schema.js'
@@ -18,6 +19,8 @@ export interface SimulatedCandidate {
   readonly score?: number
   /** estimate / simulation − 1, of what both know. */
   readonly differences?: Readonly<Record<string, number>>
+  /** The relative errors that metrics are stated to be good for, as `conventions.error` of `simulate`; one without is counted, not timed. */
+  readonly statedErrors?: Readonly<Record<string, number>>
   /** The limits of the question that it misses as simulated, and by how much of each. */
   readonly misses: readonly { readonly rule: string; readonly by: number }[]
   /** Why it was not simulated. */
@@ -63,8 +66,9 @@ function describe(
   question: Question,
   candidate: Candidate,
   spec: SpecInput,
-  { result, pools }: ServingSimulation,
+  simulation: ServingSimulation,
 ): SimulatedCandidate {
+  const { result, pools } = simulation
   const ranks = pools.reduce((sum, pool) => sum + pool.ranks, 0)
   const tokens = result.outputTokensPerSecond
   const usages = result.decode ? [result.pool, result.decode] : [result.pool]
@@ -80,6 +84,8 @@ function describe(
     ...(price !== undefined && { cost: (1e6 * price * ranks) / 3600 / tokens }),
     ranks,
   }
+  const { tpot, ttft } = summariseServingSimulation(simulation).conventions.error
+  const timed = ['throughput', 'tokens-per-second', 'requests-per-second', 'cost', 'tpot']
   const known = Object.entries(metrics).filter(([name]) => name !== 'ranks' && name !== 'memory-headroom')
   return {
     candidate,
@@ -89,6 +95,7 @@ function describe(
     differences: Object.fromEntries(
       known.map(([name, value]) => [name, (candidate.metrics[name] ?? Number.NaN) / value - 1]),
     ),
+    statedErrors: { ...Object.fromEntries(timed.map((name) => [name, tpot])), ttft },
     misses: question.limits.flatMap((limit) => {
       const by = missOf(limit, metrics)
       return by > 0 ? [{ rule: limit.metric, by }] : []

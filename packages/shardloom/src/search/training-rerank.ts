@@ -1,6 +1,7 @@
 import { isShardloomError, type Work } from '@shardloom/core'
 import type { Answer } from '@shardloom/search'
 import { simulateLoaded } from '../simulate-plan.js'
+import { statedError } from '../stated-error.js'
 import { memoryOf } from '../step-figures.js'
 import type { Question } from './question.js'
 import { inOrder, type SimulatedCandidate } from './serving-rerank.js'
@@ -27,6 +28,9 @@ export function* trainingRerankWork(
       const { seconds } = simulation.step
       const { peakBytes, capacityBytes, reserveBytes, fits } = memoryOf(simulation)
       const metrics = trainingMetrics(tree.pace, seconds, peakBytes)
+      const { fitted } = simulation.machine.constants
+      const error = statedError({ fitted, file: tree.loaded.efficiency })
+      const timed = Object.keys(metrics).filter((name) => !name.includes('memory'))
       const tooMuch = fits ? [] : [{ rule: 'memory', by: (peakBytes + reserveBytes) / capacityBytes - 1 }]
       simulated.push({
         candidate,
@@ -36,6 +40,7 @@ export function* trainingRerankWork(
         differences: Object.fromEntries(
           Object.entries(metrics).map(([name, value]) => [name, (candidate.metrics[name] ?? Number.NaN) / value - 1]),
         ),
+        statedErrors: Object.fromEntries(timed.map((name) => [name, error])),
         misses: [...tooMuch, ...limitMisses(question.limits, metrics)],
       })
     } catch (error) {

@@ -1,0 +1,112 @@
+/**
+ * Whole spaces of training: how many candidates are judged per second, rejections and bounds included. Beside it how many are evaluated in
+ * full per second where nothing is bounded, their layers planned on the way, and what an evaluation takes whose costs are known. Calculon
+ * (Isaev et al., SC 2023) evaluates 277 candidates per second and core as shipped, and 2,837 with its logging removed.
+ */
+import { Worker } from 'node:worker_threads'
+import { finish, loadSpec } from 'shardloom'
+import { answersOf, mergeAnswers, questionOf, TrainingTree } from 'shardloom/search'
+
+/** After so many seconds of the processor a space is left where it is. */
+const budget = 30
+const workers = 2
+
+const gpt = {
+  spec: { model: 'gpt3-175b', cluster: { preset: 'dgx-a100', nodes: 64 }, batch: 512, seq: 2048 },
+  ask: { parts: 512 },
+}
+const llama = {
+  spec: { model: 'llama-3.1-405b', cluster: { preset: 'dgx-h100', nodes: 2048 }, batch: 2048, seq: 8192 },
+  ask: { parts: 1024 },
+}
+
+export default async function bench() {
+  const loaded = await loadSpec(gpt.spec)
+  const question = questionOf(loaded, gpt.ask)
+  const answerPart = answersOf(loaded, question)
+  const seconds = processorSeconds()
+  const answers = []
+  while (answers.length < question.parts && seconds() < budget) answers.push(finish(answerPart(answers.length)))
+  const answer = mergeAnswers(answers, question)
+  const taken = seconds()
+  const whole = await inThreads(llama)
+  return [
+    `GPT-175B, 512 A100, batch 512, one core: ${told(answer.counts, taken)}; ${answers.length} of ${question.parts} parts (aim: 50,000 candidates/s)`,
+    `  best: ${answer.best[0]?.name}`,
+    `  evaluated in full, without bounds: ${withoutBounds(loaded, question)} (Calculon: 277 as shipped, 2,837 without logging)`,
+    `  one evaluation again and again: ${rate(evaluationsPerSecond(loaded, question, answer.best[0]))}/s`,
+    `Llama 3.1 405B, 16,384 H100, batch 2048, ${workers} threads: ${told(whole.answer.counts, whole.seconds)}; ${whole.done} of ${llama.ask.parts} parts (aim: all within 10 s)`,
+    `  best: ${whole.answer.best[0]?.name}`,
+  ]
+}
+
+function told({ total, rejected, bounded, evaluated }, seconds) {
+  const rejections = Object.values(rejected).reduce((sum, count) => sum + count, 0)
+  return `${rate(total / seconds)} candidates/s, ${rate(evaluated / seconds)} evaluated/s in ${seconds.toFixed(1)} s (${rate(total)}: ${rate(rejections)} rejected, ${rate(bounded)} bounded, ${rate(evaluated)} evaluated)`
+}
+
+/** The best candidate's step time and memory from costs of layers that are known: what an evaluation adds to them. */
+function evaluationsPerSecond(loaded, question, { choices }) {
+  const tree = new TrainingTree(loaded, question)
+  const leaf = tree.leafOf(choices)
+  for (let i = 0; i < 2_000; i++) tree.evaluate(leaf)
+  const count = 20_000
+  const seconds = processorSeconds()
+  for (let i = 0; i < count; i++) tree.evaluate(leaf)
+  return count / seconds()
+}
+
+/** Every candidate of the usual order with tensor and pipeline parallelism alone that breaks no rule, evaluated. */
+function withoutBounds(loaded, { choices, ...question }) {
+  const narrow = { order: choices.order.slice(0, 1), cp: [1], ulysses: [1], offload: ['none'], dpReplicate: [1] }
+  const tree = new TrainingTree(loaded, { ...question, choices: { ...choices, ...narrow } })
+  const seconds = processorSeconds()
+  const waiting = [{ level: 'root', groups: tree.groups() }]
+  let count = 0
+  while (waiting.length > 0 && seconds() < budget) {
+    const node = waiting.pop()
+    if (tree.reject(node)) continue
+    const below = tree.expand(node)
+    if (below) waiting.push(...below)
+    else if (typeof tree.evaluate(node) === 'number') count++
+  }
+  return `${rate(count / seconds())}/s (${rate(count)} in ${seconds().toFixed(1)} s)`
+}
+
+/** Starts to count the seconds of the processor that this process takes. */
+function processorSeconds() {
+  const from = process.cpuUsage()
+  return () => {
+    const { user, system } = process.cpuUsage(from)
+    return (user + system) / 1e6
+  }
+}
+
+/** Parts of a question in threads, each of which takes the next part when it has ended one. Seconds are those of a clock. */
+async function inThreads({ spec, ask }) {
+  const question = questionOf(await loadSpec(spec), ask)
+  const start = performance.now()
+  const elapsed = () => (performance.now() - start) / 1e3
+  const answers = []
+  let next = 0
+  const run = () =>
+    new Promise((settle, fail) => {
+      const worker = new Worker(new URL('./search/answer-parts.mjs', import.meta.url), { workerData: question })
+      const ask = () => {
+        if (next < question.parts && elapsed() < budget) worker.postMessage(next++)
+        else worker.terminate().then(settle, fail)
+      }
+      worker.on('error', fail)
+      worker.on('message', (answer) => {
+        answers.push(answer)
+        ask()
+      })
+      ask()
+    })
+  await Promise.all(Array.from({ length: workers }, run))
+  return { answer: mergeAnswers(answers, question), seconds: elapsed(), done: answers.length }
+}
+
+function rate(value) {
+  return Math.round(value).toLocaleString('en')
+}

@@ -1,0 +1,230 @@
+import type { Command } from 'commander'
+import { clusterNames, type LoadedSpec } from 'shardloom'
+import {
+  changesOfSpec,
+  isMiss,
+  type Question,
+  questionOf,
+  rerankWork,
+  type SimulatedCandidate,
+  servingObjectives,
+  trainingMetricTable,
+} from 'shardloom/search'
+import { exitCode } from './exit-code.js'
+import { type Call, type Io, locate } from './io.js'
+import { printJson, printLines, printNote, printWarnings, withProgress } from './output.js'
+import { readTextFile } from './read-file.js'
+import type { Answerer } from './search/answerer.js'
+import { answersDocument, mergeDocuments } from './search/answers-document.js'
+import { type ChangesResult, changesDocument, changesLines } from './search/changes-lines.js'
+import { untilInterrupted } from './search/interrupt.js'
+import { checkPortable, loadAsked, loadQuestion, withWholePaths } from './search/load-question.js'
+import { exitCodeOf, type Outcome, warningsOf } from './search/outcome.js'
+import { workOnQueue } from './search/queue-work.js'
+import { type Asked, estimatedOnly, fits, nearMissesOf, pointOfAnswer, type SearchResult } from './search/result.js'
+import { resultCsv, resultDocument } from './search/result-document.js'
+import { resultLines } from './search/result-lines.js'
+import { runSearch } from './search/run-search.js'
+import { addSearchFlags, checkSearchFlags, type SearchFlags, searchOptionsOf } from './search/search-flags.js'
+import { whyDocument, whyLines } from './search/why-lines.js'
+import { winnerCommand } from './search/winner-command.js'
+import { defaultWorkers } from './search/workers-option.js'
+import { launcherOf, launchOf, winnerOf, writeFront, writeSpec } from './search/write-result.js'
+import { addSpecFlags, type Flags, loadFrom, pathFinder, shellWord } from './spec-flags.js'
+import { wrapped } from './table.js'
+import { checkWritable, writeWhole } from './write-file.js'
+
+/** Who answers parts; threads run the command's own module. */
+const answerer: Answerer = { loadQuestion, module: new URL('../dist/main.js', import.meta.url) }
+
+/** One call of the command. */
+interface SearchCall {
+  readonly io: Io
+  readonly specPath: string | undefined
+  readonly spec: Flags
+  readonly flags: SearchFlags
+  readonly signal: AbortSignal
+}
+
+/** `shardloom search`: which parallelism to use, and why not another. */
+export function addSearch(program: Command, { io, finish }: Call): void {
+  const command = program
+    .command('search [spec]')
+    .description('Try every parallelism of some ranks, and say which is best and what keeps others out.')
+    .addHelpText('after', () =>
+      [
+        ...known('Objectives and limits of training', Object.keys(trainingMetricTable)),
+        ...known('Objectives of serving', servingObjectives),
+        ...known('Clusters for --cluster (or a file, or an object)', clusterNames()),
+        '\nExample:\n  shardloom search --model llama-3.1-8b --cluster dgx-h100 --ranks 8 --batch 32',
+      ].join('\n'),
+    )
+    .action(async (specPath: string | undefined, spec: Flags) => {
+      checkSearchFlags(spec, specPath)
+      const flags = spec as unknown as SearchFlags // their parsers made them
+      finish(await untilInterrupted((signal) => run({ io, specPath, spec, flags, signal })))
+    })
+  addSearchFlags(command)
+  addSpecFlags(command)
+}
+
+function known(heading: string, names: readonly string[]): string[] {
+  return [`\n${heading}:`, ...wrapped(`${names.join(', ')}.`, 2)]
+}
+
+async function run(call: SearchCall): Promise<number> {
+  const { io, flags, signal } = call
+  if (flags.worker && flags.queue) {
+    await workOnQueue({ queue: flags.queue, answerer, workers: flags.workers ?? defaultWorkers, io, signal })
+    return exitCode.done
+  }
+  for (const path of [flags.out, flags.svg, flags.spec]) if (path !== undefined) await checkWritable(io, path)
+  if (flags.launcher !== undefined) await launcherOf(flags.launcher)
+  if (flags.merge) return merge(call, flags.merge)
+  const asked = await ask(call)
+  if (flags.changes) return changes(call, asked)
+  if (flags.why) return why(call, asked, flags.why)
+  const begun = performance.now()
+  const outcome = await find(call, asked.question)
+  const seconds = (performance.now() - begun) / 1000
+  if (!flags.shard) return conclude(call, { ...asked, wide: widened(call, asked) }, outcome, seconds)
+  const text = `${JSON.stringify(answersDocument(asked.question, outcome))}\n`
+  await writeWhole(io, flags.out ?? '-', async (stream) => void stream.write(text))
+  printWarnings(io, warningsOf(asked.question, outcome))
+  if (flags.out !== undefined && flags.out !== '-')
+    printNote(io, `${flags.out} has answers: with those of the other shards they are what --merge takes`)
+  return exitCodeOf(outcome)
+}
+
+/** The question of a call. */
+async function ask({ io, specPath, spec, flags }: SearchCall, why?: SearchCall['flags']['why']): Promise<Asked> {
+  const loaded = await loadFrom(io, specPath, spec)
+  const question = questionFor(loaded, flags, why)
+  const whole = withWholePaths(question, pathFinder(io, specPath, spec))
+  if (flags.queue) checkPortable(whole)
+  return { loaded, question: whole }
+}
+
+function questionFor(loaded: LoadedSpec, flags: SearchFlags, why?: SearchFlags['why']): Question {
+  return questionOf(loaded, searchOptionsOf(loaded, flags, why?.choices))
+}
+
+/** The same question with all usual choices: what a miss could change. */
+function widened({ flags }: SearchCall, { loaded, question }: Asked): Question {
+  const { choose: _, keep: __, ...rest } = flags
+  const { choices } = questionFor(loaded, rest)
+  return { ...question, choices: { ...question.choices, ...choices } }
+}
+
+function find({ io, flags, signal }: SearchCall, question: Question): Promise<Outcome> {
+  const { workers = defaultWorkers, checkpoint, shard, queue } = flags
+  return runSearch({ question, answerer, workers, checkpoint, shard, queue, io, signal })
+}
+
+async function merge(call: SearchCall, paths: readonly string[]): Promise<number> {
+  const { io } = call
+  const documents = []
+  for (const path of paths) documents.push({ name: path, text: await readTextFile(io, locate(io, path), path) })
+  const { question, outcome } = mergeDocuments(documents)
+  return conclude(call, { loaded: await loadAsked(question), question, wide: question }, outcome)
+}
+
+/** Simulates the best, event by event; with estimates alone where the user does not wait for it. */
+async function simulate(
+  { io, signal }: SearchCall,
+  asked: Asked,
+  answer: Outcome['answer'],
+): Promise<readonly SimulatedCandidate[]> {
+  if (signal.aborted) return estimatedOnly(asked, answer)
+  try {
+    return await withProgress(io, rerankWork(asked.loaded, asked.question, answer), signal)
+  } catch (error) {
+    if (!signal.aborted) throw error
+    return estimatedOnly(asked, answer)
+  }
+}
+
+/** Tells what was found. */
+async function conclude(
+  call: SearchCall,
+  asked: Asked & { readonly wide: Question },
+  outcome: Outcome,
+  seconds?: number,
+): Promise<number> {
+  const { io, flags, signal } = call
+  const { loaded, question, wide } = asked
+  const best = await simulate(call, asked, outcome.answer)
+  const result: SearchResult = {
+    loaded,
+    question,
+    answer: outcome.answer,
+    best,
+    nearMisses: signal.aborted ? [] : nearMissesOf(asked, outcome.answer, wide),
+    ...(seconds !== undefined && { seconds }),
+    interrupted: signal.aborted,
+  }
+  const winner = winnerOf(best)
+  if (flags.svg !== undefined && question.front) await writeFront(io, flags.svg, result)
+  if (flags.spec !== undefined && winner) await writeSpec(io, flags.spec, winner.spec)
+  const launch =
+    flags.launcher !== undefined && winner ? await launchOf(result, flags.launcher, winner.spec) : undefined
+  printWarnings(io, [...(loaded.warnings ?? []), ...warningsOf(question, outcome)])
+  if (flags.json) printJson(io, { ...resultDocument(result), ...(launch && { launch }) })
+  else if (flags.csv) io.stdout.write(resultCsv(result))
+  else if (flags.spec !== '-') {
+    const command = winner && commandFor(call, loaded, winner)
+    printLines(io, (style) => resultLines(result, style, { ...(command && { command }), ...(launch && { launch }) }))
+  }
+  const code = signal.aborted ? exitCode.interrupted : exitCodeOf(outcome)
+  return code === exitCode.done && !fits(result) ? exitCode.answerIsNo : code
+}
+
+/** What simulates a candidate. */
+function commandFor(
+  { specPath, spec, flags }: SearchCall,
+  loaded: LoadedSpec,
+  { spec: candidate }: SimulatedCandidate,
+): string {
+  if (flags.spec !== undefined) return `shardloom simulate ${shellWord(flags.spec)}`
+  const command = flags.merge ? undefined : winnerCommand(specPath, spec, loaded, candidate)
+  return command ?? 'shardloom simulate best.yaml, which --spec best.yaml writes'
+}
+
+/** One point: what it comes to beside the best of all, or the rule that it breaks. */
+async function why(call: SearchCall, whole: Asked, asked: NonNullable<SearchFlags['why']>): Promise<number> {
+  const { io, flags } = call
+  const narrowed = await ask(call, asked)
+  const outcome = await find(call, narrowed.question)
+  const point = pointOfAnswer(outcome.answer, asked.text)
+  const [simulated] =
+    point && !isMiss(point) ? await simulate(call, narrowed, { ...outcome.answer, best: [point] }) : []
+  const [best] = simulated ? (await find(call, whole.question)).answer.best : []
+  const misses = simulated ? [] : nearMissesOf(narrowed, outcome.answer, widened(call, whole))
+  const result = { ...narrowed, text: asked.text, counts: outcome.answer.counts, misses, simulated, best }
+  if (flags.spec !== undefined && simulated) await writeSpec(io, flags.spec, simulated.spec)
+  if (flags.json) printJson(io, whyDocument(result))
+  else if (flags.spec !== '-') {
+    const command = simulated && commandFor(call, narrowed.loaded, simulated)
+    printLines(io, (style) => whyLines({ ...result, ...(command && { command }) }, style))
+  }
+  if (call.signal.aborted) return exitCode.interrupted
+  return simulated && !simulated.error && simulated.misses.length === 0 ? exitCode.done : exitCode.answerIsNo
+}
+
+/** The smallest changes of what the spec has chosen. */
+async function changes(call: SearchCall, asked: Asked): Promise<number> {
+  const { loaded, question } = asked
+  const { point, changes: all } = changesOfSpec(loaded, question)
+  const shown = all.slice(0, question.top)
+  const empty = { counts: { total: 0, rejected: {}, bounded: 0, evaluated: 0 }, front: [], misses: [] }
+  const own = point && !isMiss(point) ? [point] : []
+  const simulated = await simulate(call, asked, {
+    ...empty,
+    best: [...own, ...shown.map(({ candidate }) => candidate)],
+  })
+  const result: ChangesResult = { ...asked, point, changes: shown, of: all.length, simulated }
+  if (call.flags.json) printJson(call.io, changesDocument(result))
+  else printLines(call.io, (style) => changesLines(result, style))
+  if (call.signal.aborted) return exitCode.interrupted
+  return exitCode.done
+}

@@ -1,0 +1,64 @@
+import { clusterOf, formatCount } from 'shardloom'
+import { type Candidate, type Change, isMiss, type Miss, type SimulatedCandidate } from 'shardloom/search'
+import { type Style, singleLine } from '../style.js'
+import { wrapped } from '../table.js'
+import type { Asked } from './result.js'
+import { candidateDocument, plainMetrics } from './result-document.js'
+import { candidateTable, choicesText } from './result-lines.js'
+
+/** What becomes of a spec with the smallest changes. */
+export interface ChangesResult extends Asked {
+  /** The spec as it is. */
+  readonly point: Candidate | Miss | undefined
+  /** The best of them, best first by estimate. */
+  readonly changes: readonly Change[]
+  /** How many there are. */
+  readonly of: number
+  /** These changes and the spec itself, in the order of what comes of them. */
+  readonly simulated: readonly SimulatedCandidate[]
+}
+
+/** What `shardloom search --changes --json` prints. */
+export function changesDocument(result: ChangesResult) {
+  const { loaded, question, point, simulated } = result
+  return {
+    schema: 'shardloom.search/1',
+    model: loaded.architecture.name,
+    phase: loaded.spec.phase,
+    ranks: question.ranks,
+    objective: question.objective,
+    from: point
+      ? {
+          name: point.name,
+          estimated: plainMetrics(point),
+          ...(isMiss(point) && { rule: point.rule, by: point.by < Number.MAX_VALUE ? point.by : null }),
+        }
+      : null,
+    changes: simulated.map((each) => ({ change: labelOf(result, each), ...candidateDocument(each) })),
+  }
+}
+
+/** What was changed for a candidate; null for the spec itself. */
+function labelOf({ changes }: ChangesResult, { candidate }: SimulatedCandidate): string | null {
+  return changes.find((change) => change.candidate.name === candidate.name)?.change ?? null
+}
+
+/** The same for people. */
+export function changesLines(result: ChangesResult, style: Style): string[] {
+  const { loaded, question, point, of, simulated } = result
+  const broken = point && isMiss(point) ? [style.bad(`  As it is, the spec breaks the rule ${point.rule}.`)] : []
+  const outside = point ? [] : wrapped('As it is, the spec is no candidate: its degrees or its batch do not divide.', 2)
+  const labels = simulated.map(
+    (each) => labelOf(result, each) ?? `as it is:  ${choicesText(each.candidate, question.choices)}`,
+  )
+  const lines = [
+    style.bold(
+      `${singleLine(loaded.architecture.name)} on ${formatCount(question.ranks)} × ${singleLine(clusterOf(loaded).accelerator.name)}: changes of the spec`,
+    ),
+    ...broken,
+    ...outside,
+    `  ${formatCount(of)} changes of one choice or two are better${of > question.top ? `; the best ${question.top} as simulated` : ''}`,
+    ...(simulated.length > 0 ? ['', ...candidateTable({ ...result, best: simulated }, style, labels)] : []),
+  ]
+  return lines.map((line) => line.replaceAll('\u00a0', ' '))
+}

@@ -1,0 +1,95 @@
+import { InvalidArgumentError } from 'commander'
+import { type LoadedSpec, nearest, ShardloomError, specFields } from 'shardloom'
+import type { Value } from 'shardloom/search'
+import { decimal } from '../decimal.js'
+
+/** The values of choices, by name. */
+export type ChoiceValues = Readonly<Record<string, readonly Value[]>>
+
+/** `tp=1,2,4`: the values of a choice that are tried, added to those before. Values that hold commas, as orders do, stand between semicolons. */
+export function parseChoice(text: string, before: ChoiceValues = {}): ChoiceValues {
+  const [, name, values] = /^\s*([\w.]+)\s*=\s*(\S.*?)\s*$/.exec(text) ?? []
+  if (name === undefined || values === undefined)
+    throw new InvalidArgumentError('Write a choice and its values: tp=1,2,4 or recompute=none,full.')
+  if (Object.hasOwn(before, name)) throw new InvalidArgumentError(`The values of ${name} are given twice.`)
+  return { ...before, [name]: valuesFrom(name, values) }
+}
+
+/** `tp=8,pp=4`: one value of each choice that is named. */
+export function parsePoint(text: string): Readonly<Record<string, Value>> {
+  const entries = text.split(/,(?=\s*[\w.]+\s*=)/).map((each): readonly [string, Value] => {
+    const [, name, value] = /^\s*([\w.]+)\s*=\s*(\S.*?)\s*$/.exec(each) ?? []
+    if (name === undefined || value === undefined)
+      throw new InvalidArgumentError('Write choices with one value each: tp=8,pp=4 or tp=8,recompute=full.')
+    return [name, valueFrom(value)]
+  })
+  return Object.fromEntries(entries)
+}
+
+function valuesFrom(name: string, text: string): readonly Value[] {
+  const separator = name === 'order' || text.includes(';') ? ';' : ','
+  return [...new Set(text.split(separator).map((each) => valueFrom(each.trim())))]
+}
+
+function valueFrom(text: string): Value {
+  if (text === 'true' || text === 'false') return text === 'true'
+  return decimal(text) ?? text
+}
+
+/** Values of choices that a spec does not have to name. */
+const unsaid: ChoiceValues = {
+  microbatch: [1],
+  split: ['even'],
+  schedule: ['1f1b'],
+  virtual: [1],
+  recompute: ['none'],
+  offload: ['none'],
+  sequenceParallel: [false],
+  pools: [1],
+}
+
+/**
+ * Refuses a choice of training that is no degree, no option and no choice of a plugin: `CHOICE`. Those of serving are few, and checked with
+ * the question.
+ */
+export function checkChoiceName({ spec, plugins }: LoadedSpec, name: string): void {
+  if (spec.phase === 'serving') return
+  const ours = [
+    ...Object.keys(spec.parallel),
+    ...specFields().flatMap(({ path: [top, ...path] }) => (top === 'options' ? [path.join('.')] : [])),
+  ]
+  const own = plugins.flatMap(({ axes = [], choices = [] }) => [...axes, ...choices].map((each) => each.name))
+  const all = [...ours, ...own, 'order', 'microbatch', 'batch', 'split']
+  if (all.includes(name) || plugins.some((plugin) => name.split('.')[0] === plugin.name)) return
+  const near = nearest(name, all)
+  throw new ShardloomError('CHOICE', `There is nothing to choose that is called \`${name.slice(0, 60)}\`.`, {
+    subject: name.slice(0, 60),
+    help: near === undefined ? 'Name a degree, an option, order, microbatch or split.' : `Did you mean \`${near}\`?`,
+  })
+}
+
+/** The choices that stay as a spec has them, each with its one value. Throws `CHOICE`. */
+export function keptChoices({ spec }: LoadedSpec, names: readonly string[]): ChoiceValues {
+  return Object.fromEntries(names.map((name) => [name, keptValues(spec, name)]))
+}
+
+function keptValues(spec: LoadedSpec['spec'], name: string): readonly Value[] {
+  const { parallel, options, order, microbatch } = spec
+  const [pool, axis = ''] = name.split('.')
+  const said: unknown =
+    {
+      order: order.join(','),
+      microbatch,
+      clients: options.serving.load?.clients,
+      ...parallel,
+      ...(pool === 'prefill' || pool === 'decode' ? { [name]: options.serving[pool].parallel?.[axis] ?? 1 } : {}),
+    }[name] ?? name.split('.').reduce<unknown>((at, key) => (at as Readonly<Record<string, unknown>>)?.[key], options)
+  if (typeof said === 'string' || typeof said === 'number' || typeof said === 'boolean') return [said]
+  const usual = said === undefined ? unsaid[name] : undefined
+  if (usual) return usual
+  const reason = said === undefined ? 'the spec does not say what it is' : 'what the spec says is no single value'
+  throw new ShardloomError('CHOICE', `\`${name}\` cannot be kept: ${reason}.`, {
+    subject: name,
+    help: 'Keep names of degrees, options, order, microbatch or split; or give its values with --choose.',
+  })
+}

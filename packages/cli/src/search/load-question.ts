@@ -1,0 +1,62 @@
+import { isModelPath, loadSpec, ShardloomError } from 'shardloom'
+import { answersOf, type Question } from 'shardloom/search'
+import { readTextFile } from '../read-file.js'
+import { importModule } from '../spec-flags.js'
+import type { LoadQuestion } from './answerer.js'
+
+/** Reads what a question is about; the files that its spec names are found by their paths, which are absolute. */
+export const loadQuestion: LoadQuestion = async (question) => answersOf(await loadAsked(question), question)
+
+/** The spec of a question with everything read that it names. */
+export function loadAsked({ spec }: Question) {
+  return loadSpec(spec, {
+    readText: (path) => readTextFile(process, path, path),
+    importPlugin: (path) => importModule(path, path),
+  })
+}
+
+/** A question that can be asked from any folder: each file that its spec names is named by its whole path. */
+export function withWholePaths(question: Question, found: (path: string) => string): Question {
+  const { plugins, cluster, options = {}, ...spec } = question.spec
+  const whole = (path: string) => (isModelPath(path) ? found(path) : path)
+  const { efficiency, schedule, serving, ...rest } = options
+  const pool = (name: 'prefill' | 'decode') => {
+    const own = serving?.[name]
+    return own && { [name]: typeof own.cluster === 'string' ? { ...own, cluster: whole(own.cluster) } : own }
+  }
+  return {
+    ...question,
+    spec: {
+      ...spec,
+      ...(cluster !== undefined && { cluster: typeof cluster === 'string' ? whole(cluster) : cluster }),
+      ...(plugins && { plugins: plugins.map(found) }),
+      options: {
+        ...rest,
+        ...(efficiency !== undefined && { efficiency: found(efficiency) }),
+        ...(schedule !== undefined && { schedule: /\.csv$/i.test(schedule) ? found(schedule) : schedule }),
+        ...(serving && { serving: { ...serving, ...pool('prefill'), ...pool('decode') } }),
+      },
+    },
+  }
+}
+
+/**
+ * Refuses a question that cannot go through a queue: its plugins are code, which no worker runs because a server says so, and files
+ * lie on one machine. Throws `QUEUE`.
+ */
+export function checkPortable({ spec: { plugins = [], cluster, options = {} } }: Question): void {
+  const { efficiency, schedule, serving } = options
+  const clusters = [cluster, serving?.prefill?.cluster, serving?.decode?.cluster]
+  const files = [...clusters, efficiency, schedule].filter((each) => typeof each === 'string')
+  const file = files.find((each) => each === efficiency || isModelPath(each) || /\.csv$/i.test(each))
+  if (plugins.length > 0)
+    throw new ShardloomError('QUEUE', 'Plugins do not go through a queue: they would be code that a server sends.', {
+      subject: 'plugins',
+      help: 'Search without --queue, or share the work out with --shard and --merge.',
+    })
+  if (file !== undefined)
+    throw new ShardloomError('QUEUE', `The file ${file} does not go through a queue.`, {
+      subject: file,
+      help: 'Write what it holds into the spec, or share the work out with --shard and --merge.',
+    })
+}

@@ -1,0 +1,61 @@
+import { InvalidArgumentError } from 'commander'
+import { formatBytes, formatQuantity, formatSeconds } from 'shardloom'
+import { type Limit, servingMetricTable, trainingMetricTable } from 'shardloom/search'
+
+type Unit = 's' | 'B' | '/s' | ''
+
+/** What metrics are measured in; others are plain numbers. */
+const units: Readonly<Record<string, Unit>> = {
+  'step-time': 's',
+  ttft: 's',
+  'ttft-p99': 's',
+  tpot: 's',
+  'tpot-p99': 's',
+  'peak-memory': 'B',
+  'memory-headroom': 'B',
+  'tokens-per-second': '/s',
+  throughput: '/s',
+  'requests-per-second': '/s',
+}
+
+/** The unit of a metric. */
+export const unitOf = (metric: string): Unit => units[metric] ?? ''
+
+/** A metric with its unit. */
+export function metricText(metric: string, value: number): string {
+  const unit = unitOf(metric)
+  if (unit === 's') return formatSeconds(value)
+  if (unit === 'B') return value < 0 ? `−${formatBytes(-value)}` : formatBytes(value)
+  return `${formatQuantity(value, '')}${unit}`
+}
+
+/** Whether more or less of a metric is better; undefined for a name that the phase does not know. */
+export function betterOf(phase: string, metric: string): 'less' | 'more' | undefined {
+  const table: Readonly<Record<string, { readonly better: 'less' | 'more' }>> =
+    phase === 'serving' ? servingMetricTable : trainingMetricTable
+  return Object.hasOwn(table, metric) ? table[metric]?.better : undefined
+}
+
+const scales: Readonly<Partial<Record<Unit, Readonly<Record<string, number>>>>> = {
+  s: { us: 1e-6, ms: 1e-3, s: 1, min: 60, h: 3600 },
+  B: {
+    ...{ B: 1, kB: 1e3, KB: 1e3, MB: 1e6, GB: 1e9, TB: 1e12 },
+    ...{ KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30, TiB: 2 ** 40 },
+  },
+}
+
+/** `tpot<=50ms`, added to the limits before it. */
+export function parseLimit(text: string, before: readonly Limit[] = []): readonly Limit[] {
+  const [, metric = '', sign, digits, unit = ''] =
+    /^\s*([a-z0-9-]+)\s*(<=|>=)\s*(\d+(?:\.\d+)?(?:e[+-]?\d+)?)\s*([a-z]*)\s*$/i.exec(text) ?? []
+  if (sign === undefined)
+    throw new InvalidArgumentError('Write a metric, <= or >=, and a number: tpot<=50ms or tokens-per-second>=2000.')
+  const known = scales[unitOf(metric)]
+  const scale = unit === '' ? 1 : known?.[unit]
+  if (scale === undefined) {
+    const names = known ? `Use ${Object.keys(known).join(', ')}, or none.` : 'Leave it out.'
+    throw new InvalidArgumentError(`The metric ${metric} has no unit \`${unit}\`. ${names}`)
+  }
+  const value = Number(digits) * scale
+  return [...before, { metric, ...(sign === '<=' ? { most: value } : { least: value }) }]
+}

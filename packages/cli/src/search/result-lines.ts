@@ -1,0 +1,250 @@
+import {
+  clusterOf,
+  formatBytes,
+  formatCount,
+  formatDifference,
+  formatQuantity,
+  formatSeconds,
+  formatShare,
+} from 'shardloom'
+import { type Candidate, limitName, type Question, type SimulatedCandidate, type Value } from 'shardloom/search'
+import { type Style, singleLine } from '../style.js'
+import { flow, pairs, table, wrapped } from '../table.js'
+import { betterOf, metricText } from './metric-text.js'
+import type { NearMiss, SearchResult } from './result.js'
+
+/** What is told of the best beside its place. */
+export interface Further {
+  /** What simulates it. */
+  readonly command?: string
+  /** How it is started. */
+  readonly launch?: { readonly launcher: string; readonly text: string; readonly notes: readonly string[] }
+}
+
+/** What a search found, for people, within 80 columns. */
+export function resultLines(result: SearchResult, style: Style, { command, launch }: Further = {}): string[] {
+  const { nearMisses, answer } = result
+  const lines = [
+    ...headLines(result, style),
+    ...(result.best.length > 0 ? ['', ...bestLines(result, style)] : []),
+    ...(answer.counts.total === 0 ? ['', ...emptyLines(result, style)] : []),
+    ...(answer.front.length > 0 ? ['', ...frontLines(result, style)] : []),
+    ...(nearMisses.length > 0 ? ['', ...missLines(result, style)] : []),
+    ...commandLines(command, style),
+    ...(launch
+      ? [
+          '',
+          style.bold(`For ${launch.launcher}`),
+          ...launch.text.trimEnd().split('\n'),
+          ...launch.notes.flatMap((note) => wrapped(note, 2)),
+        ]
+      : []),
+  ]
+  return lines.map((line) => line.replaceAll('\u00a0', ' '))
+}
+
+/** What simulates a candidate, in one line that can be copied. */
+export function commandLines(command: string | undefined, style: Style): string[] {
+  return command === undefined ? [] : ['', `${style.bold('To simulate it')}`, `  ${command}`]
+}
+
+/** What is searched, and how many candidates became what. */
+function headLines({ loaded, question, answer, seconds, interrupted }: SearchResult, style: Style): string[] {
+  const { total, rejected, bounded, evaluated } = answer.counts
+  const { ranks, objective, limits } = question
+  const { phase } = loaded.spec
+  const refused = Object.entries(rejected).sort(([, a], [, b]) => b - a)
+  const all = refused.reduce((sum, [, count]) => sum + count, 0)
+  const each = !seconds || total === 0 ? '' : `, ${formatQuantity(total / seconds, '')}/s`
+  const most = betterOf(phase, objective) === 'more' ? 'most' : 'least'
+  return [
+    style.bold(
+      `${singleLine(loaded.architecture.name)} · ${phase} on ${formatCount(ranks)} × ${singleLine(clusterOf(loaded).accelerator.name)}`,
+    ),
+    ...pairs([
+      ['objective', `${most} ${objective}`],
+      ...(limits.length > 0 ? [['limits', limits.map(limitText)] as [string, string[]]] : []),
+      [
+        'candidates',
+        [
+          `${formatCount(total)}${seconds === undefined ? '' : ` in ${formatSeconds(seconds)}`}${each}${interrupted ? ', interrupted' : ''}:`,
+          `${formatCount(evaluated)} evaluated,`,
+          `${formatCount(bounded)} no better by their bounds,`,
+          `${formatCount(all)} rejected`,
+        ],
+      ],
+      ...(refused.length > 0
+        ? [['rejected by', refused.map(([rule, count]) => `${rule} ${formatCount(count)}`)] as [string, string[]]]
+        : []),
+    ]),
+  ]
+}
+
+function limitText(limit: SearchResult['question']['limits'][number]): string {
+  const { metric, most, least } = limit
+  const [sign, value] = most === undefined ? ['>=', least] : ['<=', most]
+  return value === undefined ? limitName(limit) : `${metric} ${sign} ${metricText(metric, value)}`
+}
+
+/** What is shown of candidates, by phase; the objective comes first. */
+const columnsOf: Readonly<Record<string, readonly string[]>> = {
+  training: ['step-time', 'throughput', 'peak-memory'],
+  serving: ['throughput', 'ttft', 'tpot'],
+}
+
+/** The names of metrics where there is little room. */
+const heads: Readonly<Record<string, string>> = {
+  'step-time': 'step',
+  throughput: 'tokens per rank',
+  'peak-memory': 'memory',
+  'memory-headroom': 'headroom',
+  'tokens-per-second': 'tokens',
+  'requests-per-second': 'requests',
+}
+
+/** Candidates as simulated, each above what it has chosen. */
+export function candidateTable(
+  result: Pick<SearchResult, 'question' | 'loaded' | 'best'>,
+  style: Style,
+  labels: readonly string[] = [],
+): string[] {
+  const { question, loaded, best } = result
+  const { objective } = question
+  const metrics = [...new Set([objective, ...(columnsOf[loaded.spec.phase] ?? [])])].slice(0, 4)
+  const [first] = best
+  const columns = [
+    { header: '', align: 'right' },
+    ...metrics.map((name) => ({ header: heads[name] ?? name, align: 'right' }) as const),
+    { header: 'to best', align: 'right' },
+    { header: 'estimate', align: 'right' },
+  ] as const
+  const rows = best.flatMap((each, index) => {
+    const { candidate, metrics: simulated, differences, misses, error } = each
+    const shown = simulated ?? candidate.metrics
+    const numbers = metrics.map((name) => {
+      const value = shown[name]
+      return value === undefined ? '–' : metricText(name, value)
+    })
+    const difference = differences?.[objective]
+    const estimate = simulated ? (difference === undefined ? '–' : changeText(difference)) : 'only'
+    const what = labels[index] ?? choicesText(candidate, question.choices)
+    const faults = error
+      ? [`not simulated, ${error.code}: ${singleLine(error.message)}`]
+      : misses.map(({ rule, by }) => `misses ${rule} by ${formatShare(by)} as simulated`)
+    return [
+      [String(index + 1), ...numbers, index === 0 ? '' : toBest(first, each, objective), estimate],
+      ...flow([...what.split('  '), ...faults], '  ', 5).map((line) => [`     ${line}`]),
+    ]
+  })
+  return table(columns, rows, style)
+}
+
+function bestLines(result: SearchResult, style: Style): string[] {
+  const { best, question } = result
+  const simulated = best.some(({ metrics }) => metrics)
+  const error = best[0]?.statedErrors?.[question.objective]
+  const note =
+    error === undefined
+      ? []
+      : wrapped(
+          `Differences up to ±${Math.round(100 * error)} %, for which the model is good, are ties. Estimate: what the search reckoned with, to what was simulated.`,
+          2,
+        )
+  return [
+    `${style.bold('The best')}, as ${simulated ? 'simulated' : 'estimated'}`,
+    ...candidateTable(result, style),
+    ...note.map((line) => style.dim(line)),
+  ]
+}
+
+/** Why there is no candidate at all. */
+function emptyLines({ question, loaded, interrupted }: SearchResult, style: Style): string[] {
+  if (interrupted)
+    return wrapped('Nothing was found before it was interrupted: --checkpoint keeps what ends, for another time.', 2)
+  const { batch, phase } = loaded.spec
+  const why =
+    phase === 'training'
+      ? `each data-parallel rank takes as many sequences of the batch of ${formatCount(batch)}, and a stage has one layer at least.`
+      : 'engines fill the ranks, and heads are divided evenly.'
+  return [
+    style.bad('There is no candidate.'),
+    ...wrapped(
+      `Degrees multiply to the ${formatCount(question.ranks)} ranks; ${why} Give other --ranks, or fewer --choose and --keep.`,
+      2,
+    ),
+  ]
+}
+
+/** How the objective differs from that of the best; within the error that both are good for it is a tie. */
+function toBest(first: SimulatedCandidate | undefined, each: SimulatedCandidate, objective: string): string {
+  const [a, b] = [first, each].map((of) => (of?.metrics ?? of?.candidate.metrics)?.[objective])
+  if (a === undefined || b === undefined || a === 0) return '–'
+  const error = each.statedErrors?.[objective] ?? 0
+  const relative = b / a - 1
+  return `${changeText(relative)}${Math.abs(relative) <= error ? ' tie' : ''}`
+}
+
+const changeText = (relative: number) => (Math.abs(relative) < 0.0005 ? 'same' : formatDifference(relative))
+
+/** What a choice has where nothing is said of it. */
+function isUnsaid(name: string, value: Value, [usual]: readonly unknown[] = []): boolean {
+  if (name === 'order') return value === usual
+  return value === (name === 'zero' ? 0 : 1) || value === 'none' || value === false || value === 'even'
+}
+
+/** What a candidate has chosen, without what stands for nothing: `dp 8  tp 4  pp 2  zero 1`. */
+export function choicesText({ choices }: Pick<Candidate, 'choices'>, among: Question['choices']): string {
+  const said = Object.entries(choices).filter(([name, value]) => !isUnsaid(name, value, among[name]))
+  return said.map(([name, value]) => (value === true ? name : `${name}\u00a0${value}`)).join('  ') || 'one rank'
+}
+
+function frontLines({ answer, question, loaded }: SearchResult, style: Style): string[] {
+  const [x = '', y = ''] = (question.front ?? []).map((name) => name.replace(/^-/, ''))
+  const most = (name: string) => (betterOf(loaded.spec.phase, name) === 'more' ? 'most' : 'least')
+  const columns = [
+    { header: x, align: 'right' },
+    { header: y, align: 'right' },
+    { header: '', align: 'left' },
+  ] as const
+  const rows = answer.front.map((candidate) => {
+    const [a, b] = [x, y].map((name) => metricText(name, candidate.metrics[name] ?? 0))
+    const room = 74 - Math.max(x.length, a?.length ?? 0) - Math.max(y.length, b?.length ?? 0)
+    const [what = '', ...more] = cut(choicesText(candidate, question.choices).split('  '), room)
+    return [[a ?? '', b ?? '', what], ...more.map((line) => ['', '', line])]
+  })
+  return [
+    `${style.bold('The front')} of ${most(x)} ${x} and ${most(y)} ${y}, as estimated`,
+    ...table(columns, rows.flat(), style),
+  ]
+}
+
+const cut = (entries: readonly string[], room: number) => flow(entries, '  ', 80 - room)
+
+/** Near misses that are shown, and fixes of each. */
+const shown = { misses: 4, fixes: 3 }
+
+function missLines({ nearMisses, question, best }: SearchResult, style: Style): string[] {
+  const nothing = best.length === 0
+  // Where nothing fits it is memory that people ask about.
+  const order = nothing
+    ? [...nearMisses].sort((a, b) => Number(b.miss.rule === 'memory') - Number(a.miss.rule === 'memory'))
+    : nearMisses
+  const lines = order.slice(0, shown.misses).flatMap((near) => missText(near, question))
+  return [nothing ? `${style.bad('Nothing fits.')} What misses by least` : style.bold('Near misses'), ...lines]
+}
+
+/** A rule, by how much a point misses it, its choices, and what would help. */
+export function missText({ miss, bytes, fixes }: NearMiss, question: SearchResult['question']): string[] {
+  const by =
+    bytes === undefined ? formatShare(miss.by) : `${formatBytes(Math.round(bytes))} of a rank (${formatShare(miss.by)})`
+  const indented = (text: string) => flow(text.split('  '), '  ', 4).map((line) => `    ${line}`)
+  const helps = fixes.slice(0, shown.fixes).map(({ change, candidate }) => {
+    const value = candidate.metrics[question.objective]
+    return `fits with ${change}${value === undefined ? '' : `: ${question.objective} ${metricText(question.objective, value)}`}`
+  })
+  return [
+    ...wrapped(`${miss.rule} by ${by}`, 2),
+    ...indented(choicesText(miss, question.choices)),
+    ...(helps.length > 0 ? helps.flatMap((help) => wrapped(help, 4)) : ['    no single change helps']),
+  ]
+}

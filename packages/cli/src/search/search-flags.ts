@@ -1,0 +1,141 @@
+import { type Command, InvalidArgumentError, Option } from 'commander'
+import type { LoadedSpec } from 'shardloom'
+import type { Limit, SearchOptions, Value } from 'shardloom/search'
+import { UsageError } from '../report-error.js'
+import { parseShard, type Shard } from '../shard-option.js'
+import type { Flags } from '../spec-flags.js'
+import { type ChoiceValues, checkChoiceName, keptChoices, parseChoice, parsePoint } from './choice-options.js'
+import { betterOf, parseLimit } from './metric-text.js'
+import { parseQueue, type QueueAddress } from './queue-address.js'
+import { defaultWorkers, parseWorkers } from './workers-option.js'
+
+/** The flags of `shardloom search` beside those of the spec, as their parsers leave them. */
+export interface SearchFlags {
+  readonly ranks?: number
+  readonly objective?: string
+  readonly limit?: readonly Limit[]
+  readonly choose?: ChoiceValues
+  readonly keep?: readonly string[]
+  readonly top?: number
+  readonly front?: readonly [string, string]
+  readonly svg?: string
+  readonly why?: WhyFlag
+  readonly changes?: true
+  readonly workers?: number
+  readonly checkpoint?: string
+  readonly shard?: Shard
+  readonly out?: string
+  readonly merge?: readonly string[]
+  readonly queue?: QueueAddress
+  readonly worker?: true
+  readonly spec?: string
+  readonly launcher?: string
+  readonly csv?: true
+  readonly json?: true
+}
+
+/** A point that is asked for, and how it was typed. */
+interface WhyFlag {
+  readonly text: string
+  readonly choices: Readonly<Record<string, Value>>
+}
+
+const options: readonly Option[] = [
+  new Option('--ranks <n>', 'ranks of a candidate (default: of the cluster, or of the degrees)').argParser(parseCount),
+  new Option('--objective <metric>', 'what is to be best (default: step-time; throughput in serving)'),
+  new Option('--limit <bound>', 'what a metric must keep, such as tpot<=50ms; repeatable').argParser(parseLimit),
+  new Option('--choose <name=values>', 'the values of a choice, such as tp=1,2,4; repeatable').argParser(parseChoice),
+  new Option('--keep <names>', 'choices that stay as the spec has them, such as tp,pp').argParser(parseNames),
+  new Option('--top <n>', 'how many of the best are kept and simulated (default: 5)').argParser(parseCount),
+  new Option('--front <a,b>', 'also the candidates that nothing beats in both metrics').argParser(parseFront),
+  new Option('--svg <path>', 'draw the front'),
+  new Option('--why <choices>', 'one point, or the best that matches: tp=8,pp=4').argParser(parseWhy),
+  new Option('--changes', 'the smallest changes of the spec that are better (training)'),
+  new Option('--workers <n>', `threads (default: ${defaultWorkers})`).argParser(parseWorkers),
+  new Option('--checkpoint <path>', 'keep what is found in a file, and go on from it'),
+  new Option('--shard <i/n>', 'one share of the work, for --merge').argParser(parseShard),
+  new Option('--out <path>', 'where the answers of --shard go (default: standard output)'),
+  new Option('--merge <paths...>', 'the answers of all shards, in place of a spec'),
+  new Option('--queue <url>', 'have workers of a Redis queue do the work: redis://host:6379').argParser(parseQueue),
+  new Option('--worker', 'work on what comes through --queue until stopped'),
+  new Option('--spec <path>', 'write the spec of the best; - is standard output'),
+  new Option('--launcher <name>', 'also print how a launcher is told of the best: megatron, torchtitan, …'),
+  new Option('--csv', 'print the best as CSV'),
+  new Option('--json', 'print one JSON document (shardloom.search/1)'),
+]
+
+/** Adds the flags of a search to its command. */
+export function addSearchFlags(command: Command): void {
+  for (const option of options) command.addOption(option)
+}
+
+/** Flags that each do something else than search and print the best; what goes along with them. */
+const modes: Readonly<Record<string, readonly string[]>> = {
+  worker: ['queue', 'workers'],
+  merge: ['spec', 'launcher', 'csv', 'json', 'svg'],
+  shard: ['ranks', 'objective', 'limit', 'choose', 'keep', 'top', 'front', 'workers', 'checkpoint', 'queue', 'out'],
+  why: ['ranks', 'objective', 'limit', 'choose', 'keep', 'workers', 'spec', 'json'],
+  changes: ['ranks', 'objective', 'limit', 'choose', 'keep', 'top', 'json'],
+}
+
+/** Refuses flags that would have no effect beside others: `USAGE`. */
+export function checkSearchFlags(flags: Flags, specPath: string | undefined): void {
+  const set = options.map((option) => option.attributeName()).filter((name) => flags[name] !== undefined)
+  const mode = Object.keys(modes).find((name) => set.includes(name))
+  const beside = mode === undefined ? undefined : set.find((name) => name !== mode && !modes[mode]?.includes(name))
+  if (mode !== undefined && beside !== undefined)
+    throw new UsageError(`--${beside} has no effect with --${mode}.`, 'Leave one of both out.')
+  const needs = { svg: 'front', out: 'shard', worker: 'queue' } as const
+  for (const [name, other] of Object.entries(needs))
+    if (set.includes(name) && !set.includes(other) && mode !== 'merge')
+      throw new UsageError(`--${name} is of --${other}, which is not given.`, `Add --${other}, or leave --${name} out.`)
+  if (flags['csv'] === true && flags['json'] === true)
+    throw new UsageError('--csv and --json both say what is printed.', 'Leave one of both out.')
+  if ((mode === 'merge' || mode === 'worker') && specPath !== undefined)
+    throw new UsageError(
+      `A spec and --${mode} both say what is searched.`,
+      mode === 'merge'
+        ? 'Leave the spec out: the answers hold it.'
+        : 'Leave the spec out: the queue says what to work on.',
+    )
+}
+
+/** What a search is told. Fronts are minimal in both metrics: one of which more is better gets its sign here. */
+export function searchOptionsOf(loaded: LoadedSpec, flags: SearchFlags, why?: WhyFlag['choices']): SearchOptions {
+  const { ranks, objective, limit, choose, keep = [], top, front } = flags
+  const { phase } = loaded.spec
+  const signed = (name: string) => (betterOf(phase, name) === 'more' ? `-${name}` : name)
+  const narrowed = Object.fromEntries(Object.entries(why ?? {}).map(([name, value]) => [name, [value]]))
+  for (const name of Object.keys({ ...choose, ...why })) checkChoiceName(loaded, name)
+  const choices = { ...choose, ...keptChoices(loaded, keep), ...narrowed }
+  return {
+    ...(ranks !== undefined && { ranks }),
+    ...(objective !== undefined && { objective }),
+    ...(limit && { limits: limit }),
+    ...(top !== undefined && { top }),
+    ...(front && { front: [signed(front[0]), signed(front[1])] as const }),
+    choices,
+  }
+}
+
+function parseCount(text: string): number {
+  const count = /^\d{1,9}$/.test(text) ? Number(text) : 0
+  if (count >= 1) return count
+  throw new InvalidArgumentError('Give a whole number, 1 or more.')
+}
+
+function parseNames(text: string, before: readonly string[] = []): readonly string[] {
+  const names = text.split(',').map((name) => name.trim())
+  if (names.every((name) => /^[\w.]+$/.test(name))) return [...before, ...names]
+  throw new InvalidArgumentError('Write the names of choices: tp,pp.')
+}
+
+function parseFront(text: string): readonly [string, string] {
+  const [x, y, ...more] = text.split(',').map((name) => name.trim().replace(/^-/, ''))
+  if (x && y && more.length === 0 && x !== y) return [x, y]
+  throw new InvalidArgumentError('Name two different metrics: step-time,peak-memory.')
+}
+
+function parseWhy(text: string): WhyFlag {
+  return { text, choices: parsePoint(text) }
+}

@@ -1,0 +1,48 @@
+import { checkSpec, type LoadedSpec, type SpecInput, specFields } from 'shardloom'
+import { type Flags, shellWord, specArguments } from '../spec-flags.js'
+
+/**
+ * The command that simulates a candidate: what this call was given of the spec, and what the candidate has chosen. Undefined where
+ * flags cannot say it, such as for what comes from standard input.
+ */
+export function winnerCommand(
+  specPath: string | undefined,
+  flags: Flags,
+  { spec: given }: LoadedSpec,
+  candidate: SpecInput,
+): string | undefined {
+  if (specPath === '-' || /:\s*-\s*$/.test(String(flags.import ?? ''))) return undefined
+  const { model: _, cluster: __, plugins: ___, seq: ____, ...chosen } = checkSpec(candidate)
+  const sets = differences(given, chosen, [])
+  if (!sets) return undefined
+  const own = [...(specPath === undefined ? [] : [specPath]), ...specArguments(flags)]
+  return ['shardloom simulate', ...[...own, ...sets.flat()].map(shellWord)].join(' ')
+}
+
+/** A flag and its value. */
+type Setting = readonly [string, string]
+
+/** The flags of fields that `after` has otherwise than `before`; undefined where one would have to be taken away. */
+function differences(before: unknown, after: unknown, path: readonly string[]): Setting[] | undefined {
+  if (JSON.stringify(before) === JSON.stringify(after)) return []
+  if (after === undefined) return undefined
+  if (!isObject(after) || !isObject(before ?? {})) return [settingOf(path, after)]
+  const was = Object(before) as Readonly<Record<string, unknown>>
+  const keys = path.length === 0 ? Object.keys(after) : [...new Set([...Object.keys(was), ...Object.keys(after)])]
+  const found = keys.map((key) => differences(was[key], after[key], [...path, key]))
+  return found.every((each) => each !== undefined) ? found.flat() : undefined
+}
+
+function settingOf(path: readonly string[], value: unknown): Setting {
+  const field = path.join('.')
+  const flag = fields.get(field)
+  if (field === 'order' && Array.isArray(value)) return ['--order', value.join(',')]
+  return flag === undefined || isObject(value)
+    ? ['--set', `${field}=${JSON.stringify(value)}`]
+    : [`--${flag}`, String(value)]
+}
+
+const fields = new Map(specFields().map(({ path, flag }) => [path.join('.'), flag]))
+
+const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)

@@ -1,0 +1,68 @@
+import { checkSpec, ShardloomError, type SpecInput, specText } from 'shardloom'
+import type { LauncherName } from 'shardloom/launch'
+import type { Candidate, SimulatedCandidate } from 'shardloom/search'
+import type { Io } from '../io.js'
+import { printNote } from '../output.js'
+import { UsageError } from '../report-error.js'
+import { writeWhole } from '../write-file.js'
+import { loadAsked } from './load-question.js'
+import { betterOf, unitOf } from './metric-text.js'
+import type { SearchResult } from './result.js'
+
+/** Writes the spec of a candidate, which `shardloom simulate` and all other commands take. */
+export async function writeSpec(io: Io, path: string, spec: SpecInput): Promise<void> {
+  await writeWhole(io, path, async (stream) => void stream.write(specText(checkSpec(spec))))
+  if (path !== '-') printNote(io, `${path} has the spec of the best`)
+}
+
+/** The launcher of a name. Throws `USAGE` where there is none. */
+export async function launcherOf(name: string): Promise<LauncherName> {
+  const { launcherNames } = await import('shardloom/launch') // its libraries are loaded only for this
+  const launcher = launcherNames.find((each) => each === name)
+  if (launcher === undefined)
+    throw new UsageError(`There is no launcher \`${name}\`.`, `Use ${launcherNames.join(', ')}.`)
+  return launcher
+}
+
+/** What a launcher is told of a candidate. Throws `LAUNCHER` for what it cannot say. */
+export async function launchOf({ question }: SearchResult, name: string, spec: SpecInput) {
+  const launcher = await launcherOf(name)
+  const { exportLaunch } = await import('shardloom/launch')
+  const { text, notes } = exportLaunch(await loadAsked({ ...question, spec }), launcher)
+  return { launcher, text, notes }
+}
+
+/** Draws the front, and the best beside it, by the estimates that a search reckons with. */
+export async function writeFront(io: Io, path: string, result: SearchResult): Promise<void> {
+  const { question, loaded, answer } = result
+  const [x, y] = (question.front ?? []).map((name) => name.replace(/^-/, ''))
+  if (x === undefined || y === undefined)
+    throw new ShardloomError('ANSWERS', 'There is no front to draw: the search was not asked for one.', {
+      subject: '--svg',
+      help: 'Search with --front.',
+    })
+  const axis = (name: string) => {
+    const unit = unitOf(name)
+    const better = betterOf(loaded.spec.phase, name)
+    return {
+      name: name.replaceAll('-', ' '),
+      ...((unit === 's' || unit === 'B') && { unit }),
+      ...(better && { better }),
+    }
+  }
+  const point = ({ name, metrics }: Candidate) => ({
+    name,
+    x: metrics[x] ?? Number.NaN,
+    y: metrics[y] ?? Number.NaN,
+  })
+  const { paretoSvg } = await import('shardloom/svg')
+  const [best] = answer.best
+  const points = [...answer.best, ...answer.front].map(point)
+  const svg = paretoSvg({ points, axes: { x: axis(x), y: axis(y) }, ...(best && { marked: best.name }) })
+  await writeWhole(io, path, async (stream) => void stream.write(svg))
+  if (path !== '-') printNote(io, `${path} has the front`)
+}
+
+/** The first candidate that keeps all rules as simulated. */
+export const winnerOf = (best: readonly SimulatedCandidate[]): SimulatedCandidate | undefined =>
+  best.find(({ error, misses }) => !error && misses.length === 0)

@@ -1,0 +1,221 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { shardloom, temporaryFolder } from './run-command.js'
+
+/** A space of a few dozen candidates, for eight ranks. */
+const one = ['cp=1', 'ulysses=1', 'dpReplicate=1', 'microbatch=1', 'schedule=1f1b', 'split=even']
+const few = [
+  'order=tp,ulysses,cp,dp,pp',
+  'tp=1,2',
+  'pp=1,2',
+  'zero=0,1',
+  'recompute=none',
+  'offload=none',
+  'sequenceParallel=false',
+]
+const space = [...one, ...few].flatMap((choice) => ['--choose', choice])
+const training = ['--model', 'llama-3.1-8b', '--cluster', 'dgx-h100', '--batch', '16', '--seq', '4096']
+const asked = ['search', ...training, '--ranks', '8', '--top', '2', ...space]
+const small = [...asked, '--workers', '1']
+const pointed = small.filter((word, index) => word !== '--top' && small[index - 1] !== '--top')
+const wide = (text: string) => text.split('\n').filter((line) => [...line].length > 80)
+
+/** The words of a line of a shell that the command prints. */
+const wordsOf = (line: string) => [...line.matchAll(/'([^']*)'|\S+/g)].map(([word, quoted]) => quoted ?? word)
+
+describe('search', () => {
+  test('the best is what simulate says of its spec, of its flags, and of its point', async () => {
+    const cwd = temporaryFolder()
+    const { code, out } = await shardloom([...small, '--spec', 'best.yaml', '--json'], { cwd })
+    expect(code).toBe(0)
+    const found = JSON.parse(out)
+    const [best] = found.best
+    const simulated = JSON.parse((await shardloom(['simulate', 'best.yaml', '--json'], { cwd })).out)
+    expect(simulated.stepSeconds).toBe(best.metrics['step-time'])
+    expect(simulated.memory.peakBytes).toBe(best.metrics['peak-memory'])
+    expect(simulated.world).toBe(8)
+
+    const text = await shardloom(small, { cwd })
+    const line = text.out.split('\n').find((each) => each.startsWith('  shardloom simulate '))
+    const again = await shardloom([...wordsOf(line ?? '').slice(1), '--json'], { cwd })
+    expect(JSON.parse(again.out).stepSeconds).toBe(best.metrics['step-time'])
+    expect(wide(text.out).filter((each) => each !== line)).toEqual([])
+
+    const { tp, pp, zero } = Object.fromEntries(best.name.split(' ').map((each: string) => each.split('=')))
+    const why = await shardloom([...pointed, '--why', `tp=${tp},pp=${pp},zero=${zero}`, '--json'], { cwd })
+    expect(why.code).toBe(0)
+    expect(JSON.parse(why.out).point.score).toBe(best.score)
+    expect(JSON.parse(why.out).toBest).toBe(0)
+  })
+
+  test('the JSON document counts all candidates, and orders the best by their simulation', async () => {
+    const { out } = await shardloom([...small, '--front', 'step-time,throughput', '--json'])
+    const found = JSON.parse(out)
+    expect(found.schema).toBe('shardloom.search/1')
+    expect(found.objective).toBe('step-time')
+    expect(found.seconds).toBeGreaterThan(0)
+    const { total, rejected, bounded, evaluated } = found.candidates
+    const fallen = Object.values<number>(rejected).reduce((sum, count) => sum + count, 0)
+    expect(fallen + bounded + evaluated).toBe(total)
+    const scores = found.best.map(({ score }: { score: number }) => score)
+    expect(scores).toEqual([...scores].sort((a, b) => a - b))
+    for (const { metrics, estimated, differences, misses } of found.best) {
+      expect(misses).toEqual([])
+      expect(differences['step-time']).toBeCloseTo(estimated['step-time'] / metrics['step-time'] - 1, 12)
+      // Tokens of a step over its time.
+      expect(metrics['tokens-per-second']).toBeCloseTo((16 * 4096) / metrics['step-time'], 6)
+    }
+    // More of one metric is less of the other: the front is one point.
+    expect(found.front.length).toBe(1)
+    for (const { spec, rule, by, fix } of found.nearMisses) {
+      expect([typeof spec, typeof rule, typeof by]).toEqual(['object', 'string', 'number'])
+      expect(fix === null || /^\w+=/.test(fix)).toBe(true)
+    }
+  })
+
+  test('shards that are merged are the whole, and the winner of either has the same spec', async () => {
+    const cwd = temporaryFolder()
+    for (const index of [1, 2])
+      expect((await shardloom([...small, '--shard', `${index}/2`, '--out', `${index}.json`], { cwd })).code).toBe(0)
+    const merged = await shardloom(['search', '--merge', '2.json', '1.json', '--json'], { cwd })
+    const whole = await shardloom([...small, '--json'], { cwd })
+    const { seconds: _, candidates, nearMisses: __, ...rest } = JSON.parse(whole.out)
+    const { candidates: counted, nearMisses: ___, ...other } = JSON.parse(merged.out)
+    expect(other).toEqual(rest)
+    expect(counted.total).toBe(candidates.total)
+    const half = await shardloom(['search', '--merge', '1.json'], { cwd })
+    expect(half.code).toBe(1)
+    expect(half.err.replace(/\s+/g, ' ')).toContain('8 of 16 parts are missing')
+  })
+
+  test('where nothing fits it is said by how much, and what would help', async () => {
+    const cwd = temporaryFolder()
+    const { code, out } = await shardloom([...small, '--model', 'llama-3.1-70b'], { cwd })
+    expect(code).toBe(3)
+    expect(out).toMatch(/Nothing fits\. What misses by least\n {2}memory by \S+ GB of a rank \(\d+\.\d %\)/)
+    const { nearMisses, best } = JSON.parse(
+      (await shardloom([...small, '--model', 'llama-3.1-70b', '--json'], { cwd })).out,
+    )
+    expect(best).toEqual([])
+    const [{ rule, by, bytes, fix, spec }] = nearMisses
+    expect(rule).toBe('memory')
+    // A DGX H100 has 80 GiB per GPU, as nvidia-smi counts them.
+    expect(bytes).toBeCloseTo(by * 80 * 2 ** 30, -1)
+    // Memory is too little of it by what simulate finds too.
+    writeFileSync(join(cwd, 'miss.json'), JSON.stringify(spec))
+    const { memory } = JSON.parse((await shardloom(['simulate', 'miss.json', '--json'], { cwd })).out)
+    expect(memory.fits).toBe(false)
+    expect(Math.abs(memory.peakBytes + memory.reserveBytes - memory.capacityBytes - bytes)).toBeLessThan(
+      0.05 * memory.capacityBytes,
+    )
+    // The change that is named does help.
+    const { name } = nearMisses[0].fixes[0]
+    expect(name).toContain(fix.split(' ').at(-1))
+    const chosen = Object.fromEntries(name.split(' ').map((each: string) => each.split('=')))
+    const flags = ['dp', 'tp', 'pp', 'microbatch', 'zero'].flatMap((flag) => [`--${flag}`, chosen[flag]])
+    const helped = await shardloom(['simulate', ...training, '--model', 'llama-3.1-70b', ...flags, '--json'])
+    expect(JSON.parse(helped.out).memory.fits).toBe(true)
+  })
+
+  test('limits that nothing keeps, and one point that breaks a rule', async () => {
+    const limited = await shardloom([...small, '--limit', 'step-time<=1ms', '--json'])
+    expect(limited.code).toBe(3)
+    expect(JSON.parse(limited.out).candidates.rejected['step-time<=0.001']).toBeGreaterThan(0)
+    const why = await shardloom([...pointed, '--why', 'tp=1,pp=1,zero=0'])
+    expect(why.code).toBe(3)
+    expect(why.out).toContain('It breaks a rule: memory')
+    expect(why.out).toContain('fits with zero=1')
+    expect(wide(why.out)).toEqual([])
+  })
+
+  test('changes of a spec are better than it, by no more than two choices', async () => {
+    const { code, out } = await shardloom([...asked, '--tp', '2', '--dp', '2', '--pp', '2', '--changes', '--json'])
+    expect(code).toBe(0)
+    const { from, changes } = JSON.parse(out)
+    expect(from.name).toContain('tp=2')
+    expect(changes.length).toBeGreaterThan(1)
+    for (const { change, estimated } of changes) {
+      if (change === null) continue
+      expect(change.split(' ').length).toBeLessThanOrEqual(2)
+      expect(estimated['step-time']).toBeLessThan(from.estimated['step-time'])
+    }
+  })
+
+  test('a table for spreadsheets, a picture of the front, and flags of a launcher', async () => {
+    const cwd = temporaryFolder()
+    const csv = await shardloom([...small, '--csv'], { cwd })
+    const rows = csv.out.split('\r\n')
+    expect(rows[0]).toMatch(/^place,dp,.*step-time,step-time estimated,.*misses$/)
+    expect(rows.length).toBe(4)
+    const front = ['--front', 'step-time,peak-memory', '--svg', 'front.svg', '--launcher', 'megatron']
+    const drawn = await shardloom([...small, ...front], { cwd })
+    expect(readFileSync(join(cwd, 'front.svg'), 'utf8')).toMatch(/^<svg[^>]*>/)
+    expect(drawn.out).toContain('--tensor-model-parallel-size')
+    expect(drawn.out).toContain('The front of least step-time and least peak-memory')
+  })
+
+  test('serving keeps its limits as simulated', async () => {
+    const choices = ['--choose', 'clients=16,64', '--choose', 'tp=2,4', '--choose', 'pp=1']
+    const flags = [
+      '--model',
+      'llama-3.1-8b',
+      '--cluster',
+      'dgx-h100',
+      '--phase',
+      'serving',
+      '--ranks',
+      '4',
+      '--workers',
+      '1',
+    ]
+    const { code, out } = await shardloom(['search', ...flags, ...choices, '--limit', 'tpot<=12ms', '--json'])
+    expect(code).toBe(0)
+    const { best, candidates } = JSON.parse(out)
+    expect(best[0].metrics.tpot).toBeLessThanOrEqual(0.012)
+    expect(candidates.rejected.tpot).toBeGreaterThan(0)
+  })
+
+  const bad: readonly (readonly [readonly string[], number, RegExp])[] = [
+    [['--objective', 'tpot'], 1, /OBJECTIVE.*Training has no `tpot`/],
+    [['--limit', 'step-time<=1s', '--limit', 'step-time>=2s'], 1, /LIMITS/],
+    [['--limit', 'step-time<1s'], 2, /USAGE/],
+    [['--limit', 'step-time<=1GB'], 2, /has no unit `GB`/],
+    [['--choose', 'tpp=1'], 1, /CHOICE.*`tpp`/],
+    [['--choose', 'tp=1', '--choose', 'tp=2'], 2, /given twice/],
+    [['--keep', 'nothing'], 1, /CHOICE.*`nothing`/],
+    [['--phase', 'decode'], 1, /PHASE/],
+    [['--why', 'tp=3'], 1, /CHOICE.*No candidate has tp=3/],
+    [['--worker'], 2, /--queue/],
+    [['--shard', '1/2', '--json'], 2, /--json has no effect with --shard/],
+    [['--svg', 'x.svg'], 2, /--front/],
+    [['--launcher', 'none'], 2, /no launcher/],
+    [['--out', 'x.json'], 2, /--shard/],
+    [['--queue', 'redis://localhost', '--plugin', 'missing.js'], 1, /PLUGIN/],
+    [['--ranks', '0'], 2, /whole number/],
+  ]
+  test.each(bad)('refuses %j', async (flags, status, message) => {
+    const { code, out, err } = await shardloom(
+      ['search', ...training, ...(flags.includes('--worker') ? [] : ['--ranks', '8', '--choose', 'cp=1']), ...flags],
+      {
+        cwd: temporaryFolder(),
+      },
+    )
+    expect(err.replace(/\s+/g, ' ')).toMatch(message)
+    expect([code, out]).toEqual([status, ''])
+  })
+
+  test('ranks that nothing divides are explained', async () => {
+    const { code, out } = await shardloom([...small, '--ranks', '37'])
+    expect(code).toBe(3)
+    expect(out).toContain('There is no candidate.')
+  })
+
+  test('plugins do not go through a queue', async () => {
+    const cwd = temporaryFolder()
+    writeFileSync(join(cwd, 'own.js'), "export default { name: 'own' }\n")
+    const { code, err } = await shardloom([...small, '--plugin', './own.js', '--queue', 'redis://localhost:1'], { cwd })
+    expect(code).toBe(1)
+    expect(err).toMatch(/QUEUE.*Plugins do not go through a queue/)
+  })
+})
