@@ -2,7 +2,7 @@ import { ShardloomError, type Work } from '@shardloom/core'
 import type { Answer, Candidate, Miss } from '@shardloom/search'
 import { clusterOf } from '../cluster-of.js'
 import { isModelPath } from '../load-model.js'
-import type { LoadedSpec } from '../plan.js'
+import { type LoadedSpec, layerBoundaries } from '../plan.js'
 import type { SpecInput } from '../spec-schema.js'
 import { type Choices, checkChoices, trainingChoices, type Value } from './choices.js'
 import type { Limit, Question } from './question.js'
@@ -53,6 +53,16 @@ export function questionOf(loaded: LoadedSpec, options: SearchOptions = {}): Que
     throw new ShardloomError('PLUGIN', 'A search reads plugins by their paths, also in other threads.', {
       help: 'Name them in `plugins`.',
     })
+  }
+  if (phase === 'training' && layerBoundaries(spec).length > 0) {
+    throw new ShardloomError(
+      'OPTION',
+      'Some options choose layers by their depth, and a search knows kinds of layers alone.',
+      {
+        subject: 'options',
+        help: 'Leave `layers` out of these selectors.',
+      },
+    )
   }
   const ranks = options.ranks ?? ranksOf(loaded)
   const usualChoices = phase === 'training' ? trainingChoices(loaded, ranks) : {}

@@ -16,10 +16,10 @@ export const multiplying = ['tp', 'cp', 'ulysses'] as const
 export const dividing = ['ep', 'expertTp'] as const
 
 /**
- * The values of each choice that a search for training tries, unless told otherwise: every divisor as a degree, where the model has what it
- * divides; three orders of axes; microbatches in powers of two; all stages of ZeRO, hybrid sharding, recomputation and offload; the
- * schedules that are in use, with up to eight chunks per rank; layers divided evenly or by what they take. Plugins bring choices of
- * their own.
+ * The values of each choice that a search for training tries, unless told otherwise: every divisor as a degree, where the model has what
+ * it divides; three orders of axes; microbatches in powers of two; all stages of ZeRO, hybrid sharding and recomputation; the schedules
+ * that are in use, with up to eight chunks per rank; layers divided evenly or by what they take. Offload is as the spec has it, for it is
+ * estimated far less well. Plugins bring choices of their own.
  */
 export function trainingChoices(
   { spec, architecture, plugins }: LoadedSpec,
@@ -40,7 +40,7 @@ export function trainingChoices(
     dpReplicate: all,
     sequenceParallel: [false, true],
     recompute: spec.options.attention === 'flash' ? ['none', 'full'] : ['none', 'selective', 'full'],
-    offload: ['none', 'activations'],
+    ...(typeof spec.options.offload === 'string' && { offload: [spec.options.offload] }),
     microbatch: [1, 2, 4, 8, 16, 32].filter((size) => spec.batch % size === 0),
     zero: [0, 1, 2, 3],
     schedule: ['1f1b', 'interleaved1f1b', 'zbh1', 'zbv', 'dualpipev'],
