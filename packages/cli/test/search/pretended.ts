@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -32,7 +32,7 @@ export async function buildPretended(...without: readonly string[]): Promise<Bui
   const folder = mkdtempSync(join(tmpdir(), 'shardloom-search-'))
   mkdirSync(join(folder, 'node_modules'))
   for (const name of external)
-    if (!without.includes(name)) symlinkSync(join(root, 'node_modules', name), join(folder, 'node_modules', name))
+    if (!without.includes(name)) symlinkSync(installed(name), join(folder, 'node_modules', name))
   await build({
     entryPoints: ['fake-answerer', 'fake-search'].map((name) => join(import.meta.dirname, `${name}.ts`)),
     outdir: folder,
@@ -51,6 +51,12 @@ export async function buildPretended(...without: readonly string[]): Promise<Bui
     search: file('fake-search'),
     remove: () => rmSync(folder, { recursive: true, force: true }),
   }
+}
+
+/** Where npm has put a package of the command: beside it where another version stands at the root. */
+function installed(name: string): string {
+  const own = join(root, 'packages/cli/node_modules', name)
+  return existsSync(own) ? own : join(root, 'node_modules', name)
 }
 
 /** Streams of a command that nobody looks at. */
