@@ -7,7 +7,7 @@ import { whenAborted } from './interrupt.js'
 import type { PartOutcome, PartRunner } from './part.js'
 import { questionHash } from './question-hash.js'
 import type { QueueAddress } from './queue-address.js'
-import { attempts, queueError, queueName, withQueue } from './queue-connection.js'
+import { attempts, closing, queueError, queueName, withQueue } from './queue-connection.js'
 import { settleAll } from './settle-all.js'
 
 /** What a job of the queue holds. */
@@ -65,9 +65,9 @@ export function askQueue(address: QueueAddress, io: Io): PartRunner {
         if (signal.aborted)
           printNote(io, 'the other parts stay in the queue: who asks the same again gets what they come to')
       } finally {
-        await Promise.allSettled([queue.close(), events.close()])
+        await closing([queue.close(), events.close()])
         disconnect()
-        await Promise.allSettled([all])
+        await closing([all])
       }
     })
 }

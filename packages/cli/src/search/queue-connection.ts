@@ -82,6 +82,19 @@ export async function withQueue<Result>(
   }
 }
 
+/** Waits for something to close, but not for ever: a server that is gone never says that it has. */
+export async function closing(all: readonly Promise<unknown>[]): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise((resolve) => {
+    timer = setTimeout(resolve, mostClosing)
+  })
+  await Promise.race([Promise.allSettled(all), late])
+  clearTimeout(timer)
+}
+
+/** Milliseconds. */
+const mostClosing = 5000
+
 async function loadPackages() {
   try {
     return { bull: await import('bullmq'), ioredis: await import('ioredis') }

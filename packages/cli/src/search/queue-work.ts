@@ -8,7 +8,7 @@ import type { PartOutcome } from './part.js'
 import { checkPortable } from './portable.js'
 import type { QueueAddress } from './queue-address.js'
 import type { PartJob } from './queue-ask.js'
-import { attempts, queueError, queueName, withQueue } from './queue-connection.js'
+import { attempts, closing, queueError, queueName, withQueue } from './queue-connection.js'
 import { startThreads } from './threads.js'
 
 /** A worker of a queue. */
@@ -71,7 +71,7 @@ export async function workOnQueue({ queue, answerer, workers, io, signal }: Queu
       return ended
     } finally {
       await threads.close()
-      await worker.close(true)
+      await closing([worker.close(true)])
     }
   })
 }
