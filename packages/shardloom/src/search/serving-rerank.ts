@@ -41,23 +41,35 @@ export function* servingRerankWork(
   question: Question,
   answer: Answer,
 ): Work<readonly SimulatedCandidate[]> {
+  return yield* simulateBest(
+    answer,
+    (candidate) => specOfServing(question, candidate),
+    function* (candidate, spec) {
+      return describe(question, candidate, spec, yield* servingSimulationWork(loadedOf(loaded, spec)))
+    },
+  )
+}
+
+/**
+ * Simulates each of an answer's best: those that keep all limits first, by their scores as simulated; then those that miss some, and those
+ * that are refused.
+ */
+export function* simulateBest(
+  { best }: Answer,
+  specOf: (candidate: Candidate) => SpecInput,
+  simulate: (candidate: Candidate, spec: SpecInput) => Work<SimulatedCandidate>,
+): Work<readonly SimulatedCandidate[]> {
   const simulated: SimulatedCandidate[] = []
-  for (const [index, candidate] of answer.best.entries()) {
-    yield { work: 'simulating', done: index, of: answer.best.length }
-    const spec = specOfServing(question, candidate)
+  for (const [index, candidate] of best.entries()) {
+    yield { work: 'simulating', done: index, of: best.length }
+    const spec = specOf(candidate)
     try {
-      const work = servingSimulationWork(loadedOf(loaded, spec))
-      simulated.push(describe(question, candidate, spec, yield* work))
+      simulated.push(yield* simulate(candidate, spec))
     } catch (error) {
       if (!isShardloomError(error)) throw error
       simulated.push({ candidate, spec, misses: [], error })
     }
   }
-  return inOrder(simulated)
-}
-
-/** Those that keep all limits first, by their scores as simulated; then those that miss some, and those that are refused. */
-export function inOrder(simulated: SimulatedCandidate[]): SimulatedCandidate[] {
   const place = ({ misses, error }: SimulatedCandidate) => (error ? 2 : misses.length > 0 ? 1 : 0)
   return simulated.sort((a, b) => place(a) - place(b) || (a.score ?? 0) - (b.score ?? 0))
 }

@@ -1,10 +1,10 @@
-import { isShardloomError, type Work } from '@shardloom/core'
+import type { Work } from '@shardloom/core'
 import type { Answer } from '@shardloom/search'
 import { simulateLoaded } from '../simulate-plan.js'
 import { statedError } from '../stated-error.js'
 import { memoryOf } from '../step-figures.js'
 import type { Question } from './question.js'
-import { inOrder, type SimulatedCandidate } from './serving-rerank.js'
+import { type SimulatedCandidate, simulateBest } from './serving-rerank.js'
 import { loadedOf } from './serving-spec.js'
 import { limitMisses, trainingMetrics } from './training-metrics.js'
 import { specOfTraining } from './training-points.js'
@@ -19,11 +19,10 @@ export function* trainingRerankWork(
   question: Question,
   answer: Answer,
 ): Work<readonly SimulatedCandidate[]> {
-  const simulated: SimulatedCandidate[] = []
-  for (const [index, candidate] of answer.best.entries()) {
-    yield { work: 'simulating', done: index, of: answer.best.length }
-    const spec = specOfTraining(tree, question, candidate)
-    try {
+  return yield* simulateBest(
+    answer,
+    (candidate) => specOfTraining(tree, question, candidate),
+    function* (candidate, spec) {
       const simulation = simulateLoaded(loadedOf(tree.loaded, spec))
       const { seconds } = simulation.step
       const { peakBytes, capacityBytes, reserveBytes, fits } = memoryOf(simulation)
@@ -32,7 +31,7 @@ export function* trainingRerankWork(
       const error = statedError({ fitted, file: tree.loaded.efficiency })
       const timed = Object.keys(metrics).filter((name) => !name.includes('memory'))
       const tooMuch = fits ? [] : [{ rule: 'memory', by: (peakBytes + reserveBytes) / capacityBytes - 1 }]
-      simulated.push({
+      return {
         candidate,
         spec,
         metrics,
@@ -42,11 +41,7 @@ export function* trainingRerankWork(
         ),
         statedErrors: Object.fromEntries(timed.map((name) => [name, error])),
         misses: [...tooMuch, ...limitMisses(question.limits, metrics)],
-      })
-    } catch (error) {
-      if (!isShardloomError(error)) throw error
-      simulated.push({ candidate, spec, misses: [], error })
-    }
-  }
-  return inOrder(simulated)
+      }
+    },
+  )
 }
