@@ -3,12 +3,14 @@ import { lookup, type OperatorNode, type OperatorTable, type Place, type Program
 import { programOf } from '@shardloom/core/unroll'
 import { communicationBytes } from './communication-table.js'
 import { choicesOf } from './kernels.js'
+import { LocalSizes } from './local-sizes.js'
 import type { Machine } from './machine.js'
 import { meterOf, storedAs } from './measure.js'
-import { type KernelPlan, kernelPlan, type Recall, timesOfKernels } from './node-time.js'
+import { type KernelPlan, kernelPlan, timesOfKernels } from './node-time.js'
 import { representatives } from './ranks.js'
 import { isOfState, partsOf } from './sample.js'
 import { layerOf } from './sample-memory.js'
+import { type KnownSizes, nothingKnown, SizedKernels } from './sized-kernels.js'
 
 /** A collective over parameters or gradients. */
 export interface StateMove {
@@ -45,6 +47,8 @@ export interface StateSample {
     readonly program: Program
     readonly plan: KernelPlan
     readonly states: readonly SampledState[]
+    readonly sizes: LocalSizes
+    readonly kernels: SizedKernels
   }[]
 }
 
@@ -94,7 +98,15 @@ export function stateSampleOf(whole: Program, operators: OperatorTable, machine:
     })
     for (const id of readBy.keys()) readBefore.add(id)
     const kernels = plan.kernels.filter(({ lead }) => lead.segment === 'optimizer' && !lead.communication)
-    return { program, plan: { ...plan, kernels }, states: [...states.values()] }
+    const updating = { ...plan, kernels }
+    const sizes = new LocalSizes(whole, rank)
+    return {
+      program,
+      plan: updating,
+      states: [...states.values()],
+      sizes,
+      kernels: new SizedKernels(updating, program, { whole, rank, sizes }),
+    }
   })
   return { ranks }
 }
@@ -105,15 +117,20 @@ export function stateCosts(
   whole: Program,
   operators: OperatorTable,
   machine: Machine,
+  known: KnownSizes = nothingKnown(),
 ): ReadonlyMap<string, StateCost> {
   const costs = new Map<string, StateCost>()
   const numbers = representatives(whole)
   const { mesh, tensors } = whole
-  ranks.forEach(({ program: part, plan, states }, place) => {
+  ranks.forEach(({ program: part, plan, states, sizes, kernels }, place) => {
     const rank = numbers[place] ?? 0
     const program = { ...part, mesh, tensors }
     const meter = meterOf(program, operators, rank)
-    const times = timesOfKernels(plan, { program, operators, machine, rank }, nothingKnown)
+    const times = timesOfKernels(
+      plan,
+      { program, operators, machine, rank },
+      kernels.recall(sizes.growths(mesh, 1), known),
+    )
     for (const { part: name, stored, moves, updates } of states) {
       const cost = costs.get(name) ?? {
         parameterBytes: 0,
@@ -130,8 +147,6 @@ export function stateCosts(
   })
   return costs
 }
-
-const nothingKnown: Recall = { time: (_, find) => find(), payload: (_, find) => find() }
 
 /** The body of a loop over layers that a place is in. */
 function bodyOf({ path }: Place): string | undefined {

@@ -16,6 +16,23 @@ export interface PartState {
   readonly gatheredBytes: number
 }
 
+/** What is straight in one over the ranks that share it, from its values with two and with four. */
+const straight = (atTwo: number, atFour: number, free: number) => 2 * atFour - atTwo + (4 * (atTwo - atFour)) / free
+
+const heldBytes = ({ parameterBytes, gradientBytes, optimizerBytes }: StateCost) =>
+  parameterBytes + gradientBytes + optimizerBytes
+
+/** The bytes of {@link stateAt} alone. */
+export function bytesAt(
+  two: ReadonlyMap<string, StateCost>,
+  four: ReadonlyMap<string, StateCost>,
+  free: number,
+): ReadonlyMap<string, number> {
+  return new Map(
+    Array.from(two, ([part, one]) => [part, straight(heldBytes(one), heldBytes(four.get(part) ?? one), free)]),
+  )
+}
+
 /**
  * The state of each part where `free` ranks share it, from what it is with two and with four: bytes, the seconds of the update and the
  * bytes of collectives are all a + b / free.
@@ -26,24 +43,21 @@ export function stateAt(
   free: number,
   machine: Machine,
 ): ReadonlyMap<string, PartState> {
-  const straight = (atTwo: number, atFour: number) => 2 * atFour - atTwo + (4 * (atTwo - atFour)) / free
-  const held = ({ parameterBytes, gradientBytes, optimizerBytes }: StateCost) =>
-    parameterBytes + gradientBytes + optimizerBytes
   return new Map(
     Array.from(two, ([part, one]) => {
       const other = four.get(part) ?? one
       const seconds = { F: 0, B: 0, 'before update': 0, 'behind update': 0 }
       let gatheredBytes = 0
       one.moves.forEach(({ atoms, op, when, bytes: atTwo }, index) => {
-        const bytes = straight(atTwo, other.moves[index]?.bytes ?? atTwo)
+        const bytes = straight(atTwo, other.moves[index]?.bytes ?? atTwo, free)
         const group = machine.group(atoms)
         if (group.size === 1 || bytes <= 0) return
         seconds[when] += collectiveSeconds(group, { op, bytes })
         if (when === 'F' || (when === 'B' && op === 'reduce-scatter')) gatheredBytes += bytes
       })
       const state: PartState = {
-        bytes: straight(held(one), held(other)),
-        updateSeconds: straight(one.updateSeconds, other.updateSeconds),
+        bytes: straight(heldBytes(one), heldBytes(other), free),
+        updateSeconds: straight(one.updateSeconds, other.updateSeconds, free),
         forwardSeconds: seconds.F,
         backwardSeconds: seconds.B,
         reduceSeconds: seconds['before update'],
@@ -175,12 +189,16 @@ export function peakBytesOf({ schedule, inFlight }: Pipeline, stages: readonly S
 export function secondsOf({ schedule }: Pipeline, stages: readonly StageCost[], send: number): StageSeconds {
   const { stageRanks } = schedule
   const count = stages.length
-  const of = (field: 'forward' | 'input' | 'weight', from: number) =>
-    Float64Array.from(stageRanks, (rank, stage) => {
+  const of = (field: 'forward' | 'input' | 'weight', from: number) => {
+    const all = new Float64Array(stageRanks.length)
+    const end = from < 0 ? 0 : count - 1
+    for (let stage = 0; stage < all.length; stage++) {
       const own = stages[stage % count]?.[field] ?? 0
-      const isEnd = from === 0 || (from < 0 ? stage % count === 0 : stage % count === count - 1)
-      return isEnd || stageRanks[stage + from] === rank ? own : own + send
-    })
+      const isReceived = from !== 0 && stage % count !== end && stageRanks[stage + from] !== stageRanks[stage]
+      all[stage] = isReceived ? own + send : own
+    }
+    return all
+  }
   return { forward: of('forward', -1), input: of('input', 1), weight: of('weight', 0) }
 }
 

@@ -23,6 +23,7 @@ export type Node =
     }
   | { readonly level: 'staged'; readonly staging: Staging }
   | { readonly level: 'cut'; readonly staging: Staging; readonly cut: Cut }
+  | { readonly level: 'zero'; readonly staging: Staging; readonly cut: Cut; readonly sharing: readonly Stored[] }
   | Leaf
 
 /** A candidate. */
@@ -45,6 +46,7 @@ export class TrainingTree implements ChoiceTree<Node> {
   private readonly base: PlannedSpec
   private readonly chunks = new Map<string, readonly number[]>()
   private readonly cutsOf = new Map<number, readonly Cut[]>()
+  private readonly sharingsOf = new Map<number, readonly (readonly Stored[])[]>()
   private readonly storedOf = new Map<number, readonly Stored[]>()
   private readonly sizes = new Map<string, number>()
   private last: { readonly leaf: Leaf; readonly parts: ReturnType<Staging['partsOf']> } | undefined
@@ -82,7 +84,9 @@ export class TrainingTree implements ChoiceTree<Node> {
       case 'staged':
         return this.cuts(node.staging.pp).map((cut) => ({ level: 'cut', staging: node.staging, cut }))
       case 'cut':
-        return this.stored(node.staging.dp).map((stored) => ({ ...node, level: 'leaf', stored }))
+        return this.sharings(node.staging.dp).map((sharing) => ({ ...node, level: 'zero', sharing }))
+      case 'zero':
+        return node.sharing.map((stored) => ({ level: 'leaf', staging: node.staging, cut: node.cut, stored }))
       case 'leaf':
         return null
     }
@@ -105,12 +109,15 @@ export class TrainingTree implements ChoiceTree<Node> {
         return this.cuts(node.staging.pp).length * this.stored(node.staging.dp).length
       case 'cut':
         return this.stored(node.staging.dp).length
+      case 'zero':
+        return node.sharing.length
       case 'leaf':
         return 1
     }
   }
 
-  reject(node: Node): Rejection | undefined {
+  reject(node: Node, nearest: (rule: string) => number = () => Infinity): Rejection | undefined {
+    const isBeyond = ({ rule, by = 0 }: Rejection) => by > nearest(rule)
     switch (node.level) {
       case 'root':
       case 'group':
@@ -121,9 +128,16 @@ export class TrainingTree implements ChoiceTree<Node> {
       case 'cut': {
         const division = node.staging.divisionOf(node.cut)
         if (isRefusal(division)) return { rule: division.rule }
-        return this.tooLarge(node.staging.leastBytes(node.cut)) ?? this.tooLarge(this.leastBytes(node))
+        const kept = this.tooLarge(node.staging.leastBytes(node.cut))
+        if (kept && isBeyond(kept)) return kept
+        return this.tooLarge(node.staging.leastBytes(node.cut, this.sharings(node.staging.dp).at(-1)?.[0]))
       }
+      case 'zero':
+        // Of replicas each holds all: fewer hold no less.
+        return this.tooLarge(node.staging.leastBytes(node.cut, node.sharing[0]))
       case 'leaf': {
+        const stored = this.tooLarge(node.staging.leastBytes(node.cut, node.stored))
+        if (stored && isBeyond(stored)) return stored
         const parts = this.parts(node)
         return isRefusal(parts) ? { rule: parts.rule } : this.tooLarge(leastOf(parts).bytes)
       }
@@ -134,19 +148,6 @@ export class TrainingTree implements ChoiceTree<Node> {
     const { reserveBytes, capacityBytes } = this.pace
     const bytes = reserveBytes + own
     return bytes > capacityBytes ? { rule: 'memory', by: bytes / capacityBytes - 1 } : undefined
-  }
-
-  /** Of what shares most nothing is less. */
-  private leastBytes({ staging, cut }: { readonly staging: Staging; readonly cut: Cut }): number {
-    const most = (of: (stored: Stored) => number, all: readonly Stored[]) => {
-      const found = Math.max(...all.map(of))
-      return all.filter((stored) => of(stored) === found)
-    }
-    const [shared = nobody] = most(
-      ({ replicate }) => -replicate,
-      most(({ zero }) => zero, this.stored(staging.dp)),
-    )
-    return staging.leastBytes(cut, shared)
   }
 
   bound(node: Node): number {
@@ -346,6 +347,19 @@ export class TrainingTree implements ChoiceTree<Node> {
     return known
   }
 
+  /** The ways to share by how much is shared, of each the one with the fewest copies first. */
+  private sharings(dp: number): readonly (readonly Stored[])[] {
+    const known = this.sharingsOf.get(dp)
+    if (known) return known
+    const all = this.stored(dp)
+    const zeros = [...new Set(all.map(({ zero }) => zero))].sort((a, b) => a - b)
+    const found = zeros.map((zero) =>
+      all.filter((stored) => stored.zero === zero).sort((a, b) => a.replicate - b.replicate),
+    )
+    this.sharingsOf.set(dp, found)
+    return found
+  }
+
   private allStored(dp: number): Stored[] {
     const { choices } = this.question
     const zeros = (choices['zero'] ?? [this.base.options.zero]).map(Number)
@@ -370,8 +384,16 @@ export class TrainingTree implements ChoiceTree<Node> {
       case 'staged':
         return { seconds: this.leastWork(node.staging), bytes: 0 }
       case 'cut':
-        return { seconds: node.staging.leastSeconds(node.cut), bytes: 0 }
+        return { seconds: node.staging.leastSeconds(node.cut), bytes: node.staging.leastBytes(node.cut) }
+      case 'zero':
+        return {
+          seconds: node.staging.leastSeconds(node.cut),
+          bytes: node.staging.leastBytes(node.cut, node.sharing[0]),
+        }
       case 'leaf': {
+        // What is too large need not be looked at more closely.
+        const bytes = node.staging.leastBytes(node.cut, node.stored)
+        if (this.tooLarge(bytes)) return { seconds: node.staging.leastSeconds(node.cut), bytes }
         const parts = this.parts(node)
         return isRefusal(parts) ? nothing : leastOf(parts)
       }
@@ -385,7 +407,6 @@ export class TrainingTree implements ChoiceTree<Node> {
 }
 
 const nothing = { seconds: 0, bytes: 0 }
-const nobody: Stored = { zero: 0, replicate: 1 }
 
 function refused(found: object | undefined): Rejection | undefined {
   return found && isRefusal(found) ? { rule: found.rule } : undefined
