@@ -5,7 +5,7 @@ import { familyOf } from './metric.js'
 import { valuesOfRow } from './report.js'
 import { layoutOf, type Row } from './row.js'
 import { type Run, run } from './run.js'
-import { analyticSeconds, searched } from './searched.js'
+import { analyticFigures, searched } from './searched.js'
 import { tableOf } from './sources.js'
 import { type RowSpecs, specsOf } from './spec-of-row.js'
 
@@ -23,8 +23,8 @@ export interface Strategy {
 export interface SearchedTable {
   readonly candidates: number
   readonly fitting: number
-  /** Of the published best among those that fit; null: it is found not to. */
-  readonly place: number | null
+  /** Of the published best among those that fit. */
+  readonly place: number
   readonly first: string
   /** By how much the published best takes longer than the first: by the search, and both simulated. */
   readonly longer: number
@@ -126,7 +126,7 @@ async function triedOf(group: readonly Known[], groups: readonly (readonly Known
   const [known] = group as [Known, ...Known[]] // a group has a row
   try {
     const ran = await fastest(known.said.choices)
-    const analytic = ran && (await analyticSeconds(ran.spec))
+    const analytic = ran && (await analyticFigures(ran.spec))?.seconds
     if (!ran || analytic === undefined) return []
     const measured: number[] = []
     for (const { row, said } of group)
@@ -161,7 +161,7 @@ async function searchOf({ known: { row }, ran }: Tried, specs: readonly SpecInpu
     fitting,
     place,
     first: shortName(leader.choices),
-    longer: found.seconds / found.leastSeconds - 1,
+    longer: found.seconds / leader.score - 1,
     longerSimulated: ran.run.seconds / first.seconds - 1,
     saves: Object.fromEntries(names.map((name) => [name, savedOf(name)])),
   }

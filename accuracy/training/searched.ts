@@ -1,4 +1,4 @@
-import { finish, isShardloomError, type LoadedSpec, loadSpec, type SpecInput } from 'shardloom'
+import { clusterOf, finish, isShardloomError, type LoadedSpec, loadSpec, type SpecInput } from 'shardloom'
 import {
   answersOf,
   type Candidate,
@@ -18,25 +18,27 @@ export interface Found {
   /** Candidates of the space, and those of them that fit in memory. */
   readonly candidates: number
   readonly fitting: number
-  /** The place of the published strategy among those that fit; null: the search finds that it does not fit. */
-  readonly place: number | null
-  /** Of the published strategy and of the first of the answer, by the analytic model. */
+  /** The place of the published strategy among those that fit. */
+  readonly place: number
+  /** Of the published strategy, by the analytic model. */
   readonly seconds: number
-  readonly leastSeconds: number
+  /** The first of the answer; its score is in seconds. */
   readonly leader: Candidate
   readonly leaderSpec: SpecInput
 }
 
-/** What the search's model says of a spec's step, without running it. Seconds. */
-export async function analyticSeconds(spec: SpecInput): Promise<number | undefined> {
+/** What the search's model says of a spec's step, without running it: seconds, bytes. Undefined where it has no such candidate. */
+export async function analyticFigures(spec: SpecInput): Promise<{ seconds: number; bytes: number } | undefined> {
   const loaded = await loadSpec(spec)
-  const point = pointOf(loaded, asked(loaded, spaceOf([spec])), choicesOf(spec))
-  return point?.metrics['step-time']
+  const { metrics = {} } = pointOf(loaded, asked(loaded, spaceOf([spec])), choicesOf(spec)) ?? {}
+  const { 'step-time': seconds, 'peak-memory': bytes } = metrics
+  return seconds === undefined || bytes === undefined ? undefined : { seconds, bytes }
 }
 
 /**
- * Searches all combinations of what specs of a table chose, on the ranks and with the batch of one of them. `named`: choices that its
- * publication states; the best candidate that has them is the published one.
+ * Searches all combinations of what specs of a table chose, on the ranks and with the batch of one of them, for those that need no more
+ * memory than there is, or than that one, which did run. `named`: choices that its publication states; the best candidate that has them
+ * is the published one. A text says why there is no search.
  */
 export async function searched(
   spec: SpecInput,
@@ -44,22 +46,20 @@ export async function searched(
   named: readonly string[],
 ): Promise<Found | string> {
   try {
-    const loaded = await loadSpec(spec)
+    const own = choicesOf(spec)
+    const loaded = admitting(await loadSpec(spec), (await analyticFigures(spec))?.bytes ?? 0)
     const question = asked(loaded, spaceOf([spec, ...specs]))
     const answer = finish(answersOf(loaded, question)(0))
-    const own = choicesOf(spec)
-    const point = pointOf(loaded, question, own)
     const isPublished = ({ choices }: Candidate) =>
       named.every((name) => choices[name] === undefined || choices[name] === own[name])
     const index = answer.best.findIndex(isPublished)
-    const [leader] = answer.best
-    if (!leader || !point) return 'no candidate fits'
+    const [leader, published] = [answer.best[0], answer.best[index]]
+    if (!leader || !published) return 'the search has no candidate that is the published one'
     return {
       candidates: answer.counts.total,
       fitting: answer.best.length,
-      place: index < 0 ? null : index + 1,
-      seconds: (index < 0 ? point : (answer.best[index] ?? point)).metrics['step-time'] ?? 0,
-      leastSeconds: leader.score,
+      place: index + 1,
+      seconds: published.score,
       leader,
       leaderSpec: specOfCandidate(loaded, question, leader),
     }
@@ -69,6 +69,16 @@ export async function searched(
   }
 }
 
+/** A spec on devices that hold so many bytes at least, beside what is kept free. */
+function admitting(loaded: LoadedSpec, bytes: number): LoadedSpec {
+  const cluster = clusterOf(loaded)
+  const memoryBytes = Math.max(cluster.accelerator.memoryBytes, bytes + keptFreeBytes)
+  return { ...loaded, cluster: { ...cluster, accelerator: { ...cluster.accelerator, memoryBytes } } }
+}
+
+/** More than any spec keeps free. */
+const keptFreeBytes = 8e9
+
 /** The question for the fastest step in a space, whose answer names every candidate that fits. */
 function asked(loaded: LoadedSpec, choices: Space): Question {
   return { ...questionOf(loaded, { parts: 1, top: 100_000 }), choices }
@@ -77,7 +87,7 @@ function asked(loaded: LoadedSpec, choices: Space): Question {
 const degrees = ['tp', 'cp', 'ulysses', 'pp', 'ep', 'expertTp'] as const
 
 /** What a spec chose, as a search names it. */
-export function choicesOf({ parallel = {}, microbatch = 1, options = {} }: SpecInput): Choices {
+function choicesOf({ parallel = {}, microbatch = 1, options = {} }: SpecInput): Choices {
   const { dp = 1, pp = 1 } = parallel as Readonly<Record<string, number>>
   return {
     ...Object.fromEntries(degrees.map((name) => [name, (parallel as Readonly<Record<string, number>>)[name] ?? 1])),
@@ -95,7 +105,7 @@ export function choicesOf({ parallel = {}, microbatch = 1, options = {} }: SpecI
 }
 
 /** All values that specs chose; `dp` takes the ranks that others leave. */
-export function spaceOf(specs: readonly SpecInput[]): Space {
+function spaceOf(specs: readonly SpecInput[]): Space {
   const chosen = specs.flatMap((spec) => Object.entries(choicesOf(spec)))
   const names = [...new Set(chosen.map(([name]) => name))].filter((name) => name !== 'dp')
   const valuesOf = (name: string) => [...new Set(chosen.flatMap(([own, value]) => (own === name ? [value] : [])))]

@@ -9,7 +9,8 @@ export interface PartState {
   /** Collectives of each microbatch, in forward and in backward. */
   readonly forwardSeconds: number
   readonly backwardSeconds: number
-  /** Collectives once per step, before the update and behind it. */
+  /** Collectives once per step: before the first microbatch, before the update and behind it. */
+  readonly gatherSeconds: number
   readonly reduceSeconds: number
   readonly spreadSeconds: number
   /** What is whole for a while of what is stored in shares. */
@@ -32,20 +33,22 @@ export function stateAt(
   return new Map(
     Array.from(two, ([part, one]) => {
       const other = four.get(part) ?? one
-      const seconds = { F: 0, B: 0, 'before update': 0, 'behind update': 0 }
-      let gatheredBytes = 0
+      const seconds = { F: 0, B: 0, 'before forward': 0, 'before update': 0, 'behind update': 0 }
+      let [gatheredBytes, stayingBytes] = [0, 0]
       one.moves.forEach(({ atoms, op, when, bytes: atTwo }, index) => {
         const bytes = straight(atTwo, other.moves[index]?.bytes ?? atTwo)
         const group = machine.group(atoms)
         if (group.size === 1 || bytes <= 0) return
         seconds[when] += collectiveSeconds(group, { op, bytes })
+        if (when === 'before forward') stayingBytes += bytes
         if (when === 'F' || (when === 'B' && op === 'reduce-scatter')) gatheredBytes += bytes
       })
       const state: PartState = {
-        bytes: straight(held(one), held(other)),
+        bytes: straight(held(one), held(other)) + stayingBytes,
         updateSeconds: straight(one.updateSeconds, other.updateSeconds),
         forwardSeconds: seconds.F,
         backwardSeconds: seconds.B,
+        gatherSeconds: seconds['before forward'],
         reduceSeconds: seconds['before update'],
         spreadSeconds: seconds['behind update'],
         gatheredBytes,
@@ -67,6 +70,7 @@ export interface StageCost {
   endBytes: number
   workingBytes: number
   stateBytes: number
+  gatherSeconds: number
   reduceSeconds: number
   spreadSeconds: number
   updateSeconds: number
@@ -96,6 +100,7 @@ export function stageOf(model: Model, from: number, to: number, depth: number): 
     endBytes: 0,
     workingBytes: 0,
     stateBytes: 0,
+    gatherSeconds: 0,
     reduceSeconds: 0,
     spreadSeconds: 0,
     updateSeconds: 0,
@@ -116,6 +121,7 @@ export function stageOf(model: Model, from: number, to: number, depth: number): 
     }
     if (!state) return
     stage.stateBytes += times * state.bytes
+    stage.gatherSeconds += times * state.gatherSeconds
     stage.reduceSeconds += times * state.reduceSeconds
     stage.spreadSeconds += times * state.spreadSeconds
     stage.updateSeconds += times * state.updateSeconds
@@ -185,7 +191,22 @@ export function secondsOf({ schedule }: Pipeline, stages: readonly StageCost[], 
 }
 
 /**
- * A whole step: the pipeline, then of each rank the reductions of gradients that its last backwards have not hidden, and when all are
+ * By how much parameters that are gathered once per step hold up the first microbatch: a stage begins with those of its first layer, and
+ * gathers the others beside it, from the start of the step on.
+ */
+function heldUp({ schedule }: Pipeline, stages: readonly StageCost[], seconds: StageSeconds, blocking: boolean): number {
+  let [arrival, most] = [0, 0]
+  for (let stage = 0; stage < Math.min(schedule.ranks, stages.length); stage++) {
+    const { gatherSeconds, forward, layers } = stages[stage] as StageCost
+    const late = blocking ? gatherSeconds : gatherSeconds / Math.max(1, layers) + Math.max(0, gatherSeconds - forward)
+    most = Math.max(most, late - arrival)
+    arrival += seconds.forward[stage] ?? 0
+  }
+  return most
+}
+
+/**
+ * A whole step: the first parameters, the pipeline, then of each rank the reductions of gradients that its last backwards have not hidden, and when all are
  * there the update, whose results are gathered beside it.
  */
 export function stepSeconds(
@@ -216,5 +237,5 @@ export function stepSeconds(
     reduced = Math.max(reduced, at)
     updated = Math.max(updated, blocking ? update + spread : Math.max(update, spread))
   }
-  return reduced + updated
+  return heldUp(pipeline, stages, seconds, blocking) + reduced + updated
 }
