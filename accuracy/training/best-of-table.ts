@@ -14,7 +14,8 @@ export interface Strategy {
   readonly name: string
   readonly measured: number
   readonly simulated: number
-  readonly analytic: number
+  /** Null where the search has no such candidate. */
+  readonly analytic: number | null
   /** What the simulated step consists of. */
   readonly parts: Run['parts']
 }
@@ -33,21 +34,30 @@ export interface SearchedTable {
   readonly saves: Run['parts']
 }
 
+/** An order of strategies beside the measured one. */
+export interface Ranking {
+  /** Of the published best; null where it is not in the order. */
+  readonly place: number | null
+  /** Kendall's τ over pairs of strategies that differ by more than the stated error; null without any. */
+  readonly tau: number | null
+  readonly pairs: number
+}
+
 /** What a model was measured with on the same ranks and the same batch, in one table. */
 export interface Setting {
   readonly table: string
   readonly model: string
   /** Such as `16 ranks, batch 1024, seq 4096, bf16`. */
   readonly setting: string
+  /** How the fastest was run, in the fields of its row. */
+  readonly published: string
   /** The fastest measured first. */
   readonly strategies: readonly Strategy[]
-  /** The place of the published best among the strategies, in each of the two orders. */
-  readonly place: { readonly analytic: number; readonly simulated: number }
-  /** Kendall's τ of each order, over pairs of strategies that differ by more than the stated error; null without any. */
-  readonly tau: { readonly analytic: number | null; readonly simulated: number | null }
-  readonly pairs: number
+  /** How the model of the search and the simulation order them. */
+  readonly analytic: Ranking
+  readonly simulated: Ranking
   readonly statedError: number
-  /** Absent where the table is not one of strategies that were chosen as the best; text: why there is no search. */
+  /** Absent where there is nothing to choose from; a text says why there is no search. */
   readonly search?: SearchedTable | string
 }
 
@@ -63,8 +73,8 @@ interface Tried extends Strategy {
   readonly ran: Ran
 }
 
-/** Tables whose authors chose the strategies as the best they knew, or compare many: all that they chose is searched. */
-const chosen = /^Narayanan|^nanotron|^torchtitan|Megatron-Bridge/
+/** Tables whose authors chose each strategy as the best they knew. All combinations are searched of these, and of three and more. */
+const tuned = /^Narayanan|^torchtitan|Megatron-Bridge/
 
 /**
  * Where rows of one table vary only the strategy, ranks them by the model of the search and by simulation; and searches all
@@ -77,8 +87,8 @@ export async function bestOfTables(rows: readonly Row[], told: (done: number) =>
   const settings: Setting[] = []
   for (const [table, own] of groupBy(planned, ({ row }) => tableOf(row.source)))
     for (const [setting, some] of groupBy(own, settingOf)) {
-      const strategies = groupBy(some, ({ said }) => JSON.stringify(said.choices))
-      const isSearched = chosen.test(table)
+      const strategies = groupBy(some, strategyOf)
+      const isSearched = tuned.test(table) || strategies.size > 2
       if (strategies.size === 1 && !isSearched) continue
       const specs = isSearched ? own.flatMap(({ said }) => said.choices.flat()) : undefined
       const found = await ranked(table, setting, [...strategies.values()], specs)
@@ -86,6 +96,11 @@ export async function bestOfTables(rows: readonly Row[], told: (done: number) =>
       told(settings.length)
     }
   return settings
+}
+
+/** What rows of one strategy share: what issuing takes a host depends on the release. */
+function strategyOf({ said }: Known): string {
+  return JSON.stringify(said.choices, (key, value) => (key === 'host' ? undefined : value))
 }
 
 async function ranked(
@@ -101,23 +116,28 @@ async function ranked(
   if (!best) return undefined
   const { row, said } = best.known
   const { statedError } = said.source
-  const place = (of: (each: Tried) => number) => 1 + tried.filter((each) => of(each) < of(best)).length
-  const correlation = (of: (each: Tried) => number) =>
-    rankCorrelation(
-      tried.map((each) => ({ metric: 'step time', unit: 's', measured: each.measured, predicted: of(each) })),
-      statedError,
-    )
-  const [analytic, simulated] = [correlation((each) => each.analytic), correlation((each) => each.simulated)]
+  const ranking = (of: (each: Tried) => number | null) => {
+    const known = tried.flatMap((each) => {
+      const predicted = of(each)
+      return predicted === null ? [] : [{ metric: 'step time', unit: 's', measured: each.measured, predicted }]
+    })
+    const own = of(best)
+    const place = own === null ? null : 1 + known.filter(({ predicted }) => predicted < own).length
+    return { place, ...rankCorrelation(known, statedError) }
+  }
+  const search = specs && (await searchOf(best, specs))
   return {
     table,
     model: row.model,
     setting,
+    published: layoutOf(row)
+      .replace(/^\d+ ranks, /, '')
+      .replace(/, batch \d+/, ''),
     strategies: tried.map(({ known: _, ran: __, ...strategy }) => strategy),
-    place: { analytic: place((each) => each.analytic), simulated: place((each) => each.simulated) },
-    tau: { analytic: analytic.tau, simulated: simulated.tau },
-    pairs: analytic.pairs,
+    analytic: ranking((each) => each.analytic),
+    simulated: ranking((each) => each.simulated),
     statedError,
-    ...(specs && { search: await searchOf(best, specs) }),
+    ...(search && { search }),
   }
 }
 
@@ -126,8 +146,8 @@ async function triedOf(group: readonly Known[], groups: readonly (readonly Known
   const [known] = group as [Known, ...Known[]] // a group has a row
   try {
     const ran = await fastest(known.said.choices)
-    const analytic = ran && (await analyticFigures(ran.spec))?.seconds
-    if (!ran || analytic === undefined) return []
+    if (!ran) return []
+    const analytic = (await analyticOf(ran.spec))?.seconds ?? null
     const measured: number[] = []
     for (const { row, said } of group)
       for (const value of await valuesOfRow(row, said, ran)) {
@@ -143,8 +163,21 @@ async function triedOf(group: readonly Known[], groups: readonly (readonly Known
   }
 }
 
+/** Undefined too where the search cannot ask about such a spec. */
+async function analyticOf(spec: SpecInput): ReturnType<typeof analyticFigures> {
+  try {
+    return await analyticFigures(spec)
+  } catch (cause) {
+    if (!isShardloomError(cause)) throw cause
+    return undefined
+  }
+}
+
 /** What a search over all that a table chose says of a setting's best. */
-async function searchOf({ known: { row }, ran }: Tried, specs: readonly SpecInput[]): Promise<SearchedTable | string> {
+async function searchOf(
+  { known: { row }, ran }: Tried,
+  specs: readonly SpecInput[],
+): Promise<SearchedTable | string | undefined> {
   const named = [
     ...['dp', 'tp', 'pp', 'cp', 'ep', 'zero'],
     ...(row.micro_batch === null ? [] : ['microbatch']),
@@ -153,6 +186,7 @@ async function searchOf({ known: { row }, ran }: Tried, specs: readonly SpecInpu
   const found = await searched(ran.spec, specs, named)
   if (typeof found === 'string') return found
   const { candidates, fitting, place, leader, leaderSpec } = found
+  if (candidates === 1) return undefined
   const first = place === 1 ? ran.run : await run(leaderSpec)
   const names = [...new Set([ran.run, first].flatMap(({ parts }) => Object.keys(parts)))]
   const savedOf = (name: string) => ((ran.run.parts[name] ?? 0) - (first.parts[name] ?? 0)) / first.seconds
