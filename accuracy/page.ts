@@ -20,6 +20,7 @@ const introduction = `# Accuracy
 Every row of published measurements that the simulator is held against, with its error: [training](#training), [serving](#serving) and
 [static batches](#static-batches). \`npm run accuracy\` prints this page; \`npm run accuracy -- --rows my-rows.csv\` does the same for rows
 of your own, in the shape of any of the three, \`--only serving\` for one section, and \`--json\` gives all as data.
+[Strategies](#strategies) says where the best of a table stands in the order of a search.
 
 A row becomes a spec, which is planned and simulated like any other. Each accelerator has one set of constants of its kernels; an
 [engine](../concepts/time.md#engines) says what is known of the software behind a table, and changes some of them where its kernels are

@@ -47,7 +47,7 @@ export interface Ranking {
 export interface Setting {
   readonly table: string
   readonly model: string
-  /** Such as `16 ranks, batch 1024, seq 4096, bf16`. */
+  /** Such as `Llama 3.1 8B: 8 ranks of H100, batch 16, seq 8192, bf16`. */
   readonly setting: string
   /** How the fastest was run, in the fields of its row. */
   readonly published: string

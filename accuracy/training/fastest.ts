@@ -31,4 +31,4 @@ export async function fastest(groups: readonly (readonly SpecInput[])[]): Promis
 const speed = ({ spec, run }: { readonly spec: SpecInput; readonly run: Run }) => (spec.batch ?? 1) / run.seconds
 
 /** Bytes of a device that a plan does not get, as `simulate` keeps them free. */
-const reserveBytes = 3e9
+export const reserveBytes = 3e9

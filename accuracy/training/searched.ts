@@ -9,6 +9,7 @@ import {
   specOfCandidate,
   type Value,
 } from 'shardloom/search'
+import { reserveBytes } from './fastest.js'
 
 /** The values of each choice that a search tries; the order of axes and all else is the spec's. */
 type Space = Readonly<Record<string, readonly Value[]>>
@@ -69,15 +70,16 @@ export async function searched(
   }
 }
 
-/** A spec on devices that hold so many bytes at least, beside what is kept free. */
+/** A spec whose candidates may need what others than the plan leave of a device, or so many bytes, where that is more. */
 function admitting(loaded: LoadedSpec, bytes: number): LoadedSpec {
   const cluster = clusterOf(loaded)
-  const memoryBytes = Math.max(cluster.accelerator.memoryBytes, bytes + keptFreeBytes)
-  return { ...loaded, cluster: { ...cluster, accelerator: { ...cluster.accelerator, memoryBytes } } }
+  const memoryBytes = Math.max(cluster.accelerator.memoryBytes - reserveBytes, bytes)
+  return {
+    ...loaded,
+    spec: { ...loaded.spec, reserveBytes: 0 },
+    cluster: { ...cluster, accelerator: { ...cluster.accelerator, memoryBytes } },
+  }
 }
-
-/** More than any spec keeps free. */
-const keptFreeBytes = 8e9
 
 /** The question for the fastest step in a space, whose answer names every candidate that fits. */
 function asked(loaded: LoadedSpec, choices: Space): Question {

@@ -15,6 +15,8 @@ export interface PartState {
   readonly spreadSeconds: number
   /** What is whole for a while of what is stored in shares. */
   readonly gatheredBytes: number
+  /** What backward of each microbatch finds as forward gathered it. */
+  readonly keptBytes: number
 }
 
 /**
@@ -28,19 +30,23 @@ export function stateAt(
   machine: Machine,
 ): ReadonlyMap<string, PartState> {
   const straight = (atTwo: number, atFour: number) => 2 * atFour - atTwo + (4 * (atTwo - atFour)) / free
+  const moves = Array.from(two.values(), (each) => each.moves).flat()
+  // Of an embedding backward reads nothing.
+  const isKept = !moves.some(({ op, when }) => when === 'B' && op === 'all-gather')
   const held = ({ parameterBytes, gradientBytes, optimizerBytes }: StateCost) =>
     parameterBytes + gradientBytes + optimizerBytes
   return new Map(
     Array.from(two, ([part, one]) => {
       const other = four.get(part) ?? one
       const seconds = { F: 0, B: 0, 'before forward': 0, 'before update': 0, 'behind update': 0 }
-      let [gatheredBytes, stayingBytes] = [0, 0]
+      let [gatheredBytes, stayingBytes, keptBytes] = [0, 0, 0]
       one.moves.forEach(({ atoms, op, when, bytes: atTwo }, index) => {
         const bytes = straight(atTwo, other.moves[index]?.bytes ?? atTwo)
         const group = machine.group(atoms)
         if (group.size === 1 || bytes <= 0) return
         seconds[when] += collectiveSeconds(group, { op, bytes })
         if (when === 'before forward') stayingBytes += bytes
+        if (when === 'F' && isKept && part !== 'first') keptBytes += bytes
         if (when === 'F' || (when === 'B' && op === 'reduce-scatter')) gatheredBytes += bytes
       })
       const state: PartState = {
@@ -52,6 +58,7 @@ export function stateAt(
         reduceSeconds: seconds['before update'],
         spreadSeconds: seconds['behind update'],
         gatheredBytes,
+        keptBytes,
       }
       return [part, state]
     }),
@@ -120,6 +127,8 @@ export function stageOf(model: Model, from: number, to: number, depth: number): 
       stage.workingBytes = Math.max(stage.workingBytes, cost.workingBytes)
     }
     if (!state) return
+    if (isEnd) stage.endBytes += times * state.keptBytes
+    else stage.keptBytes += times * state.keptBytes
     stage.stateBytes += times * state.bytes
     stage.gatherSeconds += times * state.gatherSeconds
     stage.reduceSeconds += times * state.reduceSeconds
@@ -194,7 +203,12 @@ export function secondsOf({ schedule }: Pipeline, stages: readonly StageCost[], 
  * By how much parameters that are gathered once per step hold up the first microbatch: a stage begins with those of its first layer, and
  * gathers the others beside it, from the start of the step on.
  */
-function heldUp({ schedule }: Pipeline, stages: readonly StageCost[], seconds: StageSeconds, blocking: boolean): number {
+function heldUp(
+  { schedule }: Pipeline,
+  stages: readonly StageCost[],
+  seconds: StageSeconds,
+  blocking: boolean,
+): number {
   let [arrival, most] = [0, 0]
   for (let stage = 0; stage < Math.min(schedule.ranks, stages.length); stage++) {
     const { gatherSeconds, forward, layers } = stages[stage] as StageCost

@@ -1,0 +1,61 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { strategiesLines } from '../accuracy/strategies-page.js'
+import { bestOfTables, type Setting } from '../accuracy/training/best-of-table.js'
+import { readRows } from '../accuracy/training/row.js'
+
+const folder = process.env['SHARDLOOM_REFERENCE'] ?? ''
+const page = readFileSync(join(import.meta.dirname, '../apps/docs/reference/accuracy.md'), 'utf8')
+const published = () => readRows(readFileSync(join(folder, 'reference', 'measured-training.json'), 'utf8'), 'reference')
+
+/** The cells of the first table below a heading, by the names of its columns. */
+function tableBelow(heading: string): Record<string, string>[] {
+  const lines = page.slice(page.indexOf(heading)).split('\n')
+  const from = lines.findIndex((line) => line.startsWith('|'))
+  const length = lines.slice(from).findIndex((line) => !line.startsWith('|'))
+  const cells = (line: string) => line.slice(2, -2).split(' | ')
+  const [names = [], , ...rows] = lines.slice(from, from + length).map(cells)
+  return rows.map((row) => Object.fromEntries(names.map((name, index) => [name, row[index] ?? ''])))
+}
+
+/** Published strategies that a search over all that their table chose places behind the third, by what its first takes less of most. */
+const preferred: Readonly<Record<string, string>> = {}
+
+describe('the published best, as the page of the docs says', () => {
+  test('is among the first three of the strategies that its table compares, by the search and simulated', () => {
+    const rows = tableBelow('### Strategies: the order of published rows')
+    for (const table of ['torchtitan', 'nanotron', 'Megatron-Bridge', 'Zero Bubble', 'Korthikanti'])
+      expect(rows.filter((row) => row['table']?.includes(table)).length, table).toBeGreaterThan(0)
+    for (const row of rows)
+      for (const order of ['place by search', 'place simulated'])
+        expect(Number(row[order]), row['setting']).toBeLessThanOrEqual(3)
+  })
+
+  test('is among the first three of all that its table chose, or is listed here with what another saves', () => {
+    const rows = tableBelow('### Strategies: searched')
+    for (const table of ['Narayanan', 'torchtitan', 'nanotron', 'Megatron-Bridge'])
+      expect(rows.filter((row) => row['table']?.includes(table)).length, table).toBeGreaterThan(0)
+    const behind = rows.filter((row) => !(Number.parseInt(row['place'] ?? '', 10) <= 3))
+    const reasons = behind.map((row) => [row['setting'] ?? '', /^less (\S+)/.exec(row['why'] ?? '')?.[1] ?? ''])
+    expect(Object.fromEntries(reasons)).toEqual(preferred)
+  })
+})
+
+describe.skipIf(folder === '')('strategies of published rows', () => {
+  const lineOf = (settings: readonly Setting[], heading: string) => {
+    const lines = strategiesLines(settings).join('\n').split('\n')
+    const from = lines.indexOf(heading)
+    return lines.slice(from).filter((line) => line.startsWith('| '))
+  }
+
+  test.each([
+    [/^nanotron/, 'of 16 ranks, in which degrees and microbatches vary', (gpus: number | null) => gpus === 16],
+    [/^torchtitan benchmarks/, 'of 256 ranks, which tp and all of dp are searched for', (gpus: number | null) => gpus === 256],
+  ])('%s %s come out as the page says', async (table, _, has) => {
+    const settings = await bestOfTables(published().filter(({ source, gpus }) => table.test(source) && has(gpus)))
+    const lines = lineOf(settings, '### Strategies: the order of published rows')
+    expect(lines.length).toBeGreaterThan(4)
+    expect(lines.filter((line) => !page.split('\n').includes(line))).toEqual([])
+  })
+})
