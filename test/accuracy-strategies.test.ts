@@ -61,17 +61,12 @@ describe.skipIf(folder === '')('strategies of published rows', () => {
     return lines.slice(from).filter((line) => line.startsWith('| '))
   }
 
-  test.each([
-    [/^nanotron/, 'of 16 ranks, in which degrees and microbatches vary', (gpus: number | null) => gpus === 16],
-    [
-      /^torchtitan benchmarks/,
-      'of 256 ranks, which tp and all of dp are searched for',
-      (gpus: number | null) => gpus === 256,
-    ],
-  ])('%s %s come out as the page says', async (table, _, has) => {
-    const settings = await bestOfTables(published().filter(({ source, gpus }) => table.test(source) && has(gpus)))
+  test('of nanotron and of async tensor parallelism come out as the page says', async () => {
+    const own = published().filter(({ source }) => /^nanotron|^torchtitan async/.test(source))
+    const settings = await bestOfTables(own)
     const lines = lineOf(settings, '### Strategies: the order of published rows')
-    expect(lines.length).toBeGreaterThan(4)
-    expect(lines.filter((line) => !page.split('\n').includes(line))).toEqual([])
+    expect(lines.length).toBeGreaterThan(20)
+    const known = new Set(page.split('\n'))
+    expect(lines.filter((line) => !known.has(line))).toEqual([])
   })
 })
