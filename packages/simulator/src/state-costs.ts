@@ -18,8 +18,8 @@ export interface StateMove {
   readonly atoms: readonly string[]
   /** Logical to the group. */
   readonly bytes: number
-  /** In forward or backward of each microbatch; once per step before the update, or behind it. */
-  readonly when: 'F' | 'B' | 'before update' | 'behind update'
+  /** In forward or backward of each microbatch; once per step before the first of them, before the update, or behind it. */
+  readonly when: 'F' | 'B' | 'before forward' | 'before update' | 'behind update'
 }
 
 /** What a rank holds of a part of a model all through the step, and what the update of it takes. Bytes and seconds. */
@@ -35,7 +35,8 @@ export interface StateCost {
 interface SampledState {
   readonly part: string
   readonly stored: { readonly field: Stored; readonly tensor: string }[]
-  readonly moves: OperatorNode[]
+  /** Whether each microbatch has it, or the step once. */
+  readonly moves: { readonly node: OperatorNode; readonly isRepeated: boolean }[]
   readonly updates: string[]
 }
 
@@ -93,7 +94,7 @@ export function stateSampleOf(whole: Program, operators: OperatorTable, machine:
         seen.add(id)
         state.stored.push({ field, tensor: id })
       }
-      if (isOfState(node, program)) state.moves.push(node)
+      if (isOfState(node, program)) state.moves.push({ node, isRepeated: isRepeated(place) })
       else if (node.segment === 'optimizer') state.updates.push(node.id)
     })
     for (const id of readBy.keys()) readBefore.add(id)
@@ -141,7 +142,10 @@ export function stateCosts(
       }
       costs.set(name, cost)
       for (const { field, tensor } of stored) cost[field] += meter.bytes(lookup(tensors, tensor))
-      for (const node of moves) cost.moves.push(moveOf(node, program, communicationBytes(node, program, meter).payload))
+      for (const { node, isRepeated } of moves) {
+        const { payload } = communicationBytes(node, program, meter)
+        cost.moves.push(moveOf(node, program, { bytes: payload, isRepeated }))
+      }
       for (const id of updates) cost.updateSeconds += times.get(id)?.seconds(0) ?? 0
     }
   })
@@ -153,6 +157,9 @@ function bodyOf({ path }: Place): string | undefined {
   const at = path.find(({ region }) => region.axis === 'layer')
   return at?.region.bodies[at.body]?.name
 }
+
+/** Whether a place is in the loop over microbatches. */
+const isRepeated = ({ path }: Place) => path.some(({ region }) => region.axis === 'microbatch')
 
 /** The part of the model that a node of a microbatch or of the update belongs to. */
 function partOf(
@@ -179,13 +186,14 @@ function parameterOf(id: string, { tensors }: Program): string {
 function moveOf(
   { op, communication, segment, inputs: [id = ''] }: OperatorNode,
   { tensors }: Program,
-  bytes: number,
+  { bytes, isRepeated }: { readonly bytes: number; readonly isRepeated: boolean },
 ): StateMove {
   const isGradient = lookup(tensors, id).role === 'gradient'
+  const first = isRepeated ? 'F' : 'before forward'
   return {
     op: collectiveOps.find((each) => each === op) ?? 'send',
     atoms: communication?.atoms ?? [],
     bytes,
-    when: segment === 'forward' ? 'F' : segment === 'backward' ? 'B' : isGradient ? 'before update' : 'behind update',
+    when: segment === 'forward' ? first : segment === 'backward' ? 'B' : isGradient ? 'before update' : 'behind update',
   }
 }

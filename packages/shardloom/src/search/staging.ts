@@ -219,7 +219,8 @@ export class Staging {
   private placed(replicate = 1): Placed | Refusal {
     const known = this.places.get(replicate)
     if (known) return known
-    const found = this.model.placed(this.specOf('1f1b', { zero: replicate > 1 ? 1 : 0, replicate }))
+    // A mesh depends on no stage of ZeRO, and the last one bears all that may be said of dp.
+    const found = this.model.placed(this.specOf('1f1b', { zero: 3, replicate }))
     this.places.set(replicate, found)
     return found
   }

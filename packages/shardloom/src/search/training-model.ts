@@ -76,7 +76,7 @@ export class TrainingModel {
   blockCosts(spec: PlannedSpec, inner: string, divided: boolean, { mesh, links }: Placed): BlockCosts | Refusal {
     return remember(this.blocks, `${inner} ${divided} ${links}`, () =>
       this.samples.blocks(
-        { ...spec, parallel: { ...spec.parallel, dpReplicate: 1 }, options: { ...spec.options, zero: 0 } },
+        { ...spec, parallel: { ...spec.parallel, dpReplicate: 1 }, options: undivided(spec.options) },
         mesh,
       ),
     )
@@ -177,6 +177,12 @@ export class TrainingModel {
       blocking: engine.blocking.includes('dp'),
     }
   }
+}
+
+/** Options with nothing stored in shares, and nothing said of when these are gathered. */
+function undivided({ dp, ...options }: PlannedSpec['options']): PlannedSpec['options'] {
+  const { gather: _, prefetch: __, reduce, ...rest } = dp
+  return { ...options, zero: 0, dp: { ...rest, ...(reduce !== undefined && reduce !== 'shards' && { reduce }) } }
 }
 
 /** Choices, beside degrees, that are of several axes, or whose costs are not of computing. */
