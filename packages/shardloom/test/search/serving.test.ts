@@ -3,10 +3,10 @@ import { describe, expect, test } from 'vitest'
 import { finish, loadSpec, type SpecInput, simulateServingLoaded } from '../../src/index.js'
 import type { Question } from '../../src/search/question.js'
 import { servingAnswerWork } from '../../src/search/serving-answer.js'
+import { ServingCosts } from '../../src/search/serving-costs.js'
 import { servingRerankWork, specOfServing } from '../../src/search/serving-rerank.js'
 import { servingSpace } from '../../src/search/serving-space.js'
-import { choicesOf } from '../../src/search/serving-spec.js'
-import { servingFixes, whyServing } from '../../src/search/serving-why.js'
+import { evaluatePoint, servingFixes, whyServing } from '../../src/search/serving-why.js'
 
 const load = { input: { from: 820, to: 1024 }, output: { from: 102, to: 128 } }
 const small: SpecInput = {
@@ -30,7 +30,7 @@ const ask = (spec: SpecInput, more: Partial<Question> = {}): Question => ({
 const answer = async (question: Question, part = 0) =>
   finish(servingAnswerWork(await loadSpec(question.spec), question, part))
 
-/** Every point of a question's space, each evaluated by itself. */
+/** Every point of a question's space, whatever bounds and limits say. */
 async function all(question: Question): Promise<(Candidate | Miss)[]> {
   const loaded = await loadSpec(question.spec)
   const space = servingSpace(loaded, question)
@@ -45,7 +45,8 @@ async function all(question: Question): Promise<(Candidate | Miss)[]> {
       ),
     )
   })
-  return points.map((point) => whyServing(loaded, question, choicesOf(point)))
+  const costs = new ServingCosts(loaded, question)
+  return points.map((point) => evaluatePoint(costs, question, point))
 }
 
 const limits = [
@@ -72,6 +73,10 @@ describe('the answer is that of trying everything', () => {
     expect(kept.length).toBeGreaterThan(0)
     const best = [...kept].sort((a, b) => a.score - b.score || (a.name < b.name ? -1 : 1)).slice(0, 5)
     expect(found.best).toEqual(best)
+    // By itself a point is what it is where costs of engines are shared.
+    const loaded = await loadSpec(question.spec)
+    const misses = new Map(every.flatMap((each) => ('rule' in each ? [[each.rule, each]] : [])))
+    for (const each of [...best, ...misses.values()]) expect(whyServing(loaded, question, each.choices)).toEqual(each)
     expect(found.counts.total).toBe(every.length)
     const rejected = Object.values(found.counts.rejected).reduce((sum, count) => sum + count, 0)
     expect(rejected + found.counts.bounded + found.counts.evaluated).toBe(every.length)
