@@ -12,6 +12,7 @@ import { type SimulatedCandidate, servingRerankWork, specOfServing } from './ser
 import { servingFixes, whyServing } from './serving-why.js'
 import { trainingAnswers } from './training-answer.js'
 import { checkTrainingQuestion } from './training-metrics.js'
+import { TrainingModel } from './training-model.js'
 import { type Change, changesOf, choicesOfSpec, isMiss, specOfTraining } from './training-points.js'
 import { trainingRerankWork } from './training-rerank.js'
 import { TrainingTree } from './training-tree.js'
@@ -109,6 +110,15 @@ export function answersOf(loaded: LoadedSpec, question: Question): (part: number
   return loaded.spec.phase === 'serving' ? servingAnswers(loaded, question) : trainingAnswers(loaded, question)
 }
 
+/** What is known of a loaded spec, which questions about it share. */
+const models = new WeakMap<LoadedSpec, TrainingModel>()
+
+function treeOf(loaded: LoadedSpec, question: Question): TrainingTree {
+  const model = models.get(loaded) ?? new TrainingModel(loaded)
+  models.set(loaded, model)
+  return new TrainingTree(loaded, question, undefined, model)
+}
+
 /** Simulates the best of an answer event by event, and puts them in the order of that. */
 export function rerankWork(
   loaded: LoadedSpec,
@@ -116,7 +126,7 @@ export function rerankWork(
   answer: Answer,
 ): Work<readonly SimulatedCandidate[]> {
   if (loaded.spec.phase === 'serving') return servingRerankWork(loaded, question, answer)
-  return trainingRerankWork(new TrainingTree(loaded, question), question, answer)
+  return trainingRerankWork(treeOf(loaded, question), question, answer)
 }
 
 /** The spec of a candidate: `shardloom simulate` takes it. */
@@ -126,13 +136,13 @@ export function specOfCandidate(
   candidate: Pick<Candidate, 'choices'>,
 ): SpecInput {
   if (loaded.spec.phase === 'serving') return specOfServing(question, candidate)
-  return specOfTraining(new TrainingTree(loaded, question), question, candidate)
+  return specOfTraining(treeOf(loaded, question), question, candidate)
 }
 
 /** One point: its metrics, or the rule that it breaks; undefined where these choices are no point of the space. Throws `CHOICE`. */
 export function pointOf(loaded: LoadedSpec, question: Question, choices: Choices): Candidate | Miss | undefined {
   if (loaded.spec.phase === 'serving') return whyServing(loaded, question, choices)
-  const tree = new TrainingTree(loaded, question)
+  const tree = treeOf(loaded, question)
   const leaf = tree.leafOf(choices)
   return leaf && tree.judge(leaf)
 }
@@ -140,7 +150,7 @@ export function pointOf(loaded: LoadedSpec, question: Question, choices: Choices
 /** The single changes that make a candidate of a miss, best first. */
 export function fixesOf(loaded: LoadedSpec, question: Question, miss: Miss): readonly Change[] {
   if (loaded.spec.phase === 'serving') return servingFixes(loaded, question, miss)
-  return changesOf(new TrainingTree(loaded, question), question, miss.choices)
+  return changesOf(treeOf(loaded, question), question, miss.choices)
 }
 
 /** What a spec itself comes to, and the smallest changes of it that are better: one choice, or two. */
@@ -157,7 +167,7 @@ export function changesOfSpec(loaded: LoadedSpec, question: Question): FromSpec 
       help: 'Search the whole space, and compare the best with the spec.',
     })
   }
-  const tree = new TrainingTree(loaded, question)
+  const tree = treeOf(loaded, question)
   const from = choicesOfSpec(tree, question)
   const leaf = tree.leafOf(from)
   const point = leaf && tree.judge(leaf)

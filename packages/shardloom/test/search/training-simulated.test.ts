@@ -55,9 +55,9 @@ function* leavesOf(tree: TrainingTree, draw: () => number): Generator<Leaf> {
   const root: Node = { level: 'root', groups: tree.groups() }
   const groups = below(root)
   for (let tries = 0; tries < 3000; tries++) {
-    let node = root
+    let node: Node = root
     while (node.level !== 'leaf') {
-      const children = node === root ? groups : below(node)
+      const children: Node[] = node === root ? groups : below(node)
       const child: Node | undefined = children[Math.floor(draw() * children.length)]
       if (!child) break
       const rejection = tree.reject(child)
