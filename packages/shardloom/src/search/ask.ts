@@ -7,6 +7,7 @@ import type { SpecInput } from '../spec-schema.js'
 import { type Choices, checkChoices, trainingChoices, type Value } from './choices.js'
 import type { Limit, Question } from './question.js'
 import { servingAnswers } from './serving-answer.js'
+import { ServingCosts } from './serving-costs.js'
 import { checkServingQuestion } from './serving-metrics.js'
 import { type SimulatedCandidate, servingRerankWork, specOfServing } from './serving-rerank.js'
 import { servingFixes, whyServing } from './serving-why.js'
@@ -105,18 +106,26 @@ function ranksOf(loaded: LoadedSpec): number {
   })
 }
 
-/** What answers the parts of a question, sharing what they find out. */
-export function answersOf(loaded: LoadedSpec, question: Question): (part: number) => Work<Answer> {
-  return loaded.spec.phase === 'serving' ? servingAnswers(loaded, question) : trainingAnswers(loaded, question)
-}
-
 /** What is known of a loaded spec, which questions about it share. */
 const models = new WeakMap<LoadedSpec, TrainingModel>()
+const servingCosts = new WeakMap<LoadedSpec, ServingCosts>()
 
 function treeOf(loaded: LoadedSpec, question: Question): TrainingTree {
   const model = models.get(loaded) ?? new TrainingModel(loaded)
   models.set(loaded, model)
   return new TrainingTree(loaded, question, undefined, model)
+}
+
+function costsOf(loaded: LoadedSpec, question: Question): ServingCosts {
+  const costs = servingCosts.get(loaded) ?? new ServingCosts(loaded, question)
+  servingCosts.set(loaded, costs)
+  return costs
+}
+
+/** What answers the parts of a question, sharing what they find out. */
+export function answersOf(loaded: LoadedSpec, question: Question): (part: number) => Work<Answer> {
+  if (loaded.spec.phase !== 'serving') return trainingAnswers(loaded, question)
+  return servingAnswers(loaded, question, costsOf(loaded, question))
 }
 
 /** Simulates the best of an answer event by event, and puts them in the order of that. */
@@ -141,7 +150,7 @@ export function specOfCandidate(
 
 /** One point: its metrics, or the rule that it breaks; undefined where these choices are no point of the space. Throws `CHOICE`. */
 export function pointOf(loaded: LoadedSpec, question: Question, choices: Choices): Candidate | Miss | undefined {
-  if (loaded.spec.phase === 'serving') return whyServing(loaded, question, choices)
+  if (loaded.spec.phase === 'serving') return whyServing(loaded, question, choices, costsOf(loaded, question))
   const tree = treeOf(loaded, question)
   const leaf = tree.leafOf(choices)
   return leaf && tree.judge(leaf)
@@ -149,7 +158,7 @@ export function pointOf(loaded: LoadedSpec, question: Question, choices: Choices
 
 /** The single changes that make a candidate of a miss, best first. */
 export function fixesOf(loaded: LoadedSpec, question: Question, miss: Miss): readonly Change[] {
-  if (loaded.spec.phase === 'serving') return servingFixes(loaded, question, miss)
+  if (loaded.spec.phase === 'serving') return servingFixes(loaded, question, miss, costsOf(loaded, question))
   return changesOf(treeOf(loaded, question), question, miss.choices)
 }
 

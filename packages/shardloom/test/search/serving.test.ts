@@ -2,12 +2,12 @@ import type { Candidate, Miss } from '@shardloom/search'
 import { describe, expect, test } from 'vitest'
 import { finish, type LoadedSpec, loadSpec, type SpecInput, simulateServingLoaded } from '../../src/index.js'
 import type { Question } from '../../src/search/question.js'
-import { servingAnswerWork } from '../../src/search/serving-answer.js'
+import { servingAnswers } from '../../src/search/serving-answer.js'
 import { ServingCosts } from '../../src/search/serving-costs.js'
 import { servingRerankWork, specOfServing } from '../../src/search/serving-rerank.js'
 import { servingSpace } from '../../src/search/serving-space.js'
-import { pointOf } from '../../src/search/serving-spec.js'
-import { evaluatePoint, servingFixes, whyServing } from '../../src/search/serving-why.js'
+import { choicesOf } from '../../src/search/serving-spec.js'
+import { servingFixes, whyServing } from '../../src/search/serving-why.js'
 
 const load = { input: { from: 820, to: 1024 }, output: { from: 102, to: 128 } }
 const small: SpecInput = {
@@ -28,8 +28,7 @@ const ask = (spec: SpecInput, more: Partial<Question> = {}): Question => ({
   parts: 1,
   ...more,
 })
-const answer = async (question: Question, part = 0) =>
-  finish(servingAnswerWork(await loadSpec(question.spec), question, part))
+const answer = async (question: Question) => finish(servingAnswers(await loadSpec(question.spec), question)(0))
 
 /** Every point of a question's space, whatever bounds and limits say. */
 function all(costs: ServingCosts, loaded: LoadedSpec, question: Question): (Candidate | Miss)[] {
@@ -45,7 +44,7 @@ function all(costs: ServingCosts, loaded: LoadedSpec, question: Question): (Cand
       ),
     )
   })
-  return points.map((point) => evaluatePoint(costs, question, point))
+  return points.map((point) => whyServing(loaded, question, choicesOf(point), costs))
 }
 
 const limits = [
@@ -56,7 +55,9 @@ const clients = [2, 16, 96, 256]
 
 describe('the answer is that of trying everything', async () => {
   const loaded = await loadSpec(small)
-  const costs = new ServingCosts(loaded, ask(small))
+  // What searches know of engines, and what is known of them where every point is evaluated.
+  const [searched, costs] = [new ServingCosts(loaded, ask(small)), new ServingCosts(loaded, ask(small))]
+  const search = (question: Question, part = 0) => finish(servingAnswers(loaded, question, searched)(part))
   const questions: Partial<Question>[] = [
     { limits },
     { objective: 'tpot', limits: [{ metric: 'tokens-per-second', least: 2000 }] },
@@ -67,9 +68,9 @@ describe('the answer is that of trying everything', async () => {
     { objective: 'throughput', limits, choices: { clients, pools: [1, 2], pp: [1] } },
     { objective: 'throughput', front: ['tpot', '-throughput'] },
   ]
-  test.each(questions)('%j', async (more) => {
+  test.each(questions)('%j', (more) => {
     const question = ask(small, { choices: { clients }, ...more })
-    const [found, every] = [await answer(question), all(costs, loaded, question)]
+    const [found, every] = [search(question), all(costs, loaded, question)]
     const kept = every.filter((each): each is Candidate => !('rule' in each))
     expect(kept.length).toBeGreaterThan(0)
     const best = [...kept].sort((a, b) => a.score - b.score || (a.name < b.name ? -1 : 1)).slice(0, 5)
@@ -102,24 +103,23 @@ describe('the answer is that of trying everything', async () => {
     return misses - Object.values(counts.rejected).reduce((sum, count) => sum + count, 0)
   }
 
-  test('parts find it together', async () => {
+  test('parts find it together', () => {
     const question = ask(small, { limits, choices: { clients } })
-    const [whole, ...parts] = [
-      await answer(question),
-      ...(await Promise.all([0, 1, 2].map((part) => answer({ ...question, parts: 3 }, part)))),
-    ]
+    const whole = search(question)
+    const parts = [0, 1, 2].map((part) => search({ ...question, parts: 3 }, part))
     const merged = parts.flatMap(({ best }) => best).sort((a, b) => a.score - b.score || (a.name < b.name ? -1 : 1))
-    expect(merged.slice(0, 5)).toEqual(whole?.best)
-    expect(parts.reduce((sum, { counts }) => sum + counts.total, 0)).toBe(whole?.counts.total)
+    expect(merged.slice(0, 5)).toEqual(whole.best)
+    expect(parts.reduce((sum, { counts }) => sum + counts.total, 0)).toBe(whole.counts.total)
   })
 })
 
 test('with more clients times and tokens per second rise, and memory and cost fall', async () => {
   const question = ask(small)
-  const costs = new ServingCosts(await loadSpec(small), question)
+  const loaded = await loadSpec(small)
+  const costs = new ServingCosts(loaded, question)
   for (const choices of [{ tp: 2, replicas: 2 }, { tp: 4 }, { tp: 2, pp: 2 }]) {
     const row = [1, 2, 4, 8, 16, 32, 64, 128, 256].map((count) =>
-      evaluatePoint(costs, question, pointOf({ ...choices, clients: 2 * count })),
+      whyServing(loaded, question, { ...choices, clients: 2 * count }, costs),
     )
     for (const [index, { metrics }] of row.entries()) {
       const before = row[index - 1]?.metrics
