@@ -18,6 +18,8 @@ export type Node =
       readonly group: Group
       readonly microbatch: number
       readonly stagings: readonly Staging[]
+      /** The same with the largest microbatches that a search tries, which no smaller ones beat. */
+      readonly widest: readonly Staging[]
     }
   | { readonly level: 'staged'; readonly staging: Staging }
   | { readonly level: 'cut'; readonly staging: Staging; readonly cut: Cut }
@@ -112,23 +114,39 @@ export class TrainingTree implements ChoiceTree<Node> {
     switch (node.level) {
       case 'root':
       case 'group':
-        return undefined
       case 'slot':
-        return refused(node.stagings[0]?.blocksFor('1f1b'))
+        return undefined
       case 'staged':
         return refused(node.staging.blocksFor('1f1b'))
-      case 'cut':
-        // What balanced stages are is found where their bound does not rule them out.
-        if (node.cut.split === 'balanced') return refused(node.staging.blocksFor(node.cut.schedule))
-        return refused(node.staging.blocksFor(node.cut.schedule)) ?? refused(node.staging.divisionOf(node.cut))
+      case 'cut': {
+        const division = node.staging.divisionOf(node.cut)
+        if (isRefusal(division)) return { rule: division.rule }
+        return this.tooLarge(node.staging.leastBytes(node.cut)) ?? this.tooLarge(this.leastBytes(node))
+      }
       case 'leaf': {
         const parts = this.parts(node)
-        if (isRefusal(parts)) return { rule: parts.rule }
-        const { reserveBytes, capacityBytes } = this.pace
-        const bytes = reserveBytes + leastOf(parts).bytes
-        return bytes > capacityBytes ? { rule: 'memory', by: bytes / capacityBytes - 1 } : undefined
+        return isRefusal(parts) ? { rule: parts.rule } : this.tooLarge(leastOf(parts).bytes)
       }
     }
+  }
+
+  private tooLarge(own: number): Rejection | undefined {
+    const { reserveBytes, capacityBytes } = this.pace
+    const bytes = reserveBytes + own
+    return bytes > capacityBytes ? { rule: 'memory', by: bytes / capacityBytes - 1 } : undefined
+  }
+
+  /** Of what shares most nothing is less. */
+  private leastBytes({ staging, cut }: { readonly staging: Staging; readonly cut: Cut }): number {
+    const most = (of: (stored: Stored) => number, all: readonly Stored[]) => {
+      const found = Math.max(...all.map(of))
+      return all.filter((stored) => of(stored) === found)
+    }
+    const [shared = nobody] = most(
+      ({ replicate }) => -replicate,
+      most(({ zero }) => zero, this.stored(staging.dp)),
+    )
+    return staging.leastBytes(cut, shared)
   }
 
   bound(node: Node): number {
@@ -250,9 +268,17 @@ export class TrainingTree implements ChoiceTree<Node> {
 
   private slots(group: Group): Extract<Node, { level: 'slot' }>[] {
     const sizes = this.question.choices['microbatch'] ?? [this.base.microbatch ?? 1]
+    const largest = Math.max(...sizes.map(Number))
+    const wide = new Map<number, Staging>()
     return sizes.map(Number).flatMap((microbatch) => {
       const stagings = this.stagings(group, microbatch)
-      return stagings.length > 0 ? [{ level: 'slot' as const, group, microbatch, stagings }] : []
+      if (stagings.length === 0) return []
+      const widest = stagings.map((staging) => {
+        const known = wide.get(staging.pp) ?? staging.inMicrobatchesOf(largest)
+        wide.set(staging.pp, known)
+        return known
+      })
+      return [{ level: 'slot' as const, group, microbatch, stagings, widest }]
     })
   }
 
@@ -336,10 +362,11 @@ export class TrainingTree implements ChoiceTree<Node> {
   private least(node: Node): { readonly seconds: number; readonly bytes: number } {
     switch (node.level) {
       case 'root':
-      case 'group':
         return nothing
+      case 'group':
+        return { seconds: this.model.leastSeconds(node.group, this.base, this.question.ranks), bytes: 0 }
       case 'slot':
-        return { seconds: Math.min(...node.stagings.map((staging) => this.leastWork(staging))), bytes: 0 }
+        return { seconds: Math.min(...node.widest.map((staging) => this.leastWork(staging))), bytes: 0 }
       case 'staged':
         return { seconds: this.leastWork(node.staging), bytes: 0 }
       case 'cut':
@@ -358,6 +385,7 @@ export class TrainingTree implements ChoiceTree<Node> {
 }
 
 const nothing = { seconds: 0, bytes: 0 }
+const nobody: Stored = { zero: 0, replicate: 1 }
 
 function refused(found: object | undefined): Rejection | undefined {
   return found && isRefusal(found) ? { rule: found.rule } : undefined
