@@ -83,17 +83,22 @@ function checkNewStrategy(tarballs) {
   )
 }
 
-/** The pages side by side, as many as there are processors; the examples of a page one after the other. */
+/**
+ * The pages side by side, as many as there are processors, those with most examples first, so that none runs on alone; the examples of a
+ * page one after the other.
+ */
 async function runAll() {
-  const waiting = documents()
+  const order = documents().map((document) => {
+    return { document, ...readExamples(readFileSync(join(root, document), 'utf8')) }
+  })
+  const waiting = [...order].sort((a, b) => b.examples.length - a.examples.length)
   const outcomes = new Map()
   const work = async () => {
-    for (let document = waiting.shift(); document !== undefined; document = waiting.shift())
-      outcomes.set(document, await runDocument(document))
+    for (let page = waiting.shift(); page !== undefined; page = waiting.shift())
+      outcomes.set(page, await runDocument(page))
   }
-  const order = [...waiting]
   await Promise.all(Array.from({ length: availableParallelism() }, work))
-  const all = order.map((document) => outcomes.get(document))
+  const all = order.map((page) => outcomes.get(page))
   for (const [what, problem] of all.flatMap(({ results }) => results)) report(what, problem)
   const typed = all.flatMap((each) => each.typed)
   if (typed.length > 0) report('types of the ts examples', typeErrors(typed))
@@ -101,12 +106,11 @@ async function runAll() {
 }
 
 /** What came of each example of a page, and the files to type-check. */
-async function runDocument(document) {
+async function runDocument({ document, files, examples }) {
   const typed = []
   const results = []
   const place = join(folder, 'examples', document)
   mkdirSync(place, { recursive: true })
-  const { files, examples } = readExamples(readFileSync(join(root, document), 'utf8'))
   const blocks = [...files, ...examples].sort((a, b) => a.line - b.line)
   for (const block of blocks) {
     const target = resolve(place, block.path ?? block.folder)
