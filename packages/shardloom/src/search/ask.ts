@@ -7,11 +7,13 @@ import type { SpecInput } from '../spec-schema.js'
 import { type Choices, checkChoices, trainingChoices, type Value } from './choices.js'
 import type { Limit, Question } from './question.js'
 import { servingAnswers } from './serving-answer.js'
+import { ServingCosts } from './serving-costs.js'
 import { checkServingQuestion } from './serving-metrics.js'
 import { type SimulatedCandidate, servingRerankWork, specOfServing } from './serving-rerank.js'
 import { servingFixes, whyServing } from './serving-why.js'
 import { trainingAnswers } from './training-answer.js'
 import { checkTrainingQuestion } from './training-metrics.js'
+import { TrainingModel } from './training-model.js'
 import { type Change, changesOf, choicesOfSpec, isMiss, specOfTraining } from './training-points.js'
 import { trainingRerankWork } from './training-rerank.js'
 import { TrainingTree } from './training-tree.js'
@@ -104,9 +106,26 @@ function ranksOf(loaded: LoadedSpec): number {
   })
 }
 
+/** What is known of a loaded spec, which questions about it share. */
+const models = new WeakMap<LoadedSpec, TrainingModel>()
+const servingCosts = new WeakMap<LoadedSpec, ServingCosts>()
+
+function treeOf(loaded: LoadedSpec, question: Question): TrainingTree {
+  const model = models.get(loaded) ?? new TrainingModel(loaded)
+  models.set(loaded, model)
+  return new TrainingTree(loaded, question, undefined, model)
+}
+
+function costsOf(loaded: LoadedSpec, question: Question): ServingCosts {
+  const costs = servingCosts.get(loaded) ?? new ServingCosts(loaded, question)
+  servingCosts.set(loaded, costs)
+  return costs
+}
+
 /** What answers the parts of a question, sharing what they find out. */
 export function answersOf(loaded: LoadedSpec, question: Question): (part: number) => Work<Answer> {
-  return loaded.spec.phase === 'serving' ? servingAnswers(loaded, question) : trainingAnswers(loaded, question)
+  if (loaded.spec.phase !== 'serving') return trainingAnswers(loaded, question)
+  return servingAnswers(loaded, question, costsOf(loaded, question))
 }
 
 /** Simulates the best of an answer event by event, and puts them in the order of that. */
@@ -116,7 +135,7 @@ export function rerankWork(
   answer: Answer,
 ): Work<readonly SimulatedCandidate[]> {
   if (loaded.spec.phase === 'serving') return servingRerankWork(loaded, question, answer)
-  return trainingRerankWork(new TrainingTree(loaded, question), question, answer)
+  return trainingRerankWork(treeOf(loaded, question), question, answer)
 }
 
 /** The spec of a candidate: `shardloom simulate` takes it. */
@@ -126,21 +145,21 @@ export function specOfCandidate(
   candidate: Pick<Candidate, 'choices'>,
 ): SpecInput {
   if (loaded.spec.phase === 'serving') return specOfServing(question, candidate)
-  return specOfTraining(new TrainingTree(loaded, question), question, candidate)
+  return specOfTraining(treeOf(loaded, question), question, candidate)
 }
 
 /** One point: its metrics, or the rule that it breaks; undefined where these choices are no point of the space. Throws `CHOICE`. */
 export function pointOf(loaded: LoadedSpec, question: Question, choices: Choices): Candidate | Miss | undefined {
-  if (loaded.spec.phase === 'serving') return whyServing(loaded, question, choices)
-  const tree = new TrainingTree(loaded, question)
+  if (loaded.spec.phase === 'serving') return whyServing(loaded, question, choices, costsOf(loaded, question))
+  const tree = treeOf(loaded, question)
   const leaf = tree.leafOf(choices)
   return leaf && tree.judge(leaf)
 }
 
 /** The single changes that make a candidate of a miss, best first. */
 export function fixesOf(loaded: LoadedSpec, question: Question, miss: Miss): readonly Change[] {
-  if (loaded.spec.phase === 'serving') return servingFixes(loaded, question, miss)
-  return changesOf(new TrainingTree(loaded, question), question, miss.choices)
+  if (loaded.spec.phase === 'serving') return servingFixes(loaded, question, miss, costsOf(loaded, question))
+  return changesOf(treeOf(loaded, question), question, miss.choices)
 }
 
 /** What a spec itself comes to, and the smallest changes of it that are better: one choice, or two. */
@@ -157,7 +176,7 @@ export function changesOfSpec(loaded: LoadedSpec, question: Question): FromSpec 
       help: 'Search the whole space, and compare the best with the spec.',
     })
   }
-  const tree = new TrainingTree(loaded, question)
+  const tree = treeOf(loaded, question)
   const from = choicesOfSpec(tree, question)
   const leaf = tree.leafOf(from)
   const point = leaf && tree.judge(leaf)

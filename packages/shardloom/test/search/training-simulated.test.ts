@@ -51,10 +51,13 @@ function draws(seed: number) {
 
 /** Leaves that can be planned, each found by going down at random, so that rare choices are as likely as those with many leaves below. */
 function* leavesOf(tree: TrainingTree, draw: () => number): Generator<Leaf> {
+  const below = (node: Node): Node[] => [...(tree.expand(node) ?? [])]
+  const root: Node = { level: 'root', groups: tree.groups() }
+  const groups = below(root)
   for (let tries = 0; tries < 3000; tries++) {
-    let node: Node = { level: 'root', groups: tree.groups() }
+    let node: Node = root
     while (node.level !== 'leaf') {
-      const children: Node[] = [...(tree.expand(node) ?? [])]
+      const children: Node[] = node === root ? groups : below(node)
       const child: Node | undefined = children[Math.floor(draw() * children.length)]
       if (!child) break
       const rejection = tree.reject(child)
