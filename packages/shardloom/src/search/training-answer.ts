@@ -3,6 +3,7 @@ import { type Answer, BestList, explore, Front, type Miss, mergeAnswers } from '
 import type { LoadedSpec } from '../plan.js'
 import type { Question } from './question.js'
 import type { Group } from './staging.js'
+import { changesOf } from './training-points.js'
 import { TrainingTree } from './training-tree.js'
 
 /** Answers parts of one question about training, which share what they find out. */
@@ -10,13 +11,13 @@ export function trainingAnswers(loaded: LoadedSpec, question: Question): (part: 
   const tree = new TrainingTree(loaded, question)
   const groups = tree.groups()
   const treeOf = (some: readonly Group[]) => tree.from({ level: 'root', groups: some })
-  let seeds: Answer | undefined
+  let seeds: Findings | undefined
   return function* (part) {
     const [from, to] = [part, part + 1].map((each) => Math.floor((each * groups.length) / question.parts))
     const own = groups.slice(from, to)
     yield { work: 'searching', done: 0, of: own.length }
     // What is found where good candidates are likely bounds the rest, the same for every part.
-    seeds ??= explore(treeOf(likely(groups, question)), findings(question))
+    seeds ??= seedsOf(tree, groups, question)
     const found = findings(question, seeds)
     const answers: Answer[] = []
     for (const [index, group] of own.entries()) {
@@ -27,14 +28,20 @@ export function trainingAnswers(loaded: LoadedSpec, question: Question): (part: 
   }
 }
 
-function findings({ top, front }: Question, before?: Answer) {
+interface Findings {
+  readonly list: BestList
+  readonly front: Front | undefined
+  readonly misses: Map<string, Miss>
+}
+
+function findings({ top, front }: Question, before?: Findings): Findings {
   const found = { list: new BestList(top), front: front && new Front(front), misses: new Map<string, Miss>() }
-  for (const candidate of before?.best ?? []) found.list.offer(candidate)
-  for (const candidate of before?.front ?? []) found.front?.offer(candidate)
+  for (const candidate of before?.list.candidates ?? []) found.list.offer(candidate)
+  for (const candidate of before?.front?.candidates ?? []) found.front?.offer(candidate)
   return found
 }
 
-function kept({ list, front, misses }: ReturnType<typeof findings>): Answer {
+function kept({ list, front, misses }: Findings): Answer {
   return {
     counts: { total: 0, rejected: {}, bounded: 0, evaluated: 0 },
     best: list.candidates,
@@ -43,15 +50,48 @@ function kept({ list, front, misses }: ReturnType<typeof findings>): Answer {
   }
 }
 
-/** Groups with tensor parallelism on fast links and nothing else out of the ordinary. */
+/**
+ * Good candidates: of likely groups those with few microbatches, chunks and copies to choose from, and from the best of them on whatever
+ * is better by a single choice.
+ */
+function seedsOf(tree: TrainingTree, groups: readonly Group[], question: Question): Findings {
+  const found = findings(question)
+  const few = Object.entries(question.choices).map(([name, values]) => [name, values.slice(0, fewOf[name])] as const)
+  const narrow = new TrainingTree(tree.loaded, { ...question, choices: Object.fromEntries(few) }, undefined, tree.model)
+  for (const group of likely(groups, question)) explore(narrow.from({ level: 'root', groups: [group] }), found)
+  for (let best = found.list.candidates[0]; best; ) {
+    for (const { candidate } of changesOf(tree, question, best.choices)) {
+      found.list.offer(candidate)
+      found.front?.offer(candidate)
+    }
+    const next = found.list.candidates[0]
+    best = next === best ? undefined : next
+  }
+  return found
+}
+
+/** How many values of a choice seeds have; of others all. */
+const fewOf: Readonly<Record<string, number>> = {
+  microbatch: 2,
+  zero: 2,
+  dpReplicate: 1,
+  schedule: 2,
+  virtual: 4,
+  split: 1,
+}
+
+/** Groups with tensor parallelism on fast links and nothing else out of the ordinary, those that divide most first. */
 function likely(groups: readonly Group[], { choices: asked }: Question): readonly Group[] {
   const free: readonly string[] = ['tp', 'ep', 'sequenceParallel', 'recompute']
-  const plain = groups.filter(
-    ({ choices }) =>
-      Number(choices['tp'] ?? 1) <= 8 &&
-      Object.entries(choices).every(([name, value]) => free.includes(name) || value === asked[name]?.[0]),
-  )
-  return plain.slice(0, mostSeeds)
+  const divides = ({ choices }: Group) => Number(choices['tp'] ?? 1) * Number(choices['ep'] ?? 1)
+  return groups
+    .filter(
+      ({ choices }) =>
+        Number(choices['tp'] ?? 1) <= 8 &&
+        Object.entries(choices).every(([name, value]) => free.includes(name) || value === asked[name]?.[0]),
+    )
+    .slice(0, mostSeeds)
+    .sort((a, b) => divides(b) - divides(a))
 }
 
 const mostSeeds = 32
