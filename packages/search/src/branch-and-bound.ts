@@ -19,6 +19,8 @@ export interface ChoiceTree<Node> {
   size(node: Node): number
   /** The rule that all leaves below break, where what is decided is enough to know. */
   reject?(node: Node): Rejection | undefined
+  /** A rule that all leaves below break by no less than `by`: where some leaf misses it by less, nobody asks for these. */
+  leastMiss?(node: Node): Required<Rejection> | undefined
   /** A score that no leaf below is better than, rounding included. The nearer it is, the less is evaluated. */
   bound(node: Node): number
   /** What no leaf below is better than in either metric of a front. Without it a search with a front bounds nothing. */
@@ -63,6 +65,12 @@ export function explore<Node>(tree: ChoiceTree<Node>, { list, front }: Findings)
     return corner !== undefined && front.isDominated(corner[0], corner[1])
   }
 
+  /** The rule that all leaves below a node miss by more than one that is known. */
+  const missedFurther = (node: Node): Rejection | undefined => {
+    const least = tree.leastMiss?.(node)
+    return least && least.by > (misses.get(least.rule)?.by ?? Infinity) ? { rule: least.rule } : undefined
+  }
+
   const evaluate = (leaf: Node) => {
     const score = tree.evaluate(leaf)
     if (typeof score !== 'number') return reject(leaf, score, 1)
@@ -76,7 +84,7 @@ export function explore<Node>(tree: ChoiceTree<Node>, { list, front }: Findings)
   const descend = (nodes: Iterable<Node>) => {
     const open: { readonly node: Node; readonly bound: number }[] = []
     for (const node of nodes) {
-      const rejection = tree.reject?.(node)
+      const rejection = tree.reject?.(node) ?? missedFurther(node)
       if (rejection !== undefined) {
         reject(node, rejection, tree.size(node))
         continue
@@ -89,6 +97,11 @@ export function explore<Node>(tree: ChoiceTree<Node>, { list, front }: Findings)
     for (const { node, bound } of open) {
       if (isBeaten(node, bound)) {
         bounded += tree.size(node)
+        continue
+      }
+      const further = missedFurther(node)
+      if (further) {
+        reject(node, further, tree.size(node))
         continue
       }
       const children = tree.expand(node)

@@ -82,6 +82,8 @@ export interface Model {
   readonly contention: number
   /** Whether nothing is computed beside the collectives of parameters and gradients. */
   readonly blocking: boolean
+  /** Of a step: each has its own share of the KV cache. */
+  readonly microbatches: number
 }
 
 /** A stage of the layers from `from` up to `to`, with the ends of the model that stand there. */
@@ -113,6 +115,7 @@ export function stageOf(model: Model, from: number, to: number, depth: number): 
       else stage.keptBytes += times * cost.keptBytes
       stage.deferredBytes += times * cost.deferredBytes
       stage.workingBytes = Math.max(stage.workingBytes, cost.workingBytes)
+      stage.stateBytes += times * cost.cacheBytes * model.microbatches
     }
     if (!state) return
     stage.stateBytes += times * state.bytes

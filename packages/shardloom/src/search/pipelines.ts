@@ -11,7 +11,7 @@ export interface Pipeline {
   readonly microbatches: number
   /**
    * Per rank how many microbatches of one of its stages are kept until their input gradients, and how many between these and their
-   * weight gradients: the pairs of which at some time neither was more without the other less.
+   * weight gradients: the pairs of which at some time neither was more without the other less. Inference keeps nothing for a backward.
    */
   readonly inFlight: readonly (readonly { readonly kept: number; readonly deferred: number }[])[]
 }
@@ -29,6 +29,9 @@ export interface PipelineTime {
   /** Per rank its stages, each with the time at which the last of its backwards ends, in that order. */
   readonly finished: readonly (readonly { readonly stage: number; readonly at: number }[])[]
 }
+
+/** The order of inference, which a spec does not name: each rank passes the microbatches on in turn. */
+export const forwardOnly = 'forward'
 
 /** After so many microbatches for each rank a schedule repeats itself. */
 const settled = 4
@@ -68,6 +71,7 @@ export class Pipelines {
 
   private make(name: string, ranks: number, virtual: number, microbatches: number): Pipeline | string {
     try {
+      if (name === forwardOnly) return { schedule: forwards(ranks, microbatches), ranks, microbatches, inFlight: [] }
       const schedule = makeSchedule(name, { ranks, microbatches, virtual })
       const isLockstep = schedule.virtual > 1 && microbatches >= settled * ranks && !dividesBackward(schedule)
       const shorter = isLockstep
@@ -79,6 +83,12 @@ export class Pipelines {
       return error.message
     }
   }
+}
+
+/** The forwards of a schedule that has all of them first. */
+function forwards(ranks: number, microbatches: number): Schedule {
+  const { orders, ...schedule } = makeSchedule('gpipe', { ranks, microbatches })
+  return { ...schedule, name: forwardOnly, orders: orders.map((order) => order.subarray(0, microbatches)) }
 }
 
 function dividesBackward({ orders, microbatches }: Schedule): boolean {

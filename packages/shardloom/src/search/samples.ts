@@ -131,7 +131,7 @@ export class Samples {
 
   /** A spec of one microbatch, with no more data-parallel ranks than show what is divided over them. */
   private smallSpec(spec: PlannedSpec, mesh: Mesh, { stages, shards }: SampleSize): PlannedSpec {
-    const { parallel, options } = spec
+    const { parallel, options, phase } = spec
     const { schedule = '1f1b', virtual: _, pp: __, ...rest } = options
     const divided = this.pipelines.isDivided(schedule)
     const replicate = Math.min(2, parallel.dpReplicate)
@@ -146,7 +146,7 @@ export class Samples {
       ...slot,
       microbatch,
       batch: dp * microbatch * parallel.replicas,
-      options: { ...rest, pp: {}, ...(stages > 1 && { schedule: divided ? 'zbh1' : '1f1b' }) },
+      options: { ...rest, pp: {}, ...(stages > 1 && phase === 'training' && { schedule: divided ? 'zbh1' : '1f1b' }) },
     }
   }
 

@@ -4,7 +4,7 @@ import type { Choices } from './choices.js'
 import { type Model, type PartState, peakBytesOf, type StageCost, secondsOf, stageOf, stepSeconds } from './estimate.js'
 import { leastSeconds, type Pipeline, type StageSeconds } from './pipelines.js'
 import type { BlockCosts } from './samples.js'
-import { isRefusal, type Placed, type Refusal, type TrainingModel } from './training-model.js'
+import { isRefusal, type Placed, type Refusal, type StepModel } from './step-model.js'
 
 /** A choice of all that costs of layers depend on but the microbatch, and how many ranks are left for dp and pp. */
 export interface Group {
@@ -14,6 +14,8 @@ export interface Group {
   /** Those that parameters and what belongs to them depend on. */
   readonly stored: string
   readonly ranks: number
+  /** All ranks of a candidate. */
+  readonly world: number
 }
 
 /** Which schedule a pipeline has, how many chunks a rank, and how layers are divided among them. */
@@ -60,7 +62,7 @@ export class Staging {
   private readonly places = new Map<number, Placed | Refusal>()
 
   constructor(
-    private readonly model: TrainingModel,
+    private readonly model: StepModel,
     readonly group: Group,
     readonly microbatch: number,
     readonly pp: number,
@@ -112,7 +114,7 @@ export class Staging {
       placed,
     )
     if (isRefusal(states)) return states
-    const model = this.model.modelOf(blocks, states, placed.machine)
+    const model = this.model.modelOf(blocks, states, placed.machine, this.microbatches)
     const stages = this.stagesOf(model, division)
     const { pipeline, send } = division
     return { pipeline, stages, seconds: secondsOf(pipeline, stages, send), blocking: model.blocking }
@@ -147,6 +149,7 @@ export class Staging {
       layers: this.model.layers,
       contention: 0,
       blocking: false,
+      microbatches: this.microbatches,
     }
     const seconds = secondsOf(division.pipeline, this.stagesOf(model, division), division.send)
     return leastSeconds(division.pipeline, seconds) * (1 - rounding)

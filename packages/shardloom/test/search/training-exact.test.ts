@@ -3,10 +3,10 @@ import { describe, expect, test } from 'vitest'
 import { finish, loadSpec, type SpecInput } from '../../src/index.js'
 import { questionOf, type SearchOptions } from '../../src/search/ask.js'
 import type { Question } from '../../src/search/question.js'
-import { trainingAnswers } from '../../src/search/training-answer.js'
-import { isRefusal } from '../../src/search/training-model.js'
-import { isMiss } from '../../src/search/training-points.js'
-import { type Leaf, type Node, TrainingTree } from '../../src/search/training-tree.js'
+import { stepAnswers } from '../../src/search/step-answer.js'
+import { isRefusal } from '../../src/search/step-model.js'
+import { isMiss } from '../../src/search/step-points.js'
+import { type Leaf, type Node, StepTree } from '../../src/search/step-tree.js'
 
 const layer = (heads: number, kvHeads: number) => ({
   attention: { kind: 'grouped', heads, kvHeads, headDim: 64, bias: { qkv: false, out: false }, rotary: true },
@@ -48,13 +48,13 @@ const choices = {
 }
 
 /** All leaves below a node, whatever bounds and rules say. */
-function* leavesOf(tree: TrainingTree, node: Node): Generator<Leaf> {
+function* leavesOf(tree: StepTree, node: Node): Generator<Leaf> {
   if (node.level === 'leaf') yield node
   else for (const child of tree.expand(node) ?? []) yield* leavesOf(tree, child)
 }
 
 /** Each leaf judged by itself. */
-function all(tree: TrainingTree) {
+function all(tree: StepTree) {
   const leaves = [...leavesOf(tree, { level: 'root', groups: tree.groups() })]
   return leaves.map((leaf) => ({ leaf, point: tree.judge(leaf) }))
 }
@@ -62,7 +62,7 @@ function all(tree: TrainingTree) {
 const byScore = (a: Candidate, b: Candidate) => a.score - b.score || (a.name < b.name ? -1 : 1)
 
 async function answers(question: Question): Promise<Answer> {
-  const part = trainingAnswers(await loadSpec(question.spec), question)
+  const part = stepAnswers(await loadSpec(question.spec), question)
   return mergeAnswers(
     Array.from({ length: question.parts }, (_, index) => finish(part(index))),
     question,
@@ -80,7 +80,7 @@ const questions: SearchOptions[] = [
 
 describe('the answer is that of trying everything', async () => {
   const loaded = await loadSpec(small)
-  const known = new TrainingTree(loaded, questionOf(loaded, { ranks: 8, choices }))
+  const known = new StepTree(loaded, questionOf(loaded, { ranks: 8, choices }))
   const every = all(known)
 
   test('there are more than a thousand points with names of their own, of which some break rules', () => {
@@ -111,7 +111,7 @@ describe('the answer is that of trying everything', async () => {
 
   test.each(questions)('%j', async (options) => {
     const question = questionOf(loaded, { ranks: 8, choices, ...options })
-    const tree = new TrainingTree(loaded, question, undefined, known.model)
+    const tree = new StepTree(loaded, question, undefined, known.model)
     const points = every.map(({ leaf }) => tree.judge(leaf))
     const kept = points.filter((point): point is Candidate => !isMiss(point)).sort(byScore)
     expect(kept.length).toBeGreaterThan(0)

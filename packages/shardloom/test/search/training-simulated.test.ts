@@ -2,8 +2,8 @@ import { describe, expect, test } from 'vitest'
 import { isShardloomError, loadSpec, type SpecInput, simulateLoaded } from '../../src/index.js'
 import { questionOf } from '../../src/search/ask.js'
 import { loadedOf } from '../../src/search/serving-spec.js'
-import { specOfTraining } from '../../src/search/training-points.js'
-import { type Leaf, type Node, TrainingTree } from '../../src/search/training-tree.js'
+import { specOfStep } from '../../src/search/step-points.js'
+import { type Leaf, type Node, StepTree } from '../../src/search/step-tree.js'
 
 const h100 = (nodes: number) => ({ accelerator: 'h100-sxm', nodes, perNode: 8 })
 const gpt = (layers: number) => ({
@@ -50,7 +50,7 @@ function draws(seed: number) {
 }
 
 /** Leaves that can be planned, each found by going down at random, so that rare choices are as likely as those with many leaves below. */
-function* leavesOf(tree: TrainingTree, draw: () => number): Generator<Leaf> {
+function* leavesOf(tree: StepTree, draw: () => number): Generator<Leaf> {
   for (let tries = 0; tries < 3000; tries++) {
     let node: Node = { level: 'root', groups: tree.groups() }
     while (node.level !== 'leaf') {
@@ -77,14 +77,14 @@ describe.each(cases)('%s on %i ranks, nothing offloaded', (_, ranks, spec) => {
   test('what the analytic model says is near to what the event simulation says', async () => {
     const loaded = await loadSpec(spec)
     const question = questionOf(loaded, { ranks, choices: { offload: ['none'] } })
-    const tree = new TrainingTree(loaded, question)
+    const tree = new StepTree(loaded, question)
     const [time, memory]: [number[], number[]] = [[], []]
     for (const leaf of leavesOf(tree, draws(1))) {
       if (time.length === count) break
       const { seconds, bytes } = tree.figures(leaf)
       const choices = tree.choicesOf(leaf)
       try {
-        const { step } = simulateLoaded(loadedOf(loaded, specOfTraining(tree, question, { choices })))
+        const { step } = simulateLoaded(loadedOf(loaded, specOfStep(tree, question, { choices })))
         const peak = Math.max(...step.ranks.map(({ memory }) => memory.peakBytes))
         time.push(seconds / step.seconds - 1)
         memory.push(bytes / peak - 1)
@@ -103,12 +103,12 @@ describe.each(cases)('%s on %i ranks, nothing offloaded', (_, ranks, spec) => {
 test('experts on all ranks of dp and some of tp hold what they hold when the whole model is planned', async () => {
   const loaded = await loadSpec({ model: 'mixtral-8x7b', cluster: h100(4), batch: 64, seq: 4096 })
   const question = questionOf(loaded, { ranks: 32 })
-  const tree = new TrainingTree(loaded, question)
+  const tree = new StepTree(loaded, question)
   const degrees = { dp: 4, tp: 2, cp: 4, ulysses: 1, ep: 2, expertTp: 4, pp: 1, microbatch: 1, zero: 0 }
   const leaf = tree.leafOf({ ...degrees, order: 'dp,tp,ulysses,cp,pp', sequenceParallel: false, recompute: 'none' })
   if (!leaf) throw new Error('the space has no such point')
   const choices = tree.choicesOf(leaf)
-  const { step } = simulateLoaded(loadedOf(loaded, specOfTraining(tree, question, { choices })))
+  const { step } = simulateLoaded(loadedOf(loaded, specOfStep(tree, question, { choices })))
   const { seconds, bytes } = tree.figures(leaf)
   expect(bytes / Math.max(...step.ranks.map(({ memory }) => memory.peakBytes))).toBeCloseTo(1, 2)
   expect(Math.abs(seconds / step.seconds - 1)).toBeLessThan(0.05)

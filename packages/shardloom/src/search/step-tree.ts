@@ -1,13 +1,14 @@
 import type { Candidate, ChoiceTree, Miss, Rejection } from '@shardloom/search'
 import type { LoadedSpec } from '../plan.js'
-import { reserveOf } from '../reserve.js'
 import type { PlannedSpec } from '../sequence.js'
 import { type Choices, dividing, multiplying, type Value } from './choices.js'
+import { Endings } from './endings.js'
 import { groupOf, groupsOf, isMultiplying, later } from './groups.js'
+import { forwardOnly } from './pipelines.js'
 import type { Question } from './question.js'
 import { type Cut, figuresOf, type Group, leastOf, Staging, type Stored } from './staging.js'
-import { type Aim, aimOf, type Pace, paceOf, trainingMetrics } from './training-metrics.js'
-import { isRefusal, TrainingModel } from './training-model.js'
+import { type Aim, aimOf, metricsAt, type Pace, paceOf, type StepPhase } from './step-metrics.js'
+import { isRefusal, StepModel } from './step-model.js'
 
 /** How far a candidate is decided. */
 export type Node =
@@ -32,18 +33,19 @@ export interface Leaf {
 }
 
 /**
- * The tree of choices of a search for training. From the root down are decided: what layers cost (degrees of tensor, context and expert
- * parallelism, recomputation and what else strategies do inside of a stage), the size of microbatches, the stages, their schedule and
- * layers, and last what data-parallel ranks share. Bounds come from costs that are known by then.
+ * The tree of choices of a search for steps: of training, of prefill or of decode. From the root down are decided: how many ranks there are,
+ * what layers cost (degrees of tensor, context and expert parallelism, recomputation and what else strategies do inside of a stage), the
+ * size of microbatches, the stages, their schedule and layers, and last what data-parallel ranks share. Bounds come from costs that are
+ * known by then. Steps of inference are forwards alone, which every stage runs in one order, and share nothing.
  */
-export class TrainingTree implements ChoiceTree<Node> {
-  readonly model: TrainingModel
+export class StepTree implements ChoiceTree<Node> {
+  readonly model: StepModel
   readonly aim: Aim
-  readonly pace: Pace
   private readonly base: PlannedSpec
-  private readonly chunks = new Map<string, readonly number[]>()
-  private readonly cutsOf = new Map<number, readonly Cut[]>()
-  private readonly storedOf = new Map<number, readonly Stored[]>()
+  /** The schedule by which costs are found that no schedule changes. */
+  private readonly plain: string
+  private readonly paces = new Map<number, Pace>()
+  private readonly endings: Endings
   private readonly sizes = new Map<string, number>()
   private last: { readonly leaf: Leaf; readonly parts: ReturnType<Staging['partsOf']> } | undefined
 
@@ -51,17 +53,29 @@ export class TrainingTree implements ChoiceTree<Node> {
     readonly loaded: LoadedSpec,
     private readonly question: Question,
     readonly root: Node = { level: 'root', groups: [] },
-    model?: TrainingModel,
+    model?: StepModel,
   ) {
-    this.model = model ?? new TrainingModel(loaded)
+    this.model = model ?? new StepModel(loaded)
     this.base = loaded.spec
-    this.pace = paceOf(loaded, question, reserveOf(loaded.spec.reserveBytes, question.ranks).bytes)
-    this.aim = aimOf(question, this.pace)
+    this.plain = this.isTraining ? '1f1b' : forwardOnly
+    this.endings = new Endings(this.model, question)
+    this.aim = aimOf(loaded.spec.phase as StepPhase, question) // serving is no step
   }
 
   /** The same space below other nodes, with what is known of it. */
   from(root: Node): ChoiceTree<Node> {
-    return Object.assign(Object.create(this) as TrainingTree, { root })
+    return Object.assign(Object.create(this) as StepTree, { root })
+  }
+
+  private get isTraining(): boolean {
+    return this.loaded.spec.phase === 'training'
+  }
+
+  /** The pace of steps on so many ranks. */
+  paceAt(ranks: number): Pace {
+    const known = this.paces.get(ranks) ?? paceOf(this.loaded, ranks)
+    this.paces.set(ranks, known)
+    return known
   }
 
   /** The groups of the whole space. */
@@ -78,9 +92,9 @@ export class TrainingTree implements ChoiceTree<Node> {
       case 'slot':
         return node.stagings.map((staging) => ({ level: 'staged', staging }))
       case 'staged':
-        return this.cuts(node.staging.pp).map((cut) => ({ level: 'cut', staging: node.staging, cut }))
+        return this.endings.cuts(node.staging.pp).map((cut) => ({ level: 'cut', staging: node.staging, cut }))
       case 'cut':
-        return this.stored(node.staging.dp).map((stored) => ({ ...node, level: 'leaf', stored }))
+        return this.endings.stored(node.staging.dp).map((stored) => ({ ...node, level: 'leaf', stored }))
       case 'leaf':
         return null
     }
@@ -98,11 +112,14 @@ export class TrainingTree implements ChoiceTree<Node> {
         return known
       }
       case 'slot':
-        return node.stagings.reduce((sum, { pp, dp }) => sum + this.cuts(pp).length * this.stored(dp).length, 0)
+        return node.stagings.reduce(
+          (sum, { pp, dp }) => sum + this.endings.cuts(pp).length * this.endings.stored(dp).length,
+          0,
+        )
       case 'staged':
-        return this.cuts(node.staging.pp).length * this.stored(node.staging.dp).length
+        return this.endings.cuts(node.staging.pp).length * this.endings.stored(node.staging.dp).length
       case 'cut':
-        return this.stored(node.staging.dp).length
+        return this.endings.stored(node.staging.dp).length
       case 'leaf':
         return 1
     }
@@ -114,9 +131,9 @@ export class TrainingTree implements ChoiceTree<Node> {
       case 'group':
         return undefined
       case 'slot':
-        return refused(node.stagings[0]?.blocksFor('1f1b'))
+        return refused(node.stagings[0]?.blocksFor(this.plain))
       case 'staged':
-        return refused(node.staging.blocksFor('1f1b'))
+        return refused(node.staging.blocksFor(this.plain))
       case 'cut':
         // What balanced stages are is found where their bound does not rule them out.
         if (node.cut.split === 'balanced') return refused(node.staging.blocksFor(node.cut.schedule))
@@ -124,7 +141,7 @@ export class TrainingTree implements ChoiceTree<Node> {
       case 'leaf': {
         const parts = this.parts(node)
         if (isRefusal(parts)) return { rule: parts.rule }
-        const { reserveBytes, capacityBytes } = this.pace
+        const { reserveBytes, capacityBytes } = this.paceOf(node)
         const bytes = reserveBytes + leastOf(parts).bytes
         return bytes > capacityBytes ? { rule: 'memory', by: bytes / capacityBytes - 1 } : undefined
       }
@@ -133,12 +150,18 @@ export class TrainingTree implements ChoiceTree<Node> {
 
   bound(node: Node): number {
     const { seconds, bytes } = this.least(node)
-    return this.aim.bound(seconds, bytes)
+    return this.aim.bound(seconds, bytes, this.paceOf(node))
+  }
+
+  leastMiss(node: Node): ReturnType<Aim['leastMiss']> {
+    if (node.level === 'root') return undefined
+    const { seconds, bytes } = this.least(node)
+    return this.aim.leastMiss(seconds, bytes, this.paceOf(node))
   }
 
   corner(node: Node): readonly [number, number] {
     const { seconds, bytes } = this.least(node)
-    return this.aim.corner(seconds, bytes)
+    return this.aim.corner(seconds, bytes, this.paceOf(node))
   }
 
   evaluate(leaf: Node): number | Rejection {
@@ -152,7 +175,7 @@ export class TrainingTree implements ChoiceTree<Node> {
 
   describeMiss(node: Node): Candidate {
     const { seconds, bytes } = this.figures(node as Leaf)
-    return this.describe(node, this.aim.bound(seconds, bytes))
+    return this.describe(node, this.aim.bound(seconds, bytes, this.paceOf(node)))
   }
 
   /** Step time and peak memory of a leaf that can be planned, by the analytic model. */
@@ -165,14 +188,16 @@ export class TrainingTree implements ChoiceTree<Node> {
   /** What a leaf has chosen, in the order in which candidates are named. */
   choicesOf({ staging: { group, microbatch, pp, dp }, cut, stored }: Leaf): Choices {
     const { schedule, virtual, split } = cut
+    const { ranks, ...inner } = group.choices
     return {
+      ...(ranks !== undefined && { ranks }),
       dp,
       ...(stored.replicate > 1 && { dpReplicate: stored.replicate }),
-      ...group.choices,
+      ...inner,
       pp,
       microbatch,
-      zero: stored.zero,
-      ...(pp > 1 && { schedule, virtual, split }),
+      ...(this.isTraining && { zero: stored.zero }),
+      ...(pp > 1 && { ...(this.isTraining && { schedule, virtual }), split }),
     }
   }
 
@@ -182,35 +207,37 @@ export class TrainingTree implements ChoiceTree<Node> {
    */
   leafOf(choices: Choices): Leaf | undefined {
     const chosen = (name: string) => choices[name] ?? this.question.choices[name]?.[0]
+    const world = Number(chosen('ranks') ?? this.question.ranks)
     const inner = Object.keys(this.question.choices).filter((name) => !later.includes(name))
     const own = Object.fromEntries(inner.flatMap((name) => [[name, chosen(name) as Value]]))
     const taken = inner.filter((name) => isMultiplying(name, this.model))
-    const ranks = taken.reduce(
-      (left, name) => left / Number(own[name]),
-      this.question.ranks / this.base.parallel.replicas,
-    )
+    const ranks = taken.reduce((left, name) => left / Number(own[name]), world / this.base.parallel.replicas)
     if (!Number.isInteger(ranks)) return undefined
     const pp = Number(chosen('pp') ?? this.base.parallel.pp)
     const microbatch = Number(chosen('microbatch') ?? this.base.microbatch ?? 1)
     // Of orders that lay axes alike a candidate has the first.
     const orders = [own['order'], ...(this.question.choices['order'] ?? [])]
     const staging = orders
-      .flatMap((order) => this.stagings(groupOf({ ...own, ...(order !== undefined && { order }) }, ranks), microbatch))
+      .flatMap((order) =>
+        this.stagings(groupOf({ ...own, ...(order !== undefined && { order }) }, ranks, world), microbatch),
+      )
       .find((each) => each.pp === pp)
     const zero = Number(choices['zero'] ?? 0)
     const replicate = Number(choices['dpReplicate'] ?? 1)
-    const cut = this.cuts(pp).find(
-      ({ schedule, virtual, split }) =>
-        pp === 1 ||
-        (schedule === chosen('schedule') &&
-          (choices['virtual'] === undefined || virtual === choices['virtual']) &&
-          split === (choices['split'] ?? 'even')),
-    )
+    const cut = this.endings
+      .cuts(pp)
+      .find(
+        ({ schedule, virtual, split }) =>
+          pp === 1 ||
+          ((!this.isTraining || schedule === chosen('schedule')) &&
+            (choices['virtual'] === undefined || virtual === choices['virtual']) &&
+            split === (choices['split'] ?? 'even')),
+      )
     const stored =
       staging &&
-      this.stored(staging.dp).find(
-        (each) => each.zero === (staging.dp === 1 ? 0 : zero) && each.replicate === replicate,
-      )
+      this.endings
+        .stored(staging.dp)
+        .find((each) => each.zero === (staging.dp === 1 ? 0 : zero) && each.replicate === replicate)
     return staging && cut && stored ? { level: 'leaf', staging, cut, stored } : undefined
   }
 
@@ -245,11 +272,12 @@ export class TrainingTree implements ChoiceTree<Node> {
 
   private metrics(leaf: Leaf): Record<string, number> {
     const { seconds, bytes } = this.figures(leaf)
-    return trainingMetrics(this.pace, seconds, bytes)
+    return metricsAt(this.paceOf(leaf), seconds, bytes)
   }
 
   private slots(group: Group): Extract<Node, { level: 'slot' }>[] {
-    const sizes = this.question.choices['microbatch'] ?? [this.base.microbatch ?? 1]
+    const { microbatch = 1 } = this.base
+    const sizes = this.question.choices['microbatch'] ?? [microbatch]
     return sizes.map(Number).flatMap((microbatch) => {
       const stagings = this.stagings(group, microbatch)
       return stagings.length > 0 ? [{ level: 'slot' as const, group, microbatch, stagings }] : []
@@ -282,55 +310,19 @@ export class TrainingTree implements ChoiceTree<Node> {
     return orders.slice(0, Math.max(0, orders.indexOf(own))).some((other) => laid(other) === laid(own))
   }
 
-  private cuts(pp: number): readonly Cut[] {
-    const known = this.cutsOf.get(pp) ?? this.allCuts(pp)
-    this.cutsOf.set(pp, known)
-    return known
-  }
-
-  private allCuts(pp: number): Cut[] {
-    if (pp === 1) return [{ schedule: '1f1b', virtual: 1, split: 'even' }]
-    const { choices } = this.question
-    const { options } = this.base
-    const virtuals = choices['virtual'] ?? [options.virtual ?? 1]
-    const splits = choices['split'] ?? ['even']
-    return (choices['schedule'] ?? [options.schedule ?? '1f1b']).map(String).flatMap((schedule) =>
-      this.chunksOf(schedule, virtuals)
-        .filter((virtual) => virtual * pp <= this.model.layers.length)
-        .flatMap((virtual) =>
-          splits.map((split): Cut => ({ schedule, virtual, split: split === 'balanced' ? split : 'even' })),
-        ),
-    )
-  }
-
-  /** The numbers of chunks, of those to choose from, that a schedule may have; one that a schedule fixes needs no choice. */
-  private chunksOf(schedule: string, virtuals: readonly Value[]): readonly number[] {
-    const known = this.chunks.get(schedule)
-    if (known) return known
-    const works = (virtual: number) => typeof this.model.pipelines.of(schedule, 2, virtual, 8) !== 'string'
-    const some = virtuals.map(Number).filter(works)
-    const found = some.length > 0 ? some : [2, 1].filter(works).slice(0, 1)
-    this.chunks.set(schedule, found)
-    return found
-  }
-
-  private stored(dp: number): readonly Stored[] {
-    const known = this.storedOf.get(dp) ?? this.allStored(dp)
-    this.storedOf.set(dp, known)
-    return known
-  }
-
-  private allStored(dp: number): Stored[] {
-    const { choices } = this.question
-    const zeros = (choices['zero'] ?? [this.base.options.zero]).map(Number)
-    const replicates = (choices['dpReplicate'] ?? [this.base.parallel.dpReplicate]).map(Number)
-    // A single rank has nobody to share with, whatever was asked for.
-    if (dp === 1) return [{ zero: 0, replicate: 1 }]
-    return zeros.flatMap((zero) =>
-      replicates
-        .filter((replicate) => (zero === 0 ? replicate === 1 : dp % replicate === 0 && replicate < dp))
-        .map((replicate) => ({ zero, replicate })),
-    )
+  /** The pace below a node; of the root that of the fewest ranks, of which no metric is worse. */
+  private paceOf(node: Node): Pace {
+    switch (node.level) {
+      case 'root': {
+        const least = node.groups.reduce((fewest, { world }) => Math.min(fewest, world), this.question.ranks)
+        return this.paceAt(least)
+      }
+      case 'group':
+      case 'slot':
+        return this.paceAt(node.group.world)
+      default:
+        return this.paceAt(node.staging.group.world)
+    }
   }
 
   private least(node: Node): { readonly seconds: number; readonly bytes: number } {
@@ -353,7 +345,7 @@ export class TrainingTree implements ChoiceTree<Node> {
 
   /** Of whole backwards; what runs them apart is no more than these. */
   private leastWork(staging: Staging): number {
-    return staging.leastWork('1f1b')
+    return staging.leastWork(this.plain)
   }
 }
 

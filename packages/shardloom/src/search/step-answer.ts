@@ -3,11 +3,11 @@ import { type Answer, BestList, explore, Front, mergeAnswers } from '@shardloom/
 import type { LoadedSpec } from '../plan.js'
 import type { Question } from './question.js'
 import type { Group } from './staging.js'
-import { TrainingTree } from './training-tree.js'
+import { StepTree } from './step-tree.js'
 
 /** Answers parts of one question about training, which share what they find out. */
-export function trainingAnswers(loaded: LoadedSpec, question: Question): (part: number) => Work<Answer> {
-  const tree = new TrainingTree(loaded, question)
+export function stepAnswers(loaded: LoadedSpec, question: Question): (part: number) => Work<Answer> {
+  const tree = new StepTree(loaded, question)
   const groups = tree.groups()
   const treeOf = (some: readonly Group[]) => tree.from({ level: 'root', groups: some })
   let seeds: Answer | undefined
@@ -45,13 +45,13 @@ function kept({ list, front }: ReturnType<typeof findings>): Answer {
 
 /** Groups with tensor parallelism on fast links and nothing else out of the ordinary. */
 function likely(groups: readonly Group[], { choices: asked }: Question): readonly Group[] {
-  const free: readonly string[] = ['tp', 'ep', 'sequenceParallel', 'recompute']
+  const free: readonly string[] = ['ranks', 'tp', 'ep', 'sequenceParallel', 'recompute']
   const plain = groups.filter(
     ({ choices }) =>
       Number(choices['tp'] ?? 1) <= 8 &&
       Object.entries(choices).every(([name, value]) => free.includes(name) || value === asked[name]?.[0]),
   )
-  return plain.slice(0, mostSeeds)
+  return plain.slice(0, mostSeeds * (asked['ranks']?.length ?? 1))
 }
 
 const mostSeeds = 32

@@ -29,7 +29,7 @@ export const isRefusal = (value: object): value is Refusal => 'rule' in value
  * What candidates of a search for training are made of, each thing found once for all candidates that share it: meshes, what layers take,
  * what parameters cost, pipelines.
  */
-export class TrainingModel {
+export class StepModel {
   readonly pipelines = new Pipelines()
   readonly samples: Samples
   readonly layers: readonly string[]
@@ -97,8 +97,14 @@ export class TrainingModel {
     })
   }
 
-  modelOf(blocks: BlockCosts, states: ReadonlyMap<string, PartState>, { engine, constants }: Machine): Model {
+  modelOf(
+    blocks: BlockCosts,
+    states: ReadonlyMap<string, PartState>,
+    { engine, constants }: Machine,
+    microbatches: number,
+  ): Model {
     return {
+      microbatches,
       parts: blocks.parts,
       states,
       layers: this.layers,
