@@ -159,7 +159,9 @@ export class Samples {
     for (const { name, degree } of mesh.atoms)
       if (joined.has(name)) products.push(...products.map((each) => each * degree))
     for (const { name, degree } of mesh.atoms) if (!joined.has(name)) products.push(degree)
-    const divides = [...this.sizes.values()].map((sizes) =>
+    // With one position of each sequence it is the sequences that ranks of experts have to divide.
+    const batch = small.phase === 'decode' ? [[small.batch]] : []
+    const divides = [...this.sizes.values(), ...batch].map((sizes) =>
       sizes.map((size) => products.map((each) => (size % each === 0 ? 1 : 0)).join('')),
     )
     const names = mesh.axes.map(({ name, atoms }) => `${name}:${atoms}`)

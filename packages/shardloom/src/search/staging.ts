@@ -109,7 +109,7 @@ export class Staging {
     if (isRefusal(placed)) return placed
     const states = this.model.stateCosts(
       () => this.specOf(cut.schedule, zero, replicate),
-      this.group.stored,
+      this.model.storesBySequences ? `${this.group.stored} ${this.microbatch}` : this.group.stored,
       zero,
       placed,
     )

@@ -75,6 +75,11 @@ export class StepModel {
     )
   }
 
+  /** Whether what is stored depends on how many sequences are decoded together: where experts cannot divide these, they lie otherwise. */
+  get storesBySequences(): boolean {
+    return this.loaded.spec.phase === 'decode'
+  }
+
   /** What the parts of a spec's model cost in parameters, gradients and optimizer state. `inner` as in {@link blockCosts}. */
   stateCosts(
     specOf: () => PlannedSpec,
@@ -85,7 +90,8 @@ export class StepModel {
     return remember(this.states, `${inner} ${zero} ${name}`, () => {
       const spec = specOf()
       const { options, parallel } = spec
-      const plain: PlannedSpec = { ...spec, microbatch: 1, options: { ...options, recompute: 'none', offload: 'none' } }
+      const microbatch = this.storesBySequences ? (spec.microbatch ?? 1) : 1
+      const plain: PlannedSpec = { ...spec, microbatch, options: { ...options, recompute: 'none', offload: 'none' } }
       const shape = `${inner} ${zero} ${Math.min(2, parallel.dpReplicate)} ${mesh.atoms.map(({ name }) => name)}`
       const at = (free: number) => {
         const known = this.points.get(`${shape} ${free}`) ?? this.samples.states(plain, mesh, free)

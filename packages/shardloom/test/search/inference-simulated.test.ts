@@ -61,14 +61,14 @@ describe.each(cases)('%s on %i ranks', (_, ranks, spec) => {
         const peak = Math.max(...step.ranks.map(({ memory }) => memory.peakBytes))
         time.push(seconds / step.seconds - 1)
         memory.push(bytes / peak - 1)
-        if (process.env.SHOW) console.log(JSON.stringify(choices), (seconds / step.seconds - 1).toFixed(4), (bytes / peak - 1).toFixed(4))
       } catch (error) {
         // What only planning the whole model finds out is no candidate.
         if (!isShardloomError(error)) throw error
-        if (process.env.SHOW) console.log(JSON.stringify(choices), error.code, error.message)
       }
     }
-    console.log(sizes(time), sizes(memory))
     expect(time).toHaveLength(count)
+    expect(sizes(time).median).toBeLessThan(0.001)
+    expect(sizes(time).worst).toBeLessThan(0.01)
+    expect(sizes(memory).worst).toBeLessThan(0.001)
   })
 })
