@@ -1,6 +1,6 @@
 import { collectiveSeconds } from '@shardloom/cluster'
 import type { Machine, PartCost, StateCost } from '@shardloom/simulator'
-import { type Pipeline, type PipelineTime, pipelineTime, type StageSeconds } from './pipelines.js'
+import { forwardOnly, type Pipeline, type PipelineTime, pipelineTime, type StageSeconds } from './pipelines.js'
 
 /** What a part of a model costs in parameters, gradients and optimizer state. Bytes and seconds. */
 export interface PartState {
@@ -184,7 +184,12 @@ export function secondsOf({ schedule }: Pipeline, stages: readonly StageCost[], 
       const isEnd = from === 0 || (from < 0 ? stage % count === 0 : stage % count === count - 1)
       return isEnd || stageRanks[stage + from] === rank ? own : own + send
     })
-  return { forward: of('forward', -1), input: of('input', 1), weight: of('weight', 0) }
+  const isForward = schedule.name === forwardOnly
+  return {
+    forward: of('forward', -1),
+    input: isForward ? new Float64Array(stageRanks.length) : of('input', 1),
+    weight: of('weight', 0),
+  }
 }
 
 /**

@@ -3,7 +3,8 @@ import { isShardloomError, loadSpec, type SpecInput, simulateLoaded } from '../.
 import { questionOf } from '../../src/search/ask.js'
 import { loadedOf } from '../../src/search/serving-spec.js'
 import { specOfStep } from '../../src/search/step-points.js'
-import { type Leaf, type Node, StepTree } from '../../src/search/step-tree.js'
+import { StepTree } from '../../src/search/step-tree.js'
+import { draws, randomLeaves, sizes } from './random-leaves.js'
 
 const h100 = (nodes: number) => ({ accelerator: 'h100-sxm', nodes, perNode: 8 })
 const cases: readonly (readonly [string, number, SpecInput])[] = [
@@ -13,37 +14,6 @@ const cases: readonly (readonly [string, number, SpecInput])[] = [
   ['decode of mixtral-8x7b', 16, { model: 'mixtral-8x7b', cluster: h100(2), phase: 'decode', batch: 128, seq: 4096 }],
 ]
 
-/** A sequence of numbers from 0 to 1 that is the same every time. */
-function draws(seed: number) {
-  let at = seed
-  return () => {
-    at = (at * 1_103_515_245 + 12_345) % 2_147_483_648
-    return at / 2_147_483_648
-  }
-}
-
-/** Leaves that can be planned, each found by going down at random. */
-function* leavesOf(tree: StepTree, draw: () => number): Generator<Leaf> {
-  for (let tries = 0; tries < 3000; tries++) {
-    let node: Node = { level: 'root', groups: tree.groups() }
-    while (node.level !== 'leaf') {
-      const children: Node[] = [...(tree.expand(node) ?? [])]
-      const child: Node | undefined = children[Math.floor(draw() * children.length)]
-      if (!child) break
-      const rejection = tree.reject(child)
-      if (rejection && rejection.rule !== 'memory') break
-      node = child
-    }
-    if (node.level === 'leaf') yield node
-  }
-}
-
-const sizes = (errors: readonly number[]) => {
-  const sorted = errors.map(Math.abs).sort((a, b) => a - b)
-  const mean = sorted.reduce((sum, each) => sum + each, 0) / sorted.length
-  return { mean, median: sorted[sorted.length >> 1] ?? Number.NaN, worst: sorted.at(-1) ?? Number.NaN }
-}
-
 const count = 30
 
 describe.each(cases)('%s on %i ranks', (_, ranks, spec) => {
@@ -52,7 +22,7 @@ describe.each(cases)('%s on %i ranks', (_, ranks, spec) => {
     const question = questionOf(loaded, { ranks })
     const tree = new StepTree(loaded, question)
     const [time, memory]: [number[], number[]] = [[], []]
-    for (const leaf of leavesOf(tree, draws(1))) {
+    for (const leaf of randomLeaves(tree, draws(1))) {
       if (time.length === count) break
       const { seconds, bytes } = tree.figures(leaf)
       const choices = tree.choicesOf(leaf)
