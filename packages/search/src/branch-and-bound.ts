@@ -37,6 +37,8 @@ export interface ChoiceTree<Node> {
 export interface Findings {
   readonly list: BestList
   readonly front?: Front | undefined
+  /** The nearest misses, by rule. */
+  readonly misses?: Map<string, Miss>
 }
 
 /**
@@ -44,9 +46,8 @@ export interface Findings {
  * front are those of all leaves that no rule rejects, equal scores included, for what is left out has a bound beyond the list's threshold
  * and, with a front, a corner that is dominated. Each leaf is counted once, under the rule that it breaks, as bounded or as evaluated.
  */
-export function explore<Node>(tree: ChoiceTree<Node>, { list, front }: Findings): Answer {
+export function explore<Node>(tree: ChoiceTree<Node>, { list, front, misses = new Map() }: Findings): Answer {
   const rejected = new Map<string, number>()
-  const misses = new Map<string, Miss>()
   let [bounded, evaluated] = [0, 0]
 
   const reject = (node: Node, rejection: Rejection, size: number) => {

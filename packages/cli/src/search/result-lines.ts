@@ -128,7 +128,8 @@ export function candidateTable(
       const value = shown[name]
       return value === undefined ? '–' : metricText(name, value)
     })
-    const difference = differences?.[objective]
+    // That so many ranks are so many is no estimate: what is, is the time of the step.
+    const difference = differences?.[objective === 'ranks' ? (metrics[1] ?? objective) : objective]
     const estimate = simulated ? (difference === undefined ? '–' : changeText(difference)) : 'only'
     const what = labels[index] ?? choicesText(candidate, question.choices)
     const faults = error

@@ -30,6 +30,7 @@ export function stepChoices(
   const { heads, experts, layers } = limitsOf(architecture)
   const upTo = (most: number) => all.filter((degree) => degree <= most)
   const { phase } = spec
+  const copies = copiesOf({ spec, architecture })
   const [usual, ...others] = orders
   const sequence = {
     cp: all.filter((degree) => spec.seq % (2 * degree) === 0),
@@ -37,7 +38,7 @@ export function stepChoices(
     sequenceParallel: [false, true],
   }
   const own: Record<string, readonly Value[]> = {
-    order: spec.order.join(',') === usual ? [usual, ...others] : [spec.order.join(',')],
+    order: spec.order.join(',') === usual && copies === 'dp' ? [usual, ...others] : [spec.order.join(',')],
     tp: upTo(heads),
     ...(phase === 'decode' && { dcp: upTo(heads) }),
     ...(phase !== 'decode' && { cp: sequence.cp, ulysses: sequence.ulysses }),
@@ -88,6 +89,11 @@ export function worldOf({
   ...rest
 }: PlannedSpec['parallel']): number {
   return Object.values(rest).reduce((all, degree) => all * degree, 1)
+}
+
+/** What ranks are that no other degree takes: of inference without experts engines of their own. */
+export function copiesOf({ spec, architecture }: Pick<LoadedSpec, 'spec' | 'architecture'>): 'dp' | 'replicas' {
+  return spec.phase === 'training' || limitsOf(architecture).experts > 0 ? 'dp' : 'replicas'
 }
 
 /** Axes from innermost to outermost: pipelines outside of data parallelism, inside of it, or data parallelism on the fastest links. */
@@ -153,10 +159,10 @@ export function checkChoices(loaded: LoadedSpec, choices: Readonly<Record<string
         subject: name,
         help: 'Name one or more, or leave it out.',
       })
-    if (notIn(loaded.spec.phase).includes(name.split('.')[0] ?? ''))
+    if (notIn(loaded).includes(name.split('.')[0] ?? ''))
       throw new ShardloomError('CHOICE', `${capital(loaded.spec.phase)} has no \`${name}\` to choose.`, {
         subject: name,
-        help: 'Leave it out.',
+        help: name === 'dp' ? 'Without experts it is `replicas`.' : 'Leave it out.',
       })
     if (name === 'ranks') {
       const other = values.find((value) => !Number.isSafeInteger(value) || Number(value) < 1)
@@ -178,11 +184,13 @@ export function checkChoices(loaded: LoadedSpec, choices: Readonly<Record<string
   }
 }
 
-/** The choices that a phase does not have. */
-function notIn(phase: PlannedSpec['phase']): readonly string[] {
-  if (phase === 'training') return ['dcp', 'weightDtype', 'cacheDtype']
+/** The choices that the phase of a spec does not have. */
+function notIn(loaded: LoadedSpec): readonly string[] {
+  const { phase } = loaded.spec
+  if (phase === 'training') return ['dcp', 'replicas', 'weightDtype', 'cacheDtype']
   const ofTraining = ['dpReplicate', 'zero', 'recompute', 'offload', 'schedule', 'virtual', 'gradientDtype', 'loss']
-  return phase === 'decode' ? [...ofTraining, 'cp', 'ulysses', 'sequenceParallel'] : [...ofTraining, 'dcp']
+  const ofSequences = phase === 'decode' ? ['cp', 'ulysses', 'sequenceParallel'] : ['dcp']
+  return [...ofTraining, ...ofSequences, copiesOf(loaded) === 'dp' ? 'replicas' : 'dp']
 }
 
 const capital = (text: string) => text.charAt(0).toUpperCase() + text.slice(1)

@@ -17,7 +17,7 @@ export class Endings {
     private readonly model: StepModel,
     private readonly question: Question,
   ) {
-    this.base = model.loaded.spec
+    this.base = model.base
     this.isTraining = this.base.phase === 'training'
   }
 

@@ -6,6 +6,7 @@ import type { StepModel } from './step-model.js'
 /** Choices that costs of layers do not depend on. */
 export const later: readonly string[] = [
   'dp',
+  'replicas',
   'pp',
   'dpReplicate',
   'microbatch',

@@ -28,7 +28,8 @@ export function stepAnswers(loaded: LoadedSpec, question: Question): (part: numb
 }
 
 function findings({ top, front }: Question, before?: Answer) {
-  const found = { list: new BestList(top), front: front && new Front(front) }
+  const misses = new Map((before?.misses ?? []).map((miss) => [miss.rule, miss]))
+  const found = { list: new BestList(top), front: front && new Front(front), misses }
   for (const candidate of before?.best ?? []) found.list.offer(candidate)
   for (const candidate of before?.front ?? []) found.front?.offer(candidate)
   return found

@@ -3,7 +3,7 @@ import type { Machine } from '@shardloom/simulator'
 import type { LoadedSpec } from '../plan.js'
 import type { PlannedSpec } from '../sequence.js'
 import { machineOfMesh } from '../simulate-plan.js'
-import { type Choices, kindsOf, specWith } from './choices.js'
+import { type Choices, copiesOf, kindsOf, specWith } from './choices.js'
 import { type Model, type PartState, stateAt } from './estimate.js'
 import { Pipelines } from './pipelines.js'
 import { among, type BlockCosts, freeRanks, Samples } from './samples.js'
@@ -34,12 +34,22 @@ export class StepModel {
   readonly samples: Samples
   readonly layers: readonly string[]
   readonly axes: readonly string[]
+  /**
+   * The axis that takes the ranks that are left. Without experts ranks of dp have nothing to say to each other in inference: they are engines
+   * of their own, side by side, as serving has them.
+   */
+  readonly copies: 'dp' | 'replicas'
+  /** The spec without what candidates decide of copies. */
+  readonly base: PlannedSpec
   private readonly meshes = new Map<string, Placed | Refusal>()
   private readonly blocks = new Map<string, BlockCosts | Refusal>()
   private readonly states = new Map<string, ReadonlyMap<string, PartState> | Refusal>()
   private readonly points = new Map<string, ReturnType<Samples['states']>>()
 
   constructor(readonly loaded: LoadedSpec) {
+    const { spec } = loaded
+    this.copies = copiesOf(loaded)
+    this.base = this.copies === 'dp' ? spec : { ...spec, parallel: { ...spec.parallel, dp: 1, replicas: 1 } }
     this.samples = new Samples(loaded, this.pipelines)
     this.layers = kindsOf(loaded.architecture)
     this.axes = loaded.plugins.flatMap(({ axes = [] }) => axes.map(({ name }) => name))
@@ -51,7 +61,7 @@ export class StepModel {
   }
 
   specOf(choices: Choices): PlannedSpec {
-    return specWith(this.loaded.spec, choices, this.axes)
+    return specWith(this.base, choices, this.axes)
   }
 
   placed(spec: PlannedSpec): Placed | Refusal {

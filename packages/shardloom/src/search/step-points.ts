@@ -47,6 +47,7 @@ export function choicesOfSpec(tree: StepTree, question: Question): Choices {
   const { phase, parallel, options, order, batch, microbatch } = tree.loaded.spec
   const named = Object.keys(question.choices).flatMap((name): (readonly [string, Value])[] => {
     if (name === 'order') return [[name, order.join(',')]]
+    if (name === 'replicas') return [[name, parallel.dp * parallel.replicas]]
     if (name === 'ranks') return [[name, worldOf(parallel)]]
     if (name === 'microbatch')
       return [[name, microbatch ?? (phase === 'training' ? 1 : batch / (parallel.dp * parallel.replicas))]]
@@ -78,10 +79,13 @@ export function specOfStep(
   )
   const isPipeline = Number(choices['pp'] ?? 1) > 1
   const takesChunks = isPipeline && typeof tree.model.pipelines.of(String(schedule), 2, 3, 8) !== 'string'
+  // Inference takes the whole batch at once where nothing is said of it.
+  const isWhole = planned.phase !== 'training' && leaf?.staging.microbatches === 1
+  const { microbatch: _, ...rest } = spec
   return {
-    ...spec,
+    ...rest,
     ...(choices['order'] !== undefined && { order: [...planned.order] }),
-    microbatch: planned.microbatch ?? 1,
+    ...(!isWhole && { microbatch: planned.microbatch ?? 1 }),
     parallel: Object.fromEntries(Object.entries(planned.parallel).filter(([, degree]) => degree > 1)),
     options: {
       ...Object.fromEntries(own),

@@ -56,7 +56,7 @@ export class StepTree implements ChoiceTree<Node> {
     model?: StepModel,
   ) {
     this.model = model ?? new StepModel(loaded)
-    this.base = loaded.spec
+    this.base = this.model.base
     this.plain = this.isTraining ? '1f1b' : forwardOnly
     this.endings = new Endings(this.model, question)
     this.aim = aimOf(loaded.spec.phase as StepPhase, question) // serving is no step
@@ -191,7 +191,7 @@ export class StepTree implements ChoiceTree<Node> {
     const { ranks, ...inner } = group.choices
     return {
       ...(ranks !== undefined && { ranks }),
-      dp,
+      [this.model.copies]: dp,
       ...(stored.replicate > 1 && { dpReplicate: stored.replicate }),
       ...inner,
       pp,
@@ -289,12 +289,12 @@ export class StepTree implements ChoiceTree<Node> {
     const degree = (name: string) => Number(group.choices[name] ?? parallel[name] ?? 1)
     const inner = multiplying.reduce((all, name) => all * degree(name), 1)
     const again = dividing.reduce((all, name) => all * degree(name), 1)
-    const dps = this.question.choices['dp']
+    const listed = this.question.choices[this.model.copies]
     return (this.question.choices['pp'] ?? [parallel.pp]).map(Number).flatMap((pp) => {
       const dp = group.ranks / pp
       const microbatches = batch / (parallel.replicas * dp * microbatch)
       const fits = Number.isInteger(dp) && Number.isInteger(microbatches) && pp <= this.model.layers.length
-      if (!fits || (dp * inner) % again !== 0 || (dps && !dps.includes(dp))) return []
+      if (!fits || (dp * inner) % again !== 0 || (listed && !listed.includes(dp))) return []
       if (this.isLaidBefore(group.choices, { dp, pp })) return []
       return [new Staging(this.model, group, microbatch, pp, dp, microbatches)]
     })
