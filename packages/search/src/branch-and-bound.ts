@@ -6,7 +6,7 @@ import { countsByRule, keepNearest, sortMisses } from './merge.js'
 /** Why nothing below a node is a candidate. */
 export interface Rejection {
   readonly rule: string
-  /** By how much of the rule's own limit the leaf below that misses it by least does; without it no miss is kept. */
+  /** No leaf below misses the rule by less, as a share of its limit; of a leaf: by how much it does. Without it no miss is kept. */
   readonly by?: number
 }
 
@@ -17,10 +17,8 @@ export interface ChoiceTree<Node> {
   expand(node: Node): Iterable<Node> | null
   /** How many leaves are below a node, 1 for a leaf itself: exact, since counts are made of it. */
   size(node: Node): number
-  /** The rule that all leaves below break, where what is decided is enough to know. */
+  /** The rule that all leaves below break, where what is decided is enough to know. It is not asked of what is bounded. */
   reject?(node: Node): Rejection | undefined
-  /** A rule that all leaves below break by no less than `by`: where some leaf misses it by less, nobody asks for these. */
-  leastMiss?(node: Node): Required<Rejection> | undefined
   /** A score that no leaf below is better than, rounding included. The nearer it is, the less is evaluated. */
   bound(node: Node): number
   /** What no leaf below is better than in either metric of a front. Without it a search with a front bounds nothing. */
@@ -29,33 +27,39 @@ export interface ChoiceTree<Node> {
   evaluate(leaf: Node): number | Rejection
   /** The point that a leaf is. It is asked for where the point may be kept, so that others cost no name and no metrics. */
   describe(leaf: Node, score: number): Candidate
-  /** The point below a rejected node that misses the rule by least. It is asked for where no miss of the rule was smaller. */
-  describeMiss?(node: Node, rejection: Rejection): Candidate
+  /** The point that a rejected leaf is. It is asked for where no miss of the rule was smaller. */
+  describeMiss?(leaf: Node, rejection: Rejection): Candidate
 }
 
 /** Where a search puts what it finds; what is there already bounds it from the beginning. */
 export interface Findings {
   readonly list: BestList
   readonly front?: Front | undefined
-  /** The nearest misses, by rule. */
+  /** By rule the nearest miss. */
   readonly misses?: Map<string, Miss>
 }
 
 /**
  * Depth-first branch and bound: the child with the best bound first, of equal bounds the earlier one. It is exact: the list and the
  * front are those of all leaves that no rule rejects, equal scores included, for what is left out has a bound beyond the list's threshold
- * and, with a front, a corner that is dominated. Each leaf is counted once, under the rule that it breaks, as bounded or as evaluated.
+ * and, with a front, a corner that is dominated. Each leaf is counted once: as bounded, under the rule that it breaks, or as evaluated.
+ * Of leaves that are not bounded the nearest miss of each rule is found: what is rejected as a whole is looked into where it may be there.
  */
-export function explore<Node>(tree: ChoiceTree<Node>, { list, front, misses = new Map() }: Findings): Answer {
+export function explore<Node>(
+  tree: ChoiceTree<Node>,
+  { list, front, misses = new Map<string, Miss>() }: Findings,
+): Answer {
   const rejected = new Map<string, number>()
   let [bounded, evaluated] = [0, 0]
 
-  const reject = (node: Node, rejection: Rejection, size: number) => {
-    const { rule, by } = rejection
-    rejected.set(rule, (rejected.get(rule) ?? 0) + size)
-    if (by === undefined || by > (misses.get(rule)?.by ?? Infinity)) return
-    const point = tree.describeMiss?.(node, rejection)
-    if (point !== undefined) keepNearest(misses, { ...point, rule, by })
+  const reject = ({ rule }: Rejection, size: number) => rejected.set(rule, (rejected.get(rule) ?? 0) + size)
+
+  const isNear = ({ rule, by }: Rejection) => by !== undefined && by <= (misses.get(rule)?.by ?? Infinity)
+
+  const rejectLeaf = (leaf: Node, rejection: Rejection) => {
+    reject(rejection, 1)
+    const point = isNear(rejection) ? tree.describeMiss?.(leaf, rejection) : undefined
+    if (point !== undefined) keepNearest(misses, { ...point, rule: rejection.rule, by: rejection.by ?? 0 })
   }
 
   /** Whether nothing at or below the node can enter the list or the front. */
@@ -66,15 +70,9 @@ export function explore<Node>(tree: ChoiceTree<Node>, { list, front, misses = ne
     return corner !== undefined && front.isDominated(corner[0], corner[1])
   }
 
-  /** The rule that all leaves below a node miss by more than one that is known. */
-  const missedFurther = (node: Node): Rejection | undefined => {
-    const least = tree.leastMiss?.(node)
-    return least && least.by > (misses.get(least.rule)?.by ?? Infinity) ? { rule: least.rule } : undefined
-  }
-
   const evaluate = (leaf: Node) => {
     const score = tree.evaluate(leaf)
-    if (typeof score !== 'number') return reject(leaf, score, 1)
+    if (typeof score !== 'number') return rejectLeaf(leaf, score)
     evaluated++
     if (isBeaten(leaf, score)) return
     const candidate = tree.describe(leaf, score)
@@ -85,11 +83,6 @@ export function explore<Node>(tree: ChoiceTree<Node>, { list, front, misses = ne
   const descend = (nodes: Iterable<Node>) => {
     const open: { readonly node: Node; readonly bound: number }[] = []
     for (const node of nodes) {
-      const rejection = tree.reject?.(node) ?? missedFurther(node)
-      if (rejection !== undefined) {
-        reject(node, rejection, tree.size(node))
-        continue
-      }
       const bound = tree.bound(node)
       if (isBeaten(node, bound)) bounded += tree.size(node)
       else open.push({ node, bound })
@@ -100,14 +93,15 @@ export function explore<Node>(tree: ChoiceTree<Node>, { list, front, misses = ne
         bounded += tree.size(node)
         continue
       }
-      const further = missedFurther(node)
-      if (further) {
-        reject(node, further, tree.size(node))
+      const rejection = tree.reject?.(node)
+      if (rejection !== undefined && !isNear(rejection)) {
+        reject(rejection, tree.size(node))
         continue
       }
       const children = tree.expand(node)
-      if (children === null) evaluate(node)
-      else descend(children)
+      if (children !== null) descend(children)
+      else if (rejection !== undefined) rejectLeaf(node, rejection)
+      else evaluate(node)
     }
   }
 

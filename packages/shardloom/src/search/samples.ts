@@ -38,6 +38,12 @@ export interface BlockCosts {
   readonly sendBytes: number
 }
 
+/** Seconds that a microbatch is in one of a part, forward and backward. */
+export function secondsIn({ parts }: BlockCosts, part: string): number {
+  const { F = 0, B = 0, I = 0, W = 0 } = parts.get(part)?.seconds ?? {}
+  return F + B + I + W
+}
+
 /** How many stages a sample has, and how many ranks share what ranks of dp share. */
 interface SampleSize {
   readonly stages: number
@@ -117,8 +123,12 @@ export class Samples {
     mesh: Mesh,
     size: SampleSize,
   ): { readonly planned: Planned; readonly growth: number; readonly program: Program; readonly machine: Machine } {
-    const small = this.smallSpec(spec, mesh, size)
-    const smallMesh = this.meshOf(small)
+    const own = this.smallSpec(spec, mesh, size)
+    const ownMesh = this.meshOf(own)
+    // Where axes lie planning does not ask, unless some lie on others.
+    const usual = { ...own, order: this.loaded.spec.order }
+    const usualMesh = this.meshOf(usual)
+    const [small, smallMesh] = areAlike(usualMesh, ownMesh) ? [usual, usualMesh] : [own, ownMesh]
     const planned = this.plannedFor(small, smallMesh, size.stages)
     const growth = small.batch / planned.batch
     return {
@@ -178,6 +188,13 @@ export class Samples {
     this.planned.set(key, made)
     return made
   }
+}
+
+/** Whether meshes are made of the same atoms, wherever these lie. */
+function areAlike(a: Mesh, b: Mesh): boolean {
+  const namesOf = ({ axes, atoms }: Mesh) =>
+    [...atoms.map(({ name }) => name), ...axes.map((axis) => `${axis.name} ${axis.atoms}`)].sort().join()
+  return namesOf(a) === namesOf(b)
 }
 
 /** A machine on whose mesh a sample's ranks lie, as far as it has their atoms: of one stage a sample has two. */

@@ -3,7 +3,7 @@ import { balanceEqualLayers, balanceStages, layerSums } from '@shardloom/search'
 import type { Choices } from './choices.js'
 import { type Model, type PartState, peakBytesOf, type StageCost, secondsOf, stageOf, stepSeconds } from './estimate.js'
 import { leastSeconds, type Pipeline, type StageSeconds } from './pipelines.js'
-import type { BlockCosts } from './samples.js'
+import { type BlockCosts, secondsIn } from './samples.js'
 import { isRefusal, type Placed, type Refusal, type StepModel } from './step-model.js'
 
 /** A choice of all that costs of layers depend on but the microbatch, and how many ranks are left for dp and pp. */
@@ -46,7 +46,18 @@ interface Parts {
   readonly blocking: boolean
 }
 
-const stateless: ReadonlyMap<string, PartState> = new Map()
+/** Nothing is stored, and nothing runs beside computing. */
+const idle = { states: new Map<string, PartState>(), contention: 0, blocking: false }
+
+const stateless: PartState = {
+  bytes: 0,
+  updateSeconds: 0,
+  forwardSeconds: 0,
+  backwardSeconds: 0,
+  reduceSeconds: 0,
+  spreadSeconds: 0,
+  gatheredBytes: 0,
+}
 
 /** What sums in another order may differ by. */
 const rounding = 1e-9
@@ -100,19 +111,14 @@ export class Staging {
   }
 
   /** A candidate, or why it cannot be planned. */
-  partsOf(cut: Cut, { zero, replicate }: Stored): Parts | Refusal {
+  partsOf(cut: Cut, stored: Stored): Parts | Refusal {
     const blocks = this.blocksFor(cut.schedule)
     if (isRefusal(blocks)) return blocks
     const division = this.divisionOf(cut)
     if (isRefusal(division)) return division
-    const placed = this.placed(replicate)
+    const placed = this.placed(stored.replicate)
     if (isRefusal(placed)) return placed
-    const states = this.model.stateCosts(
-      () => this.specOf(cut.schedule, zero, replicate),
-      this.model.storesBySequences ? `${this.group.stored} ${this.microbatch}` : this.group.stored,
-      zero,
-      placed,
-    )
+    const states = this.statesOf(cut.schedule, stored)
     if (isRefusal(states)) return states
     const model = this.model.modelOf(blocks, states, placed.machine, this.microbatches)
     const stages = this.stagesOf(model, division)
@@ -120,13 +126,34 @@ export class Staging {
     return { pipeline, stages, seconds: secondsOf(pipeline, stages, send), blocking: model.blocking }
   }
 
+  /** The same ranks with microbatches of another size, of which there need not be a whole number. */
+  inMicrobatchesOf(size: number): Staging {
+    const { model, group, microbatch, pp, dp, microbatches } = this
+    if (size === microbatch) return this
+    return new Staging(model, group, size, pp, dp, (microbatches * microbatch) / size)
+  }
+
+  /**
+   * No candidate of a cut holds less that stores no less than `shared` does: what pipelines keep, and what is stored, without what is
+   * whole for a while. Nobody asked how it is shared, it is what pipelines keep.
+   */
+  leastBytes(cut: Cut, shared?: Stored): number {
+    const blocks = this.blocksFor(cut.schedule)
+    const division = this.divisionOf(cut)
+    if (isRefusal(blocks) || isRefusal(division)) return 0
+    const found = shared && this.statesOf(cut.schedule, shared)
+    const stored = found && !isRefusal(found) ? [...found] : []
+    const states = new Map(stored.map(([part, { bytes }]) => [part, { ...stateless, bytes }]))
+    const { microbatches } = this
+    const model = { ...idle, microbatches, parts: blocks.parts, states, layers: this.model.layers }
+    return peakBytesOf(division.pipeline, this.stagesOf(model, division)) * (1 - rounding)
+  }
+
   /** No candidate takes less: each microbatch passes all layers, which all ranks of dp and pp together work on. */
   leastWork(schedule: string): number {
     const blocks = this.blocksFor(schedule)
     if (isRefusal(blocks)) return 0
-    const whole = this.model.layers.reduce((sum, layer) => sum + secondsIn(blocks, layer), 0)
-    const ends = secondsIn(blocks, 'first') + secondsIn(blocks, 'last')
-    return ((this.microbatches * (whole + ends)) / this.pp) * (1 - rounding)
+    return ((this.microbatches * this.model.secondsThrough(blocks)) / this.pp) * (1 - rounding)
   }
 
   /**
@@ -143,16 +170,18 @@ export class Staging {
     }
     const division = this.divisionOf(cut)
     if (isRefusal(blocks) || isRefusal(division)) return 0
-    const model: Model = {
-      parts: blocks.parts,
-      states: stateless,
-      layers: this.model.layers,
-      contention: 0,
-      blocking: false,
-      microbatches: this.microbatches,
-    }
+    const { microbatches } = this
+    const model = { ...idle, microbatches, parts: blocks.parts, layers: this.model.layers }
     const seconds = secondsOf(division.pipeline, this.stagesOf(model, division), division.send)
     return leastSeconds(division.pipeline, seconds) * (1 - rounding)
+  }
+
+  private statesOf(schedule: string, { zero, replicate }: Stored): ReadonlyMap<string, PartState> | Refusal {
+    const placed = this.placed(replicate)
+    if (isRefusal(placed)) return placed
+    const { stored } = this.group
+    const inner = this.model.storesBySequences ? `${stored} ${this.microbatch}` : stored
+    return this.model.stateCosts(() => this.specOf(schedule, zero, replicate), inner, zero, placed)
   }
 
   private stagesOf(model: Model, { borders }: Division): StageCost[] {
@@ -218,12 +247,6 @@ export class Staging {
     const { group, microbatch, pp, dp } = this
     return this.model.specOf({ ...group.choices, microbatch, pp, dp, schedule, zero, dpReplicate: replicate })
   }
-}
-
-/** Seconds that a microbatch is in one of a part, forward and backward. */
-function secondsIn({ parts }: BlockCosts, part: string): number {
-  const { F = 0, B = 0, I = 0, W = 0 } = parts.get(part)?.seconds ?? {}
-  return F + B + I + W
 }
 
 /** What a candidate takes and holds by the analytic model. Seconds, bytes of its fullest rank. */

@@ -1,5 +1,5 @@
 import type { Work } from '@shardloom/core'
-import { type Answer, BestList, explore, Front, mergeAnswers } from '@shardloom/search'
+import { type Answer, BestList, explore, Front, type Miss, mergeAnswers } from '@shardloom/search'
 import type { LoadedSpec } from '../plan.js'
 import type { Question } from './question.js'
 import type { Group } from './staging.js'
@@ -21,26 +21,25 @@ export function stepAnswers(loaded: LoadedSpec, question: Question): (part: numb
     const answers: Answer[] = []
     for (const [index, group] of own.entries()) {
       yield { work: 'searching', done: index, of: own.length }
-      answers.push({ ...explore(treeOf([group]), found), best: [], front: [] })
+      answers.push({ ...explore(treeOf([group]), found), best: [], front: [], misses: [] })
     }
     return mergeAnswers([...answers, kept(found)], question)
   }
 }
 
 function findings({ top, front }: Question, before?: Answer) {
-  const misses = new Map((before?.misses ?? []).map((miss) => [miss.rule, miss]))
-  const found = { list: new BestList(top), front: front && new Front(front), misses }
+  const found = { list: new BestList(top), front: front && new Front(front), misses: new Map<string, Miss>() }
   for (const candidate of before?.best ?? []) found.list.offer(candidate)
   for (const candidate of before?.front ?? []) found.front?.offer(candidate)
   return found
 }
 
-function kept({ list, front }: ReturnType<typeof findings>): Answer {
+function kept({ list, front, misses }: ReturnType<typeof findings>): Answer {
   return {
     counts: { total: 0, rejected: {}, bounded: 0, evaluated: 0 },
     best: list.candidates,
     front: front?.candidates ?? [],
-    misses: [],
+    misses: [...misses.values()],
   }
 }
 

@@ -3,10 +3,12 @@ import type { Machine } from '@shardloom/simulator'
 import type { LoadedSpec } from '../plan.js'
 import type { PlannedSpec } from '../sequence.js'
 import { machineOfMesh } from '../simulate-plan.js'
-import { type Choices, copiesOf, kindsOf, specWith } from './choices.js'
+import { type Choices, copiesOf, kindsOf, specWith, type Value } from './choices.js'
 import { type Model, type PartState, stateAt } from './estimate.js'
+import { isMultiplying } from './groups.js'
 import { Pipelines } from './pipelines.js'
-import { among, type BlockCosts, freeRanks, Samples } from './samples.js'
+import { among, type BlockCosts, freeRanks, Samples, secondsIn } from './samples.js'
+import type { Group } from './staging.js'
 
 /** A mesh of a search with its machine, and where its communication inside of a stage runs. */
 export interface Placed {
@@ -26,7 +28,7 @@ export interface Refusal {
 export const isRefusal = (value: object): value is Refusal => 'rule' in value
 
 /**
- * What candidates of a search for training are made of, each thing found once for all candidates that share it: meshes, what layers take,
+ * What candidates of a search for steps are made of, each thing found once for all candidates that share it: meshes, what layers take,
  * what parameters cost, pipelines.
  */
 export class StepModel {
@@ -44,6 +46,7 @@ export class StepModel {
   private readonly meshes = new Map<string, Placed | Refusal>()
   private readonly blocks = new Map<string, BlockCosts | Refusal>()
   private readonly states = new Map<string, ReadonlyMap<string, PartState> | Refusal>()
+  private readonly whole = new Map<string, number>()
   private readonly points = new Map<string, ReturnType<Samples['states']>>()
 
   constructor(readonly loaded: LoadedSpec) {
@@ -90,6 +93,50 @@ export class StepModel {
     return this.loaded.spec.phase === 'decode'
   }
 
+  /**
+   * No step of a group's candidates takes less, but for rounding. What ranks compute together takes no less than the whole batch at once
+   * on one of them, as nothing is done faster for being divided, and one of them does no less than its share; nor where one axis divides
+   * the model, on the fastest links, and all others divide what that leaves.
+   */
+  leastSeconds({ choices }: Group, spec: PlannedSpec, ranks: number): number {
+    const names = Object.keys(choices)
+    const degrees = names.filter((name) => this.isDegree(name))
+    const kept = names.filter((name) => !degrees.includes(name) && !ofSeveral.includes(name))
+    const own = Object.fromEntries(kept.map((name) => [name, choices[name] as Value]))
+    const axes = degrees.filter((name) => choices[name] !== 1)
+    const all = axes.map((axis) => {
+      const degree = Number(choices[axis])
+      const { sequenceParallel = false } = choices
+      const seconds = this.wholeBatch(spec, { ...own, ...(axis === 'tp' && { sequenceParallel }) }, axis, degree)
+      return isMultiplying(axis, this) ? degree * seconds : seconds
+    })
+    return Math.max(this.wholeBatch(spec, own), ...all) / ranks
+  }
+
+  /** What the whole batch takes at once, on the ranks of one axis or on one rank alone. Seconds; 0 where that cannot be. */
+  private wholeBatch(spec: PlannedSpec, own: Choices, axis = 'tp', degree = 1): number {
+    const { batch, parallel } = spec
+    const key = JSON.stringify([own, axis, degree])
+    const known = this.whole.get(key)
+    if (known !== undefined) return known
+    const ones = Object.fromEntries([...Object.keys(parallel), ...this.axes].map((name) => [name, 1]))
+    // What divides the ranks of dp once more has a batch for each of them.
+    const dp = isMultiplying(axis, this) ? 1 : degree
+    const made = this.specOf({ sequenceParallel: false, ...own, ...ones, dp, [axis]: degree, microbatch: batch })
+    const plain = { ...made, options: { ...made.options, schedule: '1f1b', offload: 'none' } } as PlannedSpec
+    const placed = this.placed(plain)
+    const blocks = isRefusal(placed) ? placed : this.blockCosts(plain, `whole ${key}`, false, placed)
+    const seconds = isRefusal(blocks) ? 0 : this.secondsThrough(blocks)
+    this.whole.set(key, seconds)
+    return seconds
+  }
+
+  /** A microbatch through the whole model, forward and backward. Seconds. */
+  secondsThrough(blocks: BlockCosts): number {
+    const whole = this.layers.reduce((sum, layer) => sum + secondsIn(blocks, layer), 0)
+    return whole + secondsIn(blocks, 'first') + secondsIn(blocks, 'last')
+  }
+
   /** What the parts of a spec's model cost in parameters, gradients and optimizer state. `inner` as in {@link blockCosts}. */
   stateCosts(
     specOf: () => PlannedSpec,
@@ -129,6 +176,9 @@ export class StepModel {
     }
   }
 }
+
+/** Choices, beside degrees, that are of several axes, or whose costs are not of computing on one rank. */
+const ofSeveral: readonly string[] = ['ranks', 'order', 'sequenceParallel', 'offload']
 
 /** Axes whose communication is not inside of a layer. */
 const outside: readonly string[] = ['dp', 'pp', 'replicas', 'expertDp']

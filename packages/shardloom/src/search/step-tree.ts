@@ -19,6 +19,8 @@ export type Node =
       readonly group: Group
       readonly microbatch: number
       readonly stagings: readonly Staging[]
+      /** The same with the largest microbatches that a search tries, which no smaller ones beat. */
+      readonly widest: readonly Staging[]
     }
   | { readonly level: 'staged'; readonly staging: Staging }
   | { readonly level: 'cut'; readonly staging: Staging; readonly cut: Cut }
@@ -128,35 +130,57 @@ export class StepTree implements ChoiceTree<Node> {
   reject(node: Node): Rejection | undefined {
     switch (node.level) {
       case 'root':
-      case 'group':
         return undefined
+      case 'group':
       case 'slot':
-        return refused(node.stagings[0]?.blocksFor(this.plain))
+        return this.farFromLimits(node)
       case 'staged':
-        return refused(node.staging.blocksFor(this.plain))
-      case 'cut':
-        // What balanced stages are is found where their bound does not rule them out.
-        if (node.cut.split === 'balanced') return refused(node.staging.blocksFor(node.cut.schedule))
-        return refused(node.staging.blocksFor(node.cut.schedule)) ?? refused(node.staging.divisionOf(node.cut))
+        return refused(node.staging.blocksFor(this.plain)) ?? this.farFromLimits(node)
+      case 'cut': {
+        const division = node.staging.divisionOf(node.cut)
+        if (isRefusal(division)) return { rule: division.rule }
+        return (
+          this.tooLarge(node, node.staging.leastBytes(node.cut)) ??
+          this.tooLarge(node, this.leastBytes(node)) ??
+          this.farFromLimits(node)
+        )
+      }
       case 'leaf': {
         const parts = this.parts(node)
-        if (isRefusal(parts)) return { rule: parts.rule }
-        const { reserveBytes, capacityBytes } = this.paceOf(node)
-        const bytes = reserveBytes + leastOf(parts).bytes
-        return bytes > capacityBytes ? { rule: 'memory', by: bytes / capacityBytes - 1 } : undefined
+        return isRefusal(parts) ? { rule: parts.rule } : this.tooLarge(node, leastOf(parts).bytes)
       }
     }
+  }
+
+  private tooLarge(node: Node, own: number): Rejection | undefined {
+    const { reserveBytes, capacityBytes } = this.paceOf(node)
+    const bytes = reserveBytes + own
+    return bytes > capacityBytes ? { rule: 'memory', by: bytes / capacityBytes - 1 } : undefined
+  }
+
+  /** A limit that nothing below keeps. */
+  private farFromLimits(node: Node): Rejection | undefined {
+    if (this.question.limits.length === 0) return undefined
+    const { seconds, bytes } = this.least(node)
+    return this.aim.leastMiss(seconds, bytes, this.paceOf(node))
+  }
+
+  /** Of what shares most nothing is less. */
+  private leastBytes({ staging, cut }: { readonly staging: Staging; readonly cut: Cut }): number {
+    const most = (of: (stored: Stored) => number, all: readonly Stored[]) => {
+      const found = Math.max(...all.map(of))
+      return all.filter((stored) => of(stored) === found)
+    }
+    const [shared = nobody] = most(
+      ({ replicate }) => -replicate,
+      most(({ zero }) => zero, this.endings.stored(staging.dp)),
+    )
+    return staging.leastBytes(cut, shared)
   }
 
   bound(node: Node): number {
     const { seconds, bytes } = this.least(node)
     return this.aim.bound(seconds, bytes, this.paceOf(node))
-  }
-
-  leastMiss(node: Node): ReturnType<Aim['leastMiss']> {
-    if (node.level === 'root') return undefined
-    const { seconds, bytes } = this.least(node)
-    return this.aim.leastMiss(seconds, bytes, this.paceOf(node))
   }
 
   corner(node: Node): readonly [number, number] {
@@ -278,9 +302,17 @@ export class StepTree implements ChoiceTree<Node> {
   private slots(group: Group): Extract<Node, { level: 'slot' }>[] {
     const { microbatch = 1 } = this.base
     const sizes = this.question.choices['microbatch'] ?? [microbatch]
+    const largest = Math.max(...sizes.map(Number))
+    const wide = new Map<number, Staging>()
     return sizes.map(Number).flatMap((microbatch) => {
       const stagings = this.stagings(group, microbatch)
-      return stagings.length > 0 ? [{ level: 'slot' as const, group, microbatch, stagings }] : []
+      if (stagings.length === 0) return []
+      const widest = stagings.map((staging) => {
+        const known = wide.get(staging.pp) ?? staging.inMicrobatchesOf(largest)
+        wide.set(staging.pp, known)
+        return known
+      })
+      return [{ level: 'slot' as const, group, microbatch, stagings, widest }]
     })
   }
 
@@ -328,10 +360,11 @@ export class StepTree implements ChoiceTree<Node> {
   private least(node: Node): { readonly seconds: number; readonly bytes: number } {
     switch (node.level) {
       case 'root':
-      case 'group':
         return nothing
+      case 'group':
+        return { seconds: this.model.leastSeconds(node.group, this.base, node.group.world), bytes: 0 }
       case 'slot':
-        return { seconds: Math.min(...node.stagings.map((staging) => this.leastWork(staging))), bytes: 0 }
+        return { seconds: Math.min(...node.widest.map((staging) => this.leastWork(staging))), bytes: 0 }
       case 'staged':
         return { seconds: this.leastWork(node.staging), bytes: 0 }
       case 'cut':
@@ -350,6 +383,7 @@ export class StepTree implements ChoiceTree<Node> {
 }
 
 const nothing = { seconds: 0, bytes: 0 }
+const nobody: Stored = { zero: 0, replicate: 1 }
 
 function refused(found: object | undefined): Rejection | undefined {
   return found && isRefusal(found) ? { rule: found.rule } : undefined

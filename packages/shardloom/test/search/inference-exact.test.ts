@@ -81,20 +81,27 @@ describe('the answer is that of trying everything', () => {
     const every = everyPoint(tree)
     expect(every.length).toBeGreaterThan(60)
     expect(new Set(every.map(({ point }) => point.name)).size).toBe(every.length)
+    const largest = Math.max(...choices[phase].microbatch)
     for (const { leaf, point } of every) {
       if (isMiss(point)) continue
       const { group, microbatch } = leaf.staging
       const above: Node[] = [
         { level: 'root', groups: [group] },
         { level: 'group', group },
-        { level: 'slot', group, microbatch, stagings: [leaf.staging] },
+        {
+          level: 'slot',
+          group,
+          microbatch,
+          stagings: [leaf.staging],
+          widest: [leaf.staging.inMicrobatchesOf(largest)],
+        },
         { level: 'staged', staging: leaf.staging },
         { level: 'cut', staging: leaf.staging, cut: leaf.cut },
         leaf,
       ]
       for (const node of above) {
         expect(tree.bound(node), `${point.name} at ${node.level}`).toBeLessThanOrEqual(point.score)
-        expect(tree.leastMiss(node), `${point.name} at ${node.level}`).toBeUndefined()
+        expect(tree.reject(node), `${point.name} at ${node.level}`).toBeUndefined()
       }
     }
     const kept = every.map(({ point }) => point).filter((point): point is Candidate => !isMiss(point))

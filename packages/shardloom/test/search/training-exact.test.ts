@@ -74,7 +74,8 @@ describe('the answer is that of trying everything', async () => {
       const { staging, cut } = leaf
       const { group, microbatch } = staging
       const above: Node[] = [
-        { level: 'slot', group, microbatch, stagings: [staging] },
+        { level: 'group', group },
+        { level: 'slot', group, microbatch, stagings: [staging], widest: [staging.inMicrobatchesOf(6)] },
         { level: 'staged', staging },
         { level: 'cut', staging, cut },
         leaf,
