@@ -1,4 +1,4 @@
-import { divisors, ShardloomError } from '@shardloom/core'
+import { divisors, greatestCommonDivisor, ShardloomError } from '@shardloom/core'
 import type { ModelArchitecture } from '@shardloom/models'
 import { checkSpec } from '../parse-spec.js'
 import type { LoadedSpec } from '../plan.js'
@@ -27,11 +27,13 @@ export function stepChoices(
   ranks: readonly number[],
 ): Record<string, readonly Value[]> {
   const all = [...new Set(ranks.flatMap(divisors))].sort((a, b) => a - b)
-  const { heads, experts, layers } = limitsOf(architecture)
+  const { heads, kvHeads, experts, layers } = limitsOf(architecture)
   const upTo = (most: number) => all.filter((degree) => degree <= most)
   const { phase } = spec
   const copies = copiesOf({ spec, architecture })
   const [usual, ...others] = orders
+  // What tp would hold copies of.
+  const copied = upTo(heads).flatMap((tp) => kvHeads.map((count) => tp / greatestCommonDivisor(tp, count)))
   const sequence = {
     cp: all.filter((degree) => spec.seq % (2 * degree) === 0),
     ulysses: upTo(heads),
@@ -40,7 +42,7 @@ export function stepChoices(
   const own: Record<string, readonly Value[]> = {
     order: spec.order.join(',') === usual && copies === 'dp' ? [usual, ...others] : [spec.order.join(',')],
     tp: upTo(heads),
-    ...(phase === 'decode' && { dcp: upTo(heads) }),
+    ...(phase === 'decode' && { dcp: all.filter((degree) => copied.some((count) => count % degree === 0)) }),
     ...(phase !== 'decode' && { cp: sequence.cp, ulysses: sequence.ulysses }),
     pp: upTo(layers),
     ep: experts > 0 ? all.filter((degree) => experts % degree === 0) : [1],
@@ -103,6 +105,7 @@ function limitsOf({ layers, order }: ModelArchitecture) {
   const all = Object.values(layers)
   const most = (of: (layer: (typeof all)[number]) => number) => Math.max(...all.map(of))
   return {
+    kvHeads: all.map(({ attention }) => ('kvHeads' in attention ? attention.kvHeads : 1)),
     heads: most(({ attention }) => ('heads' in attention ? attention.heads : 1)),
     experts: most(({ ffn }) => ('experts' in ffn ? ffn.experts : 0)),
     layers: order.runs.reduce((sum, { count }) => sum + count, 0) * (order.repeat ?? 1),

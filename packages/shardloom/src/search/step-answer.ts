@@ -5,7 +5,7 @@ import type { Question } from './question.js'
 import type { Group } from './staging.js'
 import { StepTree } from './step-tree.js'
 
-/** Answers parts of one question about training, which share what they find out. */
+/** Answers parts of one question about steps, which share what they find out. */
 export function stepAnswers(loaded: LoadedSpec, question: Question): (part: number) => Work<Answer> {
   const tree = new StepTree(loaded, question)
   const groups = tree.groups()

@@ -42,7 +42,7 @@ export function changesOf(tree: StepTree, question: Question, from: Choices, pai
   return [...found.values()].sort((a, b) => a.candidate.score - b.candidate.score || (a.change < b.change ? -1 : 1))
 }
 
-/** The choices that a spec has made, as a search of training names them. */
+/** The choices that a spec has made, as a search of steps names them. */
 export function choicesOfSpec(tree: StepTree, question: Question): Choices {
   const { phase, parallel, options, order, batch, microbatch } = tree.loaded.spec
   const named = Object.keys(question.choices).flatMap((name): (readonly [string, Value])[] => {
@@ -62,7 +62,7 @@ export function choicesOfSpec(tree: StepTree, question: Question): Choices {
   return Object.fromEntries(named)
 }
 
-/** The spec of a point of a question of training: `shardloom simulate` takes it. */
+/** The spec of a point of a question about steps: `shardloom simulate` takes it. */
 export function specOfStep(
   tree: StepTree,
   { spec, choices: asked }: Question,
