@@ -7,6 +7,7 @@ import { pageOf, type Report } from './page.js'
 import { leaveOut } from './serving/leave-out.js'
 import { Simulations, servingReport } from './serving/report.js'
 import { joined, type Kind, kinds, readTable } from './tables.js'
+import { bestOfTables } from './training/best-of-table.js'
 import { trainingReport } from './training/report.js'
 
 /**
@@ -52,6 +53,7 @@ async function reportOf(paths: readonly string[]): Promise<Report> {
     schema: 'shardloom.accuracy/2',
     ...(wants('training', training) && {
       training: await trainingReport(training, progress('training', training.length)),
+      strategies: await bestOfTables(training, progress('strategies')),
     }),
     ...(wants('serving', serving) && {
       serving: await servingReport(serving, simulations, progress('serving', serving.length)),
@@ -77,7 +79,7 @@ function kindsOf(only: string | undefined): readonly Kind[] {
 function progress(section: string, rows?: number): (done: number) => void {
   if (!process.stderr.isTTY) return () => {}
   return (done) => {
-    process.stderr.write(`\r\u001b[K${section}: ${done} of ${rows ?? 'several'} ${rows ? 'rows' : 'fits'}`)
+    process.stderr.write(`\r\u001b[K${section}: ${done}${rows === undefined ? '' : ` of ${rows} rows`}`)
     if (done === rows) process.stderr.write('\r\u001b[K')
   }
 }

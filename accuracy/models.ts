@@ -64,6 +64,24 @@ function qwen30(): ModelArchitecture {
   }
 }
 
+/** The Llama of 1B that nanotron was measured with (huggingface/bench_cluster, `create_configs.py`); GPT-2's vocabulary in whole fours. */
+function llama1(): ModelArchitecture {
+  const like = findPreset('llama-2-7b')
+  const [[name, layer]] = Object.entries(like.layers) as [[string, ModelArchitecture['layers'][string]]] // one kind of layer
+  const { attention, ffn } = layer
+  if (attention.kind !== 'grouped' || ffn.kind !== 'dense')
+    throw new Error('internal error: Llama has grouped attention and a dense feed-forward network')
+  return {
+    ...like,
+    name: 'Llama 1B',
+    hidden: 2048,
+    vocab: 50260,
+    tiedEmbeddings: true,
+    layers: { [name]: { ...layer, attention: { ...attention, headDim: 64 }, ffn: { ...ffn, intermediate: 4096 } } },
+    order: { runs: [{ layer: name, count: 24 }] },
+  }
+}
+
 const presetPatterns: readonly (readonly [RegExp, string])[] = [
   [/^llama[- _]?3(\.1)?[- _]8b$/i, 'llama-3.1-8b'],
   [/^llama[- _]?3(\.[13])?[- _]70b$/i, 'llama-3.1-70b'],
@@ -102,6 +120,7 @@ export function modelOf(name: string): ModelArchitecture | undefined {
   const shape = gptNames.find(([pattern]) => pattern.test(text))
   if (shape) return gpt(text, shape[1])
   if (/^qwen3[- _]30b[- _]a3b$/i.test(text)) return qwen30()
+  if (/^llama-arch 1b \(nanotron\)$/i.test(text)) return llama1()
   const preset = presetPatterns.find(([pattern]) => pattern.test(text))?.[1] ?? text.toLowerCase()
   return presetNames().includes(preset) ? findPreset(preset) : undefined
 }

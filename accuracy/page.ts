@@ -1,25 +1,26 @@
 import { efficiencyOf } from '@shardloom/simulator'
 import type { Listed, Predicted, Section, Summary } from './section.js'
 import type { LeftOut } from './serving/leave-out.js'
+import { strategiesLines } from './strategies-page.js'
+import { grouped, number, percent, plain, tableLines } from './table-lines.js'
+import type { Setting } from './training/best-of-table.js'
 
 /** All that was held against measurements. */
 export interface Report {
   readonly schema: 'shardloom.accuracy/2'
   readonly training?: Section
+  readonly strategies?: readonly Setting[]
   readonly serving?: Section
   readonly inference?: Section
   readonly leftOut?: readonly LeftOut[]
 }
-
-const percent = (share: number) => `${share < 0 ? '−' : '+'}${(100 * Math.abs(share)).toFixed(1)}\u00a0%`
-const plain = (share: number) => `${(100 * share).toFixed(1)}\u00a0%`
-const number = (value: number) => String(Number(value.toPrecision(4)))
 
 const introduction = `# Accuracy
 
 Every row of published measurements that the simulator is held against, with its error: [training](#training), [serving](#serving) and
 [static batches](#static-batches). \`npm run accuracy\` prints this page; \`npm run accuracy -- --rows my-rows.csv\` does the same for rows
 of your own, in the shape of any of the three, \`--only serving\` for one section, and \`--json\` gives all as data.
+[Strategies](#strategies) says where the best of a table stands in the order of a search.
 
 A row becomes a spec, which is planned and simulated like any other. Each accelerator has one set of constants of its kernels; an
 [engine](../concepts/time.md#engines) says what is known of the software behind a table, and changes some of them where its kernels are
@@ -52,11 +53,18 @@ reading sustains, common to all; \`--leave-out\` says what they are worth for ro
 const inference = `A batch that runs by itself, with the constants of training: no scheduler, no host, no constant of an engine.`
 
 /** The report as a page of Markdown: of each section a summary by table, every row with its error, and what is not predicted. */
-export function pageOf({ training: trained, serving: served, inference: inferred, leftOut }: Report): string {
+export function pageOf({
+  training: trained,
+  strategies,
+  serving: served,
+  inference: inferred,
+  leftOut,
+}: Report): string {
   return [
     introduction,
     '',
     ...(trained ? sectionLines('Training', training, trained) : []),
+    ...(strategies ? strategiesLines(strategies) : []),
     ...(served ? sectionLines('Serving', serving, served) : []),
     ...(leftOut ? leftOutLines(leftOut) : []),
     ...(inferred ? sectionLines('Static batches', inference, inferred) : []),
@@ -164,25 +172,6 @@ const guessedCells = (row: Listed) => [
   number(row.predicted ?? 0),
   percent(row.error ?? 0),
 ]
-
-/** A table of its own for the rows of each name. */
-function grouped<Row>(
-  rows: readonly Row[],
-  nameOf: (row: Row) => string,
-  heading: readonly string[],
-  cells: (row: Row) => readonly string[],
-): string[] {
-  const names = [...new Set(rows.map(nameOf))]
-  return names.flatMap((name) => [
-    `**${name}**`,
-    tableLines(heading, rows.filter((row) => nameOf(row) === name).map(cells)).join('\n'),
-  ])
-}
-
-function tableLines(heading: readonly string[], lines: readonly (readonly string[])[]): string[] {
-  const line = (cells: readonly string[]) => `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`
-  return [line(heading), `|${heading.map(() => '---').join('|')}|`, ...lines.map(line)]
-}
 
 function summaryTable(summary: readonly Summary[], open: boolean): string[] {
   const heading = ['table', 'of', 'constants', 'n', 'mean error', 'bias', 'worst', 'τ (pairs)', 'stated']

@@ -16,6 +16,7 @@ const packages = publishablePackages()
 const folder = mkdtempSync(join(tmpdir(), 'shardloom-pack-'))
 try {
   const tarballs = installTarballs()
+  standInForNpx()
   checkOutsideStrategy()
   checkNewStrategy(tarballs)
   await runAll()
@@ -32,6 +33,29 @@ function installTarballs() {
   install(folder, ...tarballs, ...tools)
   console.log(`installed ${tarballs.length} tarballs: ${packages.map(({ manifest }) => manifest.name).join(', ')}`)
   return tarballs
+}
+
+/**
+ * Examples say `npx shardloom`, as users do. Starting npm takes longer than most of them, so here a command of that name does what npx does
+ * with a package that is installed: it runs what the nearest node_modules links. Once npx itself does.
+ */
+function standInForNpx() {
+  const version = problemOf(() => npm(folder, 'exec', 'shardloom', '--', '--version'))
+  report('npx finds the command', version)
+  mkdirSync(join(folder, 'bin'))
+  writeFileSync(
+    join(folder, 'bin', 'npx'),
+    [
+      '#!/bin/sh',
+      'place=$PWD',
+      'until [ -x "$place/node_modules/.bin/$1" ] || [ "$place" = / ]; do place=$(dirname "$place"); done',
+      'name=$1',
+      'shift',
+      'exec "$place/node_modules/.bin/$name" "$@"',
+      '',
+    ].join('\n'),
+    { mode: 0o755 },
+  )
 }
 
 /** A strategy written outside the workspace, installed beside the tarballs and used through published entry points alone. */
@@ -59,17 +83,22 @@ function checkNewStrategy(tarballs) {
   )
 }
 
-/** The pages side by side, as many as there are processors; the examples of a page one after the other. */
+/**
+ * The pages side by side, as many as there are processors, those with most examples first, so that none runs on alone; the examples of a
+ * page one after the other.
+ */
 async function runAll() {
-  const waiting = documents()
+  const order = documents().map((document) => {
+    return { document, ...readExamples(readFileSync(join(root, document), 'utf8')) }
+  })
+  const waiting = [...order].sort((a, b) => b.examples.length - a.examples.length)
   const outcomes = new Map()
   const work = async () => {
-    for (let document = waiting.shift(); document !== undefined; document = waiting.shift())
-      outcomes.set(document, await runDocument(document))
+    for (let page = waiting.shift(); page !== undefined; page = waiting.shift())
+      outcomes.set(page, await runDocument(page))
   }
-  const order = [...waiting]
   await Promise.all(Array.from({ length: availableParallelism() }, work))
-  const all = order.map((document) => outcomes.get(document))
+  const all = order.map((page) => outcomes.get(page))
   for (const [what, problem] of all.flatMap(({ results }) => results)) report(what, problem)
   const typed = all.flatMap((each) => each.typed)
   if (typed.length > 0) report('types of the ts examples', typeErrors(typed))
@@ -77,12 +106,11 @@ async function runAll() {
 }
 
 /** What came of each example of a page, and the files to type-check. */
-async function runDocument(document) {
+async function runDocument({ document, files, examples }) {
   const typed = []
   const results = []
   const place = join(folder, 'examples', document)
   mkdirSync(place, { recursive: true })
-  const { files, examples } = readExamples(readFileSync(join(root, document), 'utf8'))
   const blocks = [...files, ...examples].sort((a, b) => a.line - b.line)
   for (const block of blocks) {
     const target = resolve(place, block.path ?? block.folder)
@@ -126,7 +154,7 @@ async function runExample(place, { language, line, text, exitCode, output }) {
     maxBuffer: 1 << 28,
     env: {
       ...npmEnvironment(),
-      PATH: join(folder, 'node_modules', '.bin') + delimiter + process.env.PATH,
+      PATH: [join(folder, 'bin'), join(folder, 'node_modules', '.bin'), process.env.PATH].join(delimiter),
       NO_COLOR: '1',
       FORCE_COLOR: undefined,
       COLUMNS: '80',

@@ -10,6 +10,7 @@ const folder = process.env['SHARDLOOM_REFERENCE'] ?? ''
 const reference = (name: string) => readFileSync(join(folder, 'reference', name), 'utf8')
 
 describe.skipIf(folder === '')('published inference', () => {
+  const simulations = new Simulations()
   const serving = () => readTable(reference('measured-serving.csv'), 'reference').serving
 
   test('prompts by themselves come out within 7 % with the constants of training', async () => {
@@ -21,7 +22,7 @@ describe.skipIf(folder === '')('published inference', () => {
 
   test('engines under load: every ninth row within the KV capacity, and DeepSeek-R1, whose cache is one for all heads', async () => {
     const rows = serving().filter(({ model }, index) => index % 9 === 0 || (model === 'DeepSeek-R1' && index % 4 === 0))
-    const { summary } = await servingReport(rows)
+    const { summary } = await servingReport(rows, simulations)
     const within = summary.filter(({ table }) => !table.includes('past the KV'))
     expect(within.length).toBeGreaterThan(4)
     for (const { table, family, meanError, tau } of within) {
@@ -38,7 +39,7 @@ describe.skipIf(folder === '')('published inference', () => {
     const rows = serving().filter(
       ({ model, output }, index) => index % 5 === 0 && model === 'Qwen3-32B' && (output ?? 0) <= 512,
     )
-    const left = await leaveOut(rows, new Simulations())
+    const left = await leaveOut(rows, simulations)
     expect(left.length).toBeGreaterThan(1)
     for (const { group, fittedTo, errors } of left) {
       expect(fittedTo).not.toContain(group)

@@ -209,6 +209,7 @@ describe('every option changes something', () => {
     }
   }
   const isGraph = (text: string) => text.startsWith('{')
+  const differ = (a = '', b = '') => a !== b && (isGraph(a) || isGraph(b))
   const isOfTime = (description: string) => description.startsWith('simulate:')
 
   // What a pool of serving has of its own are the fields of the spec once more; a file of constants changes what simulate
@@ -218,20 +219,16 @@ describe('every option changes something', () => {
   )
 
   test.each(fields.map((field) => [field.path.join('.'), field] as const))('%s', async (_, field) => {
-    const values = valuesOf(field)
-    const outcomes = await Promise.all(
-      values.map((value) => Promise.all(bases.map((base) => outcome(base, field, value)))),
-    )
-    const differ = (a: readonly string[] = [], b: readonly string[] = []) =>
-      a.some((text, index) => text !== b[index] && (isGraph(text) || isGraph(b[index] ?? '')))
-    const alike = values.flatMap((value, index) =>
-      values
-        .slice(0, index)
-        .filter((_, other) => !differ(outcomes[index], outcomes[other]))
-        .map((other) => [other, value]),
-    )
-    // Types of one size take the same time.
-    if (field.choices && !isOfTime(field.description)) expect(alike).toEqual([])
-    else expect(alike.length).toBeLessThan((values.length * (values.length - 1)) / 2)
+    const values = [...new Set(valuesOf(field))]
+    let alike = values.flatMap((value, index) => values.slice(0, index).map((other) => [other, value] as const))
+    // Of the choices every two differ somewhere, but types of one size take the same time.
+    const most = field.choices && !isOfTime(field.description) ? 0 : alike.length - 1
+    for (const base of bases) {
+      if (alike.length <= most) break
+      const made = await Promise.all(values.map(async (value) => [value, await outcome(base, field, value)] as const))
+      const outcomes = new Map(made)
+      alike = alike.filter(([one, other]) => !differ(outcomes.get(one), outcomes.get(other)))
+    }
+    expect(alike.length, JSON.stringify(alike)).toBeLessThanOrEqual(most)
   })
 })

@@ -1,10 +1,12 @@
 import { resolveCluster } from '@shardloom/cluster'
 import { isShardloomError, type SpecInput } from 'shardloom'
 import { type Entry, type Listed, type Predicted, predictedOf, type Section, summarise } from '../section.js'
-import { familyOf, isShareOfBaseline, valuesOf } from './metric.js'
+import { fastest, type Ran } from './fastest.js'
+import { familyOf, isShareOfBaseline, type MetricValue, valuesOf } from './metric.js'
 import { layoutOf, type Row } from './row.js'
-import { type Run, run } from './run.js'
-import { specsOf } from './spec-of-row.js'
+import { run } from './run.js'
+import { tableOf } from './sources.js'
+import { type RowSpecs, specsOf } from './spec-of-row.js'
 
 /** Predicts each row of training that says enough, and sums up. `told` hears of each row as it is done. */
 export async function trainingReport(rows: readonly Row[], told: (done: number) => void = () => {}): Promise<Section> {
@@ -32,21 +34,9 @@ async function predict(row: Row): Promise<{ lacks: readonly string[]; entries: E
   try {
     const best = await fastest(choices)
     if (!best) return { lacks: [...lacks, 'a microbatch that divides the batch'], entries: [] }
-    const { spec, run: done } = best
+    const { spec } = best
     const recompute = spec.options?.recompute
-    const cluster = resolveCluster(spec.cluster)
-    const plain = { ...spec, options: { ...spec.options, recompute: 'none' as const, sequenceParallel: false } }
-    const values = valuesOf({
-      run: done,
-      ...(isShareOfBaseline(row.metric) && { baseline: await run(plain) }),
-      row,
-      model,
-      batch: spec.batch ?? 1,
-      recompute: nameOf(recompute),
-      flops: source.flopsOf?.(row.model) ?? source.flops,
-      isReserved: source.isReserved === true,
-      peak: cluster.accelerator.peak.bf16 ?? 0,
-    })
+    const values = await valuesOfRow(row, { source, model }, best)
     const { model: _, ...configuration } = spec
     const recalled = [...(row.seen === 'recalled' ? ['the row'] : []), ...row.recalled_fields]
     const entries = values.map(
@@ -80,6 +70,27 @@ async function predict(row: Row): Promise<{ lacks: readonly string[]; entries: E
   }
 }
 
+/** What a row's spec came to in the row's metric, beside what was measured. */
+export async function valuesOfRow(
+  row: Row,
+  { source, model }: Pick<RowSpecs, 'source' | 'model'>,
+  { spec, run: done }: Ran,
+): Promise<MetricValue[]> {
+  if (!model) return []
+  const plain = { ...spec, options: { ...spec.options, recompute: 'none' as const, sequenceParallel: false } }
+  return valuesOf({
+    run: done,
+    ...(isShareOfBaseline(row.metric) && { baseline: await run(plain) }),
+    row,
+    model,
+    batch: spec.batch ?? 1,
+    recompute: nameOf(spec.options?.recompute),
+    flops: source.flopsOf?.(row.model) ?? source.flops,
+    isReserved: source.isReserved === true,
+    peak: resolveCluster(spec.cluster).accelerator.peak.bf16 ?? 0,
+  })
+}
+
 type Recompute = NonNullable<SpecInput['options']>['recompute']
 
 /** What a choice of what is computed again is called. */
@@ -87,31 +98,3 @@ function nameOf(recompute: Recompute): string {
   if (typeof recompute !== 'object') return recompute ?? 'none'
   return recompute.selective ? 'selective' : 'by operator'
 }
-
-/** Of the first group of specs of which one fits in memory the fastest that does; else the one that comes nearest. */
-async function fastest(groups: readonly (readonly SpecInput[])[]) {
-  let nearest: { readonly spec: SpecInput; readonly run: Run; readonly fits: boolean } | undefined
-  const only = groups.flat().length === 1
-  for (const specs of groups) {
-    let best: typeof nearest
-    for (const spec of specs) {
-      const done = await run(spec)
-      const fits = only || done.peakBytes + reserveBytes <= done.capacityBytes
-      const one = { spec, run: done, fits }
-      if (fits && (!best || speed(one) > speed(best))) best = one
-      if (!nearest || done.peakBytes < nearest.run.peakBytes) nearest = one
-      // A larger microbatch needs more.
-      if (!fits) break
-    }
-    if (best) return best
-  }
-  return nearest
-}
-
-const speed = ({ spec, run }: { readonly spec: SpecInput; readonly run: Run }) => (spec.batch ?? 1) / run.seconds
-
-/** Bytes of a device that a plan does not get, as `simulate` keeps them free. */
-const reserveBytes = 3e9
-
-/** The table of a source: releases of one page are one table. */
-const tableOf = (source: string) => source.replace(/, NeMo [\d.]+/, '')

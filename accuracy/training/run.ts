@@ -1,9 +1,11 @@
-import type { MemoryParts } from '@shardloom/simulator'
+import { type MemoryParts, ranksStoodFor } from '@shardloom/simulator'
 import { loadSpec, type Simulation, type SpecInput, simulateLoaded } from 'shardloom'
 
 /** What a simulated step came to. Seconds and bytes. */
 export interface Run {
   readonly seconds: number
+  /** What the step consists of, by what a rank does or waits for; means over ranks. Seconds. */
+  readonly parts: Readonly<Record<string, number>>
   /** Of the stage that holds most, and of the first. */
   readonly peakBytes: number
   /** The most of each part, whenever that is: a caching allocator keeps what one part gives back for tensors of its sizes. */
@@ -31,6 +33,7 @@ async function simulated(spec: SpecInput): Promise<Run> {
   if (!first) throw new Error('internal error: no rank was run')
   return {
     seconds: step.seconds,
+    parts: partsOf(simulation),
     peakBytes: Math.max(...step.ranks.map(({ memory }) => memory.peakBytes)),
     reservedBytes: Math.max(
       ...step.ranks.map(({ memory }) => Object.values(memory.most).reduce((sum, bytes) => sum + bytes, 0)),
@@ -40,6 +43,21 @@ async function simulated(spec: SpecInput): Promise<Run> {
     capacityBytes: machine.cluster.accelerator.memoryBytes,
     layerSeconds: (segment) => layerSeconds(simulation.timeline, segment),
   }
+}
+
+/** Seconds in which ranks compute, wait for communication over an axis with nothing beside it, and wait for other stages. */
+function partsOf({ step: { ranks }, machine, plan }: Simulation): Record<string, number> {
+  const stoodFor = ranksStoodFor(
+    machine,
+    ranks.map(({ rank }) => rank),
+  )
+  const sums = new Map<string, number>()
+  for (const [index, { computing, waiting, exposed }] of ranks.entries()) {
+    const own = { computing, bubble: waiting, ...exposed }
+    const share = (stoodFor[index] ?? 0) / plan.program.mesh.world
+    for (const [part, seconds] of Object.entries(own)) sums.set(part, (sums.get(part) ?? 0) + share * seconds)
+  }
+  return Object.fromEntries(sums)
 }
 
 /** The mean over the middle layers of the first microbatch, from the start of one to that of the next. */

@@ -188,6 +188,18 @@ export const sources: readonly Source[] = [
     statedError: 0.1,
   },
   {
+    match: /^nanotron/,
+    remark:
+      'Without a pipeline rows are 1 to 33 % too fast; with one they take up to four times as long as predicted: before each tensor two messages say what shape it has, and the host waits for them (`p2p.py`), which is not here. The rows are a few of a sweep, of one iteration each.',
+    // Its configuration (huggingface/bench_cluster, `base_config.py`): nothing is computed again, ZeRO-1, tp reduces and scatters and
+    // overlaps nothing. PyTorch without a compiler, with FlashAttention-2.
+    recompute: 'none',
+    engine: 'torchtitan-eager',
+    flops: whole,
+    options: { zero: 1, sequenceParallel: true, loss: 'materialised' },
+    statedError: 0.1,
+  },
+  {
     match: /^NeMo/,
     remark:
       'The longer the sequence, the more is attention, on which a ring of cp ranks works in passes without a mask. Fused attention is taken to sustain half of an H100 in forward and 39 % in backward, whatever its length and mask: cuDNN reaches 54 % with the mask and 60 % without it on 16,384 tokens in forward (Shah et al. 2024, figure 5). Transfers of the ring between nodes are hidden less here than measured. The rows name no microbatch and no recomputation.',
@@ -203,3 +215,6 @@ export const sources: readonly Source[] = [
 export function sourceOf(source: string): Source {
   return sources.find(({ match }) => match.test(source)) as Source // the last one matches all
 }
+
+/** The table of a source: releases of one page are one table. */
+export const tableOf = (source: string) => source.replace(/, NeMo [\d.]+/, '')

@@ -1,7 +1,7 @@
 import { lookup } from '@shardloom/core'
 import { interpret, outsideValues } from '@shardloom/testing'
 import * as ort from 'onnxruntime-web'
-import { loadSpec, type Plan, planLoaded, type SpecInput } from 'shardloom'
+import { loadSpec, type Plan, type SpecInput } from 'shardloom'
 import { onnxOf } from 'shardloom/onnx'
 import { shrinkSpec } from 'shardloom/testing'
 import { beforeAll, describe, expect, it } from 'vitest'
@@ -15,7 +15,7 @@ beforeAll(() => {
 const spec = { batch: 2, seq: 8, options: { dtype: 'fp32' } } as const
 
 async function small(input: SpecInput): Promise<Plan> {
-  return planLoaded(shrinkSpec(await loadSpec(input)).loaded)
+  return shrinkSpec(await loadSpec(input)).plan
 }
 
 /** A tensor and the iterations of its axes, from the name of a value such as `cache/layer/attention/k[1]`. */

@@ -17,8 +17,11 @@ export interface ChoiceTree<Node> {
   expand(node: Node): Iterable<Node> | null
   /** How many leaves are below a node, 1 for a leaf itself: exact, since counts are made of it. */
   size(node: Node): number
-  /** The rule that all leaves below break, where what is decided is enough to know. It is not asked of what is bounded. */
-  reject?(node: Node): Rejection | undefined
+  /**
+   * The rule that all leaves below break, where what is decided is enough to know; not asked of what is bounded. `nearest` is the smallest
+   * miss of a rule so far: beyond it no rejection need be more exact.
+   */
+  reject?(node: Node, nearest: (rule: string) => number): Rejection | undefined
   /** A score that no leaf below is better than, rounding included. The nearer it is, the less is evaluated. */
   bound(node: Node): number
   /** What no leaf below is better than in either metric of a front. Without it a search with a front bounds nothing. */
@@ -54,7 +57,8 @@ export function explore<Node>(
 
   const reject = ({ rule }: Rejection, size: number) => rejected.set(rule, (rejected.get(rule) ?? 0) + size)
 
-  const isNear = ({ rule, by }: Rejection) => by !== undefined && by <= (misses.get(rule)?.by ?? Infinity)
+  const nearest = (rule: string) => misses.get(rule)?.by ?? Infinity
+  const isNear = ({ rule, by }: Rejection) => by !== undefined && by <= nearest(rule)
 
   const rejectLeaf = (leaf: Node, rejection: Rejection) => {
     reject(rejection, 1)
@@ -93,7 +97,7 @@ export function explore<Node>(
         bounded += tree.size(node)
         continue
       }
-      const rejection = tree.reject?.(node)
+      const rejection = tree.reject?.(node, nearest)
       if (rejection !== undefined && !isNear(rejection)) {
         reject(rejection, tree.size(node))
         continue

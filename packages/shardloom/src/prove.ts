@@ -19,7 +19,7 @@ import {
   usualValues,
 } from '@shardloom/testing'
 import { draftOf } from './draft.js'
-import { type LoadedSpec, loadSpec, type Plan, type PlanAccess, planLoaded, planOneDevice } from './plan.js'
+import { type LoadedSpec, loadSpec, type Plan, type PlanAccess, planOneDevice } from './plan.js'
 import { type Shrunk, shrinkSpec } from './shrink.js'
 import { isSlope, type Slope, slopeOf } from './slope.js'
 import type { SpecInput } from './spec-schema.js'
@@ -80,8 +80,8 @@ export function* proofWork(loaded: LoadedSpec): Work<Proof> {
   refuseDropped(loaded)
   const of = loaded.spec.phase === 'training' ? 4 : 3
   yield { work: 'planning with small sizes', done: 0, of }
-  const { loaded: small, shrunk, unlike, warnings } = shrinkSpec(loaded)
-  const { program, operators, rules } = planLoaded(small)
+  const { loaded: small, plan, shrunk, unlike, warnings } = shrinkSpec(loaded)
+  const { program, operators, rules } = plan
   const one = planOneDevice(small)
   const options = { initial: naturalValues(one.tensors, small) }
   const violations = verifyProgram(program, operators, rules).flatMap((rule) => rule.violations)

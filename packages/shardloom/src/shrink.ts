@@ -28,6 +28,8 @@ export interface Shrunk {
 /** A small spec that stands for a large one. */
 export interface SmallSpec {
   readonly loaded: LoadedSpec
+  /** What is planned of it. */
+  readonly plan: Plan
   readonly shrunk: readonly Shrunk[]
   /**
    * Nodes and regions that the two plans do not have in common: another operator, rule, partition, communication or port.
@@ -55,7 +57,7 @@ const most = { points: 1e8, bytes: 5e8 }
 export function shrinkSpec(loaded: LoadedSpec): SmallSpec {
   const full = planLoaded(loaded)
   if (full.program.mesh.world <= (mostRanks[0] ?? 1) && sizeOf(full.program, most.points / 10).fits)
-    return { loaded, shrunk: [], unlike: [], warnings: full.warnings }
+    return { loaded, plan: full, shrunk: [], unlike: [], warnings: full.warnings }
   const wanted = outline(full)
   let best: (SmallSpec & Size) | undefined
   let refused: unknown
@@ -67,6 +69,7 @@ export function shrinkSpec(loaded: LoadedSpec): SmallSpec {
       const unlike = difference(wanted, outline(plan))
       const found = {
         loaded: small,
+        plan,
         shrunk: changes(loaded, small),
         unlike,
         warnings: full.warnings,

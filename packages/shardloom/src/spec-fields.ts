@@ -16,9 +16,12 @@ export interface SpecField {
 /** Objects of the spec whose fields need no prefix. */
 const unprefixed: readonly string[] = ['parallel', 'options']
 
+let known: readonly SpecField[] | undefined
+
 /** Every scalar field of the spec in the order of the schema, derived from its JSON Schema. Selectors are no scalars. */
 export function specFields(): SpecField[] {
-  return fieldsOf(specJsonSchema(), [])
+  known ??= fieldsOf(specJsonSchema(), [])
+  return [...known]
 }
 
 interface Property {

@@ -9,6 +9,7 @@ import { type KernelPlan, kernelPlan, type NodeTime, type Recall, timesOfKernels
 import { gated, prepare, ticksOf } from './prepare.js'
 import { representatives } from './ranks.js'
 import { blockMemory, type HeldBuffers, heldBy, layerOf } from './sample-memory.js'
+import { type KnownSizes, nothingKnown, SizedKernels } from './sized-kernels.js'
 import { ticksPerSecond } from './ticks.js'
 
 /**
@@ -51,16 +52,9 @@ export interface Sample {
 interface SampledRank {
   readonly part: Program
   readonly plan: KernelPlan
-  /** Names of its kernels, which are equal for those that take as long in equal sizes, with these sizes. */
-  readonly kernels: ReadonlyMap<Kernel, { readonly name: string; readonly sizes: ReturnType<LocalSizes['sizesOf']> }>
+  readonly kernels: SizedKernels
   readonly sizes: LocalSizes
   readonly held: HeldBuffers
-}
-
-/** Times of kernels that were found before, for samples of one model on one machine. */
-export interface KnownSizes {
-  readonly times: Map<string, NodeTime>
-  readonly payloads: Map<string, number>
 }
 
 /** What one microbatch takes of a part of a model. */
@@ -133,39 +127,8 @@ function sampledRank(
   const part = programOf(whole, rank)
   const plan = kernelPlan(part, operators, choicesOf(whole, machine.engine.kernels), new Map())
   const sizes = new LocalSizes(whole, rank)
-  const kernels = new Map(
-    plan.kernels.map((kernel) => [
-      kernel,
-      { name: nameOf(kernel, plan, part, madeOn(whole, rank)), sizes: sizes.sizesOf(kernel) },
-    ]),
-  )
+  const kernels = new SizedKernels(plan, part, { whole, rank, sizes })
   return { part, plan, kernels, sizes, held: heldBy(whole, operators, { rank, graph, named, sizes }) }
-}
-
-/**
- * The nodes of a kernel, what of their results leaves it, in which types, and of which gradients another rank has the term: but for sizes
- * all that its time depends on.
- */
-function nameOf(
-  { nodes, kind }: Kernel,
-  { readers, leaving }: KernelPlan,
-  { tensors }: Program,
-  made: ReadonlySet<string>,
-): string {
-  const inside = new Set(nodes)
-  const texts = nodes.map(({ id, inputs, outputs, density, fusion }) => {
-    const out = outputs.map((each) => {
-      const all = readers.get(each) ?? []
-      return leaving.has(each) ? 'p' : all.length === 0 ? 'n' : all.some((reader) => !inside.has(reader)) ? 'o' : 'i'
-    })
-    const types = [...inputs, ...outputs].map((each) => {
-      const { dtype, density: own, role } = lookup(tensors, each)
-      const type = role === 'gradient' && !made.has(each) ? 'elsewhere' : dtype
-      return own ? `${type}*${own}` : type
-    })
-    return `${id} ${out} ${types} ${density ?? ''} ${fusion ?? ''}`
-  })
-  return `${kind} ${texts.join(' ')}`
 }
 
 /** Whether a node moves parameters or their gradients. */
@@ -211,7 +174,7 @@ export function partCosts(
   program: Program,
   machine: Machine,
   batch: number,
-  known: KnownSizes = { times: new Map(), payloads: new Map() },
+  known: KnownSizes = nothingKnown(),
 ): ReadonlyMap<string, PartCost> {
   const { graph, places, stream, ofState, work } = sample
   const growths = sample.ranks.map(({ sizes }) => sizes.growths(program.mesh, batch))
@@ -278,41 +241,16 @@ function ticksIn(
   program: Program,
   machine: Machine,
   growths: readonly Float64Array[],
-  { times: known, payloads }: KnownSizes,
+  known: KnownSizes,
 ): Float64Array {
   const { mesh, tensors } = program
   const numbers = representatives(program)
   const byRank = ranks.map(({ part, plan, kernels }, place) => {
-    const keyOf = (kernel: Kernel) => {
-      const { name = '', sizes = [] } = kernels.get(kernel) ?? {}
-      return sizes.reduce((key, { value, share }) => `${key} ${value * (growths[place]?.[share] ?? 1)}`, name)
-    }
-    const recall: Recall = {
-      time(kernel, find) {
-        if (kernel.lead.communication) return find()
-        const key = keyOf(kernel)
-        const time = known.get(key) ?? settled(find())
-        known.set(key, time)
-        return time
-      },
-      payload(kernel, find) {
-        const key = keyOf(kernel)
-        const payload = payloads.get(key) ?? find()
-        payloads.set(key, payload)
-        return payload
-      },
-    }
+    const recall = kernels.recall(growths[place] ?? noGrowth, known)
     const sized = { program: { ...part, mesh, tensors }, operators, machine, rank: numbers[place] ?? 0 }
     return { times: timesOfKernels(plan, sized, recall), leads: plan.leads, order: plan.order, between: [] }
   })
   return ticksOf(graph, byRank, places)
-}
-
-/** A time that no longer holds on to the program that it was found in, where all its iterations take as long. */
-function settled(time: NodeTime): NodeTime {
-  if (time.grows !== undefined) return time
-  const seconds = time.seconds(0)
-  return { ...time, seconds: () => seconds }
 }
 
 /** What the blocks of a sample take: of those of one name one that follows its like, or the first. */
@@ -341,3 +279,5 @@ function spans({ graph, blocks, blockOf }: Sample, ticks: Float64Array, { start,
 /** Whether a node hands something to another stage. */
 const passes = (node: OperatorNode | undefined) =>
   (node?.op === 'send' || node?.op === 'recv') && node.communication?.shift === undefined
+
+const noGrowth = new Float64Array()

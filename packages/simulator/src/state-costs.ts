@@ -3,12 +3,14 @@ import { lookup, type OperatorNode, type OperatorTable, type Place, type Program
 import { programOf } from '@shardloom/core/unroll'
 import { communicationBytes } from './communication-table.js'
 import { choicesOf } from './kernels.js'
+import { LocalSizes } from './local-sizes.js'
 import type { Machine } from './machine.js'
 import { meterOf, storedAs } from './measure.js'
-import { type KernelPlan, kernelPlan, type Recall, timesOfKernels } from './node-time.js'
+import { type KernelPlan, kernelPlan, timesOfKernels } from './node-time.js'
 import { representatives } from './ranks.js'
 import { isOfState, partsOf } from './sample.js'
 import { layerOf } from './sample-memory.js'
+import { type KnownSizes, nothingKnown, SizedKernels } from './sized-kernels.js'
 
 /** A collective over parameters or gradients. */
 export interface StateMove {
@@ -16,8 +18,8 @@ export interface StateMove {
   readonly atoms: readonly string[]
   /** Logical to the group. */
   readonly bytes: number
-  /** In forward or backward of each microbatch; once per step before the update, or behind it. */
-  readonly when: 'F' | 'B' | 'before update' | 'behind update'
+  /** In forward or backward of each microbatch; once per step before the first of them, before the update, or behind it. */
+  readonly when: 'F' | 'B' | 'before forward' | 'before update' | 'behind update'
 }
 
 /** What a rank holds of a part of a model all through the step, and what the update of it takes. Bytes and seconds. */
@@ -33,7 +35,8 @@ export interface StateCost {
 interface SampledState {
   readonly part: string
   readonly stored: { readonly field: Stored; readonly tensor: string }[]
-  readonly moves: OperatorNode[]
+  /** Whether each microbatch has it, or the step once. */
+  readonly moves: { readonly node: OperatorNode; readonly isRepeated: boolean }[]
   readonly updates: string[]
 }
 
@@ -45,6 +48,8 @@ export interface StateSample {
     readonly program: Program
     readonly plan: KernelPlan
     readonly states: readonly SampledState[]
+    readonly sizes: LocalSizes
+    readonly kernels: SizedKernels
   }[]
 }
 
@@ -89,12 +94,20 @@ export function stateSampleOf(whole: Program, operators: OperatorTable, machine:
         seen.add(id)
         state.stored.push({ field, tensor: id })
       }
-      if (isOfState(node, program)) state.moves.push(node)
+      if (isOfState(node, program)) state.moves.push({ node, isRepeated: isRepeated(place) })
       else if (node.segment === 'optimizer') state.updates.push(node.id)
     })
     for (const id of readBy.keys()) readBefore.add(id)
     const kernels = plan.kernels.filter(({ lead }) => lead.segment === 'optimizer' && !lead.communication)
-    return { program, plan: { ...plan, kernels }, states: [...states.values()] }
+    const updating = { ...plan, kernels }
+    const sizes = new LocalSizes(whole, rank)
+    return {
+      program,
+      plan: updating,
+      states: [...states.values()],
+      sizes,
+      kernels: new SizedKernels(updating, program, { whole, rank, sizes }),
+    }
   })
   return { ranks }
 }
@@ -105,15 +118,20 @@ export function stateCosts(
   whole: Program,
   operators: OperatorTable,
   machine: Machine,
+  known: KnownSizes = nothingKnown(),
 ): ReadonlyMap<string, StateCost> {
   const costs = new Map<string, StateCost>()
   const numbers = representatives(whole)
   const { mesh, tensors } = whole
-  ranks.forEach(({ program: part, plan, states }, place) => {
+  ranks.forEach(({ program: part, plan, states, sizes, kernels }, place) => {
     const rank = numbers[place] ?? 0
     const program = { ...part, mesh, tensors }
     const meter = meterOf(program, operators, rank)
-    const times = timesOfKernels(plan, { program, operators, machine, rank }, nothingKnown)
+    const times = timesOfKernels(
+      plan,
+      { program, operators, machine, rank },
+      kernels.recall(sizes.growths(mesh, 1), known),
+    )
     for (const { part: name, stored, moves, updates } of states) {
       const cost = costs.get(name) ?? {
         parameterBytes: 0,
@@ -124,20 +142,24 @@ export function stateCosts(
       }
       costs.set(name, cost)
       for (const { field, tensor } of stored) cost[field] += meter.bytes(lookup(tensors, tensor))
-      for (const node of moves) cost.moves.push(moveOf(node, program, communicationBytes(node, program, meter).payload))
+      for (const { node, isRepeated } of moves) {
+        const { payload } = communicationBytes(node, program, meter)
+        cost.moves.push(moveOf(node, program, { bytes: payload, isRepeated }))
+      }
       for (const id of updates) cost.updateSeconds += times.get(id)?.seconds(0) ?? 0
     }
   })
   return costs
 }
 
-const nothingKnown: Recall = { time: (_, find) => find(), payload: (_, find) => find() }
-
 /** The body of a loop over layers that a place is in. */
 function bodyOf({ path }: Place): string | undefined {
   const at = path.find(({ region }) => region.axis === 'layer')
   return at?.region.bodies[at.body]?.name
 }
+
+/** Whether a place is in the loop over microbatches. */
+const isRepeated = ({ path }: Place) => path.some(({ region }) => region.axis === 'microbatch')
 
 /** The part of the model that a node of a microbatch or of the update belongs to. */
 function partOf(
@@ -164,13 +186,14 @@ function parameterOf(id: string, { tensors }: Program): string {
 function moveOf(
   { op, communication, segment, inputs: [id = ''] }: OperatorNode,
   { tensors }: Program,
-  bytes: number,
+  { bytes, isRepeated }: { readonly bytes: number; readonly isRepeated: boolean },
 ): StateMove {
   const isGradient = lookup(tensors, id).role === 'gradient'
+  const first = isRepeated ? 'F' : 'before forward'
   return {
     op: collectiveOps.find((each) => each === op) ?? 'send',
     atoms: communication?.atoms ?? [],
     bytes,
-    when: segment === 'forward' ? 'F' : segment === 'backward' ? 'B' : isGradient ? 'before update' : 'behind update',
+    when: segment === 'forward' ? first : segment === 'backward' ? 'B' : isGradient ? 'before update' : 'behind update',
   }
 }

@@ -176,10 +176,16 @@ class Interpreter implements Interpretation {
     }
     const { recording } = this.options
     if (!recording || node.op === 'send' || node.op === 'recv') return make()
-    const read = team.ranks.flatMap((rank) =>
-      node.inputs.map((id) => (this.isMade(id, iterations, rank) ? this.read(id, iterations, rank) : undefined)),
-    )
-    return recording.recall(`${node.id} ${[...iterations.values()]} ${team.ranks}`, node, read, make)
+    const { ranks } = team
+    const read = node.inputs.flatMap((id) => {
+      const held = this.store.get(id)?.get(keyOf(lookup(this.program.tensors, id), iterations))
+      return ranks.map((rank) => {
+        if (!this.isMade(id, iterations, rank)) return undefined
+        return held?.[rank] ?? this.read(id, iterations, rank)
+      })
+    })
+    // The teams of a node differ in their first ranks.
+    return recording.recall(`${node.id} ${[...iterations.values()]} ${ranks[0]}`, node, read, make)
   }
 
   private isReady({ inputs }: OperatorNode, iterations: Iterations, { ranks }: Team): boolean {

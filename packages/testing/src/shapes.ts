@@ -22,6 +22,7 @@ export interface Prepared {
 /** The sizes of tensors, which may grow from iteration to iteration, and the shares that ranks have of them. */
 export class Shapes {
   private readonly prepared = new Map<string, Prepared>()
+  private readonly moving = new Map<OperatorNode, readonly string[]>()
 
   constructor(
     private readonly program: Program,
@@ -40,18 +41,16 @@ export class Shapes {
 
   /** A node prepared for an iteration. */
   prepare(node: OperatorNode, iterations: Iterations): Prepared {
-    const ids = [...node.inputs, ...node.outputs]
-    const moving = ids.flatMap((id) => {
-      const { growth, rotation } = lookup(this.program.tensors, id)
-      return [growth?.axis, rotation?.axis].flatMap((axis) => (axis === undefined ? [] : [iterations.get(axis) ?? 0]))
-    })
-    const key = moving.length === 0 ? node.id : `${node.id}@${moving}`
+    const axes = this.moving.get(node) ?? this.axesOf(idsOf(node))
+    this.moving.set(node, axes)
+    const key = axes.length === 0 ? node.id : `${node.id}@${axes.map((axis) => iterations.get(axis) ?? 0)}`
     const known = this.prepared.get(key)
     if (known?.node === node) return known
     const extents = dimSizes(node, (id) => this.current(id, iterations))
     const splits = node.partition?.splits ?? {}
     const rule = parseRule(node.rule)
     const turns = new Map<string, Rotation>()
+    const ids = idsOf(node)
     for (const [index, dims] of [...rule.operands, ...rule.results].entries()) {
       const { rotation } = lookup(this.program.tensors, ids[index] ?? '')
       const dim = dims[rotation?.position ?? -1]
@@ -68,6 +67,14 @@ export class Shapes {
     const prepared = { node, spaces, extents }
     this.prepared.set(key, prepared)
     return prepared
+  }
+
+  /** The axes along which tensors grow or go round. */
+  private axesOf(ids: readonly string[]): string[] {
+    return ids.flatMap((id) => {
+      const { growth, rotation } = lookup(this.program.tensors, id)
+      return [growth?.axis, rotation?.axis].flatMap((axis) => axis ?? [])
+    })
   }
 
   /** The positions of a tensor that a rank holds: those that its placement gives to it, or to the rank that they come from. */
@@ -90,3 +97,5 @@ export class Shapes {
     return neighbour(this.program.mesh, rank, atoms, -offset - (axis === undefined ? 0 : (iterations.get(axis) ?? 0)))
   }
 }
+
+const idsOf = ({ inputs, outputs }: OperatorNode) => [...inputs, ...outputs]

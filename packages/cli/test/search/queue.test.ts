@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { Redis } from 'ioredis'
 import type { Question } from 'shardloom/search'
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, type onTestFinished, test } from 'vitest'
 import { parseQueue } from '../../src/search/queue-address.js'
 import { askQueue } from '../../src/search/queue-ask.js'
 import { workOnQueue } from '../../src/search/queue-work.js'
@@ -33,7 +33,7 @@ const ask = (question: Question, url: string, { signal } = new AbortController()
   runSearch({ question, answerer: built.answerer, workers: 1, queue: parseQueue(url), io: quiet, signal })
 
 /** A database of a server, with what a test does there: what tests do at the same time does not meet. */
-function placeAt(url: string, finished: typeof onTestFinished = onTestFinished) {
+function placeAt(url: string, finished: typeof onTestFinished) {
   return {
     url,
     /** Starts a worker in a process of its own. */
@@ -53,66 +53,64 @@ function placeAt(url: string, finished: typeof onTestFinished = onTestFinished) 
   }
 }
 
-describe.skipIf(!hasRedis)('a queue', () => {
+// Each in a database of its own: locks that expire take seconds, in which there is nothing to do.
+describe.skipIf(!hasRedis)('a queue', { concurrent: true }, () => {
   let redis: RedisServer
   beforeAll(async () => {
     redis = await startRedis()
   })
   afterAll(() => redis.stop())
 
-  // Locks that expire take seconds, in which there is nothing to do.
-  describe.concurrent('whose workers die', () => {
-    test('gives a part of a worker that is killed to another', async ({ expect, onTestFinished }) => {
-      const { url, worker, question: ownQuestion } = placeAt(`${redis.url}/1`, onTestFinished)
-      const { folder, question } = ownQuestion({ parts: 4, hang: [1] })
-      const first = worker()
-      const asking = ask(question, url)
-      await until(() => existsSync(`${folder}/hangs-1`))
-      first.kill('SIGKILL')
-      worker()
-      const outcome = await asking
-      expect(outcome).toMatchObject({ answer: await expected(question), missing: [], failed: [] })
-      expect(runsOf(folder)).toEqual({ 0: 1, 1: 2, 2: 1, 3: 1 })
-    })
-
-    test('tells of a part that kills its workers, and has it tried three times', async ({ expect, onTestFinished }) => {
-      const { url, worker, jobs, question: ownQuestion } = placeAt(`${redis.url}/2`, onTestFinished)
-      const { folder, question } = ownQuestion({ parts: 3, kill: [1] })
-      let asked = true
-      const keepWorking = async () => {
-        while (asked) await ended(worker())
-      }
-      void keepWorking()
-      const outcome = await ask(question, url)
-      asked = false
-      expect(outcome.failed).toMatchObject([{ part: 1, failure: { code: 'CRASH' } }])
-      expect([...outcome.answers.keys()]).toEqual([0, 2])
-      expect(runsOf(folder)).toEqual({ 0: 1, 1: 3, 2: 1 })
-      expect(await jobs()).toEqual([])
-    })
-
-    test('does a part once that takes longer than a lock', async ({ expect, onTestFinished }) => {
-      const { url, worker, question: ownQuestion } = placeAt(`${redis.url}/3`, onTestFinished)
-      const { folder, question } = ownQuestion({ parts: 2, milliseconds: 10_000 })
-      worker(2)
-      worker()
-      expect((await ask(question, url)).missing).toEqual([])
-      expect(runsOf(folder)).toEqual({ 0: 1, 1: 1 })
-    })
-
-    test('and that is lost itself is an error for who asks and who works', async ({ expect, onTestFinished }) => {
-      const own = await startRedis()
-      const { folder, question } = placeAt(own.url, onTestFinished).question({ parts: 2, hang: [0] })
-      const answers = Promise.allSettled([ask(question, own.url), work(own.url)])
-      await until(() => existsSync(`${folder}/hangs-0`))
-      await own.stop()
-      const error = { status: 'rejected', reason: { code: 'QUEUE', subject: own.url } }
-      expect(await answers).toMatchObject([error, error])
-    })
+  test('gives a part of a worker that is killed to another', async ({ expect, onTestFinished }) => {
+    const { url, worker, question: ownQuestion } = placeAt(`${redis.url}/1`, onTestFinished)
+    const { folder, question } = ownQuestion({ parts: 4, hang: [1] })
+    const first = worker()
+    const asking = ask(question, url)
+    await until(() => existsSync(`${folder}/hangs-1`))
+    first.kill('SIGKILL')
+    worker()
+    const outcome = await asking
+    expect(outcome).toMatchObject({ answer: await expected(question), missing: [], failed: [] })
+    expect(runsOf(folder)).toEqual({ 0: 1, 1: 2, 2: 1, 3: 1 })
   })
 
-  test('has several workers do each part once, and keeps nothing', async () => {
-    const { url, worker, jobs, question: ownQuestion } = placeAt(redis.url)
+  test('tells of a part that kills its workers, and has it tried three times', async ({ expect, onTestFinished }) => {
+    const { url, worker, jobs, question: ownQuestion } = placeAt(`${redis.url}/2`, onTestFinished)
+    const { folder, question } = ownQuestion({ parts: 3, kill: [1] })
+    let asked = true
+    const keepWorking = async () => {
+      while (asked) await ended(worker())
+    }
+    void keepWorking()
+    const outcome = await ask(question, url)
+    asked = false
+    expect(outcome.failed).toMatchObject([{ part: 1, failure: { code: 'CRASH' } }])
+    expect([...outcome.answers.keys()]).toEqual([0, 2])
+    expect(runsOf(folder)).toEqual({ 0: 1, 1: 3, 2: 1 })
+    expect(await jobs()).toEqual([])
+  })
+
+  test('does a part once that takes longer than a lock', async ({ expect, onTestFinished }) => {
+    const { url, worker, question: ownQuestion } = placeAt(`${redis.url}/3`, onTestFinished)
+    const { folder, question } = ownQuestion({ parts: 2, milliseconds: 10_000 })
+    worker(2)
+    worker()
+    expect((await ask(question, url)).missing).toEqual([])
+    expect(runsOf(folder)).toEqual({ 0: 1, 1: 1 })
+  })
+
+  test('that is lost is an error for who asks and who works', async ({ expect, onTestFinished }) => {
+    const own = await startRedis()
+    const { folder, question } = placeAt(own.url, onTestFinished).question({ parts: 2, hang: [0] })
+    const answers = Promise.allSettled([ask(question, own.url), work(own.url)])
+    await until(() => existsSync(`${folder}/hangs-0`))
+    await own.stop()
+    const error = { status: 'rejected', reason: { code: 'QUEUE', subject: own.url } }
+    expect(await answers).toMatchObject([error, error])
+  })
+
+  test('has several workers do each part once, and keeps nothing', async ({ expect, onTestFinished }) => {
+    const { url, worker, jobs, question: ownQuestion } = placeAt(`${redis.url}/4`, onTestFinished)
     const { folder, question } = ownQuestion({ parts: 12 })
     worker(2)
     worker()
@@ -122,8 +120,11 @@ describe.skipIf(!hasRedis)('a queue', () => {
     expect(await jobs()).toEqual([])
   })
 
-  test('tells of parts that end their threads, and of one that is bad, which is tried once', async () => {
-    const { url, worker, jobs, question: ownQuestion } = placeAt(redis.url)
+  test('tells of parts that end their threads, and of one that is bad, which is tried once', async ({
+    expect,
+    onTestFinished,
+  }) => {
+    const { url, worker, jobs, question: ownQuestion } = placeAt(`${redis.url}/5`, onTestFinished)
     const { folder, question } = ownQuestion({ parts: 4, late: [1], bad: [2], exit: [3] })
     worker(2)
     const outcome = await ask(question, url)
@@ -136,8 +137,8 @@ describe.skipIf(!hasRedis)('a queue', () => {
     expect(await jobs()).toEqual([])
   })
 
-  test('asked twice at the same time, does each part once and answers both', async () => {
-    const { url, worker, jobs, question: ownQuestion } = placeAt(redis.url)
+  test('asked twice at the same time, does each part once and answers both', async ({ expect, onTestFinished }) => {
+    const { url, worker, jobs, question: ownQuestion } = placeAt(`${redis.url}/6`, onTestFinished)
     const { folder, question } = ownQuestion({ parts: 6, milliseconds: 50 })
     const both = [ask(question, url), ask(question, url)]
     worker()
@@ -146,8 +147,8 @@ describe.skipIf(!hasRedis)('a queue', () => {
     expect(await jobs()).toEqual([])
   })
 
-  test('does a share of the parts, and goes on from a checkpoint', async () => {
-    const { url, worker, jobs, question: ownQuestion } = placeAt(redis.url)
+  test('does a share of the parts, and goes on from a checkpoint', async ({ expect, onTestFinished }) => {
+    const { url, worker, jobs, question: ownQuestion } = placeAt(`${redis.url}/7`, onTestFinished)
     const { folder, question } = ownQuestion({ parts: 7 })
     worker()
     const own = { answerer: built.answerer, workers: 1, io: quiet, signal: new AbortController().signal }
@@ -161,8 +162,8 @@ describe.skipIf(!hasRedis)('a queue', () => {
     expect(await jobs()).toEqual([])
   })
 
-  test('keeps what was not collected for who asks again', async () => {
-    const { url, worker, jobs, question: ownQuestion } = placeAt(redis.url)
+  test('keeps what was not collected for who asks again', async ({ expect, onTestFinished }) => {
+    const { url, worker, jobs, question: ownQuestion } = placeAt(`${redis.url}/8`, onTestFinished)
     const { folder, question } = ownQuestion({ parts: 3 })
     const controller = new AbortController()
     const asking = ask(question, url, controller)
@@ -177,8 +178,8 @@ describe.skipIf(!hasRedis)('a queue', () => {
     expect(await ended(working)).toMatchObject({ code: 0 })
   })
 
-  test('a worker that is stopped finishes its part', async () => {
-    const { url, worker, question: ownQuestion } = placeAt(redis.url)
+  test('a worker that is stopped finishes its part', async ({ expect, onTestFinished }) => {
+    const { url, worker, question: ownQuestion } = placeAt(`${redis.url}/9`, onTestFinished)
     const { folder, question } = ownQuestion({ parts: 2, milliseconds: 1000 })
     const working = worker()
     const asking = ask(question, url)
@@ -193,7 +194,7 @@ describe.skipIf(!hasRedis)('a queue', () => {
     expect(runsOf(folder)).toEqual({ 0: 1, 1: 1 })
   })
 
-  test('is not for who has not the password', async () => {
+  test('is not for who has not the password', async ({ expect, onTestFinished }) => {
     const own = await startRedis('--requirepass', 'open sesame')
     onTestFinished(() => own.stop())
     const refused = { code: 'QUEUE', message: expect.stringMatching(/NOAUTH|WRONGPASS/) }
@@ -201,12 +202,12 @@ describe.skipIf(!hasRedis)('a queue', () => {
     await expect(ask(question, own.url)).rejects.toMatchObject(refused)
     await expect(ask(question, own.url.replace('//', '//:sesame@'))).rejects.toMatchObject(refused)
     const url = own.url.replace('//', '//:open%20sesame@')
-    placeAt(url).worker()
+    placeAt(url, onTestFinished).worker()
     expect((await ask(question, url)).answer).toEqual(await expected(question))
   })
 
-  test('ends a search whose answers cannot be kept', async () => {
-    const { url, worker, question: ownQuestion } = placeAt(redis.url)
+  test('ends a search whose answers cannot be kept', async ({ expect, onTestFinished }) => {
+    const { url, worker, question: ownQuestion } = placeAt(`${redis.url}/10`, onTestFinished)
     const { question } = ownQuestion({ parts: 3, hang: [2] })
     worker()
     const failing = askQueue(parseQueue(url), quiet)(question, [0, 1, 2], full, new AbortController().signal)

@@ -7,11 +7,13 @@ import type { SpecInput } from '../spec-schema.js'
 import { type Choices, checkChoices, rankCounts, stepChoices, type Value, worldOf } from './choices.js'
 import type { Limit, Question } from './question.js'
 import { servingAnswers } from './serving-answer.js'
+import { ServingCosts } from './serving-costs.js'
 import { checkServingQuestion, servingObjectives } from './serving-metrics.js'
 import { type SimulatedCandidate, servingRerankWork, specOfServing } from './serving-rerank.js'
 import { servingFixes, whyServing } from './serving-why.js'
 import { stepAnswers } from './step-answer.js'
 import { checkStepQuestion, stepMetrics } from './step-metrics.js'
+import { StepModel } from './step-model.js'
 import { type Change, changesOf, choicesOfSpec, isMiss, specOfStep } from './step-points.js'
 import { stepRerankWork } from './step-rerank.js'
 import { StepTree } from './step-tree.js'
@@ -115,9 +117,26 @@ function ranksOf(loaded: LoadedSpec): number {
   })
 }
 
+/** What is known of a loaded spec, which questions about it share. */
+const models = new WeakMap<LoadedSpec, StepModel>()
+const servingCosts = new WeakMap<LoadedSpec, ServingCosts>()
+
+function treeOf(loaded: LoadedSpec, question: Question): StepTree {
+  const model = models.get(loaded) ?? new StepModel(loaded)
+  models.set(loaded, model)
+  return new StepTree(loaded, question, undefined, model)
+}
+
+function costsOf(loaded: LoadedSpec, question: Question): ServingCosts {
+  const costs = servingCosts.get(loaded) ?? new ServingCosts(loaded, question)
+  servingCosts.set(loaded, costs)
+  return costs
+}
+
 /** What answers the parts of a question, sharing what they find out. */
 export function answersOf(loaded: LoadedSpec, question: Question): (part: number) => Work<Answer> {
-  return loaded.spec.phase === 'serving' ? servingAnswers(loaded, question) : stepAnswers(loaded, question)
+  if (loaded.spec.phase !== 'serving') return stepAnswers(loaded, question)
+  return servingAnswers(loaded, question, costsOf(loaded, question))
 }
 
 /** Simulates the best of an answer event by event, and puts them in the order of that. */
@@ -127,7 +146,7 @@ export function rerankWork(
   answer: Answer,
 ): Work<readonly SimulatedCandidate[]> {
   if (loaded.spec.phase === 'serving') return servingRerankWork(loaded, question, answer)
-  return stepRerankWork(new StepTree(loaded, question), question, answer)
+  return stepRerankWork(treeOf(loaded, question), question, answer)
 }
 
 /** The spec of a candidate: `shardloom simulate` takes it. */
@@ -137,21 +156,21 @@ export function specOfCandidate(
   candidate: Pick<Candidate, 'choices'>,
 ): SpecInput {
   if (loaded.spec.phase === 'serving') return specOfServing(question, candidate)
-  return specOfStep(new StepTree(loaded, question), question, candidate)
+  return specOfStep(treeOf(loaded, question), question, candidate)
 }
 
 /** One point: its metrics, or the rule that it breaks; undefined where these choices are no point of the space. Throws `CHOICE`. */
 export function pointOf(loaded: LoadedSpec, question: Question, choices: Choices): Candidate | Miss | undefined {
-  if (loaded.spec.phase === 'serving') return whyServing(loaded, question, choices)
-  const tree = new StepTree(loaded, question)
+  if (loaded.spec.phase === 'serving') return whyServing(loaded, question, choices, costsOf(loaded, question))
+  const tree = treeOf(loaded, question)
   const leaf = tree.leafOf(choices)
   return leaf && tree.judge(leaf)
 }
 
 /** The single changes that make a candidate of a miss, best first. */
 export function fixesOf(loaded: LoadedSpec, question: Question, miss: Miss): readonly Change[] {
-  if (loaded.spec.phase === 'serving') return servingFixes(loaded, question, miss)
-  return changesOf(new StepTree(loaded, question), question, miss.choices)
+  if (loaded.spec.phase === 'serving') return servingFixes(loaded, question, miss, costsOf(loaded, question))
+  return changesOf(treeOf(loaded, question), question, miss.choices)
 }
 
 /** What a spec itself comes to, and the smallest changes of it that are better: one choice, or two. */
@@ -168,7 +187,7 @@ export function changesOfSpec(loaded: LoadedSpec, question: Question): FromSpec 
       help: 'Search the whole space, and compare the best with the spec.',
     })
   }
-  const tree = new StepTree(loaded, question)
+  const tree = treeOf(loaded, question)
   const from = choicesOfSpec(tree, question)
   const leaf = tree.leafOf(from)
   const point = leaf && tree.judge(leaf)

@@ -9,6 +9,7 @@ import type { StepModel } from './step-model.js'
 export class Endings {
   private readonly chunks = new Map<string, readonly number[]>()
   private readonly cutsOf = new Map<number, readonly Cut[]>()
+  private readonly sharingsOf = new Map<number, readonly (readonly Stored[])[]>()
   private readonly storedOf = new Map<number, readonly Stored[]>()
   private readonly base: PlannedSpec
   private readonly isTraining: boolean
@@ -66,6 +67,19 @@ export class Endings {
     const known = this.storedOf.get(dp) ?? this.allStored(dp)
     this.storedOf.set(dp, known)
     return known
+  }
+
+  /** The ways to share by how much is shared, of each the one with the fewest copies first. */
+  sharings(dp: number): readonly (readonly Stored[])[] {
+    const known = this.sharingsOf.get(dp)
+    if (known) return known
+    const all = this.stored(dp)
+    const zeros = [...new Set(all.map(({ zero }) => zero))].sort((a, b) => a - b)
+    const found = zeros.map((zero) =>
+      all.filter((stored) => stored.zero === zero).sort((a, b) => a.replicate - b.replicate),
+    )
+    this.sharingsOf.set(dp, found)
+    return found
   }
 
   private allStored(dp: number): Stored[] {

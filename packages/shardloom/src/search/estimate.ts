@@ -9,11 +9,31 @@ export interface PartState {
   /** Collectives of each microbatch, in forward and in backward. */
   readonly forwardSeconds: number
   readonly backwardSeconds: number
-  /** Collectives once per step, before the update and behind it. */
+  /** Collectives once per step: before the first microbatch, before the update and behind it. */
+  readonly gatherSeconds: number
   readonly reduceSeconds: number
   readonly spreadSeconds: number
   /** What is whole for a while of what is stored in shares. */
   readonly gatheredBytes: number
+  /** What backward of each microbatch finds as forward gathered it. */
+  readonly keptBytes: number
+}
+
+/** What is straight in one over the ranks that share it, from its values with two and with four. */
+const straight = (atTwo: number, atFour: number, free: number) => 2 * atFour - atTwo + (4 * (atTwo - atFour)) / free
+
+const heldBytes = ({ parameterBytes, gradientBytes, optimizerBytes }: StateCost) =>
+  parameterBytes + gradientBytes + optimizerBytes
+
+/** The bytes of {@link stateAt} alone. */
+export function bytesAt(
+  two: ReadonlyMap<string, StateCost>,
+  four: ReadonlyMap<string, StateCost>,
+  free: number,
+): ReadonlyMap<string, number> {
+  return new Map(
+    Array.from(two, ([part, one]) => [part, straight(heldBytes(one), heldBytes(four.get(part) ?? one), free)]),
+  )
 }
 
 /**
@@ -26,29 +46,33 @@ export function stateAt(
   free: number,
   machine: Machine,
 ): ReadonlyMap<string, PartState> {
-  const straight = (atTwo: number, atFour: number) => 2 * atFour - atTwo + (4 * (atTwo - atFour)) / free
-  const held = ({ parameterBytes, gradientBytes, optimizerBytes }: StateCost) =>
-    parameterBytes + gradientBytes + optimizerBytes
+  const moves = Array.from(two.values(), (each) => each.moves).flat()
+  // Of an embedding backward reads nothing.
+  const isKept = !moves.some(({ op, when }) => when === 'B' && op === 'all-gather')
   return new Map(
     Array.from(two, ([part, one]) => {
       const other = four.get(part) ?? one
-      const seconds = { F: 0, B: 0, 'before update': 0, 'behind update': 0 }
-      let gatheredBytes = 0
+      const seconds = { F: 0, B: 0, 'before forward': 0, 'before update': 0, 'behind update': 0 }
+      let [gatheredBytes, stayingBytes, keptBytes] = [0, 0, 0]
       one.moves.forEach(({ atoms, op, when, bytes: atTwo }, index) => {
-        const bytes = straight(atTwo, other.moves[index]?.bytes ?? atTwo)
+        const bytes = straight(atTwo, other.moves[index]?.bytes ?? atTwo, free)
         const group = machine.group(atoms)
         if (group.size === 1 || bytes <= 0) return
         seconds[when] += collectiveSeconds(group, { op, bytes })
+        if (when === 'before forward') stayingBytes += bytes
+        if (when === 'F' && isKept && part !== 'first') keptBytes += bytes
         if (when === 'F' || (when === 'B' && op === 'reduce-scatter')) gatheredBytes += bytes
       })
       const state: PartState = {
-        bytes: straight(held(one), held(other)),
-        updateSeconds: straight(one.updateSeconds, other.updateSeconds),
+        bytes: straight(heldBytes(one), heldBytes(other), free) + stayingBytes,
+        updateSeconds: straight(one.updateSeconds, other.updateSeconds, free),
         forwardSeconds: seconds.F,
         backwardSeconds: seconds.B,
+        gatherSeconds: seconds['before forward'],
         reduceSeconds: seconds['before update'],
         spreadSeconds: seconds['behind update'],
         gatheredBytes,
+        keptBytes,
       }
       return [part, state]
     }),
@@ -67,6 +91,7 @@ export interface StageCost {
   endBytes: number
   workingBytes: number
   stateBytes: number
+  gatherSeconds: number
   reduceSeconds: number
   spreadSeconds: number
   updateSeconds: number
@@ -98,6 +123,7 @@ export function stageOf(model: Model, from: number, to: number, depth: number): 
     endBytes: 0,
     workingBytes: 0,
     stateBytes: 0,
+    gatherSeconds: 0,
     reduceSeconds: 0,
     spreadSeconds: 0,
     updateSeconds: 0,
@@ -118,7 +144,10 @@ export function stageOf(model: Model, from: number, to: number, depth: number): 
       stage.stateBytes += times * cost.cacheBytes * model.microbatches
     }
     if (!state) return
+    if (isEnd) stage.endBytes += times * state.keptBytes
+    else stage.keptBytes += times * state.keptBytes
     stage.stateBytes += times * state.bytes
+    stage.gatherSeconds += times * state.gatherSeconds
     stage.reduceSeconds += times * state.reduceSeconds
     stage.spreadSeconds += times * state.spreadSeconds
     stage.updateSeconds += times * state.updateSeconds
@@ -178,12 +207,16 @@ export function peakBytesOf({ schedule, inFlight }: Pipeline, stages: readonly S
 export function secondsOf({ schedule }: Pipeline, stages: readonly StageCost[], send: number): StageSeconds {
   const { stageRanks } = schedule
   const count = stages.length
-  const of = (field: 'forward' | 'input' | 'weight', from: number) =>
-    Float64Array.from(stageRanks, (rank, stage) => {
+  const of = (field: 'forward' | 'input' | 'weight', from: number) => {
+    const all = new Float64Array(stageRanks.length)
+    const end = from < 0 ? 0 : count - 1
+    for (let stage = 0; stage < all.length; stage++) {
       const own = stages[stage % count]?.[field] ?? 0
-      const isEnd = from === 0 || (from < 0 ? stage % count === 0 : stage % count === count - 1)
-      return isEnd || stageRanks[stage + from] === rank ? own : own + send
-    })
+      const isReceived = from !== 0 && stage % count !== end && stageRanks[stage + from] !== stageRanks[stage]
+      all[stage] = isReceived ? own + send : own
+    }
+    return all
+  }
   const isForward = schedule.name === forwardOnly
   return {
     forward: of('forward', -1),
@@ -193,7 +226,27 @@ export function secondsOf({ schedule }: Pipeline, stages: readonly StageCost[], 
 }
 
 /**
- * A whole step: the pipeline, then of each rank the reductions of gradients that its last backwards have not hidden, and when all are
+ * By how much parameters that are gathered once per step hold up the first microbatch: a stage begins with those of its first layer, and
+ * gathers the others beside it, from the start of the step on.
+ */
+function heldUp(
+  { schedule }: Pipeline,
+  stages: readonly StageCost[],
+  seconds: StageSeconds,
+  blocking: boolean,
+): number {
+  let [arrival, most] = [0, 0]
+  for (let stage = 0; stage < Math.min(schedule.ranks, stages.length); stage++) {
+    const { gatherSeconds, forward, layers } = stages[stage] as StageCost
+    const late = blocking ? gatherSeconds : gatherSeconds / Math.max(1, layers) + Math.max(0, gatherSeconds - forward)
+    most = Math.max(most, late - arrival)
+    arrival += seconds.forward[stage] ?? 0
+  }
+  return most
+}
+
+/**
+ * A whole step: the first parameters, the pipeline, then of each rank the reductions of gradients that its last backwards have not hidden, and when all are
  * there the update, whose results are gathered beside it.
  */
 export function stepSeconds(
@@ -224,5 +277,5 @@ export function stepSeconds(
     reduced = Math.max(reduced, at)
     updated = Math.max(updated, blocking ? update + spread : Math.max(update, spread))
   }
-  return reduced + updated
+  return heldUp(pipeline, stages, seconds, blocking) + reduced + updated
 }

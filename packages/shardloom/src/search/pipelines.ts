@@ -1,5 +1,6 @@
 import { isShardloomError } from '@shardloom/core'
 import { makeSchedule, type Schedule, type TimedSchedule, timeSchedule, unpackAction } from '@shardloom/schedules'
+import { boundsOf, type PipelineBounds } from './forms.js'
 
 /** A schedule of enough microbatches to tell what more of them take. */
 export interface Pipeline {
@@ -9,6 +10,8 @@ export interface Pipeline {
   readonly ranks: number
   /** Microbatches of the step, of which the schedule has the first and the last ones. */
   readonly microbatches: number
+  /** Whether gradients of inputs and weights run apart. */
+  readonly isDivided: boolean
   /**
    * Per rank how many microbatches of one of its stages are kept until their input gradients, and how many between these and their
    * weight gradients: the pairs of which at some time neither was more without the other less. Inference keeps nothing for a backward.
@@ -40,6 +43,7 @@ const settled = 4
 export class Pipelines {
   private readonly made = new Map<string, Pipeline | string>()
   private readonly divided = new Map<string, boolean>()
+  private readonly bounds = new Map<string, PipelineBounds>()
 
   /** A pipeline, or why there is none. */
   of(name: string, ranks: number, virtual: number, microbatches: number): Pipeline | string {
@@ -58,26 +62,38 @@ export class Pipelines {
     return known
   }
 
+  /** What bounds the candidates of a pipeline; of those with one key it is found once. */
+  boundsOf(key: string, pipeline: Pipeline, borders: readonly number[], layers: readonly string[]): PipelineBounds {
+    const known = this.bounds.get(key) ?? boundsOf(pipeline, borders, layers)
+    this.bounds.set(key, known)
+    return known
+  }
+
   /** Whether a schedule runs gradients of inputs and weights apart. */
   isDivided(name: string): boolean {
     const known = this.divided.get(name)
     if (known !== undefined) return known
     const small = this.of(name, 2, 2, 4)
     const one = typeof small === 'string' ? this.of(name, 2, 1, 4) : small
-    const found = typeof one !== 'string' && dividesBackward(one.schedule)
+    const found = typeof one !== 'string' && one.isDivided
     this.divided.set(name, found)
     return found
   }
 
   private make(name: string, ranks: number, virtual: number, microbatches: number): Pipeline | string {
     try {
-      if (name === forwardOnly) return { schedule: forwards(ranks, microbatches), ranks, microbatches, inFlight: [] }
+      if (name === forwardOnly) {
+        const schedule = forwards(ranks, microbatches)
+        const inFlight = schedule.orders.map(() => [{ kept: 0, deferred: 0 }])
+        return { schedule, ranks, microbatches, inFlight, isDivided: false }
+      }
       const schedule = makeSchedule(name, { ranks, microbatches, virtual })
-      const isLockstep = schedule.virtual > 1 && microbatches >= settled * ranks && !dividesBackward(schedule)
+      const isDivided = dividesBackward(schedule)
+      const isLockstep = schedule.virtual > 1 && microbatches >= settled * ranks && !isDivided
       const shorter = isLockstep
         ? makeSchedule(name, { ranks, microbatches: microbatches - 2 * ranks, virtual })
         : undefined
-      return { schedule, shorter, ranks, microbatches, inFlight: inFlightOf(schedule) }
+      return { schedule, shorter, ranks, microbatches, isDivided, inFlight: inFlightOf(schedule) }
     } catch (error) {
       if (!isShardloomError(error)) throw error
       return error.message

@@ -10,9 +10,9 @@ import {
 } from '@shardloom/core'
 import type { ModelArchitecture } from '@shardloom/models'
 import {
-  type KnownSizes,
   type Machine,
   meterOf,
+  nothingKnown,
   type PartCost,
   partCosts,
   type Sample,
@@ -68,7 +68,7 @@ export class Samples {
   private readonly sizes = new Map<string, readonly number[]>()
   private readonly axes = new Map<number, ReturnType<typeof axesOfLoaded>>()
   private readonly small: LoadedSpec
-  private readonly known: KnownSizes = { times: new Map(), payloads: new Map() }
+  private readonly known = nothingKnown()
   /** How many were planned, and how many measured in other sizes. */
   readonly count = { planned: 0, measured: 0 }
 
@@ -114,7 +114,7 @@ export class Samples {
     const stages = this.loaded.architecture.tiedEmbeddings ? 2 : 1
     const { planned, program, machine } = this.sized(spec, mesh, { stages, shards: free })
     planned.state ??= stateSampleOf(planned.program, planned.operators, machine)
-    return stateCosts(planned.state, program, planned.operators, machine)
+    return stateCosts(planned.state, program, planned.operators, machine, this.known)
   }
 
   /** A program that stands for that of a spec, in its sizes, with the machine of `mesh`. */
@@ -260,9 +260,10 @@ function freeAtoms(mesh: Mesh) {
 
 /** A program in the sizes of another mesh of the same atoms, and of so many times as large a batch. */
 function resized(program: Program, mesh: Mesh, growth: number): Program {
+  if (growth === 1) return { ...program, mesh }
   const tensors = new Map<string, Tensor>()
   for (const [id, tensor] of program.tensors) {
-    const at = growth === 1 ? -1 : tensor.dims.indexOf('batch')
+    const at = tensor.dims.indexOf('batch')
     tensors.set(
       id,
       at < 0

@@ -16,21 +16,19 @@ import { checkServingQuestion, lower, missOf, type ServingMetric, scoreOf, withC
 import { type EngineDegrees, type ServingGroup, type ServingSpace, servingSpace } from './serving-space.js'
 import type { ServingPoint } from './serving-spec.js'
 
-/** What one part of a question of serving finds: {@link servingAnswers} of one part. */
-export function* servingAnswerWork(loaded: LoadedSpec, question: Question, part: number): Work<Answer> {
-  return yield* servingAnswers(loaded, question)(part)
-}
-
 /**
- * Answers parts of one question of serving, from 0, which share what steps of engines take. The best are those of the whole space that the
+ * Answers parts of one question of serving, from 0, which share what steps of engines take, perhaps with other questions about the same spec. The best are those of the whole space that the
  * question's parts cover: what is not evaluated is no better by the laws that times and tokens per second rise with clients (see
  * `serving-metrics.ts`), and that steps take no less than what they decode. Throws `OBJECTIVE`, `LIMITS`, `CHOICE`, and what the load of the
  * spec throws.
  */
-export function servingAnswers(loaded: LoadedSpec, question: Question): (part: number) => Work<Answer> {
+export function servingAnswers(
+  loaded: LoadedSpec,
+  question: Question,
+  costs: ServingCosts = new ServingCosts(loaded, question),
+): (part: number) => Work<Answer> {
   checkServingQuestion(question)
   const space = servingSpace(loaded, question)
-  const costs = new ServingCosts(loaded, question)
   return (part) => answerPart(space, costs, question, part)
 }
 

@@ -14,18 +14,30 @@ export interface ServingFix {
   readonly candidate: Candidate
 }
 
-/** One point, whatever a search would try: its metrics, or the rule that it breaks. Throws `CHOICE`, `OBJECTIVE`. */
-export function whyServing(loaded: LoadedSpec, question: Question, choices: ServingChoices): Candidate | Miss {
+/**
+ * One point, whatever a search would try: its metrics, or the rule that it breaks. What steps of engines take may be shared with other
+ * questions about the same spec. Throws `CHOICE`, `OBJECTIVE`.
+ */
+export function whyServing(
+  loaded: LoadedSpec,
+  question: Question,
+  choices: ServingChoices,
+  costs: ServingCosts = new ServingCosts(loaded, question),
+): Candidate | Miss {
   checkServingQuestion(question)
-  return evaluatePoint(new ServingCosts(loaded, question), question, pointOf(choices))
+  return evaluatePoint(costs, question, pointOf(choices))
 }
 
 /**
  * What would make something of a miss, one change at a time: a cache or weights of one byte, as many fewer clients as need be, engines over twice as
  * many tensor-parallel ranks and half as many of them.
  */
-export function servingFixes(loaded: LoadedSpec, question: Question, miss: Miss): ServingFix[] {
-  const costs = new ServingCosts(loaded, question)
+export function servingFixes(
+  loaded: LoadedSpec,
+  question: Question,
+  miss: Miss,
+  costs: ServingCosts = new ServingCosts(loaded, question),
+): ServingFix[] {
   const point = pointOf(miss.choices)
   const tried = (change: string, changed: ServingPoint): ServingFix[] => {
     const found = evaluatePoint(costs, question, changed)

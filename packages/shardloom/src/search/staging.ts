@@ -1,7 +1,8 @@
 import { collectiveSeconds } from '@shardloom/cluster'
 import { balanceEqualLayers, balanceStages, layerSums } from '@shardloom/search'
 import type { Choices } from './choices.js'
-import { type Model, type PartState, peakBytesOf, type StageCost, secondsOf, stageOf, stepSeconds } from './estimate.js'
+import { type Model, peakBytesOf, type StageCost, secondsOf, stageOf, stepSeconds } from './estimate.js'
+import { memoryValues, type PipelineBounds, timeValues } from './forms.js'
 import { leastSeconds, type Pipeline, type StageSeconds } from './pipelines.js'
 import { type BlockCosts, secondsIn } from './samples.js'
 import { isRefusal, type Placed, type Refusal, type StepModel } from './step-model.js'
@@ -31,11 +32,15 @@ export interface Stored {
   readonly replicate: number
 }
 
+/** Every rank has all of it. */
+export const whole: Stored = { zero: 0, replicate: 1 }
+
 /** A pipeline with its layers divided: the borders of its chunks, and what passing a microbatch on takes. */
 interface Division {
   readonly pipeline: Pipeline
   readonly borders: readonly number[]
   readonly send: number
+  readonly bounds: PipelineBounds
 }
 
 /** A candidate in all its parts. */
@@ -44,19 +49,6 @@ interface Parts {
   readonly stages: readonly StageCost[]
   readonly seconds: StageSeconds
   readonly blocking: boolean
-}
-
-/** Nothing is stored, and nothing runs beside computing. */
-const idle = { states: new Map<string, PartState>(), contention: 0, blocking: false }
-
-const stateless: PartState = {
-  bytes: 0,
-  updateSeconds: 0,
-  forwardSeconds: 0,
-  backwardSeconds: 0,
-  reduceSeconds: 0,
-  spreadSeconds: 0,
-  gatheredBytes: 0,
 }
 
 /** What sums in another order may differ by. */
@@ -89,7 +81,7 @@ export class Staging {
     const placed = this.placed()
     const found = isRefusal(placed)
       ? placed
-      : this.model.blockCosts(this.specOf(schedule, 0, 1), `${this.group.name} ${this.microbatch}`, divided, placed)
+      : this.model.blockCosts(this.specOf(schedule, whole), `${this.group.name} ${this.microbatch}`, divided, placed)
     this.blocks.set(divided, found)
     return found
   }
@@ -118,7 +110,7 @@ export class Staging {
     if (isRefusal(division)) return division
     const placed = this.placed(stored.replicate)
     if (isRefusal(placed)) return placed
-    const states = this.statesOf(cut.schedule, stored)
+    const states = this.model.stateCosts(() => this.specOf(cut.schedule, stored), this.stored, stored, placed)
     if (isRefusal(states)) return states
     const model = this.model.modelOf(blocks, states, placed.machine, this.microbatches)
     const stages = this.stagesOf(model, division)
@@ -134,19 +126,17 @@ export class Staging {
   }
 
   /**
-   * No candidate of a cut holds less that stores no less than `shared` does: what pipelines keep, and what is stored, without what is
-   * whole for a while. Nobody asked how it is shared, it is what pipelines keep.
+   * No candidate of a cut holds less that stores no less than `stored` does: what pipelines keep, and what is stored, without what is
+   * whole for a while. Nobody asked what is stored, it is what pipelines keep.
    */
-  leastBytes(cut: Cut, shared?: Stored): number {
+  leastBytes(cut: Cut, stored?: Stored): number {
     const blocks = this.blocksFor(cut.schedule)
     const division = this.divisionOf(cut)
-    if (isRefusal(blocks) || isRefusal(division)) return 0
-    const found = shared && this.statesOf(cut.schedule, shared)
-    const stored = found && !isRefusal(found) ? [...found] : []
-    const states = new Map(stored.map(([part, { bytes }]) => [part, { ...stateless, bytes }]))
-    const { microbatches } = this
-    const model = { ...idle, microbatches, parts: blocks.parts, states, layers: this.model.layers }
-    return peakBytesOf(division.pipeline, this.stagesOf(model, division)) * (1 - rounding)
+    const placed = this.placed(stored?.replicate)
+    if (isRefusal(blocks) || isRefusal(division) || isRefusal(placed)) return 0
+    const bytes = stored && this.model.storedBytes(() => this.specOf(cut.schedule, stored), this.stored, stored, placed)
+    if (bytes && isRefusal(bytes)) return 0
+    return division.bounds.bytes.of(memoryValues(this.model.parts, blocks, bytes)) * (1 - rounding)
   }
 
   /** No candidate takes less: each microbatch passes all layers, which all ranks of dp and pp together work on. */
@@ -170,18 +160,13 @@ export class Staging {
     }
     const division = this.divisionOf(cut)
     if (isRefusal(blocks) || isRefusal(division)) return 0
-    const { microbatches } = this
-    const model = { ...idle, microbatches, parts: blocks.parts, layers: this.model.layers }
-    const seconds = secondsOf(division.pipeline, this.stagesOf(model, division), division.send)
-    return leastSeconds(division.pipeline, seconds) * (1 - rounding)
+    return division.bounds.seconds.of(timeValues(this.model.parts, blocks, division.send)) * (1 - rounding)
   }
 
-  private statesOf(schedule: string, { zero, replicate }: Stored): ReadonlyMap<string, PartState> | Refusal {
-    const placed = this.placed(replicate)
-    if (isRefusal(placed)) return placed
+  /** What of the group's choices its parameters depend on. */
+  private get stored(): string {
     const { stored } = this.group
-    const inner = this.model.storesBySequences ? `${stored} ${this.microbatch}` : stored
-    return this.model.stateCosts(() => this.specOf(schedule, zero, replicate), inner, zero, placed)
+    return this.model.storesBySequences ? `${stored} ${this.microbatch}` : stored
   }
 
   private stagesOf(model: Model, { borders }: Division): StageCost[] {
@@ -201,11 +186,15 @@ export class Staging {
     const group = this.pp > 1 ? placed.machine.group(['pp']) : undefined
     const send = group ? collectiveSeconds(group, { op: 'send', bytes: blocks.sendBytes }) : 0
     const even = Array.from({ length: count + 1 }, (_, chunk) => Math.floor((chunk * total) / count))
-    if (cut.split === 'even') return { pipeline, borders: even, send }
+    const key = `${cut.schedule} ${cut.virtual} ${this.pp} ${this.microbatches}`
+    const { layers } = this.model
+    if (cut.split === 'even')
+      return { pipeline, borders: even, send, bounds: this.model.pipelines.boundsOf(key, pipeline, even, layers) }
     const borders = this.balancedBorders(blocks, count, this.model.pipelines.isDivided(cut.schedule))
     if (!borders || borders.every((border, index) => border === even[index]))
       return { rule: 'split', why: 'Layers that are divided by what they take are divided evenly.' }
-    return { pipeline, borders, send }
+    const bounds = this.model.pipelines.boundsOf(`${key} ${borders}`, pipeline, borders, layers)
+    return { pipeline, borders, send, bounds }
   }
 
   /** Borders of chunks by Alpa's objective (Zheng et al. 2022, section 5.2), embedding and head counted. */
@@ -237,13 +226,14 @@ export class Staging {
   private placed(replicate = 1): Placed | Refusal {
     const known = this.places.get(replicate)
     if (known) return known
-    const found = this.model.placed(this.specOf('1f1b', replicate > 1 ? 1 : 0, replicate))
+    // A mesh depends on no stage of ZeRO, and the last one bears all that may be said of dp.
+    const found = this.model.placed(this.specOf('1f1b', { zero: 3, replicate }))
     this.places.set(replicate, found)
     return found
   }
 
   /** The spec as far as costs depend on it: its schedule stands for all that divide backward as it does. */
-  private specOf(schedule: string, zero: number, replicate: number) {
+  private specOf(schedule: string, { zero, replicate }: Stored) {
     const { group, microbatch, pp, dp } = this
     return this.model.specOf({ ...group.choices, microbatch, pp, dp, schedule, zero, dpReplicate: replicate })
   }

@@ -4,11 +4,12 @@ import type { LoadedSpec } from '../plan.js'
 import type { PlannedSpec } from '../sequence.js'
 import { machineOfMesh } from '../simulate-plan.js'
 import { type Choices, copiesOf, kindsOf, specWith, type Value } from './choices.js'
-import { type Model, type PartState, stateAt } from './estimate.js'
+import { bytesAt, type Model, type PartState, stateAt } from './estimate.js'
+import { partsOf } from './forms.js'
 import { isMultiplying } from './groups.js'
 import { Pipelines } from './pipelines.js'
 import { among, type BlockCosts, freeRanks, Samples, secondsIn } from './samples.js'
-import type { Group } from './staging.js'
+import type { Group, Stored } from './staging.js'
 
 /** A mesh of a search with its machine, and where its communication inside of a stage runs. */
 export interface Placed {
@@ -35,6 +36,7 @@ export class StepModel {
   readonly pipelines = new Pipelines()
   readonly samples: Samples
   readonly layers: readonly string[]
+  readonly parts: readonly string[]
   readonly axes: readonly string[]
   /**
    * The axis that takes the ranks that are left. Without experts ranks of dp have nothing to say to each other in inference: they are engines
@@ -47,6 +49,7 @@ export class StepModel {
   private readonly blocks = new Map<string, BlockCosts | Refusal>()
   private readonly states = new Map<string, ReadonlyMap<string, PartState> | Refusal>()
   private readonly whole = new Map<string, number>()
+  private readonly bytes = new Map<string, ReadonlyMap<string, number> | Refusal>()
   private readonly points = new Map<string, ReturnType<Samples['states']>>()
 
   constructor(readonly loaded: LoadedSpec) {
@@ -55,6 +58,7 @@ export class StepModel {
     this.base = this.copies === 'dp' ? spec : { ...spec, parallel: { ...spec.parallel, dp: 1, replicas: 1 } }
     this.samples = new Samples(loaded, this.pipelines)
     this.layers = kindsOf(loaded.architecture)
+    this.parts = partsOf(this.layers)
     this.axes = loaded.plugins.flatMap(({ axes = [] }) => axes.map(({ name }) => name))
   }
 
@@ -82,7 +86,7 @@ export class StepModel {
   blockCosts(spec: PlannedSpec, inner: string, divided: boolean, { mesh, links }: Placed): BlockCosts | Refusal {
     return remember(this.blocks, `${inner} ${divided} ${links}`, () =>
       this.samples.blocks(
-        { ...spec, parallel: { ...spec.parallel, dpReplicate: 1 }, options: { ...spec.options, zero: 0 } },
+        { ...spec, parallel: { ...spec.parallel, dpReplicate: 1 }, options: undivided(spec.options) },
         mesh,
       ),
     )
@@ -141,23 +145,43 @@ export class StepModel {
   stateCosts(
     specOf: () => PlannedSpec,
     inner: string,
-    zero: number,
-    { mesh, machine, name }: Placed,
+    stored: Stored,
+    placed: Placed,
   ): ReadonlyMap<string, PartState> | Refusal {
-    return remember(this.states, `${inner} ${zero} ${name}`, () => {
-      const spec = specOf()
-      const { options, parallel } = spec
-      const microbatch = this.storesBySequences ? (spec.microbatch ?? 1) : 1
-      const plain: PlannedSpec = { ...spec, microbatch, options: { ...options, recompute: 'none', offload: 'none' } }
-      const shape = `${inner} ${zero} ${Math.min(2, parallel.dpReplicate)} ${mesh.atoms.map(({ name }) => name)}`
-      const at = (free: number) => {
-        const known = this.points.get(`${shape} ${free}`) ?? this.samples.states(plain, mesh, free)
-        this.points.set(`${shape} ${free}`, known)
-        return known
-      }
-      const two = at(2)
-      return stateAt(two, zero > 0 ? at(4) : two, Math.max(1, freeRanks(mesh) / parallel.dpReplicate), machine)
+    return remember(this.states, `${inner} ${stored.zero} ${placed.name}`, () => {
+      const { two, four, free } = this.stateAround(specOf, inner, stored, placed)
+      return stateAt(two, four, free, placed.machine)
     })
+  }
+
+  /** The bytes of {@link stateCosts} alone. */
+  storedBytes(
+    specOf: () => PlannedSpec,
+    inner: string,
+    stored: Stored,
+    placed: Placed,
+  ): ReadonlyMap<string, number> | Refusal {
+    return remember(this.bytes, `${inner} ${stored.zero} ${placed.name}`, () => {
+      const { two, four, free } = this.stateAround(specOf, inner, stored, placed)
+      return bytesAt(two, four, free)
+    })
+  }
+
+  /** The state where two ranks share it and where four do, and how many do in the mesh. */
+  private stateAround(specOf: () => PlannedSpec, inner: string, { zero, replicate }: Stored, { mesh }: Placed) {
+    const shape = `${inner} ${zero} ${Math.min(2, replicate)} ${mesh.atoms.map(({ name }) => name)}`
+    const at = (free: number) => {
+      const known = this.points.get(`${shape} ${free}`)
+      if (known) return known
+      const spec = specOf()
+      const options = { ...spec.options, recompute: 'none', offload: 'none' }
+      const microbatch = this.storesBySequences ? (spec.microbatch ?? 1) : 1
+      const found = this.samples.states({ ...spec, microbatch, options } as PlannedSpec, mesh, free)
+      this.points.set(`${shape} ${free}`, found)
+      return found
+    }
+    const two = at(2)
+    return { two, four: zero > 0 ? at(4) : two, free: Math.max(1, freeRanks(mesh) / replicate) }
   }
 
   modelOf(
@@ -175,6 +199,12 @@ export class StepModel {
       blocking: engine.blocking.includes('dp'),
     }
   }
+}
+
+/** Options with nothing stored in shares, and nothing said of when these are gathered. */
+function undivided({ dp, ...options }: PlannedSpec['options']): PlannedSpec['options'] {
+  const { gather: _, prefetch: __, reduce, ...rest } = dp
+  return { ...options, zero: 0, dp: { ...rest, ...(reduce !== undefined && reduce !== 'shards' && { reduce }) } }
 }
 
 /** Choices, beside degrees, that are of several axes, or whose costs are not of computing on one rank. */

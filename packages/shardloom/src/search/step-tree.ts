@@ -24,6 +24,7 @@ export type Node =
     }
   | { readonly level: 'staged'; readonly staging: Staging }
   | { readonly level: 'cut'; readonly staging: Staging; readonly cut: Cut }
+  | { readonly level: 'zero'; readonly staging: Staging; readonly cut: Cut; readonly sharing: readonly Stored[] }
   | Leaf
 
 /** A candidate. */
@@ -96,7 +97,9 @@ export class StepTree implements ChoiceTree<Node> {
       case 'staged':
         return this.endings.cuts(node.staging.pp).map((cut) => ({ level: 'cut', staging: node.staging, cut }))
       case 'cut':
-        return this.endings.stored(node.staging.dp).map((stored) => ({ ...node, level: 'leaf', stored }))
+        return this.endings.sharings(node.staging.dp).map((sharing) => ({ ...node, level: 'zero', sharing }))
+      case 'zero':
+        return node.sharing.map((stored) => ({ level: 'leaf', staging: node.staging, cut: node.cut, stored }))
       case 'leaf':
         return null
     }
@@ -122,12 +125,15 @@ export class StepTree implements ChoiceTree<Node> {
         return this.endings.cuts(node.staging.pp).length * this.endings.stored(node.staging.dp).length
       case 'cut':
         return this.endings.stored(node.staging.dp).length
+      case 'zero':
+        return node.sharing.length
       case 'leaf':
         return 1
     }
   }
 
-  reject(node: Node): Rejection | undefined {
+  reject(node: Node, nearest: (rule: string) => number = () => Infinity): Rejection | undefined {
+    const isBeyond = ({ rule, by = 0 }: Rejection) => by > nearest(rule)
     switch (node.level) {
       case 'root':
         return undefined
@@ -139,13 +145,17 @@ export class StepTree implements ChoiceTree<Node> {
       case 'cut': {
         const division = node.staging.divisionOf(node.cut)
         if (isRefusal(division)) return { rule: division.rule }
-        return (
-          this.tooLarge(node, node.staging.leastBytes(node.cut)) ??
-          this.tooLarge(node, this.leastBytes(node)) ??
-          this.farFromLimits(node)
-        )
+        const kept = this.tooLarge(node, node.staging.leastBytes(node.cut))
+        if (kept && isBeyond(kept)) return kept
+        const shared = this.endings.sharings(node.staging.dp).at(-1)?.[0]
+        return this.tooLarge(node, node.staging.leastBytes(node.cut, shared)) ?? this.farFromLimits(node)
       }
+      case 'zero':
+        // Of replicas each holds all: fewer hold no less.
+        return this.tooLarge(node, node.staging.leastBytes(node.cut, node.sharing[0]))
       case 'leaf': {
+        const stored = this.tooLarge(node, node.staging.leastBytes(node.cut, node.stored))
+        if (stored && isBeyond(stored)) return stored
         const parts = this.parts(node)
         return isRefusal(parts) ? { rule: parts.rule } : this.tooLarge(node, leastOf(parts).bytes)
       }
@@ -163,19 +173,6 @@ export class StepTree implements ChoiceTree<Node> {
     if (this.question.limits.length === 0) return undefined
     const { seconds, bytes } = this.least(node)
     return this.aim.leastMiss(seconds, bytes, this.paceOf(node))
-  }
-
-  /** Of what shares most nothing is less. */
-  private leastBytes({ staging, cut }: { readonly staging: Staging; readonly cut: Cut }): number {
-    const most = (of: (stored: Stored) => number, all: readonly Stored[]) => {
-      const found = Math.max(...all.map(of))
-      return all.filter((stored) => of(stored) === found)
-    }
-    const [shared = nobody] = most(
-      ({ replicate }) => -replicate,
-      most(({ zero }) => zero, this.endings.stored(staging.dp)),
-    )
-    return staging.leastBytes(cut, shared)
   }
 
   bound(node: Node): number {
@@ -346,8 +343,7 @@ export class StepTree implements ChoiceTree<Node> {
   private paceOf(node: Node): Pace {
     switch (node.level) {
       case 'root': {
-        const least = node.groups.reduce((fewest, { world }) => Math.min(fewest, world), this.question.ranks)
-        return this.paceAt(least)
+        return this.paceAt(node.groups.reduce((fewest, { world }) => Math.min(fewest, world), this.question.ranks))
       }
       case 'group':
       case 'slot':
@@ -368,8 +364,16 @@ export class StepTree implements ChoiceTree<Node> {
       case 'staged':
         return { seconds: this.leastWork(node.staging), bytes: 0 }
       case 'cut':
-        return { seconds: node.staging.leastSeconds(node.cut), bytes: 0 }
+        return { seconds: node.staging.leastSeconds(node.cut), bytes: node.staging.leastBytes(node.cut) }
+      case 'zero':
+        return {
+          seconds: node.staging.leastSeconds(node.cut),
+          bytes: node.staging.leastBytes(node.cut, node.sharing[0]),
+        }
       case 'leaf': {
+        // What is too large need not be looked at more closely.
+        const bytes = node.staging.leastBytes(node.cut, node.stored)
+        if (this.tooLarge(node, bytes)) return { seconds: node.staging.leastSeconds(node.cut), bytes }
         const parts = this.parts(node)
         return isRefusal(parts) ? nothing : leastOf(parts)
       }
@@ -383,7 +387,6 @@ export class StepTree implements ChoiceTree<Node> {
 }
 
 const nothing = { seconds: 0, bytes: 0 }
-const nobody: Stored = { zero: 0, replicate: 1 }
 
 function refused(found: object | undefined): Rejection | undefined {
   return found && isRefusal(found) ? { rule: found.rule } : undefined

@@ -1,8 +1,9 @@
 import type { Candidate, Miss } from '@shardloom/search'
 import { describe, expect, test } from 'vitest'
-import { finish, loadSpec, type SpecInput, simulateServingLoaded } from '../../src/index.js'
+import { finish, type LoadedSpec, loadSpec, type SpecInput, simulateServingLoaded } from '../../src/index.js'
 import type { Question } from '../../src/search/question.js'
-import { servingAnswerWork } from '../../src/search/serving-answer.js'
+import { servingAnswers } from '../../src/search/serving-answer.js'
+import { ServingCosts } from '../../src/search/serving-costs.js'
 import { servingRerankWork, specOfServing } from '../../src/search/serving-rerank.js'
 import { servingSpace } from '../../src/search/serving-space.js'
 import { choicesOf } from '../../src/search/serving-spec.js'
@@ -27,12 +28,10 @@ const ask = (spec: SpecInput, more: Partial<Question> = {}): Question => ({
   parts: 1,
   ...more,
 })
-const answer = async (question: Question, part = 0) =>
-  finish(servingAnswerWork(await loadSpec(question.spec), question, part))
+const answer = async (question: Question) => finish(servingAnswers(await loadSpec(question.spec), question)(0))
 
-/** Every point of a question's space, each evaluated by itself. */
-async function all(question: Question): Promise<(Candidate | Miss)[]> {
-  const loaded = await loadSpec(question.spec)
+/** Every point of a question's space, whatever bounds and limits say. */
+function all(costs: ServingCosts, loaded: LoadedSpec, question: Question): (Candidate | Miss)[] {
   const space = servingSpace(loaded, question)
   const points = space.groups.flatMap((group) => {
     const { pools, types, engine } = group
@@ -45,7 +44,7 @@ async function all(question: Question): Promise<(Candidate | Miss)[]> {
       ),
     )
   })
-  return points.map((point) => whyServing(loaded, question, choicesOf(point)))
+  return points.map((point) => whyServing(loaded, question, choicesOf(point), costs))
 }
 
 const limits = [
@@ -54,7 +53,11 @@ const limits = [
 ]
 const clients = [2, 16, 96, 256]
 
-describe('the answer is that of trying everything', () => {
+describe('the answer is that of trying everything', async () => {
+  const loaded = await loadSpec(small)
+  // What searches know of engines, and what is known of them where every point is evaluated.
+  const [searched, costs] = [new ServingCosts(loaded, ask(small)), new ServingCosts(loaded, ask(small))]
+  const search = (question: Question, part = 0) => finish(servingAnswers(loaded, question, searched)(part))
   const questions: Partial<Question>[] = [
     { limits },
     { objective: 'tpot', limits: [{ metric: 'tokens-per-second', least: 2000 }] },
@@ -65,27 +68,30 @@ describe('the answer is that of trying everything', () => {
     { objective: 'throughput', limits, choices: { clients, pools: [1, 2], pp: [1] } },
     { objective: 'throughput', front: ['tpot', '-throughput'] },
   ]
-  test.each(questions)('%j', async (more) => {
+  test.each(questions)('%j', (more) => {
     const question = ask(small, { choices: { clients }, ...more })
-    const [found, every] = [await answer(question), await all(question)]
+    const [found, every] = [search(question), all(costs, loaded, question)]
     const kept = every.filter((each): each is Candidate => !('rule' in each))
     expect(kept.length).toBeGreaterThan(0)
     const best = [...kept].sort((a, b) => a.score - b.score || (a.name < b.name ? -1 : 1)).slice(0, 5)
     expect(found.best).toEqual(best)
+    // By itself a point is what it is where questions share what engines take.
+    const [first] = best
+    expect(whyServing(loaded, question, first?.choices ?? {})).toEqual(first)
     expect(found.counts.total).toBe(every.length)
     const rejected = Object.values(found.counts.rejected).reduce((sum, count) => sum + count, 0)
     expect(rejected + found.counts.bounded + found.counts.evaluated).toBe(every.length)
     expect(kept.length).toBe(found.counts.evaluated + found.counts.bounded - boundedMisses(every, found.counts))
-    const [first, second] = question.front ?? []
-    if (first === undefined || second === undefined) return
+    const [one, two] = question.front ?? []
+    if (one === undefined || two === undefined) return
     const place = (each: Candidate, metric: string) => each.metrics[metric] ?? Number.NaN
     const front = kept.filter(
       (each) =>
         !kept.some(
           (other) =>
-            place(other, first) <= place(each, first) &&
-            place(other, second) <= place(each, second) &&
-            (place(other, first) < place(each, first) || place(other, second) < place(each, second)),
+            place(other, one) <= place(each, one) &&
+            place(other, two) <= place(each, two) &&
+            (place(other, one) < place(each, one) || place(other, two) < place(each, two)),
         ),
     )
     expect(new Set(found.front.map(({ name }) => name))).toEqual(new Set(front.map(({ name }) => name)))
@@ -97,24 +103,23 @@ describe('the answer is that of trying everything', () => {
     return misses - Object.values(counts.rejected).reduce((sum, count) => sum + count, 0)
   }
 
-  test('parts find it together', async () => {
+  test('parts find it together', () => {
     const question = ask(small, { limits, choices: { clients } })
-    const [whole, ...parts] = [
-      await answer(question),
-      ...(await Promise.all([0, 1, 2].map((part) => answer({ ...question, parts: 3 }, part)))),
-    ]
+    const whole = search(question)
+    const parts = [0, 1, 2].map((part) => search({ ...question, parts: 3 }, part))
     const merged = parts.flatMap(({ best }) => best).sort((a, b) => a.score - b.score || (a.name < b.name ? -1 : 1))
-    expect(merged.slice(0, 5)).toEqual(whole?.best)
-    expect(parts.reduce((sum, { counts }) => sum + counts.total, 0)).toBe(whole?.counts.total)
+    expect(merged.slice(0, 5)).toEqual(whole.best)
+    expect(parts.reduce((sum, { counts }) => sum + counts.total, 0)).toBe(whole.counts.total)
   })
 })
 
 test('with more clients times and tokens per second rise, and memory and cost fall', async () => {
   const question = ask(small)
   const loaded = await loadSpec(small)
+  const costs = new ServingCosts(loaded, question)
   for (const choices of [{ tp: 2, replicas: 2 }, { tp: 4 }, { tp: 2, pp: 2 }]) {
     const row = [1, 2, 4, 8, 16, 32, 64, 128, 256].map((count) =>
-      whyServing(loaded, question, { ...choices, clients: 2 * count }),
+      whyServing(loaded, question, { ...choices, clients: 2 * count }, costs),
     )
     for (const [index, { metrics }] of row.entries()) {
       const before = row[index - 1]?.metrics

@@ -83,3 +83,26 @@ test('experts on all ranks of dp and some of tp hold what they hold when the who
   expect(bytes / Math.max(...step.ranks.map(({ memory }) => memory.peakBytes))).toBeCloseTo(1, 2)
   expect(Math.abs(seconds / step.seconds - 1)).toBeLessThan(0.05)
 })
+
+test.each([
+  ['use', { gather: 'use' }],
+  ['keep', { gather: 'keep' }],
+  ['step', { gather: 'step' }],
+  ['step, and reduced once', { gather: 'step', reduce: 'step' }],
+  ['two layers ahead', { prefetch: 2 }],
+] as const)('where the spec says that parameters are gathered: %s', async (_, dp) => {
+  const spec = { model: 'llama-3.1-8b', cluster: h100(2), batch: 128, seq: 8192, options: { zero: 3, dp } }
+  const loaded = await loadSpec(spec)
+  const choices = { tp: [2], cp: [1], ulysses: [1], pp: [1, 2], zero: [3], microbatch: [1], schedule: ['1f1b'] }
+  const question = questionOf(loaded, { ranks: 16, choices })
+  const tree = new StepTree(loaded, question)
+  for (const pp of [1, 2]) {
+    const leaf = tree.leafOf({ pp, zero: 3, sequenceParallel: true, recompute: 'none' })
+    if (!leaf) throw new Error('the space has no such point')
+    const chosen = specOfStep(tree, question, { choices: tree.choicesOf(leaf) })
+    const { step } = simulateLoaded(loadedOf(loaded, chosen))
+    const { seconds, bytes } = tree.figures(leaf)
+    expect(Math.abs(seconds / step.seconds - 1)).toBeLessThan(0.05)
+    expect(bytes / Math.max(...step.ranks.map(({ memory }) => memory.peakBytes))).toBeGreaterThan(0.9)
+  }
+})

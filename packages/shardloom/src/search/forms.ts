@@ -1,0 +1,178 @@
+import { forwardOnly, type Pipeline } from './pipelines.js'
+import type { BlockCosts } from './samples.js'
+
+/** The largest of several sums of values, each value in each sum some times over, never less than none. */
+export class LargestSum {
+  private readonly rows: readonly Float64Array[]
+
+  /** Of sums that others exceed, whatever the values, nothing is kept. */
+  constructor(rows: Iterable<Float64Array>) {
+    let kept: Float64Array[] = []
+    for (const row of rows) {
+      if (kept.some((other) => exceeds(other, row))) continue
+      kept = kept.filter((other) => !exceeds(row, other))
+      kept.push(row)
+    }
+    this.rows = kept
+  }
+
+  /** For values that are not negative. */
+  of(values: Float64Array): number {
+    let most = 0
+    for (const row of this.rows) {
+      let sum = 0
+      for (let at = 0; at < row.length; at++) sum += (row[at] as number) * (values[at] as number)
+      if (sum > most) most = sum
+    }
+    return most
+  }
+}
+
+function exceeds(a: Float64Array, b: Float64Array): boolean {
+  for (let at = 0; at < a.length; at++) if ((a[at] as number) < (b[at] as number)) return false
+  return true
+}
+
+/** What bounds of candidates with one pipeline have in common, whatever their layers cost. */
+export interface PipelineBounds {
+  /** Of {@link timeValues}: no candidate takes less. */
+  readonly seconds: LargestSum
+  /** Of {@link memoryValues}: no candidate has a rank that holds less, parameters aside that are whole for a while. */
+  readonly bytes: LargestSum
+}
+
+/** The parts of a model: the end that comes before its layers, their kinds, the end behind them, and what that has of the first. */
+export function partsOf(layers: readonly string[]): string[] {
+  return ['first', ...new Set(layers), 'last', 'tied']
+}
+
+/** How often each part is in each chunk. */
+function chunksOf(borders: readonly number[], layers: readonly string[], parts: readonly string[]): Float64Array[] {
+  return borders.slice(1).map((to, chunk) => {
+    const from = borders[chunk] ?? 0
+    const counts = new Float64Array(parts.length)
+    const add = (part: string) => {
+      const at = parts.indexOf(part)
+      counts[at] = (counts[at] as number) + 1
+    }
+    for (const layer of layers.slice(from, to)) add(layer)
+    if (from === 0) add('first')
+    if (to === layers.length) add('last')
+    if (to === layers.length && from > 0) add('tied')
+    return counts
+  })
+}
+
+/** Finds the bounds of a pipeline whose chunks end at these layers. O(stages · ranks), once for all candidates. */
+export function boundsOf(pipeline: Pipeline, borders: readonly number[], layers: readonly string[]): PipelineBounds {
+  const parts = partsOf(layers)
+  const chunks = chunksOf(borders, layers, parts)
+  return { seconds: secondsOf(pipeline, chunks), bytes: bytesOf(pipeline, chunks, parts) }
+}
+
+/**
+ * What the busiest rank computes, and until its first work comes and its last has gone on. A value each for going forward, backward, and
+ * for gradients of weights, of each part; last what passing on takes.
+ */
+function secondsOf({ schedule, microbatches, isDivided }: Pipeline, chunks: readonly Float64Array[]): LargestSum {
+  const { stageRanks, directions } = schedule
+  const width = chunks[0]?.length ?? 0
+  const count = chunks.length
+  /** Adds a stage some times over: forward, backward or both. */
+  const add = (to: Float64Array, stage: number, times: number, directions: readonly (0 | 1 | 2)[]) => {
+    for (const direction of directions) {
+      const own = chunks[stage % count] as Float64Array
+      for (let at = 0; at < width; at++) {
+        const index = direction * width + at
+        to[index] = (to[index] as number) + times * (own[at] as number)
+      }
+      if (direction === 2) continue
+      const [end, before] = direction === 0 ? [0, stage - 1] : [count - 1, stage + 1]
+      const isReceived = stage % count !== end && stageRanks[before] !== stageRanks[stage]
+      if (isReceived) to[3 * width] = (to[3 * width] as number) + times
+    }
+  }
+  const all = schedule.name === forwardOnly ? ([0] as const) : ([0, 1, 2] as const)
+  const work = Array.from({ length: schedule.ranks }, () => new Float64Array(3 * width + 1))
+  stageRanks.forEach((rank, stage) => add(work[rank] as Float64Array, stage, microbatches / directions, all))
+  const rows = [...work]
+  // A rank begins when the stages before it have; with one stage each and whole backwards it ends before these do, too.
+  const endsInOrder = schedule.virtual === 1 && !isDivided
+  const before = new Float64Array(3 * width + 1)
+  const seen = new Set<number>()
+  for (let stage = 0; directions === 1 && stage < count && seen.size < schedule.ranks; stage++) {
+    const rank = stageRanks[stage] as number
+    if (!seen.has(rank)) rows.push((work[rank] as Float64Array).map((own, at) => own + (before[at] as number)))
+    seen.add(rank)
+    add(before, stage, 1, endsInOrder && all.length > 1 ? [0, 1] : [0])
+  }
+  return new LargestSum(rows)
+}
+
+/** A value each for what is stored, kept for backward, kept for gradients of weights, and at work, of each part. */
+function bytesOf(
+  { schedule, inFlight }: Pipeline,
+  chunks: readonly Float64Array[],
+  parts: readonly string[],
+): LargestSum {
+  const width = parts.length
+  const isEnd = parts.map((part) => part === 'first' || part === 'last' || part === 'tied')
+  const rows: Float64Array[] = []
+  for (let rank = 0; rank < schedule.ranks; rank++) {
+    const counts = new Float64Array(width)
+    let own = 0
+    schedule.stageRanks.forEach((each, stage) => {
+      if (each !== rank) return
+      own++
+      const chunk = chunks[stage % chunks.length] as Float64Array
+      for (let at = 0; at < width; at++) counts[at] = (counts[at] as number) + (chunk[at] as number)
+    })
+    for (const { kept, deferred } of inFlight[rank] ?? []) {
+      const row = new Float64Array(4 * width)
+      counts.forEach((count, at) => {
+        row[at] = count
+        row[width + at] = isEnd[at] ? count : (kept * count) / own
+        row[2 * width + at] = (deferred * count) / own
+      })
+      counts.forEach((count, at) => {
+        if (count === 0) return
+        const working = row.slice()
+        working[3 * width + at] = 1
+        rows.push(working)
+      })
+    }
+  }
+  return new LargestSum(rows)
+}
+
+/** The values of {@link PipelineBounds.seconds}. */
+export function timeValues(parts: readonly string[], { parts: costs }: BlockCosts, send: number): Float64Array {
+  const width = parts.length
+  const values = new Float64Array(3 * width + 1)
+  parts.forEach((part, at) => {
+    const { F = 0, B = 0, I = 0, W = 0 } = costs.get(part)?.seconds ?? {}
+    values[at] = F
+    values[width + at] = B + I
+    values[2 * width + at] = W
+  })
+  values[3 * width] = send
+  return values
+}
+
+/** The values of {@link PipelineBounds.bytes}; nothing is stored where nobody says what. */
+export function memoryValues(
+  parts: readonly string[],
+  { parts: costs }: BlockCosts,
+  stored: ReadonlyMap<string, number> = new Map(),
+): Float64Array {
+  const width = parts.length
+  const values = new Float64Array(4 * width)
+  parts.forEach((part, at) => {
+    const cost = costs.get(part)
+    values[at] = stored.get(part) ?? 0
+    values[width + at] = cost?.keptBytes ?? 0
+    values[2 * width + at] = cost?.deferredBytes ?? 0
+    values[3 * width + at] = cost?.workingBytes ?? 0
+  })
+  return values
+}

@@ -1,0 +1,81 @@
+import { lookup, type Program } from '@shardloom/core'
+import type { Kernel } from './kernels.js'
+import type { LocalSizes } from './local-sizes.js'
+import { madeOn } from './made.js'
+import type { KernelPlan, NodeTime, Recall } from './node-time.js'
+
+/** What was found before of kernels, for samples of one model on one machine: by the names of kernels and their sizes. */
+export interface KnownSizes {
+  readonly times: Map<string, Map<string, NodeTime>>
+  readonly payloads: Map<string, Map<string, number>>
+}
+
+/** Makes a {@link KnownSizes} of nothing. */
+export const nothingKnown = (): KnownSizes => ({ times: new Map(), payloads: new Map() })
+
+/** The kernels of one rank of a sample, with all of them that sizes change. */
+export class SizedKernels {
+  private readonly own = new Map<Kernel, { readonly name: string; readonly sizes: ReturnType<LocalSizes['sizesOf']> }>()
+
+  constructor(
+    plan: KernelPlan,
+    part: Program,
+    of: { readonly whole: Program; readonly rank: number; readonly sizes: LocalSizes },
+  ) {
+    const made = madeOn(of.whole, of.rank)
+    for (const kernel of plan.kernels)
+      this.own.set(kernel, { name: nameOf(kernel, plan, part, made), sizes: of.sizes.sizesOf(kernel) })
+  }
+
+  /** Remembers what kernels take where each kind of share has grown by its factor of `growths`. */
+  recall(growths: Float64Array, { times, payloads }: KnownSizes): Recall {
+    const recalled = <T>(all: Map<string, Map<string, T>>, kernel: Kernel, find: () => T): T => {
+      const { name = '', sizes = [] } = this.own.get(kernel) ?? {}
+      let named = all.get(name)
+      if (!named) all.set(name, (named = new Map()))
+      let key = ''
+      for (const { value, share } of sizes) key += `${value * (growths[share] ?? 1)} `
+      const known = named.get(key) ?? find()
+      named.set(key, known)
+      return known
+    }
+    return {
+      // What communication takes depends on links as well.
+      time: (kernel, find) => (kernel.lead.communication ? find() : recalled(times, kernel, () => settled(find()))),
+      payload: (kernel, find) => recalled(payloads, kernel, find),
+    }
+  }
+}
+
+/** A time that no longer holds on to the program that it was found in, where all its iterations take as long. */
+function settled(time: NodeTime): NodeTime {
+  if (time.grows !== undefined) return time
+  const seconds = time.seconds(0)
+  return { ...time, seconds: () => seconds }
+}
+
+/**
+ * The nodes of a kernel, what of their results leaves it, in which types, and of which gradients another rank has the term: but for sizes
+ * all that its time depends on.
+ */
+function nameOf(
+  { nodes, kind }: Kernel,
+  { readers, leaving }: KernelPlan,
+  { tensors }: Program,
+  made: ReadonlySet<string>,
+): string {
+  const inside = new Set(nodes)
+  const texts = nodes.map(({ id, inputs, outputs, density, fusion }) => {
+    const out = outputs.map((each) => {
+      const all = readers.get(each) ?? []
+      return leaving.has(each) ? 'p' : all.length === 0 ? 'n' : all.some((reader) => !inside.has(reader)) ? 'o' : 'i'
+    })
+    const types = [...inputs, ...outputs].map((each) => {
+      const { dtype, density: own, role } = lookup(tensors, each)
+      const type = role === 'gradient' && !made.has(each) ? 'elsewhere' : dtype
+      return own ? `${type}*${own}` : type
+    })
+    return `${id} ${out} ${types} ${density ?? ''} ${fusion ?? ''}`
+  })
+  return `${kind} ${texts.join(' ')}`
+}
