@@ -4,7 +4,9 @@ import { forwardOnly, type Pipeline, type PipelineTime, pipelineTime, type Stage
 
 /** What a part of a model costs in parameters, gradients and optimizer state. Bytes and seconds. */
 export interface PartState {
+  /** There all through the step; gradients, in shares where these are shared, from the first backward on. */
   readonly bytes: number
+  readonly gradientBytes: number
   readonly updateSeconds: number
   /** Collectives of each microbatch, in forward and in backward. */
   readonly forwardSeconds: number
@@ -22,19 +24,22 @@ export interface PartState {
 /** What is straight in one over the ranks that share it, from its values with two and with four. */
 const straight = (atTwo: number, atFour: number, free: number) => 2 * atFour - atTwo + (4 * (atTwo - atFour)) / free
 
-const heldBytes = ({ parameterBytes, gradientBytes, optimizerBytes }: StateCost) =>
-  parameterBytes + gradientBytes + optimizerBytes
-
-/** The bytes of {@link stateAt} alone. */
-export function bytesAt(
+/** What of {@link stateAt} is known without links. */
+export function storedAt(
   two: ReadonlyMap<string, StateCost>,
   four: ReadonlyMap<string, StateCost>,
   free: number,
-): ReadonlyMap<string, number> {
+): ReadonlyMap<string, Pick<PartState, 'bytes' | 'gradientBytes'>> {
   return new Map(
-    Array.from(two, ([part, one]) => [part, straight(heldBytes(one), heldBytes(four.get(part) ?? one), free)]),
+    Array.from(two, ([part, one]) => {
+      const other = four.get(part) ?? one
+      const bytes = straight(unchangingBytes(one), unchangingBytes(other), free)
+      return [part, { bytes, gradientBytes: straight(one.gradientBytes, other.gradientBytes, free) }]
+    }),
   )
 }
+
+const unchangingBytes = ({ parameterBytes, optimizerBytes }: StateCost) => parameterBytes + optimizerBytes
 
 /**
  * The state of each part where `free` ranks share it, from what it is with two and with four: bytes, the seconds of the update and the
@@ -64,7 +69,8 @@ export function stateAt(
         if (when === 'F' || (when === 'B' && op === 'reduce-scatter')) gatheredBytes += bytes
       })
       const state: PartState = {
-        bytes: straight(heldBytes(one), heldBytes(other), free) + stayingBytes,
+        bytes: straight(unchangingBytes(one), unchangingBytes(other), free) + stayingBytes,
+        gradientBytes: straight(one.gradientBytes, other.gradientBytes, free),
         updateSeconds: straight(one.updateSeconds, other.updateSeconds, free),
         forwardSeconds: seconds.F,
         backwardSeconds: seconds.B,
@@ -91,6 +97,7 @@ export interface StageCost {
   endBytes: number
   workingBytes: number
   stateBytes: number
+  gradientBytes: number
   gatherSeconds: number
   reduceSeconds: number
   spreadSeconds: number
@@ -123,12 +130,15 @@ export function stageOf(model: Model, from: number, to: number, depth: number): 
     endBytes: 0,
     workingBytes: 0,
     stateBytes: 0,
+    gradientBytes: 0,
     gatherSeconds: 0,
     reduceSeconds: 0,
     spreadSeconds: 0,
     updateSeconds: 0,
   }
-  let gathered = 0
+  const layers = model.layers.slice(from, to)
+  // Beside each part that is whole the next one is, which has been gathered ahead.
+  const ahead = Math.max(0, ...[...new Set(layers)].map((kind) => model.states.get(kind)?.gatheredBytes ?? 0))
   const add = (part: string, times: number, isEnd: boolean) => {
     const cost = model.parts.get(part)
     const state = model.states.get(part)
@@ -140,18 +150,19 @@ export function stageOf(model: Model, from: number, to: number, depth: number): 
       if (isEnd) stage.endBytes += times * cost.keptBytes
       else stage.keptBytes += times * cost.keptBytes
       stage.deferredBytes += times * cost.deferredBytes
-      stage.workingBytes = Math.max(stage.workingBytes, cost.workingBytes)
+      const gathered = state ? state.gatheredBytes + ahead : 0
+      stage.workingBytes = Math.max(stage.workingBytes, cost.workingBytes + gathered)
       stage.stateBytes += times * cost.cacheBytes * model.microbatches
     }
     if (!state) return
     if (isEnd) stage.endBytes += times * state.keptBytes
     else stage.keptBytes += times * state.keptBytes
     stage.stateBytes += times * state.bytes
+    stage.gradientBytes += times * state.gradientBytes
     stage.gatherSeconds += times * state.gatherSeconds
     stage.reduceSeconds += times * state.reduceSeconds
     stage.spreadSeconds += times * state.spreadSeconds
     stage.updateSeconds += times * state.updateSeconds
-    gathered = Math.max(gathered, state.gatheredBytes)
     // Before an action has computed nobody gathers for the next one.
     if (times > 0 && !isEnd) {
       stage.forward += state.forwardSeconds
@@ -168,7 +179,6 @@ export function stageOf(model: Model, from: number, to: number, depth: number): 
   }
   if (to === depth) add('last', 1, true)
   if (to === depth && from > 0) add('tied', 1, true)
-  stage.workingBytes += 2 * gathered
   return stage
 }
 
@@ -183,19 +193,23 @@ function beside(computing: number, communicating: number, { contention, blocking
 export function peakBytesOf({ schedule, inFlight }: Pipeline, stages: readonly StageCost[]): number {
   let most = 0
   for (let rank = 0; rank < schedule.ranks; rank++) {
-    let [bytes, kept, deferred, working, own] = [0, 0, 0, 0, 0]
+    let [bytes, kept, deferred, working, gradients, own] = [0, 0, 0, 0, 0, 0]
     for (let stage = 0; stage < schedule.stageRanks.length; stage++) {
       if (schedule.stageRanks[stage] !== rank) continue
       const cost = stages[stage % stages.length] as StageCost
       own++
       bytes += cost.stateBytes + cost.endBytes
+      gradients += cost.gradientBytes
       kept += cost.keptBytes
       deferred += cost.deferredBytes
       working = Math.max(working, cost.workingBytes)
     }
     let flight = 0
-    for (const each of inFlight[rank] ?? []) flight = Math.max(flight, each.kept * kept + each.deferred * deferred)
-    most = Math.max(most, bytes + working + flight / Math.max(1, own))
+    for (const each of inFlight[rank] ?? []) {
+      const activations = (each.kept * kept + each.deferred * deferred) / Math.max(1, own)
+      flight = Math.max(flight, activations + each.graded * gradients)
+    }
+    most = Math.max(most, bytes + working + flight)
   }
   return most
 }

@@ -1,3 +1,4 @@
+import type { PartState } from './estimate.js'
 import { forwardOnly, type Pipeline } from './pipelines.js'
 import type { BlockCosts } from './samples.js'
 
@@ -109,7 +110,7 @@ function secondsOf({ schedule, microbatches, isDivided }: Pipeline, chunks: read
   return new LargestSum(rows)
 }
 
-/** A value each for what is stored, kept for backward, kept for gradients of weights, and at work, of each part. */
+/** A value each for what is stored, for gradients, kept for backward, kept for gradients of weights, and at work, of each part. */
 function bytesOf(
   { schedule, inFlight }: Pipeline,
   chunks: readonly Float64Array[],
@@ -127,17 +128,18 @@ function bytesOf(
       const chunk = chunks[stage % chunks.length] as Float64Array
       for (let at = 0; at < width; at++) counts[at] = (counts[at] as number) + (chunk[at] as number)
     })
-    for (const { kept, deferred } of inFlight[rank] ?? []) {
-      const row = new Float64Array(4 * width)
+    for (const { kept, deferred, graded } of inFlight[rank] ?? []) {
+      const row = new Float64Array(5 * width)
       counts.forEach((count, at) => {
         row[at] = count
-        row[width + at] = isEnd[at] ? count : (kept * count) / own
-        row[2 * width + at] = (deferred * count) / own
+        row[width + at] = graded * count
+        row[2 * width + at] = isEnd[at] ? count : (kept * count) / own
+        row[3 * width + at] = (deferred * count) / own
       })
       counts.forEach((count, at) => {
         if (count === 0) return
         const working = row.slice()
-        working[3 * width + at] = 1
+        working[4 * width + at] = 1
         rows.push(working)
       })
     }
@@ -163,16 +165,17 @@ export function timeValues(parts: readonly string[], { parts: costs }: BlockCost
 export function memoryValues(
   parts: readonly string[],
   { parts: costs }: BlockCosts,
-  stored: ReadonlyMap<string, number> = new Map(),
+  stored: ReadonlyMap<string, Pick<PartState, 'bytes' | 'gradientBytes'>> = new Map(),
 ): Float64Array {
   const width = parts.length
-  const values = new Float64Array(4 * width)
+  const values = new Float64Array(5 * width)
   parts.forEach((part, at) => {
     const cost = costs.get(part)
-    values[at] = stored.get(part) ?? 0
-    values[width + at] = cost?.keptBytes ?? 0
-    values[2 * width + at] = cost?.deferredBytes ?? 0
-    values[3 * width + at] = cost?.workingBytes ?? 0
+    values[at] = stored.get(part)?.bytes ?? 0
+    values[width + at] = stored.get(part)?.gradientBytes ?? 0
+    values[2 * width + at] = cost?.keptBytes ?? 0
+    values[3 * width + at] = cost?.deferredBytes ?? 0
+    values[4 * width + at] = cost?.workingBytes ?? 0
   })
   return values
 }

@@ -13,10 +13,19 @@ export interface Pipeline {
   /** Whether gradients of inputs and weights run apart. */
   readonly isDivided: boolean
   /**
-   * Per rank how many microbatches of one of its stages are kept until their input gradients, and how many between these and their
-   * weight gradients: the pairs of which at some time neither was more without the other less. Inference keeps nothing for a backward.
+   * Per rank how many microbatches of one of its stages are kept until their input gradients, how many between these and their weight
+   * gradients, and of how many stages there are weight gradients: what was so at some time, and at none all of it and more.
+   * Inference keeps nothing for a backward.
    */
-  readonly inFlight: readonly (readonly { readonly kept: number; readonly deferred: number }[])[]
+  readonly inFlight: readonly (readonly InFlight[])[]
+}
+
+/** What a rank has of its stages between two of its actions. */
+interface InFlight {
+  readonly kept: number
+  readonly deferred: number
+  /** Of its stages, those with weight gradients; 1 for all. */
+  readonly graded: number
 }
 
 /** What the actions of each stage take, in the order of the data. Seconds. */
@@ -84,7 +93,7 @@ export class Pipelines {
     try {
       if (name === forwardOnly) {
         const schedule = forwards(ranks, microbatches)
-        const inFlight = schedule.orders.map(() => [{ kept: 0, deferred: 0 }])
+        const inFlight = schedule.orders.map(() => [{ kept: 0, deferred: 0, graded: 0 }])
         return { schedule, ranks, microbatches, inFlight, isDivided: false }
       }
       const schedule = makeSchedule(name, { ranks, microbatches, virtual })
@@ -118,27 +127,29 @@ function keepsAll({ schedule, inFlight }: Pipeline): boolean {
 }
 
 /** Linear in the actions. */
-function inFlightOf({ orders, microbatches }: Schedule): Pipeline['inFlight'] {
-  return orders.map((order) => {
-    const most = new Map<number, number>()
+function inFlightOf({ orders, microbatches, stageRanks }: Schedule): Pipeline['inFlight'] {
+  return orders.map((order, rank) => {
+    const own = stageRanks.filter((each) => each === rank).length
+    const found = new Map<string, InFlight>()
+    const graded = new Set<number>()
     let [kept, deferred] = [0, 0]
     for (const code of order) {
-      const { kind } = unpackAction(code, microbatches)
+      const { kind, stage } = unpackAction(code, microbatches)
       if (kind === 'F') kept++
       else if (kind !== 'W') kept--
       if (kind === 'I') deferred++
       else if (kind === 'W') deferred--
-      most.set(deferred, Math.max(most.get(deferred) ?? 0, kept))
+      if (kind === 'B' || kind === 'W') graded.add(stage)
+      const key = `${deferred} ${graded.size}`
+      if (kept > (found.get(key)?.kept ?? -1)) found.set(key, { kept, deferred, graded: graded.size / own })
     }
-    const pairs = Array.from(most, ([deferred, kept]) => ({ kept, deferred }))
-    return pairs.filter(({ kept, deferred }) =>
-      pairs.every(
-        (other) =>
-          other.kept < kept || other.deferred <= deferred || (other.kept === kept && other.deferred === deferred),
-      ),
-    )
+    const all = [...found.values()]
+    return all.filter((one) => !all.some((other) => other !== one && holdsMore(other, one)))
   })
 }
+
+/** Of two that are not equal. */
+const holdsMore = (a: InFlight, b: InFlight) => a.kept >= b.kept && a.deferred >= b.deferred && a.graded >= b.graded
 
 /**
  * Runs a pipeline: the schedule of its first and last microbatches by their dependencies, and each one between them for as long as the

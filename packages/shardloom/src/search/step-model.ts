@@ -4,7 +4,7 @@ import type { LoadedSpec } from '../plan.js'
 import type { PlannedSpec } from '../sequence.js'
 import { machineOfMesh } from '../simulate-plan.js'
 import { type Choices, copiesOf, kindsOf, specWith, type Value } from './choices.js'
-import { bytesAt, type Model, type PartState, stateAt } from './estimate.js'
+import { type Model, type PartState, stateAt, storedAt } from './estimate.js'
 import { partsOf } from './forms.js'
 import { isMultiplying } from './groups.js'
 import { Pipelines } from './pipelines.js'
@@ -49,7 +49,7 @@ export class StepModel {
   private readonly blocks = new Map<string, BlockCosts | Refusal>()
   private readonly states = new Map<string, ReadonlyMap<string, PartState> | Refusal>()
   private readonly whole = new Map<string, number>()
-  private readonly bytes = new Map<string, ReadonlyMap<string, number> | Refusal>()
+  private readonly bytes = new Map<string, ReturnType<typeof storedAt> | Refusal>()
   private readonly points = new Map<string, ReturnType<Samples['states']>>()
 
   constructor(readonly loaded: LoadedSpec) {
@@ -154,16 +154,16 @@ export class StepModel {
     })
   }
 
-  /** The bytes of {@link stateCosts} alone. */
+  /** What of {@link stateCosts} is known without links. */
   storedBytes(
     specOf: () => PlannedSpec,
     inner: string,
     stored: Stored,
     placed: Placed,
-  ): ReadonlyMap<string, number> | Refusal {
+  ): ReturnType<typeof storedAt> | Refusal {
     return remember(this.bytes, `${inner} ${stored.zero} ${placed.name}`, () => {
       const { two, four, free } = this.stateAround(specOf, inner, stored, placed)
-      return bytesAt(two, four, free)
+      return storedAt(two, four, free)
     })
   }
 
