@@ -5,7 +5,7 @@
  */
 import { Worker } from 'node:worker_threads'
 import { finish, loadSpec } from 'shardloom'
-import { answersOf, mergeAnswers, questionOf, TrainingTree } from 'shardloom/search'
+import { answersOf, mergeAnswers, questionOf, StepTree } from 'shardloom/search'
 
 /** After so many seconds of the processor a space is left where it is. */
 const budget = 30
@@ -47,7 +47,7 @@ function told({ total, rejected, bounded, evaluated }, seconds) {
 
 /** The best candidate's step time and memory from costs of layers that are known: what an evaluation adds to them. */
 function evaluationsPerSecond(loaded, question, { choices }) {
-  const tree = new TrainingTree(loaded, question)
+  const tree = new StepTree(loaded, question)
   const leaf = tree.leafOf(choices)
   for (let i = 0; i < 2_000; i++) tree.evaluate(leaf)
   const count = 20_000
@@ -59,7 +59,7 @@ function evaluationsPerSecond(loaded, question, { choices }) {
 /** Every candidate of the usual order with tensor and pipeline parallelism alone that breaks no rule, evaluated. */
 function withoutBounds(loaded, { choices, ...question }) {
   const narrow = { order: choices.order.slice(0, 1), cp: [1], ulysses: [1], offload: ['none'], dpReplicate: [1] }
-  const tree = new TrainingTree(loaded, { ...question, choices: { ...choices, ...narrow } })
+  const tree = new StepTree(loaded, { ...question, choices: { ...choices, ...narrow } })
   const seconds = processorSeconds()
   const waiting = [{ level: 'root', groups: tree.groups() }]
   let count = 0

@@ -8,7 +8,7 @@ import {
   rerankWork,
   type SimulatedCandidate,
   servingObjectives,
-  trainingMetricTable,
+  stepMetrics,
 } from 'shardloom/search'
 import { exitCode } from './exit-code.js'
 import { type Call, type Io, locate } from './io.js'
@@ -54,7 +54,9 @@ export function addSearch(program: Command, { io, finish }: Call): void {
     .description('Try every parallelism of some ranks, and say which is best and what keeps others out.')
     .addHelpText('after', () =>
       [
-        ...known('Objectives and limits of training', Object.keys(trainingMetricTable)),
+        ...Object.entries(stepMetrics).flatMap(([phase, table]) =>
+          known(`Objectives and limits of ${phase}`, Object.keys(table)),
+        ),
         ...known('Objectives of serving', servingObjectives),
         ...known('Clusters for --cluster (or a file, or an object)', clusterNames()),
         '\nExample:\n  shardloom search --model llama-3.1-8b --cluster dgx-h100 --ranks 8 --batch 32',

@@ -176,6 +176,43 @@ describe('search', () => {
     expect(candidates.rejected.tpot).toBeGreaterThan(0)
   })
 
+  test.each([
+    ['prefill', 'ttft', 'ttftSeconds', ['cp=1,2', 'ulysses=1', 'sequenceParallel=false']],
+    ['decode', 'tpot', 'tpotSeconds', []],
+  ] as const)('the best step of %s is what simulate says of its spec', async (phase, metric, field, more) => {
+    const cwd = temporaryFolder()
+    const choices = ['tp=1,2,4', 'pp=1,2', ...more].flatMap((choice) => ['--choose', choice])
+    const flags = [...asked.slice(0, asked.indexOf('--top')), '--phase', phase, ...choices]
+    const { code, out } = await shardloom([...flags, '--spec', 'best.yaml', '--json'], { cwd })
+    expect(code).toBe(0)
+    const { best } = JSON.parse(out)
+    const simulated = JSON.parse((await shardloom(['simulate', 'best.yaml', '--json'], { cwd })).out)
+    expect(simulated[field]).toBe(best[0].metrics[metric])
+    expect(simulated.memory.peakBytes).toBe(best[0].metrics['peak-memory'])
+    expect(Math.abs(best[0].differences[metric])).toBeLessThan(0.01)
+    const changes = await shardloom([...flags, '--changes'], { cwd })
+    expect(changes.code).toBe(0)
+    expect(changes.out).toMatch(/changes of one choice or two are better/)
+  })
+
+  test('the fewest ranks for a target keep it, and no fewer do', async () => {
+    const target = ['--objective', 'ranks', '--limit', 'tokens-per-second>=30000']
+    const flags = [...small, ...target]
+    const found = JSON.parse((await shardloom([...flags, '--json'])).out)
+    const [{ metrics, spec }] = found.best
+    expect(metrics['tokens-per-second']).toBeGreaterThanOrEqual(30_000)
+    expect(Object.values<number>(spec.parallel).reduce((all, degree) => all * degree, 1)).toBe(metrics.ranks)
+    expect(found.choices.ranks).toEqual([1, 2, 4, 8])
+    const fewer = found.choices.ranks.filter((count: number) => count < metrics.ranks)
+    expect(fewer.length).toBeGreaterThan(0)
+    const none = await shardloom([...flags, '--choose', `ranks=${fewer}`])
+    expect(none.code).toBe(3)
+    expect(none.out).toMatch(/fits with/)
+    const text = await shardloom(flags)
+    expect(text.out).toContain('training on up to 8 ×')
+    expect(text.out).toContain('least ranks')
+  })
+
   const bad: readonly (readonly [readonly string[], number, RegExp])[] = [
     [['--objective', 'tpot'], 1, /OBJECTIVE.*Training has no `tpot`/],
     [['--limit', 'step-time<=1s', '--limit', 'step-time>=2s'], 1, /LIMITS/],
@@ -184,7 +221,11 @@ describe('search', () => {
     [['--choose', 'tpp=1'], 1, /CHOICE.*`tpp`/],
     [['--choose', 'tp=1', '--choose', 'tp=2'], 2, /given twice/],
     [['--keep', 'nothing'], 1, /CHOICE.*`nothing`/],
-    [['--phase', 'decode'], 1, /PHASE/],
+    [['--phase', 'decode', '--objective', 'ttft'], 1, /OBJECTIVE.*Decode has no `ttft`.*It has tpot, /],
+    [['--phase', 'prefill', '--limit', 'step-time<=1s'], 1, /OBJECTIVE.*Prefill has no `step-time`.*It has ttft, /],
+    [['--phase', 'decode', '--steps', '2'], 1, /SPEC_VALUE.*of one step/],
+    [['--choose', 'ranks=0'], 1, /CHOICE.*`ranks` cannot be 0/],
+    [['--limit', 'ranks<=4', '--limit', 'ranks>=8'], 1, /LIMITS.*`ranks`/],
     [['--why', 'tp=3'], 1, /CHOICE.*No candidate has tp=3/],
     [['--worker'], 2, /--queue/],
     [['--shard', '1/2', '--json'], 2, /--json has no effect with --shard/],

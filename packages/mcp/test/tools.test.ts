@@ -215,7 +215,6 @@ describe.each(['stdio', 'http', 'http without sessions'])('over %s', (transport)
       code: 'OBJECTIVE',
       help: expect.stringContaining('step-time'),
     })
-    expect(await fail('search', { spec: { ...small, cluster: 'dgx-h100' } })).toMatchObject({ code: 'PHASE' })
   })
 
   test('export: a program read page by page is the program', async () => {

@@ -11,10 +11,10 @@ export {
   type SearchOptions,
   specOfCandidate,
 } from './search/ask.js'
-export { type Choices, trainingChoices, type Value } from './search/choices.js'
+export { type Choices, stepChoices, type Value } from './search/choices.js'
 export type { Limit, Question } from './search/question.js'
 export { type ServingMetric, servingMetricTable, servingObjectives } from './search/serving-metrics.js'
 export type { SimulatedCandidate } from './search/serving-rerank.js'
-export { limitName, trainingMetricTable } from './search/training-metrics.js'
-export { type Change, isMiss } from './search/training-points.js'
-export { TrainingTree } from './search/training-tree.js'
+export { limitName, type StepPhase, stepMetrics } from './search/step-metrics.js'
+export { type Change, isMiss } from './search/step-points.js'
+export { StepTree } from './search/step-tree.js'

@@ -161,7 +161,7 @@ const countedAs = {
 } as const
 
 /** Tokens that a step trains on, reads or makes. */
-function tokensOf({ phase, batch, seq, steps, options }: PlannedSpec): number {
+export function tokensOf({ phase, batch, seq, steps, options }: PlannedSpec): number {
   if (phase !== 'decode') return batch * seq
   const { keep = 1, expected = keep } = draftOf(options.decode)
   return batch * steps * expected

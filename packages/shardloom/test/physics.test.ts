@@ -34,6 +34,32 @@ describe('bounds that no software beats', () => {
     }
   })
 
+  test('ranks that share the sequences of a prefill are no more than so many times as fast', async () => {
+    const prefill = { ...llama, phase: 'prefill', batch: 1, cluster: { accelerator: 'h100-sxm', nodes: 1 } } as const
+    const alone = (await run(prefill)).step.seconds
+    for (const cp of [2, 4]) {
+      const { seconds } = (await run({ ...prefill, parallel: { cp } })).step
+      expect(seconds).toBeLessThan(alone)
+      expect(seconds).toBeGreaterThan(alone / cp)
+    }
+  })
+
+  test('a KV cache is as large in several microbatches as in one', async () => {
+    const decode = { ...llama, phase: 'decode', batch: 8, cluster: { accelerator: 'h100-sxm', nodes: 1 } } as const
+    // Keys and values of 8 sequences of 8,192 tokens: 32 layers, 8 heads of 128 dims, two bytes.
+    const bytes = 8 * 8192 * 32 * 2 * 8 * 128 * 2
+    for (const [parallel, microbatch] of [
+      [{}, 8],
+      [{}, 2],
+      [{ pp: 2 }, 2],
+      [{ pp: 2, tp: 2 }, 4],
+    ] as const) {
+      const { step } = await run({ ...decode, parallel, microbatch })
+      const { pp = 1, tp = 1 }: { pp?: number; tp?: number } = parallel
+      for (const rank of step.ranks) expect(rank.memory.parts.cache).toBe(bytes / pp / tp)
+    }
+  })
+
   test('a chip with slower links is never faster', async () => {
     const seconds = async (accelerator: string, parallel = {}) =>
       (await run({ ...llama, batch: 8, seq: 2048, cluster: { accelerator, nodes: 1 }, parallel })).step.seconds

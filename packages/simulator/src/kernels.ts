@@ -150,8 +150,14 @@ function kernelsOfBody(
     )
   }
   const makers = new Map(list.flatMap((node) => node.outputs.map((id) => [id, node] as const)))
+  const readersOfAll = ({ outputs }: OperatorNode) => outputs.flatMap((id) => readers.get(id) ?? [])
   for (const node of list) {
     if (node.fusion !== undefined) {
+      // What a collective carries from here back into the kernel, such as a cache that ranks share, is there before it begins.
+      const comesBack = readersOfAll(node).some(
+        (reader) => reader.communication && readersOfAll(reader).some(({ fusion }) => fusion === node.fusion),
+      )
+      if (comesBack) continue
       keys.set(node.id, `fusion ${node.fusion}`)
       kinds.set(`fusion ${node.fusion}`, 'fused')
       continue

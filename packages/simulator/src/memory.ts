@@ -174,21 +174,33 @@ function aliveAt({ buffers, buffer, from, to }: Lifetimes, at: number): RankMemo
   return list.sort((a, b) => b.bytes - a.bytes || (a.tensor < b.tensor ? -1 : 1))
 }
 
-/** Of how many layers a tensor has a value: of those that run its body, where not all do. */
-function layersOf({ items }: Program, { per, body }: Tensor): number {
-  for (const region of regionsOf(items)) {
-    if (!per.includes(region.axis)) continue
-    if (body === undefined) return region.extent
-    const index = region.bodies.findIndex(({ name }) => name === body)
-    if (index >= 0) return bodyCounts(region)[index] ?? 0
-  }
-  return 1
+/** How often there is a tensor: once for each iteration of its axes, of layers those that run its body, where not all do. */
+function timesOf({ items }: Program, { per, body }: Tensor): number {
+  const regions = regionsOf(items)
+  return per.reduce((times, axis) => {
+    const along = regions.filter((region) => region.axis === axis)
+    for (const region of along) {
+      const index = region.bodies.findIndex(({ name }) => name === body)
+      if (index >= 0) return times * (bodyCounts(region)[index] ?? 0)
+    }
+    return times * (along[0]?.extent ?? 1)
+  }, 1)
 }
 
-/** The KV cache that a rank holds when the step ends: of what is carried the last state, of what is written all of it. */
+/** The KV cache that a rank holds when the step ends. */
 function cacheBytes(program: Program, meter: Meter): number {
-  if (![...program.tensors.values()].some(({ role }) => role === 'cache')) return 0
+  let sum = 0
+  for (const [id, times] of cacheTensors(program)) sum += meter.bytes(lookup(program.tensors, id)) * times
+  return sum
+}
+
+/**
+ * The tensors that the KV cache of a rank is when the step ends, each with how many there are of it: of what is carried the last state, of
+ * what is written all of it.
+ */
+export function cacheTensors(program: Program): ReadonlyMap<string, number> {
   const counted = new Map<string, number>()
+  if (![...program.tensors.values()].some(({ role }) => role === 'cache')) return counted
   const carried = new Set(
     regionsOf(program.items).flatMap(({ ports }) =>
       ports.flatMap((port) => (port.kind === 'carry' ? [port.initial, port.inner, ...port.next] : [])),
@@ -197,7 +209,7 @@ function cacheBytes(program: Program, meter: Meter): number {
   const add = (id: string, times: number) => {
     const tensor = lookup(program.tensors, id)
     if (tensor.role !== 'cache' || carried.has(id) || tensor.versionOf !== undefined) return
-    counted.set(id, Math.max(counted.get(id) ?? 0, meter.bytes(tensor) * times))
+    counted.set(id, Math.max(counted.get(id) ?? 0, times))
   }
   walk(program.items, ({ inputs, outputs }, { executions }) => {
     for (const id of [...inputs, ...outputs]) add(id, executions)
@@ -206,7 +218,7 @@ function cacheBytes(program: Program, meter: Meter): number {
     for (const port of ports) {
       if (port.kind !== 'carry') continue
       const result = lookup(program.tensors, port.result)
-      if (result.role === 'cache') counted.set(port.result, meter.bytes(result) * layersOf(program, result))
+      if (result.role === 'cache') counted.set(port.result, timesOf(program, result))
     }
-  return [...counted.values()].reduce((sum, bytes) => sum + bytes, 0)
+  return counted
 }

@@ -1,9 +1,10 @@
-import { lookup, type OperatorTable, type Place, type Program, walk } from '@shardloom/core'
+import { lookup, type OperatorTable, type Place, type Program, regionsOf, walk } from '@shardloom/core'
 import { programOf, type UnrolledGraph } from '@shardloom/core/unroll'
 import type { Times } from './event-loop.js'
 import { type Buffers, buffersOf } from './lifetimes.js'
 import type { LocalSizes } from './local-sizes.js'
 import { meterOf } from './measure.js'
+import { cacheTensors } from './memory.js'
 import type { Sample } from './sample.js'
 import { savedTensors } from './saved.js'
 
@@ -14,6 +15,8 @@ export interface HeldBuffers extends Buffers {
   readonly bytes: readonly { readonly value: number; readonly share: number }[]
   /** What is kept for backward, each with the part of the model whose backward reads it. */
   readonly kept: readonly { readonly part: string; readonly value: number; readonly share: number }[]
+  /** What is in the KV cache when the step ends, each with the part of the model that writes it; of a kind of layer, of one. */
+  readonly cached: readonly { readonly part: string; readonly value: number; readonly share: number }[]
 }
 
 /** Finds what a rank of a sample holds. Linear in its nodes. */
@@ -34,11 +37,37 @@ export function heldBy(
     const tensor = lookup(whole.tensors, 'op' in of ? (of.outputs[0] ?? '') : of.id)
     return { value, share: sizes.shareOf(tensor) }
   })
-  const kept = keptBy(whole, operators, rank, named).map(({ tensor, part }) => {
+  const sized = ({ tensor, part }: { readonly tensor: string; readonly part: string }) => {
     const own = lookup(whole.tensors, tensor)
     return { part, value: meter.bytes(own), share: sizes.shareOf(own) }
+  }
+  const kept = keptBy(whole, operators, rank, named).map(sized)
+  const cached = cachedBy(whole, rank, named).map(sized)
+  return { ...held, byTemplate: held.touchedBy(graph), bytes, kept, cached }
+}
+
+/** The tensors of a rank's KV cache, each with the part whose nodes read or write it, or what it is carried from. */
+function cachedBy(
+  whole: Program,
+  rank: number,
+  named: ReadonlyMap<string, string>,
+): { readonly tensor: string; readonly part: string }[] {
+  const program = programOf(whole, rank)
+  const parts = new Map<string, string>()
+  walk(program.items, ({ id: node, inputs, outputs }) => {
+    const part = named.get(node)
+    if (part !== undefined) for (const id of [...inputs, ...outputs]) parts.set(id, part)
   })
-  return { ...held, byTemplate: held.touchedBy(graph), bytes, kept }
+  for (const { ports } of regionsOf(program.items))
+    for (const port of ports) {
+      if (port.kind !== 'carry') continue
+      const part = parts.get(port.inner)
+      if (part !== undefined) parts.set(port.result, part)
+    }
+  return [...cacheTensors(program).keys()].flatMap((tensor) => {
+    const part = parts.get(tensor)
+    return part === undefined ? [] : [{ tensor, part }]
+  })
 }
 
 /** What a rank keeps for backward in device memory, each with the part whose backward reads it. */

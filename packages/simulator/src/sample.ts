@@ -67,6 +67,8 @@ export interface PartCost {
   readonly deferredBytes: number
   /** The most that is there beside it while the part is at work. */
   readonly workingBytes: number
+  /** Of inference: what the KV cache has of the microbatch when the step ends. */
+  readonly cacheBytes: number
 }
 
 /** Unrolls a program of one microbatch to be timed in other sizes. Throws what `unroll` and `prepare` throw. */
@@ -136,7 +138,10 @@ export function isOfState({ communication, segment, inputs: [id = ''] }: Operato
   return role === 'parameter' || role === 'gradient' || (segment === 'optimizer' && dims.length > 0)
 }
 
-/** The part of a model that each node of a microbatch belongs to: the kind of its layer, or an end of the model. */
+/**
+ * The part of a model that each node of a microbatch belongs to: the kind of its layer, or an end of the model. All that inference does is
+ * of some microbatch, without a loop over them where there is one.
+ */
 export function partsOf(program: Program): ReadonlyMap<string, string> {
   const found = new Map<string, string>()
   const passed = new Set<string>()
@@ -145,7 +150,7 @@ export function partsOf(program: Program): ReadonlyMap<string, string> {
     if (layer !== undefined) {
       passed.add(node.segment)
       found.set(node.id, layer)
-    } else if (place.path.some(({ region }) => region.axis === 'microbatch')) {
+    } else if (program.phase !== 'training' || place.path.some(({ region }) => region.axis === 'microbatch')) {
       const isBehind = passed.has(node.segment)
       found.set(node.id, (node.segment === 'backward') === isBehind ? 'first' : 'last')
     }
@@ -185,10 +190,15 @@ export function partCosts(
   if (times.ran < graph.nodeCount) throw stuck(sample, times)
   const costs = new Map<
     string,
-    { seconds: Record<BlockName['direction'], number>; keptBytes: number; deferredBytes: number; workingBytes: number }
+    { -readonly [Field in keyof PartCost]: PartCost[Field] } & {
+      readonly seconds: Record<BlockName['direction'], number>
+    }
   >()
   for (const { part } of sample.blocks)
-    costs.set(part, { seconds: { F: 0, B: 0, I: 0, W: 0 }, keptBytes: 0, deferredBytes: 0, workingBytes: 0 })
+    costs.set(part, {
+      seconds: { F: 0, B: 0, I: 0, W: 0 },
+      ...{ keptBytes: 0, deferredBytes: 0, workingBytes: 0, cacheBytes: 0 },
+    })
   for (const { direction, part, seconds } of spans(sample, ticks, times)) {
     const cost = costs.get(part)
     if (cost) cost.seconds[direction] = seconds
@@ -199,6 +209,10 @@ export function partCosts(
     for (const { part, ...bytes } of held.kept) {
       const cost = costs.get(part)
       if (cost && place === placeOf(sample, part)) cost.keptBytes += grown(bytes)
+    }
+    for (const { part, ...bytes } of held.cached) {
+      const cost = costs.get(part)
+      if (cost && place === placeOf(sample, part)) cost.cacheBytes += grown(bytes)
     }
     const bytes = Float64Array.from(held.bytes, grown)
     for (const { block, workingBytes, deferredBytes } of blockMemory(sample, place, held, bytes, times)) {

@@ -49,7 +49,7 @@ const unsaid: ChoiceValues = {
 }
 
 /**
- * Refuses a choice of training that is no degree, no option and no choice of a plugin: `CHOICE`. Those of serving are few, and checked with
+ * Refuses a choice of steps that is no degree, no option and no choice of a plugin: `CHOICE`. Those of serving are few, and checked with
  * the question.
  */
 export function checkChoiceName({ spec, plugins }: LoadedSpec, name: string): void {
@@ -59,12 +59,13 @@ export function checkChoiceName({ spec, plugins }: LoadedSpec, name: string): vo
     ...specFields().flatMap(({ path: [top, ...path] }) => (top === 'options' ? [path.join('.')] : [])),
   ]
   const own = plugins.flatMap(({ axes = [], choices = [] }) => [...axes, ...choices].map((each) => each.name))
-  const all = [...ours, ...own, 'order', 'microbatch', 'batch', 'split']
+  const all = [...ours, ...own, 'order', 'microbatch', 'batch', 'split', 'ranks']
   if (all.includes(name) || plugins.some((plugin) => name.split('.')[0] === plugin.name)) return
   const near = nearest(name, all)
   throw new ShardloomError('CHOICE', `There is nothing to choose that is called \`${name.slice(0, 60)}\`.`, {
     subject: name.slice(0, 60),
-    help: near === undefined ? 'Name a degree, an option, order, microbatch or split.' : `Did you mean \`${near}\`?`,
+    help:
+      near === undefined ? 'Name a degree, an option, order, microbatch, split or ranks.' : `Did you mean \`${near}\`?`,
   })
 }
 

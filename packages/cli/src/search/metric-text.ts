@@ -1,6 +1,6 @@
 import { InvalidArgumentError } from 'commander'
 import { formatBytes, formatQuantity, formatSeconds } from 'shardloom'
-import { type Limit, servingMetricTable, trainingMetricTable } from 'shardloom/search'
+import { type Limit, type StepPhase, servingMetricTable, stepMetrics } from 'shardloom/search'
 
 type Unit = 's' | 'B' | '/s' | ''
 
@@ -30,9 +30,9 @@ export function metricText(metric: string, value: number): string {
 }
 
 /** Whether more or less of a metric is better; undefined for a name that the phase does not know. */
-export function betterOf(phase: string, metric: string): 'less' | 'more' | undefined {
+export function betterOf(phase: StepPhase | 'serving', metric: string): 'less' | 'more' | undefined {
   const table: Readonly<Record<string, { readonly better: 'less' | 'more' }>> =
-    phase === 'serving' ? servingMetricTable : trainingMetricTable
+    phase === 'serving' ? servingMetricTable : stepMetrics[phase]
   return Object.hasOwn(table, metric) ? table[metric]?.better : undefined
 }
 

@@ -56,10 +56,11 @@ function headLines({ loaded, question, answer, seconds, interrupted }: SearchRes
   const refused = Object.entries(rejected).sort(([, a], [, b]) => b - a)
   const all = refused.reduce((sum, [, count]) => sum + count, 0)
   const each = !seconds || total === 0 ? '' : `, ${formatQuantity(total / seconds, '')}/s`
+  const isMost = objective === 'ranks' || question.choices['ranks'] !== undefined
   const most = betterOf(phase, objective) === 'more' ? 'most' : 'least'
   return [
     style.bold(
-      `${singleLine(loaded.architecture.name)} · ${phase} on ${formatCount(ranks)} × ${singleLine(clusterOf(loaded).accelerator.name)}`,
+      `${singleLine(loaded.architecture.name)} · ${phase} on ${isMost ? 'up to ' : ''}${formatCount(ranks)} × ${singleLine(clusterOf(loaded).accelerator.name)}`,
     ),
     ...pairs([
       ['objective', `${most} ${objective}`],
@@ -89,6 +90,8 @@ function limitText(limit: SearchResult['question']['limits'][number]): string {
 /** What is shown of candidates, by phase; the objective comes first. */
 const columnsOf: Readonly<Record<string, readonly string[]>> = {
   training: ['step-time', 'throughput', 'peak-memory'],
+  prefill: ['ttft', 'throughput', 'peak-memory'],
+  decode: ['tpot', 'throughput', 'peak-memory'],
   serving: ['throughput', 'ttft', 'tpot'],
 }
 
@@ -125,7 +128,8 @@ export function candidateTable(
       const value = shown[name]
       return value === undefined ? '–' : metricText(name, value)
     })
-    const difference = differences?.[objective]
+    // That so many ranks are so many is no estimate: what is, is the time of the step.
+    const difference = differences?.[objective === 'ranks' ? (metrics[1] ?? objective) : objective]
     const estimate = simulated ? (difference === undefined ? '–' : changeText(difference)) : 'only'
     const what = labels[index] ?? choicesText(candidate, question.choices)
     const faults = error
@@ -163,7 +167,7 @@ function emptyLines({ question, loaded, interrupted }: SearchResult, style: Styl
     return wrapped('Nothing was found before it was interrupted: --checkpoint keeps what ends, for another time.', 2)
   const { batch, phase } = loaded.spec
   const why =
-    phase === 'training'
+    phase !== 'serving'
       ? `each data-parallel rank takes as many sequences of the batch of ${formatCount(batch)}, and a stage has one layer at least.`
       : 'engines fill the ranks, and heads are divided evenly.'
   return [

@@ -76,14 +76,15 @@ function bytesOf(loaded: LoadedSpec, { rule, by, metrics }: Miss): number | unde
 /** How many times as many ranks are tried. */
 const factors = [2, 4, 8, 16, 32, 64]
 
-/** The fewest ranks, a power of two as many, over which a point of training keeps all rules: data parallelism takes them. */
+/** The fewest ranks, a power of two as many, over which a point of training keeps all rules: copies take them. */
 function moreRanks(loaded: LoadedSpec, question: Question, { choices }: Miss): Change[] {
-  if (loaded.spec.phase !== 'training') return []
-  const { dp: _, dpReplicate: __, ...rest } = choices
-  const { dp: ___, ...open } = question.choices
+  const { phase } = loaded.spec
+  if (phase === 'serving') return []
+  const { dp: _, replicas: __, dpReplicate: ___, ranks: ____, ...rest } = choices
+  const { dp: _____, replicas: ______, ranks: _______, ...open } = question.choices
   for (const factor of factors) {
     const ranks = question.ranks * factor
-    for (const zero of [undefined, 3]) {
+    for (const zero of phase === 'training' ? [undefined, 3] : [undefined]) {
       const point = pointOf(
         loaded,
         { ...question, ranks, choices: open },

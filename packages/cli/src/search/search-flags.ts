@@ -42,7 +42,7 @@ interface WhyFlag {
 
 const options: readonly Option[] = [
   new Option('--ranks <n>', 'ranks of a candidate (default: of the cluster, or of the degrees)').argParser(parseCount),
-  new Option('--objective <metric>', 'what is to be best (default: step-time; throughput in serving)'),
+  new Option('--objective <metric>', 'what is to be best (default: step-time, ttft, tpot or throughput, by the phase)'),
   new Option('--limit <bound>', 'what a metric must keep, such as tpot<=50ms; repeatable').argParser(parseLimit),
   new Option('--choose <name=values>', 'the values of a choice, such as tp=1,2,4; repeatable').argParser(parseChoice),
   new Option('--keep <names>', 'choices that stay as the spec has them, such as tp,pp').argParser(parseNames),
@@ -50,7 +50,7 @@ const options: readonly Option[] = [
   new Option('--front <a,b>', 'also the candidates that nothing beats in both metrics').argParser(parseFront),
   new Option('--svg <path>', 'draw the front'),
   new Option('--why <choices>', 'one point, or the best that matches: tp=8,pp=4').argParser(parseWhy),
-  new Option('--changes', 'the smallest changes of the spec that are better (training)'),
+  new Option('--changes', 'the smallest changes of the spec that are better (not in serving)'),
   new Option('--workers <n>', `threads (default: ${defaultWorkers})`).argParser(parseWorkers),
   new Option('--checkpoint <path>', 'keep what is found in a file, and go on from it'),
   new Option('--shard <i/n>', 'one share of the work, for --merge').argParser(parseShard),

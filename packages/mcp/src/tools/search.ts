@@ -20,20 +20,25 @@ import { defineTool } from '../tool.js'
 const value = z.union([z.string(), z.number(), z.boolean()])
 const point = z.looseObject({ name: z.string(), metrics: z.looseObject({}) })
 const metricsOfPhases =
-  'training: step-time, peak-memory; serving: ttft, tpot, ranks; both: throughput, memory-headroom, cost'
+  'training: step-time; prefill: ttft; decode: tpot; these: tokens-per-second, peak-memory; serving: ttft, tpot; all: throughput, memory-headroom, cost, ranks (the fewest that keep the limits)'
 
 /** `search`: the best of many plans, and why others are none. */
 export const searchTool = defineTool({
   name: 'search',
   title: 'Search for the best parallelism',
   description:
-    'Which degrees, schedule, microbatch, ZeRO stage, recomputation (training) or engines and clients (serving) are best: exact by an estimate, then simulated. And why others are not: the nearest miss of each rule, what would fix it. The spec says what is fixed: model, cluster, phase training or serving, batch, seq, load. Example: {"spec": {"model": "llama-3.1-8b", "cluster": {"preset": "dgx-h100", "nodes": 1}, "phase": "serving"}, "limits": [{"metric": "tpot", "most": 0.02}], "choices": {"pp": [1], "clients": [16, 64]}}',
+    'Which degrees, schedule, microbatch, ZeRO stage, recomputation (training; of prefill and decode what they have) or engines and clients (serving) are best: exact by an estimate, then simulated. And why others are not: the nearest miss of each rule, what would fix it. The spec says what is fixed: model, cluster, phase, batch, seq, load. Example: {"spec": {"model": "llama-3.1-8b", "cluster": {"preset": "dgx-h100", "nodes": 1}, "phase": "serving"}, "limits": [{"metric": "tpot", "most": 0.02}], "choices": {"pp": [1], "clients": [16, 64]}}',
   units:
     'Seconds, bytes, tokens/s (throughput: per rank); differences: estimate / simulation − 1; by: part of the limit. Nearer than 7 % (TTFT 20 %) is a tie.',
   narrow: 'Give fewer values to `choices`, or a smaller `top`.',
   input: {
     ...specInput,
-    ranks: z.int().min(1).max(1_000_000).optional().describe('default: those of the cluster'),
+    ranks: z
+      .int()
+      .min(1)
+      .max(1_000_000)
+      .optional()
+      .describe('default: those of the cluster; the most, where `ranks` are the objective or a choice'),
     objective: z.string().max(60).optional().describe(metricsOfPhases),
     limits: z
       .array(z.strictObject({ metric: z.string().max(60), most: z.number().optional(), least: z.number().optional() }))

@@ -4,25 +4,25 @@ import { clusterOf } from '../cluster-of.js'
 import { isModelPath } from '../load-model.js'
 import { type LoadedSpec, layerBoundaries } from '../plan.js'
 import type { SpecInput } from '../spec-schema.js'
-import { type Choices, checkChoices, trainingChoices, type Value } from './choices.js'
+import { type Choices, checkChoices, rankCounts, stepChoices, type Value, worldOf } from './choices.js'
 import type { Limit, Question } from './question.js'
 import { servingAnswers } from './serving-answer.js'
 import { ServingCosts } from './serving-costs.js'
-import { checkServingQuestion } from './serving-metrics.js'
+import { checkServingQuestion, servingObjectives } from './serving-metrics.js'
 import { type SimulatedCandidate, servingRerankWork, specOfServing } from './serving-rerank.js'
 import { servingFixes, whyServing } from './serving-why.js'
-import { trainingAnswers } from './training-answer.js'
-import { checkTrainingQuestion } from './training-metrics.js'
-import { TrainingModel } from './training-model.js'
-import { type Change, changesOf, choicesOfSpec, isMiss, specOfTraining } from './training-points.js'
-import { trainingRerankWork } from './training-rerank.js'
-import { TrainingTree } from './training-tree.js'
+import { stepAnswers } from './step-answer.js'
+import { checkStepQuestion, stepMetrics } from './step-metrics.js'
+import { StepModel } from './step-model.js'
+import { type Change, changesOf, choicesOfSpec, isMiss, specOfStep } from './step-points.js'
+import { stepRerankWork } from './step-rerank.js'
+import { StepTree } from './step-tree.js'
 
 /** What a search may be told beside the spec. */
 export interface SearchOptions {
-  /** Ranks of a candidate; default: those of the cluster's nodes, or those that the degrees of the spec multiply to. */
+  /** Ranks of a candidate, the most where their number is chosen; default: those of the cluster's nodes, or those that the degrees of the spec multiply to. */
   readonly ranks?: number
-  /** Default: `step-time` in training, `throughput` in serving. */
+  /** Default: `step-time` in training, `ttft` in prefill, `tpot` in decode, `throughput` in serving. */
   readonly objective?: string
   readonly limits?: readonly Limit[]
   /** Values of choices in place of those that are usual. */
@@ -40,23 +40,17 @@ const usual = { parts: 16, top: 5 }
 
 /**
  * A question about a loaded spec. Throws `RANKS` where nothing says how many there are, `OBJECTIVE` and `LIMITS` for what the phase does not
- * have, `CHOICE` and what the spec's fields throw for values that cannot be, and `PHASE` for phases that are not searched.
+ * have, `CHOICE` and what the spec's fields throw for values that cannot be, and `OPTION` and `SPEC_VALUE` for specs whose steps are not searched.
  */
 export function questionOf(loaded: LoadedSpec, options: SearchOptions = {}): Question {
   const { spec, architecture, plugins } = loaded
   const { phase } = spec
-  if (phase !== 'training' && phase !== 'serving') {
-    throw new ShardloomError('PHASE', `A single step of ${phase} is not searched.`, {
-      subject: 'phase',
-      help: 'Use the phase serving, which prefills and decodes; a search for it may aim at ttft or tpot.',
-    })
-  }
   if (plugins.length > spec.plugins.length) {
     throw new ShardloomError('PLUGIN', 'A search reads plugins by their paths, also in other threads.', {
       help: 'Name them in `plugins`.',
     })
   }
-  if (phase === 'training' && layerBoundaries(spec).length > 0) {
+  if (phase !== 'serving' && layerBoundaries(spec).length > 0) {
     throw new ShardloomError(
       'OPTION',
       'Some options choose layers by their depth, and a search knows kinds of layers alone.',
@@ -66,8 +60,20 @@ export function questionOf(loaded: LoadedSpec, options: SearchOptions = {}): Que
       },
     )
   }
-  const ranks = options.ranks ?? ranksOf(loaded)
-  const usualChoices = phase === 'training' ? trainingChoices(loaded, ranks) : {}
+  if (phase !== 'serving' && spec.steps > 1) {
+    throw new ShardloomError('SPEC_VALUE', `\`steps\` is ${spec.steps}, and a search of decode is of one step.`, {
+      subject: 'steps',
+      help: 'Leave `steps` out.',
+    })
+  }
+  const { objective = usualObjective(phase), front = [] } = options
+  const given = options.choices?.['ranks']?.map(Number)
+  const ranks = options.ranks ?? (given ? Math.max(...given) : ranksOf(loaded))
+  // Of serving the objective alone says so.
+  const counts =
+    given ?? ([objective, ...front].includes('ranks') ? rankCounts(ranks, clusterOf(loaded).perNode) : undefined)
+  const usualChoices =
+    phase === 'serving' ? {} : { ...(counts && { ranks: counts }), ...stepChoices(loaded, counts ?? [ranks]) }
   const { seq, ...plain } = spec
   const question: Question = {
     schema: 'shardloom.question/1',
@@ -78,7 +84,7 @@ export function questionOf(loaded: LoadedSpec, options: SearchOptions = {}): Que
       model: typeof spec.model === 'string' && isModelPath(spec.model) ? { ...architecture } : spec.model,
     } as SpecInput,
     ranks,
-    objective: options.objective ?? (phase === 'training' ? 'step-time' : 'throughput'),
+    objective,
     limits: options.limits ?? [],
     choices: { ...usualChoices, ...options.choices },
     top: options.top ?? usual.top,
@@ -87,18 +93,23 @@ export function questionOf(loaded: LoadedSpec, options: SearchOptions = {}): Que
   }
   if (phase === 'serving') checkServingQuestion(question)
   else {
-    checkTrainingQuestion(loaded, question)
+    checkStepQuestion(loaded, question)
     checkChoices(loaded, options.choices ?? {})
   }
   return question
+}
+
+/** The objective where nobody says. */
+function usualObjective(phase: LoadedSpec['spec']['phase']): string {
+  const [first = ''] = phase === 'serving' ? servingObjectives : Object.keys(stepMetrics[phase])
+  return first
 }
 
 function ranksOf(loaded: LoadedSpec): number {
   const { cluster, parallel } = loaded.spec
   const { devices } = clusterOf(loaded)
   if (typeof cluster === 'object' && 'nodes' in cluster) return devices
-  const { dpReplicate: _, ep: __, expertTp: ___, dcp: ____, ...multiplying } = parallel
-  const product = Object.values(multiplying).reduce((all, degree) => all * degree, 1)
+  const product = worldOf(parallel)
   if (product > 1) return product
   throw new ShardloomError('RANKS', 'Nothing says how many ranks there are.', {
     subject: 'ranks',
@@ -107,13 +118,13 @@ function ranksOf(loaded: LoadedSpec): number {
 }
 
 /** What is known of a loaded spec, which questions about it share. */
-const models = new WeakMap<LoadedSpec, TrainingModel>()
+const models = new WeakMap<LoadedSpec, StepModel>()
 const servingCosts = new WeakMap<LoadedSpec, ServingCosts>()
 
-function treeOf(loaded: LoadedSpec, question: Question): TrainingTree {
-  const model = models.get(loaded) ?? new TrainingModel(loaded)
+function treeOf(loaded: LoadedSpec, question: Question): StepTree {
+  const model = models.get(loaded) ?? new StepModel(loaded)
   models.set(loaded, model)
-  return new TrainingTree(loaded, question, undefined, model)
+  return new StepTree(loaded, question, undefined, model)
 }
 
 function costsOf(loaded: LoadedSpec, question: Question): ServingCosts {
@@ -124,7 +135,7 @@ function costsOf(loaded: LoadedSpec, question: Question): ServingCosts {
 
 /** What answers the parts of a question, sharing what they find out. */
 export function answersOf(loaded: LoadedSpec, question: Question): (part: number) => Work<Answer> {
-  if (loaded.spec.phase !== 'serving') return trainingAnswers(loaded, question)
+  if (loaded.spec.phase !== 'serving') return stepAnswers(loaded, question)
   return servingAnswers(loaded, question, costsOf(loaded, question))
 }
 
@@ -135,7 +146,7 @@ export function rerankWork(
   answer: Answer,
 ): Work<readonly SimulatedCandidate[]> {
   if (loaded.spec.phase === 'serving') return servingRerankWork(loaded, question, answer)
-  return trainingRerankWork(treeOf(loaded, question), question, answer)
+  return stepRerankWork(treeOf(loaded, question), question, answer)
 }
 
 /** The spec of a candidate: `shardloom simulate` takes it. */
@@ -145,7 +156,7 @@ export function specOfCandidate(
   candidate: Pick<Candidate, 'choices'>,
 ): SpecInput {
   if (loaded.spec.phase === 'serving') return specOfServing(question, candidate)
-  return specOfTraining(treeOf(loaded, question), question, candidate)
+  return specOfStep(treeOf(loaded, question), question, candidate)
 }
 
 /** One point: its metrics, or the rule that it breaks; undefined where these choices are no point of the space. Throws `CHOICE`. */
@@ -168,10 +179,10 @@ export interface FromSpec {
   readonly changes: readonly Change[]
 }
 
-/** Starts from what the spec of a question of training has chosen. Throws `PHASE` for other phases. */
+/** Starts from what the spec of a question about steps has chosen. Throws `PHASE` for serving. */
 export function changesOfSpec(loaded: LoadedSpec, question: Question): FromSpec {
-  if (loaded.spec.phase !== 'training') {
-    throw new ShardloomError('PHASE', 'Changes of a spec are tried for training.', {
+  if (loaded.spec.phase === 'serving') {
+    throw new ShardloomError('PHASE', 'Changes of a spec are tried for training, prefill and decode.', {
       subject: 'phase',
       help: 'Search the whole space, and compare the best with the spec.',
     })

@@ -1,4 +1,4 @@
-import { divisors, ShardloomError } from '@shardloom/core'
+import { divisors, greatestCommonDivisor, ShardloomError } from '@shardloom/core'
 import type { ModelArchitecture } from '@shardloom/models'
 import { checkSpec } from '../parse-spec.js'
 import type { LoadedSpec } from '../plan.js'
@@ -16,39 +16,86 @@ export const multiplying = ['tp', 'cp', 'ulysses'] as const
 export const dividing = ['ep', 'expertTp'] as const
 
 /**
- * The values of each choice that a search for training tries, unless told otherwise: every divisor as a degree, where the model has what
- * it divides; three orders of axes; microbatches in powers of two; all stages of ZeRO, hybrid sharding and recomputation; the schedules
- * that are in use, with up to eight chunks per rank; layers divided evenly or by what they take. Offload is as the spec has it, for it is
- * estimated far less well. Plugins bring choices of their own.
+ * The values of each choice that a search for steps of a phase tries on so many ranks, unless told otherwise: every divisor as a degree,
+ * where the model has what it divides and the phase what it splits; three orders of axes; microbatches in powers of two in training, else
+ * all that divide the batch; all stages of ZeRO, hybrid sharding and recomputation; the schedules that are in use, with up to eight chunks
+ * per rank; layers divided evenly or by what they take. Inference has neither gradients nor a backward, and decode no sequence: what these
+ * would choose is left out. Offload is as the spec has it, for it is estimated far less well. Plugins bring choices of their own.
  */
-export function trainingChoices(
+export function stepChoices(
   { spec, architecture, plugins }: LoadedSpec,
-  ranks: number,
+  ranks: readonly number[],
 ): Record<string, readonly Value[]> {
-  const all = divisors(ranks)
-  const { heads, experts, layers } = limitsOf(architecture)
+  const all = [...new Set(ranks.flatMap(divisors))].sort((a, b) => a - b)
+  const { heads, kvHeads, experts, layers } = limitsOf(architecture)
   const upTo = (most: number) => all.filter((degree) => degree <= most)
+  const { phase } = spec
+  const copies = copiesOf({ spec, architecture })
   const [usual, ...others] = orders
-  const own: Record<string, readonly Value[]> = {
-    order: spec.order.join(',') === usual ? [usual, ...others] : [spec.order.join(',')],
-    tp: upTo(heads),
+  // What tp would hold copies of.
+  const copied = upTo(heads).flatMap((tp) => kvHeads.map((count) => tp / greatestCommonDivisor(tp, count)))
+  const sequence = {
     cp: all.filter((degree) => spec.seq % (2 * degree) === 0),
     ulysses: upTo(heads),
+    sequenceParallel: [false, true],
+  }
+  const own: Record<string, readonly Value[]> = {
+    order: spec.order.join(',') === usual && copies === 'dp' ? [usual, ...others] : [spec.order.join(',')],
+    tp: upTo(heads),
+    ...(phase === 'decode' && { dcp: all.filter((degree) => copied.some((count) => count % degree === 0)) }),
+    ...(phase !== 'decode' && { cp: sequence.cp, ulysses: sequence.ulysses }),
     pp: upTo(layers),
     ep: experts > 0 ? all.filter((degree) => experts % degree === 0) : [1],
     expertTp: experts > 0 ? upTo(heads) : [1],
-    dpReplicate: all,
-    sequenceParallel: [false, true],
-    recompute: spec.options.attention === 'flash' ? ['none', 'full'] : ['none', 'selective', 'full'],
-    ...(typeof spec.options.offload === 'string' && { offload: [spec.options.offload] }),
-    microbatch: [1, 2, 4, 8, 16, 32].filter((size) => spec.batch % size === 0),
-    zero: [0, 1, 2, 3],
-    schedule: ['1f1b', 'interleaved1f1b', 'zbh1', 'zbv', 'dualpipev'],
-    virtual: [1, 2, 3, 4, 5, 6, 7, 8],
+    ...(phase === 'training' && { dpReplicate: all }),
+    ...(phase !== 'decode' && { sequenceParallel: sequence.sequenceParallel }),
+    ...(phase === 'training' && {
+      recompute: spec.options.attention === 'flash' ? ['none', 'full'] : ['none', 'selective', 'full'],
+      ...(typeof spec.options.offload === 'string' && { offload: [spec.options.offload] }),
+    }),
+    microbatch:
+      phase === 'training' ? [1, 2, 4, 8, 16, 32].filter((size) => spec.batch % size === 0) : divisors(spec.batch),
+    ...(phase === 'training' && {
+      zero: [0, 1, 2, 3],
+      schedule: ['1f1b', 'interleaved1f1b', 'zbh1', 'zbv', 'dualpipev'],
+      virtual: [1, 2, 3, 4, 5, 6, 7, 8],
+    }),
     split: ['even', 'balanced'],
   }
   for (const { name, values } of plugins.flatMap(({ choices = [] }) => choices)) own[name] = values
   return own
+}
+
+/**
+ * The numbers of ranks that are tried where the fewest are asked for: 1, 2, 3, 4, 6, 8, 12, … up to the most, and the most; within a node
+ * those that divide it, beyond it whole nodes.
+ */
+export function rankCounts(most: number, perNode: number): number[] {
+  const all = [...gridTo(most), most].filter((count) => (count < perNode ? perNode % count : count % perNode) === 0)
+  return [...new Set(all.length > 0 ? all : [most])].sort((a, b) => a - b)
+}
+
+/** 1, 2, 3, 4, 6, 8, 12, … up to a number. */
+export function gridTo(most: number): number[] {
+  const all = [1]
+  for (let power = 2; power <= most; power *= 2) all.push(power, ...(1.5 * power <= most ? [1.5 * power] : []))
+  return all
+}
+
+/** The ranks that degrees multiply to. */
+export function worldOf({
+  dpReplicate: _,
+  ep: __,
+  expertTp: ___,
+  dcp: ____,
+  ...rest
+}: PlannedSpec['parallel']): number {
+  return Object.values(rest).reduce((all, degree) => all * degree, 1)
+}
+
+/** What ranks are that no other degree takes: of inference without experts engines of their own. */
+export function copiesOf({ spec, architecture }: Pick<LoadedSpec, 'spec' | 'architecture'>): 'dp' | 'replicas' {
+  return spec.phase === 'training' || limitsOf(architecture).experts > 0 ? 'dp' : 'replicas'
 }
 
 /** Axes from innermost to outermost: pipelines outside of data parallelism, inside of it, or data parallelism on the fastest links. */
@@ -58,6 +105,7 @@ function limitsOf({ layers, order }: ModelArchitecture) {
   const all = Object.values(layers)
   const most = (of: (layer: (typeof all)[number]) => number) => Math.max(...all.map(of))
   return {
+    kvHeads: all.map(({ attention }) => ('kvHeads' in attention ? attention.kvHeads : 1)),
     heads: most(({ attention }) => ('heads' in attention ? attention.heads : 1)),
     experts: most(({ ffn }) => ('experts' in ffn ? ffn.experts : 0)),
     layers: order.runs.reduce((sum, { count }) => sum + count, 0) * (order.repeat ?? 1),
@@ -78,7 +126,7 @@ export function specWith(spec: PlannedSpec, choices: Choices, axes: readonly str
   const options: Record<string, unknown> = { ...spec.options }
   let { order, microbatch, batch } = spec
   for (const [name, value] of Object.entries(choices)) {
-    if (name === 'split') continue
+    if (name === 'split' || name === 'ranks') continue
     if (name === 'order') order = String(value).split(',')
     else if (name === 'microbatch') microbatch = Number(value)
     else if (name === 'batch') batch = Number(value)
@@ -114,6 +162,19 @@ export function checkChoices(loaded: LoadedSpec, choices: Readonly<Record<string
         subject: name,
         help: 'Name one or more, or leave it out.',
       })
+    if (notIn(loaded).includes(name.split('.')[0] ?? ''))
+      throw new ShardloomError('CHOICE', `${capital(loaded.spec.phase)} has no \`${name}\` to choose.`, {
+        subject: name,
+        help: name === 'dp' ? 'Without experts it is `replicas`.' : 'Leave it out.',
+      })
+    if (name === 'ranks') {
+      const other = values.find((value) => !Number.isSafeInteger(value) || Number(value) < 1)
+      if (other === undefined) continue
+      throw new ShardloomError('CHOICE', `\`ranks\` cannot be ${String(other)}.`, {
+        subject: name,
+        help: 'Use whole numbers from 1.',
+      })
+    }
     if (name === 'split') {
       const other = values.find((value) => value !== 'even' && value !== 'balanced')
       if (other === undefined) continue
@@ -125,6 +186,17 @@ export function checkChoices(loaded: LoadedSpec, choices: Readonly<Record<string
     for (const value of values) checkSpec(plainSpec(specWith(loaded.spec, { [name]: value }, axes)))
   }
 }
+
+/** The choices that the phase of a spec does not have. */
+function notIn(loaded: LoadedSpec): readonly string[] {
+  const { phase } = loaded.spec
+  if (phase === 'training') return ['dcp', 'replicas', 'weightDtype', 'cacheDtype']
+  const ofTraining = ['dpReplicate', 'zero', 'recompute', 'offload', 'schedule', 'virtual', 'gradientDtype', 'loss']
+  const ofSequences = phase === 'decode' ? ['cp', 'ulysses', 'sequenceParallel'] : ['dcp']
+  return [...ofTraining, ...ofSequences, copiesOf(loaded) === 'dp' ? 'replicas' : 'dp']
+}
+
+const capital = (text: string) => text.charAt(0).toUpperCase() + text.slice(1)
 
 /** A spec without what loading has filled in for it. */
 function plainSpec(spec: PlannedSpec): unknown {

@@ -1,6 +1,6 @@
 import { collectiveSeconds } from '@shardloom/cluster'
 import type { Machine, PartCost, StateCost } from '@shardloom/simulator'
-import { type Pipeline, type PipelineTime, pipelineTime, type StageSeconds } from './pipelines.js'
+import { forwardOnly, type Pipeline, type PipelineTime, pipelineTime, type StageSeconds } from './pipelines.js'
 
 /** What a part of a model costs in parameters, gradients and optimizer state. Bytes and seconds. */
 export interface PartState {
@@ -114,6 +114,8 @@ export interface Model {
   readonly contention: number
   /** Whether nothing is computed beside the collectives of parameters and gradients. */
   readonly blocking: boolean
+  /** Of a step: each has its own share of the KV cache. */
+  readonly microbatches: number
 }
 
 /** A stage of the layers from `from` up to `to`, with the ends of the model that stand there. */
@@ -150,6 +152,7 @@ export function stageOf(model: Model, from: number, to: number, depth: number): 
       stage.deferredBytes += times * cost.deferredBytes
       const gathered = state ? state.gatheredBytes + ahead : 0
       stage.workingBytes = Math.max(stage.workingBytes, cost.workingBytes + gathered)
+      stage.stateBytes += times * cost.cacheBytes * model.microbatches
     }
     if (!state) return
     if (isEnd) stage.endBytes += times * state.keptBytes
@@ -228,7 +231,12 @@ export function secondsOf({ schedule }: Pipeline, stages: readonly StageCost[], 
     }
     return all
   }
-  return { forward: of('forward', -1), input: of('input', 1), weight: of('weight', 0) }
+  const isForward = schedule.name === forwardOnly
+  return {
+    forward: of('forward', -1),
+    input: isForward ? new Float64Array(stageRanks.length) : of('input', 1),
+    weight: of('weight', 0),
+  }
 }
 
 /**

@@ -1,5 +1,5 @@
 import type { PartState } from './estimate.js'
-import type { Pipeline } from './pipelines.js'
+import { forwardOnly, type Pipeline } from './pipelines.js'
 import type { BlockCosts } from './samples.js'
 
 /** The largest of several sums of values, each value in each sum some times over, never less than none. */
@@ -93,8 +93,9 @@ function secondsOf({ schedule, microbatches, isDivided }: Pipeline, chunks: read
       if (isReceived) to[3 * width] = (to[3 * width] as number) + times
     }
   }
+  const all = schedule.name === forwardOnly ? ([0] as const) : ([0, 1, 2] as const)
   const work = Array.from({ length: schedule.ranks }, () => new Float64Array(3 * width + 1))
-  stageRanks.forEach((rank, stage) => add(work[rank] as Float64Array, stage, microbatches / directions, [0, 1, 2]))
+  stageRanks.forEach((rank, stage) => add(work[rank] as Float64Array, stage, microbatches / directions, all))
   const rows = [...work]
   // A rank begins when the stages before it have; with one stage each and whole backwards it ends before these do, too.
   const endsInOrder = schedule.virtual === 1 && !isDivided
@@ -104,7 +105,7 @@ function secondsOf({ schedule, microbatches, isDivided }: Pipeline, chunks: read
     const rank = stageRanks[stage] as number
     if (!seen.has(rank)) rows.push((work[rank] as Float64Array).map((own, at) => own + (before[at] as number)))
     seen.add(rank)
-    add(before, stage, 1, endsInOrder ? [0, 1] : [0])
+    add(before, stage, 1, endsInOrder && all.length > 1 ? [0, 1] : [0])
   }
   return new LargestSum(rows)
 }

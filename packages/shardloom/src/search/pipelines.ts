@@ -15,6 +15,7 @@ export interface Pipeline {
   /**
    * Per rank how many microbatches of one of its stages are kept until their input gradients, how many between these and their weight
    * gradients, and of how many stages there are weight gradients: what was so at some time, and at none all of it and more.
+   * Inference keeps nothing for a backward.
    */
   readonly inFlight: readonly (readonly InFlight[])[]
 }
@@ -40,6 +41,9 @@ export interface PipelineTime {
   /** Per rank its stages, each with the time at which the last of its backwards ends, in that order. */
   readonly finished: readonly (readonly { readonly stage: number; readonly at: number }[])[]
 }
+
+/** The order of inference, which a spec does not name: each rank passes the microbatches on in turn. */
+export const forwardOnly = 'forward'
 
 /** After so many microbatches for each rank a schedule repeats itself. */
 const settled = 4
@@ -87,6 +91,11 @@ export class Pipelines {
 
   private make(name: string, ranks: number, virtual: number, microbatches: number): Pipeline | string {
     try {
+      if (name === forwardOnly) {
+        const schedule = forwards(ranks, microbatches)
+        const inFlight = schedule.orders.map(() => [{ kept: 0, deferred: 0, graded: 0 }])
+        return { schedule, ranks, microbatches, inFlight, isDivided: false }
+      }
       const schedule = makeSchedule(name, { ranks, microbatches, virtual })
       const isDivided = dividesBackward(schedule)
       const isLockstep = schedule.virtual > 1 && microbatches >= settled * ranks && !isDivided
@@ -99,6 +108,12 @@ export class Pipelines {
       return error.message
     }
   }
+}
+
+/** The forwards of a schedule that has all of them first. */
+function forwards(ranks: number, microbatches: number): Schedule {
+  const { orders, ...schedule } = makeSchedule('gpipe', { ranks, microbatches })
+  return { ...schedule, name: forwardOnly, orders: orders.map((order) => order.subarray(0, microbatches)) }
 }
 
 function dividesBackward({ orders, microbatches }: Schedule): boolean {

@@ -16,7 +16,7 @@ export interface Question extends Keeping {
   readonly schema: 'shardloom.question/1'
   /** What is the same in all candidates; its model and cluster are objects, not names. */
   readonly spec: SpecInput
-  /** How many ranks a candidate has. */
+  /** How many ranks a candidate has, at most where their number is a choice. */
   readonly ranks: number
   /** The metric that is to be best. */
   readonly objective: string

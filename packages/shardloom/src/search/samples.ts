@@ -141,7 +141,7 @@ export class Samples {
 
   /** A spec of one microbatch, with no more data-parallel ranks than show what is divided over them. */
   private smallSpec(spec: PlannedSpec, mesh: Mesh, { stages, shards }: SampleSize): PlannedSpec {
-    const { parallel, options } = spec
+    const { parallel, options, phase } = spec
     const { schedule = '1f1b', virtual: _, pp: __, ...rest } = options
     const divided = this.pipelines.isDivided(schedule)
     const replicate = Math.min(2, parallel.dpReplicate)
@@ -156,7 +156,7 @@ export class Samples {
       ...slot,
       microbatch,
       batch: dp * microbatch * parallel.replicas,
-      options: { ...rest, pp: {}, ...(stages > 1 && { schedule: divided ? 'zbh1' : '1f1b' }) },
+      options: { ...rest, pp: {}, ...(stages > 1 && phase === 'training' && { schedule: divided ? 'zbh1' : '1f1b' }) },
     }
   }
 
@@ -169,7 +169,9 @@ export class Samples {
     for (const { name, degree } of mesh.atoms)
       if (joined.has(name)) products.push(...products.map((each) => each * degree))
     for (const { name, degree } of mesh.atoms) if (!joined.has(name)) products.push(degree)
-    const divides = [...this.sizes.values()].map((sizes) =>
+    // With one position of each sequence it is the sequences that ranks of experts have to divide.
+    const batch = small.phase === 'decode' ? [[small.batch]] : []
+    const divides = [...this.sizes.values(), ...batch].map((sizes) =>
       sizes.map((size) => products.map((each) => (size % each === 0 ? 1 : 0)).join('')),
     )
     const names = mesh.axes.map(({ name, atoms }) => `${name}:${atoms}`)

@@ -1,6 +1,7 @@
 import { divisors, greatestCommonDivisor, nearest, orList, ShardloomError } from '@shardloom/core'
 import type { LoadedSpec } from '../plan.js'
 import { engineOf, layersOf } from '../simulate-serving.js'
+import { gridTo } from './choices.js'
 import type { Question } from './question.js'
 import { meanLoadOf } from './serving-steps.js'
 
@@ -174,13 +175,6 @@ function checkChoices(choices: Question['choices']): void {
       },
     )
   }
-}
-
-/** 1, 2, 3, 4, 6, 8, 12, … up to a number. */
-function gridTo(most: number): number[] {
-  const all = [1]
-  for (let power = 2; power <= most; power *= 2) all.push(power, ...(1.5 * power <= most ? [1.5 * power] : []))
-  return all
 }
 
 const numbers = (values: readonly unknown[] | undefined) => values?.map(Number)

@@ -5,7 +5,7 @@ import { type Model, peakBytesOf, type StageCost, secondsOf, stageOf, stepSecond
 import { memoryValues, type PipelineBounds, timeValues } from './forms.js'
 import { leastSeconds, type Pipeline, type StageSeconds } from './pipelines.js'
 import { type BlockCosts, secondsIn } from './samples.js'
-import { isRefusal, type Placed, type Refusal, type TrainingModel } from './training-model.js'
+import { isRefusal, type Placed, type Refusal, type StepModel } from './step-model.js'
 
 /** A choice of all that costs of layers depend on but the microbatch, and how many ranks are left for dp and pp. */
 export interface Group {
@@ -15,6 +15,8 @@ export interface Group {
   /** Those that parameters and what belongs to them depend on. */
   readonly stored: string
   readonly ranks: number
+  /** All ranks of a candidate. */
+  readonly world: number
 }
 
 /** Which schedule a pipeline has, how many chunks a rank, and how layers are divided among them. */
@@ -63,7 +65,7 @@ export class Staging {
   private readonly places = new Map<number, Placed | Refusal>()
 
   constructor(
-    private readonly model: TrainingModel,
+    private readonly model: StepModel,
     readonly group: Group,
     readonly microbatch: number,
     readonly pp: number,
@@ -108,9 +110,9 @@ export class Staging {
     if (isRefusal(division)) return division
     const placed = this.placed(stored.replicate)
     if (isRefusal(placed)) return placed
-    const states = this.model.stateCosts(() => this.specOf(cut.schedule, stored), this.group.stored, stored, placed)
+    const states = this.model.stateCosts(() => this.specOf(cut.schedule, stored), this.stored, stored, placed)
     if (isRefusal(states)) return states
-    const model = this.model.modelOf(blocks, states, placed.machine)
+    const model = this.model.modelOf(blocks, states, placed.machine, this.microbatches)
     const stages = this.stagesOf(model, division)
     const { pipeline, send } = division
     return { pipeline, stages, seconds: secondsOf(pipeline, stages, send), blocking: model.blocking }
@@ -132,8 +134,7 @@ export class Staging {
     const division = this.divisionOf(cut)
     const placed = this.placed(stored?.replicate)
     if (isRefusal(blocks) || isRefusal(division) || isRefusal(placed)) return 0
-    const bytes =
-      stored && this.model.storedBytes(() => this.specOf(cut.schedule, stored), this.group.stored, stored, placed)
+    const bytes = stored && this.model.storedBytes(() => this.specOf(cut.schedule, stored), this.stored, stored, placed)
     if (bytes && isRefusal(bytes)) return 0
     return division.bounds.bytes.of(memoryValues(this.model.parts, blocks, bytes)) * (1 - rounding)
   }
@@ -160,6 +161,12 @@ export class Staging {
     const division = this.divisionOf(cut)
     if (isRefusal(blocks) || isRefusal(division)) return 0
     return division.bounds.seconds.of(timeValues(this.model.parts, blocks, division.send)) * (1 - rounding)
+  }
+
+  /** What of the group's choices its parameters depend on. */
+  private get stored(): string {
+    const { stored } = this.group
+    return this.model.storesBySequences ? `${stored} ${this.microbatch}` : stored
   }
 
   private stagesOf(model: Model, { borders }: Division): StageCost[] {

@@ -1,12 +1,11 @@
-import { type Answer, type Candidate, mergeAnswers } from '@shardloom/search'
+import type { Candidate } from '@shardloom/search'
 import { describe, expect, test } from 'vitest'
-import { finish, loadSpec, type SpecInput } from '../../src/index.js'
+import { loadSpec, type SpecInput } from '../../src/index.js'
 import { questionOf, type SearchOptions } from '../../src/search/ask.js'
-import type { Question } from '../../src/search/question.js'
-import { trainingAnswers } from '../../src/search/training-answer.js'
-import { isRefusal } from '../../src/search/training-model.js'
-import { isMiss } from '../../src/search/training-points.js'
-import { type Leaf, type Node, TrainingTree } from '../../src/search/training-tree.js'
+import { isRefusal } from '../../src/search/step-model.js'
+import { isMiss } from '../../src/search/step-points.js'
+import { type Node, StepTree } from '../../src/search/step-tree.js'
+import { answerOf, byScore, everyPoint } from './every-point.js'
 
 const layer = (heads: number, kvHeads: number) => ({
   attention: { kind: 'grouped', heads, kvHeads, headDim: 64, bias: { qkv: false, out: false }, rotary: true },
@@ -47,28 +46,6 @@ const choices = {
   virtual: [1, 2],
 }
 
-/** All leaves below a node, whatever bounds and rules say. */
-function* leavesOf(tree: TrainingTree, node: Node): Generator<Leaf> {
-  if (node.level === 'leaf') yield node
-  else for (const child of tree.expand(node) ?? []) yield* leavesOf(tree, child)
-}
-
-/** Each leaf judged by itself. */
-function all(tree: TrainingTree) {
-  const leaves = [...leavesOf(tree, { level: 'root', groups: tree.groups() })]
-  return leaves.map((leaf) => ({ leaf, point: tree.judge(leaf) }))
-}
-
-const byScore = (a: Candidate, b: Candidate) => a.score - b.score || (a.name < b.name ? -1 : 1)
-
-async function answers(question: Question): Promise<Answer> {
-  const part = trainingAnswers(await loadSpec(question.spec), question)
-  return mergeAnswers(
-    Array.from({ length: question.parts }, (_, index) => finish(part(index))),
-    question,
-  )
-}
-
 const questions: SearchOptions[] = [
   {},
   { objective: 'throughput', limits: [{ metric: 'peak-memory', most: 6e9 }] },
@@ -80,8 +57,8 @@ const questions: SearchOptions[] = [
 
 describe('the answer is that of trying everything', async () => {
   const loaded = await loadSpec(small)
-  const known = new TrainingTree(loaded, questionOf(loaded, { ranks: 8, choices }))
-  const every = all(known)
+  const known = new StepTree(loaded, questionOf(loaded, { ranks: 8, choices }))
+  const every = everyPoint(known)
 
   test('there are more than a thousand points with names of their own, of which some break rules', () => {
     expect(every.length).toBeGreaterThan(1000)
@@ -112,11 +89,11 @@ describe('the answer is that of trying everything', async () => {
 
   test.each(questions)('%j', async (options) => {
     const question = questionOf(loaded, { ranks: 8, choices, ...options })
-    const tree = new TrainingTree(loaded, question, undefined, known.model)
+    const tree = new StepTree(loaded, question, undefined, known.model)
     const points = every.map(({ leaf }) => tree.judge(leaf))
     const kept = points.filter((point): point is Candidate => !isMiss(point)).sort(byScore)
     expect(kept.length).toBeGreaterThan(0)
-    const found = await answers({ ...question, parts: 3 })
+    const found = await answerOf({ ...question, parts: 3 })
     expect(found.best).toEqual(kept.slice(0, question.top))
     expect(found.counts.total).toBe(points.length)
     const rejected = Object.values(found.counts.rejected).reduce((sum, count) => sum + count, 0)
@@ -133,7 +110,7 @@ describe('the answer is that of trying everything', async () => {
     }
     // Each part is bounded by what the same few groups gave, and by what it has itself found: how much is bounded differs.
     for (const parts of question.front ? [1, 16] : []) {
-      const { best, front, counts } = await answers({ ...question, parts })
+      const { best, front, counts } = await answerOf({ ...question, parts })
       expect({ best, front, total: counts.total }).toEqual({
         best: found.best,
         front: found.front,

@@ -2,8 +2,9 @@ import { describe, expect, test } from 'vitest'
 import { isShardloomError, loadSpec, type SpecInput, simulateLoaded } from '../../src/index.js'
 import { questionOf } from '../../src/search/ask.js'
 import { loadedOf } from '../../src/search/serving-spec.js'
-import { specOfTraining } from '../../src/search/training-points.js'
-import { type Leaf, type Node, TrainingTree } from '../../src/search/training-tree.js'
+import { specOfStep } from '../../src/search/step-points.js'
+import { StepTree } from '../../src/search/step-tree.js'
+import { draws, randomLeaves, sizes } from './random-leaves.js'
 
 const h100 = (nodes: number) => ({ accelerator: 'h100-sxm', nodes, perNode: 8 })
 const gpt = (layers: number) => ({
@@ -40,54 +41,20 @@ const cases: readonly (readonly [string, number, SpecInput])[] = [
   ['gpt3-175b of 16 layers', 16, { model: gpt(16), cluster: h100(2), batch: 64, seq: 2048 }],
 ]
 
-/** A sequence of numbers from 0 to 1 that is the same every time. */
-function draws(seed: number) {
-  let at = seed
-  return () => {
-    at = (at * 1_103_515_245 + 12_345) % 2_147_483_648
-    return at / 2_147_483_648
-  }
-}
-
-/** Leaves that can be planned, each found by going down at random, so that rare choices are as likely as those with many leaves below. */
-function* leavesOf(tree: TrainingTree, draw: () => number): Generator<Leaf> {
-  const below = (node: Node): Node[] => [...(tree.expand(node) ?? [])]
-  const root: Node = { level: 'root', groups: tree.groups() }
-  const groups = below(root)
-  for (let tries = 0; tries < 3000; tries++) {
-    let node: Node = root
-    while (node.level !== 'leaf') {
-      const children: Node[] = node === root ? groups : below(node)
-      const child: Node | undefined = children[Math.floor(draw() * children.length)]
-      if (!child) break
-      const rejection = tree.reject(child)
-      if (rejection && rejection.rule !== 'memory') break
-      node = child
-    }
-    if (node.level === 'leaf') yield node
-  }
-}
-
-const sizes = (errors: readonly number[]) => {
-  const sorted = errors.map(Math.abs).sort((a, b) => a - b)
-  const mean = sorted.reduce((sum, each) => sum + each, 0) / sorted.length
-  return { mean, median: sorted[sorted.length >> 1] ?? Number.NaN, worst: sorted.at(-1) ?? Number.NaN }
-}
-
 const count = 30
 
 describe.each(cases)('%s on %i ranks, nothing offloaded', (_, ranks, spec) => {
   test('what the analytic model says is near to what the event simulation says', async () => {
     const loaded = await loadSpec(spec)
     const question = questionOf(loaded, { ranks, choices: { offload: ['none'] } })
-    const tree = new TrainingTree(loaded, question)
+    const tree = new StepTree(loaded, question)
     const [time, memory]: [number[], number[]] = [[], []]
-    for (const leaf of leavesOf(tree, draws(1))) {
+    for (const leaf of randomLeaves(tree, draws(1))) {
       if (time.length === count) break
       const { seconds, bytes } = tree.figures(leaf)
       const choices = tree.choicesOf(leaf)
       try {
-        const { step } = simulateLoaded(loadedOf(loaded, specOfTraining(tree, question, { choices })))
+        const { step } = simulateLoaded(loadedOf(loaded, specOfStep(tree, question, { choices })))
         const peak = Math.max(...step.ranks.map(({ memory }) => memory.peakBytes))
         time.push(seconds / step.seconds - 1)
         memory.push(bytes / peak - 1)
@@ -106,12 +73,12 @@ describe.each(cases)('%s on %i ranks, nothing offloaded', (_, ranks, spec) => {
 test('experts on all ranks of dp and some of tp hold what they hold when the whole model is planned', async () => {
   const loaded = await loadSpec({ model: 'mixtral-8x7b', cluster: h100(4), batch: 64, seq: 4096 })
   const question = questionOf(loaded, { ranks: 32 })
-  const tree = new TrainingTree(loaded, question)
+  const tree = new StepTree(loaded, question)
   const degrees = { dp: 4, tp: 2, cp: 4, ulysses: 1, ep: 2, expertTp: 4, pp: 1, microbatch: 1, zero: 0 }
   const leaf = tree.leafOf({ ...degrees, order: 'dp,tp,ulysses,cp,pp', sequenceParallel: false, recompute: 'none' })
   if (!leaf) throw new Error('the space has no such point')
   const choices = tree.choicesOf(leaf)
-  const { step } = simulateLoaded(loadedOf(loaded, specOfTraining(tree, question, { choices })))
+  const { step } = simulateLoaded(loadedOf(loaded, specOfStep(tree, question, { choices })))
   const { seconds, bytes } = tree.figures(leaf)
   expect(bytes / Math.max(...step.ranks.map(({ memory }) => memory.peakBytes))).toBeCloseTo(1, 2)
   expect(Math.abs(seconds / step.seconds - 1)).toBeLessThan(0.05)
@@ -128,11 +95,11 @@ test.each([
   const loaded = await loadSpec(spec)
   const choices = { tp: [2], cp: [1], ulysses: [1], pp: [1, 2], zero: [3], microbatch: [1], schedule: ['1f1b'] }
   const question = questionOf(loaded, { ranks: 16, choices })
-  const tree = new TrainingTree(loaded, question)
+  const tree = new StepTree(loaded, question)
   for (const pp of [1, 2]) {
     const leaf = tree.leafOf({ pp, zero: 3, sequenceParallel: true, recompute: 'none' })
     if (!leaf) throw new Error('the space has no such point')
-    const chosen = specOfTraining(tree, question, { choices: tree.choicesOf(leaf) })
+    const chosen = specOfStep(tree, question, { choices: tree.choicesOf(leaf) })
     const { step } = simulateLoaded(loadedOf(loaded, chosen))
     const { seconds, bytes } = tree.figures(leaf)
     expect(Math.abs(seconds / step.seconds - 1)).toBeLessThan(0.05)

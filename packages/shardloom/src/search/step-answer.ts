@@ -3,12 +3,12 @@ import { type Answer, BestList, explore, Front, type Miss, mergeAnswers } from '
 import type { LoadedSpec } from '../plan.js'
 import type { Question } from './question.js'
 import type { Group } from './staging.js'
-import { changesOf } from './training-points.js'
-import { TrainingTree } from './training-tree.js'
+import { changesOf } from './step-points.js'
+import { StepTree } from './step-tree.js'
 
-/** Answers parts of one question about training, which share what they find out. */
-export function trainingAnswers(loaded: LoadedSpec, question: Question): (part: number) => Work<Answer> {
-  const tree = new TrainingTree(loaded, question)
+/** Answers parts of one question about steps, which share what they find out. */
+export function stepAnswers(loaded: LoadedSpec, question: Question): (part: number) => Work<Answer> {
+  const tree = new StepTree(loaded, question)
   const groups = tree.groups()
   const treeOf = (some: readonly Group[]) => tree.from({ level: 'root', groups: some })
   let seeds: Findings | undefined
@@ -54,10 +54,10 @@ function kept({ list, front, misses }: Findings): Answer {
  * Good candidates: of likely groups those with few microbatches, chunks and copies to choose from, and from the best of them on whatever
  * is better by a single choice.
  */
-function seedsOf(tree: TrainingTree, groups: readonly Group[], question: Question): Findings {
+function seedsOf(tree: StepTree, groups: readonly Group[], question: Question): Findings {
   const found = findings(question)
   const few = Object.entries(question.choices).map(([name, values]) => [name, values.slice(0, fewOf[name])] as const)
-  const narrow = new TrainingTree(tree.loaded, { ...question, choices: Object.fromEntries(few) }, undefined, tree.model)
+  const narrow = new StepTree(tree.loaded, { ...question, choices: Object.fromEntries(few) }, undefined, tree.model)
   for (const group of likely(groups, question)) explore(narrow.from({ level: 'root', groups: [group] }), found)
   for (let best = found.list.candidates[0]; best; ) {
     for (const { candidate } of changesOf(tree, question, best.choices)) {
@@ -82,7 +82,7 @@ const fewOf: Readonly<Record<string, number>> = {
 
 /** Groups with tensor parallelism on fast links and nothing else out of the ordinary, those that divide most first. */
 function likely(groups: readonly Group[], { choices: asked }: Question): readonly Group[] {
-  const free: readonly string[] = ['tp', 'ep', 'sequenceParallel', 'recompute']
+  const free: readonly string[] = ['ranks', 'tp', 'ep', 'sequenceParallel', 'recompute']
   const divides = ({ choices }: Group) => Number(choices['tp'] ?? 1) * Number(choices['ep'] ?? 1)
   return groups
     .filter(
@@ -90,7 +90,7 @@ function likely(groups: readonly Group[], { choices: asked }: Question): readonl
         Number(choices['tp'] ?? 1) <= 8 &&
         Object.entries(choices).every(([name, value]) => free.includes(name) || value === asked[name]?.[0]),
     )
-    .slice(0, mostSeeds)
+    .slice(0, mostSeeds * (asked['ranks']?.length ?? 1))
     .sort((a, b) => divides(b) - divides(a))
 }
 

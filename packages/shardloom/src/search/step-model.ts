@@ -3,7 +3,7 @@ import type { Machine } from '@shardloom/simulator'
 import type { LoadedSpec } from '../plan.js'
 import type { PlannedSpec } from '../sequence.js'
 import { machineOfMesh } from '../simulate-plan.js'
-import { type Choices, kindsOf, specWith, type Value } from './choices.js'
+import { type Choices, copiesOf, kindsOf, specWith, type Value } from './choices.js'
 import { type Model, type PartState, stateAt, storedAt } from './estimate.js'
 import { partsOf } from './forms.js'
 import { isMultiplying } from './groups.js'
@@ -29,15 +29,22 @@ export interface Refusal {
 export const isRefusal = (value: object): value is Refusal => 'rule' in value
 
 /**
- * What candidates of a search for training are made of, each thing found once for all candidates that share it: meshes, what layers take,
+ * What candidates of a search for steps are made of, each thing found once for all candidates that share it: meshes, what layers take,
  * what parameters cost, pipelines.
  */
-export class TrainingModel {
+export class StepModel {
   readonly pipelines = new Pipelines()
   readonly samples: Samples
   readonly layers: readonly string[]
   readonly parts: readonly string[]
   readonly axes: readonly string[]
+  /**
+   * The axis that takes the ranks that are left. Without experts ranks of dp have nothing to say to each other in inference: they are engines
+   * of their own, side by side, as serving has them.
+   */
+  readonly copies: 'dp' | 'replicas'
+  /** The spec without what candidates decide of copies. */
+  readonly base: PlannedSpec
   private readonly meshes = new Map<string, Placed | Refusal>()
   private readonly blocks = new Map<string, BlockCosts | Refusal>()
   private readonly states = new Map<string, ReadonlyMap<string, PartState> | Refusal>()
@@ -46,6 +53,9 @@ export class TrainingModel {
   private readonly points = new Map<string, ReturnType<Samples['states']>>()
 
   constructor(readonly loaded: LoadedSpec) {
+    const { spec } = loaded
+    this.copies = copiesOf(loaded)
+    this.base = this.copies === 'dp' ? spec : { ...spec, parallel: { ...spec.parallel, dp: 1, replicas: 1 } }
     this.samples = new Samples(loaded, this.pipelines)
     this.layers = kindsOf(loaded.architecture)
     this.parts = partsOf(this.layers)
@@ -58,7 +68,7 @@ export class TrainingModel {
   }
 
   specOf(choices: Choices): PlannedSpec {
-    return specWith(this.loaded.spec, choices, this.axes)
+    return specWith(this.base, choices, this.axes)
   }
 
   placed(spec: PlannedSpec): Placed | Refusal {
@@ -80,6 +90,11 @@ export class TrainingModel {
         mesh,
       ),
     )
+  }
+
+  /** Whether what is stored depends on how many sequences are decoded together: where experts cannot divide these, they lie otherwise. */
+  get storesBySequences(): boolean {
+    return this.loaded.spec.phase === 'decode'
   }
 
   /**
@@ -160,7 +175,8 @@ export class TrainingModel {
       if (known) return known
       const spec = specOf()
       const options = { ...spec.options, recompute: 'none', offload: 'none' }
-      const found = this.samples.states({ ...spec, microbatch: 1, options } as PlannedSpec, mesh, free)
+      const microbatch = this.storesBySequences ? (spec.microbatch ?? 1) : 1
+      const found = this.samples.states({ ...spec, microbatch, options } as PlannedSpec, mesh, free)
       this.points.set(`${shape} ${free}`, found)
       return found
     }
@@ -168,8 +184,14 @@ export class TrainingModel {
     return { two, four: zero > 0 ? at(4) : two, free: Math.max(1, freeRanks(mesh) / replicate) }
   }
 
-  modelOf(blocks: BlockCosts, states: ReadonlyMap<string, PartState>, { engine, constants }: Machine): Model {
+  modelOf(
+    blocks: BlockCosts,
+    states: ReadonlyMap<string, PartState>,
+    { engine, constants }: Machine,
+    microbatches: number,
+  ): Model {
     return {
+      microbatches,
       parts: blocks.parts,
       states,
       layers: this.layers,
@@ -185,8 +207,8 @@ function undivided({ dp, ...options }: PlannedSpec['options']): PlannedSpec['opt
   return { ...options, zero: 0, dp: { ...rest, ...(reduce !== undefined && reduce !== 'shards' && { reduce }) } }
 }
 
-/** Choices, beside degrees, that are of several axes, or whose costs are not of computing. */
-const ofSeveral: readonly string[] = ['order', 'sequenceParallel', 'offload']
+/** Choices, beside degrees, that are of several axes, or whose costs are not of computing on one rank. */
+const ofSeveral: readonly string[] = ['ranks', 'order', 'sequenceParallel', 'offload']
 
 /** Axes whose communication is not inside of a layer. */
 const outside: readonly string[] = ['dp', 'pp', 'replicas', 'expertDp']

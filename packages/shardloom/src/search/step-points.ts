@@ -1,8 +1,8 @@
 import type { Candidate, Miss } from '@shardloom/search'
 import type { SpecInput } from '../spec-schema.js'
-import type { Choices, Value } from './choices.js'
+import { type Choices, type Value, worldOf } from './choices.js'
 import type { Question } from './question.js'
-import type { TrainingTree } from './training-tree.js'
+import type { StepTree } from './step-tree.js'
 
 /** A change of a point, and the point that it leads to. */
 export interface Change {
@@ -22,7 +22,7 @@ const unchanged: Choices = {
 }
 
 /** The points that differ from one in one choice, or where `pairs` says so in two, and break no rule; best first. */
-export function changesOf(tree: TrainingTree, question: Question, from: Choices, pairs = false): Change[] {
+export function changesOf(tree: StepTree, question: Question, from: Choices, pairs = false): Change[] {
   const singles = Object.entries(question.choices).flatMap(([name, values]) =>
     values.filter((value) => value !== (from[name] ?? unchanged[name])).map((value) => [[name, value]] as const),
   )
@@ -42,12 +42,15 @@ export function changesOf(tree: TrainingTree, question: Question, from: Choices,
   return [...found.values()].sort((a, b) => a.candidate.score - b.candidate.score || (a.change < b.change ? -1 : 1))
 }
 
-/** The choices that a spec has made, as a search of training names them. */
-export function choicesOfSpec(tree: TrainingTree, question: Question): Choices {
-  const { parallel, options, order, microbatch } = tree.loaded.spec
+/** The choices that a spec has made, as a search of steps names them. */
+export function choicesOfSpec(tree: StepTree, question: Question): Choices {
+  const { phase, parallel, options, order, batch, microbatch } = tree.loaded.spec
   const named = Object.keys(question.choices).flatMap((name): (readonly [string, Value])[] => {
     if (name === 'order') return [[name, order.join(',')]]
-    if (name === 'microbatch') return [[name, microbatch ?? 1]]
+    if (name === 'replicas') return [[name, parallel.dp * parallel.replicas]]
+    if (name === 'ranks') return [[name, worldOf(parallel)]]
+    if (name === 'microbatch')
+      return [[name, microbatch ?? (phase === 'training' ? 1 : batch / (parallel.dp * parallel.replicas))]]
     if (name === 'split') return [[name, 'even']]
     const degree = (parallel as Readonly<Record<string, number>>)[name]
     if (degree !== undefined) return [[name, degree]]
@@ -59,9 +62,9 @@ export function choicesOfSpec(tree: TrainingTree, question: Question): Choices {
   return Object.fromEntries(named)
 }
 
-/** The spec of a point of a question of training: `shardloom simulate` takes it. */
-export function specOfTraining(
-  tree: TrainingTree,
+/** The spec of a point of a question about steps: `shardloom simulate` takes it. */
+export function specOfStep(
+  tree: StepTree,
   { spec, choices: asked }: Question,
   { choices }: Pick<Candidate, 'choices'>,
 ): SpecInput {
@@ -76,10 +79,13 @@ export function specOfTraining(
   )
   const isPipeline = Number(choices['pp'] ?? 1) > 1
   const takesChunks = isPipeline && typeof tree.model.pipelines.of(String(schedule), 2, 3, 8) !== 'string'
+  // Inference takes the whole batch at once where nothing is said of it.
+  const isWhole = planned.phase !== 'training' && leaf?.staging.microbatches === 1
+  const { microbatch: _, ...rest } = spec
   return {
-    ...spec,
+    ...rest,
     ...(choices['order'] !== undefined && { order: [...planned.order] }),
-    microbatch: planned.microbatch ?? 1,
+    ...(!isWhole && { microbatch: planned.microbatch ?? 1 }),
     parallel: Object.fromEntries(Object.entries(planned.parallel).filter(([, degree]) => degree > 1)),
     options: {
       ...Object.fromEntries(own),

@@ -2,6 +2,8 @@ import { nearest, orList, ShardloomError } from '@shardloom/core'
 import type { Rejection } from '@shardloom/search'
 import { clusterOf } from '../cluster-of.js'
 import type { LoadedSpec } from '../plan.js'
+import { reserveOf } from '../reserve.js'
+import { tokensOf } from '../step-figures.js'
 import type { Limit, Question } from './question.js'
 
 /** A metric that candidates are judged by. */
@@ -14,16 +16,20 @@ interface Metric {
 
 /** What metrics of a step depend on beside its time and memory. */
 export interface Pace {
+  readonly phase: StepPhase
   readonly ranks: number
+  /** Sequences of a step, and tokens that it trains on, reads or makes. */
+  readonly batch: number
   readonly tokens: number
   readonly capacityBytes: number
   readonly reserveBytes: number
   readonly pricePerRankHour: number | undefined
 }
 
-/** The metrics of training, by name. */
-export const trainingMetricTable: Readonly<Record<string, Metric>> = {
-  'step-time': { better: 'less', best: (seconds) => seconds, describe: 'seconds of a step' },
+/** The phases of which a candidate is one step. */
+export type StepPhase = 'training' | 'prefill' | 'decode'
+
+const ofAll = {
   'tokens-per-second': {
     better: 'more',
     best: (seconds, _, { tokens }) => tokens / seconds,
@@ -46,40 +52,82 @@ export const trainingMetricTable: Readonly<Record<string, Metric>> = {
       (1e6 * pricePerRankHour * ranks * seconds) / 3600 / tokens,
     describe: 'price of a million tokens, at `pricePerRankHour`',
   },
+  ranks: { better: 'less', best: (_, __, { ranks }) => ranks, describe: 'ranks' },
+} as const satisfies Record<string, Metric>
+
+/** The metrics of a step, by phase and name; the first is what a search aims at where nobody says. */
+export const stepMetrics: Readonly<Record<StepPhase, Readonly<Record<string, Metric>>>> = {
+  training: {
+    'step-time': { better: 'less', best: (seconds) => seconds, describe: 'seconds of a step' },
+    ...ofAll,
+  },
+  prefill: {
+    ttft: { better: 'less', best: (seconds) => seconds, describe: 'seconds until the batch has its first tokens' },
+    ...ofAll,
+  },
+  decode: {
+    tpot: {
+      better: 'less',
+      best: (seconds, _, { batch, tokens }) => (seconds * batch) / tokens,
+      describe: 'seconds from one token of a sequence to its next',
+    },
+    ...ofAll,
+  },
 }
 
 /** How candidates of a question are judged. */
 export interface Aim {
   /** The least score of candidates that take no less time and memory than these. */
-  readonly bound: (seconds: number, bytes: number) => number
+  readonly bound: (seconds: number, bytes: number, pace: Pace) => number
   /** The same for the two metrics of the front. */
-  readonly corner: (seconds: number, bytes: number) => readonly [number, number]
+  readonly corner: (seconds: number, bytes: number, pace: Pace) => readonly [number, number]
+  /** A limit that all of these candidates break by no less. */
+  readonly leastMiss: (
+    seconds: number,
+    bytes: number,
+    pace: Pace,
+  ) => { readonly rule: string; readonly by: number } | undefined
   /** The score of metrics, or the limit that they break. */
   readonly judge: (metrics: Readonly<Record<string, number>>) => number | Rejection
   /** Metrics with those of the front, by which the smaller is better. */
   readonly shown: (metrics: Readonly<Record<string, number>>) => Readonly<Record<string, number>>
 }
 
-/** Makes the aim of a question for training. Throws `OBJECTIVE`, `LIMIT`. */
-export function aimOf(question: Question, pace: Pace): Aim {
+/** Makes the aim of a question about steps of a phase. Throws `OBJECTIVE`. */
+export function aimOf(phase: StepPhase, question: Question): Aim {
   const { objective, limits, front } = question
-  const metric = metricOf(objective)
-  const lower = (name: string, seconds: number, bytes: number) => {
+  const metric = metricOf(phase, objective)
+  const lower = (name: string, seconds: number, bytes: number, pace: Pace) => {
     const own = name.startsWith('-') ? name.slice(1) : name
-    const value = metricOf(own).best(seconds, bytes, pace)
+    const value = metricOf(phase, own).best(seconds, bytes, pace)
     return name.startsWith('-') ? -value : value
   }
   const sign = metric.better === 'less' ? 1 : -1
+  // Of as many ranks those are better that give more tokens: a fraction below 1 says which.
+  const tie = (tokensPerSecond: number) => (objective === 'ranks' ? 1 / (1 + tokensPerSecond) : 0)
+  // What takes no less and holds no less than these has no better value either: of limits on the better side that says nothing.
+  const decisive = limits.filter(({ metric, most }) => {
+    const { better } = metricOf(phase, metric)
+    return metric === 'ranks' || (most !== undefined ? better === 'less' : better === 'more')
+  })
   return {
-    bound: (seconds, bytes) => sign * metric.best(seconds, bytes, pace),
-    corner: (seconds, bytes) => [
-      lower(front?.[0] ?? objective, seconds, bytes),
-      lower(front?.[1] ?? objective, seconds, bytes),
+    bound: (seconds, bytes, pace) => sign * metric.best(seconds, bytes, pace) + tie(pace.tokens / seconds),
+    corner: (seconds, bytes, pace) => [
+      lower(front?.[0] ?? objective, seconds, bytes, pace),
+      lower(front?.[1] ?? objective, seconds, bytes, pace),
     ],
+    leastMiss(seconds, bytes, pace) {
+      for (const limit of decisive) {
+        const value = metricOf(phase, limit.metric).best(seconds, bytes, pace)
+        const [missed] = limitMisses([limit], { [limit.metric]: value })
+        if (missed) return missed
+      }
+      return undefined
+    },
     judge(metrics) {
       const [missed] = limitMisses(limits, metrics)
       if (missed) return missed
-      return sign * (metrics[objective] ?? Number.NaN)
+      return sign * (metrics[objective] ?? Number.NaN) + tie(metrics['tokens-per-second'] ?? 0)
     },
     shown(metrics) {
       const negated = (front ?? []).filter((name) => name.startsWith('-'))
@@ -108,46 +156,53 @@ export function limitName({ metric, most, least }: Limit): string {
   return most === undefined ? `${metric}>=${least}` : `${metric}<=${most}`
 }
 
-function metricOf(name: string): Metric {
-  const found = trainingMetricTable[name]
+function metricOf(phase: StepPhase, name: string): Metric {
+  const table = stepMetrics[phase]
+  const found = Object.hasOwn(table, name) ? table[name] : undefined
   if (found) return found
-  throw new ShardloomError('OBJECTIVE', `Training has no \`${name}\`.`, {
-    subject: name,
-    help: `${((near) => (near ? `Did you mean \`${near}\`? ` : ''))(nearest(name, Object.keys(trainingMetricTable)))}Use ${orList(Object.keys(trainingMetricTable))}.`,
+  const near = nearest(name, Object.keys(table))
+  throw new ShardloomError('OBJECTIVE', `${capital(phase)} has no \`${name.slice(0, 60)}\`.`, {
+    subject: name.slice(0, 60),
+    help: `${near === undefined ? '' : `Did you mean \`${near}\`? `}It has ${orList(Object.keys(table))}.`,
   })
 }
 
+const capital = (text: string) => text.charAt(0).toUpperCase() + text.slice(1)
+
 /** The metrics of a step that takes so many seconds and holds so many bytes on its fullest rank. */
-export function trainingMetrics(pace: Pace, seconds: number, bytes: number): Record<string, number> {
-  const names = Object.keys(trainingMetricTable).filter(
-    (name) => name !== 'cost' || pace.pricePerRankHour !== undefined,
+export function metricsAt(pace: Pace, seconds: number, bytes: number): Record<string, number> {
+  const known = Object.entries(stepMetrics[pace.phase]).filter(
+    ([name]) => name !== 'cost' || pace.pricePerRankHour !== undefined,
   )
-  return Object.fromEntries(names.map((name) => [name, trainingMetricTable[name]?.best(seconds, bytes, pace) ?? 0]))
+  return Object.fromEntries(known.map(([name, { best }]) => [name, best(seconds, bytes, pace)]))
 }
 
-/** The pace of a question's steps. */
-export function paceOf(loaded: LoadedSpec, question: Question, reserveBytes: number): Pace {
-  const { batch, seq, pricePerRankHour } = loaded.spec
+/** The pace of steps on so many ranks. */
+export function paceOf(loaded: LoadedSpec, ranks: number): Pace {
+  const { phase, batch, pricePerRankHour, reserveBytes } = loaded.spec
   return {
-    ranks: question.ranks,
-    tokens: batch * seq,
+    phase: phase as StepPhase, // serving is no step
+    ranks,
+    batch,
+    tokens: tokensOf(loaded.spec),
     capacityBytes: clusterOf(loaded).accelerator.memoryBytes,
-    reserveBytes,
+    reserveBytes: reserveOf(reserveBytes, ranks).bytes,
     pricePerRankHour,
   }
 }
 
 /**
- * Refuses what a search of training cannot answer: objectives, limits and fronts that it does not have (`OBJECTIVE`), a cost without a
+ * Refuses what a search of steps cannot answer: objectives, limits and fronts that its phase does not have (`OBJECTIVE`), a cost without a
  * price, and limits that exclude each other (`LIMITS`).
  */
-export function checkTrainingQuestion({ spec }: LoadedSpec, { objective, limits, front: both }: Question): void {
+export function checkStepQuestion({ spec }: LoadedSpec, { objective, limits, front: both }: Question): void {
+  const phase = spec.phase as StepPhase // serving is no step
   const front = both ?? []
   const named = [objective, ...limits.map(({ metric }) => metric), ...front.map((name) => name.replace(/^-/, ''))]
-  for (const name of named) metricOf(name)
+  for (const name of named) metricOf(phase, name)
   for (const name of front) {
     const plain = name.replace(/^-/, '')
-    const right = metricOf(plain).better === 'more' ? `-${plain}` : plain
+    const right = metricOf(phase, plain).better === 'more' ? `-${plain}` : plain
     if (name === right) continue
     throw new ShardloomError(
       'OBJECTIVE',

@@ -1,13 +1,14 @@
 import type { Candidate, ChoiceTree, Miss, Rejection } from '@shardloom/search'
 import type { LoadedSpec } from '../plan.js'
-import { reserveOf } from '../reserve.js'
 import type { PlannedSpec } from '../sequence.js'
 import { type Choices, dividing, multiplying, type Value } from './choices.js'
+import { Endings } from './endings.js'
 import { groupOf, groupsOf, isMultiplying, later } from './groups.js'
+import { forwardOnly } from './pipelines.js'
 import type { Question } from './question.js'
 import { type Cut, figuresOf, type Group, leastOf, Staging, type Stored } from './staging.js'
-import { type Aim, aimOf, type Pace, paceOf, trainingMetrics } from './training-metrics.js'
-import { isRefusal, TrainingModel } from './training-model.js'
+import { type Aim, aimOf, metricsAt, type Pace, paceOf, type StepPhase } from './step-metrics.js'
+import { isRefusal, StepModel } from './step-model.js'
 
 /** How far a candidate is decided. */
 export type Node =
@@ -35,19 +36,19 @@ export interface Leaf {
 }
 
 /**
- * The tree of choices of a search for training. From the root down are decided: what layers cost (degrees of tensor, context and expert
- * parallelism, recomputation and what else strategies do inside of a stage), the size of microbatches, the stages, their schedule and
- * layers, and last what data-parallel ranks share. Bounds come from costs that are known by then.
+ * The tree of choices of a search for steps: of training, of prefill or of decode. From the root down are decided: how many ranks there are,
+ * what layers cost (degrees of tensor, context and expert parallelism, recomputation and what else strategies do inside of a stage), the
+ * size of microbatches, the stages, their schedule and layers, and last what data-parallel ranks share. Bounds come from costs that are
+ * known by then. Steps of inference are forwards alone, which every stage runs in one order, and share nothing.
  */
-export class TrainingTree implements ChoiceTree<Node> {
-  readonly model: TrainingModel
+export class StepTree implements ChoiceTree<Node> {
+  readonly model: StepModel
   readonly aim: Aim
-  readonly pace: Pace
   private readonly base: PlannedSpec
-  private readonly chunks = new Map<string, readonly number[]>()
-  private readonly cutsOf = new Map<number, readonly Cut[]>()
-  private readonly sharingsOf = new Map<number, readonly (readonly Stored[])[]>()
-  private readonly storedOf = new Map<number, readonly Stored[]>()
+  /** The schedule by which costs are found that no schedule changes. */
+  private readonly plain: string
+  private readonly paces = new Map<number, Pace>()
+  private readonly endings: Endings
   private readonly sizes = new Map<string, number>()
   private last: { readonly leaf: Leaf; readonly parts: ReturnType<Staging['partsOf']> } | undefined
 
@@ -55,17 +56,29 @@ export class TrainingTree implements ChoiceTree<Node> {
     readonly loaded: LoadedSpec,
     private readonly question: Question,
     readonly root: Node = { level: 'root', groups: [] },
-    model?: TrainingModel,
+    model?: StepModel,
   ) {
-    this.model = model ?? new TrainingModel(loaded)
-    this.base = loaded.spec
-    this.pace = paceOf(loaded, question, reserveOf(loaded.spec.reserveBytes, question.ranks).bytes)
-    this.aim = aimOf(question, this.pace)
+    this.model = model ?? new StepModel(loaded)
+    this.base = this.model.base
+    this.plain = this.isTraining ? '1f1b' : forwardOnly
+    this.endings = new Endings(this.model, question)
+    this.aim = aimOf(loaded.spec.phase as StepPhase, question) // serving is no step
   }
 
   /** The same space below other nodes, with what is known of it. */
   from(root: Node): ChoiceTree<Node> {
-    return Object.assign(Object.create(this) as TrainingTree, { root })
+    return Object.assign(Object.create(this) as StepTree, { root })
+  }
+
+  private get isTraining(): boolean {
+    return this.loaded.spec.phase === 'training'
+  }
+
+  /** The pace of steps on so many ranks. */
+  paceAt(ranks: number): Pace {
+    const known = this.paces.get(ranks) ?? paceOf(this.loaded, ranks)
+    this.paces.set(ranks, known)
+    return known
   }
 
   /** The groups of the whole space. */
@@ -82,9 +95,9 @@ export class TrainingTree implements ChoiceTree<Node> {
       case 'slot':
         return node.stagings.map((staging) => ({ level: 'staged', staging }))
       case 'staged':
-        return this.cuts(node.staging.pp).map((cut) => ({ level: 'cut', staging: node.staging, cut }))
+        return this.endings.cuts(node.staging.pp).map((cut) => ({ level: 'cut', staging: node.staging, cut }))
       case 'cut':
-        return this.sharings(node.staging.dp).map((sharing) => ({ ...node, level: 'zero', sharing }))
+        return this.endings.sharings(node.staging.dp).map((sharing) => ({ ...node, level: 'zero', sharing }))
       case 'zero':
         return node.sharing.map((stored) => ({ level: 'leaf', staging: node.staging, cut: node.cut, stored }))
       case 'leaf':
@@ -104,11 +117,14 @@ export class TrainingTree implements ChoiceTree<Node> {
         return known
       }
       case 'slot':
-        return node.stagings.reduce((sum, { pp, dp }) => sum + this.cuts(pp).length * this.stored(dp).length, 0)
+        return node.stagings.reduce(
+          (sum, { pp, dp }) => sum + this.endings.cuts(pp).length * this.endings.stored(dp).length,
+          0,
+        )
       case 'staged':
-        return this.cuts(node.staging.pp).length * this.stored(node.staging.dp).length
+        return this.endings.cuts(node.staging.pp).length * this.endings.stored(node.staging.dp).length
       case 'cut':
-        return this.stored(node.staging.dp).length
+        return this.endings.stored(node.staging.dp).length
       case 'zero':
         return node.sharing.length
       case 'leaf':
@@ -120,44 +136,53 @@ export class TrainingTree implements ChoiceTree<Node> {
     const isBeyond = ({ rule, by = 0 }: Rejection) => by > nearest(rule)
     switch (node.level) {
       case 'root':
+        return undefined
       case 'group':
       case 'slot':
-        return undefined
+        return this.farFromLimits(node)
       case 'staged':
-        return refused(node.staging.blocksFor('1f1b'))
+        return refused(node.staging.blocksFor(this.plain)) ?? this.farFromLimits(node)
       case 'cut': {
         const division = node.staging.divisionOf(node.cut)
         if (isRefusal(division)) return { rule: division.rule }
-        const kept = this.tooLarge(node.staging.leastBytes(node.cut))
+        const kept = this.tooLarge(node, node.staging.leastBytes(node.cut))
         if (kept && isBeyond(kept)) return kept
-        return this.tooLarge(node.staging.leastBytes(node.cut, this.sharings(node.staging.dp).at(-1)?.[0]))
+        const shared = this.endings.sharings(node.staging.dp).at(-1)?.[0]
+        return this.tooLarge(node, node.staging.leastBytes(node.cut, shared)) ?? this.farFromLimits(node)
       }
       case 'zero':
         // Of replicas each holds all: fewer hold no less.
-        return this.tooLarge(node.staging.leastBytes(node.cut, node.sharing[0]))
+        return this.tooLarge(node, node.staging.leastBytes(node.cut, node.sharing[0]))
       case 'leaf': {
-        const stored = this.tooLarge(node.staging.leastBytes(node.cut, node.stored))
+        const stored = this.tooLarge(node, node.staging.leastBytes(node.cut, node.stored))
         if (stored && isBeyond(stored)) return stored
         const parts = this.parts(node)
-        return isRefusal(parts) ? { rule: parts.rule } : this.tooLarge(leastOf(parts).bytes)
+        return isRefusal(parts) ? { rule: parts.rule } : this.tooLarge(node, leastOf(parts).bytes)
       }
     }
   }
 
-  private tooLarge(own: number): Rejection | undefined {
-    const { reserveBytes, capacityBytes } = this.pace
+  private tooLarge(node: Node, own: number): Rejection | undefined {
+    const { reserveBytes, capacityBytes } = this.paceOf(node)
     const bytes = reserveBytes + own
     return bytes > capacityBytes ? { rule: 'memory', by: bytes / capacityBytes - 1 } : undefined
   }
 
+  /** A limit that nothing below keeps. */
+  private farFromLimits(node: Node): Rejection | undefined {
+    if (this.question.limits.length === 0) return undefined
+    const { seconds, bytes } = this.least(node)
+    return this.aim.leastMiss(seconds, bytes, this.paceOf(node))
+  }
+
   bound(node: Node): number {
     const { seconds, bytes } = this.least(node)
-    return this.aim.bound(seconds, bytes)
+    return this.aim.bound(seconds, bytes, this.paceOf(node))
   }
 
   corner(node: Node): readonly [number, number] {
     const { seconds, bytes } = this.least(node)
-    return this.aim.corner(seconds, bytes)
+    return this.aim.corner(seconds, bytes, this.paceOf(node))
   }
 
   evaluate(leaf: Node): number | Rejection {
@@ -171,7 +196,7 @@ export class TrainingTree implements ChoiceTree<Node> {
 
   describeMiss(node: Node): Candidate {
     const { seconds, bytes } = this.figures(node as Leaf)
-    return this.describe(node, this.aim.bound(seconds, bytes))
+    return this.describe(node, this.aim.bound(seconds, bytes, this.paceOf(node)))
   }
 
   /** Step time and peak memory of a leaf that can be planned, by the analytic model. */
@@ -184,14 +209,16 @@ export class TrainingTree implements ChoiceTree<Node> {
   /** What a leaf has chosen, in the order in which candidates are named. */
   choicesOf({ staging: { group, microbatch, pp, dp }, cut, stored }: Leaf): Choices {
     const { schedule, virtual, split } = cut
+    const { ranks, ...inner } = group.choices
     return {
-      dp,
+      ...(ranks !== undefined && { ranks }),
+      [this.model.copies]: dp,
       ...(stored.replicate > 1 && { dpReplicate: stored.replicate }),
-      ...group.choices,
+      ...inner,
       pp,
       microbatch,
-      zero: stored.zero,
-      ...(pp > 1 && { schedule, virtual, split }),
+      ...(this.isTraining && { zero: stored.zero }),
+      ...(pp > 1 && { ...(this.isTraining && { schedule, virtual }), split }),
     }
   }
 
@@ -201,35 +228,37 @@ export class TrainingTree implements ChoiceTree<Node> {
    */
   leafOf(choices: Choices): Leaf | undefined {
     const chosen = (name: string) => choices[name] ?? this.question.choices[name]?.[0]
+    const world = Number(chosen('ranks') ?? this.question.ranks)
     const inner = Object.keys(this.question.choices).filter((name) => !later.includes(name))
     const own = Object.fromEntries(inner.flatMap((name) => [[name, chosen(name) as Value]]))
     const taken = inner.filter((name) => isMultiplying(name, this.model))
-    const ranks = taken.reduce(
-      (left, name) => left / Number(own[name]),
-      this.question.ranks / this.base.parallel.replicas,
-    )
+    const ranks = taken.reduce((left, name) => left / Number(own[name]), world / this.base.parallel.replicas)
     if (!Number.isInteger(ranks)) return undefined
     const pp = Number(chosen('pp') ?? this.base.parallel.pp)
     const microbatch = Number(chosen('microbatch') ?? this.base.microbatch ?? 1)
     // Of orders that lay axes alike a candidate has the first.
     const orders = [own['order'], ...(this.question.choices['order'] ?? [])]
     const staging = orders
-      .flatMap((order) => this.stagings(groupOf({ ...own, ...(order !== undefined && { order }) }, ranks), microbatch))
+      .flatMap((order) =>
+        this.stagings(groupOf({ ...own, ...(order !== undefined && { order }) }, ranks, world), microbatch),
+      )
       .find((each) => each.pp === pp)
     const zero = Number(choices['zero'] ?? 0)
     const replicate = Number(choices['dpReplicate'] ?? 1)
-    const cut = this.cuts(pp).find(
-      ({ schedule, virtual, split }) =>
-        pp === 1 ||
-        (schedule === chosen('schedule') &&
-          (choices['virtual'] === undefined || virtual === choices['virtual']) &&
-          split === (choices['split'] ?? 'even')),
-    )
+    const cut = this.endings
+      .cuts(pp)
+      .find(
+        ({ schedule, virtual, split }) =>
+          pp === 1 ||
+          ((!this.isTraining || schedule === chosen('schedule')) &&
+            (choices['virtual'] === undefined || virtual === choices['virtual']) &&
+            split === (choices['split'] ?? 'even')),
+      )
     const stored =
       staging &&
-      this.stored(staging.dp).find(
-        (each) => each.zero === (staging.dp === 1 ? 0 : zero) && each.replicate === replicate,
-      )
+      this.endings
+        .stored(staging.dp)
+        .find((each) => each.zero === (staging.dp === 1 ? 0 : zero) && each.replicate === replicate)
     return staging && cut && stored ? { level: 'leaf', staging, cut, stored } : undefined
   }
 
@@ -264,11 +293,12 @@ export class TrainingTree implements ChoiceTree<Node> {
 
   private metrics(leaf: Leaf): Record<string, number> {
     const { seconds, bytes } = this.figures(leaf)
-    return trainingMetrics(this.pace, seconds, bytes)
+    return metricsAt(this.paceOf(leaf), seconds, bytes)
   }
 
   private slots(group: Group): Extract<Node, { level: 'slot' }>[] {
-    const sizes = this.question.choices['microbatch'] ?? [this.base.microbatch ?? 1]
+    const { microbatch = 1 } = this.base
+    const sizes = this.question.choices['microbatch'] ?? [microbatch]
     const largest = Math.max(...sizes.map(Number))
     const wide = new Map<number, Staging>()
     return sizes.map(Number).flatMap((microbatch) => {
@@ -288,12 +318,12 @@ export class TrainingTree implements ChoiceTree<Node> {
     const degree = (name: string) => Number(group.choices[name] ?? parallel[name] ?? 1)
     const inner = multiplying.reduce((all, name) => all * degree(name), 1)
     const again = dividing.reduce((all, name) => all * degree(name), 1)
-    const dps = this.question.choices['dp']
+    const listed = this.question.choices[this.model.copies]
     return (this.question.choices['pp'] ?? [parallel.pp]).map(Number).flatMap((pp) => {
       const dp = group.ranks / pp
       const microbatches = batch / (parallel.replicas * dp * microbatch)
       const fits = Number.isInteger(dp) && Number.isInteger(microbatches) && pp <= this.model.layers.length
-      if (!fits || (dp * inner) % again !== 0 || (dps && !dps.includes(dp))) return []
+      if (!fits || (dp * inner) % again !== 0 || (listed && !listed.includes(dp))) return []
       if (this.isLaidBefore(group.choices, { dp, pp })) return []
       return [new Staging(this.model, group, microbatch, pp, dp, microbatches)]
     })
@@ -309,68 +339,18 @@ export class TrainingTree implements ChoiceTree<Node> {
     return orders.slice(0, Math.max(0, orders.indexOf(own))).some((other) => laid(other) === laid(own))
   }
 
-  private cuts(pp: number): readonly Cut[] {
-    const known = this.cutsOf.get(pp) ?? this.allCuts(pp)
-    this.cutsOf.set(pp, known)
-    return known
-  }
-
-  private allCuts(pp: number): Cut[] {
-    if (pp === 1) return [{ schedule: '1f1b', virtual: 1, split: 'even' }]
-    const { choices } = this.question
-    const { options } = this.base
-    const virtuals = choices['virtual'] ?? [options.virtual ?? 1]
-    const splits = choices['split'] ?? ['even']
-    return (choices['schedule'] ?? [options.schedule ?? '1f1b']).map(String).flatMap((schedule) =>
-      this.chunksOf(schedule, virtuals)
-        .filter((virtual) => virtual * pp <= this.model.layers.length)
-        .flatMap((virtual) =>
-          splits.map((split): Cut => ({ schedule, virtual, split: split === 'balanced' ? split : 'even' })),
-        ),
-    )
-  }
-
-  /** The numbers of chunks, of those to choose from, that a schedule may have; one that a schedule fixes needs no choice. */
-  private chunksOf(schedule: string, virtuals: readonly Value[]): readonly number[] {
-    const known = this.chunks.get(schedule)
-    if (known) return known
-    const works = (virtual: number) => typeof this.model.pipelines.of(schedule, 2, virtual, 8) !== 'string'
-    const some = virtuals.map(Number).filter(works)
-    const found = some.length > 0 ? some : [2, 1].filter(works).slice(0, 1)
-    this.chunks.set(schedule, found)
-    return found
-  }
-
-  private stored(dp: number): readonly Stored[] {
-    const known = this.storedOf.get(dp) ?? this.allStored(dp)
-    this.storedOf.set(dp, known)
-    return known
-  }
-
-  /** The ways to share by how much is shared, of each the one with the fewest copies first. */
-  private sharings(dp: number): readonly (readonly Stored[])[] {
-    const known = this.sharingsOf.get(dp)
-    if (known) return known
-    const all = this.stored(dp)
-    const zeros = [...new Set(all.map(({ zero }) => zero))].sort((a, b) => a - b)
-    const found = zeros.map((zero) =>
-      all.filter((stored) => stored.zero === zero).sort((a, b) => a.replicate - b.replicate),
-    )
-    this.sharingsOf.set(dp, found)
-    return found
-  }
-
-  private allStored(dp: number): Stored[] {
-    const { choices } = this.question
-    const zeros = (choices['zero'] ?? [this.base.options.zero]).map(Number)
-    const replicates = (choices['dpReplicate'] ?? [this.base.parallel.dpReplicate]).map(Number)
-    // A single rank has nobody to share with, whatever was asked for.
-    if (dp === 1) return [{ zero: 0, replicate: 1 }]
-    return zeros.flatMap((zero) =>
-      replicates
-        .filter((replicate) => (zero === 0 ? replicate === 1 : dp % replicate === 0 && replicate < dp))
-        .map((replicate) => ({ zero, replicate })),
-    )
+  /** The pace below a node; of the root that of the fewest ranks, of which no metric is worse. */
+  private paceOf(node: Node): Pace {
+    switch (node.level) {
+      case 'root': {
+        return this.paceAt(node.groups.reduce((fewest, { world }) => Math.min(fewest, world), this.question.ranks))
+      }
+      case 'group':
+      case 'slot':
+        return this.paceAt(node.group.world)
+      default:
+        return this.paceAt(node.staging.group.world)
+    }
   }
 
   private least(node: Node): { readonly seconds: number; readonly bytes: number } {
@@ -378,7 +358,7 @@ export class TrainingTree implements ChoiceTree<Node> {
       case 'root':
         return nothing
       case 'group':
-        return { seconds: this.model.leastSeconds(node.group, this.base, this.question.ranks), bytes: 0 }
+        return { seconds: this.model.leastSeconds(node.group, this.base, node.group.world), bytes: 0 }
       case 'slot':
         return { seconds: Math.min(...node.widest.map((staging) => this.leastWork(staging))), bytes: 0 }
       case 'staged':
@@ -393,7 +373,7 @@ export class TrainingTree implements ChoiceTree<Node> {
       case 'leaf': {
         // What is too large need not be looked at more closely.
         const bytes = node.staging.leastBytes(node.cut, node.stored)
-        if (this.tooLarge(bytes)) return { seconds: node.staging.leastSeconds(node.cut), bytes }
+        if (this.tooLarge(node, bytes)) return { seconds: node.staging.leastSeconds(node.cut), bytes }
         const parts = this.parts(node)
         return isRefusal(parts) ? nothing : leastOf(parts)
       }
@@ -402,7 +382,7 @@ export class TrainingTree implements ChoiceTree<Node> {
 
   /** Of whole backwards; what runs them apart is no more than these. */
   private leastWork(staging: Staging): number {
-    return staging.leastWork('1f1b')
+    return staging.leastWork(this.plain)
   }
 }
 

@@ -6,38 +6,41 @@ import { memoryOf } from '../step-figures.js'
 import type { Question } from './question.js'
 import { type SimulatedCandidate, simulateBest } from './serving-rerank.js'
 import { loadedOf } from './serving-spec.js'
-import { limitMisses, trainingMetrics } from './training-metrics.js'
-import { specOfTraining } from './training-points.js'
-import type { TrainingTree } from './training-tree.js'
+import { limitMisses, metricsAt } from './step-metrics.js'
+import { specOfStep } from './step-points.js'
+import type { StepTree } from './step-tree.js'
 
 /**
  * Simulates each of an answer's best event by event, in the order of what comes of that: those that fit and keep the limits first; then
  * those that do not, and those that are refused.
  */
-export function* trainingRerankWork(
-  tree: TrainingTree,
+export function* stepRerankWork(
+  tree: StepTree,
   question: Question,
   answer: Answer,
 ): Work<readonly SimulatedCandidate[]> {
   return yield* simulateBest(
     answer,
-    (candidate) => specOfTraining(tree, question, candidate),
+    (candidate) => specOfStep(tree, question, candidate),
     function* (candidate, spec) {
       const simulation = simulateLoaded(loadedOf(tree.loaded, spec))
       const { seconds } = simulation.step
       const { peakBytes, capacityBytes, reserveBytes, fits } = memoryOf(simulation)
-      const metrics = trainingMetrics(tree.pace, seconds, peakBytes)
+      const { world } = simulation.timed.program.mesh
+      const pace = tree.paceAt(world)
+      const metrics = metricsAt(pace, seconds, peakBytes)
       const { fitted } = simulation.machine.constants
       const error = statedError({ fitted, file: tree.loaded.efficiency })
-      const timed = Object.keys(metrics).filter((name) => !name.includes('memory'))
+      const timed = Object.keys(metrics).filter((name) => !name.includes('memory') && name !== 'ranks')
+      const known = Object.entries(metrics).filter(([name]) => name !== 'ranks')
       const tooMuch = fits ? [] : [{ rule: 'memory', by: (peakBytes + reserveBytes) / capacityBytes - 1 }]
       return {
         candidate,
         spec,
         metrics,
-        score: tree.aim.bound(seconds, peakBytes),
+        score: tree.aim.bound(seconds, peakBytes, pace),
         differences: Object.fromEntries(
-          Object.entries(metrics).map(([name, value]) => [name, (candidate.metrics[name] ?? Number.NaN) / value - 1]),
+          known.map(([name, value]) => [name, (candidate.metrics[name] ?? Number.NaN) / value - 1]),
         ),
         statedErrors: Object.fromEntries(timed.map((name) => [name, error])),
         misses: [...tooMuch, ...limitMisses(question.limits, metrics)],
