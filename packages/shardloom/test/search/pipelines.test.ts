@@ -77,11 +77,16 @@ describe.each(Object.entries(schedules))('%s', (name, [chunks, isDivided]) => {
   })
 })
 
-test('a rank of GPipe keeps all microbatches, however many there are; of 1F1B as many as stages come behind it', () => {
+test('a rank of GPipe keeps all microbatches, one less beside gradients; of 1F1B as many as stages come behind it', () => {
   const kept = (name: string) => {
     const pipeline = pipelines.of(name, 4, 1, 100)
     return typeof pipeline === 'string' ? pipeline : pipeline.inFlight.map((pairs) => pairs.map(({ kept }) => kept))
   }
-  expect(kept('gpipe')).toEqual([[100], [100], [100], [100]])
+  expect(kept('gpipe')).toEqual([
+    [100, 99],
+    [100, 99],
+    [100, 99],
+    [100, 99],
+  ])
   expect(kept('1f1b')).toEqual([[4], [3], [2], [1]])
 })
