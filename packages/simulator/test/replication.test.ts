@@ -177,6 +177,7 @@ it('the public surface', () => {
     'meterOf',
     'nodeTable',
     'nodeTimes',
+    'nothingKnown',
     'partCosts',
     'ranksStoodFor',
     'ranksToRun',

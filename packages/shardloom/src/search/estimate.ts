@@ -1,5 +1,6 @@
 import { collectiveSeconds } from '@shardloom/cluster'
 import type { Machine, PartCost, StateCost } from '@shardloom/simulator'
+import { isEnd } from './forms.js'
 import { forwardOnly, type Pipeline, type PipelineTime, pipelineTime, type StageSeconds } from './pipelines.js'
 
 /** What a part of a model costs in parameters, gradients and optimizer state. Bytes and seconds. */
@@ -104,12 +105,10 @@ export interface StageCost {
   updateSeconds: number
 }
 
-/** What stages are made of: parts with their costs and state, and the kinds of layers by depth. */
+/** What stages are made of: parts with their costs and state. */
 export interface Model {
   readonly parts: ReadonlyMap<string, PartCost>
   readonly states: ReadonlyMap<string, PartState>
-  /** By depth. */
-  readonly layers: readonly string[]
   /** The share by which computing beside communication takes longer. */
   readonly contention: number
   /** Whether nothing is computed beside the collectives of parameters and gradients. */
@@ -118,10 +117,10 @@ export interface Model {
   readonly microbatches: number
 }
 
-/** A stage of the layers from `from` up to `to`, with the ends of the model that stand there. */
-export function stageOf(model: Model, from: number, to: number, depth: number): StageCost {
+/** A stage that has each of `parts` so many times; the first one, and those behind the layers, are ends of the model. */
+export function stageOf(model: Model, parts: readonly string[], counts: Float64Array): StageCost {
   const stage: StageCost = {
-    layers: to - from,
+    layers: 0,
     forward: 0,
     input: 0,
     weight: 0,
@@ -136,49 +135,44 @@ export function stageOf(model: Model, from: number, to: number, depth: number): 
     spreadSeconds: 0,
     updateSeconds: 0,
   }
-  const layers = model.layers.slice(from, to)
-  // Beside each part that is whole the next one is, which has been gathered ahead.
-  const ahead = Math.max(0, ...[...new Set(layers)].map((kind) => model.states.get(kind)?.gatheredBytes ?? 0))
-  const add = (part: string, times: number, isEnd: boolean) => {
+  let [aheadBytes, aheadSeconds] = [0, 0]
+  parts.forEach((part, at) => {
+    const state = model.states.get(part)
+    if (counts[at] === 0 || isEnd(part)) return
+    stage.layers += counts[at] as number
+    aheadBytes = Math.max(aheadBytes, state?.gatheredBytes ?? 0)
+    aheadSeconds = Math.max(aheadSeconds, state?.forwardSeconds ?? 0)
+  })
+  // Before an action has computed nobody gathers for the next one.
+  stage.forward += aheadSeconds
+  stage.input += aheadSeconds
+  parts.forEach((part, at) => {
+    const times = counts[at] as number
+    if (times === 0) return
     const cost = model.parts.get(part)
     const state = model.states.get(part)
+    const kept = isEnd(part) ? 'endBytes' : 'keptBytes'
     if (cost) {
       const { F, B, I, W } = cost.seconds
       stage.forward += times * beside(F, state?.forwardSeconds ?? 0, model)
       stage.input += times * beside(B + I, state?.backwardSeconds ?? 0, model)
       stage.weight += times * W
-      if (isEnd) stage.endBytes += times * cost.keptBytes
-      else stage.keptBytes += times * cost.keptBytes
+      stage[kept] += times * cost.keptBytes
       stage.deferredBytes += times * cost.deferredBytes
-      const gathered = state ? state.gatheredBytes + ahead : 0
+      // Beside a part that is whole the next one is, which has been gathered ahead.
+      const gathered = state ? state.gatheredBytes + aheadBytes : 0
       stage.workingBytes = Math.max(stage.workingBytes, cost.workingBytes + gathered)
       stage.stateBytes += times * cost.cacheBytes * model.microbatches
     }
     if (!state) return
-    if (isEnd) stage.endBytes += times * state.keptBytes
-    else stage.keptBytes += times * state.keptBytes
+    stage[kept] += times * state.keptBytes
     stage.stateBytes += times * state.bytes
     stage.gradientBytes += times * state.gradientBytes
     stage.gatherSeconds += times * state.gatherSeconds
     stage.reduceSeconds += times * state.reduceSeconds
     stage.spreadSeconds += times * state.spreadSeconds
     stage.updateSeconds += times * state.updateSeconds
-    // Before an action has computed nobody gathers for the next one.
-    if (times > 0 && !isEnd) {
-      stage.forward += state.forwardSeconds
-      stage.input += state.forwardSeconds
-    }
-  }
-  if (from === 0) add('first', 1, true)
-  for (let at = from; at < to; ) {
-    const kind = model.layers[at] as string
-    let next = at + 1
-    while (next < to && model.layers[next] === kind) next++
-    add(kind, next - at, false)
-    at = next
-  }
-  if (to === depth) add('last', 1, true)
-  if (to === depth && from > 0) add('tied', 1, true)
+  })
   return stage
 }
 

@@ -36,6 +36,10 @@ function exceeds(a: Float64Array, b: Float64Array): boolean {
 
 /** What bounds of candidates with one pipeline have in common, whatever their layers cost. */
 export interface PipelineBounds {
+  /** The chunks that differ: how often each of {@link partsOf} is in them. */
+  readonly kinds: readonly Float64Array[]
+  /** The kind of each chunk. */
+  readonly kindOf: readonly number[]
   /** Of {@link timeValues}: no candidate takes less. */
   readonly seconds: LargestSum
   /** Of {@link memoryValues}: no candidate has a rank that holds less, parameters aside that are whole for a while. */
@@ -46,6 +50,9 @@ export interface PipelineBounds {
 export function partsOf(layers: readonly string[]): string[] {
   return ['first', ...new Set(layers), 'last', 'tied']
 }
+
+/** Whether a part is an end of a model, not a layer. */
+export const isEnd = (part: string): boolean => part === 'first' || part === 'last' || part === 'tied'
 
 /** How often each part is in each chunk. */
 function chunksOf(borders: readonly number[], layers: readonly string[], parts: readonly string[]): Float64Array[] {
@@ -68,7 +75,11 @@ function chunksOf(borders: readonly number[], layers: readonly string[], parts: 
 export function boundsOf(pipeline: Pipeline, borders: readonly number[], layers: readonly string[]): PipelineBounds {
   const parts = partsOf(layers)
   const chunks = chunksOf(borders, layers, parts)
-  return { seconds: secondsOf(pipeline, chunks), bytes: bytesOf(pipeline, chunks, parts) }
+  const names = chunks.map((counts) => counts.join())
+  const first = [...new Set(names)].map((name) => names.indexOf(name))
+  const kinds = first.map((at) => chunks[at] as Float64Array)
+  const kindOf = names.map((name) => first.indexOf(names.indexOf(name)))
+  return { kinds, kindOf, seconds: secondsOf(pipeline, chunks), bytes: bytesOf(pipeline, chunks, parts) }
 }
 
 /**
@@ -117,7 +128,7 @@ function bytesOf(
   parts: readonly string[],
 ): LargestSum {
   const width = parts.length
-  const isEnd = parts.map((part) => part === 'first' || part === 'last' || part === 'tied')
+  const areEnds = parts.map(isEnd)
   const rows: Float64Array[] = []
   for (let rank = 0; rank < schedule.ranks; rank++) {
     const counts = new Float64Array(width)
@@ -133,7 +144,7 @@ function bytesOf(
       counts.forEach((count, at) => {
         row[at] = count
         row[width + at] = graded * count
-        row[2 * width + at] = isEnd[at] ? count : (kept * count) / own
+        row[2 * width + at] = areEnds[at] ? count : (kept * count) / own
         row[3 * width + at] = (deferred * count) / own
       })
       counts.forEach((count, at) => {

@@ -60,6 +60,11 @@ const rounding = 1e-9
  */
 export class Staging {
   private readonly blocks = new Map<boolean, BlockCosts | Refusal>()
+  /** Where backward is whole, and where it is divided. */
+  private readonly bytes = [
+    new Map<Stored | undefined, Float64Array>(),
+    new Map<Stored | undefined, Float64Array>(),
+  ] as const
   private readonly balanced = new Map<string, readonly number[] | undefined>()
   private readonly divisions = new Map<Cut, Division | Refusal>()
   private readonly places = new Map<number, Placed | Refusal>()
@@ -130,13 +135,25 @@ export class Staging {
    * whole for a while. Nobody asked what is stored, it is what pipelines keep.
    */
   leastBytes(cut: Cut, stored?: Stored): number {
-    const blocks = this.blocksFor(cut.schedule)
     const division = this.divisionOf(cut)
+    if (isRefusal(division)) return 0
+    const values = this.bytesOf(cut.schedule, stored)
+    return values ? division.bounds.bytes.of(values) * (1 - rounding) : 0
+  }
+
+  /** What {@link PipelineBounds} ask of memory; undefined of what is refused. */
+  private bytesOf(schedule: string, stored: Stored | undefined): Float64Array | undefined {
+    const divided = this.model.pipelines.isDivided(schedule)
+    const known = this.bytes[divided ? 1 : 0].get(stored)
+    if (known) return known
+    const blocks = this.blocksFor(schedule)
     const placed = this.placed(stored?.replicate)
-    if (isRefusal(blocks) || isRefusal(division) || isRefusal(placed)) return 0
-    const bytes = stored && this.model.storedBytes(() => this.specOf(cut.schedule, stored), this.stored, stored, placed)
-    if (bytes && isRefusal(bytes)) return 0
-    return division.bounds.bytes.of(memoryValues(this.model.parts, blocks, bytes)) * (1 - rounding)
+    if (isRefusal(blocks) || isRefusal(placed)) return undefined
+    const bytes = stored && this.model.storedBytes(() => this.specOf(schedule, stored), this.stored, stored, placed)
+    if (bytes && isRefusal(bytes)) return undefined
+    const found = memoryValues(this.model.parts, blocks, bytes)
+    this.bytes[divided ? 1 : 0].set(stored, found)
+    return found
   }
 
   /** No candidate takes less: each microbatch passes all layers, which all ranks of dp and pp together work on. */
@@ -169,8 +186,9 @@ export class Staging {
     return this.model.storesBySequences ? `${stored} ${this.microbatch}` : stored
   }
 
-  private stagesOf(model: Model, { borders }: Division): StageCost[] {
-    return borders.slice(1).map((to, chunk) => stageOf(model, borders[chunk] ?? 0, to, this.model.layers.length))
+  private stagesOf(model: Model, { bounds }: Division): StageCost[] {
+    const stages = bounds.kinds.map((counts) => stageOf(model, this.model.parts, counts))
+    return bounds.kindOf.map((kind) => stages[kind] as StageCost)
   }
 
   private divide(cut: Cut): Division | Refusal {

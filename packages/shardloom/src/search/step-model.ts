@@ -194,7 +194,6 @@ export class StepModel {
       microbatches,
       parts: blocks.parts,
       states,
-      layers: this.layers,
       contention: constants.values.contention,
       blocking: engine.blocking.includes('dp'),
     }
