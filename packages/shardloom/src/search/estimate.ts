@@ -22,57 +22,39 @@ export interface PartState {
   readonly keptBytes: number
 }
 
-/** What is straight in one over the ranks that share it, from its values with two and with four. */
-const straight = (atTwo: number, atFour: number, free: number) => 2 * atFour - atTwo + (4 * (atTwo - atFour)) / free
-
 /** What of {@link stateAt} is known without links. */
 export function storedAt(
-  two: ReadonlyMap<string, StateCost>,
-  four: ReadonlyMap<string, StateCost>,
-  free: number,
+  costs: ReadonlyMap<string, StateCost>,
 ): ReadonlyMap<string, Pick<PartState, 'bytes' | 'gradientBytes'>> {
   return new Map(
-    Array.from(two, ([part, one]) => {
-      const other = four.get(part) ?? one
-      const bytes = straight(unchangingBytes(one), unchangingBytes(other), free)
-      return [part, { bytes, gradientBytes: straight(one.gradientBytes, other.gradientBytes, free) }]
-    }),
+    Array.from(costs, ([part, { parameterBytes, optimizerBytes, gradientBytes }]) => [
+      part,
+      { bytes: parameterBytes + optimizerBytes, gradientBytes },
+    ]),
   )
 }
 
-const unchangingBytes = ({ parameterBytes, optimizerBytes }: StateCost) => parameterBytes + optimizerBytes
-
-/**
- * The state of each part where `free` ranks share it, from what it is with two and with four: bytes, the seconds of the update and the
- * bytes of collectives are all a + b / free.
- */
-export function stateAt(
-  two: ReadonlyMap<string, StateCost>,
-  four: ReadonlyMap<string, StateCost>,
-  free: number,
-  machine: Machine,
-): ReadonlyMap<string, PartState> {
-  const moves = Array.from(two.values(), (each) => each.moves).flat()
+/** The state of each part, whose collectives run over the links of `machine`. */
+export function stateAt(costs: ReadonlyMap<string, StateCost>, machine: Machine): ReadonlyMap<string, PartState> {
+  const moves = Array.from(costs.values(), (each) => each.moves).flat()
   // Of an embedding backward reads nothing.
   const isKept = !moves.some(({ op, when }) => when === 'B' && op === 'all-gather')
   return new Map(
-    Array.from(two, ([part, one]) => {
-      const other = four.get(part) ?? one
+    Array.from(costs, ([part, cost]) => {
       const seconds = { F: 0, B: 0, 'before forward': 0, 'before update': 0, 'behind update': 0 }
       let [gatheredBytes, stayingBytes, keptBytes] = [0, 0, 0]
-      one.moves.forEach(({ atoms, op, when, bytes: atTwo }, index) => {
-        const bytes = straight(atTwo, other.moves[index]?.bytes ?? atTwo, free)
+      for (const { atoms, op, when, bytes } of cost.moves) {
         const group = machine.group(atoms)
-        if (group.size === 1 || bytes <= 0) return
+        if (group.size === 1 || bytes <= 0) continue
         seconds[when] += collectiveSeconds(group, { op, bytes })
         if (when === 'before forward') stayingBytes += bytes
         if (when === 'F' && isKept && part !== 'first') keptBytes += bytes
         if (when === 'F' || (when === 'B' && op === 'reduce-scatter')) gatheredBytes += bytes
-      })
+      }
       const state: PartState = {
-        bytes: straight(unchangingBytes(one), unchangingBytes(other), free) + stayingBytes,
-        gradientBytes: straight(one.gradientBytes, other.gradientBytes, free),
-        updateSeconds: straight(one.updateSeconds, other.updateSeconds, free),
+        bytes: cost.parameterBytes + cost.optimizerBytes + stayingBytes,
+        gradientBytes: cost.gradientBytes,
+        updateSeconds: cost.updateSeconds,
         forwardSeconds: seconds.F,
         backwardSeconds: seconds.B,
         gatherSeconds: seconds['before forward'],

@@ -44,12 +44,6 @@ export function secondsIn({ parts }: BlockCosts, part: string): number {
   return F + B + I + W
 }
 
-/** How many stages a sample has, and how many ranks share what ranks of dp share. */
-interface SampleSize {
-  readonly stages: number
-  readonly shards: number
-}
-
 /** A planned sample, with what its program is called and measured by. */
 interface Planned {
   readonly program: Program
@@ -68,6 +62,7 @@ export class Samples {
   private readonly sizes = new Map<string, readonly number[]>()
   private readonly axes = new Map<number, ReturnType<typeof axesOfLoaded>>()
   private readonly small: LoadedSpec
+  private readonly parameters: readonly (readonly number[])[]
   private readonly known = nothingKnown()
   /** How many were planned, and how many measured in other sizes. */
   readonly count = { planned: 0, measured: 0 }
@@ -82,6 +77,8 @@ export class Samples {
     const { program } = timedPlan({ ...this.small, spec: { ...alone(loaded.spec) } })
     const dims = new Set([...program.tensors.values()].flatMap((tensor) => tensor.dims))
     for (const dim of dims) if (dim !== 'batch') this.sizes.set(dim, dimSizesOf(program, dim))
+    const parameters = [...program.tensors.values()].filter(({ role }) => role === 'parameter')
+    this.parameters = [...new Map(parameters.map(({ shape }) => [shape.join(), shape])).values()]
   }
 
   /** The mesh of a spec. Throws what {@link meshOfSpec} throws. */
@@ -96,7 +93,7 @@ export class Samples {
   /** What the parts of a spec's model take, its communication laid over the ranks of `mesh`. Throws what planning throws. */
   blocks(spec: PlannedSpec, mesh: Mesh): BlockCosts {
     const stages = this.pipelines.isDivided(spec.options.schedule ?? '1f1b') ? 2 : 1
-    const { planned, program, machine, growth } = this.sized(spec, mesh, { stages, shards: 2 })
+    const { planned, program, machine, growth } = this.sized(spec, mesh, stages)
     planned.sample ??= sampleOf(planned.program, planned.operators, machine)
     this.count.measured++
     return {
@@ -105,14 +102,11 @@ export class Samples {
     }
   }
 
-  /**
-   * What parts of a spec's model cost in parameters, gradients and optimizer state, where `free` ranks of dp share what they share of these;
-   * microbatch and recomputation do not matter.
-   */
-  states(spec: PlannedSpec, mesh: Mesh, free: number): ReadonlyMap<string, StateCost> {
+  /** What parts of a spec's model cost in parameters, gradients and optimizer state; microbatch and recomputation do not matter. */
+  states(spec: PlannedSpec, mesh: Mesh): ReadonlyMap<string, StateCost> {
     // What both ends of a model read is there twice if they are on different stages.
     const stages = this.loaded.architecture.tiedEmbeddings ? 2 : 1
-    const { planned, program, machine } = this.sized(spec, mesh, { stages, shards: free })
+    const { planned, program, machine } = this.sized(spec, mesh, stages)
     planned.state ??= stateSampleOf(planned.program, planned.operators, machine)
     return stateCosts(planned.state, program, planned.operators, machine, this.known)
   }
@@ -121,15 +115,15 @@ export class Samples {
   private sized(
     spec: PlannedSpec,
     mesh: Mesh,
-    size: SampleSize,
+    stages: number,
   ): { readonly planned: Planned; readonly growth: number; readonly program: Program; readonly machine: Machine } {
-    const own = this.smallSpec(spec, mesh, size)
+    const own = this.smallSpec(spec, mesh, stages)
     const ownMesh = this.meshOf(own)
     // Where axes lie planning does not ask, unless some lie on others.
     const usual = { ...own, order: this.loaded.spec.order }
     const usualMesh = this.meshOf(usual)
     const [small, smallMesh] = areAlike(usualMesh, ownMesh) ? [usual, usualMesh] : [own, ownMesh]
-    const planned = this.plannedFor(small, smallMesh, size.stages)
+    const planned = this.plannedFor(small, smallMesh, stages)
     const growth = small.batch / planned.batch
     return {
       planned,
@@ -139,17 +133,17 @@ export class Samples {
     }
   }
 
-  /** A spec of one microbatch, with no more data-parallel ranks than show what is divided over them. */
-  private smallSpec(spec: PlannedSpec, mesh: Mesh, { stages, shards }: SampleSize): PlannedSpec {
+  /** A spec of one microbatch. Ranks of dp that share nothing but the batch are no more than two. */
+  private smallSpec(spec: PlannedSpec, mesh: Mesh, stages: number): PlannedSpec {
     const { parallel, options, phase } = spec
     const { schedule = '1f1b', virtual: _, pp: __, ...rest } = options
     const divided = this.pipelines.isDivided(schedule)
-    const replicate = Math.min(2, parallel.dpReplicate)
     const free = freeRanks(mesh)
-    // What ranks share is divided by how many they are: one rank is like any number of them, of which nobody else is there. But experts
-    // that lie on all of dp would move to ranks that are added.
+    // Two ranks are like any number of them. But experts that lie on all of dp would move to ranks that are added.
     const grows = free > 1 ? free !== parallel.dpReplicate : parallel.ep * parallel.expertTp === 1
-    const dp = (parallel.dp / free) * replicate * (grows ? shards : 1)
+    const isShared = options.zero > 0
+    const replicate = isShared ? parallel.dpReplicate : Math.min(2, parallel.dpReplicate)
+    const dp = isShared ? parallel.dp : (parallel.dp / free) * replicate * (grows ? 2 : 1)
     const slot = { ...spec, parallel: { ...parallel, dp, dpReplicate: replicate, pp: stages } }
     const microbatch = spec.microbatch ?? 1
     return {
@@ -162,20 +156,21 @@ export class Samples {
 
   private plannedFor(small: PlannedSpec, mesh: Mesh, stages: number): Planned {
     const { options, order } = small
-    // Beside each atom alone: those that split one dim together, of parameters where these are shared, else of heads.
-    const named = options.zero > 0 ? ['tp', 'dp', 'ep', 'expertTp'] : ['tp', 'ulysses']
-    const joined = new Set(named.flatMap((axis) => findAxis(mesh, axis)?.atoms ?? []))
+    // Beside each atom alone: those that split one dim together. Data-parallel ranks divide the batch, and what is stored.
+    const joined = new Set(['tp', 'ulysses'].flatMap((axis) => findAxis(mesh, axis)?.atoms ?? []))
+    const dividing = new Set(mesh.axes.flatMap(({ name, atoms }) => (name === 'dp' ? [] : atoms)))
     const products = [1]
     for (const { name, degree } of mesh.atoms)
       if (joined.has(name)) products.push(...products.map((each) => each * degree))
-    for (const { name, degree } of mesh.atoms) if (!joined.has(name)) products.push(degree)
+    for (const { name, degree } of mesh.atoms) if (!joined.has(name) && dividing.has(name)) products.push(degree)
     // With one position of each sequence it is the sequences that ranks of experts have to divide.
     const batch = small.phase === 'decode' ? [[small.batch]] : []
     const divides = [...this.sizes.values(), ...batch].map((sizes) =>
       sizes.map((size) => products.map((each) => (size % each === 0 ? 1 : 0)).join('')),
     )
     const names = mesh.axes.map(({ name, atoms }) => `${name}:${atoms}`)
-    const key = JSON.stringify([mesh.atoms.map(({ name }) => name), names, divides, options, order])
+    const shares = options.zero > 0 ? sharesOf(this.parameters, mesh, small.parallel.dpReplicate) : []
+    const key = JSON.stringify([mesh.atoms.map(({ name }) => name), names, divides, shares, options, order])
     const known = this.planned.get(key)
     if (known) return known
     const { program, operators } = timedPlan({
@@ -188,6 +183,45 @@ export class Samples {
     this.planned.set(key, made)
     return made
   }
+}
+
+/**
+ * How parameters of these shapes may be divided over the ranks that share them: along the first dim that all of them divide, which other
+ * ranks may have divided before, else along the largest. Per shape, and per number of ranks, what of each dim up to the first one that
+ * they divide in any case.
+ */
+function sharesOf(shapes: readonly (readonly number[])[], mesh: Mesh, replicate: number): string[] {
+  const atomsOf = (...names: string[]) => names.flatMap((name) => findAxis(mesh, name)?.atoms ?? [])
+  const replicas = new Set<string>()
+  let left = replicate
+  for (const name of atomsOf('dp')) {
+    if (left <= 1) break
+    left /= mesh.atoms.find((atom) => atom.name === name)?.degree ?? 1
+    replicas.add(name)
+  }
+  const sharing = new Set(atomsOf('dp', 'cp', 'ulysses').filter((name) => !replicas.has(name)))
+  const ofExperts = new Set(atomsOf('ep', 'expertTp'))
+  const sharingExperts = new Set([...sharing, ...atomsOf('expertDp')].filter((name) => !ofExperts.has(name)))
+  const product = (names: ReadonlySet<string>) =>
+    mesh.atoms.reduce((all, { name, degree }) => (names.has(name) ? all * degree : all), 1)
+  // What divides parameters anyway.
+  const others = new Set(atomsOf('dp', 'cp', 'ulysses', 'pp', 'replicas'))
+  const before = [1]
+  for (const { name, degree } of mesh.atoms)
+    if (!others.has(name) || ofExperts.has(name)) before.push(...before.map((each) => each * degree))
+  return [...new Set([product(sharing), product(sharingExperts)])].flatMap((ranks) =>
+    before.flatMap((taken) =>
+      shapes.map((shape) => {
+        const first = shape.findIndex((size) => size % (taken * ranks) === 0)
+        const upTo = first < 0 ? shape : shape.slice(0, first + 1)
+        const divided = upTo.map((size) => (size % ranks === 0 ? 1 : 0)).join('')
+        if (first >= 0) return divided
+        const left = (dim: number) => shape.map((size, at) => (at === dim ? Math.ceil(size / taken) : size))
+        const largest = [-1, ...shape.keys()].map((dim) => left(dim).indexOf(Math.max(...left(dim))))
+        return `${divided} ${largest.join('')}`
+      }),
+    ),
+  )
 }
 
 /** Whether meshes are made of the same atoms, wherever these lie. */
@@ -246,8 +280,8 @@ function alone(spec: PlannedSpec): PlannedSpec {
   }
 }
 
-/** The ranks of dp that share nothing but the batch and what is stored: {@link Samples.states} depends on them by one over their number. */
-export function freeRanks(mesh: Mesh): number {
+/** How many ranks of dp share nothing but the batch and what is stored. */
+function freeRanks(mesh: Mesh): number {
   return freeAtoms(mesh).reduce((all, { degree }) => all * degree, 1)
 }
 

@@ -8,7 +8,7 @@ import { type Model, type PartState, stateAt, storedAt } from './estimate.js'
 import { partsOf } from './forms.js'
 import { isMultiplying } from './groups.js'
 import { Pipelines } from './pipelines.js'
-import { among, type BlockCosts, freeRanks, Samples, secondsIn } from './samples.js'
+import { among, type BlockCosts, Samples, secondsIn } from './samples.js'
 import type { Group, Stored } from './staging.js'
 
 /** A mesh of a search with its machine, and where its communication inside of a stage runs. */
@@ -149,8 +149,7 @@ export class StepModel {
     placed: Placed,
   ): ReadonlyMap<string, PartState> | Refusal {
     return remember(this.states, `${inner} ${stored.zero} ${placed.name}`, () => {
-      const { two, four, free } = this.stateAround(specOf, inner, stored, placed)
-      return stateAt(two, four, free, placed.machine)
+      return stateAt(this.measuredState(specOf, inner, stored, placed), placed.machine)
     })
   }
 
@@ -162,26 +161,22 @@ export class StepModel {
     placed: Placed,
   ): ReturnType<typeof storedAt> | Refusal {
     return remember(this.bytes, `${inner} ${stored.zero} ${placed.name}`, () => {
-      const { two, four, free } = this.stateAround(specOf, inner, stored, placed)
-      return storedAt(two, four, free)
+      return storedAt(this.measuredState(specOf, inner, stored, placed))
     })
   }
 
-  /** The state where two ranks share it and where four do, and how many do in the mesh. */
-  private stateAround(specOf: () => PlannedSpec, inner: string, { zero, replicate }: Stored, { mesh }: Placed) {
-    const shape = `${inner} ${zero} ${Math.min(2, replicate)} ${mesh.atoms.map(({ name }) => name)}`
-    const at = (free: number) => {
-      const known = this.points.get(`${shape} ${free}`)
-      if (known) return known
-      const spec = specOf()
-      const options = { ...spec.options, recompute: 'none', offload: 'none' }
-      const microbatch = this.storesBySequences ? (spec.microbatch ?? 1) : 1
-      const found = this.samples.states({ ...spec, microbatch, options } as PlannedSpec, mesh, free)
-      this.points.set(`${shape} ${free}`, found)
-      return found
-    }
-    const two = at(2)
-    return { two, four: zero > 0 ? at(4) : two, free: Math.max(1, freeRanks(mesh) / replicate) }
+  /** The state wherever axes lie; where nothing is shared, it is the same for any number of ranks. */
+  private measuredState(specOf: () => PlannedSpec, inner: string, { zero, replicate }: Stored, { mesh }: Placed) {
+    const degrees = zero > 0 ? [findAxis(mesh, 'dp')?.degree, replicate] : []
+    const key = `${inner} ${zero} ${degrees} ${mesh.atoms.map(({ name }) => name)}`
+    const known = this.points.get(key)
+    if (known) return known
+    const spec = specOf()
+    const options = { ...spec.options, recompute: 'none', offload: 'none' }
+    const microbatch = this.storesBySequences ? (spec.microbatch ?? 1) : 1
+    const found = this.samples.states({ ...spec, microbatch, options } as PlannedSpec, mesh)
+    this.points.set(key, found)
+    return found
   }
 
   modelOf(

@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { loadSpec } from '../../src/index.js'
 import { type Choices, specWith } from '../../src/search/choices.js'
 import { Pipelines } from '../../src/search/pipelines.js'
-import { freeRanks, Samples } from '../../src/search/samples.js'
+import { Samples } from '../../src/search/samples.js'
 
 /** What strategies decide, and what is decided in the sizes that they are given: of one structure a sample is planned once. */
 const structure = (isRouted: boolean) =>
@@ -100,7 +100,7 @@ describe.each([
         microbatch: 1,
         options: { ...spec.options, recompute: 'none', offload: 'none' },
       } as const
-      return { blocks, states: samples.states(plain, mesh, freeRanks(mesh)) }
+      return { blocks, states: samples.states(plain, mesh) }
     })
 
   test('a sample that was planned in other sizes is what one is that was planned in these', () => {
