@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import { clusterNames, type LoadedSpec } from 'shardloom'
+import { clusterNames, isShardloomError, type LoadedSpec } from 'shardloom'
 import {
   changesOfSpec,
   isMiss,
@@ -169,17 +169,29 @@ async function conclude(
   const winner = winnerOf(best)
   if (flags.svg !== undefined && question.front) await writeFront(io, flags.svg, result)
   if (flags.spec !== undefined && winner) await writeSpec(io, flags.spec, winner.spec)
-  const launch =
-    flags.launcher !== undefined && winner ? await launchOf(result, flags.launcher, winner.spec) : undefined
-  printWarnings(io, [...(loaded.warnings ?? []), ...warningsOf(question, outcome)])
-  if (flags.json) printJson(io, { ...resultDocument(result), ...(launch && { launch }) })
+  const launch = winner && flags.launcher !== undefined ? await toldOf(result, flags.launcher, winner.spec) : undefined
+  const unsaid = typeof launch === 'string' ? [launch] : []
+  printWarnings(io, [...(loaded.warnings ?? []), ...warningsOf(question, outcome), ...unsaid])
+  if (flags.json) printJson(io, { ...resultDocument(result), ...(typeof launch === 'object' && { launch }) })
   else if (flags.csv) io.stdout.write(resultCsv(result))
   else if (flags.spec !== '-') {
     const command = winner && commandFor(call, loaded, winner)
-    printLines(io, (style) => resultLines(result, style, { ...(command && { command }), ...(launch && { launch }) }))
+    printLines(io, (style) =>
+      resultLines(result, style, { ...(command && { command }), ...(typeof launch === 'object' && { launch }) }),
+    )
   }
-  const code = signal.aborted ? exitCode.interrupted : exitCodeOf(outcome)
+  const code = signal.aborted ? exitCode.interrupted : unsaid.length > 0 ? exitCode.badInput : exitCodeOf(outcome)
   return code === exitCode.done && !fits(result) ? exitCode.answerIsNo : code
+}
+
+/** What a launcher is told of the best, or why it cannot be: what was found is told all the same. */
+async function toldOf(result: SearchResult, name: string, spec: SimulatedCandidate['spec']) {
+  try {
+    return await launchOf(result, name, spec)
+  } catch (error) {
+    if (!isShardloomError(error)) throw error
+    return `${name} cannot be told of the best, ${error.code}: ${[error.message, error.help ?? ''].join(' ').trim()}`
+  }
 }
 
 /** What simulates a candidate. */
@@ -204,7 +216,7 @@ async function why(call: SearchCall, whole: Asked, asked: NonNullable<SearchFlag
   const [best] = simulated ? (await find(call, whole.question)).answer.best : []
   const misses = simulated ? [] : nearMissesOf(narrowed, outcome.answer, widened(call, whole))
   const result = { ...narrowed, text: asked.text, counts: outcome.answer.counts, misses, simulated, best }
-  if (flags.spec !== undefined && simulated) await writeSpec(io, flags.spec, simulated.spec)
+  if (flags.spec !== undefined && simulated) await writeSpec(io, flags.spec, simulated.spec, asked.text)
   if (flags.json) printJson(io, whyDocument(result))
   else if (flags.spec !== '-') {
     const command = simulated && commandFor(call, narrowed.loaded, simulated)

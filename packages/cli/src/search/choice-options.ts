@@ -23,6 +23,9 @@ export function parsePoint(text: string): Readonly<Record<string, Value>> {
       throw new InvalidArgumentError('Write choices with one value each: tp=8,pp=4 or tp=8,recompute=full.')
     return [name, valueFrom(value)]
   })
+  const names = entries.map(([name]) => name)
+  const twice = names.find((name, index) => names.indexOf(name) !== index)
+  if (twice !== undefined) throw new InvalidArgumentError(`${twice} is given twice.`)
   return Object.fromEntries(entries)
 }
 

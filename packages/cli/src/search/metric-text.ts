@@ -57,5 +57,6 @@ export function parseLimit(text: string, before: readonly Limit[] = []): readonl
     throw new InvalidArgumentError(`The metric ${metric} has no unit \`${unit}\`. ${names}`)
   }
   const value = Number(digits) * scale
+  if (!Number.isFinite(value)) throw new InvalidArgumentError(`${digits}${unit} is more than numbers can say.`)
   return [...before, { metric, ...(sign === '<=' ? { most: value } : { least: value }) }]
 }

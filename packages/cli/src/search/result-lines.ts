@@ -27,7 +27,7 @@ export function resultLines(result: SearchResult, style: Style, { command, launc
   const lines = [
     ...headLines(result, style),
     ...(result.best.length > 0 ? ['', ...bestLines(result, style)] : []),
-    ...(answer.counts.total === 0 ? ['', ...emptyLines(result, style)] : []),
+    ...(answer.counts.total === 0 && result.best.length === 0 ? ['', ...emptyLines(result, style)] : []),
     ...(answer.front.length > 0 ? ['', ...frontLines(result, style)] : []),
     ...(nearMisses.length > 0 ? ['', ...missLines(result, style)] : []),
     ...commandLines(command, style),
@@ -36,7 +36,7 @@ export function resultLines(result: SearchResult, style: Style, { command, launc
           '',
           style.bold(`For ${launch.launcher}`),
           ...launch.text.trimEnd().split('\n'),
-          ...launch.notes.flatMap((note) => wrapped(note, 2)),
+          ...launch.notes.flatMap((note) => wrapped(note, 2).map((line) => `#${line.slice(1)}`)),
         ]
       : []),
   ]
@@ -64,6 +64,9 @@ function headLines({ loaded, question, answer, seconds, interrupted }: SearchRes
     ),
     ...pairs([
       ['objective', `${most} ${objective}`],
+      ...(isMost
+        ? [['ranks tried', flow((question.choices['ranks'] ?? []).map(String), ' ', 16)] as [string, string[]]]
+        : []),
       ...(limits.length > 0 ? [['limits', limits.map(limitText)] as [string, string[]]] : []),
       [
         'candidates',

@@ -107,6 +107,9 @@ export function searchOptionsOf(loaded: LoadedSpec, flags: SearchFlags, why?: Wh
   const signed = (name: string) => (betterOf(phase, name) === 'more' ? `-${name}` : name)
   const narrowed = Object.fromEntries(Object.entries(why ?? {}).map(([name, value]) => [name, [value]]))
   for (const name of Object.keys({ ...choose, ...why })) checkChoiceName(loaded, name)
+  const both = keep.find((name) => Object.hasOwn(choose ?? {}, name))
+  if (both !== undefined)
+    throw new UsageError(`--keep and --choose both say what \`${both}\` is.`, 'Leave one of both out.')
   const choices = { ...choose, ...keptChoices(loaded, keep), ...narrowed }
   return {
     ...(ranks !== undefined && { ranks }),

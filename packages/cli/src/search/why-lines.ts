@@ -63,7 +63,7 @@ export function whyLines(result: WhyResult, style: Style): string[] {
 }
 
 function againstBest({ question }: WhyResult, point: Candidate, best: Candidate): string[] {
-  if (point.name === best.name) return wrapped('It is the best of all.', 2)
+  if (point.name === best.name) return wrapped('It is the best of all, as estimated.', 2)
   const { objective } = question
   const by = formatDifference(ratioToBest(point, best, objective))
   return wrapped(

@@ -8,11 +8,12 @@ import { writeWhole } from '../write-file.js'
 import { loadAsked } from './load-question.js'
 import { betterOf, unitOf } from './metric-text.js'
 import type { SearchResult } from './result.js'
+import { choicesText } from './result-lines.js'
 
 /** Writes the spec of a candidate, which `shardloom simulate` and all other commands take. */
-export async function writeSpec(io: Io, path: string, spec: SpecInput): Promise<void> {
+export async function writeSpec(io: Io, path: string, spec: SpecInput, of = 'the best'): Promise<void> {
   await writeWhole(io, path, async (stream) => void stream.write(specText(checkSpec(spec))))
-  if (path !== '-') printNote(io, `${path} has the spec of the best`)
+  if (path !== '-') printNote(io, `${path} has the spec of ${of}`)
 }
 
 /** The launcher of a name. Throws `USAGE` where there is none. */
@@ -50,15 +51,16 @@ export async function writeFront(io: Io, path: string, result: SearchResult): Pr
       ...(better && { better }),
     }
   }
-  const point = ({ name, metrics }: Candidate) => ({
-    name,
+  const nameOf = (candidate: Candidate) => choicesText(candidate, question.choices).replaceAll('\u00a0', ' ')
+  const point = ({ metrics, ...candidate }: Candidate) => ({
+    name: nameOf({ metrics, ...candidate }),
     x: metrics[x] ?? Number.NaN,
     y: metrics[y] ?? Number.NaN,
   })
   const { paretoSvg } = await import('shardloom/svg')
   const [best] = answer.best
   const points = [...answer.best, ...answer.front].map(point)
-  const svg = paretoSvg({ points, axes: { x: axis(x), y: axis(y) }, ...(best && { marked: best.name }) })
+  const svg = paretoSvg({ points, axes: { x: axis(x), y: axis(y) }, ...(best && { marked: nameOf(best) }) })
   await writeWhole(io, path, async (stream) => void stream.write(svg))
   if (path !== '-') printNote(io, `${path} has the front`)
 }

@@ -1,5 +1,6 @@
-import { divisors, greatestCommonDivisor, ShardloomError } from '@shardloom/core'
+import { divisors, greatestCommonDivisor, orList, ShardloomError } from '@shardloom/core'
 import type { ModelArchitecture } from '@shardloom/models'
+import { resolveScheduleName, scheduleNames } from '@shardloom/schedules'
 import { checkSpec } from '../parse-spec.js'
 import type { LoadedSpec } from '../plan.js'
 import type { PlannedSpec } from '../sequence.js'
@@ -35,7 +36,7 @@ export function stepChoices(
   // What tp would hold copies of.
   const copied = upTo(heads).flatMap((tp) => kvHeads.map((count) => tp / greatestCommonDivisor(tp, count)))
   const sequence = {
-    cp: all.filter((degree) => spec.seq % (2 * degree) === 0),
+    cp: all.filter((degree) => degree === 1 || spec.seq % (2 * degree) === 0),
     ulysses: upTo(heads),
     sequenceParallel: [false, true],
   }
@@ -183,6 +184,12 @@ export function checkChoices(loaded: LoadedSpec, choices: Readonly<Record<string
         help: 'Use even or balanced.',
       })
     }
+    const unknown = name === 'schedule' && values.find((value) => resolveScheduleName(String(value)) === undefined)
+    if (unknown !== undefined && unknown !== false)
+      throw new ShardloomError('CHOICE', `There is no schedule \`${String(unknown).slice(0, 60)}\`.`, {
+        subject: name,
+        help: `Use ${orList(scheduleNames())}.`,
+      })
     for (const value of values) checkSpec(plainSpec(specWith(loaded.spec, { [name]: value }, axes)))
   }
 }

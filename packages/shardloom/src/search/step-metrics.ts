@@ -195,7 +195,10 @@ export function paceOf(loaded: LoadedSpec, ranks: number): Pace {
  * Refuses what a search of steps cannot answer: objectives, limits and fronts that its phase does not have (`OBJECTIVE`), a cost without a
  * price, and limits that exclude each other (`LIMITS`).
  */
-export function checkStepQuestion({ spec }: LoadedSpec, { objective, limits, front: both }: Question): void {
+export function checkStepQuestion(
+  { spec }: LoadedSpec,
+  { objective, limits, choices, ranks, front: both }: Question,
+): void {
   const phase = spec.phase as StepPhase // serving is no step
   const front = both ?? []
   const named = [objective, ...limits.map(({ metric }) => metric), ...front.map((name) => name.replace(/^-/, ''))]
@@ -219,6 +222,15 @@ export function checkStepQuestion({ spec }: LoadedSpec, { objective, limits, fro
       help: 'Give `pricePerRankHour`.',
     })
   }
+  const counts = choices['ranks']?.map(Number) ?? [ranks]
+  const beyond = limits.find(({ metric, most = Number.POSITIVE_INFINITY, least = 0 }) => {
+    return metric === 'ranks' && counts.every((count) => count > most || count < least)
+  })
+  if (beyond)
+    throw new ShardloomError('LIMITS', `\`${limitName(beyond)}\` is asked of a search on ${counts.join(', ')} ranks.`, {
+      subject: 'ranks',
+      help: 'Give other ranks, or several to choose from.',
+    })
   for (const { metric, most } of limits) {
     const least = limits.find((other) => other.metric === metric && other.least !== undefined)?.least
     if (most === undefined || least === undefined || least <= most) continue
