@@ -222,6 +222,14 @@ export function checkStepQuestion(
       help: 'Give `pricePerRankHour`.',
     })
   }
+  for (const { metric, most } of limits) {
+    const least = limits.find((other) => other.metric === metric && other.least !== undefined)?.least
+    if (most === undefined || least === undefined || least <= most) continue
+    throw new ShardloomError('LIMITS', `\`${metric}\` cannot be at most ${most} and at least ${least}.`, {
+      subject: metric,
+      help: 'Leave one of the two out.',
+    })
+  }
   const counts = choices['ranks']?.map(Number) ?? [ranks]
   const beyond = limits.find(({ metric, most = Number.POSITIVE_INFINITY, least = 0 }) => {
     return metric === 'ranks' && counts.every((count) => count > most || count < least)
@@ -231,12 +239,4 @@ export function checkStepQuestion(
       subject: 'ranks',
       help: 'Give other ranks, or several to choose from.',
     })
-  for (const { metric, most } of limits) {
-    const least = limits.find((other) => other.metric === metric && other.least !== undefined)?.least
-    if (most === undefined || least === undefined || least <= most) continue
-    throw new ShardloomError('LIMITS', `\`${metric}\` cannot be at most ${most} and at least ${least}.`, {
-      subject: metric,
-      help: 'Leave one of the two out.',
-    })
-  }
 }
