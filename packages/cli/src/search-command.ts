@@ -20,6 +20,7 @@ import { type ChangesResult, changesDocument, changesLines } from './search/chan
 import { untilInterrupted } from './search/interrupt.js'
 import { loadAsked, loadQuestion, withWholePaths } from './search/load-question.js'
 import { exitCodeOf, type Outcome, warningsOf } from './search/outcome.js'
+import { rangesText } from './search/part.js'
 import { checkPortable } from './search/portable.js'
 import { workOnQueue } from './search/queue-work.js'
 import { type Asked, estimatedOnly, fits, nearMissesOf, pointOfAnswer, type SearchResult } from './search/result.js'
@@ -128,7 +129,8 @@ async function merge(call: SearchCall, paths: readonly string[]): Promise<number
   const { io } = call
   const documents = []
   for (const path of paths) documents.push({ name: path, text: await readTextFile(io, locate(io, path), path) })
-  const { question, outcome } = mergeDocuments(documents)
+  const { question, outcome, doubled } = mergeDocuments(documents)
+  if (doubled.length > 0) printWarnings(io, [`more than one file has the answer of parts ${rangesText(doubled)}`])
   return conclude(call, { loaded: await loadAsked(question), question, wide: question }, outcome)
 }
 

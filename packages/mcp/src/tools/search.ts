@@ -20,7 +20,7 @@ import { defineTool } from '../tool.js'
 const value = z.union([z.string(), z.number(), z.boolean()])
 const point = z.looseObject({ name: z.string(), metrics: z.looseObject({}) })
 const metricsOfPhases =
-  'training: step-time; prefill: ttft; decode: tpot; these: tokens-per-second, peak-memory; serving: ttft, tpot; all: throughput, memory-headroom, cost, ranks (the fewest that keep the limits)'
+  'training: step-time; prefill: ttft; decode: tpot; these: tokens-per-second, peak-memory; serving: ttft, tpot; all: throughput, memory-headroom, cost, ranks (the fewest of those tried that keep the limits)'
 
 /** `search`: the best of many plans, and why others are none. */
 export const searchTool = defineTool({

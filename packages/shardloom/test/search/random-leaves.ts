@@ -1,7 +1,11 @@
-import type { Leaf, Node, StepTree } from '../../src/search/step-tree.js'
+import { isShardloomError, type LoadedSpec, simulateLoaded } from '../../src/index.js'
+import type { Question } from '../../src/search/question.js'
+import { loadedOf } from '../../src/search/serving-spec.js'
+import { specOfStep } from '../../src/search/step-points.js'
+import { type Leaf, type Node, StepTree } from '../../src/search/step-tree.js'
 
 /** A sequence of numbers from 0 to 1 that is the same every time. */
-export function draws(seed: number) {
+function draws(seed: number) {
   let at = seed
   return () => {
     at = (at * 1_103_515_245 + 12_345) % 2_147_483_648
@@ -10,9 +14,10 @@ export function draws(seed: number) {
 }
 
 /** Leaves that can be planned, each found by going down at random, so that rare choices are as likely as those with many leaves below. */
-export function* randomLeaves(tree: StepTree, draw: () => number): Generator<Leaf> {
+function* randomLeaves(tree: StepTree, draw: () => number): Generator<Leaf> {
+  const groups = tree.groups()
   for (let tries = 0; tries < 3000; tries++) {
-    let node: Node = { level: 'root', groups: tree.groups() }
+    let node: Node = { level: 'root', groups }
     while (node.level !== 'leaf') {
       const children: Node[] = [...(tree.expand(node) ?? [])]
       const child: Node | undefined = children[Math.floor(draw() * children.length)]
@@ -23,6 +28,27 @@ export function* randomLeaves(tree: StepTree, draw: () => number): Generator<Lea
     }
     if (node.level === 'leaf') yield node
   }
+}
+
+/** Of so many leaves of a question, how far the analytic model is from the event simulation: in the time of a step, and in peak memory. */
+export function errorsOf(loaded: LoadedSpec, question: Question, count: number) {
+  const tree = new StepTree(loaded, question)
+  const [time, memory]: [number[], number[]] = [[], []]
+  for (const leaf of randomLeaves(tree, draws(1))) {
+    if (time.length === count) break
+    const { seconds, bytes } = tree.figures(leaf)
+    const choices = tree.choicesOf(leaf)
+    try {
+      const { step } = simulateLoaded(loadedOf(loaded, specOfStep(tree, question, { choices })))
+      const peak = Math.max(...step.ranks.map(({ memory }) => memory.peakBytes))
+      time.push(seconds / step.seconds - 1)
+      memory.push(bytes / peak - 1)
+    } catch (error) {
+      // What only planning the whole model finds out is no candidate.
+      if (!isShardloomError(error)) throw error
+    }
+  }
+  return { time, memory }
 }
 
 /** The mean, the median and the worst of errors, whatever their signs. */
