@@ -35,5 +35,8 @@ export default {
     },
     ...Object.fromEntries(packages),
     'apps/docs': { entry: ['scripts/*.mjs'] },
+    'apps/studio': {
+      entry: ['index.html', 'src/worker/*.worker.ts', 'vite.config.ts', 'test/*.test.ts', 'test/{page.tsx,frames.ts}'],
+    },
   },
 } satisfies KnipConfig

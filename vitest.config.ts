@@ -11,7 +11,7 @@ const sourceAliases = sourceEntries().map(({ specifier, file }) => ({
 export default defineConfig({
   resolve: { alias: sourceAliases },
   test: {
-    include: ['packages/*/test/**/*.test.ts', 'test/**/*.test.ts'],
+    include: ['packages/*/test/**/*.test.ts', 'apps/*/test/**/*.test.ts', 'test/**/*.test.ts'],
     // By default one processor is left idle.
     maxWorkers: availableParallelism(),
     // No test changes what another file imports: each worker reads the sources once.

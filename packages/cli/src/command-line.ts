@@ -15,6 +15,7 @@ import { addSearch } from './search-command.js'
 import { addSimulate } from './simulate-command.js'
 import { terminalWidth } from './table.js'
 import { addVerify } from './verify-command.js'
+import { addView } from './view-command.js'
 
 /** Runs the command line and returns the exit code. Everything that goes wrong ends up on stderr as one error. */
 export async function runCommandLine(args: readonly string[], io: Io): Promise<number> {
@@ -50,6 +51,7 @@ export async function runCommandLine(args: readonly string[], io: Io): Promise<n
     addSearch,
     addCalibrate,
     addDocs,
+    addView,
   ])
     add(program, call)
   try {

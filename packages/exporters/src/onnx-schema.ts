@@ -1,6 +1,6 @@
 import { type DataType, dataTypes, type Json } from '@shardloom/core'
 import onnxProto, { type onnx } from 'onnx-proto'
-import protobuf from 'protobufjs/light.js'
+import protobuf from 'protobufjs/minimal.js'
 import { elementBytes } from './onnx-elements.js'
 
 /** The versions that are written: the intermediate representation, and the operator sets by domain. */

@@ -1,4 +1,5 @@
 import * as exporters from '@shardloom/exporters'
+import * as charts from '@shardloom/exporters/charts'
 import * as dot from '@shardloom/exporters/dot'
 import * as graphml from '@shardloom/exporters/graphml'
 import * as json from '@shardloom/exporters/json'
@@ -34,11 +35,32 @@ test('the exports are these', () => {
     'writeDot',
     'writeDotGraph',
   ])
+  expect(Object.keys(charts).sort()).toEqual([
+    'bandNames',
+    'criticalNodes',
+    'edgeKinds',
+    'memoryPanel',
+    'readableOn',
+    'scheduleChart',
+    'scheduleFlows',
+    'sliceKey',
+    'sliceNames',
+    'slicePaint',
+    'slicesOf',
+    'stripFills',
+    'stripParts',
+    'tickText',
+    'ticksOf',
+    'ticksPerSecond',
+    'timelineRows',
+    'unitOf',
+  ])
   expect(Object.keys(dot).sort()).toEqual(['toDot', 'writeDot', 'writeDotGraph'])
   expect(Object.keys(json).sort()).toEqual(['toJsonText'])
   expect(Object.keys(svg).sort()).toEqual([
     'memorySvg',
     'paretoSvg',
+    'placeView',
     'reportPage',
     'scheduleSvg',
     'timelineSvg',

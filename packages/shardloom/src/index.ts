@@ -31,6 +31,7 @@ export {
   type Level,
   levels,
   type MermaidOptions,
+  measures,
   readableLimits,
   themes,
   toDot,
@@ -92,6 +93,7 @@ export {
 export { type SpecField, specFields } from './spec-fields.js'
 export { type Spec, type SpecInput, specJsonSchema } from './spec-schema.js'
 export { specText } from './spec-text.js'
+export { type StageMemory, type StepFigures, stepFigures } from './step-figures.js'
 export { type CommunicationSummary, type PlanSummary, type SummaryOptions, summarise } from './summarise.js'
 export { type ServingSummary, summariseServing, type TransferSummary } from './summarise-serving.js'
 export {

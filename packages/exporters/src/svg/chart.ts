@@ -1,5 +1,40 @@
+import type { Paint, Theme } from '../tokens.js'
+
 /** What a slice of a timeline is spent on. B is I and W in one. */
 export type SliceKind = 'F' | 'I' | 'W' | 'B' | 'optimizer' | 'communication' | 'memory' | 'control'
+
+/** How kinds of slices are called where they are explained. */
+export const sliceNames: Readonly<Record<SliceKind, string>> = {
+  F: 'F forward',
+  I: 'I input gradient',
+  W: 'W weight gradient',
+  B: 'B = I + W, fused',
+  optimizer: 'optimizer',
+  communication: 'communication',
+  memory: 'memory',
+  control: 'control',
+}
+
+/** What fills, outlines and labels slices of a kind. B is drawn as its parts, I above W, and has the label of I. */
+export function slicePaint(theme: Theme, kind: Exclude<SliceKind, 'B'>): Paint & { readonly text: string } {
+  const { kinds, slices, sliceOutlines, sliceText } = theme
+  if (kind === 'control') return { ...kinds.control, text: theme.ink }
+  const { stroke } = kinds[kind === 'memory' ? 'memory' : 'communication']
+  if (kind === 'communication' || kind === 'memory') return { fill: stroke, stroke, text: sliceText[kind] }
+  const outline = kind === 'I' || kind === 'W' ? sliceOutlines[kind] : undefined
+  return { fill: slices[kind], stroke: outline ?? slices[kind], text: sliceText[kind] }
+}
+
+/** The class that fills each kind; B is drawn as its parts. */
+export const fillOf: Readonly<Record<Exclude<SliceKind, 'B'>, string>> = {
+  F: 'F',
+  I: 'I',
+  W: 'W',
+  optimizer: 'optimizer',
+  communication: 'slice-communication',
+  memory: 'slice-memory',
+  control: 'slice-control',
+}
 
 /** Something that a row is busy with from one time to another. */
 export interface ChartSlice {

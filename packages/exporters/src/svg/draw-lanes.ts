@@ -1,5 +1,5 @@
 import type { View } from '../view.js'
-import { depthsOf, describe, drawFrame, drawHead, headOf } from './graph.js'
+import { describe, drawFrame, drawHead } from './graph.js'
 import { barStep, barWidth, drawBar, rowsOf } from './lane-bars.js'
 import { drawEdges } from './lane-edges.js'
 import { besideOthers, placeLane } from './lane-places.js'
@@ -7,6 +7,7 @@ import type { Lanes } from './lanes.js'
 import { graphLegend } from './legend.js'
 import type { Drawing } from './page.js'
 import { moved, path, px, text, widthOf } from './pen.js'
+import { depthsOf, headOf } from './place-view.js'
 import { drawNode, pill, pillWidth } from './shapes.js'
 
 /** How much further in the border of a region stands than that of the one around it. */

@@ -1,11 +1,11 @@
 import { isSavedRole } from '../chain.js'
 import { layoutEdges } from '../dot-layout.js'
 import type { View, ViewCluster, ViewEdge } from '../view.js'
-import { headOf } from './graph.js'
 import { barHeight, barStep, barWidth } from './lane-bars.js'
 import type { Lane, Lanes } from './lanes.js'
 import { layOut, type Places } from './layout.js'
 import { type Rect, widthOf } from './pen.js'
+import { headOf } from './place-view.js'
 import { sizeOf } from './shapes.js'
 
 /**

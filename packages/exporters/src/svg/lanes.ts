@@ -1,5 +1,5 @@
 import type { View, ViewCluster, ViewEdge, ViewNode } from '../view.js'
-import { drawnEdges } from './graph.js'
+import { drawnEdges } from './place-view.js'
 
 /** One rank of a picture with ranks side by side, and what it does, by ids without its own prefix. */
 export interface Lane {

@@ -74,7 +74,7 @@ function panelOf(
       idle: makespan > 0 ? (idle.global[rank] ?? 0) / makespan : 0,
     })),
     ...(critical && { critical: criticalPath(rows, makespan) }),
-    ...(microbatch !== undefined && { flows: flowsOf(rows, microbatch, schedule.stageRanks) }),
+    ...(microbatch !== undefined && { flows: wayOf(index(rows), microbatch, schedule.stageRanks.length) }),
   }
 }
 
@@ -133,19 +133,32 @@ function criticalPath(rows: readonly (readonly Slice[])[], makespan: number): No
   return path.reverse()
 }
 
+/** What goes from one rank to another: from the end of a slice to the begin of one that reads what it makes. */
+export interface ScheduleFlow {
+  readonly microbatch: number
+  readonly from: number
+  readonly at: number
+  readonly to: number
+  readonly until: number
+}
+
+/** The way of each microbatch of a timed schedule: from each stage to the next, and back, where that is another rank. */
+export function scheduleFlows(timed: TimedSchedule): ScheduleFlow[] {
+  const { orders, microbatches, stageRanks } = timed.schedule
+  const slices = slicer(timed)
+  const found = index(orders.map((_, rank) => slices(rank)))
+  return Array.from({ length: microbatches }, (_, each) => wayOf(found, each, stageRanks.length)).flat()
+}
+
 /** The way of a microbatch: from each stage to the next, and back. */
-function flowsOf(
-  rows: readonly (readonly Slice[])[],
-  microbatch: number,
-  stageRanks: ArrayLike<number>,
-): NonNullable<ChartPanel['flows']> {
-  const found = index(rows)
-  const flows: { from: number; at: number; to: number; until: number }[] = []
+function wayOf(found: ReturnType<typeof index>, microbatch: number, stages: number): ScheduleFlow[] {
+  const flows: ScheduleFlow[] = []
   const add = (from: string, to: string) => {
     const [a, b] = [found.get(from), found.get(to)]
-    if (a && b && a.row !== b.row) flows.push({ from: a.row, at: a.slice.end, to: b.row, until: b.slice.start })
+    if (a && b && a.row !== b.row)
+      flows.push({ microbatch, from: a.row, at: a.slice.end, to: b.row, until: b.slice.start })
   }
-  for (let stage = 0; stage + 1 < stageRanks.length; stage++) {
+  for (let stage = 0; stage + 1 < stages; stage++) {
     add(`F ${stage} ${microbatch}`, `F ${stage + 1} ${microbatch}`)
     add(`I ${stage + 1} ${microbatch}`, `I ${stage} ${microbatch}`)
   }

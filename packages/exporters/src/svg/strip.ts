@@ -1,15 +1,15 @@
-import type { ChartSlice, SliceKind } from './chart.js'
+import { type ChartSlice, fillOf, type SliceKind } from './chart.js'
 import { px, type Rect, rect, reference } from './pen.js'
-import { fillOf } from './timeline.js'
 
 /** What a column of a strip can be filled with; forward that is computed again is told apart. */
-const fills = ['F', 'I', 'W', 'optimizer', 'communication', 'memory', 'control', 'again'] as const
-type Fill = (typeof fills)[number]
+export const stripFills = ['F', 'I', 'W', 'optimizer', 'communication', 'memory', 'control', 'again'] as const
+/** One of {@link stripFills}. */
+export type StripFill = (typeof stripFills)[number]
 
 /** The parts of a slice, in shares of its time. */
-function partsOf(kind: SliceKind, again: number): readonly (readonly [Fill, number])[] {
+export function stripParts(kind: SliceKind, again: number): readonly (readonly [StripFill, number])[] {
   const rest = 1 - again
-  const parts: (readonly [Fill, number])[] =
+  const parts: (readonly [StripFill, number])[] =
     kind === 'B'
       ? [
           ['I', (rest * 2) / 3],
@@ -27,11 +27,11 @@ export function drawStrip(slices: readonly ChartSlice[], row: Rect, perUnit: num
   const first = Math.floor((slices[0]?.start ?? 0) * perUnit)
   const last = Math.min(Math.ceil(row.width), Math.ceil((slices.at(-1)?.end ?? 0) * perUnit))
   const columns = Math.max(1, last - first)
-  const filled = new Float64Array(columns * fills.length)
-  const add = (fill: Fill, from: number, to: number) => {
-    const kind = fills.indexOf(fill)
+  const filled = new Float64Array(columns * stripFills.length)
+  const add = (fill: StripFill, from: number, to: number) => {
+    const kind = stripFills.indexOf(fill)
     for (let column = Math.max(0, Math.floor(from)); column < Math.min(columns, Math.ceil(to)); column++) {
-      const at = column * fills.length + kind
+      const at = column * stripFills.length + kind
       filled[at] = (filled[at] ?? 0) + Math.max(0, Math.min(to, column + 1) - Math.max(from, column))
     }
   }
@@ -40,14 +40,14 @@ export function drawStrip(slices: readonly ChartSlice[], row: Rect, perUnit: num
     const width = (end - start) * perUnit
     const both = partner ? [kind, partner.kind] : [kind]
     for (const each of both)
-      for (const [fill, share] of partsOf(each, again)) {
+      for (const [fill, share] of stripParts(each, again)) {
         const size = (width * share) / both.length
         add(fill, from, from + size)
         from += size
       }
   }
   const columnOf = (column: number) => {
-    const shares = filled.subarray(column * fills.length, (column + 1) * fills.length)
+    const shares = filled.subarray(column * stripFills.length, (column + 1) * stripFills.length)
     const sum = shares.reduce((total, share) => total + share, 0)
     return {
       fill: sum > 0.005 ? shares.indexOf(Math.max(...shares)) : -1,
@@ -64,7 +64,7 @@ export function drawStrip(slices: readonly ChartSlice[], row: Rect, perUnit: num
       if (next.fill !== kind || next.level !== level) break
       run++
     }
-    const fill = fills[kind]
+    const fill = stripFills[kind]
     if (fill === undefined) continue
     const high = (row.height * level) / levels
     const at = {

@@ -1,5 +1,6 @@
 import type { EdgeKind, NodeKind } from '@shardloom/core'
 import { edgeStyles, type MemoryBand, measures, type Theme, type ThemeName, themes } from '../tokens.js'
+import { fillOf, slicePaint } from './chart.js'
 import { mark } from './pen.js'
 
 /** A theme, or both of them, of which the reader's preference takes one. */
@@ -75,20 +76,18 @@ const colours: Readonly<Record<string, (theme: Theme) => string>> = {
       ({ kinds: of }) =>
         `fill:${of[kind].fill};stroke:${of[kind].stroke}`,
   ),
-  ...each(['F', 'I', 'W', 'optimizer'], (kind) => (theme) => {
-    const outline = kind === 'I' || kind === 'W' ? theme.sliceOutlines[kind] : undefined
-    return `fill:${theme.slices[kind]};stroke:${outline ?? theme.slices[kind]}`
-  }),
-  'slice-communication': ({ kinds: of }) => `fill:${of.communication.stroke};stroke:${of.communication.stroke}`,
-  'slice-memory': ({ kinds: of }) => `fill:${of.memory.stroke};stroke:${of.memory.stroke}`,
-  'slice-control': ({ kinds: of }) => `fill:${of.control.fill};stroke:${of.control.stroke}`,
   ...Object.fromEntries(
-    (['F', 'I', 'W', 'optimizer', 'communication', 'memory'] as const).map((kind) => [
-      `on-${kind}`,
-      ({ sliceText }: Theme) => `fill:${sliceText[kind]}`,
+    (['F', 'I', 'W', 'optimizer', 'communication', 'memory', 'control'] as const).flatMap((kind) => [
+      [
+        fillOf[kind],
+        (theme: Theme) => {
+          const { fill, stroke } = slicePaint(theme, kind)
+          return `fill:${fill};stroke:${stroke}`
+        },
+      ],
+      [`on-${kind}`, (theme: Theme) => `fill:${slicePaint(theme, kind).text}`],
     ]),
   ),
-  'on-control': ({ ink }) => `fill:${ink}`,
   again: ({ sliceText }) => `stroke:${sliceText.F}`,
   idle: ({ slices }) => `fill:${slices.idle}`,
   ...all(['pair', 'critical', 'limit', 'step', 'pointer', 'front'], ({ ink }) => `stroke:${ink}`),
@@ -108,7 +107,7 @@ const colours: Readonly<Record<string, (theme: Theme) => string>> = {
 }
 
 /** Of the ink and the page of a theme the one that stands out more from a colour. */
-function readableOn(colour: string, { ink, page }: Theme): string {
+export function readableOn(colour: string, { ink, page }: Theme): string {
   const contrast = (other: string) => {
     const [a, b] = [luminance(colour), luminance(other)].sort((x, y) => y - x)
     return ((a ?? 0) + 0.05) / ((b ?? 0) + 0.05)

@@ -3,7 +3,9 @@ import {
   type ChartPanel,
   type ChartRow,
   type ChartSlice,
+  fillOf,
   type SliceKind,
+  sliceNames,
   ticksOf,
   tickText,
 } from './chart.js'
@@ -17,17 +19,6 @@ const headHeight = 24
 const panelGap = 22
 /** Slices narrower than this merge into a strip: one pixel is left free on each side. */
 const narrowest = 3
-
-/** The class that fills each kind; B is drawn as its parts. */
-export const fillOf: Readonly<Record<Exclude<SliceKind, 'B'>, string>> = {
-  F: 'F',
-  I: 'I',
-  W: 'W',
-  optimizer: 'optimizer',
-  communication: 'slice-communication',
-  memory: 'slice-memory',
-  control: 'slice-control',
-}
 
 /** Where times stand. */
 interface Scale {
@@ -189,17 +180,6 @@ function drawAxis(end: number, y: number, { left, span, perUnit }: Scale, unit: 
   return parts.join('')
 }
 
-const words: Readonly<Record<SliceKind, string>> = {
-  F: 'F forward',
-  I: 'I input gradient',
-  W: 'W weight gradient',
-  B: 'B = I + W, fused',
-  optimizer: 'optimizer',
-  communication: 'communication',
-  memory: 'memory',
-  control: 'control',
-}
-
 /** Only what the picture contains. */
 function legendOf({ panels, notes = [], flow }: Chart): LegendItem[] {
   const kinds = new Set<SliceKind>()
@@ -222,10 +202,10 @@ function legendOf({ panels, notes = [], flow }: Chart): LegendItem[] {
   const box = { x: 0, y: 0, width: 16, height: 12 }
   const items: LegendItem[] = []
   const add = (sample: string, label: string, width = 16) => items.push({ sample, width, text: label })
-  for (const kind of Object.keys(words) as SliceKind[]) {
+  for (const kind of Object.keys(sliceNames) as SliceKind[]) {
     if (!kinds.has(kind)) continue
-    if (kind !== 'B') add(rect(box, fillOf[kind]), words[kind])
-    else add(rect({ ...box, height: 8 }, 'I') + rect({ ...box, y: 8, height: 4 }, 'W'), words.B)
+    if (kind !== 'B') add(rect(box, fillOf[kind]), sliceNames[kind])
+    else add(rect({ ...box, height: 8 }, 'I') + rect({ ...box, y: 8, height: 4 }, 'W'), sliceNames.B)
   }
   if (again) add(rect(box, 'F') + hatch(box, 'recompute'), 'forward again (recompute)')
   if (pairs)

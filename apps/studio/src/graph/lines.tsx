@@ -1,0 +1,82 @@
+import { ViewportPortal } from '@xyflow/react'
+import { memo } from 'react'
+import type { PlacedView } from 'shardloom/svg'
+
+interface LinesProps {
+  readonly placed: PlacedView
+  /** The selected node; what does not touch it is dimmed. */
+  readonly selection: string | undefined
+}
+
+const margin = 40
+
+/** Frames and edges, below the cards: one drawing, so that moving it moves one thing. */
+export const Lines = memo(function Lines({ placed, selection }: LinesProps) {
+  const { bounds, clusters, edges } = placed
+  const [x, y] = [bounds.x - margin, bounds.y - margin]
+  const [width, height] = [bounds.width + 2 * margin, bounds.height + 2 * margin]
+  return (
+    <ViewportPortal>
+      <svg
+        className="lines"
+        aria-hidden="true"
+        width={width}
+        height={height}
+        viewBox={`${x} ${y} ${width} ${height}`}
+        transform={`translate(${x} ${y})`}
+      >
+        <defs>
+          <Head name="data" d="M0 0L8 3.2L0 6.4Z" width={8} height={6.4} />
+          <Head name="communication" d="M0 0L10 5L0 10Z" width={10} height={10} />
+          <Head name="temporal" d="M1 1L7 4.5L1 8" width={8} height={9} />
+        </defs>
+        {clusters.map(({ cluster, at, depth }) => (
+          <rect key={cluster.id} className={depth % 2 === 0 ? 'frame' : 'frame inner'} {...at} rx={10} />
+        ))}
+        {edges.map(({ edge, path, label }) => {
+          const dim = selection !== undefined && edge.from !== selection && edge.to !== selection
+          const names = ['edge', edge.kind, edge.kind === 'data' ? edge.role : '', dim ? 'dim' : '']
+            .filter(Boolean)
+            .join(' ')
+          return (
+            <g key={`${edge.from} ${edge.to} ${edge.kind} ${edge.role}`} className={names}>
+              <path
+                d={path}
+                markerEnd={`url(#head-${edge.kind})`}
+                {...(edge.both && { markerStart: `url(#head-${edge.kind})` })}
+              />
+              {label && (
+                <text className="fact" x={label.x + label.width / 2} y={label.y + 11} textAnchor="middle">
+                  {edge.label}
+                </text>
+              )}
+            </g>
+          )
+        })}
+      </svg>
+    </ViewportPortal>
+  )
+})
+
+interface HeadProps {
+  readonly name: string
+  readonly d: string
+  readonly width: number
+  readonly height: number
+}
+
+function Head({ name, d, width, height }: HeadProps) {
+  return (
+    <marker
+      id={`head-${name}`}
+      markerUnits="userSpaceOnUse"
+      markerWidth={width}
+      markerHeight={height}
+      refX={width}
+      refY={height / 2}
+      orient="auto-start-reverse"
+    >
+      <path className={`head ${name}`} d={d} />
+    </marker>
+  )
+}

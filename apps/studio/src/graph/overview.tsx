@@ -1,0 +1,51 @@
+import { formatBytes, formatCount, formatFlops, formatQuantity } from 'shardloom'
+import { useStudio } from '../shell/studio.js'
+
+/** What a rank holds, computes and communicates in a step; each communication leads to its first node. */
+export function Overview() {
+  const { planned, dispatch } = useStudio()
+  const summary = planned.answer?.summary
+  if (!summary) return <p className="note">…</p>
+  const { model, mesh, perRank, communication } = summary
+  const degrees = Object.entries(mesh).filter(([, degree]) => degree > 1)
+  return (
+    <>
+      <h2>{model.name}</h2>
+      <p>
+        {formatQuantity(model.parameters, '').replace('G', 'B')} parameters on {formatCount(summary.world)} ranks:{' '}
+        {degrees.map(([axis, degree]) => `${axis} ${degree}`).join(' · ') || 'one rank'}
+      </p>
+      <h3>One rank, one step</h3>
+      <dl>
+        <div>
+          <dt>parameters</dt>
+          <dd>{formatBytes(perRank.parameterBytes)}</dd>
+        </div>
+        <div>
+          <dt>computes</dt>
+          <dd>{formatFlops(perRank.flops)}</dd>
+        </div>
+      </dl>
+      <h3>Communication</h3>
+      <ul className="communication">
+        {communication.map(({ op, axes, count, bytesPerRank, reason, nodes, phase }) => (
+          <li key={nodes[0]}>
+            <button
+              type="button"
+              onClick={() => nodes[0] !== undefined && dispatch({ type: 'look', change: { selection: nodes[0] } })}
+            >
+              <b>
+                {op} · {axes.join(', ')}
+              </b>
+              <span>
+                {phase} · {formatCount(count)} times · sends {formatBytes(bytesPerRank)}
+              </span>
+              <span className="reason">{reason}</span>
+            </button>
+          </li>
+        ))}
+        {communication.length === 0 && <li className="note">None: no strategy splits anything.</li>}
+      </ul>
+    </>
+  )
+}

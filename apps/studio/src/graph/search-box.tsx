@@ -1,0 +1,87 @@
+import { useEffect, useRef, useState } from 'react'
+import { isTyping } from '../shell/keys.jsx'
+import { useStudio } from '../shell/studio.js'
+import { useJob } from '../shell/use-job.js'
+import { desks } from '../worker/desk.js'
+import type { Found } from '../worker/protocol.js'
+import { graphRequest } from './graph-request.js'
+import { Shape } from './shape.jsx'
+
+/** Finds operators by words of their names, also inside closed cards. */
+export function SearchBox({ onFound }: { readonly onFound: (found: Found) => void }) {
+  const { state, text } = useStudio()
+  const [words, setWords] = useState('')
+  const [at, setAt] = useState(0)
+  const input = useRef<HTMLInputElement>(null)
+  const { answer } = useJob(
+    desks.plan,
+    'find',
+    text !== undefined && words.trim() ? { ...graphRequest(text, state.graph), words } : undefined,
+  )
+  const found = words.trim() ? (answer ?? []) : []
+  useEffect(() => {
+    const press = (event: KeyboardEvent) => {
+      if (event.key !== '/' || isTyping(event.target)) return
+      event.preventDefault()
+      input.current?.focus()
+    }
+    addEventListener('keydown', press)
+    return () => removeEventListener('keydown', press)
+  }, [])
+  const choose = (which: Found) => {
+    setWords('')
+    input.current?.blur()
+    onFound(which)
+  }
+  return (
+    <div className="search">
+      <input
+        ref={input}
+        type="search"
+        role="combobox"
+        aria-label="Find operators by name"
+        aria-expanded={found.length > 0}
+        aria-controls="found"
+        aria-activedescendant={found[at] ? `found-${at}` : undefined}
+        placeholder="Find (/)"
+        value={words}
+        onChange={({ target }) => {
+          setWords(target.value)
+          setAt(0)
+        }}
+        onKeyDown={(event) => {
+          const { key } = event
+          if (key === 'ArrowDown') setAt(Math.min(at + 1, found.length - 1))
+          else if (key === 'ArrowUp') setAt(Math.max(at - 1, 0))
+          else if (key === 'Enter' && found[at]) choose(found[at])
+          else if (key === 'Escape') {
+            setWords('')
+            input.current?.blur()
+          } else return
+          event.preventDefault()
+        }}
+      />
+      {words.trim() && (
+        <div id="found" role="listbox" aria-label="Found operators">
+          {found.map((each, index) => (
+            // biome-ignore lint/a11y/useKeyWithClickEvents: keys go to the box
+            <div
+              key={each.id}
+              id={`found-${index}`}
+              role="option"
+              tabIndex={-1}
+              aria-selected={index === at}
+              onClick={() => choose(each)}
+            >
+              <svg width={18} height={14} viewBox="-1 -1 24 18" aria-hidden="true">
+                <Shape kind={each.kind} width={22} height={16} />
+              </svg>
+              <span className="id">{each.id}</span>
+            </div>
+          ))}
+          {found.length === 0 && answer && <div className="none">No operator has these words in its name.</div>}
+        </div>
+      )}
+    </div>
+  )
+}

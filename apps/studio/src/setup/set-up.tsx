@@ -1,0 +1,49 @@
+import { useState } from 'react'
+import { FailureText } from '../shell/failure.jsx'
+import { useStudio } from '../shell/studio.js'
+import { fieldsOf } from '../state/spec-text.js'
+import { SpecForm } from './spec-form.jsx'
+
+/** The left pane: the spec as a form or as YAML, both of the same text. */
+export function SetUp() {
+  const { variant, dispatch, failure } = useStudio()
+  const [as, setAs] = useState<'form' | 'yaml'>('form')
+  const fields = fieldsOf(variant.text)
+  return (
+    <aside className="set-up" aria-label="Set-up">
+      <div className="tabs" role="tablist" aria-label="The spec as">
+        {(['form', 'yaml'] as const).map((name) => (
+          <button
+            key={name}
+            type="button"
+            role="tab"
+            aria-selected={as === name}
+            aria-controls="spec"
+            id={`spec-${name}`}
+            onClick={() => setAs(name)}
+          >
+            {name === 'form' ? 'Form' : 'YAML'}
+          </button>
+        ))}
+      </div>
+      <div className="spec" role="tabpanel" id="spec" aria-labelledby={`spec-${as}`}>
+        {as === 'yaml' || !fields ? (
+          <>
+            {as === 'form' && <p className="note">The form shows a spec that can be read; this text cannot yet.</p>}
+            <textarea
+              className={failure ? 'yaml wrong' : 'yaml'}
+              aria-label="The spec as YAML"
+              aria-invalid={failure !== undefined}
+              spellCheck={false}
+              value={variant.text}
+              onChange={({ target }) => dispatch({ type: 'edit', text: target.value, group: 'typing' })}
+            />
+            {failure && <FailureText failure={failure} />}
+          </>
+        ) : (
+          <SpecForm fields={fields} />
+        )}
+      </div>
+    </aside>
+  )
+}

@@ -1,0 +1,132 @@
+import { useEffect, useMemo, useReducer, useRef, useState } from 'react'
+import { graphRequest } from '../graph/graph-request.js'
+import { Inspector } from '../graph/inspector.jsx'
+import { SetUp } from '../setup/set-up.jsx'
+import { readFragment, writeFragment } from '../state/fragment.js'
+import { firstHistory, step } from '../state/history.js'
+import { activeVariant } from '../state/studio-state.js'
+import { desks } from '../worker/desk.js'
+import type { Failure } from '../worker/protocol.js'
+import { Keys } from './keys.jsx'
+import { Progress } from './progress.jsx'
+import { Strip } from './strip.jsx'
+import { type Studio, StudioContext } from './studio.js'
+import { TopBar } from './top-bar.jsx'
+import { useJob } from './use-job.js'
+import { useTheme } from './use-theme.js'
+import { Views } from './views.jsx'
+
+/** Milliseconds of quiet after which a change is planned, and goes into the address. */
+const quiet = 200
+
+/** The desks whose work one waits for; what choices there are is found out beside it. */
+const shown = [desks.plan, desks.layout, desks.time, desks.export]
+
+/** The whole page. */
+export function App() {
+  const [history, dispatch] = useReducer(step, firstHistory)
+  const [linkFailure, setLinkFailure] = useState<Failure>()
+  const [theme, toggleTheme] = useTheme()
+  const { present: state } = history
+  const variant = activeVariant(state)
+  const settled = useSettled(variant.text, history.group)
+  useLink(history.present, dispatch, setLinkFailure)
+
+  const { answer: catalogue } = useJob(desks.choices, 'catalogue', {})
+  const planned = useJob(desks.plan, 'plan', { text: settled })
+  const good = useRef<string>(undefined)
+  if (planned.answer && !planned.stale) good.current = settled
+  const failure = planned.failure && planned.stale ? planned.failure : undefined
+
+  const text = good.current
+  const graph = useJob(desks.plan, 'graph', text === undefined ? undefined : graphRequest(text, state.graph))
+
+  const studio: Studio = useMemo(
+    () => ({
+      state,
+      variant,
+      history,
+      dispatch,
+      planned,
+      theme,
+      graph,
+      ...(catalogue && { catalogue }),
+      ...(text !== undefined && { text }),
+      ...(failure && { failure }),
+    }),
+    [state, variant, history, planned, graph, text, theme, catalogue, failure],
+  )
+  return (
+    <StudioContext value={studio}>
+      <TopBar onTheme={toggleTheme} />
+      <Progress desks={shown} label="Working" />
+      {linkFailure && (
+        <div className="banner" role="alert">
+          <span>
+            {linkFailure.message} <span className="help">{linkFailure.help}</span>
+          </span>
+          <button type="button" onClick={() => setLinkFailure(undefined)}>
+            Dismiss
+          </button>
+        </div>
+      )}
+      <div className="panes">
+        <SetUp />
+        <Views />
+        <Inspector />
+      </div>
+      <Strip />
+      <Keys />
+    </StudioContext>
+  )
+}
+
+/** The text once nobody has typed for a moment; what a slider sets is taken at once. */
+function useSettled(text: string, group: string): string {
+  const [settled, setSettled] = useState(text)
+  useEffect(() => {
+    const timer = setTimeout(() => setSettled(text), group === 'typing' ? quiet * 2 : 30)
+    return () => clearTimeout(timer)
+  }, [text, group])
+  return settled
+}
+
+/** Keeps the address and the state in step: a link that is opened becomes the state, or says why it cannot. */
+function useLink(
+  state: Studio['state'],
+  dispatch: Studio['dispatch'],
+  onFailure: (failure: Failure | undefined) => void,
+): void {
+  const written = useRef<string>('')
+  const read = useRef(false)
+  useEffect(() => {
+    const open = async () => {
+      const fragment = location.hash.slice(1)
+      if (fragment !== '' && fragment !== written.current) {
+        try {
+          dispatch({ type: 'open', state: await readFragment(fragment) })
+          onFailure(undefined)
+        } catch (error) {
+          const why = error instanceof Error ? error.message : String(error)
+          onFailure({
+            code: 'LINK',
+            message: `This link holds no plan: ${why}.`,
+            help: 'Copy the whole link once more. What was open before stays open.',
+          })
+        }
+      }
+      read.current = true
+    }
+    void open()
+    addEventListener('hashchange', open)
+    return () => removeEventListener('hashchange', open)
+  }, [dispatch, onFailure])
+  useEffect(() => {
+    const timer = setTimeout(async () => {
+      if (!read.current) return
+      written.current = await writeFragment(state)
+      if (location.hash.slice(1) !== written.current) window.history.replaceState(null, '', `#${written.current}`)
+    }, quiet)
+    return () => clearTimeout(timer)
+  }, [state])
+}

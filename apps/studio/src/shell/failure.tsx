@@ -1,0 +1,20 @@
+import type { Failure } from '../worker/protocol.js'
+
+/** An error in full: what was tried and why not, and what would work. */
+export function FailureText({ failure: { message, help } }: { readonly failure: Failure }) {
+  return (
+    <p className="failure" role="alert">
+      <Sentence text={message} /> {help && <Sentence text={help} className="help" />}
+    </p>
+  )
+}
+
+/** A sentence whose `names` stand in the letters of code. */
+export function Sentence({ text, className = '' }: { readonly text: string; readonly className?: string }) {
+  return (
+    <span className={className}>
+      {/* biome-ignore lint/suspicious/noArrayIndexKey: parts of one sentence never move */}
+      {text.split('`').map((part, at) => (at % 2 === 1 ? <code key={at}>{part}</code> : part))}
+    </span>
+  )
+}

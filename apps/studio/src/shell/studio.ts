@@ -1,0 +1,31 @@
+import { createContext, type Dispatch, useContext } from 'react'
+import type { Action, History } from '../state/history.js'
+import type { StudioState, Variant } from '../state/studio-state.js'
+import type { Catalogue, Failure, GraphView, Planned } from '../worker/protocol.js'
+import type { JobState } from './use-job.js'
+
+/** What all parts of the page share. */
+export interface Studio {
+  readonly state: StudioState
+  readonly variant: Variant
+  readonly history: History
+  readonly dispatch: Dispatch<Action>
+  readonly catalogue?: Catalogue
+  /** The plan of the text; what is drawn follows `text` of the last one that could be planned. */
+  readonly planned: JobState<Planned>
+  /** The text of the last plan that there is. */
+  readonly text?: string
+  readonly failure?: Failure
+  /** The graph on the screen. */
+  readonly graph: JobState<GraphView>
+  readonly theme: 'light' | 'dark'
+}
+
+export const StudioContext = createContext<Studio | undefined>(undefined)
+
+/** What all parts of the page share. */
+export function useStudio(): Studio {
+  const studio = useContext(StudioContext)
+  if (!studio) throw new Error('internal error: outside of the studio')
+  return studio
+}

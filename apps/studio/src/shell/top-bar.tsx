@@ -1,0 +1,123 @@
+import { useEffect, useRef, useState } from 'react'
+import { graphRequest } from '../graph/graph-request.js'
+import { writeFragment } from '../state/fragment.js'
+import { Dropped, JobError } from '../worker/desk.js'
+import { type ExportName, exportGroups } from './export-formats.js'
+import { save } from './save.js'
+import { useStudio } from './studio.js'
+import { Variants } from './variants.jsx'
+
+/** The bar at the top: whose plan it is, what can be undone, shared and saved, and the theme. */
+export function TopBar({ onTheme }: { readonly onTheme: () => void }) {
+  const { history, dispatch, state, theme } = useStudio()
+  const [said, say] = useSaid()
+  const share = async () => {
+    const address = `${location.href.split('#')[0]}#${await writeFragment(state)}`
+    try {
+      await navigator.clipboard.writeText(address)
+      say('Link copied')
+    } catch {
+      location.hash = address.slice(address.indexOf('#') + 1)
+      say('The address of this page is the link')
+    }
+  }
+  return (
+    <header className="top-bar">
+      <h1>Shardloom</h1>
+      <Variants />
+      <div className="spacer" />
+      <span className="said" role="status">
+        {said}
+      </span>
+      <button
+        type="button"
+        className="quiet"
+        aria-label="Undo"
+        title="Undo (Ctrl+Z)"
+        disabled={history.past.length === 0}
+        onClick={() => dispatch({ type: 'undo' })}
+      >
+        ↶
+      </button>
+      <button
+        type="button"
+        className="quiet"
+        aria-label="Redo"
+        title="Redo (Ctrl+Shift+Z)"
+        disabled={history.future.length === 0}
+        onClick={() => dispatch({ type: 'redo' })}
+      >
+        ↷
+      </button>
+      <button type="button" onClick={share} title="Copies a link that holds the whole plan">
+        Share
+      </button>
+      <ExportMenu say={say} />
+      <button
+        type="button"
+        className="quiet"
+        onClick={onTheme}
+        aria-label={theme === 'light' ? 'Dark theme' : 'Light theme'}
+        title={theme === 'light' ? 'Dark theme' : 'Light theme'}
+      >
+        {theme === 'light' ? '☾' : '☀'}
+      </button>
+    </header>
+  )
+}
+
+/** A short message, which goes by itself. */
+function useSaid(): readonly [string, (text: string) => void] {
+  const [said, say] = useState('')
+  useEffect(() => {
+    if (!said) return
+    const timer = setTimeout(() => say(''), 6000)
+    return () => clearTimeout(timer)
+  }, [said])
+  return [said, say]
+}
+
+function ExportMenu({ say }: { readonly say: (text: string) => void }) {
+  const { state, variant, text, theme } = useStudio()
+  const menu = useRef<HTMLDetailsElement>(null)
+  const run = async (format: ExportName, title: string) => {
+    menu.current?.removeAttribute('open')
+    if (text === undefined) return say('There is no plan to save')
+    say(`Making ${title} …`)
+    // A picture is of one plan: of those that are compared, the time of the one at hand.
+    const shown = state.view === 'compare' ? 'timeline' : state.view
+    const view = shown === 'graph' ? graphRequest(text, state.graph) : shown
+    try {
+      const notes = await save({ format, name: variant.name, text, theme, view })
+      say([`${title} saved`, ...notes].join(' · '))
+    } catch (error) {
+      if (error instanceof Dropped) return say('')
+      const help = error instanceof JobError ? error.failure.help : undefined
+      say([error instanceof Error ? error.message : String(error), help].filter(Boolean).join(' '))
+    }
+  }
+  return (
+    <details
+      className="menu"
+      ref={menu}
+      onKeyDown={({ key }) => key === 'Escape' && menu.current?.removeAttribute('open')}
+      onBlur={({ relatedTarget, currentTarget }) => {
+        if (relatedTarget && !currentTarget.contains(relatedTarget)) currentTarget.removeAttribute('open')
+      }}
+    >
+      <summary className="button">Export</summary>
+      <div className="menu-list">
+        {exportGroups.map(({ title, formats }) => (
+          <fieldset key={title}>
+            <legend>{title}</legend>
+            {formats.map(([name, label]) => (
+              <button key={name} type="button" onClick={() => run(name, label)}>
+                {label}
+              </button>
+            ))}
+          </fieldset>
+        ))}
+      </div>
+    </details>
+  )
+}

@@ -1,0 +1,60 @@
+import type { ComponentType } from 'react'
+import { CompareView } from '../compare/compare-view.jsx'
+import { GraphView } from '../graph/graph-view.jsx'
+import { MemoryView } from '../memory/memory-view.jsx'
+import { type ViewName, viewNames } from '../state/studio-state.js'
+import { TimelineView } from '../timeline/timeline-view.jsx'
+import { useStudio } from './studio.js'
+
+const titles: Readonly<Record<ViewName, string>> = {
+  graph: 'Graph',
+  timeline: 'Timeline',
+  memory: 'Memory',
+  compare: 'Compare',
+}
+
+const views: Readonly<Record<ViewName, ComponentType>> = {
+  graph: GraphView,
+  timeline: TimelineView,
+  memory: MemoryView,
+  compare: CompareView,
+}
+
+/** The pictures of the plan, one at a time. */
+export function Views() {
+  const { state, dispatch, planned } = useStudio()
+  const View = views[state.view]
+  return (
+    <main className={planned.failure && planned.stale ? 'views stale' : 'views'}>
+      <div className="tabs" role="tablist" aria-label="Views">
+        {viewNames.map((name, at) => (
+          <button
+            key={name}
+            type="button"
+            role="tab"
+            id={`tab-${name}`}
+            aria-selected={state.view === name}
+            aria-controls="view"
+            tabIndex={state.view === name ? 0 : -1}
+            title={`${titles[name]} (${at + 1})`}
+            onClick={() => dispatch({ type: 'look', change: { view: name } })}
+            onKeyDown={({ key }) => {
+              const next = viewNames[at + (key === 'ArrowRight' ? 1 : key === 'ArrowLeft' ? -1 : 0)]
+              if (!next || next === name) return
+              dispatch({ type: 'look', change: { view: next } })
+              document.getElementById(`tab-${next}`)?.focus()
+            }}
+          >
+            {titles[name]}
+          </button>
+        ))}
+        {planned.failure && planned.stale && planned.answer && (
+          <span className="stale-mark">last plan that worked</span>
+        )}
+      </div>
+      <section className={`view ${state.view}`} role="tabpanel" id="view" aria-labelledby={`tab-${state.view}`}>
+        <View />
+      </section>
+    </main>
+  )
+}

@@ -1,0 +1,250 @@
+import { ticksOf, tickText } from 'shardloom/charts'
+import { axisUnit } from './axis.js'
+import type { TimelineData } from './data.js'
+import { drawCritical, drawFlows, type Flow } from './draw-lines.js'
+import { type Across, drawRow, type Emphasis, grainOf, grainOn, type RowStyle } from './draw-row.js'
+import { heights, type Layout } from './layout.js'
+import { fonts, type Paints } from './paint.js'
+import type { Slices } from './slices.js'
+import type { View } from './view.js'
+
+/** A slice of a timeline. */
+export interface Place {
+  readonly panel: number
+  readonly row: number
+  readonly grain: number
+  readonly slice: number
+}
+
+/** All that a frame shows. */
+export interface Scene {
+  readonly panels: readonly TimelineData[]
+  readonly layout: Layout
+  readonly view: View
+  /** Pixels of the canvas. */
+  readonly width: number
+  readonly height: number
+  /** Whether all but a critical path is faint. */
+  readonly lit: boolean
+  readonly selected: Place | undefined
+  /** A node of the rolled program that is selected, wherever it runs. */
+  readonly node: string | undefined
+  readonly hovered: Place | undefined
+  readonly flows: readonly Flow[]
+  /** A span of time that is summed, in the unit of the timelines. */
+  readonly span: readonly [from: number, to: number] | undefined
+}
+
+/** Where times of a timeline stand in a scene. */
+export function acrossOf({ layout, view, width }: Scene, { perUnit }: TimelineData): Across {
+  const inner = Math.max(1, width - layout.left - layout.right)
+  const perTick = inner / (view.to - view.from) / perUnit
+  return {
+    zero: layout.left - view.from * perUnit * perTick,
+    perTick,
+    from: layout.left,
+    to: layout.left + inner,
+  }
+}
+
+/** Draws a frame. O(rows that are seen · pixels · log slices). */
+export function draw(
+  context: CanvasRenderingContext2D,
+  scene: Scene,
+  paints: Paints,
+  widthOf: RowStyle['widthOf'],
+): void {
+  const { panels, layout, view, width, height } = scene
+  const { theme } = paints
+  const inner = { left: layout.left, right: width - layout.right, bottom: height - heights.axis }
+  context.fillStyle = theme.page
+  context.fillRect(0, 0, width, height)
+  context.save()
+  context.beginPath()
+  context.rect(0, 0, width, inner.bottom)
+  context.clip()
+  context.translate(0, -view.scroll)
+  const seen = (y: number, high: number) => y + high >= view.scroll && y <= view.scroll + inner.bottom
+  for (const { panel, y } of layout.heads) if (seen(y, heights.head)) drawHead(context, panels[panel], y, layout, theme)
+  panels.forEach((data, panel) => {
+    const across = acrossOf(scene, data)
+    const grain = grainOf(data, across)
+    const style = { context, paints, widthOf, emphasis: emphasisOf(scene, data, panel) }
+    const first = layout.firstOf[panel] ?? 0
+    const rows = layout.rows.slice(first, first + data.rows.length)
+    clipped(context, inner.left, inner.right, layout.height, () => {
+      for (const { row, y } of rows)
+        if (seen(y, heights.step)) drawRow(data, row, y, across, grainOn(data, row, grain), style)
+      drawCritical(context, data, rows, across, theme)
+      if (scene.selected?.panel === panel) drawFlows(context, scene.flows, data, rows, across, theme)
+      for (const [place, colour] of [
+        [scene.hovered, theme.ink],
+        [scene.selected, theme.accent],
+      ] as const)
+        if (place?.panel === panel) drawRing(context, data, place, rows[place.row]?.y ?? 0, across, colour)
+    })
+    for (const { row, y } of rows) if (seen(y, heights.step)) drawEnds(context, data, row, y, across, theme, layout)
+  })
+  context.restore()
+  if (scene.span) drawSpan(context, scene, scene.span, inner, theme)
+  drawAxis(context, scene, inner, theme)
+}
+
+/** Whether a node is the one that is selected, or inside of it: a layer has its operators. */
+export const isPart = (node: string, selected: string): boolean => node === selected || node.startsWith(`${selected}/`)
+
+/** What is drawn strongly: what is selected wherever it runs, or a critical path. */
+function emphasisOf({ selected, node, lit }: Scene, data: TimelineData, panel: number): Emphasis | undefined {
+  if (node) {
+    const alike = new Set(data.names.flatMap((name, at) => (isPart(name.node, node) ? [at] : [])))
+    return (grain, slice) => alike.has(data.grains[grain]?.name[slice] ?? -1)
+  }
+  if (selected)
+    return (grain, slice) => panel === selected.panel && grain === selected.grain && slice === selected.slice
+  if (!lit) return undefined
+  const { start, row } = data.critical
+  return (grain, slice) => {
+    const slices = data.grains[grain] as Slices // of this timeline
+    const [from, to] = [slices.start[slice] as number, slices.end[slice] as number]
+    const own = slices.rowStart.findLastIndex((first) => first <= slice)
+    // Pieces of a path follow each other in time: those that begin in the slice are a run.
+    let [low, high] = [0, start.length]
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if ((start[middle] as number) < from) low = middle + 1
+      else high = middle
+    }
+    for (
+      let at = Math.max(0, low - 1), steps = 0;
+      steps < 64 && at < start.length && (start[at] as number) < to;
+      at++, steps++
+    )
+      if (row[at] === own && (data.critical.end[at] as number) > from) return true
+    return false
+  }
+}
+
+function clipped(
+  context: CanvasRenderingContext2D,
+  left: number,
+  right: number,
+  height: number,
+  paint: () => void,
+): void {
+  context.save()
+  context.beginPath()
+  context.rect(left, 0, right - left, height)
+  context.clip()
+  paint()
+  context.restore()
+}
+
+type Theme = Paints['theme']
+
+function drawHead(
+  context: CanvasRenderingContext2D,
+  data: TimelineData | undefined,
+  y: number,
+  { left }: Layout,
+  theme: Theme,
+) {
+  if (!data) return
+  context.textAlign = 'left'
+  context.textBaseline = 'alphabetic'
+  context.font = fonts.name
+  context.fillStyle = theme.ink
+  context.fillText(data.name, 12, y + 14)
+  const room = context.measureText(data.name).width + 24
+  context.font = fonts.fact
+  context.fillStyle = theme.secondary
+  context.fillText(data.fact, Math.max(left, room), y + 14)
+}
+
+function drawEnds(
+  context: CanvasRenderingContext2D,
+  data: TimelineData,
+  row: number,
+  y: number,
+  across: Across,
+  theme: Theme,
+  { left }: Layout,
+): void {
+  const of = data.rows[row]
+  if (!of) return
+  context.textBaseline = 'middle'
+  context.textAlign = 'left'
+  const computes = of.stream === 'compute'
+  context.font = computes ? fonts.plain : fonts.fact
+  context.fillStyle = computes ? theme.ink : theme.secondary
+  context.fillText(of.label, computes ? 12 : 22, y + heights.row / 2, left - 20)
+  if (of.idle === undefined) return
+  const x = Math.min(across.to, Math.max(across.from, across.zero + data.end * across.perTick))
+  context.font = fonts.fact
+  context.fillStyle = theme.secondary
+  context.fillText(`${Math.round(100 * of.idle)}\u00a0% idle`, x + 10, y + heights.row / 2)
+}
+
+function drawRing(
+  context: CanvasRenderingContext2D,
+  data: TimelineData,
+  { grain, slice }: Place,
+  y: number,
+  { zero, perTick, from, to }: Across,
+  colour: string,
+): void {
+  const slices = data.grains[grain]
+  if (!slices || slice < 0) return
+  const left = Math.max(from - 4, zero + (slices.start[slice] ?? 0) * perTick)
+  const right = Math.min(to + 4, zero + (slices.end[slice] ?? 0) * perTick)
+  context.strokeStyle = colour
+  context.lineWidth = 2
+  context.strokeRect(left, y - 1, Math.max(3, right - left), heights.row + 2)
+}
+
+interface Inner {
+  readonly left: number
+  readonly right: number
+  readonly bottom: number
+}
+
+function drawSpan(
+  context: CanvasRenderingContext2D,
+  { view }: Scene,
+  [from, to]: readonly [number, number],
+  { left, right, bottom }: Inner,
+  theme: Theme,
+): void {
+  const place = (time: number) =>
+    Math.min(right, Math.max(left, left + ((time - view.from) / (view.to - view.from)) * (right - left)))
+  const [a, b] = [place(from), place(to)]
+  context.globalAlpha = 0.14
+  context.fillStyle = theme.accent
+  context.fillRect(a, 0, b - a, bottom)
+  context.globalAlpha = 1
+  context.fillRect(a, 0, 1.5, bottom)
+  context.fillRect(b - 1.5, 0, 1.5, bottom)
+}
+
+function drawAxis(
+  context: CanvasRenderingContext2D,
+  { view, panels }: Scene,
+  { left, right, bottom }: Inner,
+  theme: Theme,
+): void {
+  const [unit, perUnit] = axisUnit(panels[0]?.unit ?? '', view)
+  context.fillStyle = theme.rule
+  context.fillRect(left, bottom, right - left, 1)
+  context.font = fonts.fact
+  context.textAlign = 'center'
+  context.textBaseline = 'middle'
+  context.fillStyle = theme.secondary
+  const [from, to] = [view.from * perUnit, view.to * perUnit]
+  const ticks = ticksOf(to, Math.max(3, Math.floor((right - left) / 100)), from)
+  for (const tick of ticks) {
+    const x = left + ((tick - from) / (to - from)) * (right - left)
+    context.fillRect(x - 0.5, bottom, 1, 4)
+    context.fillText(tickText(tick), x, bottom + 13)
+  }
+  context.textAlign = 'left'
+  context.fillText(unit, right + 10, bottom + 13)
+}

@@ -1,0 +1,227 @@
+import { type KeyboardEvent, useCallback, useEffect, useMemo, useRef, useState } from 'react'
+import { fitCanvas } from '../canvas.js'
+import { useSize } from '../use-size.js'
+import type { TimelineData } from './data.js'
+import { rowText, sliceText, sumSpan, sumText } from './describe.js'
+import { acrossOf, draw, isPart, type Place, type Scene } from './draw.js'
+import { flowsFor } from './draw-lines.js'
+import { grainOf, grainOn } from './draw-row.js'
+import { listen } from './gestures.js'
+import { viewAfterKey } from './keys.js'
+import { heights, layoutOf, rowAt } from './layout.js'
+import { Legend } from './legend.jsx'
+import { Overview } from './overview.jsx'
+import { fonts, measurer, paintsOf, type Theme } from './paint.js'
+import { RowTree } from './row-tree.jsx'
+import { sliceAt } from './slices.js'
+import { fitted, inside, moved, type View, zoomed } from './view.js'
+
+/** What timelines are told and tell. */
+export interface TimelineProps {
+  /** Above each other on one axis of time; all of one unit. */
+  readonly panels: readonly TimelineData[]
+  readonly theme: Theme
+  /** The node of the rolled program that is selected in any view. */
+  readonly node: string | undefined
+  readonly onSelectNode: (node: string | undefined) => void
+}
+
+/** The node of the rolled program that a slice is, if it is one. */
+function nodeOf(panels: readonly TimelineData[], { panel, grain, slice }: Place): string | undefined {
+  const data = panels[panel]
+  return data?.names[data.grains[grain]?.name[slice] ?? -1]?.node || undefined
+}
+
+/** From this many pixels on the tree stands beside the canvas. */
+const besides = 960
+
+const sameView = (a: View, b: View) => a.from === b.from && a.to === b.to && a.scroll === b.scroll
+
+/** Timelines on a canvas: zoom, pan, hover, selections, sums of a span, a critical path, and a tree of the same for the keyboard. */
+export function Timeline({ panels, theme, node, onSelectNode }: TimelineProps) {
+  const frame = useRef<HTMLDivElement>(null)
+  const canvas = useRef<HTMLCanvasElement>(null)
+  const section = useRef<HTMLElement>(null)
+  const { width, height, density } = useSize(frame)
+  const narrow = useSize(section).width < besides
+  const [selected, setSelected] = useState<Place>()
+  const [hovered, setHovered] = useState<Place>()
+  const [span, setSpan] = useState<readonly [number, number]>()
+  const [lit, setLit] = useState(false)
+  const tools = useMemo(() => {
+    const context = document.createElement('canvas').getContext('2d')
+    return context && { widthOf: measurer(context, fonts.plain), paints: paintsOf(context, theme, density) }
+  }, [theme, density])
+  const layout = useMemo(() => layoutOf(panels, tools?.widthOf ?? ((label) => label.length * 7)), [panels, tools])
+  const [view, setView] = useState(() => fitted(layout.end))
+  // Other timelines: all of their time; what was selected is not there any more.
+  const [shown, setShown] = useState(panels)
+  if (shown !== panels) {
+    setShown(panels)
+    setView(fitted(layout.end))
+    setSelected(undefined)
+    setHovered(undefined)
+    setSpan(undefined)
+  }
+  const chosen = selected && panels[selected.panel]
+  const flows = useMemo(
+    () => (chosen && selected ? flowsFor(chosen, selected.row, selected.grain, selected.slice) : []),
+    [chosen, selected],
+  )
+  // What is selected elsewhere may be nothing that takes time.
+  const runs = useMemo(
+    () => node !== undefined && panels.some(({ names }) => names.some((name) => isPart(name.node, node))),
+    [panels, node],
+  )
+  const marked = runs ? node : undefined
+  const scene: Scene = { panels, layout, view, width, height, lit, selected, node: marked, hovered, flows, span }
+  const latest = useRef(scene)
+  latest.current = scene
+  // The same function always: whoever listens keeps what a person is in the middle of.
+  const change = useCallback((next: (view: View) => View) => {
+    setView((known) => {
+      const { layout: of, height: high } = latest.current
+      const kept = inside(next(known), of.end, of.height - (high - heights.axis))
+      return sameView(kept, known) ? known : kept
+    })
+  }, [])
+
+  useEffect(() => {
+    if (!canvas.current || !tools || width === 0) return
+    const context = fitCanvas(canvas.current, width, height)
+    if (context) draw(context, scene, tools.paints, tools.widthOf)
+  })
+
+  const grainFor = useCallback((panel: number, row: number) => {
+    const data = latest.current.panels[panel]
+    return data ? grainOn(data, row, grainOf(data, acrossOf(latest.current, data))) : 0
+  }, [])
+  const timeAt = useCallback((x: number) => {
+    const { layout: of, view: at, width: across } = latest.current
+    return at.from + ((x - of.left) / Math.max(1, across - of.left - of.right)) * (at.to - at.from)
+  }, [])
+  const placeAt = useCallback(
+    (x: number, y: number): Place | undefined => {
+      const { layout: of, view: at, panels: all } = latest.current
+      const placed = of.rows[rowAt(of, y + at.scroll)]
+      const data = placed && all[placed.panel]
+      if (!placed || !data || x < of.left) return undefined
+      const time = timeAt(x) * data.perUnit
+      const { panel, row } = placed
+      const grain = grainFor(panel, row)
+      const slices = data.grains[grain]
+      const slice = slices ? sliceAt(slices, row, time) : -1
+      if (slice >= 0) return { panel, row, grain, slice }
+      return undefined
+    },
+    [timeAt, grainFor],
+  )
+  const tell = useRef(onSelectNode)
+  tell.current = onSelectNode
+  const select = useCallback((place: Place | undefined) => {
+    setSelected(place)
+    tell.current(place && nodeOf(latest.current.panels, place))
+  }, [])
+  const show = useCallback(
+    ({ panel, grain, slice }: Place) => {
+      const data = latest.current.panels[panel]
+      const slices = data?.grains[grain]
+      if (!data || !slices) return
+      const [from, to] = [(slices.start[slice] ?? 0) / data.perUnit, (slices.end[slice] ?? 0) / data.perUnit]
+      change((known) => ({ ...known, from: from - (to - from), to: to + (to - from) }))
+    },
+    [change],
+  )
+
+  useEffect(() => {
+    const element = canvas.current
+    if (!element) return
+    return listen(element, {
+      zoom: (factor, x) => change((known) => zoomed(known, factor, timeAt(x), latest.current.layout.end)),
+      pan: (across, down) =>
+        change((known) => {
+          const { layout: of, width: whole } = latest.current
+          const next = moved(known, across / Math.max(1, whole - of.left - of.right))
+          return { ...next, scroll: known.scroll + down }
+        }),
+      span: (from, to) => setSpan([Math.min(timeAt(from), timeAt(to)), Math.max(timeAt(from), timeAt(to))]),
+      hover: (place) => setHovered(place && placeAt(place.x, place.y)),
+      press: (x, y) => {
+        setSpan(undefined)
+        select(placeAt(x, y))
+      },
+      open: (x, y) => {
+        const place = placeAt(x, y)
+        if (place) show(place)
+      },
+    })
+  }, [change, timeAt, placeAt, select, show])
+
+  const onKeyDown = (event: KeyboardEvent) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return
+    const next = viewAfterKey(event.code, view, layout.end)
+    if (next) change(() => next)
+    else if (event.code === 'KeyC') setLit(!lit)
+    else if (event.key === 'Escape') {
+      setSpan(undefined)
+      select(undefined)
+    } else if (event.key === 'Enter' && selected) show(selected)
+    else return
+    event.preventDefault()
+    event.stopPropagation()
+  }
+  const told = hovered ?? selected
+  const data = told && panels[told.panel]
+  return (
+    // The keys of timelines are those of everything inside.
+    <section
+      ref={section}
+      className={narrow ? 'narrow timeline-panel' : 'timeline-panel'}
+      aria-label="Timeline"
+      onKeyDown={onKeyDown}
+    >
+      <Overview panels={panels} layout={layout} view={view} width={width} tools={tools} onChange={change} />
+      <div className="timeline-frame" ref={frame}>
+        <canvas
+          ref={canvas}
+          tabIndex={0}
+          role="img"
+          aria-label={`${panels.map(({ name, fact }) => `${name}: ${fact}`).join('; ')}. W and S zoom, A and D pan, 0 shows all, C lights a critical path; the tree beside has the same in words.`}
+        />
+      </div>
+      <p className="timeline-told" aria-live="polite">
+        {told && data ? sliceText(data, told) : 'Point at a slice; drag with Shift to add a span up.'}
+      </p>
+      {span && (
+        <dl className="timeline-sums">
+          {panels.map((each, panel) => (
+            // biome-ignore lint/suspicious/noArrayIndexKey: timelines stay in their order
+            <div key={panel}>
+              <dt>{each.name}</dt>
+              <dd>
+                {sumSpan(each, span[0] * each.perUnit, span[1] * each.perUnit)
+                  .map((sum) => sumText(each, sum))
+                  .join(' · ') || 'nothing'}
+              </dd>
+            </div>
+          ))}
+        </dl>
+      )}
+      {flows.length > 0 && data && selected && chosen && (
+        <p className="timeline-flows">
+          {[
+            ...new Set(
+              flows.map(({ fromRow, toRow, together }) => {
+                const other = fromRow === selected.row ? toRow : fromRow
+                const way = together ? 'together with' : fromRow === selected.row ? 'to' : 'from'
+                return `${way} ${rowText(chosen, other)}`
+              }),
+            ),
+          ].join(' · ')}
+        </p>
+      )}
+      <Legend panels={panels} theme={theme} />
+      <RowTree panels={panels} grainOf={grainFor} from={view.from} selected={selected} onSelect={select} />
+    </section>
+  )
+}

@@ -1,0 +1,142 @@
+import type {
+  Explanation,
+  Level,
+  ModelSummary,
+  PlanSummary,
+  SpecField,
+  StepFigures,
+  UnrollAxis,
+  View,
+  Violation,
+} from 'shardloom'
+import type { PlacedView } from 'shardloom/svg'
+import type { CompareData } from '../compare/data.js'
+import type { MemoryData } from '../memory/data.js'
+import type { TimelineData } from '../timeline/data.js'
+
+/** An error as plain data: what was tried, on what, why not, and what would work. */
+export interface Failure {
+  readonly code: string
+  readonly message: string
+  /** The field, node or file that it is about. */
+  readonly subject?: string
+  readonly help?: string
+}
+
+/** What the set-up offers: names that a spec may give. */
+export interface Catalogue {
+  readonly models: readonly ModelSummary[]
+  readonly clusters: readonly string[]
+  readonly fields: readonly SpecField[]
+  readonly schedules: readonly string[]
+  readonly presets: readonly { readonly name: string; readonly title: string; readonly text: string }[]
+}
+
+/** A planned spec in figures. */
+export interface Planned {
+  readonly summary: PlanSummary
+  /** Whether no rule is violated, how many there are, and what violates them. */
+  readonly ok: boolean
+  readonly rules: number
+  readonly violations: readonly Violation[]
+  readonly warnings: readonly string[]
+  /** The values that are planned, those that the spec leaves open included, by the path of their field: `parallel.tp`. */
+  readonly values: Readonly<Record<string, string | number | boolean>>
+}
+
+/** What of a plan a picture of its graph shows. */
+export interface GraphRequest {
+  readonly text: string
+  readonly level: Level
+  /** Ids of cards that are not as the level has them: opened, or closed. */
+  readonly toggled: readonly string[]
+  readonly unroll: readonly UnrollAxis[]
+  readonly rank?: number
+}
+
+/** A view whose cards can be opened and closed. */
+export interface GraphView extends View {
+  /** Ids of cards that can be opened. */
+  readonly expandable: readonly string[]
+  /** Opened frames, by the id of their cluster, with the id of the card that they close to. */
+  readonly closes: Readonly<Record<string, string>>
+}
+
+/** Where a name was found: the node, and the cards that are not as their level has them once it can be seen. */
+export interface Found {
+  readonly id: string
+  readonly title: string
+  readonly kind: View['nodes'][number]['kind']
+  readonly toggled: readonly string[]
+}
+
+/** A value of a field that cannot be planned, and what it would need. */
+export interface Illegal {
+  readonly value: number
+  readonly message: string
+  readonly help?: string
+}
+
+/** The values of a field near what is planned. */
+export interface Choice {
+  readonly path: string
+  readonly legal: readonly number[]
+  readonly illegal: readonly Illegal[]
+}
+
+/** A file that was made. */
+export interface ExportedFile {
+  readonly name: string
+  readonly type: string
+  readonly bytes: Uint8Array<ArrayBuffer>
+  /** What gets lost without harm, or is drawn instead of what was asked for. */
+  readonly notes: readonly string[]
+}
+
+/** What is asked of workers, and what they answer: one entry for each kind of job. */
+export interface Jobs {
+  catalogue: { request: Record<string, never>; answer: Catalogue }
+  plan: { request: { readonly text: string }; answer: Planned }
+  graph: { request: GraphRequest; answer: GraphView }
+  find: { request: GraphRequest & { readonly words: string }; answer: readonly Found[] }
+  explain: { request: { readonly text: string; readonly node: string; readonly rank?: number }; answer: Explanation }
+  /** Seconds of one step that a node takes on a rank that runs it; null for one that is not run. */
+  nodeSeconds: { request: { readonly text: string; readonly node: string }; answer: number | null }
+  simulate: { request: { readonly text: string }; answer: StepFigures }
+  choices: { request: { readonly text: string; readonly path: string }; answer: Choice }
+  /** A simulated step as SVG. */
+  picture: {
+    request: { readonly text: string; readonly view: 'timeline' | 'memory'; readonly theme: 'light' | 'dark' }
+    answer: string
+  }
+  timeline: { request: { readonly text: string }; answer: TimelineData }
+  memory: { request: { readonly text: string }; answer: MemoryData }
+  /** The first is what the others are compared with. */
+  compare: {
+    request: { readonly variants: readonly { readonly name: string; readonly text: string }[] }
+    answer: CompareData
+  }
+  /** Of the worker `layout`: gives a view places. */
+  place: { request: { readonly view: View }; answer: PlacedView }
+  /** Of the worker `layout`: a view as SVG. */
+  draw: { request: { readonly view: View; readonly theme: 'light' | 'dark' }; answer: string }
+  /** Of the worker `export`: the plan in one of the formats of `shardloom export`. */
+  export: {
+    request: { readonly text: string; readonly format: string; readonly name: string }
+    answer: readonly ExportedFile[]
+  }
+}
+
+export type JobName = keyof Jobs
+
+/** A message to a worker. */
+export interface Ask<Name extends JobName = JobName> {
+  readonly id: number
+  readonly job: Name
+  readonly request: Jobs[Name]['request']
+}
+
+/** A message from a worker. */
+export type Reply =
+  | { readonly id: number; readonly answer: unknown }
+  | { readonly id: number; readonly failure: Failure }

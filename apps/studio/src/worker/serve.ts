@@ -1,0 +1,39 @@
+import { isShardloomError } from 'shardloom'
+import { config } from 'zod'
+import { buffersOf } from '../buffers.js'
+import type { Ask, Failure, JobName, Jobs, Reply } from './protocol.js'
+
+/** What answers each kind of job of a worker. */
+export type Answers<Names extends JobName> = {
+  readonly [Name in Names]: (request: Jobs[Name]['request']) => Jobs[Name]['answer'] | Promise<Jobs[Name]['answer']>
+}
+
+/** Posting of a worker's global scope, whose types and a page's exclude each other. */
+const scope = globalThis as unknown as {
+  onmessage: ((event: MessageEvent<Ask>) => void) | null
+  postMessage: (message: Reply, transfer: Transferable[]) => void
+}
+
+/** Answers what the page asks, one job after the other. Bytes are handed over, not copied. */
+export function serve<Names extends JobName>(answers: Answers<Names>): void {
+  config({ jitless: true }) // checks of specs are not compiled: the page forbids it
+  scope.onmessage = async ({ data: { id, job, request } }) => {
+    const run = answers[job as Names] as (given: Ask['request']) => unknown // the page asks each worker what it answers
+    try {
+      const answer = await run(request)
+      scope.postMessage({ id, answer }, buffersOf(answer))
+    } catch (error) {
+      scope.postMessage({ id, failure: failureOf(error) }, [])
+    }
+  }
+}
+
+/** An error as plain data. What is none of a user's mistakes says that it is ours. */
+function failureOf(error: unknown): Failure {
+  if (isShardloomError(error)) {
+    const { code, message, subject, help } = error
+    return { code, message, ...(subject !== undefined && { subject }), ...(help !== undefined && { help }) }
+  }
+  const message = error instanceof Error ? error.message : String(error)
+  return { code: 'INTERNAL', message, help: 'This is a mistake of Shardloom; please report it with the spec.' }
+}

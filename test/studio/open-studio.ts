@@ -1,0 +1,42 @@
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
+import { root } from '../../scripts/workspace.mjs'
+
+/** The built page, as it is opened from disk. */
+export const studioPage = pathToFileURL(join(root, 'apps/studio/dist/index.html')).href
+
+/** An opened studio, and what its console and its policy have complained of. */
+export interface OpenStudio {
+  readonly page: Page
+  readonly complaints: readonly string[]
+}
+
+/** Opens the studio from disk, with a fragment where one is given. */
+export async function openStudio(
+  browser: Browser,
+  fragment = '',
+  options: BrowserContextOptions = {},
+): Promise<OpenStudio> {
+  const context = await browser.newContext({
+    viewport: { width: 1280, height: 720 },
+    acceptDownloads: true,
+    ...options,
+  })
+  const page = await context.newPage()
+  const complaints: string[] = []
+  page.on('console', (message) => {
+    if (message.type() === 'error' || message.type() === 'warning') complaints.push(message.text())
+  })
+  page.on('pageerror', (error) => complaints.push(error.message))
+  await page.goto(fragment ? `${studioPage}#${fragment}` : studioPage)
+  return { page, complaints }
+}
+
+/** Waits until the plan is drawn and simulated. */
+export async function settled(page: Page): Promise<void> {
+  await page.locator('.card-box').first().waitFor({ timeout: 60_000 })
+  await page.waitForFunction(() => /\d/.test(document.querySelector('.figure dd')?.textContent ?? ''), undefined, {
+    timeout: 60_000,
+  })
+}

@@ -1,0 +1,213 @@
+import { readFileSync } from 'node:fs'
+import { deflateRawSync } from 'node:zlib'
+import axe from 'axe-core'
+import { type Browser, chromium } from 'playwright-core'
+import { formatBytes, formatSeconds, loadSpec, simulateLoaded, stepFigures } from 'shardloom'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { chromiumPath } from '../chromium.js'
+import { openStudio, settled } from './open-studio.js'
+
+/** A link to a state, as anybody could write it. */
+const link = (state: unknown) => `1.${deflateRawSync(JSON.stringify(state)).toString('base64url')}`
+
+const stateOf = (text: string, name = 'a plan') => ({
+  variants: [{ name, text }],
+  active: 0,
+  view: 'graph',
+  graph: { level: 'module', toggled: [], unroll: [] },
+})
+
+const small = 'model: llama-3.1-8b\ncluster: dgx-h100\nbatch: 16\nseq: 8192\nparallel: {dp: 2, tp: 4}\n'
+
+describe.skipIf(chromiumPath === undefined)('the studio in Chromium, opened from disk', { timeout: 180_000 }, () => {
+  let browser: Browser
+  beforeAll(async () => {
+    browser = await chromium.launch({ executablePath: chromiumPath ?? '', args: ['--no-sandbox'] })
+  })
+  afterAll(() => browser?.close())
+
+  test('shows what the library says of the same spec, and follows a slider, undo and redo', async () => {
+    const { page, complaints } = await openStudio(browser, link(stateOf(small)))
+    await settled(page)
+    const figures = stepFigures(
+      simulateLoaded(
+        await loadSpec({
+          model: 'llama-3.1-8b',
+          cluster: 'dgx-h100',
+          batch: 16,
+          seq: 8192,
+          parallel: { dp: 2, tp: 4 },
+        }),
+      ),
+    )
+    const strip = page.getByLabel('The plan in figures')
+    await strip.getByText(formatSeconds(figures.stepSeconds), { exact: true }).waitFor()
+    expect(await strip.textContent()).toContain(formatBytes(figures.memory.peakBytes))
+    expect(await strip.textContent()).toContain('hold')
+
+    const degree = page.getByLabel('tp', { exact: true })
+    await degree.fill('8')
+    await strip.getByText('16', { exact: true }).waitFor()
+    await page.getByRole('button', { name: 'Undo' }).click()
+    await strip.getByText('8', { exact: true }).waitFor()
+    expect(await degree.inputValue()).toBe('4')
+    await page.getByRole('button', { name: 'Redo' }).click()
+    await strip.getByText('16', { exact: true }).waitFor()
+    await page.getByRole('tab', { name: 'YAML' }).click()
+    expect(await page.getByLabel('The spec as YAML').inputValue()).toContain('tp: 8')
+    expect(complaints).toEqual([])
+    await page.context().close()
+  })
+
+  test('an illegal degree stands at its field and in the strip with what would work, and the last plan stays', async () => {
+    const { page, complaints } = await openStudio(browser, link(stateOf(small)))
+    await settled(page)
+    const cards = await page.locator('.card-box').count()
+    await page.getByLabel('tp', { exact: true }).fill('3')
+    const problem = page.locator('.degree.wrong .problem')
+    await problem.waitFor()
+    expect(await problem.textContent()).toContain('Use 1, 2, 4, 8, 16 or 32')
+    expect(await page.locator('.strip .failure').textContent()).toContain('Use 1, 2, 4, 8, 16 or 32')
+    expect(await page.locator('.card-box').count()).toBe(cards)
+    await page.getByText('last plan that worked').waitFor()
+    expect(complaints).toEqual([])
+    await page.context().close()
+  })
+
+  test('finds an operator inside closed cards, and says why it communicates, with whom, how much and how long', async () => {
+    const { page, complaints } = await openStudio(browser, link(stateOf(small)))
+    await settled(page)
+    await page.keyboard.press('/')
+    await page.keyboard.type('ffn down all-reduce')
+    await page.locator('.search [role=option]').first().waitFor()
+    await page.keyboard.press('Enter')
+    const inspector = page.getByLabel('Inspector')
+    await inspector.getByText('takes in a step').waitFor()
+    const text = (await inspector.textContent()) ?? ''
+    expect(text).toContain('forward/layer/ffn/down/all-reduce(tp)')
+    expect(text).toContain('is a partial sum over tp')
+    expect(text).toContain('4 of 8: ranks 0, 1, 2, 3')
+    await page.locator('[data-id="forward/layer/ffn/down/all-reduce(tp)"] .selected').waitFor()
+    await page.keyboard.press('g')
+    await page.locator('.card-box.lit').first().waitFor()
+    await page.keyboard.press('Escape')
+    await inspector.getByText('One rank, one step').waitFor()
+    expect(complaints).toEqual([])
+    await page.context().close()
+  })
+
+  test('cards open and close by keys, and the address holds what is seen', async () => {
+    const { page, complaints } = await openStudio(browser, link(stateOf(small)))
+    await settled(page)
+    await page.locator('[data-id="forward/layer/attention"]').click()
+    await page.keyboard.press('Enter')
+    const inside = page.locator('[data-id="forward/layer/attention/softmax"]')
+    await inside.waitFor()
+    await page.waitForTimeout(500)
+    const address = page.url()
+    await inside.click()
+    await page.keyboard.press('Backspace')
+    await page.locator('[data-id="forward/layer/attention"]').waitFor()
+    const again = await openStudio(browser, address.split('#')[1])
+    await again.page.locator('[data-id="forward/layer/attention/softmax"]').waitFor({ timeout: 60_000 })
+    expect([...complaints, ...again.complaints]).toEqual([])
+    await again.page.context().close()
+    await page.context().close()
+  })
+
+  test('a config.json that is dropped becomes the model; one that is none leaves the plan as it is', async () => {
+    const { page, complaints } = await openStudio(browser, link(stateOf(small)))
+    await settled(page)
+    const config = {
+      model_type: 'llama',
+      hidden_size: 2048,
+      intermediate_size: 8192,
+      num_hidden_layers: 16,
+      num_attention_heads: 32,
+      num_key_value_heads: 8,
+      vocab_size: 128256,
+      tie_word_embeddings: true,
+    }
+    const choose = page.locator('input[type=file]')
+    await choose.setInputFiles({ name: 'notes.txt', mimeType: 'text/plain', buffer: Buffer.from('no config') })
+    await page.getByText('notes.txt is no JSON').waitFor()
+    await choose.setInputFiles({
+      name: 'config.json',
+      mimeType: 'application/json',
+      buffer: Buffer.from(JSON.stringify(config)),
+    })
+    await page.getByLabel('Inspector').getByText('1.24 B parameters').waitFor()
+    expect(complaints).toEqual([])
+    await page.context().close()
+  })
+
+  test.each([
+    ['spec', 'yaml', 'llama-3.1-8b'],
+    ['Graphviz DOT', 'dot', 'digraph'],
+    ['Megatron-LM', 'sh', '--tensor-model-parallel-size'],
+    ['SVG', 'svg', '<svg'],
+    ['PNG', 'png', 'PNG'],
+    ['Report', 'html', '<!doctype html>'],
+    ['Chakra', 'zip', 'PK'],
+    ['ONNX', 'onnx', 'shardloom'],
+  ])('saves %s', async (label, ending, content) => {
+    const { page, complaints } = await openStudio(browser, link(stateOf(small)))
+    await settled(page)
+    await page.getByText('Export', { exact: true }).click()
+    const saving = page.waitForEvent('download')
+    await page
+      .locator('.menu-list')
+      .getByRole('button', { name: new RegExp(`^${label}`, 'i') })
+      .click()
+    const file = await saving
+    expect(file.suggestedFilename()).toMatch(new RegExp(`^a-plan\\..*${ending}$|^a-plan\\.${ending}$`))
+    expect(readFileSync(await file.path(), 'latin1').slice(0, 100_000)).toContain(content)
+    expect(complaints).toEqual([])
+    await page.context().close()
+  })
+
+  test.each(['light', 'dark'] as const)('has nothing that axe finds fault with, %s', async (colorScheme) => {
+    const { page } = await openStudio(browser, link(stateOf(small)), { colorScheme })
+    await settled(page)
+    await page.evaluate(axe.source)
+    const { violations } = await page.evaluate(
+      () => (globalThis as unknown as { axe: { run: () => Promise<{ violations: unknown[] }> } }).axe.run(), // axe sets it
+    )
+    expect(violations).toEqual([])
+    await page.context().close()
+  })
+
+  test.each([
+    ['what is no state', 'hello'],
+    ['a state that is cut off', link(stateOf(small)).slice(0, -20)],
+    ['characters that no link has', '1.<script>alert(1)</script>'],
+    ['another shape', link({ variants: 7 })],
+    ['a view that there is not', link({ ...stateOf(small), view: '__proto__' })],
+    ['what unpacks to far too much', `1.${deflateRawSync(Buffer.alloc(50_000_000)).toString('base64url')}`],
+  ])('a link with %s says so, and the page stays', async (_, fragment) => {
+    const { page, complaints } = await openStudio(browser, fragment)
+    await page.getByText('This link holds no plan').waitFor({ timeout: 60_000 })
+    await settled(page)
+    expect(complaints).toEqual([])
+    await page.context().close()
+  })
+
+  test.each([
+    ['script in names', 'model: "<img src=x onerror=alert(1)>"\n', 'There is no preset'],
+    ['giant numbers', `${small}steps: 1e300\n`, ''],
+    ['aliases without end', 'a: &a [1,1]\nb: &b [*a,*a]\nc: &c [*b,*b]\nmodel: *c\n', ''],
+    ['brackets without end', `model: ${'['.repeat(50_000)}`, ''],
+    ['a file that it cannot read', 'model: ./config.json\n', 'no files can be read here'],
+  ])('a spec with %s is an error, and the page stays', async (_, text, message) => {
+    const { page, complaints } = await openStudio(browser, link(stateOf(text, '<script>alert(1)</script>')))
+    const failure = page.locator('.strip .failure')
+    await failure.waitFor({ timeout: 60_000 })
+    expect(await failure.textContent()).toContain(message)
+    expect(await failure.textContent()).not.toContain('internal')
+    await page.getByRole('tab', { name: 'YAML' }).click()
+    await page.getByLabel('The spec as YAML').fill(small)
+    await settled(page)
+    expect(complaints).toEqual([])
+    await page.context().close()
+  })
+})
