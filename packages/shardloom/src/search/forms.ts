@@ -158,14 +158,23 @@ function bytesOf(
   return new LargestSum(rows)
 }
 
-/** The values of {@link PipelineBounds.seconds}. */
-export function timeValues(parts: readonly string[], { parts: costs }: BlockCosts, send: number): Float64Array {
+/** Seconds in which parts gather and reduce what is stored in shares, in each of their forwards and backwards. */
+export type Sharing = ReadonlyMap<string, { readonly forward: number; readonly backward: number }>
+
+/** The values of {@link PipelineBounds.seconds}; a part takes no less than the sharing beside it. */
+export function timeValues(
+  parts: readonly string[],
+  { parts: costs }: BlockCosts,
+  send: number,
+  sharing?: Sharing,
+): Float64Array {
   const width = parts.length
   const values = new Float64Array(3 * width + 1)
   parts.forEach((part, at) => {
     const { F = 0, B = 0, I = 0, W = 0 } = costs.get(part)?.seconds ?? {}
-    values[at] = F
-    values[width + at] = B + I
+    const { forward = 0, backward = 0 } = sharing?.get(part) ?? {}
+    values[at] = Math.max(F, forward)
+    values[width + at] = Math.max(B + I, backward)
     values[2 * width + at] = W
   })
   values[3 * width] = send

@@ -23,7 +23,7 @@ export function groupsOf({ choices, ranks }: Question, replicas: number, model: 
   const visit = (index: number, chosen: Choices, left: number, world: number) => {
     const name = inner[index]
     if (name === undefined) {
-      groups.push(groupOf(chosen, left, world))
+      groups.push(groupOf(chosen, left, world, model))
       return
     }
     for (const value of choices[name] ?? []) {
@@ -34,18 +34,17 @@ export function groupsOf({ choices, ranks }: Question, replicas: number, model: 
   }
   for (const world of (choices['ranks'] ?? [ranks]).map(Number))
     if (Number.isInteger(world / replicas)) visit(0, choices['ranks'] ? { ranks: world } : {}, world / replicas, world)
-  const shapes = new Map(groups.map((group) => [group, shapeOf(group, model)]))
-  return groups.sort(
-    (a, b) => compareText(shapes.get(a), shapes.get(b)) || compareText(a.name, b.name) || a.world - b.world,
-  )
+  return groups.sort((a, b) => compareText(a.shape, b.shape) || compareText(a.name, b.name) || a.world - b.world)
 }
 
 /** A group of these choices, on `world` ranks of which `ranks` are left. */
-export function groupOf(choices: Choices, ranks: number, world: number): Group {
+export function groupOf(choices: Choices, ranks: number, world: number, model: StepModel): Group {
   // Where axes lie is known of the mesh, and how many ranks it has.
   const { order: _, ranks: __, ...blocks } = choices
   const { recompute: ___, offload: ____, ...stored } = blocks
-  return { choices, name: JSON.stringify(blocks), stored: JSON.stringify(stored), ranks, world }
+  const shape = Object.entries(blocks).map(([name, value]) => (model.isDegree(name) ? value !== 1 : value))
+  const [name, own, same] = [blocks, stored, shape].map((each) => JSON.stringify(each)) as [string, string, string]
+  return { choices, name, stored: own, shape: same, ranks, world }
 }
 
 /** Whether a choice is a degree that takes its part of the ranks. */
@@ -59,10 +58,4 @@ function isIdle(name: string, value: Value, chosen: Choices): boolean {
   return name === 'sequenceParallel' && value === true && chosen['tp'] === 1
 }
 
-/** What of a group's choices decides which strategies are at work, and how: degrees count as one or more. */
-function shapeOf({ choices }: Group, model: StepModel): string {
-  const { order: _, ranks: __, ...rest } = choices
-  return JSON.stringify(Object.entries(rest).map(([name, value]) => (model.isDegree(name) ? value !== 1 : value)))
-}
-
-const compareText = (a = '', b = '') => (a < b ? -1 : a > b ? 1 : 0)
+const compareText = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0)

@@ -192,14 +192,7 @@ export class Samples {
  */
 function sharesOf(shapes: readonly (readonly number[])[], mesh: Mesh, replicate: number): string[] {
   const atomsOf = (...names: string[]) => names.flatMap((name) => findAxis(mesh, name)?.atoms ?? [])
-  const replicas = new Set<string>()
-  let left = replicate
-  for (const name of atomsOf('dp')) {
-    if (left <= 1) break
-    left /= mesh.atoms.find((atom) => atom.name === name)?.degree ?? 1
-    replicas.add(name)
-  }
-  const sharing = new Set(atomsOf('dp', 'cp', 'ulysses').filter((name) => !replicas.has(name)))
+  const sharing = new Set(sharingAtoms(mesh, replicate))
   const ofExperts = new Set(atomsOf('ep', 'expertTp'))
   const sharingExperts = new Set([...sharing, ...atomsOf('expertDp')].filter((name) => !ofExperts.has(name)))
   const product = (names: ReadonlySet<string>) =>
@@ -222,6 +215,19 @@ function sharesOf(shapes: readonly (readonly number[])[], mesh: Mesh, replicate:
       }),
     ),
   )
+}
+
+/** The atoms over whose ranks parameters are shared that are not of experts; the first ones of dp number the copies. */
+export function sharingAtoms(mesh: Mesh, replicate: number): string[] {
+  const atomsOf = (name: string) => findAxis(mesh, name)?.atoms ?? []
+  const replicas = new Set<string>()
+  let left = replicate
+  for (const name of atomsOf('dp')) {
+    if (left <= 1) break
+    left /= mesh.atoms.find((atom) => atom.name === name)?.degree ?? 1
+    replicas.add(name)
+  }
+  return ['dp', 'cp', 'ulysses'].flatMap(atomsOf).filter((name) => !replicas.has(name))
 }
 
 /** Whether meshes are made of the same atoms, wherever these lie. */

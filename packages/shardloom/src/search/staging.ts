@@ -2,7 +2,7 @@ import { collectiveSeconds } from '@shardloom/cluster'
 import { balanceEqualLayers, balanceStages, layerSums } from '@shardloom/search'
 import type { Choices } from './choices.js'
 import { type Model, peakBytesOf, type StageCost, secondsOf, stageOf, stepSeconds } from './estimate.js'
-import { memoryValues, type PipelineBounds, timeValues } from './forms.js'
+import { memoryValues, type PipelineBounds, type Sharing, timeValues } from './forms.js'
 import { leastSeconds, type Pipeline, type StageSeconds } from './pipelines.js'
 import { type BlockCosts, secondsIn } from './samples.js'
 import { isRefusal, type Placed, type Refusal, type StepModel } from './step-model.js'
@@ -14,6 +14,8 @@ export interface Group {
   readonly name: string
   /** Those that parameters and what belongs to them depend on. */
   readonly stored: string
+  /** What of the choices decides which strategies are at work, and how: of degrees whether they are more than one. */
+  readonly shape: string
   readonly ranks: number
   /** All ranks of a candidate. */
   readonly world: number
@@ -62,6 +64,10 @@ export class Staging {
   private readonly blocks = new Map<boolean, BlockCosts | Refusal>()
   /** Where backward is whole, and where it is divided. */
   private readonly bytes = [
+    new Map<Stored | undefined, Float64Array>(),
+    new Map<Stored | undefined, Float64Array>(),
+  ] as const
+  private readonly times = [
     new Map<Stored | undefined, Float64Array>(),
     new Map<Stored | undefined, Float64Array>(),
   ] as const
@@ -157,27 +163,50 @@ export class Staging {
   }
 
   /** No candidate takes less: each microbatch passes all layers, which all ranks of dp and pp together work on. */
-  leastWork(schedule: string): number {
-    const blocks = this.blocksFor(schedule)
+  leastWork(): number {
+    const blocks = this.blocksFor(this.model.plain)
     if (isRefusal(blocks)) return 0
     return ((this.microbatches * this.model.secondsThrough(blocks)) / this.pp) * (1 - rounding)
   }
 
   /**
-   * No candidate of a cut takes less: without anything that parameters take, what its busiest rank does and waits for. Stages that are
-   * to be balanced have at best equal shares.
+   * No candidate of a cut takes less: without anything that parameters take, what its busiest rank does and waits for, as if backward were
+   * whole, which apart takes no less. Stages that are to be balanced have at best equal shares.
    */
-  leastSeconds(cut: Cut): number {
-    const blocks = this.blocksFor(cut.schedule)
-    if (cut.split === 'balanced') {
-      const work = this.leastWork(cut.schedule)
-      const isSimple = cut.virtual === 1 && !this.model.pipelines.isDivided(cut.schedule)
-      // Σt + (m − 1)·max t of equal stages.
-      return isSimple ? (work * (this.microbatches + this.pp - 1)) / this.microbatches : work
-    }
+  leastOfCut(cut: Cut): number {
+    if (cut.split === 'even') return this.leastOf(cut, this.model.plain)
+    const work = this.leastWork()
+    const isSimple = cut.virtual === 1 && !this.model.pipelines.isDivided(cut.schedule)
+    // Σt + (m − 1)·max t of equal stages.
+    return isSimple ? (work * (this.microbatches + this.pp - 1)) / this.microbatches : work
+  }
+
+  /** No candidate of a cut takes less, as its layers are divided; nor one that shares what `stored` says. */
+  leastSeconds(cut: Cut, stored?: Stored): number {
+    return this.leastOf(cut, cut.schedule, stored)
+  }
+
+  private leastOf(cut: Cut, schedule: string, stored?: Stored): number {
     const division = this.divisionOf(cut)
-    if (isRefusal(blocks) || isRefusal(division)) return 0
-    return division.bounds.seconds.of(timeValues(this.model.parts, blocks, division.send)) * (1 - rounding)
+    if (isRefusal(division)) return 0
+    const known = this.times[this.model.pipelines.isDivided(schedule) ? 1 : 0]
+    let values = known.get(stored)
+    if (!values) {
+      const blocks = this.blocksFor(schedule)
+      if (isRefusal(blocks)) return 0
+      values = timeValues(this.model.parts, blocks, division.send, stored && this.sharingOf(stored))
+      known.set(stored, values)
+    }
+    return division.bounds.seconds.of(values) * (1 - rounding)
+  }
+
+  private sharingOf(stored: Stored): Sharing | undefined {
+    const placed = this.placed()
+    if (isRefusal(placed)) return undefined
+    const plain = () => this.specOf(this.model.plain, whole)
+    const costs = this.model.measuredState(plain, this.stored, whole, placed)
+    const lying = this.placed(stored.replicate)
+    return isRefusal(costs) || isRefusal(lying) ? undefined : this.model.sharing.of(this.group, costs, stored, lying)
   }
 
   /** What of the group's choices its parameters depend on. */
@@ -192,7 +221,7 @@ export class Staging {
   }
 
   private divide(cut: Cut): Division | Refusal {
-    const blocks = this.blocksFor(cut.schedule)
+    const blocks = this.blocksFor(cut.split === 'even' ? this.model.plain : cut.schedule)
     const placed = this.placed()
     if (isRefusal(blocks)) return blocks
     if (isRefusal(placed)) return placed

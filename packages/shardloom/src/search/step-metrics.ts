@@ -9,9 +9,15 @@ import type { Limit, Question } from './question.js'
 /** A metric that candidates are judged by. */
 interface Metric {
   readonly better: 'less' | 'more'
-  /** From the least that a step can take and the least bytes that it can hold: no candidate has a better value. */
-  readonly best: (seconds: number, bytes: number, at: Pace) => number
+  /** From the least that a step can take and hold: no candidate has a better value. */
+  readonly best: (least: Figures, at: Pace) => number
   readonly describe: string
+}
+
+/** What a step takes and the most that a rank holds, in seconds and bytes; of bounds what nobody asks for need not be found out. */
+export interface Figures {
+  readonly seconds: number
+  readonly bytes: number
 }
 
 /** What metrics of a step depend on beside its time and memory. */
@@ -32,43 +38,43 @@ export type StepPhase = 'training' | 'prefill' | 'decode'
 const ofAll = {
   'tokens-per-second': {
     better: 'more',
-    best: (seconds, _, { tokens }) => tokens / seconds,
+    best: ({ seconds }, { tokens }) => tokens / seconds,
     describe: 'tokens per second',
   },
   throughput: {
     better: 'more',
-    best: (seconds, _, { tokens, ranks }) => tokens / seconds / ranks,
+    best: ({ seconds }, { tokens, ranks }) => tokens / seconds / ranks,
     describe: 'tokens per second and rank',
   },
-  'peak-memory': { better: 'less', best: (_, bytes) => bytes, describe: 'the most bytes that a rank holds' },
+  'peak-memory': { better: 'less', best: ({ bytes }) => bytes, describe: 'the most bytes that a rank holds' },
   'memory-headroom': {
     better: 'more',
-    best: (_, bytes, { capacityBytes, reserveBytes }) => capacityBytes - reserveBytes - bytes,
+    best: ({ bytes }, { capacityBytes, reserveBytes }) => capacityBytes - reserveBytes - bytes,
     describe: 'bytes of a rank that stay free',
   },
   cost: {
     better: 'less',
-    best: (seconds, _, { tokens, ranks, pricePerRankHour = 0 }) =>
+    best: ({ seconds }, { tokens, ranks, pricePerRankHour = 0 }) =>
       (1e6 * pricePerRankHour * ranks * seconds) / 3600 / tokens,
     describe: 'price of a million tokens, at `pricePerRankHour`',
   },
-  ranks: { better: 'less', best: (_, __, { ranks }) => ranks, describe: 'ranks' },
+  ranks: { better: 'less', best: (_, { ranks }) => ranks, describe: 'ranks' },
 } as const satisfies Record<string, Metric>
 
 /** The metrics of a step, by phase and name; the first is what a search aims at where nobody says. */
 export const stepMetrics: Readonly<Record<StepPhase, Readonly<Record<string, Metric>>>> = {
   training: {
-    'step-time': { better: 'less', best: (seconds) => seconds, describe: 'seconds of a step' },
+    'step-time': { better: 'less', best: ({ seconds }) => seconds, describe: 'seconds of a step' },
     ...ofAll,
   },
   prefill: {
-    ttft: { better: 'less', best: (seconds) => seconds, describe: 'seconds until the batch has its first tokens' },
+    ttft: { better: 'less', best: ({ seconds }) => seconds, describe: 'seconds until the batch has its first tokens' },
     ...ofAll,
   },
   decode: {
     tpot: {
       better: 'less',
-      best: (seconds, _, { batch, tokens }) => (seconds * batch) / tokens,
+      best: ({ seconds }, { batch, tokens }) => (seconds * batch) / tokens,
       describe: 'seconds from one token of a sequence to its next',
     },
     ...ofAll,
@@ -78,15 +84,11 @@ export const stepMetrics: Readonly<Record<StepPhase, Readonly<Record<string, Met
 /** How candidates of a question are judged. */
 export interface Aim {
   /** The least score of candidates that take no less time and memory than these. */
-  readonly bound: (seconds: number, bytes: number, pace: Pace) => number
+  readonly bound: (least: Figures, pace: Pace) => number
   /** The same for the two metrics of the front. */
-  readonly corner: (seconds: number, bytes: number, pace: Pace) => readonly [number, number]
+  readonly corner: (least: Figures, pace: Pace) => readonly [number, number]
   /** A limit that all of these candidates break by no less. */
-  readonly leastMiss: (
-    seconds: number,
-    bytes: number,
-    pace: Pace,
-  ) => { readonly rule: string; readonly by: number } | undefined
+  readonly leastMiss: (least: Figures, pace: Pace) => { readonly rule: string; readonly by: number } | undefined
   /** The score of metrics, or the limit that they break. */
   readonly judge: (metrics: Readonly<Record<string, number>>) => number | Rejection
   /** Metrics with those of the front, by which the smaller is better. */
@@ -97,28 +99,25 @@ export interface Aim {
 export function aimOf(phase: StepPhase, question: Question): Aim {
   const { objective, limits, front } = question
   const metric = metricOf(phase, objective)
-  const lower = (name: string, seconds: number, bytes: number, pace: Pace) => {
+  const lower = (name: string, least: Figures, pace: Pace) => {
     const own = name.startsWith('-') ? name.slice(1) : name
-    const value = metricOf(phase, own).best(seconds, bytes, pace)
+    const value = metricOf(phase, own).best(least, pace)
     return name.startsWith('-') ? -value : value
   }
   const sign = metric.better === 'less' ? 1 : -1
   // Of as many ranks those are better that give more tokens: a fraction below 1 says which.
-  const tie = (tokensPerSecond: number) => (objective === 'ranks' ? 1 / (1 + tokensPerSecond) : 0)
+  const tie = (tokensPerSecond: () => number) => (objective === 'ranks' ? 1 / (1 + tokensPerSecond()) : 0)
   // What takes no less and holds no less than these has no better value either: of limits on the better side that says nothing.
   const decisive = limits.filter(({ metric, most }) => {
     const { better } = metricOf(phase, metric)
     return metric === 'ranks' || (most !== undefined ? better === 'less' : better === 'more')
   })
   return {
-    bound: (seconds, bytes, pace) => sign * metric.best(seconds, bytes, pace) + tie(pace.tokens / seconds),
-    corner: (seconds, bytes, pace) => [
-      lower(front?.[0] ?? objective, seconds, bytes, pace),
-      lower(front?.[1] ?? objective, seconds, bytes, pace),
-    ],
-    leastMiss(seconds, bytes, pace) {
+    bound: (least, pace) => sign * metric.best(least, pace) + tie(() => pace.tokens / least.seconds),
+    corner: (least, pace) => [lower(front?.[0] ?? objective, least, pace), lower(front?.[1] ?? objective, least, pace)],
+    leastMiss(least, pace) {
       for (const limit of decisive) {
-        const value = metricOf(phase, limit.metric).best(seconds, bytes, pace)
+        const value = metricOf(phase, limit.metric).best(least, pace)
         const [missed] = limitMisses([limit], { [limit.metric]: value })
         if (missed) return missed
       }
@@ -127,7 +126,7 @@ export function aimOf(phase: StepPhase, question: Question): Aim {
     judge(metrics) {
       const [missed] = limitMisses(limits, metrics)
       if (missed) return missed
-      return sign * (metrics[objective] ?? Number.NaN) + tie(metrics['tokens-per-second'] ?? 0)
+      return sign * (metrics[objective] ?? Number.NaN) + tie(() => metrics['tokens-per-second'] ?? 0)
     },
     shown(metrics) {
       const negated = (front ?? []).filter((name) => name.startsWith('-'))
@@ -170,11 +169,11 @@ function metricOf(phase: StepPhase, name: string): Metric {
 const capital = (text: string) => text.charAt(0).toUpperCase() + text.slice(1)
 
 /** The metrics of a step that takes so many seconds and holds so many bytes on its fullest rank. */
-export function metricsAt(pace: Pace, seconds: number, bytes: number): Record<string, number> {
+export function metricsAt(pace: Pace, figures: Figures): Record<string, number> {
   const known = Object.entries(stepMetrics[pace.phase]).filter(
     ([name]) => name !== 'cost' || pace.pricePerRankHour !== undefined,
   )
-  return Object.fromEntries(known.map(([name, { best }]) => [name, best(seconds, bytes, pace)]))
+  return Object.fromEntries(known.map(([name, { best }]) => [name, best(figures, pace)]))
 }
 
 /** The pace of steps on so many ranks. */

@@ -7,8 +7,9 @@ import { type Choices, copiesOf, kindsOf, specWith, type Value } from './choices
 import { leastStored, type Model, type PartState, type StoredBytes, stateAt } from './estimate.js'
 import { partsOf } from './forms.js'
 import { isMultiplying } from './groups.js'
-import { Pipelines } from './pipelines.js'
+import { forwardOnly, Pipelines } from './pipelines.js'
 import { among, type BlockCosts, Samples, secondsIn } from './samples.js'
+import { LeastSharing } from './sharing.js'
 import { type Group, type Stored, whole } from './staging.js'
 
 /** A mesh of a search with its machine, and where its communication inside of a stage runs. */
@@ -45,6 +46,9 @@ export class StepModel {
   readonly copies: 'dp' | 'replicas'
   /** The spec without what candidates decide of copies. */
   readonly base: PlannedSpec
+  /** The schedule by which costs are found that no schedule changes. */
+  readonly plain: string
+  readonly sharing = new LeastSharing(this)
   private readonly meshes = new Map<string, Placed | Refusal>()
   private readonly blocks = new Map<string, BlockCosts | Refusal>()
   private readonly states = new Map<string, ReadonlyMap<string, PartState> | Refusal>()
@@ -54,6 +58,7 @@ export class StepModel {
   constructor(readonly loaded: LoadedSpec) {
     const { spec } = loaded
     this.copies = copiesOf(loaded)
+    this.plain = spec.phase === 'training' ? '1f1b' : forwardOnly
     this.base = this.copies === 'dp' ? spec : { ...spec, parallel: { ...spec.parallel, dp: 1, replicas: 1 } }
     this.samples = new Samples(loaded, this.pipelines)
     this.layers = kindsOf(loaded.architecture)
@@ -165,7 +170,7 @@ export class StepModel {
   }
 
   /** The state wherever axes lie; where nothing is shared, it is the same for any number of ranks. */
-  private measuredState(specOf: () => PlannedSpec, inner: string, { zero, replicate }: Stored, { mesh }: Placed) {
+  measuredState(specOf: () => PlannedSpec, inner: string, { zero, replicate }: Stored, { mesh }: Placed) {
     const degrees = zero > 0 ? [findAxis(mesh, 'dp')?.degree, replicate] : []
     const key = `${inner} ${zero} ${degrees} ${mesh.atoms.map(({ name }) => name)}`
     return remember(this.points, key, () => {
@@ -205,7 +210,11 @@ const ofSeveral: readonly string[] = ['ranks', 'order', 'sequenceParallel', 'off
 const outside: readonly string[] = ['dp', 'pp', 'replicas', 'expertDp']
 
 /** What is found once; what cannot be planned is remembered as such. */
-function remember<T extends object>(known: Map<string, T | Refusal>, key: string, find: () => T | Refusal): T | Refusal {
+function remember<T extends object>(
+  known: Map<string, T | Refusal>,
+  key: string,
+  find: () => T | Refusal,
+): T | Refusal {
   const before = known.get(key)
   if (before) return before
   const found = tried(find)

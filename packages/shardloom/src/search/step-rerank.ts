@@ -28,7 +28,7 @@ export function* stepRerankWork(
       const { peakBytes, capacityBytes, reserveBytes, fits } = memoryOf(simulation)
       const { world } = simulation.timed.program.mesh
       const pace = tree.paceAt(world)
-      const metrics = metricsAt(pace, seconds, peakBytes)
+      const metrics = metricsAt(pace, { seconds, bytes: peakBytes })
       const { fitted } = simulation.machine.constants
       const error = statedError({ fitted, file: tree.loaded.efficiency })
       const timed = Object.keys(metrics).filter((name) => !name.includes('memory') && name !== 'ranks')
@@ -38,7 +38,7 @@ export function* stepRerankWork(
         candidate,
         spec,
         metrics,
-        score: tree.aim.bound(seconds, peakBytes, pace),
+        score: tree.aim.bound({ seconds, bytes: peakBytes }, pace),
         differences: Object.fromEntries(
           known.map(([name, value]) => [name, (candidate.metrics[name] ?? Number.NaN) / value - 1]),
         ),

@@ -4,10 +4,10 @@ import type { PlannedSpec } from '../sequence.js'
 import { type Choices, dividing, multiplying, type Value } from './choices.js'
 import { Endings } from './endings.js'
 import { groupOf, groupsOf, isMultiplying, later } from './groups.js'
-import { forwardOnly } from './pipelines.js'
 import type { Question } from './question.js'
 import { type Cut, figuresOf, type Group, leastOf, Staging, type Stored } from './staging.js'
-import { type Aim, aimOf, metricsAt, type Pace, paceOf, type StepPhase } from './step-metrics.js'
+import { Least } from './step-least.js'
+import { type Aim, aimOf, type Figures, metricsAt, type Pace, paceOf, type StepPhase } from './step-metrics.js'
 import { isRefusal, StepModel } from './step-model.js'
 
 /** How far a candidate is decided. */
@@ -25,6 +25,7 @@ export type Node =
   | { readonly level: 'staged'; readonly staging: Staging }
   | { readonly level: 'cut'; readonly staging: Staging; readonly cut: Cut }
   | { readonly level: 'zero'; readonly staging: Staging; readonly cut: Cut; readonly sharing: readonly Stored[] }
+  | { readonly level: 'stored'; readonly staging: Staging; readonly cut: Cut; readonly stored: Stored }
   | Leaf
 
 /** A candidate. */
@@ -45,8 +46,6 @@ export class StepTree implements ChoiceTree<Node> {
   readonly model: StepModel
   readonly aim: Aim
   private readonly base: PlannedSpec
-  /** The schedule by which costs are found that no schedule changes. */
-  private readonly plain: string
   private readonly paces = new Map<number, Pace>()
   private readonly endings: Endings
   private readonly sizes = new Map<string, number>()
@@ -60,7 +59,6 @@ export class StepTree implements ChoiceTree<Node> {
   ) {
     this.model = model ?? new StepModel(loaded)
     this.base = this.model.base
-    this.plain = this.isTraining ? '1f1b' : forwardOnly
     this.endings = new Endings(this.model, question)
     this.aim = aimOf(loaded.spec.phase as StepPhase, question) // serving is no step
   }
@@ -99,7 +97,10 @@ export class StepTree implements ChoiceTree<Node> {
       case 'cut':
         return this.endings.sharings(node.staging.dp).map((sharing) => ({ ...node, level: 'zero', sharing }))
       case 'zero':
-        return node.sharing.map((stored) => ({ level: 'leaf', staging: node.staging, cut: node.cut, stored }))
+        return node.sharing.map((stored) => ({ level: 'stored', staging: node.staging, cut: node.cut, stored }))
+      case 'stored':
+        // What is found out of it in passing bounds many before any is planned.
+        return [{ ...node, level: 'leaf' }]
       case 'leaf':
         return null
     }
@@ -127,6 +128,7 @@ export class StepTree implements ChoiceTree<Node> {
         return this.endings.stored(node.staging.dp).length
       case 'zero':
         return node.sharing.length
+      case 'stored':
       case 'leaf':
         return 1
     }
@@ -141,10 +143,11 @@ export class StepTree implements ChoiceTree<Node> {
       case 'slot':
         return this.farFromLimits(node)
       case 'staged':
-        return refused(node.staging.blocksFor(this.plain)) ?? this.farFromLimits(node)
+        return refused(node.staging.blocksFor(this.model.plain)) ?? this.farFromLimits(node)
       case 'cut': {
-        const division = node.staging.divisionOf(node.cut)
-        if (isRefusal(division)) return { rule: division.rule }
+        const { staging, cut } = node
+        const refusal = refused(staging.blocksFor(cut.schedule)) ?? refused(staging.divisionOf(cut))
+        if (refusal) return refusal
         const kept = this.tooLarge(node, node.staging.leastBytes(node.cut))
         if (kept && isBeyond(kept)) return kept
         const shared = this.endings.sharings(node.staging.dp).at(-1)?.[0]
@@ -153,9 +156,11 @@ export class StepTree implements ChoiceTree<Node> {
       case 'zero':
         // Of replicas each holds all: fewer hold no less.
         return this.tooLarge(node, node.staging.leastBytes(node.cut, node.sharing[0]))
-      case 'leaf': {
+      case 'stored': {
         const stored = this.tooLarge(node, node.staging.leastBytes(node.cut, node.stored))
-        if (stored && isBeyond(stored)) return stored
+        return stored && isBeyond(stored) ? stored : undefined
+      }
+      case 'leaf': {
         const parts = this.parts(node)
         return isRefusal(parts) ? { rule: parts.rule } : this.tooLarge(node, leastOf(parts).bytes)
       }
@@ -171,18 +176,15 @@ export class StepTree implements ChoiceTree<Node> {
   /** A limit that nothing below keeps. */
   private farFromLimits(node: Node): Rejection | undefined {
     if (this.question.limits.length === 0) return undefined
-    const { seconds, bytes } = this.least(node)
-    return this.aim.leastMiss(seconds, bytes, this.paceOf(node))
+    return this.aim.leastMiss(this.least(node), this.paceOf(node))
   }
 
   bound(node: Node): number {
-    const { seconds, bytes } = this.least(node)
-    return this.aim.bound(seconds, bytes, this.paceOf(node))
+    return this.aim.bound(this.least(node), this.paceOf(node))
   }
 
   corner(node: Node): readonly [number, number] {
-    const { seconds, bytes } = this.least(node)
-    return this.aim.corner(seconds, bytes, this.paceOf(node))
+    return this.aim.corner(this.least(node), this.paceOf(node))
   }
 
   evaluate(leaf: Node): number | Rejection {
@@ -195,12 +197,11 @@ export class StepTree implements ChoiceTree<Node> {
   }
 
   describeMiss(node: Node): Candidate {
-    const { seconds, bytes } = this.figures(node as Leaf)
-    return this.describe(node, this.aim.bound(seconds, bytes, this.paceOf(node)))
+    return this.describe(node, this.aim.bound(this.figures(node as Leaf), this.paceOf(node)))
   }
 
   /** Step time and peak memory of a leaf that can be planned, by the analytic model. */
-  figures(leaf: Leaf): { readonly seconds: number; readonly bytes: number } {
+  figures(leaf: Leaf): Figures {
     const parts = this.parts(leaf)
     if (isRefusal(parts)) throw new Error(`internal error: a refused candidate was evaluated: ${parts.why}`)
     return figuresOf(parts)
@@ -240,7 +241,7 @@ export class StepTree implements ChoiceTree<Node> {
     const orders = [own['order'], ...(this.question.choices['order'] ?? [])]
     const staging = orders
       .flatMap((order) =>
-        this.stagings(groupOf({ ...own, ...(order !== undefined && { order }) }, ranks, world), microbatch),
+        this.stagings(groupOf({ ...own, ...(order !== undefined && { order }) }, ranks, world, this.model), microbatch),
       )
       .find((each) => each.pp === pp)
     const zero = Number(choices['zero'] ?? 0)
@@ -292,8 +293,7 @@ export class StepTree implements ChoiceTree<Node> {
   }
 
   private metrics(leaf: Leaf): Record<string, number> {
-    const { seconds, bytes } = this.figures(leaf)
-    return metricsAt(this.paceOf(leaf), seconds, bytes)
+    return metricsAt(this.paceOf(leaf), this.figures(leaf))
   }
 
   private slots(group: Group): Extract<Node, { level: 'slot' }>[] {
@@ -353,36 +353,21 @@ export class StepTree implements ChoiceTree<Node> {
     }
   }
 
-  private least(node: Node): { readonly seconds: number; readonly bytes: number } {
+  private least(node: Node): Figures {
     switch (node.level) {
       case 'root':
         return nothing
       case 'group':
         return { seconds: this.model.leastSeconds(node.group, this.base, node.group.world), bytes: 0 }
       case 'slot':
-        return { seconds: Math.min(...node.widest.map((staging) => this.leastWork(staging))), bytes: 0 }
-      case 'staged':
-        return { seconds: this.leastWork(node.staging), bytes: 0 }
-      case 'cut':
-        return { seconds: node.staging.leastSeconds(node.cut), bytes: node.staging.leastBytes(node.cut) }
-      case 'zero':
-        return {
-          seconds: node.staging.leastSeconds(node.cut),
-          bytes: node.staging.leastBytes(node.cut, node.sharing[0]),
-        }
+        return { seconds: Math.min(...node.widest.map((staging) => staging.leastWork())), bytes: 0 }
       case 'leaf': {
-        // What is too large need not be looked at more closely.
-        const bytes = node.staging.leastBytes(node.cut, node.stored)
-        if (this.tooLarge(node, bytes)) return { seconds: node.staging.leastSeconds(node.cut), bytes }
         const parts = this.parts(node)
         return isRefusal(parts) ? nothing : leastOf(parts)
       }
+      default:
+        return new Least(node)
     }
-  }
-
-  /** Of whole backwards; what runs them apart is no more than these. */
-  private leastWork(staging: Staging): number {
-    return staging.leastWork(this.plain)
   }
 }
 

@@ -97,6 +97,7 @@ describe('the answer is that of trying everything', () => {
         },
         { level: 'staged', staging: leaf.staging },
         { level: 'cut', staging: leaf.staging, cut: leaf.cut },
+        { ...leaf, level: 'stored' },
         leaf,
       ]
       for (const node of above) {

@@ -78,6 +78,8 @@ describe('the answer is that of trying everything', async () => {
         { level: 'slot', group, microbatch, stagings: [staging], widest: [staging.inMicrobatchesOf(6)] },
         { level: 'staged', staging },
         { level: 'cut', staging, cut },
+        { level: 'zero', staging, cut, sharing: [leaf.stored] },
+        { ...leaf, level: 'stored' },
         leaf,
       ]
       for (const node of above) expect(known.bound(node), `${point.name} at ${node.level}`).toBeLessThanOrEqual(seconds)

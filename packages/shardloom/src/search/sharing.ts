@@ -1,0 +1,102 @@
+import { collectiveSeconds } from '@shardloom/cluster'
+import { findAxis, type Mesh } from '@shardloom/core'
+import type { StateCost, StateShare } from '@shardloom/simulator'
+import { dividing } from './choices.js'
+import type { Sharing } from './forms.js'
+import { sharingAtoms } from './samples.js'
+import type { Group, Stored } from './staging.js'
+import { isRefusal, type Placed, type StepModel } from './step-model.js'
+
+/** How much of the parameters and gradients of a part, experts aside, collectives move in each microbatch. */
+interface Moved {
+  /** Gathered in forward and in backward, and reduced in backward. */
+  readonly forward: number
+  readonly backward: number
+  readonly reduced: number
+}
+
+/** What sharing of parameters and gradients takes in each microbatch, told before any of it is planned. */
+export class LeastSharing {
+  private readonly moved = new Map<string, ReadonlyMap<string, Moved>>()
+
+  constructor(private readonly model: StepModel) {}
+
+  /**
+   * What parts at least take to gather parameters and reduce gradients that are no experts': all of them at once, which is no slower than
+   * one after the other. `costs` are of ranks that share nothing.
+   */
+  of(
+    group: Group,
+    costs: ReadonlyMap<string, StateCost>,
+    { zero, replicate }: Stored,
+    { mesh, machine }: Placed,
+  ): Sharing | undefined {
+    if (zero === 0) return undefined
+    const moved = this.movedIn(group, zero)
+    const links = machine.group(sharingAtoms(mesh, replicate))
+    const seconds = (op: 'all-gather' | 'reduce-scatter', bytes: number) =>
+      bytes > 0 && links.size > 1 ? collectiveSeconds(links, { op, bytes }) : 0
+    return new Map(
+      Array.from(costs, ([part, cost]) => {
+        const { forward = 0, backward = 0, reduced = 0 } = moved.get(part) ?? {}
+        const parameters = bytesOf(cost, 'parameterBytes', mesh)
+        const gradients = bytesOf(cost, 'gradientBytes', mesh)
+        return [
+          part,
+          {
+            forward: seconds('all-gather', forward * parameters),
+            backward: seconds('all-gather', backward * parameters) + seconds('reduce-scatter', reduced * gradients),
+          },
+        ]
+      }),
+    )
+  }
+
+  /** Found once for all degrees, of which strategies ask here whether they are more than one: on two ranks of each axis. */
+  private movedIn({ choices, shape }: Group, zero: number): ReadonlyMap<string, Moved> {
+    const key = `${shape} ${zero}`
+    const known = this.moved.get(key)
+    if (known) return known
+    const { model } = this
+    const kept = Object.entries(choices).filter(([name]) => name !== 'ranks' && name !== 'order')
+    const two = Object.fromEntries(
+      kept.map(([name, value]) => [name, model.isDegree(name) && value !== 1 ? 2 : value] as const),
+    )
+    const dp = dividing.reduce((all, name) => all * Number(two[name] ?? 1), 2)
+    const specOf = (zero: number) =>
+      model.specOf({ ...two, microbatch: 1, pp: 1, dp, dpReplicate: 1, schedule: model.plain, zero })
+    const placed = model.placed(specOf(zero))
+    const found = new Map<string, Moved>()
+    this.moved.set(key, found)
+    if (isRefusal(placed)) return found
+    const [alone, shared] = [0, zero].map((each) =>
+      model.measuredState(() => specOf(each), `two ${shape}`, { zero: each, replicate: 1 }, placed),
+    )
+    if (!alone || !shared || isRefusal(alone) || isRefusal(shared)) return found
+    const sharing = sharingAtoms(placed.mesh, 1)
+    for (const [part, { moves }] of shared) {
+      const cost = alone.get(part)
+      const share = (when: 'F' | 'B', op: string, field: StateShare['field']) => {
+        const all = cost ? bytesOf(cost, field, placed.mesh) : 0
+        const own = moves.filter((each) => each.when === when && each.op === op)
+        const dense = own.filter(({ atoms }) => atoms.every((atom) => sharing.includes(atom)))
+        return all === 0 ? 0 : Math.min(1, dense.reduce((sum, { bytes }) => sum + bytes, 0) / all)
+      }
+      found.set(part, {
+        forward: share('F', 'all-gather', 'parameterBytes'),
+        backward: share('B', 'all-gather', 'parameterBytes'),
+        reduced: share('B', 'reduce-scatter', 'gradientBytes'),
+      })
+    }
+    return found
+  }
+}
+
+/** What of a part's state is no experts', on one rank. */
+function bytesOf({ shares }: StateCost, of: StateShare['field'], mesh: Mesh): number {
+  const own = findAxis(mesh, 'dp')?.atoms ?? []
+  return shares.reduce(
+    (sum, { field, atoms, bytes }) => (field === of && !atoms.some((each) => own.includes(each)) ? sum + bytes : sum),
+    0,
+  )
+}

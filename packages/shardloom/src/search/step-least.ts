@@ -1,0 +1,21 @@
+import type { Figures } from './step-metrics.js'
+import type { Node } from './step-tree.js'
+
+/** The least of what is staged, of which only what is asked for is found out: bytes ask for backward as its schedule divides it. */
+export class Least implements Figures {
+  constructor(private readonly node: Extract<Node, { level: 'staged' | 'cut' | 'zero' | 'stored' }>) {}
+
+  get seconds(): number {
+    const { node } = this
+    if (node.level === 'staged') return node.staging.leastWork()
+    if (node.level === 'cut') return node.staging.leastOfCut(node.cut)
+    return node.staging.leastSeconds(node.cut, node.level === 'stored' ? node.stored : undefined)
+  }
+
+  get bytes(): number {
+    const { node } = this
+    if (node.level === 'staged') return 0
+    if (node.level === 'cut') return node.staging.leastBytes(node.cut)
+    return node.staging.leastBytes(node.cut, node.level === 'stored' ? node.stored : node.sharing[0])
+  }
+}
