@@ -37,12 +37,12 @@ export function Guide({ learn: { page, step: at } }: { readonly learn: LearnStat
       {failure && <FailureText failure={failure} />}
       {content && lesson && step && (
         <>
-          <div className="guide-text">
+          <div className="guide-text" key={place}>
             <p className="guide-page">{lesson.title}</p>
             <h2 ref={title} tabIndex={-1}>
               {step.title}
             </h2>
-            <StepText key={place} step={step} />
+            <StepText step={step} />
             <h3>Sources</h3>
             <ul className="sources">
               {lesson.sources.map((name) => {

@@ -12,7 +12,7 @@ export function LearnView() {
   if (!content) return null
   const { learn } = state
   return (
-    <div className="learn">
+    <div className="lessons">
       <h2>Learn parallelism by playing with it</h2>
       <p className="note">
         Each page is a plan that runs: read a step, look at the view beside it, move a slider, and see whether it is as

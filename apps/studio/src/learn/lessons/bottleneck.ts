@@ -113,7 +113,7 @@ export const bottleneck: Lesson = {
       ],
       plans: [{ name: 'A step', text: spec(8) }],
       view: 'timeline',
-      look: 'Press C, or the button for it: the dark line steps between the rows.',
+      look: 'The dark line below the slices, which steps between the rows. C hides and shows it.',
       question: {
         ask: 'tp 2 instead of 4, on half the ranks: what is exposed of communication?',
         knob: { path: 'parallel.tp', label: 'tp', values: [2, 4], to: 2 },

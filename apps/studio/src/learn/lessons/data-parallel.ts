@@ -19,16 +19,16 @@ export const dataParallel: Lesson = {
     {
       title: 'Same weights, other sequences',
       text: [
-        'Each rank has the whole model and its own share of the batch. Forward and backward need nobody else: nothing between the two orange ends of this graph communicates.',
+        'Each rank has the whole model and its own share of the batch. Forward and backward need nobody else: no card before the optimizer has a chip of communication.',
         'What every rank must agree on are the gradients. Each has summed over its own sequences only, so the sum over ranks is missing: an all-reduce per parameter, before the optimizer reads it. PyTorch’s DDP runs them in buckets while backward still works (Li et al. 2020).',
         (plan) =>
           `In this step a rank sends ${formatBytes(sentBytes(plan, 'dp'))} for that, and ${formatSeconds(exposedSeconds(plan, 'dp'))} of it are not hidden behind backward.`,
       ],
       plans: [{ name: 'Data parallel', text: spec() }],
       view: 'graph',
-      graph: { level: 'layer', toggled: ['optimizer'] },
-      selection: 'optimizer/gradient/layer/ffn/down/weight/all-reduce(dp)',
-      look: 'The selected hexagon in the optimizer, and on the right why it exists and who takes part.',
+      graph: { level: 'layer' },
+      selection: 'optimizer',
+      look: 'The chip inside the optimizer: over dp, how often, how much. Enter opens the card; select an all-reduce in it, and the right side says why it exists.',
       question: {
         ask: 'Twice as many sequences per rank: how many more bytes does a rank send for gradients?',
         knob: { path: 'batch', label: 'Batch', values: [8, 16, 32], to: 16 },

@@ -120,7 +120,7 @@ export const hybrids: Lesson = {
       ],
       plans: [{ name: 'Hybrid', text: spec(usual) }],
       view: 'timeline',
-      look: 'Press C for a critical path: the chain of work and exchanges that the step is as long as.',
+      look: 'The dark line below the slices: a chain of work and exchanges that is as long as the step. C hides and shows it.',
       question: {
         ask: 'Half the stages, on half the ranks: what happens to MFU?',
         knob: { path: 'parallel.pp', label: 'pp', values: [2, 4], to: 2 },

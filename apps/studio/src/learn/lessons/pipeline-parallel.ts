@@ -84,7 +84,7 @@ export const pipelineParallel: Lesson = {
       title: 'Backward is two things',
       text: [
         'Backward makes gradients of inputs, which the stage before waits for, and of weights, which nobody waits for. Zero-bubble schedules split the two, and put the second where a stage would wait (Qi et al. 2023).',
-        'Both variants are on one axis of time here, the same plan but for the order of its work.',
+        'Both variants stand on one axis of time, the same plan but for the order of its work.',
       ],
       plans: [
         { name: '1F1B', text: spec('1f1b') },
@@ -92,7 +92,7 @@ export const pipelineParallel: Lesson = {
       ],
       active: 1,
       view: 'compare',
-      look: 'The last third of each timeline: pale slices of weight gradients fill what is hatched above.',
+      look: 'The timelines below the table: pale slices of weight gradients fill what is hatched in the one above.',
       question: {
         ask: 'ZB-H2 begins with more forwards. What does it cost?',
         knob: { path: 'options.schedule', label: 'Schedule', values: ['zbh1', 'zbh2'], to: 'zbh2' },

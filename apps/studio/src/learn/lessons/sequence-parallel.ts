@@ -106,7 +106,7 @@ export const sequenceParallel: Lesson = {
       ],
       active: 1,
       view: 'compare',
-      look: 'The differences in words above the timelines.',
+      look: 'The differences in words, and the timelines below the table.',
       question: {
         ask: 'Ulysses on 4 ranks instead of 8: how much does one rank send?',
         knob: { path: 'parallel.ulysses', label: 'ulysses', values: [2, 4, 8], to: 4 },
