@@ -55,7 +55,7 @@ export function QuestionBox({ question, before, after, text }: QuestionBoxProps)
           aria-valuetext={nameOf(value)}
           onChange={({ target }) => set(knob.values[Number(target.value)])}
         />
-        <output htmlFor={`${id}-knob`}>{nameOf(value)}</output>
+        <b>{nameOf(value)}</b>
       </div>
       <div role="status">
         {holding >= 0 && before && after ? (

@@ -22,6 +22,12 @@ options:
 
 const usual = { dp: 2, tp: 8, pp: 4 }
 
+const axesOf = ({ summary }: Measured) =>
+  Object.entries(summary.mesh)
+    .filter(([, degree]) => degree > 1)
+    .map(([axis, degree]) => `${axis} ${degree}`)
+    .join(' × ')
+
 const links = ({ figures }: Measured) => figures.mapping.map(({ text }) => text).join('; ')
 
 /** Several axes at once. */
@@ -33,11 +39,7 @@ export const hybrids: Lesson = {
       title: 'A mesh of axes',
       text: [
         (plan) =>
-          `${formatCount(plan.summary.world)} ranks stand in a grid with one axis per strategy: ${Object.entries(
-            plan.summary.mesh,
-          )
-            .map(([axis, degree]) => `${axis} ${degree}`)
-            .join(' × ')}. A rank communicates along each axis with other ranks, and no strategy knows of the others.`,
+          `${formatCount(plan.summary.world)} ranks stand in a grid with one axis per strategy: ${axesOf(plan)}. A rank communicates along each axis with other ranks, and no strategy knows of the others.`,
         (plan) =>
           `What talks most goes over the fastest links (Narayanan et al. 2021). Here: ${links(plan)}. The first rank sends ${formatBytes(sentBytes(plan, 'tp'))} over tp, ${formatBytes(sentBytes(plan, 'dp'))} over dp and ${formatBytes(sentBytes(plan, 'pp'))} over pp in a step.`,
       ],
@@ -51,7 +53,7 @@ export const hybrids: Lesson = {
       text: [
         (plan) =>
           `Of ${formatSeconds(plan.figures.stepSeconds)}, ${formatSeconds(exposedSeconds(plan, 'tp'))} are waiting for tp. A narrower tp waits less, and then another axis must be wider to use all ranks.`,
-        'Both plans below use as many ranks. The slider sets the batch of the active one.',
+        'Both plans here use as many ranks. The slider sets the batch of the active one.',
       ],
       plans: [
         { name: 'tp 8, dp 2', text: spec(usual) },
