@@ -32,6 +32,12 @@ describe('the server of the studio', () => {
     expect(page.text).toContain('Content-Security-Policy')
     for (const [, file] of page.text.matchAll(/(?:src|href)="\.\/([^"]+)"/g))
       expect(await get(`${origin}/${file}`), file).toMatchObject({ status: 200 })
+    // What the page asks for later.
+    for (const file of ['lessons.js', 'workers/plan.js', 'workers/layout.js', 'workers/export.js'])
+      expect(await get(`${origin}/${file}`), file).toMatchObject({
+        status: 200,
+        type: 'text/javascript; charset=utf-8',
+      })
     for (const path of ['/../package.json', '/..%2fpackage.json', '/nothing.js', '//etc/passwd', '/workers'])
       expect(await get(`${origin}${path}`), path).toMatchObject({ status: 404 })
     expect(await get(origin, { method: 'POST' })).toMatchObject({ status: 405 })
