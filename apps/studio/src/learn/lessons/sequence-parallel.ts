@@ -62,7 +62,7 @@ export const sequenceParallel: Lesson = {
       ],
       plans: [{ name: 'Gather', text: spec('cp: 8', gather) }],
       view: 'timeline',
-      look: 'Gaps in the compute row before each layer’s attention. With the ring they close.',
+      look: 'Zoom in to a few layers: gaps in the row of compute before attention. With the ring they close.',
       question: {
         ask: 'From gather to ring: what does a rank send, and how long does it wait?',
         knob: { path: 'options.sp.attention', label: 'Attention', values: ['gather', 'ring'], to: 'ring' },
