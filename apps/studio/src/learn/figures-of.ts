@@ -38,7 +38,7 @@ export function activationBytes({ figures }: Measured): number {
   return Math.max(...figures.memory.perStage.map(({ most }) => most.activations))
 }
 
-/** Bytes that rank 0 reads of weights and of everything else, and of the KV cache, in a step. */
+/** Bytes that rank 0 reads in a step, weights and KV cache among them. */
 export function readBytes({ summary }: Measured): number {
   return summary.perRank.bytesRead
 }

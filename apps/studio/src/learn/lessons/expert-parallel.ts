@@ -1,4 +1,4 @@
-import { formatBytes, formatQuantity, formatSeconds } from 'shardloom'
+import { formatBytes, formatCount, formatQuantity, formatSeconds } from 'shardloom'
 import { exposedSeconds, near, sentBy, sentBytes, timesOf } from '../figures-of.js'
 import type { Lesson } from '../lesson.js'
 
@@ -27,7 +27,7 @@ export const expertParallel: Lesson = {
       text: [
         'A mixture of experts has many feed-forward networks, and a router picks a few for each token. Expert parallelism gives each rank some of the experts. Tokens are sent to where theirs are, and the results come back: an all-to-all before the experts and one behind them (Lepikhin et al. 2020).',
         (plan) =>
-          `Backward mirrors both, so that a rank takes part in ${timesOf(plan, 'all-to-all')} of them in this step and sends ${formatBytes(sentBy(plan, 'all-to-all'))}. The ranks are those of data parallelism: ep adds none.`,
+          `Backward mirrors both, so that a rank takes part in ${formatCount(timesOf(plan, 'all-to-all'))} of them in this step and sends ${formatBytes(sentBy(plan, 'all-to-all'))}. The ranks are those of data parallelism: ep adds none.`,
       ],
       plans: [{ name: 'Experts', text: spec(8) }],
       view: 'graph',
@@ -101,7 +101,7 @@ export const expertParallel: Lesson = {
       text: [
         (plan) =>
           `All-to-all is the exchange that likes distance least: every rank sends to every other one. ${linkOf(plan.summary.links, 'ep')}. Exposed are ${formatSeconds(exposedSeconds(plan, 'ep'))} of a step of ${formatSeconds(plan.figures.stepSeconds)}.`,
-        'DeepSeek-V3 spreads its experts over many nodes, and lets a token reach no more than a few of them (DeepSeek-AI 2024). Start from it under “All of the set-up”, and look for its all-to-alls.',
+        'DeepSeek-V3 spreads its experts over many nodes, and lets a token reach no more than a few of them (DeepSeek-AI 2024). “All of the set-up” starts from its prefill: deepseek-prefill.',
       ],
       plans: [{ name: 'Experts', text: spec(8) }],
       view: 'timeline',

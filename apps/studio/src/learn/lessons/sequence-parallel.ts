@@ -1,4 +1,4 @@
-import { formatBytes, formatSeconds } from 'shardloom'
+import { formatBytes, formatCount, formatSeconds } from 'shardloom'
 import { exposedSeconds, near, partsAtPeak, sentBytes, timesOf } from '../figures-of.js'
 import type { Lesson } from '../lesson.js'
 
@@ -24,7 +24,7 @@ export const sequenceParallel: Lesson = {
       text: [
         'Give each rank a run of positions. Norms, projections and the feed-forward network work on one position at a time and notice nothing. Attention does: a query may look at every key before it. So keys and values are gathered, and nothing else is.',
         (plan) =>
-          `Reading ${plan.figures.batch.seq.toLocaleString('en')} tokens takes ${formatSeconds(plan.figures.stepSeconds)} on ${plan.summary.world} ranks, and a rank sends ${formatBytes(sentBytes(plan, 'cp'))}.`,
+          `Reading ${formatCount(plan.figures.batch.seq)} tokens takes ${formatSeconds(plan.figures.stepSeconds)} on ${plan.summary.world} ranks, and a rank sends ${formatBytes(sentBytes(plan, 'cp'))}.`,
       ],
       plans: [{ name: 'Context parallel', text: spec('cp: 8', gather) }],
       view: 'graph',
@@ -58,7 +58,7 @@ export const sequenceParallel: Lesson = {
       text: [
         'Ring attention gathers nothing. Each rank passes its block of keys and values to the next one, and computes with the block that it has while the next one is on its way (Liu et al. 2023).',
         (plan) =>
-          `With the gather, shown now, a rank waits ${formatSeconds(exposedSeconds(plan, 'cp'))} for it, in ${timesOf(plan, 'all-gather')} gathers.`,
+          `With the gather, shown now, a rank waits ${formatSeconds(exposedSeconds(plan, 'cp'))} for it, in ${formatCount(timesOf(plan, 'all-gather'))} gathers.`,
       ],
       plans: [{ name: 'Gather', text: spec('cp: 8', gather) }],
       view: 'timeline',

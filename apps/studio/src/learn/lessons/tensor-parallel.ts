@@ -1,6 +1,6 @@
-import { formatBytes, formatFlops, formatQuantity, formatSeconds, formatShare } from 'shardloom'
+import { formatBytes, formatCount, formatFlops, formatQuantity, formatSeconds, formatShare } from 'shardloom'
 import { activationBytes, exposedSeconds, near, sentBytes, timesOf } from '../figures-of.js'
-import type { Lesson } from '../lesson.js'
+import type { Lesson, Measured } from '../lesson.js'
 
 const spec = (degree: number, options = '') => `model: llama-3.1-8b
 cluster: dgx-h100
@@ -10,6 +10,9 @@ microbatch: 1
 parallel:
   tp: ${degree}
 ${options}`
+
+/** Over which links the axis runs. */
+const placeOf = ({ figures }: Measured) => figures.mapping.find(({ axis }) => axis === 'tp')?.text ?? 'one rank'
 
 const sequenceParallel = 'options:\n  sequenceParallel: true\n'
 
@@ -23,7 +26,7 @@ export const tensorParallel: Lesson = {
       text: [
         'Each rank takes some attention heads and some columns of the feed-forward network. Up to the output projection no rank needs what another one has. The projection then sums over heads, of which each rank has only some: every rank holds a partial sum of the whole result, and an all-reduce adds them up. The feed-forward network repeats the pattern (Shoeybi et al. 2019).',
         (plan) =>
-          `A rank computes ${formatFlops(plan.summary.perRank.flops)} in this step and takes part in ${timesOf(plan, 'all-reduce')} all-reduces, ${formatBytes(sentBytes(plan, 'tp'))} of sending in all.`,
+          `A rank computes ${formatFlops(plan.summary.perRank.flops)} in this step and takes part in ${formatCount(timesOf(plan, 'all-reduce'))} all-reduces, ${formatBytes(sentBytes(plan, 'tp'))} of sending in all.`,
       ],
       plans: [{ name: 'Tensor parallel', text: spec(2) }],
       view: 'graph',
@@ -96,7 +99,8 @@ export const tensorParallel: Lesson = {
       text: [
         (plan) =>
           `Tensor parallelism waits for its exchanges several times per layer: here ${formatSeconds(exposedSeconds(plan, 'tp'))} of ${formatSeconds(plan.figures.stepSeconds)} in which nothing is computed. It is therefore kept where links are fastest (Narayanan et al. 2021).`,
-        'A node of this cluster has 8 ranks. With 16, the group spans two nodes, and there are more ranks than the model has KV heads, so that keys and values are held twice.',
+        (plan) =>
+          `Where the group lies now: ${placeOf(plan)}. With more ranks than a node has, part of it is the network; with more than the model has KV heads, keys and values are held more than once.`,
       ],
       plans: [{ name: 'Tensor parallel', text: spec(8, sequenceParallel) }],
       view: 'timeline',
@@ -123,7 +127,7 @@ export const tensorParallel: Lesson = {
         ],
         answer: 1,
         because: (before, after) =>
-          `${formatQuantity(before.figures.tokensPerSecondPerRank, '')} per rank became ${formatQuantity(after.figures.tokensPerSecondPerRank, '')}. Work was halved once more; what is exchanged was not, and part of it now crosses the network: ${formatSeconds(exposedSeconds(after, 'tp'))} of ${formatSeconds(after.figures.stepSeconds)} are spent waiting for it.`,
+          `${formatQuantity(before.figures.tokensPerSecondPerRank, '')} per rank became ${formatQuantity(after.figures.tokensPerSecondPerRank, '')}. Work was halved once more; what is exchanged was not, and part of it now crosses the network (${placeOf(after)}): ${formatSeconds(exposedSeconds(after, 'tp'))} of ${formatSeconds(after.figures.stepSeconds)} are spent waiting for it.`,
       },
     },
   ],
