@@ -1,13 +1,14 @@
-import { readFile } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { extname, join } from 'node:path'
 import axe from 'axe-core'
 import { type Browser, chromium, type Page } from 'playwright-core'
-import { formatBytes, loadSpec, plan, simulateLoaded, stepFigures } from 'shardloom'
+import { formatBytes, loadSpec, parseSpec, plan, simulateLoaded, stepFigures, toJsonText } from 'shardloom'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { diagrams } from '../../apps/docs/scripts/diagrams/list.mjs'
 import { linkOf } from '../../apps/docs/scripts/studio-link.mjs'
+import { readFragment } from '../../apps/studio/src/state/fragment.js'
 import { root } from '../../scripts/workspace.mjs'
 import { chromiumPath } from '../chromium.js'
 import { openStudio, settled } from './open-studio.js'
@@ -36,6 +37,24 @@ async function seriousFlaws(page: Page): Promise<unknown[]> {
   )
   return found.violations.map(({ id, nodes }) => ({ id, where: nodes.map(({ html }) => html) }))
 }
+
+const linked = diagrams.filter(({ name }) => name.startsWith('strategy-'))
+
+test('every page about a strategy has diagrams, each with a link that holds the plan that is drawn', async () => {
+  const folder = join(root, 'apps/docs/strategies')
+  for (const page of await readdir(folder)) {
+    const text = await readFile(join(folder, page), 'utf8')
+    const shown = [...text.matchAll(/@include: \.\.\/generated\/(strategy-[\w-]+)\.md/g)].map(([, name]) => name)
+    expect(shown.length, page).toBeGreaterThan(0)
+    expect(linked.map(({ name }) => name)).toEqual(expect.arrayContaining(shown))
+  }
+  for (const diagram of linked) {
+    const drawn = await plan(diagram.spec)
+    const { variants } = await readFragment(await linkOf(diagram, drawn))
+    const opened = await plan(parseSpec(variants[0]?.text ?? ''))
+    expect(toJsonText(opened.program), diagram.name).toBe(toJsonText(drawn.program))
+  }
+})
 
 describe.skipIf(chromiumPath === undefined)('guided pages in Chromium', { timeout: 180_000 }, () => {
   let browser: Browser
@@ -114,8 +133,6 @@ describe.skipIf(chromiumPath === undefined)('guided pages in Chromium', { timeou
     const failed: string[] = []
     page.on('response', (response) => response.status() >= 400 && failed.push(response.url()))
     page.on('console', (message) => message.type() === 'error' && failed.push(message.text()))
-    const linked = diagrams.filter(({ name }) => name.startsWith('strategy-'))
-    expect(linked.length).toBeGreaterThan(8)
     for (const diagram of linked) {
       const planned = await plan(diagram.spec)
       await page.goto('about:blank')

@@ -35,7 +35,7 @@ async function measureAnew(text: string): Promise<Measured> {
   const loaded: LoadedSpec = await loadSpec(readSpecText(text))
   const simulation = simulateLoaded(loaded)
   expect(verifyPlan(simulation.plan).ok).toBe(true)
-  return { figures: stepFigures(simulation), summary: summarise(planLoaded(loaded)) }
+  return { figures: stepFigures(simulation), summary: summarise(simulation.plan) }
 }
 
 const ownText = ({ plans, active = 0 }: LessonStep) => plans[active]?.text ?? ''
