@@ -34,7 +34,8 @@ export default {
       ],
     },
     ...Object.fromEntries(packages),
-    'apps/docs': { entry: ['scripts/*.mjs'] },
+    // The site has the built studio as files.
+    'apps/docs': { entry: ['scripts/*.mjs'], ignoreDependencies: ['@shardloom/studio'] },
     'apps/studio': {
       entry: ['index.html', 'src/worker/*.worker.ts', 'vite.config.ts', 'test/*.test.ts', 'test/{page.tsx,frames.ts}'],
     },

@@ -1,6 +1,12 @@
-/** Copies the built studio into the package of the command, which serves it: part of that package's build. */
-import { cpSync } from 'node:fs'
-import { join } from 'node:path'
+/**
+ * Copies the built studio into a folder, named by the argument relative to where this runs: into the package of the command, which serves
+ * it, and into the documentation site. Part of the builds of both.
+ */
+import { cpSync, rmSync } from 'node:fs'
+import { join, resolve } from 'node:path'
 import { root } from './workspace.mjs'
 
-cpSync(join(root, 'apps/studio/dist'), join(root, 'packages/cli/dist/studio'), { recursive: true })
+const [, , folder] = process.argv
+if (!folder) throw new Error('Say where to: copy-studio.mjs FOLDER')
+rmSync(resolve(folder), { recursive: true, force: true })
+cpSync(join(root, 'apps/studio/dist'), resolve(folder), { recursive: true })

@@ -48,6 +48,7 @@ function mayUse(folder: string, name: string): boolean {
   if (/^packages\/(core|schedules)$/.test(folder)) return false
   if (folder === 'packages/strategy-pp') return ['@shardloom/core', '@shardloom/schedules'].includes(name)
   if (/^(packages\/cli|apps\/docs)$/.test(folder) && name === 'remark-shardloom') return true
+  if (folder === 'apps/docs' && name === '@shardloom/studio') return true
   if (/^packages\/(cli|mcp|remark-shardloom)$/.test(folder) || folder.startsWith('apps/')) return name === 'shardloom'
   if (folder === 'packages/shardloom') return name !== '@shardloom/cli'
   if (/^packages\/(exporters|simulator)$/.test(folder)) return !/strategy-|models$|^shardloom$|cli$/.test(name)

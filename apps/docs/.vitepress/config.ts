@@ -30,6 +30,7 @@ export default defineConfig({
       { text: 'Start', link: '/getting-started' },
       { text: 'Concepts', link: '/concepts/' },
       { text: 'Guides', link: '/guides/write-a-strategy' },
+      { text: 'Studio', link: '/guides/studio' },
       { text: 'Reference', link: '/reference/commands' },
     ],
     sidebar: [
@@ -62,6 +63,7 @@ export default defineConfig({
         text: 'Guides',
         items: [
           { text: 'Which parallelism should I use?', link: '/guides/which-parallelism' },
+          { text: 'Studio', link: '/guides/studio' },
           { text: 'Hybrids that people run', link: '/guides/hybrids' },
           { text: 'Write a strategy in 15 minutes', link: '/guides/write-a-strategy' },
           { text: 'Pictures and reports', link: '/guides/pictures' },

@@ -1,34 +1,49 @@
 import { join } from 'node:path'
-import { build } from 'esbuild'
+import { type BuildOptions, build } from 'esbuild'
 import type { Plugin } from 'vite'
 
 /** The workers, by the names under which the page asks for them; each is `src/worker/<name>.worker.ts`. */
 const workers = ['plan', 'layout', 'export']
 
+/** What the page asks for only when it is shown, by the global that holds its exports; each is `src/<path>.ts`, built as `<name>.js`. */
+const parts = [{ name: 'lessons', path: 'learn/lessons', globalName: 'shardloomLessons' }]
+
 /**
  * Each worker as a classic script `workers/<name>.js` that hands the page the worker as a function, whose text it starts: the only way
- * to a worker that works from disk too, where a page may start none from a file.
+ * to a worker that works from disk too, where a page may start none from a file. Parts of the page that can wait are classic scripts
+ * as well, since a page from disk may import none.
  */
 export function workerScripts(): Plugin {
   return {
     name: 'worker-scripts',
     async generateBundle() {
-      for (const name of workers)
-        this.emitFile({ type: 'asset', fileName: `workers/${name}.js`, source: await script(name) })
+      for (const [fileName, make] of scripts) this.emitFile({ type: 'asset', fileName, source: await make() })
     },
     configureServer(server) {
       server.middlewares.use((request, response, next) => {
-        const name = workers.find((each) => request.url === `/workers/${each}.js`)
-        if (!name) return next()
-        script(name).then((source) => response.setHeader('content-type', 'text/javascript').end(source), next)
+        const make = scripts.get(request.url?.slice(1) ?? '')
+        if (!make) return next()
+        make().then((source) => response.setHeader('content-type', 'text/javascript').end(source), next)
       })
     },
   }
 }
 
-async function script(name: string): Promise<string> {
+/** What makes each script, by its file. */
+const scripts = new Map<string, () => Promise<string>>([
+  ...workers.map((name) => [`workers/${name}.js`, () => workerScript(name)] as const),
+  ...parts.map(({ name, path, globalName }) => [`${name}.js`, () => bundle(`${path}.ts`, { globalName })] as const),
+])
+
+async function workerScript(name: string): Promise<string> {
+  const text = await bundle(`worker/${name}.worker.ts`)
+  return `(globalThis.shardloomWorkers??={})[${JSON.stringify(name)}]=function(){${text}}`
+}
+
+async function bundle(path: string, options: BuildOptions = {}): Promise<string> {
   const { outputFiles } = await build({
-    entryPoints: [join(import.meta.dirname, `../src/worker/${name}.worker.ts`)],
+    ...options,
+    entryPoints: [join(import.meta.dirname, '../src', path)],
     bundle: true,
     format: 'iife',
     platform: 'browser',
@@ -38,5 +53,5 @@ async function script(name: string): Promise<string> {
     write: false,
     logLevel: 'silent',
   })
-  return `(globalThis.shardloomWorkers??={})[${JSON.stringify(name)}]=function(){${outputFiles[0]?.text ?? ''}}`
+  return outputFiles?.[0]?.text ?? ''
 }

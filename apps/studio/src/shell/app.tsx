@@ -1,6 +1,7 @@
 import { useEffect, useMemo, useReducer, useRef, useState } from 'react'
 import { graphRequest } from '../graph/graph-request.js'
 import { Inspector } from '../graph/inspector.jsx'
+import { Guide } from '../learn/guide.jsx'
 import { SetUp } from '../setup/set-up.jsx'
 import { readFragment, writeFragment } from '../state/fragment.js'
 import { firstHistory, step } from '../state/history.js'
@@ -71,7 +72,7 @@ export function App() {
         </div>
       )}
       <div className="panes">
-        <SetUp />
+        {state.learn ? <Guide learn={state.learn} /> : <SetUp />}
         <Views />
         <Inspector />
       </div>

@@ -3,7 +3,7 @@ import { viewNames } from '../state/studio-state.js'
 import { useStudio } from './studio.js'
 
 const keys = [
-  ['1 – 4', 'views'],
+  [`1 – ${viewNames.length}`, 'views'],
   ['/', 'search by name'],
   ['W A S D', 'move, by the place of the keys'],
   ['+ −', 'closer, farther'],
@@ -15,7 +15,7 @@ const keys = [
   ['Esc', 'select nothing'],
   ['Ctrl Z', 'undo; with Shift redo'],
   ['?', 'these keys'],
-] as const
+] as const satisfies readonly (readonly [string, string])[]
 
 /** Keys that work wherever nobody types, and the list of them. */
 export function Keys() {

@@ -84,8 +84,8 @@ function ExportMenu({ say }: { readonly say: (text: string) => void }) {
     menu.current?.removeAttribute('open')
     if (text === undefined) return say('There is no plan to save')
     say(`Making ${title} …`)
-    // A picture is of one plan: of those that are compared, the time of the one at hand.
-    const shown = state.view === 'compare' ? 'timeline' : state.view
+    // A picture is of one plan: of those that are compared, the time of the one at hand; beside a list of pages, its graph.
+    const shown = state.view === 'compare' ? 'timeline' : state.view === 'learn' ? 'graph' : state.view
     const view = shown === 'graph' ? graphRequest(text, state.graph) : shown
     try {
       const notes = await save({ format, name: variant.name, text, theme, view })

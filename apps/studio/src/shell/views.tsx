@@ -1,6 +1,7 @@
 import type { ComponentType } from 'react'
 import { CompareView } from '../compare/compare-view.jsx'
 import { GraphView } from '../graph/graph-view.jsx'
+import { LearnView } from '../learn/learn-view.jsx'
 import { MemoryView } from '../memory/memory-view.jsx'
 import { type ViewName, viewNames } from '../state/studio-state.js'
 import { TimelineView } from '../timeline/timeline-view.jsx'
@@ -11,6 +12,7 @@ const titles: Readonly<Record<ViewName, string>> = {
   timeline: 'Timeline',
   memory: 'Memory',
   compare: 'Compare',
+  learn: 'Learn',
 }
 
 const views: Readonly<Record<ViewName, ComponentType>> = {
@@ -18,6 +20,7 @@ const views: Readonly<Record<ViewName, ComponentType>> = {
   timeline: TimelineView,
   memory: MemoryView,
   compare: CompareView,
+  learn: LearnView,
 }
 
 /** The pictures of the plan, one at a time. */

@@ -60,7 +60,8 @@ function forward({ past, present }: History, next: StudioState): History {
   return { past: [...past, present].slice(-mostSteps), present: next, future: [], group: '' }
 }
 
-/** Another plan as one looks at this one. */
-function withLook({ variants, active }: StudioState, look: StudioState): StudioState {
-  return { ...look, variants, active }
+/** Another plan as one looks at this one; of another step of a guided page, as that showed it. */
+function withLook(state: StudioState, look: StudioState): StudioState {
+  if (state.learn !== look.learn) return state
+  return { ...look, variants: state.variants, active: state.active }
 }

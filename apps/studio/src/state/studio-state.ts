@@ -1,8 +1,12 @@
 import type { Level, UnrollAxis } from 'shardloom'
 
 /** The pictures of a plan, in the order of their keys 1, 2, … */
-export const viewNames = ['graph', 'timeline', 'memory', 'compare'] as const
+export const viewNames = ['graph', 'timeline', 'memory', 'compare', 'learn'] as const
 export type ViewName = (typeof viewNames)[number]
+
+/** The guided pages, in their order. */
+export const lessonNames = ['dp', 'tp', 'pp', 'ep', 'sp', 'hybrids', 'prefill-decode', 'bottleneck'] as const
+export type LessonName = (typeof lessonNames)[number]
 
 const levels = ['phase', 'stage', 'layer', 'module', 'operator'] as const satisfies readonly Level[]
 const axes = ['layer', 'microbatch', 'decode_step', 'chunk', 'rank'] as const satisfies readonly UnrollAxis[]
@@ -23,6 +27,18 @@ export interface GraphState {
   readonly rank?: number
 }
 
+/** Plans beside each other, and which of them is shown. */
+export type Plans = Pick<StudioState, 'variants' | 'active'>
+
+/** Where a reader of a guided page is. */
+export interface LearnState {
+  readonly page: LessonName
+  /** From 0. */
+  readonly step: number
+  /** The reader's own plans, which the page's stand in for. */
+  readonly own: Plans
+}
+
 /** Everything that a link holds. */
 export interface StudioState {
   readonly variants: readonly Variant[]
@@ -32,6 +48,8 @@ export interface StudioState {
   readonly graph: GraphState
   /** The id of the selected node, in all views. */
   readonly selection?: string
+  /** The guided page that is open. */
+  readonly learn?: LearnState
 }
 
 /** What opens without a link: a plan that fits, with three strategies at work. */
@@ -65,9 +83,10 @@ const longestText = 200_000
 const longestName = 80
 const mostVariants = 12
 const mostToggled = 2000
+const mostSteps = 100
 
 /** The variant that is shown. */
-export function activeVariant({ variants, active }: StudioState): Variant {
+export function activeVariant({ variants, active }: Plans): Variant {
   const found = variants[active]
   if (!found) throw new Error('internal error: no such variant')
   return found
@@ -75,17 +94,11 @@ export function activeVariant({ variants, active }: StudioState): Variant {
 
 /** What of data from outside is a state; throws an Error that says what is wrong. */
 export function checkState(value: unknown): StudioState {
-  const { variants, active, view, graph, selection } = objectOf(value, 'the state')
-  const list = listOf(variants, 'its variants', mostVariants).map((each): Variant => {
-    const { name, text } = objectOf(each, 'a variant')
-    return { name: textOf(name, 'a name', longestName), text: textOf(text, 'a spec', longestText) }
-  })
-  if (typeof active !== 'number' || !list[active]) throw new Error('there is no such variant')
+  const { view, graph, selection, learn, ...rest } = objectOf(value, 'the state')
   const { level, toggled, unroll, rank } = objectOf(graph, 'its graph')
   if (rank !== undefined && !(Number.isSafeInteger(rank) && Number(rank) >= 0)) throw new Error('there is no such rank')
   return {
-    variants: list,
-    active,
+    ...checkPlans(rest),
     view: memberOf(viewNames, view, 'a view'),
     graph: {
       level: memberOf(levels, level, 'a level'),
@@ -94,6 +107,27 @@ export function checkState(value: unknown): StudioState {
       ...(rank !== undefined && { rank: Number(rank) }),
     },
     ...(selection !== undefined && { selection: textOf(selection, 'an id', 1000) }),
+    ...(learn !== undefined && { learn: checkLearn(learn) }),
+  }
+}
+
+function checkPlans({ variants, active }: Readonly<Record<string, unknown>>): Plans {
+  const list = listOf(variants, 'its variants', mostVariants).map((each): Variant => {
+    const { name, text } = objectOf(each, 'a variant')
+    return { name: textOf(name, 'a name', longestName), text: textOf(text, 'a spec', longestText) }
+  })
+  if (typeof active !== 'number' || !list[active]) throw new Error('there is no such variant')
+  return { variants: list, active }
+}
+
+function checkLearn(value: unknown): LearnState {
+  const { page, step, own } = objectOf(value, 'its guide')
+  if (!(Number.isSafeInteger(step) && Number(step) >= 0 && Number(step) < mostSteps))
+    throw new Error('there is no such step')
+  return {
+    page: memberOf(lessonNames, page, 'a page'),
+    step: Number(step),
+    own: checkPlans(objectOf(own, 'the own plans')),
   }
 }
 

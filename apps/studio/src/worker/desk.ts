@@ -1,3 +1,4 @@
+import { loadScript } from '../load-script.js'
 import type { Ask, Failure, JobName, Jobs, Reply } from './protocol.js'
 
 /** A job that failed: what the plan says of it. */
@@ -133,23 +134,14 @@ const sources = new Map<string, Promise<string>>()
 function sourceOf(name: string): Promise<string> {
   const known = sources.get(name)
   if (known) return known
-  const loading = new Promise<string>((resolve, reject) => {
-    const script = document.createElement('script')
-    script.src = `./workers/${name}.js`
-    script.onload = () => {
-      const { shardloomWorkers: handed } = globalThis as { shardloomWorkers?: Record<string, () => void> } // what the script sets
-      const source = handed?.[name]?.toString()
-      script.remove()
-      if (source !== undefined) resolve(`(${source})()`)
-      else reject(new Error(`workers/${name}.js is none of the studio's.`))
-    }
-    script.onerror = () => {
-      sources.delete(name)
-      reject(new Error(`workers/${name}.js cannot be loaded: it has to stand beside the page.`))
-    }
-    document.head.append(script)
+  const loading = loadScript(`workers/${name}.js`).then(() => {
+    const { shardloomWorkers: handed } = globalThis as { shardloomWorkers?: Record<string, () => void> } // what the script sets
+    const source = handed?.[name]?.toString()
+    if (source === undefined) throw new Error(`workers/${name}.js is none of the studio's.`)
+    return `(${source})()`
   })
   sources.set(name, loading)
+  loading.catch(() => sources.delete(name))
   return loading
 }
 
@@ -160,4 +152,5 @@ export const desks = {
   choices: createDesk('plan'),
   layout: createDesk('layout'),
   export: createDesk('export'),
+  learn: createDesk('plan'),
 }

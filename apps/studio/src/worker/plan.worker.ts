@@ -18,6 +18,7 @@ import { scheduleNames } from 'shardloom/schedules'
 import { memorySvg, timelineSvg } from 'shardloom/svg'
 import { compareVariants } from '../compare/data.js'
 import { findNodes, foldView, mostNodes } from '../graph/fold.js'
+import type { Measured } from '../learn/lesson.js'
 import { memoryOfSimulation } from '../memory/data.js'
 import { timelineOfSimulation } from '../timeline/data.js'
 import { type Known, knownOf } from './cached.js'
@@ -45,6 +46,14 @@ serve({
     explain((await knownOf(text)).plan, node, rank === undefined ? {} : { rank }),
   nodeSeconds: async ({ text, node }) => nodeSeconds(await knownOf(text), node),
   simulate: async ({ text }) => stepFigures((await knownOf(text)).simulation),
+  measure: async ({ texts }) => {
+    const measured: Measured[] = []
+    for (const text of texts) {
+      const known = await knownOf(text)
+      measured.push({ figures: stepFigures(known.simulation), summary: summarise(known.plan) })
+    }
+    return measured
+  },
   choices: ({ text, path }) => choicesOf(text, path),
   picture: async ({ text, view, theme }) => {
     const { simulation } = await knownOf(text)

@@ -11,6 +11,7 @@ import type {
 } from 'shardloom'
 import type { PlacedView } from 'shardloom/svg'
 import type { CompareData } from '../compare/data.js'
+import type { Measured } from '../learn/lesson.js'
 import type { MemoryData } from '../memory/data.js'
 import type { TimelineData } from '../timeline/data.js'
 
@@ -103,6 +104,8 @@ export interface Jobs {
   /** Seconds of one step that a node takes on a rank that runs it; null for one that is not run. */
   nodeSeconds: { request: { readonly text: string; readonly node: string }; answer: number | null }
   simulate: { request: { readonly text: string }; answer: StepFigures }
+  /** Several specs in figures, each as its plan and its step. */
+  measure: { request: { readonly texts: readonly string[] }; answer: readonly Measured[] }
   choices: { request: { readonly text: string; readonly path: string }; answer: Choice }
   /** A simulated step as SVG. */
   picture: {
