@@ -1,11 +1,11 @@
 import { type CollectiveOp, collectiveOps } from '@shardloom/cluster'
 import {
   lookup,
-  type Mesh,
   type OperatorNode,
   type OperatorTable,
   type Place,
   type Program,
+  type Tensor,
   walk,
 } from '@shardloom/core'
 import { programOf } from '@shardloom/core/unroll'
@@ -28,6 +28,8 @@ export interface StateMove {
   readonly bytes: number
   /** In forward or backward of each microbatch; once per step before the first of them, before the update, or behind it. */
   readonly when: 'F' | 'B' | 'before forward' | 'before update' | 'behind update'
+  /** Whether it is of experts, which lie on other ranks than what all tokens pass. */
+  readonly isOfExperts: boolean
 }
 
 /** What a rank holds of a part of a model all through the step, and what the update of it takes. Bytes and seconds. */
@@ -37,14 +39,14 @@ export interface StateCost {
   optimizerBytes: number
   updateSeconds: number
   readonly moves: StateMove[]
-  /** What the bytes are made of, by the atoms over which a rank has its share. */
+  /** What the bytes are made of, by how it is divided. */
   readonly shares: StateShare[]
 }
 
 /** What of one kind of state is divided alike. */
 export interface StateShare {
   readonly field: 'parameterBytes' | 'gradientBytes' | 'optimizerBytes'
-  readonly atoms: readonly string[]
+  readonly isOfExperts: boolean
   /** In how many shares. */
   readonly parts: number
   /** Of one share. */
@@ -166,7 +168,9 @@ export function stateCosts(
         const own = lookup(tensors, tensor)
         const bytes = meter.bytes(own)
         cost[field] += bytes
-        addShare(cost.shares, { field, atoms: own.placement?.shards.flat() ?? [], bytes }, mesh)
+        const atoms = own.placement?.shards.flat() ?? []
+        const parts = mesh.atoms.reduce((all, { name, degree }) => (atoms.includes(name) ? all * degree : all), 1)
+        addShare(cost.shares, { field, isOfExperts: isOfExperts(own), parts, bytes })
       }
       for (const { node, isRepeated } of moves) {
         const { payload } = communicationBytes(node, program, meter)
@@ -178,15 +182,14 @@ export function stateCosts(
   return costs
 }
 
-function addShare(shares: StateShare[], { field, atoms, bytes }: Omit<StateShare, 'parts'>, mesh: Mesh): void {
-  const known = shares.find((each) => each.field === field && `${each.atoms}` === `${atoms}`)
-  if (known) {
-    known.bytes += bytes
-    return
-  }
-  const parts = mesh.atoms.reduce((all, { name, degree }) => (atoms.includes(name) ? all * degree : all), 1)
-  shares.push({ field, atoms, parts, bytes })
+function addShare(shares: StateShare[], share: StateShare): void {
+  const { field, isOfExperts, parts, bytes } = share
+  const known = shares.find((each) => each.field === field && each.isOfExperts === isOfExperts && each.parts === parts)
+  if (known) known.bytes += bytes
+  else shares.push(share)
 }
+
+const isOfExperts = ({ dims }: Tensor) => dims.includes('experts')
 
 /** The body of a loop over layers that a place is in. */
 function bodyOf({ path }: Place): string | undefined {
@@ -224,12 +227,14 @@ function moveOf(
   { tensors }: Program,
   { bytes, isRepeated }: { readonly bytes: number; readonly isRepeated: boolean },
 ): StateMove {
-  const isGradient = lookup(tensors, id).role === 'gradient'
+  const moved = lookup(tensors, id)
+  const isGradient = moved.role === 'gradient'
   const first = isRepeated ? 'F' : 'before forward'
   return {
     op: collectiveOps.find((each) => each === op) ?? 'send',
     atoms: communication?.atoms ?? [],
     bytes,
+    isOfExperts: isOfExperts(moved),
     when: segment === 'forward' ? first : segment === 'backward' ? 'B' : isGradient ? 'before update' : 'behind update',
   }
 }

@@ -38,13 +38,12 @@ export function leastStored(
 ): ReadonlyMap<string, StoredBytes> {
   const degree = (axis: string) => findAxis(mesh, axis)?.degree ?? 1
   const ranks = mesh.world / degree('pp') / degree('replicas')
-  const own = new Set(findAxis(mesh, 'dp')?.atoms)
   const from = { optimizerBytes: 1, gradientBytes: 2, parameterBytes: 3 }
   return new Map(
     Array.from(costs, ([part, { shares }]) => {
       let [bytes, gradientBytes] = [0, 0]
-      for (const { field, atoms, parts, bytes: whole } of shares) {
-        const groups = atoms.some((atom) => own.has(atom)) ? 1 : replicate
+      for (const { field, isOfExperts, parts, bytes: whole } of shares) {
+        const groups = isOfExperts ? 1 : replicate
         const least = zero < from[field] ? whole : Math.min(whole, (whole * parts * groups) / ranks)
         if (field === 'gradientBytes') gradientBytes += least
         else bytes += least

@@ -1,5 +1,4 @@
 import { collectiveSeconds } from '@shardloom/cluster'
-import { findAxis, type Mesh } from '@shardloom/core'
 import type { StateCost, StateShare } from '@shardloom/simulator'
 import { dividing } from './choices.js'
 import type { Sharing } from './forms.js'
@@ -39,8 +38,8 @@ export class LeastSharing {
     return new Map(
       Array.from(costs, ([part, cost]) => {
         const { forward = 0, backward = 0, reduced = 0 } = moved.get(part) ?? {}
-        const parameters = bytesOf(cost, 'parameterBytes', mesh)
-        const gradients = bytesOf(cost, 'gradientBytes', mesh)
+        const parameters = bytesOf(cost, 'parameterBytes')
+        const gradients = bytesOf(cost, 'gradientBytes')
         return [
           part,
           {
@@ -77,10 +76,10 @@ export class LeastSharing {
     for (const [part, { moves }] of shared) {
       const cost = alone.get(part)
       const share = (when: 'F' | 'B', op: string, field: StateShare['field']) => {
-        const all = cost ? bytesOf(cost, field, placed.mesh) : 0
-        const own = moves.filter((each) => each.when === when && each.op === op)
-        const dense = own.filter(({ atoms }) => atoms.every((atom) => sharing.includes(atom)))
-        return all === 0 ? 0 : Math.min(1, dense.reduce((sum, { bytes }) => sum + bytes, 0) / all)
+        const all = cost ? bytesOf(cost, field) : 0
+        const own = moves.filter((each) => each.when === when && each.op === op && !each.isOfExperts)
+        const shared = own.filter(({ atoms }) => atoms.every((atom) => sharing.includes(atom)))
+        return all === 0 ? 0 : Math.min(1, shared.reduce((sum, { bytes }) => sum + bytes, 0) / all)
       }
       found.set(part, {
         forward: share('F', 'all-gather', 'parameterBytes'),
@@ -93,10 +92,6 @@ export class LeastSharing {
 }
 
 /** What of a part's state is no experts', on one rank. */
-function bytesOf({ shares }: StateCost, of: StateShare['field'], mesh: Mesh): number {
-  const own = findAxis(mesh, 'dp')?.atoms ?? []
-  return shares.reduce(
-    (sum, { field, atoms, bytes }) => (field === of && !atoms.some((each) => own.includes(each)) ? sum + bytes : sum),
-    0,
-  )
+function bytesOf({ shares }: StateCost, of: StateShare['field']): number {
+  return shares.reduce((sum, { field, isOfExperts, bytes }) => (field === of && !isOfExperts ? sum + bytes : sum), 0)
 }

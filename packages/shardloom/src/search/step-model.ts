@@ -3,7 +3,7 @@ import type { Machine } from '@shardloom/simulator'
 import type { LoadedSpec } from '../plan.js'
 import type { PlannedSpec } from '../sequence.js'
 import { machineOfMesh } from '../simulate-plan.js'
-import { type Choices, copiesOf, kindsOf, specWith, type Value } from './choices.js'
+import { type Choices, copiesOf, dividing, kindsOf, specWith, type Value } from './choices.js'
 import { leastStored, type Model, type PartState, type StoredBytes, stateAt } from './estimate.js'
 import { partsOf } from './forms.js'
 import { isMultiplying } from './groups.js'
@@ -17,8 +17,10 @@ export interface Placed {
   readonly name: string
   readonly mesh: Mesh
   readonly machine: Machine
-  /** Equal for meshes on which the collectives of layers run over the same links. */
+  /** Equal for meshes on which layers are divided alike, and their collectives run over the same links. */
   readonly links: string
+  /** How layers are divided over the ranks: which axes have which atoms, of how many ranks, but for those of `outside` axes alone. */
+  readonly divided: string
 }
 
 /** Why something cannot be planned: the code of the error, and what it says. */
@@ -81,8 +83,14 @@ export class StepModel {
       const mesh = this.samples.meshOf(spec)
       const machine = among(machineOfMesh(this.loaded, mesh), mesh)
       const inner = mesh.axes.filter(({ name, degree }) => degree > 1 && !outside.includes(name))
-      const links = inner.map(({ name }) => JSON.stringify(machine.group(findAxis(mesh, name)?.atoms ?? [])))
-      return { name: key, mesh, machine, links: links.join(' ') }
+      const atoms = mesh.atoms.filter(({ name }) => inner.some((axis) => axis.atoms.includes(name)))
+      const divided = atoms.map(({ name, degree }) => {
+        const axes = mesh.axes.filter((axis) => axis.atoms.includes(name)).map((axis) => axis.name)
+        return `${degree} ${axes.filter((axis) => axis !== 'expertDp')}`
+      })
+      const groups = [...inner.map((axis) => axis.atoms), ...atoms.map(({ name }) => [name])]
+      const links = [...new Set(groups.map(String))].map((group) => JSON.stringify(machine.group(group.split(','))))
+      return { name: key, mesh, machine, links: [...divided, ...links].join(' '), divided: divided.join(' ') }
     })
   }
 
@@ -111,7 +119,9 @@ export class StepModel {
     const degrees = names.filter((name) => this.isDegree(name))
     const kept = names.filter((name) => !degrees.includes(name) && !ofSeveral.includes(name))
     const own = Object.fromEntries(kept.map((name) => [name, choices[name] as Value]))
-    const axes = degrees.filter((name) => choices[name] !== 1)
+    // Ranks that experts divide once more divide these, and not what is in them, as they would alone.
+    const divided = dividing.some((name) => (choices[name] ?? 1) !== 1)
+    const axes = degrees.filter((name) => choices[name] !== 1 && !(divided && isMultiplying(name, this)))
     const all = axes.map((axis) => {
       const degree = Number(choices[axis])
       const { sequenceParallel = false } = choices
@@ -170,9 +180,9 @@ export class StepModel {
   }
 
   /** The state wherever axes lie; where nothing is shared, it is the same for any number of ranks. */
-  measuredState(specOf: () => PlannedSpec, inner: string, { zero, replicate }: Stored, { mesh }: Placed) {
+  measuredState(specOf: () => PlannedSpec, inner: string, { zero, replicate }: Stored, { mesh, divided }: Placed) {
     const degrees = zero > 0 ? [findAxis(mesh, 'dp')?.degree, replicate] : []
-    const key = `${inner} ${zero} ${degrees} ${mesh.atoms.map(({ name }) => name)}`
+    const key = `${inner} ${zero} ${degrees} ${divided} ${mesh.atoms.map(({ name }) => name)}`
     return remember(this.points, key, () => {
       const spec = specOf()
       const options = { ...spec.options, recompute: 'none', offload: 'none' }

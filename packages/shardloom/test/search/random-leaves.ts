@@ -5,7 +5,7 @@ import { specOfStep } from '../../src/search/step-points.js'
 import { type Leaf, type Node, StepTree } from '../../src/search/step-tree.js'
 
 /** A sequence of numbers from 0 to 1 that is the same every time. */
-function draws(seed: number) {
+export function draws(seed: number) {
   let at = seed
   return () => {
     at = (at * 1_103_515_245 + 12_345) % 2_147_483_648
@@ -13,12 +13,17 @@ function draws(seed: number) {
   }
 }
 
+/** A leaf with the nodes above it. */
+type Path = readonly [...Node[], Leaf]
+
 /** Leaves that can be planned, each found by going down at random, so that rare choices are as likely as those with many leaves below. */
-function* randomLeaves(tree: StepTree, draw: () => number): Generator<Leaf> {
+export function* randomPaths(tree: StepTree, draw: () => number): Generator<Path> {
   const groups = tree.groups()
   for (let tries = 0; tries < 3000; tries++) {
     let node: Node = { level: 'root', groups }
+    const above: Node[] = []
     while (node.level !== 'leaf') {
+      above.push(node)
       const children: Node[] = [...(tree.expand(node) ?? [])]
       const child: Node | undefined = children[Math.floor(draw() * children.length)]
       if (!child) break
@@ -26,7 +31,7 @@ function* randomLeaves(tree: StepTree, draw: () => number): Generator<Leaf> {
       if (rejection && rejection.rule !== 'memory') break
       node = child
     }
-    if (node.level === 'leaf') yield node
+    if (node.level === 'leaf') yield [...above, node]
   }
 }
 
@@ -34,7 +39,8 @@ function* randomLeaves(tree: StepTree, draw: () => number): Generator<Leaf> {
 export function errorsOf(loaded: LoadedSpec, question: Question, count: number) {
   const tree = new StepTree(loaded, question)
   const [time, memory]: [number[], number[]] = [[], []]
-  for (const leaf of randomLeaves(tree, draws(1))) {
+  for (const path of randomPaths(tree, draws(1))) {
+    const leaf = path.at(-1) as Leaf // its last node
     if (time.length === count) break
     const { seconds, bytes } = tree.figures(leaf)
     const choices = tree.choicesOf(leaf)

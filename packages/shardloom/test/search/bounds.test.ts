@@ -1,0 +1,46 @@
+import { expect, test } from 'vitest'
+import { loadSpec, type SpecInput } from '../../src/index.js'
+import { questionOf } from '../../src/search/ask.js'
+import { type Leaf, StepTree } from '../../src/search/step-tree.js'
+import { draws, randomPaths } from './random-leaves.js'
+
+const on = (model: string, nodes: number, batch: number, seq: number): SpecInput => ({
+  model,
+  cluster: { preset: 'dgx-h100', nodes },
+  batch,
+  seq,
+})
+const large: readonly SpecInput[] = [
+  on('llama-3.1-405b', 2048, 2048, 8192),
+  on('mixtral-8x7b', 16, 256, 4096),
+  on('deepseek-v3', 32, 512, 4096),
+]
+
+test.each(large)('of $model no bound is above what a candidate comes to', async (spec) => {
+  const loaded = await loadSpec(spec)
+  const tree = new StepTree(loaded, questionOf(loaded, {}))
+  let count = 0
+  for (const path of randomPaths(tree, draws(11))) {
+    if (++count > 20) break
+    const leaf = path.at(-1) as Leaf // its last node
+    const { seconds, bytes } = tree.figures(leaf)
+    const { staging, cut, stored } = leaf
+    const name = JSON.stringify(tree.choicesOf(leaf))
+    for (const node of path) expect(tree.bound(node), `${node.level} of ${name}`).toBeLessThanOrEqual(seconds)
+    for (const least of [staging.leastBytes(cut), staging.leastBytes(cut, stored)])
+      expect(least, name).toBeLessThanOrEqual(bytes)
+  }
+  expect(count).toBeGreaterThan(15)
+})
+
+test('what a candidate takes depends on nothing that was asked before', async () => {
+  const loaded = await loadSpec(on('deepseek-v3', 32, 512, 4096))
+  const question = questionOf(loaded, {})
+  // The same but for stages: experts lie on other ranks, which costs of layers that are shared have to tell.
+  const choices = { order: 'dp,tp,ulysses,cp,pp', tp: 1, cp: 2, ulysses: 8, ep: 16, expertTp: 8, microbatch: 16 }
+  const secondsOf = (tree: StepTree, pp: number) => tree.figures(tree.leafOf({ ...choices, pp }) as Leaf).seconds
+  const both = new StepTree(loaded, question)
+  const [one, two] = [secondsOf(both, 1), secondsOf(both, 2)]
+  expect(secondsOf(new StepTree(loaded, question), 2)).toBeCloseTo(two, 6)
+  expect(Math.abs(one / two - 1)).toBeGreaterThan(0.1)
+})
