@@ -219,13 +219,19 @@ function check({ layers, stages, microbatches, least = 1, choices = 1, limit = I
 /**
  * Divides layers that all take as long among stages, as {@link balanceStages} does, in O(L·S): their number is all that matters, and each
  * layer goes to the stage that is then the shortest. `besides`: what each stage takes beside its layers. Returns the number of layers of
- * each stage, at least one; undefined where there are too few.
+ * each stage, at least one, but of the first and the last at least `leastAtEnds`; undefined where there are too few.
  */
-export function balanceEqualLayers(layers: number, seconds: number, besides: ArrayLike<number>): number[] | undefined {
+export function balanceEqualLayers(
+  layers: number,
+  seconds: number,
+  besides: ArrayLike<number>,
+  leastAtEnds = 1,
+): number[] | undefined {
   const stages = besides.length
-  if (layers < stages) return undefined
-  const counts = new Array<number>(stages).fill(1)
-  for (let left = layers - stages; left > 0; left--) {
+  const counts = Array.from({ length: stages }, (_, at) => (at === 0 || at === stages - 1 ? leastAtEnds : 1))
+  const taken = counts.reduce((sum, count) => sum + count, 0)
+  if (layers < taken) return undefined
+  for (let left = layers - taken; left > 0; left--) {
     let shortest = 0
     let least = Number.POSITIVE_INFINITY
     for (let stage = 0; stage < stages; stage++) {

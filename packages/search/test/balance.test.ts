@@ -176,6 +176,13 @@ test('Llama 3.1 405B with 16 stages: 126 layers leave one fewer to the first and
   expect(counts({ layers: 126, stages: 16, microbatches: 128, time })).toEqual([7, ...new Array(14).fill(8), 7])
 })
 
+test('where ends may be empty, 126 layers on 128 chunks leave both ends to embedding and head, as Llama 3.1 405B has it', () => {
+  // The same section: 16 stages of 8 chunks, the first and the last of them without a layer.
+  const besides = Float64Array.from({ length: 128 }, (_, at) => (at === 0 || at === 127 ? 0.9 : 0))
+  expect(balanceEqualLayers(126, 1, besides)).toBeUndefined()
+  expect(balanceEqualLayers(126, 1, besides, 0)).toEqual([0, ...new Array(126).fill(1), 0])
+})
+
 test('what does not fit misses the limit by as little as it can, and says by how much', () => {
   const one = new Array(8).fill(1)
   const problem = { layers: 8, stages: 2, microbatches: 4, time: layerSums(one), memory: layerSums(one), limit: 3 }

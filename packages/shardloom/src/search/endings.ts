@@ -44,9 +44,12 @@ export class Endings {
       }))
     return (choices['schedule'] ?? [options.schedule ?? '1f1b']).map(String).flatMap((schedule) =>
       this.chunksOf(schedule, virtuals)
-        .filter((virtual) => virtual * pp <= this.model.layers.length)
         .flatMap((virtual) =>
           splits.map((split): Cut => ({ schedule, virtual, split: split === 'balanced' ? split : 'even' })),
+        )
+        .filter(
+          ({ virtual, split }) =>
+            virtual * pp <= this.model.layers.length + (split === 'even' ? 0 : this.model.emptyChunks),
         ),
     )
   }

@@ -64,9 +64,11 @@ function chunksOf(borders: readonly number[], layers: readonly string[], parts: 
       counts[at] = (counts[at] as number) + 1
     }
     for (const layer of layers.slice(from, to)) add(layer)
-    if (from === 0) add('first')
-    if (to === layers.length) add('last')
-    if (to === layers.length && from > 0) add('tied')
+    // The first and the last chunk may have no layers.
+    const isLast = chunk === borders.length - 2
+    if (chunk === 0) add('first')
+    if (isLast) add('last')
+    if (isLast && chunk > 0) add('tied')
     return counts
   })
 }

@@ -257,6 +257,7 @@ export class Staging {
           layers.length,
           layers[0] ?? 0,
           Float64Array.from({ length: count }, (_, at) => besides(at)),
+          this.model.emptyChunks > 0 && count > this.pp ? 0 : 1,
         )
       : balanceStages({
           layers: layers.length,

@@ -68,6 +68,11 @@ export class StepModel {
     this.axes = loaded.plugins.flatMap(({ axes = [] }) => axes.map(({ name }) => name))
   }
 
+  /** How many chunks of a pipeline may be without layers: the first, which embeds, and the last, which ends, where all layers are alike. */
+  get emptyChunks(): number {
+    return this.loaded.spec.phase === 'training' && new Set(this.layers).size === 1 ? 2 : 0
+  }
+
   /** Whether a choice is a degree of an axis. */
   isDegree(name: string): boolean {
     return name in this.loaded.spec.parallel || this.axes.includes(name)

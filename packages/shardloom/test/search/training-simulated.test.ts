@@ -90,3 +90,17 @@ test.each([
     expect(bytes / Math.max(...step.ranks.map(({ memory }) => memory.peakBytes))).toBeGreaterThan(0.9)
   }
 })
+
+test('a chunk without layers takes and holds what it does when the whole model is simulated', async () => {
+  const loaded = await loadSpec({ model: 'llama-3.1-8b', cluster: h100(2), batch: 64, seq: 8192 })
+  const question = questionOf(loaded, {})
+  const tree = new StepTree(loaded, question)
+  const choices = { tp: 2, pp: 4, schedule: 'interleaved1f1b', virtual: 8, split: 'balanced', microbatch: 1, zero: 1 }
+  const leaf = tree.leafOf(choices)
+  if (!leaf) throw new Error('the space has no such point')
+  expect(leaf.staging.layersOf(leaf.cut)).toContain(0)
+  const { step } = simulateLoaded(loadedOf(loaded, specOfStep(tree, question, { choices: tree.choicesOf(leaf) })))
+  const { seconds, bytes } = tree.figures(leaf)
+  expect(Math.abs(seconds / step.seconds - 1)).toBeLessThan(0.02)
+  expect(Math.abs(bytes / Math.max(...step.ranks.map(({ memory }) => memory.peakBytes)) - 1)).toBeLessThan(0.1)
+})
