@@ -86,7 +86,7 @@ describe('search', () => {
     expect(counted.total).toBe(candidates.total)
     const half = await shardloom(['search', '--merge', '1.json'], { cwd })
     expect(half.code).toBe(1)
-    expect(half.err.replace(/\s+/g, ' ')).toContain('8 of 16 parts are missing')
+    expect(half.err.replace(/\s+/g, ' ')).toContain('32 of 64 parts are missing')
   })
 
   test('where nothing fits it is said by how much, and what would help', async () => {

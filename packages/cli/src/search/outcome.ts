@@ -50,10 +50,15 @@ export function exitCodeOf({ interrupted, missing }: Outcome): number {
 }
 
 /** What a reader of the answer must know of the parts that it lacks, one sentence or two each. */
-export function warningsOf({ parts }: Question, { answers, missing, failed, interrupted }: Outcome): string[] {
+export function warningsOf({ parts, spec }: Question, { answers, missing, failed, interrupted }: Outcome): string[] {
   const lines = failed.map(({ part, failure: { code, message, help } }) =>
     [`part ${part} failed, ${code}: ${message}`, ...(help === undefined ? [] : [help])].join(' '),
   )
+  const { layers, balance } = spec.options?.pp ?? {}
+  if (spec.phase !== 'serving' && (layers ?? balance) !== undefined)
+    lines.push(
+      `layers are divided as \`split\` says, not as \`options.pp.${layers ? 'layers' : 'balance'}\` of the spec does`,
+    )
   if (missing.length === 0) return lines
   const cause = interrupted ? 'the search was interrupted' : 'the answer is not of the whole'
   const counted = `${missing.length} of ${parts} parts ${missing.length === 1 ? 'is' : 'are'} missing`

@@ -7,7 +7,14 @@ import {
   formatSeconds,
   formatShare,
 } from 'shardloom'
-import { type Candidate, limitName, type Question, type SimulatedCandidate, type Value } from 'shardloom/search'
+import {
+  type Candidate,
+  limitName,
+  meanLoadOf,
+  type Question,
+  type SimulatedCandidate,
+  type Value,
+} from 'shardloom/search'
 import { type Style, singleLine } from '../style.js'
 import { flow, pairs, table, wrapped } from '../table.js'
 import { betterOf, metricText } from './metric-text.js'
@@ -67,6 +74,7 @@ function headLines({ loaded, question, answer, seconds, interrupted }: SearchRes
       ...(isMost
         ? [['ranks tried', flow((question.choices['ranks'] ?? []).map(String), ' ', 16)] as [string, string[]]]
         : []),
+      ...(phase === 'serving' ? [['requests', requestsText(loaded)] as [string, string[]]] : []),
       ...(limits.length > 0 ? [['limits', limits.map(limitText)] as [string, string[]]] : []),
       [
         'candidates',
@@ -81,6 +89,18 @@ function headLines({ loaded, question, answer, seconds, interrupted }: SearchRes
         ? [['rejected by', refused.map(([rule, count]) => `${rule} ${formatCount(count)}`)] as [string, string[]]]
         : []),
     ]),
+  ]
+}
+
+/** The load that engines are searched for. */
+function requestsText(loaded: SearchResult['loaded']): string[] {
+  const { input, output, rate } = meanLoadOf(loaded)
+  const [prompt, answer] = [input, output].map((tokens) => formatCount(Math.round(tokens)))
+  const { load = {} } = loaded.spec.options.serving
+  const assumed = (['input', 'output'] as const).filter((name) => load[name] === undefined)
+  return [
+    `of ${prompt} tokens and ${answer} generated on average${rate === undefined ? '' : `, ${rate} a second`}`,
+    ...(assumed.length > 0 ? [`(${assumed.join(' and ')} of \`load\` assumed)`] : []),
   ]
 }
 
@@ -134,7 +154,7 @@ export function candidateTable(
     // That so many ranks are so many is no estimate: what is, is the time of the step.
     const difference = differences?.[objective === 'ranks' ? (metrics[1] ?? objective) : objective]
     const estimate = simulated ? (difference === undefined ? '–' : changeText(difference)) : 'only'
-    const what = labels[index] ?? choicesText(candidate, question.choices)
+    const what = `${labels[index] ?? choicesText(candidate, question.choices)}${isTpWide(candidate, loaded) ? '  (tp over nodes)' : ''}`
     const faults = error
       ? [`not simulated, ${error.code}: ${singleLine(error.message)}`]
       : misses.map(({ rule, by }) => `misses ${rule} by ${formatShare(by)} as simulated`)
@@ -144,6 +164,14 @@ export function candidateTable(
     ]
   })
   return table(columns, rows, style)
+}
+
+/** Whether tensor parallelism, which sends most often, leaves the fast links of a node. */
+function isTpWide({ choices }: Candidate, loaded: SearchResult['loaded']): boolean {
+  const order = String(choices['order'] ?? loaded.spec.order).split(',')
+  const inside = order.slice(0, order.indexOf('tp') + 1)
+  const span = inside.reduce((all, axis) => all * Number(choices[axis] ?? 1), 1)
+  return Number(choices['tp'] ?? 1) > 1 && span > clusterOf(loaded).perNode
 }
 
 function bestLines(result: SearchResult, style: Style): string[] {

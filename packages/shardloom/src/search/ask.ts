@@ -31,12 +31,12 @@ export interface SearchOptions {
   readonly top?: number
   /** Two metrics of which the front is kept; `-name` where more of it is better. */
   readonly front?: readonly [string, string]
-  /** Into how many parts the space is divided. Default 16. */
+  /** Into how many parts the space is divided: each is an answer of its own, so that whoever stops a search has what ended. Default 64. */
   readonly parts?: number
 }
 
 /** How many parts a question has, and how many of the best are kept, where nobody says. */
-const usual = { parts: 16, top: 5 }
+const usual = { parts: 64, top: 5 }
 
 /**
  * A question about a loaded spec. Throws `RANKS` where nothing says how many there are, `OBJECTIVE` and `LIMITS` for what the phase does not

@@ -78,10 +78,13 @@ export function specOfStep(
     ([name, value]) => name in given || (isChosen(name) && value !== unchanged[name]),
   )
   const isPipeline = Number(choices['pp'] ?? 1) > 1
+  // How layers are divided is the search's to say.
+  const { layers: _, balance: __, ...kept } = given.pp ?? {}
+  const staged = { ...kept, ...(layers && { layers }) }
   const takesChunks = isPipeline && typeof tree.model.pipelines.of(String(schedule), 2, 3, 8) !== 'string'
   // Inference takes the whole batch at once where nothing is said of it.
   const isWhole = planned.phase !== 'training' && leaf?.staging.microbatches === 1
-  const { microbatch: _, ...rest } = spec
+  const { microbatch: ___, ...rest } = spec
   return {
     ...rest,
     ...(choices['order'] !== undefined && { order: [...planned.order] }),
@@ -91,7 +94,7 @@ export function specOfStep(
       ...Object.fromEntries(own),
       ...(isPipeline && schedule !== undefined && { schedule }),
       ...(takesChunks && virtual !== undefined && { virtual }),
-      ...(layers ? { pp: { layers } } : given.pp && isPipeline && { pp: given.pp }),
+      ...(isPipeline && Object.keys(staged).length > 0 && { pp: staged }),
     },
   } as SpecInput
 }
