@@ -3,6 +3,7 @@ import { dirname, isAbsolute, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { type Command, Option } from 'commander'
 import {
+  decimal,
   isModelPath,
   type LoadedSpec,
   loadSpec,
@@ -16,7 +17,6 @@ import {
   type SpecInput,
   specFields,
 } from 'shardloom'
-import { decimal } from './decimal.js'
 import { type Io, locate } from './io.js'
 import { readStandardInput, readTextFile } from './read-file.js'
 import { UsageError } from './report-error.js'

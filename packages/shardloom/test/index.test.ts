@@ -14,6 +14,7 @@ test('the public surface', () => {
     'compare',
     'createView',
     'cutMiddle',
+    'decimal',
     'describeCluster',
     'describeModel',
     'engines',

@@ -1,11 +1,14 @@
-import { InvalidArgumentError } from 'commander'
-import { formatBytes, formatQuantity, formatSeconds } from 'shardloom'
-import { type Limit, type StepPhase, servingMetricTable, stepMetrics } from 'shardloom/search'
+import { ShardloomError } from '@shardloom/core'
+import { formatBytes, formatQuantity, formatSeconds } from '@shardloom/exporters'
+import type { Limit } from './question.js'
+import { servingMetricTable } from './serving-metrics.js'
+import { type StepPhase, stepMetrics } from './step-metrics.js'
 
-type Unit = 's' | 'B' | '/s' | ''
+/** What a metric is measured in: seconds, bytes, something per second, or nothing. */
+export type MetricUnit = 's' | 'B' | '/s' | ''
 
 /** What metrics are measured in; others are plain numbers. */
-const units: Readonly<Record<string, Unit>> = {
+const units: Readonly<Record<string, MetricUnit>> = {
   'step-time': 's',
   ttft: 's',
   'ttft-p99': 's',
@@ -19,7 +22,7 @@ const units: Readonly<Record<string, Unit>> = {
 }
 
 /** The unit of a metric. */
-export const unitOf = (metric: string): Unit => units[metric] ?? ''
+export const unitOf = (metric: string): MetricUnit => units[metric] ?? ''
 
 /** A metric with its unit. */
 export function metricText(metric: string, value: number): string {
@@ -36,7 +39,7 @@ export function betterOf(phase: StepPhase | 'serving', metric: string): 'less' |
   return Object.hasOwn(table, metric) ? table[metric]?.better : undefined
 }
 
-const scales: Readonly<Partial<Record<Unit, Readonly<Record<string, number>>>>> = {
+const scales: Readonly<Partial<Record<MetricUnit, Readonly<Record<string, number>>>>> = {
   s: { us: 1e-6, ms: 1e-3, s: 1, min: 60, h: 3600 },
   B: {
     ...{ B: 1, kB: 1e3, KB: 1e3, MB: 1e6, GB: 1e9, TB: 1e12 },
@@ -44,19 +47,25 @@ const scales: Readonly<Partial<Record<Unit, Readonly<Record<string, number>>>>> 
   },
 }
 
-/** `tpot<=50ms`, added to the limits before it. */
-export function parseLimit(text: string, before: readonly Limit[] = []): readonly Limit[] {
+/** The limit that a text such as `tpot<=50ms` or `tokens-per-second>=2000` stands for. Throws `LIMIT`. */
+export function readLimit(text: string): Limit {
   const [, metric = '', sign, digits, unit = ''] =
     /^\s*([a-z0-9-]+)\s*(<=|>=)\s*(\d+(?:\.\d+)?(?:e[+-]?\d+)?)\s*([a-z]*)\s*$/i.exec(text) ?? []
+  const refuse = (message: string, help: string) =>
+    new ShardloomError('LIMIT', message, { subject: text.slice(0, 60), help })
   if (sign === undefined)
-    throw new InvalidArgumentError('Write a metric, <= or >=, and a number: tpot<=50ms or tokens-per-second>=2000.')
+    throw refuse(
+      `\`${text.slice(0, 60)}\` is no limit.`,
+      'Write a metric, <= or >=, and a number: tpot<=50ms or tokens-per-second>=2000.',
+    )
   const known = scales[unitOf(metric)]
   const scale = unit === '' ? 1 : known?.[unit]
-  if (scale === undefined) {
-    const names = known ? `Use ${Object.keys(known).join(', ')}, or none.` : 'Leave it out.'
-    throw new InvalidArgumentError(`The metric ${metric} has no unit \`${unit}\`. ${names}`)
-  }
+  if (scale === undefined)
+    throw refuse(
+      `The metric ${metric} has no unit \`${unit}\`.`,
+      known ? `Use ${Object.keys(known).join(', ')}, or none.` : 'Leave it out.',
+    )
   const value = Number(digits) * scale
-  if (!Number.isFinite(value)) throw new InvalidArgumentError(`${digits}${unit} is more than numbers can say.`)
-  return [...before, { metric, ...(sign === '<=' ? { most: value } : { least: value }) }]
+  if (!Number.isFinite(value)) throw refuse(`${digits}${unit} is more than numbers can say.`, 'Give a smaller one.')
+  return { metric, ...(sign === '<=' ? { most: value } : { least: value }) }
 }
