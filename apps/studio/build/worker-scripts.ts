@@ -3,7 +3,7 @@ import { build } from 'esbuild'
 import type { Plugin } from 'vite'
 
 /** The workers, by the names under which the page asks for them; each is `src/worker/<name>.worker.ts`. */
-const workers = ['plan', 'layout', 'export']
+const workers = ['plan', 'layout', 'export', 'search']
 
 /**
  * Each worker as a classic script `workers/<name>.js` that hands the page the worker as a function, whose text it starts: the only way

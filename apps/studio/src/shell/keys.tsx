@@ -3,7 +3,7 @@ import { viewNames } from '../state/studio-state.js'
 import { useStudio } from './studio.js'
 
 const keys = [
-  ['1 – 4', 'views'],
+  ['1 – 5', 'views'],
   ['/', 'search by name'],
   ['W A S D', 'move, by the place of the keys'],
   ['+ −', 'closer, farther'],

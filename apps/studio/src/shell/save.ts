@@ -29,7 +29,7 @@ export async function save(request: SaveRequest): Promise<readonly string[]> {
 }
 
 /** A name that every file system takes. */
-function fileName(name: string): string {
+export function fileName(name: string): string {
   return (
     name
       .trim()

@@ -85,7 +85,7 @@ function ExportMenu({ say }: { readonly say: (text: string) => void }) {
     if (text === undefined) return say('There is no plan to save')
     say(`Making ${title} …`)
     // A picture is of one plan: of those that are compared, the time of the one at hand.
-    const shown = state.view === 'compare' ? 'timeline' : state.view
+    const shown = state.view === 'compare' || state.view === 'search' ? 'timeline' : state.view
     const view = shown === 'graph' ? graphRequest(text, state.graph) : shown
     try {
       const notes = await save({ format, name: variant.name, text, theme, view })

@@ -2,6 +2,7 @@ import type { ComponentType } from 'react'
 import { CompareView } from '../compare/compare-view.jsx'
 import { GraphView } from '../graph/graph-view.jsx'
 import { MemoryView } from '../memory/memory-view.jsx'
+import { SearchView } from '../search/search-view.jsx'
 import { type ViewName, viewNames } from '../state/studio-state.js'
 import { TimelineView } from '../timeline/timeline-view.jsx'
 import { useStudio } from './studio.js'
@@ -11,6 +12,7 @@ const titles: Readonly<Record<ViewName, string>> = {
   timeline: 'Timeline',
   memory: 'Memory',
   compare: 'Compare',
+  search: 'Search',
 }
 
 const views: Readonly<Record<ViewName, ComponentType>> = {
@@ -18,6 +20,7 @@ const views: Readonly<Record<ViewName, ComponentType>> = {
   timeline: TimelineView,
   memory: MemoryView,
   compare: CompareView,
+  search: SearchView,
 }
 
 /** The pictures of the plan, one at a time. */
@@ -52,7 +55,7 @@ export function Views() {
           <span className="stale-mark">last plan that worked</span>
         )}
       </div>
-      <section className={`view ${state.view}`} role="tabpanel" id="view" aria-labelledby={`tab-${state.view}`}>
+      <section className={`view of-${state.view}`} role="tabpanel" id="view" aria-labelledby={`tab-${state.view}`}>
         <View />
       </section>
     </main>

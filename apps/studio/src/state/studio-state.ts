@@ -1,7 +1,8 @@
 import type { Level, UnrollAxis } from 'shardloom'
+import { emptySearch, mostTop, type SearchState } from '../search/state.js'
 
 /** The pictures of a plan, in the order of their keys 1, 2, … */
-export const viewNames = ['graph', 'timeline', 'memory', 'compare'] as const
+export const viewNames = ['graph', 'timeline', 'memory', 'compare', 'search'] as const
 export type ViewName = (typeof viewNames)[number]
 
 const levels = ['phase', 'stage', 'layer', 'module', 'operator'] as const satisfies readonly Level[]
@@ -30,6 +31,8 @@ export interface StudioState {
   readonly active: number
   readonly view: ViewName
   readonly graph: GraphState
+  /** What is asked of a search. */
+  readonly search: SearchState
   /** The id of the selected node, in all views. */
   readonly selection?: string
 }
@@ -58,12 +61,15 @@ options:
   active: 0,
   view: 'graph',
   graph: { level: 'layer', toggled: [], unroll: [] },
+  search: emptySearch,
 }
 
-/** The longest text of a spec that a link may hold, in UTF-16 code units, and the most variants and cards. */
+/** The most plans of a page. */
+export const mostVariants = 12
+
+/** The longest text of a spec that a link may hold, in UTF-16 code units, the longest name, and the most cards. */
 const longestText = 200_000
 const longestName = 80
-const mostVariants = 12
 const mostToggled = 2000
 
 /** The variant that is shown. */
@@ -75,7 +81,7 @@ export function activeVariant({ variants, active }: StudioState): Variant {
 
 /** What of data from outside is a state; throws an Error that says what is wrong. */
 export function checkState(value: unknown): StudioState {
-  const { variants, active, view, graph, selection } = objectOf(value, 'the state')
+  const { variants, active, view, graph, search, selection } = objectOf(value, 'the state')
   const list = listOf(variants, 'its variants', mostVariants).map((each): Variant => {
     const { name, text } = objectOf(each, 'a variant')
     return { name: textOf(name, 'a name', longestName), text: textOf(text, 'a spec', longestText) }
@@ -93,7 +99,33 @@ export function checkState(value: unknown): StudioState {
       unroll: listOf(unroll, 'its axes', axes.length).map((each) => memberOf(axes, each, 'an axis')),
       ...(rank !== undefined && { rank: Number(rank) }),
     },
+    search: search === undefined ? emptySearch : checkSearch(search),
     ...(selection !== undefined && { selection: textOf(selection, 'an id', 1000) }),
+  }
+}
+
+/** The most limits, choices and kept names of a search, the longest of them, and the largest number. */
+const mostAsked = 64
+const longestAsked = 500
+const largestCount = 999_999_999
+
+function checkSearch(value: unknown): SearchState {
+  const { ranks, objective, limits, choose, keep, top, front } = objectOf(value, 'its search')
+  const texts = (list: unknown, name: string) =>
+    listOf(list, name, mostAsked).map((each) => textOf(each, 'what is asked', longestAsked))
+  const count = (number: unknown, name: string) => {
+    if (Number.isSafeInteger(number) && Number(number) >= 1 && Number(number) <= largestCount) return Number(number)
+    throw new Error(`its ${name} are no number of them`)
+  }
+  const [x, y] = front === undefined ? [] : texts(front, 'its front')
+  return {
+    limits: texts(limits, 'its limits'),
+    choose: texts(choose, 'its choices'),
+    keep: texts(keep, 'what it keeps'),
+    ...(ranks !== undefined && { ranks: count(ranks, 'ranks') }),
+    ...(top !== undefined && { top: Math.min(mostTop, count(top, 'best')) }),
+    ...(objective !== undefined && { objective: textOf(objective, 'an objective', longestAsked) }),
+    ...(x !== undefined && y !== undefined && { front: [x, y] as const }),
   }
 }
 

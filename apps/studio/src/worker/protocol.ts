@@ -12,6 +12,7 @@ import type {
 import type { PlacedView } from 'shardloom/svg'
 import type { CompareData } from '../compare/data.js'
 import type { MemoryData } from '../memory/data.js'
+import type { SearchJobs } from '../search/jobs.js'
 import type { TimelineData } from '../timeline/data.js'
 
 /** An error as plain data: what was tried, on what, why not, and what would work. */
@@ -94,7 +95,7 @@ export interface ExportedFile {
 }
 
 /** What is asked of workers, and what they answer: one entry for each kind of job. */
-export interface Jobs {
+export interface Jobs extends SearchJobs {
   catalogue: { request: Record<string, never>; answer: Catalogue }
   plan: { request: { readonly text: string }; answer: Planned }
   graph: { request: GraphRequest; answer: GraphView }
@@ -136,7 +137,14 @@ export interface Ask<Name extends JobName = JobName> {
   readonly request: Jobs[Name]['request']
 }
 
+/** How far a job is. */
+export interface Progress {
+  readonly done: number
+  readonly of: number
+}
+
 /** A message from a worker. */
 export type Reply =
+  | { readonly id: number; readonly progress: Progress }
   | { readonly id: number; readonly answer: unknown }
   | { readonly id: number; readonly failure: Failure }

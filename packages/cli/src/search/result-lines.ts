@@ -12,9 +12,11 @@ import {
   choicesText,
   distanceToBest,
   limitName,
+  metricHead,
   metricText,
   type NearMiss,
   type SimulatedCandidate,
+  shownMetrics,
 } from 'shardloom/search'
 import { type Style, singleLine } from '../style.js'
 import { flow, pairs, table, wrapped } from '../table.js'
@@ -97,24 +99,6 @@ function limitText(limit: SearchResult['question']['limits'][number]): string {
   return value === undefined ? limitName(limit) : `${metric} ${sign} ${metricText(metric, value)}`
 }
 
-/** What is shown of candidates, by phase; the objective comes first. */
-const columnsOf: Readonly<Record<string, readonly string[]>> = {
-  training: ['step-time', 'throughput', 'peak-memory'],
-  prefill: ['ttft', 'throughput', 'peak-memory'],
-  decode: ['tpot', 'throughput', 'peak-memory'],
-  serving: ['throughput', 'ttft', 'tpot'],
-}
-
-/** The names of metrics where there is little room. */
-const heads: Readonly<Record<string, string>> = {
-  'step-time': 'step',
-  throughput: 'tokens per rank',
-  'peak-memory': 'memory',
-  'memory-headroom': 'headroom',
-  'tokens-per-second': 'tokens',
-  'requests-per-second': 'requests',
-}
-
 /** Candidates as simulated, each above what it has chosen. */
 export function candidateTable(
   result: Pick<SearchResult, 'question' | 'loaded' | 'best'>,
@@ -123,11 +107,11 @@ export function candidateTable(
 ): string[] {
   const { question, loaded, best } = result
   const { objective } = question
-  const metrics = [...new Set([objective, ...(columnsOf[loaded.spec.phase] ?? [])])].slice(0, 4)
+  const metrics = shownMetrics(loaded.spec.phase, objective)
   const [first] = best
   const columns = [
     { header: '', align: 'right' },
-    ...metrics.map((name) => ({ header: heads[name] ?? name, align: 'right' }) as const),
+    ...metrics.map((name) => ({ header: metricHead(name), align: 'right' }) as const),
     { header: 'to best', align: 'right' },
     { header: 'estimate', align: 'right' },
   ] as const

@@ -1,3 +1,4 @@
+import { ShardloomError } from '@shardloom/core'
 import { type Choices, multiplying, type Value } from './choices.js'
 import type { Question } from './question.js'
 import type { Group } from './staging.js'
@@ -16,13 +17,21 @@ export const later: readonly string[] = [
   'split',
 ]
 
-/** The groups of a space; those for which strategies decide the same stand together, as they share most. */
+/** The most groups of a space: what memory holds, and far more than anybody waits for. */
+const mostGroups = 2_000_000
+
+/** The groups of a space; those for which strategies decide the same stand together, as they share most. Throws `SPACE`. */
 export function groupsOf({ choices, ranks }: Question, replicas: number, model: StepModel): Group[] {
   const inner = Object.keys(choices).filter((name) => name !== 'ranks' && !later.includes(name))
   const groups: Group[] = []
   const visit = (index: number, chosen: Choices, left: number, world: number) => {
     const name = inner[index]
     if (name === undefined) {
+      if (groups.length >= mostGroups)
+        throw new ShardloomError('SPACE', `There are more than ${mostGroups} ways to choose ${inner.join(', ')}.`, {
+          subject: 'choices',
+          help: 'Give fewer values of them, or keep some as the spec has them.',
+        })
       groups.push(groupOf(chosen, left, world))
       return
     }

@@ -1,0 +1,4 @@
+import { answerPart, foundOf, questionsOf, spaceOf } from '../search/answer.js'
+import { serve } from './serve.js'
+
+serve({ searchSpace: spaceOf, searchQuestion: questionsOf, searchPart: answerPart, searchFound: foundOf })
