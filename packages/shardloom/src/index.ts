@@ -81,7 +81,7 @@ export { type Held, planTransfer, type Transfer } from './plan-transfer.js'
 export { type PlacedRecord, readPlacedRecords, readRecords, type TableRecord } from './read-records.js'
 export { runWork, type WorkOptions } from './run-work.js'
 export type { PlannedSpec } from './sequence.js'
-export { planServing, planServingLoaded, type ServingPlan } from './serving.js'
+export { planServing, planServingLoaded, type ServingPlan, type ServingSpecs, servingSpecs } from './serving.js'
 export { type SimulateOptions, type Simulation, simulateLoaded, timedPlan } from './simulate-plan.js'
 export {
   prepareServing,

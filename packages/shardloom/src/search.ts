@@ -16,6 +16,7 @@ export { type ChoiceValues, choicesText, readChoice, readPoint } from './search/
 export { type Choices, stepChoices, type Value } from './search/choices.js'
 export {
   betterOf,
+  limitText,
   type MetricUnit,
   metricHead,
   metricText,

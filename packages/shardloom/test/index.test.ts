@@ -62,6 +62,7 @@ test('the public surface', () => {
     'runWork',
     'servingEngineNames',
     'servingSimulationWork',
+    'servingSpecs',
     'simulateLoaded',
     'simulateServingLoaded',
     'simulationSummaryWork',

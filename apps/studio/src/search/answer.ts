@@ -22,6 +22,8 @@ import {
   choicesText,
   distanceToBest,
   estimatedOnly,
+  limitName,
+  limitText,
   mergeAnswers,
   metricHead,
   metricText,
@@ -151,7 +153,7 @@ export async function foundOf(
     evaluated,
     bounded,
     rejected: Object.entries(rejected)
-      .map(([rule, count]) => ({ rule, count }))
+      .map(([rule, count]) => ({ rule: ruleText(rule, question), count }))
       .sort((a, b) => b.count - a.count),
     objective: { name: objective, better: betterOf(phase, objective) ?? 'less' },
     columns: columns.map(metricHead),
@@ -182,7 +184,7 @@ function rowOf(
     estimate: metrics ? (difference === undefined ? '–' : changeText(difference)) : 'only',
     faults: error
       ? [`not simulated: ${error.message}`]
-      : misses.map(({ rule, by }) => `misses ${rule} by ${formatShare(by)} as simulated`),
+      : misses.map(({ rule, by }) => `misses ${ruleText(rule, question)} by ${formatShare(by)} as simulated`),
   }
 }
 
@@ -232,6 +234,12 @@ function frontOf({ loaded, question }: Asked, answer: Answer): Pick<Found, 'fron
   }
 }
 
+/** A rule as people read it: limits are named with their numbers. */
+function ruleText(rule: string, { limits }: Question): string {
+  const limit = limits.find((each) => limitName(each) === rule)
+  return limit ? limitText(limit) : rule
+}
+
 /** Fixes of a miss that are shown. */
 const mostFixes = 3
 
@@ -240,7 +248,7 @@ function missOf({ loaded, question }: Asked, { miss, spec, bytes, fixes }: NearM
   const share = miss.by < 1e6 ? formatShare(miss.by) : 'far'
   return {
     ...pointOf(miss, spec, question),
-    rule: miss.rule,
+    rule: ruleText(miss.rule, question),
     by: bytes === undefined ? share : `${formatBytes(Math.round(bytes))} of a rank (${share})`,
     fixes: fixes.slice(0, mostFixes).map(({ change, candidate }) => {
       const value = candidate.metrics[question.objective]

@@ -17,11 +17,18 @@ export function useOpenPoint(of: string): readonly [open: (point: FoundPoint) =>
       }
       if (variants.length >= mostVariants)
         return say(`A page has ${mostVariants} plans at most: put one away with ✕ at the top, then open this one.`)
-      const name = `${of.slice(0, 24)} · ${point.name.replaceAll(/\s\s+/g, ' ')}`.slice(0, 80)
+      const name = `${of.split(' · ')[0]?.slice(0, 24)} · ${degreesOf(point.name)}`.slice(0, 80)
       dispatch({ type: 'variants', variants: [...variants, { name, text: point.text }], active: variants.length })
       say(`“${name}” is open beside the others. Undo takes it away.`)
     },
     [variants, dispatch, of],
   )
   return [open, said]
+}
+
+/** What of the choices are numbers, which tell plans apart in little room. */
+function degreesOf(choices: string): string {
+  const all = choices.split(/\s\s+/)
+  const counted = all.filter((choice) => /^[\w.]+ \d+$/.test(choice))
+  return (counted.length > 0 ? counted : all).slice(0, 5).join(' ')
 }

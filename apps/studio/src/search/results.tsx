@@ -100,7 +100,6 @@ function BestTable({ run, found, open, isOpen }: TableProps) {
           <thead>
             <tr>
               <th scope="col">#</th>
-              <th scope="col">choices</th>
               {columns.map((name) => (
                 <th key={name} scope="col" className="number">
                   {name}
@@ -117,19 +116,11 @@ function BestTable({ run, found, open, isOpen }: TableProps) {
               </th>
             </tr>
           </thead>
-          <tbody>
-            {rows.map((row, at) => (
-              // biome-ignore lint/suspicious/noArrayIndexKey: rows of one search never move
-              <tr key={at} className={isOpen(row) ? 'open' : ''}>
+          {rows.map((row, at) => (
+            // biome-ignore lint/suspicious/noArrayIndexKey: rows of one search never move
+            <tbody key={at} className={isOpen(row) ? 'open' : ''}>
+              <tr>
                 <td className="number">{at + 1}</td>
-                <th scope="row">
-                  {row.name.split(/\s\s+/).map((choice) => (
-                    <span key={choice}>{choice} </span>
-                  ))}
-                  {row.faults.map((fault) => (
-                    <em key={fault}>{fault}</em>
-                  ))}
-                </th>
                 {row.values.map((value, column) => (
                   // biome-ignore lint/suspicious/noArrayIndexKey: a value for each column
                   <td key={column} className="number">
@@ -137,8 +128,7 @@ function BestTable({ run, found, open, isOpen }: TableProps) {
                   </td>
                 ))}
                 <td className="number">
-                  {row.toBest}
-                  {row.tie && <span className="tie"> tie</span>}
+                  {row.toBest} {row.tie && <span className="tie">tie</span>}
                 </td>
                 <td className="number">{row.estimate}</td>
                 <td>
@@ -147,8 +137,19 @@ function BestTable({ run, found, open, isOpen }: TableProps) {
                   </button>
                 </td>
               </tr>
-            ))}
-          </tbody>
+              <tr>
+                <td />
+                <th scope="row" colSpan={columns.length + 3}>
+                  {row.name.split(/\s\s+/).map((choice) => (
+                    <span key={choice}>{choice} </span>
+                  ))}
+                  {row.faults.map((fault) => (
+                    <em key={fault}>{fault}</em>
+                  ))}
+                </th>
+              </tr>
+            </tbody>
+          ))}
         </table>
       </div>
     </section>

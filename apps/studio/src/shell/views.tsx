@@ -3,7 +3,7 @@ import { CompareView } from '../compare/compare-view.jsx'
 import { GraphView } from '../graph/graph-view.jsx'
 import { MemoryView } from '../memory/memory-view.jsx'
 import { SearchView } from '../search/search-view.jsx'
-import { type ViewName, viewNames } from '../state/studio-state.js'
+import { pools, type ViewName, viewNames } from '../state/studio-state.js'
 import { TimelineView } from '../timeline/timeline-view.jsx'
 import { useStudio } from './studio.js'
 
@@ -51,6 +51,22 @@ export function Views() {
             {titles[name]}
           </button>
         ))}
+        {planned.answer?.values['phase'] === 'serving' && state.view !== 'search' && (
+          <fieldset className="segments pools">
+            <legend className="hidden">Phase of serving</legend>
+            {pools.map((name) => (
+              <label key={name}>
+                <input
+                  type="radio"
+                  name="pool"
+                  checked={state.pool === name}
+                  onChange={() => dispatch({ type: 'look', change: { pool: name } })}
+                />
+                {name}
+              </label>
+            ))}
+          </fieldset>
+        )}
         {planned.failure && planned.stale && planned.answer && (
           <span className="stale-mark">last plan that worked</span>
         )}

@@ -24,6 +24,10 @@ export interface GraphState {
   readonly rank?: number
 }
 
+/** The phases of serving, each with a plan of its own. */
+export const pools = ['prefill', 'decode'] as const
+export type Pool = (typeof pools)[number]
+
 /** Everything that a link holds. */
 export interface StudioState {
   readonly variants: readonly Variant[]
@@ -31,6 +35,8 @@ export interface StudioState {
   readonly active: number
   readonly view: ViewName
   readonly graph: GraphState
+  /** Which plan of serving is looked at. */
+  readonly pool: Pool
   /** What is asked of a search. */
   readonly search: SearchState
   /** The id of the selected node, in all views. */
@@ -61,6 +67,7 @@ options:
   active: 0,
   view: 'graph',
   graph: { level: 'layer', toggled: [], unroll: [] },
+  pool: 'prefill',
   search: emptySearch,
 }
 
@@ -81,7 +88,7 @@ export function activeVariant({ variants, active }: StudioState): Variant {
 
 /** What of data from outside is a state; throws an Error that says what is wrong. */
 export function checkState(value: unknown): StudioState {
-  const { variants, active, view, graph, search, selection } = objectOf(value, 'the state')
+  const { variants, active, view, graph, pool, search, selection } = objectOf(value, 'the state')
   const list = listOf(variants, 'its variants', mostVariants).map((each): Variant => {
     const { name, text } = objectOf(each, 'a variant')
     return { name: textOf(name, 'a name', longestName), text: textOf(text, 'a spec', longestText) }
@@ -99,6 +106,7 @@ export function checkState(value: unknown): StudioState {
       unroll: listOf(unroll, 'its axes', axes.length).map((each) => memberOf(axes, each, 'an axis')),
       ...(rank !== undefined && { rank: Number(rank) }),
     },
+    pool: pool === undefined ? 'prefill' : memberOf(pools, pool, 'a phase of serving'),
     search: search === undefined ? emptySearch : checkSearch(search),
     ...(selection !== undefined && { selection: textOf(selection, 'an id', 1000) }),
   }

@@ -167,4 +167,5 @@ export const desks = {
   layout: createDesk('layout'),
   export: createDesk('export'),
   space: createDesk('search'),
+  serving: createDesk('search'),
 }

@@ -11,7 +11,7 @@ import {
   betterOf,
   choicesText,
   distanceToBest,
-  limitName,
+  limitText,
   metricHead,
   metricText,
   type NearMiss,
@@ -91,12 +91,6 @@ function headLines({ loaded, question, answer, seconds, interrupted }: SearchRes
         : []),
     ]),
   ]
-}
-
-function limitText(limit: SearchResult['question']['limits'][number]): string {
-  const { metric, most, least } = limit
-  const [sign, value] = most === undefined ? ['>=', least] : ['<=', most]
-  return value === undefined ? limitName(limit) : `${metric} ${sign} ${metricText(metric, value)}`
 }
 
 /** Candidates as simulated, each above what it has chosen. */

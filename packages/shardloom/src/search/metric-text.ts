@@ -73,6 +73,12 @@ const scales: Readonly<Partial<Record<MetricUnit, Readonly<Record<string, number
   },
 }
 
+/** A limit for people: `peak-memory <= 70.0 GB`. */
+export function limitText({ metric, most, least }: Limit): string {
+  const [sign, value] = most === undefined ? ['>=', least] : ['<=', most]
+  return value === undefined ? metric : `${metric} ${sign} ${metricText(metric, value)}`
+}
+
 /** The limit that a text such as `tpot<=50ms` or `tokens-per-second>=2000` stands for. Throws `LIMIT`. */
 export function readLimit(text: string): Limit {
   const [, metric = '', sign, digits, unit = ''] =

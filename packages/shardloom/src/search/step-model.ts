@@ -205,7 +205,11 @@ const ofSeveral: readonly string[] = ['ranks', 'order', 'sequenceParallel', 'off
 const outside: readonly string[] = ['dp', 'pp', 'replicas', 'expertDp']
 
 /** What is found once; what cannot be planned is remembered as such. */
-function remember<T extends object>(known: Map<string, T | Refusal>, key: string, find: () => T | Refusal): T | Refusal {
+function remember<T extends object>(
+  known: Map<string, T | Refusal>,
+  key: string,
+  find: () => T | Refusal,
+): T | Refusal {
   const before = known.get(key)
   if (before) return before
   const found = tried(find)
