@@ -60,6 +60,7 @@ export {
 } from './calibrate-specs.js'
 export { clusterOf } from './cluster-of.js'
 export { type Compared, type ComparedMetric, type Comparison, compare, type Difference } from './compare.js'
+export { dataAddress, isDataAddress } from './data-address.js'
 export { decimal } from './decimal.js'
 export { type ClusterNames, type ClusterSummary, describeCluster, knownClusters } from './describe-cluster.js'
 export { describeModel, type ModelSummary, presetModels } from './describe-model.js'

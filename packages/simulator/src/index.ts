@@ -36,6 +36,13 @@ export { type PartCost, partCosts, type Sample, sampleOf } from './sample.js'
 export { type SavedTensor, savedTensors } from './saved.js'
 export { simulate, type Timeline } from './simulate.js'
 export { type KnownSizes, nothingKnown } from './sized-kernels.js'
-export { type StateCost, type StateMove, type StateSample, type StateShare, stateCosts, stateSampleOf } from './state-costs.js'
+export {
+  type StateCost,
+  type StateMove,
+  type StateSample,
+  type StateShare,
+  stateCosts,
+  stateSampleOf,
+} from './state-costs.js'
 export { type RankStep, runStep, type Step, stepOf } from './step.js'
 export { ticksPerSecond } from './ticks.js'

@@ -1,5 +1,13 @@
 import { type CollectiveOp, collectiveOps } from '@shardloom/cluster'
-import { lookup, type Mesh, type OperatorNode, type OperatorTable, type Place, type Program, walk } from '@shardloom/core'
+import {
+  lookup,
+  type Mesh,
+  type OperatorNode,
+  type OperatorTable,
+  type Place,
+  type Program,
+  walk,
+} from '@shardloom/core'
 import { programOf } from '@shardloom/core/unroll'
 import { communicationBytes } from './communication-table.js'
 import { choicesOf } from './kernels.js'
