@@ -50,8 +50,9 @@ export function addView(program: Command, { io, finish }: Call): void {
   addSpecFlags(command)
 }
 
-/** The longest spec that the page takes from a link, in UTF-16 code units. */
+/** The longest spec that the page takes from a link, and its longest line, in UTF-16 code units. */
 const longestText = 200_000
+const longestLine = 20_000
 
 /**
  * The spec as the studio reads it, which opens no files: models and clusters stand in it as objects, all other files as addresses that
@@ -92,10 +93,11 @@ async function textOf({ spec, architecture }: LoadedSpec, read: (path: string) =
       serving: { ...serving, prefill: await pool(serving.prefill), decode: await pool(serving.decode) },
     },
   })
-  if (text.length <= longestText) return text
+  const long = text.split('\n').find((line) => line.length > longestLine)
+  if (text.length <= longestText && long === undefined) return text
   throw new ShardloomError('STUDIO', `With its files the spec has ${text.length} characters, too many for a link.`, {
     subject: 'spec',
-    help: `The studio takes ${longestText}: leave files out that the plan does not need.`,
+    help: `The studio takes ${longestText}, and ${longestLine} in a line: leave files out that the plan does not need.`,
   })
 }
 

@@ -6,7 +6,7 @@ export const isDataAddress = (path: unknown): path is string => typeof path === 
 
 /** A text as an address of that kind; `name` ends it, so that its ending still tells what it is. */
 export function dataAddress(text: string, name: string): string {
-  return `data:text/plain;charset=utf-8,${encodeURIComponent(text)}#${encodeURIComponent(name)}`
+  return `data:text/plain;charset=utf-8,${encodeURI(text).replaceAll('#', '%23')}#${encodeURIComponent(name)}`
 }
 
 /** What reads a path of a spec: of an address of that kind its own text, of others whatever the host gives. */
