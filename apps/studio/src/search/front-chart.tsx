@@ -47,9 +47,9 @@ export function FrontChart({ front, open, isOpen }: FrontChartProps) {
   )
   return (
     <section className="front">
-      <h3>
+      <h2>
         The front of {most(x)} and {most(y)}, as estimated
-      </h3>
+      </h2>
       <svg viewBox={`0 0 ${size.width} ${size.height}`} aria-label={`${points.length} points of a front`}>
         {x.ticks.map(({ at, text }) => (
           <g key={text}>

@@ -32,7 +32,7 @@ export function Results({ run, found }: { readonly run: SearchRun; readonly foun
       {rows.length > 0 && <BestTable run={run} found={found} open={open} isOpen={isOpen} />}
       {front && <FrontChart front={front} open={open} isOpen={isOpen} />}
       <section className="fallen">
-        <h3>What became of all {formatCount(total)}</h3>
+        <h2>What became of all {formatCount(total)}</h2>
         {total === 0 ? (
           <p>
             No degrees multiply to these ranks and divide the batch and the layers. Give other ranks, or let more be
@@ -50,7 +50,7 @@ export function Results({ run, found }: { readonly run: SearchRun; readonly foun
       </section>
       {misses.length > 0 && (
         <section className="misses">
-          <h3>{rows.length === 0 ? 'Nothing fits. What misses by least' : 'Near misses'}</h3>
+          <h2>{rows.length === 0 ? 'Nothing fits. What misses by least' : 'Near misses'}</h2>
           <ul>
             {misses.map((miss) => (
               <li key={miss.rule}>
@@ -91,10 +91,10 @@ function BestTable({ run, found, open, isOpen }: TableProps) {
   const most = objective.better === 'more' ? 'most' : 'least'
   return (
     <section>
-      <h3>
+      <h2>
         {most} {objective.name.replaceAll('-', ' ')}
         {run.stage === 'stopped' ? ', as estimated' : ', as simulated'}
-      </h3>
+      </h2>
       <div className="table-frame">
         <table className="best">
           <thead>
