@@ -2,7 +2,7 @@ import { ShardloomError } from '@shardloom/core'
 import type { ReadText } from './load-model.js'
 
 /** Whether a path is the file itself: `data:text/csv,…` as in RFC 2397, in which a spec carries what it names to where no files are read. */
-export const isDataAddress = (path: unknown): path is string => typeof path === 'string' && /^data:/i.test(path)
+export const isDataAddress = (path: unknown): boolean => typeof path === 'string' && /^data:/i.test(path)
 
 /** A text as an address of that kind; `name` ends it, so that its ending still tells what it is. */
 export function dataAddress(text: string, name: string): string {
