@@ -14,7 +14,12 @@ export function CopyText({ label, text }: { readonly label: string; readonly tex
   return (
     <div className="copy-text">
       <span className="note">{label}</span>
-      <code>{text}</code>
+      <code>
+        {text.split(' ').map((word, at) => (
+          // biome-ignore lint/suspicious/noArrayIndexKey: words of one line never move
+          <span key={at}>{word} </span>
+        ))}
+      </code>
       <button type="button" className="quiet" onClick={copy} aria-label="Copy the command">
         {copied === text ? 'Copied' : 'Copy'}
       </button>
