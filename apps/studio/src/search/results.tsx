@@ -96,7 +96,7 @@ function BestTable({ run, found, open, isOpen }: TableProps) {
         {run.stage === 'stopped' ? ', as estimated' : ', as simulated'}
       </h2>
       <div className="table-frame">
-        <table className="best">
+        <table className="best paired">
           <thead>
             <tr>
               <th scope="col">#</th>
