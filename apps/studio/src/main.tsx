@@ -7,6 +7,7 @@ import './styles/graph.css'
 import './styles/timeline.css'
 import './styles/memory.css'
 import './styles/compare.css'
+import './styles/search.css'
 import './styles/learn.css'
 import { App } from './shell/app.jsx'
 

@@ -8,13 +8,13 @@ import { Overview } from './overview.jsx'
 
 /** The right pane: what is selected, why it is there, what it moves and how long it takes; else what the plan communicates. */
 export function Inspector() {
-  const { state, text, graph, planned } = useStudio()
+  const { state, source, graph, planned } = useStudio()
   const { selection } = state
   const node = graph.answer?.nodes.find(({ id }) => id === selection)
   const frame = graph.answer?.clusters.find(({ id }) => graph.answer?.closes[id] === selection)
   const isCard = node !== undefined && (graph.answer?.expandable.includes(node.id) || node.chips.length > 0)
   const asked =
-    text !== undefined && selection !== undefined && !isCard && !frame ? { text, node: selection } : undefined
+    source !== undefined && selection !== undefined && !isCard && !frame ? { ...source, node: selection } : undefined
   const { answer, failure, stale } = useJob(desks.plan, 'explain', asked)
   const hasTimes = planned.answer?.values['cluster'] !== undefined
   const { answer: seconds, stale: untimed } = useJob(desks.time, 'nodeSeconds', hasTimes ? asked : undefined)

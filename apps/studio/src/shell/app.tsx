@@ -21,7 +21,7 @@ import { Views } from './views.jsx'
 const quiet = 200
 
 /** The desks whose work one waits for; what choices there are is found out beside it. */
-const shown = [desks.plan, desks.layout, desks.time, desks.export]
+const shown = [desks.plan, desks.layout, desks.time, desks.serving, desks.export]
 
 /** The whole page. */
 export function App() {
@@ -34,13 +34,14 @@ export function App() {
   useLink(history.present, dispatch, setLinkFailure)
 
   const { answer: catalogue } = useJob(desks.choices, 'catalogue', {})
-  const planned = useJob(desks.plan, 'plan', { text: settled })
+  const { pool } = state
+  const planned = useJob(desks.plan, 'plan', { text: settled, pool })
   const good = useRef<string>(undefined)
   if (planned.answer && !planned.stale) good.current = settled
   const failure = planned.failure && planned.stale ? planned.failure : undefined
 
   const text = good.current
-  const graph = useJob(desks.plan, 'graph', text === undefined ? undefined : graphRequest(text, state.graph))
+  const graph = useJob(desks.plan, 'graph', text === undefined ? undefined : graphRequest({ text, pool }, state.graph))
 
   const studio: Studio = useMemo(
     () => ({
@@ -52,10 +53,10 @@ export function App() {
       theme,
       graph,
       ...(catalogue && { catalogue }),
-      ...(text !== undefined && { text }),
+      ...(text !== undefined && { text, source: { text, pool } }),
       ...(failure && { failure }),
     }),
-    [state, variant, history, planned, graph, text, theme, catalogue, failure],
+    [state, variant, history, planned, graph, text, pool, theme, catalogue, failure],
   )
   return (
     <StudioContext value={studio}>

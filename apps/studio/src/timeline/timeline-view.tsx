@@ -9,9 +9,9 @@ import { Timeline } from './timeline.jsx'
 
 /** The simulated step of the plan in time. */
 export function TimelineView() {
-  const { text, theme, variant } = useStudio()
+  const { source, theme, variant } = useStudio()
   const [node, select] = useSelection()
-  const { answer, failure } = useJob(desks.time, 'timeline', text === undefined ? undefined : { text })
+  const { answer, failure } = useJob(desks.time, 'timeline', source)
   const panels = useMemo(() => answer && [{ ...answer, name: variant.name }], [answer, variant.name])
   if (!panels) return failure ? <FailureText failure={failure} /> : null
   return <Timeline panels={panels} theme={themes[theme]} node={node} onSelectNode={select} />

@@ -8,6 +8,7 @@ import {
   knownClusters,
   planServingLoaded,
   presetModels,
+  servingEngineNames,
   specFields,
   specText,
   stepFigures,
@@ -21,7 +22,7 @@ import { findNodes, foldView, mostNodes } from '../graph/fold.js'
 import type { Measured } from '../learn/lesson.js'
 import { memoryOfSimulation } from '../memory/data.js'
 import { timelineOfSimulation } from '../timeline/data.js'
-import { type Known, knownOf } from './cached.js'
+import { type Known, type KnownSpec, knownOf, knownSpec } from './cached.js'
 import { choicesOf } from './choices.js'
 import type { GraphRequest, GraphView, Jobs, Planned } from './protocol.js'
 import { serve } from './serve.js'
@@ -32,52 +33,52 @@ serve({
     clusters: knownClusters().clusters,
     fields: specFields(),
     schedules: scheduleNames(),
+    servingEngines: servingEngineNames(),
     presets: Object.entries(hybrids).map(([name, { title, spec }]) => ({
       name,
       title,
       text: specText(checkSpec(spec)),
     })),
   }),
-  plan: async ({ text }) => plannedOf(await knownOf(text)),
-  graph: async (request) => graphOf(await knownOf(request.text), request),
-  find: async ({ text, words, level, toggled }) =>
-    findNodes((await knownOf(text)).views, level === 'stage' ? 'operator' : level, new Set(toggled), words),
-  explain: async ({ text, node, rank }) =>
-    explain((await knownOf(text)).plan, node, rank === undefined ? {} : { rank }),
-  nodeSeconds: async ({ text, node }) => nodeSeconds(await knownOf(text), node),
-  simulate: async ({ text }) => stepFigures((await knownOf(text)).simulation),
+  plan: async (source) => plannedOf(await knownSpec(source.text), await knownOf(source)),
+  graph: async (request) => graphOf(await knownOf(request), request),
+  find: async ({ words, level, toggled, ...source }) =>
+    findNodes((await knownOf(source)).views, level === 'stage' ? 'operator' : level, new Set(toggled), words),
+  explain: async ({ node, rank, ...source }) =>
+    explain((await knownOf(source)).plan, node, rank === undefined ? {} : { rank }),
+  nodeSeconds: async ({ node, ...source }) => nodeSeconds(await knownOf(source), node),
+  simulate: async (source) => stepFigures((await knownOf(source)).simulation),
   measure: async ({ texts }) => {
     const measured: Measured[] = []
     for (const text of texts) {
-      const known = await knownOf(text)
+      const known = (await knownSpec(text)).of('prefill')
       measured.push({ figures: stepFigures(known.simulation), summary: summarise(known.plan) })
     }
     return measured
   },
   choices: ({ text, path }) => choicesOf(text, path),
-  picture: async ({ text, view, theme }) => {
-    const { simulation } = await knownOf(text)
+  picture: async ({ view, theme, ...source }) => {
+    const { simulation } = await knownOf(source)
     return view === 'timeline' ? timelineSvg(simulation, { theme }) : memorySvg(simulation, { theme })
   },
-  timeline: async ({ text }) => timelineOfSimulation((await knownOf(text)).simulation, ''),
-  memory: async ({ text }) => memoryOfSimulation((await knownOf(text)).simulation, ''),
-  compare: async ({ variants }) => compareVariants(await simulatedVariants(variants)),
+  timeline: async (source) => timelineOfSimulation((await knownOf(source)).simulation, ''),
+  memory: async (source) => memoryOfSimulation((await knownOf(source)).simulation, ''),
+  compare: async (request) => compareVariants(await simulatedVariants(request)),
 })
 
 /** A step of each variant. What one of them is refused for names it. */
-async function simulatedVariants(variants: Jobs['compare']['request']['variants']): Promise<Compared[]> {
+async function simulatedVariants({ variants, pool }: Jobs['compare']['request']): Promise<Compared[]> {
   const list: Compared[] = []
   for (const { name, text } of variants)
     try {
-      list.push({ name, simulation: (await knownOf(text)).simulation })
+      list.push({ name, simulation: (await knownOf({ text, pool })).simulation })
     } catch (error) {
       throw errorNaming(name, error)
     }
   return list
 }
 
-function plannedOf(known: Known): Planned {
-  const { loaded, plans } = known
+function plannedOf({ loaded, plans }: KnownSpec, known: Known): Planned {
   const { spec } = loaded
   const verifications =
     loaded.spec.phase === 'serving' ? [verifyPlan(planServingLoaded(loaded))] : plans.map(verifyPlan)

@@ -3,6 +3,7 @@ import type {
   Level,
   ModelSummary,
   PlanSummary,
+  ServingSimulationSummary,
   SpecField,
   StepFigures,
   UnrollAxis,
@@ -13,6 +14,8 @@ import type { PlacedView } from 'shardloom/svg'
 import type { CompareData } from '../compare/data.js'
 import type { Measured } from '../learn/lesson.js'
 import type { MemoryData } from '../memory/data.js'
+import type { SearchJobs } from '../search/jobs.js'
+import type { Pool } from '../state/studio-state.js'
 import type { TimelineData } from '../timeline/data.js'
 
 /** An error as plain data: what was tried, on what, why not, and what would work. */
@@ -30,6 +33,7 @@ export interface Catalogue {
   readonly clusters: readonly string[]
   readonly fields: readonly SpecField[]
   readonly schedules: readonly string[]
+  readonly servingEngines: readonly string[]
   readonly presets: readonly { readonly name: string; readonly title: string; readonly text: string }[]
 }
 
@@ -45,9 +49,14 @@ export interface Planned {
   readonly values: Readonly<Record<string, string | number | boolean>>
 }
 
-/** What of a plan a picture of its graph shows. */
-export interface GraphRequest {
+/** A plan: that of a spec, of serving that of one of its phases. */
+export interface PlanSource {
   readonly text: string
+  readonly pool: Pool
+}
+
+/** What of a plan a picture of its graph shows. */
+export interface GraphRequest extends PlanSource {
   readonly level: Level
   /** Ids of cards that are not as the level has them: opened, or closed. */
   readonly toggled: readonly string[]
@@ -95,28 +104,33 @@ export interface ExportedFile {
 }
 
 /** What is asked of workers, and what they answer: one entry for each kind of job. */
-export interface Jobs {
+export interface Jobs extends SearchJobs {
   catalogue: { request: Record<string, never>; answer: Catalogue }
-  plan: { request: { readonly text: string }; answer: Planned }
+  plan: { request: PlanSource; answer: Planned }
   graph: { request: GraphRequest; answer: GraphView }
   find: { request: GraphRequest & { readonly words: string }; answer: readonly Found[] }
-  explain: { request: { readonly text: string; readonly node: string; readonly rank?: number }; answer: Explanation }
+  explain: { request: PlanSource & { readonly node: string; readonly rank?: number }; answer: Explanation }
   /** Seconds of one step that a node takes on a rank that runs it; null for one that is not run. */
-  nodeSeconds: { request: { readonly text: string; readonly node: string }; answer: number | null }
-  simulate: { request: { readonly text: string }; answer: StepFigures }
+  nodeSeconds: { request: PlanSource & { readonly node: string }; answer: number | null }
+  simulate: { request: PlanSource; answer: StepFigures }
   /** Several specs in figures, each as its plan and its step. */
   measure: { request: { readonly texts: readonly string[] }; answer: readonly Measured[] }
+  /** What clients see of serving. */
+  serve: { request: { readonly text: string }; answer: ServingSimulationSummary }
   choices: { request: { readonly text: string; readonly path: string }; answer: Choice }
   /** A simulated step as SVG. */
   picture: {
-    request: { readonly text: string; readonly view: 'timeline' | 'memory'; readonly theme: 'light' | 'dark' }
+    request: PlanSource & { readonly view: 'timeline' | 'memory'; readonly theme: 'light' | 'dark' }
     answer: string
   }
-  timeline: { request: { readonly text: string }; answer: TimelineData }
-  memory: { request: { readonly text: string }; answer: MemoryData }
+  timeline: { request: PlanSource; answer: TimelineData }
+  memory: { request: PlanSource; answer: MemoryData }
   /** The first is what the others are compared with. */
   compare: {
-    request: { readonly variants: readonly { readonly name: string; readonly text: string }[] }
+    request: {
+      readonly variants: readonly { readonly name: string; readonly text: string }[]
+      readonly pool: Pool
+    }
     answer: CompareData
   }
   /** Of the worker `layout`: gives a view places. */
@@ -125,7 +139,7 @@ export interface Jobs {
   draw: { request: { readonly view: View; readonly theme: 'light' | 'dark' }; answer: string }
   /** Of the worker `export`: the plan in one of the formats of `shardloom export`. */
   export: {
-    request: { readonly text: string; readonly format: string; readonly name: string }
+    request: PlanSource & { readonly format: string; readonly name: string }
     answer: readonly ExportedFile[]
   }
 }
@@ -139,7 +153,14 @@ export interface Ask<Name extends JobName = JobName> {
   readonly request: Jobs[Name]['request']
 }
 
+/** How far a job is. */
+export interface Progress {
+  readonly done: number
+  readonly of: number
+}
+
 /** A message from a worker. */
 export type Reply =
+  | { readonly id: number; readonly progress: Progress }
   | { readonly id: number; readonly answer: unknown }
   | { readonly id: number; readonly failure: Failure }
