@@ -24,10 +24,9 @@ export const mostNodes = 2000
  * stands for it. A level with more nodes than anybody reads is replaced by the next coarser one, and the notice says so.
  */
 export function foldView(views: FoldableViews, asked: FoldableLevel, toggled: ReadonlySet<string>): GraphView {
-  const tree = treeOf(views)
   let level = asked
   for (;;) {
-    const view = foldAt(views, tree, level, toggled)
+    const view = foldAt(views, level, toggled)
     const next = coarser[level]
     if (view.nodes.length <= mostNodes || !next) {
       const notice =
@@ -85,7 +84,15 @@ interface Tree {
 /** The card that a frame of the finest view closes to: frames are called after what they are, cards are not. */
 const cardOfCluster = (cluster: string) => cluster.split(' ').at(-1) ?? cluster
 
-function treeOf({ phase, layer, module, operator }: FoldableViews): Tree {
+const trees = new WeakMap<FoldableViews, Tree>()
+
+function treeOf(views: FoldableViews): Tree {
+  const known = trees.get(views) ?? makeTree(views)
+  trees.set(views, known)
+  return known
+}
+
+function makeTree({ phase, layer, module, operator }: FoldableViews): Tree {
   const operators = new Set(operator.nodes.map(({ id }) => id))
   const cards = new Map<string, ViewNode>()
   for (const view of [module, layer, phase])
@@ -115,6 +122,7 @@ function wholeLevel(view: View, { cards, chains }: Tree): Omit<GraphView, 'notic
     ...view,
     expandable: view.nodes.flatMap(({ id }) => (holding.has(id) ? [id] : [])),
     closes: closesOf(view.clusters, cards),
+    ports: [],
   }
 }
 
@@ -125,12 +133,13 @@ function closesOf(clusters: View['clusters'], cards: Tree['cards']): GraphView['
   )
 }
 
-function foldAt(
+/** The picture of one level with some cards opened and closed. */
+export function foldAt(
   views: FoldableViews,
-  { cards, chains }: Tree,
   level: FoldableLevel,
   toggled: ReadonlySet<string>,
 ): Omit<GraphView, 'notice'> {
+  const { cards, chains } = treeOf(views)
   if (toggled.size === 0) return wholeLevel(views[level], { cards, chains })
   const { operator } = views
   const isOpen = openness(views, level, toggled)
@@ -152,6 +161,7 @@ function foldAt(
     legend: legendOf(views, nodes, edges),
     expandable: nodes.flatMap(({ id }) => (cards.has(id) ? [id] : [])),
     closes: closesOf(clusters, cards),
+    ports: [],
   }
 }
 

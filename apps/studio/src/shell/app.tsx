@@ -40,6 +40,12 @@ export function App() {
 
   const text = good.current
   const graph = useJob(desks.plan, 'graph', text === undefined ? undefined : graphRequest(text, state.graph))
+  const { selection } = state
+  const inspected = useJob(
+    desks.time,
+    'inspect',
+    text === undefined || selection === undefined ? undefined : { text, id: selection },
+  )
 
   const studio: Studio = useMemo(
     () => ({
@@ -50,11 +56,12 @@ export function App() {
       planned,
       theme,
       graph,
+      inspected,
       ...(catalogue && { catalogue }),
       ...(text !== undefined && { text }),
       ...(failure && { failure }),
     }),
-    [state, variant, history, planned, graph, text, theme, catalogue, failure],
+    [state, variant, history, planned, graph, inspected, text, theme, catalogue, failure],
   )
   return (
     <StudioContext value={studio}>

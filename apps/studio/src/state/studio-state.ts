@@ -57,7 +57,7 @@ options:
   ],
   active: 0,
   view: 'graph',
-  graph: { level: 'layer', toggled: [], unroll: [] },
+  graph: { level: 'stage', toggled: [], unroll: [] },
 }
 
 /** The longest text of a spec that a link may hold, in UTF-16 code units, and the most variants and cards. */

@@ -18,11 +18,14 @@ import { scheduleNames } from 'shardloom/schedules'
 import { memorySvg, timelineSvg } from 'shardloom/svg'
 import { compareVariants } from '../compare/data.js'
 import { findNodes, foldView, mostNodes } from '../graph/fold.js'
+import { foldStages, rankOfStage } from '../graph/fold-stages.js'
 import { memoryOfSimulation } from '../memory/data.js'
 import { timelineOfSimulation } from '../timeline/data.js'
 import { type Known, knownOf } from './cached.js'
 import { choicesOf } from './choices.js'
+import { inspect, rowsOf } from './inspect.js'
 import type { GraphRequest, GraphView, Jobs, Planned } from './protocol.js'
+import { scheduledSteps } from './schedules.js'
 import { serve } from './serve.js'
 
 serve({
@@ -43,7 +46,7 @@ serve({
     findNodes((await knownOf(text)).views, level === 'stage' ? 'operator' : level, new Set(toggled), words),
   explain: async ({ text, node, rank }) =>
     explain((await knownOf(text)).plan, node, rank === undefined ? {} : { rank }),
-  nodeSeconds: async ({ text, node }) => nodeSeconds(await knownOf(text), node),
+  inspect: async ({ text, id }) => inspect(await knownOf(text), id),
   simulate: async ({ text }) => stepFigures((await knownOf(text)).simulation),
   choices: ({ text, path }) => choicesOf(text, path),
   picture: async ({ text, view, theme }) => {
@@ -51,6 +54,7 @@ serve({
     return view === 'timeline' ? timelineSvg(simulation, { theme }) : memorySvg(simulation, { theme })
   },
   timeline: async ({ text }) => timelineOfSimulation((await knownOf(text)).simulation, ''),
+  schedules: ({ text, names }) => scheduledSteps(text, names),
   memory: async ({ text }) => memoryOfSimulation((await knownOf(text)).simulation, ''),
   compare: async ({ variants }) => compareVariants(await simulatedVariants(variants)),
 })
@@ -89,7 +93,7 @@ function plannedOf(known: Known): Planned {
   }
 }
 
-/** Stages, and what is drawn iteration by iteration or rank by rank, come as one picture; all else opens and closes. */
+/** What is drawn iteration by iteration or rank by rank comes as one picture; all else opens and closes. */
 function graphOf(known: Known, { level, toggled, unroll, rank }: GraphRequest): GraphView {
   if (level !== 'stage' && unroll.length === 0 && rank === undefined)
     return foldView(known.views, level, new Set(toggled))
@@ -100,20 +104,16 @@ function graphOf(known: Known, { level, toggled, unroll, rank }: GraphRequest): 
     limit: { nodes: mostNodes, edges: 4 * mostNodes },
     ...(rank !== undefined && { rank }),
   })
-  return { ...view, expandable: [], closes: {} }
-}
-
-/** Seconds that a node takes in a step on the first rank that runs it: from start to end, summed over its executions. */
-function nodeSeconds({ simulation }: Known, id: string): number | null {
-  const { graph, times } = simulation.timeline
-  const template = graph.templates.findIndex((node) => node.id === id)
-  if (template < 0) return null
-  let ticks = 0
-  let on: number | undefined
-  for (let node = 0; node < graph.nodeCount; node++) {
-    if (graph.template[node] !== template) continue
-    on ??= graph.rankOf(node)
-    if (graph.rankOf(node) === on) ticks += (times.end[node] ?? 0) - (times.start[node] ?? 0)
-  }
-  return on === undefined ? null : ticks / 1e12
+  if (level !== 'stage' || unroll.length > 0) return { ...view, expandable: [], closes: {}, ports: [] }
+  if (!program.pipeline) return foldView(known.views, 'phase', new Set(toggled))
+  const rankOf = (stage: number) => rankOfStage(program, stage)
+  return foldStages(
+    view,
+    (stage) => known.viewsOf(rankOf(stage)),
+    toggled,
+    (stage) =>
+      rowsOf(known, rankOf(stage)).flatMap(({ id, operator, phase }) =>
+        operator === 'send' || operator === 'recv' ? [{ op: operator, phase, node: id }] : [],
+      ),
+  )
 }

@@ -9,8 +9,8 @@ import type {
   View,
   Violation,
 } from 'shardloom'
-import type { PlacedView } from 'shardloom/svg'
 import type { CompareData } from '../compare/data.js'
+import type { Placed, Room } from '../graph/placed.js'
 import type { MemoryData } from '../memory/data.js'
 import type { TimelineData } from '../timeline/data.js'
 
@@ -60,6 +60,8 @@ export interface GraphView extends View {
   readonly expandable: readonly string[]
   /** Opened frames, by the id of their cluster, with the id of the card that they close to. */
   readonly closes: Readonly<Record<string, string>>
+  /** Ids of sends and recvs that stand on the border of the card that they belong to. */
+  readonly ports: readonly string[]
 }
 
 /** Where a name was found: the node, and the cards that are not as their level has them once it can be seen. */
@@ -68,6 +70,38 @@ export interface Found {
   readonly title: string
   readonly kind: View['nodes'][number]['kind']
   readonly toggled: readonly string[]
+}
+
+/** What is selected, whatever it is: a node, a part of the program, or a slice of the timeline. Sums are of one rank. */
+export interface Inspected {
+  /** What stands out of all views: these, what holds them and what is inside of them. */
+  readonly ids: readonly string[]
+  readonly title: string
+  readonly id: string
+  /** The stage or rank that it is of, where it is of one. */
+  readonly place?: string
+  readonly rank: number
+  /** The node of the program, where it is a single one. */
+  readonly node?: string
+  /** Seconds from the start of the step, of a slice. */
+  readonly from?: number
+  readonly to?: number
+  /** How many nodes of the program it holds. */
+  readonly nodes: number
+  readonly flops: number
+  readonly bytesRead: number
+  readonly bytesWritten: number
+  readonly sent: number
+  /** Seconds that its nodes take, those that communicate apart; absent where nothing was timed. */
+  readonly computing?: number
+  readonly communicating?: number
+  /** Its nodes that take longest. */
+  readonly holds: readonly {
+    readonly node: string
+    readonly kind: string
+    readonly runs: number
+    readonly seconds?: number
+  }[]
 }
 
 /** A value of a field that cannot be planned, and what it would need. */
@@ -93,6 +127,11 @@ export interface ExportedFile {
   readonly notes: readonly string[]
 }
 
+/** The step of a spec by another schedule, or why there is none and what it would need. */
+export type ScheduledStep =
+  | { readonly name: string; readonly data: TimelineData; readonly seconds: number }
+  | { readonly name: string; readonly failure: Failure }
+
 /** What is asked of workers, and what they answer: one entry for each kind of job. */
 export interface Jobs {
   catalogue: { request: Record<string, never>; answer: Catalogue }
@@ -100,8 +139,8 @@ export interface Jobs {
   graph: { request: GraphRequest; answer: GraphView }
   find: { request: GraphRequest & { readonly words: string }; answer: readonly Found[] }
   explain: { request: { readonly text: string; readonly node: string; readonly rank?: number }; answer: Explanation }
-  /** Seconds of one step that a node takes on a rank that runs it; null for one that is not run. */
-  nodeSeconds: { request: { readonly text: string; readonly node: string }; answer: number | null }
+  /** What an id of any view is; null for one that the plan does not have. */
+  inspect: { request: { readonly text: string; readonly id: string }; answer: Inspected | null }
   simulate: { request: { readonly text: string }; answer: StepFigures }
   choices: { request: { readonly text: string; readonly path: string }; answer: Choice }
   /** A simulated step as SVG. */
@@ -110,14 +149,19 @@ export interface Jobs {
     answer: string
   }
   timeline: { request: { readonly text: string }; answer: TimelineData }
+  /** The steps of the same spec by other schedules. */
+  schedules: {
+    request: { readonly text: string; readonly names: readonly string[] }
+    answer: readonly ScheduledStep[]
+  }
   memory: { request: { readonly text: string }; answer: MemoryData }
   /** The first is what the others are compared with. */
   compare: {
     request: { readonly variants: readonly { readonly name: string; readonly text: string }[] }
     answer: CompareData
   }
-  /** Of the worker `layout`: gives a view places. */
-  place: { request: { readonly view: View }; answer: PlacedView }
+  /** Of the worker `layout`: gives a view places, for a room of so many pixels. */
+  place: { request: { readonly view: GraphView; readonly room: Room }; answer: Placed }
   /** Of the worker `layout`: a view as SVG. */
   draw: { request: { readonly view: View; readonly theme: 'light' | 'dark' }; answer: string }
   /** Of the worker `export`: the plan in one of the formats of `shardloom export`. */
