@@ -237,11 +237,18 @@ function placeOf({ view, placed }: Drawn, card: string) {
 }
 
 /** Shows all of a picture, as long as names can be read; of a larger one the beginning. */
-function fit(flow: ReturnType<typeof useReactFlow<GraphNode>>, { placed: { bounds } }: Drawn, room: Room): void {
+function fit(flow: ReturnType<typeof useReactFlow<GraphNode>>, { placed }: Drawn, room: Room): void {
+  const { bounds, start } = placed
   const zoom = Math.min(1.15, Math.max(fitZoom(bounds, room), readableZoom))
   const { side, top, bottom } = margins
-  const x = Math.max(side, (room.width - bounds.width * zoom) / 2) - bounds.x * zoom
-  const y = top + Math.max(0, (room.height - top - bottom - bounds.height * zoom) / 2) - bounds.y * zoom
+  const [across, down] = [room.width - 2 * side, room.height - top - bottom]
+  const fitsAcross = bounds.width * zoom <= across + 1
+  // Of what is wider than the room the place where one begins is seen, with what is around it.
+  const left = Math.min(start.x, Math.max(bounds.x, start.x - (across / zoom - start.width) / 2))
+  const x = fitsAcross ? side + (across - bounds.width * zoom) / 2 - bounds.x * zoom : side - left * zoom
+  const fitsDown = bounds.height * zoom <= down + 1
+  const above = Math.max(bounds.y, start.y - 48)
+  const y = fitsDown ? top + (down - bounds.height * zoom) / 2 - bounds.y * zoom : top - above * zoom
   void flow.setViewport({ x, y, zoom })
 }
 

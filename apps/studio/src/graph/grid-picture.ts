@@ -4,6 +4,7 @@ import { arrange, type Cell, type Flow, type Grid } from './grid.js'
 import {
   around,
   moved,
+  overlaps,
   type Placed,
   type PlacedEdge,
   type Rect,
@@ -100,7 +101,7 @@ export function drawGrid(
   )
   const room = flow === 'down' ? portSize.height + 22 : portSize.width + Math.max(34, ...labels)
   const gapOf = (band: number) => (!staged ? 30 : sending.has(band) || ported.has(band) ? room : 14)
-  const grid = arrange(cells, { flow, gaps: [gapOf, flow === 'down' ? 30 : 36], lead })
+  const grid = arrange(cells, { flow, gaps: [gapOf, flow === 'down' ? 22 : 36], lead })
   const nodes = grid.cells.flatMap(({ cell, at }) =>
     cell.block.nodes.map((each) => ({ ...each, at: moved(each.at, at.x, at.y) })),
   )
@@ -142,8 +143,10 @@ export function drawGrid(
     ...between_.flatMap(({ path, label }) => [...pointsOf(path), ...(label ? [label] : [])]),
     ...inside.flatMap(({ path }) => pointsOf(path)),
   ])
+  const first = [...grid.cells].sort((a, b) => a.cell.band - b.cell.band || a.cell.slot - b.cell.slot)[0]
   return {
     bounds,
+    start: first && !staged ? first.at : bounds,
     clusters,
     titles,
     nodes: [...nodes, ...ports.map(({ node, at }) => ({ node, at }))],
@@ -179,7 +182,7 @@ function edgesBetween(
   const asked = view.edges
     .filter((edge) => !drawn.has(edge) && !drawnKeys.has(keyOf(edge)) && edge.from !== edge.to)
     .sort((a, b) => spanOf(a) - spanOf(b))
-  const labelled = new Set<string>()
+  const taken: Rect[] = []
   return asked.flatMap((edge) => {
     const [from, to] = [placed.get(edge.from), placed.get(edge.to)]
     // Ports stand on the border of their card.
@@ -192,11 +195,11 @@ function edgesBetween(
         ? crowded(edge.from) || crowded(edge.to) || large
         : edge.kind === 'data' && ((large && !near) || edge.role === 'saved')
     const { path, label } = lead(edge, from, to)
-    // Of what several return along the same way, one label is enough.
-    const name = `${edge.label} ${from.cell.band} ${Math.round(label?.x ?? 0)}`
-    const shown = label && !quiet && !labelled.has(name)
-    if (shown) labelled.add(name)
-    return [{ edge, path, quiet, ...(shown && { label }) }]
+    // A label stands on the other side of its line where another is already, or nowhere.
+    const sides = label && !quiet ? [label, moved(label, -label.width - 10, 0)] : []
+    const free = sides.find((side) => !taken.some((each) => overlaps(each, side)))
+    if (free) taken.push(free)
+    return [{ edge, path, quiet, ...(free && { label: free }) }]
   })
 }
 

@@ -43,10 +43,10 @@ function stagePlaces(view: GraphView, stages: readonly ViewCluster[]): PlaceOf {
   }
 }
 
-/** A part of a segment: `forward/layer`; all of the optimizer is one. */
+/** A part of a segment: `forward/layer`. */
 function unitOf(id: string): readonly [segment: string, unit: string] {
   const [segment = id, part] = id.split('/')
-  return [segment, part === undefined || segment === 'optimizer' ? segment : `${segment}/${part}`]
+  return [segment, part === undefined ? segment : `${segment}/${part}`]
 }
 
 /** The parts of forward are slots in their order; backward and what follows are bands, each part beside what it returns from. */

@@ -105,12 +105,17 @@ export async function placeLanes(view: GraphView): Promise<Placed> {
         dots: places.length > 1 ? xs.map((at) => at - x) : [],
       })
     }
+  // A lane is named above where it begins.
+  const firstOf = (lane: number) => {
+    const [entry] = blocks[lane]?.block.nodes ?? []
+    return { x: corner(lane).x + (entry?.at.x ?? 0), width: Math.max(150, entry?.at.width ?? 0) }
+  }
   const titles = lanes.map(({ cluster }, lane) => ({
-    cluster,
-    at: { x: lefts[lane] ?? 0, y: 0, width: widths[lane] ?? 0, height: head - 8 },
+    cluster: { ...cluster, title: cluster.title.replace(' · ', '\n').replaceAll(' · ', ', ').replace('\n', ' · ') },
+    at: { ...firstOf(lane), y: 0, height: head - 8 },
   }))
   const bounds = around([...nodes, ...clusters, ...titles].map(({ at }) => at))
-  return { bounds, clusters, titles, nodes, edges }
+  return { bounds, start: titles[0]?.at ?? bounds, clusters, titles, nodes, edges }
 }
 
 const baseOf = (id: string) => id.replace(/ #\d+$/, '')

@@ -30,6 +30,8 @@ export interface PlacedEdge {
 /** A view with a place for everything that is drawn, in pixels. */
 export interface Placed {
   readonly bounds: Rect
+  /** Where one begins to read. */
+  readonly start: Rect
   /** Outer ones before those inside of them. */
   readonly clusters: readonly { readonly cluster: ViewCluster; readonly at: Rect; readonly depth: number }[]
   /** What stands at the head of a row or column: stages, ranks. */
@@ -38,11 +40,11 @@ export interface Placed {
   readonly edges: readonly PlacedEdge[]
 }
 
-/** Below this, the smallest labels are less than nine pixels high. */
-export const readableZoom = 0.82
+/** Below this, the smallest labels, of eleven pixels, cannot be read. */
+export const readableZoom = 0.79
 
 /** Pixels around a picture: below the tools above it more. */
-export const margins = { side: 16, top: 56, bottom: 14 } as const
+export const margins = { side: 10, top: 48, bottom: 8 } as const
 
 /** The zoom at which all of a picture is in a room. */
 export function fitZoom({ width, height }: Pick<Rect, 'width' | 'height'>, room: Room): number {
@@ -66,6 +68,9 @@ export function around(rects: readonly Rect[]): Rect {
   }
   return { x: left, y: top, width: right - left, height: bottom - top }
 }
+
+export const overlaps = (a: Rect, b: Rect): boolean =>
+  a.x < b.x + b.width && b.x < a.x + a.width && a.y < b.y + b.height && b.y < a.y + a.height
 
 export const moved = (at: Rect, x: number, y: number): Rect => ({ ...at, x: at.x + x, y: at.y + y })
 

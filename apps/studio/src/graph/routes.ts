@@ -150,7 +150,7 @@ export function router({ flow, cells, bands }: Grid<Cell>) {
     }
     // Past the bands between, behind the last of their cells.
     const last = Math.max(...boxes.map(({ at }) => at.y + at.height))
-    const y = last + clear
+    const y = last + 8
     const x = free(gutter, middleB.y, y, 1, edge.to)
     return {
       path: pathOf([

@@ -20,7 +20,7 @@ import { Views } from './views.jsx'
 const quiet = 200
 
 /** The desks whose work one waits for; what choices there are is found out beside it. */
-const shown = [desks.plan, desks.layout, desks.time, desks.export]
+const shown = [desks.plan, desks.layout, desks.time, desks.schedules, desks.export]
 
 /** The whole page. */
 export function App() {

@@ -25,7 +25,7 @@ import { type Known, knownOf } from './cached.js'
 import { choicesOf } from './choices.js'
 import { inspect, rowsOf } from './inspect.js'
 import type { GraphRequest, GraphView, Jobs, Planned } from './protocol.js'
-import { scheduledSteps } from './schedules.js'
+import { scheduledStep } from './schedules.js'
 import { serve } from './serve.js'
 
 serve({
@@ -54,7 +54,7 @@ serve({
     return view === 'timeline' ? timelineSvg(simulation, { theme }) : memorySvg(simulation, { theme })
   },
   timeline: async ({ text }) => timelineOfSimulation((await knownOf(text)).simulation, ''),
-  schedules: ({ text, names }) => scheduledSteps(text, names),
+  schedule: ({ text, name }) => scheduledStep(text, name),
   memory: async ({ text }) => memoryOfSimulation((await knownOf(text)).simulation, ''),
   compare: async ({ variants }) => compareVariants(await simulatedVariants(variants)),
 })

@@ -129,7 +129,7 @@ export interface ExportedFile {
 
 /** The step of a spec by another schedule, or why there is none and what it would need. */
 export type ScheduledStep =
-  | { readonly name: string; readonly data: TimelineData; readonly seconds: number }
+  | { readonly name: string; readonly data: TimelineData }
   | { readonly name: string; readonly failure: Failure }
 
 /** What is asked of workers, and what they answer: one entry for each kind of job. */
@@ -149,11 +149,8 @@ export interface Jobs {
     answer: string
   }
   timeline: { request: { readonly text: string }; answer: TimelineData }
-  /** The steps of the same spec by other schedules. */
-  schedules: {
-    request: { readonly text: string; readonly names: readonly string[] }
-    answer: readonly ScheduledStep[]
-  }
+  /** The step of the same spec by another schedule. */
+  schedule: { request: { readonly text: string; readonly name: string }; answer: ScheduledStep }
   memory: { request: { readonly text: string }; answer: MemoryData }
   /** The first is what the others are compared with. */
   compare: {

@@ -4,17 +4,14 @@ import { timelineOfSimulation } from '../timeline/data.js'
 import { knownOf } from './cached.js'
 import type { ScheduledStep } from './protocol.js'
 
-/** The steps of a spec by other schedules, in the order asked for; of one that cannot be, why not and what it would need. */
-export async function scheduledSteps(text: string, names: readonly string[]): Promise<readonly ScheduledStep[]> {
-  const steps: ScheduledStep[] = []
-  for (const name of names)
-    try {
-      const { simulation } = await knownOf(withField(text, ['options', 'schedule'], name))
-      steps.push({ name, data: timelineOfSimulation(simulation, name), seconds: simulation.step.seconds })
-    } catch (error) {
-      if (!isShardloomError(error)) throw error
-      const { code, message, help } = error
-      steps.push({ name, failure: { code, message, ...(help !== undefined && { help }) } })
-    }
-  return steps
+/** The step of a spec by another schedule; where it cannot be, why not and what it would need. */
+export async function scheduledStep(text: string, name: string): Promise<ScheduledStep> {
+  try {
+    const { simulation } = await knownOf(withField(text, ['options', 'schedule'], name))
+    return { name, data: timelineOfSimulation(simulation, name) }
+  } catch (error) {
+    if (!isShardloomError(error)) throw error
+    const { code, message, help } = error
+    return { name, failure: { code, message, ...(help !== undefined && { help }) } }
+  }
 }
