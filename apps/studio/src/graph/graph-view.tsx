@@ -12,7 +12,7 @@ import { ActionsContext, axesOf, flowNodes, type GraphNode, marksOf, nodeTypes }
 import { graphKey } from './keys.js'
 import { Legend } from './legend.jsx'
 import { Lines } from './lines.jsx'
-import { Small } from './minimap.jsx'
+import { Far, Small } from './minimap.jsx'
 import { fitZoom, margins, type Placed, type Room, readableZoom } from './placed.js'
 import { SearchBox } from './search-box.jsx'
 
@@ -140,9 +140,42 @@ function Graph() {
     dispatch({ type: 'look', change: { graph: { ...state.graph, ...change } } })
   return (
     <ActionsContext value={actions}>
+      <div className="graph-tools">
+        <fieldset className="segments">
+          <legend className="hidden">Level</legend>
+          {levels.map(([name, title]) => (
+            <label key={name}>
+              <input
+                type="radio"
+                name="level"
+                checked={level === name}
+                onChange={() => look({ level: name, toggled: [] })}
+              />
+              {title}
+            </label>
+          ))}
+        </fieldset>
+        <label className="check">
+          <input
+            type="checkbox"
+            checked={unroll.includes('rank')}
+            onChange={({ target }) => look({ unroll: target.checked ? ['rank'] : [], toggled: [] })}
+          />
+          Ranks side by side
+        </label>
+        <SearchBox
+          onFound={({ id, toggled: opened }) => {
+            sought.current = id
+            look({ toggled: opened, level: level === 'stage' ? 'operator' : level, unroll: [] })
+            select(id)
+            const there = drawn?.placed.nodes.find(({ node }) => node.id === id)
+            if (there)
+              void flow.setCenter(there.at.x + there.at.width / 2, there.at.y + there.at.height / 2, { zoom: 1 })
+          }}
+        />
+      </div>
       <div className="graph-pane" ref={pane}>
         <ReactFlow<GraphNode>
-          className={drawn && drawn.view.nodes.length > 300 ? 'many' : ''}
           nodes={nodes}
           edges={[]}
           nodeTypes={nodeTypes}
@@ -152,7 +185,7 @@ function Graph() {
           elementsSelectable={false}
           nodesFocusable
           onlyRenderVisibleElements
-          minZoom={0.03}
+          minZoom={drawn ? Math.min(0.1, 0.9 * fitZoom(drawn.placed.bounds, room)) : 0.1}
           maxZoom={2.5}
           zoomOnDoubleClick={false}
           deleteKeyCode={null}
@@ -165,41 +198,8 @@ function Graph() {
           aria-label="The graph of the plan"
         >
           {drawn && <Lines placed={drawn.placed} chosen={touched} />}
-          <Panel position="top-left" className="graph-tools">
-            <fieldset className="segments">
-              <legend className="hidden">Level</legend>
-              {levels.map(([name, title]) => (
-                <label key={name}>
-                  <input
-                    type="radio"
-                    name="level"
-                    checked={level === name}
-                    onChange={() => look({ level: name, toggled: [] })}
-                  />
-                  {title}
-                </label>
-              ))}
-            </fieldset>
-            <label className="check">
-              <input
-                type="checkbox"
-                checked={unroll.includes('rank')}
-                onChange={({ target }) => look({ unroll: target.checked ? ['rank'] : [], toggled: [] })}
-              />
-              Ranks side by side
-            </label>
-            <SearchBox
-              onFound={({ id, toggled: opened }) => {
-                sought.current = id
-                look({ toggled: opened, level: level === 'stage' ? 'operator' : level, unroll: [] })
-                select(id)
-                const there = drawn?.placed.nodes.find(({ node }) => node.id === id)
-                if (there)
-                  void flow.setCenter(there.at.x + there.at.width / 2, there.at.y + there.at.height / 2, { zoom: 1 })
-              }}
-            />
-          </Panel>
           {drawn && <Small bounds={drawn.placed.bounds} room={room} />}
+          <Far pane={pane} />
           {!drawn && graph.failure && (
             <Panel position="top-center">
               <FailureText failure={graph.failure} />

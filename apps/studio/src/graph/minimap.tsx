@@ -1,4 +1,5 @@
-import { MiniMap, useViewport } from '@xyflow/react'
+import { MiniMap, useStore, useViewport } from '@xyflow/react'
+import { type RefObject, useEffect } from 'react'
 import type { GraphNode } from './flow-nodes.jsx'
 import type { Rect, Room } from './placed.js'
 
@@ -21,4 +22,16 @@ export function Small({ bounds, room }: { readonly bounds: Rect; readonly room: 
       nodeClassName={({ type, data }) => (type === 'card' && 'node' in data ? `mini ${data.node.kind}` : 'mini none')}
     />
   )
+}
+
+/** Below this zoom, names are specks, and shapes are drawn without them. */
+const unreadable = 0.3
+
+/** Marks a pane whose names cannot be read. */
+export function Far({ pane }: { readonly pane: RefObject<HTMLElement | null> }) {
+  const far = useStore(({ transform: [, , zoom] }) => zoom < unreadable)
+  useEffect(() => {
+    pane.current?.classList.toggle('far', far)
+  }, [pane, far])
+  return null
 }

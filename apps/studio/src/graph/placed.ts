@@ -43,8 +43,8 @@ export interface Placed {
 /** Below this, the smallest labels, of eleven pixels, cannot be read. */
 export const readableZoom = 0.79
 
-/** Pixels around a picture: below the tools above it more. */
-export const margins = { side: 10, top: 48, bottom: 8 } as const
+/** Pixels around a picture. */
+export const margins = { side: 10, top: 8, bottom: 8 } as const
 
 /** The zoom at which all of a picture is in a room. */
 export function fitZoom({ width, height }: Pick<Rect, 'width' | 'height'>, room: Room): number {

@@ -1,20 +1,18 @@
 import { useEffect, useMemo, useReducer, useRef, useState } from 'react'
 import { graphRequest } from '../graph/graph-request.js'
-import { Inspector } from '../graph/inspector.jsx'
-import { SetUp } from '../setup/set-up.jsx'
 import { readFragment, writeFragment } from '../state/fragment.js'
 import { firstHistory, step } from '../state/history.js'
 import { activeVariant } from '../state/studio-state.js'
 import { desks } from '../worker/desk.js'
 import type { Failure } from '../worker/protocol.js'
 import { Keys } from './keys.jsx'
+import { Panes } from './panes.jsx'
 import { Progress } from './progress.jsx'
 import { Strip } from './strip.jsx'
 import { type Studio, StudioContext } from './studio.js'
 import { TopBar } from './top-bar.jsx'
 import { useJob } from './use-job.js'
 import { useTheme } from './use-theme.js'
-import { Views } from './views.jsx'
 
 /** Milliseconds of quiet after which a change is planned, and goes into the address. */
 const quiet = 200
@@ -77,11 +75,7 @@ export function App() {
           </button>
         </div>
       )}
-      <div className="panes">
-        <SetUp />
-        <Views />
-        <Inspector />
-      </div>
+      <Panes />
       <Strip />
       <Keys />
     </StudioContext>

@@ -74,7 +74,7 @@ export function draw(
     const rows = layout.places[panel] ?? []
     clipped(context, inner.left, inner.right, layout.height, () => {
       for (const { row, y, height: high } of rows)
-        if (seen(y, high)) drawPlaced(data, row, y, high, across, grainOn(data, row, grain), style)
+        if (high > 0 && seen(y, high)) drawPlaced(data, row, y, high, across, grainOn(data, row, grain), style)
       drawCritical(context, data, rows, across, theme)
       if (scene.selected?.panel === panel) drawFlows(context, scene.flows, data, rows, across, theme)
       for (const [place, colour] of [

@@ -68,6 +68,12 @@ export function layoutOf(
       const { label, rank, stream } = data.rows[row] as TimelineData['rows'][number] // counted
       const links = stream === 'compute' ? 0 : linksFrom(data, row)
       if (links > 0 && folded.has(linksOf(panel, rank))) {
+        // Timelines that are compared leave the room to what computes.
+        if (panels.length > 1) {
+          for (let each = 0; each < links; each++) own.push({ panel, row: row + each, y: y - 11, height: 0 })
+          row += links - 1
+          continue
+        }
         y -= 4
         const high = (heights.links - (links - 1)) / links
         for (let each = 0; each < links; each++)
@@ -107,7 +113,7 @@ export function rowAt({ places }: Layout, y: number): PlacedRow | undefined {
       else high = middle
     }
     const found = own[low]
-    if (found && found.y <= y) return found
+    if (found && found.height > 0 && found.y <= y) return found
   }
   return undefined
 }
