@@ -5,7 +5,7 @@ import type { GraphView } from '../worker/protocol.js'
 import { Bar } from './bar.jsx'
 import { Card } from './card.jsx'
 import type { Placed } from './placed.js'
-import { isRelated } from './selected.js'
+import { selectedAmong } from './selected.js'
 
 type ViewNode = View['nodes'][number]
 type ViewCluster = View['clusters'][number]
@@ -172,10 +172,9 @@ export function flowNodes(placed: Placed, view: GraphView, chosen: Chosen): Grap
 
 /** How each node stands out: the selected ones, what they hand and are handed, and what is of the same group; the rest is faint. */
 export function marksOf(placed: Placed, { ids, axes, lit }: Chosen): (node: ViewNode) => Mark {
-  const chosen = new Set(
-    ids.length === 0
-      ? []
-      : placed.nodes.flatMap(({ node }) => (ids.some((id) => isRelated(node.id, id)) ? [node.id] : [])),
+  const chosen = selectedAmong(
+    placed.nodes.map(({ node }) => node.id),
+    ids,
   )
   if (chosen.size === 0) return () => ''
   const near = new Set<string>()

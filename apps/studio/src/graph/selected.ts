@@ -27,3 +27,21 @@ export function isRelated(id: string, other: string): boolean {
 }
 
 const isInside = (path: string, outer: string) => outer === '' || path.startsWith(`${outer}/`)
+
+/** Which of some ids are selected: those that a selected one is, or where there is none, those that hold it or are inside of it. */
+export function selectedAmong(ids: Iterable<string>, selected: readonly string[]): Set<string> {
+  const all = [...ids]
+  return new Set(
+    selected.flatMap((id) => {
+      const own = subjectOf(id)
+      const exact = all.filter((each) => {
+        if (each === id) return true
+        const { place, path } = subjectOf(each)
+        return (
+          path !== '' && path === own.path && (place === undefined || own.place === undefined || place === own.place)
+        )
+      })
+      return exact.length > 0 ? exact : all.filter((each) => isRelated(each, id))
+    }),
+  )
+}

@@ -1,5 +1,5 @@
 import { ticksOf, tickText } from 'shardloom/charts'
-import { isRelated, subjectOf } from '../graph/selected.js'
+import { selectedAmong, subjectOf } from '../graph/selected.js'
 import { axisUnit } from './axis.js'
 import type { TimelineData } from './data.js'
 import { drawCritical, drawFlows, type Flow } from './draw-lines.js'
@@ -112,10 +112,6 @@ function drawPlaced(
   context.restore()
 }
 
-/** Whether a name of a timeline is of something that is selected: it, what holds it, or what is inside of it. */
-export const isPart = (node: string, ids: readonly string[]): boolean =>
-  node !== '' && ids.some((id) => isRelated(node, id))
-
 /** What is drawn strongly: what is selected wherever it runs, a slice, or a critical path. */
 function emphasisOf({ selected, ids, lit }: Scene, data: TimelineData, panel: number): Emphasis | undefined {
   if (selected) {
@@ -132,7 +128,16 @@ function emphasisOf({ selected, ids, lit }: Scene, data: TimelineData, panel: nu
     }
   }
   if (ids.length > 0) {
-    const alike = new Set(data.names.flatMap((name, at) => (isPart(name.node, ids) ? [at] : [])))
+    const parts = selectedAmong(
+      data.names.flatMap(({ node }) => (node === '' ? [] : [node])),
+      ids,
+    )
+    // Coarser slices that hold what is selected stand out too.
+    const alike = new Set(
+      data.names.flatMap(({ node }, at) =>
+        parts.has(node) || ids.some((id) => subjectOf(id).path.startsWith(`${node}/`)) ? [at] : [],
+      ),
+    )
     const places = new Set(ids.map((id) => subjectOf(id).place))
     const rowOf = rowFinder(data)
     const anywhere = places.has(undefined)

@@ -49,11 +49,13 @@ export function inspect(known: Known, id: string): Inspected | null {
   if (slice) return inspectSlice(known, slice[1] as Grain, Number(slice[2]), Number(slice[3])) // the grains of the pattern
   const { place, path } = subjectOf(id)
   const { program } = known.plan
-  const isPart = (row: Row) => path === '' || row.id === path || row.id.startsWith(`${path}/`)
+  const isPart = (row: Row) => path === '' || row.id.startsWith(`${path}/`)
   const own = place === undefined ? undefined : Number(place.split(' ')[1])
   const ranks = own === undefined ? ranksOf(known) : [place?.startsWith('stage') ? rankOfStage(program, own) : own]
   for (const rank of ranks) {
-    const rows = rowsOf(known, rank).filter(isPart)
+    const table = rowsOf(known, rank)
+    const exact = table.find((row) => row.id === path)
+    const rows = exact ? [exact] : table.filter(isPart)
     if (rows.length === 0) continue
     const seconds = secondsOf(known, rank)
     const members = rows.map((row): Member => {
@@ -61,7 +63,7 @@ export function inspect(known: Known, id: string): Inspected | null {
       return { row, runs: row.executions_per_step, ...(spent !== undefined && { seconds: spent }) }
     })
     const title = path === '' ? (place ?? id) : (path.split('/').at(-1) ?? path)
-    const single = rows.length === 1 && rows[0]?.id === path
+    const single = exact !== undefined
     return {
       ids: [id],
       title,
