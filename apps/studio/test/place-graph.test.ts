@@ -9,6 +9,7 @@ const pipeline: SpecInput = {
   batch: 64,
   seq: 8192,
   parallel: { dp: 2, tp: 8, pp: 4 },
+  options: { zero: 1, sequenceParallel: true, schedule: '1f1b' },
 }
 const small: SpecInput = {
   model: 'llama-3.1-8b',
@@ -18,7 +19,7 @@ const small: SpecInput = {
   seq: 8192,
 }
 /** Between the panes of a window of 1280 by 720. */
-const room = { width: 640, height: 480 }
+const room = { width: 640, height: 490 }
 
 async function placed(spec: SpecInput, level: Level, unroll: readonly UnrollAxis[] = []) {
   const { program, operators } = planLoaded(await loadSpec(spec))
