@@ -1,5 +1,5 @@
 import { type CollectiveOp, collectiveOps } from '@shardloom/cluster'
-import { lookup, type OperatorNode, type OperatorTable, type Place, type Program, walk } from '@shardloom/core'
+import { lookup, type Mesh, type OperatorNode, type OperatorTable, type Place, type Program, walk } from '@shardloom/core'
 import { programOf } from '@shardloom/core/unroll'
 import { communicationBytes } from './communication-table.js'
 import { choicesOf } from './kernels.js'
@@ -29,6 +29,18 @@ export interface StateCost {
   optimizerBytes: number
   updateSeconds: number
   readonly moves: StateMove[]
+  /** What the bytes are made of, by the atoms over which a rank has its share. */
+  readonly shares: StateShare[]
+}
+
+/** What of one kind of state is divided alike. */
+export interface StateShare {
+  readonly field: 'parameterBytes' | 'gradientBytes' | 'optimizerBytes'
+  readonly atoms: readonly string[]
+  /** In how many shares. */
+  readonly parts: number
+  /** Of one share. */
+  bytes: number
 }
 
 /** A part of a model as one rank of a sample has it: what it stores, what it communicates of that, and what updates it. */
@@ -139,9 +151,15 @@ export function stateCosts(
         optimizerBytes: 0,
         updateSeconds: 0,
         moves: [],
+        shares: [],
       }
       costs.set(name, cost)
-      for (const { field, tensor } of stored) cost[field] += meter.bytes(lookup(tensors, tensor))
+      for (const { field, tensor } of stored) {
+        const own = lookup(tensors, tensor)
+        const bytes = meter.bytes(own)
+        cost[field] += bytes
+        addShare(cost.shares, { field, atoms: own.placement?.shards.flat() ?? [], bytes }, mesh)
+      }
       for (const { node, isRepeated } of moves) {
         const { payload } = communicationBytes(node, program, meter)
         cost.moves.push(moveOf(node, program, { bytes: payload, isRepeated }))
@@ -150,6 +168,16 @@ export function stateCosts(
     }
   })
   return costs
+}
+
+function addShare(shares: StateShare[], { field, atoms, bytes }: Omit<StateShare, 'parts'>, mesh: Mesh): void {
+  const known = shares.find((each) => each.field === field && `${each.atoms}` === `${atoms}`)
+  if (known) {
+    known.bytes += bytes
+    return
+  }
+  const parts = mesh.atoms.reduce((all, { name, degree }) => (atoms.includes(name) ? all * degree : all), 1)
+  shares.push({ field, atoms, parts, bytes })
 }
 
 /** The body of a loop over layers that a place is in. */

@@ -1,7 +1,9 @@
 import { collectiveSeconds } from '@shardloom/cluster'
+import { findAxis, type Mesh } from '@shardloom/core'
 import type { Machine, PartCost, StateCost } from '@shardloom/simulator'
 import { isEnd } from './forms.js'
 import { forwardOnly, type Pipeline, type PipelineTime, pipelineTime, type StageSeconds } from './pipelines.js'
+import type { Stored } from './staging.js'
 
 /** What a part of a model costs in parameters, gradients and optimizer state. Bytes and seconds. */
 export interface PartState {
@@ -22,15 +24,33 @@ export interface PartState {
   readonly keptBytes: number
 }
 
-/** What of {@link stateAt} is known without links. */
-export function storedAt(
+/** What a rank has of a part all through the step. Bytes. */
+export type StoredBytes = Pick<PartState, 'bytes' | 'gradientBytes'>
+
+/**
+ * What a rank of `mesh` stores at least of each part, told from ranks that share nothing: those of a stage together have all of it,
+ * each group of copies for itself but of experts, which may lie once on all copies. Exact where sizes can be divided.
+ */
+export function leastStored(
   costs: ReadonlyMap<string, StateCost>,
-): ReadonlyMap<string, Pick<PartState, 'bytes' | 'gradientBytes'>> {
+  { zero, replicate }: Stored,
+  mesh: Mesh,
+): ReadonlyMap<string, StoredBytes> {
+  const degree = (axis: string) => findAxis(mesh, axis)?.degree ?? 1
+  const ranks = mesh.world / degree('pp') / degree('replicas')
+  const own = new Set(findAxis(mesh, 'dp')?.atoms)
+  const from = { optimizerBytes: 1, gradientBytes: 2, parameterBytes: 3 }
   return new Map(
-    Array.from(costs, ([part, { parameterBytes, optimizerBytes, gradientBytes }]) => [
-      part,
-      { bytes: parameterBytes + optimizerBytes, gradientBytes },
-    ]),
+    Array.from(costs, ([part, { shares }]) => {
+      let [bytes, gradientBytes] = [0, 0]
+      for (const { field, atoms, parts, bytes: whole } of shares) {
+        const groups = atoms.some((atom) => own.has(atom)) ? 1 : replicate
+        const least = zero < from[field] ? whole : Math.min(whole, (whole * parts * groups) / ranks)
+        if (field === 'gradientBytes') gradientBytes += least
+        else bytes += least
+      }
+      return [part, { bytes, gradientBytes }]
+    }),
   )
 }
 

@@ -1,4 +1,4 @@
-import type { PartState } from './estimate.js'
+import type { StoredBytes } from './estimate.js'
 import { forwardOnly, type Pipeline } from './pipelines.js'
 import type { BlockCosts } from './samples.js'
 
@@ -176,7 +176,7 @@ export function timeValues(parts: readonly string[], { parts: costs }: BlockCost
 export function memoryValues(
   parts: readonly string[],
   { parts: costs }: BlockCosts,
-  stored: ReadonlyMap<string, Pick<PartState, 'bytes' | 'gradientBytes'>> = new Map(),
+  stored: ReadonlyMap<string, StoredBytes> = new Map(),
 ): Float64Array {
   const width = parts.length
   const values = new Float64Array(5 * width)

@@ -147,9 +147,9 @@ export class Staging {
     const known = this.bytes[divided ? 1 : 0].get(stored)
     if (known) return known
     const blocks = this.blocksFor(schedule)
-    const placed = this.placed(stored?.replicate)
+    const placed = this.placed()
     if (isRefusal(blocks) || isRefusal(placed)) return undefined
-    const bytes = stored && this.model.storedBytes(() => this.specOf(schedule, stored), this.stored, stored, placed)
+    const bytes = stored && this.model.leastStored(() => this.specOf(schedule, whole), this.stored, stored, placed)
     if (bytes && isRefusal(bytes)) return undefined
     const found = memoryValues(this.model.parts, blocks, bytes)
     this.bytes[divided ? 1 : 0].set(stored, found)

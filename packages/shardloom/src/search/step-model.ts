@@ -4,12 +4,12 @@ import type { LoadedSpec } from '../plan.js'
 import type { PlannedSpec } from '../sequence.js'
 import { machineOfMesh } from '../simulate-plan.js'
 import { type Choices, copiesOf, kindsOf, specWith, type Value } from './choices.js'
-import { type Model, type PartState, stateAt, storedAt } from './estimate.js'
+import { leastStored, type Model, type PartState, type StoredBytes, stateAt } from './estimate.js'
 import { partsOf } from './forms.js'
 import { isMultiplying } from './groups.js'
 import { Pipelines } from './pipelines.js'
 import { among, type BlockCosts, Samples, secondsIn } from './samples.js'
-import type { Group, Stored } from './staging.js'
+import { type Group, type Stored, whole } from './staging.js'
 
 /** A mesh of a search with its machine, and where its communication inside of a stage runs. */
 export interface Placed {
@@ -49,8 +49,7 @@ export class StepModel {
   private readonly blocks = new Map<string, BlockCosts | Refusal>()
   private readonly states = new Map<string, ReadonlyMap<string, PartState> | Refusal>()
   private readonly whole = new Map<string, number>()
-  private readonly bytes = new Map<string, ReturnType<typeof storedAt> | Refusal>()
-  private readonly points = new Map<string, ReturnType<Samples['states']>>()
+  private readonly points = new Map<string, ReturnType<Samples['states']> | Refusal>()
 
   constructor(readonly loaded: LoadedSpec) {
     const { spec } = loaded
@@ -149,34 +148,32 @@ export class StepModel {
     placed: Placed,
   ): ReadonlyMap<string, PartState> | Refusal {
     return remember(this.states, `${inner} ${stored.zero} ${placed.name}`, () => {
-      return stateAt(this.measuredState(specOf, inner, stored, placed), placed.machine)
+      const costs = this.measuredState(specOf, inner, stored, placed)
+      return isRefusal(costs) ? costs : stateAt(costs, placed.machine)
     })
   }
 
-  /** What of {@link stateCosts} is known without links. */
-  storedBytes(
+  /** What of {@link stateCosts} can be told without planning how `stored` divides; `specOf` is of ranks that share nothing. */
+  leastStored(
     specOf: () => PlannedSpec,
     inner: string,
     stored: Stored,
     placed: Placed,
-  ): ReturnType<typeof storedAt> | Refusal {
-    return remember(this.bytes, `${inner} ${stored.zero} ${placed.name}`, () => {
-      return storedAt(this.measuredState(specOf, inner, stored, placed))
-    })
+  ): ReadonlyMap<string, StoredBytes> | Refusal {
+    const costs = this.measuredState(specOf, inner, whole, placed)
+    return isRefusal(costs) ? costs : leastStored(costs, stored, placed.mesh)
   }
 
   /** The state wherever axes lie; where nothing is shared, it is the same for any number of ranks. */
   private measuredState(specOf: () => PlannedSpec, inner: string, { zero, replicate }: Stored, { mesh }: Placed) {
     const degrees = zero > 0 ? [findAxis(mesh, 'dp')?.degree, replicate] : []
     const key = `${inner} ${zero} ${degrees} ${mesh.atoms.map(({ name }) => name)}`
-    const known = this.points.get(key)
-    if (known) return known
-    const spec = specOf()
-    const options = { ...spec.options, recompute: 'none', offload: 'none' }
-    const microbatch = this.storesBySequences ? (spec.microbatch ?? 1) : 1
-    const found = this.samples.states({ ...spec, microbatch, options } as PlannedSpec, mesh)
-    this.points.set(key, found)
-    return found
+    return remember(this.points, key, () => {
+      const spec = specOf()
+      const options = { ...spec.options, recompute: 'none', offload: 'none' }
+      const microbatch = this.storesBySequences ? (spec.microbatch ?? 1) : 1
+      return this.samples.states({ ...spec, microbatch, options } as PlannedSpec, mesh)
+    })
   }
 
   modelOf(
@@ -208,7 +205,7 @@ const ofSeveral: readonly string[] = ['ranks', 'order', 'sequenceParallel', 'off
 const outside: readonly string[] = ['dp', 'pp', 'replicas', 'expertDp']
 
 /** What is found once; what cannot be planned is remembered as such. */
-function remember<T extends object>(known: Map<string, T | Refusal>, key: string, find: () => T): T | Refusal {
+function remember<T extends object>(known: Map<string, T | Refusal>, key: string, find: () => T | Refusal): T | Refusal {
   const before = known.get(key)
   if (before) return before
   const found = tried(find)
@@ -216,7 +213,7 @@ function remember<T extends object>(known: Map<string, T | Refusal>, key: string
   return found
 }
 
-function tried<T extends object>(find: () => T): T | Refusal {
+function tried<T extends object>(find: () => T | Refusal): T | Refusal {
   try {
     return find()
   } catch (error) {
