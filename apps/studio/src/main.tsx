@@ -7,6 +7,8 @@ import './styles/graph.css'
 import './styles/timeline.css'
 import './styles/memory.css'
 import './styles/compare.css'
+import './styles/inspector.css'
+import './styles/narrow.css'
 import { App } from './shell/app.jsx'
 
 const place = document.getElementById('studio')
