@@ -9,6 +9,8 @@ import './styles/memory.css'
 import './styles/compare.css'
 import './styles/search.css'
 import './styles/learn.css'
+import './styles/inspector.css'
+import './styles/narrow.css'
 import { App } from './shell/app.jsx'
 
 const place = document.getElementById('studio')

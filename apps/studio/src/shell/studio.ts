@@ -1,7 +1,7 @@
 import { createContext, type Dispatch, useContext } from 'react'
 import type { Action, History } from '../state/history.js'
 import type { StudioState, Variant } from '../state/studio-state.js'
-import type { Catalogue, Failure, GraphView, Planned, PlanSource } from '../worker/protocol.js'
+import type { Catalogue, Failure, GraphView, Inspected, Planned, PlanSource } from '../worker/protocol.js'
 import type { JobState } from './use-job.js'
 
 /** What all parts of the page share. */
@@ -20,6 +20,8 @@ export interface Studio {
   readonly failure?: Failure
   /** The graph on the screen. */
   readonly graph: JobState<GraphView>
+  /** What is selected. */
+  readonly inspected: JobState<Inspected | null>
   readonly theme: 'light' | 'dark'
 }
 

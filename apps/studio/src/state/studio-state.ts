@@ -83,7 +83,7 @@ options:
   ],
   active: 0,
   view: 'graph',
-  graph: { level: 'layer', toggled: [], unroll: [] },
+  graph: { level: 'stage', toggled: [], unroll: [] },
   pool: 'prefill',
   search: emptySearch,
 }

@@ -20,6 +20,8 @@ export interface Known {
   readonly plan: Plan
   readonly simulation: Simulation
   readonly views: FoldableViews
+  /** The views of one rank; undefined: of the whole mesh. */
+  readonly viewsOf: (rank: number | undefined) => FoldableViews
 }
 
 /** What a text of a spec has come to. */
@@ -80,7 +82,7 @@ const whole = { nodes: Number.POSITIVE_INFINITY, edges: Number.POSITIVE_INFINITY
 function lazily(loaded: LoadedSpec, make: () => Plan): Known {
   let plan: Plan | undefined
   let simulation: Simulation | undefined
-  let views: FoldableViews | undefined
+  const views = new Map<number | undefined, FoldableViews>()
   return {
     loaded,
     get plan() {
@@ -90,9 +92,17 @@ function lazily(loaded: LoadedSpec, make: () => Plan): Known {
       return (simulation ??= simulateLoaded(loaded))
     },
     get views() {
+      return this.viewsOf(undefined)
+    },
+    viewsOf(rank) {
+      const before = views.get(rank)
+      if (before) return before
       const { program, operators } = this.plan
-      const at = (level: keyof FoldableViews) => createView(program, operators, { level, limit: whole })
-      return (views ??= { phase: at('phase'), layer: at('layer'), module: at('module'), operator: at('operator') })
+      const at = (level: keyof FoldableViews) =>
+        createView(program, operators, { level, limit: whole, ...(rank !== undefined && { rank }) })
+      const made = { phase: at('phase'), layer: at('layer'), module: at('module'), operator: at('operator') }
+      views.set(rank, made)
+      return made
     },
   }
 }

@@ -155,6 +155,7 @@ function sourceOf(name: string): Promise<string> {
 export const desks = {
   plan: createDesk('plan'),
   time: createDesk('plan'),
+  schedules: createDesk('plan'),
   choices: createDesk('plan'),
   layout: createDesk('layout'),
   export: createDesk('export'),

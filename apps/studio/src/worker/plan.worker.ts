@@ -19,12 +19,15 @@ import { scheduleNames } from 'shardloom/schedules'
 import { memorySvg, timelineSvg } from 'shardloom/svg'
 import { compareVariants } from '../compare/data.js'
 import { findNodes, foldView, mostNodes } from '../graph/fold.js'
+import { findInStages, foldStages, rankOfStage } from '../graph/fold-stages.js'
 import type { Measured } from '../learn/lesson.js'
 import { memoryOfSimulation } from '../memory/data.js'
 import { timelineOfSimulation } from '../timeline/data.js'
 import { type Known, type KnownSpec, knownOf, knownSpec } from './cached.js'
 import { choicesOf } from './choices.js'
-import type { GraphRequest, GraphView, Jobs, Planned } from './protocol.js'
+import { inspect, rowsOf } from './inspect.js'
+import type { Found, GraphRequest, GraphView, Jobs, Planned } from './protocol.js'
+import { scheduledStep } from './schedules.js'
 import { serve } from './serve.js'
 
 serve({
@@ -42,11 +45,10 @@ serve({
   }),
   plan: async (source) => plannedOf(await knownSpec(source.text), await knownOf(source)),
   graph: async (request) => graphOf(await knownOf(request), request),
-  find: async ({ words, level, toggled, ...source }) =>
-    findNodes((await knownOf(source)).views, level === 'stage' ? 'operator' : level, new Set(toggled), words),
+  find: async ({ words, ...request }) => findIn(await knownOf(request), request, words),
   explain: async ({ node, rank, ...source }) =>
     explain((await knownOf(source)).plan, node, rank === undefined ? {} : { rank }),
-  nodeSeconds: async ({ node, ...source }) => nodeSeconds(await knownOf(source), node),
+  inspect: async ({ id, ...source }) => inspect(await knownOf(source), id),
   simulate: async (source) => stepFigures((await knownOf(source)).simulation),
   measure: async ({ texts }) => {
     const measured: Measured[] = []
@@ -62,6 +64,7 @@ serve({
     return view === 'timeline' ? timelineSvg(simulation, { theme }) : memorySvg(simulation, { theme })
   },
   timeline: async (source) => timelineOfSimulation((await knownOf(source)).simulation, ''),
+  schedule: ({ name, ...source }) => scheduledStep(source, name),
   memory: async (source) => memoryOfSimulation((await knownOf(source)).simulation, ''),
   compare: async (request) => compareVariants(await simulatedVariants(request)),
 })
@@ -99,7 +102,19 @@ function plannedOf({ loaded, plans }: KnownSpec, known: Known): Planned {
   }
 }
 
-/** Stages, and what is drawn iteration by iteration or rank by rank, come as one picture; all else opens and closes. */
+/** Where names are found: inside the cards that the level draws once nothing is unrolled. */
+function findIn(known: Known, { level, toggled }: GraphRequest, words: string): Found[] {
+  const { program, operators } = known.plan
+  if (level !== 'stage') return findNodes(known.views, level, new Set(toggled), words)
+  if (!program.pipeline) return findNodes(known.views, 'phase', new Set(toggled), words)
+  const view = createView(program, operators, { level, limit })
+  return findInStages(view, (stage) => known.viewsOf(rankOfStage(program, stage)), toggled, words)
+}
+
+/** As many nodes as one draws at once, and edges between them. */
+const limit = { nodes: mostNodes, edges: 4 * mostNodes }
+
+/** What is drawn iteration by iteration or rank by rank comes as one picture; all else opens and closes. */
 function graphOf(known: Known, { level, toggled, unroll, rank }: GraphRequest): GraphView {
   if (level !== 'stage' && unroll.length === 0 && rank === undefined)
     return foldView(known.views, level, new Set(toggled))
@@ -107,23 +122,19 @@ function graphOf(known: Known, { level, toggled, unroll, rank }: GraphRequest): 
   const view = createView(program, operators, {
     level,
     unroll,
-    limit: { nodes: mostNodes, edges: 4 * mostNodes },
+    limit,
     ...(rank !== undefined && { rank }),
   })
-  return { ...view, expandable: [], closes: {} }
-}
-
-/** Seconds that a node takes in a step on the first rank that runs it: from start to end, summed over its executions. */
-function nodeSeconds({ simulation }: Known, id: string): number | null {
-  const { graph, times } = simulation.timeline
-  const template = graph.templates.findIndex((node) => node.id === id)
-  if (template < 0) return null
-  let ticks = 0
-  let on: number | undefined
-  for (let node = 0; node < graph.nodeCount; node++) {
-    if (graph.template[node] !== template) continue
-    on ??= graph.rankOf(node)
-    if (graph.rankOf(node) === on) ticks += (times.end[node] ?? 0) - (times.start[node] ?? 0)
-  }
-  return on === undefined ? null : ticks / 1e12
+  if (level !== 'stage' || unroll.length > 0) return { ...view, expandable: [], closes: {}, ports: [] }
+  if (!program.pipeline) return foldView(known.views, 'phase', new Set(toggled))
+  const rankOf = (stage: number) => rankOfStage(program, stage)
+  return foldStages(
+    view,
+    (stage) => known.viewsOf(rankOf(stage)),
+    toggled,
+    (stage) =>
+      rowsOf(known, rankOf(stage)).flatMap(({ id, operator, phase }) =>
+        operator === 'send' || operator === 'recv' ? [{ op: operator, phase, node: id }] : [],
+      ),
+  )
 }
