@@ -5,6 +5,7 @@ import { FailureText } from '../shell/failure.jsx'
 import { isTyping } from '../shell/keys.jsx'
 import { useStudio } from '../shell/studio.js'
 import { useJob } from '../shell/use-job.js'
+import { useNarrow } from '../shell/use-narrow.js'
 import { useSize } from '../use-size.js'
 import { desks } from '../worker/desk.js'
 import type { GraphView as View } from '../worker/protocol.js'
@@ -207,16 +208,34 @@ function Graph() {
           )}
         </ReactFlow>
       </div>
-      {drawn && (
-        <div className="graph-foot">
-          <Legend view={drawn.view} />
-          <p className="caption" title={drawn.view.subtitle}>
-            {drawn.view.notice && <b>{drawn.view.notice} · </b>}
-            {drawn.view.subtitle}
-          </p>
-        </div>
-      )}
+      {drawn && <Foot view={drawn.view} />}
     </ActionsContext>
+  )
+}
+
+/** What the signs of the picture mean, and what it is of; on a narrow screen a button opens that. */
+function Foot({ view }: { readonly view: View }) {
+  const narrow = useNarrow()
+  const notice = view.notice && <b>{view.notice}</b>
+  const caption = (
+    <p className="caption" title={view.subtitle}>
+      {!narrow && notice && <>{notice} · </>}
+      {view.subtitle}
+    </p>
+  )
+  if (!narrow)
+    return (
+      <div className="graph-foot">
+        <Legend view={view} />
+        {caption}
+      </div>
+    )
+  return (
+    <details className="graph-foot">
+      <summary>Legend{notice && <> · {notice}</>}</summary>
+      <Legend view={view} />
+      {caption}
+    </details>
   )
 }
 

@@ -36,7 +36,7 @@ export function Overview() {
             >
               <b>{[op, axes.join(', ')].filter(Boolean).join(' · ')}</b>
               <span>
-                {phase} · {formatCount(count)} times · sends {formatBytes(bytesPerRank)}
+                {phase} · {count === 1 ? 'once' : `${formatCount(count)} times`} · sends {formatBytes(bytesPerRank)}
               </span>
               <span className="reason">{reason}</span>
             </button>
