@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { createView, loadSpec, type Plan, planLoaded, type SpecInput } from 'shardloom'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { type FoldableLevel, type FoldableViews, findNodes, foldView } from '../src/graph/fold.js'
-import { foldStages, rankOfStage } from '../src/graph/fold-stages.js'
+import { findInStages, foldStages, rankOfStage } from '../src/graph/fold-stages.js'
 import type { GraphView } from '../src/worker/protocol.js'
 
 const specs: Readonly<Record<string, SpecInput>> = {
@@ -134,5 +134,19 @@ describe('stages', () => {
       }),
       { numRuns: 12 },
     )
+  })
+
+  test('what is found is seen in its stage once its cards are opened', () => {
+    const { program, operators } = plan
+    const view = createView(program, operators, { level: 'stage' })
+    const views = [0, 1, 2, 3].map((stage) => viewsOf(plan, rankOfStage(program, stage)))
+    const ofStage = (stage: number) => views[stage] as FoldableViews // one for each
+    const found = findInStages(view, ofStage, ['stage 2/backward'], 'attention')
+    const stages = new Set(found.map(({ id }) => id.split('/')[0]))
+    expect([...stages]).toEqual(['stage 0', 'stage 1', 'stage 2', 'stage 3'])
+    for (const { id, toggled } of found.filter((_, at) => at % 5 === 0)) {
+      expect(toggled).toContain('stage 2/backward')
+      expect(foldStages(view, ofStage, toggled, () => []).nodes.map((node) => node.id)).toContain(id)
+    }
   })
 })
