@@ -1,6 +1,6 @@
 import { basename, extname } from 'node:path'
-import { writeFragment } from '@shardloom/studio/fragment'
-import { longestText, sample } from '@shardloom/studio/state'
+import { promisify } from 'node:util'
+import { deflateRaw } from 'node:zlib'
 import type { Command } from 'commander'
 import {
   dataAddress,
@@ -38,8 +38,7 @@ export function addView(program: Command, { io, finish }: Call): void {
         specPath === undefined || specPath === '-' ? loaded.architecture.name : basename(specPath, extname(specPath))
       const found = pathFinder(io, specPath, flags)
       const read = (path: string) => readTextFile(io, found(path), path)
-      const variant = { name: name.slice(0, 80), text: await textOf(loaded, read) }
-      const fragment = await writeFragment({ ...sample, variants: [variant] })
+      const fragment = await fragmentOf(name.slice(0, 80), await textOf(loaded, read))
       const server = await serveStudio((flags.port as number | undefined) ?? 0) // parsePort
       const address = `${server.origin}/#${fragment}`
       if (flags.json === true) printJson(io, { schema: 'shardloom.studio/1', address })
@@ -51,7 +50,8 @@ export function addView(program: Command, { io, finish }: Call): void {
   addSpecFlags(command)
 }
 
-/** The longest line that the page takes from a link, in UTF-16 code units. */
+/** The longest spec that the page takes from a link, and its longest line, in UTF-16 code units. */
+const longestText = 200_000
 const longestLine = 20_000
 
 /**
@@ -99,6 +99,13 @@ async function textOf({ spec, architecture }: LoadedSpec, read: (path: string) =
     subject: 'spec',
     help: `The studio takes ${longestText}, and ${longestLine} in a line: leave files out that the plan does not need.`,
   })
+}
+
+/** The state of the studio that its links hold: JSON, deflated, in the 64 characters that URLs leave as they are. */
+async function fragmentOf(name: string, text: string): Promise<string> {
+  const graph = { level: 'stage', toggled: [], unroll: [] }
+  const state = { variants: [{ name, text }], active: 0, view: 'graph', graph }
+  return `1.${(await promisify(deflateRaw)(JSON.stringify(state))).toString('base64url')}`
 }
 
 function parsePort(text: string): number {

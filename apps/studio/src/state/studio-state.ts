@@ -91,10 +91,8 @@ options:
 /** The most plans of a page. */
 export const mostVariants = 12
 
-/** The longest text of a spec that a link may hold, in UTF-16 code units. */
-export const longestText = 200_000
-
-/** The longest name, and the most cards and steps. */
+/** The longest text of a spec that a link may hold, in UTF-16 code units, the longest name, and the most cards and steps. */
+const longestText = 200_000
 const longestName = 80
 const mostToggled = 2000
 const mostSteps = 100
