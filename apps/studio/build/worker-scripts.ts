@@ -3,7 +3,7 @@ import { type BuildOptions, build } from 'esbuild'
 import type { Plugin } from 'vite'
 
 /** The workers, by the names under which the page asks for them; each is `src/worker/<name>.worker.ts`. */
-const workers = ['plan', 'layout', 'export']
+const workers = ['plan', 'layout', 'export', 'search']
 
 /** What the page asks for only when it is shown, by the global that holds its exports; each is `src/<path>.ts`, built as `<name>.js`. */
 const parts = [{ name: 'lessons', path: 'learn/lessons', globalName: 'shardloomLessons' }]

@@ -157,6 +157,12 @@ describe.skipIf(chromiumPath === undefined)('in Chromium', () => {
       await page.locator('.row-tree [role=treeitem]').nth(1).focus()
       await page.keyboard.press('ArrowDown')
       await drawn(page)
+      // The links of a rank are folded until somebody asks for them.
+      expect(await page.evaluate('document.activeElement.textContent')).toBe('stage 0, links')
+      for (const key of ['ArrowRight', 'ArrowDown']) {
+        await page.keyboard.press(key)
+        await drawn(page)
+      }
       expect(await page.evaluate('document.activeElement.textContent')).toContain('stage 0, pp links')
       for (const key of ['ArrowRight', 'ArrowDown', 'Enter']) {
         await page.keyboard.press(key)

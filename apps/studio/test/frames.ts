@@ -33,7 +33,7 @@ export function timeFrames(events: number, frames: number): number[] {
       height,
       lit: frame % 3 === 0,
       selected: undefined,
-      node: undefined,
+      ids: [],
       hovered: undefined,
       flows: [],
       span: undefined,

@@ -53,7 +53,7 @@ describe.each(steps)('%s', (_, shown) => {
     if (shown.view !== 'graph' || shown.selection === undefined) return
     const { level = 'layer', toggled = [] } = shown.graph ?? {}
     if (level === 'stage') throw new Error('a picture of stages has cards that do not open')
-    const { views } = await knownOf(ownText(shown))
+    const { views } = await knownOf({ text: ownText(shown), pool: 'prefill' })
     expect(foldView(views, level, new Set(toggled)).nodes.map(({ id }) => id)).toContain(shown.selection)
   })
 

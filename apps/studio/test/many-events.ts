@@ -38,6 +38,7 @@ export function manyEvents(count: number): TimelineData {
     })),
     names: Array.from({ length: 50 }, (_, at) => ({ label: `op ${at}`, node: `forward/layer/op${at}` })),
     grains: [packed],
+    grainNames: ['operator'],
     sums: sumsOf(packed),
     critical: {
       row: Uint32Array.from(critical, (at) => at % rows),

@@ -4,6 +4,7 @@ import {
   type CalibrationSummary,
   calibrationOfSpecsWork,
   clusterOf,
+  decimal,
   formatDifference,
   formatSeconds,
   type LoadedSpec,
@@ -15,7 +16,6 @@ import {
   specFields,
   type TableRecord,
 } from 'shardloom'
-import { decimal } from './decimal.js'
 import { type Call, type Io, locate } from './io.js'
 import { printJson, printLines, printWarnings, withProgress } from './output.js'
 import { readTextFile } from './read-file.js'

@@ -1,8 +1,11 @@
 import type { Command } from 'commander'
 import { clusterNames, isShardloomError, type LoadedSpec } from 'shardloom'
 import {
+  type Asked,
   changesOfSpec,
+  estimatedOnly,
   isMiss,
+  nearMissesOf,
   type Question,
   questionOf,
   rerankWork,
@@ -23,7 +26,7 @@ import { exitCodeOf, type Outcome, warningsOf } from './search/outcome.js'
 import { rangesText } from './search/part.js'
 import { checkPortable } from './search/portable.js'
 import { workOnQueue } from './search/queue-work.js'
-import { type Asked, estimatedOnly, fits, nearMissesOf, pointOfAnswer, type SearchResult } from './search/result.js'
+import { fits, pointOfAnswer, type SearchResult } from './search/result.js'
 import { resultCsv, resultDocument } from './search/result-document.js'
 import { resultLines } from './search/result-lines.js'
 import { runSearch } from './search/run-search.js'

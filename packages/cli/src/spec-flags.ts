@@ -3,6 +3,8 @@ import { dirname, isAbsolute, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { type Command, Option } from 'commander'
 import {
+  decimal,
+  isDataAddress,
   isModelPath,
   type LoadedSpec,
   loadSpec,
@@ -16,7 +18,6 @@ import {
   type SpecInput,
   specFields,
 } from 'shardloom'
-import { decimal } from './decimal.js'
 import { type Io, locate } from './io.js'
 import { readStandardInput, readTextFile } from './read-file.js'
 import { UsageError } from './report-error.js'
@@ -136,7 +137,8 @@ export async function loadFrom(io: Io, specPath: string | undefined, flags: Flag
 export function pathFinder(io: Io, specPath: string | undefined, flags: Flags): (path: string) => string {
   const base = specPath === undefined || specPath === '-' ? io.cwd() : dirname(locate(io, specPath))
   const fromFlag = new Set([...overridesOf(flags).map(({ value }) => value), ...pluginPaths(flags)])
-  return (path) => (isAbsolute(path) ? path : resolve(fromFlag.has(path) ? io.cwd() : base, path))
+  return (path) =>
+    isAbsolute(path) || isDataAddress(path) ? path : resolve(fromFlag.has(path) ? io.cwd() : base, path)
 }
 
 /** The fields that `--import` stands for: `megatron:run.sh`, `megatron:-`, or the flags themselves, `megatron: --seq-length 8`. */

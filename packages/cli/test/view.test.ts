@@ -1,5 +1,9 @@
+import { mkdtempSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
-import { parseSpec } from 'shardloom'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { loadSpec, parseSpec, planLoaded, programToJson, readSpecText } from 'shardloom'
+import { makeSchedule, writeSchedule } from 'shardloom/schedules'
 import { describe, expect, test } from 'vitest'
 import { readFragment } from '../../../apps/studio/src/state/fragment.js'
 import { serveStudio } from '../src/view-server.js'
@@ -62,6 +66,40 @@ test('the address holds the spec, and the command ends when it is interrupted', 
   const { address } = JSON.parse(out)
   const { variants } = await readFragment(address.split('#')[1])
   expect(parseSpec(variants[0]?.text ?? '')).toMatchObject({ model: 'llama-3.1-8b', batch: 8, parallel: { tp: 2 } })
+})
+
+test('what a spec names as files is in the address: planned from there it is the plan of the files', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'view-'))
+  const write = (name: string, text: string) => writeFileSync(join(folder, name), text)
+  write('cluster.yaml', 'preset: dgx-h100\nnodes: 2\n')
+  write('order.csv', writeSchedule(makeSchedule('gpipe', { ranks: 2, microbatches: 4 })))
+  write(
+    'config.json',
+    JSON.stringify({
+      ...{ model_type: 'llama', hidden_size: 512, intermediate_size: 2048, num_hidden_layers: 4, vocab_size: 1000 },
+      ...{ num_attention_heads: 8, num_key_value_heads: 8, tie_word_embeddings: false },
+    }),
+  )
+  const files = 'model: ./config.json\ncluster: ./cluster.yaml\n'
+  write('plan.yaml', `${files}batch: 4\nseq: 128\nparallel: {pp: 2}\noptions: {schedule: order.csv}\n`)
+  const running = shardloom(['view', join(folder, 'plan.yaml'), '--json'])
+  const timer = setInterval(() => process.emit('SIGINT'), 500)
+  const { code, out } = await running
+  clearInterval(timer)
+  expect(code).toBe(0)
+  const { variants } = await readFragment(JSON.parse(out).address.split('#')[1])
+  const shown = planLoaded(await loadSpec(readSpecText(variants[0]?.text ?? '')))
+  const exported = await shardloom(['export', join(folder, 'plan.yaml'), '--format', 'json', '--out', '-'])
+  expect(JSON.parse(exported.out)).toEqual(JSON.parse(JSON.stringify(programToJson(shown.program))))
+})
+
+test('plugins are not run in the page, and the command says so', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'view-'))
+  writeFileSync(join(folder, 'own.mjs'), "export default { name: 'own', apiVersion: 1 }\n")
+  writeFileSync(join(folder, 'plan.yaml'), 'model: llama-3.1-8b\nplugins: [./own.mjs]\n')
+  const { code, err } = await shardloom(['view', join(folder, 'plan.yaml')])
+  expect(code).not.toBe(0)
+  expect(err).toContain('./own.mjs')
 })
 
 test('a port that is none is refused', async () => {

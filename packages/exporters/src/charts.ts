@@ -1,5 +1,6 @@
 export { edgeKinds } from '@shardloom/core/unroll'
 export { ticksPerSecond } from '@shardloom/simulator'
+export { type Axis, axisOf } from './svg/axis.js'
 export {
   type Chart,
   type ChartPanel,

@@ -36,6 +36,7 @@ test('the exports are these', () => {
     'writeDotGraph',
   ])
   expect(Object.keys(charts).sort()).toEqual([
+    'axisOf',
     'bandNames',
     'criticalNodes',
     'edgeKinds',

@@ -60,6 +60,8 @@ export {
 } from './calibrate-specs.js'
 export { clusterOf } from './cluster-of.js'
 export { type Compared, type ComparedMetric, type Comparison, compare, type Difference } from './compare.js'
+export { dataAddress, isDataAddress } from './data-address.js'
+export { decimal } from './decimal.js'
 export { type ClusterNames, type ClusterSummary, describeCluster, knownClusters } from './describe-cluster.js'
 export { describeModel, type ModelSummary, presetModels } from './describe-model.js'
 export { type ServingSimulationSummary, summariseServingSimulation } from './describe-serving.js'
@@ -80,7 +82,7 @@ export { type Held, planTransfer, type Transfer } from './plan-transfer.js'
 export { type PlacedRecord, readPlacedRecords, readRecords, type TableRecord } from './read-records.js'
 export { runWork, type WorkOptions } from './run-work.js'
 export type { PlannedSpec } from './sequence.js'
-export { planServing, planServingLoaded, type ServingPlan } from './serving.js'
+export { planServing, planServingLoaded, type ServingPlan, type ServingSpecs, servingSpecs } from './serving.js'
 export { type SimulateOptions, type Simulation, simulateLoaded, timedPlan } from './simulate-plan.js'
 export {
   prepareServing,

@@ -19,6 +19,7 @@ import {
   ShardloomError,
 } from '@shardloom/core'
 import { buildProgram, type ModelArchitecture, transformers } from '@shardloom/models'
+import { readerOf } from './data-address.js'
 import { draftOf } from './draft.js'
 import { checkEngineNames } from './engine-names.js'
 import { loadCluster } from './load-cluster.js'
@@ -98,14 +99,15 @@ export async function loadSpec(input: unknown, access: PlanAccess = {}): Promise
   const spec = checkSpec(input)
   const plugins = [...(access.plugins ?? []), ...(await loadPlugins(spec, access.importPlugin))]
   const warnings: string[] = []
-  const architecture = await loadModel(spec.model, access.readText, (message) => warnings.push(message))
-  const cluster = await loadCluster(spec.cluster, access.readText)
-  const [prefill, decode] = [
-    await loadCluster(spec.options.serving.prefill.cluster, access.readText),
-    await loadCluster(spec.options.serving.decode.cluster, access.readText),
-  ]
-  const efficiency = await loadEfficiency(spec.options.efficiency, access.readText)
-  const schedule = await readOwnSchedule(spec.options.schedule, access.readText)
+  const architecture = await loadModel(spec.model, readerOf(spec.model, access.readText), (message) =>
+    warnings.push(message),
+  )
+  const clusterOf = (named: unknown) => loadCluster(named, readerOf(named, access.readText))
+  const cluster = await clusterOf(spec.cluster)
+  const { serving, efficiency: constants, schedule: named } = spec.options
+  const [prefill, decode] = [await clusterOf(serving.prefill.cluster), await clusterOf(serving.decode.cluster)]
+  const efficiency = await loadEfficiency(constants, readerOf(constants, access.readText))
+  const schedule = await readOwnSchedule(named, readerOf(named, access.readText))
   return {
     spec: withSequence(spec, architecture),
     architecture,

@@ -11,10 +11,24 @@ export {
   type SearchOptions,
   specOfCandidate,
 } from './search/ask.js'
+export { type AskedSearch, askedOptions } from './search/asked-options.js'
+export { type ChoiceValues, choicesText, readChoice, readPoint } from './search/choice-text.js'
 export { type Choices, stepChoices, type Value } from './search/choices.js'
+export {
+  betterOf,
+  limitText,
+  type MetricUnit,
+  metricHead,
+  metricText,
+  readLimit,
+  shownMetrics,
+  unitOf,
+} from './search/metric-text.js'
+export { type Asked, distanceToBest, estimatedOnly, type NearMiss, nearMissesOf } from './search/near-misses.js'
 export type { Limit, Question } from './search/question.js'
 export { type ServingMetric, servingMetricTable, servingObjectives } from './search/serving-metrics.js'
 export type { SimulatedCandidate } from './search/serving-rerank.js'
+export { servingChoices } from './search/serving-space.js'
 export { type MeanLoad, meanLoadOf } from './search/serving-steps.js'
 export { limitName, type StepPhase, stepMetrics } from './search/step-metrics.js'
 export { type Change, isMiss } from './search/step-points.js'

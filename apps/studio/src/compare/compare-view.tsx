@@ -12,7 +12,8 @@ export function CompareView() {
   const { state, dispatch, theme } = useStudio()
   const { variants, active } = state
   const [node, select] = useSelection()
-  const request = useMemo(() => (variants.length > 1 ? { variants } : undefined), [variants])
+  const { pool } = state
+  const request = useMemo(() => (variants.length > 1 ? { variants, pool } : undefined), [variants, pool])
   const { answer, failure } = useJob(desks.time, 'compare', request)
   if (!request)
     return (

@@ -57,7 +57,12 @@ export function Card({ node, width, height }: CardProps) {
           </>
         ) : (
           <>
-            <text className={outside ? 'fact' : 'name'} x={centre} y={first} textAnchor="middle">
+            <text
+              className={outside ? 'fact' : 'name'}
+              x={repeat > 1 ? centre - 16 : centre}
+              y={first}
+              textAnchor="middle"
+            >
               {title}
             </text>
             {repeat > 1 && <Pill repeat={repeat} right={wide - 6} middle={first - 4.5} />}

@@ -1,30 +1,50 @@
-import { Handle, type Node, type NodeProps, Position } from '@xyflow/react'
+import type { Node, NodeProps } from '@xyflow/react'
 import { createContext, memo, useContext } from 'react'
 import { formatCount, type View } from 'shardloom'
-import type { PlacedView } from 'shardloom/svg'
 import type { GraphView } from '../worker/protocol.js'
+import { Bar } from './bar.jsx'
 import { Card } from './card.jsx'
+import type { Placed } from './placed.js'
+import { selectedAmong } from './selected.js'
+
+type ViewNode = View['nodes'][number]
+type ViewCluster = View['clusters'][number]
+
+/** How a node stands out: selected, of the selected one's group, or beside it all. */
+export type Mark = 'selected' | 'lit' | 'dim' | ''
 
 export type CardNode = Node<
-  { readonly node: View['nodes'][number]; readonly opens: boolean; readonly mark: 'lit' | 'dim' | '' },
+  { readonly node: ViewNode; readonly opens: boolean; readonly mark: Mark; readonly dots?: readonly number[] },
   'card'
 >
-export type HeadNode = Node<{ readonly cluster: View['clusters'][number]; readonly closes?: string }, 'head'>
+export type HeadNode = Node<
+  { readonly cluster: ViewCluster; readonly closes?: string; readonly mark: Mark },
+  'head' | 'title'
+>
 export type GraphNode = CardNode | HeadNode
 
-/** Opens a card, or closes an opened one. */
-export const ToggleContext = createContext<(card: string) => void>(() => {})
+/** What cards and frames can be told to do. */
+export interface CardActions {
+  /** Opens a card, or closes an opened one. */
+  readonly toggle: (card: string) => void
+  readonly select: (id: string) => void
+}
+
+export const ActionsContext = createContext<CardActions>({ toggle: () => {}, select: () => {} })
 
 const CardBox = memo(function CardBox({
-  data: { node, opens, mark },
+  data: { node, opens, mark, dots },
   width = 0,
   height = 0,
-  selected,
 }: NodeProps<CardNode>) {
-  const toggle = useContext(ToggleContext)
+  const { toggle } = useContext(ActionsContext)
   return (
-    <div className={['card-box', selected ? 'selected' : '', mark].filter(Boolean).join(' ')} title={node.tooltip}>
-      <Card node={node} width={width} height={height} />
+    <div className={['card-box', mark].filter(Boolean).join(' ')} title={node.tooltip}>
+      {dots ? (
+        <Bar node={node} width={width} height={height} dots={dots} />
+      ) : (
+        <Card node={node} width={width} height={height} />
+      )}
       {opens && (
         <button
           type="button"
@@ -40,20 +60,19 @@ const CardBox = memo(function CardBox({
           +
         </button>
       )}
-      <Handle type="target" position={Position.Top} isConnectable={false} />
     </div>
   )
 })
 
-const HeadBox = memo(function HeadBox({ data: { cluster, closes } }: NodeProps<HeadNode>) {
-  const toggle = useContext(ToggleContext)
+const HeadBox = memo(function HeadBox({ data: { cluster, closes, mark } }: NodeProps<HeadNode>) {
+  const { toggle, select } = useContext(ActionsContext)
   const { title, repeat, fact } = cluster
   return (
-    <div className="head-box">
+    <div className={['head-box', mark].filter(Boolean).join(' ')}>
       {closes !== undefined && (
         <button
           type="button"
-          className="closer"
+          className="closer nodrag"
           aria-label={`Close ${title}`}
           title="Close (Backspace)"
           onClick={() => toggle(closes)}
@@ -61,65 +80,119 @@ const HeadBox = memo(function HeadBox({ data: { cluster, closes } }: NodeProps<H
           −
         </button>
       )}
-      <span className="name">{title}</span>
+      <button type="button" className="name nodrag" onClick={() => select(closes ?? cluster.id)}>
+        {title}
+      </button>
       {repeat > 1 && <span className="times">×{formatCount(repeat)}</span>}
       <span className="fact">{fact}</span>
     </div>
   )
 })
 
-/** How nodes of each type are drawn. */
-export const nodeTypes = { card: CardBox, head: HeadBox }
-
-/** Cards and the heads of frames, where the layout has them. `lit` tells which communication belongs to the selected one. */
-export function flowNodes(
-  placed: PlacedView,
-  view: GraphView,
-  selection: string | undefined,
-  lit: ((node: View['nodes'][number]) => boolean) | undefined,
-): GraphNode[] {
-  const expandable = new Set(view.expandable)
-  const near = new Set(
-    placed.edges.flatMap(({ edge: { from, to } }) => (from === selection ? [to] : to === selection ? [from] : [])),
+/** `stage 3` and, in lines of their own, what it holds. */
+const TitleBox = memo(function TitleBox({ data: { cluster, mark } }: NodeProps<HeadNode>) {
+  const { select } = useContext(ActionsContext)
+  const [first, ...rest] = cluster.title.split(' · ')
+  return (
+    <button
+      type="button"
+      className={['title-box nodrag', mark].filter(Boolean).join(' ')}
+      onClick={() => select(cluster.id)}
+    >
+      <span className="name">
+        {first}
+        {cluster.repeat > 1 && <span className="times">×{formatCount(cluster.repeat)}</span>}
+      </span>
+      {rest.map((line) => (
+        <span key={line} className="fact">
+          {line}
+        </span>
+      ))}
+    </button>
   )
-  const chosen = placed.nodes.some(({ node }) => node.id === selection)
-  const markOf = (node: View['nodes'][number]) => {
-    if (lit) return lit(node) ? 'lit' : 'dim'
-    return chosen && node.id !== selection && !near.has(node.id) ? 'dim' : ''
-  }
-  const heads = placed.clusters.map(({ cluster, at }): HeadNode => {
+})
+
+/** How nodes of each type are drawn. */
+export const nodeTypes = { card: CardBox, head: HeadBox, title: TitleBox }
+
+/** What is selected, in the words of a picture. */
+export interface Chosen {
+  /** Ids, of which nodes that are one of them, hold one or are inside of one stand out. */
+  readonly ids: readonly string[]
+  /** The axes that the selected communication is over, and whether all that is over them is lit. */
+  readonly axes: readonly string[]
+  readonly lit: boolean
+}
+
+/** Cards, frames and titles where the layout has them. */
+export function flowNodes(placed: Placed, view: GraphView, chosen: Chosen): GraphNode[] {
+  const expandable = new Set(view.expandable)
+  const markOf = marksOf(placed, chosen)
+  const frames = [
+    ...placed.clusters.map(({ cluster, at }) => ({ cluster, at, type: 'head' as const })),
+    ...placed.titles.map(({ cluster, at }) => ({ cluster, at, type: 'title' as const })),
+  ].map(({ cluster, at, type }): HeadNode => {
     const closes = view.closes[cluster.id]
+    const isChosen = chosen.ids.includes(closes ?? cluster.id)
     return {
       id: `frame ${cluster.id}`,
-      type: 'head',
+      type,
       position: { x: at.x, y: at.y },
       width: at.width,
-      height: 30,
+      height: type === 'head' ? 30 : at.height,
       selectable: false,
       focusable: false,
-      data: { cluster, ...(closes !== undefined && { closes }) },
+      data: { cluster, mark: isChosen ? 'selected' : '', ...(closes !== undefined && { closes }) },
     }
   })
-  const cards = placed.nodes.map(
-    ({ node, at }): CardNode => ({
+  const cards = placed.nodes.map(({ node, at, dots }): CardNode => {
+    const mark = markOf(node)
+    return {
       id: node.id,
       type: 'card',
       position: { x: at.x, y: at.y },
       width: at.width,
       height: at.height,
-      selected: node.id === selection,
+      selected: mark === 'selected',
       className: node.kind,
       ariaLabel: [
         node.title,
         node.kind,
-        ...node.facts,
+        ...node.facts.filter((fact) => fact.trim() !== ''),
         ...node.chips,
         node.repeat > 1 ? `runs ${node.repeat} times` : '',
       ]
         .filter(Boolean)
         .join(', '),
-      data: { node, opens: expandable.has(node.id), mark: markOf(node) },
-    }),
+      data: { node, opens: expandable.has(node.id), mark, ...(dots && { dots }) },
+    }
+  })
+  return [...frames, ...cards]
+}
+
+/** How each node stands out: the selected ones, what they hand and are handed, and what is of the same group; the rest is faint. */
+export function marksOf(placed: Placed, { ids, axes, lit }: Chosen): (node: ViewNode) => Mark {
+  const chosen = selectedAmong(
+    placed.nodes.map(({ node }) => node.id),
+    ids,
   )
-  return [...heads, ...cards]
+  if (chosen.size === 0) return () => ''
+  const near = new Set<string>()
+  for (const { edge } of placed.edges) {
+    if (chosen.has(edge.from)) near.add(edge.to)
+    if (chosen.has(edge.to)) near.add(edge.from)
+  }
+  return (node) => {
+    if (chosen.has(node.id)) return 'selected'
+    if (axes.length > 0 && axesOf(node).some((axis) => axes.includes(axis))) return lit ? 'lit' : ''
+    return !lit && near.has(node.id) ? '' : 'dim'
+  }
+}
+
+/** `all-reduce · tp` is over `tp`. */
+const axisOf = (title: string) => title.split(' · ')[1] ?? title
+
+/** The axes that a node communicates over: its own, or those of what is folded into it. */
+export function axesOf({ kind, title, chips }: ViewNode): string[] {
+  return kind === 'communication' ? [axisOf(title)] : chips.map((chip) => chip.split(' · ')[0] ?? '')
 }

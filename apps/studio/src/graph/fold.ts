@@ -24,21 +24,21 @@ export const mostNodes = 2000
  * stands for it. A level with more nodes than anybody reads is replaced by the next coarser one, and the notice says so.
  */
 export function foldView(views: FoldableViews, asked: FoldableLevel, toggled: ReadonlySet<string>): GraphView {
-  const tree = treeOf(views)
-  let level = asked
-  for (;;) {
-    const view = foldAt(views, tree, level, toggled)
+  const whole = foldAt(views, asked, toggled)
+  let [level, view] = [asked, whole]
+  while (view.nodes.length > mostNodes) {
     const next = coarser[level]
-    if (view.nodes.length <= mostNodes || !next) {
-      const notice =
-        level === asked
-          ? ''
-          : `${level} level shown: ${asked} level has more than ${mostNodes.toLocaleString('en')} nodes`
-      return { ...view, notice }
-    }
+    if (!next) break
     level = next
+    view = foldAt(views, level, toggled)
   }
+  const notice =
+    level === asked ? '' : `${level} level shown: ${asked} level has ${whole.nodes.length.toLocaleString('en')} nodes`
+  return { ...view, notice }
 }
+
+/** More than this many found operators are not listed. */
+export const mostFound = 40
 
 /** Operators whose name or id has all of the words, with what has to be toggled to see each. */
 export function findNodes(
@@ -46,7 +46,7 @@ export function findNodes(
   level: FoldableLevel,
   toggled: ReadonlySet<string>,
   words: string,
-  most = 40,
+  most = mostFound,
 ): Found[] {
   const { chains } = treeOf(views)
   const isOpen = openness(views, level, toggled)
@@ -85,7 +85,15 @@ interface Tree {
 /** The card that a frame of the finest view closes to: frames are called after what they are, cards are not. */
 const cardOfCluster = (cluster: string) => cluster.split(' ').at(-1) ?? cluster
 
-function treeOf({ phase, layer, module, operator }: FoldableViews): Tree {
+const trees = new WeakMap<FoldableViews, Tree>()
+
+function treeOf(views: FoldableViews): Tree {
+  const known = trees.get(views) ?? makeTree(views)
+  trees.set(views, known)
+  return known
+}
+
+function makeTree({ phase, layer, module, operator }: FoldableViews): Tree {
   const operators = new Set(operator.nodes.map(({ id }) => id))
   const cards = new Map<string, ViewNode>()
   for (const view of [module, layer, phase])
@@ -115,6 +123,7 @@ function wholeLevel(view: View, { cards, chains }: Tree): Omit<GraphView, 'notic
     ...view,
     expandable: view.nodes.flatMap(({ id }) => (holding.has(id) ? [id] : [])),
     closes: closesOf(view.clusters, cards),
+    ports: [],
   }
 }
 
@@ -125,12 +134,13 @@ function closesOf(clusters: View['clusters'], cards: Tree['cards']): GraphView['
   )
 }
 
-function foldAt(
+/** The picture of one level with some cards opened and closed. */
+export function foldAt(
   views: FoldableViews,
-  { cards, chains }: Tree,
   level: FoldableLevel,
   toggled: ReadonlySet<string>,
 ): Omit<GraphView, 'notice'> {
+  const { cards, chains } = treeOf(views)
   if (toggled.size === 0) return wholeLevel(views[level], { cards, chains })
   const { operator } = views
   const isOpen = openness(views, level, toggled)
@@ -152,6 +162,7 @@ function foldAt(
     legend: legendOf(views, nodes, edges),
     expandable: nodes.flatMap(({ id }) => (cards.has(id) ? [id] : [])),
     closes: closesOf(clusters, cards),
+    ports: [],
   }
 }
 

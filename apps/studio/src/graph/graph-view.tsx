@@ -1,16 +1,20 @@
-import { MiniMap, Panel, ReactFlow, ReactFlowProvider, useReactFlow } from '@xyflow/react'
+import { Panel, ReactFlow, ReactFlowProvider, useReactFlow } from '@xyflow/react'
 import { useCallback, useEffect, useMemo, useRef, useState } from 'react'
 import type { Level } from 'shardloom'
-import type { PlacedView } from 'shardloom/svg'
 import { FailureText } from '../shell/failure.jsx'
 import { isTyping } from '../shell/keys.jsx'
 import { useStudio } from '../shell/studio.js'
 import { useJob } from '../shell/use-job.js'
+import { useNarrow } from '../shell/use-narrow.js'
+import { useSize } from '../use-size.js'
 import { desks } from '../worker/desk.js'
 import type { GraphView as View } from '../worker/protocol.js'
-import { flowNodes, type GraphNode, nodeTypes, ToggleContext } from './flow-nodes.jsx'
+import { ActionsContext, axesOf, flowNodes, type GraphNode, marksOf, nodeTypes } from './flow-nodes.jsx'
+import { graphKey } from './keys.js'
 import { Legend } from './legend.jsx'
 import { Lines } from './lines.jsx'
+import { Far, Small } from './minimap.jsx'
+import { fitZoom, margins, type Placed, type Room, readableZoom } from './placed.js'
 import { SearchBox } from './search-box.jsx'
 
 const levels = [
@@ -33,18 +37,23 @@ export function GraphView() {
 /** A view with the places that were made for it: the two come together or not at all. */
 interface Drawn {
   readonly view: View
-  readonly placed: PlacedView
+  readonly placed: Placed
 }
 
 function Graph() {
-  const { state, dispatch, graph } = useStudio()
+  const { state, dispatch, graph, inspected } = useStudio()
   const { level, toggled, unroll } = state.graph
   const { selection } = state
-  const drawn = useDrawn(graph.answer)
+  const pane = useRef<HTMLDivElement>(null)
+  const { width, height } = useSize(pane)
+  const room = useMemo(() => ({ width, height }), [width, height])
+  const drawn = useDrawn(graph.answer, room)
   const [group, setGroup] = useState(false)
   const flow = useReactFlow<GraphNode>()
   const held = useRef<{ readonly card: string; readonly x: number; readonly y: number }>(undefined)
   const sought = useRef<string>(undefined)
+  const latestRoom = useRef(room)
+  latestRoom.current = room
 
   const select = useCallback(
     (id: string | undefined) => {
@@ -76,29 +85,34 @@ function Graph() {
       const { x, y, zoom } = flow.getViewport()
       void flow.setViewport({ x: x + held.current.x - now.x, y: y + held.current.y - now.y, zoom })
     } else {
-      fit(flow, drawn)
+      fit(flow, drawn, latestRoom.current)
     }
     held.current = undefined
   }, [drawn, flow])
 
-  const selected = drawn?.view.nodes.find(({ id }) => id === selection)
-  const axis = group && selected?.kind === 'communication' ? axisOf(selected.title) : undefined
-  const nodes = useMemo(() => {
-    if (!drawn) return []
-    const lit = axis === undefined ? undefined : (node: View['nodes'][number]) => axesOf(node).includes(axis)
-    return flowNodes(drawn.placed, drawn.view, selection, lit)
-  }, [drawn, selection, axis])
+  const chosen = useMemo(() => {
+    const ids = selection === undefined ? [] : inspected.answer && !inspected.stale ? inspected.answer.ids : [selection]
+    const own = drawn?.view.nodes.find(({ id }) => id === selection)
+    return { ids, axes: own?.kind === 'communication' ? axesOf(own) : [], lit: group }
+  }, [drawn, selection, group, inspected])
+  const nodes = useMemo(() => (drawn ? flowNodes(drawn.placed, drawn.view, chosen) : []), [drawn, chosen])
+  const touched = useMemo(() => {
+    if (!drawn) return new Set<string>()
+    const markOf = marksOf(drawn.placed, chosen)
+    return new Set(drawn.view.nodes.flatMap((node) => (markOf(node) === 'selected' ? [node.id] : [])))
+  }, [drawn, chosen])
+  const actions = useMemo(() => ({ toggle, select }), [toggle, select])
 
   useEffect(() => {
     const press = (event: KeyboardEvent) => {
       if (isTyping(event.target) || event.ctrlKey || event.metaKey || event.altKey || !drawn) return
-      const done = pressed(event, {
+      const done = graphKey(event, {
         move: (x, y) => {
           const now = flow.getViewport()
           void flow.setViewport({ ...now, x: now.x + x, y: now.y + y })
         },
         zoom: (closer) => void (closer ? flow.zoomIn() : flow.zoomOut()),
-        fit: () => fit(flow, drawn),
+        fit: () => fit(flow, drawn, latestRoom.current),
         open: () => {
           const id =
             (event.target as Element | null)?.closest?.('.react-flow__node')?.getAttribute('data-id') ?? selection
@@ -126,99 +140,112 @@ function Graph() {
   const look = (change: Partial<typeof state.graph>) =>
     dispatch({ type: 'look', change: { graph: { ...state.graph, ...change } } })
   return (
-    <ToggleContext value={toggle}>
-      <ReactFlow<GraphNode>
-        className={drawn && drawn.view.nodes.length > 300 ? 'many' : ''}
-        nodes={nodes}
-        edges={[]}
-        nodeTypes={nodeTypes}
-        nodesDraggable={false}
-        nodesConnectable={false}
-        edgesFocusable={false}
-        elementsSelectable={false}
-        nodesFocusable
-        onlyRenderVisibleElements
-        minZoom={0.03}
-        maxZoom={2.5}
-        zoomOnDoubleClick={false}
-        deleteKeyCode={null}
-        selectionKeyCode={null}
-        multiSelectionKeyCode={null}
-        proOptions={{ hideAttribution: true }}
-        onNodeClick={(_, { id, type }) => type === 'card' && select(id)}
-        onNodeDoubleClick={(_, { id }) => drawn?.view.expandable.includes(id) && toggle(id)}
-        onPaneClick={() => select(undefined)}
-        aria-label="The graph of the plan"
-      >
-        {drawn && <Lines placed={drawn.placed} selection={selected ? selection : undefined} />}
-        <Panel position="top-left" className="graph-tools">
-          <fieldset className="segments">
-            <legend className="hidden">Level</legend>
-            {levels.map(([name, title]) => (
-              <label key={name}>
-                <input
-                  type="radio"
-                  name="level"
-                  checked={level === name}
-                  onChange={() => look({ level: name, toggled: [] })}
-                />
-                {title}
-              </label>
-            ))}
-          </fieldset>
-          <label className="check">
-            <input
-              type="checkbox"
-              checked={unroll.includes('rank')}
-              onChange={({ target }) => look({ unroll: target.checked ? ['rank'] : [], toggled: [] })}
-            />
-            Ranks side by side
-          </label>
-          <SearchBox
-            onFound={({ id, toggled: opened }) => {
-              sought.current = id
-              look({ toggled: opened, level: level === 'stage' ? 'operator' : level, unroll: [] })
-              select(id)
-              const there = drawn?.placed.nodes.find(({ node }) => node.id === id)
-              if (there)
-                void flow.setCenter(there.at.x + there.at.width / 2, there.at.y + there.at.height / 2, { zoom: 1 })
-            }}
+    <ActionsContext value={actions}>
+      <div className="graph-tools">
+        <fieldset className="segments">
+          <legend className="hidden">Level</legend>
+          {levels.map(([name, title]) => (
+            <label key={name}>
+              <input
+                type="radio"
+                name="level"
+                checked={level === name}
+                onChange={() => look({ level: name, toggled: [] })}
+              />
+              {title}
+            </label>
+          ))}
+        </fieldset>
+        <label className="check">
+          <input
+            type="checkbox"
+            checked={unroll.includes('rank')}
+            onChange={({ target }) => look({ unroll: target.checked ? ['rank'] : [], toggled: [] })}
           />
-        </Panel>
-        <MiniMap<GraphNode>
-          pannable
-          zoomable
-          style={{ width: 132, height: 96 }}
-          ariaLabel="Overview of the graph"
-          nodeClassName={({ type, data }) =>
-            type === 'card' && 'node' in data ? `mini ${data.node.kind}` : 'mini none'
-          }
+          Ranks side by side
+        </label>
+        <SearchBox
+          onFound={({ id, toggled: opened }) => {
+            sought.current = id
+            look({ toggled: opened, unroll: [] })
+            select(id)
+            const there = drawn?.placed.nodes.find(({ node }) => node.id === id)
+            if (there)
+              void flow.setCenter(there.at.x + there.at.width / 2, there.at.y + there.at.height / 2, { zoom: 1 })
+          }}
         />
-        {!drawn && graph.failure && (
-          <Panel position="top-center">
-            <FailureText failure={graph.failure} />
-          </Panel>
-        )}
-      </ReactFlow>
-      {drawn && (
-        <div className="graph-foot">
-          <Legend view={drawn.view} />
-          <p className="caption" title={drawn.view.subtitle}>
-            {drawn.view.notice && <b>{drawn.view.notice} · </b>}
-            {drawn.view.subtitle}
-          </p>
-        </div>
-      )}
-    </ToggleContext>
+      </div>
+      <div className="graph-pane" ref={pane}>
+        <ReactFlow<GraphNode>
+          nodes={nodes}
+          edges={[]}
+          nodeTypes={nodeTypes}
+          nodesDraggable={false}
+          nodesConnectable={false}
+          edgesFocusable={false}
+          elementsSelectable={false}
+          nodesFocusable
+          onlyRenderVisibleElements
+          minZoom={drawn ? Math.min(0.1, 0.9 * fitZoom(drawn.placed.bounds, room)) : 0.1}
+          maxZoom={2.5}
+          zoomOnDoubleClick={false}
+          deleteKeyCode={null}
+          selectionKeyCode={null}
+          multiSelectionKeyCode={null}
+          proOptions={{ hideAttribution: true }}
+          onNodeClick={(_, { id, type }) => type === 'card' && select(id)}
+          onNodeDoubleClick={(_, { id }) => drawn?.view.expandable.includes(id) && toggle(id)}
+          onPaneClick={() => select(undefined)}
+          aria-label="The graph of the plan"
+        >
+          {drawn && <Lines placed={drawn.placed} chosen={touched} />}
+          {drawn && <Small bounds={drawn.placed.bounds} room={room} />}
+          <Far pane={pane} />
+          {!drawn && graph.failure && (
+            <Panel position="top-center">
+              <FailureText failure={graph.failure} />
+            </Panel>
+          )}
+        </ReactFlow>
+      </div>
+      {drawn && <Foot view={drawn.view} />}
+    </ActionsContext>
   )
 }
 
-/** The newest view that has places. */
-function useDrawn(view: View | undefined): Drawn | undefined {
-  const request = useMemo(() => view && { view }, [view])
-  const { answer, stale } = useJob(desks.layout, 'place', request)
+/** What the signs of the picture mean, and what it is of; on a narrow screen a button opens that. */
+function Foot({ view }: { readonly view: View }) {
+  const narrow = useNarrow()
+  const notice = view.notice && <b>{view.notice}</b>
+  const caption = (
+    <p className="caption" title={view.subtitle}>
+      {!narrow && notice && <>{notice} · </>}
+      {view.subtitle}
+    </p>
+  )
+  if (!narrow)
+    return (
+      <div className="graph-foot">
+        <Legend view={view} />
+        {caption}
+      </div>
+    )
+  return (
+    <details className="graph-foot">
+      <summary>Legend{notice && <> · {notice}</>}</summary>
+      <Legend view={view} />
+      {caption}
+    </details>
+  )
+}
+
+/** The newest view that has places, for the room that there was when it came. */
+function useDrawn(view: View | undefined, room: Room): Drawn | undefined {
+  const [given, setGiven] = useState<{ readonly view: View; readonly room: Room }>()
+  if (view && room.width > 0 && given?.view !== view) setGiven({ view, room })
+  const { answer, stale } = useJob(desks.layout, 'place', given)
   const last = useRef<Drawn>(undefined)
-  if (view && answer && !stale && last.current?.placed !== answer) last.current = { view, placed: answer }
+  if (given && answer && !stale && last.current?.placed !== answer) last.current = { view: given.view, placed: answer }
   return last.current
 }
 
@@ -229,14 +256,18 @@ function placeOf({ view, placed }: Drawn, card: string) {
 }
 
 /** Shows all of a picture, as long as names can be read; of a larger one the beginning. */
-function fit(flow: ReturnType<typeof useReactFlow<GraphNode>>, { view, placed: { bounds } }: Drawn): void {
-  const pane = document.querySelector('.react-flow')?.getBoundingClientRect()
-  if (!pane) return
-  const [left, top, below] = [24, 60, 24]
-  const whole = Math.min((pane.width - 2 * left) / bounds.width, (pane.height - top - below) / bounds.height)
-  const zoom = Math.min(1.25, Math.max(whole, view.direction === 'right' ? 0.4 : 0.6))
-  const x = Math.max(left, (pane.width - bounds.width * zoom) / 2) - bounds.x * zoom
-  const y = Math.max(top, top + (pane.height - top - below - bounds.height * zoom) / 2) - bounds.y * zoom
+function fit(flow: ReturnType<typeof useReactFlow<GraphNode>>, { placed }: Drawn, room: Room): void {
+  const { bounds, start } = placed
+  const zoom = Math.min(1.15, Math.max(fitZoom(bounds, room), readableZoom))
+  const { side, top, bottom } = margins
+  const [across, down] = [room.width - 2 * side, room.height - top - bottom]
+  const fitsAcross = bounds.width * zoom <= across + 1
+  // Of what is wider than the room the place where one begins is seen, with what is around it.
+  const left = Math.min(start.x, Math.max(bounds.x, start.x - (across / zoom - start.width) / 2))
+  const x = fitsAcross ? side + (across - bounds.width * zoom) / 2 - bounds.x * zoom : side - left * zoom
+  const fitsDown = bounds.height * zoom <= down + 1
+  const above = Math.max(bounds.y, start.y - 48)
+  const y = fitsDown ? top + (down - bounds.height * zoom) / 2 - bounds.y * zoom : top - above * zoom
   void flow.setViewport({ x, y, zoom })
 }
 
@@ -246,52 +277,4 @@ function cardAround(view: View, id: string): string | undefined {
   for (let at = view.nodes.find((node) => node.id === id)?.cluster; at !== undefined; at = parents.get(at))
     if (view.closes[at] !== undefined) return view.closes[at]
   return undefined
-}
-
-/** `all-reduce · tp` is over `tp`. */
-const axisOf = (title: string) => title.split(' · ')[1] ?? title
-
-/** The axes that a node communicates over: its own, or those of what is folded into it. */
-function axesOf({ kind, title, chips }: View['nodes'][number]): string[] {
-  return kind === 'communication' ? [axisOf(title)] : chips.map((chip) => chip.split(' · ')[0] ?? '')
-}
-
-interface Moves {
-  readonly move: (x: number, y: number) => void
-  readonly zoom: (closer: boolean) => void
-  readonly fit: () => void
-  readonly open: () => boolean
-  readonly close: () => boolean
-  readonly group: () => void
-  readonly nothing: () => void
-}
-
-/** Does what a key is for; letters by their place on the keyboard. Returns whether it was for the graph. */
-function pressed({ code, key, target }: KeyboardEvent, moves: Moves): boolean {
-  const far = 90
-  const onButton = target instanceof Element && target.closest('button, summary, a') !== null
-  switch (code) {
-    case 'KeyW':
-      moves.move(0, far)
-      return true
-    case 'KeyS':
-      moves.move(0, -far)
-      return true
-    case 'KeyA':
-      moves.move(far, 0)
-      return true
-    case 'KeyD':
-      moves.move(-far, 0)
-      return true
-    case 'KeyG':
-      moves.group()
-      return true
-  }
-  if (key === '0') moves.fit()
-  else if (key === '+' || key === '-') moves.zoom(key === '+')
-  else if (key === 'Escape') moves.nothing()
-  else if (key === 'Enter' && !onButton) return moves.open()
-  else if (key === 'Backspace') return moves.close()
-  else return false
-  return true
 }

@@ -7,8 +7,8 @@ export function Legend({ view }: { readonly view: View }) {
   return (
     <ul className="legend" aria-label="Legend">
       {view.legend.map((entry) => (
-        <li key={`${entry.type} ${entry.text}`}>
-          <svg width={30} height={18} viewBox="-2 -2 30 18" aria-hidden="true">
+        <li key={`${entry.type} ${entry.text}`} title={entry.text}>
+          <svg width={22} height={13} viewBox="-2 -2 30 18" aria-hidden="true">
             {entry.type === 'node' ? (
               <Shape kind={entry.kind} width={25} height={14} />
             ) : entry.type === 'edge' ? (
@@ -21,7 +21,7 @@ export function Legend({ view }: { readonly view: View }) {
               <Shape kind="communication" width={25} height={14} />
             )}
           </svg>
-          {entry.type === 'note' && entry.sign.startsWith('×') ? 'repeats' : entry.text}
+          {entry.type !== 'note' ? entry.text : entry.sign.startsWith('×') ? 'repeats' : 'folded'}
         </li>
       ))}
     </ul>

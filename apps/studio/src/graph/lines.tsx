@@ -1,17 +1,17 @@
 import { ViewportPortal } from '@xyflow/react'
 import { memo } from 'react'
-import type { PlacedView } from 'shardloom/svg'
+import type { Placed } from './placed.js'
 
 interface LinesProps {
-  readonly placed: PlacedView
-  /** The selected node; what does not touch it is dimmed. */
-  readonly selection: string | undefined
+  readonly placed: Placed
+  /** The selected nodes: what does not touch them is dimmed, and what is quiet shows where it does. */
+  readonly chosen: ReadonlySet<string>
 }
 
 const margin = 40
 
 /** Frames and edges, below the cards: one drawing, so that moving it moves one thing. */
-export const Lines = memo(function Lines({ placed, selection }: LinesProps) {
+export const Lines = memo(function Lines({ placed, chosen }: LinesProps) {
   const { bounds, clusters, edges } = placed
   const [x, y] = [bounds.x - margin, bounds.y - margin]
   const [width, height] = [bounds.width + 2 * margin, bounds.height + 2 * margin]
@@ -33,8 +33,10 @@ export const Lines = memo(function Lines({ placed, selection }: LinesProps) {
         {clusters.map(({ cluster, at, depth }) => (
           <rect key={cluster.id} className={depth % 2 === 0 ? 'frame' : 'frame inner'} {...at} rx={10} />
         ))}
-        {edges.map(({ edge, path, label }) => {
-          const dim = selection !== undefined && edge.from !== selection && edge.to !== selection
+        {edges.map(({ edge, path, label, quiet }) => {
+          const touches = chosen.has(edge.from) || chosen.has(edge.to)
+          if (quiet && !touches) return null
+          const dim = chosen.size > 0 && !touches
           const names = ['edge', edge.kind, edge.kind === 'data' ? edge.role : '', dim ? 'dim' : '']
             .filter(Boolean)
             .join(' ')

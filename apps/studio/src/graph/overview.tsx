@@ -34,11 +34,9 @@ export function Overview() {
               type="button"
               onClick={() => nodes[0] !== undefined && dispatch({ type: 'look', change: { selection: nodes[0] } })}
             >
-              <b>
-                {op} · {axes.join(', ')}
-              </b>
+              <b>{[op, axes.join(', ')].filter(Boolean).join(' · ')}</b>
               <span>
-                {phase} · {formatCount(count)} times · sends {formatBytes(bytesPerRank)}
+                {phase} · {count === 1 ? 'once' : `${formatCount(count)} times`} · sends {formatBytes(bytesPerRank)}
               </span>
               <span className="reason">{reason}</span>
             </button>

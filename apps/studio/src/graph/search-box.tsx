@@ -9,14 +9,14 @@ import { Shape } from './shape.jsx'
 
 /** Finds operators by words of their names, also inside closed cards. */
 export function SearchBox({ onFound }: { readonly onFound: (found: Found) => void }) {
-  const { state, text } = useStudio()
+  const { state, source } = useStudio()
   const [words, setWords] = useState('')
   const [at, setAt] = useState(0)
   const input = useRef<HTMLInputElement>(null)
   const { answer } = useJob(
     desks.plan,
     'find',
-    text !== undefined && words.trim() ? { ...graphRequest(text, state.graph), words } : undefined,
+    source !== undefined && words.trim() ? { ...graphRequest(source, state.graph), words } : undefined,
   )
   const found = words.trim() ? (answer ?? []) : []
   useEffect(() => {

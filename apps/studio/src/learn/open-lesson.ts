@@ -14,6 +14,8 @@ export function openLesson(state: StudioState, page: LessonName, lesson: Lesson,
     active: shown.active ?? 0,
     view: shown.view,
     graph: { level: 'layer', toggled: [], unroll: [], ...shown.graph },
+    pool: state.pool,
+    search: state.search,
     ...(shown.selection !== undefined && { selection: shown.selection }),
     learn: { page, step, own: state.learn?.own ?? plansOf(state) },
   }
@@ -21,7 +23,7 @@ export function openLesson(state: StudioState, page: LessonName, lesson: Lesson,
 
 /** The state with the reader's own plans again, at the list of pages. */
 export function leaveLesson({ learn, selection: _, ...state }: StudioState): StudioState {
-  return { ...state, ...learn?.own, view: 'learn', graph: { level: 'layer', toggled: [], unroll: [] } }
+  return { ...state, ...learn?.own, view: 'learn', graph: { level: 'stage', toggled: [], unroll: [] } }
 }
 
 function plansOf({ variants, active }: StudioState): Plans {

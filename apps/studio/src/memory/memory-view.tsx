@@ -8,8 +8,8 @@ import { Memory } from './memory.jsx'
 
 /** What the simulated step of the plan holds in memory. */
 export function MemoryView() {
-  const { text, theme } = useStudio()
-  const { answer, failure } = useJob(desks.time, 'memory', text === undefined ? undefined : { text })
+  const { source, theme } = useStudio()
+  const { answer, failure } = useJob(desks.time, 'memory', source)
   const steps = useMemo(() => answer && [answer], [answer])
   if (!steps) return failure ? <FailureText failure={failure} /> : null
   return <Memory steps={steps} theme={themes[theme]} />

@@ -1,12 +1,12 @@
 import { useState } from 'react'
-import { FailureText } from '../shell/failure.jsx'
 import { useStudio } from '../shell/studio.js'
 import { fieldsOf } from '../state/spec-text.js'
 import { SpecForm } from './spec-form.jsx'
+import { YamlEditor } from './yaml-editor.jsx'
 
 /** The left pane: the spec as a form or as YAML, both of the same text. */
 export function SetUp() {
-  const { variant, dispatch, failure } = useStudio()
+  const { variant } = useStudio()
   const [as, setAs] = useState<'form' | 'yaml'>('form')
   const fields = fieldsOf(variant.text)
   return (
@@ -30,15 +30,7 @@ export function SetUp() {
         {as === 'yaml' || !fields ? (
           <>
             {as === 'form' && <p className="note">The form shows a spec that can be read; this text cannot yet.</p>}
-            <textarea
-              className={failure ? 'yaml wrong' : 'yaml'}
-              aria-label="The spec as YAML"
-              aria-invalid={failure !== undefined}
-              spellCheck={false}
-              value={variant.text}
-              onChange={({ target }) => dispatch({ type: 'edit', text: target.value, group: 'typing' })}
-            />
-            {failure && <FailureText failure={failure} />}
+            <YamlEditor />
           </>
         ) : (
           <SpecForm fields={fields} />

@@ -3,6 +3,7 @@ import { valueAt, withField } from '../state/spec-text.js'
 import { DegreeSlider } from './degree-slider.jsx'
 import { Field } from './field.jsx'
 import { ModelField } from './model-field.jsx'
+import { ServingFields } from './serving-fields.jsx'
 import { useChoices } from './use-choices.js'
 
 /** Degrees that most plans have, and those that some have. */
@@ -27,6 +28,10 @@ export function SpecForm({ fields }: { readonly fields: Readonly<Record<string, 
   const set = (path: readonly string[], value: unknown, group = '') =>
     dispatch({ type: 'edit', text: withField(variant.text, path, value), group })
   const phase = String(valueAt(fields, ['phase']) ?? planValues['phase'] ?? 'training')
+  /** Pools of serving that each have degrees of their own leave none for both. */
+  const apart =
+    phase === 'serving' &&
+    ['prefill', 'decode'].every((pool) => valueAt(fields, ['options', 'serving', pool, 'parallel']) !== undefined)
   const described = new Map(catalogue?.fields.map((field) => [field.path.join('.'), field]))
   const shown = (path: string) => valueAt(fields, path.split('.')) ?? planValues[path]
 
@@ -148,9 +153,10 @@ export function SpecForm({ fields }: { readonly fields: Readonly<Record<string, 
       <div className="three">
         {number('batch', 'Batch')}
         {number('microbatch', 'Microbatch')}
-        {number('seq', 'Sequence')}
+        {number('seq', lengths[phase] ?? 'Sequence')}
       </div>
-      <fieldset className="degrees">
+      {phase === 'serving' && <ServingFields fields={fields} set={set} />}
+      <fieldset className="degrees" hidden={apart}>
         <legend>Degrees</legend>
         {usualDegrees.map(degree)}
         <details open={furtherDegrees.some((name) => Number(shown(`parallel.${name}`) ?? 1) > 1)}>
@@ -184,6 +190,9 @@ export function SpecForm({ fields }: { readonly fields: Readonly<Record<string, 
     </form>
   )
 }
+
+/** What the length of a sequence is, by phase. */
+const lengths: Readonly<Record<string, string>> = { prefill: 'Prompt', decode: 'Context', serving: 'Prompt' }
 
 /** Values of options that may also be objects, which a schema does not list. */
 const choicesOfText: Readonly<Record<string, readonly string[]>> = { recompute: ['none', 'selective', 'full'] }

@@ -1,27 +1,24 @@
 import { useEffect, useMemo, useReducer, useRef, useState } from 'react'
 import { graphRequest } from '../graph/graph-request.js'
-import { Inspector } from '../graph/inspector.jsx'
-import { Guide } from '../learn/guide.jsx'
-import { SetUp } from '../setup/set-up.jsx'
 import { readFragment, writeFragment } from '../state/fragment.js'
 import { firstHistory, step } from '../state/history.js'
 import { activeVariant } from '../state/studio-state.js'
 import { desks } from '../worker/desk.js'
 import type { Failure } from '../worker/protocol.js'
 import { Keys } from './keys.jsx'
+import { Panes } from './panes.jsx'
 import { Progress } from './progress.jsx'
 import { Strip } from './strip.jsx'
 import { type Studio, StudioContext } from './studio.js'
 import { TopBar } from './top-bar.jsx'
 import { useJob } from './use-job.js'
 import { useTheme } from './use-theme.js'
-import { Views } from './views.jsx'
 
 /** Milliseconds of quiet after which a change is planned, and goes into the address. */
 const quiet = 200
 
 /** The desks whose work one waits for; what choices there are is found out beside it. */
-const shown = [desks.plan, desks.layout, desks.time, desks.export]
+const shown = [desks.plan, desks.layout, desks.time, desks.schedules, desks.serving, desks.export]
 
 /** The whole page. */
 export function App() {
@@ -34,13 +31,21 @@ export function App() {
   useLink(history.present, dispatch, setLinkFailure)
 
   const { answer: catalogue } = useJob(desks.choices, 'catalogue', {})
-  const planned = useJob(desks.plan, 'plan', { text: settled })
+  const { pool } = state
+  const planned = useJob(desks.plan, 'plan', { text: settled, pool })
   const good = useRef<string>(undefined)
   if (planned.answer && !planned.stale) good.current = settled
   const failure = planned.failure && planned.stale ? planned.failure : undefined
 
   const text = good.current
-  const graph = useJob(desks.plan, 'graph', text === undefined ? undefined : graphRequest(text, state.graph))
+  const source = useMemo(() => (text === undefined ? undefined : { text, pool }), [text, pool])
+  const graph = useJob(desks.plan, 'graph', source && graphRequest(source, state.graph))
+  const { selection } = state
+  const inspected = useJob(
+    desks.time,
+    'inspect',
+    source === undefined || selection === undefined ? undefined : { ...source, id: selection },
+  )
 
   const studio: Studio = useMemo(
     () => ({
@@ -51,11 +56,12 @@ export function App() {
       planned,
       theme,
       graph,
+      inspected,
       ...(catalogue && { catalogue }),
-      ...(text !== undefined && { text }),
+      ...(source && { text: source.text, source }),
       ...(failure && { failure }),
     }),
-    [state, variant, history, planned, graph, text, theme, catalogue, failure],
+    [state, variant, history, planned, graph, inspected, source, theme, catalogue, failure],
   )
   return (
     <StudioContext value={studio}>
@@ -71,11 +77,7 @@ export function App() {
           </button>
         </div>
       )}
-      <div className="panes">
-        {state.learn ? <Guide learn={state.learn} /> : <SetUp />}
-        <Views />
-        <Inspector />
-      </div>
+      <Panes />
       <Strip />
       <Keys />
     </StudioContext>

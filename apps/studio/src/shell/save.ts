@@ -1,12 +1,12 @@
 import { desks } from '../worker/desk.js'
-import type { ExportedFile, GraphRequest } from '../worker/protocol.js'
+import type { ExportedFile, GraphRequest, PlanSource } from '../worker/protocol.js'
 import type { ExportName } from './export-formats.js'
 
 /** What is saved. */
 export interface SaveRequest {
   readonly format: ExportName
   readonly name: string
-  readonly text: string
+  readonly source: PlanSource
   readonly theme: 'light' | 'dark'
   /** The picture on the screen. */
   readonly view: GraphRequest | 'timeline' | 'memory'
@@ -18,18 +18,18 @@ const longestSide = 8192
 
 /** Makes the files of a format and hands them to the browser. Resolves to what there is to say about them. */
 export async function save(request: SaveRequest): Promise<readonly string[]> {
-  const { format, text } = request
+  const { format, source } = request
   const name = fileName(request.name)
   const files =
     format === 'view-svg' || format === 'view-png'
       ? [await pictureOf(request, name)]
-      : await desks.export.ask('export', { text, format, name })
+      : await desks.export.ask('export', { ...source, format, name })
   for (const file of files) download(file)
   return files.flatMap(({ notes }) => notes)
 }
 
 /** A name that every file system takes. */
-function fileName(name: string): string {
+export function fileName(name: string): string {
   return (
     name
       .trim()
@@ -40,10 +40,10 @@ function fileName(name: string): string {
   )
 }
 
-async function pictureOf({ format, view, theme, text }: SaveRequest, name: string): Promise<ExportedFile> {
+async function pictureOf({ format, view, theme, source }: SaveRequest, name: string): Promise<ExportedFile> {
   const svg =
     typeof view === 'string'
-      ? await desks.time.ask('picture', { text, view, theme })
+      ? await desks.time.ask('picture', { ...source, view, theme })
       : await desks.layout.ask('draw', { view: await desks.plan.ask('graph', view), theme })
   if (format === 'view-svg') {
     return { name: `${name}.svg`, type: 'image/svg+xml', bytes: new TextEncoder().encode(svg), notes: [] }

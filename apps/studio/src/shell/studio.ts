@@ -1,7 +1,7 @@
 import { createContext, type Dispatch, useContext } from 'react'
 import type { Action, History } from '../state/history.js'
 import type { StudioState, Variant } from '../state/studio-state.js'
-import type { Catalogue, Failure, GraphView, Planned } from '../worker/protocol.js'
+import type { Catalogue, Failure, GraphView, Inspected, Planned, PlanSource } from '../worker/protocol.js'
 import type { JobState } from './use-job.js'
 
 /** What all parts of the page share. */
@@ -15,9 +15,13 @@ export interface Studio {
   readonly planned: JobState<Planned>
   /** The text of the last plan that there is. */
   readonly text?: string
+  /** The plan that is looked at, of that text. */
+  readonly source?: PlanSource
   readonly failure?: Failure
   /** The graph on the screen. */
   readonly graph: JobState<GraphView>
+  /** What is selected. */
+  readonly inspected: JobState<Inspected | null>
   readonly theme: 'light' | 'dark'
 }
 

@@ -78,17 +78,18 @@ function useSaid(): readonly [string, (text: string) => void] {
 }
 
 function ExportMenu({ say }: { readonly say: (text: string) => void }) {
-  const { state, variant, text, theme } = useStudio()
+  const { state, variant, source, theme } = useStudio()
   const menu = useRef<HTMLDetailsElement>(null)
   const run = async (format: ExportName, title: string) => {
     menu.current?.removeAttribute('open')
-    if (text === undefined) return say('There is no plan to save')
+    if (source === undefined) return say('There is no plan to save')
     say(`Making ${title} …`)
-    // A picture is of one plan: of those that are compared, the time of the one at hand; beside a list of pages, its graph.
-    const shown = state.view === 'compare' ? 'timeline' : state.view === 'learn' ? 'graph' : state.view
-    const view = shown === 'graph' ? graphRequest(text, state.graph) : shown
+    // A picture is of one plan: of those that are compared or searched, the time of the one at hand; beside a list of pages, its graph.
+    const shown =
+      state.view === 'compare' || state.view === 'search' ? 'timeline' : state.view === 'learn' ? 'graph' : state.view
+    const view = shown === 'graph' ? graphRequest(source, state.graph) : shown
     try {
-      const notes = await save({ format, name: variant.name, text, theme, view })
+      const notes = await save({ format, name: variant.name, source, theme, view })
       say([`${title} saved`, ...notes].join(' · '))
     } catch (error) {
       if (error instanceof Dropped) return say('')

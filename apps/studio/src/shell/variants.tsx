@@ -1,7 +1,5 @@
+import { mostVariants } from '../state/studio-state.js'
 import { useStudio } from './studio.js'
-
-/** The most variants that stand beside each other. */
-const most = 12
 
 /** The plans of this page by name: the one that is shown can be renamed, pinned beside a copy, and put away. */
 export function Variants() {
@@ -36,7 +34,7 @@ export function Variants() {
         type="button"
         className="quiet"
         title="Pin this plan and go on with a copy"
-        disabled={variants.length >= most}
+        disabled={variants.length >= mostVariants}
         onClick={() =>
           change(
             [...variants, { ...variant, name: `${variant.name.slice(0, 70)} ${variants.length + 1}` }],

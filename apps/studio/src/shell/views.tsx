@@ -3,7 +3,8 @@ import { CompareView } from '../compare/compare-view.jsx'
 import { GraphView } from '../graph/graph-view.jsx'
 import { LearnView } from '../learn/learn-view.jsx'
 import { MemoryView } from '../memory/memory-view.jsx'
-import { type ViewName, viewNames } from '../state/studio-state.js'
+import { SearchView } from '../search/search-view.jsx'
+import { pools, type ViewName, viewNames } from '../state/studio-state.js'
 import { TimelineView } from '../timeline/timeline-view.jsx'
 import { useStudio } from './studio.js'
 
@@ -12,6 +13,7 @@ const titles: Readonly<Record<ViewName, string>> = {
   timeline: 'Timeline',
   memory: 'Memory',
   compare: 'Compare',
+  search: 'Search',
   learn: 'Learn',
 }
 
@@ -20,6 +22,7 @@ const views: Readonly<Record<ViewName, ComponentType>> = {
   timeline: TimelineView,
   memory: MemoryView,
   compare: CompareView,
+  search: SearchView,
   learn: LearnView,
 }
 
@@ -51,11 +54,27 @@ export function Views() {
             {titles[name]}
           </button>
         ))}
+        {planned.answer?.values['phase'] === 'serving' && state.view !== 'search' && (
+          <fieldset className="segments pools">
+            <legend className="hidden">Phase of serving</legend>
+            {pools.map((name) => (
+              <label key={name}>
+                <input
+                  type="radio"
+                  name="pool"
+                  checked={state.pool === name}
+                  onChange={() => dispatch({ type: 'look', change: { pool: name } })}
+                />
+                {name}
+              </label>
+            ))}
+          </fieldset>
+        )}
         {planned.failure && planned.stale && planned.answer && (
           <span className="stale-mark">last plan that worked</span>
         )}
       </div>
-      <section className={`view ${state.view}`} role="tabpanel" id="view" aria-labelledby={`tab-${state.view}`}>
+      <section className={`view of-${state.view}`} role="tabpanel" id="view" aria-labelledby={`tab-${state.view}`}>
         <View />
       </section>
     </main>

@@ -1,4 +1,4 @@
-import { isMap, parseDocument } from 'yaml'
+import { isMap, isPair, isScalar, LineCounter, parseDocument, visit } from 'yaml'
 
 /** The longest text whose fields are shown in the form, in UTF-16 code units, and its most brackets. */
 const longestText = 100_000
@@ -45,8 +45,44 @@ export function withField(text: string, path: readonly string[], value: unknown)
   return document.toString({ lineWidth: 0 })
 }
 
+/** A place in a text, counted from 1. */
+export interface Place {
+  readonly line: number
+  readonly column: number
+}
+
+/**
+ * Where in a text an error is: where it cannot be read on, else at the field that the error is about, which it names by its path or by its
+ * last name alone. Undefined where the text does not have it.
+ */
+export function placeOf(text: string, subject: string | undefined): Place | undefined {
+  if (isTooMuch(text)) return undefined
+  const lineCounter = new LineCounter()
+  const document = parseDocument(text, { version: '1.2', logLevel: 'silent', lineCounter })
+  const at = (offset: number): Place => {
+    const { line, col } = lineCounter.linePos(offset)
+    return { line, column: col }
+  }
+  const [error] = document.errors
+  if (error) return at(error.pos[0])
+  const path = subject?.split('.') ?? []
+  let found: number | undefined
+  visit(document, {
+    Pair(_, pair, ancestors) {
+      const names = [...ancestors.filter(isPair), pair].map(({ key }) => (isScalar(key) ? String(key.value) : ''))
+      const ends = path.every((name, index) => names[names.length - path.length + index] === name)
+      if (path.length === 0 || !ends || !isScalar(pair.key)) return undefined
+      found = pair.key.range?.[0]
+      return visit.BREAK
+    },
+  })
+  return found === undefined ? undefined : at(found)
+}
+
+const isTooMuch = (text: string) => text.length > longestText || (text.match(/[[{]/g)?.length ?? 0) > mostBrackets
+
 function readable(text: string) {
-  if (text.length > longestText || (text.match(/[[{]/g)?.length ?? 0) > mostBrackets) return undefined
+  if (isTooMuch(text)) return undefined
   const document = parseDocument(text, { version: '1.2', logLevel: 'silent' })
   return document.errors.length === 0 && (document.contents === null || isMap(document.contents)) ? document : undefined
 }

@@ -1,7 +1,8 @@
 import type { Level, UnrollAxis } from 'shardloom'
+import { emptySearch, mostTop, type SearchState } from '../search/state.js'
 
 /** The pictures of a plan, in the order of their keys 1, 2, … */
-export const viewNames = ['graph', 'timeline', 'memory', 'compare', 'learn'] as const
+export const viewNames = ['graph', 'timeline', 'memory', 'compare', 'search', 'learn'] as const
 export type ViewName = (typeof viewNames)[number]
 
 /** The guided pages, in their order. */
@@ -27,6 +28,9 @@ export interface GraphState {
   readonly rank?: number
 }
 
+/** The phases of serving, each with a plan of its own. */
+export const pools = ['prefill', 'decode'] as const
+export type Pool = (typeof pools)[number]
 /** Plans beside each other, and which of them is shown. */
 export type Plans = Pick<StudioState, 'variants' | 'active'>
 
@@ -46,6 +50,10 @@ export interface StudioState {
   readonly active: number
   readonly view: ViewName
   readonly graph: GraphState
+  /** Which plan of serving is looked at. */
+  readonly pool: Pool
+  /** What is asked of a search. */
+  readonly search: SearchState
   /** The id of the selected node, in all views. */
   readonly selection?: string
   /** The guided page that is open. */
@@ -75,13 +83,17 @@ options:
   ],
   active: 0,
   view: 'graph',
-  graph: { level: 'layer', toggled: [], unroll: [] },
+  graph: { level: 'stage', toggled: [], unroll: [] },
+  pool: 'prefill',
+  search: emptySearch,
 }
 
-/** The longest text of a spec that a link may hold, in UTF-16 code units, and the most variants and cards. */
+/** The most plans of a page. */
+export const mostVariants = 12
+
+/** The longest text of a spec that a link may hold, in UTF-16 code units, the longest name, and the most cards and steps. */
 const longestText = 200_000
 const longestName = 80
-const mostVariants = 12
 const mostToggled = 2000
 const mostSteps = 100
 
@@ -94,7 +106,7 @@ export function activeVariant({ variants, active }: Plans): Variant {
 
 /** What of data from outside is a state; throws an Error that says what is wrong. */
 export function checkState(value: unknown): StudioState {
-  const { view, graph, selection, learn, ...rest } = objectOf(value, 'the state')
+  const { view, graph, pool, search, selection, learn, ...rest } = objectOf(value, 'the state')
   const { level, toggled, unroll, rank } = objectOf(graph, 'its graph')
   if (rank !== undefined && !(Number.isSafeInteger(rank) && Number(rank) >= 0)) throw new Error('there is no such rank')
   return {
@@ -106,6 +118,8 @@ export function checkState(value: unknown): StudioState {
       unroll: listOf(unroll, 'its axes', axes.length).map((each) => memberOf(axes, each, 'an axis')),
       ...(rank !== undefined && { rank: Number(rank) }),
     },
+    pool: pool === undefined ? 'prefill' : memberOf(pools, pool, 'a phase of serving'),
+    search: search === undefined ? emptySearch : checkSearch(search),
     ...(selection !== undefined && { selection: textOf(selection, 'an id', 1000) }),
     ...(learn !== undefined && { learn: checkLearn(learn) }),
   }
@@ -128,6 +142,31 @@ function checkLearn(value: unknown): LearnState {
     page: memberOf(lessonNames, page, 'a page'),
     step: Number(step),
     own: checkPlans(objectOf(own, 'the own plans')),
+  }
+}
+
+/** The most limits, choices and kept names of a search, the longest of them, and the largest number. */
+const mostAsked = 64
+const longestAsked = 500
+const largestCount = 999_999_999
+
+function checkSearch(value: unknown): SearchState {
+  const { ranks, objective, limits, choose, keep, top, front } = objectOf(value, 'its search')
+  const texts = (list: unknown, name: string) =>
+    listOf(list, name, mostAsked).map((each) => textOf(each, 'what is asked', longestAsked))
+  const count = (number: unknown, name: string) => {
+    if (Number.isSafeInteger(number) && Number(number) >= 1 && Number(number) <= largestCount) return Number(number)
+    throw new Error(`its ${name} are no number of them`)
+  }
+  const [x, y] = front === undefined ? [] : texts(front, 'its front')
+  return {
+    limits: texts(limits, 'its limits'),
+    choose: texts(choose, 'its choices'),
+    keep: texts(keep, 'what it keeps'),
+    ...(ranks !== undefined && { ranks: count(ranks, 'ranks') }),
+    ...(top !== undefined && { top: Math.min(mostTop, count(top, 'best')) }),
+    ...(objective !== undefined && { objective: textOf(objective, 'an objective', longestAsked) }),
+    ...(x !== undefined && y !== undefined && { front: [x, y] as const }),
   }
 }
 

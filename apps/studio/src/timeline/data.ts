@@ -39,10 +39,12 @@ export interface TimelineData {
   /** Ticks. */
   readonly end: number
   readonly rows: readonly Row[]
-  /** What slices are called; `node` is that of the rolled program, and empty for what is more than one. */
+  /** What slices are called; `node` is that of the rolled program, or the part of it that a coarser slice is of. */
   readonly names: readonly { readonly label: string; readonly node: string }[]
   /** The same time in slices that grow coarser: operators first, then layers and actions of the schedule, on rows that compute. */
   readonly grains: readonly Slices[]
+  /** What the slices of each grain are. */
+  readonly grainNames: readonly Grain[]
   /** Of the finest slices. */
   readonly sums: Sums
   /** A critical path: its pieces, ascending in time. */
@@ -81,7 +83,14 @@ export function timelineOfSimulation({ timeline, timed: { program } }: Simulatio
     key = sliceKey(grain, program, timeline),
   ): Generator<SliceInput> {
     for (const { start, end, kind, label, again, node } of slicesOf(row, key, timeline, program)) {
-      const id = grain === 'operator' ? (graph.templates[graph.template[node] ?? 0]?.id ?? '') : ''
+      const whole = graph.templates[graph.template[node] ?? 0]?.id ?? ''
+      const id =
+        grain === 'operator'
+          ? whole
+          : whole
+              .split('/')
+              .slice(0, grain === 'layer' ? 2 : 1)
+              .join('/')
       if (grain === 'operator') nodes.push(node)
       const called = grain === 'layer' && /^\d+$/.test(label) ? `layer ${label}` : label
       yield { start, end, kind, name: names.number(called, id), again }
@@ -89,12 +98,15 @@ export function timelineOfSimulation({ timeline, timed: { program } }: Simulatio
   }
   const operators = packSlices(rows.map((row) => packed(row, 'operator')))
   const grains = [operators]
+  const grainNames: Grain[] = ['operator']
   for (const grain of ['layer', 'action'] as const) {
     const key = sliceKey(grain, program, timeline)
     const slices = packSlices(rows.map((row) => (row.stream === 'compute' ? packed(row, grain, key) : [])))
     const finer = grains.at(-1) as Slices // the first is there
     const count = rows.reduce((sum, { stream }, row) => sum + (stream === 'compute' ? countOf(finer, row) : 0), 0)
-    if (slices.start.length < coarser * count) grains.push(slices)
+    if (slices.start.length >= coarser * count) continue
+    grains.push(slices)
+    grainNames.push(grain)
   }
   const computing = new Map(rows.flatMap(({ rank, stream }, row) => (stream === 'compute' ? [[rank, row]] : [])))
   const rowOf = new Map(rows.map(({ rank, stream }, row) => [`${rank} ${stream}`, row]))
@@ -118,6 +130,7 @@ export function timelineOfSimulation({ timeline, timed: { program } }: Simulatio
     })),
     names: names.list,
     grains,
+    grainNames,
     sums: sumsOf(operators),
     critical: {
       row: Uint32Array.from(shown, (node) => own(node) ?? 0),
@@ -181,6 +194,7 @@ export function timelinesOfSchedules(
       })),
       names: names.list,
       grains: [slices],
+      grainNames: ['action'],
       sums: sumsOf(slices),
       critical: {
         row: Uint32Array.from(critical, ({ row }) => row),

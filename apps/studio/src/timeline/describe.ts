@@ -27,7 +27,7 @@ export function sliceText(data: TimelineData, { row, grain, slice }: Omit<Place,
     rowText(data, row),
     ...iterations,
     `${formatTime(data, end - start)} from ${formatTime(data, start)}`,
-    ...(node ? [node] : []),
+    ...(node && grain === 0 ? [node] : []),
   ].join(' · ')
 }
 

@@ -60,7 +60,13 @@ export function drawFlows(
   ] as const
   for (const [colour, thickness] of paints)
     for (const { from, to, fromRow, toRow, together } of flows) {
-      const [y1, y2] = [rows[fromRow]?.y ?? 0, rows[toRow]?.y ?? 0]
+      // What the folded links of a rank hand to the rank itself is too near for arrows.
+      const isFolded = [fromRow, toRow].some((row) => (rows[row]?.height ?? 0) < heights.row)
+      if (isFolded && data.rows[fromRow]?.rank === data.rows[toRow]?.rank) continue
+      const [{ y: y1 = 0, height: high1 = 0 } = {}, { y: y2 = 0, height: high2 = 0 } = {}] = [
+        rows[fromRow],
+        rows[toRow],
+      ]
       const down = y2 > y1
       context.strokeStyle = colour
       context.fillStyle = colour
@@ -68,13 +74,13 @@ export function drawFlows(
       context.beginPath()
       if (together) {
         const x = zero + (((start[from] as number) + (end[from] as number)) / 2) * perTick
-        const middle = heights.row / 2
-        context.moveTo(x, y1 + middle)
-        context.lineTo(x, y2 + middle)
+        const [middle1, middle2] = [y1 + high1 / 2, y2 + high2 / 2]
+        context.moveTo(x, middle1)
+        context.lineTo(x, middle2)
         context.stroke()
-        for (const y of [y1, y2]) {
+        for (const y of [middle1, middle2]) {
           context.beginPath()
-          context.arc(x, y + middle, thickness + 1.5, 0, 2 * Math.PI)
+          context.arc(x, y, thickness + 1.5, 0, 2 * Math.PI)
           context.fill()
         }
         continue
@@ -83,8 +89,8 @@ export function drawFlows(
       const widthOf = (slice: number) => ((end[slice] as number) - (start[slice] as number)) * perTick
       const x1 = zero + (end[from] as number) * perTick - Math.min(10, widthOf(from) / 2)
       const x2 = zero + (start[to] as number) * perTick + Math.min(7, widthOf(to) / 2)
-      const top = y1 + (down ? heights.row : 0)
-      const tip = y2 + (down ? 0 : heights.row)
+      const top = y1 + (down ? high1 : 0)
+      const tip = y2 + (down ? 0 : high2)
       const turn = down ? -1 : 1
       const [base, bend] = [tip + turn * 6, (top + tip) / 2]
       context.moveTo(x1, top)
@@ -102,7 +108,7 @@ export function drawFlows(
 /** Pieces of a critical path narrower than this are drawn together: more steps are not read. */
 const visibleStep = 14
 
-/** Draws a critical path as one line under slices, stepping between rows. Linear in its pieces that are seen. */
+/** Draws a critical path as one line under slices, thin where it steps between rows. Linear in its pieces that are seen. */
 export function drawCritical(
   context: CanvasRenderingContext2D,
   { critical, rows: of, end }: TimelineData,
@@ -112,14 +118,19 @@ export function drawCritical(
 ): void {
   const { row, start, end: until } = critical
   const xOf = (time: number) => Math.min(to + 8, Math.max(from - 8, zero + time * perTick))
-  let begun = false
-  context.beginPath()
+  let last: { readonly x: number; readonly y: number } | undefined
+  context.fillStyle = ink
   const line = (own: number, left: number, right: number) => {
-    const y = (rows[own]?.y ?? 0) + heights.row + 3.5
-    if (begun) context.lineTo(left, y)
-    else context.moveTo(left, y)
-    context.lineTo(right, y)
-    begun = true
+    const placed = rows[own]
+    // What folded links are waited for stands under the row that computes.
+    const shown = placed && placed.height < heights.row ? rows[of[own]?.computing ?? own] : placed
+    const y = (shown?.y ?? 0) + heights.row + 1.5
+    if (last) {
+      context.fillRect(last.x, last.y, Math.max(0, left - last.x), 2.5)
+      if (last.y !== y) context.fillRect(left - 0.75, Math.min(last.y, y), 1.5, Math.abs(last.y - y) + 2.5)
+    }
+    context.fillRect(left, y, right - left, 2.5)
+    last = { x: right, y }
   }
   const stop = Math.min((to - zero) / perTick, end)
   let at = firstAfter(until, (from - zero) / perTick)
@@ -144,10 +155,6 @@ export function drawCritical(
     for (const [each, length] of spent) if (length > most) [main, most] = [each, length]
     line(main, xOf(left), xOf(right))
   }
-  context.strokeStyle = ink
-  context.lineWidth = 3.5
-  context.lineJoin = 'miter'
-  context.stroke()
 }
 
 /** The first of ascending values that is above one. O(log n). */

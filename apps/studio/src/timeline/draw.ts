@@ -1,9 +1,10 @@
 import { ticksOf, tickText } from 'shardloom/charts'
+import { selectedAmong, subjectOf } from '../graph/selected.js'
 import { axisUnit } from './axis.js'
 import type { TimelineData } from './data.js'
 import { drawCritical, drawFlows, type Flow } from './draw-lines.js'
 import { type Across, drawRow, type Emphasis, grainOf, grainOn, type RowStyle } from './draw-row.js'
-import { heights, type Layout } from './layout.js'
+import { heights, type Layout, type PlacedRow, type RowName } from './layout.js'
 import { fonts, type Paints } from './paint.js'
 import type { Slices } from './slices.js'
 import type { View } from './view.js'
@@ -27,8 +28,8 @@ export interface Scene {
   /** Whether all but a critical path is faint. */
   readonly lit: boolean
   readonly selected: Place | undefined
-  /** A node of the rolled program that is selected, wherever it runs. */
-  readonly node: string | undefined
+  /** What is selected in any view, wherever it runs. */
+  readonly ids: readonly string[]
   readonly hovered: Place | undefined
   readonly flows: readonly Flow[]
   /** A span of time that is summed, in the unit of the timelines. */
@@ -70,43 +71,89 @@ export function draw(
     const across = acrossOf(scene, data)
     const grain = grainOf(data, across)
     const style = { context, paints, widthOf, emphasis: emphasisOf(scene, data, panel) }
-    const first = layout.firstOf[panel] ?? 0
-    const rows = layout.rows.slice(first, first + data.rows.length)
+    const rows = layout.places[panel] ?? []
     clipped(context, inner.left, inner.right, layout.height, () => {
-      for (const { row, y } of rows)
-        if (seen(y, heights.step)) drawRow(data, row, y, across, grainOn(data, row, grain), style)
+      for (const { row, y, height: high } of rows)
+        if (high > 0 && seen(y, high)) drawPlaced(data, row, y, high, across, grainOn(data, row, grain), style)
       drawCritical(context, data, rows, across, theme)
       if (scene.selected?.panel === panel) drawFlows(context, scene.flows, data, rows, across, theme)
       for (const [place, colour] of [
         [scene.hovered, theme.ink],
         [scene.selected, theme.accent],
       ] as const)
-        if (place?.panel === panel) drawRing(context, data, place, rows[place.row]?.y ?? 0, across, colour)
+        if (place?.panel === panel) drawRing(context, data, place, rows[place.row], across, colour)
     })
-    for (const { row, y } of rows) if (seen(y, heights.step)) drawEnds(context, data, row, y, across, theme, layout)
   })
+  for (const name of layout.names) {
+    const data = panels[name.panel]
+    if (data && seen(name.y, name.height)) drawEnds(context, data, name, acrossOf(scene, data), theme, layout)
+  }
   context.restore()
   if (scene.span) drawSpan(context, scene, scene.span, inner, theme)
   drawAxis(context, scene, inner, theme)
 }
 
-/** Whether a node is the one that is selected, or inside of it: a layer has its operators. */
-export const isPart = (node: string, selected: string): boolean => node === selected || node.startsWith(`${selected}/`)
+/** A row at its own height: what is thinner than a row is the same, without names. */
+function drawPlaced(
+  data: TimelineData,
+  row: number,
+  y: number,
+  height: number,
+  across: Across,
+  grain: number,
+  style: RowStyle,
+): void {
+  if (height === heights.row) return drawRow(data, row, y, across, grain, style)
+  const { context } = style
+  context.save()
+  context.translate(0, y)
+  context.scale(1, height / heights.row)
+  drawRow(data, row, 0, across, grain, { ...style, widthOf: () => Number.POSITIVE_INFINITY })
+  context.restore()
+}
 
-/** What is drawn strongly: what is selected wherever it runs, or a critical path. */
-function emphasisOf({ selected, node, lit }: Scene, data: TimelineData, panel: number): Emphasis | undefined {
-  if (node) {
-    const alike = new Set(data.names.flatMap((name, at) => (isPart(name.node, node) ? [at] : [])))
-    return (grain, slice) => alike.has(data.grains[grain]?.name[slice] ?? -1)
+/** What is drawn strongly: what is selected wherever it runs, a slice, or a critical path. */
+function emphasisOf({ selected, ids, lit }: Scene, data: TimelineData, panel: number): Emphasis | undefined {
+  if (selected) {
+    const slices = panel === selected.panel ? data.grains[selected.grain] : undefined
+    const [from, to] = [slices?.start[selected.slice] ?? 0, slices?.end[selected.slice] ?? 0]
+    const rank = data.rows[selected.row]?.rank
+    const rowOf = rowFinder(data)
+    // Slices of other grains stand out where they are parts of the one, or hold it.
+    return (grain, slice) => {
+      if (!slices || data.rows[rowOf(grain, slice)]?.rank !== rank) return false
+      if (grain === selected.grain) return slice === selected.slice
+      const [start, end] = [data.grains[grain]?.start[slice] ?? 0, data.grains[grain]?.end[slice] ?? 0]
+      return start < to && end > from
+    }
   }
-  if (selected)
-    return (grain, slice) => panel === selected.panel && grain === selected.grain && slice === selected.slice
+  if (ids.length > 0) {
+    const parts = selectedAmong(
+      data.names.flatMap(({ node }) => (node === '' ? [] : [node])),
+      ids,
+    )
+    // Coarser slices that hold what is selected stand out too.
+    const alike = new Set(
+      data.names.flatMap(({ node }, at) =>
+        parts.has(node) || ids.some((id) => subjectOf(id).path.startsWith(`${node}/`)) ? [at] : [],
+      ),
+    )
+    const places = new Set(ids.map((id) => subjectOf(id).place))
+    const rowOf = rowFinder(data)
+    const anywhere = places.has(undefined)
+    return (grain, slice) => {
+      if (!alike.has(data.grains[grain]?.name[slice] ?? -1)) return false
+      const row = data.rows[rowOf(grain, slice)]
+      return anywhere || !row || places.has(data.rows[row.computing]?.label)
+    }
+  }
   if (!lit) return undefined
   const { start, row } = data.critical
+  const rowOf = rowFinder(data)
   return (grain, slice) => {
     const slices = data.grains[grain] as Slices // of this timeline
     const [from, to] = [slices.start[slice] as number, slices.end[slice] as number]
-    const own = slices.rowStart.findLastIndex((first) => first <= slice)
+    const own = rowOf(grain, slice)
     // Pieces of a path follow each other in time: those that begin in the slice are a run.
     let [low, high] = [0, start.length]
     while (low < high) {
@@ -121,6 +168,20 @@ function emphasisOf({ selected, node, lit }: Scene, data: TimelineData, panel: n
     )
       if (row[at] === own && (data.critical.end[at] as number) > from) return true
     return false
+  }
+}
+
+/** Which row a slice is on. O(log rows). */
+function rowFinder(data: TimelineData): (grain: number, slice: number) => number {
+  return (grain, slice) => {
+    const rowStart = data.grains[grain]?.rowStart ?? new Uint32Array()
+    let [low, high] = [0, rowStart.length - 1]
+    while (low < high) {
+      const middle = (low + high + 1) >>> 1
+      if ((rowStart[middle] as number) <= slice) low = middle
+      else high = middle - 1
+    }
+    return low
   }
 }
 
@@ -163,42 +224,57 @@ function drawHead(
 function drawEnds(
   context: CanvasRenderingContext2D,
   data: TimelineData,
-  row: number,
-  y: number,
+  { row, y, height, folded }: RowName,
   across: Across,
   theme: Theme,
   { left }: Layout,
 ): void {
   const of = data.rows[row]
   if (!of) return
+  const middle = y + height / 2
   context.textBaseline = 'middle'
   context.textAlign = 'left'
   const computes = of.stream === 'compute'
   context.font = computes ? fonts.plain : fonts.fact
   context.fillStyle = computes ? theme.ink : theme.secondary
-  context.fillText(of.label, computes ? 12 : 22, y + heights.row / 2, left - 20)
+  context.fillText(folded ? 'links' : of.label, computes ? 12 : 26, middle, left - 28)
+  if (folded !== undefined) drawFold(context, 17, middle, folded)
   if (of.idle === undefined) return
   const x = Math.min(across.to, Math.max(across.from, across.zero + data.end * across.perTick))
   context.font = fonts.fact
   context.fillStyle = theme.secondary
-  context.fillText(`${Math.round(100 * of.idle)}\u00a0% idle`, x + 10, y + heights.row / 2)
+  context.fillText(`${Math.round(100 * of.idle)}\u00a0% idle`, x + 10, middle)
+}
+
+/** The sign of what can be unfolded, or folded. */
+function drawFold(context: CanvasRenderingContext2D, x: number, y: number, folded: boolean): void {
+  context.beginPath()
+  for (const [across, down] of [
+    [-2.5, -4],
+    [-2.5, 4],
+    [3.5, 0],
+  ] as const)
+    if (folded) context.lineTo(x + across, y + down)
+    else context.lineTo(x + down, y + across)
+  context.closePath()
+  context.fill()
 }
 
 function drawRing(
   context: CanvasRenderingContext2D,
   data: TimelineData,
   { grain, slice }: Place,
-  y: number,
+  at: PlacedRow | undefined,
   { zero, perTick, from, to }: Across,
   colour: string,
 ): void {
   const slices = data.grains[grain]
-  if (!slices || slice < 0) return
+  if (!slices || slice < 0 || !at) return
   const left = Math.max(from - 4, zero + (slices.start[slice] ?? 0) * perTick)
   const right = Math.min(to + 4, zero + (slices.end[slice] ?? 0) * perTick)
   context.strokeStyle = colour
   context.lineWidth = 2
-  context.strokeRect(left, y - 1, Math.max(3, right - left), heights.row + 2)
+  context.strokeRect(left, at.y - 1, Math.max(3, right - left), at.height + 2)
 }
 
 interface Inner {

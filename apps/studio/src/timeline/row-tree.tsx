@@ -2,10 +2,15 @@ import { type KeyboardEvent, useRef, useState } from 'react'
 import type { TimelineData } from './data.js'
 import { rowSummary, slicesFrom, sliceText } from './describe.js'
 import type { Place } from './draw.js'
+import { linksOf } from './layout.js'
 
 /** What the tree of a timeline is told and tells. */
 export interface RowTreeProps {
   readonly panels: readonly TimelineData[]
+  /** The ranks whose links are folded. */
+  readonly folded: ReadonlySet<string>
+  /** Folds or unfolds the links of a row's rank. */
+  readonly onFold: (panel: number, row: number) => void
   /** The grain that is drawn on a row. */
   readonly grainOf: (panel: number, row: number) => number
   /** From when on slices are listed, in the unit of the timelines. */
@@ -24,10 +29,12 @@ interface Item {
   readonly open?: boolean
   readonly parent?: string
   readonly place?: Place
+  /** The first of the links that it stands for. */
+  readonly links?: readonly [panel: number, row: number]
 }
 
 /** The timelines as a tree for the keyboard and for screen readers: timelines, their rows, and slices from the time that is looked at. */
-export function RowTree({ panels, grainOf, from, selected, onSelect }: RowTreeProps) {
+export function RowTree({ panels, folded, onFold, grainOf, from, selected, onSelect }: RowTreeProps) {
   const [open, setOpen] = useState<ReadonlySet<string>>(new Set(panels.map((_, panel) => `${panel}`)))
   const [active, setActive] = useState('0')
   const list = useRef<HTMLDivElement>(null)
@@ -37,13 +44,30 @@ export function RowTree({ panels, grainOf, from, selected, onSelect }: RowTreePr
     if (!open.has(id)) return [top]
     return [
       top,
-      ...data.rows.flatMap((_, row): Item[] => {
+      ...data.rows.flatMap(({ stream, rank }, row): Item[] => {
         const own = `${panel}/${row}`
+        const shut = folded.has(linksOf(panel, rank))
+        const computing = data.rows[row - 1]?.stream === 'compute'
+        const links: Item[] =
+          stream !== 'compute' && computing
+            ? [
+                {
+                  id: `${own} links`,
+                  level: 2,
+                  parent: id,
+                  text: `${data.rows[row - 1]?.label}, links`,
+                  open: !shut,
+                  links: [panel, row],
+                },
+              ]
+            : []
+        if (stream !== 'compute' && shut) return links
         const item = { id: own, level: 2, parent: id, text: rowSummary(data, row), open: open.has(own) }
-        if (!open.has(own)) return [item]
+        if (!open.has(own)) return [...links, item]
         const grain = grainOf(panel, row)
         const slices = slicesFrom(data, row, grain, from * data.perUnit, listed)
         return [
+          ...links,
           item,
           ...slices.map((slice): Item => {
             const place = { panel, row, grain, slice }
@@ -59,7 +83,8 @@ export function RowTree({ panels, grainOf, from, selected, onSelect }: RowTreePr
     setActive(item.id)
     requestAnimationFrame(() => list.current?.querySelector<HTMLElement>('[tabindex="0"]')?.focus())
   }
-  const toggle = (id: string, shown: boolean) => {
+  const toggle = ({ id, links }: Item, shown: boolean) => {
+    if (links) return onFold(...links)
     const next = new Set(open)
     if (shown) next.add(id)
     else next.delete(id)
@@ -73,12 +98,12 @@ export function RowTree({ panels, grainOf, from, selected, onSelect }: RowTreePr
     else if (event.key === 'ArrowUp') goTo(items[at - 1])
     else if (event.key === 'Home') goTo(items[0])
     else if (event.key === 'End') goTo(items.at(-1))
-    else if (event.key === 'ArrowRight' && item.open === false) toggle(item.id, true)
+    else if (event.key === 'ArrowRight' && item.open === false) toggle(item, true)
     else if (event.key === 'ArrowRight') goTo(items[at + 1])
-    else if (event.key === 'ArrowLeft' && item.open === true) toggle(item.id, false)
+    else if (event.key === 'ArrowLeft' && item.open === true) toggle(item, false)
     else if (event.key === 'ArrowLeft') goTo(items.find(({ id }) => id === item.parent))
     else if ((event.key === 'Enter' || event.key === ' ') && item.place) onSelect(item.place)
-    else if (event.key === 'Enter' || event.key === ' ') toggle(item.id, item.open !== true)
+    else if (event.key === 'Enter' || event.key === ' ') toggle(item, item.open !== true)
     else return
     event.preventDefault()
     event.stopPropagation()
@@ -101,7 +126,7 @@ export function RowTree({ panels, grainOf, from, selected, onSelect }: RowTreePr
           tabIndex={item.id === current ? 0 : -1}
           onFocus={() => setActive(item.id)}
           onKeyDown={onKeyDown}
-          onClick={() => (item.place ? onSelect(item.place) : toggle(item.id, item.open !== true))}
+          onClick={() => (item.place ? onSelect(item.place) : toggle(item, item.open !== true))}
         >
           {item.text}
         </div>

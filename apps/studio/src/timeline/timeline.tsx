@@ -1,18 +1,19 @@
-import { type KeyboardEvent, useCallback, useEffect, useMemo, useRef, useState } from 'react'
+import { type KeyboardEvent, type ReactNode, useCallback, useEffect, useMemo, useRef, useState } from 'react'
 import { fitCanvas } from '../canvas.js'
 import { useSize } from '../use-size.js'
 import type { TimelineData } from './data.js'
 import { rowText, sliceText, sumSpan, sumText } from './describe.js'
-import { acrossOf, draw, isPart, type Place, type Scene } from './draw.js'
+import { acrossOf, draw, type Place, type Scene } from './draw.js'
 import { flowsFor } from './draw-lines.js'
 import { grainOf, grainOn } from './draw-row.js'
 import { listen } from './gestures.js'
 import { viewAfterKey } from './keys.js'
-import { heights, layoutOf, rowAt } from './layout.js'
+import { foldedLinks, heights, layoutOf, linksOf, nameAt, rowAt } from './layout.js'
 import { Legend } from './legend.jsx'
 import { Overview } from './overview.jsx'
 import { fonts, measurer, paintsOf, type Theme } from './paint.js'
 import { RowTree } from './row-tree.jsx'
+import { hasPart, idOfPlace, placeOfId } from './selection.js'
 import { sliceAt } from './slices.js'
 import { fitted, inside, moved, type View, zoomed } from './view.js'
 
@@ -21,15 +22,11 @@ export interface TimelineProps {
   /** Above each other on one axis of time; all of one unit. */
   readonly panels: readonly TimelineData[]
   readonly theme: Theme
-  /** The node of the rolled program that is selected in any view. */
+  /** What is selected in any view. */
   readonly node: string | undefined
   readonly onSelectNode: (node: string | undefined) => void
-}
-
-/** The node of the rolled program that a slice is, if it is one. */
-function nodeOf(panels: readonly TimelineData[], { panel, grain, slice }: Place): string | undefined {
-  const data = panels[panel]
-  return data?.names[data.grains[grain]?.name[slice] ?? -1]?.node || undefined
+  /** What stands beside the tools. */
+  readonly children?: ReactNode
 }
 
 /** From this many pixels on the tree stands beside the canvas. */
@@ -38,7 +35,7 @@ const besides = 960
 const sameView = (a: View, b: View) => a.from === b.from && a.to === b.to && a.scroll === b.scroll
 
 /** Timelines on a canvas: zoom, pan, hover, selections, sums of a span, a critical path, and a tree of the same for the keyboard. */
-export function Timeline({ panels, theme, node, onSelectNode }: TimelineProps) {
+export function Timeline({ panels, theme, node, onSelectNode, children }: TimelineProps) {
   const frame = useRef<HTMLDivElement>(null)
   const canvas = useRef<HTMLCanvasElement>(null)
   const section = useRef<HTMLElement>(null)
@@ -52,16 +49,28 @@ export function Timeline({ panels, theme, node, onSelectNode }: TimelineProps) {
     const context = document.createElement('canvas').getContext('2d')
     return context && { widthOf: measurer(context, fonts.plain), paints: paintsOf(context, theme, density) }
   }, [theme, density])
-  const layout = useMemo(() => layoutOf(panels, tools?.widthOf ?? ((label) => label.length * 7)), [panels, tools])
+  const [folded, setFolded] = useState(() => foldedLinks(panels))
+  const layout = useMemo(
+    () => layoutOf(panels, tools?.widthOf ?? ((label) => label.length * 7), folded),
+    [panels, tools, folded],
+  )
   const [view, setView] = useState(() => fitted(layout.end))
   // Other timelines: all of their time; what was selected is not there any more.
   const [shown, setShown] = useState(panels)
   if (shown !== panels) {
     setShown(panels)
-    setView(fitted(layout.end))
+    setView(fitted(panels.reduce((most, { end, perUnit }) => Math.max(most, end / perUnit), 0)))
+    setFolded(foldedLinks(panels))
     setSelected(undefined)
     setHovered(undefined)
     setSpan(undefined)
+  }
+  // A slice that is selected is the same one in all views and links; another selection ends that of a slice.
+  const [told, setTold] = useState<string>()
+  const [followed, setFollowed] = useState<string | undefined>()
+  if (followed !== node) {
+    setFollowed(node)
+    if (node !== told) setSelected(placeOfId(panels[0], node))
   }
   const chosen = selected && panels[selected.panel]
   const flows = useMemo(
@@ -69,12 +78,11 @@ export function Timeline({ panels, theme, node, onSelectNode }: TimelineProps) {
     [chosen, selected],
   )
   // What is selected elsewhere may be nothing that takes time.
-  const runs = useMemo(
-    () => node !== undefined && panels.some(({ names }) => names.some((name) => isPart(name.node, node))),
+  const ids = useMemo(
+    () => (node !== undefined && panels.some((each) => hasPart(each, node)) ? [node] : []),
     [panels, node],
   )
-  const marked = runs ? node : undefined
-  const scene: Scene = { panels, layout, view, width, height, lit, selected, node: marked, hovered, flows, span }
+  const scene: Scene = { panels, layout, view, width, height, lit, selected, ids, hovered, flows, span }
   const latest = useRef(scene)
   latest.current = scene
   // The same function always: whoever listens keeps what a person is in the middle of.
@@ -92,6 +100,16 @@ export function Timeline({ panels, theme, node, onSelectNode }: TimelineProps) {
     if (context) draw(context, scene, tools.paints, tools.widthOf)
   })
 
+  const fold = useCallback((panel: number, row: number) => {
+    const rank = latest.current.panels[panel]?.rows[row]?.rank
+    if (rank === undefined) return
+    const name = linksOf(panel, rank)
+    setFolded((known) => {
+      const next = new Set(known)
+      if (!next.delete(name)) next.add(name)
+      return next
+    })
+  }, [])
   const grainFor = useCallback((panel: number, row: number) => {
     const data = latest.current.panels[panel]
     return data ? grainOn(data, row, grainOf(data, acrossOf(latest.current, data))) : 0
@@ -103,7 +121,7 @@ export function Timeline({ panels, theme, node, onSelectNode }: TimelineProps) {
   const placeAt = useCallback(
     (x: number, y: number): Place | undefined => {
       const { layout: of, view: at, panels: all } = latest.current
-      const placed = of.rows[rowAt(of, y + at.scroll)]
+      const placed = rowAt(of, y + at.scroll)
       const data = placed && all[placed.panel]
       if (!placed || !data || x < of.left) return undefined
       const time = timeAt(x) * data.perUnit
@@ -120,7 +138,11 @@ export function Timeline({ panels, theme, node, onSelectNode }: TimelineProps) {
   tell.current = onSelectNode
   const select = useCallback((place: Place | undefined) => {
     setSelected(place)
-    tell.current(place && nodeOf(latest.current.panels, place))
+    const own = place && latest.current.panels[place.panel]
+    // Slices of other schedules are none of this plan.
+    const id = own && (place.panel === 0 || place.grain === 0) ? idOfPlace(own, place) : undefined
+    setTold(id)
+    tell.current(id)
   }, [])
   const show = useCallback(
     ({ panel, grain, slice }: Place) => {
@@ -147,6 +169,9 @@ export function Timeline({ panels, theme, node, onSelectNode }: TimelineProps) {
       span: (from, to) => setSpan([Math.min(timeAt(from), timeAt(to)), Math.max(timeAt(from), timeAt(to))]),
       hover: (place) => setHovered(place && placeAt(place.x, place.y)),
       press: (x, y) => {
+        const { layout: of, view: now } = latest.current
+        const name = x < of.left ? nameAt(of, y + now.scroll) : undefined
+        if (name?.folded !== undefined) return fold(name.panel, name.row)
         setSpan(undefined)
         select(placeAt(x, y))
       },
@@ -155,7 +180,7 @@ export function Timeline({ panels, theme, node, onSelectNode }: TimelineProps) {
         if (place) show(place)
       },
     })
-  }, [change, timeAt, placeAt, select, show])
+  }, [change, timeAt, placeAt, select, show, fold])
 
   const onKeyDown = (event: KeyboardEvent) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return
@@ -170,8 +195,17 @@ export function Timeline({ panels, theme, node, onSelectNode }: TimelineProps) {
     event.preventDefault()
     event.stopPropagation()
   }
-  const told = hovered ?? selected
-  const data = told && panels[told.panel]
+  const linked = useMemo(
+    () =>
+      new Set(
+        panels.flatMap(({ rows }, panel) =>
+          rows.flatMap(({ stream, rank }) => (stream === 'compute' ? [] : [linksOf(panel, rank)])),
+        ),
+      ),
+    [panels],
+  )
+  const shownPlace = hovered ?? selected
+  const data = shownPlace && panels[shownPlace.panel]
   return (
     // The keys of timelines are those of everything inside.
     <section
@@ -180,6 +214,23 @@ export function Timeline({ panels, theme, node, onSelectNode }: TimelineProps) {
       aria-label="Timeline"
       onKeyDown={onKeyDown}
     >
+      <div className="timeline-tools">
+        {linked.size > 0 && (
+          <label className="check">
+            <input
+              type="checkbox"
+              checked={folded.size < linked.size}
+              onChange={({ target }) => setFolded(target.checked ? new Set() : linked)}
+            />
+            Every link
+          </label>
+        )}
+        <label className="check">
+          <input type="checkbox" checked={lit} onChange={({ target }) => setLit(target.checked)} />
+          Critical path
+        </label>
+        {children}
+      </div>
       <Overview panels={panels} layout={layout} view={view} width={width} tools={tools} onChange={change} />
       <div className="timeline-frame" ref={frame}>
         <canvas
@@ -190,7 +241,7 @@ export function Timeline({ panels, theme, node, onSelectNode }: TimelineProps) {
         />
       </div>
       <p className="timeline-told" aria-live="polite">
-        {told && data ? sliceText(data, told) : 'Point at a slice; drag with Shift to add a span up.'}
+        {shownPlace && data ? sliceText(data, shownPlace) : 'Point at a slice; drag with Shift to add a span up.'}
       </p>
       {span && (
         <dl className="timeline-sums">
@@ -221,7 +272,15 @@ export function Timeline({ panels, theme, node, onSelectNode }: TimelineProps) {
         </p>
       )}
       <Legend panels={panels} theme={theme} />
-      <RowTree panels={panels} grainOf={grainFor} from={view.from} selected={selected} onSelect={select} />
+      <RowTree
+        panels={panels}
+        folded={folded}
+        onFold={fold}
+        grainOf={grainFor}
+        from={view.from}
+        selected={selected}
+        onSelect={select}
+      />
     </section>
   )
 }

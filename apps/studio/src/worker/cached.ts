@@ -7,65 +7,102 @@ import {
   planServingLoaded,
   readSpecText,
   type Simulation,
+  servingSpecs,
   simulateLoaded,
 } from 'shardloom'
 import type { FoldableViews } from '../graph/fold.js'
+import type { PlanSource } from './protocol.js'
 
-/** What a text of a spec has come to so far: each thing is made when it is first asked for. */
+/** What a plan has come to so far: each thing is made when it is first asked for. */
 export interface Known {
+  /** The spec of the plan; of serving that of one of its phases. */
   readonly loaded: LoadedSpec
-  /** The plans of its phases: one, or of serving two. */
-  readonly plans: readonly Plan[]
   readonly plan: Plan
   readonly simulation: Simulation
   readonly views: FoldableViews
+  /** The views of one rank; undefined: of the whole mesh. */
+  readonly viewsOf: (rank: number | undefined) => FoldableViews
+}
+
+/** What a text of a spec has come to. */
+export interface KnownSpec {
+  readonly loaded: LoadedSpec
+  /** The plans of its phases: one, or of serving two. */
+  readonly plans: readonly Plan[]
+  readonly of: (pool: PlanSource['pool']) => Known
 }
 
 /** Texts that are remembered: the plan at hand, the one before, and what is compared with them. */
 const most = 4
-const known = new Map<string, Known>()
+const known = new Map<string, KnownSpec>()
 
 /** Reads and checks a spec; what follows from it is remembered for the last few texts. Throws a ShardloomError. */
-export async function knownOf(text: string): Promise<Known> {
+export async function knownSpec(text: string): Promise<KnownSpec> {
   const before = known.get(text)
   if (before) {
     known.delete(text)
     known.set(text, before)
     return before
   }
-  const made = lazily(await loadSpec(readSpecText(text)))
+  const made = specOf(await loadSpec(readSpecText(text)))
   known.set(text, made)
   for (const oldest of known.keys()) if (known.size > most) known.delete(oldest)
   return made
 }
 
-/** Views of all levels have everything: what is too much is folded later. */
-const whole = { nodes: Number.POSITIVE_INFINITY, edges: Number.POSITIVE_INFINITY }
+/** What is known of one plan. */
+export async function knownOf({ text, pool }: PlanSource): Promise<Known> {
+  return (await knownSpec(text)).of(pool)
+}
 
-function lazily(loaded: LoadedSpec): Known {
-  let plans: readonly Plan[] | undefined
-  let simulation: Simulation | undefined
-  let views: FoldableViews | undefined
+function specOf(loaded: LoadedSpec): KnownSpec {
+  let served: Readonly<Record<PlanSource['pool'], Known>> | undefined
+  let single: Known | undefined
+  const serving = () => {
+    if (served) return served
+    const specs = servingSpecs(loaded)
+    let plans: ReturnType<typeof planServingLoaded> | undefined
+    const of = (pool: PlanSource['pool']) => lazily(specs[pool], () => (plans ??= planServingLoaded(loaded))[pool])
+    return (served = { prefill: of('prefill'), decode: of('decode') })
+  }
+  const isServing = loaded.spec.phase === 'serving'
+  const one = () => (single ??= lazily(loaded, () => planLoaded(loaded)))
   return {
     loaded,
     get plans() {
-      if (plans) return plans
-      if (loaded.spec.phase !== 'serving') return (plans = [planLoaded(loaded)])
-      const { prefill, decode } = planServingLoaded(loaded)
-      return (plans = [prefill, decode])
+      return isServing ? [serving().prefill.plan, serving().decode.plan] : [one().plan]
     },
+    of: (pool) => (isServing ? serving()[pool] : one()),
+  }
+}
+
+/** Views of all levels have everything: what is too much is folded later. */
+const whole = { nodes: Number.POSITIVE_INFINITY, edges: Number.POSITIVE_INFINITY }
+
+function lazily(loaded: LoadedSpec, make: () => Plan): Known {
+  let plan: Plan | undefined
+  let simulation: Simulation | undefined
+  const views = new Map<number | undefined, FoldableViews>()
+  return {
+    loaded,
     get plan() {
-      const [first] = this.plans
-      if (!first) throw new Error('internal error: a spec without a plan')
-      return first
+      return (plan ??= make())
     },
     get simulation() {
       return (simulation ??= simulateLoaded(loaded))
     },
     get views() {
+      return this.viewsOf(undefined)
+    },
+    viewsOf(rank) {
+      const before = views.get(rank)
+      if (before) return before
       const { program, operators } = this.plan
-      const at = (level: keyof FoldableViews) => createView(program, operators, { level, limit: whole })
-      return (views ??= { phase: at('phase'), layer: at('layer'), module: at('module'), operator: at('operator') })
+      const at = (level: keyof FoldableViews) =>
+        createView(program, operators, { level, limit: whole, ...(rank !== undefined && { rank }) })
+      const made = { phase: at('phase'), layer: at('layer'), module: at('module'), operator: at('operator') }
+      views.set(rank, made)
+      return made
     },
   }
 }

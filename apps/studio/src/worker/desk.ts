@@ -1,5 +1,5 @@
 import { loadScript } from '../load-script.js'
-import type { Ask, Failure, JobName, Jobs, Reply } from './protocol.js'
+import type { Ask, Failure, JobName, Jobs, Progress, Reply } from './protocol.js'
 
 /** A job that failed: what the plan says of it. */
 export class JobError extends Error {
@@ -14,7 +14,11 @@ export class Dropped extends Error {}
 /** A worker to which jobs are given, one at a time. Of one kind only the newest job matters. */
 export interface Desk {
   /** Rejects with a {@link JobError}, and with {@link Dropped} where a newer job of its kind was given, or all were stopped. */
-  readonly ask: <Name extends JobName>(job: Name, request: Jobs[Name]['request']) => Promise<Jobs[Name]['answer']>
+  readonly ask: <Name extends JobName>(
+    job: Name,
+    request: Jobs[Name]['request'],
+    onProgress?: (progress: Progress) => void,
+  ) => Promise<Jobs[Name]['answer']>
   /** Ends what is being worked on, and what waits for it. */
   readonly stop: () => void
   /** When work began, in milliseconds of `performance.now`; undefined where there is none. */
@@ -28,6 +32,7 @@ interface Job {
   readonly resolve: (answer: never) => void
   readonly reject: (error: Error) => void
   readonly begun: number
+  readonly onProgress: ((progress: Progress) => void) | undefined
 }
 
 /** Milliseconds that a job may go on when a newer one of its kind waits; then its worker is ended, which takes longer to come back. */
@@ -56,6 +61,7 @@ export function createDesk(name: string): Desk {
     URL.revokeObjectURL(url)
     started.onmessage = ({ data }: MessageEvent<Reply>) => {
       if (started !== worker || data.id !== current?.message.id) return
+      if ('progress' in data) return current.onProgress?.(data.progress)
       const { resolve, reject } = current
       current = undefined
       if (outdated) reject(new Dropped())
@@ -95,11 +101,11 @@ export function createDesk(name: string): Desk {
     for (const listener of listeners) listener()
   }
   return {
-    ask: (job, request) =>
+    ask: (job, request, onProgress) =>
       new Promise((resolve, reject) => {
         waiting.get(job)?.reject(new Dropped())
         waiting.delete(job)
-        waiting.set(job, { message: { id: ++lastId, job, request }, resolve, reject, begun: 0 })
+        waiting.set(job, { message: { id: ++lastId, job, request }, resolve, reject, begun: 0, onProgress })
         if (current?.message.job === job && !outdated) {
           outdated = true
           const mine = current
@@ -149,8 +155,11 @@ function sourceOf(name: string): Promise<string> {
 export const desks = {
   plan: createDesk('plan'),
   time: createDesk('plan'),
+  schedules: createDesk('plan'),
   choices: createDesk('plan'),
   layout: createDesk('layout'),
   export: createDesk('export'),
+  space: createDesk('search'),
+  serving: createDesk('search'),
   learn: createDesk('plan'),
 }

@@ -14,10 +14,11 @@ import {
 import { traceLoaded } from 'shardloom/chakra'
 import { exportLaunch, type LauncherName, launcherNames } from 'shardloom/launch'
 import { onnxOf } from 'shardloom/onnx'
-import type { Known } from './cached.js'
+import type { Known, KnownSpec } from './cached.js'
 import type { ExportedFile } from './protocol.js'
 
-type Write = (known: Known, name: string) => readonly ExportedFile[]
+/** Writes the plan that is looked at, or the whole spec. */
+type Write = (known: Known, name: string, spec: KnownSpec) => readonly ExportedFile[]
 type Chunks = Iterable<string | Uint8Array>
 
 /** Ranks whose execution traces are put into one archive. */
@@ -43,8 +44,8 @@ export const formats: Readonly<Record<string, Write>> = {
     const notes = ranks < traces.world ? [`ranks 0 to ${ranks - 1} of ${traces.world}; the command writes all`] : []
     return [fileOf(`${name}.chakra.zip`, archive, notes)]
   },
-  spec: text('yaml', ({ loaded }) => [specText(loaded.spec)]),
-  markdown: text('md', ({ loaded }) => [`\`\`\`shardloom\n${specText(loaded.spec)}\`\`\`\n`]),
+  spec: text('yaml', (_, { loaded }) => [specText(loaded.spec)]),
+  markdown: text('md', (_, { loaded }) => [`\`\`\`shardloom\n${specText(loaded.spec)}\`\`\`\n`]),
   ...Object.fromEntries(launcherNames.map((name) => [name, launcher(name)])),
 }
 
@@ -56,8 +57,8 @@ const endings: Readonly<Record<LauncherName, string>> = {
   sglang: 'sh',
 }
 
-function text(ending: string, write: (known: Known) => Chunks): Write {
-  return (known, name) => [fileOf(`${name}.${ending}`, joined(write(known)))]
+function text(ending: string, write: (known: Known, spec: KnownSpec) => Chunks): Write {
+  return (known, name, spec) => [fileOf(`${name}.${ending}`, joined(write(known, spec)))]
 }
 
 function picture(ending: string, limit: { readonly nodes: number; readonly edges: number }, draw: typeof toDot): Write {
@@ -68,9 +69,9 @@ function picture(ending: string, limit: { readonly nodes: number; readonly edges
 }
 
 function launcher(launched: LauncherName): Write {
-  return (known, name) => {
-    void known.plans // nobody is told how to start what cannot be planned
-    const { text, files, notes } = exportLaunch(known.loaded, launched, { scheduleFile: `${name}.schedule.csv` })
+  return (_, name, spec) => {
+    void spec.plans // nobody is told how to start what cannot be planned
+    const { text, files, notes } = exportLaunch(spec.loaded, launched, { scheduleFile: `${name}.schedule.csv` })
     return [
       fileOf(`${name}.${launched}.${endings[launched]}`, strToU8(text), notes),
       ...files.map((beside) => fileOf(beside.name, strToU8(beside.text))),

@@ -1,7 +1,8 @@
-import { placeView, viewSvg } from 'shardloom/svg'
+import { viewSvg } from 'shardloom/svg'
+import { placeGraph } from '../graph/place-graph.js'
 import { serve } from './serve.js'
 
 serve({
-  place: ({ view }) => placeView(view),
+  place: ({ view, room }) => placeGraph(view, room),
   draw: ({ view, theme }) => viewSvg(view, { theme }),
 })

@@ -8,6 +8,7 @@ import {
   knownClusters,
   planServingLoaded,
   presetModels,
+  servingEngineNames,
   specFields,
   specText,
   stepFigures,
@@ -18,12 +19,15 @@ import { scheduleNames } from 'shardloom/schedules'
 import { memorySvg, timelineSvg } from 'shardloom/svg'
 import { compareVariants } from '../compare/data.js'
 import { findNodes, foldView, mostNodes } from '../graph/fold.js'
+import { findInStages, foldStages, rankOfStage } from '../graph/fold-stages.js'
 import type { Measured } from '../learn/lesson.js'
 import { memoryOfSimulation } from '../memory/data.js'
 import { timelineOfSimulation } from '../timeline/data.js'
-import { type Known, knownOf } from './cached.js'
+import { type Known, type KnownSpec, knownOf, knownSpec } from './cached.js'
 import { choicesOf } from './choices.js'
-import type { GraphRequest, GraphView, Jobs, Planned } from './protocol.js'
+import { inspect, rowsOf } from './inspect.js'
+import type { Found, GraphRequest, GraphView, Jobs, Planned } from './protocol.js'
+import { scheduledStep } from './schedules.js'
 import { serve } from './serve.js'
 
 serve({
@@ -32,52 +36,52 @@ serve({
     clusters: knownClusters().clusters,
     fields: specFields(),
     schedules: scheduleNames(),
+    servingEngines: servingEngineNames(),
     presets: Object.entries(hybrids).map(([name, { title, spec }]) => ({
       name,
       title,
       text: specText(checkSpec(spec)),
     })),
   }),
-  plan: async ({ text }) => plannedOf(await knownOf(text)),
-  graph: async (request) => graphOf(await knownOf(request.text), request),
-  find: async ({ text, words, level, toggled }) =>
-    findNodes((await knownOf(text)).views, level === 'stage' ? 'operator' : level, new Set(toggled), words),
-  explain: async ({ text, node, rank }) =>
-    explain((await knownOf(text)).plan, node, rank === undefined ? {} : { rank }),
-  nodeSeconds: async ({ text, node }) => nodeSeconds(await knownOf(text), node),
-  simulate: async ({ text }) => stepFigures((await knownOf(text)).simulation),
+  plan: async (source) => plannedOf(await knownSpec(source.text), await knownOf(source)),
+  graph: async (request) => graphOf(await knownOf(request), request),
+  find: async ({ words, ...request }) => findIn(await knownOf(request), request, words),
+  explain: async ({ node, rank, ...source }) =>
+    explain((await knownOf(source)).plan, node, rank === undefined ? {} : { rank }),
+  inspect: async ({ id, ...source }) => inspect(await knownOf(source), id),
+  simulate: async (source) => stepFigures((await knownOf(source)).simulation),
   measure: async ({ texts }) => {
     const measured: Measured[] = []
     for (const text of texts) {
-      const known = await knownOf(text)
+      const known = (await knownSpec(text)).of('prefill')
       measured.push({ figures: stepFigures(known.simulation), summary: summarise(known.plan) })
     }
     return measured
   },
   choices: ({ text, path }) => choicesOf(text, path),
-  picture: async ({ text, view, theme }) => {
-    const { simulation } = await knownOf(text)
+  picture: async ({ view, theme, ...source }) => {
+    const { simulation } = await knownOf(source)
     return view === 'timeline' ? timelineSvg(simulation, { theme }) : memorySvg(simulation, { theme })
   },
-  timeline: async ({ text }) => timelineOfSimulation((await knownOf(text)).simulation, ''),
-  memory: async ({ text }) => memoryOfSimulation((await knownOf(text)).simulation, ''),
-  compare: async ({ variants }) => compareVariants(await simulatedVariants(variants)),
+  timeline: async (source) => timelineOfSimulation((await knownOf(source)).simulation, ''),
+  schedule: ({ name, ...source }) => scheduledStep(source, name),
+  memory: async (source) => memoryOfSimulation((await knownOf(source)).simulation, ''),
+  compare: async (request) => compareVariants(await simulatedVariants(request)),
 })
 
 /** A step of each variant. What one of them is refused for names it. */
-async function simulatedVariants(variants: Jobs['compare']['request']['variants']): Promise<Compared[]> {
+async function simulatedVariants({ variants, pool }: Jobs['compare']['request']): Promise<Compared[]> {
   const list: Compared[] = []
   for (const { name, text } of variants)
     try {
-      list.push({ name, simulation: (await knownOf(text)).simulation })
+      list.push({ name, simulation: (await knownOf({ text, pool })).simulation })
     } catch (error) {
       throw errorNaming(name, error)
     }
   return list
 }
 
-function plannedOf(known: Known): Planned {
-  const { loaded, plans } = known
+function plannedOf({ loaded, plans }: KnownSpec, known: Known): Planned {
   const { spec } = loaded
   const verifications =
     loaded.spec.phase === 'serving' ? [verifyPlan(planServingLoaded(loaded))] : plans.map(verifyPlan)
@@ -98,7 +102,19 @@ function plannedOf(known: Known): Planned {
   }
 }
 
-/** Stages, and what is drawn iteration by iteration or rank by rank, come as one picture; all else opens and closes. */
+/** Where names are found: inside the cards that the level draws once nothing is unrolled. */
+function findIn(known: Known, { level, toggled }: GraphRequest, words: string): Found[] {
+  const { program, operators } = known.plan
+  if (level !== 'stage') return findNodes(known.views, level, new Set(toggled), words)
+  if (!program.pipeline) return findNodes(known.views, 'phase', new Set(toggled), words)
+  const view = createView(program, operators, { level, limit })
+  return findInStages(view, (stage) => known.viewsOf(rankOfStage(program, stage)), toggled, words)
+}
+
+/** As many nodes as one draws at once, and edges between them. */
+const limit = { nodes: mostNodes, edges: 4 * mostNodes }
+
+/** What is drawn iteration by iteration or rank by rank comes as one picture; all else opens and closes. */
 function graphOf(known: Known, { level, toggled, unroll, rank }: GraphRequest): GraphView {
   if (level !== 'stage' && unroll.length === 0 && rank === undefined)
     return foldView(known.views, level, new Set(toggled))
@@ -106,23 +122,19 @@ function graphOf(known: Known, { level, toggled, unroll, rank }: GraphRequest): 
   const view = createView(program, operators, {
     level,
     unroll,
-    limit: { nodes: mostNodes, edges: 4 * mostNodes },
+    limit,
     ...(rank !== undefined && { rank }),
   })
-  return { ...view, expandable: [], closes: {} }
-}
-
-/** Seconds that a node takes in a step on the first rank that runs it: from start to end, summed over its executions. */
-function nodeSeconds({ simulation }: Known, id: string): number | null {
-  const { graph, times } = simulation.timeline
-  const template = graph.templates.findIndex((node) => node.id === id)
-  if (template < 0) return null
-  let ticks = 0
-  let on: number | undefined
-  for (let node = 0; node < graph.nodeCount; node++) {
-    if (graph.template[node] !== template) continue
-    on ??= graph.rankOf(node)
-    if (graph.rankOf(node) === on) ticks += (times.end[node] ?? 0) - (times.start[node] ?? 0)
-  }
-  return on === undefined ? null : ticks / 1e12
+  if (level !== 'stage' || unroll.length > 0) return { ...view, expandable: [], closes: {}, ports: [] }
+  if (!program.pipeline) return foldView(known.views, 'phase', new Set(toggled))
+  const rankOf = (stage: number) => rankOfStage(program, stage)
+  return foldStages(
+    view,
+    (stage) => known.viewsOf(rankOf(stage)),
+    toggled,
+    (stage) =>
+      rowsOf(known, rankOf(stage)).flatMap(({ id, operator, phase }) =>
+        operator === 'send' || operator === 'recv' ? [{ op: operator, phase, node: id }] : [],
+      ),
+  )
 }

@@ -1,11 +1,17 @@
 import { isShardloomError } from 'shardloom'
 import { config } from 'zod'
 import { buffersOf } from '../buffers.js'
-import type { Ask, Failure, JobName, Jobs, Reply } from './protocol.js'
+import type { Ask, Failure, JobName, Jobs, Progress, Reply } from './protocol.js'
+
+/** Says how far a job is; more often than the page can show it is of no use, and not sent. */
+export type Report = (progress: Progress) => void
 
 /** What answers each kind of job of a worker. */
 export type Answers<Names extends JobName> = {
-  readonly [Name in Names]: (request: Jobs[Name]['request']) => Jobs[Name]['answer'] | Promise<Jobs[Name]['answer']>
+  readonly [Name in Names]: (
+    request: Jobs[Name]['request'],
+    report: Report,
+  ) => Jobs[Name]['answer'] | Promise<Jobs[Name]['answer']>
 }
 
 /** Posting of a worker's global scope, whose types and a page's exclude each other. */
@@ -14,13 +20,22 @@ const scope = globalThis as unknown as {
   postMessage: (message: Reply, transfer: Transferable[]) => void
 }
 
+/** Milliseconds between reports of progress. */
+const beat = 100
+
 /** Answers what the page asks, one job after the other. Bytes are handed over, not copied. */
 export function serve<Names extends JobName>(answers: Answers<Names>): void {
   config({ jitless: true }) // checks of specs are not compiled: the page forbids it
   scope.onmessage = async ({ data: { id, job, request } }) => {
-    const run = answers[job as Names] as (given: Ask['request']) => unknown // the page asks each worker what it answers
+    const run = answers[job as Names] as (given: Ask['request'], report: Report) => unknown // the page asks each worker what it answers
+    let last = 0
+    const report: Report = ({ done, of }) => {
+      if (Date.now() - last < beat) return
+      last = Date.now()
+      scope.postMessage({ id, progress: { done, of } }, [])
+    }
     try {
-      const answer = await run(request)
+      const answer = await run(request, report)
       scope.postMessage({ id, answer }, buffersOf(answer))
     } catch (error) {
       scope.postMessage({ id, failure: failureOf(error) }, [])

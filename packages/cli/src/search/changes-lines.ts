@@ -1,10 +1,17 @@
 import { clusterOf, formatCount } from 'shardloom'
-import { type Candidate, type Change, isMiss, type Miss, type SimulatedCandidate } from 'shardloom/search'
+import {
+  type Asked,
+  type Candidate,
+  type Change,
+  choicesText,
+  isMiss,
+  type Miss,
+  type SimulatedCandidate,
+} from 'shardloom/search'
 import { type Style, singleLine } from '../style.js'
 import { wrapped } from '../table.js'
-import type { Asked } from './result.js'
 import { candidateDocument, plainMetrics } from './result-document.js'
-import { candidateTable, choicesText } from './result-lines.js'
+import { candidateTable } from './result-lines.js'
 
 /** What becomes of a spec with the smallest changes. */
 export interface ChangesResult extends Asked {

@@ -1,4 +1,4 @@
-import { isModelPath, ShardloomError } from 'shardloom'
+import { isDataAddress, isModelPath, ShardloomError } from 'shardloom'
 import type { Question } from 'shardloom/search'
 
 /**
@@ -9,7 +9,9 @@ export function checkPortable({ spec: { plugins = [], cluster, options = {} } }:
   const { efficiency, schedule, serving } = options
   const clusters = [cluster, serving?.prefill?.cluster, serving?.decode?.cluster]
   const files = [...clusters, efficiency, schedule].filter((each) => typeof each === 'string')
-  const file = files.find((each) => each === efficiency || isModelPath(each) || /\.csv$/i.test(each))
+  const file = files
+    .filter((each) => !isDataAddress(each))
+    .find((each) => each === efficiency || isModelPath(each) || /\.csv$/i.test(each))
   if (plugins.length > 0)
     throw new ShardloomError('QUEUE', 'Plugins do not go through a queue: they would be code that a server sends.', {
       subject: 'plugins',

@@ -1,6 +1,5 @@
-import type { Candidate } from 'shardloom/search'
-import { type SimulatedCandidate, specOfCandidate } from 'shardloom/search'
-import type { NearMiss, SearchResult } from './result.js'
+import { type Candidate, type NearMiss, type SimulatedCandidate, specOfCandidate } from 'shardloom/search'
+import type { SearchResult } from './result.js'
 
 /** What `shardloom search --json` prints of a search. Seconds, bytes, and shares of 1. */
 export function resultDocument(result: SearchResult) {

@@ -8,17 +8,21 @@ import {
   formatShare,
 } from 'shardloom'
 import {
+  betterOf,
   type Candidate,
-  limitName,
+  choicesText,
+  distanceToBest,
+  limitText,
   meanLoadOf,
-  type Question,
+  metricHead,
+  metricText,
+  type NearMiss,
   type SimulatedCandidate,
-  type Value,
+  shownMetrics,
 } from 'shardloom/search'
 import { type Style, singleLine } from '../style.js'
 import { flow, pairs, table, wrapped } from '../table.js'
-import { betterOf, metricText } from './metric-text.js'
-import type { NearMiss, SearchResult } from './result.js'
+import type { SearchResult } from './result.js'
 
 /** What is told of the best beside its place. */
 export interface Further {
@@ -104,30 +108,6 @@ function requestsText(loaded: SearchResult['loaded']): string[] {
   ]
 }
 
-function limitText(limit: SearchResult['question']['limits'][number]): string {
-  const { metric, most, least } = limit
-  const [sign, value] = most === undefined ? ['>=', least] : ['<=', most]
-  return value === undefined ? limitName(limit) : `${metric} ${sign} ${metricText(metric, value)}`
-}
-
-/** What is shown of candidates, by phase; the objective comes first. */
-const columnsOf: Readonly<Record<string, readonly string[]>> = {
-  training: ['step-time', 'throughput', 'peak-memory'],
-  prefill: ['ttft', 'throughput', 'peak-memory'],
-  decode: ['tpot', 'throughput', 'peak-memory'],
-  serving: ['throughput', 'ttft', 'tpot'],
-}
-
-/** The names of metrics where there is little room. */
-const heads: Readonly<Record<string, string>> = {
-  'step-time': 'step',
-  throughput: 'tokens per rank',
-  'peak-memory': 'memory',
-  'memory-headroom': 'headroom',
-  'tokens-per-second': 'tokens',
-  'requests-per-second': 'requests',
-}
-
 /** Candidates as simulated, each above what it has chosen. */
 export function candidateTable(
   result: Pick<SearchResult, 'question' | 'loaded' | 'best'>,
@@ -136,11 +116,11 @@ export function candidateTable(
 ): string[] {
   const { question, loaded, best } = result
   const { objective } = question
-  const metrics = [...new Set([objective, ...(columnsOf[loaded.spec.phase] ?? [])])].slice(0, 4)
+  const metrics = shownMetrics(loaded.spec.phase, objective)
   const [first] = best
   const columns = [
     { header: '', align: 'right' },
-    ...metrics.map((name) => ({ header: heads[name] ?? name, align: 'right' }) as const),
+    ...metrics.map((name) => ({ header: metricHead(name), align: 'right' }) as const),
     { header: 'to best', align: 'right' },
     { header: 'estimate', align: 'right' },
   ] as const
@@ -212,26 +192,11 @@ function emptyLines({ question, loaded, interrupted }: SearchResult, style: Styl
 
 /** How the objective differs from that of the best; within the error that both are good for it is a tie. */
 function toBest(first: SimulatedCandidate | undefined, each: SimulatedCandidate, objective: string): string {
-  const [a, b] = [first, each].map((of) => (of?.metrics ?? of?.candidate.metrics)?.[objective])
-  if (a === undefined || b === undefined || a === 0) return '–'
-  const error = each.statedErrors?.[objective] ?? 0
-  const relative = b / a - 1
-  return `${changeText(relative)}${Math.abs(relative) <= error ? ' tie' : ''}`
+  const distance = first && distanceToBest(first, each, objective)
+  return distance ? `${changeText(distance.relative)}${distance.tie ? ' tie' : ''}` : '–'
 }
 
 const changeText = (relative: number) => (Math.abs(relative) < 0.0005 ? 'same' : formatDifference(relative))
-
-/** What a choice has where nothing is said of it. */
-function isUnsaid(name: string, value: Value, [usual]: readonly unknown[] = []): boolean {
-  if (name === 'order') return value === usual
-  return value === (name === 'zero' ? 0 : 1) || value === 'none' || value === false || value === 'even'
-}
-
-/** What a candidate has chosen, without what stands for nothing: `dp 8  tp 4  pp 2  zero 1`. */
-export function choicesText({ choices }: Pick<Candidate, 'choices'>, among: Question['choices']): string {
-  const said = Object.entries(choices).filter(([name, value]) => !isUnsaid(name, value, among[name]))
-  return said.map(([name, value]) => (value === true ? name : `${name}\u00a0${value}`)).join('  ') || 'one rank'
-}
 
 function frontLines({ answer, question, loaded }: SearchResult, style: Style): string[] {
   const [x = '', y = ''] = (question.front ?? []).map((name) => name.replace(/^-/, ''))

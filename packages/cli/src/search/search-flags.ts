@@ -1,11 +1,18 @@
 import { type Command, InvalidArgumentError, Option } from 'commander'
-import type { LoadedSpec } from 'shardloom'
-import type { Limit, SearchOptions, Value } from 'shardloom/search'
+import { isShardloomError, type LoadedSpec } from 'shardloom'
+import {
+  askedOptions,
+  type ChoiceValues,
+  type Limit,
+  readChoice,
+  readLimit,
+  readPoint,
+  type SearchOptions,
+  type Value,
+} from 'shardloom/search'
 import { UsageError } from '../report-error.js'
 import { parseShard, type Shard } from '../shard-option.js'
 import type { Flags } from '../spec-flags.js'
-import { type ChoiceValues, checkChoiceName, keptChoices, parseChoice, parsePoint } from './choice-options.js'
-import { betterOf, parseLimit } from './metric-text.js'
 import { parseQueue, type QueueAddress } from './queue-address.js'
 import { defaultWorkers, parseWorkers } from './workers-option.js'
 
@@ -100,25 +107,37 @@ export function checkSearchFlags(flags: Flags, specPath: string | undefined): vo
     )
 }
 
-/** What a search is told. Fronts are minimal in both metrics: one of which more is better gets its sign here. */
-export function searchOptionsOf(loaded: LoadedSpec, flags: SearchFlags, why?: WhyFlag['choices']): SearchOptions {
-  const { ranks, objective, limit, choose, keep = [], top, front } = flags
-  const { phase } = loaded.spec
-  const signed = (name: string) => (betterOf(phase, name) === 'more' ? `-${name}` : name)
-  const narrowed = Object.fromEntries(Object.entries(why ?? {}).map(([name, value]) => [name, [value]]))
-  for (const name of Object.keys({ ...choose, ...why })) checkChoiceName(loaded, name)
-  const both = keep.find((name) => Object.hasOwn(choose ?? {}, name))
+/** What a search is told; `why` narrows choices to one value each. */
+export function searchOptionsOf(loaded: LoadedSpec, flags: SearchFlags, why: WhyFlag['choices'] = {}): SearchOptions {
+  const { limit, choose = {}, keep = [], ...rest } = flags
+  const both = keep.find((name) => Object.hasOwn(choose, name))
   if (both !== undefined)
     throw new UsageError(`--keep and --choose both say what \`${both}\` is.`, 'Leave one of both out.')
-  const choices = { ...choose, ...keptChoices(loaded, keep), ...narrowed }
-  return {
-    ...(ranks !== undefined && { ranks }),
-    ...(objective !== undefined && { objective }),
-    ...(limit && { limits: limit }),
-    ...(top !== undefined && { top }),
-    ...(front && { front: [signed(front[0]), signed(front[1])] as const }),
-    choices,
+  const narrowed = Object.fromEntries(Object.entries(why).map(([name, value]) => [name, [value]]))
+  const kept = keep.filter((name) => !Object.hasOwn(why, name))
+  return askedOptions(loaded, { ...rest, limits: limit, choose: { ...choose, ...narrowed }, keep: kept })
+}
+
+/** What a text says, or why it cannot be an argument. */
+function argumentOf<Result>(read: () => Result): Result {
+  try {
+    return read()
+  } catch (error) {
+    if (!isShardloomError(error)) throw error
+    throw new InvalidArgumentError([error.message, error.help ?? ''].join(' ').trim())
   }
+}
+
+/** A limit, added to those before it. */
+function parseLimit(text: string, before: readonly Limit[] = []): readonly Limit[] {
+  return [...before, argumentOf(() => readLimit(text))]
+}
+
+/** The values of a choice, added to those before it. */
+function parseChoice(text: string, before: ChoiceValues = {}): ChoiceValues {
+  const [name, values] = argumentOf(() => readChoice(text))
+  if (Object.hasOwn(before, name)) throw new InvalidArgumentError(`The values of ${name} are given twice.`)
+  return { ...before, [name]: values }
 }
 
 function parseCount(text: string): number {
@@ -140,5 +159,5 @@ function parseFront(text: string): readonly [string, string] {
 }
 
 function parseWhy(text: string): WhyFlag {
-  return { text, choices: parsePoint(text) }
+  return { text, choices: argumentOf(() => readPoint(text)) }
 }

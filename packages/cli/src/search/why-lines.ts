@@ -1,10 +1,16 @@
 import { clusterOf, formatCount, formatDifference } from 'shardloom'
-import type { Candidate, Counts, SimulatedCandidate } from 'shardloom/search'
+import {
+  type Asked,
+  type Candidate,
+  type Counts,
+  choicesText,
+  type NearMiss,
+  type SimulatedCandidate,
+} from 'shardloom/search'
 import { type Style, singleLine } from '../style.js'
 import { wrapped } from '../table.js'
-import type { Asked, NearMiss } from './result.js'
 import { candidateDocument, missDocument } from './result-document.js'
-import { candidateTable, choicesText, commandLines, missText } from './result-lines.js'
+import { candidateTable, commandLines, missText } from './result-lines.js'
 
 /** What is told of one point. */
 export interface WhyResult extends Asked {

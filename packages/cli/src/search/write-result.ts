@@ -1,14 +1,12 @@
 import { checkSpec, ShardloomError, type SpecInput, specText } from 'shardloom'
 import type { LauncherName } from 'shardloom/launch'
-import type { Candidate, SimulatedCandidate } from 'shardloom/search'
+import { betterOf, type Candidate, choicesText, type SimulatedCandidate, unitOf } from 'shardloom/search'
 import type { Io } from '../io.js'
 import { printNote } from '../output.js'
 import { UsageError } from '../report-error.js'
 import { writeWhole } from '../write-file.js'
 import { loadAsked } from './load-question.js'
-import { betterOf, unitOf } from './metric-text.js'
 import type { SearchResult } from './result.js'
-import { choicesText } from './result-lines.js'
 
 /** Writes the spec of a candidate, which `shardloom simulate` and all other commands take. */
 export async function writeSpec(io: Io, path: string, spec: SpecInput, of = 'the best'): Promise<void> {

@@ -1,3 +1,4 @@
+import { ShardloomError } from '@shardloom/core'
 import { type Choices, multiplying, type Value } from './choices.js'
 import type { Question } from './question.js'
 import type { Group } from './staging.js'
@@ -16,24 +17,37 @@ export const later: readonly string[] = [
   'split',
 ]
 
-/** The groups of a space; those for which strategies decide the same stand together, as they share most. */
+/** The most groups of a space: what memory holds, and far more than anybody waits for. */
+const mostGroups = 2_000_000
+
+/** The groups of a space; those for which strategies decide the same stand together, as they share most. Throws `SPACE`. */
 export function groupsOf({ choices, ranks }: Question, replicas: number, model: StepModel): Group[] {
   const inner = Object.keys(choices).filter((name) => name !== 'ranks' && !later.includes(name))
-  const groups: Group[] = []
-  const visit = (index: number, chosen: Choices, left: number, world: number) => {
+  type Leaf = (chosen: Choices, left: number, world: number) => void
+  const visit = (leaf: Leaf, index: number, chosen: Choices, left: number, world: number) => {
     const name = inner[index]
-    if (name === undefined) {
-      groups.push(groupOf(chosen, left, world, model))
-      return
-    }
+    if (name === undefined) return leaf(chosen, left, world)
     for (const value of choices[name] ?? []) {
       if (isIdle(name, value, chosen)) continue
       const rest = isMultiplying(name, model) ? left / Number(value) : left
-      if (Number.isInteger(rest)) visit(index + 1, { ...chosen, [name]: value }, rest, world)
+      if (Number.isInteger(rest)) visit(leaf, index + 1, { ...chosen, [name]: value }, rest, world)
     }
   }
-  for (const world of (choices['ranks'] ?? [ranks]).map(Number))
-    if (Number.isInteger(world / replicas)) visit(0, choices['ranks'] ? { ranks: world } : {}, world / replicas, world)
+  const visitAll = (leaf: Leaf) => {
+    for (const world of (choices['ranks'] ?? [ranks]).map(Number))
+      if (Number.isInteger(world / replicas))
+        visit(leaf, 0, choices['ranks'] ? { ranks: world } : {}, world / replicas, world)
+  }
+  let count = 0
+  visitAll(() => {
+    if (++count > mostGroups)
+      throw new ShardloomError('SPACE', `There are more than ${mostGroups} ways to choose ${inner.join(', ')}.`, {
+        subject: 'choices',
+        help: 'Give fewer values of them, or keep some as the spec has them.',
+      })
+  })
+  const groups: Group[] = []
+  visitAll((chosen, left, world) => void groups.push(groupOf(chosen, left, world, model)))
   return groups.sort((a, b) => compareText(a.shape, b.shape) || compareText(a.name, b.name) || a.world - b.world)
 }
 

@@ -36,7 +36,8 @@ export interface ServingSpace {
 }
 
 const pools = ['prefill', 'decode'] as const
-const names: readonly string[] = [
+/** What of serving can be chosen. */
+export const servingChoices: readonly string[] = [
   ...['pools', 'replicas', 'clients', 'weightDtype', 'cacheDtype'],
   ...engineAxes,
   ...pools.flatMap((pool) => ['replicas', ...engineAxes].map((axis) => `${pool}.${axis}`)),
@@ -152,11 +153,11 @@ function typesOf(choices: Question['choices']): EngineTypes[] {
 /** Refuses choices that serving does not have, and values that they cannot have. Throws `CHOICE`. */
 function checkChoices(choices: Question['choices']): void {
   for (const [name, values] of Object.entries(choices)) {
-    if (!names.includes(name)) {
-      const near = nearest(name, names)
+    if (!servingChoices.includes(name)) {
+      const near = nearest(name, servingChoices)
       throw new ShardloomError('CHOICE', `Serving has no choice \`${name.slice(0, 60)}\`.`, {
         subject: name.slice(0, 60),
-        help: `${near === undefined ? '' : `Did you mean \`${near}\`? `}It has ${orList(names)}.`,
+        help: `${near === undefined ? '' : `Did you mean \`${near}\`? `}It has ${orList(servingChoices)}.`,
       })
     }
     const types = name.endsWith('Dtype')

@@ -1,32 +1,39 @@
-import { InvalidArgumentError } from 'commander'
-import { type LoadedSpec, nearest, ShardloomError, specFields } from 'shardloom'
-import type { Value } from 'shardloom/search'
+import { nearest, ShardloomError } from '@shardloom/core'
+import type { Candidate } from '@shardloom/search'
 import { decimal } from '../decimal.js'
+import type { LoadedSpec } from '../plan.js'
+import { specFields } from '../spec-fields.js'
+import type { Value } from './choices.js'
+import type { Question } from './question.js'
 
 /** The values of choices, by name. */
 export type ChoiceValues = Readonly<Record<string, readonly Value[]>>
 
-/** `tp=1,2,4`: the values of a choice that are tried, added to those before. Values that hold commas, as orders do, stand between semicolons. */
-export function parseChoice(text: string, before: ChoiceValues = {}): ChoiceValues {
+/** The name and the values of a choice that a text such as `tp=1,2,4` stands for. Values that hold commas, as orders do, stand between semicolons. Throws `CHOICE`. */
+export function readChoice(text: string): readonly [name: string, values: readonly Value[]] {
   const [, name, values] = /^\s*([\w.]+)\s*=\s*(\S.*?)\s*$/.exec(text) ?? []
   if (name === undefined || values === undefined)
-    throw new InvalidArgumentError('Write a choice and its values: tp=1,2,4 or recompute=none,full.')
-  if (Object.hasOwn(before, name)) throw new InvalidArgumentError(`The values of ${name} are given twice.`)
-  return { ...before, [name]: valuesFrom(name, values) }
+    throw refused(text, 'Write a choice and its values: tp=1,2,4 or recompute=none,full.')
+  return [name, valuesFrom(name, values)]
 }
 
-/** `tp=8,pp=4`: one value of each choice that is named. */
-export function parsePoint(text: string): Readonly<Record<string, Value>> {
+/** One value of each choice that is named: `tp=8,pp=4`. Throws `CHOICE`. */
+export function readPoint(text: string): Readonly<Record<string, Value>> {
   const entries = text.split(/,(?=\s*[\w.]+\s*=)/).map((each): readonly [string, Value] => {
     const [, name, value] = /^\s*([\w.]+)\s*=\s*(\S.*?)\s*$/.exec(each) ?? []
     if (name === undefined || value === undefined)
-      throw new InvalidArgumentError('Write choices with one value each: tp=8,pp=4 or tp=8,recompute=full.')
+      throw refused(each, 'Write choices with one value each: tp=8,pp=4 or tp=8,recompute=full.')
     return [name, valueFrom(value)]
   })
   const names = entries.map(([name]) => name)
   const twice = names.find((name, index) => names.indexOf(name) !== index)
-  if (twice !== undefined) throw new InvalidArgumentError(`${twice} is given twice.`)
+  if (twice !== undefined) throw refused(twice, `${twice} is given twice.`)
   return Object.fromEntries(entries)
+}
+
+function refused(text: string, help: string): ShardloomError {
+  const shown = text.slice(0, 60)
+  return new ShardloomError('CHOICE', `\`${shown}\` says no choice.`, { subject: shown, help })
 }
 
 function valuesFrom(name: string, text: string): readonly Value[] {
@@ -96,4 +103,16 @@ function keptValues(spec: LoadedSpec['spec'], name: string): readonly Value[] {
     subject: name,
     help: 'Keep names of degrees, options, order, microbatch or split; or give its values with --choose.',
   })
+}
+
+/** What a choice has where nothing is said of it. */
+function isUnsaid(name: string, value: Value, [usual]: readonly unknown[] = []): boolean {
+  if (name === 'order') return value === usual
+  return value === (name === 'zero' ? 0 : 1) || value === 'none' || value === false || value === 'even'
+}
+
+/** What a candidate has chosen, without what stands for nothing: `dp 8  tp 4  pp 2  zero 1`. */
+export function choicesText({ choices }: Pick<Candidate, 'choices'>, among: Question['choices']): string {
+  const said = Object.entries(choices).filter(([name, value]) => !isUnsaid(name, value, among[name]))
+  return said.map(([name, value]) => (value === true ? name : `${name}\u00a0${value}`)).join('  ') || 'one rank'
 }

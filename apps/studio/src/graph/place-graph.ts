@@ -1,0 +1,88 @@
+import type { GraphView } from '../worker/protocol.js'
+import type { Flow } from './grid.js'
+import { cellsOf, drawGrid, type PlaceOf } from './grid-picture.js'
+import { placeLanes } from './place-lanes.js'
+import { fitZoom, type Placed, type Room, readableZoom, type ViewCluster, type ViewNode } from './placed.js'
+
+const stageId = /^stage \d+$/
+const rankId = /^rank \d+$/
+
+/**
+ * Gives a view places in a room. Stages, or the parts of a pass, follow each other along the flow, and backward stands beside its
+ * forward; the flow is the view's own, unless only the other one can be read in the room. What an opened card holds is laid out by
+ * Graphviz. Ranks stand side by side.
+ */
+export async function placeGraph(view: GraphView, room: Room): Promise<Placed> {
+  const tops = view.clusters.filter(({ parent }) => parent === undefined)
+  if (tops.some(({ id }) => rankId.test(id))) return placeLanes(view)
+  const stages = tops.filter(({ id }) => stageId.test(id))
+  const cells = await cellsOf(view, stages.length > 0 ? stagePlaces(view, stages) : unitPlaces(view))
+  const other: Flow = view.direction === 'right' ? 'down' : 'right'
+  const own = drawGrid(view, stages, cells, view.direction)
+  const zoom = fitZoom(own.bounds, room)
+  if (zoom >= readableZoom || cells.cells.length < 2) return own
+  const turned = drawGrid(view, stages, cells, other)
+  return fitZoom(turned.bounds, room) > zoom ? turned : own
+}
+
+/** Every stage is a slot, and forward, backward and optimizer are bands. */
+function stagePlaces(view: GraphView, stages: readonly ViewCluster[]): PlaceOf {
+  const slots = new Map<string, number>()
+  const bands = new Map<string, number>()
+  const topOf = ({ id }: ViewNode) => stages.find((stage) => id.startsWith(`${stage.id}/`))?.id ?? id
+  for (const node of view.nodes) {
+    const top = topOf(node)
+    if (!slots.has(top)) slots.set(top, slots.size)
+    const segment = node.id.slice(top.length + 1).split('/')[0] ?? ''
+    if (segment !== '' && !bands.has(segment)) bands.set(segment, bands.size)
+  }
+  return (node) => {
+    const top = topOf(node)
+    const segment = node.id.slice(top.length + 1).split('/')[0] ?? ''
+    return { slot: slots.get(top) ?? 0, band: bands.get(segment) ?? 0 }
+  }
+}
+
+/** A part of a segment: `forward/layer`. */
+function unitOf(id: string): readonly [segment: string, unit: string] {
+  const [segment = id, part] = id.split('/')
+  return [segment, part === undefined ? segment : `${segment}/${part}`]
+}
+
+/** The parts of forward are slots in their order; backward and what follows are bands, each part beside what it returns from. */
+function unitPlaces(view: GraphView): PlaceOf {
+  const bands = new Map<string, string[]>()
+  for (const { id } of view.nodes) {
+    const [segment, unit] = unitOf(id)
+    const units = bands.get(segment) ?? []
+    bands.set(segment, units)
+    if (!units.includes(unit)) units.push(unit)
+  }
+  const [first = '', ...rest] = bands.keys()
+  let order = [...(bands.get(first) ?? [])]
+  for (const segment of rest) {
+    const mirrored = (unit: string) => unit.replace(segment, first)
+    const returning = (bands.get(segment) ?? []).filter((unit) => unit !== segment)
+    let before = order.length
+    for (const unit of returning) {
+      const known = order.indexOf(mirrored(unit))
+      if (known >= 0) {
+        before = known
+        continue
+      }
+      // What has no forward stands before what it works for.
+      const next = view.edges.find(
+        ({ from, to }) => unitOf(from)[1] === unit && unitOf(to)[0] === segment && unitOf(to)[1] !== unit,
+      )
+      const after = next ? order.indexOf(mirrored(unitOf(next.to)[1])) + 1 : 0
+      const at = after > 0 ? after : before
+      order = [...order.slice(0, at), mirrored(unit), ...order.slice(at)]
+    }
+  }
+  const segments = [first, ...rest]
+  return ({ id }) => {
+    const [segment, unit] = unitOf(id)
+    const slot = order.indexOf(unit.replace(segment, first))
+    return { slot: Math.max(0, slot), band: segments.indexOf(segment) }
+  }
+}

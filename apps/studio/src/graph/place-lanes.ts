@@ -1,0 +1,266 @@
+import type { GraphView } from '../worker/protocol.js'
+import { type Block, blockOf, movedPath } from './blocks.js'
+import { cellsOf, drawGrid } from './grid-picture.js'
+import {
+  around,
+  moved,
+  type Placed,
+  type PlacedNode,
+  textWidth,
+  type ViewCluster,
+  type ViewEdge,
+  type ViewNode,
+} from './placed.js'
+
+/** A rank, and what it does, by ids without its own name. */
+interface Lane {
+  readonly cluster: ViewCluster
+  readonly nodes: ReadonlyMap<string, ViewNode>
+}
+
+/** What ranks do together, and in which of the rows of its kind it stands so that none lies across another. */
+interface Bar {
+  readonly node: ViewNode
+  readonly members: readonly number[]
+  readonly row: number
+}
+
+const gap = 28
+const head = 40
+const barHeight = 42
+
+/**
+ * Puts ranks side by side in their order: ranks that do the same stand at the same heights, and what a group does together is one bar
+ * across their lanes with a dot for each member.
+ */
+export async function placeLanes(view: GraphView): Promise<Placed> {
+  const lanes = lanesOf(view)
+  const bars = barsOf(view, lanes)
+  const groups = new Map<string, number[]>()
+  lanes.forEach(({ nodes }, lane) => {
+    const key = [...nodes.keys()].join('\n')
+    groups.set(key, [...(groups.get(key) ?? []), lane])
+  })
+  const blocks: { block: Block; lane: number }[] = []
+  for (const members of groups.values()) {
+    const block = await laneBlock(view, lanes, members[0] ?? 0, bars)
+    for (const lane of members) blocks[lane] = { block, lane }
+  }
+  const widths = blocks.map(({ block, lane }) =>
+    Math.max(block.width, textWidth(lanes[lane]?.cluster.title ?? '') * 1.2),
+  )
+  const lefts = widths.map((_, lane) => widths.slice(0, lane).reduce((sum, width) => sum + width + gap, 0))
+  const corner = (lane: number) => ({
+    x: (lefts[lane] ?? 0) + ((widths[lane] ?? 0) - (blocks[lane]?.block.width ?? 0)) / 2,
+    y: head,
+  })
+  const nodes: PlacedNode[] = []
+  const edges: Placed['edges'][number][] = []
+  const clusters: Placed['clusters'][number][] = []
+  const centres = new Map<string, Map<number, { x: number; y: number }>>()
+  for (const { block, lane } of blocks) {
+    const { x, y } = corner(lane)
+    const prefix = `${lanes[lane]?.cluster.id}/`
+    for (const { node, at } of block.nodes) {
+      const place = moved(at, x, y)
+      const own = lanes[lane]?.nodes.get(node.id)
+      if (own) nodes.push({ node: own, at: place })
+      else
+        centres.set(
+          node.id,
+          (centres.get(node.id) ?? new Map()).set(lane, { x: place.x + place.width / 2, y: place.y }),
+        )
+    }
+    const idOf = (id: string) => (lanes[lane]?.nodes.has(id) ? prefix + id : (barFor(bars, id, lane)?.node.id ?? id))
+    for (const { edge, path, label, quiet } of block.edges) {
+      // Rows of bars of one collective hand each other nothing.
+      if (isRow(edge.from) && isRow(edge.to)) continue
+      edges.push({
+        edge: { ...edge, from: idOf(edge.from), to: idOf(edge.to) },
+        path: movedPath(path, x, y),
+        ...(label && { label: moved(label, x, y) }),
+        quiet,
+      })
+    }
+    for (const each of block.clusters)
+      clusters.push({
+        ...each,
+        cluster: { ...each.cluster, id: prefix + each.cluster.id },
+        at: moved(each.at, x, y),
+      })
+  }
+  for (const [name, list] of bars)
+    for (const { node, members, row } of list) {
+      const places = members.flatMap((lane) => centres.get(`${name} #${row}`)?.get(lane) ?? [])
+      if (places.length === 0) continue
+      const xs = places.map(({ x }) => x)
+      const needed = Math.max(textWidth(node.title) * 1.2, textWidth(node.facts.join(' · '))) + 48
+      const [left, right] = [Math.min(...xs), Math.max(...xs)]
+      const width = Math.max(right - left + 130, needed)
+      const x = (left + right) / 2 - width / 2
+      const y = Math.max(...places.map((place) => place.y))
+      nodes.push({
+        node,
+        at: { x, y, width, height: barHeight },
+        dots: places.length > 1 ? xs.map((at) => at - x) : [],
+      })
+    }
+  // A lane is named above where it begins.
+  const firstOf = (lane: number) => {
+    const [entry] = blocks[lane]?.block.nodes ?? []
+    return { x: corner(lane).x + (entry?.at.x ?? 0), width: Math.max(150, entry?.at.width ?? 0) }
+  }
+  const titles = lanes.map(({ cluster }, lane) => ({
+    cluster: { ...cluster, title: cluster.title.replace(' · ', '\n').replaceAll(' · ', ', ').replace('\n', ' · ') },
+    at: { ...firstOf(lane), y: 0, height: head - 8 },
+  }))
+  const bounds = around([...nodes, ...clusters, ...titles].map(({ at }) => at))
+  return { bounds, start: titles[0]?.at ?? bounds, clusters, titles, nodes, edges }
+}
+
+const baseOf = (id: string) => id.replace(/ #\d+$/, '')
+const isRow = (id: string) => / #\d+$/.test(id)
+const barKey = (id: string) => id.replace(/ over ranks .*?( \([^()]*\))?$/s, '$1')
+
+function lanesOf(view: GraphView): Lane[] {
+  return view.clusters
+    .filter(({ id, parent }) => parent === undefined && /^rank \d+$/.test(id))
+    .sort((a, b) => Number(a.id.slice(5)) - Number(b.id.slice(5)))
+    .map((cluster) => {
+      const prefix = `${cluster.id}/`
+      const own = view.nodes.filter(({ id }) => id.startsWith(prefix))
+      return { cluster, nodes: new Map(own.map((node) => [node.id.slice(prefix.length), node])) }
+    })
+}
+
+/** The bars of each collective, with the lanes of their members. */
+function barsOf(view: GraphView, lanes: readonly Lane[]): Map<string, Bar[]> {
+  const touching = new Map<string, Set<number>>()
+  const laneOf = (id: string) => lanes.findIndex(({ cluster }) => id.startsWith(`${cluster.id}/`))
+  for (const { from, to } of view.edges)
+    for (const [bar, other] of [
+      [from, to],
+      [to, from],
+    ] as const) {
+      const lane = laneOf(other)
+      if (laneOf(bar) < 0 && lane >= 0) touching.set(bar, (touching.get(bar) ?? new Set()).add(lane))
+    }
+  const bars = new Map<string, Bar[]>()
+  for (const node of view.nodes) {
+    if (laneOf(node.id) >= 0) continue
+    const members = [...(touching.get(node.id) ?? [])].sort((a, b) => a - b)
+    if (members.length === 0) continue
+    const list = bars.get(barKey(node.id)) ?? []
+    bars.set(barKey(node.id), list)
+    const [from, to] = [members[0] ?? 0, members.at(-1) ?? 0]
+    let row = 0
+    while (list.some((each) => each.row === row && from <= (each.members.at(-1) ?? 0) && to >= (each.members[0] ?? 0)))
+      row++
+    list.push({ node, members, row })
+  }
+  return bars
+}
+
+const barFor = (bars: ReadonlyMap<string, readonly Bar[]>, id: string, lane: number) =>
+  bars.get(baseOf(id))?.find(({ members }) => members.includes(lane))
+
+/** A lane with the bars that it takes part in, one below the other where several rows of them lie across it. */
+function laneBlock(
+  view: GraphView,
+  lanes: readonly Lane[],
+  lane: number,
+  bars: ReadonlyMap<string, readonly Bar[]>,
+): Promise<Block> {
+  const own = lanes[lane]
+  if (!own) throw new Error('internal error: no lane')
+  const prefix = `${own.cluster.id}/`
+  const taking = [...bars].filter(([, list]) => list.some(({ members }) => members.includes(lane)))
+  const rows = new Map(taking.map(([name, list]) => [name, Math.max(...list.map(({ row }) => row)) + 1]))
+  const strip = (id: string) => (id.startsWith(prefix) ? id.slice(prefix.length) : barKey(id))
+  const endOf = (id: string, last: boolean) => {
+    const name = strip(id)
+    const count = rows.get(name)
+    return count === undefined ? name : `${name} #${last ? count - 1 : 0}`
+  }
+  const nodes = [
+    ...[...own.nodes].map(([id, node]) => ({
+      ...node,
+      id,
+      ...(node.cluster !== undefined && { cluster: strip(node.cluster) }),
+    })),
+    ...taking.flatMap(([name]) =>
+      Array.from({ length: rows.get(name) ?? 1 }, (_, row) => ({
+        id: `${name} #${row}`,
+        kind: 'communication' as const,
+        // Lanes need no room for the text of what lies across them.
+        title: '————————',
+        facts: [' '],
+        chips: [],
+        repeat: 1,
+        tooltip: '',
+      })),
+    ),
+  ]
+  const ids = new Set(nodes.map(({ id }) => id))
+  const barNames = new Set(taking.map(([name]) => name))
+  const edges = view.edges.flatMap((edge) => {
+    const [from, to] = [endOf(edge.from, true), endOf(edge.to, false)]
+    const mine = edge.from.startsWith(prefix) || edge.to.startsWith(prefix)
+    return mine && ids.has(from) && ids.has(to)
+      ? [{ ...edge, from, to, role: barNames.has(strip(edge.to)) ? ('chain' as const) : edge.role }]
+      : []
+  })
+  const stacks = taking.flatMap(([name]) =>
+    Array.from({ length: (rows.get(name) ?? 1) - 1 }, (_, row) => ({
+      from: `${name} #${row}`,
+      to: `${name} #${row + 1}`,
+      kind: 'communication' as const,
+      role: 'chain' as const,
+    })),
+  )
+  const clusters = view.clusters
+    .filter(({ id }) => id.startsWith(prefix))
+    .map(({ parent, ...cluster }) => ({
+      ...cluster,
+      id: strip(cluster.id),
+      ...(parent !== undefined && parent !== own.cluster.id && { parent: strip(parent) }),
+    }))
+  const part = { ...view, edges: [...edges, ...stacks], ports: [] }
+  if (view.level === 'operator') return blockOf(part, nodes, clusters)
+  return columnOf({ ...part, clusters, nodes: inOrder(nodes, edges) })
+}
+
+/** Bars behind the cards that take part in them. */
+function inOrder(nodes: readonly ViewNode[], edges: readonly ViewEdge[]): ViewNode[] {
+  const rows = new Map<string, ViewNode[]>()
+  for (const node of nodes)
+    if (isRow(node.id)) {
+      const name = baseOf(node.id)
+      rows.set(name, [...(rows.get(name) ?? []), node])
+    }
+  return nodes.flatMap((node) => {
+    if (isRow(node.id)) return []
+    const own = new Set(edges.flatMap(({ from, to }) => (from === node.id && isRow(to) ? [baseOf(to)] : [])))
+    return [node, ...[...own].flatMap((name) => rows.get(name) ?? [])]
+  })
+}
+
+/** Nodes one below the other; what leads past a bar runs behind it. */
+async function columnOf(view: GraphView): Promise<Block> {
+  const slots = new Map(view.nodes.map(({ id }, slot) => [id, slot]))
+  const cells = await cellsOf(view, ({ id }) => ({ slot: slots.get(id) ?? 0, band: 0, passable: isRow(id) }))
+  const { bounds, clusters, nodes, edges } = drawGrid(view, [], cells, 'down')
+  const [x, y] = [-bounds.x, -bounds.y]
+  return {
+    width: bounds.width,
+    height: bounds.height,
+    clusters: clusters.map((each) => ({ ...each, at: moved(each.at, x, y) })),
+    nodes: nodes.map((each) => ({ ...each, at: moved(each.at, x, y) })),
+    edges: edges.map(({ edge, path, label, quiet }) => ({
+      edge,
+      path: movedPath(path, x, y),
+      ...(label && { label: moved(label, x, y) }),
+      quiet,
+    })),
+  }
+}

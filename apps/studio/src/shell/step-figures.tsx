@@ -1,0 +1,35 @@
+import { formatBytes, formatCount, formatQuantity, formatSeconds, formatShare } from 'shardloom'
+import { desks } from '../worker/desk.js'
+import { FailureText } from './failure.jsx'
+import { Figure, RulesFigure } from './figure.jsx'
+import { useStudio } from './studio.js'
+import { useJob } from './use-job.js'
+
+/** What a step comes to: of prefill the time to the first token, of decode the time per token. */
+export function StepFigures() {
+  const { source, planned } = useStudio()
+  const { answer: figures, failure, stale } = useJob(desks.time, 'simulate', source)
+  if (failure && stale) return <FailureText failure={failure} />
+  const plan = planned.answer
+  const memory = figures?.memory
+  const { ttftSeconds, tpotSeconds } = figures ?? {}
+  const seconds = ttftSeconds ?? tpotSeconds ?? figures?.stepSeconds
+  const time =
+    ttftSeconds !== undefined ? 'Time to first token' : tpotSeconds !== undefined ? 'Time per output token' : 'Step'
+  return (
+    <dl className={stale || planned.stale ? 'figures old' : 'figures'}>
+      <Figure name={time} value={seconds === undefined ? undefined : formatSeconds(seconds)} />
+      <Figure
+        name="Memory at its peak"
+        value={memory && `${formatBytes(memory.peakBytes)} of ${formatBytes(memory.capacityBytes)}`}
+        note={memory && (memory.fits ? 'fits' : 'does not fit')}
+        bad={memory ? !memory.fits : false}
+      />
+      <Figure name="MFU" value={figures && formatShare(figures.mfu)} />
+      <Figure name="Tokens per second" value={figures && formatQuantity(figures.tokensPerSecond, '')} />
+      <Figure name="Waiting for stages" value={figures && formatShare(figures.bubble.global)} />
+      <Figure name="Ranks" value={plan && formatCount(plan.summary.world)} />
+      <RulesFigure plan={plan} />
+    </dl>
+  )
+}

@@ -1,0 +1,93 @@
+import type { Answer, Miss } from '@shardloom/search'
+import { clusterOf } from '../cluster-of.js'
+import type { LoadedSpec } from '../plan.js'
+import type { SpecInput } from '../spec-schema.js'
+import { fixesOf, pointOf, specOfCandidate } from './ask.js'
+import type { Question } from './question.js'
+import type { SimulatedCandidate } from './serving-rerank.js'
+import { type Change, isMiss } from './step-points.js'
+
+/** A question with what it is about. */
+export interface Asked {
+  readonly loaded: LoadedSpec
+  readonly question: Question
+}
+
+/** The point that misses a rule by least, and what would make it keep all of them. */
+export interface NearMiss {
+  readonly miss: Miss
+  readonly spec: SpecInput
+  /** Bytes of a rank that are missing, where it is memory that is. */
+  readonly bytes?: number
+  /** Best first. */
+  readonly fixes: readonly Change[]
+}
+
+/** The candidates of an answer as they are estimated, where there is no time to simulate them. */
+export function estimatedOnly({ loaded, question }: Asked, { best }: Answer): SimulatedCandidate[] {
+  return best.map((candidate) => ({ candidate, spec: specOfCandidate(loaded, question, candidate), misses: [] }))
+}
+
+/**
+ * By how much of the best's the objective of a candidate is more, both as simulated or else as estimated, and whether that is less than the error
+ * that they are stated to be good for; undefined where one of them is not known.
+ */
+export function distanceToBest(
+  best: SimulatedCandidate,
+  each: SimulatedCandidate,
+  objective: string,
+): { readonly relative: number; readonly tie: boolean } | undefined {
+  const [a, b] = [best, each].map(({ metrics, candidate }) => (metrics ?? candidate.metrics)[objective])
+  if (a === undefined || b === undefined || a === 0) return undefined
+  const relative = b / a - 1
+  return { relative, tie: Math.abs(relative) <= (each.statedErrors?.[objective] ?? 0) }
+}
+
+/**
+ * The misses of an answer, nearest first. Fixes are changes to what else could be chosen, in `wide`; where nothing else helps, more ranks.
+ */
+export function nearMissesOf({ loaded, question }: Asked, answer: Answer, wide: Question): NearMiss[] {
+  const nothing = answer.best.length === 0
+  return [...answer.misses]
+    .sort((a, b) => a.by - b.by || (a.rule < b.rule ? -1 : 1))
+    .map((miss) => {
+      const fixes = fixesOf(loaded, wide, miss)
+      const bytes = bytesOf(loaded, miss)
+      return {
+        miss,
+        spec: specOfCandidate(loaded, question, miss),
+        ...(bytes !== undefined && { bytes }),
+        fixes: nothing && fixes.length === 0 ? moreRanks(loaded, wide, miss) : fixes,
+      }
+    })
+}
+
+function bytesOf(loaded: LoadedSpec, { rule, by, metrics }: Miss): number | undefined {
+  const missing = metrics['missing-bytes']
+  if (missing !== undefined) return missing
+  return rule === 'memory' ? by * clusterOf(loaded).accelerator.memoryBytes : undefined
+}
+
+/** How many times as many ranks are tried. */
+const factors = [2, 4, 8, 16, 32, 64]
+
+/** The fewest ranks, a power of two as many, over which a point of training keeps all rules: copies take them. */
+function moreRanks(loaded: LoadedSpec, question: Question, { choices }: Miss): Change[] {
+  const { phase } = loaded.spec
+  if (phase === 'serving') return []
+  const { dp: _, replicas: __, dpReplicate: ___, ranks: ____, ...rest } = choices
+  const { dp: _____, replicas: ______, ranks: _______, ...open } = question.choices
+  for (const factor of factors) {
+    const ranks = question.ranks * factor
+    for (const zero of phase === 'training' ? [undefined, 3] : [undefined]) {
+      const point = pointOf(
+        loaded,
+        { ...question, ranks, choices: open },
+        zero === undefined ? rest : { ...rest, zero },
+      )
+      if (point && !isMiss(point))
+        return [{ change: `ranks=${ranks}${zero === undefined ? '' : ` zero=${zero}`}`, candidate: point }]
+    }
+  }
+  return []
+}

@@ -1,0 +1,127 @@
+import { deflateRawSync } from 'node:zlib'
+import axe from 'axe-core'
+import { type Browser, chromium, type Page } from 'playwright-core'
+import { formatSeconds, loadSpec, simulateLoaded } from 'shardloom'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { chromiumPath } from '../chromium.js'
+import { openStudio, settled } from './open-studio.js'
+
+const spec = {
+  model: 'gpt2',
+  cluster: 'dgx-h100',
+  batch: 10,
+  microbatch: 1,
+  seq: 512,
+  parallel: { pp: 4, dp: 2 },
+  options: { schedule: '1f1b' },
+} as const
+
+/** A link to a view of the pipeline. */
+const link = (view: string) =>
+  `1.${deflateRawSync(
+    JSON.stringify({
+      variants: [{ name: 'a pipeline', text: JSON.stringify(spec) }],
+      active: 0,
+      view,
+      graph: { level: 'stage', toggled: [], unroll: [] },
+    }),
+  ).toString('base64url')}`
+
+async function violations(page: Page): Promise<readonly string[]> {
+  await page.evaluate(axe.source)
+  return page.evaluate(
+    `axe.run({ preload: false }).then(({ violations }) => violations.map(({ id, nodes }) => id + ': ' + nodes[0].html))`,
+  )
+}
+
+describe.skipIf(chromiumPath === undefined)('graph and timeline of a pipeline', { timeout: 180_000 }, () => {
+  let browser: Browser
+  beforeAll(async () => {
+    browser = await chromium.launch({ executablePath: chromiumPath ?? '', args: ['--no-sandbox'] })
+  })
+  afterAll(() => browser?.close())
+
+  test('a stage opens into its layers, and a send tells its group; names can be read where it opens', async () => {
+    const { page, complaints } = await openStudio(browser, link('graph'))
+    await settled(page)
+    const smallest = await page.evaluate(
+      `Math.min(...[...document.querySelectorAll('.card .fact')].map((each) => 11 * each.getBoundingClientRect().width / each.getComputedTextLength()))`,
+    )
+    expect(smallest).toBeGreaterThan(8.5)
+    const inspector = page.getByLabel('Inspector')
+    await page.locator('[data-id="stage 1/forward"]').click()
+    await inspector.getByText('What takes longest in it').waitFor()
+    expect(await inspector.textContent()).toContain('stage 1 · forward')
+    await page.keyboard.press('Enter')
+    await page.locator('[data-id="stage 1/forward/layer"]').waitFor()
+    await page
+      .locator('.card-box', { hasText: /^send$/ })
+      .first()
+      .click()
+    await inspector.getByText('this rank sends', { exact: true }).waitFor()
+    expect(await inspector.textContent()).toContain('2 ranks communicate')
+    expect(complaints).toEqual([])
+    await page.context().close()
+  })
+
+  test('an action of the timeline is inspected, other schedules stand above each other, and an illegal one says what it needs', async () => {
+    const { page, complaints } = await openStudio(browser, link('timeline'))
+    const tree = page.locator('.row-tree [role=treeitem]')
+    await tree.nth(1).waitFor({ timeout: 60_000, state: 'attached' })
+    await tree.nth(1).focus()
+    for (const key of ['ArrowRight', 'ArrowDown', 'Enter']) {
+      await page.keyboard.press(key)
+      await page.waitForTimeout(100)
+    }
+    const inspector = page.getByLabel('Inspector')
+    await inspector.getByText('This slice').waitFor()
+    expect(await inspector.locator('h2').textContent()).toContain('F0 · stage 0')
+    await page.getByText('Compare schedules').click()
+    await page.getByRole('checkbox', { name: 'zbh1' }).check()
+    await page.getByRole('checkbox', { name: 'dualpipe', exact: true }).check()
+    const { step } = simulateLoaded(await loadSpec({ ...spec, options: { schedule: 'zbh1' } }))
+    const canvas = page.locator('.timeline-frame canvas')
+    await expect
+      .poll(() => canvas.getAttribute('aria-label'), { timeout: 60_000 })
+      .toContain(`zbh1: ${formatSeconds(step.seconds)}`)
+    expect(await canvas.getAttribute('aria-label')).toMatch(/% step time/)
+    const refused = await loadSpec({ ...spec, options: { schedule: 'dualpipe' } })
+      .then((loaded) => simulateLoaded(loaded) && '')
+      .catch((error: Error) => error.message)
+    expect(refused).not.toBe('')
+    await page.locator('.schedule-needs').getByText(refused).waitFor({ timeout: 60_000 })
+    await page.keyboard.press('Escape')
+    expect(await violations(page)).toEqual([])
+    expect(complaints).toEqual([])
+    await page.context().close()
+  })
+
+  test('on a phone set-up and inspector are sheets that keep the focus until Escape, and nothing is wider than it', async () => {
+    const { page, complaints } = await openStudio(browser, link('graph'), { viewport: { width: 390, height: 844 } })
+    await settled(page)
+    const wide = () => page.evaluate<number>('document.documentElement.scrollWidth')
+    expect(await wide()).toBeLessThanOrEqual(390)
+    expect(await violations(page)).toEqual([])
+    const button = page.getByRole('button', { name: 'Set-up', exact: true })
+    await button.click()
+    const sheet = page.getByRole('dialog', { name: 'Set-up' })
+    await sheet.getByText('Degrees').waitFor()
+    for (let turn = 0; turn < 30; turn++) await page.keyboard.press('Tab')
+    expect(
+      await page.evaluate(
+        'document.activeElement === document.body || document.activeElement.closest("dialog") !== null',
+      ),
+    ).toBe(true)
+    expect(await violations(page)).toEqual([])
+    await page.keyboard.press('Escape')
+    expect(await sheet.isVisible()).toBe(false)
+    expect(await button.evaluate((element) => element === document.activeElement)).toBe(true)
+    await page.getByRole('button', { name: /^Inspector/ }).click()
+    await page.getByRole('button', { name: 'Close Inspector' }).click()
+    await page.getByRole('tab', { name: 'Timeline' }).click()
+    await page.locator('.timeline-frame canvas').waitFor()
+    expect(await wide()).toBeLessThanOrEqual(390)
+    expect(complaints).toEqual([])
+    await page.context().close()
+  })
+})

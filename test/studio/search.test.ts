@@ -1,0 +1,173 @@
+import { deflateRawSync } from 'node:zlib'
+import axe from 'axe-core'
+import { type Browser, chromium, type Page } from 'playwright-core'
+import { formatQuantity, formatSeconds, loadSpec, simulateServingLoaded, summariseServingSimulation } from 'shardloom'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { chromiumPath } from '../chromium.js'
+import { openStudio, settled } from './open-studio.js'
+
+const small = 'model: llama-3.1-8b\ncluster: dgx-h100\nbatch: 16\nseq: 4096\nparallel: {tp: 8}\n'
+const narrow = {
+  limits: ['peak-memory<=60GB'],
+  choose: ['tp=4,8', 'cp=1', 'ulysses=1', 'schedule=1f1b', 'virtual=1', 'recompute=none'],
+  keep: ['order'],
+  top: 2,
+  front: ['step-time', 'peak-memory'],
+}
+
+/** A link to a state, as anybody could write it. */
+const link = (text: string, state: object = {}) => {
+  const whole = {
+    variants: [{ name: 'a plan', text }],
+    active: 0,
+    view: 'search',
+    graph: { level: 'phase', toggled: [], unroll: [] },
+    ...state,
+  }
+  return `1.${deflateRawSync(JSON.stringify(whole)).toString('base64url')}`
+}
+
+const search = (page: Page) => page.getByRole('button', { name: /^Search/ }).click()
+
+describe.skipIf(chromiumPath === undefined)('searching and serving in the studio', { timeout: 180_000 }, () => {
+  let browser: Browser
+  beforeAll(async () => {
+    browser = await chromium.launch({ executablePath: chromiumPath ?? '', args: ['--no-sandbox'] })
+  })
+  afterAll(() => browser?.close())
+
+  test('finds the same with one worker and with four, opens a result as a plan of its own, and undo takes it away', async () => {
+    const seen = []
+    for (const cores of [1, 4]) {
+      const { page, complaints } = await openStudio(browser)
+      await page.addInitScript(`Object.defineProperty(navigator, 'hardwareConcurrency', { value: ${cores} })`)
+      await page.goto(`${page.url().split('#')[0]}#${link(small, { search: narrow })}`)
+      await page.reload()
+      await page.getByText(cores === 1 ? 'in one worker' : 'in 4 workers').waitFor({ timeout: 60_000 })
+      await search(page)
+      await page.locator('.fallen').waitFor({ timeout: 120_000 })
+      const text = async (part: string) => (await page.locator(part).allTextContents()).join('\n')
+      seen.push([await text('.best'), await text('.fallen'), await text('.misses')])
+      expect(complaints).toEqual([])
+      if (cores === 4) {
+        await page.locator('.front .point.on').first().focus()
+        await page.keyboard.press('Enter')
+        await page.getByText('is open beside the others').waitFor()
+        expect(await page.getByLabel('Variant').locator('option').count()).toBe(2)
+        await page.getByRole('button', { name: 'Undo' }).click()
+        expect(await page.getByLabel('Variant').count()).toBe(0)
+        await page.evaluate(axe.source)
+        const { violations } = await page.evaluate(
+          () => (globalThis as unknown as { axe: { run: () => Promise<{ violations: unknown[] }> } }).axe.run(), // axe sets it
+        )
+        expect(violations).toEqual([])
+      }
+      await page.context().close()
+    }
+    expect(seen[0]).toEqual(seen[1])
+  })
+
+  test('a search that takes far too long stops at once, and the page lives', async () => {
+    const huge = 'model: deepseek-v3\ncluster: dgx-h100\nbatch: 15360\nseq: 4096\nparallel: {tp: 8, ep: 8, dp: 8}\n'
+    const { page, complaints } = await openStudio(
+      browser,
+      link(huge, { search: { limits: [], choose: [], keep: [], ranks: 2048 } }),
+    )
+    await page.getByRole('button', { name: 'Search', exact: true }).waitFor()
+    await page.locator('.strip .figure').first().waitFor({ timeout: 60_000 })
+    await search(page)
+    await page.getByText(/of 16 parts in/).waitFor({ timeout: 60_000 })
+    await page.getByLabel('Progress of the search').getByRole('button', { name: 'Stop' }).click()
+    await page.getByText(/^Stopped/).waitFor({ timeout: 10_000 })
+    await page.getByRole('tab', { name: 'Graph' }).click()
+    await page.locator('.card-box').first().waitFor({ timeout: 60_000 })
+    expect(complaints).toEqual([])
+    await page.context().close()
+  })
+
+  test.each([
+    ['a limit beyond all numbers', { limits: ['peak-memory<=1e999'] }, 'more than numbers can say'],
+    ['script in names', { choose: ['<img src=x onerror=alert(1)>=1'] }, 'says no choice'],
+    ['an objective of another phase', { objective: 'tpot' }, 'has no'],
+  ])('%s is said in words', async (_, asked, message) => {
+    const { page, complaints } = await openStudio(
+      browser,
+      link(small, { search: { limits: [], choose: [], keep: [], ...asked } }),
+    )
+    await page.locator('.strip .figure').first().waitFor({ timeout: 60_000 })
+    await search(page)
+    await page.locator('.search-view .failure').getByText(message).waitFor({ timeout: 60_000 })
+    expect(complaints).toEqual([])
+    await page.context().close()
+  })
+
+  test.each([
+    ['that is none', 7],
+    ['without its lists', {}],
+    ['with ranks beyond counting', { limits: [], choose: [], keep: [], ranks: 1e300 }],
+    ['with more limits than anybody has', { limits: new Array(1000).fill('tpot<=1'), choose: [], keep: [] }],
+  ])('a link with a search %s says so', async (_, asked) => {
+    const { page } = await openStudio(browser, link(small, { search: asked }))
+    await page.getByText('This link holds no plan').waitFor({ timeout: 60_000 })
+    await settled(page)
+    await page.context().close()
+  })
+
+  test('serving: the strip has what clients see, and both phases have graph and times of their own', async () => {
+    const spec = {
+      model: 'llama-3.1-8b',
+      cluster: 'dgx-h100',
+      phase: 'serving',
+      batch: 4,
+      seq: 512,
+      options: {
+        serving: {
+          load: { clients: 8, input: 512, output: 32 },
+          prefill: { parallel: { tp: 2 } },
+          decode: { parallel: { tp: 4 } },
+        },
+      },
+    } as const
+    const { page, complaints } = await openStudio(browser, link(JSON.stringify(spec), { view: 'graph' }))
+    const served = summariseServingSimulation(simulateServingLoaded(await loadSpec(spec)))
+    const strip = page.getByLabel('The plan in figures')
+    await strip.getByText(formatSeconds(served.ttftSeconds)).waitFor({ timeout: 60_000 })
+    const figures = (await strip.textContent()) ?? ''
+    expect(figures).toContain(formatSeconds(served.tpotSeconds ?? 0))
+    expect(figures).toContain(formatQuantity(Math.round(served.tokensPerSecond), ''))
+    expect(figures).toContain(`p99 ${formatSeconds(served.spread.ttft.p99)}`)
+    await page.locator('[data-id="prefill"]').waitFor()
+    await page.locator('.pools').getByText('decode').click()
+    await page.locator('[data-id="decode"]').waitFor()
+    await page.getByLabel('Inspector').getByText('comes from the ranks of prefill').first().waitFor()
+    await page.getByLabel('Output').fill('64')
+    await page.getByRole('tab', { name: 'YAML' }).click()
+    expect(await page.getByLabel('The spec as YAML').inputValue()).toMatch(/"?output"?: 64/)
+    expect(complaints).toEqual([])
+    await page.context().close()
+  })
+
+  test('the line of an error is marked and named, and Tab leads on after Escape', async () => {
+    const { page, complaints } = await openStudio(browser, link(small, { view: 'graph' }))
+    await settled(page)
+    await page.getByRole('tab', { name: 'YAML' }).click()
+    const area = page.getByLabel('The spec as YAML')
+    await area.fill(`${small}options:\n  zero: 9\n`)
+    const place = page.locator('.yaml-editor .place')
+    await place.getByText('Line 7, column 3').waitFor({ timeout: 30_000 })
+    await place.click()
+    expect(
+      await area.evaluate((each: HTMLTextAreaElement) => each.value.slice(each.selectionStart, each.selectionEnd)),
+    ).toBe('  zero: 9')
+    await area.fill('model: llama-3.1-8b\nparallel: {tp: [}\n')
+    await place.getByText(/^Line 2, column 1\d$/).waitFor({ timeout: 30_000 })
+    await area.press('End')
+    await area.press('Tab')
+    expect(await area.inputValue()).toContain('  ')
+    await area.press('Escape')
+    await area.press('Tab')
+    expect(await area.evaluate((each) => document.activeElement === each)).toBe(false)
+    expect(complaints).toEqual([])
+    await page.context().close()
+  })
+})
