@@ -52,6 +52,19 @@ describe.skipIf(chromiumPath === undefined)('the studio in Chromium, opened from
     await page.context().close()
   })
 
+  test('says that a plan has no such rank, where the picture of another one stays', async () => {
+    const { page, complaints } = await openStudio(browser, link(stateOf(small)))
+    await settled(page)
+    const beyond = { ...stateOf(small), graph: { level: 'module', toggled: [], unroll: [], rank: 99 } }
+    await page.evaluate((hash) => {
+      location.hash = hash
+    }, link(beyond))
+    const graph = page.getByLabel('The graph of the plan')
+    await graph.getByRole('alert').getByText('99').waitFor({ timeout: 30_000 })
+    expect(complaints).toEqual([])
+    await page.context().close()
+  })
+
   test('shows what the library says of the same spec, and follows a slider, undo and redo', async () => {
     const { page, complaints } = await openStudio(browser, link(stateOf(small)))
     await settled(page)
