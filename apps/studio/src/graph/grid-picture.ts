@@ -99,7 +99,7 @@ export function drawGrid(
       view.ports.includes(from) ? [cellOf.get(to)?.band] : view.ports.includes(to) ? [cellOf.get(from)?.band] : [],
     ),
   )
-  const room = flow === 'down' ? portSize.height + 22 : portSize.width + Math.max(34, ...labels)
+  const room = flow === 'down' ? portSize.height + 26 : portSize.width + Math.max(34, ...labels)
   const gapOf = (band: number) => (!staged ? 30 : sending.has(band) || ported.has(band) ? room : 14)
   const grid = arrange(cells, { flow, gaps: [gapOf, flow === 'down' ? 22 : 36], lead })
   const nodes = grid.cells.flatMap(({ cell, at }) =>
