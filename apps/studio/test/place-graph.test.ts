@@ -1,7 +1,9 @@
 import { createView, type Level, loadSpec, planLoaded, type SpecInput, type UnrollAxis } from 'shardloom'
+import { placeView } from 'shardloom/svg'
 import { describe, expect, test } from 'vitest'
 import { placeGraph } from '../src/graph/place-graph.js'
 import { fitZoom, overlaps, readableZoom } from '../src/graph/placed.js'
+import { placeSingleCards } from '../src/graph/single-cards.js'
 
 const pipeline: SpecInput = {
   model: 'llama-3.1-70b',
@@ -24,7 +26,7 @@ const room = { width: 640, height: 490 }
 async function placed(spec: SpecInput, level: Level, unroll: readonly UnrollAxis[] = []) {
   const { program, operators } = planLoaded(await loadSpec(spec))
   const view = createView(program, operators, { level, unroll, limit: { nodes: 2000, edges: 8000 } })
-  return placeGraph({ ...view, expandable: [], closes: {}, ports: [] }, room)
+  return placeGraph({ ...view, expandable: [], closes: {}, ports: [] }, room, placeView)
 }
 
 const pictures: readonly (readonly [string, SpecInput, Level, readonly UnrollAxis[]])[] = [
@@ -51,6 +53,23 @@ describe.each(pictures)('%s', (_, spec, level, unroll) => {
           expect(overlaps(at, other.at) && `${node.id} over ${other.node.id}`).toBe(false)
     }
   })
+})
+
+test('without Graphviz, single cards have the places that they have with it', async () => {
+  for (const [spec, level, unroll] of [
+    [pipeline, 'stage', []],
+    [small, 'module', []],
+    [pipeline, 'phase', ['rank']],
+  ] as const) {
+    const { program, operators } = planLoaded(await loadSpec(spec))
+    const view = { ...createView(program, operators, { level, unroll }), expandable: [], closes: {}, ports: [] }
+    const [alone, whole] = [await placeSingleCards(view, room), await placeGraph(view, room, placeView)]
+    if (level === 'stage') expect(alone).not.toBeNull()
+    for (const [index, { at }] of (alone?.nodes ?? []).entries()) {
+      const other = whole.nodes[index]?.at
+      for (const side of ['x', 'y', 'width', 'height'] as const) expect(other?.[side]).toBeCloseTo(at[side], 1)
+    }
+  }
 })
 
 test('four stages, and the layers of a model, can be read as a whole between the panes', async () => {

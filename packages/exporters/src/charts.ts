@@ -14,6 +14,7 @@ export {
 } from './svg/chart.js'
 export { bandNames, type MemoryPanel, memoryPanel } from './svg/memory-chart.js'
 export { type ScheduleChartOptions, type ScheduleFlow, scheduleChart, scheduleFlows } from './svg/schedule-chart.js'
+export { sizeOf as cardSize } from './svg/shapes.js'
 export { unitOf } from './svg/simulation-chart.js'
 export { type StripFill, stripFills, stripParts } from './svg/strip.js'
 export { readableOn } from './svg/style.js'

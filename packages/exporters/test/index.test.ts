@@ -38,6 +38,7 @@ test('the exports are these', () => {
   expect(Object.keys(charts).sort()).toEqual([
     'axisOf',
     'bandNames',
+    'cardSize',
     'criticalNodes',
     'edgeKinds',
     'memoryPanel',

@@ -1,5 +1,5 @@
 import type { View } from 'shardloom'
-import { placeView } from 'shardloom/svg'
+import type { PlacedView } from 'shardloom/svg'
 import { moved, type Placed, type ViewCluster, type ViewNode } from './placed.js'
 
 /** A part of a picture that is laid out by itself: one card, or what an opened one holds. Its corner is at 0, 0. */
@@ -8,12 +8,20 @@ export interface Block extends Pick<Placed, 'clusters' | 'nodes' | 'edges'> {
   readonly height: number
 }
 
+/** Lays out a view of any shape, as `placeView` does. */
+export type PlaceView = (view: View) => Promise<PlacedView>
+
 /** Blocks that were laid out lately: opening one card leaves the others as they are. */
 const known = new Map<string, Promise<Block>>()
 const most = 400
 
 /** Lays out nodes and what is between them, the regions around them included. */
-export function blockOf(view: View, nodes: readonly ViewNode[], clusters: readonly ViewCluster[]): Promise<Block> {
+export function blockOf(
+  view: View,
+  nodes: readonly ViewNode[],
+  clusters: readonly ViewCluster[],
+  place: PlaceView,
+): Promise<Block> {
   const inside = new Set(nodes.map(({ id }) => id))
   const kept = new Set(clusters.map(({ id }) => id))
   // Graphviz is told of regions by number: what they are called would decide about the picture.
@@ -40,14 +48,19 @@ export function blockOf(view: View, nodes: readonly ViewNode[], clusters: readon
   const key = JSON.stringify([nodes, clusters, part.edges])
   const before = known.get(key)
   if (before) return before
-  const made = layOut(part, nodes, clusters)
+  const made = layOut(part, nodes, clusters, place)
   known.set(key, made)
   for (const oldest of known.keys()) if (known.size > most) known.delete(oldest)
   return made
 }
 
-async function layOut(part: View, given: readonly ViewNode[], regions: readonly ViewCluster[]): Promise<Block> {
-  const { bounds, clusters, nodes, edges } = await placeView(part)
+async function layOut(
+  part: View,
+  given: readonly ViewNode[],
+  regions: readonly ViewCluster[],
+  place: PlaceView,
+): Promise<Block> {
+  const { bounds, clusters, nodes, edges } = await place(part)
   const own = new Map(given.map((node) => [node.id, node]))
   const [x, y] = [-bounds.x, -bounds.y]
   return {

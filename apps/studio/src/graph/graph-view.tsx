@@ -243,7 +243,10 @@ function Foot({ view }: { readonly view: View }) {
 function useDrawn(view: View | undefined, room: Room): Drawn | undefined {
   const [given, setGiven] = useState<{ readonly view: View; readonly room: Room }>()
   if (view && room.width > 0 && given?.view !== view) setGiven({ view, room })
-  const { answer, stale } = useJob(desks.layout, 'place', given)
+  // Only what needs Graphviz waits for it to be loaded.
+  const alone = useJob(desks.plan, 'arrange', given)
+  const laidOut = useJob(desks.layout, 'place', !alone.stale && alone.answer === null ? given : undefined)
+  const { answer, stale } = alone.answer === null ? laidOut : alone
   const last = useRef<Drawn>(undefined)
   if (given && answer && !stale && last.current?.placed !== answer) last.current = { view: given.view, placed: answer }
   return last.current

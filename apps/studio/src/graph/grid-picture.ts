@@ -1,5 +1,5 @@
 import type { GraphView } from '../worker/protocol.js'
-import { type Block, blockOf, movedPath } from './blocks.js'
+import { type Block, blockOf, movedPath, type PlaceView } from './blocks.js'
 import { arrange, type Cell, type Flow, type Grid } from './grid.js'
 import {
   around,
@@ -38,7 +38,7 @@ export interface Cells {
 export type PlaceOf = (node: ViewNode) => { readonly slot: number; readonly band: number; readonly passable?: boolean }
 
 /** Puts the nodes of a view into cells, and lays out each. */
-export async function cellsOf(view: GraphView, placeOf: PlaceOf): Promise<Cells> {
+export async function cellsOf(view: GraphView, placeOf: PlaceOf, place: PlaceView): Promise<Cells> {
   const parents = new Map(view.clusters.map(({ id, parent }) => [id, parent]))
   const chainOf = (id: string | undefined) => {
     const chain: string[] = []
@@ -66,7 +66,7 @@ export async function cellsOf(view: GraphView, placeOf: PlaceOf): Promise<Cells>
       ({ id }) => !stageId.test(id) && owners.get(id)?.size === 1 && owners.get(id)?.has(key),
     )
     // A frame of one card says nothing that the card does not.
-    const cell = { slot, band, passable, block: await blockOf(view, nodes, nodes.length > 1 ? inside : []) }
+    const cell = { slot, band, passable, block: await blockOf(view, nodes, nodes.length > 1 ? inside : [], place) }
     cells.push(cell)
     for (const { id } of nodes) cellOf.set(id, cell)
   }
@@ -99,7 +99,7 @@ export function drawGrid(
       view.ports.includes(from) ? [cellOf.get(to)?.band] : view.ports.includes(to) ? [cellOf.get(from)?.band] : [],
     ),
   )
-  const room = flow === 'down' ? portSize.height + 22 : portSize.width + Math.max(34, ...labels)
+  const room = flow === 'down' ? portSize.height + 26 : portSize.width + Math.max(34, ...labels)
   const gapOf = (band: number) => (!staged ? 30 : sending.has(band) || ported.has(band) ? room : 14)
   const grid = arrange(cells, { flow, gaps: [gapOf, flow === 'down' ? 22 : 36], lead })
   const nodes = grid.cells.flatMap(({ cell, at }) =>

@@ -12,8 +12,10 @@ export function Overview() {
     <>
       <h2>{model.name}</h2>
       <p>
-        {formatQuantity(model.parameters, '').replace('G', 'B')} parameters on {formatCount(summary.world)} ranks:{' '}
-        {degrees.map(([axis, degree]) => `${axis} ${degree}`).join(' · ') || 'one rank'}
+        {formatQuantity(model.parameters, '').replace('G', 'B')} parameters on{' '}
+        {summary.world === 1
+          ? 'one rank'
+          : `${formatCount(summary.world)} ranks: ${degrees.map(([axis, degree]) => `${axis}\u00a0${degree}`).join(' · ')}`}
       </p>
       <h3>One rank, one step</h3>
       <dl>

@@ -1,4 +1,5 @@
 import type { GraphView } from '../worker/protocol.js'
+import type { PlaceView } from './blocks.js'
 import type { Flow } from './grid.js'
 import { cellsOf, drawGrid, type PlaceOf } from './grid-picture.js'
 import { placeLanes } from './place-lanes.js'
@@ -10,13 +11,13 @@ const rankId = /^rank \d+$/
 /**
  * Gives a view places in a room. Stages, or the parts of a pass, follow each other along the flow, and backward stands beside its
  * forward; the flow is the view's own, unless only the other one can be read in the room. What an opened card holds is laid out by
- * Graphviz. Ranks stand side by side.
+ * `place`, which is Graphviz where it may be loaded. Ranks stand side by side.
  */
-export async function placeGraph(view: GraphView, room: Room): Promise<Placed> {
+export async function placeGraph(view: GraphView, room: Room, place: PlaceView): Promise<Placed> {
   const tops = view.clusters.filter(({ parent }) => parent === undefined)
-  if (tops.some(({ id }) => rankId.test(id))) return placeLanes(view)
+  if (tops.some(({ id }) => rankId.test(id))) return placeLanes(view, place)
   const stages = tops.filter(({ id }) => stageId.test(id))
-  const cells = await cellsOf(view, stages.length > 0 ? stagePlaces(view, stages) : unitPlaces(view))
+  const cells = await cellsOf(view, stages.length > 0 ? stagePlaces(view, stages) : unitPlaces(view), place)
   const other: Flow = view.direction === 'right' ? 'down' : 'right'
   const own = drawGrid(view, stages, cells, view.direction)
   const zoom = fitZoom(own.bounds, room)

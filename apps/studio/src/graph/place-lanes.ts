@@ -1,5 +1,5 @@
 import type { GraphView } from '../worker/protocol.js'
-import { type Block, blockOf, movedPath } from './blocks.js'
+import { type Block, blockOf, movedPath, type PlaceView } from './blocks.js'
 import { cellsOf, drawGrid } from './grid-picture.js'
 import {
   around,
@@ -33,7 +33,7 @@ const barHeight = 42
  * Puts ranks side by side in their order: ranks that do the same stand at the same heights, and what a group does together is one bar
  * across their lanes with a dot for each member.
  */
-export async function placeLanes(view: GraphView): Promise<Placed> {
+export async function placeLanes(view: GraphView, place: PlaceView): Promise<Placed> {
   const lanes = lanesOf(view)
   const bars = barsOf(view, lanes)
   const groups = new Map<string, number[]>()
@@ -43,7 +43,7 @@ export async function placeLanes(view: GraphView): Promise<Placed> {
   })
   const blocks: { block: Block; lane: number }[] = []
   for (const members of groups.values()) {
-    const block = await laneBlock(view, lanes, members[0] ?? 0, bars)
+    const block = await laneBlock(view, lanes, members[0] ?? 0, bars, place)
     for (const lane of members) blocks[lane] = { block, lane }
   }
   const widths = blocks.map(({ block, lane }) =>
@@ -170,6 +170,7 @@ function laneBlock(
   lanes: readonly Lane[],
   lane: number,
   bars: ReadonlyMap<string, readonly Bar[]>,
+  place: PlaceView,
 ): Promise<Block> {
   const own = lanes[lane]
   if (!own) throw new Error('internal error: no lane')
@@ -226,8 +227,8 @@ function laneBlock(
       ...(parent !== undefined && parent !== own.cluster.id && { parent: strip(parent) }),
     }))
   const part = { ...view, edges: [...edges, ...stacks], ports: [] }
-  if (view.level === 'operator') return blockOf(part, nodes, clusters)
-  return columnOf({ ...part, clusters, nodes: inOrder(nodes, edges) })
+  if (view.level === 'operator') return blockOf(part, nodes, clusters, place)
+  return columnOf({ ...part, clusters, nodes: inOrder(nodes, edges) }, place)
 }
 
 /** Bars behind the cards that take part in them. */
@@ -246,9 +247,9 @@ function inOrder(nodes: readonly ViewNode[], edges: readonly ViewEdge[]): ViewNo
 }
 
 /** Nodes one below the other; what leads past a bar runs behind it. */
-async function columnOf(view: GraphView): Promise<Block> {
+async function columnOf(view: GraphView, place: PlaceView): Promise<Block> {
   const slots = new Map(view.nodes.map(({ id }, slot) => [id, slot]))
-  const cells = await cellsOf(view, ({ id }) => ({ slot: slots.get(id) ?? 0, band: 0, passable: isRow(id) }))
+  const cells = await cellsOf(view, ({ id }) => ({ slot: slots.get(id) ?? 0, band: 0, passable: isRow(id) }), place)
   const { bounds, clusters, nodes, edges } = drawGrid(view, [], cells, 'down')
   const [x, y] = [-bounds.x, -bounds.y]
   return {

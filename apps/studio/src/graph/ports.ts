@@ -4,7 +4,10 @@ import type { Rect, ViewNode } from './placed.js'
 import type { End } from './routes.js'
 
 /** The size of a send or a recv on the border of its card. */
-export const portSize = { width: 48, height: 22 } as const
+export const portSize = { width: 48, height: 18 } as const
+
+/** How far below or above a card its ports stand out more than they stand in, so that they cover nothing of it. */
+const apartFromChips = 5
 
 /** A send or a recv with its place, and the cell that it belongs to. */
 export interface Port {
@@ -59,7 +62,7 @@ export function placePorts(
       const middle = { x: at.x + at.width / 2, y: at.y + at.height / 2 }
       const border =
         flow === 'down'
-          ? { x: middle.x + apart, y: side > 0 ? at.y + at.height : at.y }
+          ? { x: middle.x + apart, y: side > 0 ? at.y + at.height + apartFromChips : at.y - apartFromChips }
           : { x: side > 0 ? at.x + at.width : at.x, y: middle.y + apart }
       return node ? [{ node, cell, at: { x: border.x - width / 2, y: border.y - height / 2, width, height } }] : []
     })

@@ -303,6 +303,6 @@ function drawTime(context: CanvasRenderingContext2D, { view, width }: MemoryScen
     context.fillRect(x - 0.5, bottom, 1, 4)
     context.fillText(tickText(tick), x, bottom + 13)
   }
-  context.textAlign = 'left'
-  context.fillText(unit, right + 10, bottom + 13)
+  context.textAlign = 'right'
+  context.fillText(unit, right + sizes.right - 2, bottom + 13)
 }

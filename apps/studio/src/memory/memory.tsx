@@ -125,7 +125,7 @@ export function Memory({ steps, theme, most = 8 }: MemoryProps) {
                   <th scope="row">{`${data.name} ${rank.name}`}</th>
                   <td>{formatBytes(rank.peak.bytes)}</td>
                   <td>{`${Math.round((100 * rank.peak.bytes) / data.limit)}\u00a0%`}</td>
-                  <td>{rank.flag.join(', ')}</td>
+                  <td>{rank.flag.join(', ').replace(':, ', ': ')}</td>
                 </tr>
               ))}
             </tbody>

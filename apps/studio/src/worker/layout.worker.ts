@@ -1,8 +1,8 @@
-import { viewSvg } from 'shardloom/svg'
+import { placeView, viewSvg } from 'shardloom/svg'
 import { placeGraph } from '../graph/place-graph.js'
 import { serve } from './serve.js'
 
 serve({
-  place: ({ view, room }) => placeGraph(view, room),
+  place: ({ view, room }) => placeGraph(view, room, placeView),
   draw: ({ view, theme }) => viewSvg(view, { theme }),
 })

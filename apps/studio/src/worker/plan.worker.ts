@@ -20,6 +20,7 @@ import { memorySvg, timelineSvg } from 'shardloom/svg'
 import { compareVariants } from '../compare/data.js'
 import { findNodes, foldView, mostNodes } from '../graph/fold.js'
 import { findInStages, foldStages, rankOfStage } from '../graph/fold-stages.js'
+import { placeSingleCards } from '../graph/single-cards.js'
 import type { Measured } from '../learn/lesson.js'
 import { memoryOfSimulation } from '../memory/data.js'
 import { timelineOfSimulation } from '../timeline/data.js'
@@ -31,6 +32,7 @@ import { scheduledStep } from './schedules.js'
 import { serve } from './serve.js'
 
 serve({
+  arrange: ({ view, room }) => placeSingleCards(view, room),
   catalogue: () => ({
     models: presetModels(),
     clusters: knownClusters().clusters,

@@ -174,7 +174,9 @@ export interface Jobs extends SearchJobs {
     }
     answer: CompareData
   }
-  /** Of the worker `layout`: gives a view places, for a room of so many pixels. */
+  /** Places of a view for a room of so many pixels, where each cell of it holds one card: null of others, which need Graphviz. */
+  arrange: { request: { readonly view: GraphView; readonly room: Room }; answer: Placed | null }
+  /** Of the worker `layout`: gives any view places. */
   place: { request: { readonly view: GraphView; readonly room: Room }; answer: Placed }
   /** Of the worker `layout`: a view as SVG. */
   draw: { request: { readonly view: View; readonly theme: 'light' | 'dark' }; answer: string }

@@ -37,7 +37,7 @@ export const prefillDecode: Lesson = {
             holds: (before, after) => near(flopsPerByte(after), flopsPerByte(before), 0.2),
           },
           {
-            says: 'Hundreds of times fewer',
+            says: 'More than a hundred times fewer',
             holds: (before, after) => flopsPerByte(after) < flopsPerByte(before) / 100,
           },
           { says: 'More', holds: (before, after) => flopsPerByte(after) > 1.2 * flopsPerByte(before) },
