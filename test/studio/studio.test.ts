@@ -26,6 +26,45 @@ describe.skipIf(chromiumPath === undefined)('the studio in Chromium, opened from
   })
   afterAll(() => browser?.close())
 
+  test('says of a plan that was stopped that what is shown is an older one, and goes on with it', async () => {
+    const { page, complaints } = await openStudio(browser, link(stateOf(small)))
+    await settled(page)
+    const strip = page.getByLabel('The plan in figures')
+    const before = await strip.textContent()
+    const long = 'model: llama-3.1-405b\ncluster: dgx-h100\nbatch: 400000\nseq: 4096\nparallel: {dp: 2, tp: 2, pp: 7}\n'
+    await page.evaluate(
+      (hash) => {
+        location.hash = hash
+      },
+      link(stateOf(long)),
+    )
+    await page.getByRole('button', { name: 'Stop', exact: true }).click({ timeout: 60_000 })
+    await strip.getByText('was stopped').waitFor()
+    await page.getByRole('button', { name: 'Undo' }).click()
+    await page.waitForFunction((text) => document.querySelector('.strip')?.textContent === text, before, {
+      timeout: 60_000,
+    })
+    await page.getByRole('button', { name: 'Redo' }).click()
+    await page.getByRole('button', { name: 'Stop', exact: true }).click({ timeout: 60_000 })
+    await strip.getByRole('button', { name: 'Go on' }).click()
+    await page.getByRole('button', { name: 'Stop', exact: true }).waitFor({ timeout: 60_000 })
+    expect(complaints).toEqual([])
+    await page.context().close()
+  })
+
+  test('says that a plan has no such rank, where the picture of another one stays', async () => {
+    const { page, complaints } = await openStudio(browser, link(stateOf(small)))
+    await settled(page)
+    const beyond = { ...stateOf(small), graph: { level: 'module', toggled: [], unroll: [], rank: 99 } }
+    await page.evaluate((hash) => {
+      location.hash = hash
+    }, link(beyond))
+    const graph = page.getByLabel('The graph of the plan')
+    await graph.getByRole('alert').getByText('99').waitFor({ timeout: 30_000 })
+    expect(complaints).toEqual([])
+    await page.context().close()
+  })
+
   test('shows what the library says of the same spec, and follows a slider, undo and redo', async () => {
     const { page, complaints } = await openStudio(browser, link(stateOf(small)))
     await settled(page)

@@ -209,7 +209,7 @@ function Graph() {
           {drawn && <Lines placed={drawn.placed} chosen={touched} />}
           {drawn && <Small bounds={drawn.placed.bounds} room={room} />}
           <Far pane={pane} />
-          {!drawn && graph.failure && (
+          {graph.failure && graph.stale && (
             <Panel position="top-center">
               <FailureText failure={graph.failure} />
             </Panel>

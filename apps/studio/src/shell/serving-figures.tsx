@@ -17,7 +17,7 @@ export function ServingFigures() {
     again,
   } = useJob(desks.serving, 'serve', text === undefined ? undefined : { text })
   const busy = useSyncExternalStore(desks.serving.subscribe, () => desks.serving.since() !== undefined)
-  if (failure && stale) return <FailureText failure={failure} />
+  if (failure && stale && failure.code !== 'STOPPED') return <FailureText failure={failure} />
   const { ttft, tpot } = served?.spread ?? {}
   const { load, limits = [] } = served ?? {}
   const caching = served?.pools.at(-1)
