@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { deflateRawSync } from 'node:zlib'
 import axe from 'axe-core'
-import { type Browser, chromium } from 'playwright-core'
+import { type Browser, chromium, type Page } from 'playwright-core'
 import { formatBytes, formatSeconds, loadSpec, simulateLoaded, stepFigures } from 'shardloom'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { chromiumPath } from '../chromium.js'
@@ -176,6 +176,65 @@ describe.skipIf(chromiumPath === undefined)('the studio in Chromium, opened from
       buffer: Buffer.from(JSON.stringify(config)),
     })
     await page.getByLabel('Inspector').getByText('1.24 B parameters').waitFor()
+    const give = (kind: 'drop' | 'paste', text: string) =>
+      page.evaluate(
+        ([type, content]) => {
+          const data = new DataTransfer()
+          const init = { bubbles: true, cancelable: true }
+          if (type === 'paste') data.setData('text/plain', content)
+          else data.items.add(new File([content], 'other.json'))
+          const event =
+            type === 'paste'
+              ? new ClipboardEvent(type, { ...init, clipboardData: data })
+              : new DragEvent(type, { ...init, dataTransfer: data })
+          document.querySelector('.strip')?.dispatchEvent(event)
+        },
+        [kind, text] as const,
+      )
+    await give('drop', 'no config')
+    await page.getByText('other.json is no JSON').waitFor()
+    await give('drop', JSON.stringify({ ...config, num_hidden_layers: 8 }))
+    await page.getByLabel('Inspector').getByText('749 M parameters').waitFor()
+    expect(await page.getByText('other.json is no JSON').count()).toBe(0)
+    await give('paste', JSON.stringify(config))
+    await page.getByLabel('Inspector').getByText('1.24 B parameters').waitFor()
+    expect(complaints).toEqual([])
+    await page.context().close()
+  })
+
+  test('a saved picture of stages has everything where the screen has it', async () => {
+    const text = small.replace('{dp: 2, tp: 4}', '{pp: 4, tp: 2}')
+    const stages = { ...stateOf(text), graph: { level: 'stage', toggled: [], unroll: [] } }
+    const { page, complaints } = await openStudio(browser, link(stages))
+    await settled(page)
+    await page.getByText('Export', { exact: true }).click()
+    const saving = page.waitForEvent('download')
+    await page.locator('.menu-list').getByRole('button', { name: 'SVG', exact: true }).click()
+    const svg = readFileSync(await (await saving).path(), 'utf8')
+    const placesOf = (from: Page, selector: string, name: string) =>
+      from.locator(selector).evaluateAll(
+        (all, attribute) =>
+          all.map((each) => {
+            const { x, y, width, height } = each.getBoundingClientRect()
+            return { id: each.getAttribute(attribute) ?? '', x: x + width / 2, y: y + height / 2 }
+          }),
+        name,
+      )
+    const screen = await placesOf(page, '.react-flow__node-card', 'data-id')
+    const file = await page.context().newPage()
+    await file.setContent(svg)
+    const saved = new Map((await placesOf(file, '[data-node]', 'data-node')).map((each) => [each.id, each]))
+    const pairs = screen.map((each) => ({ each, other: saved.get(each.id) }))
+    expect(pairs.length).toBeGreaterThan(10)
+    const [first, last] = [pairs[0], pairs.at(-1)]
+    const scale = ((last?.other?.y ?? 0) - (first?.other?.y ?? 0)) / ((last?.each.y ?? 0) - (first?.each.y ?? 0))
+    for (const { each, other } of pairs)
+      for (const axis of ['x', 'y'] as const)
+        expect(
+          Math.abs(
+            (other?.[axis] ?? 0) - (first?.other?.[axis] ?? 0) - scale * (each[axis] - (first?.each[axis] ?? 0)),
+          ),
+        ).toBeLessThan(3)
     expect(complaints).toEqual([])
     await page.context().close()
   })
