@@ -25,6 +25,7 @@ export function App() {
   const [history, dispatch] = useReducer(step, firstHistory)
   const [linkFailure, setLinkFailure] = useState<Failure>()
   const [theme, toggleTheme] = useTheme()
+  const [schedules, compareSchedules] = useState<readonly string[]>([])
   const { present: state } = history
   const variant = activeVariant(state)
   const settled = useSettled(variant.text, history.group)
@@ -54,6 +55,8 @@ export function App() {
       history,
       dispatch,
       planned,
+      schedules,
+      compareSchedules,
       theme,
       graph,
       inspected,
@@ -61,7 +64,7 @@ export function App() {
       ...(source && { text: source.text, source }),
       ...(failure && { failure }),
     }),
-    [state, variant, history, planned, graph, inspected, source, theme, catalogue, failure],
+    [state, variant, history, planned, graph, inspected, source, schedules, theme, catalogue, failure],
   )
   return (
     <StudioContext value={studio}>
