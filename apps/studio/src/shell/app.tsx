@@ -5,9 +5,10 @@ import { firstHistory, step } from '../state/history.js'
 import { activeVariant } from '../state/studio-state.js'
 import { desks } from '../worker/desk.js'
 import type { Failure } from '../worker/protocol.js'
+import { Sentence } from './failure.jsx'
 import { Keys } from './keys.jsx'
 import { Panes } from './panes.jsx'
-import { Progress } from './progress.jsx'
+import { ProgressLine } from './progress.jsx'
 import { Strip } from './strip.jsx'
 import { type Studio, StudioContext } from './studio.js'
 import { TopBar } from './top-bar.jsx'
@@ -17,19 +18,16 @@ import { useTheme } from './use-theme.js'
 /** Milliseconds of quiet after which a change is planned, and goes into the address. */
 const quiet = 200
 
-/** The desks whose work one waits for; what choices there are is found out beside it. */
-const shown = [desks.plan, desks.layout, desks.time, desks.schedules, desks.serving, desks.export]
-
 /** The whole page. */
 export function App() {
   const [history, dispatch] = useReducer(step, firstHistory)
-  const [linkFailure, setLinkFailure] = useState<Failure>()
+  const [refused, setRefused] = useState<Failure>()
   const [theme, toggleTheme] = useTheme()
   const [schedules, compareSchedules] = useState<readonly string[]>([])
   const { present: state } = history
   const variant = activeVariant(state)
   const settled = useSettled(variant.text, history.group)
-  useLink(history.present, dispatch, setLinkFailure)
+  useLink(history.present, dispatch, setRefused)
 
   const { answer: catalogue } = useJob(desks.choices, 'catalogue', {})
   const { pool } = state
@@ -68,14 +66,14 @@ export function App() {
   )
   return (
     <StudioContext value={studio}>
-      <TopBar onTheme={toggleTheme} />
-      <Progress desks={shown} label="Working" />
-      {linkFailure && (
+      <TopBar onTheme={toggleTheme} onFailure={setRefused} />
+      <ProgressLine />
+      {refused && (
         <div className="banner" role="alert">
           <span>
-            {linkFailure.message} <span className="help">{linkFailure.help}</span>
+            <Sentence text={refused.message} /> {refused.help && <Sentence text={refused.help} className="help" />}
           </span>
-          <button type="button" onClick={() => setLinkFailure(undefined)}>
+          <button type="button" onClick={() => setRefused(undefined)}>
             Dismiss
           </button>
         </div>

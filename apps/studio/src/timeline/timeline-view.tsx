@@ -20,10 +20,8 @@ export function TimelineView() {
   const own = String(planned.answer?.values['options.schedule'] ?? '')
   const names = useMemo(() => schedules.filter((name) => name !== own), [schedules, own])
   const shown = useSchedules(source, names)
-  const panels = useMemo(
-    () => answer && [{ ...answer, name: variant.name }, ...shown.flatMap((step) => panelOf(step, answer))],
-    [answer, variant.name, shown],
-  )
+  const first = useMemo(() => answer && { ...answer, name: variant.name }, [answer, variant.name])
+  const panels = useMemo(() => first && [first, ...shown.flatMap((step) => panelOf(step, first))], [first, shown])
   if (!panels) return failure ? <FailureText failure={failure} /> : null
   const pipelined = Object.keys(planned.answer?.summary.mesh ?? {}).includes('pp')
   return (

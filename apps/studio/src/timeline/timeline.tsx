@@ -63,7 +63,9 @@ export function Timeline({ panels, theme, node, onSelectNode, children }: Timeli
   const [shown, setShown] = useState(panels)
   if (shown !== panels) {
     setShown(panels)
-    setView(fitted(panels.reduce((most, { end, perUnit }) => Math.max(most, end / perUnit), 0)))
+    const whole = fitted(panels.reduce((most, { end, perUnit }) => Math.max(most, end / perUnit), 0))
+    // One that comes or goes below the same does not move what is read.
+    setView(shown[0] === panels[0] ? { ...whole, scroll: view.scroll } : whole)
     setFolded(foldedLinks(panels))
     setSelected(undefined)
     setHovered(undefined)
@@ -97,6 +99,9 @@ export function Timeline({ panels, theme, node, onSelectNode, children }: Timeli
       return sameView(kept, known) ? known : kept
     })
   }, [])
+
+  // biome-ignore lint/correctness/useExhaustiveDependencies: what is seen stays inside as the rows and their room change
+  useEffect(() => change((known) => known), [layout, height, change])
 
   useEffect(() => {
     if (!canvas.current || !tools || width === 0) return
@@ -249,7 +254,7 @@ export function Timeline({ panels, theme, node, onSelectNode, children }: Timeli
             checked={path === 'lit'}
             onChange={({ target }) => setPath(target.checked ? 'lit' : 'line')}
           />
-          lit up
+          Light it up
         </label>
         {children}
       </div>

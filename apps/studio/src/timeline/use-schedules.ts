@@ -17,13 +17,14 @@ export function useSchedules(source: PlanSource | undefined, names: readonly str
   useEffect(() => {
     if (source === undefined || next === undefined) return
     let live = true
+    const show = (step: ScheduledStep) =>
+      live && setMade((known) => new Map([...known, [keyOf(next), step] as const].slice(-most)))
     const keep = (step: ScheduledStep) => {
-      if (!live) return
       kept = new Map([...kept, [keyOf(next), step] as const].slice(-most))
-      setMade(kept)
+      show(step)
     }
     desks.schedules.ask('schedule', { ...source, name: next }).then(keep, (error: unknown) =>
-      keep({
+      show({
         name: next,
         failure: { code: 'STOPPED', message: error instanceof Error && error.message ? error.message : 'was stopped.' },
       }),
