@@ -77,7 +77,7 @@ describe.skipIf(chromiumPath === undefined)('searching and serving in the studio
     await page.locator('.strip .figure').first().waitFor({ timeout: 60_000 })
     await search(page)
     await page.getByText(/of 64 parts in/).waitFor({ timeout: 60_000 })
-    await page.getByLabel('Progress of the search').getByRole('button', { name: 'Stop' }).click()
+    await page.locator('form.question').getByRole('button', { name: 'Stop' }).click()
     await page.getByText(/^Stopped/).waitFor({ timeout: 10_000 })
     await page.getByRole('tab', { name: 'Graph' }).click()
     await page.locator('.card-box').first().waitFor({ timeout: 60_000 })

@@ -1,6 +1,6 @@
 import { themes } from 'shardloom'
 import { fitCanvas } from '../src/canvas.js'
-import { draw } from '../src/timeline/draw.js'
+import { draw, type Scene } from '../src/timeline/draw.js'
 import { layoutOf } from '../src/timeline/layout.js'
 import { fonts, measurer, paintsOf } from '../src/timeline/paint.js'
 import { fitted, inside, moved, zoomed } from '../src/timeline/view.js'
@@ -25,13 +25,13 @@ export function timeFrames(events: number, frames: number): number[] {
     // Every ten frames a step closer, between them to the side.
     view = frame % 10 === 0 ? zoomed(view, 0.4, layout.end * 0.6, layout.end) : moved(view, 0.03)
     view = inside(view, layout.end, 0)
-    const scene = {
+    const scene: Scene = {
       panels,
       layout,
       view,
       width,
       height,
-      lit: frame % 3 === 0,
+      path: frame % 3 === 0 ? 'lit' : 'line',
       selected: undefined,
       ids: [],
       hovered: undefined,

@@ -59,8 +59,11 @@ export function differenceWords(
   return words.length > 0 ? words : ['no difference']
 }
 
+/** That two steps differ by less than what the model errs by. */
+export const sameStep = (error: number) => `step time the same within ±${Math.round(100 * error)}\u00a0%`
+
 function tieText({ metric }: ComparedMetric, error: number): string | undefined {
-  return metric === 'stepSeconds' ? `step time the same within ±${Math.round(100 * error)}\u00a0%` : undefined
+  return metric === 'stepSeconds' ? sameStep(error) : undefined
 }
 
 function metricText(metric: ComparedMetric, index: number, relative: number | null): string {

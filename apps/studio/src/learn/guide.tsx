@@ -11,17 +11,18 @@ import { QuestionBox } from './question-box.jsx'
 import { useLessons } from './use-lessons.js'
 
 /** A guided page beside the views: the words of a step, its question, and the way through the page. */
-export function Guide({ learn: { page, step: at } }: { readonly learn: LearnState }) {
+export function Guide({ learn: { page, step: asked } }: { readonly learn: LearnState }) {
   const { state, dispatch } = useStudio()
   const { content, failure } = useLessons()
   const title = useRef<HTMLHeadingElement>(null)
-  const place = `${page} ${at}`
+  const place = `${page} ${asked}`
   // biome-ignore lint/correctness/useExhaustiveDependencies: each step begins at its title
   useEffect(() => title.current?.focus(), [place, content])
   const leave = () => dispatch({ type: 'open', state: leaveLesson(state) })
 
   const lesson = content?.lessons[page]
-  const step = lesson?.steps[Math.min(at, lesson.steps.length - 1)]
+  const at = Math.min(asked, (lesson?.steps.length ?? 1) - 1)
+  const step = lesson?.steps[at]
   const go = (to: number) => lesson && dispatch({ type: 'open', state: openLesson(state, page, lesson, to) })
   const next = lessonNames[lessonNames.indexOf(page) + 1]
   return (

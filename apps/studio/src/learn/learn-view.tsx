@@ -38,7 +38,9 @@ export function LearnView() {
                 <span className="lesson-title">{lesson.title}</span>
                 <span className="lesson-about">{lesson.about}</span>
                 <span className="note">
-                  {open ? `Open: step ${learn.step + 1} of ${lesson.steps.length}` : `${lesson.steps.length} steps`}
+                  {open
+                    ? `Open: step ${Math.min(learn.step + 1, lesson.steps.length)} of ${lesson.steps.length}`
+                    : `${lesson.steps.length} steps`}
                 </span>
               </button>
             </li>

@@ -66,6 +66,7 @@ export function Memory({ steps, theme, most = 8 }: MemoryProps) {
       setAt(time !== undefined && time >= now.from && time <= now.to ? time : undefined)
     }
     return listen(element, {
+      scrolls: () => false,
       zoom: (factor, x) => change((known) => zoomed(known, factor, timeAt(x), latest.current.end)),
       pan: (across, down) =>
         change((known) => {

@@ -30,7 +30,7 @@ export function SearchView() {
         className="question"
         onSubmit={(event) => {
           event.preventDefault()
-          start()
+          if (!busy) start()
         }}
       >
         <QuestionForm
@@ -40,8 +40,19 @@ export function SearchView() {
         />
         {space.failure && space.stale && <FailureText failure={space.failure} />}
         <div className="actions">
-          <button type="submit" className="primary" disabled={text === undefined || failure !== undefined}>
-            {busy ? 'Search anew' : 'Search'}
+          {/* One button, which keeps the focus; a key that is held down, or a second click, does not stop what the first began. */}
+          <button
+            type={busy ? 'button' : 'submit'}
+            className="primary"
+            disabled={!busy && (text === undefined || failure !== undefined)}
+            onKeyDown={(event) => event.repeat && event.preventDefault()}
+            onClick={(event) => {
+              if (!busy) return
+              event.preventDefault()
+              if (event.detail < 2) searching.stop()
+            }}
+          >
+            {busy ? 'Stop' : run ? 'Search anew' : 'Search'}
           </button>
           {asked !== emptySearch && (
             <button
@@ -99,11 +110,6 @@ function RunState({ run, busy }: { readonly run: SearchRun; readonly busy: boole
         <b>{name || 'unnamed'}</b>
         <span role="status">{words}</span>
         {busy && best && <span>best so far {best}</span>}
-        {busy && (
-          <button type="button" onClick={searching.stop}>
-            Stop
-          </button>
-        )}
       </p>
       {failed.length > 0 && stage !== 'failed' && (
         <p className="note">

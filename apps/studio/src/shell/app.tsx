@@ -6,8 +6,9 @@ import { type Action, firstHistory, step } from '../state/history.js'
 import { activeVariant } from '../state/studio-state.js'
 import { desks } from '../worker/desk.js'
 import type { Failure } from '../worker/protocol.js'
+import { Sentence } from './failure.jsx'
 import { Panes } from './panes.jsx'
-import { Progress } from './progress.jsx'
+import { ProgressLine } from './progress.jsx'
 import { Strip } from './strip.jsx'
 import { type Studio, StudioContext } from './studio.js'
 import { TakeConfig } from './take-config.jsx'
@@ -18,9 +19,6 @@ import { useTheme } from './use-theme.js'
 /** Milliseconds of quiet after which a change is planned, and goes into the address. */
 const quiet = 200
 
-/** The desks whose work one waits for; what choices there are is found out beside it. */
-const shown = [desks.plan, desks.layout, desks.time, desks.schedules, desks.serving, desks.export]
-
 /** The whole page. */
 export function App() {
   const [history, change] = useReducer(step, firstHistory)
@@ -29,12 +27,13 @@ export function App() {
     (action: Action) => change(action.type === 'edit' ? { titles: titles.current, ...action } : action),
     [],
   )
-  const [linkFailure, setLinkFailure] = useState<Failure>()
+  const [refused, setRefused] = useState<Failure>()
   const [theme, toggleTheme] = useTheme()
+  const [schedules, compareSchedules] = useState<readonly string[]>([])
   const { present: state } = history
   const variant = activeVariant(state)
   const settled = useSettled(variant.text, history.group)
-  useLink(history.present, dispatch, setLinkFailure)
+  useLink(history.present, dispatch, setRefused)
 
   const { answer: catalogue } = useJob(desks.choices, 'catalogue', {})
   useEffect(() => {
@@ -64,6 +63,8 @@ export function App() {
       history,
       dispatch,
       planned,
+      schedules,
+      compareSchedules,
       theme,
       graph,
       onScreen,
@@ -72,18 +73,18 @@ export function App() {
       ...(source && { text: source.text, source }),
       ...(failure && { failure }),
     }),
-    [state, variant, history, planned, graph, inspected, source, theme, catalogue, failure, dispatch],
+    [state, variant, history, planned, graph, inspected, source, schedules, theme, catalogue, failure, dispatch],
   )
   return (
     <StudioContext value={studio}>
-      <TopBar onTheme={toggleTheme} />
-      <Progress desks={shown} label="Working" />
-      {linkFailure && (
+      <TopBar onTheme={toggleTheme} onFailure={setRefused} />
+      <ProgressLine />
+      {refused && (
         <div className="banner" role="alert">
           <span>
-            {linkFailure.message} <span className="help">{linkFailure.help}</span>
+            <Sentence text={refused.message} /> {refused.help && <Sentence text={refused.help} className="help" />}
           </span>
-          <button type="button" onClick={() => setLinkFailure(undefined)}>
+          <button type="button" onClick={() => setRefused(undefined)}>
             Dismiss
           </button>
         </div>
@@ -113,6 +114,10 @@ function useLink(
 ): void {
   const written = useRef<string>('')
   const read = useRef(false)
+  /** The state beside which a link was refused: until it changes, the address stays as it was given. */
+  const beside = useRef<Studio['state']>(undefined)
+  const latest = useRef(state)
+  latest.current = state
   useEffect(() => {
     const open = async () => {
       const fragment = location.hash.slice(1)
@@ -121,6 +126,7 @@ function useLink(
           dispatch({ type: 'open', state: await readFragment(fragment) })
           onFailure(undefined)
         } catch (error) {
+          beside.current = latest.current
           const why = error instanceof Error ? error.message : String(error)
           onFailure({
             code: 'LINK',
@@ -137,7 +143,7 @@ function useLink(
   }, [dispatch, onFailure])
   useEffect(() => {
     const timer = setTimeout(async () => {
-      if (!read.current) return
+      if (!read.current || state === beside.current) return
       written.current = await writeFragment(state)
       if (location.hash.slice(1) !== written.current) window.history.replaceState(null, '', `#${written.current}`)
     }, quiet)

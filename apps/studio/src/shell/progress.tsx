@@ -1,20 +1,24 @@
 import { useEffect, useState, useSyncExternalStore } from 'react'
-import type { Desk } from '../worker/desk.js'
+import { desks } from '../worker/desk.js'
 
 /** Milliseconds of work after which a line says so, and after which it can be stopped. */
 const untilLine = 150
 const untilStop = 2000
 
-/** A line along the top while one of the desks works, and later how long it has, and a button that stops it. */
-export function Progress({ desks, label }: { readonly desks: readonly Desk[]; readonly label: string }) {
-  const since = useSyncExternalStore(
-    (listener) => {
-      const ends = desks.map((desk) => desk.subscribe(listener))
-      return () => {
-        for (const end of ends) end()
-      }
-    },
-    () => Math.min(...desks.map((desk) => desk.since() ?? Number.POSITIVE_INFINITY)),
+/** The desks whose work one waits for; what choices there are is found out beside it. */
+const shown = [desks.plan, desks.layout, desks.time, desks.schedules, desks.serving, desks.export]
+
+const subscribe = (listener: () => void) => {
+  const ends = shown.map((desk) => desk.subscribe(listener))
+  return () => {
+    for (const end of ends) end()
+  }
+}
+
+/** For how many milliseconds one has waited; 0 where nothing works. */
+function useWorked(): number {
+  const since = useSyncExternalStore(subscribe, () =>
+    Math.min(...shown.map((desk) => desk.since() ?? Number.POSITIVE_INFINITY)),
   )
   const busy = Number.isFinite(since)
   const [now, setNow] = useState(0)
@@ -25,18 +29,28 @@ export function Progress({ desks, label }: { readonly desks: readonly Desk[]; re
     tick()
     return () => clearInterval(timer)
   }, [busy])
-  const worked = busy ? now - since : 0
+  return busy ? now - since : 0
+}
+
+/** A line along the top while something works. */
+export function ProgressLine() {
+  const worked = useWorked()
+  return <div className="progress">{worked >= untilLine && <div className="progress-line" />}</div>
+}
+
+/** For how long something works, where that is long, and a button that stops it. */
+export function ProgressStop() {
+  const worked = useWorked()
   return (
-    <div className="progress" role="status" aria-live="polite">
-      {worked >= untilLine && <div className="progress-line" />}
+    <span className="progress-stop" role="status" aria-live="polite">
       {worked >= untilStop && (
-        <div className="progress-stop">
-          {label}, {Math.floor(worked / 1000)} s{' '}
-          <button type="button" onClick={() => desks.forEach((desk) => desk.stop())}>
+        <>
+          Working, {Math.floor(worked / 1000)} s{' '}
+          <button type="button" onClick={() => shown.forEach((desk) => desk.stop())}>
             Stop
           </button>
-        </div>
+        </>
       )}
-    </div>
+    </span>
   )
 }

@@ -5,17 +5,14 @@ import { FailureText } from './failure.jsx'
 import { Figure, RulesFigure } from './figure.jsx'
 import { useStudio } from './studio.js'
 import { useJob } from './use-job.js'
+import { useTogether } from './use-together.js'
 
 /** What clients see of serving: times to and between tokens, tokens in all, and the room for what is cached of them. */
 export function ServingFigures() {
   const { text, planned } = useStudio()
-  const {
-    answer: served,
-    failure,
-    stale,
-    progress,
-    again,
-  } = useJob(desks.serving, 'serve', text === undefined ? undefined : { text })
+  const made = useJob(desks.serving, 'serve', text === undefined ? undefined : { text })
+  const { plan, answer: served, old } = useTogether(planned, made)
+  const { failure, stale, progress, again } = made
   const busy = useSyncExternalStore(desks.serving.subscribe, () => desks.serving.since() !== undefined)
   if (failure && stale && failure.code !== 'STOPPED') return <FailureText failure={failure} />
   const { ttft, tpot } = served?.spread ?? {}
@@ -23,7 +20,7 @@ export function ServingFigures() {
   const caching = served?.pools.at(-1)
   return (
     <>
-      <dl className={stale || planned.stale ? 'figures old' : 'figures'}>
+      <dl className={old ? 'figures old' : 'figures'}>
         <Figure
           name="Time to first token"
           value={served && formatSeconds(served.ttftSeconds)}
@@ -50,7 +47,7 @@ export function ServingFigures() {
           note={load && (load.clients === undefined ? 'as they arrive' : `${formatCount(load.clients)} clients`)}
         />
         <Figure name="Ranks" value={served && formatCount(served.world)} />
-        <RulesFigure plan={planned.answer} />
+        <RulesFigure plan={plan} />
       </dl>
       {stale && !planned.stale && (
         <p className="note" role="status">

@@ -5,20 +5,22 @@ import { Figure, RulesFigure } from './figure.jsx'
 import { useStudio } from './studio.js'
 import { bubbleTitle } from './terms.js'
 import { useJob } from './use-job.js'
+import { useTogether } from './use-together.js'
 
 /** What a step comes to: of prefill the time to the first token, of decode the time per token. */
 export function StepFigures() {
   const { source, planned } = useStudio()
-  const { answer: figures, failure, stale } = useJob(desks.time, 'simulate', source)
+  const made = useJob(desks.time, 'simulate', source)
+  const { plan, answer: figures, old } = useTogether(planned, made)
+  const { failure, stale } = made
   if (failure && stale) return <FailureText failure={failure} />
-  const plan = planned.answer
   const memory = figures?.memory
   const { ttftSeconds, tpotSeconds } = figures ?? {}
   const seconds = ttftSeconds ?? tpotSeconds ?? figures?.stepSeconds
   const time =
     ttftSeconds !== undefined ? 'Time to first token' : tpotSeconds !== undefined ? 'Time per output token' : 'Step'
   return (
-    <dl className={stale || planned.stale ? 'figures old' : 'figures'}>
+    <dl className={old ? 'figures old' : 'figures'}>
       <Figure name={time} value={seconds === undefined ? undefined : formatSeconds(seconds)} />
       <Figure
         name="Memory at its peak"

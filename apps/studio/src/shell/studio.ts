@@ -25,6 +25,9 @@ export interface Studio {
   readonly onScreen: RefObject<DrawnGraph | undefined>
   /** What is selected. */
   readonly inspected: JobState<Inspected | null>
+  /** The schedules that the timeline of the plan is compared with, while this page is open. */
+  readonly schedules: readonly string[]
+  readonly compareSchedules: (names: readonly string[]) => void
   readonly theme: 'light' | 'dark'
 }
 

@@ -2,14 +2,22 @@ import { useEffect, useRef, useState } from 'react'
 import { graphRequest } from '../graph/graph-request.js'
 import { writeFragment } from '../state/fragment.js'
 import { Dropped, JobError } from '../worker/desk.js'
+import type { Failure } from '../worker/protocol.js'
 import { type ExportName, exportGroups } from './export-formats.js'
 import { Keys } from './keys.jsx'
+import { ProgressStop } from './progress.jsx'
 import { save } from './save.js'
 import { useStudio } from './studio.js'
 import { Variants } from './variants.jsx'
 
+interface TopBarProps {
+  readonly onTheme: () => void
+  /** What could not be saved, and why; undefined once something else is. */
+  readonly onFailure: (failure: Failure | undefined) => void
+}
+
 /** The bar at the top: whose plan it is, what can be undone, shared and saved, and the theme. */
-export function TopBar({ onTheme }: { readonly onTheme: () => void }) {
+export function TopBar({ onTheme, onFailure }: TopBarProps) {
   const { history, dispatch, state, theme } = useStudio()
   const [said, say] = useSaid()
   const share = async () => {
@@ -27,6 +35,7 @@ export function TopBar({ onTheme }: { readonly onTheme: () => void }) {
       <h1>Shardloom</h1>
       <Variants />
       <div className="spacer" />
+      <ProgressStop />
       <span className="said" role="status">
         {said}
       </span>
@@ -53,7 +62,7 @@ export function TopBar({ onTheme }: { readonly onTheme: () => void }) {
       <button type="button" onClick={share} title="Copies a link that holds the whole plan">
         Share
       </button>
-      <ExportMenu say={say} />
+      <ExportMenu say={say} onFailure={onFailure} />
       <button
         type="button"
         className="quiet"
@@ -79,13 +88,14 @@ function useSaid(): readonly [string, (text: string) => void] {
   return [said, say]
 }
 
-function ExportMenu({ say }: { readonly say: (text: string) => void }) {
+function ExportMenu({ say, onFailure }: Pick<TopBarProps, 'onFailure'> & { readonly say: (text: string) => void }) {
   const { state, variant, source, theme, onScreen } = useStudio()
   const menu = useRef<HTMLDetailsElement>(null)
   const run = async (format: ExportName, title: string) => {
     menu.current?.removeAttribute('open')
     if (source === undefined) return say('There is no plan to save')
     say(`Making ${title} …`)
+    onFailure(undefined)
     // A picture is of one plan: of those that are compared or searched, the time of the one at hand; beside a list of pages, its graph.
     const shown =
       state.view === 'compare' || state.view === 'search' ? 'timeline' : state.view === 'learn' ? 'graph' : state.view
@@ -94,9 +104,10 @@ function ExportMenu({ say }: { readonly say: (text: string) => void }) {
       const notes = await save({ format, name: variant.name, source, theme, view })
       say([`${title} saved`, ...notes].join(' · '))
     } catch (error) {
-      if (error instanceof Dropped) return say('')
-      const help = error instanceof JobError ? error.failure.help : undefined
-      say([error instanceof Error ? error.message : String(error), help].filter(Boolean).join(' '))
+      say('')
+      if (error instanceof JobError) onFailure(error.failure)
+      else if (!(error instanceof Dropped))
+        onFailure({ code: 'EXPORT', message: error instanceof Error ? error.message : String(error) })
     }
   }
   return (

@@ -1,5 +1,5 @@
 import type { Simulation } from 'shardloom'
-import { formatSeconds } from 'shardloom'
+import { formatBytes, formatSeconds, stepFigures } from 'shardloom'
 import {
   type ChartSlice,
   criticalNodes,
@@ -38,6 +38,8 @@ export interface TimelineData {
   readonly perUnit: number
   /** Ticks. */
   readonly end: number
+  /** The relative error that its times are good for; none of costs that are given. */
+  readonly error?: number
   readonly rows: readonly Row[]
   /** What slices are called; `node` is that of the rolled program, or the part of it that a coarser slice is of. */
   readonly names: readonly { readonly label: string; readonly node: string }[]
@@ -72,7 +74,12 @@ class Names {
 const coarser = 0.7
 
 /** A simulated step as typed arrays. O(n log n) in its nodes. */
-export function timelineOfSimulation({ timeline, timed: { program } }: Simulation, name: string): TimelineData {
+export function timelineOfSimulation(simulation: Simulation, name: string): TimelineData {
+  const {
+    timeline,
+    timed: { program },
+  } = simulation
+  const { memory, conventions } = stepFigures(simulation)
   const { graph, times, seconds } = timeline
   const rows = timelineRows(timeline, program)
   const names = new Names()
@@ -117,7 +124,8 @@ export function timelineOfSimulation({ timeline, timed: { program } }: Simulatio
   const share = idle.reduce((sum, each) => sum + each, 0) / (idle.length || 1)
   return {
     name,
-    fact: `${formatSeconds(seconds)} · idle ${(100 * share).toFixed(1)}\u00a0%`,
+    fact: `${formatSeconds(seconds)} · idle ${(100 * share).toFixed(1)}\u00a0% · peak ${formatBytes(memory.peakBytes)}`,
+    error: conventions.error,
     unit: 's',
     perUnit: ticksPerSecond,
     end: times.makespan,

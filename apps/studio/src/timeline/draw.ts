@@ -17,6 +17,9 @@ export interface Place {
   readonly slice: number
 }
 
+/** How a critical path shows: not at all, as a line, or with all else faint. */
+export type CriticalPath = 'hidden' | 'line' | 'lit'
+
 /** All that a frame shows. */
 export interface Scene {
   readonly panels: readonly TimelineData[]
@@ -25,8 +28,7 @@ export interface Scene {
   /** Pixels of the canvas. */
   readonly width: number
   readonly height: number
-  /** Whether all but a critical path is faint. */
-  readonly lit: boolean
+  readonly path: CriticalPath
   readonly selected: Place | undefined
   /** What is selected in any view, wherever it runs. */
   readonly ids: readonly string[]
@@ -35,6 +37,9 @@ export interface Scene {
   /** A span of time that is summed, in the unit of the timelines. */
   readonly span: readonly [from: number, to: number] | undefined
 }
+
+/** The pixels of a scene in which rows are seen: those above the axis. */
+export const roomOf = ({ height }: Pick<Scene, 'height'>) => Math.max(0, height - heights.axis)
 
 /** Where times of a timeline stand in a scene. */
 export function acrossOf({ layout, view, width }: Scene, { perUnit }: TimelineData): Across {
@@ -57,7 +62,7 @@ export function draw(
 ): void {
   const { panels, layout, view, width, height } = scene
   const { theme } = paints
-  const inner = { left: layout.left, right: width - layout.right, bottom: height - heights.axis }
+  const inner = { left: layout.left, right: width - layout.right, bottom: roomOf(scene) }
   context.fillStyle = theme.page
   context.fillRect(0, 0, width, height)
   context.save()
@@ -75,7 +80,7 @@ export function draw(
     clipped(context, inner.left, inner.right, layout.height, () => {
       for (const { row, y, height: high } of rows)
         if (high > 0 && seen(y, high)) drawPlaced(data, row, y, high, across, grainOn(data, row, grain), style)
-      drawCritical(context, data, rows, across, theme)
+      if (scene.path !== 'hidden') drawCritical(context, data, rows, across, theme)
       if (scene.selected?.panel === panel) drawFlows(context, scene.flows, data, rows, across, theme)
       for (const [place, colour] of [
         [scene.hovered, theme.ink],
@@ -90,7 +95,21 @@ export function draw(
   }
   context.restore()
   if (scene.span) drawSpan(context, scene, scene.span, inner, theme)
+  drawScrolled(context, scene, inner, theme)
   drawAxis(context, scene, inner, theme)
+}
+
+/** Where there is more than is seen, a bar at the right says how much, and which of it this is. */
+function drawScrolled(
+  context: CanvasRenderingContext2D,
+  { layout, view, width }: Scene,
+  { bottom }: Inner,
+  theme: Theme,
+) {
+  if (layout.height <= bottom) return
+  const share = bottom / layout.height
+  context.fillStyle = theme.secondary
+  context.fillRect(width - 7, view.scroll * share, 4, bottom * share)
 }
 
 /** A row at its own height: what is thinner than a row is the same, without names. */
@@ -113,7 +132,7 @@ function drawPlaced(
 }
 
 /** What is drawn strongly: what is selected wherever it runs, a slice, or a critical path. */
-function emphasisOf({ selected, ids, lit }: Scene, data: TimelineData, panel: number): Emphasis | undefined {
+function emphasisOf({ selected, ids, path }: Scene, data: TimelineData, panel: number): Emphasis | undefined {
   if (selected) {
     const slices = panel === selected.panel ? data.grains[selected.grain] : undefined
     const [from, to] = [slices?.start[selected.slice] ?? 0, slices?.end[selected.slice] ?? 0]
@@ -147,7 +166,7 @@ function emphasisOf({ selected, ids, lit }: Scene, data: TimelineData, panel: nu
       return anywhere || !row || places.has(data.rows[row.computing]?.label)
     }
   }
-  if (!lit) return undefined
+  if (path !== 'lit') return undefined
   const { start, row } = data.critical
   const rowOf = rowFinder(data)
   return (grain, slice) => {

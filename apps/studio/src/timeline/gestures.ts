@@ -1,5 +1,7 @@
 /** What a person does over a canvas of time. Places are in pixels from its corner. */
 export interface Gestures {
+  /** Whether there is more above or below than is seen: then a wheel scrolls, and zooms with Ctrl. */
+  readonly scrolls: () => boolean
   /** Wheel or pinch: looks at `factor` times as much, around a place. */
   readonly zoom: (factor: number, x: number) => void
   readonly pan: (across: number, down: number) => void
@@ -27,7 +29,8 @@ export function listen(element: HTMLElement, gestures: Gestures): () => void {
     // Lines and pages are some 16 and 400 pixels.
     const unit = [1, 16, 400][event.deltaMode] ?? 1
     if (Math.abs(event.deltaX) > Math.abs(event.deltaY)) gestures.pan(event.deltaX * unit, 0)
-    else if (event.shiftKey) gestures.pan(0, event.deltaY * unit)
+    else if (event.shiftKey || (gestures.scrolls() && !event.ctrlKey && !event.metaKey))
+      gestures.pan(0, event.deltaY * unit)
     else gestures.zoom(Math.exp(event.deltaY * unit * (event.ctrlKey ? 0.01 : 0.0015)), x)
   }
   const down = (event: PointerEvent) => {

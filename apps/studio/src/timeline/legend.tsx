@@ -23,8 +23,15 @@ function contentsOf(panels: readonly TimelineData[]) {
   }
 }
 
+interface LegendProps {
+  readonly panels: readonly TimelineData[]
+  readonly theme: Theme
+  /** Whether critical paths are drawn. */
+  readonly critical: boolean
+}
+
 /** What colours and signs of timelines stand for. */
-export function Legend({ panels, theme }: { readonly panels: readonly TimelineData[]; readonly theme: Theme }) {
+export function Legend({ panels, theme, critical: drawn }: LegendProps) {
   const { kinds, again, pairs, idle, critical } = useMemo(() => contentsOf(panels), [panels])
   const id = useId()
   const bar = (kind: Exclude<SliceKind, 'B'>, y: number, height: number) => {
@@ -89,7 +96,7 @@ export function Legend({ panels, theme }: { readonly panels: readonly TimelineDa
           idle
         </li>
       )}
-      {critical && (
+      {critical && drawn && (
         <li>
           <svg width="24" height="12" aria-hidden="true">
             <path d="M0 6H24" stroke={theme.ink} strokeWidth="3.5" />

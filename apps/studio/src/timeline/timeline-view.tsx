@@ -1,42 +1,47 @@
-import { useMemo, useState } from 'react'
+import { useMemo } from 'react'
 import { formatDifference, themes } from 'shardloom'
+import { sameStep } from '../compare/words.js'
 import { FailureText } from '../shell/failure.jsx'
 import { useStudio } from '../shell/studio.js'
 import { useJob } from '../shell/use-job.js'
 import { useSelection } from '../shell/use-selection.js'
 import { desks } from '../worker/desk.js'
 import type { ScheduledStep } from '../worker/protocol.js'
+import type { TimelineData } from './data.js'
 import { SchedulePicker } from './schedule-picker.jsx'
 import { Timeline } from './timeline.jsx'
 import { useSchedules } from './use-schedules.js'
 
 /** The simulated step of the plan in time, and above the same axis the steps of the same spec by other schedules. */
 export function TimelineView() {
-  const { source, theme, variant, planned } = useStudio()
+  const { source, theme, variant, planned, schedules, compareSchedules } = useStudio()
   const [node, select] = useSelection()
-  const [others, setOthers] = useState<readonly string[]>([])
   const { answer, failure } = useJob(desks.time, 'timeline', source)
   const own = String(planned.answer?.values['options.schedule'] ?? '')
-  const names = useMemo(() => others.filter((name) => name !== own), [others, own])
+  const names = useMemo(() => schedules.filter((name) => name !== own), [schedules, own])
   const shown = useSchedules(source, names)
-  const panels = useMemo(
-    () => answer && [{ ...answer, name: variant.name }, ...shown.flatMap((step) => panelOf(step, answer.end))],
-    [answer, variant.name, shown],
-  )
+  const first = useMemo(() => answer && { ...answer, name: variant.name }, [answer, variant.name])
+  const panels = useMemo(() => first && [first, ...shown.flatMap((step) => panelOf(step, first))], [first, shown])
   if (!panels) return failure ? <FailureText failure={failure} /> : null
   const pipelined = Object.keys(planned.answer?.summary.mesh ?? {}).includes('pp')
   return (
     <Timeline panels={panels} theme={themes[theme]} node={node} onSelectNode={select}>
-      {pipelined && own !== '' && <SchedulePicker own={own} chosen={names} steps={shown} onChange={setOthers} />}
+      {pipelined && own !== '' && <SchedulePicker own={own} chosen={names} steps={shown} onChange={compareSchedules} />}
     </Timeline>
   )
 }
 
-/** The timeline of a schedule, with how much longer or shorter its step is. */
-function panelOf(step: ScheduledStep, end: number) {
+/** The timeline of a schedule, with how much longer or shorter its step is, where that is more than the model errs by. */
+function panelOf(step: ScheduledStep, own: TimelineData) {
   if (!('data' in step)) return []
   const { data } = step
-  const relative = data.end / end - 1
-  const words = Math.abs(relative) < 0.0005 ? 'the same step time' : `${formatDifference(relative)} step time`
+  const relative = data.end / own.end - 1
+  const error = Math.max(data.error ?? 0, own.error ?? 0)
+  const words =
+    relative === 0
+      ? 'the same step time'
+      : Math.abs(relative) <= error
+        ? sameStep(error)
+        : `${formatDifference(relative)} step time`
   return [{ ...data, fact: `${data.fact} · ${words}` }]
 }

@@ -1,14 +1,15 @@
-import { type KeyboardEvent, type ReactNode, useCallback, useEffect, useMemo, useRef, useState } from 'react'
+import { type ReactNode, useCallback, useEffect, useMemo, useRef, useState } from 'react'
 import { fitCanvas } from '../canvas.js'
+import { isTyping } from '../shell/keys.jsx'
 import { useSize } from '../use-size.js'
 import type { TimelineData } from './data.js'
 import { rowText, sliceText, sumSpan, sumText } from './describe.js'
-import { acrossOf, draw, type Place, type Scene } from './draw.js'
+import { acrossOf, type CriticalPath, draw, type Place, roomOf, type Scene } from './draw.js'
 import { flowsFor } from './draw-lines.js'
 import { grainOf, grainOn } from './draw-row.js'
 import { listen } from './gestures.js'
-import { viewAfterKey } from './keys.js'
-import { foldedLinks, heights, layoutOf, linksOf, nameAt, rowAt } from './layout.js'
+import { scrollAfterKey, viewAfterKey } from './keys.js'
+import { foldedLinks, layoutOf, linksOf, nameAt, rowAt } from './layout.js'
 import { Legend } from './legend.jsx'
 import { Overview } from './overview.jsx'
 import { fonts, measurer, paintsOf, type Theme } from './paint.js'
@@ -32,6 +33,9 @@ export interface TimelineProps {
 /** From this many pixels on the tree stands beside the canvas. */
 const besides = 960
 
+/** What does something of its own at Enter and arrows. */
+const ownKeys = 'button, input, summary, a, [role=tab], [role=treeitem]'
+
 const sameView = (a: View, b: View) => a.from === b.from && a.to === b.to && a.scroll === b.scroll
 
 /** Timelines on a canvas: zoom, pan, hover, selections, sums of a span, a critical path, and a tree of the same for the keyboard. */
@@ -44,7 +48,7 @@ export function Timeline({ panels, theme, node, onSelectNode, children }: Timeli
   const [selected, setSelected] = useState<Place>()
   const [hovered, setHovered] = useState<Place>()
   const [span, setSpan] = useState<readonly [number, number]>()
-  const [lit, setLit] = useState(false)
+  const [path, setPath] = useState<CriticalPath>('line')
   const tools = useMemo(() => {
     const context = document.createElement('canvas').getContext('2d')
     return context && { widthOf: measurer(context, fonts.plain), paints: paintsOf(context, theme, density) }
@@ -59,7 +63,9 @@ export function Timeline({ panels, theme, node, onSelectNode, children }: Timeli
   const [shown, setShown] = useState(panels)
   if (shown !== panels) {
     setShown(panels)
-    setView(fitted(panels.reduce((most, { end, perUnit }) => Math.max(most, end / perUnit), 0)))
+    const whole = fitted(panels.reduce((most, { end, perUnit }) => Math.max(most, end / perUnit), 0))
+    // One that comes or goes below the same does not move what is read.
+    setView(shown[0] === panels[0] ? { ...whole, scroll: view.scroll } : whole)
     setFolded(foldedLinks(panels))
     setSelected(undefined)
     setHovered(undefined)
@@ -82,17 +88,20 @@ export function Timeline({ panels, theme, node, onSelectNode, children }: Timeli
     () => (node !== undefined && panels.some((each) => hasPart(each, node)) ? [node] : []),
     [panels, node],
   )
-  const scene: Scene = { panels, layout, view, width, height, lit, selected, ids, hovered, flows, span }
+  const scene: Scene = { panels, layout, view, width, height, path, selected, ids, hovered, flows, span }
   const latest = useRef(scene)
   latest.current = scene
   // The same function always: whoever listens keeps what a person is in the middle of.
   const change = useCallback((next: (view: View) => View) => {
     setView((known) => {
-      const { layout: of, height: high } = latest.current
-      const kept = inside(next(known), of.end, of.height - (high - heights.axis))
+      const { layout: of } = latest.current
+      const kept = inside(next(known), of.end, of.height - roomOf(latest.current))
       return sameView(kept, known) ? known : kept
     })
   }, [])
+
+  // biome-ignore lint/correctness/useExhaustiveDependencies: what is seen stays inside as the rows and their room change
+  useEffect(() => change((known) => known), [layout, height, change])
 
   useEffect(() => {
     if (!canvas.current || !tools || width === 0) return
@@ -159,6 +168,7 @@ export function Timeline({ panels, theme, node, onSelectNode, children }: Timeli
     const element = canvas.current
     if (!element) return
     return listen(element, {
+      scrolls: () => latest.current.layout.height > roomOf(latest.current),
       zoom: (factor, x) => change((known) => zoomed(known, factor, timeAt(x), latest.current.layout.end)),
       pan: (across, down) =>
         change((known) => {
@@ -182,19 +192,30 @@ export function Timeline({ panels, theme, node, onSelectNode, children }: Timeli
     })
   }, [change, timeAt, placeAt, select, show, fold])
 
-  const onKeyDown = (event: KeyboardEvent) => {
-    if (event.ctrlKey || event.metaKey || event.altKey) return
+  const overflows = height > 0 && layout.height > roomOf(scene)
+  const press = (event: KeyboardEvent) => {
+    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return
+    // Buttons, fields and the tree have keys of their own; who has none of them is in the timeline.
+    const taken = event.target instanceof Element && event.target.closest(ownKeys) !== null
     const next = viewAfterKey(event.code, view, layout.end)
+    const by = overflows && !taken ? scrollAfterKey(event.key, roomOf(scene)) : undefined
     if (next) change(() => next)
-    else if (event.code === 'KeyC') setLit(!lit)
+    else if (by !== undefined) change((known) => ({ ...known, scroll: known.scroll + by }))
+    else if (event.code === 'KeyC') setPath(path === 'lit' ? 'line' : 'lit')
     else if (event.key === 'Escape') {
       setSpan(undefined)
       select(undefined)
-    } else if (event.key === 'Enter' && selected) show(selected)
+    } else if (event.key === 'Enter' && selected && !taken) show(selected)
     else return
     event.preventDefault()
-    event.stopPropagation()
   }
+  const pressed = useRef(press)
+  pressed.current = press
+  useEffect(() => {
+    const onPress = (event: KeyboardEvent) => pressed.current(event)
+    addEventListener('keydown', onPress)
+    return () => removeEventListener('keydown', onPress)
+  }, [])
   const linked = useMemo(
     () =>
       new Set(
@@ -207,13 +228,7 @@ export function Timeline({ panels, theme, node, onSelectNode, children }: Timeli
   const shownPlace = hovered ?? selected
   const data = shownPlace && panels[shownPlace.panel]
   return (
-    // The keys of timelines are those of everything inside.
-    <section
-      ref={section}
-      className={narrow ? 'narrow timeline-panel' : 'timeline-panel'}
-      aria-label="Timeline"
-      onKeyDown={onKeyDown}
-    >
+    <section ref={section} className={narrow ? 'narrow timeline-panel' : 'timeline-panel'} aria-label="Timeline">
       <div className="timeline-tools">
         {linked.size > 0 && (
           <label className="check">
@@ -226,8 +241,20 @@ export function Timeline({ panels, theme, node, onSelectNode, children }: Timeli
           </label>
         )}
         <label className="check">
-          <input type="checkbox" checked={lit} onChange={({ target }) => setLit(target.checked)} />
+          <input
+            type="checkbox"
+            checked={path !== 'hidden'}
+            onChange={({ target }) => setPath(target.checked ? 'line' : 'hidden')}
+          />
           Critical path
+        </label>
+        <label className="check" title="Everything else is faint (C)">
+          <input
+            type="checkbox"
+            checked={path === 'lit'}
+            onChange={({ target }) => setPath(target.checked ? 'lit' : 'line')}
+          />
+          Light it up
         </label>
         {children}
       </div>
@@ -237,11 +264,13 @@ export function Timeline({ panels, theme, node, onSelectNode, children }: Timeli
           ref={canvas}
           tabIndex={0}
           role="img"
-          aria-label={`${panels.map(({ name, fact }) => `${name}: ${fact}`).join('; ')}. W and S zoom, A and D pan, 0 shows all, C lights a critical path; the tree beside has the same in words.`}
+          aria-label={`${panels.map(({ name, fact }) => `${name}: ${fact}`).join('; ')}. W and S zoom, A and D pan, 0 shows all, arrows up and down scroll, C lights a critical path; the tree beside has the same in words.`}
         />
       </div>
       <p className="timeline-told" aria-live="polite">
-        {shownPlace && data ? sliceText(data, shownPlace) : 'Point at a slice; drag with Shift to add a span up.'}
+        {shownPlace && data
+          ? sliceText(data, shownPlace)
+          : `Point at a slice; drag with Shift to add a span up.${overflows ? ' There is more below: scroll, or drag; Ctrl and the wheel zoom.' : ''}`}
       </p>
       {span && (
         <dl className="timeline-sums">
@@ -271,7 +300,7 @@ export function Timeline({ panels, theme, node, onSelectNode, children }: Timeli
           ].join(' · ')}
         </p>
       )}
-      <Legend panels={panels} theme={theme} />
+      <Legend panels={panels} theme={theme} critical={path !== 'hidden'} />
       <RowTree
         panels={panels}
         folded={folded}

@@ -121,7 +121,7 @@ export const dataParallel: Lesson = {
       },
     },
     {
-      title: 'Gathers repeat, gradients need not',
+      title: 'What repeats in every microbatch',
       text: [
         'Stages 2 and 3 reduce in every microbatch, since there is no place for whole gradients to wait in. Stage 3 also gathers in every microbatch. So the more microbatches a step has, the more of it is exchange.',
         (plan) =>
