@@ -76,7 +76,7 @@ describe.skipIf(chromiumPath === undefined)('searching and serving in the studio
     await page.getByRole('button', { name: 'Search', exact: true }).waitFor()
     await page.locator('.strip .figure').first().waitFor({ timeout: 60_000 })
     await search(page)
-    await page.getByText(/of 16 parts in/).waitFor({ timeout: 60_000 })
+    await page.getByText(/of 64 parts in/).waitFor({ timeout: 60_000 })
     await page.locator('form.question').getByRole('button', { name: 'Stop' }).click()
     await page.getByText(/^Stopped/).waitFor({ timeout: 10_000 })
     await page.getByRole('tab', { name: 'Graph' }).click()

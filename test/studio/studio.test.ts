@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { deflateRawSync } from 'node:zlib'
 import axe from 'axe-core'
-import { type Browser, chromium } from 'playwright-core'
+import { type Browser, chromium, type Page } from 'playwright-core'
 import { formatBytes, formatSeconds, loadSpec, simulateLoaded, stepFigures } from 'shardloom'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { chromiumPath } from '../chromium.js'
@@ -25,6 +25,45 @@ describe.skipIf(chromiumPath === undefined)('the studio in Chromium, opened from
     browser = await chromium.launch({ executablePath: chromiumPath ?? '', args: ['--no-sandbox'] })
   })
   afterAll(() => browser?.close())
+
+  test('says of a plan that was stopped that what is shown is an older one, and goes on with it', async () => {
+    const { page, complaints } = await openStudio(browser, link(stateOf(small)))
+    await settled(page)
+    const strip = page.getByLabel('The plan in figures')
+    const before = await strip.textContent()
+    const long = 'model: llama-3.1-405b\ncluster: dgx-h100\nbatch: 400000\nseq: 4096\nparallel: {dp: 2, tp: 2, pp: 7}\n'
+    await page.evaluate(
+      (hash) => {
+        location.hash = hash
+      },
+      link(stateOf(long)),
+    )
+    await page.getByRole('button', { name: 'Stop', exact: true }).click({ timeout: 60_000 })
+    await strip.getByText('was stopped').waitFor()
+    await page.getByRole('button', { name: 'Undo' }).click()
+    await page.waitForFunction((text) => document.querySelector('.strip')?.textContent === text, before, {
+      timeout: 60_000,
+    })
+    await page.getByRole('button', { name: 'Redo' }).click()
+    await page.getByRole('button', { name: 'Stop', exact: true }).click({ timeout: 60_000 })
+    await strip.getByRole('button', { name: 'Go on' }).click()
+    await page.getByRole('button', { name: 'Stop', exact: true }).waitFor({ timeout: 60_000 })
+    expect(complaints).toEqual([])
+    await page.context().close()
+  })
+
+  test('says that a plan has no such rank, where the picture of another one stays', async () => {
+    const { page, complaints } = await openStudio(browser, link(stateOf(small)))
+    await settled(page)
+    const beyond = { ...stateOf(small), graph: { level: 'module', toggled: [], unroll: [], rank: 99 } }
+    await page.evaluate((hash) => {
+      location.hash = hash
+    }, link(beyond))
+    const graph = page.getByLabel('The graph of the plan')
+    await graph.getByRole('alert').getByText('99').waitFor({ timeout: 30_000 })
+    expect(complaints).toEqual([])
+    await page.context().close()
+  })
 
   test('shows what the library says of the same spec, and follows a slider, undo and redo', async () => {
     const { page, complaints } = await openStudio(browser, link(stateOf(small)))
@@ -137,6 +176,65 @@ describe.skipIf(chromiumPath === undefined)('the studio in Chromium, opened from
       buffer: Buffer.from(JSON.stringify(config)),
     })
     await page.getByLabel('Inspector').getByText('1.24 B parameters').waitFor()
+    const give = (kind: 'drop' | 'paste', text: string) =>
+      page.evaluate(
+        ([type, content]) => {
+          const data = new DataTransfer()
+          const init = { bubbles: true, cancelable: true }
+          if (type === 'paste') data.setData('text/plain', content)
+          else data.items.add(new File([content], 'other.json'))
+          const event =
+            type === 'paste'
+              ? new ClipboardEvent(type, { ...init, clipboardData: data })
+              : new DragEvent(type, { ...init, dataTransfer: data })
+          document.querySelector('.strip')?.dispatchEvent(event)
+        },
+        [kind, text] as const,
+      )
+    await give('drop', 'no config')
+    await page.getByText('other.json is no JSON').waitFor()
+    await give('drop', JSON.stringify({ ...config, num_hidden_layers: 8 }))
+    await page.getByLabel('Inspector').getByText('749 M parameters').waitFor()
+    expect(await page.getByText('other.json is no JSON').count()).toBe(0)
+    await give('paste', JSON.stringify(config))
+    await page.getByLabel('Inspector').getByText('1.24 B parameters').waitFor()
+    expect(complaints).toEqual([])
+    await page.context().close()
+  })
+
+  test('a saved picture of stages has everything where the screen has it', async () => {
+    const text = small.replace('{dp: 2, tp: 4}', '{pp: 4, tp: 2}')
+    const stages = { ...stateOf(text), graph: { level: 'stage', toggled: [], unroll: [] } }
+    const { page, complaints } = await openStudio(browser, link(stages))
+    await settled(page)
+    await page.getByText('Export', { exact: true }).click()
+    const saving = page.waitForEvent('download')
+    await page.locator('.menu-list').getByRole('button', { name: 'SVG', exact: true }).click()
+    const svg = readFileSync(await (await saving).path(), 'utf8')
+    const placesOf = (from: Page, selector: string, name: string) =>
+      from.locator(selector).evaluateAll(
+        (all, attribute) =>
+          all.map((each) => {
+            const { x, y, width, height } = each.getBoundingClientRect()
+            return { id: each.getAttribute(attribute) ?? '', x: x + width / 2, y: y + height / 2 }
+          }),
+        name,
+      )
+    const screen = await placesOf(page, '.react-flow__node-card', 'data-id')
+    const file = await page.context().newPage()
+    await file.setContent(svg)
+    const saved = new Map((await placesOf(file, '[data-node]', 'data-node')).map((each) => [each.id, each]))
+    const pairs = screen.map((each) => ({ each, other: saved.get(each.id) }))
+    expect(pairs.length).toBeGreaterThan(10)
+    const [first, last] = [pairs[0], pairs.at(-1)]
+    const scale = ((last?.other?.y ?? 0) - (first?.other?.y ?? 0)) / ((last?.each.y ?? 0) - (first?.each.y ?? 0))
+    for (const { each, other } of pairs)
+      for (const axis of ['x', 'y'] as const)
+        expect(
+          Math.abs(
+            (other?.[axis] ?? 0) - (first?.other?.[axis] ?? 0) - scale * (each[axis] - (first?.each[axis] ?? 0)),
+          ),
+        ).toBeLessThan(3)
     expect(complaints).toEqual([])
     await page.context().close()
   })

@@ -52,3 +52,23 @@ test('typing is one step, what is looked at none, and a change ends what could b
   expect(undone.present.view).toBe('timeline')
   expect(step(undone, edit('other')).future).toEqual([])
 })
+
+test('a name that is the title of the model follows it, also numbered and of a config; a given name stays', () => {
+  const titles = new Map([
+    ['llama-3.1-70b', 'Llama 3.1 70B'],
+    ['gpt2', 'GPT-2'],
+    ['gpt2-xl', 'GPT-2 XL'],
+  ])
+  const name = (from: string, ...texts: readonly string[]) => {
+    const variants = [{ name: from, text: 'model: llama-3.1-70b\n' }]
+    const opened = step(firstHistory, { type: 'variants', variants, active: 0 })
+    const edits = texts.map((text): Action => ({ type: 'edit', text, group: '', titles }))
+    return activeVariant(edits.reduce(step, opened).present).name
+  }
+  expect(name('Llama 3.1 70B', 'model: gpt2-xl\n')).toBe('GPT-2 XL')
+  expect(name('Llama 3.1 70B 2', 'model: gpt2-xl\n', 'model: gpt\n', 'model: gpt2\n')).toBe('GPT-2 2')
+  expect(name('Llama 3.1 70B', 'model:\n  model_type: qwen2\n', 'model: gpt2\n')).toBe('GPT-2')
+  expect(name('Llama 3.1 70B', 'model:\n  model_type: qwen2\n')).toBe('qwen2')
+  expect(name('my plan', 'model: gpt2\n')).toBe('my plan')
+  expect(name('Llama 3.1 70B', 'model: llama-3.1-70b\nseq: 4096\n')).toBe('Llama 3.1 70B')
+})

@@ -63,6 +63,7 @@ test('the exports are these', () => {
     'memorySvg',
     'paretoSvg',
     'placeView',
+    'placedSvg',
     'reportPage',
     'scheduleSvg',
     'timelineSvg',

@@ -1,5 +1,5 @@
 import { createView, type View, type ViewOptions } from '@shardloom/exporters'
-import { toSvg, viewSvg } from '@shardloom/exporters/svg'
+import { placedSvg, placeView, toSvg, viewSvg } from '@shardloom/exporters/svg'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { planned } from '../../core/test/planned.js'
@@ -146,4 +146,15 @@ test('what is no view and options that there are not are refused', async () => {
   await expect(viewSvg({} as View)).rejects.toThrow(/a view/)
   await expect(toSvg(program, operators, { colour: 'red' } as object)).rejects.toThrow(/colour/)
   await expect(toSvg(program, operators, { theme: 'blue' as 'dark' })).rejects.toThrow(/theme/)
+})
+
+test('a view in given places is drawn there, with its titles', async () => {
+  const view = hostileView('title', 'label', 'id')
+  const placed = await placeView(view)
+  expect(placedSvg(view, placed)).toBe(await viewSvg(view))
+  const cluster = { id: 'stage 0', title: 'stage 0 · layers 0 – 3', repeat: 1, fact: '' }
+  const titled = placedSvg(view, { ...placed, titles: [{ cluster, at: { x: 0, y: 0, width: 90, height: 32 } }] })
+  expect(titled).toContain('>stage 0</text>')
+  expect(titled).toContain('>layers 0 – 3</text>')
+  expect(() => placedSvg(view, {} as typeof placed)).toThrow(/a placed view/)
 })

@@ -1,5 +1,13 @@
 /** Searches: questions that are asked in parts, what the parts answer, and what comes of the best of them. */
-export { type Answer, type Candidate, type Counts, type Keeping, type Miss, mergeAnswers } from '@shardloom/search'
+export {
+  type Answer,
+  type Candidate,
+  type Counts,
+  emptyAnswer,
+  type Keeping,
+  type Miss,
+  mergeAnswers,
+} from '@shardloom/search'
 export {
   answersOf,
   changesOfSpec,
@@ -30,6 +38,7 @@ export { type ServingMetric, servingMetricTable, servingObjectives } from './sea
 export type { SimulatedCandidate } from './search/serving-rerank.js'
 export { servingChoices } from './search/serving-space.js'
 export { type MeanLoad, meanLoadOf } from './search/serving-steps.js'
+export type { SearchProgress } from './search/step-answer.js'
 export { limitName, type StepPhase, stepMetrics } from './search/step-metrics.js'
 export { type Change, isMiss } from './search/step-points.js'
 export { StepTree } from './search/step-tree.js'

@@ -24,6 +24,7 @@ export {
   type ParetoSvgOptions,
   type PlacedView,
   paretoSvg,
+  placedSvg,
   placeView,
   type ScheduleSvgOptions,
   scheduleSvg,

@@ -1,9 +1,9 @@
-import { formatMetric, metricName } from 'shardloom'
+import { formatMetric } from 'shardloom'
 import { Memory } from '../memory/memory.jsx'
 import type { Theme } from '../timeline/paint.js'
 import { Timeline } from '../timeline/timeline.jsx'
 import type { CompareData } from './data.js'
-import { metricDifference, parameterText } from './words.js'
+import { metricDifference, metricWords, parameterText } from './words.js'
 
 /** What a comparison is told and tells. */
 export interface CompareProps {
@@ -92,12 +92,14 @@ export function Compare({ data, theme, node, onSelectNode, onPin, onRename }: Co
             ))}
             {metrics.map((metric) => (
               <tr key={metric.metric}>
-                <th scope="row">{metricName(metric)}</th>
+                <th scope="row" title={metricWords(metric).title}>
+                  {metricWords(metric).name}
+                </th>
                 {metric.values.map((value, index) => (
                   // biome-ignore lint/suspicious/noArrayIndexKey: as above
                   <td key={index}>
                     {formatMetric(metric, value)}
-                    {index > 0 && <small>{metricDifference(metric, index)}</small>}
+                    {index > 0 && <small>{metricDifference(metric, index, comparison)}</small>}
                   </td>
                 ))}
               </tr>

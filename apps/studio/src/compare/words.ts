@@ -8,6 +8,7 @@ import {
   formatShare,
   metricName,
 } from 'shardloom'
+import { bubbleTitle } from '../shell/terms.js'
 
 /** The most that one rank holds. */
 export interface RankPeak {
@@ -33,7 +34,7 @@ export const signed = (difference: number, format: (value: number) => string): s
 
 /**
  * In what one spec of a comparison differs from the first, the step first: `−18.2 % step time`, `+34.0 GB on rank 0`. What is smaller than
- * what the model errs by is left out, but for the step itself, of which that is said.
+ * what the model errs by is left out, but for the step itself, of which that is said, and for parts that make up much of its difference.
  */
 export function differenceWords(
   comparison: Comparison,
@@ -48,7 +49,8 @@ export function differenceWords(
     if (following.has(metric.metric)) continue
     const difference = metric.differences[index - 1]
     if (!difference || difference.relative === 0) continue
-    const text = difference.tie ? tieText(metric, error) : metricText(metric, index, difference.relative)
+    const told = counts(metric, index, comparison)
+    const text = told ? metricText(metric, index, difference.relative) : tieText(metric, error)
     if (text) words.push(text)
   }
   words.push(...memoryWords(before, after))
@@ -66,37 +68,65 @@ function tieText({ metric }: ComparedMetric, error: number): string | undefined 
 
 function metricText(metric: ComparedMetric, index: number, relative: number | null): string {
   const [before = 0, after = 0] = [metric.values[0], metric.values[index]]
-  const name =
-    metric.metric === 'stepSeconds' ? 'step time' : metric.metric === 'bubble' ? 'idle (bubble)' : metricName(metric)
-  if (metric.unit === 'share') return `${signed(after - before, formatShare).replace('%', 'points')} ${name}`
+  const name = metric.metric === 'stepSeconds' ? 'step time' : metricWords(metric).name
+  if (metric.unit === 'share') return `${signed(after - before, formatPoints)} ${name}`
   // Parts of a step are told in seconds: a large change of a small part is none of the step.
   if (metric.part) return `${signed(after - before, formatSeconds)} ${name.replace(/^exposed /, 'exposed on ')}`
   if (relative === null) return `${formatMetric(metric, after)} ${name}, none before`
   return `${formatDifference(relative)} ${name}`
 }
 
-/** Where memory differs: on all ranks alike, on the one where it differs most, or of the fullest where ranks are not the same. */
+/** By how much the peak differs, which is that of the fullest rank: on all ranks alike, on a rank that is the fullest of both, or of each. */
 function memoryWords(before: readonly RankPeak[], after: readonly RankPeak[]): string[] {
-  const pairs = after.flatMap(({ rank, bytes }) => {
-    const known = before.find((each) => each.rank === rank)
-    return known ? [{ rank, difference: bytes - known.bytes }] : []
-  })
-  if (pairs.length < after.length || pairs.length < before.length) {
-    const [from, to] = [before, after].map((list) => Math.max(...list.map(({ bytes }) => bytes))) as [number, number]
-    return from === to ? [] : [`${signed(to - from, formatBytes)} on the fullest rank`]
-  }
-  const [most] = [...pairs].sort((a, b) => Math.abs(b.difference) - Math.abs(a.difference) || a.rank - b.rank)
-  if (!most || most.difference === 0) return []
-  const alike = pairs.length > 1 && pairs.every(({ difference }) => difference === most.difference)
-  return [`${signed(most.difference, formatBytes)} on ${alike ? 'every rank' : `rank ${most.rank}`}`]
+  const [from, to] = [fullestOf(before), fullestOf(after)]
+  if (from.bytes === to.bytes) return []
+  const rank = to.ranks.find((each) => from.ranks.includes(each))
+  const alike =
+    before.length > 1 &&
+    before.length === after.length &&
+    [from, to].every(({ ranks }) => ranks.length === before.length)
+  const where = alike ? 'on every rank' : rank === undefined ? 'on the fullest rank' : `on rank ${rank}, the fullest`
+  return [`${signed(to.bytes - from.bytes, formatBytes)} ${where}`]
 }
 
-/** How a figure of one spec differs from the first's, in few words. */
-export function metricDifference({ differences, part }: ComparedMetric, index: number): string {
-  const { relative, tie } = differences[index - 1] ?? { relative: 0, tie: true }
+/** The most that any rank holds, and the ranks that do. */
+function fullestOf(peaks: readonly RankPeak[]): { readonly bytes: number; readonly ranks: readonly number[] } {
+  const bytes = Math.max(...peaks.map((peak) => peak.bytes))
+  return { bytes, ranks: peaks.flatMap((peak) => (peak.bytes === bytes ? [peak.rank] : [])) }
+}
+
+/** How a figure of one spec differs from the first's, in few words: parts of a step in seconds, as they add up. */
+export function metricDifference(metric: ComparedMetric, index: number, comparison: Comparison): string {
+  const { relative, tie } = metric.differences[index - 1] ?? { relative: 0, tie: true }
   if (relative === 0) return 'same'
-  if (tie && part) return 'small'
+  if (metric.part) {
+    if (!counts(metric, index, comparison)) return 'small'
+    return signed(byOf(metric, index), metric.unit === 'share' ? formatPoints : formatSeconds)
+  }
   return `${relative === null ? 'new' : formatDifference(relative)}${tie ? ' (tie)' : ''}`
+}
+
+/** What a metric is called, and what that is where its name alone does not say so. */
+export function metricWords(metric: ComparedMetric): { readonly name: string; readonly title?: string } {
+  return metric.metric === 'bubble' ? { name: 'pipeline bubble', title: bubbleTitle } : { name: metricName(metric) }
+}
+
+const byOf = ({ values }: ComparedMetric, index: number): number => (values[index] ?? 0) - (values[0] ?? 0)
+
+const formatPoints = (share: number) => formatShare(share).replace('%', 'points')
+
+/** The least share of what the step gains or loses that a part of it is told for. */
+const tellingShare = 0.1
+
+/**
+ * Whether a difference is more than the model errs by, or, of a part of a step whose own time differs by more than that, a share of this
+ * difference worth telling.
+ */
+function counts(metric: ComparedMetric, index: number, { metrics }: Comparison): boolean {
+  if (!metric.differences[index - 1]?.tie) return true
+  const step = metrics.find((each) => each.metric === 'stepSeconds')
+  if (!metric.part || metric.unit !== 's' || !step || step.differences[index - 1]?.tie !== false) return false
+  return Math.abs(byOf(metric, index)) >= tellingShare * Math.abs(byOf(step, index))
 }
 
 /** A value of a field of a spec; a dash where it is open. */

@@ -14,7 +14,7 @@ import { graphKey } from './keys.js'
 import { Legend } from './legend.jsx'
 import { Lines } from './lines.jsx'
 import { Far, Small } from './minimap.jsx'
-import { fitZoom, margins, type Placed, type Room, readableZoom } from './placed.js'
+import { type DrawnGraph, fitZoom, margins, type Room, readableZoom } from './placed.js'
 import { SearchBox } from './search-box.jsx'
 
 const levels = [
@@ -34,20 +34,20 @@ export function GraphView() {
   )
 }
 
-/** A view with the places that were made for it: the two come together or not at all. */
-interface Drawn {
-  readonly view: View
-  readonly placed: Placed
-}
-
 function Graph() {
-  const { state, dispatch, graph, inspected } = useStudio()
+  const { state, dispatch, graph, inspected, onScreen } = useStudio()
   const { level, toggled, unroll } = state.graph
   const { selection } = state
   const pane = useRef<HTMLDivElement>(null)
   const { width, height } = useSize(pane)
   const room = useMemo(() => ({ width, height }), [width, height])
   const drawn = useDrawn(graph.answer, room)
+  useEffect(() => {
+    onScreen.current = drawn
+    return () => {
+      onScreen.current = undefined
+    }
+  }, [onScreen, drawn])
   const [group, setGroup] = useState(false)
   const flow = useReactFlow<GraphNode>()
   const held = useRef<{ readonly card: string; readonly x: number; readonly y: number }>(undefined)
@@ -164,6 +164,14 @@ function Graph() {
           />
           Ranks side by side
         </label>
+        <button
+          type="button"
+          title="Shows all of it (0)"
+          disabled={!drawn}
+          onClick={() => drawn && fit(flow, drawn, room)}
+        >
+          Fit
+        </button>
         <SearchBox
           onFound={({ id, toggled: opened }) => {
             sought.current = id
@@ -201,7 +209,7 @@ function Graph() {
           {drawn && <Lines placed={drawn.placed} chosen={touched} />}
           {drawn && <Small bounds={drawn.placed.bounds} room={room} />}
           <Far pane={pane} />
-          {!drawn && graph.failure && (
+          {graph.failure && graph.stale && (
             <Panel position="top-center">
               <FailureText failure={graph.failure} />
             </Panel>
@@ -240,26 +248,26 @@ function Foot({ view }: { readonly view: View }) {
 }
 
 /** The newest view that has places, for the room that there was when it came. */
-function useDrawn(view: View | undefined, room: Room): Drawn | undefined {
+function useDrawn(view: View | undefined, room: Room): DrawnGraph | undefined {
   const [given, setGiven] = useState<{ readonly view: View; readonly room: Room }>()
   if (view && room.width > 0 && given?.view !== view) setGiven({ view, room })
   // Only what needs Graphviz waits for it to be loaded.
   const alone = useJob(desks.plan, 'arrange', given)
   const laidOut = useJob(desks.layout, 'place', !alone.stale && alone.answer === null ? given : undefined)
   const { answer, stale } = alone.answer === null ? laidOut : alone
-  const last = useRef<Drawn>(undefined)
+  const last = useRef<DrawnGraph>(undefined)
   if (given && answer && !stale && last.current?.placed !== answer) last.current = { view: given.view, placed: answer }
   return last.current
 }
 
 /** The top left of a card, or of the frame that it has become. */
-function placeOf({ view, placed }: Drawn, card: string) {
+function placeOf({ view, placed }: DrawnGraph, card: string) {
   const node = placed.nodes.find((each) => each.node.id === card)?.at
   return node ?? placed.clusters.find(({ cluster }) => view.closes[cluster.id] === card)?.at
 }
 
 /** Shows all of a picture, as long as names can be read; of a larger one the beginning. */
-function fit(flow: ReturnType<typeof useReactFlow<GraphNode>>, { placed }: Drawn, room: Room): void {
+function fit(flow: ReturnType<typeof useReactFlow<GraphNode>>, { placed }: DrawnGraph, room: Room): void {
   const { bounds, start } = placed
   const zoom = Math.min(1.15, Math.max(fitZoom(bounds, room), readableZoom))
   const { side, top, bottom } = margins

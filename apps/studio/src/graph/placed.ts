@@ -1,5 +1,6 @@
 import type { View } from 'shardloom'
 import type { PlacedView } from 'shardloom/svg'
+import type { GraphView } from '../worker/protocol.js'
 
 export type Rect = PlacedView['bounds']
 export type ViewNode = View['nodes'][number]
@@ -38,6 +39,12 @@ export interface Placed {
   readonly titles: readonly { readonly cluster: ViewCluster; readonly at: Rect }[]
   readonly nodes: readonly PlacedNode[]
   readonly edges: readonly PlacedEdge[]
+}
+
+/** A view with the places that were made for it: the two come together or not at all. */
+export interface DrawnGraph {
+  readonly view: GraphView
+  readonly placed: Placed
 }
 
 /** Below this, the smallest labels, of eleven pixels, cannot be read. */

@@ -14,7 +14,8 @@ const degrees = ['tp', 'pp', 'dp', 'ep', 'replicas'] as const
 
 /** What comes to an engine, and on which ranks its phases run. */
 export function ServingFields({ fields, set }: ServingFieldsProps) {
-  const { catalogue, variant, dispatch } = useStudio()
+  const { catalogue, variant, dispatch, planned } = useStudio()
+  const sequence = valueAt(fields, ['seq']) ?? planned.answer?.values['seq']
   const described = new Map(catalogue?.fields.map((field) => [field.path.join('.'), field]))
   const serving = ['options', 'serving']
   const number = (path: readonly string[], label: string, placeholder: string, step = 1) => {
@@ -59,13 +60,13 @@ export function ServingFields({ fields, set }: ServingFieldsProps) {
       <fieldset className="serving">
         <legend>Load</legend>
         <div className="three">
-          {number(load('input'), 'Prompt', 'sequence')}
+          {number(load('input'), 'Prompt', sequence === undefined ? 'sequence' : String(sequence))}
           {number(load('output'), 'Output', '256')}
           {number(load('requests'), 'Requests', '10 each')}
         </div>
         <div className="three">
-          {number(load('clients'), 'Clients', valueAt(fields, load('rate')) === undefined ? '16' : 'by rate')}
-          {number(load('rate'), 'Rate, 1/s', 'by clients', 0.001)}
+          {number(load('clients'), 'Clients', valueAt(fields, load('rate')) === undefined ? '16' : 'none')}
+          {number(load('rate'), 'Rate, 1/s', 'none', 0.001)}
           {engine && (
             <Field path="options.serving.engine" label="Engine" help={engine.description}>
               {(attributes) => (

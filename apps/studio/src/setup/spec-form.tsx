@@ -35,7 +35,12 @@ export function SpecForm({ fields }: { readonly fields: Readonly<Record<string, 
   const described = new Map(catalogue?.fields.map((field) => [field.path.join('.'), field]))
   const shown = (path: string) => valueAt(fields, path.split('.')) ?? planValues[path]
 
-  const number = (path: string, label: string) => (
+  const shownBatch = valueAt(fields, ['batch']) ?? planValues['batch']
+  const batchByPool =
+    phase === 'serving' &&
+    ['prefill', 'decode'].some((pool) => valueAt(fields, ['options', 'serving', pool, 'batch']) !== undefined)
+
+  const number = (path: string, label: string, open: unknown = planValues[path]) => (
     <Field path={path} label={label} help={described.get(path)?.description ?? ''}>
       {(attributes) => (
         <input
@@ -43,7 +48,7 @@ export function SpecForm({ fields }: { readonly fields: Readonly<Record<string, 
           type="number"
           min={1}
           value={String(valueAt(fields, path.split('.')) ?? '')}
-          placeholder={String(planValues[path] ?? '')}
+          placeholder={String(open ?? '')}
           onChange={({ target }) =>
             set(path.split('.'), target.value === '' ? undefined : Number(target.value), `typing ${path}`)
           }
@@ -127,7 +132,7 @@ export function SpecForm({ fields }: { readonly fields: Readonly<Record<string, 
             value={typeof fields['cluster'] === 'string' ? fields['cluster'] : ''}
             onChange={({ target }) => set(['cluster'], target.value || undefined)}
           >
-            <option value="">{fields['cluster'] ? 'as the YAML says' : 'none: no times'}</option>
+            <option value="">{fields['cluster'] ? clusterText(fields['cluster']) : 'none: no times'}</option>
             {[
               ...new Set([
                 ...(catalogue?.clusters ?? []),
@@ -151,8 +156,15 @@ export function SpecForm({ fields }: { readonly fields: Readonly<Record<string, 
         ))}
       </fieldset>
       <div className="three">
-        {number('batch', 'Batch')}
-        {number('microbatch', 'Microbatch')}
+        {batchByPool ? (
+          <>
+            {number('options.serving.prefill.batch', 'Prefill batch', shownBatch)}
+            {number('options.serving.decode.batch', 'Decode batch', shownBatch)}
+          </>
+        ) : (
+          number('batch', 'Batch')
+        )}
+        {phase !== 'serving' && number('microbatch', 'Microbatch')}
         {number('seq', lengths[phase] ?? 'Sequence')}
       </div>
       {phase === 'serving' && <ServingFields fields={fields} set={set} />}
@@ -191,8 +203,18 @@ export function SpecForm({ fields }: { readonly fields: Readonly<Record<string, 
   )
 }
 
+/** A cluster that is an object, by what it is made of and how large it is. */
+function clusterText(cluster: unknown): string {
+  const name = ['preset', 'name', 'accelerator'].map((key) => valueAt(cluster, [key])).find(isText)
+  const nodes = valueAt(cluster, ['nodes'])
+  if (name === undefined) return 'as the YAML says'
+  return typeof nodes === 'number' ? `${name} · ${nodes} ${nodes === 1 ? 'node' : 'nodes'}` : name
+}
+
+const isText = (value: unknown): value is string => typeof value === 'string'
+
 /** What the length of a sequence is, by phase. */
-const lengths: Readonly<Record<string, string>> = { prefill: 'Prompt', decode: 'Context', serving: 'Prompt' }
+const lengths: Readonly<Record<string, string>> = { prefill: 'Prompt', decode: 'Context', serving: 'Sequence' }
 
 /** Values of options that may also be objects, which a schema does not list. */
 const choicesOfText: Readonly<Record<string, readonly string[]>> = { recompute: ['none', 'selective', 'full'] }

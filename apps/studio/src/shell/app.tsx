@@ -1,16 +1,17 @@
-import { useEffect, useMemo, useReducer, useRef, useState } from 'react'
+import { useCallback, useEffect, useMemo, useReducer, useRef, useState } from 'react'
 import { graphRequest } from '../graph/graph-request.js'
+import type { DrawnGraph } from '../graph/placed.js'
 import { readFragment, writeFragment } from '../state/fragment.js'
-import { firstHistory, step } from '../state/history.js'
+import { type Action, firstHistory, step } from '../state/history.js'
 import { activeVariant } from '../state/studio-state.js'
 import { desks } from '../worker/desk.js'
 import type { Failure } from '../worker/protocol.js'
 import { Sentence } from './failure.jsx'
-import { Keys } from './keys.jsx'
 import { Panes } from './panes.jsx'
 import { ProgressLine } from './progress.jsx'
 import { Strip } from './strip.jsx'
 import { type Studio, StudioContext } from './studio.js'
+import { TakeConfig } from './take-config.jsx'
 import { TopBar } from './top-bar.jsx'
 import { useJob } from './use-job.js'
 import { useTheme } from './use-theme.js'
@@ -20,7 +21,12 @@ const quiet = 200
 
 /** The whole page. */
 export function App() {
-  const [history, dispatch] = useReducer(step, firstHistory)
+  const [history, change] = useReducer(step, firstHistory)
+  const titles = useRef<ReadonlyMap<string, string>>(new Map())
+  const dispatch = useCallback(
+    (action: Action) => change(action.type === 'edit' ? { titles: titles.current, ...action } : action),
+    [],
+  )
   const [refused, setRefused] = useState<Failure>()
   const [theme, toggleTheme] = useTheme()
   const [schedules, compareSchedules] = useState<readonly string[]>([])
@@ -30,6 +36,9 @@ export function App() {
   useLink(history.present, dispatch, setRefused)
 
   const { answer: catalogue } = useJob(desks.choices, 'catalogue', {})
+  useEffect(() => {
+    titles.current = new Map(catalogue?.models.map(({ preset = '', name }) => [preset, name]))
+  }, [catalogue])
   const { pool } = state
   const planned = useJob(desks.plan, 'plan', { text: settled, pool })
   const good = useRef<string>(undefined)
@@ -46,6 +55,7 @@ export function App() {
     source === undefined || selection === undefined ? undefined : { ...source, id: selection },
   )
 
+  const onScreen = useRef<DrawnGraph>(undefined)
   const studio: Studio = useMemo(
     () => ({
       state,
@@ -57,12 +67,13 @@ export function App() {
       compareSchedules,
       theme,
       graph,
+      onScreen,
       inspected,
       ...(catalogue && { catalogue }),
       ...(source && { text: source.text, source }),
       ...(failure && { failure }),
     }),
-    [state, variant, history, planned, graph, inspected, source, schedules, theme, catalogue, failure],
+    [state, variant, history, planned, graph, inspected, source, schedules, theme, catalogue, failure, dispatch],
   )
   return (
     <StudioContext value={studio}>
@@ -78,9 +89,9 @@ export function App() {
           </button>
         </div>
       )}
+      <TakeConfig />
       <Panes />
       <Strip />
-      <Keys />
     </StudioContext>
   )
 }

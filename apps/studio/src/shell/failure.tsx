@@ -1,10 +1,16 @@
 import type { Failure } from '../worker/protocol.js'
+import { goOn } from './use-job.js'
 
-/** An error in full: what was tried and why not, and what would work. */
-export function FailureText({ failure: { message, help } }: { readonly failure: Failure }) {
+/** An error in full: what was tried and why not, and what would work; what was stopped can go on. */
+export function FailureText({ failure: { code, message, help } }: { readonly failure: Failure }) {
   return (
     <p className="failure" role="alert">
-      <Sentence text={message} /> {help && <Sentence text={help} className="help" />}
+      <Sentence text={message} /> {help && <Sentence text={help} className="help" />}{' '}
+      {code === 'STOPPED' && (
+        <button type="button" onClick={goOn}>
+          Go on
+        </button>
+      )}
     </p>
   )
 }

@@ -2,6 +2,8 @@ import type { Planned } from '../worker/protocol.js'
 
 interface FigureProps {
   readonly name: string
+  /** What it is, where the name alone does not say so. */
+  readonly title?: string
   /** An ellipsis until it is known. */
   readonly value: string | undefined
   readonly note?: string | undefined
@@ -9,10 +11,10 @@ interface FigureProps {
 }
 
 /** A figure of the strip under its name. */
-export function Figure({ name, value = '…', note = '', bad = false }: FigureProps) {
+export function Figure({ name, title, value = '…', note = '', bad = false }: FigureProps) {
   return (
     <div className={bad ? 'figure bad' : 'figure'}>
-      <dt>{name}</dt>
+      <dt title={title}>{name}</dt>
       <dd>
         {value} {note && <span className="note">{note}</span>}
       </dd>

@@ -18,7 +18,7 @@ const keys = [
   ['?', 'these keys'],
 ] as const satisfies readonly (readonly [string, string])[]
 
-/** Keys that work wherever nobody types, and the list of them. */
+/** Keys that work wherever nobody types, and the list of them, with a button that opens it. */
 export function Keys() {
   const { dispatch } = useStudio()
   const list = useRef<HTMLDialogElement>(null)
@@ -38,22 +38,33 @@ export function Keys() {
     return () => removeEventListener('keydown', press)
   }, [dispatch])
   return (
-    <dialog ref={list} className="keys" aria-labelledby="keys-title">
-      <h2 id="keys-title">Keys</h2>
-      <dl>
-        {keys.map(([key, does]) => (
-          <div key={key}>
-            <dt>
-              <kbd>{key}</kbd>
-            </dt>
-            <dd>{does}</dd>
-          </div>
-        ))}
-      </dl>
-      <form method="dialog">
-        <button type="submit">Close</button>
-      </form>
-    </dialog>
+    <>
+      <button
+        type="button"
+        className="quiet"
+        aria-label="Keys"
+        title="Keys (?)"
+        onClick={() => list.current?.showModal()}
+      >
+        ?
+      </button>
+      <dialog ref={list} className="keys" aria-labelledby="keys-title">
+        <h2 id="keys-title">Keys</h2>
+        <dl>
+          {keys.map(([key, does]) => (
+            <div key={key}>
+              <dt>
+                <kbd>{key}</kbd>
+              </dt>
+              <dd>{does}</dd>
+            </div>
+          ))}
+        </dl>
+        <form method="dialog">
+          <button type="submit">Close</button>
+        </form>
+      </dialog>
+    </>
   )
 }
 

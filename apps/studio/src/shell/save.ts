@@ -1,3 +1,4 @@
+import type { DrawnGraph } from '../graph/placed.js'
 import { desks } from '../worker/desk.js'
 import type { ExportedFile, GraphRequest, PlanSource } from '../worker/protocol.js'
 import type { ExportName } from './export-formats.js'
@@ -8,8 +9,8 @@ export interface SaveRequest {
   readonly name: string
   readonly source: PlanSource
   readonly theme: 'light' | 'dark'
-  /** The picture on the screen. */
-  readonly view: GraphRequest | 'timeline' | 'memory'
+  /** The picture on the screen, and where of a graph that is on it everything stands. */
+  readonly view: GraphRequest | DrawnGraph | 'timeline' | 'memory'
 }
 
 /** Pixels of a PNG for each of its SVG, and the most of its longer side: what browsers still draw. */
@@ -44,7 +45,10 @@ async function pictureOf({ format, view, theme, source }: SaveRequest, name: str
   const svg =
     typeof view === 'string'
       ? await desks.time.ask('picture', { ...source, view, theme })
-      : await desks.layout.ask('draw', { view: await desks.plan.ask('graph', view), theme })
+      : await desks.layout.ask('draw', {
+          ...('placed' in view ? view : { view: await desks.plan.ask('graph', view) }),
+          theme,
+        })
   if (format === 'view-svg') {
     return { name: `${name}.svg`, type: 'image/svg+xml', bytes: new TextEncoder().encode(svg), notes: [] }
   }

@@ -14,7 +14,7 @@ export function ServingFigures() {
   const { plan, answer: served, old } = useTogether(planned, made)
   const { failure, stale, progress, again } = made
   const busy = useSyncExternalStore(desks.serving.subscribe, () => desks.serving.since() !== undefined)
-  if (failure && stale) return <FailureText failure={failure} />
+  if (failure && stale && failure.code !== 'STOPPED') return <FailureText failure={failure} />
   const { ttft, tpot } = served?.spread ?? {}
   const { load, limits = [] } = served ?? {}
   const caching = served?.pools.at(-1)

@@ -3,6 +3,7 @@ import { desks } from '../worker/desk.js'
 import { FailureText } from './failure.jsx'
 import { Figure, RulesFigure } from './figure.jsx'
 import { useStudio } from './studio.js'
+import { bubbleTitle } from './terms.js'
 import { useJob } from './use-job.js'
 import { useTogether } from './use-together.js'
 
@@ -29,7 +30,7 @@ export function StepFigures() {
       />
       <Figure name="MFU" value={figures && formatShare(figures.mfu)} />
       <Figure name="Tokens per second" value={figures && formatQuantity(figures.tokensPerSecond, '')} />
-      <Figure name="Waiting for stages" value={figures && formatShare(figures.bubble.global)} />
+      <Figure name="Pipeline bubble" title={bubbleTitle} value={figures && formatShare(figures.bubble.global)} />
       <Figure name="Ranks" value={plan && formatCount(plan.summary.world)} />
       <RulesFigure plan={plan} />
     </dl>

@@ -1,4 +1,5 @@
-import { createContext, type Dispatch, useContext } from 'react'
+import { createContext, type Dispatch, type RefObject, useContext } from 'react'
+import type { DrawnGraph } from '../graph/placed.js'
 import type { Action, History } from '../state/history.js'
 import type { StudioState, Variant } from '../state/studio-state.js'
 import type { Catalogue, Failure, GraphView, Inspected, Planned, PlanSource } from '../worker/protocol.js'
@@ -20,6 +21,8 @@ export interface Studio {
   readonly failure?: Failure
   /** The graph on the screen. */
   readonly graph: JobState<GraphView>
+  /** The graph as it is drawn, where it is on the screen; its view keeps it. */
+  readonly onScreen: RefObject<DrawnGraph | undefined>
   /** What is selected. */
   readonly inspected: JobState<Inspected | null>
   /** The schedules that the timeline of the plan is compared with, while this page is open. */

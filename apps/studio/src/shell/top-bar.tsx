@@ -4,6 +4,7 @@ import { writeFragment } from '../state/fragment.js'
 import { Dropped, JobError } from '../worker/desk.js'
 import type { Failure } from '../worker/protocol.js'
 import { type ExportName, exportGroups } from './export-formats.js'
+import { Keys } from './keys.jsx'
 import { ProgressStop } from './progress.jsx'
 import { save } from './save.js'
 import { useStudio } from './studio.js'
@@ -71,6 +72,7 @@ export function TopBar({ onTheme, onFailure }: TopBarProps) {
       >
         {theme === 'light' ? '☾' : '☀'}
       </button>
+      <Keys />
     </header>
   )
 }
@@ -87,7 +89,7 @@ function useSaid(): readonly [string, (text: string) => void] {
 }
 
 function ExportMenu({ say, onFailure }: Pick<TopBarProps, 'onFailure'> & { readonly say: (text: string) => void }) {
-  const { state, variant, source, theme } = useStudio()
+  const { state, variant, source, theme, onScreen } = useStudio()
   const menu = useRef<HTMLDetailsElement>(null)
   const run = async (format: ExportName, title: string) => {
     menu.current?.removeAttribute('open')
@@ -97,7 +99,7 @@ function ExportMenu({ say, onFailure }: Pick<TopBarProps, 'onFailure'> & { reado
     // A picture is of one plan: of those that are compared or searched, the time of the one at hand; beside a list of pages, its graph.
     const shown =
       state.view === 'compare' || state.view === 'search' ? 'timeline' : state.view === 'learn' ? 'graph' : state.view
-    const view = shown === 'graph' ? graphRequest(source, state.graph) : shown
+    const view = shown === 'graph' ? (onScreen.current ?? graphRequest(source, state.graph)) : shown
     try {
       const notes = await save({ format, name: variant.name, source, theme, view })
       say([`${title} saved`, ...notes].join(' · '))

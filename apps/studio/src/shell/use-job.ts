@@ -1,5 +1,5 @@
 import { useEffect, useMemo, useRef, useState } from 'react'
-import { type Desk, Dropped, JobError } from '../worker/desk.js'
+import { type Desk, Dropped, JobError, Stopped } from '../worker/desk.js'
 import type { Failure, JobName, Jobs, Progress } from '../worker/protocol.js'
 
 /** What came of a job that follows what is on the page. */
@@ -14,6 +14,14 @@ export interface JobState<Answer> {
   readonly progress?: Progress
   /** Asks once more, where it was stopped. */
   readonly again: () => void
+}
+
+/** How jobs that were stopped, and whose answers are still waited for, are asked for once more. */
+const stopped = new Set<() => void>()
+
+/** Asks for all that was stopped once more. */
+export function goOn(): void {
+  for (const again of [...stopped]) again()
 }
 
 /** Asks a desk for whatever is requested now; undefined asks for nothing. Requests are compared by what they hold. */
@@ -33,14 +41,19 @@ export function useJob<Name extends JobName>(
   useEffect(() => {
     if (key === undefined || asked.current === undefined) return
     let live = true
+    const again = () => {
+      setState(({ failure: _, ...before }) => before)
+      setTurn((count) => count + 1)
+    }
     setProgress(undefined)
     desk
       .ask(job, asked.current, (each) => live && setProgress(each))
       .then(
         (answer) => live && setState({ answer, of: key }),
         (error: unknown) => {
-          if (!live || error instanceof Dropped) return
-          const failure = error instanceof JobError ? error.failure : { code: 'INTERNAL', message: String(error) }
+          if (!live || (error instanceof Dropped && !(error instanceof Stopped))) return
+          if (error instanceof Stopped) stopped.add(again)
+          const failure = failureOf(error)
           setState(({ answer, of }) => ({
             ...(answer !== undefined && { answer }),
             ...(of !== undefined && { of }),
@@ -50,6 +63,7 @@ export function useJob<Name extends JobName>(
       )
     return () => {
       live = false
+      stopped.delete(again)
     }
   }, [desk, job, key, turn])
   return {
@@ -57,5 +71,16 @@ export function useJob<Name extends JobName>(
     ...(progress && { progress }),
     stale: state.of !== key,
     again: () => setTurn((count) => count + 1),
+  }
+}
+
+/** What was stopped says so: what stands on the page is then of an older request. */
+function failureOf(error: unknown): Failure {
+  if (error instanceof JobError) return error.failure
+  if (!(error instanceof Stopped)) return { code: 'INTERNAL', message: String(error) }
+  return {
+    code: 'STOPPED',
+    message: 'The work on this plan was stopped.',
+    help: 'What is shown is the last that was ready.',
   }
 }

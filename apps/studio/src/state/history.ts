@@ -1,3 +1,4 @@
+import { followingName } from './following-name.js'
 import { type StudioState, sample, type Variant } from './studio-state.js'
 
 /** States that one can go back to, the present one, and those gone back from. */
@@ -11,8 +12,13 @@ export interface History {
 
 /** What can happen to the state. */
 export type Action =
-  /** Replaces the spec; changes of the same `group` in a row, such as typing, are one step. */
-  | { readonly type: 'edit'; readonly text: string; readonly group: string }
+  /** Replaces the spec; changes of the same `group` in a row, such as typing, are one step. A name that is one of the `titles` of models follows the model. */
+  | {
+      readonly type: 'edit'
+      readonly text: string
+      readonly group: string
+      readonly titles?: ReadonlyMap<string, string>
+    }
   | { readonly type: 'variants'; readonly variants: readonly Variant[]; readonly active: number }
   /** What is looked at: no step of its own. */
   | { readonly type: 'look'; readonly change: Partial<Omit<StudioState, 'variants' | 'active'>> }
@@ -30,8 +36,9 @@ export function step(history: History, action: Action): History {
   const { past, present, future } = history
   switch (action.type) {
     case 'edit': {
+      const { text, titles = new Map() } = action
       const variants = present.variants.map((each, at) =>
-        at === present.active ? { ...each, text: action.text } : each,
+        at === present.active ? { name: followingName(each, text, titles), text } : each,
       )
       if (variants[present.active]?.text === present.variants[present.active]?.text) return history
       const next = { ...present, variants }

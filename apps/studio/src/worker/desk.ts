@@ -11,9 +11,12 @@ export class JobError extends Error {
 /** A job that nobody waits for any more. */
 export class Dropped extends Error {}
 
+/** A job that somebody waits for, and that was stopped. */
+export class Stopped extends Dropped {}
+
 /** A worker to which jobs are given, one at a time. Of one kind only the newest job matters. */
 export interface Desk {
-  /** Rejects with a {@link JobError}, and with {@link Dropped} where a newer job of its kind was given, or all were stopped. */
+  /** Rejects with a {@link JobError}; with {@link Dropped} where a newer job of its kind was given, and {@link Stopped} where all were stopped. */
   readonly ask: <Name extends JobName>(
     job: Name,
     request: Jobs[Name]['request'],
@@ -49,10 +52,10 @@ export function createDesk(name: string): Desk {
   let outdated = false
   let since: number | undefined
 
-  const end = () => {
+  const end = (reason = new Dropped()) => {
     worker?.terminate()
     worker = undefined
-    current?.reject(new Dropped())
+    current?.reject(reason)
     current = undefined
   }
   const start = async (): Promise<Worker> => {
@@ -121,9 +124,9 @@ export function createDesk(name: string): Desk {
         void pump()
       }),
     stop: () => {
-      for (const { reject } of waiting.values()) reject(new Dropped())
+      for (const { reject } of waiting.values()) reject(new Stopped())
       waiting.clear()
-      end()
+      end(outdated ? new Dropped() : new Stopped())
       void pump()
     },
     since: () => since,

@@ -178,8 +178,11 @@ export interface Jobs extends SearchJobs {
   arrange: { request: { readonly view: GraphView; readonly room: Room }; answer: Placed | null }
   /** Of the worker `layout`: gives any view places. */
   place: { request: { readonly view: GraphView; readonly room: Room }; answer: Placed }
-  /** Of the worker `layout`: a view as SVG. */
-  draw: { request: { readonly view: View; readonly theme: 'light' | 'dark' }; answer: string }
+  /** Of the worker `layout`: a view as SVG, with the places that it has on the screen where it is on one. */
+  draw: {
+    request: { readonly view: View; readonly placed?: Placed; readonly theme: 'light' | 'dark' }
+    answer: string
+  }
   /** Of the worker `export`: the plan in one of the formats of `shardloom export`. */
   export: {
     request: PlanSource & { readonly format: string; readonly name: string }

@@ -1,5 +1,6 @@
-import { runWork, type Work } from 'shardloom'
-import type { Answer, Question } from 'shardloom/search'
+import type { MessagePort } from 'node:worker_threads'
+import { type Progress, runWork, type Work } from 'shardloom'
+import type { Answer, Candidate, Question, SearchProgress } from 'shardloom/search'
 import { reportOf } from '../report-error.js'
 import type { PartOutcome } from './part.js'
 
@@ -18,6 +19,8 @@ export interface PartTask {
   /** The question as JSON text, which tells at once whether it is the one before. */
   readonly question: string
   readonly part: number
+  /** Where a thread says what it has found by then, as lists of candidates. */
+  readonly port?: MessagePort
 }
 
 /**
@@ -26,13 +29,20 @@ export interface PartTask {
  */
 export function partAnswerer(
   loadQuestion: LoadQuestion,
-): (task: PartTask, signal?: AbortSignal) => Promise<PartOutcome> {
+): (task: PartTask, signal?: AbortSignal, found?: (candidates: readonly Candidate[]) => void) => Promise<PartOutcome> {
   let loaded: { readonly question: string; readonly answer: ReturnType<LoadQuestion> } | undefined
-  return async ({ question, part }, signal) => {
+  return async ({ question, part, port }, signal, found = (candidates) => port?.postMessage(candidates)) => {
+    let best: string | undefined
+    const progress = (said: Progress) => {
+      const { found: candidates = [] } = said as Partial<SearchProgress> // not all work finds candidates on the way
+      if (candidates[0] === undefined || candidates[0].name === best) return
+      best = candidates[0].name
+      found(candidates)
+    }
     try {
       if (loaded?.question !== question) loaded = { question, answer: loadQuestion(JSON.parse(question)) }
       const answer = await loaded.answer
-      return { part, answer: await runWork(answer(part), signal && { signal }) }
+      return { part, answer: await runWork(answer(part), { progress, ...(signal && { signal }) }) }
     } catch (error) {
       if (signal?.aborted) throw error
       return { part, failure: reportOf(error) }

@@ -1,4 +1,4 @@
-import { type Answer, mergeAnswers, type Question } from 'shardloom/search'
+import { type Answer, type Candidate, emptyAnswer, mergeAnswers, type Question } from 'shardloom/search'
 import { exitCode } from '../exit-code.js'
 import { type FailedPart, rangesText } from './part.js'
 
@@ -20,11 +20,16 @@ interface Parts {
   readonly asked: readonly number[]
   readonly answers: ReadonlyMap<number, Answer>
   readonly failed?: readonly FailedPart[]
+  /** What parts have found that did not end. */
+  readonly soFar?: readonly Candidate[]
   readonly stopped?: boolean
 }
 
 /** The outcome of the parts that were asked for. */
-export function outcomeOf(question: Question, { asked, answers, failed = [], stopped = false }: Parts): Outcome {
+export function outcomeOf(
+  question: Question,
+  { asked, answers, failed = [], soFar = [], stopped = false }: Parts,
+): Outcome {
   const ascending = [...asked].sort((a, b) => a - b)
   const found = ascending.flatMap((part) => {
     const answer = answers.get(part)
@@ -33,7 +38,7 @@ export function outcomeOf(question: Question, { asked, answers, failed = [], sto
   const missing = ascending.filter((part) => !answers.has(part))
   return {
     answer: mergeAnswers(
-      found.map(([, answer]) => answer),
+      [...found.map(([, answer]) => answer), ...(stopped ? [{ ...emptyAnswer, best: soFar }] : [])],
       question,
     ),
     answers: new Map(found),

@@ -1,4 +1,4 @@
-import type { Answer, Question } from 'shardloom/search'
+import type { Answer, Candidate, Question } from 'shardloom/search'
 import type { ErrorReport } from '../report-error.js'
 import type { Shard } from '../shard-option.js'
 
@@ -17,12 +17,16 @@ export interface FailedPart {
   readonly failure: ErrorReport
 }
 
-/** Works on parts wherever it does, and hands over each that has ended, in any order. It returns early, and quietly, when it is aborted. */
+/**
+ * Works on parts wherever it does, and hands over each that has ended, in any order. It returns early, and quietly, when it is aborted;
+ * `found` hears, where the work is near, of what parts have found that have not ended.
+ */
 export type PartRunner = (
   question: Question,
   parts: readonly number[],
   ended: (outcome: PartOutcome) => Promise<void>,
   signal: AbortSignal,
+  found?: (candidates: readonly Candidate[]) => void,
 ) => Promise<void>
 
 /** The parts of a question that fall to one of several who share it: of `2/3` the parts 1, 4, 7 and so on. */

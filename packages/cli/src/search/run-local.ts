@@ -6,12 +6,12 @@ import { startThreads } from './threads.js'
 
 /** Works on parts in this process: one after the other in this thread, or in several threads of their own. */
 export function runLocal(answerer: Answerer, workers: number): PartRunner {
-  return async (question, parts, ended, signal) => {
+  return async (question, parts, ended, signal, found) => {
     const threads = Math.min(workers, parts.length)
-    if (threads > 1) return inThreads(answerer, threads)(question, parts, ended, signal)
+    if (threads > 1) return inThreads(answerer, threads)(question, parts, ended, signal, found)
     const answer = partAnswerer(answerer.loadQuestion)
     for (const part of parts) {
-      const outcome = await answer(taskOf(question, part), signal).catch((error) => {
+      const outcome = await answer(taskOf(question, part), signal, found).catch((error) => {
         if (!signal.aborted) throw error
       })
       if (!outcome) return
@@ -21,13 +21,13 @@ export function runLocal(answerer: Answerer, workers: number): PartRunner {
 }
 
 function inThreads({ module }: Answerer, count: number): PartRunner {
-  return async (question, parts, ended, signal) => {
+  return async (question, parts, ended, signal, found) => {
     const threads = startThreads(module, count)
     const stop = () => void threads.close()
     signal.addEventListener('abort', stop, { once: true })
     const answer = async (part: number): Promise<PartOutcome | undefined> => {
       try {
-        return await threads.answer(taskOf(question, part))
+        return await threads.answer(taskOf(question, part), found)
       } catch (error) {
         return signal.aborted ? undefined : crashed(part, error)
       }

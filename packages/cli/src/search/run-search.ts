@@ -1,5 +1,5 @@
 import { ShardloomError } from 'shardloom'
-import type { Question } from 'shardloom/search'
+import { type Candidate, emptyAnswer, mergeAnswers, type Question } from 'shardloom/search'
 import type { Io } from '../io.js'
 import type { Shard } from '../shard-option.js'
 import type { Answerer } from './answerer.js'
@@ -40,6 +40,7 @@ export async function runSearch(run: SearchRun): Promise<Outcome> {
   const answers = new Map(file?.answers)
   const failed: FailedPart[] = []
   const open = asked.filter((part) => !answers.has(part))
+  let soFar: readonly Candidate[] = []
   const progress = searchProgress(io, { ended: asked.length - open.length, of: asked.length })
   try {
     const runParts = queue ? askQueue(queue, io) : runLocal(answerer, workers)
@@ -56,12 +57,18 @@ export async function runSearch(run: SearchRun): Promise<Outcome> {
           progress.ended()
         },
         signal,
+        (best) => {
+          soFar = mergeAnswers(
+            [soFar, best].map((each) => ({ ...emptyAnswer, best: each })),
+            question,
+          ).best
+        },
       )
   } finally {
     progress.clear()
     await file?.close()
   }
-  const outcome = outcomeOf(question, { asked, answers, failed, stopped: signal.aborted })
+  const outcome = outcomeOf(question, { asked, answers, failed, soFar, stopped: signal.aborted })
   const [first] = outcome.failed
   if (first && outcome.failed.length === asked.length) throw asError(first)
   return outcome

@@ -1,4 +1,6 @@
 import { fileURLToPath } from 'node:url'
+import { MessageChannel } from 'node:worker_threads'
+import type { Candidate } from 'shardloom/search'
 import { Tinypool } from 'tinypool'
 import type { PartTask } from './answerer.js'
 import type { PartOutcome } from './part.js'
@@ -6,7 +8,7 @@ import type { PartOutcome } from './part.js'
 /** Threads that answer parts, so that the one that starts them can do something else. */
 export interface Threads {
   /** Rejects when the thread dies of the part, and when the threads are closed. */
-  answer(task: PartTask): Promise<PartOutcome>
+  answer(task: PartTask, found?: (candidates: readonly Candidate[]) => void): Promise<PartOutcome>
   /** Ends the threads, in the middle of whatever they do. */
   close(): Promise<void>
 }
@@ -42,10 +44,12 @@ export function startThreads(module: URL, count: number): Threads {
   }
 
   return {
-    answer(task) {
-      const outcome: Promise<PartOutcome> = pool.run(task)
+    answer(task, found) {
+      const { port1: heard, port2: port } = new MessageChannel()
+      if (found) heard.on('message', found)
+      const outcome: Promise<PartOutcome> = pool.run({ ...task, port }, { transferList: [port] })
       watch()
-      return outcome
+      return outcome.finally(() => heard.close())
     },
     close() {
       closed ??= pool.destroy()

@@ -46,6 +46,25 @@ function abortAfter(question: Question, begun: number): Partial<SearchRun> {
 }
 
 describe('a search', () => {
+  test('that is stopped in its first part has what that had found', async () => {
+    const question = pretend({ parts: 3, folder: temporaryFolder() })
+    const controller = new AbortController()
+    const candidate = { name: 'a=1', choices: { a: 1 }, score: 7, metrics: { cost: 7 } }
+    const endless: typeof loadQuestion = async () =>
+      function* () {
+        const found = [candidate]
+        for (let done = 0; ; done++) {
+          if (done === 3) controller.abort()
+          yield { work: 'pretend', done, of: 10, ...(done > 0 && { found }) }
+        }
+      }
+    const answerer = { ...built.answerer, loadQuestion: endless }
+    const outcome = await run(question, { answerer, signal: controller.signal })
+    expect(outcome.answer.best).toEqual([candidate])
+    expect(outcome.answers.size).toBe(0)
+    expect(exitCodeOf(outcome)).toBe(130)
+  })
+
   test('has the same answer however it is shared out and interrupted, and does no part twice', async () => {
     const splits = fc.record({
       parts: fc.integer({ min: 1, max: 17 }),

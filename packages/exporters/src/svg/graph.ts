@@ -1,9 +1,10 @@
 import { isSavedRole } from '../chain.js'
 import type { View, ViewCluster, ViewEdge } from '../view.js'
+import { drawBarAt } from './lane-bars.js'
 import { graphLegend } from './legend.js'
 import type { Drawing } from './page.js'
 import { moved, type Point, path, type Rect, rect, text, widthOf } from './pen.js'
-import { curvePath, placeView } from './place-view.js'
+import { curvePath, type PlacedView, placeView } from './place-view.js'
 import { drawNode, pill } from './shapes.js'
 
 /** The border of a region. */
@@ -31,14 +32,37 @@ export function drawCurve(edge: ViewEdge, curve: readonly Point[]): string {
   return curve.length > 0 ? path(curvePath(curve), edgeClass(edge), headsOf(edge)) : ''
 }
 
+/** At the head of a row or column what it is, and in lines of their own what it holds. */
+function drawTitle({ title, repeat }: ViewCluster, at: Rect): string {
+  const [first = '', ...rest] = title.split(' · ')
+  const top = at.y + (at.height - titleLine * (1 + rest.length)) / 2 + 12
+  return [
+    text({ x: at.x, y: top }, first, 'name clear'),
+    pill(repeat, at.x + widthOf(first, 13, 'semibold') + 8, top - 4.5),
+    ...rest.map((line, index) => text({ x: at.x, y: top + titleLine * (index + 1) }, line, 'fact clear')),
+  ].join('')
+}
+
+const titleLine = 16
+
 /** A graph of any shape, its places from Graphviz and its shapes our own. */
-export async function drawGraph(view: View): Promise<Drawing> {
-  const { bounds, clusters, nodes, edges } = await placeView(view)
+export const drawGraph = async (view: View): Promise<Drawing> => drawPlaced(view, await placeView(view))
+
+/** A view whose places are known. */
+export function drawPlaced(view: View, { bounds, clusters, titles = [], nodes, edges }: PlacedView): Drawing {
   const body = [
     ...clusters.map(({ at, depth }) => drawFrame(at, depth)),
     ...edges.map(({ edge, path: d }) => (d ? path(d, edgeClass(edge), headsOf(edge)) : '')),
     ...clusters.map(({ cluster, at }) => drawHead(cluster, at)),
-    ...nodes.map(({ node, at }) => drawNode(node, at)),
+    ...titles.map(({ cluster, at }) => drawTitle(cluster, at)),
+    ...nodes.map(({ node, at, dots }) => {
+      if (!dots) return drawNode(node, at)
+      return drawBarAt(
+        node,
+        at,
+        dots.map((x) => at.x + x),
+      )
+    }),
     ...edges.map(({ edge, label: box }) =>
       box && edge.label ? text({ x: box.x + box.width / 2, y: box.y + 11 }, edge.label, 'fact clear', 'middle') : '',
     ),

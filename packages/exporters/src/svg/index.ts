@@ -6,4 +6,4 @@ export { type Report, type ReportFigure, type ReportSection, type ReportTable, r
 export { type ScheduleSvgOptions, scheduleSvg } from './schedule-svg.js'
 export { type MemorySvgOptions, memorySvg, type TimelineSvgOptions, timelineSvg } from './simulation-svg.js'
 export type { SvgTheme } from './style.js'
-export { type GraphSvgOptions, toSvg, viewSvg } from './to-svg.js'
+export { type GraphSvgOptions, placedSvg, toSvg, viewSvg } from './to-svg.js'

@@ -29,18 +29,23 @@ export const barWidth = (node: ViewNode) =>
 /** A collective: one hexagon from the lane of its first member to that of its last, with a dot in the lane of each. */
 export function drawBar(node: ViewNode, centres: readonly number[], y: number): string {
   const [left = 0, right = left] = [Math.min(...centres), Math.max(...centres)]
-  const middle = (left + right) / 2
-  const needed = barWidth(node)
-  const width = Math.max(right - left + 150, needed)
-  const at: Rect = { x: middle - width / 2, y, width, height: barHeight }
+  const width = Math.max(right - left + 150, barWidth(node))
+  return drawBarAt(node, { x: (left + right) / 2 - width / 2, y, width, height: barHeight }, centres)
+}
+
+/** The same in a place of its own, with what is left of its members beside its text. */
+export function drawBarAt(node: ViewNode, at: Rect, centres: readonly number[]): string {
+  const [left = 0, right = left] = [Math.min(...centres), Math.max(...centres)]
+  const [middle, high] = [at.x + at.width / 2, at.y + at.height / 2]
   const reach = Math.max(widthOf(node.title, 13, 'semibold'), widthOf(factOf(node))) / 2 + 14
   const dots = centres.length > 1 ? centres.filter((x) => Math.abs(x - middle) > reach) : []
-  const member = dots.map((x) => circle({ x, y: y + barHeight / 2 }, 4, 'dot')).join('')
+  const member = dots.map((x) => circle({ x, y: high }, 4, 'dot')).join('')
   const line = (from: number, to: number) =>
-    to - from > 12 ? path(`M${px(from)} ${px(y + barHeight / 2)}H${px(to)}`, 'member') : ''
+    to - from > 12 ? path(`M${px(from)} ${px(high)}H${px(to)}`, 'member') : ''
   const lines = centres.length > 1 ? line(left, middle - reach + 6) + line(middle + reach - 6, right) : ''
+  const fact = factOf(node)
   const label =
-    text({ x: middle, y: y + 19.5 }, node.title, 'name', 'middle') +
-    text({ x: middle, y: y + 35 }, factOf(node), 'fact', 'middle')
+    text({ x: middle, y: fact ? high - 3.5 : high + 4.5 }, node.title, 'name', 'middle') +
+    (fact ? text({ x: middle, y: high + 12 }, fact, 'fact', 'middle') : '')
   return group(hexagon(at, 'communication') + lines + member + label, node.tooltip, node.id)
 }

@@ -14,7 +14,10 @@ export interface PlacedView {
   readonly bounds: Rect
   /** Outer ones before those inside of them; `depth` counts those around it. */
   readonly clusters: readonly { readonly cluster: ViewCluster; readonly at: Rect; readonly depth: number }[]
-  readonly nodes: readonly { readonly node: ViewNode; readonly at: Rect }[]
+  /** What stands at the head of a row or column, such as stages, without a border. */
+  readonly titles?: readonly { readonly cluster: ViewCluster; readonly at: Rect }[]
+  /** Nodes; of a bar across lanes also how far from its left each member stands. */
+  readonly nodes: readonly { readonly node: ViewNode; readonly at: Rect; readonly dots?: readonly number[] }[]
   /** The edges that are drawn, `path` as the `d` of an SVG path, and the box of the label where it has one. */
   readonly edges: readonly { readonly edge: ViewEdge; readonly path: string; readonly label?: Rect }[]
 }

@@ -1,12 +1,13 @@
-import { checkProgram, type OperatorTable, type Pipeline, type Program } from '@shardloom/core'
+import { argumentError, checkProgram, type OperatorTable, type Pipeline, type Program } from '@shardloom/core'
 import { readSchedule, type TimedSchedule, timeSchedule } from '@shardloom/schedules'
 import { readableLimits } from '../tokens.js'
 import { checkView, createView, type View, type ViewOptions } from '../view.js'
 import { drawLanes } from './draw-lanes.js'
-import { drawGraph } from './graph.js'
+import { drawGraph, drawPlaced } from './graph.js'
 import { lanesOf } from './lanes.js'
 import { checkSvgOptions, type Drawing, page, type SvgOptions, svgOptions } from './page.js'
 import { moved, text } from './pen.js'
+import type { PlacedView } from './place-view.js'
 import { scheduleChart } from './schedule-chart.js'
 import { drawStages, stagesOf } from './stages.js'
 import { drawTimeline } from './timeline.js'
@@ -43,6 +44,20 @@ export async function viewSvg(view: View, options: GraphSvgOptions = {}): Promis
   checkView(view)
   checkSvgOptions(options, graphOptions)
   return page(await draw(view, options, undefined), options)
+}
+
+/** A view as SVG with the places given, in pixels, such as those of a screen. Throws `ARGUMENT` for what is no view or has no places. */
+export function placedSvg(view: View, placed: PlacedView, options: SvgOptions = {}): string {
+  checkView(view)
+  if (
+    !placed?.bounds ||
+    !Array.isArray(placed.nodes) ||
+    !Array.isArray(placed.edges) ||
+    !Array.isArray(placed.clusters)
+  )
+    throw argumentError('second', placed, 'a placed view', 'Give what `placeView(view)` resolves to.')
+  checkSvgOptions(options)
+  return page(drawPlaced(view, placed), options)
 }
 
 const graphOptions = { direction: 'down|right' } as const

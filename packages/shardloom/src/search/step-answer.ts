@@ -1,10 +1,15 @@
-import type { Work } from '@shardloom/core'
-import { type Answer, BestList, explore, Front, type Miss, mergeAnswers } from '@shardloom/search'
+import type { Progress, Work } from '@shardloom/core'
+import { type Answer, BestList, type Candidate, explore, Front, type Miss, mergeAnswers } from '@shardloom/search'
 import type { LoadedSpec } from '../plan.js'
 import type { Question } from './question.js'
 import type { Group } from './staging.js'
 import { changesOf } from './step-points.js'
 import { StepTree } from './step-tree.js'
+
+/** How far a search is, and the best that it has found by then. */
+export interface SearchProgress extends Progress {
+  readonly found: readonly Candidate[]
+}
 
 /** Answers parts of one question about steps, which share what they find out. */
 export function stepAnswers(loaded: LoadedSpec, question: Question): (part: number) => Work<Answer> {
@@ -17,11 +22,11 @@ export function stepAnswers(loaded: LoadedSpec, question: Question): (part: numb
     const own = groups.slice(from, to)
     yield { work: 'searching', done: 0, of: own.length }
     // What is found where good candidates are likely bounds the rest, the same for every part.
-    seeds ??= seedsOf(tree, groups, question)
+    seeds ??= yield* seedsOf(tree, groups, question)
     const found = findings(question, seeds)
     const answers: Answer[] = []
     for (const [index, group] of own.entries()) {
-      yield { work: 'searching', done: index, of: own.length }
+      yield progressOf(found, index, own.length)
       answers.push({ ...explore(treeOf([group]), found), best: [], front: [], misses: [] })
     }
     return mergeAnswers([...answers, kept(found)], question)
@@ -33,6 +38,13 @@ interface Findings {
   readonly front: Front | undefined
   readonly misses: Map<string, Miss>
 }
+
+const progressOf = ({ list }: Findings, done: number, of: number): SearchProgress => ({
+  work: 'searching',
+  done,
+  of,
+  found: [...list.candidates],
+})
 
 function findings({ top, front }: Question, before?: Findings): Findings {
   const found = { list: new BestList(top), front: front && new Front(front), misses: new Map<string, Miss>() }
@@ -54,16 +66,20 @@ function kept({ list, front, misses }: Findings): Answer {
  * Good candidates: of likely groups those with few microbatches, chunks and copies to choose from, and from the best of them on whatever
  * is better by a single choice.
  */
-function seedsOf(tree: StepTree, groups: readonly Group[], question: Question): Findings {
+function* seedsOf(tree: StepTree, groups: readonly Group[], question: Question): Generator<Progress, Findings> {
   const found = findings(question)
   const few = Object.entries(question.choices).map(([name, values]) => [name, values.slice(0, fewOf[name])] as const)
   const narrow = new StepTree(tree.loaded, { ...question, choices: Object.fromEntries(few) }, undefined, tree.model)
-  for (const group of likely(groups, question)) explore(narrow.from({ level: 'root', groups: [group] }), found)
+  for (const group of likely(groups, question)) {
+    explore(narrow.from({ level: 'root', groups: [group] }), found)
+    yield progressOf(found, 0, groups.length)
+  }
   for (let best = found.list.candidates[0]; best; ) {
     for (const { candidate } of changesOf(tree, question, best.choices)) {
       found.list.offer(candidate)
       found.front?.offer(candidate)
     }
+    yield progressOf(found, 0, groups.length)
     const next = found.list.candidates[0]
     best = next === best ? undefined : next
   }

@@ -138,7 +138,7 @@ export const sequenceParallel: Lesson = {
       ],
       plans: [{ name: 'Context parallel', text: spec('cp: 8', ring) }],
       view: 'memory',
-      look: 'The KV cache as it grows from layer to layer.',
+      look: 'The KV cache beside the weights: its room is taken for the whole step.',
       question: {
         ask: 'On 4 ranks instead of 8: what does a rank hold of the cache?',
         knob: { path: 'parallel.cp', label: 'cp', values: [2, 4, 8], to: 4 },
