@@ -206,7 +206,7 @@ describe.skipIf(chromiumPath === undefined)('in Chromium', () => {
         const calls = []
         for (let turn = 0; turn < 60; turn++) {
           count = 0
-          canvas.dispatchEvent(new WheelEvent('wheel', { deltaY: -150, clientX: left + 500, clientY: top + 100, cancelable: true }))
+          canvas.dispatchEvent(new WheelEvent('wheel', { deltaY: -22.5, ctrlKey: true, clientX: left + 500, clientY: top + 100, cancelable: true }))
           await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))
           calls.push(count)
         }

@@ -7,6 +7,7 @@ const keys = [
   ['/', 'search by name'],
   ['W A S D', 'move, by the place of the keys'],
   ['+ −', 'closer, farther'],
+  ['↑ ↓', 'scroll timelines of more rows than fit'],
   ['0', 'fit all'],
   ['Enter', 'open or close the selected card'],
   ['Backspace', 'close the card around the selection'],

@@ -270,7 +270,7 @@ export function Timeline({ panels, theme, node, onSelectNode, children }: Timeli
       <p className="timeline-told" aria-live="polite">
         {shownPlace && data
           ? sliceText(data, shownPlace)
-          : `Point at a slice; drag with Shift to add a span up.${overflows ? ' There is more below: scroll, or drag; Ctrl and the wheel zoom.' : ''}`}
+          : `Point at a slice; drag with Shift to add a span up.${overflows ? ' Scroll for the rest; Ctrl and wheel zoom.' : ''}`}
       </p>
       {span && (
         <dl className="timeline-sums">
