@@ -4,7 +4,7 @@ import { drawBarAt } from './lane-bars.js'
 import { graphLegend } from './legend.js'
 import type { Drawing } from './page.js'
 import { moved, type Point, path, type Rect, rect, text, widthOf } from './pen.js'
-import { curvePath, type PlacedView, placeView } from './place-view.js'
+import { curvePath, headOf, type PlacedView, placeView } from './place-view.js'
 import { drawNode, pill } from './shapes.js'
 
 /** The border of a region. */
@@ -53,8 +53,14 @@ export function drawPlaced(view: View, { bounds, clusters, titles = [], nodes, e
   const body = [
     ...clusters.map(({ at, depth }) => drawFrame(at, depth)),
     ...edges.map(({ edge, path: d }) => (d ? path(d, edgeClass(edge), headsOf(edge)) : '')),
-    ...clusters.map(({ cluster, at }) => drawHead(cluster, at)),
+    // Places from elsewhere may have no room for the totals of a region.
+    ...clusters.map(({ cluster, at }) =>
+      drawHead(headOf(cluster).width > at.width ? { ...cluster, fact: '' } : cluster, at),
+    ),
     ...titles.map(({ cluster, at }) => drawTitle(cluster, at)),
+    ...edges.map(({ edge, label: box }) =>
+      box && edge.label ? text({ x: box.x + box.width / 2, y: box.y + 11 }, edge.label, 'fact clear', 'middle') : '',
+    ),
     ...nodes.map(({ node, at, dots }) => {
       if (!dots) return drawNode(node, at)
       return drawBarAt(
@@ -63,9 +69,6 @@ export function drawPlaced(view: View, { bounds, clusters, titles = [], nodes, e
         dots.map((x) => at.x + x),
       )
     }),
-    ...edges.map(({ edge, label: box }) =>
-      box && edge.label ? text({ x: box.x + box.width / 2, y: box.y + 11 }, edge.label, 'fact clear', 'middle') : '',
-    ),
   ].filter(Boolean)
   return {
     title: view.title,
