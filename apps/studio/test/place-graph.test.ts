@@ -65,6 +65,9 @@ test('without Graphviz, single cards have the places that they have with it', as
     const view = { ...createView(program, operators, { level, unroll }), expandable: [], closes: {}, ports: [] }
     const [alone, whole] = [await placeSingleCards(view, room), await placeGraph(view, room, placeView)]
     if (level === 'stage') expect(alone).not.toBeNull()
+    // The same whatever was asked for before.
+    expect((await placeSingleCards(view, room))?.nodes.length).toBe(alone?.nodes.length)
+    if (alone) expect(alone.nodes.length).toBe(whole.nodes.length)
     for (const [index, { at }] of (alone?.nodes ?? []).entries()) {
       const other = whole.nodes[index]?.at
       for (const side of ['x', 'y', 'width', 'height'] as const) expect(other?.[side]).toBeCloseTo(at[side], 1)

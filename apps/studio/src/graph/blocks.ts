@@ -50,6 +50,7 @@ export function blockOf(
   if (before) return before
   const made = layOut(part, nodes, clusters, place)
   known.set(key, made)
+  made.catch(() => known.delete(key))
   for (const oldest of known.keys()) if (known.size > most) known.delete(oldest)
   return made
 }
