@@ -1,6 +1,7 @@
 import { formatBytes } from 'shardloom'
 import { bandNames, readableOn, ticksOf, tickText, unitOf } from 'shardloom/charts'
 import { fonts, type Paints } from '../timeline/paint.js'
+import { drawTicks } from '../timeline/ticks.js'
 import type { View } from '../timeline/view.js'
 import { type MemoryData, type MemoryRank, momentAt } from './data.js'
 
@@ -291,18 +292,7 @@ function drawFlag(
 function drawTime(context: CanvasRenderingContext2D, { view, width }: MemoryScene, bottom: number, theme: Theme): void {
   const { left, right } = plotOf(width)
   const [unit, perUnit] = unitOf(view.to)
-  context.fillStyle = theme.rule
-  context.fillRect(left, bottom, right - left, 1)
-  context.font = fonts.fact
-  context.textAlign = 'center'
-  context.textBaseline = 'middle'
-  context.fillStyle = theme.secondary
-  const [from, to] = [view.from * perUnit, view.to * perUnit]
-  for (const tick of ticksOf(to, Math.max(3, Math.floor((right - left) / 100)), from)) {
-    const x = left + ((tick - from) / (to - from)) * (right - left)
-    context.fillRect(x - 0.5, bottom, 1, 4)
-    context.fillText(tickText(tick), x, bottom + 13)
-  }
+  drawTicks(context, { from: view.from * perUnit, to: view.to * perUnit }, { left, right, bottom }, theme)
   context.textAlign = 'right'
   context.fillText(unit, right + sizes.right - 2, bottom + 13)
 }

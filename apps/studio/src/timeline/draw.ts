@@ -1,4 +1,3 @@
-import { ticksOf, tickText } from 'shardloom/charts'
 import { selectedAmong, subjectOf } from '../graph/selected.js'
 import { axisUnit } from './axis.js'
 import type { TimelineData } from './data.js'
@@ -7,6 +6,7 @@ import { type Across, drawRow, type Emphasis, grainOf, grainOn, type RowStyle } 
 import { heights, type Layout, type PlacedRow, type RowName } from './layout.js'
 import { fonts, type Paints } from './paint.js'
 import type { Slices } from './slices.js'
+import { drawTicks } from './ticks.js'
 import type { View } from './view.js'
 
 /** A slice of a timeline. */
@@ -327,19 +327,7 @@ function drawAxis(
   theme: Theme,
 ): void {
   const [unit, perUnit] = axisUnit(panels[0]?.unit ?? '', view)
-  context.fillStyle = theme.rule
-  context.fillRect(left, bottom, right - left, 1)
-  context.font = fonts.fact
-  context.textAlign = 'center'
-  context.textBaseline = 'middle'
-  context.fillStyle = theme.secondary
-  const [from, to] = [view.from * perUnit, view.to * perUnit]
-  const ticks = ticksOf(to, Math.max(3, Math.floor((right - left) / 100)), from)
-  for (const tick of ticks) {
-    const x = left + ((tick - from) / (to - from)) * (right - left)
-    context.fillRect(x - 0.5, bottom, 1, 4)
-    context.fillText(tickText(tick), x, bottom + 13)
-  }
+  drawTicks(context, { from: view.from * perUnit, to: view.to * perUnit }, { left, right, bottom }, theme)
   context.textAlign = 'left'
   context.fillText(unit, right + 10, bottom + 13)
 }
