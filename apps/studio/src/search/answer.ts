@@ -250,11 +250,12 @@ function missOf({ loaded, question }: Asked, { miss, spec, bytes, fixes }: NearM
     ...pointOf(miss, spec, question),
     rule: ruleText(miss.rule, question),
     by: bytes === undefined ? share : `${formatBytes(Math.round(bytes))} of a rank (${share})`,
-    fixes: fixes.slice(0, mostFixes).map(({ change, candidate }) => {
+    fixes: fixes.slice(0, mostFixes).map(({ change, candidate, outside }) => {
       const value = candidate.metrics[question.objective]
       return {
         ...pointOf(candidate, specOfCandidate(loaded, question, candidate), question),
         change,
+        isOutside: outside.length > 0,
         value: value === undefined ? '' : `${metricHead(question.objective)} ${metricText(question.objective, value)}`,
       }
     }),

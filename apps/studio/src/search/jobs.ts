@@ -55,7 +55,11 @@ export interface FrontPoint extends FoundPoint {
 export interface FoundMiss extends FoundPoint {
   readonly rule: string
   readonly by: string
-  readonly fixes: readonly (FoundPoint & { readonly change: string; readonly value: string })[]
+  readonly fixes: readonly (FoundPoint & {
+    readonly change: string
+    readonly isOutside: boolean
+    readonly value: string
+  })[]
 }
 
 /** What a search came to, in the words of the command. */

@@ -67,6 +67,7 @@ export function Results({ run, found }: { readonly run: SearchRun; readonly foun
                     title="Opens it as a plan of its own"
                   >
                     fits with <b>{fix.change}</b>
+                    {fix.isOutside && ' (not among the choices)'}
                     {fix.value && `: ${fix.value}`}
                   </button>
                 ))}
