@@ -3,6 +3,7 @@ import { useCallback, useEffect, useMemo, useRef, useState } from 'react'
 import type { Level } from 'shardloom'
 import { FailureText } from '../shell/failure.jsx'
 import { isTyping } from '../shell/keys.jsx'
+import { PictureFoot } from '../shell/picture-foot.jsx'
 import { useStudio } from '../shell/studio.js'
 import { useJob } from '../shell/use-job.js'
 import { useNarrow } from '../shell/use-narrow.js'
@@ -227,29 +228,18 @@ function Graph() {
   )
 }
 
-/** What the signs of the picture mean, and what it is of; on a narrow screen a button opens that. */
+/** What the signs of the picture mean, and what it is of. */
 function Foot({ view }: { readonly view: View }) {
   const narrow = useNarrow()
   const notice = view.notice && <b>{view.notice}</b>
-  const caption = (
-    <p className="caption" title={view.subtitle}>
-      {!narrow && notice && <>{notice} · </>}
-      {view.subtitle}
-    </p>
-  )
-  if (!narrow)
-    return (
-      <div className="graph-foot">
-        <Legend view={view} />
-        {caption}
-      </div>
-    )
   return (
-    <details className="graph-foot">
-      <summary>Legend{notice && <> · {notice}</>}</summary>
+    <PictureFoot notice={notice}>
       <Legend view={view} />
-      {caption}
-    </details>
+      <p className="caption" title={view.subtitle}>
+        {!narrow && notice && <>{notice} · </>}
+        {view.subtitle}
+      </p>
+    </PictureFoot>
   )
 }
 

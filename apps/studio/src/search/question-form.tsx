@@ -1,6 +1,7 @@
 import { useId } from 'react'
 import { ChoiceTable } from './choice-table.jsx'
 import type { SearchSpace } from './jobs.js'
+import { metricWords } from './metric-words.js'
 import { limitParts, mostTop, type SearchState, signs } from './state.js'
 
 interface QuestionFormProps {
@@ -42,7 +43,7 @@ export function QuestionForm({ asked, space, onChange }: QuestionFormProps) {
   const options = (names: readonly string[], value: string | undefined) =>
     [...new Set([...names, ...(value ? [value] : [])])].map((name) => (
       <option key={name} value={name}>
-        {wordsOf(name)}
+        {metricWords(name)}
       </option>
     ))
   return (
@@ -123,7 +124,7 @@ function Limits({ asked, space, onChange }: QuestionFormProps) {
             >
               {[...new Set([...metrics.map(({ name }) => name), metric])].map((name) => (
                 <option key={name} value={name}>
-                  {wordsOf(name)}
+                  {metricWords(name)}
                 </option>
               ))}
             </select>
@@ -162,5 +163,3 @@ function Limits({ asked, space, onChange }: QuestionFormProps) {
     </fieldset>
   )
 }
-
-const wordsOf = (name: string) => name.replaceAll('-', ' ')

@@ -8,6 +8,7 @@ const keys = [
   ['W A S D', 'move, by the place of the keys'],
   ['+ −', 'closer, farther'],
   ['↑ ↓', 'scroll timelines of more rows than fit'],
+  ['← → ↑ ↓', 'other moments and ranks of the memory, where Enter selects what runs'],
   ['0', 'fit all'],
   ['Enter', 'open or close the selected card'],
   ['Backspace', 'close the card around the selection'],
