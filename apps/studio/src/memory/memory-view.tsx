@@ -1,6 +1,6 @@
 import { useMemo } from 'react'
 import { themes } from 'shardloom'
-import { FailureText } from '../shell/failure.jsx'
+import { Pictured } from '../shell/pictured.jsx'
 import { useStudio } from '../shell/studio.js'
 import { useJob } from '../shell/use-job.js'
 import { desks } from '../worker/desk.js'
@@ -9,8 +9,8 @@ import { Memory } from './memory.jsx'
 /** What the simulated step of the plan holds in memory. */
 export function MemoryView() {
   const { source, theme } = useStudio()
-  const { answer, failure } = useJob(desks.time, 'memory', source)
+  const memory = useJob(desks.time, 'memory', source)
+  const { answer } = memory
   const steps = useMemo(() => answer && [answer], [answer])
-  if (!steps) return failure ? <FailureText failure={failure} /> : null
-  return <Memory steps={steps} theme={themes[theme]} />
+  return <Pictured job={memory}>{steps && <Memory steps={steps} theme={themes[theme]} />}</Pictured>
 }
