@@ -23,7 +23,8 @@ export function SearchView() {
   )
   const run = useSyncExternalStore(searching.subscribe, searching.run)
   const busy = run !== undefined && ['reading', 'searching', 'simulating'].includes(run.stage)
-  const start = () => text !== undefined && searching.start({ name: variant.name, text, asked })
+  const ready = text !== undefined && failure === undefined
+  const start = () => ready && searching.start({ name: variant.name, text, asked })
   return (
     <div className="search-view">
       <form
@@ -48,7 +49,7 @@ export function SearchView() {
             <button
               type={busy ? 'button' : 'submit'}
               className="primary"
-              disabled={!busy && (text === undefined || failure !== undefined)}
+              disabled={!busy && !ready}
               onKeyDown={(event) => event.repeat && event.preventDefault()}
               onClick={(event) => {
                 if (!busy) return
