@@ -1,4 +1,4 @@
-import { Panel, ReactFlow, ReactFlowProvider, useReactFlow } from '@xyflow/react'
+import { Panel, ReactFlow, ReactFlowProvider, useReactFlow, useStore } from '@xyflow/react'
 import { useCallback, useEffect, useMemo, useRef, useState } from 'react'
 import type { Level } from 'shardloom'
 import { FailureText } from '../shell/failure.jsx'
@@ -13,7 +13,7 @@ import { ActionsContext, axesOf, flowNodes, type GraphNode, marksOf, nodeTypes }
 import { graphKey } from './keys.js'
 import { Legend } from './legend.jsx'
 import { Lines } from './lines.jsx'
-import { Far, Small } from './minimap.jsx'
+import { Small } from './minimap.jsx'
 import { type DrawnGraph, fitZoom, margins, type Room, readableZoom } from './placed.js'
 import { SearchBox } from './search-box.jsx'
 
@@ -24,6 +24,12 @@ const levels = [
   ['module', 'Modules'],
   ['operator', 'Operators'],
 ] as const satisfies readonly (readonly [Level, string])[]
+
+/**
+ * Below this zoom names are specks: the outlines of all nodes are one drawing, and their boxes, now empty, all stay where they are, so that
+ * moving two thousand of them moves one thing.
+ */
+const unreadable = 0.3
 
 /** The graph of the plan: cards that open and close, laid out like exported pictures. */
 export function GraphView() {
@@ -97,11 +103,12 @@ function Graph() {
     return { ids, axes: own?.kind === 'communication' ? axesOf(own) : [], lit: group }
   }, [drawn, selection, group, inspected])
   const nodes = useMemo(() => (drawn ? flowNodes(drawn.placed, drawn.view, chosen) : []), [drawn, chosen])
-  const touched = useMemo(() => {
-    if (!drawn) return new Set<string>()
-    const markOf = marksOf(drawn.placed, chosen)
-    return new Set(drawn.view.nodes.flatMap((node) => (markOf(node) === 'selected' ? [node.id] : [])))
+  const [markOf, touched] = useMemo(() => {
+    if (!drawn) return [undefined, new Set<string>()]
+    const marks = marksOf(drawn.placed, chosen)
+    return [marks, new Set(drawn.view.nodes.flatMap((node) => (marks(node) === 'selected' ? [node.id] : [])))]
   }, [drawn, chosen])
+  const far = useStore(({ transform: [, , zoom] }) => zoom < unreadable)
   const actions = useMemo(() => ({ toggle, select }), [toggle, select])
 
   useEffect(() => {
@@ -186,7 +193,7 @@ function Graph() {
           }}
         />
       </div>
-      <div className="graph-pane" ref={pane} tabIndex={-1}>
+      <div className={far ? 'graph-pane far' : 'graph-pane'} ref={pane} tabIndex={-1}>
         <ReactFlow<GraphNode>
           nodes={nodes}
           edges={[]}
@@ -196,7 +203,7 @@ function Graph() {
           edgesFocusable={false}
           elementsSelectable={false}
           nodesFocusable
-          onlyRenderVisibleElements
+          onlyRenderVisibleElements={!far}
           minZoom={drawn ? Math.min(0.1, 0.9 * fitZoom(drawn.placed.bounds, room)) : 0.1}
           maxZoom={2.5}
           zoomOnDoubleClick={false}
@@ -209,9 +216,8 @@ function Graph() {
           onPaneClick={() => select(undefined)}
           aria-label="The graph of the plan"
         >
-          {drawn && <Lines placed={drawn.placed} chosen={touched} />}
-          {drawn && <Small bounds={drawn.placed.bounds} room={room} />}
-          <Far pane={pane} />
+          {drawn && <Lines placed={drawn.placed} chosen={touched} {...(far && markOf && { far: markOf })} />}
+          {drawn && <Small placed={drawn.placed} room={room} />}
           {graph.failure && graph.stale && (
             <Panel position="top-center">
               <FailureText failure={graph.failure} />
