@@ -87,6 +87,7 @@ function Graph() {
     if (found) {
       sought.current = undefined
       void flow.setCenter(found.at.x + found.at.width / 2, found.at.y + found.at.height / 2, { zoom: 1 })
+      focusNode(pane.current, found.node.id)
     } else if (held.current && at) {
       const now = flow.flowToScreenPosition(at)
       const { x, y, zoom } = flow.getViewport()
@@ -183,15 +184,17 @@ function Graph() {
         <SearchBox
           onFound={({ id, toggled: opened }) => {
             sought.current = id
+            pane.current?.focus()
             look({ toggled: opened, unroll: [] })
             select(id)
             const there = drawn?.placed.nodes.find(({ node }) => node.id === id)
-            if (there)
-              void flow.setCenter(there.at.x + there.at.width / 2, there.at.y + there.at.height / 2, { zoom: 1 })
+            if (!there) return
+            void flow.setCenter(there.at.x + there.at.width / 2, there.at.y + there.at.height / 2, { zoom: 1 })
+            focusNode(pane.current, id)
           }}
         />
       </div>
-      <div className={far ? 'graph-pane far' : 'graph-pane'} ref={pane}>
+      <div className={far ? 'graph-pane far' : 'graph-pane'} ref={pane} tabIndex={-1}>
         <ReactFlow<GraphNode>
           nodes={nodes}
           edges={[]}
@@ -254,6 +257,13 @@ function useDrawn(view: View | undefined, room: Room): DrawnGraph | undefined {
   const last = useRef<DrawnGraph>(undefined)
   if (given && answer && !stale && last.current?.placed !== answer) last.current = { view: given.view, placed: answer }
   return last.current
+}
+
+/** Moves the focus to a node as soon as the picture has it, within some frames. */
+function focusNode(pane: HTMLElement | null, id: string, frames = 60): void {
+  const node = pane?.querySelector<HTMLElement>(`.react-flow__node[data-id="${CSS.escape(id)}"]`)
+  if (node) node.focus({ preventScroll: true })
+  else if (frames > 0) requestAnimationFrame(() => focusNode(pane, id, frames - 1))
 }
 
 /** The top left of a card, or of the frame that it has become. */

@@ -15,6 +15,7 @@ const keys = [
   ['G', 'light up the group of the selected communication'],
   ['C', 'light up a critical path of the timeline'],
   ['Esc', 'select nothing'],
+  ['Ctrl Enter', 'search, from any field of its question'],
   ['Ctrl Z', 'undo; with Shift redo'],
   ['?', 'these keys'],
 ] as const satisfies readonly (readonly [string, string])[]

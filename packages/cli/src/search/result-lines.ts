@@ -133,7 +133,7 @@ export function candidateTable(
     })
     // That so many ranks are so many is no estimate: what is, is the time of the step.
     const difference = differences?.[objective === 'ranks' ? (metrics[1] ?? objective) : objective]
-    const estimate = simulated ? (difference === undefined ? '–' : changeText(difference)) : 'only'
+    const estimate = simulated ? (difference === undefined ? '–' : changeText(difference)) : 'not simulated'
     const what = `${labels[index] ?? choicesText(candidate, question.choices)}${isTpWide(candidate, loaded) ? '  (tp over nodes)' : ''}`
     const faults = error
       ? [`not simulated, ${error.code}: ${singleLine(error.message)}`]
