@@ -1,9 +1,12 @@
 import type { GraphView } from '../worker/protocol.js'
-import { type Block, blockOf, movedPath, type PlaceView } from './blocks.js'
+import { blockOf } from './blocks.js'
+import type { PlaceView } from './compose.js'
 import { arrange, type Cell, type Flow, type Grid } from './grid.js'
 import {
   around,
+  type Block,
   moved,
+  movedPath,
   overlaps,
   type Placed,
   type PlacedEdge,
@@ -35,7 +38,7 @@ export interface Cells {
 }
 
 /** Where a node belongs. */
-export type PlaceOf = (node: ViewNode) => { readonly slot: number; readonly band: number; readonly passable?: boolean }
+export type PlaceOf = (node: ViewNode) => Pick<Cell, 'slot' | 'band' | 'passable' | 'loose'>
 
 /** Puts the nodes of a view into cells, and lays out each. */
 export async function cellsOf(view: GraphView, placeOf: PlaceOf, place: PlaceView): Promise<Cells> {
@@ -46,12 +49,12 @@ export async function cellsOf(view: GraphView, placeOf: PlaceOf, place: PlaceVie
     return chain
   }
   const ports = new Set(view.ports)
-  const groups = new Map<string, { slot: number; band: number; passable: boolean; nodes: ViewNode[] }>()
+  const groups = new Map<string, { where: ReturnType<PlaceOf>; nodes: ViewNode[] }>()
   for (const node of view.nodes) {
     if (ports.has(node.id)) continue
-    const { slot, band, passable = false } = placeOf(node)
-    const key = `${slot} ${band}`
-    const group = groups.get(key) ?? { slot, band, passable, nodes: [] }
+    const where = placeOf(node)
+    const key = `${where.slot} ${where.band}`
+    const group = groups.get(key) ?? { where, nodes: [] }
     groups.set(key, group)
     group.nodes.push(node)
   }
@@ -61,12 +64,12 @@ export async function cellsOf(view: GraphView, placeOf: PlaceOf, place: PlaceVie
       for (const id of chainOf(cluster)) owners.set(id, (owners.get(id) ?? new Set()).add(key))
   const cells: Held[] = []
   const cellOf = new Map<string, Held>()
-  for (const [key, { slot, band, passable, nodes }] of groups) {
+  for (const [key, { where, nodes }] of groups) {
     const inside = view.clusters.filter(
       ({ id }) => !stageId.test(id) && owners.get(id)?.size === 1 && owners.get(id)?.has(key),
     )
     // A frame of one card says nothing that the card does not.
-    const cell = { slot, band, passable, block: await blockOf(view, nodes, nodes.length > 1 ? inside : [], place) }
+    const cell = { ...where, block: await blockOf(view, nodes, nodes.length > 1 ? inside : [], place) }
     cells.push(cell)
     for (const { id } of nodes) cellOf.set(id, cell)
   }
@@ -101,7 +104,9 @@ export function drawGrid(
   )
   const room = flow === 'down' ? portSize.height + 26 : portSize.width + Math.max(34, ...labels)
   const gapOf = (band: number) => (!staged ? 30 : sending.has(band) || ported.has(band) ? room : 14)
-  const grid = arrange(cells, { flow, gaps: [gapOf, flow === 'down' ? 22 : 36], lead })
+  // What stands by itself keeps clear of the frames around several cells.
+  const besideFrames = cells.some(({ loose }) => loose) ? 2 * inset : 0
+  const grid = arrange(cells, { flow, gaps: [gapOf, (flow === 'down' ? 22 : 36) + besideFrames], lead })
   const nodes = grid.cells.flatMap(({ cell, at }) =>
     cell.block.nodes.map((each) => ({ ...each, at: moved(each.at, at.x, at.y) })),
   )
@@ -176,7 +181,10 @@ function edgesBetween(
   for (const { kind, from, to } of view.edges)
     if (kind === 'temporal') for (const end of [from, to]) waits.set(end, (waits.get(end) ?? 0) + 1)
   const ports = new Set(view.ports)
-  const lead = router(grid)
+  const lead = router(
+    grid,
+    [...placed.values()].map(({ at }) => at),
+  )
   const spanOf = ({ from, to }: ViewEdge) =>
     Math.abs((placed.get(from)?.cell.slot ?? 0) - (placed.get(to)?.cell.slot ?? 0))
   const asked = view.edges
@@ -193,8 +201,8 @@ function edgesBetween(
     const quiet =
       edge.kind === 'temporal'
         ? crowded(edge.from) || crowded(edge.to) || large
-        : edge.kind === 'data' && ((large && !near) || edge.role === 'saved')
-    const { path, label } = lead(edge, from, to)
+        : edge.kind === 'data' && ((large && !near) || from.cell === to.cell || edge.role === 'saved')
+    const { path, label } = lead(edge, from, to, quiet)
     // A label stands on the other side of its line where another is already, or nowhere.
     const sides = label && !quiet ? [label, moved(label, -label.width - 10, 0)] : []
     const free = sides.find((side) => !taken.some((each) => overlaps(each, side)))

@@ -1,5 +1,4 @@
-import type { Block } from './blocks.js'
-import { type Rect, turned } from './placed.js'
+import { type Block, type Rect, turned } from './placed.js'
 
 /** A block and where it belongs: in which place along the flow, and in which row or column beside it. */
 export interface Cell {
@@ -8,6 +7,8 @@ export interface Cell {
   readonly block: Pick<Block, 'width' | 'height'>
   /** Edges of others may run behind it. */
   readonly passable?: boolean
+  /** It stands at the beginning of its band, whatever its slot holds. */
+  readonly loose?: boolean
 }
 
 export type Flow = 'right' | 'down'
@@ -52,7 +53,7 @@ export function arrange<Of extends Cell>(cells: readonly Of[], { flow, gaps, lea
       const middle = (span: Span | undefined) => (span ? (span.from + span.to) / 2 : 0)
       const at = {
         x: middle(band) - across(cell) / 2,
-        y: middle(slot) - along(cell) / 2,
+        y: cell.loose ? 0 : middle(slot) - along(cell) / 2,
         width: across(cell),
         height: along(cell),
       }
@@ -63,7 +64,7 @@ export function arrange<Of extends Cell>(cells: readonly Of[], { flow, gaps, lea
 
 /** Slots as near to each other as the cells of every band allow: a band without a cell in a slot needs no room for it. */
 function slotsOf(cells: readonly Cell[], sizeOf: (cell: Cell) => number, gapOf: (band: number) => number): Span[] {
-  const sorted = [...cells].sort((a, b) => a.slot - b.slot)
+  const sorted = cells.filter(({ loose }) => !loose).sort((a, b) => a.slot - b.slot)
   const middles: number[] = []
   const sizes: number[] = []
   const last = new Map<number, { readonly slot: number; readonly size: number }>()

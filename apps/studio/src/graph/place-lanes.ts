@@ -1,9 +1,12 @@
 import type { GraphView } from '../worker/protocol.js'
-import { type Block, blockOf, movedPath, type PlaceView } from './blocks.js'
+import { blockOf } from './blocks.js'
+import type { PlaceView } from './compose.js'
 import { cellsOf, drawGrid } from './grid-picture.js'
 import {
   around,
+  type Block,
   moved,
+  movedPath,
   type Placed,
   type PlacedNode,
   textWidth,
