@@ -1,7 +1,7 @@
 import type { GraphView } from '../worker/protocol.js'
 import { blockOf } from './blocks.js'
 import type { PlaceView } from './compose.js'
-import { arrange, type Cell, type Flow, type Grid } from './grid.js'
+import { arrange, type Cell, type Flow, type Grid, type Span } from './grid.js'
 import {
   around,
   type Block,
@@ -26,6 +26,9 @@ export interface Held extends Cell {
 
 /** Blocks of more nodes than this keep what they hand to other bands to themselves, unless it is selected. */
 const mostShown = 6
+
+/** Bars farther from a card than this many rows are joined to it where one of both is selected. */
+const mostRows = 5
 
 /** Temporal edges of a node with more than these show where it is selected. */
 const mostTemporal = 4
@@ -82,6 +85,7 @@ export function drawGrid(
   stages: readonly ViewCluster[],
   { cells, cellOf }: Cells,
   flow: Flow,
+  slots?: readonly Span[],
 ): Placed {
   const staged = stages.length > 0
   const lines = (title: string) => title.split(' · ')
@@ -106,7 +110,12 @@ export function drawGrid(
   const gapOf = (band: number) => (!staged ? 30 : sending.has(band) || ported.has(band) ? room : 14)
   // What stands by itself keeps clear of the frames around several cells.
   const besideFrames = cells.some(({ loose }) => loose) ? 2 * inset : 0
-  const grid = arrange(cells, { flow, gaps: [gapOf, (flow === 'down' ? 22 : 36) + besideFrames], lead })
+  const grid = arrange(cells, {
+    flow,
+    gaps: [gapOf, (flow === 'down' ? 22 : 36) + besideFrames],
+    lead,
+    ...(slots && { slots }),
+  })
   const nodes = grid.cells.flatMap(({ cell, at }) =>
     cell.block.nodes.map((each) => ({ ...each, at: moved(each.at, at.x, at.y) })),
   )
@@ -123,7 +132,7 @@ export function drawGrid(
       quiet,
     })),
   )
-  const between_ = edgesBetween(view, grid, placed, inside)
+  const between_ = edgesBetween(view, grid, placed, inside, slots !== undefined)
   const frames = framesOf(view, grid, cellOf)
   const inner = grid.cells.flatMap(({ cell, at }) =>
     cell.block.clusters.map((each) => ({ ...each, depth: each.depth + frames.length, at: moved(each.at, at.x, at.y) })),
@@ -174,6 +183,7 @@ function edgesBetween(
   grid: Grid<Held>,
   placed: ReadonlyMap<string, End>,
   inside: readonly PlacedEdge[],
+  aligned: boolean,
 ): PlacedEdge[] {
   const drawn = new Set(inside.map(({ edge }) => edge))
   const drawnKeys = new Set(inside.map(({ edge }) => keyOf(edge)))
@@ -183,13 +193,30 @@ function edgesBetween(
   const ports = new Set(view.ports)
   const lead = router(
     grid,
-    [...placed.values()].map(({ at }) => at),
+    [...placed.values()].flatMap(({ at, cell }) => (cell.passable ? [] : [at])),
   )
   const spanOf = ({ from, to }: ViewEdge) =>
     Math.abs((placed.get(from)?.cell.slot ?? 0) - (placed.get(to)?.cell.slot ?? 0))
+  /** Whether no cell that lines keep clear of stands between two. */
+  const isNext = (a: Cell, b: Cell) =>
+    !grid.cells.some(
+      ({ cell }) =>
+        cell.band === a.band &&
+        !cell.passable &&
+        cell.slot > Math.min(a.slot, b.slot) &&
+        cell.slot < Math.max(a.slot, b.slot),
+    )
   const asked = view.edges
     .filter((edge) => !drawn.has(edge) && !drawnKeys.has(keyOf(edge)) && edge.from !== edge.to)
     .sort((a, b) => spanOf(a) - spanOf(b))
+  /** How many lines that pass cells of its band each node has. */
+  const passing = new Map<string, number>()
+  for (const { from, to } of asked) {
+    const [a, b] = [placed.get(from)?.cell, placed.get(to)?.cell]
+    if (!a || !b || a === b || a.band !== b.band || isNext(a, b)) continue
+    for (const end of [from, to]) passing.set(end, (passing.get(end) ?? 0) + 1)
+  }
+  const isHub = (id: string) => aligned && (passing.get(id) ?? 0) > mostTemporal
   const taken: Rect[] = []
   return asked.flatMap((edge) => {
     const [from, to] = [placed.get(edge.from), placed.get(edge.to)]
@@ -197,11 +224,14 @@ function edgesBetween(
     if (!from || !to || (edge.kind !== 'communication' && (ports.has(edge.from) || ports.has(edge.to)))) return []
     const crowded = (id: string) => (waits.get(id) ?? 0) > mostTemporal
     const large = [from, to].some(({ cell }) => (cell as Held).block.nodes.length > mostShown)
-    const near = from.cell.band === to.cell.band && spanOf(edge) <= 1 && from.cell !== to.cell
+    const near = from.cell.band === to.cell.band && from.cell !== to.cell && isNext(from.cell, to.cell)
+    const bar = from.cell.passable === true || to.cell.passable === true
     const quiet =
       edge.kind === 'temporal'
         ? crowded(edge.from) || crowded(edge.to) || large
-        : edge.kind === 'data' && ((large && !near) || from.cell === to.cell || edge.role === 'saved')
+        : edge.kind === 'communication'
+          ? (large || aligned) && bar && !(near && spanOf(edge) <= mostRows)
+          : ((large || isHub(edge.from) || isHub(edge.to)) && !near) || from.cell === to.cell || edge.role === 'saved'
     const { path, label } = lead(edge, from, to, quiet)
     // A label stands on the other side of its line where another is already, or nowhere.
     const sides = label && !quiet ? [label, moved(label, -label.width - 10, 0)] : []
@@ -217,7 +247,11 @@ const keyOf = ({ from, to, kind }: ViewEdge) => `${from}\n${to}\n${kind}`
 const [inset, head] = [14, 32]
 
 /** The frames around several cells, outer ones first. */
-function framesOf(view: GraphView, { cells }: Grid<Held>, cellOf: ReadonlyMap<string, Held>): Placed['clusters'] {
+export function framesOf(
+  view: GraphView,
+  { cells }: Grid<Held>,
+  cellOf: ReadonlyMap<string, Held>,
+): Placed['clusters'] {
   const own = new Set(cells.flatMap(({ cell }) => cell.block.clusters.map(({ cluster }) => cluster.id)))
   const parents = new Map(view.clusters.map(({ id, parent }) => [id, parent]))
   const held = new Map<string, Set<Cell>>()
@@ -231,20 +265,39 @@ function framesOf(view: GraphView, { cells }: Grid<Held>, cellOf: ReadonlyMap<st
     id === undefined ? 0 : (spanning.some((each) => each.id === id) ? 1 : 0) + depthOf(parents.get(id))
   const deepest = Math.max(0, ...spanning.map(({ id }) => depthOf(id)))
   return spanning
-    .map((cluster) => {
+    .flatMap((cluster) => {
       const depth = depthOf(cluster.id) - 1
-      const around_ = around(cells.flatMap(({ cell, at }) => (held.get(cluster.id)?.has(cell) ? [at] : [])))
       const far = deepest - depth
-      return {
-        cluster,
-        depth,
-        at: {
-          x: around_.x - inset * far - 10,
-          y: around_.y - head * far,
-          width: around_.width + 2 * inset * far + 20,
-          height: around_.height + (head + inset) * far,
-        },
-      }
+      const own = held.get(cluster.id) ?? new Set()
+      return runsOf(cells, own).map((rects, run) => {
+        const inside = around(rects)
+        return {
+          // What others stand between is in several frames.
+          cluster: run === 0 ? cluster : { ...cluster, id: `${cluster.id} ${run + 1}` },
+          depth,
+          at: {
+            x: inside.x - inset * far - 10,
+            y: inside.y - head * far,
+            width: inside.width + 2 * inset * far + 20,
+            height: inside.height + (head + inset) * far,
+          },
+        }
+      })
     })
     .sort((a, b) => a.depth - b.depth)
+}
+
+/** The places of some cells, those apart that have others between them. */
+function runsOf(cells: Grid<Held>['cells'], own: ReadonlySet<Cell>): Rect[][] {
+  const inside = cells.filter(({ cell }) => own.has(cell))
+  const others = cells.filter(({ cell }) => !own.has(cell) && !cell.passable)
+  const isFree = (rects: readonly Rect[]) => !others.some(({ at }) => overlaps(at, around(rects)))
+  if (isFree(inside.map(({ at }) => at))) return [inside.map(({ at }) => at)]
+  const runs: Rect[][] = []
+  for (const { at } of [...inside].sort((a, b) => a.cell.band - b.cell.band || a.cell.slot - b.cell.slot)) {
+    const last = runs.at(-1)
+    if (last && isFree([...last, at])) last.push(at)
+    else runs.push([at])
+  }
+  return runs
 }

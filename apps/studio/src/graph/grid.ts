@@ -20,6 +20,8 @@ export interface GridStyle {
   readonly gaps: readonly [slots: (band: number) => number, bands: number]
   /** Pixels before the first band, for what slots are called. */
   readonly lead: number
+  /** Where slots stand, if that is known. */
+  readonly slots?: readonly Span[]
 }
 
 /** Where everything of a grid stands. Slots and bands are spans along and across the flow. */
@@ -39,10 +41,13 @@ export interface Span {
  * Puts cells into slots that follow each other along the flow and bands beside each other: what returns stands beside what it returns
  * from. Each is in the middle of its place. Linear in the cells.
  */
-export function arrange<Of extends Cell>(cells: readonly Of[], { flow, gaps, lead }: GridStyle): Grid<Of> {
+export function arrange<Of extends Cell>(
+  cells: readonly Of[],
+  { flow, gaps, lead, slots: given }: GridStyle,
+): Grid<Of> {
   const along = ({ block }: Cell) => (flow === 'down' ? block.height : block.width)
   const across = ({ block }: Cell) => (flow === 'down' ? block.width : block.height)
-  const slots = slotsOf(cells, along, gaps[0])
+  const slots = given ?? slotsOf(cells, along, gaps[0])
   const bands = bandsOf(cells, across, gaps[1], lead)
   return {
     flow,
