@@ -108,14 +108,10 @@ export function drawGrid(
   )
   const room = flow === 'down' ? portSize.height + 26 : portSize.width + Math.max(34, ...labels)
   const gapOf = (band: number) => (!staged ? 30 : sending.has(band) || ported.has(band) ? room : 14)
-  // What stands by itself keeps clear of the frames around several cells.
-  const besideFrames = cells.some(({ loose }) => loose) ? 2 * inset : 0
-  const grid = arrange(cells, {
-    flow,
-    gaps: [gapOf, (flow === 'down' ? 22 : 36) + besideFrames],
-    lead,
-    ...(slots && { slots }),
-  })
+  // What stands beside frames around several cells keeps clear of them.
+  const framed = lastBands(view, cellOf)
+  const gapBeside = (band: number) => (flow === 'down' ? 22 : 36) + (framed.has(band) ? 2 * inset : 0)
+  const grid = arrange(cells, { flow, gaps: [gapOf, gapBeside], lead, ...(slots && { slots }) })
   const nodes = grid.cells.flatMap(({ cell, at }) =>
     cell.block.nodes.map((each) => ({ ...each, at: moved(each.at, at.x, at.y) })),
   )
@@ -285,6 +281,18 @@ export function framesOf(
       })
     })
     .sort((a, b) => a.depth - b.depth)
+}
+
+/** The bands in which frames around several bands end. */
+function lastBands(view: GraphView, cellOf: ReadonlyMap<string, Held>): Set<number> {
+  const parents = new Map(view.clusters.map(({ id, parent }) => [id, parent]))
+  const bands = new Map<string, Set<number>>()
+  for (const { id, cluster } of view.nodes)
+    for (let at = cluster; at !== undefined; at = parents.get(at)) {
+      const cell = cellOf.get(id)
+      if (cell && !stageId.test(at)) bands.set(at, (bands.get(at) ?? new Set()).add(cell.band))
+    }
+  return new Set([...bands.values()].flatMap((each) => (each.size > 1 ? [Math.max(...each)] : [])))
 }
 
 /** The places of some cells, those apart that have others between them. */

@@ -16,8 +16,8 @@ export type Flow = 'right' | 'down'
 /** What a grid is arranged by. */
 export interface GridStyle {
   readonly flow: Flow
-  /** Pixels between the cells of a band that follow each other, and between bands. */
-  readonly gaps: readonly [slots: (band: number) => number, bands: number]
+  /** Pixels between the cells of a band that follow each other, and between a band and the next. */
+  readonly gaps: readonly [slots: (band: number) => number, bands: (before: number) => number]
   /** Pixels before the first band, for what slots are called. */
   readonly lead: number
   /** Where slots stand, if that is known. */
@@ -87,13 +87,18 @@ function slotsOf(cells: readonly Cell[], sizeOf: (cell: Cell) => number, gapOf: 
   })
 }
 
-function bandsOf(cells: readonly Cell[], sizeOf: (cell: Cell) => number, gap: number, begin: number): Span[] {
+function bandsOf(
+  cells: readonly Cell[],
+  sizeOf: (cell: Cell) => number,
+  gapOf: (before: number) => number,
+  begin: number,
+): Span[] {
   const sizes: number[] = []
   for (const cell of cells) sizes[cell.band] = Math.max(sizes[cell.band] ?? 0, sizeOf(cell))
   let from = begin
-  return Array.from(sizes, (size = 0) => {
+  return Array.from(sizes, (size = 0, band) => {
     const span = { from, to: from + size }
-    if (size > 0) from += size + gap
+    if (size > 0) from += size + gapOf(band)
     return span
   })
 }

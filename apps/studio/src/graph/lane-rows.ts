@@ -86,7 +86,7 @@ export function rowSpans(columns: readonly Column[]): Span[] {
   )
   const [above, below]: [number[], number[]] = [[], []]
   for (const { view, cells } of columns) {
-    const grid = arrange(cells.cells, { flow: 'down', gaps: [() => 0, 0], lead: 0, slots: plain })
+    const grid = arrange(cells.cells, { flow: 'down', gaps: [() => 0, () => 0], lead: 0, slots: plain })
     for (const { at } of framesOf(view, grid, cells.cellOf)) {
       const slots = grid.cells.flatMap(({ cell, at: own }) => (overlaps(own, at) && !cell.passable ? [cell.slot] : []))
       const [first, last] = [Math.min(...slots), Math.max(...slots)]

@@ -7,7 +7,7 @@ export interface Size {
 }
 
 /** The width of a picture that is read well, by its height. */
-const readable = 1.4
+const readable = 1.2
 
 /** Blocks in rows and columns in their order, as many beside each other as make the whole the most readable. */
 export function packed(blocks: readonly Block[], gap: number): Block {
