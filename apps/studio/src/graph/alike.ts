@@ -5,7 +5,7 @@ export interface Link {
 }
 
 /** What more others than this have to do with is a hub, and as many parts as this stand well beside each other. */
-const [fewOthers, fewParts] = [4, 2]
+const [fewOthers, fewParts] = [3, 2]
 
 /**
  * Parts of one shape that have nothing between them and the same hubs, if more than stand well beside each other: each such group as a

@@ -77,7 +77,7 @@ export async function compose(view: View, place: PlaceView): Promise<Block> {
   async function layOut({ nodes, clusters, blocks }: Parts): Promise<Block> {
     const [first] = nodes
     if (first && nodes.length === 1 && clusters.length === 0) return blocks.get(first.id) ?? cardBlock(first)
-    const edges = liftedEdges(view.edges, nodes, blocks)
+    const edges = liftedEdges(view, nodes, blocks)
     const sizes = new Map([...blocks].map(([id, { width, height }]) => [id, { width, height }]))
     const laid = await placeAtOrigin({ ...view, nodes, clusters, edges }, sizes, place)
     const held = laid.nodes.flatMap(({ node, at }) => {
@@ -99,7 +99,7 @@ export async function compose(view: View, place: PlaceView): Promise<Block> {
 
 /** Edges as they are between nodes, and one for all of a kind that lead from or to what a box stands for. */
 function liftedEdges(
-  edges: readonly ViewEdge[],
+  { edges, nodes: given }: View,
   nodes: readonly ViewNode[],
   blocks: ReadonlyMap<string, Block>,
 ): ViewEdge[] {
@@ -119,7 +119,22 @@ function liftedEdges(
       else if (edge.role === 'chain') lifted.set(key, { ...before, role: 'chain' })
     }
   }
-  return [...whole, ...lifted.values()]
+  // What closes a circle leads back: the program's order says what stands first.
+  const all = [...whole, ...lifted.values()]
+  const circling = onCircles(all.filter(({ role, kind }) => role !== 'back' && kind !== 'temporal'))
+  const order = new Map<string, number>()
+  for (const { id } of given) {
+    const box = holder.get(id)
+    if (box !== undefined && !order.has(box)) order.set(box, order.size)
+  }
+  const isLate = ({ from, to }: ViewEdge) => (order.get(from) ?? 0) > (order.get(to) ?? 0)
+  return [
+    ...whole,
+    ...[...lifted.values()].map(
+      (edge): ViewEdge =>
+        circling.has(edge.from) && circling.has(edge.to) && isLate(edge) ? { ...edge, role: 'back' } : edge,
+    ),
+  ]
 }
 
 const joined = (parts: readonly Parts[]): Parts => ({

@@ -134,14 +134,15 @@ export function drawGrid(
     cell.block.clusters.map((each) => ({ ...each, depth: each.depth + frames.length, at: moved(each.at, at.x, at.y) })),
   )
   const titles = stages.flatMap((cluster) => {
-    const slot = grid.slots[cells.find(({ block }) => block.nodes[0]?.node.id.startsWith(`${cluster.id}/`))?.slot ?? -1]
-    if (!slot) return []
+    const first = grid.cells.find(({ cell }) => cell.block.nodes[0]?.node.id.startsWith(`${cluster.id}/`))
+    const slot = grid.slots[first?.cell.slot ?? -1]
+    if (!first || !slot) return []
     const high = 16 * lines(cluster.title).length
     const along = { from: slot.from, size: slot.to - slot.from }
     const at =
       flow === 'down'
         ? { x: 0, y: along.from + (along.size - high) / 2, width: lead - 8, height: high }
-        : { x: along.from, y: 0, width: along.size, height: lead }
+        : { x: first.at.x, y: 0, width: slot.to - first.at.x, height: lead }
     return [{ cluster, at }]
   })
   const clusters = [...frames, ...inner]
