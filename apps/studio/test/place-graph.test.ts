@@ -23,13 +23,14 @@ const small: SpecInput = {
 /** Between the panes of a window of 1280 by 720. */
 const room = { width: 640, height: 490 }
 
-const sixteen: SpecInput = {
+const deep: SpecInput = {
   ...small,
+  parallel: { tp: 2 },
   model: {
     model_type: 'llama',
     hidden_size: 2048,
     intermediate_size: 8192,
-    num_hidden_layers: 16,
+    num_hidden_layers: 27,
     num_attention_heads: 32,
     num_key_value_heads: 8,
     vocab_size: 128256,
@@ -54,7 +55,7 @@ const pictures: readonly (readonly [string, SpecInput, Level, readonly UnrollAxi
   ['phases of ranks', pipeline, 'phase', ['rank']],
   ['layers of ranks', small, 'layer', ['rank']],
   ['operators of a pipeline', pipeline, 'operator', []],
-  ['operators of every layer', sixteen, 'operator', ['layer']],
+  ['operators of every layer', deep, 'operator', ['layer']],
   ['operators of ranks', { ...small, parallel: { dp: 2, tp: 2 } }, 'operator', ['rank']],
 ]
 
@@ -83,7 +84,7 @@ const isInside = (at: Rect, outer: Rect) =>
   at.y + at.height < outer.y + outer.height + 0.1
 
 test('every edge between the operators of all layers is drawn, at once or where one of its ends is selected', async () => {
-  const view = await viewOf(sixteen, 'operator', ['layer'])
+  const view = await viewOf(deep, 'operator', ['layer'])
   const { edges } = await placeGraph(view, room, placeView)
   const key = ({ from, to, kind }: (typeof view.edges)[number]) => `${from} ${to} ${kind}`
   const drawn = new Set(edges.map(({ edge }) => key(edge)))
@@ -92,10 +93,10 @@ test('every edge between the operators of all layers is drawn, at once or where 
 })
 
 test('the operators of all layers are a column with an optimizer beside it, not a strip', async () => {
-  const { bounds, nodes } = await placed(sixteen, 'operator', ['layer'])
+  const { bounds, nodes } = await placed(deep, 'operator', ['layer'])
   expect(bounds.width).toBeLessThan(6000)
   const tops = Array.from(
-    { length: 16 },
+    { length: 27 },
     (_, layer) => nodes.find(({ node }) => node.id === `forward/layer/attention/q[layer=${layer}]`)?.at.y,
   )
   expect(tops).toEqual([...tops].sort((a, b) => (a ?? 0) - (b ?? 0)))
