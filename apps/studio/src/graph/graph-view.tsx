@@ -3,6 +3,7 @@ import { useCallback, useEffect, useMemo, useRef, useState } from 'react'
 import type { Level } from 'shardloom'
 import { FailureText } from '../shell/failure.jsx'
 import { isTyping } from '../shell/keys.jsx'
+import { PictureFoot } from '../shell/picture-foot.jsx'
 import { useStudio } from '../shell/studio.js'
 import { useJob } from '../shell/use-job.js'
 import { useNarrow } from '../shell/use-narrow.js'
@@ -86,6 +87,7 @@ function Graph() {
     if (found) {
       sought.current = undefined
       void flow.setCenter(found.at.x + found.at.width / 2, found.at.y + found.at.height / 2, { zoom: 1 })
+      focusNode(pane.current, found.node.id)
     } else if (held.current && at) {
       const now = flow.flowToScreenPosition(at)
       const { x, y, zoom } = flow.getViewport()
@@ -182,15 +184,17 @@ function Graph() {
         <SearchBox
           onFound={({ id, toggled: opened }) => {
             sought.current = id
+            pane.current?.focus()
             look({ toggled: opened, unroll: [] })
             select(id)
             const there = drawn?.placed.nodes.find(({ node }) => node.id === id)
-            if (there)
-              void flow.setCenter(there.at.x + there.at.width / 2, there.at.y + there.at.height / 2, { zoom: 1 })
+            if (!there) return
+            void flow.setCenter(there.at.x + there.at.width / 2, there.at.y + there.at.height / 2, { zoom: 1 })
+            focusNode(pane.current, id)
           }}
         />
       </div>
-      <div className={far ? 'graph-pane far' : 'graph-pane'} ref={pane}>
+      <div className={far ? 'graph-pane far' : 'graph-pane'} ref={pane} tabIndex={-1}>
         <ReactFlow<GraphNode>
           nodes={nodes}
           edges={[]}
@@ -227,29 +231,18 @@ function Graph() {
   )
 }
 
-/** What the signs of the picture mean, and what it is of; on a narrow screen a button opens that. */
+/** What the signs of the picture mean, and what it is of. */
 function Foot({ view }: { readonly view: View }) {
   const narrow = useNarrow()
   const notice = view.notice && <b>{view.notice}</b>
-  const caption = (
-    <p className="caption" title={view.subtitle}>
-      {!narrow && notice && <>{notice} · </>}
-      {view.subtitle}
-    </p>
-  )
-  if (!narrow)
-    return (
-      <div className="graph-foot">
-        <Legend view={view} />
-        {caption}
-      </div>
-    )
   return (
-    <details className="graph-foot">
-      <summary>Legend{notice && <> · {notice}</>}</summary>
+    <PictureFoot notice={notice}>
       <Legend view={view} />
-      {caption}
-    </details>
+      <p className="caption" title={view.subtitle}>
+        {!narrow && notice && <>{notice} · </>}
+        {view.subtitle}
+      </p>
+    </PictureFoot>
   )
 }
 
@@ -264,6 +257,13 @@ function useDrawn(view: View | undefined, room: Room): DrawnGraph | undefined {
   const last = useRef<DrawnGraph>(undefined)
   if (given && answer && !stale && last.current?.placed !== answer) last.current = { view: given.view, placed: answer }
   return last.current
+}
+
+/** Moves the focus to a node as soon as the picture has it, within some frames. */
+function focusNode(pane: HTMLElement | null, id: string, frames = 60): void {
+  const node = pane?.querySelector<HTMLElement>(`.react-flow__node[data-id="${CSS.escape(id)}"]`)
+  if (node) node.focus({ preventScroll: true })
+  else if (frames > 0) requestAnimationFrame(() => focusNode(pane, id, frames - 1))
 }
 
 /** The top left of a card, or of the frame that it has become. */
