@@ -32,15 +32,15 @@ export function App() {
   const [schedules, compareSchedules] = useState<readonly string[]>([])
   const { present: state } = history
   const variant = activeVariant(state)
-  const settled = useSettled(variant.text, history.group)
-  useLink(history.present, dispatch, setRefused)
+  const opened = useLink(history.present, dispatch, setRefused)
+  const settled = useSettled(opened ? variant.text : undefined, history.group)
 
   const { answer: catalogue } = useJob(desks.choices, 'catalogue', {})
   useEffect(() => {
     titles.current = new Map(catalogue?.models.map(({ preset = '', name }) => [preset, name]))
   }, [catalogue])
   const { pool } = state
-  const planned = useJob(desks.plan, 'plan', { text: settled, pool })
+  const planned = useJob(desks.plan, 'plan', settled === undefined ? undefined : { text: settled, pool })
   const good = useRef<string>(undefined)
   if (planned.answer && !planned.stale) good.current = settled
   const failure = planned.failure && planned.stale ? planned.failure : undefined
@@ -97,7 +97,7 @@ export function App() {
 }
 
 /** The text once nobody has typed for a moment; what a slider sets is taken at once. */
-function useSettled(text: string, group: string): string {
+function useSettled(text: string | undefined, group: string): string | undefined {
   const [settled, setSettled] = useState(text)
   useEffect(() => {
     const timer = setTimeout(() => setSettled(text), group === 'typing' ? quiet * 2 : 30)
@@ -106,12 +106,16 @@ function useSettled(text: string, group: string): string {
   return settled
 }
 
-/** Keeps the address and the state in step: a link that is opened becomes the state, or says why it cannot. */
+/**
+ * Keeps the address and the state in step: a link that is opened becomes the state, or says why it cannot. Returns whether the link that the
+ * page came with has been read: until then nothing is planned that would be dropped at once.
+ */
 function useLink(
   state: Studio['state'],
   dispatch: Studio['dispatch'],
   onFailure: (failure: Failure | undefined) => void,
-): void {
+): boolean {
+  const [opened, setOpened] = useState(() => location.hash.length <= 1)
   const written = useRef<string>('')
   const read = useRef(false)
   /** The state beside which a link was refused: until it changes, the address stays as it was given. */
@@ -136,6 +140,7 @@ function useLink(
         }
       }
       read.current = true
+      setOpened(true)
     }
     void open()
     addEventListener('hashchange', open)
@@ -149,4 +154,5 @@ function useLink(
     }, quiet)
     return () => clearTimeout(timer)
   }, [state])
+  return opened
 }
