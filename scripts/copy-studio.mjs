@@ -10,5 +10,5 @@ const [, , folder] = process.argv
 if (!folder) throw new Error('Say where to: copy-studio.mjs FOLDER')
 rmSync(resolve(folder), { recursive: true, force: true })
 cpSync(join(root, 'apps/studio/dist'), resolve(folder), { recursive: true })
-// The page loads classic scripts: tools that read the package shall not take them for modules.
-writeFileSync(join(resolve(folder), 'package.json'), '{ "type": "commonjs" }\n')
+// Workers are classic scripts: tools that read the package shall not take them for modules.
+writeFileSync(join(resolve(folder), 'workers/package.json'), '{ "type": "commonjs" }\n')

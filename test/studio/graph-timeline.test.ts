@@ -54,6 +54,8 @@ describe.skipIf(chromiumPath === undefined)('graph and timeline of a pipeline', 
     expect(await inspector.textContent()).toContain('stage 1 · forward')
     await page.keyboard.press('Enter')
     await page.locator('[data-id="stage 1/forward/layer"]').waitFor()
+    await page.locator('[data-id="stage 1/forward/layer-send"]').click()
+    await inspector.getByText('the last layer before a border between stages').waitFor()
     await page
       .locator('.card-box', { hasText: /^send$/ })
       .first()
@@ -120,6 +122,9 @@ describe.skipIf(chromiumPath === undefined)('graph and timeline of a pipeline', 
     await page.getByRole('button', { name: 'Close Inspector' }).click()
     await page.getByRole('tab', { name: 'Timeline' }).click()
     await page.locator('.timeline-frame canvas').waitFor()
+    expect(await page.getByText('a critical path', { exact: true }).isVisible()).toBe(false)
+    await page.getByText('Legend', { exact: true }).click()
+    expect(await page.getByText('a critical path', { exact: true }).isVisible()).toBe(true)
     expect(await wide()).toBeLessThanOrEqual(390)
     expect(complaints).toEqual([])
     await page.context().close()

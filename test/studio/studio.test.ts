@@ -66,6 +66,47 @@ describe.skipIf(chromiumPath === undefined)('the studio in Chromium, opened from
     await page.context().close()
   })
 
+  test('says beside each older picture why there is no newer, takes any number, and refuses at once what is too long', async () => {
+    const { page, complaints } = await openStudio(browser, link({ ...stateOf(small), view: 'timeline' }))
+    await page.getByRole('region', { name: 'Timeline' }).locator('canvas').first().waitFor({ timeout: 60_000 })
+    await page.getByRole('tab', { name: 'YAML' }).click()
+    const area = page.getByLabel('The spec as YAML')
+    await area.fill(small.replace('cluster: dgx-h100\n', ''))
+    const said = page.locator('.view').getByRole('alert').getByText('names no cluster')
+    await said.waitFor({ timeout: 30_000 })
+    expect(await page.getByRole('region', { name: 'Timeline' }).isVisible()).toBe(true)
+
+    const numbers = ['.inf', '-.inf', '.nan', '1e300', '1e400', '9007199254740993', '0x1F', 'many', '', '[1]', '-0']
+    for (const number of numbers) {
+      const text = `model: gpt2\nbatch: ${number}\nseq: ${number}\nparallel: {tp: ${number}, pp: 2}\noptions: {virtual: ${number}}\n`
+      await area.fill(text)
+      await page.getByRole('tab', { name: 'Form' }).click()
+      await page.getByLabel('Batch', { exact: true }).waitFor()
+      await page.getByRole('tab', { name: 'YAML' }).click()
+    }
+
+    await area.fill(small)
+    await area.evaluate((each: HTMLTextAreaElement, pasted) => {
+      const clipboardData = new DataTransfer()
+      clipboardData.setData('text/plain', pasted)
+      each.dispatchEvent(new ClipboardEvent('paste', { clipboardData, bubbles: true, cancelable: true }))
+    }, '\n'.repeat(250_000))
+    await page.getByRole('alert').getByText('at most 200000 are taken').waitFor()
+    expect(await area.inputValue()).toBe(small)
+    await page.locator('body').evaluate((body) => {
+      const dataTransfer = new DataTransfer()
+      dataTransfer.items.add(new File(['{'], 'config.json'))
+      body.dispatchEvent(new DragEvent('drop', { dataTransfer, bubbles: true, cancelable: true }))
+    })
+    await page.locator('.banner').nth(1).waitFor()
+    const [first, second] = await page
+      .locator('.banner')
+      .evaluateAll((all) => all.map((each) => each.getBoundingClientRect()))
+    expect(second?.top).toBeGreaterThanOrEqual(first?.bottom ?? 0)
+    expect(complaints).toEqual([])
+    await page.context().close()
+  })
+
   test('shows what the library says of the same spec, and follows a slider, undo and redo', async () => {
     const { page, complaints } = await openStudio(browser, link(stateOf(small)))
     await settled(page)
@@ -127,7 +168,7 @@ describe.skipIf(chromiumPath === undefined)('the studio in Chromium, opened from
     expect(text).toContain('forward/layer/ffn/down/all-reduce(tp)')
     expect(text).toContain('is a partial sum over tp')
     expect(text).toContain('4 of 8: ranks 0, 1, 2, 3')
-    await page.locator('[data-id="forward/layer/ffn/down/all-reduce(tp)"] .selected').waitFor()
+    await page.locator('[data-id="forward/layer/ffn/down/all-reduce(tp)"]:focus .selected').waitFor()
     await page.keyboard.press('g')
     await page.locator('.card-box.lit').first().waitFor()
     await page.keyboard.press('Escape')

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { sourceEntries } from '../../../scripts/workspace.mjs'
 import { chromiumPath, launchChromium } from '../../../test/chromium.js'
 import { timelineOfSimulation } from '../src/timeline/data.js'
+import { placeOfId } from '../src/timeline/selection.js'
 import { bundlePage, openPage } from './open-page.js'
 import type { Shown } from './page.js'
 
@@ -92,6 +93,43 @@ describe.skipIf(chromiumPath === undefined)('in Chromium', () => {
         },
         { width: 390, height: 760 },
       )
+    })
+  })
+
+  test('a press in memory selects what runs then, keys go on from there, and nothing moves', async () => {
+    const data = timelineOfSimulation(simulateLoaded(await loadSpec(pipeline)), '')
+    await opened({ view: 'memory', theme: 'light', specs: variants.slice(0, 1) }, async (page) => {
+      const canvas = page.locator('.memory-frame canvas')
+      const box = await canvas.boundingBox()
+      if (!box) throw new Error('there is no canvas')
+      // Time is between 76 pixels at the left and 278 at the right; the second rank is that of stage 1.
+      const across = box.width - 76 - 278
+      const second = 6 + Math.max(200, (box.height - 32) / 4) + 60
+      await page.mouse.move(box.x + 76 + across / 2, box.y + second)
+      await page.mouse.down()
+      await page.mouse.up()
+      await drawn(page)
+      expect(await canvas.boundingBox()).toEqual(box)
+      const chosen = async () => {
+        const place = placeOfId(data, (await page.locator('output').textContent()) ?? '')
+        const slices = place && data.grains[place.grain]
+        return {
+          row: data.rows[place?.row ?? -1]?.label,
+          start: slices?.start[place?.slice ?? -1],
+          end: slices?.end[place?.slice ?? -1],
+        }
+      }
+      const pressed = await chosen()
+      expect(pressed.row).toBe('stage 1')
+      expect(pressed.start).toBeLessThanOrEqual(data.end / 2)
+      await page.mouse.move(0, 0)
+      await page.keyboard.press('ArrowRight')
+      await page.keyboard.press('Enter')
+      const next = await chosen()
+      expect(next.row).toBe('stage 1')
+      expect(next.start).toBeGreaterThanOrEqual(pressed.end ?? Number.NaN)
+      await page.keyboard.press('Escape')
+      expect(await page.locator('output').textContent()).toBe('')
     })
   })
 

@@ -39,7 +39,8 @@ async function measureAnew(text: string): Promise<Measured> {
 }
 
 const ownText = ({ plans, active = 0 }: LessonStep) => plans[active]?.text ?? ''
-const wordsOf = (paragraph: Paragraph, of: Measured) => (typeof paragraph === 'string' ? paragraph : paragraph(of))
+const wordsOf = (paragraph: Paragraph, plan: Measured, given = plan) =>
+  typeof paragraph === 'string' ? paragraph : paragraph(plan, given)
 const illWritten = /undefined|NaN|Infinity|\[object|null/
 
 describe.each(steps)('%s', (_, shown) => {
@@ -71,8 +72,19 @@ describe.each(steps)('%s', (_, shown) => {
     const before = await measure(ownText(shown))
     const after = await measure(withField(ownText(shown), path, knob.to))
     expect(options.map(({ holds }) => holds(before, after))).toEqual(options.map((_each, at) => at === answer))
-    expect(because(before, after)).not.toMatch(illWritten)
+    for (const words of [because(before, after), ...shown.text.map((each) => wordsOf(each, after, before))])
+      expect(words).not.toMatch(illWritten)
   })
+})
+
+test('words about a plan follow it, those about the given one do not', async () => {
+  const [first, second] = lessons.pp.steps
+  if (!first || !second) throw new Error('the page has no steps')
+  const given = await measure(ownText(first))
+  const plan = await measure(withField(withField(ownText(first), ['batch'], 32), ['parallel', 'pp'], 2))
+  const textOf = ({ text }: LessonStep) => text.map((each) => wordsOf(each, plan, given)).join(' ')
+  expect(textOf(first)).toContain('Here p is 2 and m is 32')
+  expect(textOf(second)).toContain('8 microbatches at once')
 })
 
 describe.each(pages)('the page %s', (name, lesson) => {

@@ -42,7 +42,10 @@ async function makeOf(shown: Shown): Promise<Made> {
     (shown.specs ?? []).map(async ({ name, spec }) => ({ name, simulation: simulateLoaded(await loadSpec(spec)) })),
   )
   if (shown.view === 'compare') return { comparison: compareVariants(variants) }
-  return { steps: variants.map(({ name, simulation }) => memoryOfSimulation(simulation, name)) }
+  return {
+    panels: variants.map(({ name, simulation }) => timelineOfSimulation(simulation, name)),
+    steps: variants.map(({ name, simulation }) => memoryOfSimulation(simulation, name)),
+  }
 }
 
 function Page({ theme: name, panels, steps, comparison }: Made & Pick<Shown, 'theme'>) {
@@ -52,8 +55,8 @@ function Page({ theme: name, panels, steps, comparison }: Made & Pick<Shown, 'th
   const chosen = { theme, node, onSelectNode: setNode }
   return (
     <>
-      {panels && <Timeline panels={panels} {...chosen} />}
-      {steps && <Memory steps={steps} theme={theme} />}
+      {panels && !steps && <Timeline panels={panels} {...chosen} />}
+      {steps && <Memory steps={steps} timeline={panels?.[0]} {...chosen} />}
       {comparison && (
         <Compare
           data={comparison}

@@ -50,9 +50,10 @@ export function addView(program: Command, { io, finish }: Call): void {
   addSpecFlags(command)
 }
 
-/** The longest spec that the page takes from a link, and its longest line, in UTF-16 code units. */
+/** The longest spec that the page takes from a link, and its longest line, in UTF-16 code units, and its most lines. */
 const longestText = 200_000
 const longestLine = 20_000
+const mostLines = 5000
 
 /**
  * The spec as the studio reads it, which opens no files: models and clusters stand in it as objects, all other files as addresses that
@@ -93,11 +94,12 @@ async function textOf({ spec, architecture }: LoadedSpec, read: (path: string) =
       serving: { ...serving, prefill: await pool(serving.prefill), decode: await pool(serving.decode) },
     },
   })
-  const long = text.split('\n').find((line) => line.length > longestLine)
-  if (text.length <= longestText && long === undefined) return text
+  const lines = text.split('\n')
+  const long = lines.some((line) => line.length > longestLine)
+  if (text.length <= longestText && lines.length <= mostLines && !long) return text
   throw new ShardloomError('STUDIO', `With its files the spec has ${text.length} characters, too many for a link.`, {
     subject: 'spec',
-    help: `The studio takes ${longestText}, and ${longestLine} in a line: leave files out that the plan does not need.`,
+    help: `The studio takes ${longestText}, in ${mostLines} lines of at most ${longestLine}: leave files out that the plan does not need.`,
   })
 }
 

@@ -1,4 +1,5 @@
 import { themes } from '@shardloom/exporters'
+import { readableOn } from '@shardloom/exporters/charts'
 import { describe, expect, test } from 'vitest'
 import { closest, contrast, difference } from './colour.js'
 
@@ -23,6 +24,11 @@ describe.each(Object.entries(themes))('the %s theme', (_, theme) => {
       expect(contrast(edge, theme.surface)).toBeGreaterThanOrEqual(4)
     }
     expect(contrast(theme.accent, theme.page)).toBeGreaterThanOrEqual(4)
+  })
+
+  test('names are read on the bands of memory', () => {
+    for (const band of Object.values(theme.bands))
+      expect(contrast(readableOn(band, theme), band), band).toBeGreaterThanOrEqual(4.5)
   })
 
   test('text is read on slices, and pale slices have an outline', () => {

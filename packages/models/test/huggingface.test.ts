@@ -247,7 +247,7 @@ describe('what a config becomes', () => {
     expect(fromHuggingFace(polluted)).toEqual(fromHuggingFace(llama31))
     expect({}).not.toHaveProperty('polluted')
     const inherited = JSON.parse(`{"model_type": "llama", "__proto__": ${JSON.stringify(llama31)}}`)
-    expect(() => fromHuggingFace(inherited)).toThrow('the config has no')
+    expect(() => fromHuggingFace(inherited)).toThrow('The config has no')
   })
 
   test('the supported types are sorted and each is known to the reader', () => {

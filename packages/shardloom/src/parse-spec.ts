@@ -1,7 +1,7 @@
 import { ShardloomError } from '@shardloom/core'
-import { LineCounter, parseAllDocuments } from 'yaml'
+import { type Document, isNode, isScalar, LineCounter, parseAllDocuments, visit } from 'yaml'
 import { withPreset } from './hybrids.js'
-import { checkNesting, schemaError } from './spec-error.js'
+import { checkNesting, schemaError, shown } from './spec-error.js'
 import { type Spec, specSchema } from './spec-schema.js'
 
 /** The longest text of a spec, in UTF-16 code units. */
@@ -54,12 +54,13 @@ export function parseText(
     throw new ShardloomError(`${code}_SYNTAX`, `Cannot read ${name}: ${reason}.`, {
       subject: name,
       cause,
-      help: json
-        ? 'Write JSON: keys and texts in double quotes, a comma between entries and none behind the last one.'
-        : 'Write YAML or JSON; in YAML indent with spaces and put one after each colon.',
+      help: cause instanceof Endless ? cause.help : json ? jsonHelp : yamlHelp,
     })
   }
 }
+
+const jsonHelp = 'Write JSON: keys and texts in double quotes, a comma between entries and none behind the last one.'
+const yamlHelp = 'Write YAML or JSON; in YAML indent with spaces and put one after each colon.'
 
 /** Why a text is no JSON; undefined where it is. */
 function jsonProblem(text: string): unknown {
@@ -83,29 +84,78 @@ function parseJson(text: string): unknown {
 
 function parseYaml(text: string): unknown {
   refuseEndless(text)
-  const options = { version: '1.2', lineCounter: new LineCounter(), logLevel: 'silent' } as const
+  const lineCounter = new LineCounter()
+  // The parser's own search for keys that stand twice takes the square of their number.
+  const options = { version: '1.2', lineCounter, logLevel: 'silent', uniqueKeys: false } as const
   const [document, ...others] = parseAllDocuments(text, options)
   if (others.length) throw new Error(`it holds ${others.length + 1} documents, and one is read`)
   if (!document || !('errors' in document)) return null
   const problem = document.errors[0] ?? document.warnings[0]
   if (problem) throw problem
-  return document.toJS({ maxAliasCount: 100 })
+  refuseKeyTwice(document, lineCounter)
+  try {
+    return document.toJS({ maxAliasCount: mostAliases })
+  } catch (problem) {
+    // The only ones that it throws of a document without errors: an alias in itself, and too many.
+    if (!(problem instanceof ReferenceError && /alias count/i.test(problem.message))) throw problem
+    const reason = `its aliases (\`*name\`) would copy what \`&name\` marks more than ${mostAliases} times`
+    throw new Endless(reason, 'Write what is marked where it is needed, or use fewer aliases of aliases.')
+  }
 }
 
-/** The longest line and the deepest brackets of a YAML text; the parser needs time and memory beyond reason for more. */
+function refuseKeyTwice(document: Document.Parsed, lines: LineCounter): void {
+  visit(document, {
+    Map(_, { items }) {
+      const names = new Set<unknown>()
+      for (const { key } of items) {
+        const name = isScalar(key) ? key.value : key
+        if (names.has(name)) {
+          const { line, col } = lines.linePos((isNode(key) && key.range?.[0]) || 0)
+          throw new Error(`the key ${shown(name)} stands twice, again at line ${line}, column ${col}`)
+        }
+        names.add(name)
+      }
+    },
+  })
+}
+
+/** What of a YAML text is more than any spec needs, and takes the parser time and memory beyond reason. */
+class Endless extends Error {
+  constructor(
+    reason: string,
+    readonly help: string,
+  ) {
+    super(reason)
+  }
+}
+
+/** The longest line, the deepest nesting and the most copies by aliases of a YAML text. */
 const longestLine = 20_000
-const deepestBrackets = 100
+const deepest = 100
+const mostAliases = 100
 
 function refuseEndless(text: string): void {
-  let start = 0
-  let depth = 0
-  for (let index = 0; index < text.length; index++) {
-    const character = text[index]
-    if (character === '\n') start = index + 1
-    else if (character === '[' || character === '{') depth++
-    else if ((character === ']' || character === '}') && depth > 0) depth--
-    if (index - start > longestLine) throw new Error(`a line is longer than ${longestLine} characters`)
-    if (depth > deepestBrackets) throw new Error(`brackets are nested deeper than ${deepestBrackets} levels`)
+  const flatter = `Write it flatter: a spec needs no more than ${deepest} levels.`
+  let brackets = 0
+  /** The columns at which what is open began. */
+  let columns: number[] = []
+  for (const [at, line] of text.split('\n').entries()) {
+    const where = `line ${at + 1}`
+    if (line.length > longestLine)
+      throw new Endless(`${where} is longer than ${longestLine} characters`, 'Break it into several lines.')
+    const [start = ''] = /^(?: |[-?](?= ))*/.exec(line) ?? []
+    if (line.trim() !== '') {
+      const begun = [...start].flatMap((character, column) => (character === ' ' ? [] : [column]))
+      const [first = start.length] = begun
+      columns = [...columns.filter((column) => column < first), ...begun, start.length]
+    }
+    if (columns.length > deepest) throw new Endless(`${where} is nested deeper than ${deepest} levels`, flatter)
+    for (const character of line) {
+      if (character === '[' || character === '{') brackets++
+      else if ((character === ']' || character === '}') && brackets > 0) brackets--
+      if (brackets > deepest)
+        throw new Endless(`the brackets of ${where} are nested deeper than ${deepest} levels`, flatter)
+    }
   }
 }
 

@@ -32,7 +32,14 @@ export {
   shownMetrics,
   unitOf,
 } from './search/metric-text.js'
-export { type Asked, distanceToBest, estimatedOnly, type NearMiss, nearMissesOf } from './search/near-misses.js'
+export {
+  type Asked,
+  distanceToBest,
+  estimatedOnly,
+  type Fix,
+  type NearMiss,
+  nearMissesOf,
+} from './search/near-misses.js'
 export type { Limit, Question } from './search/question.js'
 export { type ServingMetric, servingMetricTable, servingObjectives } from './search/serving-metrics.js'
 export type { SimulatedCandidate } from './search/serving-rerank.js'

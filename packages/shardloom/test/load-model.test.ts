@@ -118,7 +118,7 @@ test.each([
     (warning) => warnings.push(warning),
   )
   if (meant === 'intermediate_size')
-    await expect(read).rejects.toThrow('./m/config.json: the config has no intermediate_size')
+    await expect(read).rejects.toThrow('./m/config.json: The config has no intermediate_size')
   else {
     await read
     expect(warnings).toEqual([

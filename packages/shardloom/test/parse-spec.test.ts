@@ -130,7 +130,7 @@ describe('a bad spec', () => {
       /^SPEC_SYNTAX Cannot read my\.yaml: .*line 1.*\.$|^SPEC_SYNTAX Cannot read my\.yaml: .* \| Write/,
     )
     expect(errorOf(() => parseSpec('{"model": }', 'my.json'))).toMatch(/^SPEC_SYNTAX Cannot read my\.json/)
-    expect(errorOf(() => parseSpec('a: 1\na: 2'))).toMatch(/^SPEC_SYNTAX/)
+    expect(errorOf(() => parseSpec('a: 1\na: 2'))).toMatch(/^SPEC_SYNTAX .*"a" stands twice, again at line 2, column 1/)
     expect(errorOf(() => parseSpec(''))).toMatch(/^SPEC_VALUE/)
   })
 
@@ -140,7 +140,16 @@ describe('a bad spec', () => {
       const [before, name] = [String.fromCharCode(96 + level), String.fromCharCode(97 + level)]
       bomb.push(`${name}: &${name} [${Array.from({ length: 9 }, () => `*${before}`).join(', ')}]`)
     }
-    expect(errorOf(() => parseSpec(bomb.join('\n')))).toMatch(/^SPEC_SYNTAX/)
+    expect(errorOf(() => parseSpec(bomb.join('\n')))).toMatch(
+      /^SPEC_SYNTAX .* aliases .* more than 100 times\. \| .*aliases/,
+    )
+    const steps = Array.from({ length: 1300 }, (_, depth) => `${' '.repeat(depth)}a:`).join('\n')
+    for (const deep of [steps, `a: ${'['.repeat(200)}`, '- '.repeat(1300), '? '.repeat(1300)])
+      expect(errorOf(() => parseSpec(deep))).toMatch(
+        /^SPEC_SYNTAX .* line \d+ .*nested deeper than 100 levels\. \| Write it flatter/,
+      )
+    const level = Array.from({ length: 1300 }, (_, at) => `a${at}:\n  b: |\n${' '.repeat(at + 3)}c\n`).join('')
+    expect(errorOf(() => parseSpec(level))).toMatch(/^SPEC_VALUE .model. is missing/)
     expect(errorOf(() => parseSpec('['.repeat(300_000)))).toMatch(/^SPEC_/)
     expect(errorOf(() => parseSpec(`{"model": ${'['.repeat(5000)}${']'.repeat(5000)}}`))).toMatch(
       /^SPEC_VALUE .* nested deeper/,

@@ -1,6 +1,6 @@
 import { useMemo } from 'react'
 import { themes } from 'shardloom'
-import { FailureText } from '../shell/failure.jsx'
+import { Pictured } from '../shell/pictured.jsx'
 import { useStudio } from '../shell/studio.js'
 import { useJob } from '../shell/use-job.js'
 import { useSelection } from '../shell/use-selection.js'
@@ -14,7 +14,8 @@ export function CompareView() {
   const [node, select] = useSelection()
   const { pool } = state
   const request = useMemo(() => (variants.length > 1 ? { variants, pool } : undefined), [variants, pool])
-  const { answer, failure } = useJob(desks.time, 'compare', request)
+  const compared = useJob(desks.time, 'compare', request)
+  const { answer } = compared
   if (!request)
     return (
       <p className="compare-empty">
@@ -22,30 +23,30 @@ export function CompareView() {
         side.
       </p>
     )
-  if (!answer) return failure ? <FailureText failure={failure} /> : null
   return (
-    <>
-      {failure && <FailureText failure={failure} />}
-      <Compare
-        data={answer}
-        theme={themes[theme]}
-        node={node}
-        onSelectNode={select}
-        onPin={(at) => {
-          const pinned = variants[at]
-          if (!pinned || at === 0) return
-          const others = variants.filter((_, index) => index !== at)
-          const moved = active === at ? 0 : active < at ? active + 1 : active
-          dispatch({ type: 'variants', variants: [pinned, ...others], active: moved })
-        }}
-        onRename={(at, name) =>
-          dispatch({
-            type: 'variants',
-            variants: variants.map((each, index) => (index === at ? { ...each, name } : each)),
-            active,
-          })
-        }
-      />
-    </>
+    <Pictured job={compared}>
+      {answer && (
+        <Compare
+          data={answer}
+          theme={themes[theme]}
+          node={node}
+          onSelectNode={select}
+          onPin={(at) => {
+            const pinned = variants[at]
+            if (!pinned || at === 0) return
+            const others = variants.filter((_, index) => index !== at)
+            const moved = active === at ? 0 : active < at ? active + 1 : active
+            dispatch({ type: 'variants', variants: [pinned, ...others], active: moved })
+          }}
+          onRename={(at, name) =>
+            dispatch({
+              type: 'variants',
+              variants: variants.map((each, index) => (index === at ? { ...each, name } : each)),
+              active,
+            })
+          }
+        />
+      )}
+    </Pictured>
   )
 }

@@ -116,7 +116,14 @@ export function Compare({ data, theme, node, onSelectNode, onPin, onRename }: Co
         <Timeline panels={timelines} theme={theme} node={node} onSelectNode={onSelectNode} />
       </div>
       <div className="compare-memory" style={{ height: 150 + 230 * memories.length }}>
-        <Memory steps={memories} theme={theme} most={1} />
+        <Memory
+          steps={memories}
+          timeline={timelines[0]}
+          theme={theme}
+          node={node}
+          onSelectNode={onSelectNode}
+          most={1}
+        />
       </div>
     </section>
   )

@@ -21,7 +21,7 @@ export function Explained({ found, inspected }: ExplainedProps) {
       </h2>
       <p className="id">{found.node}</p>
       <h3>Why</h3>
-      {found.text.map((sentence) => (
+      {[...found.text, ...(inspected.border === undefined ? [] : [inspected.border])].map((sentence) => (
         <p key={sentence}>
           <Sentence text={sentence} />
         </p>

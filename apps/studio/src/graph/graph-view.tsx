@@ -1,8 +1,9 @@
-import { Panel, ReactFlow, ReactFlowProvider, useReactFlow } from '@xyflow/react'
+import { Panel, ReactFlow, ReactFlowProvider, useReactFlow, useStore } from '@xyflow/react'
 import { useCallback, useEffect, useMemo, useRef, useState } from 'react'
 import type { Level } from 'shardloom'
 import { FailureText } from '../shell/failure.jsx'
 import { isTyping } from '../shell/keys.jsx'
+import { PictureFoot } from '../shell/picture-foot.jsx'
 import { useStudio } from '../shell/studio.js'
 import { useJob } from '../shell/use-job.js'
 import { useNarrow } from '../shell/use-narrow.js'
@@ -13,7 +14,7 @@ import { ActionsContext, axesOf, flowNodes, type GraphNode, marksOf, nodeTypes }
 import { graphKey } from './keys.js'
 import { Legend } from './legend.jsx'
 import { Lines } from './lines.jsx'
-import { Far, Small } from './minimap.jsx'
+import { Small } from './minimap.jsx'
 import { type DrawnGraph, fitZoom, margins, type Room, readableZoom } from './placed.js'
 import { SearchBox } from './search-box.jsx'
 
@@ -24,6 +25,12 @@ const levels = [
   ['module', 'Modules'],
   ['operator', 'Operators'],
 ] as const satisfies readonly (readonly [Level, string])[]
+
+/**
+ * Below this zoom names are specks: the outlines of all nodes are one drawing, and their boxes, now empty, all stay where they are, so that
+ * moving two thousand of them moves one thing.
+ */
+const unreadable = 0.3
 
 /** The graph of the plan: cards that open and close, laid out like exported pictures. */
 export function GraphView() {
@@ -80,6 +87,7 @@ function Graph() {
     if (found) {
       sought.current = undefined
       void flow.setCenter(found.at.x + found.at.width / 2, found.at.y + found.at.height / 2, { zoom: 1 })
+      focusNode(pane.current, found.node.id)
     } else if (held.current && at) {
       const now = flow.flowToScreenPosition(at)
       const { x, y, zoom } = flow.getViewport()
@@ -96,11 +104,12 @@ function Graph() {
     return { ids, axes: own?.kind === 'communication' ? axesOf(own) : [], lit: group }
   }, [drawn, selection, group, inspected])
   const nodes = useMemo(() => (drawn ? flowNodes(drawn.placed, drawn.view, chosen) : []), [drawn, chosen])
-  const touched = useMemo(() => {
-    if (!drawn) return new Set<string>()
-    const markOf = marksOf(drawn.placed, chosen)
-    return new Set(drawn.view.nodes.flatMap((node) => (markOf(node) === 'selected' ? [node.id] : [])))
+  const [markOf, touched] = useMemo(() => {
+    if (!drawn) return [undefined, new Set<string>()]
+    const marks = marksOf(drawn.placed, chosen)
+    return [marks, new Set(drawn.view.nodes.flatMap((node) => (marks(node) === 'selected' ? [node.id] : [])))]
   }, [drawn, chosen])
+  const far = useStore(({ transform: [, , zoom] }) => zoom < unreadable)
   const actions = useMemo(() => ({ toggle, select }), [toggle, select])
 
   useEffect(() => {
@@ -175,15 +184,17 @@ function Graph() {
         <SearchBox
           onFound={({ id, toggled: opened }) => {
             sought.current = id
+            pane.current?.focus()
             look({ toggled: opened, unroll: [] })
             select(id)
             const there = drawn?.placed.nodes.find(({ node }) => node.id === id)
-            if (there)
-              void flow.setCenter(there.at.x + there.at.width / 2, there.at.y + there.at.height / 2, { zoom: 1 })
+            if (!there) return
+            void flow.setCenter(there.at.x + there.at.width / 2, there.at.y + there.at.height / 2, { zoom: 1 })
+            focusNode(pane.current, id)
           }}
         />
       </div>
-      <div className="graph-pane" ref={pane}>
+      <div className={far ? 'graph-pane far' : 'graph-pane'} ref={pane} tabIndex={-1}>
         <ReactFlow<GraphNode>
           nodes={nodes}
           edges={[]}
@@ -193,7 +204,7 @@ function Graph() {
           edgesFocusable={false}
           elementsSelectable={false}
           nodesFocusable
-          onlyRenderVisibleElements
+          onlyRenderVisibleElements={!far}
           minZoom={drawn ? Math.min(0.1, 0.9 * fitZoom(drawn.placed.bounds, room)) : 0.1}
           maxZoom={2.5}
           zoomOnDoubleClick={false}
@@ -206,9 +217,8 @@ function Graph() {
           onPaneClick={() => select(undefined)}
           aria-label="The graph of the plan"
         >
-          {drawn && <Lines placed={drawn.placed} chosen={touched} />}
-          {drawn && <Small bounds={drawn.placed.bounds} room={room} />}
-          <Far pane={pane} />
+          {drawn && <Lines placed={drawn.placed} chosen={touched} {...(far && markOf && { far: markOf })} />}
+          {drawn && <Small placed={drawn.placed} room={room} />}
           {graph.failure && graph.stale && (
             <Panel position="top-center">
               <FailureText failure={graph.failure} />
@@ -221,29 +231,18 @@ function Graph() {
   )
 }
 
-/** What the signs of the picture mean, and what it is of; on a narrow screen a button opens that. */
+/** What the signs of the picture mean, and what it is of. */
 function Foot({ view }: { readonly view: View }) {
   const narrow = useNarrow()
   const notice = view.notice && <b>{view.notice}</b>
-  const caption = (
-    <p className="caption" title={view.subtitle}>
-      {!narrow && notice && <>{notice} · </>}
-      {view.subtitle}
-    </p>
-  )
-  if (!narrow)
-    return (
-      <div className="graph-foot">
-        <Legend view={view} />
-        {caption}
-      </div>
-    )
   return (
-    <details className="graph-foot">
-      <summary>Legend{notice && <> · {notice}</>}</summary>
+    <PictureFoot notice={notice}>
       <Legend view={view} />
-      {caption}
-    </details>
+      <p className="caption" title={view.subtitle}>
+        {!narrow && notice && <>{notice} · </>}
+        {view.subtitle}
+      </p>
+    </PictureFoot>
   )
 }
 
@@ -258,6 +257,13 @@ function useDrawn(view: View | undefined, room: Room): DrawnGraph | undefined {
   const last = useRef<DrawnGraph>(undefined)
   if (given && answer && !stale && last.current?.placed !== answer) last.current = { view: given.view, placed: answer }
   return last.current
+}
+
+/** Moves the focus to a node as soon as the picture has it, within some frames. */
+function focusNode(pane: HTMLElement | null, id: string, frames = 60): void {
+  const node = pane?.querySelector<HTMLElement>(`.react-flow__node[data-id="${CSS.escape(id)}"]`)
+  if (node) node.focus({ preventScroll: true })
+  else if (frames > 0) requestAnimationFrame(() => focusNode(pane, id, frames - 1))
 }
 
 /** The top left of a card, or of the frame that it has become. */

@@ -1,4 +1,5 @@
 import { formatBytes, formatCount, formatFlops, formatSeconds, type View } from 'shardloom'
+import { Sentence } from '../shell/failure.jsx'
 import { useStudio } from '../shell/studio.js'
 import { useJob } from '../shell/use-job.js'
 import { desks } from '../worker/desk.js'
@@ -56,6 +57,11 @@ function Part({ found, card }: PartProps) {
         {card && card.repeat > 1 && <span className="times">×{formatCount(card.repeat)}</span>}
       </h2>
       <p className="id">{isSlice || place === undefined || id === place ? id : `${place} · ${id}`}</p>
+      {found.border !== undefined && (
+        <p>
+          <Sentence text={found.border} />
+        </p>
+      )}
       <h3>{isSlice ? 'This slice' : 'One rank, one step'}</h3>
       <dl>
         {isSlice && <Row name="takes" value={formatSeconds(to - from)} />}

@@ -1,17 +1,21 @@
 import { ViewportPortal } from '@xyflow/react'
 import { memo } from 'react'
-import type { Placed } from './placed.js'
+import type { Mark } from './flow-nodes.jsx'
+import { Outlines } from './minimap.jsx'
+import type { Placed, ViewNode } from './placed.js'
 
 interface LinesProps {
   readonly placed: Placed
   /** The selected nodes: what does not touch them is dimmed, and what is quiet shows where it does. */
   readonly chosen: ReadonlySet<string>
+  /** Where names are specks, how each node stands out: the outlines of nodes are then part of this drawing. */
+  readonly far?: (node: ViewNode) => Mark
 }
 
 const margin = 40
 
 /** Frames and edges, below the cards: one drawing, so that moving it moves one thing. */
-export const Lines = memo(function Lines({ placed, chosen }: LinesProps) {
+export const Lines = memo(function Lines({ placed, chosen, far }: LinesProps) {
   const { bounds, clusters, edges } = placed
   const [x, y] = [bounds.x - margin, bounds.y - margin]
   const [width, height] = [bounds.width + 2 * margin, bounds.height + 2 * margin]
@@ -55,6 +59,7 @@ export const Lines = memo(function Lines({ placed, chosen }: LinesProps) {
             </g>
           )
         })}
+        {far && <Outlines nodes={placed.nodes} markOf={far} />}
       </svg>
     </ViewportPortal>
   )

@@ -7,7 +7,7 @@ import type { Found } from '../worker/protocol.js'
 import { graphRequest } from './graph-request.js'
 import { Shape } from './shape.jsx'
 
-/** Finds operators by words of their names, also inside closed cards. */
+/** Finds operators by words of their names, also inside closed cards; `onFound` takes the focus on from the box. */
 export function SearchBox({ onFound }: { readonly onFound: (found: Found) => void }) {
   const { state, source } = useStudio()
   const [words, setWords] = useState('')
@@ -30,7 +30,6 @@ export function SearchBox({ onFound }: { readonly onFound: (found: Found) => voi
   }, [])
   const choose = (which: Found) => {
     setWords('')
-    input.current?.blur()
     onFound(which)
   }
   return (

@@ -17,32 +17,30 @@ const cap = 6
 const radius = 6
 
 /** The outline of a kind of node: a rectangle, hexagon, diamond or cylinder. */
-export function Shape({ kind, width, height, x = 0, y = 0 }: ShapeProps) {
-  const names = `shape ${kind}`
+export function Shape({ kind, ...at }: ShapeProps) {
+  return <path className={`shape ${kind}`} d={outline(kind, at)} />
+}
+
+/** The path of an outline, to be drawn by itself or together with others. */
+export function outline(kind: Kind, { width, height, x = 0, y = 0 }: Omit<ShapeProps, 'kind'>): string {
   const [right, low, middle] = [x + width, y + height, y + height / 2]
   switch (kind) {
-    case 'compute':
-      return <rect className={names} x={x} y={y} width={width} height={height} rx={radius} />
+    case 'compute': {
+      const r = Math.min(radius, width / 2, height / 2)
+      const corner = (toX: number, toY: number) => `A${r} ${r} 0 0 1 ${toX} ${toY}`
+      const [top, bottom] = [`H${right - r}${corner(right, y + r)}`, `H${x + r}${corner(x, low - r)}`]
+      return `M${x + r} ${y}${top}V${low - r}${corner(right - r, low)}${bottom}V${y + r}${corner(x + r, y)}Z`
+    }
     case 'communication': {
       const lean = Math.min(slope, height / 2)
-      return (
-        <path
-          className={names}
-          d={`M${x + lean} ${y}H${right - lean}L${right} ${middle}L${right - lean} ${low}H${x + lean}L${x} ${middle}Z`}
-        />
-      )
+      return `M${x + lean} ${y}H${right - lean}L${right} ${middle}L${right - lean} ${low}H${x + lean}L${x} ${middle}Z`
     }
     case 'control':
-      return (
-        <path
-          className={names}
-          d={`M${x + width / 2} ${y}L${right} ${middle}L${x + width / 2} ${low}L${x} ${middle}Z`}
-        />
-      )
+      return `M${x + width / 2} ${y}L${right} ${middle}L${x + width / 2} ${low}L${x} ${middle}Z`
     case 'memory': {
       const arc = (toX: number, toY: number, sweep: 0 | 1) => `A${width / 2} ${cap} 0 0 ${sweep} ${toX} ${toY}`
       const body = `M${x} ${y + cap}${arc(right, y + cap, 1)}V${low - cap}${arc(x, low - cap, 1)}Z`
-      return <path className={names} d={`${body}M${x} ${y + cap}${arc(right, y + cap, 0)}`} />
+      return `${body}M${x} ${y + cap}${arc(right, y + cap, 0)}`
     }
   }
 }

@@ -18,8 +18,8 @@ export interface Lesson {
   readonly sources: readonly SourceName[]
 }
 
-/** Words; where they hold figures, made of what the plan of the step comes to. */
-export type Paragraph = string | ((measured: Measured) => string)
+/** Words; where they hold figures, those of the plan at hand, or where the words are about the plan of the step as it is given, of that. */
+export type Paragraph = string | ((plan: Measured, given: Measured) => string)
 
 /** A step: plans, the view of one of them, and words beside it. */
 export interface LessonStep {

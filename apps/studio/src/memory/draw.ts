@@ -1,4 +1,4 @@
-import { formatBytes } from 'shardloom'
+import { formatBytes, formatSeconds } from 'shardloom'
 import { bandNames, readableOn, ticksOf, tickText, unitOf } from 'shardloom/charts'
 import { fonts, type Paints } from '../timeline/paint.js'
 import { drawTicks } from '../timeline/ticks.js'
@@ -25,7 +25,17 @@ export interface MemoryScene {
   readonly top: number
   /** A moment that is looked at, in seconds. */
   readonly at: number | undefined
+  /** When what is selected runs, and on which place. */
+  readonly selected: { readonly place: number; readonly from: number; readonly to: number } | undefined
+  /** Places that are none of what is selected. */
+  readonly faint: ReadonlySet<number>
 }
+
+/** Pixels above the first plot. */
+const above = 6
+
+/** The opacity of what is not selected. */
+const faint = 0.35
 
 /** Bytes that plots reach up to, so that all are on one scale. A limit far above what is held would leave no room for the steps. */
 export function topOf(places: readonly MemoryPlace[]): number {
@@ -37,6 +47,13 @@ export function topOf(places: readonly MemoryPlace[]): number {
 /** The height of one rank with its heading: as many as there are share the canvas, as long as they are not too low. */
 export const placeHeight = (height: number, places: number): number =>
   Math.min(320, Math.max(200, (height - sizes.axis - 6) / Math.max(1, places)))
+
+/** How high all ranks are together. */
+export const wholeHeight = (height: number, places: number): number => above + places * placeHeight(height, places)
+
+/** The rank that is drawn at a height, counted from the upper end of all. */
+export const placeAtHeight = (y: number, height: number, places: number): number =>
+  Math.min(places - 1, Math.max(0, Math.floor((y - above) / placeHeight(height, places))))
 
 /** The pixels between which time is drawn. */
 export const plotOf = (width: number) => ({
@@ -63,9 +80,12 @@ export function drawMemory(
   context.translate(0, -view.scroll)
   const step = placeHeight(height, places.length)
   places.forEach((place, index) => {
-    const y = 6 + index * step
+    const y = above + index * step
     if (y + step < view.scroll || y > view.scroll + bottom) return
+    context.globalAlpha = scene.faint.has(index) ? faint : 1
     drawPlace(context, scene, place, y, paints, widthOf)
+    context.globalAlpha = 1
+    if (scene.selected?.place === index) drawSelected(context, scene, scene.selected, y, theme)
   })
   context.restore()
   drawTime(context, scene, bottom, theme)
@@ -85,7 +105,7 @@ function drawPlace(
   const plot = { y: y + sizes.head, height: placeHeight(height, places.length) - sizes.head - sizes.gap }
   const yOf = (bytes: number) => plot.y + plot.height - (bytes / top) * plot.height
   const xOf = (seconds: number) => left + ((seconds - view.from) / (view.to - view.from)) * (right - left)
-  drawHeading(context, { data, rank }, y, theme)
+  drawHeading(context, { data, rank }, scene.at, y, theme)
   const [size, unit] = top >= 1e9 ? [1e9, 'GB'] : top >= 1e6 ? [1e6, 'MB'] : [1e3, 'kB']
   context.font = fonts.fact
   context.textAlign = 'right'
@@ -101,7 +121,7 @@ function drawPlace(
   context.beginPath()
   context.rect(left, plot.y - 8, right - left, plot.height + 8)
   context.clip()
-  const steps = stepsOf(rank, data.end, view, left, right)
+  const steps = stepsOf(rank.seconds, rank.total, data.end, view, left, right)
   let lower = steps.map(() => 0)
   const labels: { text: string; x: number; y: number; colour: string }[] = []
   for (const { band, bytes } of rank.bands) {
@@ -145,8 +165,8 @@ function drawPlace(
   }
   if (data.limit <= top) drawLimit(context, data.limit, { left, right, y: yOf(data.limit) }, theme)
   if (scene.at !== undefined) {
-    context.fillStyle = theme.accent
-    context.fillRect(xOf(scene.at), plot.y, 1.5, plot.height)
+    context.fillStyle = theme.ink
+    context.fillRect(xOf(scene.at) - 0.5, plot.y, 1, plot.height)
   }
   context.restore()
   const peakX = xOf(rank.peak.seconds)
@@ -168,7 +188,31 @@ function drawPlace(
 
 type Theme = Paints['theme']
 
-function drawHeading(context: CanvasRenderingContext2D, { data, rank }: MemoryPlace, y: number, theme: Theme): void {
+/** A ring around the time in which what is selected runs. */
+function drawSelected(
+  context: CanvasRenderingContext2D,
+  { places, view, width, height }: MemoryScene,
+  { from, to }: { readonly from: number; readonly to: number },
+  y: number,
+  theme: Theme,
+): void {
+  const { left, right } = plotOf(width)
+  const xOf = (seconds: number) => left + ((seconds - view.from) / (view.to - view.from)) * (right - left)
+  if (to < view.from || from > view.to) return
+  const [start, end] = [Math.max(left - 1, xOf(from)), Math.min(right + 1, xOf(to))]
+  context.strokeStyle = theme.accent
+  context.lineWidth = 2
+  const high = placeHeight(height, places.length) - sizes.head - sizes.gap
+  context.strokeRect(start, y + sizes.head, Math.max(3, end - start), high)
+}
+
+function drawHeading(
+  context: CanvasRenderingContext2D,
+  { data, rank }: MemoryPlace,
+  at: number | undefined,
+  y: number,
+  theme: Theme,
+): void {
   context.textAlign = 'left'
   context.textBaseline = 'alphabetic'
   context.font = fonts.name
@@ -178,8 +222,12 @@ function drawHeading(context: CanvasRenderingContext2D, { data, rank }: MemoryPl
   const from = Math.max(sizes.left, 24 + context.measureText(name).width)
   context.font = fonts.fact
   context.fillStyle = theme.secondary
-  context.fillText(roomText(data, rank), from, y + 14)
+  context.fillText(at === undefined ? roomText(data, rank) : momentText(rank, at), from, y + 14)
 }
+
+/** `48.3 GB at 5.42 s`. */
+const momentText = ({ seconds, total }: MemoryRank, at: number): string =>
+  `${formatBytes(total[Math.max(0, momentAt(seconds, at))] ?? 0)} at ${formatSeconds(at)}`
 
 /** `peak 61.2 GB · 18.8 GB free of 80 GB`. */
 export function roomText({ limit }: MemoryData, { peak }: MemoryRank): string {
@@ -197,11 +245,13 @@ function drawLimit(
   context.fillRect(left, y - 1, right - left, 2)
   const text = `${formatBytes(limit)} limit`
   context.font = fonts.fact
+  context.textAlign = 'right'
   context.textBaseline = 'middle'
   context.fillStyle = theme.page
-  context.fillRect(left + 6, y - 17, context.measureText(text).width + 8, 15)
+  const long = context.measureText(text).width
+  context.fillRect(right - 14 - long, y - 17, long + 8, 15)
   context.fillStyle = theme.ink
-  context.fillText(text, left + 10, y - 9)
+  context.fillText(text, right - 10, y - 9)
 }
 
 /** A moment from one pixel to another; of many moments in one pixel that with the most. */
@@ -211,7 +261,15 @@ interface Step {
   readonly at: number
 }
 
-function stepsOf({ seconds, total }: MemoryRank, end: number, view: View, left: number, right: number): Step[] {
+/** The steps of a curve between two pixels, of which `total` says how much is held from each moment on. */
+export function stepsOf(
+  seconds: Float64Array,
+  total: Float64Array,
+  end: number,
+  view: View,
+  left: number,
+  right: number,
+): Step[] {
   const perSecond = (right - left) / (view.to - view.from)
   const xOf = (time: number) => left + (time - view.from) * perSecond
   const stop = Math.min(end, view.to)

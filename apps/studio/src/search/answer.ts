@@ -46,6 +46,7 @@ import {
 } from 'shardloom/search'
 import type { Report } from '../worker/serve.js'
 import type { Found, FoundMiss, FoundPoint, FoundRow, FrontPoint, SearchJobs, SearchSpace } from './jobs.js'
+import { metricWords } from './metric-words.js'
 import type { SearchState } from './state.js'
 
 /** How a bound of a unit is written. */
@@ -156,7 +157,7 @@ export async function foundOf(
       .map(([rule, count]) => ({ rule: ruleText(rule, question), count }))
       .sort((a, b) => b.count - a.count),
     objective: { name: objective, better: betterOf(phase, objective) ?? 'less' },
-    columns: columns.map(metricHead),
+    columns: columns.map(columnHead),
     rows: best.map((each) => rowOf(each, best, question, columns)),
     ...frontOf(asked, answer),
     misses: nearMissesOf(asked, answer, wide).map((near) => missOf(asked, near)),
@@ -181,7 +182,7 @@ function rowOf(
     }),
     toBest: distance ? changeText(distance.relative) : '',
     tie: distance?.tie ?? false,
-    estimate: metrics ? (difference === undefined ? '–' : changeText(difference)) : 'only',
+    estimate: metrics ? (difference === undefined ? '–' : changeText(difference)) : 'not simulated',
     faults: error
       ? [`not simulated: ${error.message}`]
       : misses.map(({ rule, by }) => `misses ${ruleText(rule, question)} by ${formatShare(by)} as simulated`),
@@ -240,6 +241,9 @@ function ruleText(rule: string, { limits }: Question): string {
   return limit ? limitText(limit) : rule
 }
 
+/** The name of a metric at the head of a column: short, and where it is none of the command's, in words. */
+const columnHead = (name: string) => (unitOf(name) === '/s' ? metricWords(name) : metricHead(name))
+
 /** Fixes of a miss that are shown. */
 const mostFixes = 3
 
@@ -250,12 +254,13 @@ function missOf({ loaded, question }: Asked, { miss, spec, bytes, fixes }: NearM
     ...pointOf(miss, spec, question),
     rule: ruleText(miss.rule, question),
     by: bytes === undefined ? share : `${formatBytes(Math.round(bytes))} of a rank (${share})`,
-    fixes: fixes.slice(0, mostFixes).map(({ change, candidate }) => {
+    fixes: fixes.slice(0, mostFixes).map(({ change, candidate, outside }) => {
       const value = candidate.metrics[question.objective]
       return {
         ...pointOf(candidate, specOfCandidate(loaded, question, candidate), question),
         change,
-        value: value === undefined ? '' : `${metricHead(question.objective)} ${metricText(question.objective, value)}`,
+        isOutside: outside.length > 0,
+        value: value === undefined ? '' : `${columnHead(question.objective)} ${metricText(question.objective, value)}`,
       }
     }),
   }

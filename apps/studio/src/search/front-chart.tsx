@@ -1,5 +1,7 @@
-import { useState } from 'react'
+import { useRef, useState } from 'react'
+import { useSize } from '../use-size.js'
 import type { Found, FoundPoint, FrontAxis, FrontPoint } from './jobs.js'
+import { metricWords } from './metric-words.js'
 
 interface FrontChartProps {
   readonly front: NonNullable<Found['front']>
@@ -7,19 +9,22 @@ interface FrontChartProps {
   readonly isOpen: (point: FoundPoint) => boolean
 }
 
-/** The drawing in its own pixels, and the room around the axes. */
-const size = { width: 620, height: 320 }
+/** The height of the drawing, its greatest width, and the room around the axes, in pixels. */
+const size = { height: 320, most: 760 }
 const room = { left: 64, right: 16, top: 12, bottom: 44 }
-const across = (at: number) => room.left + at * (size.width - room.left - room.right)
 const up = (at: number) => size.height - room.bottom - at * (size.height - room.top - room.bottom)
 
 /** The candidates that nothing beats in both metrics: each can be opened from the picture, and from the table below it. */
 export function FrontChart({ front, open, isOpen }: FrontChartProps) {
   const [near, setNear] = useState<FrontPoint>()
+  const section = useRef<HTMLElement>(null)
+  // As many pixels as it is wide, so that what is written stays as large as it is.
+  const width = Math.min(size.most, Math.max(240, useSize(section).width))
+  const across = (at: number) => room.left + at * (width - room.left - room.right)
   const { axes, points, others } = front
   const [x, y] = axes
   const said = (axis: FrontAxis) =>
-    `${axis.name.replaceAll('-', ' ')}${axis.unit ? `, ${axis.unit}` : ''}${axis.logarithmic ? ', logarithmic' : ''}`
+    `${metricWords(axis.name)}${axis.unit ? `, ${axis.unit}` : ''}${axis.logarithmic ? ', logarithmic' : ''}`
   const point = (each: FrontPoint, on: boolean) => (
     // biome-ignore lint/a11y/useSemanticElements: a button of HTML cannot stand in a drawing
     <g
@@ -27,7 +32,7 @@ export function FrontChart({ front, open, isOpen }: FrontChartProps) {
       role="button"
       tabIndex={0}
       className={`point${on ? ' on' : ''}${isOpen(each) ? ' open' : ''}`}
-      aria-label={`Open ${each.name}: ${x.name} ${each.values[0]}, ${y.name} ${each.values[1]}${on ? '' : ', not on the front'}`}
+      aria-label={`Open ${each.name}: ${metricWords(x.name)} ${each.values[0]}, ${metricWords(y.name)} ${each.values[1]}${on ? '' : ', not on the front'}`}
       onClick={() => open(each)}
       onKeyDown={(event) => {
         if (event.key !== 'Enter' && event.key !== ' ') return
@@ -46,11 +51,11 @@ export function FrontChart({ front, open, isOpen }: FrontChartProps) {
     </g>
   )
   return (
-    <section className="front">
+    <section className="front" ref={section}>
       <h2>
         The front of {most(x)} and {most(y)}, as estimated
       </h2>
-      <svg viewBox={`0 0 ${size.width} ${size.height}`} aria-label={`${points.length} points of a front`}>
+      <svg width={width} height={size.height} aria-label={`${points.length} points of a front`}>
         {x.ticks.map(({ at, text }) => (
           <g key={text}>
             <line x1={across(at)} x2={across(at)} y1={up(0)} y2={up(1)} />
@@ -73,13 +78,13 @@ export function FrontChart({ front, open, isOpen }: FrontChartProps) {
         <text x={-up(1)} y={14} textAnchor="end" transform="rotate(-90)">
           {said(y)} {y.better === 'more' ? '→ better' : '← better'}
         </text>
-        <path className="stairs" d={stairs(points, x.better, y.better)} />
+        <path className="stairs" d={stairs(points, x.better, y.better, across)} />
         {others.map((each) => point(each, false))}
         {points.map((each) => point(each, true))}
       </svg>
       <p className="near note" role="status">
         {near
-          ? `${near.name} · ${x.name} ${near.values[0]}, ${y.name} ${near.values[1]}`
+          ? `${near.name} · ${metricWords(x.name)} ${near.values[0]}, ${metricWords(y.name)} ${near.values[1]}`
           : `● on the front${others.length > 0 ? '   ■ the best of the objective' : ''}: choose one to open it`}
       </p>
       <div className="table-frame">
@@ -87,10 +92,10 @@ export function FrontChart({ front, open, isOpen }: FrontChartProps) {
           <thead>
             <tr>
               <th scope="col" className="number">
-                {x.name}
+                {metricWords(x.name)}
               </th>
               <th scope="col" className="number">
-                {y.name}
+                {metricWords(y.name)}
               </th>
               <th scope="col">choices</th>
               <th scope="col">
@@ -118,10 +123,15 @@ export function FrontChart({ front, open, isOpen }: FrontChartProps) {
   )
 }
 
-const most = ({ name, better }: FrontAxis) => `${better === 'more' ? 'most' : 'least'} ${name.replaceAll('-', ' ')}`
+const most = ({ name, better }: FrontAxis) => `${better === 'more' ? 'most' : 'least'} ${metricWords(name)}`
 
 /** The border of what the front is at least as good as: it steps where the next point is, on the side that is worse. */
-function stairs(points: readonly FrontPoint[], x: FrontAxis['better'], y: FrontAxis['better']): string {
+function stairs(
+  points: readonly FrontPoint[],
+  x: FrontAxis['better'],
+  y: FrontAxis['better'],
+  across: (at: number) => number,
+): string {
   const sorted = [...points].sort((a, b) => (x === 'less' ? a.x - b.x : b.x - a.x))
   const [first] = sorted
   if (!first) return ''

@@ -37,7 +37,7 @@ export interface FoundRow extends FoundPoint {
   /** How the objective differs from that of the best, and whether that is less than what it is good for. */
   readonly toBest: string
   readonly tie: boolean
-  /** How the estimate differs from the simulation; `only` where it was not simulated. */
+  /** How the estimate differs from the simulation; `not simulated` where it was not. */
   readonly estimate: string
   /** Limits that it misses as simulated, or why it was not. */
   readonly faults: readonly string[]
@@ -55,7 +55,11 @@ export interface FrontPoint extends FoundPoint {
 export interface FoundMiss extends FoundPoint {
   readonly rule: string
   readonly by: string
-  readonly fixes: readonly (FoundPoint & { readonly change: string; readonly value: string })[]
+  readonly fixes: readonly (FoundPoint & {
+    readonly change: string
+    readonly isOutside: boolean
+    readonly value: string
+  })[]
 }
 
 /** What a search came to, in the words of the command. */

@@ -1,6 +1,7 @@
-import { useId } from 'react'
+import { type ReactNode, useId } from 'react'
 import { ChoiceTable } from './choice-table.jsx'
 import type { SearchSpace } from './jobs.js'
+import { metricWords } from './metric-words.js'
 import { limitParts, mostTop, type SearchState, signs } from './state.js'
 
 interface QuestionFormProps {
@@ -8,10 +9,12 @@ interface QuestionFormProps {
   /** What can be asked; undefined until it is found out. */
   readonly space: SearchSpace | undefined
   readonly onChange: (asked: SearchState) => void
+  /** What stands before the table of choices, so that it is near by keys: the button that begins. */
+  readonly children: ReactNode
 }
 
 /** What a search is told: what is to be best, what must hold, what may be chosen. */
-export function QuestionForm({ asked, space, onChange }: QuestionFormProps) {
+export function QuestionForm({ asked, space, onChange, children }: QuestionFormProps) {
   const id = useId()
   const { objective, ranks, top, front } = asked
   const usual = space?.objectives[0] ?? ''
@@ -42,7 +45,7 @@ export function QuestionForm({ asked, space, onChange }: QuestionFormProps) {
   const options = (names: readonly string[], value: string | undefined) =>
     [...new Set([...names, ...(value ? [value] : [])])].map((name) => (
       <option key={name} value={name}>
-        {wordsOf(name)}
+        {metricWords(name)}
       </option>
     ))
   return (
@@ -82,13 +85,14 @@ export function QuestionForm({ asked, space, onChange }: QuestionFormProps) {
         </fieldset>
       </div>
       <Limits asked={asked} space={space} onChange={onChange} />
+      {children}
       <ChoiceTable asked={asked} space={space} onChange={onChange} />
     </>
   )
 }
 
 /** What must hold: a row each. */
-function Limits({ asked, space, onChange }: QuestionFormProps) {
+function Limits({ asked, space, onChange }: Omit<QuestionFormProps, 'children'>) {
   const { limits } = asked
   const metrics = space?.metrics ?? []
   const change = (at: number, limit: string | undefined) =>
@@ -123,7 +127,7 @@ function Limits({ asked, space, onChange }: QuestionFormProps) {
             >
               {[...new Set([...metrics.map(({ name }) => name), metric])].map((name) => (
                 <option key={name} value={name}>
-                  {wordsOf(name)}
+                  {metricWords(name)}
                 </option>
               ))}
             </select>
@@ -162,5 +166,3 @@ function Limits({ asked, space, onChange }: QuestionFormProps) {
     </fieldset>
   )
 }
-
-const wordsOf = (name: string) => name.replaceAll('-', ' ')

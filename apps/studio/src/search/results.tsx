@@ -1,7 +1,9 @@
 import { formatCount } from 'shardloom'
 import { useStudio } from '../shell/studio.js'
+import { useNarrow } from '../shell/use-narrow.js'
 import { FrontChart } from './front-chart.jsx'
 import type { Found, FoundPoint } from './jobs.js'
+import { metricWords } from './metric-words.js'
 import { useOpenPoint } from './open-point.js'
 import type { SearchRun } from './search-run.js'
 
@@ -67,6 +69,7 @@ export function Results({ run, found }: { readonly run: SearchRun; readonly foun
                     title="Opens it as a plan of its own"
                   >
                     fits with <b>{fix.change}</b>
+                    {fix.isOutside && ' (not among the choices)'}
                     {fix.value && `: ${fix.value}`}
                   </button>
                 ))}
@@ -88,11 +91,12 @@ interface TableProps {
 
 function BestTable({ run, found, open, isOpen }: TableProps) {
   const { rows, columns, objective } = found
+  const narrow = useNarrow()
   const most = objective.better === 'more' ? 'most' : 'least'
   return (
     <section>
       <h2>
-        {most} {objective.name.replaceAll('-', ' ')}
+        {most} {metricWords(objective.name)}
         {run.stage === 'stopped' ? ', as estimated' : ', as simulated'}
       </h2>
       <div className="table-frame">
@@ -108,12 +112,11 @@ function BestTable({ run, found, open, isOpen }: TableProps) {
               <th scope="col" className="number">
                 to best
               </th>
-              <th scope="col" className="number" title="How the estimate of the search differs from the simulation">
-                estimate
-              </th>
-              <th scope="col">
-                <span className="hidden">open</span>
-              </th>
+              {!narrow && (
+                <th scope="col" className="number" title="How the estimate of the search differs from the simulation">
+                  estimate
+                </th>
+              )}
             </tr>
           </thead>
           {rows.map((row, at) => (
@@ -130,23 +133,24 @@ function BestTable({ run, found, open, isOpen }: TableProps) {
                 <td className="number">
                   {row.toBest} {row.tie && <span className="tie">tie</span>}
                 </td>
-                <td className="number">{row.estimate}</td>
-                <td>
-                  <button type="button" onClick={() => open(row)} aria-label={`Open number ${at + 1}: ${row.name}`}>
-                    {isOpen(row) ? 'Opened' : 'Open'}
-                  </button>
-                </td>
+                {!narrow && <td className="number">{row.estimate}</td>}
               </tr>
               <tr>
                 <td />
-                <th scope="row" colSpan={columns.length + 3}>
+                <th scope="row" colSpan={columns.length + (narrow ? 0 : 1)}>
                   {row.name.split(/\s\s+/).map((choice) => (
                     <span key={choice}>{choice} </span>
                   ))}
+                  {narrow && <em>estimate {row.estimate}</em>}
                   {row.faults.map((fault) => (
                     <em key={fault}>{fault}</em>
                   ))}
                 </th>
+                <td className="number">
+                  <button type="button" onClick={() => open(row)} aria-label={`Open number ${at + 1}: ${row.name}`}>
+                    {isOpen(row) ? 'Opened' : 'Open'}
+                  </button>
+                </td>
               </tr>
             </tbody>
           ))}

@@ -23,7 +23,8 @@ export function SearchView() {
   )
   const run = useSyncExternalStore(searching.subscribe, searching.run)
   const busy = run !== undefined && ['reading', 'searching', 'simulating'].includes(run.stage)
-  const start = () => text !== undefined && searching.start({ name: variant.name, text, asked })
+  const ready = text !== undefined && failure === undefined
+  const start = () => ready && searching.start({ name: variant.name, text, asked })
   return (
     <div className="search-view">
       <form
@@ -32,41 +33,47 @@ export function SearchView() {
           event.preventDefault()
           if (!busy) start()
         }}
+        onKeyDown={(event) => {
+          if (event.key !== 'Enter' || !(event.ctrlKey || event.metaKey) || event.repeat) return
+          event.preventDefault()
+          event.currentTarget.requestSubmit()
+        }}
       >
         <QuestionForm
           asked={asked}
           space={space.answer}
           onChange={(search) => dispatch({ type: 'look', change: { search } })}
-        />
-        {space.failure && space.stale && <FailureText failure={space.failure} />}
-        <div className="actions">
-          {/* One button, which keeps the focus; a key that is held down, or a second click, does not stop what the first began. */}
-          <button
-            type={busy ? 'button' : 'submit'}
-            className="primary"
-            disabled={!busy && (text === undefined || failure !== undefined)}
-            onKeyDown={(event) => event.repeat && event.preventDefault()}
-            onClick={(event) => {
-              if (!busy) return
-              event.preventDefault()
-              if (event.detail < 2) searching.stop()
-            }}
-          >
-            {busy ? 'Stop' : run ? 'Search anew' : 'Search'}
-          </button>
-          {asked !== emptySearch && (
+        >
+          <div className="actions">
+            {/* One button, which keeps the focus; a key that is held down, or a second click, does not stop what the first began. */}
             <button
-              type="button"
-              className="quiet"
-              onClick={() => dispatch({ type: 'look', change: { search: emptySearch } })}
+              type={busy ? 'button' : 'submit'}
+              className="primary"
+              disabled={!busy && !ready}
+              onKeyDown={(event) => event.repeat && event.preventDefault()}
+              onClick={(event) => {
+                if (!busy) return
+                event.preventDefault()
+                if (event.detail < 2) searching.stop()
+              }}
             >
-              Reset
+              {busy ? 'Stop' : run ? 'Search anew' : 'Search'}
             </button>
-          )}
-          <span className="note">
-            {searchWorkers === 1 ? 'in one worker' : `in ${searchWorkers} workers`} of this page, nothing leaves it
-          </span>
-        </div>
+            {asked !== emptySearch && (
+              <button
+                type="button"
+                className="quiet"
+                onClick={() => dispatch({ type: 'look', change: { search: emptySearch } })}
+              >
+                Reset
+              </button>
+            )}
+            <span className="note">
+              {searchWorkers === 1 ? 'in one worker' : `in ${searchWorkers} workers`} of this page, nothing leaves it
+            </span>
+          </div>
+        </QuestionForm>
+        {space.failure && space.stale && <FailureText failure={space.failure} />}
         <CopyText
           label="The same in a terminal, with the spec that Export saves"
           text={searchCommand(`${fileName(variant.name)}.yaml`, asked)}

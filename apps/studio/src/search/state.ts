@@ -46,7 +46,7 @@ export function searchCommand(
   const flag = (name: string, value: string | number | undefined) =>
     value === undefined || value === '' ? [] : [`--${name}`, String(value)]
   const words = [
-    ...['shardloom', 'search', file],
+    ...['npx', 'shardloom', 'search', file],
     ...flag('ranks', ranks),
     ...flag('objective', objective),
     ...limits.flatMap((limit) => flag('limit', limit)),

@@ -1,5 +1,8 @@
-/** The largest file that is taken as a config, in bytes, and how many are said of a name. */
+/** The largest file that is taken as a config, in bytes, and its deepest nesting: what a spec may hold, of which it is a part. */
 const largestConfig = 200_000
+const deepest = 60
+
+/** The most characters that are said of a name. */
 const longestName = 60
 
 /** What is read as a config: a file, or text that was pasted. */
@@ -19,7 +22,14 @@ export async function configOf(file: ConfigSource): Promise<object> {
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw new Error(`${file.name} is no object. Give the config.json that stands beside the weights.`)
+  if (isDeeper(value, deepest))
+    throw new Error(`${file.name} is nested deeper than ${deepest} levels. Is it the right file?`)
   return value
+}
+
+function isDeeper(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  return levels === 0 || Object.values(value).some((inner) => isDeeper(inner, levels - 1))
 }
 
 /** What a config calls its model. */

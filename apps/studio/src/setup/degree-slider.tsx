@@ -2,11 +2,13 @@ import { useId } from 'react'
 import { Sentence } from '../shell/failure.jsx'
 import type { Choice } from '../worker/protocol.js'
 import { useProblem } from './field.jsx'
+import { NumberInput } from './number-input.jsx'
 
 interface DegreeSliderProps {
   readonly name: string
   readonly help: string
-  readonly value: number
+  /** What the spec has there, whatever it is. */
+  readonly value: unknown
   /** Which values can be planned; undefined while that is found out. */
   readonly choice: Choice | undefined
   readonly onChange: (value: number) => void
@@ -23,8 +25,9 @@ export function DegreeSlider({ name, help, value, choice, onChange }: DegreeSlid
   const id = useId()
   const problem = useProblem(`parallel.${name}`)
   const legal = choice?.legal.length ? choice.legal : guesses
-  const values = [...new Set([...legal, value])].sort((a, b) => a - b)
-  const next = choice?.illegal.find((each) => each.value > value) ?? choice?.illegal[0]
+  const degree = typeof value === 'number' && Number.isFinite(value) ? value : 1
+  const values = [...new Set([...legal, degree])].sort((a, b) => a - b)
+  const next = choice?.illegal.find((each) => each.value > degree) ?? choice?.illegal[0]
   const one = values.length < 2
   return (
     <div className={problem ? 'degree wrong' : 'degree'}>
@@ -34,22 +37,22 @@ export function DegreeSlider({ name, help, value, choice, onChange }: DegreeSlid
       <input
         type="range"
         aria-label={`${name}, values that can be planned`}
-        aria-valuetext={String(value)}
+        aria-valuetext={String(degree)}
         min={0}
         max={Math.max(1, values.length - 1)}
         step={1}
         disabled={one}
-        value={one ? 0 : values.indexOf(value)}
-        onChange={({ target }) => onChange(values[Number(target.value)] ?? value)}
+        value={one ? 0 : values.indexOf(degree)}
+        onChange={({ target }) => onChange(values[Number(target.value)] ?? degree)}
       />
-      <input
+      <NumberInput
         id={id}
-        type="number"
         min={1}
         value={value}
+        placeholder=""
         aria-invalid={problem !== undefined}
         {...(problem ? { 'aria-describedby': `${id}-problem` } : next && { 'aria-describedby': `${id}-needs` })}
-        onChange={({ target }) => target.value !== '' && onChange(Math.max(1, Math.round(Number(target.value))))}
+        onChange={(next) => next !== undefined && onChange(Math.max(1, Math.round(next)))}
       />
       {problem ? (
         <p className="problem" id={`${id}-problem`}>

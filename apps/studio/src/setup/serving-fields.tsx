@@ -1,6 +1,7 @@
 import { useStudio } from '../shell/studio.js'
 import { valueAt, withField } from '../state/spec-text.js'
 import { Field } from './field.jsx'
+import { NumberInput } from './number-input.jsx'
 
 interface ServingFieldsProps {
   readonly fields: Readonly<Record<string, unknown>>
@@ -23,23 +24,16 @@ export function ServingFields({ fields, set }: ServingFieldsProps) {
     const value = valueAt(fields, path)
     return (
       <Field key={name} path={name} label={label} help={described.get(name)?.description ?? ''}>
-        {(attributes) =>
-          typeof value === 'object' && value !== null ? (
-            <input {...attributes} type="text" readOnly value="as the YAML says" />
-          ) : (
-            <input
-              {...attributes}
-              type="number"
-              min={step}
-              step={step === 1 ? 1 : 'any'}
-              value={String(value ?? '')}
-              placeholder={placeholder}
-              onChange={({ target }) =>
-                set(path, target.value === '' ? undefined : Number(target.value), `typing ${name}`)
-              }
-            />
-          )
-        }
+        {(attributes) => (
+          <NumberInput
+            {...attributes}
+            min={step}
+            step={step === 1 ? 1 : 'any'}
+            value={value}
+            placeholder={placeholder}
+            onChange={(next) => set(path, next, `typing ${name}`)}
+          />
+        )}
       </Field>
     )
   }

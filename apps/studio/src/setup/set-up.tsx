@@ -1,6 +1,6 @@
 import { useState } from 'react'
 import { useStudio } from '../shell/studio.js'
-import { fieldsOf } from '../state/spec-text.js'
+import { fieldsOf, isLong } from '../state/spec-text.js'
 import { SpecForm } from './spec-form.jsx'
 import { YamlEditor } from './yaml-editor.jsx'
 
@@ -29,7 +29,13 @@ export function SetUp() {
       <div className="spec" role="tabpanel" id="spec" aria-labelledby={`spec-${as}`}>
         {as === 'yaml' || !fields ? (
           <>
-            {as === 'form' && <p className="note">The form shows a spec that can be read; this text cannot yet.</p>}
+            {as === 'form' && (
+              <p className="note">
+                {isLong(variant.text)
+                  ? 'This text is too long for the form; the plan is made of it all the same.'
+                  : 'The form shows a spec that can be read; this text cannot yet.'}
+              </p>
+            )}
             <YamlEditor />
           </>
         ) : (

@@ -3,6 +3,7 @@ import { valueAt, withField } from '../state/spec-text.js'
 import { DegreeSlider } from './degree-slider.jsx'
 import { Field } from './field.jsx'
 import { ModelField } from './model-field.jsx'
+import { NumberInput } from './number-input.jsx'
 import { ServingFields } from './serving-fields.jsx'
 import { useChoices } from './use-choices.js'
 
@@ -43,15 +44,12 @@ export function SpecForm({ fields }: { readonly fields: Readonly<Record<string, 
   const number = (path: string, label: string, open: unknown = planValues[path]) => (
     <Field path={path} label={label} help={described.get(path)?.description ?? ''}>
       {(attributes) => (
-        <input
+        <NumberInput
           {...attributes}
-          type="number"
           min={1}
-          value={String(valueAt(fields, path.split('.')) ?? '')}
+          value={valueAt(fields, path.split('.'))}
           placeholder={String(open ?? '')}
-          onChange={({ target }) =>
-            set(path.split('.'), target.value === '' ? undefined : Number(target.value), `typing ${path}`)
-          }
+          onChange={(value) => set(path.split('.'), value, `typing ${path}`)}
         />
       )}
     </Field>
@@ -63,7 +61,7 @@ export function SpecForm({ fields }: { readonly fields: Readonly<Record<string, 
         key={name}
         name={name}
         help={described.get(path)?.description ?? ''}
-        value={Number(shown(path) ?? 1)}
+        value={shown(path) ?? 1}
         choice={choices.get(path)}
         onChange={(value) => set(['parallel', name], value === 1 ? undefined : value, `slider ${name}`)}
       />
@@ -108,13 +106,12 @@ export function SpecForm({ fields }: { readonly fields: Readonly<Record<string, 
               ))}
             </select>
           ) : (
-            <input
+            <NumberInput
               {...attributes}
-              type="number"
               min={1}
-              value={String(valueAt(fields, ['options', name]) ?? '')}
+              value={valueAt(fields, ['options', name])}
               placeholder="default"
-              onChange={({ target }) => change(target.value === '' ? undefined : Number(target.value))}
+              onChange={change}
             />
           )
         }

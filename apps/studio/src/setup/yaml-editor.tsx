@@ -1,11 +1,15 @@
-import { useId, useMemo, useRef } from 'react'
+import { useId, useMemo, useRef, useState } from 'react'
 import { Sentence } from '../shell/failure.jsx'
 import { useStudio } from '../shell/studio.js'
 import { placeOf } from '../state/spec-text.js'
+import { sizeProblem } from '../state/studio-state.js'
 
 /** Pixels of a line, and above the first one: as in `setup.css`. */
 const lineHeight = 19
 const above = 16
+
+/** Lines whose numbers are there at once: more than a screen has, so that few scrolls need others. */
+const numbered = 400
 
 /**
  * The spec as YAML. The line that an error is about is marked, and named in words. Tab indents; after Escape it leads on, so that nobody is
@@ -19,7 +23,9 @@ export function YamlEditor() {
   const leaving = useRef(false)
   const { text } = variant
   const place = useMemo(() => failure && placeOf(text, failure.subject), [text, failure])
-  const numbers = useMemo(() => text.split('\n').map((_, at) => at + 1), [text])
+  const lines = useMemo(() => text.split('\n').length, [text])
+  const [from, setFrom] = useState(0)
+  const numbers = Array.from({ length: Math.min(numbered, lines - from) }, (_, at) => from + at + 1)
   const goTo = (line: number) => {
     const start =
       text
@@ -35,7 +41,9 @@ export function YamlEditor() {
       <div className="yaml-lines">
         <div className="yaml-margin" aria-hidden="true">
           <div ref={margin}>
-            <pre>{numbers.join('\n')}</pre>
+            <pre style={{ marginTop: from * lineHeight, minWidth: `calc(${String(lines).length}ch + 24px)` }}>
+              {numbers.join('\n')}
+            </pre>
             {place && <span className="mark" style={{ top: above + (place.line - 1) * lineHeight }} />}
           </div>
         </div>
@@ -49,8 +57,20 @@ export function YamlEditor() {
           wrap="off"
           value={text}
           onChange={({ target }) => dispatch({ type: 'edit', text: target.value, group: 'typing' })}
-          onScroll={({ currentTarget }) => {
-            if (margin.current) margin.current.style.transform = `translateY(${-currentTarget.scrollTop}px)`
+          onPaste={(event) => {
+            // What is too large is refused before the browser lays it out.
+            const { value, selectionStart, selectionEnd } = event.currentTarget
+            const pasted = event.clipboardData.getData('text/plain')
+            const whole = value.slice(0, selectionStart) + pasted + value.slice(selectionEnd)
+            if (!sizeProblem(whole)) return
+            event.preventDefault()
+            dispatch({ type: 'edit', text: whole, group: 'typing' })
+          }}
+          onScroll={({ currentTarget: { scrollTop, clientHeight } }) => {
+            if (margin.current) margin.current.style.transform = `translateY(${-scrollTop}px)`
+            const first = Math.floor(scrollTop / lineHeight)
+            const last = first + Math.ceil(clientHeight / lineHeight)
+            if (first < from || last > from + numbered) setFrom(Math.max(0, first - numbered / 2))
           }}
           onBlur={() => {
             leaving.current = false

@@ -1,12 +1,11 @@
 import { useCallback, useEffect, useMemo, useReducer, useRef, useState } from 'react'
 import { graphRequest } from '../graph/graph-request.js'
 import type { DrawnGraph } from '../graph/placed.js'
-import { readFragment, writeFragment } from '../state/fragment.js'
 import { type Action, firstHistory, step } from '../state/history.js'
-import { activeVariant } from '../state/studio-state.js'
+import { activeVariant, sizeProblem } from '../state/studio-state.js'
 import { desks } from '../worker/desk.js'
 import type { Failure } from '../worker/protocol.js'
-import { Sentence } from './failure.jsx'
+import { Banner } from './failure.jsx'
 import { Panes } from './panes.jsx'
 import { ProgressLine } from './progress.jsx'
 import { Strip } from './strip.jsx'
@@ -14,20 +13,26 @@ import { type Studio, StudioContext } from './studio.js'
 import { TakeConfig } from './take-config.jsx'
 import { TopBar } from './top-bar.jsx'
 import { useJob } from './use-job.js'
+import { useLink } from './use-link.js'
 import { useTheme } from './use-theme.js'
 
-/** Milliseconds of quiet after which a change is planned, and goes into the address. */
-const quiet = 200
+/** Milliseconds of quiet after which what was typed is planned, and after which any other change is. */
+const quiet = { typing: 400, other: 30 }
+
+/** What to do with a text that is too large. */
+const tooLarge = 'Leave out what the plan does not need. What was there before stays.'
 
 /** The whole page. */
 export function App() {
   const [history, change] = useReducer(step, firstHistory)
   const titles = useRef<ReadonlyMap<string, string>>(new Map())
-  const dispatch = useCallback(
-    (action: Action) => change(action.type === 'edit' ? { titles: titles.current, ...action } : action),
-    [],
-  )
   const [refused, setRefused] = useState<Failure>()
+  const dispatch = useCallback((action: Action) => {
+    if (action.type !== 'edit') return change(action)
+    const problem = sizeProblem(action.text)
+    if (!problem) return change({ titles: titles.current, ...action })
+    setRefused({ code: 'TEXT', message: `This was not taken: the spec then ${problem}.`, help: tooLarge })
+  }, [])
   const [theme, toggleTheme] = useTheme()
   const [schedules, compareSchedules] = useState<readonly string[]>([])
   const { present: state } = history
@@ -79,17 +84,10 @@ export function App() {
     <StudioContext value={studio}>
       <TopBar onTheme={toggleTheme} onFailure={setRefused} />
       <ProgressLine />
-      {refused && (
-        <div className="banner" role="alert">
-          <span>
-            <Sentence text={refused.message} /> {refused.help && <Sentence text={refused.help} className="help" />}
-          </span>
-          <button type="button" onClick={() => setRefused(undefined)}>
-            Dismiss
-          </button>
-        </div>
-      )}
-      <TakeConfig />
+      <div className="banners">
+        {refused && <Banner failure={refused} onDismiss={() => setRefused(undefined)} />}
+        <TakeConfig />
+      </div>
       <Panes />
       <Strip />
     </StudioContext>
@@ -100,59 +98,8 @@ export function App() {
 function useSettled(text: string | undefined, group: string): string | undefined {
   const [settled, setSettled] = useState(text)
   useEffect(() => {
-    const timer = setTimeout(() => setSettled(text), group === 'typing' ? quiet * 2 : 30)
+    const timer = setTimeout(() => setSettled(text), group === 'typing' ? quiet.typing : quiet.other)
     return () => clearTimeout(timer)
   }, [text, group])
   return settled
-}
-
-/**
- * Keeps the address and the state in step: a link that is opened becomes the state, or says why it cannot. Returns whether the link that the
- * page came with has been read: until then nothing is planned that would be dropped at once.
- */
-function useLink(
-  state: Studio['state'],
-  dispatch: Studio['dispatch'],
-  onFailure: (failure: Failure | undefined) => void,
-): boolean {
-  const [opened, setOpened] = useState(() => location.hash.length <= 1)
-  const written = useRef<string>('')
-  const read = useRef(false)
-  /** The state beside which a link was refused: until it changes, the address stays as it was given. */
-  const beside = useRef<Studio['state']>(undefined)
-  const latest = useRef(state)
-  latest.current = state
-  useEffect(() => {
-    const open = async () => {
-      const fragment = location.hash.slice(1)
-      if (fragment !== '' && fragment !== written.current) {
-        try {
-          dispatch({ type: 'open', state: await readFragment(fragment) })
-          onFailure(undefined)
-        } catch (error) {
-          beside.current = latest.current
-          const why = error instanceof Error ? error.message : String(error)
-          onFailure({
-            code: 'LINK',
-            message: `This link holds no plan: ${why}.`,
-            help: 'Copy the whole link once more. What was open before stays open.',
-          })
-        }
-      }
-      read.current = true
-      setOpened(true)
-    }
-    void open()
-    addEventListener('hashchange', open)
-    return () => removeEventListener('hashchange', open)
-  }, [dispatch, onFailure])
-  useEffect(() => {
-    const timer = setTimeout(async () => {
-      if (!read.current || state === beside.current) return
-      written.current = await writeFragment(state)
-      if (location.hash.slice(1) !== written.current) window.history.replaceState(null, '', `#${written.current}`)
-    }, quiet)
-    return () => clearTimeout(timer)
-  }, [state])
-  return opened
 }

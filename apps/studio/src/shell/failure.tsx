@@ -15,6 +15,25 @@ export function FailureText({ failure: { code, message, help } }: { readonly fai
   )
 }
 
+interface BannerProps {
+  readonly failure: Pick<Failure, 'message' | 'help'>
+  readonly onDismiss: () => void
+}
+
+/** Why something that was asked of the page was not done, until it is dismissed. */
+export function Banner({ failure: { message, help }, onDismiss }: BannerProps) {
+  return (
+    <div className="banner" role="alert">
+      <span>
+        <Sentence text={message} /> {help && <Sentence text={help} className="help" />}
+      </span>
+      <button type="button" onClick={onDismiss}>
+        Dismiss
+      </button>
+    </div>
+  )
+}
+
 /** A sentence whose `names` stand in the letters of code. */
 export function Sentence({ text, className = '' }: { readonly text: string; readonly className?: string }) {
   return (

@@ -28,7 +28,7 @@ export function Panes() {
       <div className="sheet-buttons">
         {!guide && (
           <button type="button" aria-haspopup="dialog" onClick={() => setUp.current?.showModal()}>
-            Set-up{failure && ' (to be corrected)'}
+            Set-up{failure && failure.code !== 'STOPPED' && ' (to be corrected)'}
           </button>
         )}
         <button type="button" aria-haspopup="dialog" onClick={() => inspector.current?.showModal()}>

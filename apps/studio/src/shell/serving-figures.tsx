@@ -32,7 +32,7 @@ export function ServingFigures() {
           note={tpot ? `p99 ${formatSeconds(tpot.p99)}` : ''}
         />
         <Figure
-          name="Generated tokens per second"
+          name="Generated tokens/s"
           value={served && formatQuantity(Math.round(served.tokensPerSecond), '')}
           note={served && `${formatQuantity(Math.round(served.tokensPerSecondPerRank), '')} per rank`}
         />
@@ -42,7 +42,7 @@ export function ServingFigures() {
           note={caching && `${formatShare(caching.peakCapacityUsed)} used at most`}
         />
         <Figure
-          name="Requests per second"
+          name="Requests/s"
           value={served?.requestsPerSecond.toPrecision(3)}
           note={load && (load.clients === undefined ? 'as they arrive' : `${formatCount(load.clients)} clients`)}
         />

@@ -29,7 +29,7 @@ export function StepFigures() {
         bad={memory ? !memory.fits : false}
       />
       <Figure name="MFU" value={figures && formatShare(figures.mfu)} />
-      <Figure name="Tokens per second" value={figures && formatQuantity(figures.tokensPerSecond, '')} />
+      <Figure name="Tokens/s" value={figures && formatQuantity(figures.tokensPerSecond, '')} />
       <Figure name="Pipeline bubble" title={bubbleTitle} value={figures && formatShare(figures.bubble.global)} />
       <Figure name="Ranks" value={plan && formatCount(plan.summary.world)} />
       <RulesFigure plan={plan} />

@@ -1,6 +1,7 @@
 import { useEffect, useRef, useState } from 'react'
 import { type ConfigSource, configOf } from '../setup/config.js'
-import { fieldsOf, withField } from '../state/spec-text.js'
+import { fieldsOf, isLong, withField } from '../state/spec-text.js'
+import { Banner } from './failure.jsx'
 import { isTyping } from './keys.jsx'
 import { useStudio } from './studio.js'
 
@@ -16,7 +17,9 @@ export function TakeConfig() {
       try {
         const model = await configOf(file)
         if (!fieldsOf(text.current))
-          throw new Error(`${file.name} was not taken: the YAML of the plan cannot be read yet. Mend it or undo first.`)
+          throw new Error(
+            `${file.name} was not taken: the YAML of the plan ${isLong(text.current) ? 'is too long to put it in. Shorten' : 'cannot be read yet. Mend'} it or undo first.`,
+          )
         dispatch({ type: 'edit', text: withField(text.current, ['model'], model), group: '' })
         setProblem('')
       } catch (error) {
@@ -58,14 +61,7 @@ export function TakeConfig() {
   return (
     <>
       {over && <p className="drop-here">Drop a config.json: it becomes the model of this plan</p>}
-      {problem && (
-        <div className="banner" role="alert">
-          <span>{problem}</span>
-          <button type="button" onClick={() => setProblem('')}>
-            Dismiss
-          </button>
-        </div>
-      )}
+      {problem && <Banner failure={{ message: problem }} onDismiss={() => setProblem('')} />}
     </>
   )
 }

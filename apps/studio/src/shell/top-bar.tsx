@@ -8,11 +8,12 @@ import { Keys } from './keys.jsx'
 import { ProgressStop } from './progress.jsx'
 import { save } from './save.js'
 import { useStudio } from './studio.js'
+import { tooLong } from './use-link.js'
 import { Variants } from './variants.jsx'
 
 interface TopBarProps {
   readonly onTheme: () => void
-  /** What could not be saved, and why; undefined once something else is. */
+  /** What could not be saved or shared, and why; undefined once something else is. */
   readonly onFailure: (failure: Failure | undefined) => void
 }
 
@@ -21,12 +22,13 @@ export function TopBar({ onTheme, onFailure }: TopBarProps) {
   const { history, dispatch, state, theme } = useStudio()
   const [said, say] = useSaid()
   const share = async () => {
-    const address = `${location.href.split('#')[0]}#${await writeFragment(state)}`
+    const fragment = await writeFragment(state)
+    if (fragment === undefined) return onFailure(tooLong)
     try {
-      await navigator.clipboard.writeText(address)
+      await navigator.clipboard.writeText(`${location.href.split('#')[0]}#${fragment}`)
       say('Link copied')
     } catch {
-      location.hash = address.slice(address.indexOf('#') + 1)
+      location.hash = fragment
       say('The address of this page is the link')
     }
   }

@@ -32,28 +32,30 @@ export function Views() {
   const View = views[state.view]
   return (
     <main className={planned.failure && planned.stale ? 'views stale' : 'views'}>
-      <div className="tabs" role="tablist" aria-label="Views">
-        {viewNames.map((name, at) => (
-          <button
-            key={name}
-            type="button"
-            role="tab"
-            id={`tab-${name}`}
-            aria-selected={state.view === name}
-            aria-controls="view"
-            tabIndex={state.view === name ? 0 : -1}
-            title={`${titles[name]} (${at + 1})`}
-            onClick={() => dispatch({ type: 'look', change: { view: name } })}
-            onKeyDown={({ key }) => {
-              const next = viewNames[at + (key === 'ArrowRight' ? 1 : key === 'ArrowLeft' ? -1 : 0)]
-              if (!next || next === name) return
-              dispatch({ type: 'look', change: { view: next } })
-              document.getElementById(`tab-${next}`)?.focus()
-            }}
-          >
-            {titles[name]}
-          </button>
-        ))}
+      <div className="tabs">
+        <div role="tablist" aria-label="Views">
+          {viewNames.map((name, at) => (
+            <button
+              key={name}
+              type="button"
+              role="tab"
+              id={`tab-${name}`}
+              aria-selected={state.view === name}
+              aria-controls="view"
+              tabIndex={state.view === name ? 0 : -1}
+              title={`${titles[name]} (${at + 1})`}
+              onClick={() => dispatch({ type: 'look', change: { view: name } })}
+              onKeyDown={({ key }) => {
+                const next = viewNames[at + (key === 'ArrowRight' ? 1 : key === 'ArrowLeft' ? -1 : 0)]
+                if (!next || next === name) return
+                dispatch({ type: 'look', change: { view: next } })
+                document.getElementById(`tab-${next}`)?.focus()
+              }}
+            >
+              {titles[name]}
+            </button>
+          ))}
+        </div>
         {planned.answer?.values['phase'] === 'serving' && state.view !== 'search' && (
           <fieldset className="segments pools">
             <legend className="hidden">Phase of serving</legend>

@@ -3,18 +3,23 @@ import { checkState, type StudioState } from './studio-state.js'
 /** What a fragment begins with; another number would be another way to write it. */
 const version = '1.'
 
-/** The longest fragment that is read, in characters, and the most bytes that it may unpack to. */
-const longestFragment = 400_000
+/** The longest fragment, in characters, and the most bytes that it may unpack to: what the longest spec needs, whatever it says. */
+const longestFragment = 1_000_000
 const mostBytes = 4_000_000
 
-/** The state as the fragment of a URL: JSON, deflated, in the 64 characters that URLs leave as they are. */
-export async function writeFragment(state: StudioState): Promise<string> {
+/**
+ * The state as the fragment of a URL: JSON, deflated, in the 64 characters that URLs leave as they are. Undefined where the plans are together
+ * more than a link may hold; one plan never is.
+ */
+export async function writeFragment(state: StudioState): Promise<string | undefined> {
   const bytes = new TextEncoder().encode(JSON.stringify(state))
+  if (bytes.length > mostBytes) return undefined
   const packed = new Blob([bytes]).stream().pipeThrough(new CompressionStream('deflate-raw'))
   const whole = new Uint8Array(await new Response(packed).arrayBuffer())
   let text = ''
   for (let at = 0; at < whole.length; at += 0x8000) text += String.fromCharCode(...whole.subarray(at, at + 0x8000))
-  return version + btoa(text).replaceAll('+', '-').replaceAll('/', '_').replace(/=+$/, '')
+  const fragment = version + btoa(text).replaceAll('+', '-').replaceAll('/', '_').replace(/=+$/, '')
+  return fragment.length > longestFragment ? undefined : fragment
 }
 
 /** The state of a fragment, without its `#`. Throws an Error that says why there is none. */

@@ -1,17 +1,37 @@
-import { isMap, isPair, isScalar, LineCounter, parseDocument, visit } from 'yaml'
+import { type Document, isMap, isNode, isPair, isScalar, LineCounter, parseDocument, visit } from 'yaml'
 
-/** The longest text whose fields are shown in the form, in UTF-16 code units, and its most brackets. */
-const longestText = 100_000
+/** The longest text that is read where the page waits for it, in UTF-16 code units, and its most brackets. */
+const longestRead = 30_000
 const mostBrackets = 2000
 
-/** The fields of a text of YAML as data; undefined where it is none, and the form has to wait. */
-export function fieldsOf(text: string): Readonly<Record<string, unknown>> | undefined {
+/** Whether a text is too long for the form; its plan is made all the same. */
+export const isLong = (text: string): boolean =>
+  text.length > longestRead || (text.match(/[[{]/g)?.length ?? 0) > mostBrackets
+
+/** The parser's own search for keys that stand twice takes the square of their number. */
+const parsing = { version: '1.2', logLevel: 'silent', uniqueKeys: false } as const
+
+type Fields = Readonly<Record<string, unknown>>
+
+/** The fields of the texts that were read last: that at hand, and the one before. */
+const read = new Map<string, Fields | undefined>()
+
+/** The fields of a text of YAML as data; undefined where it is none, or too long, and the form has to wait. */
+export function fieldsOf(text: string): Fields | undefined {
+  if (!read.has(text)) {
+    if (read.size > 1) read.delete([...read.keys()][0] ?? '')
+    read.set(text, fieldsIn(text))
+  }
+  return read.get(text)
+}
+
+function fieldsIn(text: string): Fields | undefined {
   const document = readable(text)
   if (!document) return undefined
   try {
     const value: unknown = document.toJS({ maxAliasCount: 20 })
     return typeof value === 'object' && value !== null && !Array.isArray(value)
-      ? (value as Readonly<Record<string, unknown>>) // any object is one
+      ? (value as Fields) // any object is one
       : undefined
   } catch {
     return undefined
@@ -56,15 +76,16 @@ export interface Place {
  * last name alone. Undefined where the text does not have it.
  */
 export function placeOf(text: string, subject: string | undefined): Place | undefined {
-  if (isTooMuch(text)) return undefined
+  if (isLong(text)) return undefined
   const lineCounter = new LineCounter()
-  const document = parseDocument(text, { version: '1.2', logLevel: 'silent', lineCounter })
+  const document = parseDocument(text, { ...parsing, lineCounter })
   const at = (offset: number): Place => {
     const { line, col } = lineCounter.linePos(offset)
     return { line, column: col }
   }
   const [error] = document.errors
-  if (error) return at(error.pos[0])
+  const broken = error ? error.pos[0] : keyTwice(document)
+  if (broken !== undefined) return at(broken)
   const path = subject?.split('.') ?? []
   let found: number | undefined
   visit(document, {
@@ -79,10 +100,29 @@ export function placeOf(text: string, subject: string | undefined): Place | unde
   return found === undefined ? undefined : at(found)
 }
 
-const isTooMuch = (text: string) => text.length > longestText || (text.match(/[[{]/g)?.length ?? 0) > mostBrackets
-
 function readable(text: string) {
-  if (isTooMuch(text)) return undefined
-  const document = parseDocument(text, { version: '1.2', logLevel: 'silent' })
-  return document.errors.length === 0 && (document.contents === null || isMap(document.contents)) ? document : undefined
+  if (isLong(text)) return undefined
+  const document = parseDocument(text, parsing)
+  if (document.errors.length > 0 || keyTwice(document) !== undefined) return undefined
+  return document.contents === null || isMap(document.contents) ? document : undefined
+}
+
+/** Where a key stands that its map has already. */
+function keyTwice(document: Document.Parsed): number | undefined {
+  let found: number | undefined
+  visit(document, {
+    Map(_, { items }) {
+      const names = new Set<unknown>()
+      for (const { key } of items) {
+        const name = isScalar(key) ? key.value : key
+        if (names.has(name)) {
+          found = (isNode(key) && key.range?.[0]) || 0
+          return visit.BREAK
+        }
+        names.add(name)
+      }
+      return undefined
+    },
+  })
+  return found
 }

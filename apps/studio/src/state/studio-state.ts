@@ -91,8 +91,18 @@ options:
 /** The most plans of a page. */
 export const mostVariants = 12
 
-/** The longest text of a spec that a link may hold, in UTF-16 code units, the longest name, and the most cards and steps. */
+/** The longest text of a spec that is planned, and that a link holds, in UTF-16 code units, and its most lines. */
 const longestText = 200_000
+const mostLines = 5000
+
+/** What a text is too large by, in words; undefined where it is not. */
+export function sizeProblem(text: string): string | undefined {
+  if (text.length > longestText) return `has ${text.length} characters, and at most ${longestText} are taken`
+  const lines = text.split('\n').length
+  return lines > mostLines ? `has ${lines} lines, and at most ${mostLines} are taken` : undefined
+}
+
+/** The longest name of a plan, and the most cards and steps. */
 const longestName = 80
 const mostToggled = 2000
 const mostSteps = 100
@@ -128,7 +138,10 @@ export function checkState(value: unknown): StudioState {
 function checkPlans({ variants, active }: Readonly<Record<string, unknown>>): Plans {
   const list = listOf(variants, 'its variants', mostVariants).map((each): Variant => {
     const { name, text } = objectOf(each, 'a variant')
-    return { name: textOf(name, 'a name', longestName), text: textOf(text, 'a spec', longestText) }
+    if (typeof text !== 'string') throw new Error('a spec is no text')
+    const problem = sizeProblem(text)
+    if (problem) throw new Error(`a spec ${problem}`)
+    return { name: textOf(name, 'a name', longestName), text }
   })
   if (typeof active !== 'number' || !list[active]) throw new Error('there is no such variant')
   return { variants: list, active }

@@ -1,9 +1,10 @@
 import { useMemo } from 'react'
 import { formatDifference, themes } from 'shardloom'
 import { sameStep } from '../compare/words.js'
-import { FailureText } from '../shell/failure.jsx'
+import { Pictured } from '../shell/pictured.jsx'
 import { useStudio } from '../shell/studio.js'
 import { useJob } from '../shell/use-job.js'
+import { useNarrow } from '../shell/use-narrow.js'
 import { useSelection } from '../shell/use-selection.js'
 import { desks } from '../worker/desk.js'
 import type { ScheduledStep } from '../worker/protocol.js'
@@ -16,18 +17,32 @@ import { useSchedules } from './use-schedules.js'
 export function TimelineView() {
   const { source, theme, variant, planned, schedules, compareSchedules } = useStudio()
   const [node, select] = useSelection()
-  const { answer, failure } = useJob(desks.time, 'timeline', source)
+  const timeline = useJob(desks.time, 'timeline', source)
+  const { answer } = timeline
+  const narrow = useNarrow()
+  const memory = useJob(desks.time, 'memory', narrow ? undefined : source)
   const own = String(planned.answer?.values['options.schedule'] ?? '')
   const names = useMemo(() => schedules.filter((name) => name !== own), [schedules, own])
   const shown = useSchedules(source, names)
   const first = useMemo(() => answer && { ...answer, name: variant.name }, [answer, variant.name])
   const panels = useMemo(() => first && [first, ...shown.flatMap((step) => panelOf(step, first))], [first, shown])
-  if (!panels) return failure ? <FailureText failure={failure} /> : null
   const pipelined = Object.keys(planned.answer?.summary.mesh ?? {}).includes('pp')
   return (
-    <Timeline panels={panels} theme={themes[theme]} node={node} onSelectNode={select}>
-      {pipelined && own !== '' && <SchedulePicker own={own} chosen={names} steps={shown} onChange={compareSchedules} />}
-    </Timeline>
+    <Pictured job={timeline}>
+      {panels && (
+        <Timeline
+          panels={panels}
+          theme={themes[theme]}
+          node={node}
+          onSelectNode={select}
+          memory={narrow || panels.length > 1 || memory.stale ? undefined : memory.answer}
+        >
+          {pipelined && own !== '' && (
+            <SchedulePicker own={own} chosen={names} steps={shown} onChange={compareSchedules} />
+          )}
+        </Timeline>
+      )}
+    </Pictured>
   )
 }
 

@@ -1,7 +1,11 @@
 import { type ReactNode, useCallback, useEffect, useMemo, useRef, useState } from 'react'
 import { fitCanvas } from '../canvas.js'
+import { subjectOf } from '../graph/selected.js'
+import type { MemoryData } from '../memory/data.js'
 import { isTyping } from '../shell/keys.jsx'
+import { PictureFoot } from '../shell/picture-foot.jsx'
 import { useSize } from '../use-size.js'
+import { AliveStrip } from './alive-strip.jsx'
 import type { TimelineData } from './data.js'
 import { rowText, sliceText, sumSpan, sumText } from './describe.js'
 import { acrossOf, type CriticalPath, draw, type Place, roomOf, type Scene } from './draw.js'
@@ -26,6 +30,8 @@ export interface TimelineProps {
   /** What is selected in any view. */
   readonly node: string | undefined
   readonly onSelectNode: (node: string | undefined) => void
+  /** What is in memory over the first of them, where that is known. */
+  readonly memory?: MemoryData | undefined
   /** What stands beside the tools. */
   readonly children?: ReactNode
 }
@@ -39,7 +45,7 @@ const ownKeys = 'button, input, summary, a, [role=tab], [role=treeitem]'
 const sameView = (a: View, b: View) => a.from === b.from && a.to === b.to && a.scroll === b.scroll
 
 /** Timelines on a canvas: zoom, pan, hover, selections, sums of a span, a critical path, and a tree of the same for the keyboard. */
-export function Timeline({ panels, theme, node, onSelectNode, children }: TimelineProps) {
+export function Timeline({ panels, theme, node, onSelectNode, memory, children }: TimelineProps) {
   const frame = useRef<HTMLDivElement>(null)
   const canvas = useRef<HTMLCanvasElement>(null)
   const section = useRef<HTMLElement>(null)
@@ -225,6 +231,12 @@ export function Timeline({ panels, theme, node, onSelectNode, children }: Timeli
       ),
     [panels],
   )
+  // The rank of what is selected, or the first.
+  const place = subjectOf(node ?? '').place
+  const ofChosen = chosen?.rows[selected?.row ?? -1]?.rank
+  const alive =
+    memory?.ranks.find(({ rank, name }) => (ofChosen === undefined ? name === place : rank === ofChosen)) ??
+    memory?.ranks[0]
   const shownPlace = hovered ?? selected
   const data = shownPlace && panels[shownPlace.panel]
   return (
@@ -267,6 +279,9 @@ export function Timeline({ panels, theme, node, onSelectNode, children }: Timeli
           aria-label={`${panels.map(({ name, fact }) => `${name}: ${fact}`).join('; ')}. W and S zoom, A and D pan, 0 shows all, arrows up and down scroll, C lights a critical path; the tree beside has the same in words.`}
         />
       </div>
+      {alive && memory && (
+        <AliveStrip rank={alive} end={memory.end} layout={layout} view={view} width={width} theme={theme} />
+      )}
       <p className="timeline-told" aria-live="polite">
         {shownPlace && data
           ? sliceText(data, shownPlace)
@@ -300,7 +315,9 @@ export function Timeline({ panels, theme, node, onSelectNode, children }: Timeli
           ].join(' · ')}
         </p>
       )}
-      <Legend panels={panels} theme={theme} critical={path !== 'hidden'} />
+      <PictureFoot>
+        <Legend panels={panels} theme={theme} critical={path !== 'hidden'} />
+      </PictureFoot>
       <RowTree
         panels={panels}
         folded={folded}

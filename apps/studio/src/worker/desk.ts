@@ -58,8 +58,8 @@ export function createDesk(name: string): Desk {
     current?.reject(reason)
     current = undefined
   }
-  const start = async (): Promise<Worker> => {
-    const url = URL.createObjectURL(new Blob([await sourceOf(name)], { type: 'text/javascript' }))
+  const start = (source: string): Worker => {
+    const url = URL.createObjectURL(new Blob([source], { type: 'text/javascript' }))
     const started = new Worker(url)
     URL.revokeObjectURL(url)
     started.onmessage = ({ data }: MessageEvent<Reply>) => {
@@ -93,8 +93,11 @@ export function createDesk(name: string): Desk {
       outdated = false
       const mine = current
       try {
-        worker ??= await start()
-        if (current === mine) worker.postMessage(mine.message)
+        const source = await sourceOf(name)
+        if (current === mine) {
+          worker ??= start(source)
+          worker.postMessage(mine.message)
+        }
       } catch (error) {
         if (current === mine) current = undefined
         mine.reject(new JobError({ code: 'WORKER', message: error instanceof Error ? error.message : String(error) }))

@@ -40,6 +40,29 @@ export function rowsOf(known: Known, rank: number): readonly Row[] {
   return rows
 }
 
+/** What layers beside a border of the pipeline are: they have bodies of their own, called after what they have more than others. */
+const borders: readonly (readonly [ending: RegExp, text: string])[] = [
+  [
+    /-recv-send$/,
+    'a layer between two borders of stages: in forward it receives what goes into it from the stage before and sends what comes out of it to the next one; in backward gradients go the other way.',
+  ],
+  [
+    /-recv$/,
+    'the first layer behind a border between stages: in forward it receives what goes into it from the stage before, and in backward it sends the gradient of that back.',
+  ],
+  [
+    /-send$/,
+    'the last layer before a border between stages: in forward it sends what comes out of it to the next stage, and in backward it receives the gradient of that.',
+  ],
+]
+
+/** Why a layer of a pipeline, or one that a path is inside of, is called as it is. */
+function borderText({ pipeline }: Known['plan']['program'], path: string): string | undefined {
+  const [, body = ''] = path.split('/')
+  const [, text] = (pipeline && borders.find(([ending]) => ending.test(body))) ?? []
+  return text && `\`${body}\` is ${text}`
+}
+
 /** The most ids that are told one by one, and the most parts that are listed. */
 const [mostIds, mostHeld] = [40, 12]
 
@@ -64,6 +87,7 @@ export function inspect(known: Known, id: string): Inspected | null {
     })
     const title = path === '' ? (place ?? id) : (path.split('/').at(-1) ?? path)
     const single = exact !== undefined
+    const border = borderText(program, path)
     return {
       ids: [id],
       title,
@@ -71,6 +95,7 @@ export function inspect(known: Known, id: string): Inspected | null {
       ...(place !== undefined && { place }),
       rank,
       ...(single && { node: path }),
+      ...(border !== undefined && { border }),
       ...totalsOf(members),
     }
   }

@@ -93,6 +93,8 @@ export interface Inspected {
   readonly rank: number
   /** The node of the program, where it is a single one. */
   readonly node?: string
+  /** What its layer has to do with a border of the pipeline, in a sentence. */
+  readonly border?: string
   /** Seconds from the start of the step, of a slice. */
   readonly from?: number
   readonly to?: number

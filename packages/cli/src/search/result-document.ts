@@ -35,7 +35,12 @@ export function missDocument({ miss, spec, bytes, fixes }: NearMiss) {
     by: miss.by,
     ...(bytes !== undefined && { bytes }),
     fix: fixes[0]?.change ?? null,
-    fixes: fixes.map(({ change, candidate }) => ({ change, name: candidate.name, estimated: plainMetrics(candidate) })),
+    fixes: fixes.map(({ change, candidate, outside }) => ({
+      change,
+      name: candidate.name,
+      estimated: plainMetrics(candidate),
+      outside,
+    })),
   }
 }
 

@@ -133,7 +133,7 @@ export function candidateTable(
     })
     // That so many ranks are so many is no estimate: what is, is the time of the step.
     const difference = differences?.[objective === 'ranks' ? (metrics[1] ?? objective) : objective]
-    const estimate = simulated ? (difference === undefined ? '–' : changeText(difference)) : 'only'
+    const estimate = simulated ? (difference === undefined ? '–' : changeText(difference)) : 'not simulated'
     const what = `${labels[index] ?? choicesText(candidate, question.choices)}${isTpWide(candidate, loaded) ? '  (tp over nodes)' : ''}`
     const faults = error
       ? [`not simulated, ${error.code}: ${singleLine(error.message)}`]
@@ -238,9 +238,10 @@ export function missText({ miss, bytes, fixes }: NearMiss, question: SearchResul
   const by =
     bytes === undefined ? formatShare(miss.by) : `${formatBytes(Math.round(bytes))} of a rank (${formatShare(miss.by)})`
   const indented = (text: string) => flow(text.split('  '), '  ', 4).map((line) => `    ${line}`)
-  const helps = fixes.slice(0, shown.fixes).map(({ change, candidate }) => {
+  const helps = fixes.slice(0, shown.fixes).map(({ change, candidate, outside }) => {
     const value = candidate.metrics[question.objective]
-    return `fits with ${change}${value === undefined ? '' : `: ${question.objective} ${metricText(question.objective, value)}`}`
+    const where = outside.length > 0 ? ' (not among the choices)' : ''
+    return `fits with ${change}${where}${value === undefined ? '' : `: ${question.objective} ${metricText(question.objective, value)}`}`
   })
   return [
     ...wrapped(`${miss.rule} by ${by}`, 2),

@@ -106,13 +106,14 @@ const colours: Readonly<Record<string, (theme: Theme) => string>> = {
   ),
 }
 
-/** Of the ink and the page of a theme the one that stands out more from a colour. */
+/** Of the ink and the page of a theme the one that stands out more from a colour; white on what is too near to both. */
 export function readableOn(colour: string, { ink, page }: Theme): string {
   const contrast = (other: string) => {
     const [a, b] = [luminance(colour), luminance(other)].sort((x, y) => y - x)
     return ((a ?? 0) + 0.05) / ((b ?? 0) + 0.05)
   }
-  return contrast(ink) >= contrast(page) ? ink : page
+  const best = contrast(ink) >= contrast(page) ? ink : page
+  return contrast(best) >= 4.5 ? best : '#FFFFFF'
 }
 
 /** Relative luminance (WCAG 2.2) of `#RRGGBB`. */

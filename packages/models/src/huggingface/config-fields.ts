@@ -142,14 +142,14 @@ export class ConfigFields {
   missing(name: FieldName, expected: string): never {
     const [usual, ...others] = typeof name === 'string' ? [name] : name
     const also = others.length === 0 ? '' : ` (or ${others.join(', ')})`
-    throw new ShardloomError('MISSING_FIELD', `the config has no ${this.prefix}${usual}${also}`, {
+    throw new ShardloomError('MISSING_FIELD', `The config has no ${this.prefix}${usual}${also}.`, {
       subject: `${this.prefix}${usual}`,
       help: `Add ${this.prefix}${usual}: ${expected}.`,
     })
   }
 
   invalid(name: string, value: unknown, expected: string): never {
-    throw new ShardloomError('INVALID_FIELD', `${this.prefix}${name} is ${describe(value)}, not ${expected}`, {
+    throw new ShardloomError('INVALID_FIELD', `${this.prefix}${name} is ${describe(value)}, not ${expected}.`, {
       subject: `${this.prefix}${name}`,
       help: `Set ${this.prefix}${name} to ${expected}.`,
     })
@@ -157,13 +157,13 @@ export class ConfigFields {
 
   contradiction(name: string, problem: string, help: string): never {
     const subject = `${this.prefix}${name}`
-    throw new ShardloomError('CONTRADICTORY_FIELDS', `${subject} ${problem}`, { subject, help })
+    throw new ShardloomError('CONTRADICTORY_FIELDS', `${subject} ${problem}.`, { subject, help })
   }
 
   /** For a field that changes the weights in a way that no architecture can say yet. */
   unsupported(name: string, value: unknown, supported: string): never {
     const subject = `${this.prefix}${name}`
-    throw new ShardloomError('UNSUPPORTED_FIELD', `${subject}: ${describe(value)} is not supported`, {
+    throw new ShardloomError('UNSUPPORTED_FIELD', `${subject}: ${describe(value)} is not supported.`, {
       subject,
       help: `Only ${supported} can be read for this family.`,
     })

@@ -73,7 +73,7 @@ export function readHuggingFace(config: unknown): {
   readonly misspellings: readonly Misspelling[]
 } {
   if (typeof config !== 'object' || config === null || Array.isArray(config)) {
-    throw new ShardloomError('INVALID_CONFIG', `a Hugging Face config is a JSON object, not ${describe(config)}`, {
+    throw new ShardloomError('INVALID_CONFIG', `A Hugging Face config is a JSON object, not ${describe(config)}.`, {
       help: 'Pass the parsed contents of a config.json.',
     })
   }
@@ -84,7 +84,7 @@ export function readHuggingFace(config: unknown): {
   const architecture = reader(fields)
   const { total } = countParameters(architecture)
   if (!Number.isSafeInteger(total)) {
-    throw new ShardloomError('TOO_LARGE', `the config describes a model of some ${total.toPrecision(3)} parameters`, {
+    throw new ShardloomError('TOO_LARGE', `The config describes a model of some ${total.toPrecision(3)} parameters.`, {
       help: 'Give sizes of a model with fewer than 2^53 parameters.',
     })
   }
@@ -100,7 +100,7 @@ function unknownModelType(modelType: string, fields: ConfigFields): ShardloomErr
   const nested = typeof text?.value === 'string' && READERS.has(text.value)
   const first = near === undefined ? '' : `Did you mean ${near}? `
   const second = nested ? 'Its text_config can be read alone: pass that object. ' : ''
-  return new ShardloomError('UNKNOWN_MODEL_TYPE', `model_type ${describe(modelType)} is not supported`, {
+  return new ShardloomError('UNKNOWN_MODEL_TYPE', `model_type ${describe(modelType)} is not supported.`, {
     subject: 'model_type',
     help: `${first}${second}Supported: ${types.join(', ')}.`,
   })

@@ -28,7 +28,7 @@ export function findPreset(name: string): ModelArchitecture {
   if (preset !== undefined) return preset
   const near = nearest(name, presetNames())
   const shown = name.length > 60 ? `${name.slice(0, 60)}…` : name
-  throw new ShardloomError('UNKNOWN_PRESET', `there is no model preset ${JSON.stringify(shown)}`, {
+  throw new ShardloomError('UNKNOWN_PRESET', `There is no model preset ${JSON.stringify(shown)}.`, {
     subject: shown,
     help: `${near === undefined ? '' : `Did you mean ${near}? `}Presets: ${presetNames().join(', ')}.`,
   })

@@ -18,10 +18,11 @@ export const dividing = ['ep', 'expertTp'] as const
 
 /**
  * The values of each choice that a search for steps of a phase tries on so many ranks, unless told otherwise: every divisor as a degree,
- * where the model has what it divides and the phase what it splits; three orders of axes; microbatches in powers of two in training, else
- * all that divide the batch; all stages of ZeRO, hybrid sharding and recomputation; the schedules that are in use, with up to eight chunks
- * per rank; layers divided evenly or by what they take. Inference has neither gradients nor a backward, and decode no sequence: what these
- * would choose is left out. Offload is as the spec has it, for it is estimated far less well. Plugins bring choices of their own.
+ * where the model has what it divides and the phase what it splits; three orders of axes, of those that lay all groups of ranks on the same
+ * links the first; microbatches in powers of two in training, else all that divide the batch; all stages of ZeRO, hybrid sharding and
+ * recomputation; the schedules that are in use, with up to eight chunks per rank; layers divided evenly or by what they take. Inference has
+ * neither gradients nor a backward, and decode no sequence: what these would choose is left out. Offload is as the spec has it, for it is
+ * estimated far less well. Plugins bring choices of their own.
  */
 export function stepChoices(
   { spec, architecture, plugins }: LoadedSpec,

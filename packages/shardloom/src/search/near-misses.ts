@@ -3,6 +3,7 @@ import { clusterOf } from '../cluster-of.js'
 import type { LoadedSpec } from '../plan.js'
 import type { SpecInput } from '../spec-schema.js'
 import { fixesOf, pointOf, specOfCandidate } from './ask.js'
+import type { Value } from './choices.js'
 import type { Question } from './question.js'
 import type { SimulatedCandidate } from './serving-rerank.js'
 import { type Change, isMiss } from './step-points.js'
@@ -20,7 +21,13 @@ export interface NearMiss {
   /** Bytes of a rank that are missing, where it is memory that is. */
   readonly bytes?: number
   /** Best first. */
-  readonly fixes: readonly Change[]
+  readonly fixes: readonly Fix[]
+}
+
+/** A change that makes a miss keep all rules. */
+export interface Fix extends Change {
+  /** The choices whose value was not among those to choose from. */
+  readonly outside: readonly string[]
 }
 
 /** The candidates of an answer as they are estimated, where there is no time to simulate them. */
@@ -57,9 +64,19 @@ export function nearMissesOf({ loaded, question }: Asked, answer: Answer, wide: 
         miss,
         spec: specOfCandidate(loaded, question, miss),
         ...(bytes !== undefined && { bytes }),
-        fixes: nothing && fixes.length === 0 ? moreRanks(loaded, wide, miss) : fixes,
+        fixes: (nothing && fixes.length === 0 ? moreRanks(loaded, wide, miss) : fixes).map((fix) => ({
+          ...fix,
+          outside: outsideOf(question, fix),
+        })),
       }
     })
+}
+
+function outsideOf({ choices }: Question, { candidate }: Change): string[] {
+  const isOutside = ([name, value]: readonly [string, Value]) => choices[name]?.includes(value) === false
+  return Object.entries(candidate.choices)
+    .filter(isOutside)
+    .map(([name]) => name)
 }
 
 function bytesOf(loaded: LoadedSpec, { rule, by, metrics }: Miss): number | undefined {

@@ -99,6 +99,22 @@ export class StepModel {
     })
   }
 
+  /**
+   * How the ranks of a spec are laid over the cluster: equal for two orders of axes if axes have the same atoms, and each group of ranks the
+   * same links, so that whatever is communicated takes as long.
+   */
+  layingOf(spec: PlannedSpec): string {
+    const placed = this.placed(spec)
+    if (isRefusal(placed)) return spec.order.join()
+    const { mesh, machine } = placed
+    const atoms = mesh.atoms.filter(({ degree }) => degree > 1).map(({ name, degree }) => ({ name, degree }))
+    atoms.sort((a, b) => (a.name < b.name ? -1 : 1))
+    const axes = mesh.axes.map(({ name, atoms }) => `${name} ${atoms}`).sort()
+    let groups: string[][] = [[]]
+    for (const { name } of atoms) groups = groups.flatMap((group) => [group, [...group, name]])
+    return JSON.stringify([atoms, axes, groups.map((group) => machine.group(group))])
+  }
+
   /** What one microbatch takes of each part of a spec's model. `inner`: the choices of the spec that this depends on. */
   blockCosts(spec: PlannedSpec, inner: string, divided: boolean, { mesh, links }: Placed): BlockCosts | Refusal {
     return remember(this.blocks, `${inner} ${divided} ${links}`, () =>

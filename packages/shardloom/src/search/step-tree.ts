@@ -49,6 +49,7 @@ export class StepTree implements ChoiceTree<Node> {
   private readonly paces = new Map<number, Pace>()
   private readonly endings: Endings
   private readonly sizes = new Map<string, number>()
+  private readonly layings = new Map<string, Map<Value, string>>()
   private last: { readonly leaf: Leaf; readonly parts: ReturnType<Staging['partsOf']> } | undefined
 
   constructor(
@@ -237,13 +238,10 @@ export class StepTree implements ChoiceTree<Node> {
     if (!Number.isInteger(ranks)) return undefined
     const pp = Number(chosen('pp') ?? this.base.parallel.pp)
     const microbatch = Number(chosen('microbatch') ?? this.base.microbatch ?? 1)
-    // Of orders that lay axes alike a candidate has the first.
-    const orders = [own['order'], ...(this.question.choices['order'] ?? [])]
-    const staging = orders
-      .flatMap((order) =>
-        this.stagings(groupOf({ ...own, ...(order !== undefined && { order }) }, ranks, world, this.model), microbatch),
-      )
-      .find((each) => each.pp === pp)
+    // Of orders that lay ranks alike a candidate has the first.
+    const order = this.firstOrder(own, { dp: ranks / pp, pp })
+    const group = groupOf({ ...own, ...(order !== undefined && { order }) }, ranks, world, this.model)
+    const staging = this.stagings(group, microbatch).find((each) => each.pp === pp)
     const zero = Number(choices['zero'] ?? 0)
     const replicate = Number(choices['dpReplicate'] ?? 1)
     const cut = this.endings
@@ -324,19 +322,28 @@ export class StepTree implements ChoiceTree<Node> {
       const microbatches = batch / (parallel.replicas * dp * microbatch)
       const fits = Number.isInteger(dp) && Number.isInteger(microbatches) && pp <= this.model.layers.length
       if (!fits || (dp * inner) % again !== 0 || (listed && !listed.includes(dp))) return []
-      if (this.isLaidBefore(group.choices, { dp, pp })) return []
+      if (this.firstOrder(group.choices, { dp, pp }) !== group.choices['order']) return []
       return [new Staging(this.model, group, microbatch, pp, dp, microbatches)]
     })
   }
 
-  /** Whether an order that stands before a group's lays its axes as that does: axes of one rank are nowhere. */
-  private isLaidBefore(choices: Choices, outer: Choices): boolean {
-    const orders = (this.question.choices['order'] ?? []).map(String)
-    const { parallel } = this.base
-    const isAtWork = (axis: string) => (outer[axis] ?? choices[axis] ?? parallel[axis] ?? 1) !== 1
-    const laid = (order: string) => order.split(',').filter(isAtWork).join(',')
-    const own = String(choices['order'])
-    return orders.slice(0, Math.max(0, orders.indexOf(own))).some((other) => laid(other) === laid(own))
+  /** The first of the orders that lay a candidate's ranks as its own does, so that nothing tells the two from each other. */
+  private firstOrder(choices: Choices, outer: Choices): Value | undefined {
+    const own = choices['order']
+    const orders = this.question.choices['order'] ?? []
+    if (own === undefined || orders.length < 2) return own
+    const degrees = { ...choices, ...outer }
+    const key = Object.entries(degrees)
+      .map(([name, value]) => (this.model.isDegree(name) ? value : ''))
+      .join(' ')
+    const laying = this.layings.get(key) ?? new Map<Value, string>()
+    this.layings.set(key, laying)
+    const layingOf = (order: Value) => {
+      const known = laying.get(order) ?? this.model.layingOf(this.model.specOf({ ...degrees, order }))
+      laying.set(order, known)
+      return known
+    }
+    return orders.find((order) => layingOf(order) === layingOf(own)) ?? own
   }
 
   /** The pace below a node; of the root that of the fewest ranks, of which no metric is worse. */

@@ -54,10 +54,10 @@ export const dataParallel: Lesson = {
     {
       title: 'Everything is held by everyone',
       text: [
-        (plan) =>
-          `A rank holds all ${formatCount(plan.summary.model.parameters)} parameters. Beside each stand its gradient, and for Adam a master copy and two moments in fp32: here ${formatBytes(partsAtPeak(plan).parameters)}, ${formatBytes(partsAtPeak(plan).gradients)} and ${formatBytes(partsAtPeak(plan).optimizer)}.`,
-        (plan) =>
-          `The device has ${formatBytes(plan.figures.memory.capacityBytes)}. All ${formatCount(plan.summary.world)} ranks hold the same, which helps nobody.`,
+        (_, given) =>
+          `A rank holds all ${formatCount(given.summary.model.parameters)} parameters. Beside each stand its gradient, and for Adam a master copy and two moments in fp32: here ${formatBytes(partsAtPeak(given).parameters)}, ${formatBytes(partsAtPeak(given).gradients)} and ${formatBytes(partsAtPeak(given).optimizer)}.`,
+        (_, given) =>
+          `The device has ${formatBytes(given.figures.memory.capacityBytes)}. All ${formatCount(given.summary.world)} ranks hold the same, which helps nobody.`,
         'ZeRO divides what is held and changes nothing about what is computed (Rajbhandari et al. 2020). Stage 1 gives each rank a share of the optimizer’s state: it then needs the sum of its own share of gradients only, a reduce-scatter, and hands its updated parameters to the others, an all-gather.',
       ],
       plans: [{ name: 'Data parallel', text: spec() }],
@@ -86,8 +86,8 @@ export const dataParallel: Lesson = {
       title: 'Parameters only when they are read',
       text: [
         'Stage 3 divides parameters as well, and is what FSDP does (Zhao et al. 2023). A layer’s parameters are gathered just before it runs and dropped after; backward gathers them once more.',
-        (plan) =>
-          `With stage 1, as here, a rank sends ${formatBytes(sentBytes(plan, 'dp'))} in a step and holds ${formatBytes(partsAtPeak(plan).parameters)} of parameters all the time.`,
+        (_, given) =>
+          `With stage 1, as here, a rank sends ${formatBytes(sentBytes(given, 'dp'))} in a step and holds ${formatBytes(partsAtPeak(given).parameters)} of parameters all the time.`,
       ],
       plans: [{ name: 'ZeRO', text: spec('options:\n  zero: 1\n') }],
       view: 'timeline',

@@ -38,8 +38,8 @@ export const expertParallel: Lesson = {
     {
       title: 'Why one would want it',
       text: [
-        (plan) =>
-          `Without it every rank holds all experts: ${formatBytes(plan.summary.perRank.parameterBytes)} of parameters here, though a token uses few of them. And their gradients are reduced over all ranks: a rank sends ${formatBytes(sentBytes(plan, 'dp'))} for data parallelism.`,
+        (_, given) =>
+          `Without it every rank holds all experts: ${formatBytes(given.summary.perRank.parameterBytes)} of parameters here, though a token uses few of them. And their gradients are reduced over all ranks: a rank sends ${formatBytes(sentBytes(given, 'dp'))} for data parallelism.`,
         'With it, an expert’s gradient is reduced only over the ranks that have the same expert.',
       ],
       plans: [{ name: 'Experts everywhere', text: spec(1) }],
@@ -68,8 +68,8 @@ export const expertParallel: Lesson = {
       title: 'Favourites',
       text: [
         'Routers have favourites, and a step ends when the busiest rank ends. Switch Transformers gave experts a capacity and dropped what exceeds it, and trained with a loss that spreads tokens (Fedus et al. 2022).',
-        (plan) =>
-          `Here all experts get as many tokens; the step takes ${formatSeconds(plan.figures.stepSeconds)}. The slider gives expert i a share that falls with a power of i.`,
+        (_, given) =>
+          `Here all experts get as many tokens; the step takes ${formatSeconds(given.figures.stepSeconds)}. The slider gives expert i a share that falls with a power of i.`,
       ],
       plans: [{ name: 'Even', text: spec(8, even) }],
       view: 'timeline',

@@ -25,7 +25,7 @@ export const pipelineParallel: Lesson = {
       text: [
         'Each rank holds a run of layers. A microbatch goes through all of them, and its gradient comes back. While the first one is on its way, later stages have nothing to do, and at the end it is the other way round: the bubble.',
         (plan) =>
-          `With p stages and m microbatches of equal cost it is (p−1)/(m+p−1) of the time (Huang et al. 2019). Here p is ${plan.summary.mesh['pp']} and m is ${plan.figures.batch.microbatches}; the simulated share is ${formatShare(bubble(plan))}, since the last stage has the head on top.`,
+          `With p stages and m microbatches of equal cost it is (p−1)/(m+p−1) of the time (Huang et al. 2019). Here p is ${plan.summary.mesh['pp'] ?? 1} and m is ${plan.figures.batch.microbatches}; the simulated share is ${formatShare(bubble(plan))}, since the last stage has the head on top.`,
         (plan) =>
           `Little is sent: ${formatBytes(sentBytes(plan, 'pp'))} by the first rank in a step. That is why pipelines can cross slow links.`,
       ],
@@ -49,8 +49,8 @@ export const pipelineParallel: Lesson = {
       title: 'One forward, one backward',
       text: [
         '1F1B starts backward of a microbatch as soon as its forward has ended, and from then on takes turns. A stage never has more microbatches under way than there are stages behind it and itself (Narayanan et al. 2021).',
-        (plan) =>
-          `GPipe, shown now, keeps ${formatBytes(activationBytes(plan))} of activations on its fullest stage, ${formatCount(plan.figures.batch.microbatches)} microbatches at once.`,
+        (_, given) =>
+          `GPipe, with which this step begins, keeps ${formatBytes(activationBytes(given))} of activations on its fullest stage, ${formatCount(given.figures.batch.microbatches)} microbatches at once.`,
       ],
       plans: [{ name: 'GPipe', text: spec('gpipe') }],
       view: 'memory',
@@ -116,8 +116,8 @@ export const pipelineParallel: Lesson = {
       title: 'From both ends',
       text: [
         'DualPipe lets microbatches enter at both ends, and computes a forward of one beside a backward of the other, so that communication of either is hidden (DeepSeek-AI 2024).',
-        (plan) =>
-          `1F1B, shown now, waits ${formatShare(bubble(plan))} of a step of ${formatSeconds(plan.figures.stepSeconds)}, and the first rank holds ${formatBytes(plan.summary.perRank.parameterBytes)} of parameters.`,
+        (_, given) =>
+          `1F1B, with which this step begins, waits ${formatShare(bubble(given))} of a step of ${formatSeconds(given.figures.stepSeconds)}, and the first rank holds ${formatBytes(given.summary.perRank.parameterBytes)} of parameters.`,
       ],
       plans: [{ name: '1F1B', text: spec('1f1b') }],
       view: 'timeline',

@@ -21,8 +21,8 @@ export const prefillDecode: Lesson = {
       title: 'The same layers, twice',
       text: [
         'Prefill reads a whole prompt in one pass. Decode makes one token per sequence and pass, and reads the keys and values of all tokens before it from the cache. The operators are the same; their sizes are not.',
-        (plan) =>
-          `This prefill computes ${formatFlops(plan.summary.perRank.flops)} and reads ${formatBytes(readBytes(plan))}: ${formatQuantity(flopsPerByte(plan), 'FLOP/B')}. MFU is ${formatShare(plan.figures.mfu)}.`,
+        (_, given) =>
+          `This prefill computes ${formatFlops(given.summary.perRank.flops)} and reads ${formatBytes(readBytes(given))}: ${formatQuantity(flopsPerByte(given), 'FLOP/B')}. MFU is ${formatShare(given.figures.mfu)}.`,
       ],
       plans: [{ name: 'One prompt', text: spec('prefill', 1) }],
       view: 'graph',
@@ -50,9 +50,9 @@ export const prefillDecode: Lesson = {
     {
       title: 'A batch is almost free',
       text: [
-        (plan) =>
-          `A decode step takes ${formatSeconds(plan.figures.stepSeconds)} for one sequence. Weights are read once per step, however many sequences share it (Pope et al. 2022).`,
-        (plan) => `So far that makes ${formatQuantity(plan.figures.tokensPerSecond, 'tokens/s')}.`,
+        (_, given) =>
+          `A decode step takes ${formatSeconds(given.figures.stepSeconds)} for one sequence. Weights are read once per step, however many sequences share it (Pope et al. 2022).`,
+        (_, given) => `So far that makes ${formatQuantity(given.figures.tokensPerSecond, 'tokens/s')}.`,
       ],
       plans: [{ name: 'Decode', text: spec('decode', 1) }],
       view: 'timeline',
@@ -118,8 +118,8 @@ export const prefillDecode: Lesson = {
       title: 'Two machines',
       text: [
         'Since the two want different things, DistServe runs them on different devices, each with its own parallelism, and sends the cache from one to the other (Zhong et al. 2024).',
-        (plan) =>
-          `Tensor parallelism shortens a decode step, because each rank reads a share of weights and cache. It also adds exchanges of very small messages. Now: ${formatSeconds(plan.figures.stepSeconds)} on one rank.`,
+        (_, given) =>
+          `Tensor parallelism shortens a decode step, because each rank reads a share of weights and cache. It also adds exchanges of very small messages. On one rank it takes ${formatSeconds(given.figures.stepSeconds)}.`,
       ],
       plans: [{ name: 'Decode', text: spec('decode', 64, 'parallel:\n  tp: 1\n') }],
       view: 'timeline',

@@ -57,8 +57,8 @@ export const sequenceParallel: Lesson = {
       title: 'A ring instead',
       text: [
         'Ring attention gathers nothing. Each rank passes its block of keys and values to the next one, and computes with the block that it has while the next one is on its way (Liu et al. 2023).',
-        (plan) =>
-          `With the gather, shown now, a rank waits ${formatSeconds(exposedSeconds(plan, 'cp'))} for it, in ${formatCount(timesOf(plan, 'all-gather'))} gathers.`,
+        (_, given) =>
+          `With the gather, as this step begins, a rank waits ${formatSeconds(exposedSeconds(given, 'cp'))} for it, in ${formatCount(timesOf(given, 'all-gather'))} gathers.`,
       ],
       plans: [{ name: 'Gather', text: spec('cp: 8', gather) }],
       view: 'timeline',

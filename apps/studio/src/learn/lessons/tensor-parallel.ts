@@ -65,7 +65,7 @@ export const tensorParallel: Lesson = {
       title: 'What stays whole',
       text: [
         'Norms and residual sums between the two pairs are not divided: every rank computes and keeps the same. Sequence parallelism lets each rank take other positions there. An all-reduce becomes a reduce-scatter behind the pair and an all-gather before the next (Korthikanti et al. 2022).',
-        (plan) => `Without it, a rank keeps ${formatBytes(activationBytes(plan))} of activations for backward.`,
+        (_, given) => `Without it, a rank keeps ${formatBytes(activationBytes(given))} of activations for backward.`,
       ],
       plans: [{ name: 'Tensor parallel', text: spec(8) }],
       view: 'memory',
