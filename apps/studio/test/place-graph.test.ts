@@ -2,7 +2,7 @@ import { createView, type Level, loadSpec, planLoaded, type SpecInput, type Unro
 import { placeView } from 'shardloom/svg'
 import { describe, expect, test } from 'vitest'
 import { placeGraph } from '../src/graph/place-graph.js'
-import { fitZoom, overlaps, readableZoom } from '../src/graph/placed.js'
+import { fitZoom, overlaps, type Rect, readableZoom } from '../src/graph/placed.js'
 import { placeSingleCards } from '../src/graph/single-cards.js'
 
 const pipeline: SpecInput = {
@@ -23,11 +23,28 @@ const small: SpecInput = {
 /** Between the panes of a window of 1280 by 720. */
 const room = { width: 640, height: 490 }
 
-async function placed(spec: SpecInput, level: Level, unroll: readonly UnrollAxis[] = []) {
+const deep: SpecInput = {
+  ...small,
+  parallel: { tp: 2 },
+  model: {
+    model_type: 'llama',
+    hidden_size: 2048,
+    intermediate_size: 8192,
+    num_hidden_layers: 27,
+    num_attention_heads: 32,
+    num_key_value_heads: 8,
+    vocab_size: 128256,
+  },
+}
+
+async function viewOf(spec: SpecInput, level: Level, unroll: readonly UnrollAxis[] = []) {
   const { program, operators } = planLoaded(await loadSpec(spec))
   const view = createView(program, operators, { level, unroll, limit: { nodes: 2000, edges: 8000 } })
-  return placeGraph({ ...view, expandable: [], closes: {}, ports: [] }, room, placeView)
+  return { ...view, expandable: [], closes: {}, ports: [] }
 }
+
+const placed = async (spec: SpecInput, level: Level, unroll: readonly UnrollAxis[] = []) =>
+  placeGraph(await viewOf(spec, level, unroll), room, placeView)
 
 const pictures: readonly (readonly [string, SpecInput, Level, readonly UnrollAxis[]])[] = [
   ['stages', pipeline, 'stage', []],
@@ -37,22 +54,52 @@ const pictures: readonly (readonly [string, SpecInput, Level, readonly UnrollAxi
   ['operators', small, 'operator', []],
   ['phases of ranks', pipeline, 'phase', ['rank']],
   ['layers of ranks', small, 'layer', ['rank']],
-  ['operators of ranks', { ...small, parallel: { tp: 2 } }, 'operator', ['rank']],
+  ['operators of a pipeline', pipeline, 'operator', []],
+  ['operators of every layer', deep, 'operator', ['layer']],
+  ['operators of ranks', { ...small, parallel: { dp: 2, tp: 2 } }, 'operator', ['rank']],
 ]
 
 describe.each(pictures)('%s', (_, spec, level, unroll) => {
-  test('no card lies over another, and all are within the bounds', async () => {
-    const { nodes, bounds } = await placed(spec, level, unroll)
-    expect(nodes.length).toBeGreaterThan(2)
+  test('every node has a place of its own, within its frames and the bounds', async () => {
+    const view = await viewOf(spec, level, unroll)
+    const { nodes, clusters, bounds } = await placeGraph(view, room, placeView)
+    expect(nodes.map(({ node }) => node.id).sort()).toEqual(view.nodes.map(({ id }) => id).sort())
+    const frames = new Map(clusters.map(({ cluster, at }) => [cluster.id, at]))
     for (const [index, { node, at }] of nodes.entries()) {
-      expect(at.x).toBeGreaterThanOrEqual(bounds.x)
-      expect(at.y + at.height).toBeLessThanOrEqual(bounds.y + bounds.height + 0.1)
-      // Among operators a bar passes behind what stands between its members.
+      expect(isInside(at, bounds), node.id).toBe(true)
+      // What a frame holds in several places is in several frames.
+      const first = frames.get(node.cluster ?? '')
+      const rest = [2, 3].flatMap((run) => frames.get(`${node.cluster} ${run}`) ?? [])
+      if (first) expect([first, ...rest].some((frame) => isInside(at, frame)) || node.id).toBe(true)
       for (const other of nodes.slice(index + 1))
-        if (level !== 'operator' || (!node.id.includes(' over ranks ') && !other.node.id.includes(' over ranks ')))
-          expect(overlaps(at, other.at) && `${node.id} over ${other.node.id}`).toBe(false)
+        if (overlaps(at, other.at)) expect.fail(`${node.id} lies over ${other.node.id}`)
     }
   })
+})
+
+const isInside = (at: Rect, outer: Rect) =>
+  at.x > outer.x - 0.1 &&
+  at.y > outer.y - 0.1 &&
+  at.x + at.width < outer.x + outer.width + 0.1 &&
+  at.y + at.height < outer.y + outer.height + 0.1
+
+test('every edge between the operators of all layers is drawn, at once or where one of its ends is selected', async () => {
+  const view = await viewOf(deep, 'operator', ['layer'])
+  const { edges } = await placeGraph(view, room, placeView)
+  const key = ({ from, to, kind }: (typeof view.edges)[number]) => `${from} ${to} ${kind}`
+  const drawn = new Set(edges.map(({ edge }) => key(edge)))
+  expect(view.edges.filter((edge) => edge.from !== edge.to && !drawn.has(key(edge)))).toEqual([])
+  expect(edges.filter(({ edge, quiet }) => !quiet && edge.to === 'optimizer/norm').length).toBeLessThan(5)
+})
+
+test('the operators of all layers are a column with an optimizer beside it, not a strip', async () => {
+  const { bounds, nodes } = await placed(deep, 'operator', ['layer'])
+  expect(bounds.width).toBeLessThan(6000)
+  const tops = Array.from(
+    { length: 27 },
+    (_, layer) => nodes.find(({ node }) => node.id === `forward/layer/attention/q[layer=${layer}]`)?.at.y,
+  )
+  expect(tops).toEqual([...tops].sort((a, b) => (a ?? 0) - (b ?? 0)))
 })
 
 test('without Graphviz, single cards have the places that they have with it', async () => {

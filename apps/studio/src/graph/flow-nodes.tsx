@@ -18,7 +18,7 @@ export type CardNode = Node<
   'card'
 >
 export type HeadNode = Node<
-  { readonly cluster: ViewCluster; readonly closes?: string; readonly mark: Mark },
+  { readonly cluster: ViewCluster; readonly closes?: string; readonly mark: Mark; readonly inner: boolean },
   'head' | 'title'
 >
 export type GraphNode = CardNode | HeadNode
@@ -64,11 +64,11 @@ const CardBox = memo(function CardBox({
   )
 })
 
-const HeadBox = memo(function HeadBox({ data: { cluster, closes, mark } }: NodeProps<HeadNode>) {
+const HeadBox = memo(function HeadBox({ data: { cluster, closes, mark, inner } }: NodeProps<HeadNode>) {
   const { toggle, select } = useContext(ActionsContext)
   const { title, repeat, fact } = cluster
   return (
-    <div className={['head-box', mark].filter(Boolean).join(' ')}>
+    <div className={['head-box', inner ? 'inner' : '', mark].filter(Boolean).join(' ')}>
       {closes !== undefined && (
         <button
           type="button"
@@ -129,12 +129,14 @@ export function flowNodes(placed: Placed, view: GraphView, chosen: Chosen): Grap
   const expandable = new Set(view.expandable)
   const markOf = marksOf(placed, chosen)
   const frames = [
-    ...placed.clusters.map(({ cluster, at }) => ({ cluster, at, type: 'head' as const })),
-    ...placed.titles.map(({ cluster, at }) => ({ cluster, at, type: 'title' as const })),
-  ].map(({ cluster, at, type }): HeadNode => {
+    ...placed.clusters.map((each) => ({ ...each, type: 'head' as const })),
+    ...placed.titles.map((each) => ({ ...each, depth: 0, type: 'title' as const })),
+  ].flatMap(({ cluster, at, depth, type }): HeadNode[] => {
+    // A frame around what is packed has no name.
+    if (cluster.title === '') return []
     const closes = view.closes[cluster.id]
     const isChosen = chosen.ids.includes(closes ?? cluster.id)
-    return {
+    const head: HeadNode = {
       id: `frame ${cluster.id}`,
       type,
       position: { x: at.x, y: at.y },
@@ -142,8 +144,14 @@ export function flowNodes(placed: Placed, view: GraphView, chosen: Chosen): Grap
       height: type === 'head' ? 30 : at.height,
       selectable: false,
       focusable: false,
-      data: { cluster, mark: isChosen ? 'selected' : '', ...(closes !== undefined && { closes }) },
+      data: {
+        cluster,
+        inner: depth % 2 === 1,
+        mark: isChosen ? 'selected' : '',
+        ...(closes !== undefined && { closes }),
+      },
     }
+    return [head]
   })
   const cards = placed.nodes.map(({ node, at, dots }): CardNode => {
     const mark = markOf(node)

@@ -1,9 +1,12 @@
 import type { GraphView } from '../worker/protocol.js'
-import { type Block, blockOf, movedPath, type PlaceView } from './blocks.js'
-import { arrange, type Cell, type Flow, type Grid } from './grid.js'
+import { blockOf } from './blocks.js'
+import type { PlaceView } from './compose.js'
+import { arrange, type Cell, type Flow, type Grid, type Span } from './grid.js'
 import {
   around,
+  type Block,
   moved,
+  movedPath,
   overlaps,
   type Placed,
   type PlacedEdge,
@@ -24,6 +27,9 @@ export interface Held extends Cell {
 /** Blocks of more nodes than this keep what they hand to other bands to themselves, unless it is selected. */
 const mostShown = 6
 
+/** Bars farther from a card than this many rows are joined to it where one of both is selected. */
+const mostRows = 5
+
 /** Temporal edges of a node with more than these show where it is selected. */
 const mostTemporal = 4
 
@@ -35,7 +41,7 @@ export interface Cells {
 }
 
 /** Where a node belongs. */
-export type PlaceOf = (node: ViewNode) => { readonly slot: number; readonly band: number; readonly passable?: boolean }
+export type PlaceOf = (node: ViewNode) => Pick<Cell, 'slot' | 'band' | 'passable' | 'loose'>
 
 /** Puts the nodes of a view into cells, and lays out each. */
 export async function cellsOf(view: GraphView, placeOf: PlaceOf, place: PlaceView): Promise<Cells> {
@@ -46,12 +52,12 @@ export async function cellsOf(view: GraphView, placeOf: PlaceOf, place: PlaceVie
     return chain
   }
   const ports = new Set(view.ports)
-  const groups = new Map<string, { slot: number; band: number; passable: boolean; nodes: ViewNode[] }>()
+  const groups = new Map<string, { where: ReturnType<PlaceOf>; nodes: ViewNode[] }>()
   for (const node of view.nodes) {
     if (ports.has(node.id)) continue
-    const { slot, band, passable = false } = placeOf(node)
-    const key = `${slot} ${band}`
-    const group = groups.get(key) ?? { slot, band, passable, nodes: [] }
+    const where = placeOf(node)
+    const key = `${where.slot} ${where.band}`
+    const group = groups.get(key) ?? { where, nodes: [] }
     groups.set(key, group)
     group.nodes.push(node)
   }
@@ -61,12 +67,12 @@ export async function cellsOf(view: GraphView, placeOf: PlaceOf, place: PlaceVie
       for (const id of chainOf(cluster)) owners.set(id, (owners.get(id) ?? new Set()).add(key))
   const cells: Held[] = []
   const cellOf = new Map<string, Held>()
-  for (const [key, { slot, band, passable, nodes }] of groups) {
+  for (const [key, { where, nodes }] of groups) {
     const inside = view.clusters.filter(
       ({ id }) => !stageId.test(id) && owners.get(id)?.size === 1 && owners.get(id)?.has(key),
     )
     // A frame of one card says nothing that the card does not.
-    const cell = { slot, band, passable, block: await blockOf(view, nodes, nodes.length > 1 ? inside : [], place) }
+    const cell = { ...where, block: await blockOf(view, nodes, nodes.length > 1 ? inside : [], place) }
     cells.push(cell)
     for (const { id } of nodes) cellOf.set(id, cell)
   }
@@ -79,6 +85,7 @@ export function drawGrid(
   stages: readonly ViewCluster[],
   { cells, cellOf }: Cells,
   flow: Flow,
+  slots?: readonly Span[],
 ): Placed {
   const staged = stages.length > 0
   const lines = (title: string) => title.split(' · ')
@@ -101,7 +108,10 @@ export function drawGrid(
   )
   const room = flow === 'down' ? portSize.height + 26 : portSize.width + Math.max(34, ...labels)
   const gapOf = (band: number) => (!staged ? 30 : sending.has(band) || ported.has(band) ? room : 14)
-  const grid = arrange(cells, { flow, gaps: [gapOf, flow === 'down' ? 22 : 36], lead })
+  // What stands beside frames around several cells keeps clear of them.
+  const framed = lastBands(view, cellOf)
+  const gapBeside = (band: number) => (flow === 'down' ? 22 : 36) + (framed.has(band) ? 2 * inset : 0)
+  const grid = arrange(cells, { flow, gaps: [gapOf, gapBeside], lead, ...(slots && { slots }) })
   const nodes = grid.cells.flatMap(({ cell, at }) =>
     cell.block.nodes.map((each) => ({ ...each, at: moved(each.at, at.x, at.y) })),
   )
@@ -118,20 +128,21 @@ export function drawGrid(
       quiet,
     })),
   )
-  const between_ = edgesBetween(view, grid, placed, inside)
+  const between_ = edgesBetween(view, grid, placed, inside, slots !== undefined)
   const frames = framesOf(view, grid, cellOf)
   const inner = grid.cells.flatMap(({ cell, at }) =>
     cell.block.clusters.map((each) => ({ ...each, depth: each.depth + frames.length, at: moved(each.at, at.x, at.y) })),
   )
   const titles = stages.flatMap((cluster) => {
-    const slot = grid.slots[cells.find(({ block }) => block.nodes[0]?.node.id.startsWith(`${cluster.id}/`))?.slot ?? -1]
-    if (!slot) return []
+    const first = grid.cells.find(({ cell }) => cell.block.nodes[0]?.node.id.startsWith(`${cluster.id}/`))
+    const slot = grid.slots[first?.cell.slot ?? -1]
+    if (!first || !slot) return []
     const high = 16 * lines(cluster.title).length
     const along = { from: slot.from, size: slot.to - slot.from }
     const at =
       flow === 'down'
         ? { x: 0, y: along.from + (along.size - high) / 2, width: lead - 8, height: high }
-        : { x: along.from, y: 0, width: along.size, height: lead }
+        : { x: first.at.x, y: 0, width: slot.to - first.at.x, height: lead }
     return [{ cluster, at }]
   })
   const clusters = [...frames, ...inner]
@@ -169,6 +180,7 @@ function edgesBetween(
   grid: Grid<Held>,
   placed: ReadonlyMap<string, End>,
   inside: readonly PlacedEdge[],
+  aligned: boolean,
 ): PlacedEdge[] {
   const drawn = new Set(inside.map(({ edge }) => edge))
   const drawnKeys = new Set(inside.map(({ edge }) => keyOf(edge)))
@@ -176,12 +188,32 @@ function edgesBetween(
   for (const { kind, from, to } of view.edges)
     if (kind === 'temporal') for (const end of [from, to]) waits.set(end, (waits.get(end) ?? 0) + 1)
   const ports = new Set(view.ports)
-  const lead = router(grid)
+  const lead = router(
+    grid,
+    [...placed.values()].flatMap(({ at, cell }) => (cell.passable ? [] : [at])),
+  )
   const spanOf = ({ from, to }: ViewEdge) =>
     Math.abs((placed.get(from)?.cell.slot ?? 0) - (placed.get(to)?.cell.slot ?? 0))
+  /** Whether no cell that lines keep clear of stands between two. */
+  const isNext = (a: Cell, b: Cell) =>
+    !grid.cells.some(
+      ({ cell }) =>
+        cell.band === a.band &&
+        !cell.passable &&
+        cell.slot > Math.min(a.slot, b.slot) &&
+        cell.slot < Math.max(a.slot, b.slot),
+    )
   const asked = view.edges
     .filter((edge) => !drawn.has(edge) && !drawnKeys.has(keyOf(edge)) && edge.from !== edge.to)
     .sort((a, b) => spanOf(a) - spanOf(b))
+  /** How many lines that pass cells of its band each node has. */
+  const passing = new Map<string, number>()
+  for (const { from, to } of asked) {
+    const [a, b] = [placed.get(from)?.cell, placed.get(to)?.cell]
+    if (!a || !b || a === b || a.band !== b.band || isNext(a, b)) continue
+    for (const end of [from, to]) passing.set(end, (passing.get(end) ?? 0) + 1)
+  }
+  const isHub = (id: string) => aligned && (passing.get(id) ?? 0) > mostTemporal
   const taken: Rect[] = []
   return asked.flatMap((edge) => {
     const [from, to] = [placed.get(edge.from), placed.get(edge.to)]
@@ -189,12 +221,15 @@ function edgesBetween(
     if (!from || !to || (edge.kind !== 'communication' && (ports.has(edge.from) || ports.has(edge.to)))) return []
     const crowded = (id: string) => (waits.get(id) ?? 0) > mostTemporal
     const large = [from, to].some(({ cell }) => (cell as Held).block.nodes.length > mostShown)
-    const near = from.cell.band === to.cell.band && spanOf(edge) <= 1 && from.cell !== to.cell
+    const near = from.cell.band === to.cell.band && from.cell !== to.cell && isNext(from.cell, to.cell)
+    const bar = from.cell.passable === true || to.cell.passable === true
     const quiet =
       edge.kind === 'temporal'
         ? crowded(edge.from) || crowded(edge.to) || large
-        : edge.kind === 'data' && ((large && !near) || edge.role === 'saved')
-    const { path, label } = lead(edge, from, to)
+        : edge.kind === 'communication'
+          ? (large || aligned) && bar && !(near && spanOf(edge) <= mostRows)
+          : ((large || isHub(edge.from) || isHub(edge.to)) && !near) || from.cell === to.cell || edge.role === 'saved'
+    const { path, label } = lead(edge, from, to, quiet)
     // A label stands on the other side of its line where another is already, or nowhere.
     const sides = label && !quiet ? [label, moved(label, -label.width - 10, 0)] : []
     const free = sides.find((side) => !taken.some((each) => overlaps(each, side)))
@@ -209,7 +244,11 @@ const keyOf = ({ from, to, kind }: ViewEdge) => `${from}\n${to}\n${kind}`
 const [inset, head] = [14, 32]
 
 /** The frames around several cells, outer ones first. */
-function framesOf(view: GraphView, { cells }: Grid<Held>, cellOf: ReadonlyMap<string, Held>): Placed['clusters'] {
+export function framesOf(
+  view: GraphView,
+  { cells }: Grid<Held>,
+  cellOf: ReadonlyMap<string, Held>,
+): Placed['clusters'] {
   const own = new Set(cells.flatMap(({ cell }) => cell.block.clusters.map(({ cluster }) => cluster.id)))
   const parents = new Map(view.clusters.map(({ id, parent }) => [id, parent]))
   const held = new Map<string, Set<Cell>>()
@@ -223,20 +262,51 @@ function framesOf(view: GraphView, { cells }: Grid<Held>, cellOf: ReadonlyMap<st
     id === undefined ? 0 : (spanning.some((each) => each.id === id) ? 1 : 0) + depthOf(parents.get(id))
   const deepest = Math.max(0, ...spanning.map(({ id }) => depthOf(id)))
   return spanning
-    .map((cluster) => {
+    .flatMap((cluster) => {
       const depth = depthOf(cluster.id) - 1
-      const around_ = around(cells.flatMap(({ cell, at }) => (held.get(cluster.id)?.has(cell) ? [at] : [])))
       const far = deepest - depth
-      return {
-        cluster,
-        depth,
-        at: {
-          x: around_.x - inset * far - 10,
-          y: around_.y - head * far,
-          width: around_.width + 2 * inset * far + 20,
-          height: around_.height + (head + inset) * far,
-        },
-      }
+      const own = held.get(cluster.id) ?? new Set()
+      return runsOf(cells, own).map((rects, run) => {
+        const inside = around(rects)
+        return {
+          // What others stand between is in several frames.
+          cluster: run === 0 ? cluster : { ...cluster, id: `${cluster.id} ${run + 1}` },
+          depth,
+          at: {
+            x: inside.x - inset * far - 10,
+            y: inside.y - head * far,
+            width: inside.width + 2 * inset * far + 20,
+            height: inside.height + (head + inset) * far,
+          },
+        }
+      })
     })
     .sort((a, b) => a.depth - b.depth)
+}
+
+/** The bands in which frames around several bands end. */
+function lastBands(view: GraphView, cellOf: ReadonlyMap<string, Held>): Set<number> {
+  const parents = new Map(view.clusters.map(({ id, parent }) => [id, parent]))
+  const bands = new Map<string, Set<number>>()
+  for (const { id, cluster } of view.nodes)
+    for (let at = cluster; at !== undefined; at = parents.get(at)) {
+      const cell = cellOf.get(id)
+      if (cell && !stageId.test(at)) bands.set(at, (bands.get(at) ?? new Set()).add(cell.band))
+    }
+  return new Set([...bands.values()].flatMap((each) => (each.size > 1 ? [Math.max(...each)] : [])))
+}
+
+/** The places of some cells, those apart that have others between them. */
+function runsOf(cells: Grid<Held>['cells'], own: ReadonlySet<Cell>): Rect[][] {
+  const inside = cells.filter(({ cell }) => own.has(cell))
+  const others = cells.filter(({ cell }) => !own.has(cell) && !cell.passable)
+  const isFree = (rects: readonly Rect[]) => !others.some(({ at }) => overlaps(at, around(rects)))
+  if (isFree(inside.map(({ at }) => at))) return [inside.map(({ at }) => at)]
+  const runs: Rect[][] = []
+  for (const { at } of [...inside].sort((a, b) => a.cell.band - b.cell.band || a.cell.slot - b.cell.slot)) {
+    const last = runs.at(-1)
+    if (last && isFree([...last, at])) last.push(at)
+    else runs.push([at])
+  }
+  return runs
 }

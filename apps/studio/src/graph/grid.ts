@@ -1,5 +1,4 @@
-import type { Block } from './blocks.js'
-import { type Rect, turned } from './placed.js'
+import { type Block, type Rect, turned } from './placed.js'
 
 /** A block and where it belongs: in which place along the flow, and in which row or column beside it. */
 export interface Cell {
@@ -8,6 +7,8 @@ export interface Cell {
   readonly block: Pick<Block, 'width' | 'height'>
   /** Edges of others may run behind it. */
   readonly passable?: boolean
+  /** It stands at the beginning of its band, whatever its slot holds. */
+  readonly loose?: boolean
 }
 
 export type Flow = 'right' | 'down'
@@ -15,10 +16,12 @@ export type Flow = 'right' | 'down'
 /** What a grid is arranged by. */
 export interface GridStyle {
   readonly flow: Flow
-  /** Pixels between the cells of a band that follow each other, and between bands. */
-  readonly gaps: readonly [slots: (band: number) => number, bands: number]
+  /** Pixels between the cells of a band that follow each other, and between a band and the next. */
+  readonly gaps: readonly [slots: (band: number) => number, bands: (before: number) => number]
   /** Pixels before the first band, for what slots are called. */
   readonly lead: number
+  /** Where slots stand, if that is known. */
+  readonly slots?: readonly Span[]
 }
 
 /** Where everything of a grid stands. Slots and bands are spans along and across the flow. */
@@ -38,10 +41,13 @@ export interface Span {
  * Puts cells into slots that follow each other along the flow and bands beside each other: what returns stands beside what it returns
  * from. Each is in the middle of its place. Linear in the cells.
  */
-export function arrange<Of extends Cell>(cells: readonly Of[], { flow, gaps, lead }: GridStyle): Grid<Of> {
+export function arrange<Of extends Cell>(
+  cells: readonly Of[],
+  { flow, gaps, lead, slots: given }: GridStyle,
+): Grid<Of> {
   const along = ({ block }: Cell) => (flow === 'down' ? block.height : block.width)
   const across = ({ block }: Cell) => (flow === 'down' ? block.width : block.height)
-  const slots = slotsOf(cells, along, gaps[0])
+  const slots = given ?? slotsOf(cells, along, gaps[0])
   const bands = bandsOf(cells, across, gaps[1], lead)
   return {
     flow,
@@ -52,7 +58,7 @@ export function arrange<Of extends Cell>(cells: readonly Of[], { flow, gaps, lea
       const middle = (span: Span | undefined) => (span ? (span.from + span.to) / 2 : 0)
       const at = {
         x: middle(band) - across(cell) / 2,
-        y: middle(slot) - along(cell) / 2,
+        y: cell.loose ? 0 : middle(slot) - along(cell) / 2,
         width: across(cell),
         height: along(cell),
       }
@@ -63,7 +69,7 @@ export function arrange<Of extends Cell>(cells: readonly Of[], { flow, gaps, lea
 
 /** Slots as near to each other as the cells of every band allow: a band without a cell in a slot needs no room for it. */
 function slotsOf(cells: readonly Cell[], sizeOf: (cell: Cell) => number, gapOf: (band: number) => number): Span[] {
-  const sorted = [...cells].sort((a, b) => a.slot - b.slot)
+  const sorted = cells.filter(({ loose }) => !loose).sort((a, b) => a.slot - b.slot)
   const middles: number[] = []
   const sizes: number[] = []
   const last = new Map<number, { readonly slot: number; readonly size: number }>()
@@ -81,13 +87,18 @@ function slotsOf(cells: readonly Cell[], sizeOf: (cell: Cell) => number, gapOf: 
   })
 }
 
-function bandsOf(cells: readonly Cell[], sizeOf: (cell: Cell) => number, gap: number, begin: number): Span[] {
+function bandsOf(
+  cells: readonly Cell[],
+  sizeOf: (cell: Cell) => number,
+  gapOf: (before: number) => number,
+  begin: number,
+): Span[] {
   const sizes: number[] = []
   for (const cell of cells) sizes[cell.band] = Math.max(sizes[cell.band] ?? 0, sizeOf(cell))
   let from = begin
-  return Array.from(sizes, (size = 0) => {
+  return Array.from(sizes, (size = 0, band) => {
     const span = { from, to: from + size }
-    if (size > 0) from += size + gap
+    if (size > 0) from += size + gapOf(band)
     return span
   })
 }

@@ -1,5 +1,5 @@
 import type { GraphView } from '../worker/protocol.js'
-import type { PlaceView } from './blocks.js'
+import type { PlaceView } from './compose.js'
 import type { Flow } from './grid.js'
 import { cellsOf, drawGrid, type PlaceOf } from './grid-picture.js'
 import { placeLanes } from './place-lanes.js'
@@ -10,7 +10,7 @@ const rankId = /^rank \d+$/
 
 /**
  * Gives a view places in a room. Stages, or the parts of a pass, follow each other along the flow, and backward stands beside its
- * forward; the flow is the view's own, unless only the other one can be read in the room. What an opened card holds is laid out by
+ * forward; the flow is the view's own, unless the other one shows more in a room that no opened card overflows. What an opened card holds is laid out by
  * `place`, which is Graphviz where it may be loaded. Ranks stand side by side.
  */
 export async function placeGraph(view: GraphView, room: Room, place: PlaceView): Promise<Placed> {
@@ -21,7 +21,8 @@ export async function placeGraph(view: GraphView, room: Room, place: PlaceView):
   const other: Flow = view.direction === 'right' ? 'down' : 'right'
   const own = drawGrid(view, stages, cells, view.direction)
   const zoom = fitZoom(own.bounds, room)
-  if (zoom >= readableZoom || cells.cells.length < 2) return own
+  const tooLarge = cells.cells.some(({ block }) => fitZoom(block, room) < readableZoom)
+  if (zoom >= readableZoom || cells.cells.length < 2 || tooLarge) return own
   const turned = drawGrid(view, stages, cells, other)
   return fitZoom(turned.bounds, room) > zoom ? turned : own
 }
@@ -44,13 +45,17 @@ function stagePlaces(view: GraphView, stages: readonly ViewCluster[]): PlaceOf {
   }
 }
 
-/** A part of a segment: `forward/layer`. */
+/** A part of a segment: `forward/layer`, or one of its iterations, `forward/layer[layer=3]`. */
 function unitOf(id: string): readonly [segment: string, unit: string] {
   const [segment = id, part] = id.split('/')
-  return [segment, part === undefined ? segment : `${segment}/${part}`]
+  const [iteration = ''] = /\[[^[\]]*\]$/.exec(id) ?? []
+  return [segment, part === undefined ? segment : `${segment}/${part.replace(iteration, '')}${iteration}`]
 }
 
-/** The parts of forward are slots in their order; backward and what follows are bands, each part beside what it returns from. */
+/**
+ * The parts of forward are slots in their order; backward and what follows are bands, each part beside what it returns from, except where
+ * frames hold several parts together.
+ */
 function unitPlaces(view: GraphView): PlaceOf {
   const bands = new Map<string, string[]>()
   for (const { id } of view.nodes) {
@@ -81,9 +86,24 @@ function unitPlaces(view: GraphView): PlaceOf {
     }
   }
   const segments = [first, ...rest]
+  const whole = heldTogether(view)
   return ({ id }) => {
     const [segment, unit] = unitOf(id)
+    if (segment !== first && whole.has(segment)) return { slot: 0, band: segments.indexOf(segment), loose: true }
     const slot = order.indexOf(unit.replace(segment, first))
     return { slot: Math.max(0, slot), band: segments.indexOf(segment) }
   }
+}
+
+/** The segments of which a frame holds several parts. */
+function heldTogether({ nodes, clusters }: GraphView): Set<string> {
+  const parents = new Map(clusters.map(({ id, parent }) => [id, parent]))
+  const held = new Map<string, Map<string, string>>()
+  for (const { id, cluster } of nodes) {
+    const [segment, unit] = unitOf(id)
+    for (let at = cluster; at !== undefined; at = parents.get(at))
+      held.set(at, (held.get(at) ?? new Map()).set(unit, segment))
+  }
+  const segmentsOf = [...held.values()].filter(({ size }) => size > 1).map((units) => new Set(units.values()))
+  return new Set(segmentsOf.flatMap((segments) => (segments.size === 1 ? [...segments] : [])))
 }

@@ -1,9 +1,13 @@
 import type { GraphView } from '../worker/protocol.js'
-import { type Block, blockOf, movedPath, type PlaceView } from './blocks.js'
+import type { PlaceView } from './compose.js'
 import { cellsOf, drawGrid } from './grid-picture.js'
+import { type Column, rowSpans, rowsOfSteps } from './lane-rows.js'
+import { movedBlock } from './pack.js'
 import {
   around,
+  type Block,
   moved,
+  movedPath,
   type Placed,
   type PlacedNode,
   textWidth,
@@ -41,11 +45,20 @@ export async function placeLanes(view: GraphView, place: PlaceView): Promise<Pla
     const key = [...nodes.keys()].join('\n')
     groups.set(key, [...(groups.get(key) ?? []), lane])
   })
+  const rows = view.level === 'operator' ? rowsOf(view, lanes, bars) : undefined
+  const columns = await Promise.all(
+    [...groups.values()].map((members) => laneColumn(view, lanes, members[0] ?? 0, bars, rows, place)),
+  )
+  const spans = rows && rowSpans(columns)
+  const drawn = columns.map((column) => drawGrid(column.view, [], column.cells, 'down', spans))
+  const top = Math.min(...drawn.map(({ bounds }) => bounds.y))
   const blocks: { block: Block; lane: number }[] = []
-  for (const members of groups.values()) {
-    const block = await laneBlock(view, lanes, members[0] ?? 0, bars, place)
+  ;[...groups.values()].forEach((members, index) => {
+    const picture = drawn[index]
+    if (!picture) return
+    const block = blockFrom(picture, rows ? top : picture.bounds.y)
     for (const lane of members) blocks[lane] = { block, lane }
-  }
+  })
   const widths = blocks.map(({ block, lane }) =>
     Math.max(block.width, textWidth(lanes[lane]?.cluster.title ?? '') * 1.2),
   )
@@ -71,7 +84,8 @@ export async function placeLanes(view: GraphView, place: PlaceView): Promise<Pla
           (centres.get(node.id) ?? new Map()).set(lane, { x: place.x + place.width / 2, y: place.y }),
         )
     }
-    const idOf = (id: string) => (lanes[lane]?.nodes.has(id) ? prefix + id : (barFor(bars, id, lane)?.node.id ?? id))
+    const idOf = (id: string) =>
+      lanes[lane]?.nodes.has(id) ? prefix + id : (barFor(bars, id, lane)?.node.id ?? prefix + id)
     for (const { edge, path, label, quiet } of block.edges) {
       // Rows of bars of one collective hand each other nothing.
       if (isRow(edge.from) && isRow(edge.to)) continue
@@ -165,22 +179,23 @@ const barFor = (bars: ReadonlyMap<string, readonly Bar[]>, id: string, lane: num
   bars.get(baseOf(id))?.find(({ members }) => members.includes(lane))
 
 /** A lane with the bars that it takes part in, one below the other where several rows of them lie across it. */
-function laneBlock(
+async function laneColumn(
   view: GraphView,
   lanes: readonly Lane[],
   lane: number,
   bars: ReadonlyMap<string, readonly Bar[]>,
+  rows: ReadonlyMap<string, number> | undefined,
   place: PlaceView,
-): Promise<Block> {
+): Promise<Column> {
   const own = lanes[lane]
   if (!own) throw new Error('internal error: no lane')
   const prefix = `${own.cluster.id}/`
   const taking = [...bars].filter(([, list]) => list.some(({ members }) => members.includes(lane)))
-  const rows = new Map(taking.map(([name, list]) => [name, Math.max(...list.map(({ row }) => row)) + 1]))
+  const counts = new Map(taking.map(([name, list]) => [name, countOf(list)]))
   const strip = (id: string) => (id.startsWith(prefix) ? id.slice(prefix.length) : barKey(id))
   const endOf = (id: string, last: boolean) => {
     const name = strip(id)
-    const count = rows.get(name)
+    const count = counts.get(name)
     return count === undefined ? name : `${name} #${last ? count - 1 : 0}`
   }
   const nodes = [
@@ -190,7 +205,7 @@ function laneBlock(
       ...(node.cluster !== undefined && { cluster: strip(node.cluster) }),
     })),
     ...taking.flatMap(([name]) =>
-      Array.from({ length: rows.get(name) ?? 1 }, (_, row) => ({
+      Array.from({ length: counts.get(name) ?? 1 }, (_, row) => ({
         id: `${name} #${row}`,
         kind: 'communication' as const,
         // Lanes need no room for the text of what lies across them.
@@ -212,7 +227,7 @@ function laneBlock(
       : []
   })
   const stacks = taking.flatMap(([name]) =>
-    Array.from({ length: (rows.get(name) ?? 1) - 1 }, (_, row) => ({
+    Array.from({ length: (counts.get(name) ?? 1) - 1 }, (_, row) => ({
       from: `${name} #${row}`,
       to: `${name} #${row + 1}`,
       kind: 'communication' as const,
@@ -226,9 +241,34 @@ function laneBlock(
       id: strip(cluster.id),
       ...(parent !== undefined && parent !== own.cluster.id && { parent: strip(parent) }),
     }))
-  const part = { ...view, edges: [...edges, ...stacks], ports: [] }
-  if (view.level === 'operator') return blockOf(part, nodes, clusters, place)
-  return columnOf({ ...part, clusters, nodes: inOrder(nodes, edges) }, place)
+  const part: GraphView = { ...view, nodes: inOrder(nodes, edges), clusters, edges: [...edges, ...stacks], ports: [] }
+  const slots = new Map(part.nodes.map(({ id }, slot) => [id, rows ? rowOf(rows, id) : slot]))
+  // What leads past a bar runs behind it.
+  const placeOf = ({ id }: ViewNode) => ({ slot: slots.get(id) ?? 0, band: 0, passable: isRow(id) })
+  return { view: part, cells: await cellsOf(part, placeOf, place) }
+}
+
+const countOf = (list: readonly Bar[]) => Math.max(...list.map(({ row }) => row)) + 1
+
+const rowOf = (rows: ReadonlyMap<string, number>, id: string) =>
+  (rows.get(baseOf(id)) ?? 0) + (isRow(id) ? Number(id.slice(id.lastIndexOf('#') + 1)) : 0)
+
+/** In which row everything of all lanes stands: where there is a bar, no lane has cards. */
+function rowsOf(view: GraphView, lanes: readonly Lane[], bars: ReadonlyMap<string, readonly Bar[]>) {
+  const prefixes = lanes.map(({ cluster }) => `${cluster.id}/`)
+  const strip = (id: string) => {
+    const prefix = prefixes.find((each) => id.startsWith(each))
+    return prefix === undefined ? barKey(id) : id.slice(prefix.length)
+  }
+  const frames = new Map(
+    view.nodes.flatMap(({ id, cluster }) => (cluster === undefined ? [] : [[strip(id), strip(cluster)] as const])),
+  )
+  return rowsOfSteps({
+    ids: [...new Set(view.nodes.map(({ id }) => strip(id)))],
+    edges: view.edges.map(({ from, to, role }) => ({ from: strip(from), to: strip(to), role })),
+    bars: new Map([...bars].map(([name, list]) => [name, countOf(list)])),
+    frameOf: (id) => frames.get(id),
+  })
 }
 
 /** Bars behind the cards that take part in them. */
@@ -246,22 +286,10 @@ function inOrder(nodes: readonly ViewNode[], edges: readonly ViewEdge[]): ViewNo
   })
 }
 
-/** Nodes one below the other; what leads past a bar runs behind it. */
-async function columnOf(view: GraphView, place: PlaceView): Promise<Block> {
-  const slots = new Map(view.nodes.map(({ id }, slot) => [id, slot]))
-  const cells = await cellsOf(view, ({ id }) => ({ slot: slots.get(id) ?? 0, band: 0, passable: isRow(id) }), place)
-  const { bounds, clusters, nodes, edges } = drawGrid(view, [], cells, 'down')
-  const [x, y] = [-bounds.x, -bounds.y]
-  return {
-    width: bounds.width,
-    height: bounds.height,
-    clusters: clusters.map((each) => ({ ...each, at: moved(each.at, x, y) })),
-    nodes: nodes.map((each) => ({ ...each, at: moved(each.at, x, y) })),
-    edges: edges.map(({ edge, path, label, quiet }) => ({
-      edge,
-      path: movedPath(path, x, y),
-      ...(label && { label: moved(label, x, y) }),
-      quiet,
-    })),
-  }
-}
+/** A picture as a block, from some height on. */
+const blockFrom = ({ bounds, clusters, nodes, edges }: Placed, top: number): Block =>
+  movedBlock(
+    { width: bounds.width, height: bounds.y + bounds.height - top, clusters, nodes, edges },
+    { x: -bounds.x, y: -top },
+    0,
+  )

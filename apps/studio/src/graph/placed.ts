@@ -28,6 +28,12 @@ export interface PlacedEdge {
   readonly quiet: boolean
 }
 
+/** A part of a picture that is laid out by itself: one card, or what an opened one holds. Its corner is at 0, 0. */
+export interface Block extends Pick<Placed, 'clusters' | 'nodes' | 'edges'> {
+  readonly width: number
+  readonly height: number
+}
+
 /** A view with a place for everything that is drawn, in pixels. */
 export interface Placed {
   readonly bounds: Rect
@@ -107,4 +113,17 @@ export function roundedPath(points: readonly { readonly x: number; readonly y: n
     last = corner
   })
   return d
+}
+
+/** A path of absolute commands somewhere else. */
+export function movedPath(d: string, x: number, y: number): string {
+  if (x === 0 && y === 0) return d
+  return d.replace(/([A-Z])([^A-Z]*)/g, (_, command: string, list: string) => {
+    const numbers = (list.match(/-?[\d.]+(?:e-?\d+)?/g) ?? []).map(Number)
+    const by = (value: number, at: number) => {
+      const across = command === 'H' || (command !== 'V' && at % 2 === 0)
+      return Math.round((value + (across ? x : y)) * 10) / 10
+    }
+    return command + numbers.map(by).join(' ')
+  })
 }

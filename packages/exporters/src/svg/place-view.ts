@@ -70,10 +70,12 @@ export function curvePath(curve: readonly Point[]): string {
 
 /**
  * Gives a view of any shape places, as pictures of it have them: by Graphviz, whose WebAssembly is loaded for it, and what skips or
- * returns beside the rest. Beyond 150 nodes it takes less care. Throws `ARGUMENT` for what is no view.
+ * returns beside the rest. Beyond 150 nodes it takes less care. `sizes` are those of nodes, by their ids, that stand for something
+ * drawn elsewhere. Throws `ARGUMENT` for what is no view.
  */
-export async function placeView(view: View): Promise<PlacedView> {
+export async function placeView(view: View, sizes: ReadonlyMap<string, Size> = new Map()): Promise<PlacedView> {
   checkView(view)
+  const sizeAs = (node: ViewNode) => sizes.get(node.id) ?? sizeOf(node)
   const shown = drawnEdges(view)
   const rough = view.nodes.length > readableLimits.svg.nodes
   const { edges, columns } = layoutEdges(view, shown)
@@ -85,7 +87,7 @@ export async function placeView(view: View): Promise<PlacedView> {
       rough,
       nodes: view.nodes.map((node) => ({
         id: node.id,
-        ...sizeOf(node),
+        ...sizeAs(node),
         ...(node.cluster !== undefined && { cluster: node.cluster }),
         diamond: node.kind === 'control' && !node.outside,
       })),
@@ -155,7 +157,7 @@ export async function placeView(view: View): Promise<PlacedView> {
   return {
     bounds: { x: bounds.x, y: bounds.y, width: bounds.width, height: bounds.height },
     clusters: frames,
-    nodes: view.nodes.map((node) => ({ node, at: places.nodes.get(node.id) ?? { x: 0, y: 0, ...sizeOf(node) } })),
+    nodes: view.nodes.map((node) => ({ node, at: places.nodes.get(node.id) ?? { x: 0, y: 0, ...sizeAs(node) } })),
     edges: shown.map((edge, index) => {
       const points = paths[index] ?? []
       const label = labels.get(index)
