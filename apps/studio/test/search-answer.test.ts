@@ -41,7 +41,7 @@ async function commanded(text: string, asked: SearchState) {
   const folder = mkdtempSync(join(tmpdir(), 'studio-'))
   const [file, best] = [join(folder, 'plan.yaml'), join(folder, 'best.yaml')]
   writeFileSync(file, text)
-  const words = searchCommand(file, asked).match(/'[^']*'|\S+/g) ?? []
+  const words: readonly string[] = searchCommand(file, asked).match(/'[^']*'|\S+/g) ?? []
   const args = words.slice(words.indexOf('shardloom') + 1).map((word) => word.replace(/^'(.*)'$/s, '$1'))
   const { out } = await shardloom([...args, '--workers', '1', '--json', '--spec', best])
   return { document: JSON.parse(out), best: readFileSync(best, 'utf8') }
