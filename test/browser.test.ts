@@ -1,11 +1,11 @@
 import { runInNewContext } from 'node:vm'
 import { gzipSync } from 'node:zlib'
 import { build } from 'esbuild'
-import { type Browser, chromium, type Page } from 'playwright-core'
+import type { Browser, Page } from 'playwright-core'
 import { loadSpec, plan, simulateLoaded, summarise, summariseSimulation, toMermaid } from 'shardloom'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { root, sourceEntries } from '../scripts/workspace.mjs'
-import { chromiumPath } from './chromium.js'
+import { chromiumPath, launchChromium } from './chromium.js'
 
 /** Packages that read files or serve, of Node; every other entry point runs in a browser. */
 const programs = ['@shardloom/cli', '@shardloom/mcp', '@shardloom/create-strategy', 'remark-shardloom']
@@ -70,7 +70,7 @@ describe.skipIf(chromiumPath === undefined)('Chromium', () => {
   let here: string
 
   beforeAll(async () => {
-    browser = await chromium.launch({ executablePath: chromiumPath ?? '', args: ['--no-sandbox'] })
+    browser = await launchChromium()
     page = await browser.newPage()
     await page.addScriptTag({ content: await bundle(application) })
     here = await runHere()

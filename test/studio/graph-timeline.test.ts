@@ -1,9 +1,9 @@
 import { deflateRawSync } from 'node:zlib'
 import axe from 'axe-core'
-import { type Browser, chromium, type Page } from 'playwright-core'
+import type { Browser, Page } from 'playwright-core'
 import { formatSeconds, loadSpec, simulateLoaded } from 'shardloom'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { chromiumPath } from '../chromium.js'
+import { chromiumPath, launchChromium } from '../chromium.js'
 import { openStudio, settled } from './open-studio.js'
 
 const spec = {
@@ -37,7 +37,7 @@ async function violations(page: Page): Promise<readonly string[]> {
 describe.skipIf(chromiumPath === undefined)('graph and timeline of a pipeline', { timeout: 180_000 }, () => {
   let browser: Browser
   beforeAll(async () => {
-    browser = await chromium.launch({ executablePath: chromiumPath ?? '', args: ['--no-sandbox'] })
+    browser = await launchChromium()
   })
   afterAll(() => browser?.close())
 

@@ -3,14 +3,14 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { extname, join } from 'node:path'
 import axe from 'axe-core'
-import { type Browser, chromium, type Page } from 'playwright-core'
+import type { Browser, Page } from 'playwright-core'
 import { formatBytes, loadSpec, parseSpec, plan, simulateLoaded, stepFigures, toJsonText } from 'shardloom'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { diagrams } from '../../apps/docs/scripts/diagrams/list.mjs'
 import { linkOf } from '../../apps/docs/scripts/studio-link.mjs'
 import { readFragment } from '../../apps/studio/src/state/fragment.js'
 import { root } from '../../scripts/workspace.mjs'
-import { chromiumPath } from '../chromium.js'
+import { chromiumPath, launchChromium } from '../chromium.js'
 import { openStudio, settled } from './open-studio.js'
 
 const types: Readonly<Record<string, string>> = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css' }
@@ -59,7 +59,7 @@ test('every page about a strategy has diagrams, each with a link that holds the 
 describe.skipIf(chromiumPath === undefined)('guided pages in Chromium', { timeout: 180_000 }, () => {
   let browser: Browser
   beforeAll(async () => {
-    browser = await chromium.launch({ executablePath: chromiumPath ?? '', args: ['--no-sandbox'] })
+    browser = await launchChromium()
   })
   afterAll(() => browser?.close())
 

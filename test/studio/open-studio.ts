@@ -12,11 +12,16 @@ export interface OpenStudio {
   readonly complaints: readonly string[]
 }
 
+interface OpenOptions extends BrowserContextOptions {
+  /** Runs before any script of the page. */
+  readonly before?: string
+}
+
 /** Opens the studio from disk, with a fragment where one is given. */
 export async function openStudio(
   browser: Browser,
   fragment = '',
-  options: BrowserContextOptions = {},
+  { before, ...options }: OpenOptions = {},
 ): Promise<OpenStudio> {
   const context = await browser.newContext({
     viewport: { width: 1280, height: 720 },
@@ -24,6 +29,7 @@ export async function openStudio(
     ...options,
   })
   const page = await context.newPage()
+  if (before !== undefined) await page.addInitScript(before)
   const complaints: string[] = []
   page.on('console', (message) => {
     if (message.type() === 'error' || message.type() === 'warning') complaints.push(message.text())
@@ -31,6 +37,20 @@ export async function openStudio(
   page.on('pageerror', (error) => complaints.push(error.message))
   await page.goto(fragment ? `${studioPage}#${fragment}` : studioPage)
   return { page, complaints }
+}
+
+/** Goes to what another fragment holds, in the page as it is. */
+export async function follow(page: Page, fragment: string): Promise<void> {
+  await page.evaluate((hash) => {
+    location.hash = hash
+  }, fragment)
+}
+
+/** Waits until the page says that a link holds no plan, and takes that away. */
+export async function refusal(page: Page): Promise<void> {
+  await page.getByText('This link holds no plan').waitFor({ timeout: 60_000 })
+  await page.getByRole('button', { name: 'Dismiss' }).click()
+  await page.getByText('This link holds no plan').waitFor({ state: 'detached' })
 }
 
 /** Waits until the plan is drawn and simulated. */

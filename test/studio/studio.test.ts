@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs'
 import { deflateRawSync } from 'node:zlib'
 import axe from 'axe-core'
-import { type Browser, chromium, type Page } from 'playwright-core'
+import type { Browser, Page } from 'playwright-core'
 import { formatBytes, formatSeconds, loadSpec, simulateLoaded, stepFigures } from 'shardloom'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { chromiumPath } from '../chromium.js'
-import { openStudio, settled } from './open-studio.js'
+import { chromiumPath, launchChromium } from '../chromium.js'
+import { follow, openStudio, refusal, settled } from './open-studio.js'
 
 /** A link to a state, as anybody could write it. */
 const link = (state: unknown) => `1.${deflateRawSync(JSON.stringify(state)).toString('base64url')}`
@@ -19,10 +19,18 @@ const stateOf = (text: string, name = 'a plan') => ({
 
 const small = 'model: llama-3.1-8b\ncluster: dgx-h100\nbatch: 16\nseq: 8192\nparallel: {dp: 2, tp: 4}\n'
 
+async function violations(page: Page): Promise<readonly unknown[]> {
+  await page.evaluate(axe.source)
+  const found = await page.evaluate(
+    () => (globalThis as unknown as { axe: { run: () => Promise<{ violations: unknown[] }> } }).axe.run(), // axe sets it
+  )
+  return found.violations
+}
+
 describe.skipIf(chromiumPath === undefined)('the studio in Chromium, opened from disk', { timeout: 180_000 }, () => {
   let browser: Browser
   beforeAll(async () => {
-    browser = await chromium.launch({ executablePath: chromiumPath ?? '', args: ['--no-sandbox'] })
+    browser = await launchChromium()
   })
   afterAll(() => browser?.close())
 
@@ -32,12 +40,7 @@ describe.skipIf(chromiumPath === undefined)('the studio in Chromium, opened from
     const strip = page.getByLabel('The plan in figures')
     const before = await strip.textContent()
     const long = 'model: llama-3.1-405b\ncluster: dgx-h100\nbatch: 400000\nseq: 4096\nparallel: {dp: 2, tp: 2, pp: 7}\n'
-    await page.evaluate(
-      (hash) => {
-        location.hash = hash
-      },
-      link(stateOf(long)),
-    )
+    await follow(page, link(stateOf(long)))
     await page.getByRole('button', { name: 'Stop', exact: true }).click({ timeout: 60_000 })
     await strip.getByText('was stopped').waitFor()
     await page.getByRole('button', { name: 'Undo' }).click()
@@ -56,9 +59,7 @@ describe.skipIf(chromiumPath === undefined)('the studio in Chromium, opened from
     const { page, complaints } = await openStudio(browser, link(stateOf(small)))
     await settled(page)
     const beyond = { ...stateOf(small), graph: { level: 'module', toggled: [], unroll: [], rank: 99 } }
-    await page.evaluate((hash) => {
-      location.hash = hash
-    }, link(beyond))
+    await follow(page, link(beyond))
     const graph = page.getByLabel('The graph of the plan')
     await graph.getByRole('alert').getByText('99').waitFor({ timeout: 30_000 })
     expect(complaints).toEqual([])
@@ -280,73 +281,111 @@ describe.skipIf(chromiumPath === undefined)('the studio in Chromium, opened from
     await page.context().close()
   })
 
-  test.each([
-    ['spec', 'yaml', 'llama-3.1-8b'],
-    ['Graphviz DOT', 'dot', 'digraph'],
-    ['Megatron-LM', 'sh', '--tensor-model-parallel-size'],
-    ['SVG', 'svg', '<svg'],
-    ['PNG', 'png', 'PNG'],
-    ['Report', 'html', '<!doctype html>'],
-    ['Chakra', 'zip', 'PK'],
-    ['ONNX', 'onnx', 'shardloom'],
-  ])('saves %s', async (label, ending, content) => {
-    const { page, complaints } = await openStudio(browser, link(stateOf(small)))
+  describe('one plan', () => {
+    let page: Page
+    let complaints: readonly string[]
+    beforeAll(async () => {
+      const opened = await openStudio(browser, link(stateOf(small)))
+      page = opened.page
+      complaints = opened.complaints
+      await settled(page)
+    })
+    afterAll(() => page?.context().close())
+
+    test.each([
+      ['spec', 'yaml', 'llama-3.1-8b'],
+      ['Graphviz DOT', 'dot', 'digraph'],
+      ['Megatron-LM', 'sh', '--tensor-model-parallel-size'],
+      ['SVG', 'svg', '<svg'],
+      ['PNG', 'png', 'PNG'],
+      ['Report', 'html', '<!doctype html>'],
+      ['Chakra', 'zip', 'PK'],
+      ['ONNX', 'onnx', 'shardloom'],
+    ])('is saved as %s', async (label, ending, content) => {
+      await page.getByText('Export', { exact: true }).click()
+      const saving = page.waitForEvent('download')
+      await page
+        .locator('.menu-list')
+        .getByRole('button', { name: new RegExp(`^${label}`, 'i') })
+        .click()
+      const file = await saving
+      expect(file.suggestedFilename()).toMatch(new RegExp(`^a-plan\\..*${ending}$|^a-plan\\.${ending}$`))
+      expect(readFileSync(await file.path(), 'latin1').slice(0, 100_000)).toContain(content)
+      expect(complaints).toEqual([])
+    })
+
+    test('has nothing that axe finds fault with', async () => {
+      expect(await violations(page)).toEqual([])
+    })
+  })
+
+  test('has nothing that axe finds fault with in the dark', async () => {
+    const { page } = await openStudio(browser, link(stateOf(small)), { colorScheme: 'dark' })
     await settled(page)
-    await page.getByText('Export', { exact: true }).click()
-    const saving = page.waitForEvent('download')
-    await page
-      .locator('.menu-list')
-      .getByRole('button', { name: new RegExp(`^${label}`, 'i') })
-      .click()
-    const file = await saving
-    expect(file.suggestedFilename()).toMatch(new RegExp(`^a-plan\\..*${ending}$|^a-plan\\.${ending}$`))
-    expect(readFileSync(await file.path(), 'latin1').slice(0, 100_000)).toContain(content)
-    expect(complaints).toEqual([])
+    expect(await violations(page)).toEqual([])
     await page.context().close()
   })
 
-  test.each(['light', 'dark'] as const)('has nothing that axe finds fault with, %s', async (colorScheme) => {
-    const { page } = await openStudio(browser, link(stateOf(small)), { colorScheme })
-    await settled(page)
-    await page.evaluate(axe.source)
-    const { violations } = await page.evaluate(
-      () => (globalThis as unknown as { axe: { run: () => Promise<{ violations: unknown[] }> } }).axe.run(), // axe sets it
-    )
-    expect(violations).toEqual([])
-    await page.context().close()
+  describe('a link that holds no plan', () => {
+    let page: Page
+    let complaints: readonly string[]
+    beforeAll(async () => {
+      const opened = await openStudio(browser, 'hello')
+      page = opened.page
+      complaints = opened.complaints
+    })
+    afterAll(() => page?.context().close())
+
+    test('says so where it is opened', async () => {
+      await refusal(page)
+      await settled(page)
+      expect(complaints).toEqual([])
+    })
+
+    test.each([
+      ['what is no state', 'hullo'],
+      ['a state that is cut off', link(stateOf(small)).slice(0, -20)],
+      ['characters that no link has', '1.<script>alert(1)</script>'],
+      ['another shape', link({ variants: 7 })],
+      ['a view that there is not', link({ ...stateOf(small), view: '__proto__' })],
+      ['what unpacks to far too much', `1.${deflateRawSync(Buffer.alloc(50_000_000)).toString('base64url')}`],
+    ])('with %s says so, and the page stays', async (_, fragment) => {
+      const cards = await page.locator('.card-box').count()
+      await follow(page, fragment)
+      await refusal(page)
+      expect(await page.locator('.card-box').count()).toBe(cards)
+      await settled(page)
+      expect(complaints).toEqual([])
+    })
   })
 
-  test.each([
-    ['what is no state', 'hello'],
-    ['a state that is cut off', link(stateOf(small)).slice(0, -20)],
-    ['characters that no link has', '1.<script>alert(1)</script>'],
-    ['another shape', link({ variants: 7 })],
-    ['a view that there is not', link({ ...stateOf(small), view: '__proto__' })],
-    ['what unpacks to far too much', `1.${deflateRawSync(Buffer.alloc(50_000_000)).toString('base64url')}`],
-  ])('a link with %s says so, and the page stays', async (_, fragment) => {
-    const { page, complaints } = await openStudio(browser, fragment)
-    await page.getByText('This link holds no plan').waitFor({ timeout: 60_000 })
-    await settled(page)
-    expect(complaints).toEqual([])
-    await page.context().close()
-  })
+  describe('a spec that is no plan', () => {
+    let page: Page
+    let complaints: readonly string[]
+    beforeAll(async () => {
+      const opened = await openStudio(browser)
+      page = opened.page
+      complaints = opened.complaints
+    })
+    afterAll(() => page?.context().close())
 
-  test.each([
-    ['script in names', 'model: "<img src=x onerror=alert(1)>"\n', 'There is no preset'],
-    ['giant numbers', `${small}steps: 1e300\n`, ''],
-    ['aliases without end', 'a: &a [1,1]\nb: &b [*a,*a]\nc: &c [*b,*b]\nmodel: *c\n', ''],
-    ['brackets without end', `model: ${'['.repeat(50_000)}`, ''],
-    ['a file that it cannot read', 'model: ./config.json\n', 'no files can be read here'],
-  ])('a spec with %s is an error, and the page stays', async (_, text, message) => {
-    const { page, complaints } = await openStudio(browser, link(stateOf(text, '<script>alert(1)</script>')))
-    const failure = page.locator('.strip .failure')
-    await failure.waitFor({ timeout: 60_000 })
-    expect(await failure.textContent()).toContain(message)
-    expect(await failure.textContent()).not.toContain('internal')
-    await page.getByRole('tab', { name: 'YAML' }).click()
-    await page.getByLabel('The spec as YAML').fill(small)
-    await settled(page)
-    expect(complaints).toEqual([])
-    await page.context().close()
+    test.each([
+      ['script in names', 'model: "<img src=x onerror=alert(1)>"\n', 'There is no preset'],
+      ['giant numbers', `${small}steps: 1e300\n`, ''],
+      ['aliases without end', 'a: &a [1,1]\nb: &b [*a,*a]\nc: &c [*b,*b]\nmodel: *c\n', ''],
+      ['brackets without end', `model: ${'['.repeat(50_000)}`, ''],
+      ['a file that it cannot read', 'model: ./config.json\n', 'no files can be read here'],
+    ])('for %s is an error, and the page stays', async (_, text, message) => {
+      await follow(page, link(stateOf(text, '<script>alert(1)</script>')))
+      const failure = page.locator('.strip .failure')
+      await failure.waitFor({ timeout: 60_000 })
+      expect(await failure.textContent()).toContain(message)
+      expect(await failure.textContent()).not.toContain('internal')
+      await page.getByRole('tab', { name: 'YAML' }).click()
+      await page.getByLabel('The spec as YAML').fill(small)
+      await failure.waitFor({ state: 'detached' })
+      await settled(page)
+      expect(complaints).toEqual([])
+    })
   })
 })

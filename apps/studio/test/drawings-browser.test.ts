@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { build } from 'esbuild'
-import { type Browser, chromium, type Page } from 'playwright-core'
+import type { Browser, Page } from 'playwright-core'
 import { loadSpec, simulateLoaded } from 'shardloom'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { sourceEntries } from '../../../scripts/workspace.mjs'
-import { chromiumPath } from '../../../test/chromium.js'
+import { chromiumPath, launchChromium } from '../../../test/chromium.js'
 import { timelineOfSimulation } from '../src/timeline/data.js'
 import { placeOfId } from '../src/timeline/selection.js'
 import { bundlePage, openPage } from './open-page.js'
@@ -39,7 +39,7 @@ describe.skipIf(chromiumPath === undefined)('in Chromium', () => {
   let browser: Browser
   let script: string
   beforeAll(async () => {
-    browser = await chromium.launch({ executablePath: chromiumPath ?? '', args: ['--no-sandbox'] })
+    browser = await launchChromium()
     script = await bundlePage()
   })
   afterAll(() => browser?.close())

@@ -1,8 +1,8 @@
 import { resolveCluster } from '@shardloom/cluster'
 import { machineOf, memory, simulate } from '@shardloom/simulator'
-import { type Browser, chromium } from 'playwright-core'
+import type { Browser } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { chromiumPath } from '../../../test/chromium.js'
+import { chromiumPath, launchChromium } from '../../../test/chromium.js'
 import { planned } from '../../core/test/planned.js'
 import { chromeTrace } from '../src/chrome-trace.js'
 
@@ -19,7 +19,7 @@ interface Found {
 describe.skipIf(chromiumPath === undefined)('a browser', () => {
   let browser: Browser
   beforeAll(async () => {
-    browser = await chromium.launch({ executablePath: chromiumPath ?? '', args: ['--no-sandbox'] })
+    browser = await launchChromium()
   })
   afterAll(() => browser?.close())
 

@@ -1,9 +1,9 @@
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { createView, mermaidOf } from '@shardloom/exporters'
-import { type Browser, chromium } from 'playwright-core'
+import type { Browser } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { chromiumPath } from '../../../test/chromium.js'
+import { chromiumPath, launchChromium } from '../../../test/chromium.js'
 import { hostileView } from './hostile.js'
 import { operators, prefillProgram } from './program.js'
 
@@ -11,7 +11,7 @@ describe.skipIf(chromiumPath === undefined)('a browser', () => {
   let browser: Browser
 
   beforeAll(async () => {
-    browser = await chromium.launch({ executablePath: chromiumPath ?? '', args: ['--no-sandbox'] })
+    browser = await launchChromium()
   })
   afterAll(() => browser?.close())
 

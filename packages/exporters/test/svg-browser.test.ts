@@ -1,7 +1,7 @@
 import { paretoSvg, reportPage, viewSvg } from '@shardloom/exporters/svg'
-import { type Browser, chromium, type Page } from 'playwright-core'
+import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { chromiumPath } from '../../../test/chromium.js'
+import { chromiumPath, launchChromium } from '../../../test/chromium.js'
 import { hostileView } from './hostile.js'
 
 const attack =
@@ -10,7 +10,7 @@ const attack =
 describe.skipIf(chromiumPath === undefined)('a browser', () => {
   let browser: Browser
   beforeAll(async () => {
-    browser = await chromium.launch({ executablePath: chromiumPath ?? '', args: ['--no-sandbox'] })
+    browser = await launchChromium()
   })
   afterAll(() => browser?.close())
 

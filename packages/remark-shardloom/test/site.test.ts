@@ -4,9 +4,9 @@ import { createServer, type Server } from 'node:http'
 import { createRequire } from 'node:module'
 import type { AddressInfo } from 'node:net'
 import { dirname, join, resolve } from 'node:path'
-import { type Browser, chromium, type Page } from 'playwright-core'
+import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { chromiumPath } from '../../../test/chromium.js'
+import { chromiumPath, launchChromium } from '../../../test/chromium.js'
 
 const require = createRequire(import.meta.url)
 const root = resolve(import.meta.dirname, '../../..')
@@ -87,7 +87,7 @@ describe.skipIf(chromiumPath === undefined)('a site of VitePress', () => {
         response.writeHead(404).end()
       }
     }).listen(0, '127.0.0.1')
-    browser = await chromium.launch({ executablePath: chromiumPath ?? '', args: ['--no-sandbox'] })
+    browser = await launchChromium()
     shown = await browser.newPage()
     shown.on('pageerror', (error) => problems.push(error.message))
     const { port } = server.address() as AddressInfo // of a server that listens on a port

@@ -37,15 +37,15 @@ export function App() {
   const [schedules, compareSchedules] = useState<readonly string[]>([])
   const { present: state } = history
   const variant = activeVariant(state)
-  const settled = useSettled(variant.text, history.group)
-  useLink(history.present, dispatch, setRefused)
+  const opened = useLink(history.present, dispatch, setRefused)
+  const settled = useSettled(opened ? variant.text : undefined, history.group)
 
   const { answer: catalogue } = useJob(desks.choices, 'catalogue', {})
   useEffect(() => {
     titles.current = new Map(catalogue?.models.map(({ preset = '', name }) => [preset, name]))
   }, [catalogue])
   const { pool } = state
-  const planned = useJob(desks.plan, 'plan', { text: settled, pool })
+  const planned = useJob(desks.plan, 'plan', settled === undefined ? undefined : { text: settled, pool })
   const good = useRef<string>(undefined)
   if (planned.answer && !planned.stale) good.current = settled
   const failure = planned.failure && planned.stale ? planned.failure : undefined
@@ -95,7 +95,7 @@ export function App() {
 }
 
 /** The text once nobody has typed for a moment; what a slider sets is taken at once. */
-function useSettled(text: string, group: string): string {
+function useSettled(text: string | undefined, group: string): string | undefined {
   const [settled, setSettled] = useState(text)
   useEffect(() => {
     const timer = setTimeout(() => setSettled(text), group === 'typing' ? quiet.typing : quiet.other)

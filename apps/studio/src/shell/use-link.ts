@@ -1,4 +1,4 @@
-import { type Dispatch, useEffect, useRef } from 'react'
+import { type Dispatch, useEffect, useRef, useState } from 'react'
 import { readFragment, writeFragment } from '../state/fragment.js'
 import type { Action } from '../state/history.js'
 import type { StudioState } from '../state/studio-state.js'
@@ -14,12 +14,16 @@ export const tooLong: Failure = {
   help: 'Put plans away with ✕ at the top, or save each with Export.',
 }
 
-/** Keeps the address and the state in step: a link that is opened becomes the state, or says why it cannot. */
+/**
+ * Keeps the address and the state in step: a link that is opened becomes the state, or says why it cannot. Returns whether the link that the
+ * page came with has been read: until then nothing is planned that would be dropped at once.
+ */
 export function useLink(
   state: StudioState,
   dispatch: Dispatch<Action>,
   onFailure: (failure: Failure | undefined) => void,
-): void {
+): boolean {
+  const [opened, setOpened] = useState(() => location.hash.length <= 1)
   const written = useRef<string>('')
   const read = useRef(false)
   /** The state beside which a link was refused: until it changes, the address stays as it was given. */
@@ -44,6 +48,7 @@ export function useLink(
         }
       }
       read.current = true
+      setOpened(true)
     }
     void open()
     addEventListener('hashchange', open)
@@ -60,4 +65,5 @@ export function useLink(
     }, quiet)
     return () => clearTimeout(timer)
   }, [state, onFailure])
+  return opened
 }
