@@ -92,10 +92,7 @@ async function inThreads({ spec, ask }) {
   let next = 0
   const run = () =>
     new Promise((settle, fail) => {
-      const worker = new Worker(new URL('./search/answer-parts.mjs', import.meta.url), {
-        workerData: question,
-        resourceLimits: { maxYoungGenerationSizeMb: 192 }, // as the command's threads
-      })
+      const worker = new Worker(new URL('./search/answer-parts.mjs', import.meta.url), { workerData: question })
       const ask = () => {
         if (next < question.parts && elapsed() < budget) worker.postMessage(next++)
         else worker.terminate().then(settle, fail)

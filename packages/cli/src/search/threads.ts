@@ -13,9 +13,6 @@ export interface Threads {
   close(): Promise<void>
 }
 
-/** MB for what lives shortly, of which a search makes so much that collecting the usual few takes a fifth of its time. */
-const young = 192
-
 /** @param module what the threads run, see `Answerer` */
 export function startThreads(module: URL, count: number): Threads {
   const pool = new Tinypool({
@@ -24,7 +21,6 @@ export function startThreads(module: URL, count: number): Threads {
     runtime: 'worker_threads',
     minThreads: count,
     maxThreads: count,
-    resourceLimits: { maxYoungGenerationSizeMb: young },
   })
   let closed: Promise<void> | undefined
   // A thread that dies between parts is replaced by another.
