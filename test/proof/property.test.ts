@@ -190,4 +190,4 @@ test('whatever can be planned is one device', () => {
     { seed: 20261, numRuns: 250 },
   )
   expect(proven).toBeGreaterThan(10 * refused)
-}, 120_000)
+})
