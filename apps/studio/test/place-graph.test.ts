@@ -1,6 +1,8 @@
 import { createView, type Level, loadSpec, planLoaded, type SpecInput, type UnrollAxis } from 'shardloom'
 import { placeView } from 'shardloom/svg'
 import { describe, expect, test } from 'vitest'
+import type { FoldableViews } from '../src/graph/fold.js'
+import { foldStages, rankOfStage } from '../src/graph/fold-stages.js'
 import { placeGraph } from '../src/graph/place-graph.js'
 import { fitZoom, overlaps, type Rect, readableZoom } from '../src/graph/placed.js'
 import { placeSingleCards } from '../src/graph/single-cards.js'
@@ -128,6 +130,61 @@ test('four stages, and the layers of a model, can be read as a whole between the
     [small, 'layer'],
   ] as const)
     expect(fitZoom((await placed(spec, level)).bounds, room), level).toBeGreaterThanOrEqual(readableZoom)
+})
+
+test.each([
+  ['down', room],
+  ['to the right', { width: 3000, height: 300 }],
+])('of many stages the ones drawn as one card stand between their neighbours and send to them, %s', async (_, size) => {
+  const { program, operators } = planLoaded(await loadSpec({ ...pipeline, parallel: { tp: 8, pp: 16 } }))
+  const viewOfRank = (stage: number) =>
+    createView(program, operators, { level: 'operator', rank: rankOfStage(program, stage) })
+  const folded = foldStages(
+    createView(program, operators, { level: 'stage' }),
+    () => ({}) as FoldableViews, // nothing is opened
+    [],
+    (stage) =>
+      viewOfRank(stage).nodes.flatMap(({ id, title }) => {
+        const [op = ''] = title.split(' · ')
+        return op === 'send' || op === 'recv' ? [{ op, phase: id.split('/')[0] ?? '', node: id }] : []
+      }),
+  )
+  const { nodes, edges } = await placeGraph({ ...folded, notice: '' }, size, placeView)
+  const placeOf = (id: string) => nodes.find(({ node }) => node.id === id)?.at ?? expect.fail(`no ${id}`)
+  const cards = (phase: string) =>
+    [0, 1, undefined, 14, 15].map((stage) => (stage === undefined ? 'stages 2–13' : `stage ${stage}/${phase}`))
+  const holders = new Map(
+    folded.edges.flatMap(({ kind, from, to }) =>
+      kind === 'communication'
+        ? []
+        : ([
+            [from, to],
+            [to, from],
+          ] as const),
+    ),
+  )
+  for (const phase of ['forward', 'backward']) {
+    const ids = cards(phase)
+    for (const [at, card] of ids.slice(0, -1).entries()) {
+      const next = ids[at + 1] ?? ''
+      const [a, b] = [placeOf(card), placeOf(next)]
+      expect(a.x + a.width <= b.x || a.y + a.height <= b.y, `${card} before ${next}`).toBe(true)
+      const [from, to] = phase === 'forward' ? [card, next] : [next, card]
+      const joined = edges.filter(
+        ({ edge }) => edge.kind === 'communication' && holders.get(edge.from) === from && holders.get(edge.to) === to,
+      )
+      expect(
+        joined.map(({ label }) => label !== undefined),
+        `${from} to ${to}`,
+      ).toEqual([true])
+      for (const { edge } of joined)
+        for (const [port, holder] of [
+          [edge.from, from],
+          [edge.to, to],
+        ] as const)
+          expect(overlaps(placeOf(port), placeOf(holder)), port).toBe(true)
+    }
+  }
 })
 
 test('ranks stand in their order, and a collective reaches from its first member to its last', async () => {

@@ -40,7 +40,6 @@ export function foldStages(
 ): GraphView {
   const parts = stagesOf(view).map((stage) => stagePart(view, `stage ${stage}`, () => viewsOf(stage), toggled))
   const partOf = (id: string) => parts.find(({ prefix }) => id.startsWith(prefix))
-  const alone = view.nodes.filter(({ id }) => !partOf(id))
   const ports = new Map<string, ViewNode>()
   const edges: ViewEdge[] = []
   const shown = new Set(parts.flatMap(({ nodes }) => nodes.map(({ id }) => id)))
@@ -49,17 +48,17 @@ export function foldStages(
       if (!partOf(edge.from) && !partOf(edge.to)) edges.push(edge)
       continue
     }
-    const end = (card: string, op: 'send' | 'recv'): string => {
+    const end = (card: string, op: 'send' | 'recv', other: string): string => {
+      const own = endOf(card, other)
+      const found = own && transfersOf(own.stage).find((each) => each.op === op && each.phase === own.phase)
+      if (!found) return card
       const part = partOf(card)
-      const stage = Number(part?.prefix.match(/\d+/)?.[0] ?? 0)
-      const found = transfersOf(stage).find((each) => each.op === op && each.phase === card.slice(part?.prefix.length))
-      if (!part || !found) return card
-      const inside = part.prefix + found.node
+      const inside = `stage ${own.stage}/${found.node}`
       if (shown.has(inside)) return inside
       // A stage that sends to two others has a port for each.
       let id = inside
       for (let more = 2; ports.has(id); more++) id = `${inside} ${more}`
-      const holder = part.holderOf(found.node) ?? card
+      const holder = part?.holderOf(found.node) ?? card
       ports.set(id, {
         id,
         kind: 'communication',
@@ -68,24 +67,36 @@ export function foldStages(
         chips: [],
         repeat: 1,
         tooltip: `${op} · ${edge.label ?? ''}`,
-        cluster: part.prefix.slice(0, -1),
+        ...(part && { cluster: part.prefix.slice(0, -1) }),
       })
       const ends = op === 'send' ? { from: holder, to: id } : { from: id, to: holder }
       edges.push({ ...ends, kind: 'data', role: 'plain' })
       return id
     }
-    edges.push({ ...edge, from: end(edge.from, 'send'), to: end(edge.to, 'recv') })
+    edges.push({ ...edge, from: end(edge.from, 'send', edge.to), to: end(edge.to, 'recv', edge.from) })
   }
+  const inOrder = new Set(view.nodes.map((node) => partOf(node.id) ?? node))
   return {
     ...view,
     clusters: [...view.clusters.filter(({ id }) => stageId.test(id)), ...parts.flatMap(({ clusters }) => clusters)],
-    nodes: [...alone, ...parts.flatMap(({ nodes }) => nodes), ...ports.values()],
+    nodes: [...[...inOrder].flatMap((each) => ('nodes' in each ? each.nodes : [each])), ...ports.values()],
     edges: [...parts.flatMap((part) => part.edges), ...edges],
     legend: legendOf(view, parts),
     expandable: parts.flatMap(({ expandable }) => expandable),
     closes: Object.assign({}, ...parts.map(({ closes }) => closes)),
     ports: [...ports.keys()],
   }
+}
+
+/** Whose send or recv an end of an edge is: of stages that are drawn as one card, that of the one beside the other end. */
+function endOf(card: string, other: string): { readonly stage: number; readonly phase: string } | undefined {
+  const cardId = /^stage (\d+)\/(.*)$/s
+  const [, stage, phase] = cardId.exec(card) ?? []
+  if (stage !== undefined && phase !== undefined) return { stage: Number(stage), phase }
+  const [, first, last] = /^stages (\d+)–(\d+)$/.exec(card) ?? []
+  const [, beside, shared] = cardId.exec(other) ?? []
+  if (first === undefined || shared === undefined) return undefined
+  return { stage: Number(Number(beside) < Number(first) ? first : last), phase: shared }
 }
 
 /** Operators of all stages whose name or id has all of the words, with what has to be opened to see each; of no stage more than its share. */

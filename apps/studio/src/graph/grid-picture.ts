@@ -41,7 +41,7 @@ export interface Cells {
 }
 
 /** Where a node belongs. */
-export type PlaceOf = (node: ViewNode) => Pick<Cell, 'slot' | 'band' | 'passable' | 'loose'>
+export type PlaceOf = (node: ViewNode) => Pick<Cell, 'slot' | 'band' | 'lastBand' | 'passable' | 'loose'>
 
 /** Puts the nodes of a view into cells, and lays out each. */
 export async function cellsOf(view: GraphView, placeOf: PlaceOf, place: PlaceView): Promise<Cells> {
@@ -113,7 +113,10 @@ export function drawGrid(
   const gapBeside = (band: number) => (flow === 'down' ? 22 : 36) + (framed.has(band) ? 2 * inset : 0)
   const grid = arrange(cells, { flow, gaps: [gapOf, gapBeside], lead, ...(slots && { slots }) })
   const nodes = grid.cells.flatMap(({ cell, at }) =>
-    cell.block.nodes.map((each) => ({ ...each, at: moved(each.at, at.x, at.y) })),
+    cell.block.nodes.map((each) => ({
+      ...each,
+      at: cell.lastBand === undefined ? moved(each.at, at.x, at.y) : at,
+    })),
   )
   const placed = new Map<string, End>(
     nodes.map(({ node, at }) => [node.id, { at, cell: cellOf.get(node.id) as Held }] as const), // all are in a cell

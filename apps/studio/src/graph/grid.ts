@@ -7,6 +7,8 @@ export interface Cell {
   readonly block: Pick<Block, 'width' | 'height'>
   /** Edges of others may run behind it. */
   readonly passable?: boolean
+  /** The last band that it reaches over, where it is as large across as several are together. */
+  readonly lastBand?: number
   /** It stands at the beginning of its band, whatever its slot holds. */
   readonly loose?: boolean
 }
@@ -54,12 +56,14 @@ export function arrange<Of extends Cell>(
     slots,
     bands,
     cells: cells.map((cell) => {
-      const [slot, band] = [slots[cell.slot], bands[cell.band]]
+      const [slot, band, last] = [slots[cell.slot], bands[cell.band], bands[cell.lastBand ?? cell.band]]
       const middle = (span: Span | undefined) => (span ? (span.from + span.to) / 2 : 0)
+      const reach = { from: band?.from ?? 0, to: last?.to ?? 0 }
+      const width = cell.lastBand === undefined ? across(cell) : reach.to - reach.from
       const at = {
-        x: middle(band) - across(cell) / 2,
+        x: middle(reach) - width / 2,
         y: cell.loose ? 0 : middle(slot) - along(cell) / 2,
-        width: across(cell),
+        width,
         height: along(cell),
       }
       return { cell, at: flow === 'down' ? at : turned(at) }
@@ -75,11 +79,15 @@ function slotsOf(cells: readonly Cell[], sizeOf: (cell: Cell) => number, gapOf: 
   const last = new Map<number, { readonly slot: number; readonly size: number }>()
   for (const cell of sorted) {
     const size = sizeOf(cell)
-    const before = last.get(cell.band)
-    const least = before ? (middles[before.slot] ?? 0) + before.size / 2 + gapOf(cell.band) : 0
+    const bands = Array.from({ length: (cell.lastBand ?? cell.band) - cell.band + 1 }, (_, at) => cell.band + at)
+    const leastIn = (band: number) => {
+      const before = last.get(band)
+      return before ? (middles[before.slot] ?? 0) + before.size / 2 + gapOf(band) : 0
+    }
+    const least = Math.max(...bands.map(leastIn))
     middles[cell.slot] = Math.max(middles[cell.slot] ?? middles[cell.slot - 1] ?? 0, least + size / 2)
     sizes[cell.slot] = Math.max(sizes[cell.slot] ?? 0, size)
-    last.set(cell.band, { slot: cell.slot, size })
+    for (const band of bands) last.set(band, { slot: cell.slot, size })
   }
   return Array.from(middles, (middle = 0, slot) => {
     const size = sizes[slot] ?? 0
@@ -94,7 +102,10 @@ function bandsOf(
   begin: number,
 ): Span[] {
   const sizes: number[] = []
-  for (const cell of cells) sizes[cell.band] = Math.max(sizes[cell.band] ?? 0, sizeOf(cell))
+  for (const cell of cells) {
+    const size = cell.lastBand === undefined ? sizeOf(cell) : 0
+    sizes[cell.band] = Math.max(sizes[cell.band] ?? 0, size)
+  }
   let from = begin
   return Array.from(sizes, (size = 0, band) => {
     const span = { from, to: from + size }

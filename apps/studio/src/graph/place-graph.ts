@@ -3,7 +3,7 @@ import type { PlaceView } from './compose.js'
 import type { Flow } from './grid.js'
 import { cellsOf, drawGrid, type PlaceOf } from './grid-picture.js'
 import { placeLanes } from './place-lanes.js'
-import { fitZoom, type Placed, type Room, readableZoom, type ViewCluster, type ViewNode } from './placed.js'
+import { fitZoom, type Placed, type Room, readableZoom, type ViewCluster } from './placed.js'
 
 const stageId = /^stage \d+$/
 const rankId = /^rank \d+$/
@@ -27,21 +27,27 @@ export async function placeGraph(view: GraphView, room: Room, place: PlaceView):
   return fitZoom(turned.bounds, room) > zoom ? turned : own
 }
 
-/** Every stage is a slot, and forward, backward and optimizer are bands. */
+/** Every stage is a slot, and forward, backward and optimizer are bands. A card of several stages reaches over all bands that send. */
 function stagePlaces(view: GraphView, stages: readonly ViewCluster[]): PlaceOf {
   const slots = new Map<string, number>()
   const bands = new Map<string, number>()
-  const topOf = ({ id }: ViewNode) => stages.find((stage) => id.startsWith(`${stage.id}/`))?.id ?? id
-  for (const node of view.nodes) {
-    const top = topOf(node)
+  const topOf = (id: string) => stages.find((stage) => id.startsWith(`${stage.id}/`))?.id ?? id
+  const segmentOf = (id: string) => id.slice(topOf(id).length + 1).split('/')[0] ?? ''
+  const ports = new Set(view.ports)
+  for (const { id } of view.nodes) {
+    if (ports.has(id)) continue
+    const [top, segment] = [topOf(id), segmentOf(id)]
     if (!slots.has(top)) slots.set(top, slots.size)
-    const segment = node.id.slice(top.length + 1).split('/')[0] ?? ''
     if (segment !== '' && !bands.has(segment)) bands.set(segment, bands.size)
   }
-  return (node) => {
-    const top = topOf(node)
-    const segment = node.id.slice(top.length + 1).split('/')[0] ?? ''
-    return { slot: slots.get(top) ?? 0, band: bands.get(segment) ?? 0 }
+  const sending = view.edges.flatMap(({ kind, from, to }) =>
+    kind === 'communication' ? [from, to].flatMap((id) => bands.get(segmentOf(id)) ?? []) : [],
+  )
+  return ({ id }) => {
+    const slot = slots.get(topOf(id)) ?? 0
+    const segment = segmentOf(id)
+    if (segment !== '' || sending.length === 0) return { slot, band: bands.get(segment) ?? 0 }
+    return { slot, band: Math.min(...sending), lastBand: Math.max(...sending) }
   }
 }
 

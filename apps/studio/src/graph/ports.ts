@@ -16,6 +16,14 @@ export interface Port {
   readonly cell: Cell
 }
 
+/** The side of a cell that faces another, with the sends and recvs on it. */
+interface Border {
+  readonly cell: Cell
+  readonly far: Cell
+  readonly side: number
+  readonly ids: string[]
+}
+
 /** Puts sends and recvs on the borders of their cells that face each other, those of one border side by side. */
 export function placePorts(
   view: Pick<GraphView, 'nodes' | 'edges' | 'ports'>,
@@ -27,16 +35,16 @@ export function placePorts(
   const nodes = new Map(view.nodes.map((node) => [node.id, node]))
   const rects = new Map(cells.map(({ cell, at }) => [cell, at]))
   const cellOf = new Map<string, Cell>()
-  for (const { from, to } of view.edges)
+  for (const { from, to, kind } of view.edges)
     for (const [port, card] of [
       [from, to],
       [to, from],
     ] as const) {
-      const cell = ports.has(port) ? placed.get(card)?.cell : undefined
+      const cell = kind !== 'communication' && ports.has(port) ? placed.get(card)?.cell : undefined
       if (cell) cellOf.set(port, cell)
     }
   const cellAt = (id: string) => cellOf.get(id) ?? placed.get(id)?.cell
-  const borders = new Map<string, { readonly cell: Cell; readonly side: number; readonly ids: string[] }>()
+  const borders = new Map<string, Border>()
   for (const { from, to, kind } of view.edges) {
     if (kind !== 'communication') continue
     for (const [own, other] of [
@@ -46,25 +54,37 @@ export function placePorts(
       const [cell, far] = [cellOf.get(own), cellAt(other)]
       if (!cell || !far) continue
       const side = far.slot > cell.slot ? 1 : -1
-      const key = `${cell.slot} ${cell.band} ${side}`
-      const border = borders.get(key) ?? { cell, side, ids: [] }
+      // What reaches over several bands has a border with each.
+      const band = cell.lastBand === undefined ? cell.band : far.band
+      const key = `${cell.slot} ${band} ${side}`
+      const border = borders.get(key) ?? { cell, far, side, ids: [] }
       borders.set(key, border)
       if (!border.ids.includes(own)) border.ids.push(own)
     }
   }
   const { width, height } = portSize
-  return [...borders.values()].flatMap(({ cell, side, ids }) => {
+  return [...borders.values()].flatMap(({ cell, far, side, ids }) => {
     const at = rects.get(cell)
     if (!at) return []
+    const spans = cell.lastBand !== undefined
+    const facing = (spans && rects.get(far)) || at
     return ids.flatMap((id, index): Port[] => {
       const node = nodes.get(id)
       const apart = (index - (ids.length - 1) / 2) * ((flow === 'down' ? width : height) + 6)
-      const middle = { x: at.x + at.width / 2, y: at.y + at.height / 2 }
+      const middle = { x: facing.x + facing.width / 2, y: facing.y + facing.height / 2 }
       const border =
         flow === 'down'
           ? { x: middle.x + apart, y: side > 0 ? at.y + at.height + apartFromChips : at.y - apartFromChips }
           : { x: side > 0 ? at.x + at.width : at.x, y: middle.y + apart }
-      return node ? [{ node, cell, at: { x: border.x - width / 2, y: border.y - height / 2, width, height } }] : []
+      return node
+        ? [
+            {
+              node,
+              cell: spans ? { ...cell, band: far.band } : cell,
+              at: { x: border.x - width / 2, y: border.y - height / 2, width, height },
+            },
+          ]
+        : []
     })
   })
 }
