@@ -11,7 +11,7 @@ import { linkOf } from '../../apps/docs/scripts/studio-link.mjs'
 import { readFragment } from '../../apps/studio/src/state/fragment.js'
 import { root } from '../../scripts/workspace.mjs'
 import { chromiumPath, launchChromium } from '../chromium.js'
-import { openStudio, settled } from './open-studio.js'
+import { isInPicture, openStudio, settled } from './open-studio.js'
 
 const types: Readonly<Record<string, string>> = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css' }
 
@@ -121,6 +121,8 @@ describe.skipIf(chromiumPath === undefined)('guided pages in Chromium', { timeou
     const guide = page.getByLabel('Guide')
     await guide.getByRole('heading', { name: 'Heads and columns' }).waitFor()
     expect((await page.locator('.view').boundingBox())?.height).toBeGreaterThan(844 / 2)
+    const lookedAt = page.locator('[data-id="forward/layer/attention/out/all-reduce(tp)"]')
+    await expect.poll(async () => (await lookedAt.count()) > 0 && isInPicture(lookedAt), { timeout: 60_000 }).toBe(true)
     expect(await seriousFlaws(page)).toEqual([])
     await guide.getByRole('button', { name: 'Read and try' }).click()
     await guide.getByRole('radio').first().check()

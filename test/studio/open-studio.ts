@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
+import type { Browser, BrowserContextOptions, Locator, Page } from 'playwright-core'
 import { root } from '../../scripts/workspace.mjs'
 
 /** The built page, as it is opened from disk. */
@@ -51,6 +51,15 @@ export async function refusal(page: Page): Promise<void> {
   await page.getByText('This link holds no plan').waitFor({ timeout: 60_000 })
   await page.getByRole('button', { name: 'Dismiss' }).click()
   await page.getByText('This link holds no plan').waitFor({ state: 'detached' })
+}
+
+/** Whether all of a node of the graph is seen. */
+export function isInPicture(node: Locator): Promise<boolean> {
+  return node.evaluate((element) => {
+    const pane = element.closest('.graph-pane')?.getBoundingClientRect()
+    const { left, right, top, bottom } = element.getBoundingClientRect()
+    return pane !== undefined && left >= pane.left && right <= pane.right && top >= pane.top && bottom <= pane.bottom
+  })
 }
 
 /** Waits until the plan is drawn and simulated. */

@@ -5,7 +5,7 @@ import type { Browser, Page } from 'playwright-core'
 import { formatBytes, formatSeconds, loadSpec, simulateLoaded, stepFigures } from 'shardloom'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { chromiumPath, launchChromium } from '../chromium.js'
-import { follow, openStudio, refusal, settled } from './open-studio.js'
+import { follow, isInPicture, openStudio, refusal, settled } from './open-studio.js'
 
 /** A link to a state, as anybody could write it. */
 const link = (state: unknown) => `1.${deflateRawSync(JSON.stringify(state)).toString('base64url')}`
@@ -160,7 +160,6 @@ describe.skipIf(chromiumPath === undefined)('the studio in Chromium, opened from
     await settled(page)
     await page.keyboard.press('/')
     await page.keyboard.type('ffn down all-reduce')
-    await page.locator('.search [role=option]').first().waitFor()
     await page.keyboard.press('Enter')
     const inspector = page.getByLabel('Inspector')
     await inspector.getByText('takes in a step').waitFor()
@@ -171,8 +170,17 @@ describe.skipIf(chromiumPath === undefined)('the studio in Chromium, opened from
     await page.locator('[data-id="forward/layer/ffn/down/all-reduce(tp)"]:focus .selected').waitFor()
     await page.keyboard.press('g')
     await page.locator('.card-box.lit').first().waitFor()
+    await page.keyboard.press('Backspace')
+    const card = page.locator('[data-id="forward/layer/ffn"]')
+    await card.locator('.selected').waitFor()
+    expect(await isInPicture(card)).toBe(true)
+    const faint = await page.locator('.card-box.dim').count()
+    await page.keyboard.press('g')
+    await page.waitForTimeout(100)
+    expect(await page.locator('.card-box.dim').count()).toBe(faint)
     await page.keyboard.press('Escape')
     await inspector.getByText('One rank, one step').waitFor()
+    expect(await page.locator('.react-flow__node:focus').count()).toBe(0)
     expect(complaints).toEqual([])
     await page.context().close()
   })

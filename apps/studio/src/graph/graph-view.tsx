@@ -15,8 +15,10 @@ import { graphKey } from './keys.js'
 import { Legend } from './legend.jsx'
 import { Lines } from './lines.jsx'
 import { Small } from './minimap.jsx'
-import { type DrawnGraph, fitZoom, margins, type Room, readableZoom } from './placed.js'
+import { type DrawnGraph, fitZoom, type Room } from './placed.js'
 import { SearchBox } from './search-box.jsx'
+import { selectedAmong } from './selected.js'
+import { broughtIn, fitted, isSeen } from './viewport.js'
 
 const levels = [
   ['phase', 'Phases'],
@@ -31,6 +33,8 @@ const levels = [
  * moving two thousand of them moves one thing.
  */
 const unreadable = 0.3
+
+type Flow = ReturnType<typeof useReactFlow<GraphNode>>
 
 /** The graph of the plan: cards that open and close, laid out like exported pictures. */
 export function GraphView() {
@@ -61,6 +65,8 @@ function Graph() {
   const sought = useRef<string>(undefined)
   const latestRoom = useRef(room)
   latestRoom.current = room
+  const latestSelection = useRef(selection)
+  latestSelection.current = selection
 
   const select = useCallback(
     (id: string | undefined) => {
@@ -79,7 +85,7 @@ function Graph() {
     [drawn, flow, toggled, dispatch, state.graph],
   )
 
-  // What was opened or closed stays where it was on the screen; another picture is shown as a whole.
+  // What was opened or closed stays where it was on the screen, and what was closed is seen; another picture is shown as a whole.
   useEffect(() => {
     if (!drawn) return
     const at = held.current && placeOf(drawn, held.current.card)
@@ -91,9 +97,11 @@ function Graph() {
     } else if (held.current && at) {
       const now = flow.flowToScreenPosition(at)
       const { x, y, zoom } = flow.getViewport()
-      void flow.setViewport({ x: x + held.current.x - now.x, y: y + held.current.y - now.y, zoom })
+      const same = { x: x + held.current.x - now.x, y: y + held.current.y - now.y, zoom }
+      const closed = drawn.placed.nodes.find(({ node }) => node.id === held.current?.card)
+      void flow.setViewport(closed ? broughtIn(closed.at, same, latestRoom.current) : same)
     } else {
-      fit(flow, drawn, latestRoom.current)
+      fit(flow, drawn, latestRoom.current, latestSelection.current)
     }
     held.current = undefined
   }, [drawn, flow])
@@ -137,14 +145,17 @@ function Graph() {
           select(card)
           return true
         },
-        group: () => setGroup((now) => !now),
-        nothing: () => select(undefined),
+        group: () => setGroup((now) => !now && chosen.axes.length > 0),
+        nothing: () => {
+          select(undefined)
+          pane.current?.querySelector<HTMLElement>('.react-flow__node:focus')?.blur()
+        },
       })
       if (done) event.preventDefault()
     }
     addEventListener('keydown', press)
     return () => removeEventListener('keydown', press)
-  }, [drawn, flow, selection, select, toggle])
+  }, [drawn, flow, selection, chosen, select, toggle])
 
   const look = (change: Partial<typeof state.graph>) =>
     dispatch({ type: 'look', change: { graph: { ...state.graph, ...change } } })
@@ -272,20 +283,15 @@ function placeOf({ view, placed }: DrawnGraph, card: string) {
   return node ?? placed.clusters.find(({ cluster }) => view.closes[cluster.id] === card)?.at
 }
 
-/** Shows all of a picture, as long as names can be read; of a larger one the beginning. */
-function fit(flow: ReturnType<typeof useReactFlow<GraphNode>>, { placed }: DrawnGraph, room: Room): void {
-  const { bounds, start } = placed
-  const zoom = Math.min(1.15, Math.max(fitZoom(bounds, room), readableZoom))
-  const { side, top, bottom } = margins
-  const [across, down] = [room.width - 2 * side, room.height - top - bottom]
-  const fitsAcross = bounds.width * zoom <= across + 1
-  // Of what is wider than the room the place where one begins is seen, with what is around it.
-  const left = Math.min(start.x, Math.max(bounds.x, start.x - (across / zoom - start.width) / 2))
-  const x = fitsAcross ? side + (across - bounds.width * zoom) / 2 - bounds.x * zoom : side - left * zoom
-  const fitsDown = bounds.height * zoom <= down + 1
-  const above = Math.max(bounds.y, start.y - 48)
-  const y = fitsDown ? top + (down - bounds.height * zoom) / 2 - bounds.y * zoom : top - above * zoom
-  void flow.setViewport({ x, y, zoom })
+/** Shows all of a picture, as long as names can be read; of a larger one the beginning, or what of it is selected. */
+function fit(flow: Flow, { placed }: DrawnGraph, room: Room, selection?: string): void {
+  const viewport = fitted(placed, room)
+  const ids = placed.nodes.map(({ node }) => node.id)
+  const own = selectedAmong(ids, selection === undefined ? [] : [selection])
+  const places = placed.nodes.flatMap(({ node, at }) => (own.has(node.id) ? [at] : []))
+  const [first] = places
+  const seen = !first || places.some((at) => isSeen(at, viewport, room))
+  void flow.setViewport(seen ? viewport : broughtIn(first, viewport, room))
 }
 
 /** The innermost opened card around a node. */

@@ -12,8 +12,10 @@ export function SearchBox({ onFound }: { readonly onFound: (found: Found) => voi
   const { state, source } = useStudio()
   const [words, setWords] = useState('')
   const [at, setAt] = useState(0)
+  /** Whether the first one is taken as soon as it is known. */
+  const [hurried, setHurried] = useState(false)
   const input = useRef<HTMLInputElement>(null)
-  const { answer } = useJob(
+  const { answer, stale, failure } = useJob(
     desks.plan,
     'find',
     source !== undefined && words.trim() ? { ...graphRequest(source, state.graph), words } : undefined,
@@ -32,6 +34,11 @@ export function SearchBox({ onFound }: { readonly onFound: (found: Found) => voi
     setWords('')
     onFound(which)
   }
+  useEffect(() => {
+    if (!hurried || stale) return
+    setHurried(false)
+    if (answer?.[0]) choose(answer[0])
+  })
   return (
     <div className="search">
       <input
@@ -47,14 +54,17 @@ export function SearchBox({ onFound }: { readonly onFound: (found: Found) => voi
         onChange={({ target }) => {
           setWords(target.value)
           setAt(0)
+          setHurried(false)
         }}
         onKeyDown={(event) => {
           const { key } = event
-          if (key === 'ArrowDown') setAt(Math.min(at + 1, found.length - 1))
+          if (key === 'ArrowDown') setAt(Math.max(0, Math.min(at + 1, found.length - 1)))
           else if (key === 'ArrowUp') setAt(Math.max(at - 1, 0))
+          else if (key === 'Enter' && stale) setHurried(words.trim() !== '')
           else if (key === 'Enter' && found[at]) choose(found[at])
           else if (key === 'Escape') {
             setWords('')
+            setHurried(false)
             input.current?.blur()
           } else return
           event.preventDefault()
@@ -78,7 +88,9 @@ export function SearchBox({ onFound }: { readonly onFound: (found: Found) => voi
               <span className="id">{each.id}</span>
             </div>
           ))}
-          {found.length === 0 && answer && <div className="none">No operator has these words in its name.</div>}
+          {found.length === 0 && !failure && (
+            <div className="none">{stale ? 'Searching…' : 'No operator has these words in its name.'}</div>
+          )}
         </div>
       )}
     </div>
