@@ -166,7 +166,7 @@ export function SpecForm({ fields }: { readonly fields: Readonly<Record<string, 
             {number('options.serving.decode.batch', 'Decode batch', shownBatch)}
           </>
         ) : (
-          number('batch', 'Batch')
+          number('batch', 'Batch', phase === 'serving' ? 'by load' : planValues['batch'])
         )}
         {phase !== 'serving' && number('microbatch', 'Microbatch')}
         {number('seq', lengths[phase] ?? 'Sequence')}
