@@ -191,10 +191,8 @@ function edgesBetween(
   for (const { kind, from, to } of view.edges)
     if (kind === 'temporal') for (const end of [from, to]) waits.set(end, (waits.get(end) ?? 0) + 1)
   const ports = new Set(view.ports)
-  const lead = router(
-    grid,
-    [...placed.values()].flatMap(({ at, cell }) => (cell.passable ? [] : [at])),
-  )
+  const nodes = [...placed.values()].flatMap(({ at, cell }) => (cell.passable ? [] : [at]))
+  const lead = router(grid, nodes)
   const spanOf = ({ from, to }: ViewEdge) =>
     Math.abs((placed.get(from)?.cell.slot ?? 0) - (placed.get(to)?.cell.slot ?? 0))
   /** Whether no cell that lines keep clear of stands between two. */
@@ -233,9 +231,10 @@ function edgesBetween(
           ? (large || aligned) && bar && !(near && spanOf(edge) <= mostRows)
           : ((large || isHub(edge.from) || isHub(edge.to)) && !near) || from.cell === to.cell || edge.role === 'saved'
     const { path, label } = lead(edge, from, to, quiet)
-    // A label stands on the other side of its line where another is already, or nowhere.
+    // A label stands on the other side of its line where another is already, or a card, or nowhere.
     const sides = label && !quiet ? [label, moved(label, -label.width - 10, 0)] : []
-    const free = sides.find((side) => !taken.some((each) => overlaps(each, side)))
+    const apart = sides.filter((side) => !taken.some((each) => overlaps(each, side)))
+    const free = apart.find((side) => !nodes.some((each) => overlaps(each, side))) ?? apart[0]
     if (free) taken.push(free)
     return [{ edge, path, quiet, ...(free && { label: free }) }]
   })
