@@ -129,7 +129,7 @@ describe.skipIf(chromiumPath === undefined)('graph and timeline of a pipeline', 
     // A window of 1440 × 900 at a zoom of 200 %.
     await page.getByText('Legend', { exact: true }).click()
     await page.setViewportSize({ width: 720, height: 450 })
-    const parts = ['.tabs', '.timeline-tools', '.timeline-overview', '.timeline-told', '.picture-foot', '.strip']
+    const parts = ['.views .tabs', '.timeline-tools', '.timeline-overview', '.timeline-told', '.picture-foot', '.strip']
     const spans = await Promise.all(parts.map((part) => page.locator(part).boundingBox()))
     spans.forEach((span, at) => {
       const above = spans[at - 1]

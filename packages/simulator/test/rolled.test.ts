@@ -49,15 +49,6 @@ describe('a step in which equal blocks run once', () => {
     },
   )
 
-  it('grows by the same with each of many microbatches', () => {
-    const machine = machineOf(resolveCluster('dgx-h100'), planned(llama, training(8, 8), { pp: 2 }, {}).program.mesh)
-    const [eight, nine, many] = [8, 9, 100_000].map((count) => {
-      const { program, operators } = planned(llama, training(count, count), { pp: 2 }, { pp: { schedule: '1f1b' } })
-      return simulateRolled(program, operators, machine)?.seconds ?? Number.NaN
-    }) as [number, number, number]
-    expect(many / (eight + (100_000 - 8) * (nine - eight))).toBeCloseTo(1, 6)
-  })
-
   const few = ['llama-3.1-8b', 'mixtral-8x7b'].map((name) => ({
     ...findPreset(name),
     order: { runs: [{ layer: 'layer', count: 8 }] },
