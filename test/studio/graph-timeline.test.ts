@@ -126,6 +126,15 @@ describe.skipIf(chromiumPath === undefined)('graph and timeline of a pipeline', 
     await page.getByText('Legend', { exact: true }).click()
     expect(await page.getByText('a critical path', { exact: true }).isVisible()).toBe(true)
     expect(await wide()).toBeLessThanOrEqual(390)
+    // A window of 1440 × 900 at a zoom of 200 %.
+    await page.getByText('Legend', { exact: true }).click()
+    await page.setViewportSize({ width: 720, height: 450 })
+    const parts = ['.views .tabs', '.timeline-tools', '.timeline-overview', '.timeline-told', '.picture-foot', '.strip']
+    const spans = await Promise.all(parts.map((part) => page.locator(part).boundingBox()))
+    spans.forEach((span, at) => {
+      const above = spans[at - 1]
+      if (above) expect(span?.y, parts[at]).toBeGreaterThanOrEqual(above.y + above.height - 1)
+    })
     expect(complaints).toEqual([])
     await page.context().close()
   })

@@ -16,7 +16,7 @@ import {
   type ViewEdge,
   type ViewNode,
 } from './placed.js'
-import { placePorts, portSize } from './ports.js'
+import { placePorts, portOut, portSize } from './ports.js'
 import { type End, router } from './routes.js'
 
 /** A cell with what it holds. */
@@ -106,7 +106,7 @@ export function drawGrid(
       view.ports.includes(from) ? [cellOf.get(to)?.band] : view.ports.includes(to) ? [cellOf.get(from)?.band] : [],
     ),
   )
-  const room = flow === 'down' ? portSize.height + 26 : portSize.width + Math.max(34, ...labels)
+  const room = flow === 'down' ? portSize.height + 26 : portSize.width + 2 * portOut.right + Math.max(34, ...labels)
   const gapOf = (band: number) => (!staged ? 30 : sending.has(band) || ported.has(band) ? room : 14)
   // What stands beside frames around several cells keeps clear of them.
   const framed = lastBands(view, cellOf)

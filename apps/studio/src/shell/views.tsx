@@ -29,10 +29,10 @@ const views: Readonly<Record<ViewName, ComponentType>> = {
 
 /** The pictures of the plan, one at a time. */
 export function Views() {
-  const { state, dispatch, planned } = useStudio()
+  const { state, dispatch, planned, failure } = useStudio()
   const View = views[state.view]
   return (
-    <main className={planned.failure && planned.stale ? 'views stale' : 'views'}>
+    <main className={failure ? 'views stale' : 'views'}>
       <div className="tabs">
         <div role="tablist" aria-label="Views">
           {viewNames.map((name, at) => (
@@ -74,9 +74,7 @@ export function Views() {
             <span className="note">of {formatCount(planned.answer.summary.batch.sequences)}</span>
           </fieldset>
         )}
-        {planned.failure && planned.stale && planned.answer && (
-          <span className="stale-mark">last plan that worked</span>
-        )}
+        {failure && planned.answer && <span className="stale-mark">last plan that worked</span>}
       </div>
       <section className={`view of-${state.view}`} role="tabpanel" id="view" aria-labelledby={`tab-${state.view}`}>
         <View />

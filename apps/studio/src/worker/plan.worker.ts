@@ -117,10 +117,12 @@ function findIn(known: Known, { level, toggled }: GraphRequest, words: string): 
 const limit = { nodes: mostNodes, edges: 4 * mostNodes }
 
 /** What is drawn iteration by iteration or rank by rank comes as one picture; all else opens and closes. */
-function graphOf(known: Known, { level, toggled, unroll, rank }: GraphRequest): GraphView {
-  if (level !== 'stage' && unroll.length === 0 && rank === undefined)
+function graphOf(known: Known, { level, toggled, unroll, rank: asked }: GraphRequest): GraphView {
+  if (level !== 'stage' && unroll.length === 0 && asked === undefined)
     return foldView(known.views, level, new Set(toggled))
   const { program, operators } = known.plan
+  // Of a mesh that has become smaller the last rank stands in for one that is gone.
+  const rank = asked === undefined ? undefined : Math.min(asked, program.mesh.world - 1)
   const view = createView(program, operators, {
     level,
     unroll,
