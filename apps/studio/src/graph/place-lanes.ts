@@ -21,7 +21,7 @@ import {
 interface Lane {
   readonly cluster: ViewCluster
   readonly nodes: ReadonlyMap<string, ViewNode>
-  /** By the bars of the lane the card that each belongs to: the one that hands it something, or else the one that reads from it. */
+  /** By the bars of the lane the card of its segment that hands it something, or else the one that reads from it. */
   readonly cards: ReadonlyMap<string, string>
 }
 
@@ -286,11 +286,17 @@ function laneView(
 function cardsOfBars({ edges }: GraphView, prefix: string): Map<string, string> {
   const cards = new Map<string, string>()
   const forth = edges.filter(({ role }) => role !== 'back')
-  for (const { from, to } of forth)
-    if (from.startsWith(prefix) && !to.startsWith(prefix)) cards.set(barKey(to), from.slice(prefix.length))
-  for (const { from, to } of forth)
-    if (to.startsWith(prefix) && !from.startsWith(prefix) && !cards.has(barKey(from)))
-      cards.set(barKey(from), to.slice(prefix.length))
+  const given = forth.filter(({ from, to }) => from.startsWith(prefix) && !to.startsWith(prefix))
+  const read = forth.filter(({ from, to }) => to.startsWith(prefix) && !from.startsWith(prefix))
+  const pairs = [
+    ...given.map(({ from, to }) => [to, from] as const),
+    ...read.map(({ from, to }) => [from, to] as const),
+  ]
+  for (const [bar, id] of pairs) {
+    const card = id.slice(prefix.length)
+    const segment = card.slice(0, card.indexOf('/') + 1)
+    if (!cards.has(barKey(bar)) && bar.startsWith(segment)) cards.set(barKey(bar), card)
+  }
   return cards
 }
 
