@@ -118,7 +118,7 @@ function inspectAlike(known: Known, first: string): Inspected | null {
     title: [row.op, row.axes.join(', ')].filter(Boolean).join(' · '),
     id: row.reason,
     rank: 0,
-    ...totalsOf(members),
+    ...totalsOf(members, members.length),
   }
 }
 
@@ -176,9 +176,10 @@ function inspectSlice(known: Known, grain: Grain, rank: number, index: number): 
   }
 }
 
-/** Sums of what some nodes do, and the parts that take most of it. */
+/** Sums of what some nodes do, and the parts that take most of it, at most so many. */
 function totalsOf(
   members: readonly Member[],
+  most = mostHeld,
 ): Pick<
   Inspected,
   'nodes' | 'flops' | 'bytesRead' | 'bytesWritten' | 'sent' | 'computing' | 'communicating' | 'holds'
@@ -201,7 +202,7 @@ function totalsOf(
       computing: sum((member) => (communicates(member) ? 0 : (member.seconds ?? 0))),
       communicating: sum((member) => (communicates(member) ? (member.seconds ?? 0) : 0)),
     }),
-    holds: holds.slice(0, mostHeld).map((member) => ({
+    holds: holds.slice(0, most).map((member) => ({
       node: member.row.id,
       kind: member.row.kind,
       runs: member.runs,
