@@ -49,7 +49,7 @@ export async function htmlReport(simulation: Simulation, options: ReportOptions 
   const { model, phase, world, conventions, batch } = summary
   const planned = summarise(plan)
   const level = plan.program.pipeline ? 'stage' : 'module'
-  const limitBytes = machine.cluster.accelerator.memoryBytes
+  const { capacityBytes: limitBytes, reserveBytes } = summary.memory
   const subtitle = [
     `${conventions.cluster}: ${formatMesh(planned.mesh, world, ' · ') || '1 rank'}`,
     `batch ${formatCount(batch.sequences)}, ${formatCount(batch.microbatches)} ${batch.microbatches === 1 ? 'microbatch' : 'microbatches'}`,
@@ -74,7 +74,7 @@ export async function htmlReport(simulation: Simulation, options: ReportOptions 
     { heading: 'Timeline', picture: timelineSvg(timeline, timed.program, { theme, prefix: 'timeline' }) },
     {
       heading: 'Memory',
-      picture: memorySvg(memory, timed.program, step.seconds, { theme, limitBytes, prefix: 'memory' }),
+      picture: memorySvg(memory, timed.program, step.seconds, { theme, limitBytes, reserveBytes, prefix: 'memory' }),
       tables: [memoryTable(summary)],
     },
     { heading: 'Communication', tables: [communicationTable(planned.communication)] },

@@ -16,6 +16,7 @@ import {
 } from '@shardloom/exporters/svg'
 import { checkPlan, type Plan } from './plan.js'
 import type { Simulation } from './simulate-plan.js'
+import { memoryOf } from './step-figures.js'
 
 export {
   type ParetoAxis,
@@ -48,9 +49,9 @@ export function timelineSvg(simulation: Simulation, options: TimelineSvgOptions 
 /** The memory of a simulated step as SVG, against what the device has. */
 export function memorySvg(simulation: Simulation, options: MemorySvgOptions = {}): string {
   checkSimulation(simulation)
-  const { memory, timed, step, machine } = simulation
-  const limitBytes = machine.cluster.accelerator.memoryBytes
-  return memoryPicture(memory, timed.program, step.seconds, { limitBytes, ...options })
+  const { memory, timed, step } = simulation
+  const { capacityBytes: limitBytes, reserveBytes } = memoryOf(simulation)
+  return memoryPicture(memory, timed.program, step.seconds, { limitBytes, reserveBytes, ...options })
 }
 
 /** What one picture is of, and how it is drawn. */

@@ -163,7 +163,7 @@ function drawPlace(
     context.fillStyle = colour
     context.fillText(text, x, at)
   }
-  if (data.limit <= top) drawLimit(context, data.limit, { left, right, y: yOf(data.limit) }, theme)
+  if (data.limit <= top) drawLimit(context, data, { left, right, y: yOf(data.limit) }, theme)
   if (scene.at !== undefined) {
     context.fillStyle = theme.ink
     context.fillRect(xOf(scene.at) - 0.5, plot.y, 1, plot.height)
@@ -237,13 +237,14 @@ export function roomText({ limit }: MemoryData, { peak }: MemoryRank): string {
 
 function drawLimit(
   context: CanvasRenderingContext2D,
-  limit: number,
+  { limit, reserve }: MemoryData,
   { left, right, y }: { readonly left: number; readonly right: number; readonly y: number },
   theme: Theme,
 ): void {
   context.fillStyle = theme.ink
   context.fillRect(left, y - 1, right - left, 2)
-  const text = `${formatBytes(limit)} limit`
+  const less = reserve > 0 ? `: ${formatBytes(limit + reserve)} less ${formatBytes(reserve)} in reserve` : ''
+  const text = `limit ${formatBytes(limit)}${less}`
   context.font = fonts.fact
   context.textAlign = 'right'
   context.textBaseline = 'middle'

@@ -1,4 +1,5 @@
 import type { ComponentType } from 'react'
+import { formatCount } from 'shardloom'
 import { CompareView } from '../compare/compare-view.jsx'
 import { GraphView } from '../graph/graph-view.jsx'
 import { LearnView } from '../learn/learn-view.jsx'
@@ -57,7 +58,7 @@ export function Views() {
           ))}
         </div>
         {planned.answer?.values['phase'] === 'serving' && state.view !== 'search' && (
-          <fieldset className="segments pools">
+          <fieldset className="segments pools" title={stepText(planned.answer.summary.batch)}>
             <legend className="hidden">Phase of serving</legend>
             {pools.map((name) => (
               <label key={name}>
@@ -70,6 +71,7 @@ export function Views() {
                 {name}
               </label>
             ))}
+            <span className="note">of {formatCount(planned.answer.summary.batch.sequences)}</span>
           </fieldset>
         )}
         {planned.failure && planned.stale && planned.answer && (
@@ -82,3 +84,15 @@ export function Views() {
     </main>
   )
 }
+
+interface Batch {
+  readonly sequences: number
+  readonly seq: number
+}
+
+const sequencesText = ({ sequences }: Batch): string =>
+  `${formatCount(sequences)} ${sequences === 1 ? 'sequence' : 'sequences'}`
+
+/** What the step of serving that is looked at is of. */
+const stepText = (batch: Batch): string =>
+  `The views have one step of ${sequencesText(batch)} of ${formatCount(batch.seq)} tokens; what clients see is below`
