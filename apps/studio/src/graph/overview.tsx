@@ -6,8 +6,10 @@ export function Overview() {
   const { planned, dispatch } = useStudio()
   const summary = planned.answer?.summary
   if (!summary) return <p className="note">…</p>
-  const { model, mesh, perRank, communication } = summary
+  const { model, mesh, perRank, communication, rank, pipeline } = summary
   const degrees = Object.entries(mesh).filter(([, degree]) => degree > 1)
+  // Stages of other layers hold and communicate other things.
+  const whose = summary.world === 1 ? 'One rank' : `Rank ${rank}${pipeline ? ` of stage ${pipeline.stage}` : ''}`
   return (
     <>
       <h2>{model.name}</h2>
@@ -17,7 +19,7 @@ export function Overview() {
           ? 'one rank'
           : `${formatCount(summary.world)} ranks: ${degrees.map(([axis, degree]) => `${axis}\u00a0${degree}`).join(' · ')}`}
       </p>
-      <h3>One rank, one step</h3>
+      <h3>{whose}, one step</h3>
       <dl>
         <div>
           <dt>parameters</dt>
@@ -28,7 +30,7 @@ export function Overview() {
           <dd>{formatFlops(perRank.flops)}</dd>
         </div>
       </dl>
-      <h3>Communication</h3>
+      <h3>Communication of {whose.toLowerCase()}</h3>
       <ul className="communication">
         {communication.map(({ op, axes, count, bytesPerRank, reason, nodes, phase }) => (
           <li key={nodes[0]}>
