@@ -44,7 +44,7 @@ const mostRows = 40
 export async function htmlReport(simulation: Simulation, options: ReportOptions = {}): Promise<string> {
   checkOptions(options, { theme: 'light|dark|auto', title: 'string', whatIf: 'boolean' })
   const { theme = 'auto', whatIf = false } = options
-  const { plan, timed, timeline, memory, step, machine } = simulation
+  const { plan, timed, timeline, memory, step } = simulation
   const summary = summariseSimulation(simulation, { whatIf })
   const { model, phase, world, conventions, batch } = summary
   const planned = summarise(plan)

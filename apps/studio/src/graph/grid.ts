@@ -9,6 +9,8 @@ export interface Cell {
   readonly passable?: boolean
   /** The last band that it reaches over, where it is as large across as several are together. */
   readonly lastBand?: number
+  /** It is one of several rows of what is called so. */
+  readonly stack?: string
   /** It stands at the beginning of its band, whatever its slot holds. */
   readonly loose?: boolean
 }

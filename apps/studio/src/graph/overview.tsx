@@ -1,13 +1,15 @@
 import { formatBytes, formatCount, formatFlops, formatQuantity } from 'shardloom'
 import { useStudio } from '../shell/studio.js'
 
-/** What a rank holds, computes and communicates in a step; each communication leads to its first node. */
+/** What a rank holds, computes and communicates in a step; each communication leads to its node, or to the nodes that it counts. */
 export function Overview() {
   const { planned, dispatch } = useStudio()
   const summary = planned.answer?.summary
   if (!summary) return <p className="note">…</p>
-  const { model, mesh, perRank, communication } = summary
+  const { model, mesh, perRank, communication, rank, pipeline } = summary
   const degrees = Object.entries(mesh).filter(([, degree]) => degree > 1)
+  // Stages of other layers hold and communicate other things.
+  const whose = summary.world === 1 ? 'One rank' : `Rank ${rank}${pipeline ? ` of stage ${pipeline.stage}` : ''}`
   return (
     <>
       <h2>{model.name}</h2>
@@ -17,7 +19,7 @@ export function Overview() {
           ? 'one rank'
           : `${formatCount(summary.world)} ranks: ${degrees.map(([axis, degree]) => `${axis}\u00a0${degree}`).join(' · ')}`}
       </p>
-      <h3>One rank, one step</h3>
+      <h3>{whose}, one step</h3>
       <dl>
         <div>
           <dt>parameters</dt>
@@ -28,19 +30,25 @@ export function Overview() {
           <dd>{formatFlops(perRank.flops)}</dd>
         </div>
       </dl>
-      <h3>Communication</h3>
+      <h3>Communication of {whose.toLowerCase()}</h3>
       <ul className="communication">
         {communication.map(({ op, axes, count, bytesPerRank, reason, nodes, phase }) => (
           <li key={nodes[0]}>
             <button
               type="button"
-              onClick={() => nodes[0] !== undefined && dispatch({ type: 'look', change: { selection: nodes[0] } })}
+              onClick={() => {
+                const [first = ''] = nodes
+                dispatch({ type: 'look', change: { selection: nodes.length > 1 ? `alike ${first}` : first } })
+              }}
             >
               <b>{[op, axes.join(', ')].filter(Boolean).join(' · ')}</b>
               <span>
                 {phase} · {count === 1 ? 'once' : `${formatCount(count)} times`} · sends {formatBytes(bytesPerRank)}
               </span>
-              <span className="reason">{reason}</span>
+              <span className="reason">
+                {reason}
+                {nodes.length > 1 && `, and ${formatCount(nodes.length - 1)} more`}
+              </span>
             </button>
           </li>
         ))}

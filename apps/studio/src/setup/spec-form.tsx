@@ -73,7 +73,9 @@ export function SpecForm({ fields }: { readonly fields: Readonly<Record<string, 
     const path = `options.${name}`
     const field = described.get(path)
     if (!field) return null
-    const value = shown(path)
+    const own = shown(path)
+    // A schedule may be spelled in several ways; the plan has its name.
+    const value = name === 'schedule' && !catalogue?.schedules.includes(String(own)) ? (planValues[path] ?? own) : own
     const change = (next: unknown) => set(['options', name], next === field.default ? undefined : next)
     if (typeof value === 'object') return null // a choice by layers, which the YAML has
     const known =

@@ -15,7 +15,7 @@ import {
   summarise,
   verifyPlan,
 } from 'shardloom'
-import { scheduleNames } from 'shardloom/schedules'
+import { resolveScheduleName, scheduleNames } from 'shardloom/schedules'
 import { memorySvg, timelineSvg } from 'shardloom/svg'
 import { compareVariants } from '../compare/data.js'
 import { findNodes, foldView, mostNodes } from '../graph/fold.js'
@@ -94,6 +94,8 @@ function plannedOf({ loaded, plans }: KnownSpec, known: Known): Planned {
     if (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean')
       values[path.join('.')] = value
   }
+  const schedule = resolveScheduleName(String(values['options.schedule']))
+  if (schedule !== undefined) values['options.schedule'] = schedule
   return {
     summary: summarise(known.plan),
     ok: verifications.every(({ ok }) => ok),
