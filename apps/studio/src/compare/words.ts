@@ -95,16 +95,18 @@ function fullestOf(peaks: readonly RankPeak[]): { readonly bytes: number; readon
   return { bytes, ranks: peaks.flatMap((peak) => (peak.bytes === bytes ? [peak.rank] : [])) }
 }
 
-/** How a figure of one spec differs from the first's, in few words: parts of a step also in seconds, as they add up. */
+/** How a figure of one spec differs from the first's, in few words, and of a part of a step whether that is `small`. */
 export function metricDifference(metric: ComparedMetric, index: number, comparison: Comparison): string {
   const { relative, tie } = metric.differences[index - 1] ?? { relative: 0, tie: true }
   if (relative === 0) return 'same'
-  if (metric.part) {
-    const by = signed(byOf(metric, index), metric.unit === 'share' ? formatPoints : formatSeconds)
-    const share = metric.unit === 's' && relative !== null ? ` (${formatDifference(relative)})` : ''
-    return `${by}${share}${counts(metric, index, comparison) ? '' : ', small'}`
-  }
-  return `${relative === null ? 'new' : formatDifference(relative)}${tie ? ' (tie)' : ''}`
+  const by =
+    metric.part && metric.unit === 'share'
+      ? signed(byOf(metric, index), formatPoints)
+      : relative === null
+        ? 'new'
+        : formatDifference(relative)
+  if (metric.part) return counts(metric, index, comparison) ? by : `${by}, small`
+  return `${by}${tie ? ' (tie)' : ''}`
 }
 
 /** What `small` means; undefined where no difference is. */

@@ -24,26 +24,23 @@ const step = 8
 
 /**
  * The upper left corner of a label that says what a line at some height is: above the line where the curve stays below it, else below the
- * line where the curve is lower still, else below the line inside of the curve, so that what rises over the line is seen. As far to the
- * right as can be.
+ * line where the curve is lower still, else inside of the curve, so that what rises over the line is seen. As far to the right as can be.
  */
 export function levelLabelAt(curve: readonly CurvePiece[], label: LevelLabel): Point {
   const { level, left, right, width, height, taken } = label
   const above = level - height - 2
   const below = level + 3
   const last = right - width - 6
-  const free = (x: number, y: number, needsRoom: boolean) =>
-    !taken.some((each) => overlap(each, { x, y, width, height })) &&
-    !(
-      needsRoom &&
-      curve.some((piece) => piece.until > x && piece.x < x + width && piece.y < Math.max(y + height, level))
-    )
-  for (const [y, needsRoom] of [
-    [above, true],
-    [below, true],
-    [below, false],
-  ] as const)
-    for (let x = last; x >= left + 6; x -= step) if (free(x, y, needsRoom)) return { x, y }
+  const places: readonly (readonly [y: number, isFree: (piece: CurvePiece) => boolean])[] = [
+    [above, (piece) => piece.y >= level],
+    [below, (piece) => piece.y >= below + height],
+    [below, (piece) => piece.y <= below],
+  ]
+  for (const [y, isFree] of places)
+    for (let x = last; x >= left + 6; x -= step) {
+      const covered = curve.filter((piece) => piece.until > x && piece.x < x + width)
+      if (covered.every(isFree) && !taken.some((each) => overlap(each, { x, y, width, height }))) return { x, y }
+    }
   return { x: last, y: below }
 }
 

@@ -72,7 +72,10 @@ export interface NamedTimeline {
 /** Characters of what stands beside the name of a step. */
 const longestFact = 150
 
-/** Draws simulated steps above each other on one axis of time, each like {@link timelineSvg} with its name. */
+/**
+ * Draws simulated steps above each other on one axis of time, each like {@link timelineSvg} with its name, and beside it in what it
+ * differs from the others.
+ */
 export function timelinesSvg(steps: readonly NamedTimeline[], options: Omit<TimelineSvgOptions, 'ranks'> = {}): string {
   const [first] = steps
   if (!first) throw argumentError('first', steps, 'simulated steps', 'Give at least one.')
@@ -80,14 +83,17 @@ export function timelinesSvg(steps: readonly NamedTimeline[], options: Omit<Time
   const { critical = true, width = 1180, ...rest } = options
   const longest = Math.max(...steps.map(({ timeline }) => timeline.seconds))
   const charts = steps.map(({ timeline, program }) => simulationChart(timeline, program, { critical }, longest))
-  const panels = steps.flatMap(({ name, timeline, program }, at) => {
-    const fact = cutMiddle(subtitleOf(program, lengthOf(timeline)), longestFact)
+  const facts = steps.map(({ program }) => subtitleOf(program).split(' · '))
+  const shared = facts[0]?.filter((fact) => facts.every((each) => each.includes(fact))) ?? []
+  const panels = steps.flatMap(({ name, timeline }, at) => {
+    const own = facts[at]?.filter((each) => !shared.includes(each)) ?? []
+    const fact = cutMiddle([lengthOf(timeline), ...own].join(' · '), longestFact)
     return (charts[at]?.panels ?? []).map((panel) => ({ ...panel, name: cutMiddle(name, 40), fact }))
   })
   const notices = [...new Set(charts.flatMap(({ notice }) => notice ?? []))]
   const whole = {
     title: `${first.program.phase} · timelines`,
-    subtitle: `${formatCount(steps.length)} steps on one axis of time`,
+    subtitle: [`${formatCount(steps.length)} steps`, ...shared].join(' · '),
     panels,
     unit: unitOf(longest)[0],
     notes: [...new Set(charts.flatMap(({ notes = [] }) => notes))],
