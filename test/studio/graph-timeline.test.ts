@@ -61,7 +61,18 @@ describe.skipIf(chromiumPath === undefined)('graph and timeline of a pipeline', 
       .first()
       .click()
     await inspector.getByText('this rank sends', { exact: true }).waitFor()
-    expect(await inspector.textContent()).toContain('2 ranks communicate')
+    expect(await inspector.textContent()).toMatch(/2 of \d+: ranks \d+, \d+/)
+    await page.keyboard.press('Escape')
+    // What the overview counts in one row is what its nodes run together.
+    const row = inspector.locator('.communication button', { hasText: /, and \d+ more/ }).first()
+    const text = (await row.textContent()) ?? ''
+    const times = Number(/([\d,]+) times/.exec(text)?.[1]?.replace(',', ''))
+    await row.click()
+    const parts = inspector.locator('.holds .fact')
+    await parts.first().waitFor()
+    const runs = (await parts.allTextContents()).map((part) => Number(part.split('×')[0]?.replace(',', '')))
+    expect(runs).toHaveLength(Number(/, and (\d+) more/.exec(text)?.[1]) + 1)
+    expect(runs.reduce((sum, each) => sum + each, 0)).toBe(times)
     expect(complaints).toEqual([])
     await page.context().close()
   })
@@ -126,6 +137,15 @@ describe.skipIf(chromiumPath === undefined)('graph and timeline of a pipeline', 
     await page.getByText('Legend', { exact: true }).click()
     expect(await page.getByText('a critical path', { exact: true }).isVisible()).toBe(true)
     expect(await wide()).toBeLessThanOrEqual(390)
+    // A window of 1440 × 900 at a zoom of 200 %.
+    await page.getByText('Legend', { exact: true }).click()
+    await page.setViewportSize({ width: 720, height: 450 })
+    const parts = ['.views .tabs', '.timeline-tools', '.timeline-overview', '.timeline-told', '.picture-foot', '.strip']
+    const spans = await Promise.all(parts.map((part) => page.locator(part).boundingBox()))
+    spans.forEach((span, at) => {
+      const above = spans[at - 1]
+      if (above) expect(span?.y, parts[at]).toBeGreaterThanOrEqual(above.y + above.height - 1)
+    })
     expect(complaints).toEqual([])
     await page.context().close()
   })

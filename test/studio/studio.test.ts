@@ -55,13 +55,14 @@ describe.skipIf(chromiumPath === undefined)('the studio in Chromium, opened from
     await page.context().close()
   })
 
-  test('says that a plan has no such rank, where the picture of another one stays', async () => {
-    const { page, complaints } = await openStudio(browser, link(stateOf(small)))
-    await settled(page)
+  test('shows of a link to a rank that there is not the last one, and goes on with the whole mesh', async () => {
     const beyond = { ...stateOf(small), graph: { level: 'module', toggled: [], unroll: [], rank: 99 } }
-    await follow(page, link(beyond))
-    const graph = page.getByLabel('The graph of the plan')
-    await graph.getByRole('alert').getByText('99').waitFor({ timeout: 30_000 })
+    const { page, complaints } = await openStudio(browser, link(beyond))
+    await settled(page)
+    expect(await page.getByRole('alert').count()).toBe(0)
+    const whole = page.getByRole('button', { name: 'Whole mesh' })
+    await whole.click()
+    await whole.waitFor({ state: 'detached' })
     expect(complaints).toEqual([])
     await page.context().close()
   })
@@ -103,6 +104,11 @@ describe.skipIf(chromiumPath === undefined)('the studio in Chromium, opened from
       .locator('.banner')
       .evaluateAll((all) => all.map((each) => each.getBoundingClientRect()))
     expect(second?.top).toBeGreaterThanOrEqual(first?.bottom ?? 0)
+    await area.fill(`${small}zero: 1\n`)
+    await page.getByText('at most 200000 are taken').waitFor({ state: 'detached' })
+    await page.locator('.strip .failure:not(.old)').waitFor({ timeout: 30_000 })
+    await area.fill(`${small}\n`)
+    await page.locator('.strip .failure:not(.old)').waitFor({ state: 'detached', timeout: 300 })
     expect(complaints).toEqual([])
     await page.context().close()
   })

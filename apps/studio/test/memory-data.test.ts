@@ -1,4 +1,4 @@
-import { loadSpec, type SpecInput, simulateLoaded } from 'shardloom'
+import { loadSpec, type SpecInput, simulateLoaded, stepFigures } from 'shardloom'
 import { describe, expect, test } from 'vitest'
 import { buffersOf } from '../src/buffers.js'
 import { memoryOfSimulation, momentAt } from '../src/memory/data.js'
@@ -18,9 +18,13 @@ const specs: Readonly<Record<string, SpecInput>> = {
 describe.each(Object.entries(specs))('the memory of %s', (_, spec) => {
   test('begins and ends with what stays, and its peak is that of the simulation', async () => {
     const simulation = simulateLoaded(await loadSpec(spec))
-    const { ranks, limit } = memoryOfSimulation(simulation, 'x')
+    const { ranks, limit, reserve } = memoryOfSimulation(simulation, 'x')
     // 80 GiB, as accelerators count.
-    expect(limit).toBe(80 * 2 ** 30)
+    expect(limit + reserve).toBe(80 * 2 ** 30)
+    // What is over the limit does not fit.
+    const { fits, peakBytes } = stepFigures(simulation).memory
+    expect(peakBytes <= limit).toBe(fits)
+    expect(reserve).toBeGreaterThan(1e9)
     expect(ranks.map(({ rank }) => rank)).toEqual(simulation.memory.map(({ rank }) => rank))
     for (const { rank, total, seconds, bands, peak } of ranks) {
       const held = simulation.step.ranks.find((each) => each.rank === rank)?.memory

@@ -37,6 +37,21 @@ const deep: SpecInput = {
   },
 }
 
+const gathering: SpecInput = {
+  ...small,
+  batch: 4,
+  parallel: { dp: 2 },
+  options: { zero: 3 },
+}
+const grouped: SpecInput = {
+  model: 'llama-3.1-70b',
+  cluster: 'dgx-h100',
+  phase: 'prefill',
+  batch: 1,
+  seq: 131072,
+  parallel: { tp: 4, cp: 2 },
+}
+
 async function viewOf(spec: SpecInput, level: Level, unroll: readonly UnrollAxis[] = []) {
   const { program, operators } = planLoaded(await loadSpec(spec))
   const view = createView(program, operators, { level, unroll, limit: { nodes: 2000, edges: 8000 } })
@@ -57,6 +72,8 @@ const pictures: readonly (readonly [string, SpecInput, Level, readonly UnrollAxi
   ['operators of a pipeline', pipeline, 'operator', []],
   ['operators of every layer', deep, 'operator', ['layer']],
   ['operators of ranks', { ...small, parallel: { dp: 2, tp: 2 } }, 'operator', ['rank']],
+  ['operators of ranks that gather weights', gathering, 'operator', ['rank']],
+  ['operators of ranks of two kinds of groups', grouped, 'operator', ['rank']],
 ]
 
 describe.each(pictures)('%s', (_, spec, level, unroll) => {
@@ -73,6 +90,31 @@ describe.each(pictures)('%s', (_, spec, level, unroll) => {
       if (first) expect([first, ...rest].some((frame) => isInside(at, frame)) || node.id).toBe(true)
       for (const other of nodes.slice(index + 1))
         if (overlaps(at, other.at)) expect.fail(`${node.id} lies over ${other.node.id}`)
+    }
+  })
+})
+
+describe.each(pictures.filter(([, , , unroll]) => unroll.includes('rank')))('%s', (_, spec, level, unroll) => {
+  test('every edge is drawn, from the border of one of its nodes to that of the other, at their dots', async () => {
+    const view = await viewOf(spec, level, unroll)
+    const { nodes, edges } = await placeGraph(view, room, placeView)
+    expect(edges.length).toBe(view.edges.filter(({ from, to }) => from !== to).length)
+    const places = new Map(nodes.map((each) => [each.node.id, each]))
+    for (const { edge, path } of edges) {
+      const points = [...path.matchAll(/(-?[\d.]+) (-?[\d.]+)/g)].map(([, x, y]) => ({ x: Number(x), y: Number(y) }))
+      for (const [id, point] of [
+        [edge.from, points[0]],
+        [edge.to, points.at(-1)],
+      ] as const) {
+        const { at, dots = [] } = places.get(id) ?? expect.fail(`${id} has no place`)
+        const { x, y } = point ?? expect.fail(`${edge.from} to ${edge.to} has no path`)
+        const sides = dots.length > 0 ? [] : [x - at.x, at.x + at.width - x]
+        const nearest = Math.min(...[y - at.y, at.y + at.height - y, ...sides].map(Math.abs))
+        const inside = x > at.x - 4 && x < at.x + at.width + 4 && y > at.y - 4 && y < at.y + at.height + 4
+        if (nearest > 4 || !inside) expect.fail(`${edge.from} to ${edge.to} ends off ${id}`)
+        if (dots.length > 0 && !dots.some((dot) => Math.abs(at.x + dot - x) < 18))
+          expect.fail(`${edge.from} to ${edge.to} misses its dot`)
+      }
     }
   })
 })
@@ -120,6 +162,20 @@ test('without Graphviz, single cards have the places that they have with it', as
       for (const side of ['x', 'y', 'width', 'height'] as const) expect(other?.[side]).toBeCloseTo(at[side], 1)
     }
   }
+})
+
+test('a weight that every layer gathers stands in the layers of ranks, before what reads it, and says so', async () => {
+  const { nodes, clusters } = await placed(gathering, 'operator', ['rank'])
+  const placeOf = (id: string) => nodes.find(({ node }) => node.id === id) ?? expect.fail(`${id} has no place`)
+  const layer = clusters.find(({ cluster }) => cluster.title === 'layer forward')
+  for (const reader of ['attention/q', 'attention/out', 'ffn/down']) {
+    const { node, at } = placeOf(`forward/layer/${reader}/weight/all-gather(dp) over ranks 0 1`)
+    expect(node.repeat).toBe(32)
+    expect(node.facts).toContain(`${reader.split('/')[1]}/weight`)
+    expect(layer && layer.at.y < at.y && at.y + at.height < layer.at.y + layer.at.height).toBe(true)
+    expect(at.y + at.height).toBeLessThan(placeOf(`rank 0/forward/layer/${reader}`).at.y)
+  }
+  expect(placeOf('forward/head/weight/all-gather(dp) over ranks 0 1').node.repeat).toBe(1)
 })
 
 test('four stages, and the layers of a model, can be read as a whole between the panes', async () => {

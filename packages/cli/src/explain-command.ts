@@ -130,9 +130,10 @@ function tensorLines({ inputs, outputs }: Explanation, style: Style): string[] {
   const row = (direction: string) => (each: ExplainedTensor) => [
     [direction, each.tensor.split('/').slice(-3).join('/'), each.dtype, formatWholeBytes(each.bytes)],
     ...wrapped(`whole ${shapeText(each, each.shape)};`, 7).map((line) => [line]),
-    ...wrapped(`on this rank ${shapeText(each, each.localShape)}; ${singleLine(each.placement)}`, 7).map((line) => [
-      line,
-    ]),
+    ...wrapped(
+      `on this rank ${shapeText(each, each.localShape)}${filledText(each)}; ${singleLine(each.placement)}`,
+      7,
+    ).map((line) => [line]),
   ]
   return table(columns, [...inputs.flatMap(row('in')), ...outputs.flatMap(row('out'))], style)
 }
@@ -140,6 +141,10 @@ function tensorLines({ inputs, outputs }: Explanation, style: Style): string[] {
 /** A shape with its dims, such as `batch 4 × seq 8192`; no-break spaces keep a dim by its size. */
 function shapeText({ dims }: ExplainedTensor, shape: readonly number[]): string {
   return dims.map((dim, index) => `${singleLine(dim)}\u00a0${shape[index]}`).join(' ×\u00a0') || 'scalar'
+}
+
+function filledText({ density }: ExplainedTensor): string {
+  return density ? `, ${density[0]} of every ${density[1]} elements filled` : ''
 }
 
 function isNodeKind(kind: string): kind is NodeKind {

@@ -145,7 +145,8 @@ export function communicateProgram(
     const source = tensor(id)
     const maker = producers.get(id)
     const here = maker?.segment === scope.segment ? maker : undefined
-    const path = maker && id.startsWith(`${maker.segment}/`) ? id.slice(maker.segment.length + 1) : id
+    const segment = maker?.segment ?? scope.segment
+    const path = id.startsWith(`${segment}/`) ? id.slice(segment.length + 1) : id
     const node = uniqueId(`${here?.id ?? `${scope.segment}/${path}`}/${step.op}(${step.atoms.join('.')})`, used)
     const { body: _, nextOf: __, storage: ___, ...rest } = source
     created.set(node, {

@@ -110,7 +110,7 @@ export function* chromeTrace(
 
 /** What all slices of a node have in common: its name, its categories and its id. */
 function sliceOf({ id, segment, kind, communication }: OperatorNode, mesh: Mesh) {
-  const axes = communication ? axesOf(mesh, communication.atoms) : []
+  const axes = communication ? axesOf(mesh, communication.atoms, communication.reason.strategies) : []
   const parts = id.split('/')
   const name = parts.slice(communication ? -3 : -2).join('/')
   const categories = [segment, kind, ...axes].join(',')

@@ -133,6 +133,7 @@ export const edgeSamples: Readonly<Record<EdgeKind | 'saved', string>> = {
 export const measures = {
   stroke: 1.5,
   savedStroke: 0.75,
+  savedDash: '4 2.5',
   nodeRadius: 6,
   regionRadius: 10,
   title: 17,

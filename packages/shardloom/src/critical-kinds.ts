@@ -27,7 +27,8 @@ export function criticalKinds(
   const nodes = new Map(nodesOf(program.items).map((node) => [node.id, node]))
   const kindOf = (node: OperatorNode | undefined) => {
     if (!node) return classes.other
-    if (node.communication) return `${node.op} over ${axesOf(program.mesh, node.communication.atoms).join(' and ')}`
+    if (node.communication)
+      return `${node.op} over ${axesOf(program.mesh, node.communication.atoms, node.communication.reason.strategies).join(' and ')}`
     if (node.op === 'offload' || node.op === 'reload') return 'copies to and from the host'
     if (node.recompute) return 'work that backward does again'
     return node.segment === 'optimizer' ? 'optimizer' : classes[kernels.get(node.id) ?? flopClassOf(node, operators)]

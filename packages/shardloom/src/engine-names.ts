@@ -32,7 +32,11 @@ export function idleEngine(
   const { engine, dtype, linearDtype = dtype } = options
   if (typeof engine !== 'object') return []
   const { blocking = [], fused = {}, traffic = {}, dispatch, castBytes, castsAgain } = engine
-  const axes = new Set(nodes.flatMap(({ communication }) => (communication ? axesOf(mesh, communication.atoms) : [])))
+  const axes = new Set(
+    nodes.flatMap(({ communication }) =>
+      communication ? axesOf(mesh, communication.atoms, communication.reason.strategies) : [],
+    ),
+  )
   const over = [...axes].sort().join(', ') || 'no axis'
   const operators = new Set(nodes.map(({ op }) => op))
   const routes = nodes.some(({ op, outputs: [id = ''] }) => op === 'all-to-all' && lookup(tensors, id).density)

@@ -35,6 +35,7 @@ import {
 import { axisPartsText } from './axis-parts.js'
 import { controlReason } from './control.js'
 import { formatWholeBytes } from './format-whole-bytes.js'
+import { partnersOf } from './partners.js'
 import { checkPlan, type Plan } from './plan.js'
 import { isSecondDirection, nodesById, originOf, reasonSentences, tensorOf } from './reason.js'
 
@@ -47,6 +48,8 @@ export interface ExplainedTensor {
   /** What the rank holds of it. */
   readonly localShape: readonly number[]
   readonly dtype: string
+  /** How many of how many elements are filled, such as [8, 256] where a token goes to 8 of 256 experts; absent where all are. */
+  readonly density?: readonly [number, number]
   /** Such as `seq/tp · partial(sum)/dp`, or `replicate`. */
   readonly placement: string
   /** Bytes on the rank. */
@@ -143,9 +146,9 @@ export function explain(plan: Plan, id: string, options: { readonly rank?: numbe
     bytesWritten: Number(cost.written),
     ...(node.recompute && { recomputes: node.differentiates ?? '' }),
   }
-  const communication = explainCommunication(program, node, meter, rank, place)
+  const communication = explainCommunication(plan.program, program, node, meter, rank, place)
   if (communication)
-    return { ...explanation, communication, text: communicationText(program, node, communication, place) }
+    return { ...explanation, communication, text: communicationText(program, node, communication, rank, place) }
   const described = controlReason(plan, node)
   const parts = axisPartsText(program, Object.values(explanation.splits).flat())
   return { ...explanation, text: [...(described ? [described] : []), ...parts, ...operatorText(explanation, node)] }
@@ -214,7 +217,7 @@ function nearIds(program: Program, id: string): string {
 function explainTensor(program: Program, meter: Meter, rank: number, id: string): ExplainedTensor {
   const tensor = tensorOf(program, id)
   if (!tensor) throw new Error(`internal error: there is no tensor \`${id}\``)
-  const { dims, shape, dtype, placement = { shards: [], partial: {} } } = tensor
+  const { dims, shape, dtype, density, placement = { shards: [], partial: {} } } = tensor
   const local = localShape(shape, placement, program.mesh, coordinates(program.mesh, rank))
   return {
     tensor: id,
@@ -222,12 +225,14 @@ function explainTensor(program: Program, meter: Meter, rank: number, id: string)
     shape,
     localShape: local,
     dtype,
+    ...(density && { density }),
     placement: describePlacement(tensor),
     bytes: meter.bytes(tensor),
   }
 }
 
 function explainCommunication(
+  whole: Program,
   program: Program,
   node: OperatorNode,
   meter: Meter,
@@ -238,7 +243,8 @@ function explainCommunication(
   if (!communication) return undefined
   const transfer = node.op === 'send' || node.op === 'recv'
   const size = transfer ? 2 : groupSizeOf(program, node, place)
-  const whole = size === groupSize(program.mesh, communication.atoms)
+  const partners = transfer && place.executions > 0 ? partnersOf(whole, node, rank) : []
+  const isWhole = size === groupSize(program.mesh, communication.atoms)
   const steps = stepsOf(place.path, changeAxis(node, program))
   const { payload, sent } = communicationBytes(node, program, meter, size, steps)
   const dims = tensorOf(program, communication.reason.tensor)?.dims
@@ -248,7 +254,8 @@ function explainCommunication(
     producer: communication.reason.producer ?? originOf(program, communication.reason.tensor).node?.id ?? null,
     axes: axesOf(program.mesh, communication.atoms, communication.reason.strategies),
     groupSize: size,
-    ...(size <= 64 && whole && !transfer && { group: groupOf(program.mesh, rank, communication.atoms) }),
+    ...(size <= 64 && isWhole && !transfer && { group: groupOf(program.mesh, rank, communication.atoms) }),
+    ...(partners.length > 0 && { group: [rank, ...partners].sort((a, b) => a - b) }),
     from: text(communication.from),
     to: text(communication.to),
     payloadBytes: payload,
@@ -260,12 +267,21 @@ function communicationText(
   program: Program,
   node: OperatorNode,
   explained: ExplainedCommunication,
+  rank: number,
   place: Place,
 ): string[] {
   if (!node.communication) return []
   if (node.op === 'send' || node.op === 'recv') {
     const moves = `${node.op === 'send' ? 'This rank sends' : 'This rank receives'} ${formatWholeBytes(explained.payloadBytes)}`
-    return [...reasonSentences(program, node, node.communication), `${moves}, ${timesText(place.executions)}.`]
+    const others = explained.group?.filter((each) => each !== rank) ?? []
+    const ranks = others.length
+      ? ` ${others.length === 1 ? 'rank' : 'ranks'} ${orList(others.map(String)).replace(' or ', ' and ')}`
+      : ''
+    const partner = ranks && `${node.op === 'send' ? ' to' : ' from'}${ranks}`
+    return [
+      ...reasonSentences(program, node, node.communication),
+      `${moves}${partner}, ${timesText(place.executions)}.`,
+    ]
   }
   const members = `each group has ${explained.groupSize} ranks`
   const payload = `the tensor is ${formatWholeBytes(explained.payloadBytes)} logical to the group`

@@ -7,6 +7,7 @@ import {
   type OperatorNode,
   orList,
   type Program,
+  pipelineAtoms,
   regionsOf,
   type Source,
   sourcesOf,
@@ -101,7 +102,7 @@ export function reasonSentences(program: Program, node: OperatorNode, communicat
   if (communication.pool) return poolSentences(node, communication)
   if ((node.op === 'send' || node.op === 'recv') && communication.shift === undefined)
     return transferSentences(program, node)
-  const made = madeText(reason.tensor, origin, communication, dims, over)
+  const made = madeText(program, origin, communication, dims, over)
   const read = readText(reason.consumer, consumer, along(communication.to, atom), dims, over, atom)
   const asked = reason.strategies.length ? ` The split was asked for by ${andList(reason.strategies)}.` : ''
   return [`${made}; ${read}.`, `So ${article(node.op)} ${node.op} over ${over} stands between them.${asked}`]
@@ -131,8 +132,10 @@ function transferSentences(program: Program, node: OperatorNode): string[] {
     const token = `the last stage has sampled ${of}, and the first begins the next step with it`
     return [`${capital(token)}: so the token ${op === 'send' ? 'goes' : 'comes'} over ${stageAxes}.`]
   }
-  const carried = `\`${communication?.reason.consumer}\` carries ${of} from one layer to the next, and another rank holds the next one`
-  const taken = `the layer before stands with another rank, which sends ${of}`
+  // Gradients go against the order of the layers.
+  const [before, behind] = node.segment === 'backward' ? ['next layer', 'layer before'] : ['layer before', 'next layer']
+  const carried = `\`${communication?.reason.consumer}\` carries ${of} on, and the ${behind} stands with another rank`
+  const taken = `the ${before} stands with another rank, which sends ${of}`
   return [op === 'send' ? `${carried}: ${over} meet here.` : `${capital(taken)}: ${over} meet here.`]
 }
 
@@ -169,29 +172,48 @@ export function originOf(program: Program, tensor: string): Origin {
 }
 
 function madeText(
-  tensor: string,
+  program: Program,
   { node: producer, through }: Origin,
-  { atoms, from }: Communication,
+  { atoms, from, reason }: Communication,
   dims: readonly string[],
   over: string,
 ): string {
   const state = along(from, atoms[0] ?? '')
-  const what = producer ? `The result of \`${producer.id}\`${through && `, ${through},`}` : `\`${tensor}\``
-  const split = [...new Set(atoms.flatMap((atom) => splitDim(producer, atom) ?? []))].map((dim) => `\`${dim}\``)
+  const what = producer ? `The result of \`${producer.id}\`${through && `, ${through},`}` : `\`${reason.tensor}\``
+  const splitting = atoms.filter((atom) => splitDim(producer, atom) !== undefined)
+  const split = [...new Set(splitting.map((atom) => `\`${splitDim(producer, atom)}\``))]
+  const axes = axesOf(program.mesh, splitting, reason.strategies)
+  const splits = `${andList(axes)} ${axes.length === 1 ? 'splits' : 'split'}`
   switch (state.kind) {
     case 'partial': {
       const sum = state.reduction === 'sum' ? 'sum' : state.reduction === 'max' ? 'maximum' : 'log-sum-exp'
       const start = `${what} is a partial ${sum} over ${over}`
-      if (split.length) return `${start}, since ${over} splits its contracted ${dimWord(split)} ${andList(split)}`
+      const causes = [
+        ...(split.length ? [`${splits} its contracted ${dimWord(split)} ${andList(split)}`] : []),
+        ...termText(program, producer, atoms),
+      ]
+      if (causes.length) return `${start}, since ${causes.join(', and ')}`
       return atoms.some((atom) => producer?.partition?.partial[atom]) ? `${start}, passed on from its operand` : start
     }
     case 'shard': {
       const start = `${what} is split along \`${dims[state.position] ?? '?'}\` over ${over}`
-      return split.length ? `${start}, since ${over} splits ${andList(split)} there` : start
+      return split.length ? `${start}, since ${splits} ${andList(split)} there` : start
     }
     case 'replicate':
       return `${what} is whole on every rank of ${over}`
   }
+}
+
+/** Which stages of a pipeline have a term of a sum over its axis. */
+function termText(program: Program, producer: OperatorNode | undefined, atoms: readonly string[]): string[] {
+  const staged = pipelineAtoms(program).filter((atom) => atoms.includes(atom))
+  // A term is no sum of operands that are partial already.
+  if (!staged.some((atom) => producer?.partition?.partial[atom]?.length === 0)) return []
+  const [stage, other] = producer?.stages ?? []
+  const axis = axesOf(program.mesh, staged).join(' and ')
+  if (stage === undefined || program.pipeline?.directions === 2) return [`stages of ${axis} have a term each`]
+  if (other === undefined) return [`the ${stage} stage of ${axis} alone has it`]
+  return [`the ${stage} and the ${other} stage of ${axis} have a term each`]
 }
 
 function readText(

@@ -44,13 +44,13 @@ const mostRows = 40
 export async function htmlReport(simulation: Simulation, options: ReportOptions = {}): Promise<string> {
   checkOptions(options, { theme: 'light|dark|auto', title: 'string', whatIf: 'boolean' })
   const { theme = 'auto', whatIf = false } = options
-  const { plan, timeline, memory, step, machine } = simulation
+  const { plan, timeline, memory, step } = simulation
   const program = drawnProgram(simulation)
   const summary = summariseSimulation(simulation, { whatIf })
   const { model, phase, world, conventions, batch } = summary
   const planned = summarise(plan)
   const level = plan.program.pipeline ? 'stage' : 'module'
-  const limitBytes = machine.cluster.accelerator.memoryBytes
+  const { capacityBytes: limitBytes, reserveBytes } = summary.memory
   const subtitle = [
     `${conventions.cluster}: ${formatMesh(planned.mesh, world, ' · ') || '1 rank'}`,
     `batch ${formatCount(batch.sequences)}, ${formatCount(batch.microbatches)} ${batch.microbatches === 1 ? 'microbatch' : 'microbatches'}`,
@@ -75,7 +75,7 @@ export async function htmlReport(simulation: Simulation, options: ReportOptions 
     { heading: 'Timeline', picture: timelineSvg(timeline, program, { theme, prefix: 'timeline' }) },
     {
       heading: 'Memory',
-      picture: memorySvg(memory, program, step.seconds, { theme, limitBytes, prefix: 'memory' }),
+      picture: memorySvg(memory, program, step.seconds, { theme, limitBytes, reserveBytes, prefix: 'memory' }),
       tables: [memoryTable(summary)],
     },
     { heading: 'Communication', tables: [communicationTable(planned.communication)] },

@@ -167,7 +167,7 @@ export function tokensOf({ phase, batch, seq, steps, options }: PlannedSpec): nu
   return batch * steps * expected
 }
 
-/** The most that each stage holds, and whether it fits. */
+/** The most bytes that each stage of a simulated step holds, what the device has and what of that is in reserve, and whether it fits. */
 export function memoryOf({
   plan,
   machine,

@@ -18,6 +18,7 @@ import {
 import type { Compared } from './compare.js'
 import { checkPlan, type Plan } from './plan.js'
 import { drawnProgram, type Simulation } from './simulate-plan.js'
+import { memoryOf } from './step-figures.js'
 
 export {
   type ParetoAxis,
@@ -59,9 +60,9 @@ export function timelinesSvg(list: readonly Compared[], options: Omit<TimelineSv
 /** The memory of a simulated step as SVG, against what the device has. */
 export function memorySvg(simulation: Simulation, options: MemorySvgOptions = {}): string {
   checkSimulation(simulation)
-  const { memory, step, machine } = simulation
-  const limitBytes = machine.cluster.accelerator.memoryBytes
-  return memoryPicture(memory, drawnProgram(simulation), step.seconds, { limitBytes, ...options })
+  const { memory, step } = simulation
+  const { capacityBytes: limitBytes, reserveBytes } = memoryOf(simulation)
+  return memoryPicture(memory, drawnProgram(simulation), step.seconds, { limitBytes, reserveBytes, ...options })
 }
 
 /** What one picture is of, and how it is drawn. */

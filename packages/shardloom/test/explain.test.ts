@@ -79,6 +79,34 @@ describe('explaining a communication node', () => {
   })
 })
 
+describe('in a pipeline', () => {
+  const pipelined = {
+    model: 'llama-3.1-8b',
+    batch: 8,
+    seq: 64,
+    parallel: { dp: 2, pp: 2 },
+    options: { schedule: 'interleaved-1f1b', virtual: 2 },
+  } as const
+
+  test('the loss is partial over dp, which splits it, and over pp, whose last stage has it', async () => {
+    const { text } = explain(await plan(pipelined), 'optimizer/loss/all-reduce(pp.dp)')
+    expect(text[0]).toContain('since dp splits its contracted dim `batch`, and the last stage of pp alone has it')
+  })
+
+  test('a transfer names whom it is with, and gradients come from the next layer', async () => {
+    const planned = await plan(pipelined)
+    // Ranks 0 and 1 are the first stage, 2 and 3 the last: each hands on to the other, with the same coordinate of dp.
+    for (const rank of [0, 3])
+      for (const { op, nodes, phase } of summarise(planned, { rank }).communication)
+        for (const id of op === 'send' || op === 'recv' ? nodes : []) {
+          const { text, communication } = explain(planned, id, { rank })
+          expect(communication?.group).toEqual(rank === 0 ? [0, 2] : [1, 3])
+          const isNext = (op === 'recv') === (phase === 'backward')
+          expect(text[0]).toMatch(isNext ? /the next layer stands/i : /the layer before stands/i)
+        }
+  })
+})
+
 test('what a pipeline passes on says so in both directions, and every node that a plan lists can be explained', async () => {
   const planned = await plan({
     model: 'tiny',

@@ -23,7 +23,7 @@ export function breakdown(timeline: Timeline, mesh: Mesh): RankBreakdown[] {
   const { graph, times, ranks } = timeline
   const { start, end, cause, makespan } = times
   const axesOfTemplate = graph.templates.map(({ communication }) =>
-    communication ? axesOf(mesh, communication.atoms).join('·') : undefined,
+    communication ? axesOf(mesh, communication.atoms, communication.reason.strategies).join('·') : undefined,
   )
   const of = (node: number) => axesOfTemplate[graph.template[node] ?? 0]
   const computing = new Map<number, number[]>(ranks.map((rank) => [rank, []]))

@@ -190,8 +190,8 @@ function communicationTime(
   const communication = node?.communication
   // What a recv takes is the time of its send.
   if (!node || !communication || node.op === 'recv') return nothing
-  const { atoms } = communication
-  const axes = axesOf(program.mesh, atoms)
+  const { atoms, reason } = communication
+  const axes = axesOf(program.mesh, atoms, reason.strategies)
   const { blocking, free } = machine.engine
   if (axes.some((axis) => free.includes(axis))) return nothing
   const all = machine.group(atoms)
@@ -228,7 +228,10 @@ function hideFused(
     const { communication } = lead
     const time = times.get(lead.id)
     if (!communication || !time) continue
-    const share = Math.max(0, ...axesOf(mesh, communication.atoms).map((axis) => fused[axis] ?? 0))
+    const share = Math.max(
+      0,
+      ...axesOf(mesh, communication.atoms, communication.reason.strategies).map((axis) => fused[axis] ?? 0),
+    )
     if (share === 0) continue
     const ids = nodes.flatMap(({ op, inputs, outputs }) => (op === 'all-gather' ? outputs : inputs))
     const beside = ids.flatMap((id) => products.get(id) ?? [])

@@ -63,7 +63,7 @@ export function prepare(graph: UnrolledGraph, program: Program, operators: Opera
     leaderOf,
     reduces: reductionsOf(graph, program),
     axes: graph.templates.map(({ communication }) =>
-      communication ? axesOf(program.mesh, communication.atoms).join('·') : undefined,
+      communication ? axesOf(program.mesh, communication.atoms, communication.reason.strategies).join('·') : undefined,
     ),
     work: {
       nodeCount: graph.nodeCount,

@@ -181,7 +181,8 @@ export function simulateRolled(program: Program, operators: OperatorTable, machi
 /** Finds the block, by its place in its rank's course, in which a block finds what it refers to; −1: none. */
 function finder({ graph: { parts } }: Prepared, courses: readonly Course[]) {
   const isScheduled = courses.map(({ blocks }) => blocks.some(({ follows }) => follows))
-  const most = courses.reduce((all, { blocks }) => Math.max(all, ...blocks.map(({ iteration }) => iteration)), 0) + 1
+  let most = 1
+  for (const { blocks } of courses) for (const { iteration } of blocks) most = Math.max(most, iteration + 1)
   const indices = courses.map(
     ({ blocks }) => new Map(blocks.map(({ part, iteration }, index) => [part * most + iteration, index])),
   )

@@ -1,5 +1,5 @@
 import { resolveCluster } from '@shardloom/cluster'
-import type { Program } from '@shardloom/core'
+import type { OperatorNode, Program } from '@shardloom/core'
 import { unroll } from '@shardloom/core/unroll'
 import { describe, expect, it } from 'vitest'
 import { planned } from '../../core/test/planned.js'
@@ -118,6 +118,33 @@ describe('a step in time', () => {
     expect(free.seconds).toBeLessThanOrEqual(timeline.seconds)
     const computing = breakdown(free, program.mesh).map((rank) => rank.computing)
     if (!program.pipeline) expect(computing[0]).toBeCloseTo(free.seconds, 9)
+  })
+})
+
+describe('names of axes', () => {
+  it.each([2, 4])('the exchange of tokens goes by ep and gradients by dp, at dp 4 and ep %i', (ep) => {
+    const build = { phase: 'training', batch: 16, seq: 4096, microbatches: 2 } as const
+    const { program, operators } = planned('mixtral-8x7b', build, { dp: 4, ep })
+    const machine = machineOf(resolveCluster('dgx-h100'), program.mesh)
+    const timeline = simulate(program, operators, machine)
+    const streamsOf = (chosen: (node: OperatorNode) => boolean) => {
+      const { graph } = timeline
+      const nodes = [...graph.template.keys()].filter((node) => {
+        const template = graph.templates[graph.template[node] ?? 0]
+        return template?.communication && chosen(template)
+      })
+      return new Set(nodes.map(timeline.streamOf))
+    }
+    expect([...streamsOf(({ op }) => op === 'all-to-all')]).toEqual(['ep links'])
+    const gradients = streamsOf(({ id }) => id.startsWith('optimizer/gradient/'))
+    expect(gradients).toContain('dp links')
+    expect(gradients).not.toContain('ep links')
+    for (const ranks of [breakdown(timeline, program.mesh), runStep(program, operators, machine).ranks])
+      for (const { exposed } of ranks) {
+        expect(exposed['ep']).toBeGreaterThan(0)
+        // Gradients have backward to hide behind; tokens have not.
+        expect(exposed['ep']).toBeGreaterThan(exposed['dp'] ?? 0)
+      }
   })
 })
 

@@ -107,9 +107,12 @@ function scheduleFor({ schedule, csv, virtual, group }: Staging, ranks: number, 
     if (!isShardloomError(error)) throw error
     // An error of schedules is its own class: here it is one of a plan.
     const { code, message, help, subject } = error
+    // A spec gives no number of microbatches: it follows from others of its fields.
+    const follows = subject === 'microbatches'
+    const fields = 'They follow from the batch: a smaller `batch` or a larger `microbatch` makes fewer.'
     throw new ShardloomError(code, message, {
-      ...(help !== undefined && { help }),
-      subject: subject ?? 'schedule',
+      ...(help !== undefined && { help: follows ? `${help} ${fields}` : help }),
+      subject: follows ? 'batch' : (subject ?? 'schedule'),
       cause: error,
     })
   }

@@ -1,5 +1,6 @@
 import type { View } from 'shardloom'
-import { textWidth } from './placed.js'
+import { Pill } from './card.jsx'
+import { nameWidth, textWidth } from './placed.js'
 import { Shape } from './shape.jsx'
 
 interface BarProps {
@@ -14,9 +15,11 @@ interface BarProps {
 const apart = 600
 
 /** What a group of ranks does together: one hexagon across their lanes, with a dot for each member. */
-export function Bar({ node: { title, facts }, width, height, dots }: BarProps) {
-  const fact = facts.join(' · ')
-  const reach = Math.max(textWidth(title) * 1.2, textWidth(fact)) / 2 + 10
+export function Bar({ node, width, height, dots }: BarProps) {
+  const { title, repeat } = node
+  const fact = node.facts.join(' · ')
+  const reach = Math.max(nameWidth(node), textWidth(fact)) / 2 + 10
+  const aside = (nameWidth(node) - nameWidth({ title, repeat: 1 })) / 2
   const labels = labelsOf(width, dots, reach)
   const [first = width / 2, last = width / 2] = [dots[0], dots.at(-1)]
   const lines = [-Infinity, ...labels]
@@ -35,9 +38,10 @@ export function Bar({ node: { title, facts }, width, height, dots }: BarProps) {
         ))}
       {labels.map((x) => (
         <g key={x}>
-          <text className="name" x={x} y={fact ? height / 2 - 3 : height / 2 + 4.5} textAnchor="middle">
+          <text className="name" x={x - aside} y={fact ? height / 2 - 3 : height / 2 + 4.5} textAnchor="middle">
             {title}
           </text>
+          {repeat > 1 && <Pill repeat={repeat} right={x + nameWidth(node) / 2} middle={height / 2 - 8} />}
           <text className="fact" x={x} y={height / 2 + 12} textAnchor="middle">
             {fact}
           </text>

@@ -3,7 +3,7 @@ import { cardSize } from 'shardloom/charts'
 import type { PlacedView } from 'shardloom/svg'
 import { alikeParts, onCircles } from './alike.js'
 import { movedBlock, packed, type Size } from './pack.js'
-import { type Block, textWidth, type ViewCluster, type ViewEdge, type ViewNode } from './placed.js'
+import { type Block, headWidth, type ViewCluster, type ViewEdge, type ViewNode } from './placed.js'
 import { regionTree } from './region-tree.js'
 
 /** Lays out a view of any shape, as `placeView` does. */
@@ -156,10 +156,8 @@ function cardBlock(node: ViewNode): Block {
 
 /** A block with the frame of a region around it; one without a name has no room for it. */
 function framed(cluster: ViewCluster, block: Block): Block {
-  const { title, repeat, fact } = cluster
-  const named = textWidth(title) * 1.2 + (repeat > 1 ? 40 : 0) + (fact ? textWidth(fact) + 28 : 0)
-  const top = title === '' ? inset : head
-  const width = Math.max(block.width, named) + 2 * inset
+  const top = cluster.title === '' ? inset : head
+  const width = Math.max(block.width, headWidth(cluster)) + 2 * inset
   const height = top + block.height + inset
   const inside = movedBlock(block, { x: (width - block.width) / 2, y: top }, 1)
   return {

@@ -39,8 +39,13 @@ export function Explained({ found, inspected }: ExplainedProps) {
         {found.flops > 0 && <Row name="computes" value={formatFlops(found.flops)} />}
         {!found.communication && <Row name="reads" value={formatBytes(found.bytesRead)} />}
         {!found.communication && <Row name="writes" value={formatBytes(found.bytesWritten)} />}
-        <Row name="runs in a step" value={`${formatCount(found.executions)} times`} />
-        {computing !== undefined && <Row name="takes in a step" value={formatSeconds(computing + communicating)} />}
+        <Row name="runs in a step" value={found.executions === 1 ? 'once' : `${formatCount(found.executions)} times`} />
+        {computing !== undefined && (
+          <Row
+            name="takes in a step"
+            value={found.op === 'recv' ? 'the time of its send' : formatSeconds(computing + communicating)}
+          />
+        )}
       </dl>
       {found.communication && planned.answer && (
         <GroupPicture
@@ -54,12 +59,13 @@ export function Explained({ found, inspected }: ExplainedProps) {
         {[
           ...found.inputs.map((each) => ['in', each] as const),
           ...found.outputs.map((each) => ['out', each] as const),
-        ].map(([way, { tensor, dims, localShape, dtype, placement, bytes }], at) => (
+        ].map(([way, { tensor, dims, localShape, dtype, density, placement, bytes }], at) => (
           // biome-ignore lint/suspicious/noArrayIndexKey: a tensor may be read twice
           <li key={at}>
             <span className="way">{way}</span> <span className="id">{tensor}</span>
             <span className="shape-text">
               {dims.map((dim, index) => `${dim} ${formatCount(localShape[index] ?? 0)}`).join(' × ')} · {dtype} ·{' '}
+              {density && `${density[0]} of every ${density[1]} elements filled · `}
               {formatBytes(bytes)} · {placement}
             </span>
           </li>

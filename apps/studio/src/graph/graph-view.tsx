@@ -1,4 +1,4 @@
-import { Panel, ReactFlow, ReactFlowProvider, useReactFlow, useStore } from '@xyflow/react'
+import { ReactFlow, ReactFlowProvider, useReactFlow, useStore } from '@xyflow/react'
 import { useCallback, useEffect, useMemo, useRef, useState } from 'react'
 import type { Level } from 'shardloom'
 import { FailureText } from '../shell/failure.jsx'
@@ -15,8 +15,9 @@ import { graphKey } from './keys.js'
 import { Legend } from './legend.jsx'
 import { Lines } from './lines.jsx'
 import { Small } from './minimap.jsx'
-import { type DrawnGraph, fitZoom, margins, type Room, readableZoom } from './placed.js'
+import { type DrawnGraph, fitZoom, margins, type PlacedNode, type Room, readableZoom } from './placed.js'
 import { SearchBox } from './search-box.jsx'
+import { subjectOf } from './selected.js'
 
 const levels = [
   ['phase', 'Phases'],
@@ -43,7 +44,7 @@ export function GraphView() {
 
 function Graph() {
   const { state, dispatch, graph, inspected, onScreen } = useStudio()
-  const { level, toggled, unroll } = state.graph
+  const { level, toggled, unroll, rank } = state.graph
   const { selection } = state
   const pane = useRef<HTMLDivElement>(null)
   const { width, height } = useSize(pane)
@@ -69,6 +70,13 @@ function Graph() {
     },
     [dispatch],
   )
+  const show = useCallback(
+    ({ node, at }: PlacedNode) => {
+      void flow.setCenter(at.x + at.width / 2, at.y + at.height / 2, { zoom: 1 })
+      focusNode(pane.current, node.id)
+    },
+    [flow],
+  )
   const toggle = useCallback(
     (card: string) => {
       const at = drawn && placeOf(drawn, card)
@@ -86,8 +94,7 @@ function Graph() {
     const found = sought.current !== undefined && drawn.placed.nodes.find(({ node }) => node.id === sought.current)
     if (found) {
       sought.current = undefined
-      void flow.setCenter(found.at.x + found.at.width / 2, found.at.y + found.at.height / 2, { zoom: 1 })
-      focusNode(pane.current, found.node.id)
+      show(found)
     } else if (held.current && at) {
       const now = flow.flowToScreenPosition(at)
       const { x, y, zoom } = flow.getViewport()
@@ -96,7 +103,7 @@ function Graph() {
       fit(flow, drawn, latestRoom.current)
     }
     held.current = undefined
-  }, [drawn, flow])
+  }, [drawn, flow, show])
 
   const chosen = useMemo(() => {
     const ids = selection === undefined ? [] : inspected.answer && !inspected.stale ? inspected.answer.ids : [selection]
@@ -181,18 +188,30 @@ function Graph() {
         >
           Fit
         </button>
+        {rank !== undefined && (
+          <button
+            type="button"
+            title="The numbers are of one rank"
+            onClick={() => dispatch({ type: 'look', change: { graph: { level, toggled, unroll } } })}
+          >
+            Whole mesh
+          </button>
+        )}
         <SearchBox
           onFound={({ id, toggled: opened }) => {
-            sought.current = id
             pane.current?.focus()
+            const there = drawn?.placed.nodes.find(
+              ({ node }) => node.id === id || subjectOf(node.id).path === subjectOf(id).path,
+            )
+            if (there) show(there)
+            // Ranks stay side by side where what was found stands in one of them.
+            if (there && there.node.id !== id) return select(there.node.id)
+            if (!there) sought.current = id
             look({ toggled: opened, unroll: [] })
             select(id)
-            const there = drawn?.placed.nodes.find(({ node }) => node.id === id)
-            if (!there) return
-            void flow.setCenter(there.at.x + there.at.width / 2, there.at.y + there.at.height / 2, { zoom: 1 })
-            focusNode(pane.current, id)
           }}
         />
+        {graph.failure && graph.stale && <FailureText failure={graph.failure} />}
       </div>
       <div className={far ? 'graph-pane far' : 'graph-pane'} ref={pane} tabIndex={-1}>
         <ReactFlow<GraphNode>
@@ -219,25 +238,21 @@ function Graph() {
         >
           {drawn && <Lines placed={drawn.placed} chosen={touched} {...(far && markOf && { far: markOf })} />}
           {drawn && <Small placed={drawn.placed} room={room} />}
-          {graph.failure && graph.stale && (
-            <Panel position="top-center">
-              <FailureText failure={graph.failure} />
-            </Panel>
-          )}
         </ReactFlow>
       </div>
-      {drawn && <Foot view={drawn.view} />}
+      {drawn && <Foot drawn={drawn} chosen={touched} />}
     </ActionsContext>
   )
 }
 
 /** What the signs of the picture mean, and what it is of. */
-function Foot({ view }: { readonly view: View }) {
+function Foot({ drawn, chosen }: { readonly drawn: DrawnGraph; readonly chosen: ReadonlySet<string> }) {
+  const { view, placed } = drawn
   const narrow = useNarrow()
   const notice = view.notice && <b>{view.notice}</b>
   return (
     <PictureFoot notice={notice}>
-      <Legend view={view} />
+      <Legend legend={view.legend} edges={placed.edges} chosen={chosen} />
       <p className="caption" title={view.subtitle}>
         {!narrow && notice && <>{notice} · </>}
         {view.subtitle}

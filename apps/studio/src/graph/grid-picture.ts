@@ -5,6 +5,7 @@ import { arrange, type Cell, type Flow, type Grid, type Span } from './grid.js'
 import {
   around,
   type Block,
+  headWidth,
   moved,
   movedPath,
   overlaps,
@@ -16,7 +17,7 @@ import {
   type ViewEdge,
   type ViewNode,
 } from './placed.js'
-import { placePorts, portSize } from './ports.js'
+import { placePorts, portOut, portSize } from './ports.js'
 import { type End, router } from './routes.js'
 
 /** A cell with what it holds. */
@@ -27,8 +28,8 @@ export interface Held extends Cell {
 /** Blocks of more nodes than this keep what they hand to other bands to themselves, unless it is selected. */
 const mostShown = 6
 
-/** Bars farther from a card than this many rows are joined to it where one of both is selected. */
-const mostRows = 5
+/** Bars farther from a card than this many others are joined to it where one of both is selected. */
+const mostBars = 4
 
 /** Temporal edges of a node with more than these show where it is selected. */
 const mostTemporal = 4
@@ -41,7 +42,7 @@ export interface Cells {
 }
 
 /** Where a node belongs. */
-export type PlaceOf = (node: ViewNode) => Pick<Cell, 'slot' | 'band' | 'passable' | 'loose'>
+export type PlaceOf = (node: ViewNode) => Pick<Cell, 'slot' | 'band' | 'passable' | 'stack' | 'loose'>
 
 /** Puts the nodes of a view into cells, and lays out each. */
 export async function cellsOf(view: GraphView, placeOf: PlaceOf, place: PlaceView): Promise<Cells> {
@@ -106,7 +107,7 @@ export function drawGrid(
       view.ports.includes(from) ? [cellOf.get(to)?.band] : view.ports.includes(to) ? [cellOf.get(from)?.band] : [],
     ),
   )
-  const room = flow === 'down' ? portSize.height + 26 : portSize.width + Math.max(34, ...labels)
+  const room = flow === 'down' ? portSize.height + 26 : portSize.width + 2 * portOut.right + Math.max(34, ...labels)
   const gapOf = (band: number) => (!staged ? 30 : sending.has(band) || ported.has(band) ? room : 14)
   // What stands beside frames around several cells keeps clear of them.
   const framed = lastBands(view, cellOf)
@@ -129,7 +130,8 @@ export function drawGrid(
     })),
   )
   const between_ = edgesBetween(view, grid, placed, inside, slots !== undefined)
-  const frames = framesOf(view, grid, cellOf)
+  // In a column, frames may be as wide as their heads.
+  const frames = framesOf(view, grid, cellOf, slots !== undefined)
   const inner = grid.cells.flatMap(({ cell, at }) =>
     cell.block.clusters.map((each) => ({ ...each, depth: each.depth + frames.length, at: moved(each.at, at.x, at.y) })),
   )
@@ -194,15 +196,21 @@ function edgesBetween(
   )
   const spanOf = ({ from, to }: ViewEdge) =>
     Math.abs((placed.get(from)?.cell.slot ?? 0) - (placed.get(to)?.cell.slot ?? 0))
-  /** Whether no cell that lines keep clear of stands between two. */
-  const isNext = (a: Cell, b: Cell) =>
-    !grid.cells.some(
-      ({ cell }) =>
-        cell.band === a.band &&
-        !cell.passable &&
-        cell.slot > Math.min(a.slot, b.slot) &&
-        cell.slot < Math.max(a.slot, b.slot),
+  const between = (a: Cell, b: Cell) =>
+    grid.cells.flatMap(({ cell }) =>
+      cell.band === a.band && cell.slot > Math.min(a.slot, b.slot) && cell.slot < Math.max(a.slot, b.slot)
+        ? [cell]
+        : [],
     )
+  /** Whether no cell that lines keep clear of stands between two. */
+  const isNext = (a: Cell, b: Cell) => between(a, b).every(({ passable }) => passable)
+  /** How many others stand between two, rows of one as one. */
+  const countBetween = (a: Cell, b: Cell) =>
+    new Set(
+      between(a, b).flatMap(({ stack, slot }) =>
+        stack !== undefined && (stack === a.stack || stack === b.stack) ? [] : [stack ?? slot],
+      ),
+    ).size
   const asked = view.edges
     .filter((edge) => !drawn.has(edge) && !drawnKeys.has(keyOf(edge)) && edge.from !== edge.to)
     .sort((a, b) => spanOf(a) - spanOf(b))
@@ -227,7 +235,7 @@ function edgesBetween(
       edge.kind === 'temporal'
         ? crowded(edge.from) || crowded(edge.to) || large
         : edge.kind === 'communication'
-          ? (large || aligned) && bar && !(near && spanOf(edge) <= mostRows)
+          ? (large || aligned) && bar && !(near && countBetween(from.cell, to.cell) <= mostBars)
           : ((large || isHub(edge.from) || isHub(edge.to)) && !near) || from.cell === to.cell || edge.role === 'saved'
     const { path, label } = lead(edge, from, to, quiet)
     // A label stands on the other side of its line where another is already, or nowhere.
@@ -248,6 +256,7 @@ export function framesOf(
   view: GraphView,
   { cells }: Grid<Held>,
   cellOf: ReadonlyMap<string, Held>,
+  wide = false,
 ): Placed['clusters'] {
   const own = new Set(cells.flatMap(({ cell }) => cell.block.clusters.map(({ cluster }) => cluster.id)))
   const parents = new Map(view.clusters.map(({ id, parent }) => [id, parent]))
@@ -261,6 +270,11 @@ export function framesOf(
   const depthOf = (id: string | undefined): number =>
     id === undefined ? 0 : (spanning.some((each) => each.id === id) ? 1 : 0) + depthOf(parents.get(id))
   const deepest = Math.max(0, ...spanning.map(({ id }) => depthOf(id)))
+  const leastOf = (cluster: ViewCluster): number =>
+    Math.max(
+      headWidth(cluster) + 2 * inset,
+      ...spanning.filter(({ parent }) => parent === cluster.id).map((each) => leastOf(each) + 2 * inset),
+    )
   return spanning
     .flatMap((cluster) => {
       const depth = depthOf(cluster.id) - 1
@@ -268,14 +282,16 @@ export function framesOf(
       const own = held.get(cluster.id) ?? new Set()
       return runsOf(cells, own).map((rects, run) => {
         const inside = around(rects)
+        const natural = inside.width + 2 * inset * far + 20
+        const width = wide ? Math.max(natural, leastOf(cluster)) : natural
         return {
           // What others stand between is in several frames.
           cluster: run === 0 ? cluster : { ...cluster, id: `${cluster.id} ${run + 1}` },
           depth,
           at: {
-            x: inside.x - inset * far - 10,
+            x: inside.x + (inside.width - width) / 2,
             y: inside.y - head * far,
-            width: inside.width + 2 * inset * far + 20,
+            width,
             height: inside.height + (head + inset) * far,
           },
         }

@@ -7,6 +7,8 @@ export interface Cell {
   readonly block: Pick<Block, 'width' | 'height'>
   /** Edges of others may run behind it. */
   readonly passable?: boolean
+  /** It is one of several rows of what is called so. */
+  readonly stack?: string
   /** It stands at the beginning of its band, whatever its slot holds. */
   readonly loose?: boolean
 }

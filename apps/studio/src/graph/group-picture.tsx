@@ -11,18 +11,24 @@ const cell = 10
 
 /** All ranks as squares, those that communicate with each other lit. */
 export function GroupPicture({ world, group, size }: GroupPictureProps) {
-  if (!group || world > most) return <p>{size} ranks communicate.</p>
+  if (!group) return <p>{size} ranks communicate.</p>
+  const names = `ranks ${group.slice(0, 8).join(', ')}${group.length > 8 ? ', …' : ''}`
+  if (world > most)
+    return (
+      <p>
+        {group.length} ranks communicate: {names}
+      </p>
+    )
   const columns = world <= 64 ? 8 : world <= 256 ? 16 : 24
   const rows = Math.ceil(world / columns)
   const lit = new Set(group)
-  const names = `ranks ${group.slice(0, 8).join(', ')}${group.length > 8 ? ', …' : ''}`
   return (
     <figure className="group">
       <svg
         width={columns * (cell + 2)}
         height={rows * (cell + 2)}
         role="img"
-        aria-label={`The group of ${size}: ${names}, of ${world}`}
+        aria-label={`The group of ${group.length}: ${names}, of ${world}`}
       >
         {Array.from({ length: world }, (_, rank) => (
           <rect
@@ -38,7 +44,7 @@ export function GroupPicture({ world, group, size }: GroupPictureProps) {
         ))}
       </svg>
       <figcaption>
-        {size} of {world}: {names}
+        {group.length} of {world}: {names}
       </figcaption>
     </figure>
   )

@@ -44,7 +44,7 @@ interface PartProps {
   readonly card: View['nodes'][number] | undefined
 }
 
-/** A layer, stage or region, or a slice of the timeline: what it holds, summed. */
+/** A layer, stage or region, a slice of the timeline, or like communication: what it holds, summed. */
 function Part({ found, card }: PartProps) {
   const { dispatch } = useStudio()
   const { title, id, place, from, to, nodes, computing = 0, communicating = 0 } = found
@@ -66,11 +66,13 @@ function Part({ found, card }: PartProps) {
       <dl>
         {isSlice && <Row name="takes" value={formatSeconds(to - from)} />}
         {isSlice && <Row name="from" value={formatSeconds(from)} />}
-        {found.computing !== undefined && <Row name="computes for" value={formatSeconds(computing)} />}
+        {found.computing !== undefined && (computing > 0 || communicating === 0) && (
+          <Row name="computes for" value={formatSeconds(computing)} />
+        )}
         {communicating > 0 && <Row name="communicates for" value={formatSeconds(communicating)} />}
         {found.flops > 0 && <Row name="computes" value={formatFlops(found.flops)} />}
-        <Row name="reads" value={formatBytes(found.bytesRead)} />
-        <Row name="writes" value={formatBytes(found.bytesWritten)} />
+        {found.bytesRead > 0 && <Row name="reads" value={formatBytes(found.bytesRead)} />}
+        {found.bytesWritten > 0 && <Row name="writes" value={formatBytes(found.bytesWritten)} />}
         {found.sent > 0 && <Row name="sends" value={formatBytes(found.sent)} />}
         <Row name="holds" value={`${formatCount(nodes)} operators`} />
         <Row name="on" value={`rank ${found.rank} and those alike`} />

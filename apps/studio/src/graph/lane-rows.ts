@@ -24,6 +24,13 @@ export function rowsOfSteps({ ids, edges, bars, frameOf }: Steps): Map<string, n
   const before = new Map<string, string[]>()
   for (const { from, to, role } of edges)
     if (role !== 'back' && from !== to) before.set(to, [...(before.get(to) ?? []), from])
+  // What waits for nothing, as a weight to gather, comes when its reader has the rest.
+  for (const { from, to, role } of edges)
+    if (role !== 'back' && bars.has(from) && !before.has(from))
+      before.set(
+        from,
+        (before.get(to) ?? []).filter((each) => !bars.has(each) || before.has(each)),
+      )
   const groups: string[][] = [[]]
   const groupOf = new Map<string, number>()
   const order = inOrder(ids, before)
@@ -88,7 +95,7 @@ export function rowSpans(columns: readonly Column[]): Span[] {
   for (const { view, cells } of columns) {
     const grid = arrange(cells.cells, { flow: 'down', gaps: [() => 0, () => 0], lead: 0, slots: plain })
     for (const { at } of framesOf(view, grid, cells.cellOf)) {
-      const slots = grid.cells.flatMap(({ cell, at: own }) => (overlaps(own, at) && !cell.passable ? [cell.slot] : []))
+      const slots = grid.cells.flatMap(({ cell, at: own }) => (overlaps(own, at) ? [cell.slot] : []))
       const [first, last] = [Math.min(...slots), Math.max(...slots)]
       above[first] = Math.max(above[first] ?? 0, (plain[first]?.from ?? 0) - at.y)
       below[last] = Math.max(below[last] ?? 0, at.y + at.height - (plain[last]?.to ?? 0))

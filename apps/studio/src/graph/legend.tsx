@@ -1,12 +1,28 @@
 import type { View } from 'shardloom'
 import { Pill } from './card.jsx'
+import type { Placed } from './placed.js'
 import { Shape } from './shape.jsx'
 
-/** What the shapes and lines of the picture mean; only what it contains. */
-export function Legend({ view }: { readonly view: View }) {
+interface LegendProps {
+  readonly legend: View['legend']
+  readonly edges: Placed['edges']
+  /** The selected nodes, at which what is quiet shows. */
+  readonly chosen: ReadonlySet<string>
+}
+
+/** What the shapes and lines of the picture mean; only what is drawn. */
+export function Legend({ legend, edges, chosen }: LegendProps) {
+  const isDrawn = (entry: LegendProps['legend'][number]) =>
+    entry.type !== 'edge' ||
+    edges.some(
+      ({ edge, quiet }) =>
+        edge.kind === entry.kind &&
+        (entry.kind !== 'data' || isSaved(edge.role) === isSaved(entry.role)) &&
+        (!quiet || chosen.has(edge.from) || chosen.has(edge.to)),
+    )
   return (
     <ul className="legend" aria-label="Legend">
-      {view.legend.map((entry) => (
+      {legend.filter(isDrawn).map((entry) => (
         <li key={`${entry.type} ${entry.text}`} title={entry.text}>
           <svg width={22} height={13} viewBox="-2 -2 30 18" aria-hidden="true">
             {entry.type === 'node' ? (
@@ -27,3 +43,6 @@ export function Legend({ view }: { readonly view: View }) {
     </ul>
   )
 }
+
+/** Whether an edge hands backward what forward kept. */
+const isSaved = (role: string) => role === 'saved' || role === 'mirror'

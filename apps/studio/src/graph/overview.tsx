@@ -1,7 +1,7 @@
 import { formatBytes, formatCount, formatFlops, formatQuantity } from 'shardloom'
 import { useStudio } from '../shell/studio.js'
 
-/** What a rank holds, computes and communicates in a step; each communication leads to its first node. */
+/** What a rank holds, computes and communicates in a step; each communication leads to its node, or to the nodes that it counts. */
 export function Overview() {
   const { planned, dispatch } = useStudio()
   const summary = planned.answer?.summary
@@ -34,13 +34,19 @@ export function Overview() {
           <li key={nodes[0]}>
             <button
               type="button"
-              onClick={() => nodes[0] !== undefined && dispatch({ type: 'look', change: { selection: nodes[0] } })}
+              onClick={() => {
+                const [first = ''] = nodes
+                dispatch({ type: 'look', change: { selection: nodes.length > 1 ? `alike ${first}` : first } })
+              }}
             >
               <b>{[op, axes.join(', ')].filter(Boolean).join(' · ')}</b>
               <span>
                 {phase} · {count === 1 ? 'once' : `${formatCount(count)} times`} · sends {formatBytes(bytesPerRank)}
               </span>
-              <span className="reason">{reason}</span>
+              <span className="reason">
+                {reason}
+                {nodes.length > 1 && `, and ${formatCount(nodes.length - 1)} more`}
+              </span>
             </button>
           </li>
         ))}

@@ -1,6 +1,6 @@
 import type { GraphView } from '../worker/protocol.js'
 import type { PlaceView } from './compose.js'
-import { cellsOf, drawGrid } from './grid-picture.js'
+import { type Cells, cellsOf, drawGrid } from './grid-picture.js'
 import { type Column, rowSpans, rowsOfSteps } from './lane-rows.js'
 import { movedBlock } from './pack.js'
 import {
@@ -8,6 +8,7 @@ import {
   type Block,
   moved,
   movedPath,
+  nameWidth,
   type Placed,
   type PlacedNode,
   textWidth,
@@ -20,6 +21,8 @@ import {
 interface Lane {
   readonly cluster: ViewCluster
   readonly nodes: ReadonlyMap<string, ViewNode>
+  /** By the bars of the lane the card of its segment that hands it something, or else the one that reads from it. */
+  readonly cards: ReadonlyMap<string, string>
 }
 
 /** What ranks do together, and in which of the rows of its kind it stands so that none lies across another. */
@@ -40,25 +43,20 @@ const barHeight = 42
 export async function placeLanes(view: GraphView, place: PlaceView): Promise<Placed> {
   const lanes = lanesOf(view)
   const bars = barsOf(view, lanes)
-  const groups = new Map<string, number[]>()
-  lanes.forEach(({ nodes }, lane) => {
-    const key = [...nodes.keys()].join('\n')
-    groups.set(key, [...(groups.get(key) ?? []), lane])
-  })
   const rows = view.level === 'operator' ? rowsOf(view, lanes, bars) : undefined
-  const columns = await Promise.all(
-    [...groups.values()].map((members) => laneColumn(view, lanes, members[0] ?? 0, bars, rows, place)),
-  )
+  const views = lanes.map((_, lane) => laneView(view, lanes, lane, bars, rows !== undefined))
+  const columns = await columnsOf(views, rows, place)
   const spans = rows && rowSpans(columns)
-  const drawn = columns.map((column) => drawGrid(column.view, [], column.cells, 'down', spans))
-  const top = Math.min(...drawn.map(({ bounds }) => bounds.y))
-  const blocks: { block: Block; lane: number }[] = []
-  ;[...groups.values()].forEach((members, index) => {
-    const picture = drawn[index]
-    if (!picture) return
-    const block = blockFrom(picture, rows ? top : picture.bounds.y)
-    for (const lane of members) blocks[lane] = { block, lane }
+  // Lanes of one picture differ in nothing, not even in the rows of their bars.
+  const pictures = new Map<string, Placed>()
+  const drawn = columns.map(({ view: own, cells }) => {
+    const key = [...own.nodes.map(({ id }) => id), ...own.edges.map(({ from, to }) => `${from}\t${to}`)].join('\n')
+    const known = pictures.get(key) ?? drawGrid(own, [], cells, 'down', spans)
+    pictures.set(key, known)
+    return known
   })
+  const top = Math.min(...drawn.map(({ bounds }) => bounds.y))
+  const blocks = drawn.map((picture, lane) => ({ block: blockFrom(picture, rows ? top : picture.bounds.y), lane }))
   const widths = blocks.map(({ block, lane }) =>
     Math.max(block.width, textWidth(lanes[lane]?.cluster.title ?? '') * 1.2),
   )
@@ -108,7 +106,7 @@ export async function placeLanes(view: GraphView, place: PlaceView): Promise<Pla
       const places = members.flatMap((lane) => centres.get(`${name} #${row}`)?.get(lane) ?? [])
       if (places.length === 0) continue
       const xs = places.map(({ x }) => x)
-      const needed = Math.max(textWidth(node.title) * 1.2, textWidth(node.facts.join(' · '))) + 48
+      const needed = Math.max(nameWidth(node), textWidth(node.facts.join(' · '))) + 48
       const [left, right] = [Math.min(...xs), Math.max(...xs)]
       const width = Math.max(right - left + 130, needed)
       const x = (left + right) / 2 - width / 2
@@ -143,7 +141,8 @@ function lanesOf(view: GraphView): Lane[] {
     .map((cluster) => {
       const prefix = `${cluster.id}/`
       const own = view.nodes.filter(({ id }) => id.startsWith(prefix))
-      return { cluster, nodes: new Map(own.map((node) => [node.id.slice(prefix.length), node])) }
+      const nodes = new Map(own.map((node) => [node.id.slice(prefix.length), node]))
+      return { cluster, nodes, cards: cardsOfBars(view, prefix) }
     })
 }
 
@@ -170,33 +169,73 @@ function barsOf(view: GraphView, lanes: readonly Lane[]): Map<string, Bar[]> {
     let row = 0
     while (list.some((each) => each.row === row && from <= (each.members.at(-1) ?? 0) && to >= (each.members[0] ?? 0)))
       row++
-    list.push({ node, members, row })
+    list.push({ node: told(view, node, lanes[members[0] ?? 0]), members, row })
   }
   return bars
+}
+
+/** A bar says what it carries, and how often it runs: the frames of lanes, which say so of cards, are behind it. */
+function told(view: GraphView, node: ViewNode, lane: Lane | undefined): ViewNode {
+  const [carried] = /[^/]+\/[^/]+(?=\/[^/()]+\([^()]*\) over ranks )/.exec(node.id) ?? []
+  const card = lane?.cards.get(barKey(node.id)) ?? ''
+  let repeat = node.repeat
+  for (let id = lane?.nodes.get(card)?.cluster; id !== undefined; ) {
+    const cluster = view.clusters.find((each) => each.id === id)
+    repeat *= cluster?.repeat ?? 1
+    id = cluster?.parent
+  }
+  return { ...node, repeat, facts: [...(carried === undefined ? [] : [carried]), ...node.facts] }
 }
 
 const barFor = (bars: ReadonlyMap<string, readonly Bar[]>, id: string, lane: number) =>
   bars.get(baseOf(id))?.find(({ members }) => members.includes(lane))
 
+/** Lanes with their cells, which are the same for those that do the same. */
+async function columnsOf(
+  views: readonly GraphView[],
+  rows: ReadonlyMap<string, number> | undefined,
+  place: PlaceView,
+): Promise<Column[]> {
+  const cells = new Map<string, Promise<Cells>>()
+  return Promise.all(
+    views.map(async (view) => {
+      const slots = new Map(view.nodes.map(({ id }, slot) => [id, rows ? rowOf(rows, id) : slot]))
+      // What leads past a bar runs behind it.
+      const placeOf = ({ id }: ViewNode) => ({
+        slot: slots.get(id) ?? 0,
+        band: 0,
+        ...(isRow(id) && { passable: true, stack: baseOf(id) }),
+      })
+      const key = view.nodes.map(({ id }) => id).join('\n')
+      const made = cells.get(key) ?? cellsOf(view, placeOf, place)
+      cells.set(key, made)
+      return { view, cells: await made }
+    }),
+  )
+}
+
 /** A lane with the bars that it takes part in, one below the other where several rows of them lie across it. */
-async function laneColumn(
+function laneView(
   view: GraphView,
   lanes: readonly Lane[],
   lane: number,
   bars: ReadonlyMap<string, readonly Bar[]>,
-  rows: ReadonlyMap<string, number> | undefined,
-  place: PlaceView,
-): Promise<Column> {
+  inRegions: boolean,
+): GraphView {
   const own = lanes[lane]
   if (!own) throw new Error('internal error: no lane')
   const prefix = `${own.cluster.id}/`
   const taking = [...bars].filter(([, list]) => list.some(({ members }) => members.includes(lane)))
   const counts = new Map(taking.map(([name, list]) => [name, countOf(list)]))
   const strip = (id: string) => (id.startsWith(prefix) ? id.slice(prefix.length) : barKey(id))
-  const endOf = (id: string, last: boolean) => {
+  const endOf = (id: string) => {
     const name = strip(id)
-    const count = counts.get(name)
-    return count === undefined ? name : `${name} #${last ? count - 1 : 0}`
+    const bar = barFor(bars, name, lane)
+    return bar ? `${name} #${bar.row}` : name
+  }
+  const regionOf = (name: string) => {
+    const cluster = own.nodes.get(own.cards.get(name) ?? '')?.cluster
+    return inRegions && cluster !== undefined ? { cluster: strip(cluster) } : {}
   }
   const nodes = [
     ...[...own.nodes].map(([id, node]) => ({
@@ -214,16 +253,16 @@ async function laneColumn(
         chips: [],
         repeat: 1,
         tooltip: '',
+        ...regionOf(name),
       })),
     ),
   ]
   const ids = new Set(nodes.map(({ id }) => id))
-  const barNames = new Set(taking.map(([name]) => name))
   const edges = view.edges.flatMap((edge) => {
-    const [from, to] = [endOf(edge.from, true), endOf(edge.to, false)]
+    const [from, to] = [endOf(edge.from), endOf(edge.to)]
     const mine = edge.from.startsWith(prefix) || edge.to.startsWith(prefix)
     return mine && ids.has(from) && ids.has(to)
-      ? [{ ...edge, from, to, role: barNames.has(strip(edge.to)) ? ('chain' as const) : edge.role }]
+      ? [{ ...edge, from, to, role: edge.role !== 'back' && isRow(to) ? ('chain' as const) : edge.role }]
       : []
   })
   const stacks = taking.flatMap(([name]) =>
@@ -241,11 +280,24 @@ async function laneColumn(
       id: strip(cluster.id),
       ...(parent !== undefined && parent !== own.cluster.id && { parent: strip(parent) }),
     }))
-  const part: GraphView = { ...view, nodes: inOrder(nodes, edges), clusters, edges: [...edges, ...stacks], ports: [] }
-  const slots = new Map(part.nodes.map(({ id }, slot) => [id, rows ? rowOf(rows, id) : slot]))
-  // What leads past a bar runs behind it.
-  const placeOf = ({ id }: ViewNode) => ({ slot: slots.get(id) ?? 0, band: 0, passable: isRow(id) })
-  return { view: part, cells: await cellsOf(part, placeOf, place) }
+  return { ...view, nodes: inOrder(nodes, edges), clusters, edges: [...edges, ...stacks], ports: [] }
+}
+
+function cardsOfBars({ edges }: GraphView, prefix: string): Map<string, string> {
+  const cards = new Map<string, string>()
+  const forth = edges.filter(({ role }) => role !== 'back')
+  const given = forth.filter(({ from, to }) => from.startsWith(prefix) && !to.startsWith(prefix))
+  const read = forth.filter(({ from, to }) => to.startsWith(prefix) && !from.startsWith(prefix))
+  const pairs = [
+    ...given.map(({ from, to }) => [to, from] as const),
+    ...read.map(({ from, to }) => [from, to] as const),
+  ]
+  for (const [bar, id] of pairs) {
+    const card = id.slice(prefix.length)
+    const segment = card.slice(0, card.indexOf('/') + 1)
+    if (!cards.has(barKey(bar)) && bar.startsWith(segment)) cards.set(barKey(bar), card)
+  }
+  return cards
 }
 
 const countOf = (list: readonly Bar[]) => Math.max(...list.map(({ row }) => row)) + 1
@@ -271,18 +323,25 @@ function rowsOf(view: GraphView, lanes: readonly Lane[], bars: ReadonlyMap<strin
   })
 }
 
-/** Bars behind the cards that take part in them. */
+/** Bars behind the cards that wait for them, or before those that read what nothing leads to. */
 function inOrder(nodes: readonly ViewNode[], edges: readonly ViewEdge[]): ViewNode[] {
   const rows = new Map<string, ViewNode[]>()
-  for (const node of nodes)
-    if (isRow(node.id)) {
-      const name = baseOf(node.id)
-      rows.set(name, [...(rows.get(name) ?? []), node])
-    }
+  for (const node of nodes) if (isRow(node.id)) rows.set(baseOf(node.id), [...(rows.get(baseOf(node.id)) ?? []), node])
+  const forth = edges.filter(({ role }) => role !== 'back')
+  const fed = new Set(forth.map(({ to }) => baseOf(to)))
+  const done = new Set<string>()
+  const rowsOf = (ids: readonly string[]) =>
+    ids.flatMap((id) => {
+      const name = baseOf(id)
+      if (!isRow(id) || done.has(name)) return []
+      done.add(name)
+      return rows.get(name) ?? []
+    })
   return nodes.flatMap((node) => {
     if (isRow(node.id)) return []
-    const own = new Set(edges.flatMap(({ from, to }) => (from === node.id && isRow(to) ? [baseOf(to)] : [])))
-    return [node, ...[...own].flatMap((name) => rows.get(name) ?? [])]
+    const before = forth.flatMap(({ from, to }) => (to === node.id && !fed.has(baseOf(from)) ? [from] : []))
+    const after = forth.flatMap(({ from, to }) => (from === node.id ? [to] : []))
+    return [...rowsOf(before), node, ...rowsOf(after)]
   })
 }
 

@@ -90,6 +90,14 @@ export const moved = (at: Rect, x: number, y: number): Rect => ({ ...at, x: at.x
 /** The number of pixels that a text of eleven pixels takes at most: viewers' fonts differ. */
 export const textWidth = (text: string): number => Math.ceil(text.length * 6.9)
 
+/** The number of pixels that a bold title takes at most, with how often it runs behind it. */
+export const nameWidth = ({ title, repeat }: Pick<ViewNode, 'title' | 'repeat'>): number =>
+  textWidth(title) * 1.2 + (repeat > 1 ? 24 + 7.5 * String(repeat).length : 0)
+
+/** The number of pixels that the head of a frame takes at most. */
+export const headWidth = ({ title, repeat, fact }: ViewCluster): number =>
+  textWidth(title) * 1.2 + (repeat > 1 ? 40 : 0) + (fact ? textWidth(fact) + 28 : 0)
+
 /** Corners of a path that runs along the axes, rounded. */
 export function roundedPath(points: readonly { readonly x: number; readonly y: number }[]): string {
   const px = (value: number) => String(Math.round(value * 10) / 10)

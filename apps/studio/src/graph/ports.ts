@@ -6,8 +6,8 @@ import type { End } from './routes.js'
 /** The size of a send or a recv on the border of its card. */
 export const portSize = { width: 48, height: 18 } as const
 
-/** How far below or above a card its ports stand out more than they stand in, so that they cover nothing of it. */
-const apartFromChips = 5
+/** How far from the border of its card the middle of a port stands, so that it covers no text: below or above it, and beside it. */
+export const portOut = { down: 5, right: 16 } as const
 
 /** A send or a recv with its place, and the cell that it belongs to. */
 export interface Port {
@@ -62,8 +62,8 @@ export function placePorts(
       const middle = { x: at.x + at.width / 2, y: at.y + at.height / 2 }
       const border =
         flow === 'down'
-          ? { x: middle.x + apart, y: side > 0 ? at.y + at.height + apartFromChips : at.y - apartFromChips }
-          : { x: side > 0 ? at.x + at.width : at.x, y: middle.y + apart }
+          ? { x: middle.x + apart, y: side > 0 ? at.y + at.height + portOut.down : at.y - portOut.down }
+          : { x: side > 0 ? at.x + at.width + portOut.right : at.x - portOut.right, y: middle.y + apart }
       return node ? [{ node, cell, at: { x: border.x - width / 2, y: border.y - height / 2, width, height } }] : []
     })
   })

@@ -148,7 +148,11 @@ export function router({ flow, cells, bands }: Grid<Cell>, nodes: readonly Rect[
         const [y1, y2] = [start.at(-1)?.y ?? 0, end[0]?.y ?? 0]
         return [...start, { x, y: y1 }, { x, y: y2 }, ...end]
       }
-      const ways = [outer, -outer].flatMap((side) => endings.map((ends) => ({ side, ends })))
+      // Bars are wider than their cells: they are met from above and left below.
+      const fitting = endings.filter(
+        ({ out, into }) => !(out === 'side' && from.cell.passable) && !(into === 'side' && to.cell.passable),
+      )
+      const ways = [outer, -outer].flatMap((side) => fitting.map((ends) => ({ side, ends })))
       const cost = (way: (typeof ways)[number]) => met(wayOf(way.side, way.ends, beside(way.side)), a, b)
       const { side, ends } = (quiet ? ways[0] : leastOf(ways, cost)) ?? {
         side: outer,

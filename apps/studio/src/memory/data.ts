@@ -1,4 +1,4 @@
-import type { Simulation } from 'shardloom'
+import { type Simulation, stepFigures } from 'shardloom'
 import { type MemoryBand, memoryPanel } from 'shardloom/charts'
 
 /** The memory of one rank over a step, in steps: each value holds until the next moment, the last until the end. */
@@ -21,17 +21,21 @@ export interface MemoryRank {
 export interface MemoryData {
   readonly name: string
   readonly ranks: readonly MemoryRank[]
-  /** Bytes that a device has. */
+  /** Bytes that a step may take, and that the device has beside these for context, allocator and communication library. */
   readonly limit: number
+  readonly reserve: number
   /** Seconds. */
   readonly end: number
 }
 
 /** Puts the memory of a step into typed arrays. */
-export function memoryOfSimulation({ memory, timed, step, machine }: Simulation, name: string): MemoryData {
+export function memoryOfSimulation(simulation: Simulation, name: string): MemoryData {
+  const { memory, timed, step } = simulation
+  const { capacityBytes, reserveBytes } = stepFigures(simulation).memory
   return {
     name,
-    limit: machine.cluster.accelerator.memoryBytes,
+    limit: capacityBytes - reserveBytes,
+    reserve: reserveBytes,
     end: step.seconds,
     ranks: memory.map((each): MemoryRank => {
       const panel = memoryPanel(each, timed.program, step.seconds)

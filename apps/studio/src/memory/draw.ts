@@ -180,12 +180,7 @@ function drawPlace(
       { ...corner, width: 1, height: Math.max(1, yOf(rank.peak.bytes) - corner.y) },
       { ...corner, width: right - corner.x, height: 1 },
     ]
-    drawLimit(
-      context,
-      data.limit,
-      { left, right, level: yOf(data.limit), curve, taken: width > 640 ? pointer : [] },
-      theme,
-    )
+    drawLimit(context, data, { left, right, level: yOf(data.limit), curve, taken: width > 640 ? pointer : [] }, theme)
   }
   if (scene.at !== undefined) {
     context.fillStyle = theme.ink
@@ -263,13 +258,14 @@ interface LimitPlace extends Pick<LevelLabel, 'level' | 'left' | 'right' | 'take
 
 function drawLimit(
   context: CanvasRenderingContext2D,
-  limit: number,
+  { limit, reserve }: MemoryData,
   { curve, ...place }: LimitPlace,
   theme: Theme,
 ): void {
   context.fillStyle = theme.ink
   context.fillRect(place.left, place.level - 1, place.right - place.left, 2)
-  const text = `${formatBytes(limit)} limit`
+  const less = reserve > 0 ? `: ${formatBytes(limit + reserve)} less ${formatBytes(reserve)} in reserve` : ''
+  const text = `limit ${formatBytes(limit)}${less}`
   context.font = fonts.fact
   context.textAlign = 'left'
   context.textBaseline = 'middle'

@@ -14,7 +14,7 @@ export function PeakTable({ places }: { readonly places: readonly MemoryPlace[] 
             <tr>
               <th scope="col">rank</th>
               <th scope="col">peak</th>
-              <th scope="col">of the device</th>
+              <th scope="col">of the limit</th>
               <th scope="col">what is alive</th>
             </tr>
           </thead>

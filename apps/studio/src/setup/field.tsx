@@ -39,7 +39,8 @@ export function Field({ path, label, help, children }: FieldProps) {
 
 /** The error of the plan, where it is about a field: errors name its path, or the field alone. */
 export function useProblem(path: string) {
-  const { failure } = useStudio()
+  const { failure: told, failureOld } = useStudio()
+  const failure = failureOld ? undefined : told
   const { subject } = failure ?? {}
   return subject === path || subject === path.split('.').at(-1) ? failure : undefined
 }

@@ -2,6 +2,7 @@ import { useStudio } from '../shell/studio.js'
 import { valueAt, withField } from '../state/spec-text.js'
 import { DegreeSlider } from './degree-slider.jsx'
 import { Field } from './field.jsx'
+import { withDegree, withPhase } from './fitting.js'
 import { ModelField } from './model-field.jsx'
 import { NumberInput } from './number-input.jsx'
 import { ServingFields } from './serving-fields.jsx'
@@ -25,9 +26,10 @@ const phases = ['training', 'prefill', 'decode', 'serving'] as const
 export function SpecForm({ fields }: { readonly fields: Readonly<Record<string, unknown>> }) {
   const { variant, dispatch, catalogue, planned } = useStudio()
   const choices = useChoices([...usualDegrees, ...furtherDegrees].map((name) => `parallel.${name}`))
-  const planValues = planned.answer?.values ?? {}
-  const set = (path: readonly string[], value: unknown, group = '') =>
-    dispatch({ type: 'edit', text: withField(variant.text, path, value), group })
+  // What the last plan that worked had says nothing about one that does not.
+  const planValues = (planned.failure ? undefined : planned.answer?.values) ?? {}
+  const edit = (text: string, group = '') => dispatch({ type: 'edit', text, group })
+  const set = (path: readonly string[], value: unknown, group = '') => edit(withField(variant.text, path, value), group)
   const phase = String(valueAt(fields, ['phase']) ?? planValues['phase'] ?? 'training')
   /** Pools of serving that each have degrees of their own leave none for both. */
   const apart =
@@ -63,7 +65,7 @@ export function SpecForm({ fields }: { readonly fields: Readonly<Record<string, 
         help={described.get(path)?.description ?? ''}
         value={shown(path) ?? 1}
         choice={choices.get(path)}
-        onChange={(value) => set(['parallel', name], value === 1 ? undefined : value, `slider ${name}`)}
+        onChange={(value) => edit(withDegree(variant.text, name, value), `slider ${name}`)}
       />
     )
   }
@@ -71,7 +73,9 @@ export function SpecForm({ fields }: { readonly fields: Readonly<Record<string, 
     const path = `options.${name}`
     const field = described.get(path)
     if (!field) return null
-    const value = shown(path)
+    const own = shown(path)
+    // A schedule may be spelled in several ways; the plan has its name.
+    const value = name === 'schedule' && !catalogue?.schedules.includes(String(own)) ? (planValues[path] ?? own) : own
     const change = (next: unknown) => set(['options', name], next === field.default ? undefined : next)
     if (typeof value === 'object') return null // a choice by layers, which the YAML has
     const known =
@@ -147,7 +151,12 @@ export function SpecForm({ fields }: { readonly fields: Readonly<Record<string, 
         <legend>Phase</legend>
         {phases.map((name) => (
           <label key={name}>
-            <input type="radio" name="phase" checked={phase === name} onChange={() => set(['phase'], name)} />
+            <input
+              type="radio"
+              name="phase"
+              checked={phase === name}
+              onChange={() => edit(withPhase(variant.text, name))}
+            />
             {name}
           </label>
         ))}
@@ -159,7 +168,7 @@ export function SpecForm({ fields }: { readonly fields: Readonly<Record<string, 
             {number('options.serving.decode.batch', 'Decode batch', shownBatch)}
           </>
         ) : (
-          number('batch', 'Batch')
+          number('batch', 'Batch', phase === 'serving' ? 'by load' : planValues['batch'])
         )}
         {phase !== 'serving' && number('microbatch', 'Microbatch')}
         {number('seq', lengths[phase] ?? 'Sequence')}

@@ -16,7 +16,8 @@ const numbered = 400
  * kept in.
  */
 export function YamlEditor() {
-  const { variant, dispatch, failure } = useStudio()
+  const { variant, dispatch, failure: told, failureOld } = useStudio()
+  const failure = failureOld ? undefined : told
   const id = useId()
   const area = useRef<HTMLTextAreaElement>(null)
   const margin = useRef<HTMLDivElement>(null)
@@ -88,14 +89,14 @@ export function YamlEditor() {
       <p className="hidden" id={`${id}-keys`}>
         Tab indents; Escape and then Tab leads on.
       </p>
-      {failure && (
-        <p className="failure" id={`${id}-problem`} role="alert">
+      {told && (
+        <p className={failureOld ? 'failure old' : 'failure'} id={`${id}-problem`} role="alert">
           {place && (
             <button type="button" className="place" onClick={() => goTo(place.line)}>
               Line {place.line}, column {place.column}
             </button>
           )}{' '}
-          <Sentence text={failure.message} /> {failure.help && <Sentence text={failure.help} className="help" />}
+          <Sentence text={told.message} /> {told.help && <Sentence text={told.help} className="help" />}
         </p>
       )}
     </div>

@@ -19,7 +19,8 @@ import { useTheme } from './use-theme.js'
 /** Milliseconds of quiet after which what was typed is planned, and after which any other change is. */
 const quiet = { typing: 400, other: 30 }
 
-/** What to do with a text that is too large. */
+/** The code of the refusal of a text that is too large, and what to do with one. */
+const notTaken = 'TEXT'
 const tooLarge = 'Leave out what the plan does not need. What was there before stays.'
 
 /** The whole page. */
@@ -30,8 +31,11 @@ export function App() {
   const dispatch = useCallback((action: Action) => {
     if (action.type !== 'edit') return change(action)
     const problem = sizeProblem(action.text)
-    if (!problem) return change({ titles: titles.current, ...action })
-    setRefused({ code: 'TEXT', message: `This was not taken: the spec then ${problem}.`, help: tooLarge })
+    if (!problem) {
+      setRefused((before) => (before?.code === notTaken ? undefined : before))
+      return change({ titles: titles.current, ...action })
+    }
+    setRefused({ code: notTaken, message: `This was not taken: the spec then ${problem}.`, help: tooLarge })
   }, [])
   const [theme, toggleTheme] = useTheme()
   const [schedules, compareSchedules] = useState<readonly string[]>([])
@@ -48,7 +52,10 @@ export function App() {
   const planned = useJob(desks.plan, 'plan', settled === undefined ? undefined : { text: settled, pool })
   const good = useRef<string>(undefined)
   if (planned.answer && !planned.stale) good.current = settled
-  const failure = planned.failure && planned.stale ? planned.failure : undefined
+  const unplanned = useRef<Failure>(undefined)
+  if (planned.failure || !planned.stale) unplanned.current = planned.failure
+  const failure = unplanned.current
+  const failureOld = planned.failure === undefined || settled !== variant.text
 
   const text = good.current
   const source = useMemo(() => (text === undefined ? undefined : { text, pool }), [text, pool])
@@ -77,8 +84,23 @@ export function App() {
       ...(catalogue && { catalogue }),
       ...(source && { text: source.text, source }),
       ...(failure && { failure }),
+      failureOld,
     }),
-    [state, variant, history, planned, graph, inspected, source, schedules, theme, catalogue, failure, dispatch],
+    [
+      state,
+      variant,
+      history,
+      planned,
+      graph,
+      inspected,
+      source,
+      schedules,
+      theme,
+      catalogue,
+      failure,
+      failureOld,
+      dispatch,
+    ],
   )
   return (
     <StudioContext value={studio}>

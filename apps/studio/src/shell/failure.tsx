@@ -1,10 +1,16 @@
 import type { Failure } from '../worker/protocol.js'
 import { goOn } from './use-job.js'
 
+interface FailureProps {
+  readonly failure: Failure
+  /** Whether it is of what was there before. */
+  readonly old?: boolean
+}
+
 /** An error in full: what was tried and why not, and what would work; what was stopped can go on. */
-export function FailureText({ failure: { code, message, help } }: { readonly failure: Failure }) {
+export function FailureText({ failure: { code, message, help }, old = false }: FailureProps) {
   return (
-    <p className="failure" role="alert">
+    <p className={old ? 'failure old' : 'failure'} role="alert">
       <Sentence text={message} /> {help && <Sentence text={help} className="help" />}{' '}
       {code === 'STOPPED' && (
         <button type="button" onClick={goOn}>

@@ -3,7 +3,7 @@ import type { Planned } from '../worker/protocol.js'
 interface FigureProps {
   readonly name: string
   /** What it is, where the name alone does not say so. */
-  readonly title?: string
+  readonly title?: string | undefined
   /** An ellipsis until it is known. */
   readonly value: string | undefined
   readonly note?: string | undefined

@@ -9,11 +9,11 @@ interface PicturedProps {
   readonly children: ReactNode
 }
 
-/** A picture, and above one that is older than what was asked for why there is no newer. */
+/** A picture, and above one that is older than what was asked for why there is no newer; until there is one, a word that it is being made. */
 export function Pictured({ job: { failure, stale }, children }: PicturedProps) {
   return (
     <div className="pictured">
-      {failure && stale && <FailureText failure={failure} />}
+      {failure && stale ? <FailureText failure={failure} /> : !children && <p className="awaited">Simulating …</p>}
       {children}
     </div>
   )

@@ -45,7 +45,8 @@ export function ProgressStop() {
     <span className="progress-stop" role="status" aria-live="polite">
       {worked >= untilStop && (
         <>
-          Working, {Math.floor(worked / 1000)} s{' '}
+          <span className="word">Working, </span>
+          {Math.floor(worked / 1000)} s{' '}
           <button type="button" onClick={() => shown.forEach((desk) => desk.stop())}>
             Stop
           </button>

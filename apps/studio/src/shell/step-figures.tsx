@@ -24,7 +24,13 @@ export function StepFigures() {
       <Figure name={time} value={seconds === undefined ? undefined : formatSeconds(seconds)} />
       <Figure
         name="Memory at its peak"
-        value={memory && `${formatBytes(memory.peakBytes)} of ${formatBytes(memory.capacityBytes)}`}
+        title={
+          memory &&
+          `A device has ${formatBytes(memory.capacityBytes)}, of which ${formatBytes(memory.reserveBytes)} are in reserve for context, allocator and communication library`
+        }
+        value={
+          memory && `${formatBytes(memory.peakBytes)} of ${formatBytes(memory.capacityBytes - memory.reserveBytes)}`
+        }
         note={memory && (memory.fits ? 'fits' : 'does not fit')}
         bad={memory ? !memory.fits : false}
       />

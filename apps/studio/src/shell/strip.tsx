@@ -5,12 +5,12 @@ import { useStudio } from './studio.js'
 
 /** The bottom strip: what the plan comes to, or why there is none. */
 export function Strip() {
-  const { planned, failure } = useStudio()
+  const { planned, failure, failureOld } = useStudio()
   const plan = planned.answer
   return (
     <section className="strip" aria-label="The plan in figures">
       {failure ? (
-        <FailureText failure={failure} />
+        <FailureText failure={failure} old={failureOld} />
       ) : plan?.values['phase'] === 'serving' ? (
         <ServingFigures />
       ) : (

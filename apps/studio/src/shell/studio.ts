@@ -18,7 +18,10 @@ export interface Studio {
   readonly text?: string
   /** The plan that is looked at, of that text. */
   readonly source?: PlanSource
+  /** Why the text cannot be planned. */
   readonly failure?: Failure
+  /** Whether that is of the text before: the one at hand is still worked on. */
+  readonly failureOld: boolean
   /** The graph on the screen. */
   readonly graph: JobState<GraphView>
   /** The graph as it is drawn, where it is on the screen; its view keeps it. */

@@ -31,7 +31,11 @@ export function useJob<Name extends JobName>(
   request: Jobs[Name]['request'] | undefined,
 ): JobState<Jobs[Name]['answer']> {
   type Answer = Jobs[Name]['answer']
-  const [state, setState] = useState<{ readonly answer?: Answer; readonly of?: string; readonly failure?: Failure }>({})
+  const [{ answer, of, failed }, setState] = useState<{
+    readonly answer?: Answer
+    readonly of?: string
+    readonly failed?: { readonly failure: Failure; readonly of: string }
+  }>({})
   const [progress, setProgress] = useState<Progress>()
   const [turn, setTurn] = useState(0)
   const key = useMemo(() => (request === undefined ? undefined : JSON.stringify(request)), [request])
@@ -42,7 +46,7 @@ export function useJob<Name extends JobName>(
     if (key === undefined || asked.current === undefined) return
     let live = true
     const again = () => {
-      setState(({ failure: _, ...before }) => before)
+      setState(({ failed: _, ...before }) => before)
       setTurn((count) => count + 1)
     }
     setProgress(undefined)
@@ -57,7 +61,7 @@ export function useJob<Name extends JobName>(
           setState(({ answer, of }) => ({
             ...(answer !== undefined && { answer }),
             ...(of !== undefined && { of }),
-            failure,
+            failed: { failure, of: key },
           }))
         },
       )
@@ -67,9 +71,10 @@ export function useJob<Name extends JobName>(
     }
   }, [desk, job, key, turn])
   return {
-    ...state,
+    ...(answer !== undefined && { answer }),
+    ...(failed && failed.of === key && { failure: failed.failure }),
     ...(progress && { progress }),
-    stale: state.of !== key,
+    stale: of !== key,
     again: () => setTurn((count) => count + 1),
   }
 }

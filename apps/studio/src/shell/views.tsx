@@ -1,4 +1,5 @@
 import type { ComponentType } from 'react'
+import { formatCount } from 'shardloom'
 import { CompareView } from '../compare/compare-view.jsx'
 import { GraphView } from '../graph/graph-view.jsx'
 import { LearnView } from '../learn/learn-view.jsx'
@@ -28,10 +29,10 @@ const views: Readonly<Record<ViewName, ComponentType>> = {
 
 /** The pictures of the plan, one at a time. */
 export function Views() {
-  const { state, dispatch, planned } = useStudio()
+  const { state, dispatch, planned, failure } = useStudio()
   const View = views[state.view]
   return (
-    <main className={planned.failure && planned.stale ? 'views stale' : 'views'}>
+    <main className={failure ? 'views stale' : 'views'}>
       <div className="tabs">
         <div role="tablist" aria-label="Views">
           {viewNames.map((name, at) => (
@@ -57,7 +58,7 @@ export function Views() {
           ))}
         </div>
         {planned.answer?.values['phase'] === 'serving' && state.view !== 'search' && (
-          <fieldset className="segments pools">
+          <fieldset className="segments pools" title={stepText(planned.answer.summary.batch)}>
             <legend className="hidden">Phase of serving</legend>
             {pools.map((name) => (
               <label key={name}>
@@ -70,11 +71,10 @@ export function Views() {
                 {name}
               </label>
             ))}
+            <span className="note">of {formatCount(planned.answer.summary.batch.sequences)}</span>
           </fieldset>
         )}
-        {planned.failure && planned.stale && planned.answer && (
-          <span className="stale-mark">last plan that worked</span>
-        )}
+        {failure && planned.answer && <span className="stale-mark">last plan that worked</span>}
       </div>
       <section className={`view of-${state.view}`} role="tabpanel" id="view" aria-labelledby={`tab-${state.view}`}>
         <View />
@@ -82,3 +82,15 @@ export function Views() {
     </main>
   )
 }
+
+interface Batch {
+  readonly sequences: number
+  readonly seq: number
+}
+
+const sequencesText = ({ sequences }: Batch): string =>
+  `${formatCount(sequences)} ${sequences === 1 ? 'sequence' : 'sequences'}`
+
+/** What the step of serving that is looked at is of. */
+const stepText = (batch: Batch): string =>
+  `The views have one step of ${sequencesText(batch)} of ${formatCount(batch.seq)} tokens; what clients see is below`

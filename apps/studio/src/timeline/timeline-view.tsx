@@ -21,7 +21,8 @@ export function TimelineView() {
   const { answer } = timeline
   const narrow = useNarrow()
   const memory = useJob(desks.time, 'memory', narrow ? undefined : source)
-  const own = String(planned.answer?.values['options.schedule'] ?? '')
+  const { phase, pipeline } = planned.answer?.summary ?? {}
+  const own = (phase === 'training' && pipeline?.schedule) || ''
   const names = useMemo(() => schedules.filter((name) => name !== own), [schedules, own])
   const shown = useSchedules(source, names)
   const first = useMemo(() => answer && { ...answer, name: variant.name }, [answer, variant.name])

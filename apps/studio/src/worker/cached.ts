@@ -44,7 +44,9 @@ export async function knownSpec(text: string): Promise<KnownSpec> {
     known.set(text, before)
     return before
   }
-  const made = specOf(await loadSpec(readSpecText(text)))
+  const given = readSpecText(text)
+  const loaded = await loadSpec(given)
+  const made = specOf(!isGiven(given) ? looked(loaded) : loaded)
   known.set(text, made)
   for (const oldest of known.keys()) if (known.size > most) known.delete(oldest)
   return made
@@ -53,6 +55,35 @@ export async function knownSpec(text: string): Promise<KnownSpec> {
 /** What is known of one plan. */
 export async function knownOf({ text, pool }: PlanSource): Promise<Known> {
   return (await knownSpec(text)).of(pool)
+}
+
+const isGiven = (input: unknown): boolean => typeof input === 'object' && input !== null && 'batch' in input
+
+/** Clients where the spec does not say, as served. */
+const usualClients = 16
+
+/**
+ * Serving whose batches nobody gave, since its requests make them, with those that its steps are looked at with: a prompt for each engine, and
+ * a token of each client.
+ */
+function looked(loaded: LoadedSpec): LoadedSpec {
+  const { spec } = loaded
+  const { serving } = spec.options
+  if (spec.phase !== 'serving' || serving.prefill.batch !== undefined || serving.decode.batch !== undefined)
+    return loaded
+  const [prompts, copies] = ([serving.prefill, serving.decode] as const).map(({ parallel }) => {
+    const { dp = 1, replicas = 1 } = { ...spec.parallel, ...parallel }
+    return dp * replicas
+  }) as [number, number]
+  // Engines of both divide it.
+  const most = Math.max(prompts, copies)
+  const unit = most % Math.min(prompts, copies) === 0 ? most : prompts * copies
+  const sequences = unit * Math.ceil((serving.load?.clients ?? usualClients) / unit)
+  const pools = {
+    prefill: { ...serving.prefill, batch: prompts },
+    decode: { ...serving.decode, batch: sequences },
+  }
+  return { ...loaded, spec: { ...spec, options: { ...spec.options, serving: { ...serving, ...pools } } } }
 }
 
 function specOf(loaded: LoadedSpec): KnownSpec {

@@ -1,4 +1,5 @@
 import {
+  checkSpec,
   describeModel,
   isShardloomError,
   type LoadedSpec,
@@ -7,6 +8,7 @@ import {
   planServingLoaded,
   readSpecText,
 } from 'shardloom'
+import { idleAlone } from '../setup/fitting.js'
 import type { Choice, Illegal } from './protocol.js'
 
 /** Degrees of which clusters are made. */
@@ -28,9 +30,13 @@ export async function choicesOf(text: string, path: string): Promise<Choice> {
   if (group === undefined || name === undefined) return { path, legal: [], illegal: [] }
   const with_ = (value: number): LoadedSpec => {
     const { spec } = loaded
-    const changed =
-      group === name ? { ...spec, [name]: value } : { ...spec, parallel: { ...spec.parallel, [name]: value } }
-    return { ...loaded, spec: changed }
+    if (group === name) return { ...loaded, spec: { ...spec, [name]: value } }
+    // What says nothing about one rank goes with the others, as where the degree is chosen.
+    const { options: usual } = value === 1 ? checkSpec({ model: spec.model }) : spec
+    const idle = value === 1 ? (idleAlone[name] ?? []) : []
+    const left = idle.map((option) => [option, (usual as Readonly<Record<string, unknown>>)[option]])
+    const options = { ...spec.options, ...Object.fromEntries(left) }
+    return { ...loaded, spec: { ...spec, options, parallel: { ...spec.parallel, [name]: value } } }
   }
   const legal: number[] = []
   const illegal: Illegal[] = []

@@ -1,4 +1,4 @@
-import { tableJson } from 'shardloom'
+import { summarise, tableJson } from 'shardloom'
 import { type Grain, sliceKey, slicesOf, ticksPerSecond, timelineRows } from 'shardloom/charts'
 import { rankOfStage } from '../graph/fold-stages.js'
 import { subjectOf } from '../graph/selected.js'
@@ -66,8 +66,13 @@ function borderText({ pipeline }: Known['plan']['program'], path: string): strin
 /** The most ids that are told one by one, and the most parts that are listed. */
 const [mostIds, mostHeld] = [40, 12]
 
-/** What an id of any view is: a node, a part of the program, a stage, or a slice of the timeline, `slice action 16 3`. */
+/**
+ * What an id of any view is: a node, a part of the program, a stage, a slice of the timeline, `slice action 16 3`, or
+ * communication that a plan lists in one row, `alike` and its first node.
+ */
 export function inspect(known: Known, id: string): Inspected | null {
+  const [, alike] = /^alike (.+)$/.exec(id) ?? []
+  if (alike !== undefined) return inspectAlike(known, alike)
   const slice = /^slice (operator|layer|action) (\d+) (\d+)$/.exec(id)
   if (slice) return inspectSlice(known, slice[1] as Grain, Number(slice[2]), Number(slice[3])) // the grains of the pattern
   const { place, path } = subjectOf(id)
@@ -81,10 +86,7 @@ export function inspect(known: Known, id: string): Inspected | null {
     const rows = exact ? [exact] : table.filter(isPart)
     if (rows.length === 0) continue
     const seconds = secondsOf(known, rank)
-    const members = rows.map((row): Member => {
-      const spent = seconds?.get(row.id)
-      return { row, runs: row.executions_per_step, ...(spent !== undefined && { seconds: spent }) }
-    })
+    const members = rows.map((row) => memberOf(row, seconds))
     const title = path === '' ? (place ?? id) : (path.split('/').at(-1) ?? path)
     const single = exact !== undefined
     const border = borderText(program, path)
@@ -100,6 +102,30 @@ export function inspect(known: Known, id: string): Inspected | null {
     }
   }
   return null
+}
+
+/** The nodes that stand in one row of what rank 0 communicates. */
+function inspectAlike(known: Known, first: string): Inspected | null {
+  const row = summarise(known.plan).communication.find(({ nodes }) => nodes[0] === first)
+  if (!row) return null
+  const seconds = secondsOf(known, 0)
+  const nodes = new Set(row.nodes)
+  const members = rowsOf(known, 0)
+    .filter(({ id }) => nodes.has(id))
+    .map((each) => memberOf(each, seconds))
+  return {
+    ids: row.nodes,
+    title: [row.op, row.axes.join(', ')].filter(Boolean).join(' · '),
+    id: row.reason,
+    rank: 0,
+    ...totalsOf(members, members.length),
+  }
+}
+
+/** A node with all of its runs in a step. */
+function memberOf(row: Row, seconds: ReadonlyMap<string, number> | undefined): Member {
+  const spent = seconds?.get(row.id)
+  return { row, runs: row.executions_per_step, ...(spent !== undefined && { seconds: spent }) }
 }
 
 /** The first rank of each stage; without a pipeline, rank 0. */
@@ -150,9 +176,10 @@ function inspectSlice(known: Known, grain: Grain, rank: number, index: number): 
   }
 }
 
-/** Sums of what some nodes do, and the parts that take most of it. */
+/** Sums of what some nodes do, and the parts that take most of it, at most so many. */
 function totalsOf(
   members: readonly Member[],
+  most = mostHeld,
 ): Pick<
   Inspected,
   'nodes' | 'flops' | 'bytesRead' | 'bytesWritten' | 'sent' | 'computing' | 'communicating' | 'holds'
@@ -175,7 +202,7 @@ function totalsOf(
       computing: sum((member) => (communicates(member) ? 0 : (member.seconds ?? 0))),
       communicating: sum((member) => (communicates(member) ? (member.seconds ?? 0) : 0)),
     }),
-    holds: holds.slice(0, mostHeld).map((member) => ({
+    holds: holds.slice(0, most).map((member) => ({
       node: member.row.id,
       kind: member.row.kind,
       runs: member.runs,

@@ -15,7 +15,7 @@ import {
   summarise,
   verifyPlan,
 } from 'shardloom'
-import { scheduleNames } from 'shardloom/schedules'
+import { resolveScheduleName, scheduleNames } from 'shardloom/schedules'
 import { memorySvg, paretoSvg, timelineSvg, timelinesSvg } from 'shardloom/svg'
 import { compareVariants } from '../compare/data.js'
 import { findNodes, foldView, mostNodes } from '../graph/fold.js'
@@ -96,6 +96,8 @@ function plannedOf({ loaded, plans }: KnownSpec, known: Known): Planned {
     if (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean')
       values[path.join('.')] = value
   }
+  const schedule = resolveScheduleName(String(values['options.schedule']))
+  if (schedule !== undefined) values['options.schedule'] = schedule
   return {
     summary: summarise(known.plan),
     ok: verifications.every(({ ok }) => ok),
@@ -119,10 +121,12 @@ function findIn(known: Known, { level, toggled }: GraphRequest, words: string): 
 const limit = { nodes: mostNodes, edges: 4 * mostNodes }
 
 /** What is drawn iteration by iteration or rank by rank comes as one picture; all else opens and closes. */
-function graphOf(known: Known, { level, toggled, unroll, rank }: GraphRequest): GraphView {
-  if (level !== 'stage' && unroll.length === 0 && rank === undefined)
+function graphOf(known: Known, { level, toggled, unroll, rank: asked }: GraphRequest): GraphView {
+  if (level !== 'stage' && unroll.length === 0 && asked === undefined)
     return foldView(known.views, level, new Set(toggled))
   const { program, operators } = known.plan
+  // Of a mesh that has become smaller the last rank stands in for one that is gone.
+  const rank = asked === undefined ? undefined : Math.min(asked, program.mesh.world - 1)
   const view = createView(program, operators, {
     level,
     unroll,

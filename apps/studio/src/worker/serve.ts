@@ -43,10 +43,21 @@ export function serve<Names extends JobName>(answers: Answers<Names>): void {
   }
 }
 
+/** What a reader of the page can do where a spec names a file, by the field that does: the page reads none by its path. */
+const withoutFiles: Readonly<Record<string, string>> = {
+  model: 'Drop the file on this page, name a preset, or open the spec with `shardloom view`, which reads its files.',
+  cluster:
+    'Name a preset, write the cluster into the YAML, or open the spec with `shardloom view`, which reads its files.',
+  'options.efficiency': 'Leave it out, or open the spec with `shardloom view`, which reads its files.',
+  plugins:
+    'The studio runs no plugins. Leave it out to see the rest, or have `shardloom export --format html` draw the plan as it is.',
+}
+
 /** An error as plain data. What is none of a user's mistakes says that it is ours. */
 function failureOf(error: unknown): Failure {
   if (isShardloomError(error)) {
-    const { code, message, subject, help } = error
+    const { code, message, subject } = error
+    const help = (code === 'NO_ACCESS' && withoutFiles[subject ?? '']) || error.help
     return { code, message, ...(subject !== undefined && { subject }), ...(help !== undefined && { help }) }
   }
   const message = error instanceof Error ? error.message : String(error)

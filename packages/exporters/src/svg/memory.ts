@@ -12,8 +12,10 @@ export interface MemoryChart {
   readonly subtitle: string
   readonly notice?: string
   readonly panels: readonly MemoryPanel[]
-  /** Bytes that the device has; none: unknown. */
+  /** Bytes that a step may take; none: unknown. */
   readonly limit?: number
+  /** Bytes that the device has beside these. */
+  readonly reserve?: number
 }
 
 const plotHeight = 190
@@ -22,7 +24,10 @@ const flagWidth = 250
 const left = 68
 
 /** Steps of each part on top of each other, one panel for each rank, all on the same scales. */
-export function drawMemory({ title, subtitle, notice, panels, limit }: MemoryChart, width: number): Drawing {
+export function drawMemory(
+  { title, subtitle, notice, panels, limit, reserve = 0 }: MemoryChart,
+  width: number,
+): Drawing {
   const inner = Math.max(560, width - 48)
   const span = inner - left - flagWidth - 24
   const end = Math.max(...panels.map((panel) => panel.end))
@@ -53,7 +58,11 @@ export function drawMemory({ title, subtitle, notice, panels, limit }: MemoryCha
       width: 16,
       text: bandNames[band],
     }))
-  if (seen) legend.push({ sample: path('M0 6H24', 'limit'), width: 24, text: 'limit of the device' })
+  const device =
+    limit !== undefined && reserve > 0
+      ? `${formatBytes(limit + reserve)} of the device less ${formatBytes(reserve)} in reserve`
+      : 'the limit of the device'
+  if (seen) legend.push({ sample: path('M0 6H24', 'limit'), width: 24, text: device })
   const words = panels.map(
     ({ name, peak: most, flag }) => `${name}: peak ${formatBytes(most.bytes)} (${flag.slice(0, 3).join(', ')})`,
   )
@@ -61,7 +70,7 @@ export function drawMemory({ title, subtitle, notice, panels, limit }: MemoryCha
     title,
     subtitle,
     ...(notice !== undefined && { notice }),
-    alt: `${subtitle}. ${words.join('; ')}.${limit === undefined ? '' : ` The device has ${formatBytes(limit)}.`}`,
+    alt: `${subtitle}. ${words.join('; ')}.${limit === undefined ? '' : ` The limit is ${formatBytes(limit)}${reserve > 0 ? `: ${device}` : ''}.`}`,
     width: inner,
     height: y - panelGap + 26,
     body: parts.filter(Boolean).join('\n'),

@@ -18,6 +18,8 @@ export interface TimelineSvgOptions extends SvgOptions, TimelineChartOptions {
 export interface MemorySvgOptions extends SvgOptions {
   /** Bytes that a device has. */
   readonly limitBytes?: number
+  /** Bytes of these that a step cannot have: for context, allocator and communication library. Default 0. */
+  readonly reserveBytes?: number
   /** The ranks that are drawn, of those that were run. Default: up to four, those that hold most. */
   readonly ranks?: readonly number[]
   /** Pixels; default 1180, from 600 to 20,000. */
@@ -107,7 +109,7 @@ export function timelinesSvg(steps: readonly NamedTimeline[], options: Omit<Time
 const mostPanels = 4
 
 /**
- * Draws the memory of a step as SVG: steps of each part on top of each other, the limit of the device as a line, what exceeds it
+ * Draws the memory of a step as SVG: steps of each part on top of each other, what the device has for it as a line, what exceeds it
  * hatched, and at the peak a list of what is alive. `seconds` is the length of the step.
  */
 export function memorySvg(
@@ -118,8 +120,8 @@ export function memorySvg(
 ): string {
   if (!Array.isArray(memory) || memory.length === 0)
     throw argumentError('first', memory, 'the memory of some ranks', 'Give what `memory` returns.')
-  checkSvgOptions(options, { limitBytes: 'number', ranks: 'number[]', width: 'number' })
-  const { limitBytes, ranks, width = 1180, ...rest } = options
+  checkSvgOptions(options, { limitBytes: 'number', reserveBytes: 'number', ranks: 'number[]', width: 'number' })
+  const { limitBytes, reserveBytes = 0, ranks, width = 1180, ...rest } = options
   const chosen = ranks
     ? memory.filter(({ rank }) => ranks.includes(rank))
     : [...memory].sort((a, b) => b.peakBytes - a.peakBytes || a.rank - b.rank).slice(0, mostPanels)
@@ -129,7 +131,7 @@ export function memorySvg(
     title: `${program.phase} · memory`,
     subtitle: subtitleOf(program),
     panels: shown.map((each) => memoryPanel(each, program, seconds)),
-    ...(limitBytes !== undefined && { limit: limitBytes }),
+    ...(limitBytes !== undefined && { limit: limitBytes - reserveBytes, reserve: reserveBytes }),
     ...(left > 0 && { notice: `${shown.length} of ${formatCount(memory.length)} ranks shown, those that hold most` }),
   }
   return page(drawMemory(chart, clamp(width, 600)), rest)

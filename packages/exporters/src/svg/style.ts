@@ -41,7 +41,7 @@ const shapes: Readonly<Record<string, string>> = {
       return [`edge-${kind}`, `fill:none;stroke-width:${width}${dash ? `;stroke-dasharray:${dash}` : ''}`]
     }),
   ),
-  saved: `stroke-width:${measures.savedStroke}`,
+  saved: `stroke-width:${measures.savedStroke};stroke-dasharray:${measures.savedDash}`,
   plot: 'stroke-width:1',
   front: 'fill:none;stroke-width:1.75;stroke-linejoin:round',
   'front-point': 'stroke-width:1.5',

@@ -102,7 +102,8 @@ const abbreviations: Readonly<Record<string, string>> = {
 }
 
 function shortName({ op, id, communication }: OperatorNode, mesh: Mesh): string {
-  if (communication) return `${abbreviations[op] ?? op} ${axesOf(mesh, communication.atoms).join('.')}`.trim()
+  if (communication)
+    return `${abbreviations[op] ?? op} ${axesOf(mesh, communication.atoms, communication.reason.strategies).join('.')}`.trim()
   return id.split('/').at(-1)?.replaceAll('_', ' ') ?? op
 }
 
