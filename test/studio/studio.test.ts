@@ -323,9 +323,29 @@ describe.skipIf(chromiumPath === undefined)('the studio in Chromium, opened from
         .getByRole('button', { name: new RegExp(`^${label}`, 'i') })
         .click()
       const file = await saving
-      expect(file.suggestedFilename()).toMatch(new RegExp(`^a-plan\\..*${ending}$|^a-plan\\.${ending}$`))
+      const view = label === 'SVG' || label === 'PNG' ? '-graph' : ''
+      expect(file.suggestedFilename()).toMatch(new RegExp(`^a-plan${view}\\.(.*\\.)?${ending}$`))
       expect(readFileSync(await file.path(), 'latin1').slice(0, 100_000)).toContain(content)
       expect(complaints).toEqual([])
+    })
+
+    test('is saved with others as the comparison that is shown, and as no picture where there is none', async () => {
+      const view = page.getByRole('group', { name: 'This view' })
+      await page.getByRole('tab', { name: 'Learn' }).click()
+      await page.getByText('Export', { exact: true }).click()
+      expect(await view.getByRole('button', { name: 'SVG' }).isDisabled()).toBe(true)
+      await page.keyboard.press('Escape')
+      await page.getByRole('button', { name: '+ Variant' }).click()
+      await page.getByRole('tab', { name: 'Compare' }).click()
+      await page.getByText('Export', { exact: true }).click()
+      const saving = page.waitForEvent('download')
+      await view.getByRole('button', { name: 'SVG' }).click()
+      const file = await saving
+      expect(file.suggestedFilename()).toMatch(/-compare\.svg$/)
+      const svg = readFileSync(await file.path(), 'utf8')
+      for (const name of ['a plan', 'a plan 2']) expect(svg).toContain(`>${name}<`)
+      await page.getByRole('tab', { name: 'Graph' }).click()
+      await settled(page)
     })
 
     test('has nothing that axe finds fault with', async () => {

@@ -1,7 +1,7 @@
 import { compare, formatBytes, loadSpec, type Simulation, type SpecInput, simulateLoaded } from 'shardloom'
 import { expect, test } from 'vitest'
 import { compareVariants } from '../src/compare/data.js'
-import { differenceWords, metricDifference } from '../src/compare/words.js'
+import { differenceWords, metricDifference, smallWords } from '../src/compare/words.js'
 
 const simulated = async (spec: SpecInput): Promise<Simulation> => simulateLoaded(await loadSpec(spec))
 
@@ -113,7 +113,8 @@ test('what eats half of a gain is no small difference, whatever its share of the
     ],
   }
   const [, tp, dp] = comparison.metrics
-  expect(tp && metricDifference(tp, 1, comparison)).toBe('+250\u00a0ms')
-  expect(dp && metricDifference(dp, 1, comparison)).toBe('small')
+  expect(tp && metricDifference(tp, 1, comparison)).toBe('+25.0\u00a0%')
+  expect(dp && metricDifference(dp, 1, comparison)).toBe('+1.0\u00a0%, small')
+  expect(smallWords(comparison)).toContain(`±${Math.round(100 * comparison.error)}\u00a0% of the step`)
   expect(differenceWords(comparison, 1, [], []).filter((each) => /exposed/.test(each))).toHaveLength(1)
 })

@@ -72,3 +72,15 @@ test('a name that is the title of the model follows it, also numbered and of a c
   expect(name('my plan', 'model: gpt2\n')).toBe('my plan')
   expect(name('Llama 3.1 70B', 'model: llama-3.1-70b\nseq: 4096\n')).toBe('Llama 3.1 70B')
 })
+
+test('undo after a guided page goes over the own plans only', () => {
+  const own = after([edit('first'), edit('second')])
+  const learn = { page: 'tp' as const, step: 0, own: own.present }
+  const lesson: Action = { type: 'open', state: { ...own.present, variants: [{ name: 'page', text: 'page' }], learn } }
+  const { learn: _, ...left } = { ...own.present, learn }
+  const back = [lesson, edit('moved'), edit('moved again'), { type: 'open', state: left } as const].reduce(step, own)
+  expect(textOf(back)).toBe('second')
+  const undone = step(back, { type: 'undo' })
+  expect([undone.present.learn, textOf(undone)]).toEqual([undefined, 'first'])
+  expect(textOf(step(undone, { type: 'redo' }))).toBe('second')
+})

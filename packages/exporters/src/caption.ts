@@ -63,7 +63,7 @@ function dataTypeOf(program: Program): string {
 
 const mostNotes = 6
 
-/** The short facts among a program's notes: `seq 8192`, `causal whole`. */
+/** The short facts among a program's notes: `seq 8192`, `causal FLOPs whole`. */
 function notesOf(notes: Readonly<Record<string, Json>>): string[] {
   const flat = Object.entries(notes).flatMap(([key, value]): [string, Json][] => {
     if (key === 'model' || key === 'dtype') return [] // named by themselves
@@ -76,6 +76,7 @@ function notesOf(notes: Readonly<Record<string, Json>>): string[] {
 
 /** `gradientDtype` as words. */
 function wordsOf(key: string): string {
+  if (key === 'causal') return 'causal FLOPs'
   return key.replace(/[a-z](?=[A-Z])/g, '$& ').toLowerCase()
 }
 

@@ -12,6 +12,7 @@ export {
   ticksOf,
   tickText,
 } from './svg/chart.js'
+export { type CurvePiece, type LevelLabel, levelLabelAt } from './svg/level-label.js'
 export { bandNames, type MemoryPanel, memoryPanel } from './svg/memory-chart.js'
 export { type ScheduleChartOptions, type ScheduleFlow, scheduleChart, scheduleFlows } from './svg/schedule-chart.js'
 export { sizeOf as cardSize } from './svg/shapes.js'

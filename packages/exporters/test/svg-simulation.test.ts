@@ -1,8 +1,9 @@
 import { resolveCluster } from '@shardloom/cluster'
-import { memorySvg, timelineSvg } from '@shardloom/exporters/svg'
+import { memorySvg, timelineSvg, timelinesSvg } from '@shardloom/exporters/svg'
 import { breakdown, machineOf, memory, simulate, ticksPerSecond } from '@shardloom/simulator'
 import { describe, expect, test } from 'vitest'
 import { planned } from '../../core/test/planned.js'
+import { levelLabelAt } from '../src/svg/level-label.js'
 import { memoryPanel } from '../src/svg/memory-chart.js'
 import { simulationChart } from '../src/svg/simulation-chart.js'
 import { namesIn, parseSvg } from './svg-page.js'
@@ -92,4 +93,30 @@ describe.each(cases)('a timeline of %s', (_, { timeline, program, stages, machin
     }
     expect(drawn[2]).toContain('too much')
   })
+})
+
+test('steps above each other have one axis: the shorter ends where it ends on the axis of the longer', () => {
+  const [slow, quick] = [cases[0][1], cases[1][1]].map(({ timeline, program }, at) => ({
+    name: `step ${at}`,
+    timeline,
+    program,
+  })) as [Parameters<typeof timelinesSvg>[0][number], Parameters<typeof timelinesSvg>[0][number]]
+  const svg = timelinesSvg([slow, quick], { theme: 'light' })
+  parseSvg(svg)
+  for (const word of ['step 0', 'step 1', 'schedule 1f1b', 'schedule zbh1']) expect(svg).toContain(word)
+  const widths = [...svg.matchAll(/<rect [^>]*width="([\d.]+)"[^>]*class="[^"]*-idle"/g)].map(([, width]) =>
+    Number(width),
+  )
+  const shorter =
+    Math.min(slow.timeline.seconds, quick.timeline.seconds) / Math.max(slow.timeline.seconds, quick.timeline.seconds)
+  expect(Math.min(...widths.filter((width) => width > 50)) / Math.max(...widths)).toBeCloseTo(shorter, 2)
+})
+
+test('the label of a limit covers nothing that rises over it', () => {
+  const curve = (...heights: number[]) => heights.map((y, at) => ({ x: at * 50, until: at * 50 + 50, y }))
+  const label = { level: 50, left: 0, right: 300, width: 60, height: 15, taken: [] }
+  const at = (heights: number[]) => levelLabelAt(curve(...heights), label)
+  expect(at([80, 80, 80, 80, 80, 80]).y).toBeLessThan(35)
+  expect(at([80, 80, 80, 20, 20, 20]).x).toBeLessThanOrEqual(90)
+  expect(at([20, 40, 20, 40, 20, 40]).y).toBeGreaterThan(50)
 })

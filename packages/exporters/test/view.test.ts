@@ -197,7 +197,7 @@ describe('unrolling', () => {
 test('the caption names model, mesh, element type, conventions and whose numbers they are', () => {
   expect(view()).toMatchObject({
     title: 'prefill · operators',
-    subtitle: 'toy · tp 2 · bf16 · seq 64 · causal whole · numbers per rank',
+    subtitle: 'toy · tp 2 · bf16 · seq 64 · causal FLOPs whole · numbers per rank',
     notice: '',
   })
   expect(view({ rank: 1 }).subtitle).toMatch(/numbers per rank, of rank 1$/)

@@ -91,7 +91,12 @@ function parseYaml(text: string): unknown {
   if (others.length) throw new Error(`it holds ${others.length + 1} documents, and one is read`)
   if (!document || !('errors' in document)) return null
   const problem = document.errors[0] ?? document.warnings[0]
-  if (problem) throw problem
+  if (problem) {
+    const open = unclosed(text)
+    if (open === undefined) throw problem
+    const { line, col } = lineCounter.linePos(open)
+    throw new Error(`the \`${text[open]}\` at line ${line}, column ${col} is not closed`)
+  }
   refuseKeyTwice(document, lineCounter)
   try {
     return document.toJS({ maxAliasCount: mostAliases })
@@ -101,6 +106,20 @@ function parseYaml(text: string): unknown {
     const reason = `its aliases (\`*name\`) would copy what \`&name\` marks more than ${mostAliases} times`
     throw new Endless(reason, 'Write what is marked where it is needed, or use fewer aliases of aliases.')
   }
+}
+
+/** Where the innermost bracket opens that nothing closes. */
+function unclosed(text: string): number | undefined {
+  const [document] = parseAllDocuments(text, { version: '1.2', logLevel: 'silent', keepSourceTokens: true })
+  let found: number | undefined
+  if (document && 'errors' in document)
+    visit(document, {
+      Collection(_, { srcToken }) {
+        if (srcToken?.type === 'flow-collection' && !srcToken.end.some(({ type }) => /^flow-.*-end$/.test(type)))
+          found = srcToken.start.offset
+      },
+    })
+  return found
 }
 
 function refuseKeyTwice(document: Document.Parsed, lines: LineCounter): void {

@@ -20,7 +20,7 @@ import {
   toSvg,
 } from '@shardloom/exporters/svg'
 import { formatWholeBytes } from './format-whole-bytes.js'
-import type { Simulation } from './simulate-plan.js'
+import { drawnProgram, type Simulation } from './simulate-plan.js'
 import { type CommunicationSummary, summarise } from './summarise.js'
 import { type SimulationSummary, summariseSimulation } from './summarise-simulation.js'
 
@@ -44,7 +44,8 @@ const mostRows = 40
 export async function htmlReport(simulation: Simulation, options: ReportOptions = {}): Promise<string> {
   checkOptions(options, { theme: 'light|dark|auto', title: 'string', whatIf: 'boolean' })
   const { theme = 'auto', whatIf = false } = options
-  const { plan, timed, timeline, memory, step } = simulation
+  const { plan, timeline, memory, step } = simulation
+  const program = drawnProgram(simulation)
   const summary = summariseSimulation(simulation, { whatIf })
   const { model, phase, world, conventions, batch } = summary
   const planned = summarise(plan)
@@ -71,10 +72,10 @@ export async function htmlReport(simulation: Simulation, options: ReportOptions 
       heading: level === 'stage' ? 'Stages' : 'Graph',
       picture: await toSvg(plan.program, plan.operators, { level, theme, prefix: 'graph' }),
     },
-    { heading: 'Timeline', picture: timelineSvg(timeline, timed.program, { theme, prefix: 'timeline' }) },
+    { heading: 'Timeline', picture: timelineSvg(timeline, program, { theme, prefix: 'timeline' }) },
     {
       heading: 'Memory',
-      picture: memorySvg(memory, timed.program, step.seconds, { theme, limitBytes, reserveBytes, prefix: 'memory' }),
+      picture: memorySvg(memory, program, step.seconds, { theme, limitBytes, reserveBytes, prefix: 'memory' }),
       tables: [memoryTable(summary)],
     },
     { heading: 'Communication', tables: [communicationTable(planned.communication)] },

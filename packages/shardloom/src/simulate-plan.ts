@@ -1,4 +1,4 @@
-import { type Mesh, ShardloomError } from '@shardloom/core'
+import { type Mesh, type Program, ShardloomError } from '@shardloom/core'
 import {
   type Engine,
   efficiencyOn,
@@ -72,6 +72,19 @@ export function timedPlan(loaded: LoadedSpec): Plan {
   const { spec } = loaded
   const causal = spec.options.attention === 'flash' ? 'halved' : 'whole'
   return planLoaded({ ...loaded, spec: { ...spec, options: { ...spec.options, causal } } })
+}
+
+/**
+ * The program that was run, for pictures: its notes are those of the plan, in whose words FLOPs count, and beside them how the time of
+ * causal attention counts where that differs.
+ */
+export function drawnProgram({ plan, timed }: Simulation): Program {
+  const { notes } = plan.program
+  const { causal } = timed.program.notes
+  return {
+    ...timed.program,
+    notes: causal === undefined || causal === notes.causal ? notes : { ...notes, causalTime: causal },
+  }
 }
 
 /** The cluster of a spec under the ranks of its plan, with the engine that it names. Throws `NO_CLUSTER`, `UNKNOWN_ENGINE`. */

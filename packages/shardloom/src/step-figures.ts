@@ -135,7 +135,7 @@ export function stepFigures({ loaded, plan, machine, step }: Simulation): StepFi
       cluster: machine.cluster.name,
       accelerator: accelerator.name,
       peak,
-      flops: `causal attention counted ${countedAs[spec.options.causal]}`,
+      flops: `causal FLOPs ${countedAs[spec.options.causal]}`,
       ...(machine.productType !== undefined && { linearDtype: machine.productType }),
       engine: machine.engine.name,
       constants: machine.constants.source,

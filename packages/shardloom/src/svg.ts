@@ -13,9 +13,11 @@ import {
   type SvgTheme,
   type TimelineSvgOptions,
   timelineSvg as timelinePicture,
+  timelinesSvg as timelinesPicture,
 } from '@shardloom/exporters/svg'
+import type { Compared } from './compare.js'
 import { checkPlan, type Plan } from './plan.js'
-import type { Simulation } from './simulate-plan.js'
+import { drawnProgram, type Simulation } from './simulate-plan.js'
 import { memoryOf } from './step-figures.js'
 
 export {
@@ -43,15 +45,24 @@ export async function toSvg(plan: Plan, options: ViewOptions & GraphSvgOptions =
 /** A simulated step as SVG: ranks and streams on one axis of time. */
 export function timelineSvg(simulation: Simulation, options: TimelineSvgOptions = {}): string {
   checkSimulation(simulation)
-  return timelinePicture(simulation.timeline, simulation.timed.program, options)
+  return timelinePicture(simulation.timeline, drawnProgram(simulation), options)
+}
+
+/** Simulated steps above each other on one axis of time, each with its name. */
+export function timelinesSvg(list: readonly Compared[], options: Omit<TimelineSvgOptions, 'ranks'> = {}): string {
+  const steps = list.map(({ name, simulation }) => {
+    checkSimulation(simulation)
+    return { name, timeline: simulation.timeline, program: drawnProgram(simulation) }
+  })
+  return timelinesPicture(steps, options)
 }
 
 /** The memory of a simulated step as SVG, against what the device has. */
 export function memorySvg(simulation: Simulation, options: MemorySvgOptions = {}): string {
   checkSimulation(simulation)
-  const { memory, timed, step } = simulation
+  const { memory, step } = simulation
   const { capacityBytes: limitBytes, reserveBytes } = memoryOf(simulation)
-  return memoryPicture(memory, timed.program, step.seconds, { limitBytes, reserveBytes, ...options })
+  return memoryPicture(memory, drawnProgram(simulation), step.seconds, { limitBytes, reserveBytes, ...options })
 }
 
 /** What one picture is of, and how it is drawn. */

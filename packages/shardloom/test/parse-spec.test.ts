@@ -129,6 +129,13 @@ describe('a bad spec', () => {
     expect(errorOf(() => parseSpec('model: [tiny', 'my.yaml'))).toMatch(
       /^SPEC_SYNTAX Cannot read my\.yaml: .*line 1.*\.$|^SPEC_SYNTAX Cannot read my\.yaml: .* \| Write/,
     )
+    for (const [text, place] of [
+      ['batch: 1\nparallel: {dp: 2, tp: 8\n', '`{` at line 2, column 11'],
+      ['parallel: {dp: 2\noptions:\n  zero: 1\n', '`{` at line 1, column 11'],
+      ['options: {sp: {attention: ring}\n', '`{` at line 1, column 10'],
+      ['model: [tiny', '`[` at line 1, column 8'],
+    ] as const)
+      expect(errorOf(() => parseSpec(text))).toContain(`the ${place} is not closed.`)
     expect(errorOf(() => parseSpec('{"model": }', 'my.json'))).toMatch(/^SPEC_SYNTAX Cannot read my\.json/)
     expect(errorOf(() => parseSpec('a: 1\na: 2'))).toMatch(/^SPEC_SYNTAX .*"a" stands twice, again at line 2, column 1/)
     expect(errorOf(() => parseSpec(''))).toMatch(/^SPEC_VALUE/)

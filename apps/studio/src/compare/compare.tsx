@@ -3,7 +3,7 @@ import { Memory } from '../memory/memory.jsx'
 import type { Theme } from '../timeline/paint.js'
 import { Timeline } from '../timeline/timeline.jsx'
 import type { CompareData } from './data.js'
-import { metricDifference, metricWords, parameterText } from './words.js'
+import { metricDifference, metricWords, parameterText, smallWords } from './words.js'
 
 /** What a comparison is told and tells. */
 export interface CompareProps {
@@ -21,6 +21,7 @@ export interface CompareProps {
 export function Compare({ data, theme, node, onSelectNode, onPin, onRename }: CompareProps) {
   const { comparison, words, timelines, memories } = data
   const { specs, metrics, parameters, notes } = comparison
+  const small = smallWords(comparison)
   return (
     <section className="compare-panel" aria-label="Compare">
       <ol className="compare-cards">
@@ -106,7 +107,7 @@ export function Compare({ data, theme, node, onSelectNode, onPin, onRename }: Co
             ))}
           </tbody>
         </table>
-        {notes.map((note) => (
+        {[...(small ? [small] : []), ...notes].map((note) => (
           <p key={note} className="compare-fact">
             {note}
           </p>

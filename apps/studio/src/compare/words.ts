@@ -95,15 +95,31 @@ function fullestOf(peaks: readonly RankPeak[]): { readonly bytes: number; readon
   return { bytes, ranks: peaks.flatMap((peak) => (peak.bytes === bytes ? [peak.rank] : [])) }
 }
 
-/** How a figure of one spec differs from the first's, in few words: parts of a step in seconds, as they add up. */
+/** How a figure of one spec differs from the first's, in few words, and of a part of a step whether that is `small`. */
 export function metricDifference(metric: ComparedMetric, index: number, comparison: Comparison): string {
   const { relative, tie } = metric.differences[index - 1] ?? { relative: 0, tie: true }
   if (relative === 0) return 'same'
-  if (metric.part) {
-    if (!counts(metric, index, comparison)) return 'small'
-    return signed(byOf(metric, index), metric.unit === 'share' ? formatPoints : formatSeconds)
-  }
-  return `${relative === null ? 'new' : formatDifference(relative)}${tie ? ' (tie)' : ''}`
+  const by =
+    metric.part && metric.unit === 'share'
+      ? signed(byOf(metric, index), formatPoints)
+      : relative === null
+        ? 'new'
+        : formatDifference(relative)
+  if (metric.part) return counts(metric, index, comparison) ? by : `${by}, small`
+  return `${by}${tie ? ' (tie)' : ''}`
+}
+
+/** What `small` means; undefined where no difference is. */
+export function smallWords(comparison: Comparison): string | undefined {
+  const { metrics, error } = comparison
+  const some = metrics.some(
+    (metric) =>
+      metric.part &&
+      metric.differences.some(({ relative }, at) => relative !== 0 && !counts(metric, at + 1, comparison)),
+  )
+  return some
+    ? `small: less than the ±${Math.round(100 * error)}\u00a0% of the step that its time is good for`
+    : undefined
 }
 
 /** What a metric is called, and what that is where its name alone does not say so. */

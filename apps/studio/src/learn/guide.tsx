@@ -3,6 +3,7 @@ import { SetUp } from '../setup/set-up.jsx'
 import { FailureText } from '../shell/failure.jsx'
 import { useStudio } from '../shell/studio.js'
 import { useJob } from '../shell/use-job.js'
+import { useTouch } from '../shell/use-media.js'
 import { useNarrow } from '../shell/use-narrow.js'
 import { type LearnState, lessonNames } from '../state/studio-state.js'
 import { desks } from '../worker/desk.js'
@@ -156,9 +157,10 @@ function StepText({ step }: { readonly step: LessonStep }) {
 
 /** What of the picture a step is about. */
 function Look({ step }: { readonly step: LessonStep }) {
+  const touch = useTouch()
   return (
     <p className="look">
-      <b>Look at</b> {step.look}
+      <b>Look at</b> {step.look} {!touch && step.keys}
     </p>
   )
 }
@@ -168,7 +170,7 @@ function ViewAgain({ view }: { readonly view: LessonStep['view'] }) {
   const { dispatch } = useStudio()
   return (
     <button type="button" onClick={() => dispatch({ type: 'look', change: { view } })}>
-      Show the {view} again
+      Back to {view === 'compare' ? 'the comparison' : `the ${view}`}
     </button>
   )
 }

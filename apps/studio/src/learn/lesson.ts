@@ -35,6 +35,8 @@ export interface LessonStep {
   readonly selection?: string
   /** What to look at. */
   readonly look: string
+  /** What keys show there, where there are keys. */
+  readonly keys?: string
   readonly question?: Question
 }
 

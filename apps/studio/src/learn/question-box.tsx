@@ -67,7 +67,8 @@ export function QuestionBox({ question, before, after, text }: QuestionBoxProps)
           <p className="note">{after ? 'Something else was changed too: undo it to compare.' : 'Simulating …'}</p>
         ) : (
           <p className="note">
-            Move {knob.label} to {nameOf(knob.to)} to find out.
+            {typeof knob.to === 'boolean' ? `Turn ${knob.label} ${nameOf(knob.to)}` : `Set ${knob.label} to ${knob.to}`}{' '}
+            to find out.
           </p>
         )}
       </div>

@@ -1,5 +1,14 @@
 import { formatBytes, formatSeconds } from 'shardloom'
-import { bandNames, readableOn, ticksOf, tickText, unitOf } from 'shardloom/charts'
+import {
+  bandNames,
+  type CurvePiece,
+  type LevelLabel,
+  levelLabelAt,
+  readableOn,
+  ticksOf,
+  tickText,
+  unitOf,
+} from 'shardloom/charts'
 import { fonts, type Paints } from '../timeline/paint.js'
 import { drawTicks } from '../timeline/ticks.js'
 import type { View } from '../timeline/view.js'
@@ -163,13 +172,21 @@ function drawPlace(
     context.fillStyle = colour
     context.fillText(text, x, at)
   }
-  if (data.limit <= top) drawLimit(context, data, { left, right, y: yOf(data.limit) }, theme)
+  const peakX = xOf(rank.peak.seconds)
+  if (data.limit <= top) {
+    const curve = steps.map(({ x, until }, index) => ({ x, until, y: yOf(lower[index] ?? 0) }))
+    const corner = { x: Math.min(right, Math.max(left, peakX)), y: plot.y + 9 }
+    const pointer = [
+      { ...corner, width: 1, height: Math.max(1, yOf(rank.peak.bytes) - corner.y) },
+      { ...corner, width: right - corner.x, height: 1 },
+    ]
+    drawLimit(context, data, { left, right, level: yOf(data.limit), curve, taken: width > 640 ? pointer : [] }, theme)
+  }
   if (scene.at !== undefined) {
     context.fillStyle = theme.ink
     context.fillRect(xOf(scene.at) - 0.5, plot.y, 1, plot.height)
   }
   context.restore()
-  const peakX = xOf(rank.peak.seconds)
   if (peakX >= left && peakX <= right) {
     context.fillStyle = theme.ink
     context.beginPath()
@@ -235,24 +252,29 @@ export function roomText({ limit }: MemoryData, { peak }: MemoryRank): string {
   return `peak ${formatBytes(peak.bytes)} · ${room} ${peak.bytes > limit ? 'too much for' : 'free of'} ${formatBytes(limit)}`
 }
 
+interface LimitPlace extends Pick<LevelLabel, 'level' | 'left' | 'right' | 'taken'> {
+  readonly curve: readonly CurvePiece[]
+}
+
 function drawLimit(
   context: CanvasRenderingContext2D,
   { limit, reserve }: MemoryData,
-  { left, right, y }: { readonly left: number; readonly right: number; readonly y: number },
+  { curve, ...place }: LimitPlace,
   theme: Theme,
 ): void {
   context.fillStyle = theme.ink
-  context.fillRect(left, y - 1, right - left, 2)
+  context.fillRect(place.left, place.level - 1, place.right - place.left, 2)
   const less = reserve > 0 ? `: ${formatBytes(limit + reserve)} less ${formatBytes(reserve)} in reserve` : ''
   const text = `limit ${formatBytes(limit)}${less}`
   context.font = fonts.fact
-  context.textAlign = 'right'
+  context.textAlign = 'left'
   context.textBaseline = 'middle'
   context.fillStyle = theme.page
-  const long = context.measureText(text).width
-  context.fillRect(right - 14 - long, y - 17, long + 8, 15)
+  const room = { width: context.measureText(text).width + 8, height: 15 }
+  const at = levelLabelAt(curve, { ...place, ...room })
+  context.fillRect(at.x, at.y, room.width, room.height)
   context.fillStyle = theme.ink
-  context.fillText(text, right - 10, y - 9)
+  context.fillText(text, at.x + 4, at.y + 8)
 }
 
 /** A moment from one pixel to another; of many moments in one pixel that with the most. */

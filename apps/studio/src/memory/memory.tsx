@@ -5,6 +5,7 @@ import { fitCanvas } from '../canvas.js'
 import { subjectOf } from '../graph/selected.js'
 import { isTyping } from '../shell/keys.jsx'
 import { PictureFoot } from '../shell/picture-foot.jsx'
+import { useTouch } from '../shell/use-media.js'
 import type { TimelineData } from '../timeline/data.js'
 import { listen } from '../timeline/gestures.js'
 import { viewAfterKey } from '../timeline/keys.js'
@@ -53,6 +54,7 @@ export function Memory({ steps, timeline, theme, node, onSelectNode, most = 8, e
   const frame = useRef<HTMLDivElement>(null)
   const canvas = useRef<HTMLCanvasElement>(null)
   const { width, height, density } = useSize(frame)
+  const touch = useTouch()
   const places = useMemo(() => placesOf(steps, most), [steps, most])
   const end = steps.reduce((longest, data) => Math.max(longest, data.end), 0)
   const tools = useMemo(() => {
@@ -200,7 +202,7 @@ export function Memory({ steps, timeline, theme, node, onSelectNode, most = 8, e
       <p className="memory-told" aria-live="polite">
         {moment && looked
           ? `${formatSeconds(moment.at)} · ${steps.length > 1 ? `${looked.data.name} ` : ''}${looked.rank.name} holds ${heldText(looked.rank, moment.at)}`
-          : `${left > 0 ? `${places.length} of ${places.length + left} ranks shown, those that hold most. ` : ''}Point at a moment to read what is held; press to select what runs then.`}
+          : `${left > 0 ? `${places.length} of ${places.length + left} ranks shown, those that hold most. ` : ''}${touch ? 'Tap a moment to select what runs then.' : 'Point at a moment to read what is held; press to select what runs then.'}`}
       </p>
       <PictureFoot>
         <Bands places={places} theme={theme} />

@@ -45,7 +45,7 @@ import {
   unitOf,
 } from 'shardloom/search'
 import type { Report } from '../worker/serve.js'
-import type { Found, FoundMiss, FoundPoint, FoundRow, FrontPoint, SearchJobs, SearchSpace } from './jobs.js'
+import type { Found, FoundMiss, FoundPoint, FoundRow, FrontAxis, FrontPoint, SearchJobs, SearchSpace } from './jobs.js'
 import { metricWords } from './metric-words.js'
 import type { SearchState } from './state.js'
 
@@ -193,7 +193,7 @@ const changeText = (relative: number) => (Math.abs(relative) < 0.0005 ? 'same' :
 
 function pointOf(candidate: Pick<Candidate, 'choices'>, spec: SpecInput, question: Question): FoundPoint {
   return {
-    name: choicesText(candidate, question.choices).replaceAll('\u00a0', ' '),
+    name: nameOf(candidate, question),
     text: specText(checkSpec(spec)),
   }
 }
@@ -231,8 +231,26 @@ function frontOf({ loaded, question }: Asked, answer: Answer): Pick<Found, 'fron
       axes: [plain(across), plain(up)],
       points: drawn.filter(({ name }) => on.has(name)).map(point),
       others: drawn.filter(({ name }) => !on.has(name)).map(point),
+      picture: {
+        points: drawn.map((candidate) => ({
+          name: nameOf(candidate, question),
+          x: value(candidate, x),
+          y: value(candidate, y),
+        })),
+        axes: { x: fileAxis(across), y: fileAxis(up) },
+      },
     },
   }
+}
+
+/** What a candidate has chosen: `tp 8  pp 4`. */
+const nameOf = (candidate: Pick<Candidate, 'choices'>, { choices }: Question) =>
+  choicesText(candidate, choices).replaceAll('\u00a0', ' ')
+
+/** An axis whose values have their own unit. */
+function fileAxis({ name, better }: Pick<FrontAxis, 'name' | 'better'>) {
+  const unit = unitOf(name)
+  return { name: metricWords(name), better, ...((unit === 's' || unit === 'B') && { unit }) }
 }
 
 /** A rule as people read it: limits are named with their numbers. */

@@ -1,4 +1,5 @@
 import type { Answer, Question } from 'shardloom/search'
+import type { ParetoPicture } from 'shardloom/svg'
 import type { Failure } from '../worker/protocol.js'
 import type { SearchState } from './state.js'
 
@@ -77,6 +78,8 @@ export interface Found {
     readonly points: readonly FrontPoint[]
     /** The best that are not on it. */
     readonly others: readonly FrontPoint[]
+    /** The same for a file. */
+    readonly picture: ParetoPicture
   }
   readonly misses: readonly FoundMiss[]
 }

@@ -109,7 +109,11 @@ function BestTable({ run, found, open, isOpen }: TableProps) {
                   {name}
                 </th>
               ))}
-              <th scope="col" className="number">
+              <th
+                scope="col"
+                className="number"
+                title={`How ${metricWords(objective.name)} differs from that of the best; a tie is within what it is good for`}
+              >
                 to best
               </th>
               {!narrow && (

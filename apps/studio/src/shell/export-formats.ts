@@ -1,12 +1,13 @@
-/** Every format that can be saved, in the order of the menu; all but pictures of the view are those of `shardloom export`. */
+/** What the view that is looked at can be saved as. */
+export const pictureFormats = [
+  ['view-svg', 'SVG'],
+  ['view-png', 'PNG'],
+] as const
+
+export type PictureName = (typeof pictureFormats)[number][0]
+
+/** Every format that a plan can be saved in, in the order of the menu: those of `shardloom export`. */
 export const exportGroups = [
-  {
-    title: 'This view',
-    formats: [
-      ['view-svg', 'SVG'],
-      ['view-png', 'PNG'],
-    ],
-  },
   {
     title: 'Plan',
     formats: [
@@ -46,4 +47,4 @@ export const exportGroups = [
   },
 ] as const satisfies readonly { readonly title: string; readonly formats: readonly (readonly [string, string])[] }[]
 
-export type ExportName = (typeof exportGroups)[number]['formats'][number][0]
+export type ExportName = PictureName | (typeof exportGroups)[number]['formats'][number][0]

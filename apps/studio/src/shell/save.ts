@@ -1,17 +1,13 @@
-import type { DrawnGraph } from '../graph/placed.js'
 import { desks } from '../worker/desk.js'
-import type { ExportedFile, GraphRequest, PlanSource } from '../worker/protocol.js'
-import type { ExportName } from './export-formats.js'
+import type { ExportedFile, PlanSource } from '../worker/protocol.js'
+import type { ExportName, PictureName } from './export-formats.js'
+import type { Picture } from './picture-of.js'
 
-/** What is saved. */
-export interface SaveRequest {
-  readonly format: ExportName
-  readonly name: string
-  readonly source: PlanSource
-  readonly theme: 'light' | 'dark'
-  /** The picture on the screen, and where of a graph that is on it everything stands. */
-  readonly view: GraphRequest | DrawnGraph | 'timeline' | 'memory'
-}
+/** What is saved: a plan, or what a view shows, under the name of a plan. */
+export type SaveRequest = { readonly name: string } & (
+  | { readonly format: Exclude<ExportName, PictureName>; readonly source: PlanSource }
+  | { readonly format: PictureName; readonly picture: Picture; readonly theme: 'light' | 'dark' }
+)
 
 /** Pixels of a PNG for each of its SVG, and the most of its longer side: what browsers still draw. */
 const sharpness = 2
@@ -19,12 +15,11 @@ const longestSide = 8192
 
 /** Makes the files of a format and hands them to the browser. Resolves to what there is to say about them. */
 export async function save(request: SaveRequest): Promise<readonly string[]> {
-  const { format, source } = request
   const name = fileName(request.name)
   const files =
-    format === 'view-svg' || format === 'view-png'
-      ? [await pictureOf(request, name)]
-      : await desks.export.ask('export', { ...source, format, name })
+    'picture' in request
+      ? [await draw(request, `${name}-${request.picture.view}`)]
+      : await desks.export.ask('export', { ...request.source, format: request.format, name })
   for (const file of files) download(file)
   return files.flatMap(({ notes }) => notes)
 }
@@ -41,14 +36,10 @@ export function fileName(name: string): string {
   )
 }
 
-async function pictureOf({ format, view, theme, source }: SaveRequest, name: string): Promise<ExportedFile> {
-  const svg =
-    typeof view === 'string'
-      ? await desks.time.ask('picture', { ...source, view, theme })
-      : await desks.layout.ask('draw', {
-          ...('placed' in view ? view : { view: await desks.plan.ask('graph', view) }),
-          theme,
-        })
+type PictureRequest = Extract<SaveRequest, { readonly picture: Picture }>
+
+async function draw({ format, picture, theme }: PictureRequest, name: string): Promise<ExportedFile> {
+  const svg = await svgOf(picture, theme)
   if (format === 'view-svg') {
     return { name: `${name}.svg`, type: 'image/svg+xml', bytes: new TextEncoder().encode(svg), notes: [] }
   }
@@ -69,6 +60,13 @@ async function pictureOf({ format, view, theme, source }: SaveRequest, name: str
   } finally {
     URL.revokeObjectURL(address)
   }
+}
+
+async function svgOf(picture: Picture, theme: 'light' | 'dark'): Promise<string> {
+  if (picture.view !== 'graph') return desks.time.ask('picture', { picture, theme })
+  const { graph } = picture
+  const drawn = 'placed' in graph ? graph : { view: await desks.plan.ask('graph', graph) }
+  return desks.layout.ask('draw', { ...drawn, theme })
 }
 
 function download({ name, type, bytes }: ExportedFile): void {

@@ -1,12 +1,13 @@
-import { useEffect, useRef, useState } from 'react'
-import { graphRequest } from '../graph/graph-request.js'
+import { useEffect, useRef, useState, useSyncExternalStore } from 'react'
+import { searching } from '../search/search-run.js'
 import { writeFragment } from '../state/fragment.js'
 import { Dropped, JobError } from '../worker/desk.js'
 import type { Failure } from '../worker/protocol.js'
-import { type ExportName, exportGroups } from './export-formats.js'
+import { exportGroups, pictureFormats } from './export-formats.js'
 import { Keys } from './keys.jsx'
+import { pictureOf } from './picture-of.js'
 import { ProgressStop } from './progress.jsx'
-import { save } from './save.js'
+import { type SaveRequest, save } from './save.js'
 import { useStudio } from './studio.js'
 import { tooLong } from './use-link.js'
 import { Variants } from './variants.jsx'
@@ -93,17 +94,15 @@ function useSaid(): readonly [string, (text: string) => void] {
 function ExportMenu({ say, onFailure }: Pick<TopBarProps, 'onFailure'> & { readonly say: (text: string) => void }) {
   const { state, variant, source, theme, onScreen } = useStudio()
   const menu = useRef<HTMLDetailsElement>(null)
-  const run = async (format: ExportName, title: string) => {
+  const run = useSyncExternalStore(searching.subscribe, searching.run)
+  const shown = () => pictureOf({ state, source, drawn: onScreen.current, run })
+  const none = shown()
+  const make = async (request: SaveRequest, title: string) => {
     menu.current?.removeAttribute('open')
-    if (source === undefined) return say('There is no plan to save')
     say(`Making ${title} …`)
     onFailure(undefined)
-    // A picture is of one plan: of those that are compared or searched, the time of the one at hand; beside a list of pages, its graph.
-    const shown =
-      state.view === 'compare' || state.view === 'search' ? 'timeline' : state.view === 'learn' ? 'graph' : state.view
-    const view = shown === 'graph' ? (onScreen.current ?? graphRequest(source, state.graph)) : shown
     try {
-      const notes = await save({ format, name: variant.name, source, theme, view })
+      const notes = await save(request)
       say([`${title} saved`, ...notes].join(' · '))
     } catch (error) {
       say('')
@@ -123,11 +122,31 @@ function ExportMenu({ say, onFailure }: Pick<TopBarProps, 'onFailure'> & { reado
     >
       <summary className="button">Export</summary>
       <div className="menu-list">
+        <fieldset disabled={typeof none === 'string'}>
+          <legend>This view</legend>
+          {typeof none === 'string' && <p className="note">{none}</p>}
+          {pictureFormats.map(([format, label]) => (
+            <button
+              key={format}
+              type="button"
+              onClick={() => {
+                const picture = shown()
+                if (typeof picture !== 'string') void make({ format, name: variant.name, picture, theme }, label)
+              }}
+            >
+              {label}
+            </button>
+          ))}
+        </fieldset>
         {exportGroups.map(({ title, formats }) => (
-          <fieldset key={title}>
+          <fieldset key={title} disabled={source === undefined}>
             <legend>{title}</legend>
-            {formats.map(([name, label]) => (
-              <button key={name} type="button" onClick={() => run(name, label)}>
+            {formats.map(([format, label]) => (
+              <button
+                key={format}
+                type="button"
+                onClick={() => source && make({ format, name: variant.name, source }, label)}
+              >
                 {label}
               </button>
             ))}

@@ -48,7 +48,9 @@ export function step(history: History, action: Action): History {
     case 'variants':
       return forward(history, { ...present, variants: action.variants, active: action.active })
     case 'open':
-      return forward(history, action.state)
+      return present.learn && !action.state.learn
+        ? forwardFromLesson(history, action.state)
+        : forward(history, action.state)
     case 'look':
       return { ...history, present: { ...present, ...action.change } }
     case 'undo': {
@@ -65,6 +67,14 @@ export function step(history: History, action: Action): History {
 
 function forward({ past, present }: History, next: StudioState): History {
   return { past: [...past, present].slice(-mostSteps), present: next, future: [], group: '' }
+}
+
+/** What follows a guided page: the way back is that of the reader's own plans, without the page's. */
+function forwardFromLesson({ past }: History, next: StudioState): History {
+  const own = past.filter(({ learn }) => !learn)
+  const last = own.at(-1)
+  const same = last?.variants === next.variants && last.active === next.active
+  return { past: same ? own.slice(0, -1) : own, present: next, future: [], group: '' }
 }
 
 /** Another plan as one looks at this one; of another step of a guided page, as that showed it. */

@@ -84,7 +84,7 @@ export function placeOf(text: string, subject: string | undefined): Place | unde
     return { line, column: col }
   }
   const [error] = document.errors
-  const broken = error ? error.pos[0] : keyTwice(document)
+  const broken = error ? (unclosed(text) ?? error.pos[0]) : keyTwice(document)
   if (broken !== undefined) return at(broken)
   const path = subject?.split('.') ?? []
   let found: number | undefined
@@ -105,6 +105,18 @@ function readable(text: string) {
   const document = parseDocument(text, parsing)
   if (document.errors.length > 0 || keyTwice(document) !== undefined) return undefined
   return document.contents === null || isMap(document.contents) ? document : undefined
+}
+
+/** Where the innermost bracket opens that nothing closes. */
+function unclosed(text: string): number | undefined {
+  let found: number | undefined
+  visit(parseDocument(text, { ...parsing, keepSourceTokens: true }), {
+    Collection(_, { srcToken }) {
+      if (srcToken?.type === 'flow-collection' && !srcToken.end.some(({ type }) => /^flow-.*-end$/.test(type)))
+        found = srcToken.start.offset
+    },
+  })
+  return found
 }
 
 /** Where a key stands that its map has already. */

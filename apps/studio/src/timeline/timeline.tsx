@@ -4,6 +4,7 @@ import { subjectOf } from '../graph/selected.js'
 import type { MemoryData } from '../memory/data.js'
 import { isTyping } from '../shell/keys.jsx'
 import { PictureFoot } from '../shell/picture-foot.jsx'
+import { useTouch } from '../shell/use-media.js'
 import { useSize } from '../use-size.js'
 import { AliveStrip } from './alive-strip.jsx'
 import type { TimelineData } from './data.js'
@@ -198,6 +199,7 @@ export function Timeline({ panels, theme, node, onSelectNode, memory, children }
     })
   }, [change, timeAt, placeAt, select, show, fold])
 
+  const touch = useTouch()
   const overflows = height > 0 && layout.height > roomOf(scene)
   const press = (event: KeyboardEvent) => {
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return
@@ -285,7 +287,9 @@ export function Timeline({ panels, theme, node, onSelectNode, memory, children }
       <p className="timeline-told" aria-live="polite">
         {shownPlace && data
           ? sliceText(data, shownPlace)
-          : `Point at a slice; drag with Shift to add a span up.${overflows ? ' Scroll for the rest; Ctrl and wheel zoom.' : ''}`}
+          : touch
+            ? 'Tap a slice; drag to move, spread two fingers to see more.'
+            : `Point at a slice; drag with Shift to add a span up.${overflows ? ' Scroll for the rest; Ctrl and wheel zoom.' : ''}`}
       </p>
       {span && (
         <dl className="timeline-sums">

@@ -16,7 +16,7 @@ import {
   verifyPlan,
 } from 'shardloom'
 import { resolveScheduleName, scheduleNames } from 'shardloom/schedules'
-import { memorySvg, timelineSvg } from 'shardloom/svg'
+import { memorySvg, paretoSvg, timelineSvg, timelinesSvg } from 'shardloom/svg'
 import { compareVariants } from '../compare/data.js'
 import { findNodes, foldView, mostNodes } from '../graph/fold.js'
 import { findInStages, foldStages, rankOfStage } from '../graph/fold-stages.js'
@@ -61,9 +61,11 @@ serve({
     return measured
   },
   choices: ({ text, path }) => choicesOf(text, path),
-  picture: async ({ view, theme, ...source }) => {
-    const { simulation } = await knownOf(source)
-    return view === 'timeline' ? timelineSvg(simulation, { theme }) : memorySvg(simulation, { theme })
+  picture: async ({ picture, theme }) => {
+    if (picture.view === 'search') return paretoSvg(picture.front, { theme })
+    if (picture.view === 'compare') return timelinesSvg(await simulatedVariants(picture), { theme })
+    const { simulation } = await knownOf(picture)
+    return picture.view === 'timeline' ? timelineSvg(simulation, { theme }) : memorySvg(simulation, { theme })
   },
   timeline: async (source) => timelineOfSimulation((await knownOf(source)).simulation, ''),
   schedule: ({ name, ...source }) => scheduledStep(source, name),

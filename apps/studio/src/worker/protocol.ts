@@ -10,6 +10,7 @@ import type {
   View,
   Violation,
 } from 'shardloom'
+import type { ParetoPicture } from 'shardloom/svg'
 import type { CompareData } from '../compare/data.js'
 import type { Placed, Room } from '../graph/placed.js'
 import type { Measured } from '../learn/lesson.js'
@@ -144,6 +145,12 @@ export type ScheduledStep =
   | { readonly name: string; readonly data: TimelineData }
   | { readonly name: string; readonly failure: Failure }
 
+/** What a simulated step, several of them, or the front of a search is drawn as. */
+export type StepPicture =
+  | (PlanSource & { readonly view: 'timeline' | 'memory' })
+  | (Jobs['compare']['request'] & { readonly view: 'compare' })
+  | { readonly view: 'search'; readonly front: ParetoPicture }
+
 /** What is asked of workers, and what they answer: one entry for each kind of job. */
 export interface Jobs extends SearchJobs {
   catalogue: { request: Record<string, never>; answer: Catalogue }
@@ -159,11 +166,8 @@ export interface Jobs extends SearchJobs {
   /** What clients see of serving. */
   serve: { request: { readonly text: string }; answer: ServingSimulationSummary }
   choices: { request: { readonly text: string; readonly path: string }; answer: Choice }
-  /** A simulated step as SVG. */
-  picture: {
-    request: PlanSource & { readonly view: 'timeline' | 'memory'; readonly theme: 'light' | 'dark' }
-    answer: string
-  }
+  /** As SVG. */
+  picture: { request: { readonly picture: StepPicture; readonly theme: 'light' | 'dark' }; answer: string }
   timeline: { request: PlanSource; answer: TimelineData }
   /** The step of the same plan by another schedule. */
   schedule: { request: PlanSource & { readonly name: string }; answer: ScheduledStep }

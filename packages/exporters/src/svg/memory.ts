@@ -1,5 +1,6 @@
 import { formatBytes } from '../format.js'
 import { ticksOf, tickText } from './chart.js'
+import { levelLabelAt } from './level-label.js'
 import { bandNames, type MemoryPanel } from './memory-chart.js'
 import type { Drawing, LegendItem } from './page.js'
 import { circle, group, path, px, type Rect, rect, reference, text, widthOf } from './pen.js'
@@ -124,7 +125,20 @@ function drawPanel(panel: MemoryPanel, { plot, top, end, unit, perUnit, limit }:
       parts.push(`<path d="${d}" fill="${reference('over')}"/>`)
     }
     parts.push(path(`M${px(plot.x)} ${px(y)}h${px(plot.width)}`, 'limit'))
-    parts.push(text({ x: plot.x + 6, y: y - 6 }, `${formatBytes(limit)} limit`, 'plain clear-page'))
+    const words = `${formatBytes(limit)} limit`
+    const curve = columns.map(({ seconds }, index) => ({
+      x: xOf(seconds),
+      until: xOf(columns[index + 1]?.seconds ?? panel.end),
+      y: yOf(lower[index] ?? 0),
+    }))
+    const corner = { x: xOf(panel.peak.seconds), y: bendOf(plot) }
+    const taken = [
+      { ...corner, width: 1, height: Math.max(1, yOf(panel.peak.bytes) - corner.y) },
+      { ...corner, width: plot.x + plot.width - corner.x, height: 1 },
+    ]
+    const room = { width: widthOf(words, 12) + 6, height: 15 }
+    const at = levelLabelAt(curve, { level: y, left: plot.x, right: plot.x + plot.width, taken, ...room })
+    parts.push(text({ x: at.x + 3, y: at.y + 11 }, words, 'plain clear-page'))
   }
   parts.push(drawFlag(panel, { x: xOf(panel.peak.seconds), y: yOf(panel.peak.bytes) }, plot))
   const axisY = plot.y + plot.height
@@ -225,12 +239,14 @@ function bandLabel(
   return ''
 }
 
+/** How high the line from the peak goes aside. */
+const bendOf = (plot: Rect) => plot.y + 5
+
 /** A list beside the plot of what is alive at the peak, and a line from there. */
 function drawFlag({ flag, peak }: MemoryPanel, at: { readonly x: number; readonly y: number }, plot: Rect): string {
   const x = plot.x + plot.width + 24
   const box = { x, y: plot.y - 8, width: flagWidth, height: 26 + 15 * flag.length }
-  const bend = { x: x - 12, y: box.y + 13 }
-  const line = `M${px(at.x)} ${px(at.y)}V${px(bend.y)}H${px(x)}`
+  const line = `M${px(at.x)} ${px(at.y)}V${px(bendOf(plot))}H${px(x)}`
   return [
     path(line, 'pointer'),
     circle(at, 3.5, 'ink'),

@@ -27,11 +27,15 @@ const mostWithStreams = 16
 /** Slices of a row that still have room for their labels. */
 const labelled = 40
 
-/** A timeline as a chart: a row per rank and stream; slices are operators, layers or microbatches, whatever still can be read. */
+/**
+ * A timeline as a chart: a row per rank and stream; slices are operators, layers or microbatches, whatever still can be read. Times are
+ * in the unit of the longest step that stands on the same axis.
+ */
 export function simulationChart(
   timeline: Timeline,
   program: Program,
   options: TimelineChartOptions = {},
+  longest = timeline.seconds,
 ): Omit<Chart, 'title' | 'subtitle'> {
   const { graph, streams, ranks: run } = timeline
   const asked = options.ranks ?? run
@@ -40,7 +44,7 @@ export function simulationChart(
   const drawn = ranks.flatMap((rank) => all.filter((row) => row.rank === rank))
   const used = streams.filter((stream) => drawn.some((row) => row.stream === stream && row.nodes.length > 0))
   const shown = used.filter((stream) => stream === 'compute' || used.length * ranks.length <= mostWithStreams)
-  const [unit, perUnit] = unitOf(timeline.seconds)
+  const [unit, perUnit] = unitOf(longest)
   const grain = grainOf(program, timeline, drawn.find(({ stream }) => stream === 'compute')?.nodes ?? [])
   const rowOf = new Map<string, number>()
   const rows: ChartRow[] = []

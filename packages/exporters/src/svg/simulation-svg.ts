@@ -1,7 +1,7 @@
 import { argumentError, type Program } from '@shardloom/core'
 import type { RankMemory, Timeline } from '@shardloom/simulator'
 import { captionOf } from '../caption.js'
-import { formatCount } from '../format.js'
+import { cutMiddle, formatCount } from '../format.js'
 import { drawMemory } from './memory.js'
 import { memoryPanel } from './memory-chart.js'
 import { checkSvgOptions, page, type SvgOptions } from './page.js'
@@ -53,11 +53,56 @@ export function timelineSvg(timeline: Timeline, program: Program, options: Timel
     ...(ranks && { ranks }),
     ...(critical !== undefined && { critical }),
   })
-  const [unit, perUnit] = unitOf(timeline.seconds)
-  const length = `${Number((timeline.seconds * perUnit).toPrecision(3))}\u00a0${unit} per step`
-  const whole = { ...chart, title: `${program.phase} · timeline`, subtitle: subtitleOf(program, length) }
+  const whole = { ...chart, title: `${program.phase} · timeline`, subtitle: subtitleOf(program, lengthOf(timeline)) }
   const drawing = drawTimeline(whole, clamp(width, 400))
   return page({ ...drawing, alt: `${whole.title}, ${whole.subtitle}. ${chart.alt}` }, rest)
+}
+
+/** How long a step takes, in words. */
+function lengthOf({ seconds }: Timeline): string {
+  const [unit, perUnit] = unitOf(seconds)
+  return `${Number((seconds * perUnit).toPrecision(3))}\u00a0${unit} per step`
+}
+
+/** A simulated step with a name, among others. */
+export interface NamedTimeline {
+  readonly name: string
+  readonly timeline: Timeline
+  readonly program: Program
+}
+
+/** Characters of what stands beside the name of a step. */
+const longestFact = 150
+
+/**
+ * Draws simulated steps above each other on one axis of time, each like {@link timelineSvg} with its name, and beside it in what it
+ * differs from the others.
+ */
+export function timelinesSvg(steps: readonly NamedTimeline[], options: Omit<TimelineSvgOptions, 'ranks'> = {}): string {
+  const [first] = steps
+  if (!first) throw argumentError('first', steps, 'simulated steps', 'Give at least one.')
+  checkSvgOptions(options, { critical: 'boolean', width: 'number' })
+  const { critical = true, width = 1180, ...rest } = options
+  const longest = Math.max(...steps.map(({ timeline }) => timeline.seconds))
+  const charts = steps.map(({ timeline, program }) => simulationChart(timeline, program, { critical }, longest))
+  const facts = steps.map(({ program }) => subtitleOf(program).split(' · '))
+  const shared = facts[0]?.filter((fact) => facts.every((each) => each.includes(fact))) ?? []
+  const panels = steps.flatMap(({ name, timeline }, at) => {
+    const own = facts[at]?.filter((each) => !shared.includes(each)) ?? []
+    const fact = cutMiddle([lengthOf(timeline), ...own].join(' · '), longestFact)
+    return (charts[at]?.panels ?? []).map((panel) => ({ ...panel, name: cutMiddle(name, 40), fact }))
+  })
+  const notices = [...new Set(charts.flatMap(({ notice }) => notice ?? []))]
+  const whole = {
+    title: `${first.program.phase} · timelines`,
+    subtitle: [`${formatCount(steps.length)} steps`, ...shared].join(' · '),
+    panels,
+    unit: unitOf(longest)[0],
+    notes: [...new Set(charts.flatMap(({ notes = [] }) => notes))],
+    alt: `${steps.map(({ name }, at) => `${name}: ${charts[at]?.alt}`).join(' ')}`,
+    ...(notices.length > 0 && { notice: notices.join(' · ') }),
+  }
+  return page(drawTimeline(whole, clamp(width, 400)), rest)
 }
 
 /** Ranks whose memory is drawn unless others are asked for. */

@@ -32,7 +32,8 @@ export const tensorParallel: Lesson = {
       view: 'graph',
       graph: { level: 'module', toggled: ['forward/layer/attention'] },
       selection: 'forward/layer/attention/out/all-reduce(tp)',
-      look: 'The hexagon behind the output projection. Press G to light up its group.',
+      look: 'The hexagon behind the output projection.',
+      keys: 'Press G to light up its group.',
       question: {
         ask: 'From 2 to 8 ranks: what becomes of a rank’s FLOPs, and of what it sends?',
         knob: { path: 'parallel.tp', label: 'tp', values: [2, 4, 8], to: 8 },
