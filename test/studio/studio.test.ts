@@ -185,7 +185,7 @@ describe.skipIf(chromiumPath === undefined)('the studio in Chromium, opened from
     await page.waitForTimeout(100)
     expect(await page.locator('.card-box.dim').count()).toBe(faint)
     await page.keyboard.press('Escape')
-    await inspector.getByText('One rank, one step').waitFor()
+    await inspector.getByText('Rank 0, one step').waitFor()
     expect(await page.locator('.react-flow__node:focus').count()).toBe(0)
     expect(complaints).toEqual([])
     await page.context().close()
