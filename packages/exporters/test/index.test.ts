@@ -41,6 +41,7 @@ test('the exports are these', () => {
     'cardSize',
     'criticalNodes',
     'edgeKinds',
+    'levelLabelAt',
     'memoryPanel',
     'readableOn',
     'scheduleChart',
@@ -67,6 +68,7 @@ test('the exports are these', () => {
     'reportPage',
     'scheduleSvg',
     'timelineSvg',
+    'timelinesSvg',
     'toSvg',
     'viewSvg',
   ])
