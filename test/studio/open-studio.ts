@@ -1,7 +1,22 @@
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { deflateRawSync } from 'node:zlib'
 import type { Browser, BrowserContextOptions, Locator, Page } from 'playwright-core'
 import { root } from '../../scripts/workspace.mjs'
+
+/** A link to a state, as anybody could write it. */
+export const link = (state: unknown) => `1.${deflateRawSync(JSON.stringify(state)).toString('base64url')}`
+
+/** A state of one plan, whose graph is at modules. */
+export const stateOf = (text: string, name = 'a plan') => ({
+  variants: [{ name, text }],
+  active: 0,
+  view: 'graph',
+  graph: { level: 'module', toggled: [], unroll: [] },
+})
+
+/** A plan of eight ranks without a pipeline. */
+export const small = 'model: llama-3.1-8b\ncluster: dgx-h100\nbatch: 16\nseq: 8192\nparallel: {dp: 2, tp: 4}\n'
 
 /** The built page, as it is opened from disk. */
 export const studioPage = pathToFileURL(join(root, 'apps/studio/dist/index.html')).href

@@ -1,23 +1,10 @@
 import { readFileSync } from 'node:fs'
-import { deflateRawSync } from 'node:zlib'
 import axe from 'axe-core'
 import type { Browser, Page } from 'playwright-core'
 import { formatBytes, formatSeconds, loadSpec, simulateLoaded, stepFigures } from 'shardloom'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { chromiumPath, launchChromium } from '../chromium.js'
-import { follow, isInPicture, openStudio, refusal, settled } from './open-studio.js'
-
-/** A link to a state, as anybody could write it. */
-const link = (state: unknown) => `1.${deflateRawSync(JSON.stringify(state)).toString('base64url')}`
-
-const stateOf = (text: string, name = 'a plan') => ({
-  variants: [{ name, text }],
-  active: 0,
-  view: 'graph',
-  graph: { level: 'module', toggled: [], unroll: [] },
-})
-
-const small = 'model: llama-3.1-8b\ncluster: dgx-h100\nbatch: 16\nseq: 8192\nparallel: {dp: 2, tp: 4}\n'
+import { follow, isInPicture, link, openStudio, settled, small, stateOf } from './open-studio.js'
 
 async function violations(page: Page): Promise<readonly unknown[]> {
   await page.evaluate(axe.source)
@@ -106,9 +93,9 @@ describe.skipIf(chromiumPath === undefined)('the studio in Chromium, opened from
     expect(second?.top).toBeGreaterThanOrEqual(first?.bottom ?? 0)
     await area.fill(`${small}zero: 1\n`)
     await page.getByText('at most 200000 are taken').waitFor({ state: 'detached' })
-    await page.locator('.strip .failure:not(.old)').waitFor({ timeout: 30_000 })
+    await page.locator('.strip .failure:not(.old)').getByText('zero').first().waitFor({ timeout: 30_000 })
     await area.fill(`${small}\n`)
-    await page.locator('.strip .failure:not(.old)').waitFor({ state: 'detached', timeout: 300 })
+    await page.locator('.strip .failure:not(.old)').waitFor({ state: 'detached' })
     expect(complaints).toEqual([])
     await page.context().close()
   })
@@ -358,68 +345,5 @@ describe.skipIf(chromiumPath === undefined)('the studio in Chromium, opened from
     await settled(page)
     expect(await violations(page)).toEqual([])
     await page.context().close()
-  })
-
-  describe('a link that holds no plan', () => {
-    let page: Page
-    let complaints: readonly string[]
-    beforeAll(async () => {
-      const opened = await openStudio(browser, 'hello')
-      page = opened.page
-      complaints = opened.complaints
-    })
-    afterAll(() => page?.context().close())
-
-    test('says so where it is opened', async () => {
-      await refusal(page)
-      await settled(page)
-      expect(complaints).toEqual([])
-    })
-
-    test.each([
-      ['what is no state', 'hullo'],
-      ['a state that is cut off', link(stateOf(small)).slice(0, -20)],
-      ['characters that no link has', '1.<script>alert(1)</script>'],
-      ['another shape', link({ variants: 7 })],
-      ['a view that there is not', link({ ...stateOf(small), view: '__proto__' })],
-      ['what unpacks to far too much', `1.${deflateRawSync(Buffer.alloc(50_000_000)).toString('base64url')}`],
-    ])('with %s says so, and the page stays', async (_, fragment) => {
-      const cards = await page.locator('.card-box').count()
-      await follow(page, fragment)
-      await refusal(page)
-      expect(await page.locator('.card-box').count()).toBe(cards)
-      await settled(page)
-      expect(complaints).toEqual([])
-    })
-  })
-
-  describe('a spec that is no plan', () => {
-    let page: Page
-    let complaints: readonly string[]
-    beforeAll(async () => {
-      const opened = await openStudio(browser)
-      page = opened.page
-      complaints = opened.complaints
-    })
-    afterAll(() => page?.context().close())
-
-    test.each([
-      ['script in names', 'model: "<img src=x onerror=alert(1)>"\n', 'There is no preset'],
-      ['giant numbers', `${small}steps: 1e300\n`, ''],
-      ['aliases without end', 'a: &a [1,1]\nb: &b [*a,*a]\nc: &c [*b,*b]\nmodel: *c\n', ''],
-      ['brackets without end', `model: ${'['.repeat(50_000)}`, ''],
-      ['a file that it cannot read', 'model: ./config.json\n', 'no files can be read here'],
-    ])('for %s is an error, and the page stays', async (_, text, message) => {
-      await follow(page, link(stateOf(text, '<script>alert(1)</script>')))
-      const failure = page.locator('.strip .failure')
-      await failure.waitFor({ timeout: 60_000 })
-      expect(await failure.textContent()).toContain(message)
-      expect(await failure.textContent()).not.toContain('internal')
-      await page.getByRole('tab', { name: 'YAML' }).click()
-      await page.getByLabel('The spec as YAML').fill(small)
-      await failure.waitFor({ state: 'detached' })
-      await settled(page)
-      expect(complaints).toEqual([])
-    })
   })
 })

@@ -9,12 +9,13 @@ import { useTogether } from './use-together.js'
 
 /** What clients see of serving: times to and between tokens, tokens in all, and the room for what is cached of them. */
 export function ServingFigures() {
-  const { text, planned } = useStudio()
+  const { text, planned, variant } = useStudio()
   const made = useJob(desks.serving, 'serve', text === undefined ? undefined : { text })
   const { plan, answer: served, old } = useTogether(planned, made)
   const { failure, stale, progress, again } = made
   const busy = useSyncExternalStore(desks.serving.subscribe, () => desks.serving.since() !== undefined)
-  if (failure && stale && failure.code !== 'STOPPED') return <FailureText failure={failure} />
+  if (failure && stale && failure.code !== 'STOPPED')
+    return <FailureText failure={failure} old={text !== variant.text} />
   const { ttft, tpot } = served?.spread ?? {}
   const { load, limits = [] } = served ?? {}
   const caching = served?.pools.at(-1)

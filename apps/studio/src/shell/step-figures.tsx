@@ -9,11 +9,11 @@ import { useTogether } from './use-together.js'
 
 /** What a step comes to: of prefill the time to the first token, of decode the time per token. */
 export function StepFigures() {
-  const { source, planned } = useStudio()
+  const { source, planned, variant } = useStudio()
   const made = useJob(desks.time, 'simulate', source)
   const { plan, answer: figures, old } = useTogether(planned, made)
   const { failure, stale } = made
-  if (failure && stale) return <FailureText failure={failure} />
+  if (failure && stale) return <FailureText failure={failure} old={source?.text !== variant.text} />
   const memory = figures?.memory
   const { ttftSeconds, tpotSeconds } = figures ?? {}
   const seconds = ttftSeconds ?? tpotSeconds ?? figures?.stepSeconds

@@ -46,7 +46,7 @@ export async function knownSpec(text: string): Promise<KnownSpec> {
   }
   const given = readSpecText(text)
   const loaded = await loadSpec(given)
-  const made = specOf(!isGiven(given) ? looked(loaded) : loaded)
+  const made = specOf(hasBatch(given) ? loaded : looked(loaded))
   known.set(text, made)
   for (const oldest of known.keys()) if (known.size > most) known.delete(oldest)
   return made
@@ -57,9 +57,9 @@ export async function knownOf({ text, pool }: PlanSource): Promise<Known> {
   return (await knownSpec(text)).of(pool)
 }
 
-const isGiven = (input: unknown): boolean => typeof input === 'object' && input !== null && 'batch' in input
+const hasBatch = (input: unknown): boolean => typeof input === 'object' && input !== null && 'batch' in input
 
-/** Clients where the spec does not say, as served. */
+/** Clients of each engine where the spec does not say, as the simulation of serving has them. */
 const usualClients = 16
 
 /**
@@ -78,7 +78,7 @@ function looked(loaded: LoadedSpec): LoadedSpec {
   // Engines of both divide it.
   const most = Math.max(prompts, copies)
   const unit = most % Math.min(prompts, copies) === 0 ? most : prompts * copies
-  const sequences = unit * Math.ceil((serving.load?.clients ?? usualClients) / unit)
+  const sequences = unit * Math.ceil((serving.load?.clients ?? usualClients * copies) / unit)
   const pools = {
     prefill: { ...serving.prefill, batch: prompts },
     decode: { ...serving.decode, batch: sequences },
