@@ -1,6 +1,7 @@
 import { collectiveSeconds } from '@shardloom/cluster'
 import type { StateCost, StateShare } from '@shardloom/simulator'
 import { dividing } from './choices.js'
+import { overlapOn } from './estimate.js'
 import type { Sharing } from './forms.js'
 import { sharingAtoms } from './samples.js'
 import type { Group, Stored } from './staging.js'
@@ -35,7 +36,7 @@ export class LeastSharing {
     const links = machine.group(sharingAtoms(mesh, replicate))
     const seconds = (op: 'all-gather' | 'reduce-scatter', bytes: number) =>
       bytes > 0 && links.size > 1 ? collectiveSeconds(links, { op, bytes }) : 0
-    return new Map(
+    const parts = new Map(
       Array.from(costs, ([part, cost]) => {
         const { forward = 0, backward = 0, reduced = 0 } = moved.get(part) ?? {}
         const parameters = bytesOf(cost, 'parameterBytes')
@@ -49,6 +50,7 @@ export class LeastSharing {
         ]
       }),
     )
+    return { parts, ...overlapOn(machine) }
   }
 
   /** Found once for all degrees, of which strategies ask here whether they are more than one: on two ranks of each axis. */

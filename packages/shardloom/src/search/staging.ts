@@ -197,7 +197,8 @@ export class Staging {
       values = timeValues(this.model.parts, blocks, division.send, stored && this.sharingOf(stored))
       known.set(stored, values)
     }
-    return division.bounds.seconds.of(values) * (1 - rounding)
+    const { seconds, ownSeconds } = division.bounds
+    return (schedule === this.model.plain ? seconds : ownSeconds).of(values) * (1 - rounding)
   }
 
   private sharingOf(stored: Stored): Sharing | undefined {
