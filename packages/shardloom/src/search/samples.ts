@@ -1,11 +1,13 @@
 import {
   dimSizesOf,
   findAxis,
+  isShardloomError,
   lookup,
   type Mesh,
   type OperatorTable,
   type Program,
   regionsOf,
+  type ShardloomError,
   type Tensor,
 } from '@shardloom/core'
 import type { ModelArchitecture } from '@shardloom/models'
@@ -44,7 +46,7 @@ export function secondsIn({ parts }: BlockCosts, part: string): number {
   return F + B + I + W
 }
 
-/** A planned sample, with what its program is called and measured by. */
+/** A planned sample, with what it is measured by. */
 interface Planned {
   readonly program: Program
   readonly operators: OperatorTable
@@ -59,6 +61,8 @@ interface Planned {
  */
 export class Samples {
   private readonly planned = new Map<string, Planned>()
+  private readonly refused = new Map<string, ShardloomError>()
+  private readonly claims: Claims = new Map()
   private readonly sizes = new Map<string, readonly number[]>()
   private readonly axes = new Map<number, ReturnType<typeof axesOfLoaded>>()
   private readonly small: LoadedSpec
@@ -154,35 +158,72 @@ export class Samples {
     }
   }
 
+  /** The sample of all specs for which strategies decide the same. Throws what planning throws, of these too. */
   private plannedFor(small: PlannedSpec, mesh: Mesh, stages: number): Planned {
-    const { options, order } = small
-    // Beside each atom alone: those that split one dim together. Data-parallel ranks divide the batch, and what is stored.
-    const joined = new Set(['tp', 'ulysses'].flatMap((axis) => findAxis(mesh, axis)?.atoms ?? []))
-    const dividing = new Set(mesh.axes.flatMap(({ name, atoms }) => (name === 'dp' ? [] : atoms)))
-    const products = [1]
-    for (const { name, degree } of mesh.atoms)
-      if (joined.has(name)) products.push(...products.map((each) => each * degree))
-    for (const { name, degree } of mesh.atoms) if (!joined.has(name) && dividing.has(name)) products.push(degree)
-    // With one position of each sequence it is the sequences that ranks of experts have to divide.
-    const batch = small.phase === 'decode' ? [[small.batch]] : []
-    const divides = [...this.sizes.values(), ...batch].map((sizes) =>
-      sizes.map((size) => products.map((each) => (size % each === 0 ? 1 : 0)).join('')),
-    )
+    const { options, order, parallel } = small
     const names = mesh.axes.map(({ name, atoms }) => `${name}:${atoms}`)
-    const shares = options.zero > 0 ? sharesOf(this.parameters, mesh, small.parallel.dpReplicate) : []
-    const key = JSON.stringify([mesh.atoms.map(({ name }) => name), names, divides, shares, options, order])
-    const known = this.planned.get(key)
+    const shares = options.zero > 0 ? sharesOf(this.parameters, mesh, parallel.dpReplicate) : []
+    const structure = JSON.stringify([mesh.atoms.map(({ name }) => name), names, shares, options, order])
+    const keyOf = (claims?: Claims) => `${structure} ${this.divides(small, mesh, claims)}`
+    const known = this.planned.get(keyOf(this.claims)) ?? this.refused.get(keyOf())
+    if (isShardloomError(known)) throw known
     if (known) return known
-    const { program, operators } = timedPlan({
-      ...this.small,
-      architecture: sampled(this.loaded.architecture, stages),
-      spec: small,
-    })
-    this.count.planned++
-    const made = { program, operators, batch: small.batch }
-    this.planned.set(key, made)
-    return made
+    const found = this.plan(small, stages)
+    if (isShardloomError(found)) {
+      // What a strategy that refuses has asked nobody knows.
+      this.refused.set(keyOf(), found)
+      throw found
+    }
+    addClaims(this.claims, found.program)
+    this.planned.set(keyOf(this.claims), found)
+    return found
   }
+
+  /**
+   * Which sizes can be divided by the ranks of axes: of the dims that strategies want split, as far as they are known, by any together of
+   * the axes that split features and of those that claim the dim; without claims of all dims by all axes. Plugins may ask for any.
+   */
+  private divides({ phase, batch }: PlannedSpec, mesh: Mesh, claims: Claims | undefined): string {
+    const isOpen = claims === undefined || this.loaded.plugins.length > 0
+    const ofFeatures = new Set(['tp', 'ulysses'].flatMap((axis) => findAxis(mesh, axis)?.atoms ?? []))
+    // Data-parallel ranks divide the batch, and what is stored.
+    const dividing = new Set(mesh.axes.flatMap(({ name, atoms }) => (name === 'dp' ? [] : atoms)))
+    const divides = (sizes: readonly number[], isAsked: (atom: string) => boolean) => {
+      const products = [1]
+      for (const { name, degree } of mesh.atoms)
+        if (dividing.has(name) && isAsked(name)) products.push(...products.map((each) => each * degree))
+      // What is one alone then nobody splits further.
+      const parts = (size: number, each: number) => (size % each === 0 ? Math.min(2, size / each) : 0)
+      return sizes.map((size) => products.map((each) => parts(size, each)).join('')).join()
+    }
+    const all = Array.from(this.sizes, ([dim, sizes]) => {
+      const claiming = claims?.get(dim)
+      if (isOpen) return divides(sizes, () => true)
+      return claiming ? divides(sizes, (atom) => ofFeatures.has(atom) || claiming.has(atom)) : ''
+    })
+    // With one position of each sequence it is the sequences that ranks of experts have to divide.
+    return [...all, phase === 'decode' ? divides([batch], () => true) : ''].join(' ')
+  }
+
+  private plan(spec: PlannedSpec, stages: number): Planned | ShardloomError {
+    this.count.planned++
+    try {
+      const architecture = sampled(this.loaded.architecture, stages)
+      const { program, operators } = timedPlan({ ...this.small, architecture, spec })
+      return { program, operators, batch: spec.batch }
+    } catch (error) {
+      if (isShardloomError(error)) return error
+      throw error
+    }
+  }
+}
+
+/** Dim → the atoms along which strategies want it split, somewhere. */
+type Claims = Map<string, Set<string>>
+
+function addClaims(claims: Claims, { preferences, mesh }: Program): void {
+  for (const { dims, axis, atoms = findAxis(mesh, axis)?.atoms ?? [] } of preferences)
+    for (const dim of dims) claims.set(dim, new Set([...(claims.get(dim) ?? []), ...atoms]))
 }
 
 /**
