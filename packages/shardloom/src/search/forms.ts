@@ -168,11 +168,15 @@ export interface Sharing extends Overlap {
   readonly parts: ReadonlyMap<string, { readonly forward: number; readonly backward: number }>
 }
 
-/** The values of {@link PipelineBounds.seconds}. */
+/**
+ * The values of {@link PipelineBounds.seconds} and of its `ownSeconds`. Where what ends of a model do going backward is `hidden`, it may go on
+ * beside gradients of weights.
+ */
 export function timeValues(
   parts: readonly string[],
   { parts: costs }: BlockCosts,
   send: number,
+  hidden: boolean,
   sharing?: Sharing,
 ): Float64Array {
   const width = parts.length
@@ -181,7 +185,8 @@ export function timeValues(
     const { F = 0, B = 0, I = 0, W = 0 } = costs.get(part)?.seconds ?? {}
     const { forward = 0, backward = 0 } = sharing?.parts.get(part) ?? {}
     values[at] = sharing ? beside(F, forward, sharing) : F
-    values[width + at] = sharing ? beside(B + I, backward, sharing) : B + I
+    const own = hidden && isEnd(part) ? 0 : B + I
+    values[width + at] = sharing ? beside(own, backward, sharing) : own
     values[2 * width + at] = W
   })
   values[3 * width] = send
