@@ -163,9 +163,9 @@ function bytesOf(
   return new LargestSum(rows)
 }
 
-/** Seconds in which parts gather and reduce what is stored in shares, in each of their forwards and backwards, beside computing. */
+/** Seconds in which parts gather and reduce what is stored in shares, in each of their forwards and backwards, and behind the update. */
 export interface Sharing extends Overlap {
-  readonly parts: ReadonlyMap<string, { readonly forward: number; readonly backward: number }>
+  readonly parts: ReadonlyMap<string, { readonly forward: number; readonly backward: number; readonly spread: number }>
 }
 
 /**

@@ -1,5 +1,5 @@
 import { collectiveSeconds } from '@shardloom/cluster'
-import type { StateCost, StateShare } from '@shardloom/simulator'
+import type { StateCost, StateMove, StateShare } from '@shardloom/simulator'
 import { dividing } from './choices.js'
 import { overlapOn } from './estimate.js'
 import type { Sharing } from './forms.js'
@@ -14,10 +14,11 @@ interface Moved {
   readonly count: number
 }
 
-/** Gathered in forward and in backward, and reduced in backward. */
+/** Gathered in forward, in backward and behind the update, and reduced in backward. */
 interface MovedPart {
   readonly forward: Moved
   readonly backward: Moved
+  readonly spread: Moved
   readonly reduced: Moved
 }
 
@@ -52,7 +53,7 @@ export class LeastSharing {
     }
     const parts = new Map(
       Array.from(costs, ([part, cost]) => {
-        const { forward = unmoved, backward = unmoved, reduced = unmoved } = moved.get(part) ?? {}
+        const { forward = unmoved, backward = unmoved, spread = unmoved, reduced = unmoved } = moved.get(part) ?? {}
         const parameters = bytesOf(cost, 'parameterBytes')
         const gradients = bytesOf(cost, 'gradientBytes')
         return [
@@ -60,6 +61,7 @@ export class LeastSharing {
           {
             forward: seconds('all-gather', forward, parameters),
             backward: seconds('all-gather', backward, parameters) + seconds('reduce-scatter', reduced, gradients),
+            spread: seconds('all-gather', spread, parameters),
           },
         ]
       }),
@@ -91,7 +93,7 @@ export class LeastSharing {
     const sharing = sharingAtoms(placed.mesh, 1)
     for (const [part, { moves }] of shared) {
       const cost = alone.get(part)
-      const share = (when: 'F' | 'B', op: string, field: StateShare['field']) => {
+      const share = (when: StateMove['when'], op: string, field: StateShare['field']) => {
         const all = cost ? bytesOf(cost, field) : 0
         const own = moves.filter((each) => each.when === when && each.op === op && !each.isOfExperts)
         const shared = own.filter(({ atoms }) => atoms.every((atom) => sharing.includes(atom)))
@@ -101,6 +103,7 @@ export class LeastSharing {
       found.set(part, {
         forward: share('F', 'all-gather', 'parameterBytes'),
         backward: share('B', 'all-gather', 'parameterBytes'),
+        spread: share('behind update', 'all-gather', 'parameterBytes'),
         reduced: share('B', 'reduce-scatter', 'gradientBytes'),
       })
     }

@@ -52,6 +52,12 @@ interface Parts {
   readonly blocking: boolean
 }
 
+/** What {@link PipelineBounds} ask of time, and what comes when the pipeline has ended. Seconds. */
+interface LeastTimes {
+  readonly values: Float64Array
+  readonly spread: number
+}
+
 /** What sums in another order may differ by. */
 const rounding = 1e-9
 
@@ -67,8 +73,8 @@ export class Staging {
     new Map<Stored | undefined, Float64Array>(),
   ] as const
   private readonly times = [
-    new Map<Stored | undefined, Float64Array>(),
-    new Map<Stored | undefined, Float64Array>(),
+    new Map<Stored | undefined, LeastTimes>(),
+    new Map<Stored | undefined, LeastTimes>(),
   ] as const
   /** As if backward were whole: of schedules that have it so, and of those that divide it. */
   private readonly wholeTimes: [Float64Array?, Float64Array?] = []
@@ -197,14 +203,22 @@ export class Staging {
     const division = this.divisionOf(cut)
     if (isRefusal(division)) return 0
     const known = this.times[this.model.pipelines.isDivided(schedule) ? 1 : 0]
-    let values = known.get(stored)
-    if (!values) {
+    let least = known.get(stored)
+    if (!least) {
       const blocks = this.blocksFor(schedule)
       if (isRefusal(blocks)) return 0
-      values = timeValues(this.model.parts, blocks, this.send(blocks), false, stored && this.sharingOf(stored))
-      known.set(stored, values)
+      const sharing = stored && this.sharingOf(stored)
+      const values = timeValues(this.model.parts, blocks, this.send(blocks), false, sharing)
+      least = { values, spread: sharing ? this.meanSpread(sharing) : 0 }
+      known.set(stored, least)
     }
-    return division.bounds.ownSeconds.of(values) * (1 - rounding)
+    return (division.bounds.ownSeconds.of(least.values) + least.spread) * (1 - rounding)
+  }
+
+  /** What ranks of a pipeline gather behind the update: one of them no less than the mean of all. */
+  private meanSpread({ parts }: Sharing): number {
+    const all = ['first', ...this.model.layers, 'last']
+    return all.reduce((sum, part) => sum + (parts.get(part)?.spread ?? 0), 0) / this.pp
   }
 
   private sharingOf(stored: Stored): Sharing | undefined {
