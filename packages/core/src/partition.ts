@@ -80,7 +80,8 @@ function readersOf(program: Program): Readers {
   }
   const seen = new Set<Region>()
   walk(program.items, (node, place) => {
-    for (const id of node.inputs) add(id, { node, place })
+    const reader = { node, place }
+    for (const id of node.inputs) add(id, reader)
     for (const { region } of place.path) {
       if (seen.has(region)) continue
       seen.add(region)
@@ -103,13 +104,16 @@ function decideNode(
   const sizes = dimSizes(node, context.tensor)
   const taken = new Map<string, number>()
   const splits: Record<string, string[]> = {}
-  const terms = Object.entries(node.partition?.partial ?? {}).filter(([, operands]) => operands.length === 0)
-  const partial: Record<string, readonly number[]> = Object.fromEntries(terms)
+  const partial: Record<string, readonly number[]> = {}
+  for (const [atom, operands] of Object.entries(node.partition?.partial ?? {}))
+    if (operands.length === 0) partial[atom] = operands
   const by: Record<string, string> = {}
   const forward = node.differentiates ? context.decided(node.differentiates)?.partition : undefined
 
   const take = (dim: string, atom: string, strategy: string | undefined) => {
-    splits[dim] = [...(splits[dim] ?? []), atom]
+    const atoms = splits[dim]
+    if (atoms) atoms.push(atom)
+    else splits[dim] = [atom]
     taken.set(dim, (taken.get(dim) ?? 1) * atomDegree(mesh, atom))
     if (strategy) by[atom] = strategy
   }
@@ -143,12 +147,12 @@ function decideNode(
     return [...others, ...Object.keys(partial)].some((atom) => own.includes(atom))
   }
 
-  const open = mesh.atoms.flatMap(({ name: atom }) => {
+  const open: string[] = []
+  for (const { name: atom } of mesh.atoms) {
     const followed = followedDim(node, atom, context, forward)
-    if (!followed || !splittable(rule, definition, followed.dim)) return [atom]
-    take(followed.dim, atom, followed.by)
-    return []
-  })
+    if (followed && splittable(rule, definition, followed.dim)) take(followed.dim, atom, followed.by)
+    else open.push(atom)
+  }
   for (const atom of open) {
     const claims = (wishes.get(atom) ?? []).filter(
       ({ preference, matches }) => matches(node, context.place) && !(preference.together && splitsOther(preference)),
@@ -169,12 +173,13 @@ function decideNode(
         continue
       }
     }
-    const choices = claims.flatMap(({ preference }) => {
+    const choices: { preference: Preference; dim: string }[] = []
+    for (const { preference } of claims) {
       const dim = preference.dims.includes(anyDim)
         ? anyOf(preference, atom)
         : preference.dims.find((each) => splittable(rule, definition, each) && divides(each, atom))
-      return dim ? [{ preference, dim }] : []
-    })
+      if (dim) choices.push({ preference, dim })
+    }
     const [best, next] = choices
     if (
       best &&
@@ -208,8 +213,8 @@ function followedDim(node: OperatorNode, atom: string, context: FlowContext, for
     const dim = dims?.[state.position]
     return dim ? { dim, by: context.askedBy(node.updates, atom) } : undefined
   }
-  const split = Object.entries(forward?.splits ?? {}).find(([, atoms]) => atoms.includes(atom))
-  return split ? { dim: split[0], by: forward?.by[atom] } : undefined
+  for (const dim in forward?.splits) if (forward.splits[dim]?.includes(atom)) return { dim, by: forward.by[atom] }
+  return undefined
 }
 
 /** The operands that `node` passes on as partial sums along `atom`, or undefined when they must be resolved before it. */
@@ -221,8 +226,9 @@ function passes(
   readers: Readers,
   wishes: ReadonlyMap<string, readonly Wish[]>,
 ): readonly number[] | undefined {
-  const sums = context.operands.flatMap((operand, index) => (operand?.partial[atom] === 'sum' ? [index] : []))
-  if (sums.length === 0) return undefined
+  const isSum = (index: number) => context.operands[index]?.partial[atom] === 'sum'
+  if (!context.operands.some((_, index) => isSum(index))) return undefined
+  const sums = [...context.operands.keys()].filter(isSum)
   const set = linearSets(definition, node.inputs.length).find(
     (each) => each.length === sums.length && each.every((index) => sums.includes(index)),
   )

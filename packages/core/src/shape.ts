@@ -26,8 +26,11 @@ type Group = readonly [names: string, test: Test]
 /** Finds the first field that fails its test. */
 const misfit = (...groups: readonly Group[]) => {
   const fields = groups.flatMap(([names, test]) => names.split(' ').map((name) => ({ name, test })))
-  return (value: unknown) =>
-    isRecord(value) ? fields.find(({ name, test }) => !test(value[name]))?.name : 'every field'
+  return (value: unknown) => {
+    if (!isRecord(value)) return 'every field'
+    for (const { name, test } of fields) if (!test(value[name])) return name
+    return undefined
+  }
 }
 const has = (...groups: readonly Group[]) => {
   const find = misfit(...groups)
@@ -141,8 +144,8 @@ const wrongIn = {
 
 /**
  * What keeps a value from being a program that other code can rely on, or undefined. With `before`, a sound program, the
- * tensors that both share are passed over, and those that items name must exist, as many as rules and bodies say: of
- * programs from elsewhere the verifier says that. Throws what reading the value throws: it may be a proxy.
+ * tensors and nodes that both share are passed over, and the tensors that items name must exist, as many as rules and bodies
+ * say: of programs from elsewhere the verifier says that. Throws what reading the value throws: it may be a proxy.
  */
 export function shapeFault(value: unknown, before?: Program): string | undefined {
   if (!isRecord(value)) return value === undefined ? 'it is undefined' : 'it is not an object'
@@ -153,27 +156,38 @@ export function shapeFault(value: unknown, before?: Program): string | undefined
   const { tensors, items, pipeline, mesh } = value as unknown as Program // what is read of it is checked first
   if (pipeline !== undefined && !isPipeline(pipeline, mesh)) return '`pipeline` is wrong'
   if (before?.tensors === tensors && before.items === items) return undefined
+  let kept = 0
   for (const [id, tensor] of tensors) {
-    const wrong = before?.tensors.get(id) === tensor ? undefined : wrongIn.tensor(tensor)
+    const old = before?.tensors.get(id)
+    if (old) kept++
+    const wrong = old === tensor ? undefined : wrongIn.tensor(tensor)
     if (wrong ?? tensor.id !== id) return `the tensor \`${id}\` lacks or misspells ${wrong ?? 'id'}`
   }
-  return itemsFault(items, 0, before && tensors)
+  // Where tensors are gone, nodes that are as before may name them.
+  return itemsFault(items, 0, before && tensors, before?.tensors.size === kept ? before.items : [])
 }
 
-/** Nodes that had every field: they are immutable, and most passes hand on most of them. */
-const sound = new WeakSet<Item>()
-
-function itemsFault(items: readonly Item[], depth: number, tensors?: Program['tensors']): string | undefined {
+function itemsFault(
+  items: readonly Item[],
+  depth: number,
+  tensors: Program['tensors'] | undefined,
+  before: readonly Item[],
+): string | undefined {
   if (depth > 16) return 'regions are nested more than 16 deep'
+  let at = 0
   for (const item of items) {
+    const old = before[at]
+    if (old?.id === item?.id) at++
+    if (item && old === item) continue
     const { id, type } = item ?? {}
     if (!word(id)) return 'an item has no id'
     if (type !== 'node' && type !== 'region') return `the item \`${id}\` is neither a node nor a region`
-    const wrong = sound.has(item) ? undefined : wrongIn[type](item)
-    if (!wrong && type === 'node') sound.add(item)
+    const wrong = wrongIn[type](item)
     if (wrong) return `the ${type} \`${id}\` lacks or misspells ${wrong}`
     let fault = tensors && openFault(item, tensors)
-    for (const { items } of item.type === 'region' ? item.bodies : []) fault ??= itemsFault(items, depth + 1, tensors)
+    const others = old?.type === 'region' ? old.bodies : []
+    for (const [index, { items }] of item.type === 'region' ? item.bodies.entries() : [])
+      fault ??= itemsFault(items, depth + 1, tensors, others[index]?.items ?? [])
     if (fault) return fault
   }
   return undefined
@@ -181,21 +195,26 @@ function itemsFault(items: readonly Item[], depth: number, tensors?: Program['te
 
 /** What an item names that is not there. */
 function openFault(item: Item, tensors: Program['tensors']): string | undefined {
-  let ids: readonly (string | null)[]
+  const lists: (readonly (string | null)[])[] = []
   if (item.type === 'node') {
     const { id, inputs, outputs, rule } = item
     const { operands, results } = parseRule(rule)
     if (inputs.length !== operands.length || outputs.length !== results.length)
       return `\`${id}\` has other numbers of inputs and outputs than its rule \`${rule}\``
-    ids = [...inputs, ...outputs]
+    lists.push(inputs, outputs)
   } else {
     const { length } = item.bodies
     const uneven = (port: Port) =>
       ('next' in port ? port.next : 'inner' in port ? port.inner : item.bodies).length !== length
     if (item.select.some(({ body }) => body >= length) || item.ports.some(uneven))
       return `\`select\` or a port of \`${item.id}\` does not fit its ${length} bodies`
-    ids = item.ports.flatMap((port) => ('tensor' in port ? port.tensor : Object.values({ ...port, kind: null }).flat()))
+    for (const port of item.ports) {
+      if (port.kind === 'carry') lists.push([port.initial, port.inner, port.result], port.next)
+      else lists.push(port.kind === 'reduce' ? [...port.inner, port.result] : [port.tensor])
+    }
   }
-  const gone = ids.find((each): each is string => each !== null && !tensors.has(each))
-  return gone === undefined ? gone : `\`${item.id}\` names the tensor \`${gone}\`, which does not exist`
+  for (const list of lists)
+    for (const id of list)
+      if (id !== null && !tensors.has(id)) return `\`${item.id}\` names the tensor \`${id}\`, which does not exist`
+  return undefined
 }
