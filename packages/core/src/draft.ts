@@ -77,21 +77,28 @@ interface Border {
 export function closePorts(items: readonly Item[], tensors: ReadonlyMap<string, Tensor>): readonly Item[] {
   const borders = new Map<Region, Border>()
   const makers = new Map<string, Border>()
-  const whole: Border = { around: undefined, depth: 0, into: new Set(), outOf: new Set() }
+  const reads: (readonly [id: string, here: Border])[] = []
   const index = (list: readonly Item[], here: Border) => {
     for (const item of list) {
-      if (item.type === 'node') for (const id of item.outputs) makers.set(id, here)
-      else {
-        const border = { around: here, depth: here.depth + 1, into: new Set<string>(), outOf: new Set<string>() }
-        borders.set(item, border)
-        for (const body of item.bodies) index(body.items, border)
-        for (const port of item.ports) if ('result' in port) makers.set(port.result, here)
+      if (item.type === 'node') {
+        for (const id of item.outputs) makers.set(id, here)
+        for (const id of item.inputs) reads.push([id, here])
+        continue
+      }
+      const border: Border = { around: here, depth: here.depth + 1, into: new Set(), outOf: new Set() }
+      borders.set(item, border)
+      for (const body of item.bodies) index(body.items, border)
+      for (const port of item.ports) {
+        if ('result' in port) makers.set(port.result, here)
+        if (port.kind === 'carry') reads.push([port.initial, here])
+        for (const id of handedOn(port)) if (id !== null) reads.push([id, border])
       }
     }
   }
-  const read = (id: string, here: Border) => {
-    let from = makers.get(id) ?? whole
-    let to = here
+  const whole: Border = { around: undefined, depth: 0, into: new Set(), outOf: new Set() }
+  index(items, whole)
+  for (const [id, here] of reads) {
+    let [from, to] = [makers.get(id) ?? whole, here]
     while (from !== to) {
       if (to.depth < from.depth) {
         from.outOf.add(id)
@@ -102,19 +109,6 @@ export function closePorts(items: readonly Item[], tensors: ReadonlyMap<string, 
       }
     }
   }
-  const follow = (list: readonly Item[], here: Border) => {
-    for (const item of list) {
-      if (item.type === 'node') for (const id of item.inputs) read(id, here)
-      else {
-        const border = borders.get(item) ?? whole
-        for (const body of item.bodies) follow(body.items, border)
-        for (const port of item.ports) {
-          if (port.kind === 'carry') read(port.initial, here)
-          for (const id of handedOn(port)) if (id !== null) read(id, border)
-        }
-      }
-    }
-  }
   const closed = (list: readonly Item[]): Item[] =>
     list.map((item) => {
       const border = item.type === 'region' && borders.get(item)
@@ -122,8 +116,6 @@ export function closePorts(items: readonly Item[], tensors: ReadonlyMap<string, 
       const bodies = item.bodies.map((body) => ({ ...body, items: closed(body.items) }))
       return { ...item, bodies, ports: [...item.ports.filter(authored), ...derivedPorts(item, border, tensors)] }
     })
-  index(items, whole)
-  follow(items, whole)
   return closed(items)
 }
 

@@ -2,15 +2,7 @@ import { lookup } from './draft.js'
 import { ShardloomError } from './error.js'
 import { findAxis, type Mesh } from './mesh.js'
 import { definitionOf, type OperatorTable, reductionOf } from './operator.js'
-import {
-  along,
-  type Placement,
-  placementText,
-  type Reduction,
-  replicated,
-  samePlacement,
-  withoutPartial,
-} from './placement.js'
+import { along, type Placement, placementText, replicated, samePlacement, withoutPartial } from './placement.js'
 import type { Preference } from './preference.js'
 import {
   bodyCounts,
@@ -76,34 +68,31 @@ export function flow(program: Program, operators: OperatorTable, decide: Decide)
   }
 
   const placement = (id: string) => placements.get(id)
-  const askedBy = (id: string, atom: string) => asked.get(id)?.[atom]
-  const producer = (id: string) => producers.get(id)
-  const decidedOf = (id: string) => decided.get(id)
-  const visitNode = (node: OperatorNode, place: Place, out: Item[]) => {
+  const visitNode = (node: OperatorNode, place: Place): OperatorNode[] => {
     const operands = node.inputs.map(placement)
-    const asks = {
+    const context: FlowContext = {
       program,
       operators,
       operands,
       placement,
       tensor,
       addTensor,
-      askedBy,
-      producer,
-      decided: decidedOf,
+      askedBy: (id, atom) => asked.get(id)?.[atom],
+      producer: (id) => producers.get(id),
+      decided: (id) => decided.get(id),
       place,
     }
-    for (const each of decide(node, asks)) {
+    return decide(node, context).map((each) => {
       const ordered = nest(each, placement, decided, program, claimed)
       const { operands: wanted, results } = placementsOf(ordered, operators)
-      for (const [index, id] of ordered.outputs.entries()) {
+      ordered.outputs.forEach((id, index) => {
         placements.set(id, results[index] ?? replicated(0))
         producers.set(id, ordered)
-      }
-      for (const [index, id] of ordered.inputs.entries()) demand(tensor(id), wanted[index], ordered)
+      })
+      ordered.inputs.forEach((id, index) => demand(tensor(id), wanted[index], ordered))
       decided.set(ordered.id, ordered)
-      out.push(ordered)
-    }
+      return ordered
+    })
   }
   const demand = (each: Tensor, wanted: Placement | undefined, reader: OperatorNode) => {
     if (!wanted || each.storage || !outsideRoles.includes(each.role)) return
@@ -148,14 +137,8 @@ export function flow(program: Program, operators: OperatorTable, decide: Decide)
     }
     return { ...region, bodies }
   }
-  const visit = (items: readonly Item[], place: Place): Item[] => {
-    const out: Item[] = []
-    for (const item of items) {
-      if (item.type === 'node') visitNode(item, place, out)
-      else out.push(visitRegion(item, place))
-    }
-    return out
-  }
+  const visit = (items: readonly Item[], place: Place): Item[] =>
+    items.flatMap((item): Item[] => (item.type === 'node' ? visitNode(item, place) : [visitRegion(item, place)]))
 
   const items = visit(program.items, { path: [], executions: 1 })
   for (const [id, each] of program.tensors) if (!placements.has(id)) placements.set(id, replicated(each.shape.length))
@@ -210,45 +193,26 @@ function nest(
   for (const [dim, atoms] of Object.entries(splits)) {
     if (atoms.length < 2) continue
     const known = (list: readonly string[] = []) => list.filter((atom) => atoms.includes(atom))
-    const forward = node.differentiates ? decided.get(node.differentiates)?.partition?.splits : undefined
-    let base = known(forward?.[dim])
-    if (base.length === 0)
-      for (const [index, dims] of parseRule(node.rule).operands.entries()) {
-        const list = known(placement(node.inputs[index] ?? '')?.shards[dims.indexOf(dim)])
-        if (list.length > base.length) base = list
-      }
-    const ordered = [
-      ...base,
-      ...ranked(
-        dim,
-        atoms.filter((atom) => !base.includes(atom)),
-        program,
-        claimed,
-      ),
-    ]
+    const makers = parseRule(node.rule).operands.map((dims, index) =>
+      known(placement(node.inputs[index] ?? '')?.shards[dims.indexOf(dim)]),
+    )
+    const followed = known(decided.get(node.differentiates ?? '')?.partition?.splits[dim])
+    const base = followed.length
+      ? followed
+      : makers.reduce((best, list) => (list.length > best.length ? list : best), [])
+    const rest = program.mesh.atoms.flatMap(({ name }) => (atoms.includes(name) && !base.includes(name) ? [name] : []))
+    // Atoms of one axis that split features end in its order: partial sums over them are scattered one by one.
+    const dims = (atom: string) => {
+      const axis = program.mesh.axes.find((each) => each.atoms.includes(atom))?.atoms ?? [atom]
+      const alike = rest.filter((each) => axis.includes(each) && splitsFeatures(each, program))
+      const own = alike.includes(atom) ? alike : [atom]
+      return Math.max(...own.map((each) => (claimed.get(each)?.has(dim) ? (claimed.get(each)?.size ?? 0) : 0)))
+    }
+    const rank = new Map(rest.map((atom) => [atom, dims(atom)]))
+    const ordered = [...base, ...rest.sort((a, b) => (rank.get(a) ?? 0) - (rank.get(b) ?? 0))]
     if (ordered.some((atom, index) => atom !== atoms[index])) splits = { ...splits, [dim]: ordered }
   }
   return node.partition?.splits === splits ? node : { ...node, partition: { ...partition, splits } }
-}
-
-/** Atoms of a dim that no other operator has ordered. */
-function ranked(
-  dim: string,
-  atoms: readonly string[],
-  program: Program,
-  claimed: ReadonlyMap<string, ReadonlySet<string>>,
-): readonly string[] {
-  if (atoms.length < 2) return atoms
-  // Atoms of one axis that split features end in its order: partial sums over them are scattered one by one.
-  const dims = (atom: string) => {
-    const axis = program.mesh.axes.find((each) => each.atoms.includes(atom))?.atoms ?? [atom]
-    const alike = atoms.filter((each) => axis.includes(each) && splitsFeatures(each, program))
-    const own = alike.includes(atom) ? alike : [atom]
-    return Math.max(...own.map((each) => (claimed.get(each)?.has(dim) ? (claimed.get(each)?.size ?? 0) : 0)))
-  }
-  const rank = new Map(atoms.map((atom) => [atom, dims(atom)]))
-  const inMesh = program.mesh.atoms.flatMap(({ name }) => (atoms.includes(name) ? [name] : []))
-  return inMesh.sort((a, b) => (rank.get(a) ?? 0) - (rank.get(b) ?? 0))
 }
 
 function splitsFeatures(atom: string, { preferences, mesh }: Program): boolean {
@@ -276,34 +240,34 @@ function findPlacements(node: OperatorNode, operators: OperatorTable): NodePlace
   if (node.communication) return { operands: [node.communication.from], results: [node.communication.to] }
   const rule = parseRule(node.rule)
   const { splits, partial }: Pick<Partition, 'splits' | 'partial'> = node.partition ?? { splits: {}, partial: {} }
-  const shards = (dims: readonly string[]) => dims.map((dim) => splits[dim] ?? whole)
+  const shards = (dims: readonly string[]) => dims.map((dim) => splits[dim] ?? [])
   const operands = rule.operands.map((dims, index): Placement => {
-    const terms: Record<string, Reduction> = {}
+    const terms: Record<string, Placement['partial'][string]> = {}
     for (const atom in partial) if (partial[atom]?.includes(index)) terms[atom] = 'sum'
     return { shards: shards(dims), partial: terms }
   })
   const results = rule.results.map((dims): Placement => {
-    const terms: Record<string, Reduction> = {}
+    const terms: Record<string, Placement['partial'][string]> = {}
     for (const atom in partial) terms[atom] = 'sum'
     for (const dim in splits) {
       if (dims.includes(dim)) continue
-      // An atom that splits a dim of the result too makes a diagonal block: other iterations of a ring bring the rest.
-      const atoms = splits[dim]?.filter((atom) => !dims.some((each) => splits[each]?.includes(atom))) ?? []
-      if (atoms.length === 0) continue
       const reduction = reductionOf(definitionOf(node, operators), dim)
-      if (!reduction) {
-        const message = `\`${node.id}\` cannot be split on \`${dim}\`: a result lacks it and it has no reduction.`
-        throw new ShardloomError('SPLIT', message, { subject: node.id })
+      for (const atom of splits[dim] ?? []) {
+        // An atom that splits a dim of the result too makes a diagonal block: other iterations of a ring bring the rest.
+        if (dims.some((each) => splits[each]?.includes(atom))) continue
+        if (!reduction) throw irreducible(node, dim)
+        terms[atom] = reduction
       }
-      for (const atom of atoms) terms[atom] = reduction
     }
     return { shards: shards(dims), partial: terms }
   })
   return { operands, results }
 }
 
-/** The atoms of a dim that nothing splits. */
-const whole: readonly string[] = []
+function irreducible({ id }: OperatorNode, dim: string): ShardloomError {
+  const message = `\`${id}\` cannot be split on \`${dim}\`: a result lacks it and it has no reduction.`
+  return new ShardloomError('SPLIT', message, { subject: id })
+}
 
 /** A readable account of where a tensor stands: `seq/tp` with the tensor's own dim names. */
 export function describePlacement(tensor: Tensor, placement: Placement | undefined = tensor.placement): string {

@@ -104,16 +104,13 @@ function decideNode(
   const sizes = dimSizes(node, context.tensor)
   const taken = new Map<string, number>()
   const splits: Record<string, string[]> = {}
-  const partial: Record<string, readonly number[]> = {}
-  for (const [atom, operands] of Object.entries(node.partition?.partial ?? {}))
-    if (operands.length === 0) partial[atom] = operands
+  const terms = Object.entries(node.partition?.partial ?? {}).filter(([, operands]) => operands.length === 0)
+  const partial: Record<string, readonly number[]> = Object.fromEntries(terms)
   const by: Record<string, string> = {}
   const forward = node.differentiates ? context.decided(node.differentiates)?.partition : undefined
 
   const take = (dim: string, atom: string, strategy: string | undefined) => {
-    const atoms = splits[dim]
-    if (atoms) atoms.push(atom)
-    else splits[dim] = [atom]
+    splits[dim] = [...(splits[dim] ?? []), atom]
     taken.set(dim, (taken.get(dim) ?? 1) * atomDegree(mesh, atom))
     if (strategy) by[atom] = strategy
   }
@@ -173,13 +170,12 @@ function decideNode(
         continue
       }
     }
-    const choices: { preference: Preference; dim: string }[] = []
-    for (const { preference } of claims) {
+    const choices = claims.flatMap(({ preference }) => {
       const dim = preference.dims.includes(anyDim)
         ? anyOf(preference, atom)
         : preference.dims.find((each) => splittable(rule, definition, each) && divides(each, atom))
-      if (dim) choices.push({ preference, dim })
-    }
+      return dim ? [{ preference, dim }] : []
+    })
     const [best, next] = choices
     if (
       best &&

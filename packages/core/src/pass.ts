@@ -78,8 +78,7 @@ const communicatePass: Pass = {
   phase: 'communicate',
   run(program, { operators }) {
     const { items, tensors } = communicateProgram(program, operators)
-    const all = new Map(program.tensors)
-    for (const tensor of tensors) all.set(tensor.id, tensor)
+    const all = new Map([...program.tensors.values(), ...tensors].map((tensor) => [tensor.id, tensor]))
     const moved = transferProgram(tensors.length ? { ...program, items, tensors: all } : program)
     const made = [...tensors, ...moved.tensors]
     return made.length ? changed(program, made, moved.items) : program

@@ -57,16 +57,7 @@ export function placementText(placement: Placement, dims?: readonly string[]): s
 
 /** Whether two placements are the same, nesting order included. */
 export function samePlacement(a: Placement, b: Placement): boolean {
-  return a === b || (startsLike(a, b) && startsLike(b, a) && sameReductions(a, b))
-}
-
-/** Whether at each position the atoms of `b` begin with those of `a`. */
-function startsLike(a: Placement, b: Placement): boolean {
-  for (const [position, atoms] of a.shards.entries()) {
-    const others = b.shards[position]
-    for (const [index, atom] of atoms.entries()) if (others?.[index] !== atom) return false
-  }
-  return true
+  return a === b || (isSlice(a, b) && isSlice(b, a))
 }
 
 function sameReductions(a: Placement, b: Placement): boolean {
@@ -212,7 +203,9 @@ function blocked(from: Placement, to: Placement): ShardloomError {
 
 /** Whether a reader that wants `to` can take it from `from` by a local slice, without any communication. */
 export function isSlice(from: Placement, to: Placement): boolean {
-  return sameReductions(from, to) && startsLike(from, to)
+  const starts = (atoms: readonly string[], position: number) =>
+    atoms.every((atom, index) => to.shards[position]?.[index] === atom)
+  return sameReductions(from, to) && from.shards.every(starts)
 }
 
 /**

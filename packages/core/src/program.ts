@@ -302,14 +302,11 @@ export function walk(items: readonly Item[], visit: (node: OperatorNode, place: 
 
 /** Every node in program order. */
 export function nodesOf(items: readonly Item[]): OperatorNode[] {
-  const nodes: OperatorNode[] = []
-  walk(items, (node) => nodes.push(node))
-  return nodes
+  return items.flatMap((item) => (item.type === 'node' ? item : item.bodies.flatMap((body) => nodesOf(body.items))))
 }
 
 /** Every region in program order, outer ones first. */
 export function regionsOf(items: readonly Item[]): Region[] {
-  return items.flatMap((item) =>
-    item.type === 'node' ? [] : [item, ...item.bodies.flatMap((body) => regionsOf(body.items))],
-  )
+  const regions = items.filter((item): item is Region => item.type === 'region')
+  return regions.flatMap((region) => [region, ...region.bodies.flatMap((body) => regionsOf(body.items))])
 }

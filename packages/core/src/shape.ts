@@ -4,6 +4,7 @@ import { dataTypes, type Item, type Port, type Program } from './program.js'
 import { parseRule } from './rule.js'
 
 type Test = (value: unknown) => boolean
+type Tensors = Program['tensors']
 
 const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
@@ -25,10 +26,13 @@ type Group = readonly [names: string, test: Test]
 
 /** Finds the first field that fails its test. */
 const misfit = (...groups: readonly Group[]) => {
-  const fields = groups.flatMap(([names, test]) => names.split(' ').map((name) => ({ name, test })))
+  const fields = groups.flatMap(([names, test]) =>
+    names.split(' ').map((name) => [name, test, test(undefined)] as const),
+  )
   return (value: unknown) => {
     if (!isRecord(value)) return 'every field'
-    for (const { name, test } of fields) if (!test(value[name])) return name
+    for (const [name, test, mayLack] of fields)
+      if (value[name] === undefined ? !mayLack : !test(value[name])) return name
     return undefined
   }
 }
@@ -156,23 +160,16 @@ export function shapeFault(value: unknown, before?: Program): string | undefined
   const { tensors, items, pipeline, mesh } = value as unknown as Program // what is read of it is checked first
   if (pipeline !== undefined && !isPipeline(pipeline, mesh)) return '`pipeline` is wrong'
   if (before?.tensors === tensors && before.items === items) return undefined
-  let kept = 0
   for (const [id, tensor] of tensors) {
-    const old = before?.tensors.get(id)
-    if (old) kept++
-    const wrong = old === tensor ? undefined : wrongIn.tensor(tensor)
+    const wrong = before?.tensors.get(id) === tensor ? undefined : wrongIn.tensor(tensor)
     if (wrong ?? tensor.id !== id) return `the tensor \`${id}\` lacks or misspells ${wrong ?? 'id'}`
   }
   // Where tensors are gone, nodes that are as before may name them.
-  return itemsFault(items, 0, before && tensors, before?.tensors.size === kept ? before.items : [])
+  const isWhole = before && [...before.tensors.keys()].every((id) => tensors.has(id))
+  return itemsFault(items, isWhole ? before.items : [], before && tensors)
 }
 
-function itemsFault(
-  items: readonly Item[],
-  depth: number,
-  tensors: Program['tensors'] | undefined,
-  before: readonly Item[],
-): string | undefined {
+function itemsFault(items: readonly Item[], before: readonly Item[], tensors?: Tensors, depth = 0): string | undefined {
   if (depth > 16) return 'regions are nested more than 16 deep'
   let at = 0
   for (const item of items) {
@@ -187,34 +184,30 @@ function itemsFault(
     let fault = tensors && openFault(item, tensors)
     const others = old?.type === 'region' ? old.bodies : []
     for (const [index, { items }] of item.type === 'region' ? item.bodies.entries() : [])
-      fault ??= itemsFault(items, depth + 1, tensors, others[index]?.items ?? [])
+      fault ??= itemsFault(items, others[index]?.items ?? [], tensors, depth + 1)
     if (fault) return fault
   }
   return undefined
 }
 
 /** What an item names that is not there. */
-function openFault(item: Item, tensors: Program['tensors']): string | undefined {
-  const lists: (readonly (string | null)[])[] = []
+function openFault(item: Item, tensors: Tensors): string | undefined {
+  const gone = (id: string | null) => id !== null && !tensors.has(id)
+  let ids: readonly (string | null)[]
   if (item.type === 'node') {
     const { id, inputs, outputs, rule } = item
     const { operands, results } = parseRule(rule)
     if (inputs.length !== operands.length || outputs.length !== results.length)
       return `\`${id}\` has other numbers of inputs and outputs than its rule \`${rule}\``
-    lists.push(inputs, outputs)
+    ids = inputs.some(gone) ? inputs : outputs
   } else {
     const { length } = item.bodies
     const uneven = (port: Port) =>
       ('next' in port ? port.next : 'inner' in port ? port.inner : item.bodies).length !== length
     if (item.select.some(({ body }) => body >= length) || item.ports.some(uneven))
       return `\`select\` or a port of \`${item.id}\` does not fit its ${length} bodies`
-    for (const port of item.ports) {
-      if (port.kind === 'carry') lists.push([port.initial, port.inner, port.result], port.next)
-      else lists.push(port.kind === 'reduce' ? [...port.inner, port.result] : [port.tensor])
-    }
+    ids = item.ports.flatMap((port) => ('tensor' in port ? port.tensor : Object.values({ ...port, kind: null }).flat()))
   }
-  for (const list of lists)
-    for (const id of list)
-      if (id !== null && !tensors.has(id)) return `\`${item.id}\` names the tensor \`${id}\`, which does not exist`
-  return undefined
+  const missing = ids.find(gone)
+  return missing === undefined ? undefined : `\`${item.id}\` names the tensor \`${missing}\`, which does not exist`
 }

@@ -154,8 +154,8 @@ class Optimizer {
   private squareSum(gradient: string, squares: string[]): OperatorNode {
     const parameter = gradient.slice('gradient/'.length)
     const id = `optimizer/${parameter}.squares`
-    const { dims } = lookup(this.program.tensors, gradient)
-    this.declare({ ...scalar, id, role: 'activation', ...this.place(gradient) })
+    const { dims, per, body } = lookup(this.program.tensors, gradient)
+    this.declare({ ...scalar, id, role: 'activation', per, ...(body !== undefined && { body }) })
     squares.push(id)
     return {
       type: 'node',
