@@ -225,9 +225,7 @@ export function communicateProgram(
       }
     }
     end(scope, out)
-    const known = finished.get(scope.segment) ?? new Map<string, Version[]>()
-    finished.set(scope.segment, known)
-    for (const [id, versions] of scope.versions) known.set(id, versions)
+    finished.set(scope.segment, new Map([...(finished.get(scope.segment) ?? []), ...scope.versions]))
     return out
   }
   const visitRegion = (region: Region, scope: Scope, out: Item[]): Region => {

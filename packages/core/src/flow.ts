@@ -141,7 +141,8 @@ export function flow(program: Program, operators: OperatorTable, decide: Decide)
     items.flatMap((item): Item[] => (item.type === 'node' ? visitNode(item, place) : [visitRegion(item, place)]))
 
   const items = visit(program.items, { path: [], executions: 1 })
-  for (const [id, each] of program.tensors) if (!placements.has(id)) placements.set(id, replicated(each.shape.length))
+  for (const { id, shape } of program.tensors.values())
+    if (!placements.has(id)) placements.set(id, replicated(shape.length))
   return { items, placements, added }
 }
 

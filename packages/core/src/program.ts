@@ -302,7 +302,9 @@ export function walk(items: readonly Item[], visit: (node: OperatorNode, place: 
 
 /** Every node in program order. */
 export function nodesOf(items: readonly Item[]): OperatorNode[] {
-  return items.flatMap((item) => (item.type === 'node' ? item : item.bodies.flatMap((body) => nodesOf(body.items))))
+  const nodes: OperatorNode[] = []
+  walk(items, (node) => nodes.push(node))
+  return nodes
 }
 
 /** Every region in program order, outer ones first. */
