@@ -9,6 +9,7 @@ import {
   type Question,
   questionOf,
   rerankWork,
+  type SimulatedBest,
   type SimulatedCandidate,
   servingObjectives,
   stepMetrics,
@@ -138,17 +139,14 @@ async function merge(call: SearchCall, paths: readonly string[]): Promise<number
 }
 
 /** Simulates the best, event by event; with estimates alone where the user does not wait for it. */
-async function simulate(
-  { io, signal }: SearchCall,
-  asked: Asked,
-  answer: Outcome['answer'],
-): Promise<readonly SimulatedCandidate[]> {
-  if (signal.aborted) return estimatedOnly(asked, answer)
+async function simulate({ io, signal }: SearchCall, asked: Asked, answer: Outcome['answer']): Promise<SimulatedBest> {
+  const estimated = () => ({ best: estimatedOnly(asked, answer), simulated: 0 })
+  if (signal.aborted) return estimated()
   try {
     return await withProgress(io, rerankWork(asked.loaded, asked.question, answer), signal)
   } catch (error) {
     if (!signal.aborted) throw error
-    return estimatedOnly(asked, answer)
+    return estimated()
   }
 }
 
@@ -161,12 +159,13 @@ async function conclude(
 ): Promise<number> {
   const { io, flags, signal } = call
   const { loaded, question, wide } = asked
-  const best = await simulate(call, asked, outcome.answer)
+  const { best, simulated } = await simulate(call, asked, outcome.answer)
   const result: SearchResult = {
     loaded,
     question,
     answer: outcome.answer,
     best,
+    simulated,
     nearMisses: signal.aborted ? [] : nearMissesOf(asked, outcome.answer, wide),
     ...(seconds !== undefined && { seconds }),
     interrupted: signal.aborted,
@@ -217,7 +216,7 @@ async function why(call: SearchCall, whole: Asked, asked: NonNullable<SearchFlag
   const outcome = await find(call, narrowed.question)
   const point = pointOfAnswer(outcome.answer, asked.text)
   const [simulated] =
-    point && !isMiss(point) ? await simulate(call, narrowed, { ...outcome.answer, best: [point] }) : []
+    point && !isMiss(point) ? (await simulate(call, narrowed, { ...outcome.answer, best: [point] })).best : []
   const [best] = simulated ? (await find(call, whole.question)).answer.best : []
   const misses = simulated ? [] : nearMissesOf(narrowed, outcome.answer, widened(call, whole))
   const result = { ...narrowed, text: asked.text, counts: outcome.answer.counts, misses, simulated, best }
@@ -235,13 +234,13 @@ async function why(call: SearchCall, whole: Asked, asked: NonNullable<SearchFlag
 async function changes(call: SearchCall, asked: Asked): Promise<number> {
   const { loaded, question } = asked
   const { point, changes: all } = changesOfSpec(loaded, question)
-  const shown = all.slice(0, question.top)
+  const shown = all.slice(0, question.shown)
   const empty = { counts: { total: 0, rejected: {}, bounded: 0, evaluated: 0 }, front: [], misses: [] }
   const own = point && !isMiss(point) ? [point] : []
-  const simulated = await simulate(call, asked, {
-    ...empty,
-    best: [...own, ...shown.map(({ candidate }) => candidate)],
-  })
+  const best = [...own, ...shown.map(({ candidate }) => candidate)]
+  // None of them is left out.
+  const whole = { loaded, question: { ...question, shown: best.length } }
+  const { best: simulated } = await simulate(call, whole, { ...empty, best })
   const result: ChangesResult = { ...asked, point, changes: shown, of: all.length, simulated }
   if (call.flags.json) printJson(call.io, changesDocument(result))
   else printLines(call.io, (style) => changesLines(result, style))

@@ -9,8 +9,9 @@ import type { Limit, Question } from './question.js'
 import { servingAnswers } from './serving-answer.js'
 import { ServingCosts } from './serving-costs.js'
 import { checkServingQuestion, servingObjectives } from './serving-metrics.js'
-import { type SimulatedCandidate, servingRerankWork, specOfServing } from './serving-rerank.js'
+import { servingRerankWork, specOfServing } from './serving-rerank.js'
 import { servingFixes, whyServing } from './serving-why.js'
+import type { SimulatedBest } from './simulate-best.js'
 import { stepAnswers } from './step-answer.js'
 import { checkStepQuestion, stepMetrics } from './step-metrics.js'
 import { StepModel } from './step-model.js'
@@ -27,7 +28,7 @@ export interface SearchOptions {
   readonly limits?: readonly Limit[]
   /** Values of choices in place of those that are usual. */
   readonly choices?: Readonly<Record<string, readonly Value[]>>
-  /** How many of the best are kept, and simulated. Default 5. */
+  /** How many of the best are shown; of four times as many those are simulated that may come to be among them. Default 5. */
   readonly top?: number
   /** Two metrics of which the front is kept; `-name` where more of it is better. */
   readonly front?: readonly [string, string]
@@ -35,8 +36,11 @@ export interface SearchOptions {
   readonly parts?: number
 }
 
-/** How many parts a question has, and how many of the best are kept, where nobody says. */
+/** How many parts a question has, and how many of the best are shown, where nobody says. */
 const usual = { parts: 64, top: 5 }
+
+/** For each that is shown so many are kept: what the estimate takes for a little worse may be better in a simulation. */
+const kept = 4
 
 /**
  * A question about a loaded spec. Throws `RANKS` where nothing says how many there are, `OBJECTIVE` and `LIMITS` for what the phase does not
@@ -75,6 +79,7 @@ export function questionOf(loaded: LoadedSpec, options: SearchOptions = {}): Que
   const usualChoices =
     phase === 'serving' ? {} : { ...(counts && { ranks: counts }), ...stepChoices(loaded, counts ?? [ranks]) }
   const { seq, ...plain } = spec
+  const { top: shown = usual.top } = options
   const question: Question = {
     schema: 'shardloom.question/1',
     // A path would lead elsewhere on another machine.
@@ -87,7 +92,8 @@ export function questionOf(loaded: LoadedSpec, options: SearchOptions = {}): Que
     objective,
     limits: options.limits ?? [],
     choices: { ...usualChoices, ...options.choices },
-    top: options.top ?? usual.top,
+    top: kept * shown,
+    shown,
     ...(options.front && { front: options.front }),
     parts: options.parts ?? usual.parts,
   }
@@ -139,12 +145,8 @@ export function answersOf(loaded: LoadedSpec, question: Question): (part: number
   return servingAnswers(loaded, question, costsOf(loaded, question))
 }
 
-/** Simulates the best of an answer event by event, and puts them in the order of that. */
-export function rerankWork(
-  loaded: LoadedSpec,
-  question: Question,
-  answer: Answer,
-): Work<readonly SimulatedCandidate[]> {
+/** Simulates the best of an answer event by event, and puts them in the order of that: as many as are shown. */
+export function rerankWork(loaded: LoadedSpec, question: Question, answer: Answer): Work<SimulatedBest> {
   if (loaded.spec.phase === 'serving') return servingRerankWork(loaded, question, answer)
   return stepRerankWork(treeOf(loaded, question), question, answer)
 }

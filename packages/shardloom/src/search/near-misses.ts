@@ -5,7 +5,7 @@ import type { SpecInput } from '../spec-schema.js'
 import { fixesOf, pointOf, specOfCandidate } from './ask.js'
 import type { Value } from './choices.js'
 import type { Question } from './question.js'
-import type { SimulatedCandidate } from './serving-rerank.js'
+import type { SimulatedCandidate } from './simulate-best.js'
 import { type Change, isMiss } from './step-points.js'
 
 /** A question with what it is about. */
@@ -32,7 +32,9 @@ export interface Fix extends Change {
 
 /** The candidates of an answer as they are estimated, where there is no time to simulate them. */
 export function estimatedOnly({ loaded, question }: Asked, { best }: Answer): SimulatedCandidate[] {
-  return best.map((candidate) => ({ candidate, spec: specOfCandidate(loaded, question, candidate), misses: [] }))
+  return best
+    .slice(0, question.shown)
+    .map((candidate) => ({ candidate, spec: specOfCandidate(loaded, question, candidate), misses: [] }))
 }
 
 /**

@@ -4,23 +4,17 @@ import { simulateLoaded } from '../simulate-plan.js'
 import { statedError } from '../stated-error.js'
 import { memoryOf } from '../step-figures.js'
 import type { Question } from './question.js'
-import { type SimulatedCandidate, simulateBest } from './serving-rerank.js'
 import { loadedOf } from './serving-spec.js'
+import { type SimulatedBest, simulateBest } from './simulate-best.js'
 import { limitMisses, metricsAt } from './step-metrics.js'
 import { specOfStep } from './step-points.js'
 import type { StepTree } from './step-tree.js'
 
-/**
- * Simulates each of an answer's best event by event, in the order of what comes of that: those that fit and keep the limits first; then
- * those that do not, and those that are refused.
- */
-export function* stepRerankWork(
-  tree: StepTree,
-  question: Question,
-  answer: Answer,
-): Work<readonly SimulatedCandidate[]> {
+/** Simulates the best of an answer event by event, and puts them in the order of that, see {@link simulateBest}; memory is one of the limits. */
+export function* stepRerankWork(tree: StepTree, question: Question, answer: Answer): Work<SimulatedBest> {
   return yield* simulateBest(
     answer,
+    question,
     (candidate) => specOfStep(tree, question, candidate),
     function* (candidate, spec) {
       const simulation = simulateLoaded(loadedOf(tree.loaded, spec))
