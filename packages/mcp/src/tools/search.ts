@@ -61,7 +61,7 @@ export const searchTool = defineTool({
       .looseObject({ total: z.number() })
       .optional()
       .describe('candidates: `rejected` by rule, `bounded` as no better, `evaluated`'),
-    simulated: z.number().optional().describe('candidates that were simulated to find `best`'),
+    simulated: z.number().optional(),
     best: z.array(point).optional().describe('as simulated, best first, each with its `spec`'),
     misses: z.array(point).optional().describe('of each `rule` the nearest, with `fixes`'),
     point: point.optional().describe('of `why`; with `rule` where it breaks one'),
