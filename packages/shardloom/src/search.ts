@@ -17,6 +17,7 @@ export {
   questionOf,
   rerankWork,
   type SearchOptions,
+  simulatedWork,
   specOfCandidate,
 } from './search/ask.js'
 export { type AskedSearch, askedOptions } from './search/asked-options.js'

@@ -143,7 +143,7 @@ export async function foundOf(
   const answer = mergeAnswers(answers, question)
   const best = simulate
     ? (await runWork(rerankWork(asked.loaded, question, answer), { progress: report })).best
-    : estimatedOnly(asked, answer)
+    : estimatedOnly(asked, answer.best.slice(0, question.top))
   const { phase } = asked.loaded.spec
   const { objective } = question
   const columns = shownMetrics(phase, objective)

@@ -55,7 +55,7 @@ const options: readonly Option[] = [
   new Option('--keep <names>', 'choices that stay as the spec has them, such as tp,pp').argParser(parseNames),
   new Option(
     '--top <n>',
-    'how many of the best are shown; up to four times as many are simulated (default: 5)',
+    'how many of the best to find; up to four times as many are simulated (default: 5)',
   ).argParser(parseCount),
   new Option('--front <a,b>', 'also the candidates that nothing beats in both metrics').argParser(parseFront),
   new Option('--svg <path>', 'draw the front'),

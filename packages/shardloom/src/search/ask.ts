@@ -9,14 +9,20 @@ import type { Limit, Question } from './question.js'
 import { servingAnswers } from './serving-answer.js'
 import { ServingCosts } from './serving-costs.js'
 import { checkServingQuestion, servingObjectives } from './serving-metrics.js'
-import { servingRerankWork, specOfServing } from './serving-rerank.js'
+import { servingSimulator, specOfServing } from './serving-rerank.js'
 import { servingFixes, whyServing } from './serving-why.js'
-import type { SimulatedBest } from './simulate-best.js'
+import {
+  type SimulatedBest,
+  type SimulatedCandidate,
+  type Simulator,
+  simulateAll,
+  simulateBest,
+} from './simulate-best.js'
 import { stepAnswers } from './step-answer.js'
 import { checkStepQuestion, stepMetrics } from './step-metrics.js'
 import { StepModel } from './step-model.js'
 import { type Change, changesOf, choicesOfSpec, isMiss, specOfStep } from './step-points.js'
-import { stepRerankWork } from './step-rerank.js'
+import { stepSimulator } from './step-rerank.js'
 import { StepTree } from './step-tree.js'
 
 /** What a search may be told beside the spec. */
@@ -28,7 +34,7 @@ export interface SearchOptions {
   readonly limits?: readonly Limit[]
   /** Values of choices in place of those that are usual. */
   readonly choices?: Readonly<Record<string, readonly Value[]>>
-  /** How many of the best are shown; of four times as many those are simulated that may come to be among them. Default 5. */
+  /** How many of the best are asked for; up to four times as many are simulated to find them. Default 5. */
   readonly top?: number
   /** Two metrics of which the front is kept; `-name` where more of it is better. */
   readonly front?: readonly [string, string]
@@ -36,11 +42,11 @@ export interface SearchOptions {
   readonly parts?: number
 }
 
-/** How many parts a question has, and how many of the best are shown, where nobody says. */
+/** How many parts a question has, and how many of the best are asked for, where nobody says. */
 const usual = { parts: 64, top: 5 }
 
-/** For each that is shown so many are kept: what the estimate takes for a little worse may be better in a simulation. */
-const kept = 4
+/** For each of the best so many are kept to be simulated: what the estimate takes for a little worse may be better. */
+const widened = 4
 
 /**
  * A question about a loaded spec. Throws `RANKS` where nothing says how many there are, `OBJECTIVE` and `LIMITS` for what the phase does not
@@ -79,7 +85,7 @@ export function questionOf(loaded: LoadedSpec, options: SearchOptions = {}): Que
   const usualChoices =
     phase === 'serving' ? {} : { ...(counts && { ranks: counts }), ...stepChoices(loaded, counts ?? [ranks]) }
   const { seq, ...plain } = spec
-  const { top: shown = usual.top } = options
+  const { top = usual.top } = options
   const question: Question = {
     schema: 'shardloom.question/1',
     // A path would lead elsewhere on another machine.
@@ -92,8 +98,8 @@ export function questionOf(loaded: LoadedSpec, options: SearchOptions = {}): Que
     objective,
     limits: options.limits ?? [],
     choices: { ...usualChoices, ...options.choices },
-    top: kept * shown,
-    shown,
+    top,
+    kept: widened * top,
     ...(options.front && { front: options.front }),
     parts: options.parts ?? usual.parts,
   }
@@ -145,10 +151,26 @@ export function answersOf(loaded: LoadedSpec, question: Question): (part: number
   return servingAnswers(loaded, question, costsOf(loaded, question))
 }
 
-/** Simulates the best of an answer event by event, and puts them in the order of that: as many as are shown. */
-export function rerankWork(loaded: LoadedSpec, question: Question, answer: Answer): Work<SimulatedBest> {
-  if (loaded.spec.phase === 'serving') return servingRerankWork(loaded, question, answer)
-  return stepRerankWork(treeOf(loaded, question), question, answer)
+/**
+ * Simulates the best of an answer event by event, and what was kept beside them as long as it could be better: as many as were asked for, in
+ * the order of what comes of them.
+ */
+export function rerankWork(loaded: LoadedSpec, question: Question, { best }: Answer): Work<SimulatedBest> {
+  return simulateBest(best, question.top, simulatorOf(loaded, question))
+}
+
+/** Simulates these candidates event by event, and puts them in the order of that. */
+export function simulatedWork(
+  loaded: LoadedSpec,
+  question: Question,
+  candidates: readonly Candidate[],
+): Work<readonly SimulatedCandidate[]> {
+  return simulateAll(candidates, simulatorOf(loaded, question))
+}
+
+function simulatorOf(loaded: LoadedSpec, question: Question): Simulator {
+  if (loaded.spec.phase === 'serving') return servingSimulator(loaded, question)
+  return stepSimulator(treeOf(loaded, question), question)
 }
 
 /** The spec of a candidate: `shardloom simulate` takes it. */

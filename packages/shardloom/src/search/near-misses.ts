@@ -1,4 +1,4 @@
-import type { Answer, Miss } from '@shardloom/search'
+import type { Answer, Candidate, Miss } from '@shardloom/search'
 import { clusterOf } from '../cluster-of.js'
 import type { LoadedSpec } from '../plan.js'
 import type { SpecInput } from '../spec-schema.js'
@@ -30,11 +30,9 @@ export interface Fix extends Change {
   readonly outside: readonly string[]
 }
 
-/** The candidates of an answer as they are estimated, where there is no time to simulate them. */
-export function estimatedOnly({ loaded, question }: Asked, { best }: Answer): SimulatedCandidate[] {
-  return best
-    .slice(0, question.shown)
-    .map((candidate) => ({ candidate, spec: specOfCandidate(loaded, question, candidate), misses: [] }))
+/** Candidates as they are estimated, where there is no time to simulate them. */
+export function estimatedOnly({ loaded, question }: Asked, candidates: readonly Candidate[]): SimulatedCandidate[] {
+  return candidates.map((candidate) => ({ candidate, spec: specOfCandidate(loaded, question, candidate), misses: [] }))
 }
 
 /**

@@ -18,8 +18,6 @@ export interface Question extends Keeping {
   readonly spec: SpecInput
   /** How many ranks a candidate has, at most where their number is a choice. */
   readonly ranks: number
-  /** How many of the best are shown once they are simulated; without it all that are kept. */
-  readonly shown?: number
   /** The metric that is to be best. */
   readonly objective: string
   readonly limits: readonly Limit[]

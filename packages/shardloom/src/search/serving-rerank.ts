@@ -1,5 +1,4 @@
-import type { Work } from '@shardloom/core'
-import type { Answer, Candidate } from '@shardloom/search'
+import type { Candidate } from '@shardloom/search'
 import { summariseServingSimulation } from '../describe-serving.js'
 import type { LoadedSpec } from '../plan.js'
 import { type ServingSimulation, servingSimulationWork } from '../simulate-serving.js'
@@ -7,7 +6,7 @@ import type { SpecInput } from '../spec-schema.js'
 import type { Question } from './question.js'
 import { missOf, type ServingMetric, type ServingMetrics, scoreOf } from './serving-metrics.js'
 import { loadedOf, pointOf, specOfPoint } from './serving-spec.js'
-import { type SimulatedBest, type SimulatedCandidate, simulateBest } from './simulate-best.js'
+import type { SimulatedCandidate, Simulator } from './simulate-best.js'
 
 /** The spec of a candidate of a question of serving, with its load: `shardloom simulate` takes it. */
 export function specOfServing(question: Question, { choices }: Pick<Candidate, 'choices'>): SpecInput {
@@ -15,17 +14,16 @@ export function specOfServing(question: Question, { choices }: Pick<Candidate, '
 }
 
 /**
- * Serves the load by the best of an answer event by event, and puts them in the order of that, see {@link simulateBest}. The estimate is a steady state; a simulation begins with empty engines and ends with its last request.
+ * Serves the load by candidates event by event. The estimate is a steady state; a simulation begins with empty engines and ends with its last
+ * request.
  */
-export function* servingRerankWork(loaded: LoadedSpec, question: Question, answer: Answer): Work<SimulatedBest> {
-  return yield* simulateBest(
-    answer,
-    question,
-    (candidate) => specOfServing(question, candidate),
-    function* (candidate, spec) {
+export function servingSimulator(loaded: LoadedSpec, question: Question): Simulator {
+  return {
+    specOf: (candidate) => specOfServing(question, candidate),
+    *simulate(candidate, spec) {
       return describe(question, candidate, spec, yield* servingSimulationWork(loadedOf(loaded, spec)))
     },
-  )
+  }
 }
 
 function describe(

@@ -1,7 +1,6 @@
 import { isShardloomError, type ShardloomError, type Work } from '@shardloom/core'
-import type { Answer, Candidate } from '@shardloom/search'
+import type { Candidate } from '@shardloom/search'
 import type { SpecInput } from '../spec-schema.js'
-import type { Question } from './question.js'
 
 /** A candidate of an answer, with what comes of it event by event. */
 export interface SimulatedCandidate {
@@ -24,41 +23,54 @@ export interface SimulatedCandidate {
 
 /** The best of an answer as simulated. */
 export interface SimulatedBest {
-  /** As many as the question shows, in the order of what comes of them. */
+  /** As many as the question asks for, in the order of what comes of them. */
   readonly best: readonly SimulatedCandidate[]
   /** How many were simulated for that. */
   readonly simulated: number
 }
 
+/** Says what comes of a candidate. */
+export interface Simulator {
+  readonly specOf: (candidate: Candidate) => SpecInput
+  readonly simulate: (candidate: Candidate, spec: SpecInput) => Work<SimulatedCandidate>
+}
+
 /**
- * Simulates the best of an answer, in the order of the estimate, until no other can come to be among those that are shown. Those that keep
- * all limits stand first, by their scores as simulated; then those that miss some, and those that are refused.
+ * Simulates candidates: those that keep all limits first, by their scores as simulated; then those that miss some, and those that are
+ * refused.
+ */
+export function* simulateAll(
+  candidates: readonly Candidate[],
+  simulator: Simulator,
+): Work<readonly SimulatedCandidate[]> {
+  const { best } = yield* simulateBest(candidates, candidates.length, simulator)
+  return best
+}
+
+/**
+ * Simulates candidates, of which the best estimates come first, until no other can come to be among the best `count`; their order is that of
+ * {@link simulateAll}.
  */
 export function* simulateBest(
-  { best }: Answer,
-  { shown = best.length }: Question,
-  specOf: (candidate: Candidate) => SpecInput,
-  simulate: (candidate: Candidate, spec: SpecInput) => Work<SimulatedCandidate>,
+  candidates: readonly Candidate[],
+  count: number,
+  { specOf, simulate }: Simulator,
 ): Work<SimulatedBest> {
   const order: SimulatedCandidate[] = []
   let gain = 0
-  for (const [index, candidate] of best.entries()) {
-    const last = order[shown - 1]
-    if (index >= shown && (!last || (place(last) === 0 && hopeOf(candidate, gain) > (last.score ?? 0)))) break
-    yield { work: 'simulating', done: index, of: Math.min(best.length, Math.max(shown, index + 1)) }
-    const spec = specOf(candidate)
-    const outcome = yield* attempt({ candidate, spec, misses: [] }, simulate)
+  for (const [index, candidate] of candidates.entries()) {
+    const last = order[count - 1]
+    if (index >= count && (!last || (place(last) === 0 && hopeOf(candidate, gain) > (last.score ?? 0)))) break
+    yield { work: 'simulating', done: index, of: Math.max(count, index + 1) }
+    const outcome = yield* attempt({ candidate, spec: specOf(candidate), misses: [] }, simulate)
     order.push(outcome)
     order.sort((a, b) => place(a) - place(b) || (a.score ?? 0) - (b.score ?? 0))
     gain = Math.max(gain, gainOf(outcome))
   }
-  return { best: order.slice(0, shown), simulated: order.length }
+  return { best: order.slice(0, count), simulated: order.length }
 }
 
-function* attempt(
-  plain: SimulatedCandidate,
-  simulate: (candidate: Candidate, spec: SpecInput) => Work<SimulatedCandidate>,
-): Work<SimulatedCandidate> {
+function* attempt(plain: SimulatedCandidate, simulate: Simulator['simulate']): Work<SimulatedCandidate> {
   try {
     return yield* simulate(plain.candidate, plain.spec)
   } catch (error) {

@@ -46,9 +46,9 @@ const progressOf = ({ list }: Findings, done: number, of: number): SearchProgres
   found: [...list.candidates],
 })
 
-function findings({ top, front }: Question, before?: Findings): Findings {
+function findings({ top, kept, front }: Question, before?: Findings): Findings {
   const misses = new Map<string, Miss>(before?.misses)
-  const found = { list: new BestList(top), front: front && new Front(front), misses }
+  const found = { list: new BestList(top, kept), front: front && new Front(front), misses }
   for (const candidate of before?.list.candidates ?? []) found.list.offer(candidate)
   for (const candidate of before?.front?.candidates ?? []) found.front?.offer(candidate)
   return found

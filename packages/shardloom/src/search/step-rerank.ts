@@ -1,22 +1,18 @@
-import type { Work } from '@shardloom/core'
-import type { Answer } from '@shardloom/search'
 import { simulateLoaded } from '../simulate-plan.js'
 import { statedError } from '../stated-error.js'
 import { memoryOf } from '../step-figures.js'
 import type { Question } from './question.js'
 import { loadedOf } from './serving-spec.js'
-import { type SimulatedBest, simulateBest } from './simulate-best.js'
+import type { Simulator } from './simulate-best.js'
 import { limitMisses, metricsAt } from './step-metrics.js'
 import { specOfStep } from './step-points.js'
 import type { StepTree } from './step-tree.js'
 
-/** Simulates the best of an answer event by event, and puts them in the order of that, see {@link simulateBest}; memory is one of the limits. */
-export function* stepRerankWork(tree: StepTree, question: Question, answer: Answer): Work<SimulatedBest> {
-  return yield* simulateBest(
-    answer,
-    question,
-    (candidate) => specOfStep(tree, question, candidate),
-    function* (candidate, spec) {
+/** Simulates candidates of steps event by event; memory is one of the limits. */
+export function stepSimulator(tree: StepTree, question: Question): Simulator {
+  return {
+    specOf: (candidate) => specOfStep(tree, question, candidate),
+    *simulate(candidate, spec) {
       const simulation = simulateLoaded(loadedOf(tree.loaded, spec))
       const { seconds } = simulation.step
       const { peakBytes, capacityBytes, reserveBytes, fits } = memoryOf(simulation)
@@ -40,5 +36,5 @@ export function* stepRerankWork(tree: StepTree, question: Question, answer: Answ
         misses: [...tooMuch, ...limitMisses(question.limits, metrics)],
       }
     },
-  )
+  }
 }

@@ -45,9 +45,8 @@ test.each([on('gpt2', 1024), on('tiny-moe', 128)])(
 test('no two of the best differ by nothing but an order of axes that changes nothing', async () => {
   const loaded = await loadSpec(on('gpt2', 1024))
   const choices = { recompute: ['none'], microbatch: [1], zero: [1], split: ['even'], ulysses: [1], dpReplicate: [1] }
-  const question = questionOf(loaded, { choices, top: 10, parts: 1 })
-  const { best } = await answerOf(question)
+  const { best } = await answerOf(questionOf(loaded, { choices, top: 30, parts: 1 }))
   const withoutOrder = best.map(({ score, choices: { order: _, ...rest } }) => JSON.stringify([score, rest]))
   expect(new Set(withoutOrder).size).toBe(best.length)
-  expect(best).toHaveLength(question.top)
+  expect(best.length).toBeGreaterThanOrEqual(30)
 })

@@ -1,10 +1,9 @@
 import { finish } from '@shardloom/core'
-import { type Candidate, emptyAnswer } from '@shardloom/search'
+import type { Candidate } from '@shardloom/search'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { loadSpec, type SpecInput } from '../../src/index.js'
-import { answersOf, questionOf, rerankWork } from '../../src/search/ask.js'
-import type { Question } from '../../src/search/question.js'
+import { answersOf, questionOf, rerankWork, simulatedWork } from '../../src/search/ask.js'
 import { simulateBest } from '../../src/search/simulate-best.js'
 
 const spec: SpecInput = { model: 'tiny', batch: 16 }
@@ -22,18 +21,15 @@ function shownOf(points: readonly Point[], shown: number) {
     return { name, choices: {}, score: estimate, metrics: {} }
   })
   best.sort((a, b) => a.score - b.score)
-  const question = { shown } as Question // nothing else of it is read
   return finish(
-    simulateBest(
-      { ...emptyAnswer, best },
-      question,
-      () => spec,
+    simulateBest(best, shown, {
+      specOf: () => spec,
       // biome-ignore lint/correctness/useYield: nothing is to be waited for
-      function* (candidate, of) {
+      *simulate(candidate, of) {
         const { simulation = 0, misses } = byName.get(candidate.name) ?? {}
         return { candidate, spec: of, score: simulation, misses: misses ? [{ rule: 'limit', by: 1 }] : [] }
       },
-    ),
+    }),
   )
 }
 
@@ -100,11 +96,11 @@ test('the best of a tiny model is the best of a whole space of which every candi
     ...{ recompute: ['none'], offload: ['none'], sequenceParallel: [false] },
   }
   const question = questionOf(loaded, { choices, parts: 1 })
-  const simulated = (asked: Question) => finish(rerankWork(loaded, asked, finish(answersOf(loaded, asked)(0))))
-  const few = simulated(question)
-  const whole = simulated({ ...question, top: 1000, shown: 1000 })
+  const few = finish(rerankWork(loaded, question, finish(answersOf(loaded, question)(0))))
+  const all = finish(answersOf(loaded, { ...question, top: 1000 })(0)).best
+  const whole = finish(simulatedWork(loaded, question, all))
   expect(few.best).toHaveLength(5)
   expect(few.simulated).toBeLessThanOrEqual(20)
-  expect(few.simulated).toBeLessThan(whole.simulated)
-  expect(few.best[0]?.score).toBe(whole.best[0]?.score)
+  expect(few.simulated).toBeLessThan(whole.length)
+  expect(few.best[0]?.score).toBe(whole[0]?.score)
 })
