@@ -34,7 +34,7 @@ const namedTensors = 8
 
 /** What a summary may be asked for. */
 export interface SimulationSummaryOptions {
-  /** Simulate again with one change at a time. Default false. */
+  /** Simulate again with one change at a time, and with two of those that help most. Default false. */
   readonly whatIf?: boolean
 }
 
