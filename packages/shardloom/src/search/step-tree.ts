@@ -149,20 +149,20 @@ export class StepTree implements ChoiceTree<Node> {
         return this.farFromLimits(node)
       case 'staged':
         return refused(node.staging.blocksFor(this.model.plain)) ?? this.farFromLimits(node)
-      case 'cut': {
-        const { staging, cut } = node
-        return refused(staging.blocksFor(cut.schedule)) ?? refused(staging.divisionOf(cut))
-      }
+      case 'cut':
+        return refused(node.staging.divisionOf(node.cut))
       case 'divided': {
         const { staging, cut } = node
-        const kept = this.tooLarge(node, staging.leastBytes(cut))
+        const kept = this.tooLarge(node, staging.leastBytes(cut, undefined, true))
         if (kept && isBeyond(kept)) return kept
         const shared = this.endings.sharings(staging.dp).at(-1)?.[0]
-        return this.tooLarge(node, staging.leastBytes(cut, shared)) ?? this.farFromLimits(node)
+        return this.tooLarge(node, staging.leastBytes(cut, shared, true)) ?? this.farFromLimits(node)
       }
-      case 'zero':
+      case 'zero': {
+        const { staging, cut, sharing } = node
         // Of replicas each holds all: fewer hold no less.
-        return this.tooLarge(node, node.staging.leastBytes(node.cut, node.sharing[0]))
+        return refused(staging.blocksFor(cut.schedule)) ?? this.tooLarge(node, staging.leastBytes(cut, sharing[0]))
+      }
       case 'stored': {
         const stored = this.tooLarge(node, node.staging.leastBytes(node.cut, node.stored))
         return stored && isBeyond(stored) ? stored : undefined
