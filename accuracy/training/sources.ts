@@ -142,7 +142,7 @@ export const sources: readonly Source[] = [
     remarkOf: {
       throughput: 'With cp the length of ring steps and their balance are not stated.',
       memory:
-        'Peak memory is what the allocator reserved; the sum of the most of each part stands for it, which lacks a tenth: freed logits in 16 bits that nothing else fits into, and the last product of each layer, which the policy saves though backward does not read it. The 70B rows lack a fifth: what tp gathers and scatters takes buffers of many sizes. Uncompiled operators hold more than fused ones, which is not counted.',
+        'Peak memory is what the allocator reserved; the most of each part stands for it, with the place of the logits in 16 bits, into which no copy in single precision fits. Without a compiler the policy saves the last product of each layer too, though backward does not read it: half of what those rows lack. What FSDP gathers stands in a buffer of its own before it is copied out, and what tp gathers takes buffers of many sizes: neither is here; but parameters stand here in 16 bits beside their master copies, where FSDP2 has those alone.',
     },
   },
   {
