@@ -10,7 +10,7 @@ import {
 } from '../src/index.js'
 import { capacityOf, deviceCost } from '../src/step-cost.js'
 
-const host = { step: 0, layer: 0, sequence: 0, request: 0 }
+const host = { step: 0, layer: 0, sequence: 0, request: 0, issue: 0 }
 const serving = (more: object = {}, fields: object = {}) =>
   loadSpec({
     model: 'llama-3.1-8b',
@@ -31,7 +31,7 @@ describe('a step of an engine', () => {
       await phase('prefill', { batch: 1, seq: 1024 }),
       await phase('decode', { batch: 1, seq: 1024 }),
     ]
-    const cost = deviceCost(prefill, decode, 3e-6)
+    const cost = deviceCost(prefill, decode, { collectiveSeconds: 3e-6, accelerators: [] })
     const decoding = (contexts: number[]) => cost({ prefill: [], decode: contexts, sampled: contexts.length })
     expect(decoding([2048, 2048]).attention).toBeCloseTo(2 * decoding([2048]).attention, 12)
     expect(decoding([4096]).attention).toBeGreaterThan(1.9 * decoding([2048]).attention)
