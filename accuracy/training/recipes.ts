@@ -6,13 +6,14 @@ type Options = NonNullable<SpecInput['options']>
 /** What a publication's recipe states for a row beside its fields. */
 export interface Recipe {
   readonly options: Options
-  readonly recompute: NonNullable<Options['recompute']>
+  /** Absent: open. */
+  readonly recompute?: NonNullable<Options['recompute']>
   /** Of the software that ran it. */
   readonly engine: Exclude<NonNullable<Options['engine']>, string>
 }
 
 /** What each model computes again, by the recipes: `recompute_modules` of mla_up_proj; of layernorm and moe_act. */
-const recomputed: readonly (readonly [RegExp, Recipe['recompute']])[] = [
+const recomputed: readonly (readonly [RegExp, NonNullable<Recipe['recompute']>])[] = [
   [/^deepseek/i, { full: { module: 'attention', name: ['q', 'k_up', 'v_up'] }, tail: 'kept' }],
   [/^gpt[- _]oss/i, { full: { name: ['norm', 'activation'] }, tail: 'kept' }],
 ]
@@ -50,6 +51,12 @@ function castBytesOf({ precision, hardware }: Row): number | undefined {
   if (/mxfp8/i.test(precision ?? '')) return 2 + 1 + 1
   if (/fp8/i.test(precision ?? '')) return 2 + 2 + 1 + (/H[12]00/.test(hardware) ? 1 : 0)
   return undefined
+}
+
+/** Transformer Engine's recipe of before: cast with the scale of earlier steps, along rows, and transposed for Hopper. */
+export function delayedScaling({ precision }: Row): Recipe {
+  const isEight = /fp8/i.test(precision ?? '')
+  return { options: {}, engine: isEight ? { castBytes: 2 + 1 + 1 } : {} }
 }
 
 /** What issuing a linear layer of PyTorch takes a host beside an H100 (NVIDIA/TransformerEngine, issue 2053). */

@@ -1,6 +1,6 @@
 import type { SpecInput } from 'shardloom'
 import type { Family } from './metric.js'
-import { type Recipe, recipeOf } from './recipes.js'
+import { delayedScaling, type Recipe, recipeOf } from './recipes.js'
 import type { Row } from './row.js'
 
 /** Which FLOPs a source counts in its TFLOP/s and its MFU. */
@@ -202,10 +202,12 @@ export const sources: readonly Source[] = [
   {
     match: /^NeMo/,
     remark:
-      'The longer the sequence, the more is attention, on which a ring of cp ranks works in passes without a mask. Fused attention is taken to sustain half of an H100 in forward and 39 % in backward, whatever its length and mask: cuDNN reaches 54 % with the mask and 60 % without it on 16,384 tokens in forward (Shah et al. 2024, figure 5). Transfers of the ring between nodes are hidden less here than measured. The rows name no microbatch and no recomputation.',
+      'The longer the sequence, the more is attention, on which a ring of cp ranks works in passes without a mask. Fused attention is taken to sustain half of an H100 in forward and 39 % in backward, whatever its length and mask: cuDNN reaches 54 % with the mask and 60 % without it on 16,384 tokens in forward (Shah et al. 2024, figure 5). The rows name no microbatch and no recomputation.',
     engine: 'megatron-2025',
-    flops: halved,
+    // `nemo/utils/flops_formulas.py` of its 2.0 to 2.2 counts every pair of causal attention; Megatron-Bridge halves them.
+    flops: whole,
     options: { ...distributedOptimizer, sequenceParallel: true, sp: { attention: 'ring' } },
+    recipe: delayedScaling,
     statedError: 0.1,
   },
   { match: /(?:)/, engine: 'usual', flops: halved, options: {}, statedError: 0.1 },
