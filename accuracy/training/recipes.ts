@@ -53,6 +53,18 @@ function castBytesOf({ precision, hardware }: Row): number | undefined {
   return undefined
 }
 
+/**
+ * How DeepSeek-V3 was trained (DeepSeek-AI 2024, section 3): norms and up-projections of latent attention are computed again, casts
+ * have a scale for each 128 elements and are transposed for weight gradients, and kernels of its own send tokens.
+ */
+export function deepSeekRecipe({ precision }: Row): Recipe {
+  return {
+    options: {},
+    recompute: { full: { name: ['norm', 'q', 'k_up', 'v_up'] }, tail: 'kept' },
+    engine: { dispatch: 'per-node', ...(/fp8/i.test(precision ?? '') && { castBytes: 2 + 1 + 1 }) },
+  }
+}
+
 /** Transformer Engine's recipe of before: cast with the scale of earlier steps, along rows, and transposed for Hopper. */
 export function delayedScaling({ precision }: Row): Recipe {
   const isEight = /fp8/i.test(precision ?? '')

@@ -1,6 +1,6 @@
 import type { SpecInput } from 'shardloom'
 import type { Family } from './metric.js'
-import { delayedScaling, type Recipe, recipeOf } from './recipes.js'
+import { deepSeekRecipe, delayedScaling, type Recipe, recipeOf } from './recipes.js'
 import type { Row } from './row.js'
 
 /** Which FLOPs a source counts in its TFLOP/s and its MFU. */
@@ -45,6 +45,8 @@ export interface Source {
   readonly cluster?: Readonly<Record<string, unknown>>
   /** Whether chunks per rank are as open as the microbatch where a row names none. */
   readonly openVirtual?: boolean
+  /** The schedule of its pipelines, where no note names another; default 1F1B. */
+  readonly schedule?: string
   /** Whether the first and the last stage hold one layer fewer. */
   readonly lightEnds?: boolean
   /** Why rows of it miss, and why those of one kind of metric do. */
@@ -185,6 +187,37 @@ export const sources: readonly Source[] = [
       /^llama3_70b$/i.test(model) &&
       /H100/.test(hardware) &&
       /^fp8$/i.test(precision ?? ''),
+    statedError: 0.1,
+  },
+  {
+    match: /Llama.?3.*(paper|herd|table 4)|Grattafiori|2407\.21783/i,
+    remark: 'The rows name neither microbatch nor chunks per rank.',
+    // Section 3.3.2: PyTorch, tp with sequence parallelism inside of a node, parameters that stay gathered, gradients in single
+    // precision over ranks, nothing computed again, keys and values gathered over cp, a layer fewer in the first and last stage.
+    // MFU as Chowdhery et al. 2023 define it, with every pair of attention.
+    engine: 'torchtitan',
+    flops: whole,
+    options: {
+      zero: 3,
+      dp: { gather: 'step', reduce: 'step', reduceDtype: 'fp32' },
+      sequenceParallel: true,
+      sp: { attention: 'gather' },
+    },
+    recompute: 'none',
+    lightEnds: true,
+    openVirtual: true,
+    statedError: 0.1,
+  },
+  {
+    match: /DeepSeek.?V3|2412\.19437/i,
+    remark:
+      'Sent in 16 bits here, where the report dispatches tokens in 8; the module that predicts a second token is not here, nor is what fewer cores for kernels of communication cost.',
+    engine: 'megatron-2025',
+    flops: halved,
+    // Section 3.2: ZeRO-1, DualPipe, and a token that goes once to each of at most four nodes.
+    options: { zero: 1 },
+    schedule: 'dualpipe',
+    recipe: deepSeekRecipe,
     statedError: 0.1,
   },
   {
