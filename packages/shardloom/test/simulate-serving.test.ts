@@ -53,6 +53,16 @@ describe('a step of an engine', () => {
     expect(two).toBeLessThan(prompts([{ tokens: 8192, context: 0 }]))
   })
 
+  test('with a prompt it is issued kernel by kernel, and decoding alone replayed (TensorRT-LLM, Piecewise CUDA Graph)', async () => {
+    const load = { clients: 1, requests: 1, input: 256, output: 8 }
+    const of = async (issue: number) => simulateServingLoaded(await serving({ host: { ...host, issue }, load })).result
+    const [slow, fast] = [await of(2e-3), await of(0)]
+    // 32 layers.
+    expect(fast.ttft.mean).toBeLessThan(32 * 2e-3)
+    expect(slow.ttft.mean).toBeCloseTo(32 * 2e-3, 12)
+    expect(slow.tpot?.mean).toBeCloseTo(fast.tpot?.mean ?? 0, 12)
+  })
+
   test('the weights bound it from below: all are read in each step of decode', async () => {
     const simulation = simulateServingLoaded(await serving({ load: { clients: 1, requests: 1, output: 64 } }))
     // 8.03 B parameters of 2 bytes on 2 ranks, without the embedding, of which rows are read; 3.35 TB/s (NVIDIA 2023).
