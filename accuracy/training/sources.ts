@@ -154,12 +154,12 @@ export const sources: readonly Source[] = [
     options: { ...distributedOptimizer, sequenceParallel: true, sp: { attention: 'ring' } },
     statedError: 0.1,
     remark:
-      'All are predicted too fast, by 10 % on hundreds of devices and by 15 % on thousands: the paper finds stragglers and conflicts of flows in the network to cost most at that size, and like devices on links of their own have neither. The rows are recalled, and name no microbatch and no recomputation; the parallel blocks and sliding windows of the paper are not in them.',
+      'All are predicted too fast, by 7 % on hundreds of devices and by 12 % on thousands: the paper finds stragglers and conflicts of flows in the network to cost most at that size, and like devices on links of their own have neither. The rows are recalled, and name no microbatch and no recomputation; the parallel blocks and sliding windows of the paper are not in them.',
   },
   {
     match: /^Zero Bubble/,
     remark:
-      'A further microbatch takes 4 % longer than here under all four schedules, and more with 32 stages than with 8. ZB-2p of the paper is searched for by a solver, and loses less at its ends than the drawn ZB-H2 that stands for it: the two make up for each other. The rows are recalled.',
+      'A further microbatch takes a few per cent longer than here under all four schedules, and more so with 32 stages than with 8. ZB-2p of the paper is searched for by a solver, and loses less at its ends than the drawn ZB-H2 that stands for it: the two make up for each other. The rows are recalled.',
     isFitted: () => true,
     engine: 'megatron-2022',
     flops: whole,
@@ -176,7 +176,7 @@ export const sources: readonly Source[] = [
   {
     match: /Megatron-Bridge/,
     remark:
-      'Recomputation, dispatchers, types of gradients and FSDP are those of the recipes; which release ran which kernels is known in part. GPT-OSS is predicted too fast by a quarter on H100 and by half on B200, by about as much per token: neither its attention with sinks, with heads of 64, nor the sorting of tokens by expert behind the all-to-all has kernels of its own here. Of Qwen3 one configuration was measured with 5,113 and with 9,058 tokens/s in two releases, and that with HybridEP on H100 is a fifth too fast: its transfers over the network take no longer here than their bytes. Products in MXFP8 are as fast here as with one scale per tensor, measured a tenth slower. DeepSeek-V3 from release 26.06 on overlaps its all-to-all with another microbatch and multiplies experts in one fused kernel, and trained a module that predicts a second token, 4 % more work: neither is here.',
+      'Recomputation, dispatchers, types of gradients and FSDP are those of the recipes; which release ran which kernels is known in part. GPT-OSS is predicted too fast by a quarter on H100 and by half on B200, by about as much per token: attention with sinks and with heads of 64 has no kernels of its own here. Of Qwen3 one configuration was measured with 5,113 and with 9,058 tokens/s in two releases, and that with HybridEP on H100 is a fifth too fast: its transfers over the network take no longer here than their bytes. Products in MXFP8 are as fast here as with one scale per tensor, measured a tenth slower. Llama 3 70B with 8,192 tokens is a sixth too fast on GB200, whose share of the peak is taken from that of an H100. From release 26.06 on experts with MXFP8 are multiplied in one fused kernel, and DeepSeek-V3 trained a module that predicts a second token, 4 % more work: neither is here.',
     engine: 'megatron-2025',
     flops: halved,
     // 369 TFLOP/s to 13,570 tokens/s are 27.2 GFLOP per token: six for each of the 4.54 billion weights that a token passes in the layers.

@@ -56,7 +56,7 @@ export interface EfficiencyRecord {
 }
 
 const a100: Efficiency = {
-  matmul: 0.83,
+  matmul: 0.835,
   matmul8: 0.8,
   memory: 0.87,
   reading: 0.93,
