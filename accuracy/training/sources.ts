@@ -154,12 +154,12 @@ export const sources: readonly Source[] = [
     options: { ...distributedOptimizer, sequenceParallel: true, sp: { attention: 'ring' } },
     statedError: 0.1,
     remark:
-      'All are predicted too fast, by 7 % on hundreds of devices and by 12 % on thousands: the paper finds stragglers and conflicts of flows in the network to cost most at that size, and like devices on links of their own have neither. The rows are recalled, and name no microbatch and no recomputation; the parallel blocks and sliding windows of the paper are not in them.',
+      'All are predicted too fast, by 7 % on hundreds of devices and by 13 % on thousands: the paper finds stragglers and conflicts of flows in the network to cost most at that size, and like devices on links of their own have neither. The rows are recalled, and name no microbatch and no recomputation; the parallel blocks and sliding windows of the paper are not in them.',
   },
   {
     match: /^Zero Bubble/,
     remark:
-      'A further microbatch takes a few per cent longer than here under all four schedules, and more so with 32 stages than with 8. ZB-2p of the paper is searched for by a solver, and loses less at its ends than the drawn ZB-H2 that stands for it: the two make up for each other. The rows are recalled.',
+      'A further microbatch takes 4 to 9 % longer than here under all four schedules. ZB-2p of the paper is searched for by a solver, and loses less at its ends than the drawn ZB-H2 that stands for it: the two make up for each other. The rows are recalled.',
     isFitted: () => true,
     engine: 'megatron-2022',
     flops: whole,
