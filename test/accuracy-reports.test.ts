@@ -59,6 +59,6 @@ describe('runs of thousands of ranks that reports describe', () => {
     const [row] = rowOf(llama)
     const layers = row && specsOf(row).choices[0]?.[0]?.options?.pp?.layers
     expect([layers?.[0], layers?.at(-1), layers?.reduce((sum, each) => sum + each, 0)]).toEqual([7, 7, 126])
-    expect(Math.abs((await errorOf(llama)) ?? 1)).toBeLessThan(1 / 6)
+    expect(Math.abs((await errorOf({ ...llama, zero: 3 })) ?? 1)).toBeLessThan(1 / 6)
   })
 })

@@ -47,6 +47,8 @@ export interface Source {
   readonly openVirtual?: boolean
   /** The schedule of its pipelines, where no note names another; default 1F1B. */
   readonly schedule?: string
+  /** Whether rows of ZeRO-3 gather parameters once per step. */
+  readonly gathersOnce?: boolean
   /** Whether the first and the last stage hold one layer fewer. */
   readonly lightEnds?: boolean
   /** Why rows of it miss, and why those of one kind of metric do. */
@@ -204,6 +206,7 @@ export const sources: readonly Source[] = [
       sequenceParallel: true,
       sp: { attention: 'gather' },
     },
+    gathersOnce: true,
     recompute: 'none',
     lightEnds: true,
     openVirtual: true,

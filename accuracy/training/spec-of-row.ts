@@ -142,12 +142,12 @@ function optionsOf(
     engine: engineOf(row, source, recipe),
     ...(isEight && { linearDtype: 'fp8' as const }),
     recompute: recomputeOf(recompute, row),
-    ...(zero !== null && { zero, dp: {} }),
+    ...(zero !== null && { zero, ...(source.gathersOnce && zero === 3 ? {} : { dp: {} }) }),
     ...(sp !== null && { sequenceParallel: sp > 0 }),
     ...((row.cp ?? 1) === 1 && { sp: {} }),
     ...((row.tp ?? 1) === 1 && { sequenceParallel: false }),
     ...((pp ?? 1) > 1 && { schedule, ...(virtual > 1 && { virtual }) }),
-    ...((pp ?? 1) > 1 && source.lightEnds && { pp: { layers } }),
+    ...((pp ?? 1) > 1 && source.lightEnds && Number.isInteger(even) && { pp: { layers } }),
   }
 }
 
