@@ -83,18 +83,21 @@ function processorSeconds() {
   }
 }
 
-/** Parts of a question in threads, each of which takes the next part when it has ended one. Seconds are those of a clock. */
+/** Parts of a question in threads: each has a run of them, and takes from the end of another's when it has ended its own. */
 async function inThreads({ spec, ask }) {
   const question = questionOf(await loadSpec(spec), ask)
   const start = performance.now()
   const elapsed = () => (performance.now() - start) / 1e3
   const answers = []
-  let next = 0
-  const run = () =>
+  const size = question.parts / workers
+  const runs = Array.from({ length: workers }, (_, run) => Array.from({ length: size }, (_, part) => run * size + part))
+  const run = (own) =>
     new Promise((settle, fail) => {
       const worker = new Worker(new URL('./search/answer-parts.mjs', import.meta.url), { workerData: question })
       const ask = () => {
-        if (next < question.parts && elapsed() < budget) worker.postMessage(next++)
+        const most = runs.reduce((most, each) => (each.length > most.length ? each : most))
+        const part = elapsed() < budget ? (own.shift() ?? most.pop()) : undefined
+        if (part !== undefined) worker.postMessage(part)
         else worker.terminate().then(settle, fail)
       }
       worker.on('error', fail)
@@ -104,7 +107,7 @@ async function inThreads({ spec, ask }) {
       })
       ask()
     })
-  await Promise.all(Array.from({ length: workers }, run))
+  await Promise.all(runs.map(run))
   return { answer: mergeAnswers(answers, question), seconds: elapsed(), done: answers.length }
 }
 

@@ -68,7 +68,7 @@ export function communicateProgram(
   const producers = new Map<string, OperatorNode>()
   const saved = new Map<string, Version[]>()
   /** What regions that are done converted, by segment and tensor: a later region over the same axes reads it too. */
-  const finished = new Map<string, Version[]>()
+  const finished = new Map<Segment, Map<string, Version[]>>()
   const used = new Set<string>()
   /** Terms of sums over iterations: each is converted where it is made, and what came of it. */
   const sums = sumsOf(program)
@@ -90,12 +90,13 @@ export function communicateProgram(
       const { per, body } = tensor(version.tensor)
       return per.every((axis) => scope.per.includes(axis)) && (body === undefined || body === scope.body)
     }
-    const elsewhere = finished.get(`${scope.segment} ${id}`)?.filter(reachable)
+    const elsewhere = finished.get(scope.segment)?.get(id)?.filter(reachable)
     return elsewhere?.length ? elsewhere : [{ tensor: id, placement: placementOf(id) }]
   }
   const smallest = (id: string): Version => {
     const original = { tensor: id, placement: placementOf(id) }
-    const all = saved.get(id) ?? [original]
+    const all = saved.get(id)
+    if (!all) return original
     const bytes = all.map((version) => bytesOf(tensor(id), version.placement))
     return all[bytes.lastIndexOf(Math.min(...bytes))] ?? original
   }
@@ -161,12 +162,14 @@ export function communicateProgram(
     const text = operandText(source.dims)
     // An exchange has who asked for the dim before and for that after, also where a sum splits it as its terms do.
     const dims = source.dims.filter((_, at) => step.from.shards[at]?.length || step.to.shards[at]?.length)
-    const askers = program.preferences.filter(
-      ({ atoms, axis, dims: wished }) =>
-        step.op === 'all-to-all' &&
-        wished.some((dim) => dims.includes(dim)) &&
-        step.atoms.every((atom) => (atoms ?? findAxis(mesh, axis)?.atoms)?.includes(atom)),
-    )
+    const askers =
+      step.op !== 'all-to-all'
+        ? []
+        : program.preferences.filter(
+            ({ atoms, axis, dims: wished }) =>
+              wished.some((dim) => dims.includes(dim)) &&
+              step.atoms.every((atom) => (atoms ?? findAxis(mesh, axis)?.atoms)?.includes(atom)),
+          )
     const strategies = [
       ...claims(maker?.partition, step.atoms),
       ...claims(reader.partition, step.atoms),
@@ -222,7 +225,7 @@ export function communicateProgram(
       }
     }
     end(scope, out)
-    for (const [id, versions] of scope.versions) finished.set(`${scope.segment} ${id}`, versions)
+    finished.set(scope.segment, new Map([...(finished.get(scope.segment) ?? []), ...scope.versions]))
     return out
   }
   const visitRegion = (region: Region, scope: Scope, out: Item[]): Region => {
@@ -299,11 +302,6 @@ function sumsOf({ items }: Program): Map<string, { readonly result: string; read
   return sums
 }
 
-interface Want {
-  readonly id: string
-  readonly wanted: Placement
-}
-
 function carried(region: Region, body: number): { id: string; like: string }[] {
   return region.ports.flatMap((port) =>
     port.kind === 'carry' ? [{ id: port.next[body] ?? '', like: port.inner }] : [],
@@ -320,21 +318,20 @@ function wholeAtoms(
   handedOn: readonly { id: string; like: string }[],
   placementOf: (id: string) => Placement,
 ): Map<string, Set<string>> {
-  const wants: Want[] = handedOn.map(({ id, like }) => ({ id, wanted: placementOf(like) }))
-  for (const item of items) {
-    if (item.type === 'region') {
-      for (const port of item.ports)
-        if (port.kind === 'carry') wants.push({ id: port.initial, wanted: placementOf(port.inner) })
-    } else if (item.kind !== 'communication') {
-      const { operands } = placementsOf(item, operators)
-      item.inputs.forEach((id, index) => wants.push({ id, wanted: operands[index] ?? placementOf(id) }))
-    }
-  }
   const readers = new Map<string, Placement[]>()
-  for (const { id, wanted } of wants) {
+  const want = (id: string, wanted: Placement) => {
     const list = readers.get(id)
     if (list) list.push(wanted)
     else readers.set(id, [wanted])
+  }
+  for (const { id, like } of handedOn) want(id, placementOf(like))
+  for (const item of items) {
+    if (item.type === 'region') {
+      for (const port of item.ports) if (port.kind === 'carry') want(port.initial, placementOf(port.inner))
+    } else if (item.kind !== 'communication') {
+      const { operands } = placementsOf(item, operators)
+      item.inputs.forEach((id, index) => want(id, operands[index] ?? placementOf(id)))
+    }
   }
   const whole = new Map<string, Set<string>>()
   for (const [id, list] of readers) {

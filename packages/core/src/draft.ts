@@ -56,88 +56,90 @@ export function edit(program: Program): Draft {
 /** The tensor of that id. Throws a plain error when there is none, since ids come from the program itself. */
 export function lookup(tensors: ReadonlyMap<string, Tensor>, id: string): Tensor {
   const found = tensors.get(id)
-  assert(found, `there is no tensor \`${id}\``)
+  // Asked all the time: the message is made only where it is said.
+  if (!found) assert(false, `there is no tensor \`${id}\``)
   return found
+}
+
+/** The border of a region, or of the whole program, and the tensors that pass it. */
+interface Border {
+  readonly around: Border | undefined
+  readonly depth: number
+  readonly into: Set<string>
+  readonly outOf: Set<string>
 }
 
 /**
  * Gives every region the `each` and `const` ports that follow from what its bodies read from outside and what the outside
- * reads from them; `carry` and `reduce` ports are the author's and stay. Linear in the size of the program × its depth.
+ * reads from them; `carry` and `reduce` ports are the author's and stay. Linear in the size of the program: what is read
+ * where it is made passes no border.
  */
 export function closePorts(items: readonly Item[], tensors: ReadonlyMap<string, Tensor>): readonly Item[] {
-  const total = new Map<string, number>()
-  for (const item of items) countReads(item, total)
-  const close = (list: readonly Item[]): Item[] =>
+  const borders = new Map<Region, Border>()
+  const makers = new Map<string, Border>()
+  const reads: (readonly [id: string, here: Border])[] = []
+  const index = (list: readonly Item[], here: Border) => {
+    for (const item of list) {
+      if (item.type === 'node') {
+        for (const id of item.outputs) makers.set(id, here)
+        for (const id of item.inputs) reads.push([id, here])
+        continue
+      }
+      const border: Border = { around: here, depth: here.depth + 1, into: new Set(), outOf: new Set() }
+      borders.set(item, border)
+      for (const body of item.bodies) index(body.items, border)
+      for (const port of item.ports) {
+        if ('result' in port) makers.set(port.result, here)
+        if (port.kind === 'carry') reads.push([port.initial, here])
+        for (const id of handedOn(port)) if (id !== null) reads.push([id, border])
+      }
+    }
+  }
+  const whole: Border = { around: undefined, depth: 0, into: new Set(), outOf: new Set() }
+  index(items, whole)
+  for (const [id, here] of reads) {
+    let [from, to] = [makers.get(id) ?? whole, here]
+    while (from !== to) {
+      if (to.depth < from.depth) {
+        from.outOf.add(id)
+        from = from.around ?? whole
+      } else {
+        to.into.add(id)
+        to = to.around ?? whole
+      }
+    }
+  }
+  const closed = (list: readonly Item[]): Item[] =>
     list.map((item) => {
-      if (item.type === 'node') return item
-      const bodies = item.bodies.map((body) => ({ ...body, items: close(body.items) }))
-      const region = { ...item, bodies }
-      return { ...region, ports: [...item.ports.filter(authored), ...derivedPorts(region, tensors, total)] }
+      const border = item.type === 'region' && borders.get(item)
+      if (!border) return item
+      const bodies = item.bodies.map((body) => ({ ...body, items: closed(body.items) }))
+      return { ...item, bodies, ports: [...item.ports.filter(authored), ...derivedPorts(item, border, tensors)] }
     })
-  return close(items)
+  return closed(items)
 }
 
 const authored = (port: Port) => port.kind === 'carry' || port.kind === 'reduce'
 
-function derivedPorts(
-  region: Region,
-  tensors: ReadonlyMap<string, Tensor>,
-  total: ReadonlyMap<string, number>,
-): Port[] {
-  const inside = new Map<string, number>()
-  const made = new Set<string>()
-  for (const body of region.bodies) {
-    for (const item of body.items) {
-      countReads(item, inside)
-      collectMade(item, made)
+/** What each body gives a port. */
+function handedOn(port: Port): readonly (string | null)[] {
+  return port.kind === 'carry' ? port.next : port.kind === 'reduce' ? port.inner : []
+}
+
+function derivedPorts({ axis, ports }: Region, { into, outOf }: Border, tensors: ReadonlyMap<string, Tensor>): Port[] {
+  const isEach = (id: string) => tensors.get(id)?.per.includes(axis) === true
+  for (const port of ports) {
+    const own = port.kind === 'carry' ? [port.inner, port.result, ...port.next] : handedOn(port)
+    for (const id of own) {
+      if (id === null) continue
+      into.delete(id)
+      if (!isEach(id)) outOf.delete(id)
     }
   }
-  const own = new Set<string>()
-  for (const port of region.ports) {
-    if (port.kind === 'carry') for (const id of [port.inner, port.result, ...port.next]) own.add(id)
-    if (port.kind === 'reduce') for (const id of port.inner) if (id) own.add(id)
-  }
-  const ports: Port[] = []
-  const fromOutside = [...inside.keys()].filter((tensor) => !made.has(tensor) && !own.has(tensor))
-  for (const tensor of fromOutside.sort())
-    ports.push({ kind: tensors.get(tensor)?.per.includes(region.axis) ? 'each' : 'const', tensor })
-  const reads = portReads(region)
-  const toOutside = [...made].filter((tensor) => {
-    const handedOn = own.has(tensor) && !tensors.get(tensor)?.per.includes(region.axis)
-    const outside = (total.get(tensor) ?? 0) - (inside.get(tensor) ?? 0)
-    return !handedOn && outside > (reads.get(tensor) ?? 0)
-  })
-  for (const tensor of toOutside.sort()) ports.push({ kind: 'each', tensor })
-  return ports
-}
-
-/** How often the region's own ports read each tensor of its bodies. */
-function portReads({ ports }: Region): ReadonlyMap<string, number> {
-  const reads = new Map<string, number>()
-  for (const port of ports) {
-    const ids = port.kind === 'carry' ? port.next : port.kind === 'reduce' ? port.inner : []
-    for (const id of ids) if (id !== null) reads.set(id, (reads.get(id) ?? 0) + 1)
-  }
-  return reads
-}
-
-function countReads(item: Item, counts: Map<string, number>): void {
-  const add = (id: string) => counts.set(id, (counts.get(id) ?? 0) + 1)
-  if (item.type === 'node') return item.inputs.forEach(add)
-  for (const body of item.bodies) for (const inner of body.items) countReads(inner, counts)
-  for (const port of item.ports) {
-    if (port.kind === 'carry') [port.initial, ...port.next].forEach(add)
-    if (port.kind === 'reduce') for (const id of port.inner) if (id) add(id)
-  }
-}
-
-function collectMade(item: Item, made: Set<string>): void {
-  if (item.type === 'node') {
-    for (const id of item.outputs) made.add(id)
-    return
-  }
-  for (const body of item.bodies) for (const inner of body.items) collectMade(inner, made)
-  for (const port of item.ports) if (port.kind === 'carry' || port.kind === 'reduce') made.add(port.result)
+  return [
+    ...[...into].sort().map((tensor): Port => ({ kind: isEach(tensor) ? 'each' : 'const', tensor })),
+    ...[...outOf].sort().map((tensor): Port => ({ kind: 'each', tensor })),
+  ]
 }
 
 /** Rewrites the item lists of every body, innermost first, then the outermost list. */

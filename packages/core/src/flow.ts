@@ -67,14 +67,14 @@ export function flow(program: Program, operators: OperatorTable, decide: Decide)
     extra.set(each.id, each)
   }
 
+  const placement = (id: string) => placements.get(id)
   const visitNode = (node: OperatorNode, place: Place): OperatorNode[] => {
-    const known = (id: string) => placements.get(id)
-    const operands = node.inputs.map(known)
+    const operands = node.inputs.map(placement)
     const context: FlowContext = {
       program,
       operators,
       operands,
-      placement: known,
+      placement,
       tensor,
       addTensor,
       askedBy: (id, atom) => asked.get(id)?.[atom],
@@ -83,7 +83,7 @@ export function flow(program: Program, operators: OperatorTable, decide: Decide)
       place,
     }
     return decide(node, context).map((each) => {
-      const ordered = nest(each, each.inputs.map(known), decided, program, claimed)
+      const ordered = nest(each, placement, decided, program, claimed)
       const { operands: wanted, results } = placementsOf(ordered, operators)
       ordered.outputs.forEach((id, index) => {
         placements.set(id, results[index] ?? replicated(0))
@@ -141,7 +141,8 @@ export function flow(program: Program, operators: OperatorTable, decide: Decide)
     items.flatMap((item): Item[] => (item.type === 'node' ? visitNode(item, place) : [visitRegion(item, place)]))
 
   const items = visit(program.items, { path: [], executions: 1 })
-  for (const [id, each] of program.tensors) if (!placements.has(id)) placements.set(id, replicated(each.shape.length))
+  for (const { id, shape } of program.tensors.values())
+    if (!placements.has(id)) placements.set(id, replicated(shape.length))
   return { items, placements, added }
 }
 
@@ -182,22 +183,24 @@ function mostSharded(known: Placement, wanted: Placement): Placement {
  */
 function nest(
   node: OperatorNode,
-  operands: readonly (Placement | undefined)[],
+  placement: (id: string) => Placement | undefined,
   decided: ReadonlyMap<string, OperatorNode>,
   program: Program,
   claimed: ReadonlyMap<string, ReadonlySet<string>>,
 ): OperatorNode {
+  if (node.communication) return node
   const partition = node.partition ?? { splits: {}, partial: {}, by: {} }
-  const isPlain = Object.values(partition.splits).every(({ length }) => length < 2)
-  if (node.communication || (isPlain && node.partition)) return node
-  const rule = parseRule(node.rule)
-  const forward = node.differentiates ? decided.get(node.differentiates)?.partition?.splits : undefined
-  const splits = Object.entries(partition.splits).map(([dim, atoms]): [string, readonly string[]] => {
-    if (atoms.length < 2) return [dim, atoms]
-    const candidates = [forward?.[dim] ?? []]
-    rule.operands.forEach((dims, index) => candidates.push(operands[index]?.shards[dims.indexOf(dim)] ?? []))
-    const kept = candidates.map((list) => list.filter((atom) => atoms.includes(atom)))
-    const base = kept[0]?.length ? kept[0] : kept.reduce((best, list) => (list.length > best.length ? list : best), [])
+  let { splits } = partition
+  for (const [dim, atoms] of Object.entries(splits)) {
+    if (atoms.length < 2) continue
+    const known = (list: readonly string[] = []) => list.filter((atom) => atoms.includes(atom))
+    const makers = parseRule(node.rule).operands.map((dims, index) =>
+      known(placement(node.inputs[index] ?? '')?.shards[dims.indexOf(dim)]),
+    )
+    const followed = known(decided.get(node.differentiates ?? '')?.partition?.splits[dim])
+    const base = followed.length
+      ? followed
+      : makers.reduce((best, list) => (list.length > best.length ? list : best), [])
     const rest = program.mesh.atoms.flatMap(({ name }) => (atoms.includes(name) && !base.includes(name) ? [name] : []))
     // Atoms of one axis that split features end in its order: partial sums over them are scattered one by one.
     const dims = (atom: string) => {
@@ -207,9 +210,10 @@ function nest(
       return Math.max(...own.map((each) => (claimed.get(each)?.has(dim) ? (claimed.get(each)?.size ?? 0) : 0)))
     }
     const rank = new Map(rest.map((atom) => [atom, dims(atom)]))
-    return [dim, [...base, ...rest.sort((a, b) => (rank.get(a) ?? 0) - (rank.get(b) ?? 0))]]
-  })
-  return { ...node, partition: { ...partition, splits: Object.fromEntries(splits) } }
+    const ordered = [...base, ...rest.sort((a, b) => (rank.get(a) ?? 0) - (rank.get(b) ?? 0))]
+    if (ordered.some((atom, index) => atom !== atoms[index])) splits = { ...splits, [dim]: ordered }
+  }
+  return node.partition?.splits === splits ? node : { ...node, partition: { ...partition, splits } }
 }
 
 function splitsFeatures(atom: string, { preferences, mesh }: Program): boolean {
@@ -226,10 +230,10 @@ const found = new WeakMap<OperatorTable, WeakMap<OperatorNode, NodePlacements>>(
 
 /** The placements that a node's partition asks of its operands and gives to its results (ALGEBRA: the split table). */
 export function placementsOf(node: OperatorNode, operators: OperatorTable): NodePlacements {
-  const known = found.get(operators) ?? new WeakMap<OperatorNode, NodePlacements>()
-  found.set(operators, known)
-  const placements = known.get(node) ?? findPlacements(node, operators)
-  known.set(node, placements)
+  let known = found.get(operators)
+  if (!known) found.set(operators, (known = new WeakMap()))
+  let placements = known.get(node)
+  if (!placements) known.set(node, (placements = findPlacements(node, operators)))
   return placements
 }
 
@@ -239,24 +243,31 @@ function findPlacements(node: OperatorNode, operators: OperatorTable): NodePlace
   const { splits, partial }: Pick<Partition, 'splits' | 'partial'> = node.partition ?? { splits: {}, partial: {} }
   const shards = (dims: readonly string[]) => dims.map((dim) => splits[dim] ?? [])
   const operands = rule.operands.map((dims, index): Placement => {
-    const terms = Object.entries(partial).filter(([, set]) => set.includes(index))
-    return { shards: shards(dims), partial: Object.fromEntries(terms.map(([atom]) => [atom, 'sum' as const])) }
+    const terms: Record<string, Placement['partial'][string]> = {}
+    for (const atom in partial) if (partial[atom]?.includes(index)) terms[atom] = 'sum'
+    return { shards: shards(dims), partial: terms }
   })
-  const passed = Object.keys(partial).map((atom) => [atom, 'sum'] as const)
   const results = rule.results.map((dims): Placement => {
-    // An atom that splits a dim of the result too makes a diagonal block: other iterations of a ring bring the rest.
-    const kept = new Set(dims.flatMap((dim) => splits[dim] ?? []))
-    const reduced = Object.entries(splits).flatMap(([dim, all]) => {
-      const atoms = all.filter((atom) => !kept.has(atom))
-      if (dims.includes(dim) || atoms.length === 0) return []
+    const terms: Record<string, Placement['partial'][string]> = {}
+    for (const atom in partial) terms[atom] = 'sum'
+    for (const dim in splits) {
+      if (dims.includes(dim)) continue
       const reduction = reductionOf(definitionOf(node, operators), dim)
-      if (reduction) return atoms.map((atom) => [atom, reduction] as const)
-      const message = `\`${node.id}\` cannot be split on \`${dim}\`: a result lacks it and it has no reduction.`
-      throw new ShardloomError('SPLIT', message, { subject: node.id })
-    })
-    return { shards: shards(dims), partial: Object.fromEntries([...passed, ...reduced]) }
+      for (const atom of splits[dim] ?? []) {
+        // An atom that splits a dim of the result too makes a diagonal block: other iterations of a ring bring the rest.
+        if (dims.some((each) => splits[each]?.includes(atom))) continue
+        if (!reduction) throw irreducible(node, dim)
+        terms[atom] = reduction
+      }
+    }
+    return { shards: shards(dims), partial: terms }
   })
   return { operands, results }
+}
+
+function irreducible({ id }: OperatorNode, dim: string): ShardloomError {
+  const message = `\`${id}\` cannot be split on \`${dim}\`: a result lacks it and it has no reduction.`
+  return new ShardloomError('SPLIT', message, { subject: id })
 }
 
 /** A readable account of where a tensor stands: `seq/tp` with the tensor's own dim names. */

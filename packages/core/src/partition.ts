@@ -80,7 +80,8 @@ function readersOf(program: Program): Readers {
   }
   const seen = new Set<Region>()
   walk(program.items, (node, place) => {
-    for (const id of node.inputs) add(id, { node, place })
+    const reader = { node, place }
+    for (const id of node.inputs) add(id, reader)
     for (const { region } of place.path) {
       if (seen.has(region)) continue
       seen.add(region)
@@ -143,12 +144,12 @@ function decideNode(
     return [...others, ...Object.keys(partial)].some((atom) => own.includes(atom))
   }
 
-  const open = mesh.atoms.flatMap(({ name: atom }) => {
+  const open: string[] = []
+  for (const { name: atom } of mesh.atoms) {
     const followed = followedDim(node, atom, context, forward)
-    if (!followed || !splittable(rule, definition, followed.dim)) return [atom]
-    take(followed.dim, atom, followed.by)
-    return []
-  })
+    if (followed && splittable(rule, definition, followed.dim)) take(followed.dim, atom, followed.by)
+    else open.push(atom)
+  }
   for (const atom of open) {
     const claims = (wishes.get(atom) ?? []).filter(
       ({ preference, matches }) => matches(node, context.place) && !(preference.together && splitsOther(preference)),
@@ -208,8 +209,8 @@ function followedDim(node: OperatorNode, atom: string, context: FlowContext, for
     const dim = dims?.[state.position]
     return dim ? { dim, by: context.askedBy(node.updates, atom) } : undefined
   }
-  const split = Object.entries(forward?.splits ?? {}).find(([, atoms]) => atoms.includes(atom))
-  return split ? { dim: split[0], by: forward?.by[atom] } : undefined
+  for (const dim in forward?.splits) if (forward.splits[dim]?.includes(atom)) return { dim, by: forward.by[atom] }
+  return undefined
 }
 
 /** The operands that `node` passes on as partial sums along `atom`, or undefined when they must be resolved before it. */
@@ -221,8 +222,9 @@ function passes(
   readers: Readers,
   wishes: ReadonlyMap<string, readonly Wish[]>,
 ): readonly number[] | undefined {
-  const sums = context.operands.flatMap((operand, index) => (operand?.partial[atom] === 'sum' ? [index] : []))
-  if (sums.length === 0) return undefined
+  const isSum = (index: number) => context.operands[index]?.partial[atom] === 'sum'
+  if (!context.operands.some((_, index) => isSum(index))) return undefined
+  const sums = [...context.operands.keys()].filter(isSum)
   const set = linearSets(definition, node.inputs.length).find(
     (each) => each.length === sums.length && each.every((index) => sums.includes(index)),
   )

@@ -62,12 +62,12 @@ const placePass: Pass = {
   phase: 'place',
   run(program, { operators }) {
     const placements = placementsOfTensors(program, operators)
-    const moved = [...program.tensors.values()].flatMap((tensor) => {
+    const moved: Tensor[] = []
+    for (const tensor of program.tensors.values()) {
       const placement = placements.get(tensor.id)
-      return placement && !(tensor.placement && samePlacement(tensor.placement, placement))
-        ? [{ ...tensor, placement }]
-        : []
-    })
+      if (placement && !(tensor.placement && samePlacement(tensor.placement, placement)))
+        moved.push({ ...tensor, placement })
+    }
     return moved.length ? changed(program, moved, program.items) : program
   },
 }
@@ -78,9 +78,10 @@ const communicatePass: Pass = {
   phase: 'communicate',
   run(program, { operators }) {
     const { items, tensors } = communicateProgram(program, operators)
-    const converted = tensors.length ? changed(program, tensors, items) : program
-    const moved = transferProgram(converted)
-    return moved.tensors.length ? changed(converted, moved.tensors, moved.items) : converted
+    const all = new Map([...program.tensors.values(), ...tensors].map((tensor) => [tensor.id, tensor]))
+    const moved = transferProgram(tensors.length ? { ...program, items, tensors: all } : program)
+    const made = [...tensors, ...moved.tensors]
+    return made.length ? changed(program, made, moved.items) : program
   },
 }
 
@@ -91,7 +92,7 @@ const gradientPass: Pass = {
   run(program) {
     const backward = (node: OperatorNode) => node.segment === 'backward' && node.gradient === undefined
     if (!program.pipeline || !nodesOf(program.items).some(backward)) return program
-    return changed(program, [], divideBackward(program.items))
+    return { ...program, items: divideBackward(program.items) }
   },
 }
 

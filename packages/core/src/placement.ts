@@ -57,7 +57,13 @@ export function placementText(placement: Placement, dims?: readonly string[]): s
 
 /** Whether two placements are the same, nesting order included. */
 export function samePlacement(a: Placement, b: Placement): boolean {
-  return a === b || placementText(a) === placementText(b)
+  return a === b || (isSlice(a, b) && isSlice(b, a))
+}
+
+function sameReductions(a: Placement, b: Placement): boolean {
+  for (const atom in a.partial) if (a.partial[atom] !== b.partial[atom]) return false
+  for (const atom in b.partial) if (a.partial[atom] !== b.partial[atom]) return false
+  return true
 }
 
 /** The shape of one rank's shard. `at` gives the rank's coordinate per atom. */
@@ -95,7 +101,6 @@ export interface TransitionStep {
 export function transition(from: Placement, to: Placement, mesh: Mesh): TransitionStep[] {
   const steps: TransitionStep[] = []
   let current = from
-  const goal = placementText(to)
   const atoms = mesh.atoms.map((atom) => atom.name)
   const fits = (position: number, atom: string, shards = current.shards) => {
     const have = shards[position] ?? []
@@ -160,7 +165,7 @@ export function transition(from: Placement, to: Placement, mesh: Mesh): Transiti
     }
     return false
   }
-  while (placementText(current) !== goal) {
+  while (!samePlacement(current, to)) {
     if (!advance()) throw blocked(from, to)
     assert(steps.length <= 4 * atoms.length + 4, 'a placement transition does not end')
   }
@@ -198,10 +203,9 @@ function blocked(from: Placement, to: Placement): ShardloomError {
 
 /** Whether a reader that wants `to` can take it from `from` by a local slice, without any communication. */
 export function isSlice(from: Placement, to: Placement): boolean {
-  const sameReduction = (a: Placement, b: Placement) =>
-    Object.entries(a.partial).every(([atom, reduction]) => b.partial[atom] === reduction)
-  if (!sameReduction(from, to) || !sameReduction(to, from)) return false
-  return from.shards.every((atoms, position) => atoms.every((atom, index) => to.shards[position]?.[index] === atom))
+  const starts = (atoms: readonly string[], position: number) =>
+    atoms.every((atom, index) => to.shards[position]?.[index] === atom)
+  return sameReductions(from, to) && from.shards.every(starts)
 }
 
 /**

@@ -133,7 +133,7 @@ export function withPreferences(program: Program, preferences: Program['preferen
 /** Every size that a dim of that name has in the program's tensors, ascending. */
 export function dimSizesOf(program: Program, dim: string): number[] {
   const sizes = new Set<number>()
-  for (const tensor of program.tensors.values())
-    tensor.dims.forEach((name, position) => name === dim && sizes.add(tensor.shape[position] ?? 0))
+  for (const { dims, shape } of program.tensors.values())
+    if (dims.includes(dim)) dims.forEach((name, position) => name === dim && sizes.add(shape[position] ?? 0))
   return [...sizes].sort((a, b) => a - b)
 }

@@ -309,7 +309,6 @@ export function nodesOf(items: readonly Item[]): OperatorNode[] {
 
 /** Every region in program order, outer ones first. */
 export function regionsOf(items: readonly Item[]): Region[] {
-  return items.flatMap((item) =>
-    item.type === 'node' ? [] : [item, ...item.bodies.flatMap((body) => regionsOf(body.items))],
-  )
+  const regions = items.filter((item): item is Region => item.type === 'region')
+  return regions.flatMap((region) => [region, ...region.bodies.flatMap((body) => regionsOf(body.items))])
 }

@@ -4,6 +4,7 @@ import { dataTypes, type Item, type Port, type Program } from './program.js'
 import { parseRule } from './rule.js'
 
 type Test = (value: unknown) => boolean
+type Tensors = Program['tensors']
 
 const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
@@ -25,9 +26,15 @@ type Group = readonly [names: string, test: Test]
 
 /** Finds the first field that fails its test. */
 const misfit = (...groups: readonly Group[]) => {
-  const fields = groups.flatMap(([names, test]) => names.split(' ').map((name) => ({ name, test })))
-  return (value: unknown) =>
-    isRecord(value) ? fields.find(({ name, test }) => !test(value[name]))?.name : 'every field'
+  const fields = groups.flatMap(([names, test]) =>
+    names.split(' ').map((name) => [name, test, test(undefined)] as const),
+  )
+  return (value: unknown) => {
+    if (!isRecord(value)) return 'every field'
+    for (const [name, test, mayLack] of fields)
+      if (value[name] === undefined ? !mayLack : !test(value[name])) return name
+    return undefined
+  }
 }
 const has = (...groups: readonly Group[]) => {
   const find = misfit(...groups)
@@ -141,8 +148,8 @@ const wrongIn = {
 
 /**
  * What keeps a value from being a program that other code can rely on, or undefined. With `before`, a sound program, the
- * tensors that both share are passed over, and those that items name must exist, as many as rules and bodies say: of
- * programs from elsewhere the verifier says that. Throws what reading the value throws: it may be a proxy.
+ * tensors and nodes that both share are passed over, and the tensors that items name must exist, as many as rules and bodies
+ * say: of programs from elsewhere the verifier says that. Throws what reading the value throws: it may be a proxy.
  */
 export function shapeFault(value: unknown, before?: Program): string | undefined {
   if (!isRecord(value)) return value === undefined ? 'it is undefined' : 'it is not an object'
@@ -157,37 +164,42 @@ export function shapeFault(value: unknown, before?: Program): string | undefined
     const wrong = before?.tensors.get(id) === tensor ? undefined : wrongIn.tensor(tensor)
     if (wrong ?? tensor.id !== id) return `the tensor \`${id}\` lacks or misspells ${wrong ?? 'id'}`
   }
-  return itemsFault(items, 0, before && tensors)
+  // Where tensors are gone, nodes that are as before may name them.
+  const isWhole = before && [...before.tensors.keys()].every((id) => tensors.has(id))
+  return itemsFault(items, isWhole ? before.items : [], before && tensors)
 }
 
-/** Nodes that had every field: they are immutable, and most passes hand on most of them. */
-const sound = new WeakSet<Item>()
-
-function itemsFault(items: readonly Item[], depth: number, tensors?: Program['tensors']): string | undefined {
+function itemsFault(items: readonly Item[], before: readonly Item[], tensors?: Tensors, depth = 0): string | undefined {
   if (depth > 16) return 'regions are nested more than 16 deep'
+  let at = 0
   for (const item of items) {
+    const old = before[at]
+    if (old?.id === item?.id) at++
+    if (item && old === item) continue
     const { id, type } = item ?? {}
     if (!word(id)) return 'an item has no id'
     if (type !== 'node' && type !== 'region') return `the item \`${id}\` is neither a node nor a region`
-    const wrong = sound.has(item) ? undefined : wrongIn[type](item)
-    if (!wrong && type === 'node') sound.add(item)
+    const wrong = wrongIn[type](item)
     if (wrong) return `the ${type} \`${id}\` lacks or misspells ${wrong}`
     let fault = tensors && openFault(item, tensors)
-    for (const { items } of item.type === 'region' ? item.bodies : []) fault ??= itemsFault(items, depth + 1, tensors)
+    const others = old?.type === 'region' ? old.bodies : []
+    for (const [index, { items }] of item.type === 'region' ? item.bodies.entries() : [])
+      fault ??= itemsFault(items, others[index]?.items ?? [], tensors, depth + 1)
     if (fault) return fault
   }
   return undefined
 }
 
 /** What an item names that is not there. */
-function openFault(item: Item, tensors: Program['tensors']): string | undefined {
+function openFault(item: Item, tensors: Tensors): string | undefined {
+  const gone = (id: string | null) => id !== null && !tensors.has(id)
   let ids: readonly (string | null)[]
   if (item.type === 'node') {
     const { id, inputs, outputs, rule } = item
     const { operands, results } = parseRule(rule)
     if (inputs.length !== operands.length || outputs.length !== results.length)
       return `\`${id}\` has other numbers of inputs and outputs than its rule \`${rule}\``
-    ids = [...inputs, ...outputs]
+    ids = inputs.some(gone) ? inputs : outputs
   } else {
     const { length } = item.bodies
     const uneven = (port: Port) =>
@@ -196,6 +208,6 @@ function openFault(item: Item, tensors: Program['tensors']): string | undefined 
       return `\`select\` or a port of \`${item.id}\` does not fit its ${length} bodies`
     ids = item.ports.flatMap((port) => ('tensor' in port ? port.tensor : Object.values({ ...port, kind: null }).flat()))
   }
-  const gone = ids.find((each): each is string => each !== null && !tensors.has(each))
-  return gone === undefined ? gone : `\`${item.id}\` names the tensor \`${gone}\`, which does not exist`
+  const missing = ids.find(gone)
+  return missing === undefined ? undefined : `\`${item.id}\` names the tensor \`${missing}\`, which does not exist`
 }

@@ -34,14 +34,13 @@ export function transferProgram(program: Program): { items: readonly Item[]; ten
   const atoms = pipelineAtoms(program)
   const unchanged = { items: program.items, tensors: [] }
   if (!pipeline || atoms.length === 0) return unchanged
-  const done = nodesOf(program.items).some(
-    ({ op, communication }) => op === 'recv' && communication?.shift === undefined,
-  )
-  if (done) return unchanged
+  const nodes = nodesOf(program.items)
+  if (nodes.some(({ op, communication }) => op === 'recv' && communication?.shift === undefined)) return unchanged
   const created: Tensor[] = []
   const everywhere = new Map<string, string>()
   const inBodies = new Map<string, Map<string, string>>()
-  const makers = new Map(nodesOf(program.items).flatMap((node) => node.outputs.map((id) => [id, node] as const)))
+  const makers = new Map<string, OperatorNode>()
+  for (const node of nodes) for (const id of node.outputs) makers.set(id, node)
 
   const node = (
     op: 'send' | 'recv',
@@ -146,11 +145,12 @@ export function transferProgram(program: Program): { items: readonly Item[]; ten
    * iteration. Of a single one nobody reads it.
    */
   const around = (region: Region, per: readonly string[]): Region => {
-    const inside = nodesOf(region.bodies.flatMap(({ items }) => items))
     const bodies = region.bodies.map((body) => ({ ...body, items: [...body.items] }))
     const ports = region.ports.map((port): Port => {
       if (port.kind !== 'carry' || region.extent === 1) return port
-      const readers = inside.filter(({ inputs }) => inputs.includes(port.inner)).flatMap(({ stages = [] }) => stages)
+      const readers = nodesOf([region])
+        .filter(({ inputs }) => inputs.includes(port.inner))
+        .flatMap(({ stages = [] }) => stages)
       const [to] = readers
       const next = port.next.map((id, index) => {
         const [from] = makers.get(id)?.stages ?? []

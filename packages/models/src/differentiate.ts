@@ -112,7 +112,11 @@ class Differentiation {
         for (const port of item.ports) if (port.kind === 'carry') this.needed.add(port.result)
         continue
       }
-      for (const id of item.inputs) this.readers.set(id, [...(this.readers.get(id) ?? []), item])
+      for (const id of item.inputs) {
+        const known = this.readers.get(id)
+        if (known) known.push(item)
+        else this.readers.set(id, [item])
+      }
       for (const id of item.outputs) this.producers.set(id, item)
       if (item.inputs.some((id) => this.needed.has(id))) for (const id of item.outputs) this.needed.add(id)
     }

@@ -54,8 +54,9 @@ class Optimizer {
 
   items(gradients: readonly string[]): Item[] {
     const layers = this.layerRegion()
-    const inLayers = gradients.filter((id) => lookup(this.program.tensors, id).per.length > 0)
-    const outside = gradients.filter((id) => !inLayers.includes(id))
+    const isInLayers = (id: string) => lookup(this.program.tensors, id).per.length > 0
+    const inLayers = gradients.filter(isInLayers)
+    const outside = gradients.filter((id) => !isInLayers(id))
     const squares: string[] = []
     const nodes = outside.map((id) => this.squareSum(id, squares))
     const ports: Port[] = []
@@ -131,7 +132,8 @@ class Optimizer {
     build: (gradient: string, body: number) => OperatorNode,
   ): Region {
     const bodies = layers.bodies.map((body, index) => {
-      const own = gradients.filter((gradient) => gradient.startsWith(`gradient/${body.name}/`))
+      const prefix = `gradient/${body.name}/`
+      const own = gradients.filter((gradient) => gradient.startsWith(prefix))
       return { name: body.name, items: own.map((gradient) => build(gradient, index)) }
     })
     return {
@@ -154,8 +156,8 @@ class Optimizer {
   private squareSum(gradient: string, squares: string[]): OperatorNode {
     const parameter = gradient.slice('gradient/'.length)
     const id = `optimizer/${parameter}.squares`
-    const { dims } = lookup(this.program.tensors, gradient)
-    this.declare({ ...scalar, id, role: 'activation', ...this.place(gradient) })
+    const { dims, per, body } = lookup(this.program.tensors, gradient)
+    this.declare({ ...scalar, id, role: 'activation', per, ...(body !== undefined && { body }) })
     squares.push(id)
     return {
       type: 'node',

@@ -33,11 +33,11 @@ interface Placed {
 
 /** Axes along which nothing is split: all of their ranks do the same. */
 function idleAxes({ mesh, pipeline }: Program, nodes: readonly OperatorNode[]): string[] {
-  const used = new Set(
-    nodes.flatMap(({ partition }) =>
-      partition ? [...Object.values(partition.splits).flat(), ...Object.keys(partition.partial)] : [],
-    ),
-  )
+  const used = new Set<string>()
+  for (const { partition } of nodes) {
+    for (const atoms of Object.values(partition?.splits ?? {})) for (const atom of atoms) used.add(atom)
+    for (const atom in partition?.partial) used.add(atom)
+  }
   const idle = mesh.axes.filter(({ degree, atoms, name }) => {
     return degree > 1 && name !== pipeline?.axis && !atoms.some((atom) => used.has(atom))
   })

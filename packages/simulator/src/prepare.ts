@@ -33,6 +33,18 @@ export interface Prepared {
  */
 export function prepare(graph: UnrolledGraph, program: Program, operators: OperatorTable, machine: Machine): Prepared {
   const { byRank, alike } = timesOf(graph.ranks, program, operators, machine)
+  const places = placesOf(graph)
+  return prepareWith(graph, program, machine, { byRank, alike, places, ticks: ticksOf(graph, byRank, places) })
+}
+
+/** {@link prepare} with times that are known, and what each node takes of them. */
+export function prepareWith(
+  graph: UnrolledGraph,
+  program: Program,
+  machine: Machine,
+  known: Pick<Prepared, 'byRank' | 'alike' | 'places'> & { readonly ticks: Float64Array },
+): Prepared {
+  const { byRank, alike, places } = known
   const streams: Stream[] = ['compute']
   const streamsOf = ofEach(byRank, ({ times }) =>
     Int8Array.from(graph.templates, ({ id }) => {
@@ -43,8 +55,7 @@ export function prepare(graph: UnrolledGraph, program: Program, operators: Opera
     }),
   )
   const stream = Int8Array.from(graph.templates, (_, index) => Math.max(...streamsOf.map((list) => list[index] ?? -1)))
-  const places = placesOf(graph)
-  const ticks = slowed(ticksOf(graph, byRank, places), graph, places, streamsOf, machine)
+  const ticks = slowed(known.ticks, graph, places, streamsOf, machine)
   const lane = Int32Array.from(graph.template, (template, node) => {
     const own = streamsOf[places[node] ?? 0]?.[template] ?? -1
     // What takes no time keeps no stream.
@@ -128,7 +139,7 @@ function slowed(
 }
 
 /** Per node the index of its rank. */
-function placesOf({ parts, nodeCount }: UnrolledGraph): Int32Array {
+export function placesOf({ parts, nodeCount }: UnrolledGraph): Int32Array {
   const places = new Int32Array(nodeCount)
   parts.forEach(({ rank, firstNode }, index) => {
     places.fill(rank, firstNode, parts[index + 1]?.firstNode ?? nodeCount)

@@ -1,11 +1,11 @@
 import { lookup, type OperatorNode, type OperatorTable, type Program, ShardloomError, walk } from '@shardloom/core'
 import { programOf, type UnrolledGraph, unroll } from '@shardloom/core/unroll'
 import { runEvents, type Times, type Work } from './event-loop.js'
-import { choicesOf } from './kernels.js'
+import { choicesOf, type KnownKernels } from './kernels.js'
 import { LocalSizes } from './local-sizes.js'
 import type { Machine } from './machine.js'
-import { type KernelPlan, kernelPlan, timesOfKernels } from './node-time.js'
-import { gated, prepare, ticksOf } from './prepare.js'
+import { type KernelPlan, kernelPlan, type NodeTimes, type Recall, timesOfKernels } from './node-time.js'
+import { gated, placesOf, prepareWith, ticksOf } from './prepare.js'
 import { representatives } from './ranks.js'
 import { blockMemory, type HeldBuffers, heldBy, layerOf } from './sample-memory.js'
 import { type KnownSizes, nothingKnown, SizedKernels } from './sized-kernels.js'
@@ -70,13 +70,22 @@ export interface PartCost {
   readonly cacheBytes: number
 }
 
-/** Unrolls a program of one microbatch to be timed in other sizes. Throws what `unroll` and `prepare` throw. */
+/** Unrolls a program of one microbatch to be timed in other sizes. Throws what `unroll` throws. */
 export function sampleOf(program: Program, operators: OperatorTable, machine: Machine): Sample {
   const graph = unroll(program, { ranks: representatives(program) })
-  const prepared = prepare(graph, program, operators, machine)
-  const { stream, places } = prepared
-  const isDivided = program.pipeline?.actions.some((actions) => /\d[IW]\d/.test(actions)) ?? false
   const named = partsOf(program)
+  const bodies: KnownKernels = new Map()
+  const ranks = graph.ranks.map((rank) => sampledRank(program, operators, machine, { rank, graph, named, bodies }))
+  const places = placesOf(graph)
+  const byRank = ranks.map(({ part, plan }, place): NodeTimes => {
+    const rank = graph.ranks[place] ?? 0
+    return { ...plan, times: timesOfKernels(plan, { program: part, operators, machine, rank }, findAll), between: [] }
+  })
+  // In the sample's own sizes nobody asks what its nodes take.
+  const ticks = new Float64Array(graph.nodeCount).fill(1)
+  const prepared = prepareWith(graph, program, machine, { byRank, alike: [...ranks.keys()], places, ticks })
+  const { stream } = prepared
+  const isDivided = program.pipeline?.actions.some((actions) => /\d[IW]\d/.test(actions)) ?? false
   const names = graph.templates.map((node): BlockName | undefined => {
     const part = named.get(node.id)
     const direction = directionOf(node, isDivided)
@@ -111,23 +120,29 @@ export function sampleOf(program: Program, operators: OperatorTable, machine: Ma
     blocks,
     blockOf,
     ofState: graph.templates.map((node) => isOfState(node, program)),
-    ranks: graph.ranks.map((rank) => sampledRank(program, operators, machine, rank, graph, named)),
+    ranks,
   }
 }
+
+const findAll: Recall = { time: (_, find) => find(), payload: (_, find) => find() }
 
 function sampledRank(
   whole: Program,
   operators: OperatorTable,
   machine: Machine,
-  rank: number,
-  graph: UnrolledGraph,
-  named: ReadonlyMap<string, string>,
+  of: {
+    readonly rank: number
+    readonly graph: UnrolledGraph
+    readonly named: ReadonlyMap<string, string>
+    readonly bodies: KnownKernels
+  },
 ): SampledRank {
+  const { rank, bodies } = of
   const part = programOf(whole, rank)
-  const plan = kernelPlan(part, operators, choicesOf(whole, machine.engine.kernels), new Map())
+  const plan = kernelPlan(part, operators, choicesOf(whole, machine.engine.kernels), bodies)
   const sizes = new LocalSizes(whole, rank)
   const kernels = new SizedKernels(plan, part, { whole, rank, sizes })
-  return { part, plan, kernels, sizes, held: heldBy(whole, operators, { rank, graph, named, sizes }) }
+  return { part, plan, kernels, sizes, held: heldBy(whole, operators, { ...of, sizes }) }
 }
 
 /** Whether a node moves parameters or their gradients. */

@@ -109,9 +109,9 @@ class Placement {
 
   /** The nodes that make a term of a sum over the pipeline. */
   private partialSums(): ReadonlySet<string> {
-    const makers = new Map(
-      nodesOf(this.program.items).flatMap((node) => node.outputs.map((id) => [id, node.id] as const)),
-    )
+    const nodes = nodesOf(this.program.items)
+    const makers = new Map<string, string>()
+    for (const { id, outputs } of nodes) for (const output of outputs) makers.set(output, id)
     const found = new Set<string>()
     for (const { axis, ports } of regionsOf(this.program.items)) {
       if (axis !== 'microbatch') continue
@@ -122,7 +122,7 @@ class Placement {
         for (const id of port.inner) if (id) found.add(makers.get(id) ?? '')
       }
     }
-    for (const { id, op } of nodesOf(this.program.items)) if (op === 'square_sum') found.add(id)
+    for (const { id, op } of nodes) if (op === 'square_sum') found.add(id)
     return found
   }
 

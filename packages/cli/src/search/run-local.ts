@@ -32,11 +32,15 @@ function inThreads({ module }: Answerer, count: number): PartRunner {
         return signal.aborted ? undefined : crashed(part, error)
       }
     }
+    const runs = runsOf(parts, count)
     try {
       await settleAll(
-        parts.map(async (part) => {
-          const outcome = await answer(part)
-          if (outcome) await ended(outcome)
+        runs.map(async (own) => {
+          for (let part = nextOf(own, runs); part !== undefined; part = nextOf(own, runs)) {
+            const outcome = await answer(part)
+            if (!outcome) return
+            await ended(outcome)
+          }
         }),
         () => threads.close(),
       )
@@ -44,6 +48,17 @@ function inThreads({ module }: Answerer, count: number): PartRunner {
       signal.removeEventListener('abort', stop)
     }
   }
+}
+
+/** Divides parts into runs, one for each thread: parts that follow each other have most in common. */
+function runsOf(parts: readonly number[], count: number): number[][] {
+  const border = (run: number) => Math.floor((run * parts.length) / count)
+  return Array.from({ length: count }, (_, run) => parts.slice(border(run), border(run + 1)))
+}
+
+/** The next part of a thread's own run; when that has ended, the last one of the run with most left. */
+function nextOf(own: number[], runs: readonly number[][]): number | undefined {
+  return own.shift() ?? runs.reduce((most, run) => (run.length > most.length ? run : most), own).pop()
 }
 
 const taskOf = (question: Question, part: number) => ({ question: JSON.stringify(question), part })

@@ -107,13 +107,9 @@ export interface StageCost {
 }
 
 /** What stages are made of: parts with their costs and state. */
-export interface Model {
+export interface Model extends Overlap {
   readonly parts: ReadonlyMap<string, PartCost>
   readonly states: ReadonlyMap<string, PartState>
-  /** The share by which computing beside communication takes longer. */
-  readonly contention: number
-  /** Whether nothing is computed beside the collectives of parameters and gradients. */
-  readonly blocking: boolean
   /** Of a step: each has its own share of the KV cache. */
   readonly microbatches: number
 }
@@ -177,8 +173,21 @@ export function stageOf(model: Model, parts: readonly string[], counts: Float64A
   return stage
 }
 
+/** How computing and collectives of parameters and gradients go on beside each other. */
+export interface Overlap {
+  /** The share by which computing beside communication takes longer. */
+  readonly contention: number
+  /** Whether nothing is computed beside these collectives. */
+  readonly blocking: boolean
+}
+
+/** How it is on a machine. */
+export function overlapOn({ engine, constants }: Machine): Overlap {
+  return { contention: constants.values.contention, blocking: engine.blocking.includes('dp') }
+}
+
 /** Computing with communication beside it that nothing else waits for: the longer of the two, and what they take from each other. */
-function beside(computing: number, communicating: number, { contention, blocking }: Model): number {
+export function beside(computing: number, communicating: number, { contention, blocking }: Overlap): number {
   if (communicating === 0) return computing
   if (blocking) return computing + communicating
   return Math.max(computing + contention * Math.min(computing, communicating), communicating)

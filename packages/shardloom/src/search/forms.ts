@@ -1,4 +1,4 @@
-import type { StoredBytes } from './estimate.js'
+import { beside, type Overlap, type StoredBytes } from './estimate.js'
 import { forwardOnly, type Pipeline } from './pipelines.js'
 import type { BlockCosts } from './samples.js'
 
@@ -40,8 +40,10 @@ export interface PipelineBounds {
   readonly kinds: readonly Float64Array[]
   /** The kind of each chunk. */
   readonly kindOf: readonly number[]
-  /** Of {@link timeValues}: no candidate takes less. */
+  /** Of {@link timeValues} of whole backwards: no candidate takes less. */
   readonly seconds: LargestSum
+  /** Of {@link timeValues} of backwards as the schedule divides them: no candidate takes less. */
+  readonly ownSeconds: LargestSum
   /** Of {@link memoryValues}: no candidate has a rank that holds less, parameters aside that are whole for a while. */
   readonly bytes: LargestSum
 }
@@ -81,46 +83,47 @@ export function boundsOf(pipeline: Pipeline, borders: readonly number[], layers:
   const first = [...new Set(names)].map((name) => names.indexOf(name))
   const kinds = first.map((at) => chunks[at] as Float64Array)
   const kindOf = names.map((name) => first.indexOf(names.indexOf(name)))
-  return { kinds, kindOf, seconds: secondsOf(pipeline, chunks), bytes: bytesOf(pipeline, chunks, parts) }
+  const seconds = secondsOf(pipeline, chunks, true)
+  const ownSeconds = pipeline.isDivided ? secondsOf(pipeline, chunks, false) : seconds
+  return { kinds, kindOf, seconds, ownSeconds, bytes: bytesOf(pipeline, chunks, parts) }
 }
 
 /**
- * What the busiest rank computes, and until its first work comes and its last has gone on. A value each for going forward, backward, and
- * for gradients of weights, of each part; last what passing on takes.
+ * What the busiest rank computes, and the longest of the pipeline's chains. A value each for going forward, backward, and for gradients of
+ * weights, of each part; last what passing on takes. With `whole` values backward is whole where the schedule divides it, and nothing is
+ * known of when what it hands on is there.
  */
-function secondsOf({ schedule, microbatches, isDivided }: Pipeline, chunks: readonly Float64Array[]): LargestSum {
+function secondsOf(pipeline: Pipeline, chunks: readonly Float64Array[], whole: boolean): LargestSum {
+  const { schedule, microbatches, isDivided, chains } = pipeline
   const { stageRanks, directions } = schedule
   const width = chunks[0]?.length ?? 0
   const count = chunks.length
-  /** Adds a stage some times over: forward, backward or both. */
-  const add = (to: Float64Array, stage: number, times: number, directions: readonly (0 | 1 | 2)[]) => {
-    for (const direction of directions) {
-      const own = chunks[stage % count] as Float64Array
-      for (let at = 0; at < width; at++) {
-        const index = direction * width + at
-        to[index] = (to[index] as number) + times * (own[at] as number)
-      }
-      if (direction === 2) continue
-      const [end, before] = direction === 0 ? [0, stage - 1] : [count - 1, stage + 1]
-      const isReceived = stage % count !== end && stageRanks[before] !== stageRanks[stage]
-      if (isReceived) to[3 * width] = (to[3 * width] as number) + times
+  /** Adds an action of a stage some times over: 0 forward, 1 backward, 2 gradients of weights. */
+  const add = (to: Float64Array, stage: number, times: number, action: 0 | 1 | 2) => {
+    const own = chunks[stage % count] as Float64Array
+    for (let at = 0; at < width; at++) {
+      const index = action * width + at
+      to[index] = (to[index] as number) + times * (own[at] as number)
     }
+    if (action === 2) return
+    const [end, before] = action === 0 ? [0, stage - 1] : [count - 1, stage + 1]
+    const isReceived = stage % count !== end && stageRanks[before] !== stageRanks[stage]
+    if (isReceived) to[3 * width] = (to[3 * width] as number) + times
   }
-  const all = schedule.name === forwardOnly ? ([0] as const) : ([0, 1, 2] as const)
+  const isForward = schedule.name === forwardOnly
   const work = Array.from({ length: schedule.ranks }, () => new Float64Array(3 * width + 1))
-  stageRanks.forEach((rank, stage) => add(work[rank] as Float64Array, stage, microbatches / directions, all))
-  const rows = [...work]
-  // A rank begins when the stages before it have; with one stage each and whole backwards it ends before these do, too.
-  const endsInOrder = schedule.virtual === 1 && !isDivided
-  const before = new Float64Array(3 * width + 1)
-  const seen = new Set<number>()
-  for (let stage = 0; directions === 1 && stage < count && seen.size < schedule.ranks; stage++) {
-    const rank = stageRanks[stage] as number
-    if (!seen.has(rank)) rows.push((work[rank] as Float64Array).map((own, at) => own + (before[at] as number)))
-    seen.add(rank)
-    add(before, stage, 1, endsInOrder && all.length > 1 ? [0, 1] : [0])
-  }
-  return new LargestSum(rows)
+  for (const action of isForward ? ([0] as const) : ([0, 1, 2] as const))
+    stageRanks.forEach((rank, stage) => add(work[rank] as Float64Array, stage, microbatches / directions, action))
+  const rows = chains.map(({ rank, before, after, beside }) => {
+    const row = Float64Array.from(work[rank] as Float64Array)
+    for (let stage = 0; stage < before; stage++) add(row, stage, 1, 0)
+    if (whole && isDivided) return row
+    for (const [stage, times] of beside) add(row, stage, -times, 2)
+    for (let left = 0; left < after; left++)
+      add(row, isForward ? stageRanks.length - 1 - left : left, 1, isForward ? 0 : 1)
+    return row
+  })
+  return new LargestSum([...work, ...rows])
 }
 
 /** A value each for what is stored, for gradients, kept for backward, kept for gradients of weights, and at work, of each part. */
@@ -160,23 +163,30 @@ function bytesOf(
   return new LargestSum(rows)
 }
 
-/** Seconds in which parts gather and reduce what is stored in shares, in each of their forwards and backwards. */
-export type Sharing = ReadonlyMap<string, { readonly forward: number; readonly backward: number }>
+/** Seconds in which parts gather and reduce what is stored in shares, in each of their forwards and backwards, and behind the update. */
+export interface Sharing extends Overlap {
+  readonly parts: ReadonlyMap<string, { readonly forward: number; readonly backward: number; readonly spread: number }>
+}
 
-/** The values of {@link PipelineBounds.seconds}; a part takes no less than the sharing beside it. */
+/**
+ * The values of {@link PipelineBounds.seconds} and of its `ownSeconds`. Where what ends of a model do going backward is `hidden`, it may go on
+ * beside gradients of weights.
+ */
 export function timeValues(
   parts: readonly string[],
   { parts: costs }: BlockCosts,
   send: number,
+  hidden: boolean,
   sharing?: Sharing,
 ): Float64Array {
   const width = parts.length
   const values = new Float64Array(3 * width + 1)
   parts.forEach((part, at) => {
     const { F = 0, B = 0, I = 0, W = 0 } = costs.get(part)?.seconds ?? {}
-    const { forward = 0, backward = 0 } = sharing?.get(part) ?? {}
-    values[at] = Math.max(F, forward)
-    values[width + at] = Math.max(B + I, backward)
+    const { forward = 0, backward = 0 } = sharing?.parts.get(part) ?? {}
+    values[at] = sharing ? beside(F, forward, sharing) : F
+    const own = hidden && isEnd(part) ? 0 : B + I
+    values[width + at] = sharing ? beside(own, backward, sharing) : own
     values[2 * width + at] = W
   })
   values[3 * width] = send

@@ -18,6 +18,22 @@ export interface Pipeline {
    * Inference keeps nothing for a backward.
    */
   readonly inFlight: readonly (readonly InFlight[])[]
+  /** Chains of actions that follow each other, of which no step takes less than the longest. */
+  readonly chains: readonly Chain[]
+}
+
+/**
+ * A microbatch on its way to a rank, all that the rank does, and the last microbatch on its way from there. In the order of the data these
+ * are forwards of the first stages, and then inputs of them (training) or forwards of the last ones.
+ */
+export interface Chain {
+  readonly rank: number
+  /** Of how many stages the first microbatch has passed before. */
+  readonly before: number
+  /** Through how many stages the last one has still to go. */
+  readonly after: number
+  /** Of how many microbatches the rank runs gradients of weights beside that, by stage. */
+  readonly beside: ReadonlyMap<number, number>
 }
 
 /** What a rank has of its stages between two of its actions. */
@@ -94,7 +110,7 @@ export class Pipelines {
       if (name === forwardOnly) {
         const schedule = forwards(ranks, microbatches)
         const inFlight = schedule.orders.map(() => [{ kept: 0, deferred: 0, graded: 0 }])
-        return { schedule, ranks, microbatches, inFlight, isDivided: false }
+        return { schedule, ranks, microbatches, inFlight, isDivided: false, chains: chainsOf(schedule) }
       }
       const schedule = makeSchedule(name, { ranks, microbatches, virtual })
       const isDivided = dividesBackward(schedule)
@@ -102,7 +118,8 @@ export class Pipelines {
       const shorter = isLockstep
         ? makeSchedule(name, { ranks, microbatches: microbatches - 2 * ranks, virtual })
         : undefined
-      return { schedule, shorter, ranks, microbatches, isDivided, inFlight: inFlightOf(schedule) }
+      const [inFlight, chains] = [inFlightOf(schedule), chainsOf(schedule)]
+      return { schedule, shorter, ranks, microbatches, isDivided, inFlight, chains }
     } catch (error) {
       if (!isShardloomError(error)) throw error
       return error.message
@@ -185,28 +202,43 @@ function finishedOf({ schedule, ends }: TimedSchedule, more: number): PipelineTi
   })
 }
 
-/** No pipeline of these stages takes less: what the busiest rank computes, and until its first work comes and its last has gone on. */
-export function leastSeconds({ schedule, microbatches }: Pipeline, { forward, input, weight }: StageSeconds): number {
-  const work = new Float64Array(schedule.ranks)
-  const { stageRanks, directions } = schedule
-  const each = microbatches / directions
-  stageRanks.forEach((rank, stage) => {
-    const own = (forward[stage] as number) + (input[stage] as number) + (weight[stage] as number)
-    work[rank] = (work[rank] as number) + each * own
+/** Linear in the actions. */
+function chainsOf({ name, orders, microbatches, stageRanks, directions }: Schedule): Chain[] {
+  return orders.map((order, rank) => {
+    // In two directions the data come from both ends.
+    if (directions === 2) return { rank, before: 0, after: 0, beside: new Map() }
+    const before = unpackAction(order[0] ?? 0, microbatches).stage
+    const beside = new Map<number, number>()
+    for (let at = order.length - 1; at >= 0; at--) {
+      const { kind, stage } = unpackAction(order[at] as number, microbatches)
+      if (name === forwardOnly) return { rank, before, after: stageRanks.length - 1 - stage, beside }
+      if (kind !== 'W') return { rank, before, after: stage, beside }
+      beside.set(stage, (beside.get(stage) ?? 0) + 1)
+    }
+    return { rank, before, after: 0, beside }
   })
-  let most = 0
-  let before = 0
-  const seen = new Set<number>()
-  const positions = stageRanks.length / directions
-  const endsInOrder = schedule.virtual === 1 && weight.every((each) => each === 0)
-  for (let stage = 0; stage < positions && seen.size < schedule.ranks; stage++) {
-    const rank = stageRanks[stage] as number
-    if (!seen.has(rank)) most = Math.max(most, before + (work[rank] as number))
-    seen.add(rank)
-    if (directions === 2) continue
-    // A rank begins when the stages before it have; with one stage each and whole backwards it ends before these do, too.
-    before += forward[stage] as number
-    if (endsInOrder) before += input[stage] as number
+}
+
+/** No pipeline of these stages takes less than the longest of its chains. */
+export function leastSeconds(
+  { schedule: { name, ranks, stageRanks, directions }, microbatches, chains }: Pipeline,
+  { forward, input, weight }: StageSeconds,
+): number {
+  const work = new Float64Array(ranks)
+  const [forwards, inputs] = [new Float64Array(stageRanks.length + 1), new Float64Array(stageRanks.length + 1)]
+  stageRanks.forEach((rank, stage) => {
+    const [f, i] = [forward[stage] as number, input[stage] as number]
+    work[rank] = (work[rank] as number) + (microbatches / directions) * (f + i + (weight[stage] as number))
+    forwards[stage + 1] = (forwards[stage] as number) + f
+    inputs[stage + 1] = (inputs[stage] as number) + i
+  })
+  const all = forwards.at(-1) as number
+  let most = Math.max(...work)
+  for (const { rank, before, after, beside } of chains) {
+    let sum = (forwards[before] as number) + (work[rank] as number)
+    for (const [stage, times] of beside) sum -= times * (weight[stage] as number)
+    sum += name === forwardOnly ? all - (forwards[stageRanks.length - after] as number) : (inputs[after] as number)
+    most = Math.max(most, sum)
   }
-  return Math.max(most, ...work)
+  return most
 }

@@ -1,11 +1,13 @@
 import {
   dimSizesOf,
   findAxis,
+  isShardloomError,
   lookup,
   type Mesh,
   type OperatorTable,
   type Program,
   regionsOf,
+  type ShardloomError,
   type Tensor,
 } from '@shardloom/core'
 import type { ModelArchitecture } from '@shardloom/models'
@@ -44,7 +46,7 @@ export function secondsIn({ parts }: BlockCosts, part: string): number {
   return F + B + I + W
 }
 
-/** A planned sample, with what its program is called and measured by. */
+/** A planned sample, with what it is measured by. */
 interface Planned {
   readonly program: Program
   readonly operators: OperatorTable
@@ -59,10 +61,12 @@ interface Planned {
  */
 export class Samples {
   private readonly planned = new Map<string, Planned>()
+  private readonly refused = new Map<string, ShardloomError>()
+  private readonly claims: Claims = new Map()
   private readonly sizes = new Map<string, readonly number[]>()
   private readonly axes = new Map<number, ReturnType<typeof axesOfLoaded>>()
   private readonly small: LoadedSpec
-  private readonly parameters: readonly (readonly number[])[]
+  private readonly parameters: readonly Tensor[]
   private readonly known = nothingKnown()
   /** How many were planned, and how many measured in other sizes. */
   readonly count = { planned: 0, measured: 0 }
@@ -78,7 +82,7 @@ export class Samples {
     const dims = new Set([...program.tensors.values()].flatMap((tensor) => tensor.dims))
     for (const dim of dims) if (dim !== 'batch') this.sizes.set(dim, dimSizesOf(program, dim))
     const parameters = [...program.tensors.values()].filter(({ role }) => role === 'parameter')
-    this.parameters = [...new Map(parameters.map(({ shape }) => [shape.join(), shape])).values()]
+    this.parameters = [...new Map(parameters.map((each) => [`${each.dims} ${each.shape}`, each])).values()]
   }
 
   /** The mesh of a spec. Throws what {@link meshOfSpec} throws. */
@@ -154,67 +158,117 @@ export class Samples {
     }
   }
 
+  /** The sample of all specs for which strategies decide the same. Throws what planning throws, of these too. */
   private plannedFor(small: PlannedSpec, mesh: Mesh, stages: number): Planned {
-    const { options, order } = small
-    // Beside each atom alone: those that split one dim together. Data-parallel ranks divide the batch, and what is stored.
-    const joined = new Set(['tp', 'ulysses'].flatMap((axis) => findAxis(mesh, axis)?.atoms ?? []))
-    const dividing = new Set(mesh.axes.flatMap(({ name, atoms }) => (name === 'dp' ? [] : atoms)))
-    const products = [1]
-    for (const { name, degree } of mesh.atoms)
-      if (joined.has(name)) products.push(...products.map((each) => each * degree))
-    for (const { name, degree } of mesh.atoms) if (!joined.has(name) && dividing.has(name)) products.push(degree)
-    // With one position of each sequence it is the sequences that ranks of experts have to divide.
-    const batch = small.phase === 'decode' ? [[small.batch]] : []
-    const divides = [...this.sizes.values(), ...batch].map((sizes) =>
-      sizes.map((size) => products.map((each) => (size % each === 0 ? 1 : 0)).join('')),
-    )
+    const { options, order, parallel } = small
     const names = mesh.axes.map(({ name, atoms }) => `${name}:${atoms}`)
-    const shares = options.zero > 0 ? sharesOf(this.parameters, mesh, small.parallel.dpReplicate) : []
-    const key = JSON.stringify([mesh.atoms.map(({ name }) => name), names, divides, shares, options, order])
-    const known = this.planned.get(key)
+    const structure = JSON.stringify([mesh.atoms.map(({ name }) => name), names, options, order])
+    const keyOf = (claims?: Claims) => {
+      const shares = options.zero > 0 ? sharesOf(this.parameters, mesh, parallel.dpReplicate, this.claimed(claims)) : []
+      return [structure, this.divides(small, mesh, claims), ...shares].join(' ')
+    }
+    const known = this.planned.get(keyOf(this.claims)) ?? this.refused.get(keyOf())
+    if (isShardloomError(known)) throw known
     if (known) return known
-    const { program, operators } = timedPlan({
-      ...this.small,
-      architecture: sampled(this.loaded.architecture, stages),
-      spec: small,
-    })
+    const found = this.plan(small, stages)
+    if (isShardloomError(found)) {
+      // What a strategy that refuses has asked nobody knows.
+      this.refused.set(keyOf(), found)
+      throw found
+    }
+    addClaims(this.claims, found.program)
+    this.planned.set(keyOf(this.claims), found)
+    return found
+  }
+
+  /** Which sizes can be divided by ranks that claim their dims: see {@link claimed}. */
+  private divides({ phase, batch }: PlannedSpec, mesh: Mesh, claims: Claims | undefined): string {
+    // Data-parallel ranks divide the batch, and what is stored.
+    const dividing = new Set(mesh.axes.flatMap(({ name, atoms }) => (name === 'dp' ? [] : atoms)))
+    const isClaimed = this.claimed(claims)
+    const divides = (sizes: readonly number[], isAsked: (atom: string) => boolean) => {
+      const products = productsOf(mesh, (atom) => dividing.has(atom) && isAsked(atom))
+      // What is one alone then nobody splits further.
+      const parts = (size: number, each: number) => (size % each === 0 ? Math.min(2, size / each) : 0)
+      return sizes.map((size) => products.map((each) => parts(size, each)).join('')).join()
+    }
+    const all = Array.from(this.sizes, ([dim, sizes]) => divides(sizes, (atom) => isClaimed(dim, atom)))
+    // With one position of each sequence it is the sequences that ranks of experts have to divide.
+    return [...all, phase === 'decode' ? divides([batch], () => true) : ''].join(' ')
+  }
+
+  /**
+   * Whether a dim may be split along an atom: those that strategies want split, by the axes that split features and by those that claim it;
+   * without claims any by all. Plugins may ask for any.
+   */
+  private claimed(claims: Claims | undefined): (dim: string, atom: string) => boolean {
+    if (!claims || this.loaded.plugins.length > 0) return () => true
+    return (dim, atom) => {
+      const claiming = claims.get(dim)
+      return claiming !== undefined && (claiming.has(atom) || /^(tp|ulysses)\b/.test(atom))
+    }
+  }
+
+  private plan(spec: PlannedSpec, stages: number): Planned | ShardloomError {
     this.count.planned++
-    const made = { program, operators, batch: small.batch }
-    this.planned.set(key, made)
-    return made
+    try {
+      const architecture = sampled(this.loaded.architecture, stages)
+      const { program, operators } = timedPlan({ ...this.small, architecture, spec })
+      return { program, operators, batch: spec.batch }
+    } catch (error) {
+      if (isShardloomError(error)) return error
+      throw error
+    }
   }
 }
 
+/** Dim → the atoms along which strategies want it split, somewhere. */
+type Claims = Map<string, Set<string>>
+
+function addClaims(claims: Claims, { preferences, mesh }: Program): void {
+  for (const { dims, axis, atoms = findAxis(mesh, axis)?.atoms ?? [] } of preferences)
+    for (const dim of dims) claims.set(dim, new Set([...(claims.get(dim) ?? []), ...atoms]))
+}
+
 /**
- * How parameters of these shapes may be divided over the ranks that share them: along the first dim that all of them divide, which other
- * ranks may have divided before, else along the largest. Per shape, and per number of ranks, what of each dim up to the first one that
- * they divide in any case.
+ * How parameters may be divided over the ranks that share them: along the first dim that all of them divide, which other ranks may have
+ * divided before, else along the longest. Of each, per number of ranks, what of each dim up to the first one that they divide in any case.
  */
-function sharesOf(shapes: readonly (readonly number[])[], mesh: Mesh, replicate: number): string[] {
+function sharesOf(
+  parameters: readonly Tensor[],
+  mesh: Mesh,
+  replicate: number,
+  isClaimed: (dim: string, atom: string) => boolean,
+): string[] {
   const atomsOf = (...names: string[]) => names.flatMap((name) => findAxis(mesh, name)?.atoms ?? [])
   const sharing = new Set(sharingAtoms(mesh, replicate))
   const ofExperts = new Set(atomsOf('ep', 'expertTp'))
   const sharingExperts = new Set([...sharing, ...atomsOf('expertDp')].filter((name) => !ofExperts.has(name)))
-  const product = (names: ReadonlySet<string>) =>
-    mesh.atoms.reduce((all, { name, degree }) => (names.has(name) ? all * degree : all), 1)
+  const ranksOf = (names: ReadonlySet<string>) => productsOf(mesh, (name) => names.has(name)).at(-1) ?? 1
   // What divides parameters anyway.
-  const others = new Set(atomsOf('dp', 'cp', 'ulysses', 'pp', 'replicas'))
-  const before = [1]
-  for (const { name, degree } of mesh.atoms)
-    if (!others.has(name) || ofExperts.has(name)) before.push(...before.map((each) => each * degree))
-  return [...new Set([product(sharing), product(sharingExperts)])].flatMap((ranks) =>
-    before.flatMap((taken) =>
-      shapes.map((shape) => {
-        const first = shape.findIndex((size) => size % (taken * ranks) === 0)
-        const upTo = first < 0 ? shape : shape.slice(0, first + 1)
-        const divided = upTo.map((size) => (size % ranks === 0 ? 1 : 0)).join('')
-        if (first >= 0) return divided
-        const left = (dim: number) => shape.map((size, at) => (at === dim ? Math.ceil(size / taken) : size))
-        const largest = [-1, ...shape.keys()].map((dim) => left(dim).indexOf(Math.max(...left(dim))))
-        return `${divided} ${largest.join('')}`
-      }),
-    ),
+  const others = new Set(atomsOf('dp', 'cp', 'ulysses', 'pp', 'replicas').filter((name) => !ofExperts.has(name)))
+  return [...new Set([ranksOf(sharing), ranksOf(sharingExperts)])].flatMap((ranks) =>
+    parameters.map(({ dims, shape }) => {
+      const before = dims.map((dim) => productsOf(mesh, (atom) => !others.has(atom) && isClaimed(dim, atom)))
+      let text = ''
+      for (const [at, size] of shape.entries()) {
+        const divided = before[at]?.map((taken) => (size % (taken * ranks) === 0 ? 1 : 0)) ?? []
+        text += `${divided.join('')} `
+        if (!divided.includes(0)) return text
+      }
+      const sizes = shape.flatMap((size, at) => before[at]?.map((taken) => Math.ceil(size / taken)) ?? [])
+      // Of all that may be left, from the longest down.
+      const places = [...sizes.keys()].sort((a, b) => (sizes[b] as number) - (sizes[a] as number) || a - b)
+      return text + places
+    }),
   )
+}
+
+/** The degrees of atoms, and of all that are together. */
+function productsOf({ atoms }: Mesh, isAsked: (atom: string) => boolean): number[] {
+  const products = [1]
+  for (const { name, degree } of atoms) if (isAsked(name)) products.push(...products.map((each) => each * degree))
+  return products
 }
 
 /** The atoms over whose ranks parameters are shared that are not of experts; the first ones of dp number the copies. */

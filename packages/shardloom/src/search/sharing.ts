@@ -1,28 +1,39 @@
 import { collectiveSeconds } from '@shardloom/cluster'
-import type { StateCost, StateShare } from '@shardloom/simulator'
+import type { StateCost, StateMove, StateShare } from '@shardloom/simulator'
 import { dividing } from './choices.js'
+import { overlapOn } from './estimate.js'
 import type { Sharing } from './forms.js'
 import { sharingAtoms } from './samples.js'
 import type { Group, Stored } from './staging.js'
 import { isRefusal, type Placed, type StepModel } from './step-model.js'
 
-/** How much of the parameters and gradients of a part, experts aside, collectives move in each microbatch. */
+/** What collectives move in each microbatch of the parameters or the gradients of a part, experts aside. */
 interface Moved {
-  /** Gathered in forward and in backward, and reduced in backward. */
-  readonly forward: number
-  readonly backward: number
-  readonly reduced: number
+  readonly share: number
+  /** In so many collectives. */
+  readonly count: number
 }
+
+/** Gathered in forward, in backward and behind the update, and reduced in backward. */
+interface MovedPart {
+  readonly forward: Moved
+  readonly backward: Moved
+  readonly spread: Moved
+  readonly reduced: Moved
+}
+
+const unmoved: Moved = { share: 0, count: 0 }
 
 /** What sharing of parameters and gradients takes in each microbatch, told before any of it is planned. */
 export class LeastSharing {
-  private readonly moved = new Map<string, ReadonlyMap<string, Moved>>()
+  private readonly moved = new Map<string, ReadonlyMap<string, MovedPart>>()
 
   constructor(private readonly model: StepModel) {}
 
   /**
-   * What parts at least take to gather parameters and reduce gradients that are no experts': all of them at once, which is no slower than
-   * one after the other. `costs` are of ranks that share nothing.
+   * What parts at least take to gather parameters and reduce gradients that are no experts': all of them at once, and for each collective
+   * more what none is faster than, as a collective takes the least of several times of which each grows evenly with its bytes. `costs` are of
+   * ranks that share nothing.
    */
   of(
     group: Group,
@@ -33,26 +44,33 @@ export class LeastSharing {
     if (zero === 0) return undefined
     const moved = this.movedIn(group, zero)
     const links = machine.group(sharingAtoms(mesh, replicate))
-    const seconds = (op: 'all-gather' | 'reduce-scatter', bytes: number) =>
-      bytes > 0 && links.size > 1 ? collectiveSeconds(links, { op, bytes }) : 0
-    return new Map(
+    const seconds = (op: 'all-gather' | 'reduce-scatter', { share, count }: Moved, bytes: number) => {
+      if (share * bytes === 0 || links.size === 1) return 0
+      return (
+        collectiveSeconds(links, { op, bytes: share * bytes }) +
+        (count - 1) * collectiveSeconds(links, { op, bytes: 1 })
+      )
+    }
+    const parts = new Map(
       Array.from(costs, ([part, cost]) => {
-        const { forward = 0, backward = 0, reduced = 0 } = moved.get(part) ?? {}
+        const { forward = unmoved, backward = unmoved, spread = unmoved, reduced = unmoved } = moved.get(part) ?? {}
         const parameters = bytesOf(cost, 'parameterBytes')
         const gradients = bytesOf(cost, 'gradientBytes')
         return [
           part,
           {
-            forward: seconds('all-gather', forward * parameters),
-            backward: seconds('all-gather', backward * parameters) + seconds('reduce-scatter', reduced * gradients),
+            forward: seconds('all-gather', forward, parameters),
+            backward: seconds('all-gather', backward, parameters) + seconds('reduce-scatter', reduced, gradients),
+            spread: seconds('all-gather', spread, parameters),
           },
         ]
       }),
     )
+    return { parts, ...overlapOn(machine) }
   }
 
   /** Found once for all degrees, of which strategies ask here whether they are more than one: on two ranks of each axis. */
-  private movedIn({ choices, shape }: Group, zero: number): ReadonlyMap<string, Moved> {
+  private movedIn({ choices, shape }: Group, zero: number): ReadonlyMap<string, MovedPart> {
     const key = `${shape} ${zero}`
     const known = this.moved.get(key)
     if (known) return known
@@ -65,7 +83,7 @@ export class LeastSharing {
     const specOf = (zero: number) =>
       model.specOf({ ...two, microbatch: 1, pp: 1, dp, dpReplicate: 1, schedule: model.plain, zero })
     const placed = model.placed(specOf(zero))
-    const found = new Map<string, Moved>()
+    const found = new Map<string, MovedPart>()
     this.moved.set(key, found)
     if (isRefusal(placed)) return found
     const [alone, shared] = [0, zero].map((each) =>
@@ -75,15 +93,17 @@ export class LeastSharing {
     const sharing = sharingAtoms(placed.mesh, 1)
     for (const [part, { moves }] of shared) {
       const cost = alone.get(part)
-      const share = (when: 'F' | 'B', op: string, field: StateShare['field']) => {
+      const share = (when: StateMove['when'], op: string, field: StateShare['field']) => {
         const all = cost ? bytesOf(cost, field) : 0
         const own = moves.filter((each) => each.when === when && each.op === op && !each.isOfExperts)
         const shared = own.filter(({ atoms }) => atoms.every((atom) => sharing.includes(atom)))
-        return all === 0 ? 0 : Math.min(1, shared.reduce((sum, { bytes }) => sum + bytes, 0) / all)
+        const bytes = shared.reduce((sum, { bytes }) => sum + bytes, 0)
+        return all === 0 || bytes === 0 ? unmoved : { share: Math.min(1, bytes / all), count: shared.length }
       }
       found.set(part, {
         forward: share('F', 'all-gather', 'parameterBytes'),
         backward: share('B', 'all-gather', 'parameterBytes'),
+        spread: share('behind update', 'all-gather', 'parameterBytes'),
         reduced: share('B', 'reduce-scatter', 'gradientBytes'),
       })
     }

@@ -37,11 +37,10 @@ export interface Stored {
 /** Every rank has all of it. */
 export const whole: Stored = { zero: 0, replicate: 1 }
 
-/** A pipeline with its layers divided: the borders of its chunks, and what passing a microbatch on takes. */
+/** A pipeline with its layers divided: the borders of its chunks. */
 interface Division {
   readonly pipeline: Pipeline
   readonly borders: readonly number[]
-  readonly send: number
   readonly bounds: PipelineBounds
 }
 
@@ -51,6 +50,12 @@ interface Parts {
   readonly stages: readonly StageCost[]
   readonly seconds: StageSeconds
   readonly blocking: boolean
+}
+
+/** What {@link PipelineBounds} ask of time, and what comes when the pipeline has ended. Seconds. */
+interface LeastTimes {
+  readonly values: Float64Array
+  readonly spread: number
 }
 
 /** What sums in another order may differ by. */
@@ -68,12 +73,17 @@ export class Staging {
     new Map<Stored | undefined, Float64Array>(),
   ] as const
   private readonly times = [
-    new Map<Stored | undefined, Float64Array>(),
-    new Map<Stored | undefined, Float64Array>(),
+    new Map<Stored | undefined, LeastTimes>(),
+    new Map<Stored | undefined, LeastTimes>(),
   ] as const
+  /** As if backward were whole: of schedules that have it so, and of those that divide it. */
+  private readonly wholeTimes: [Float64Array?, Float64Array?] = []
   private readonly balanced = new Map<string, readonly number[] | undefined>()
   private readonly divisions = new Map<Cut, Division | Refusal>()
+  private readonly evenDivisions = new Map<Cut, Division | Refusal>()
   private readonly places = new Map<number, Placed | Refusal>()
+  /** The same with the largest microbatches that a search tries, which no smaller ones beat; there need not be a whole number of them. */
+  readonly widest: Staging
 
   constructor(
     private readonly model: StepModel,
@@ -82,7 +92,10 @@ export class Staging {
     readonly pp: number,
     readonly dp: number,
     readonly microbatches: number,
-  ) {}
+    widest?: Staging,
+  ) {
+    this.widest = widest ?? this
+  }
 
   /** What a microbatch takes of each part, under schedules that run gradients of inputs and weights apart, or not. */
   blocksFor(schedule: string): BlockCosts | Refusal {
@@ -125,15 +138,8 @@ export class Staging {
     if (isRefusal(states)) return states
     const model = this.model.modelOf(blocks, states, placed.machine, this.microbatches)
     const stages = this.stagesOf(model, division)
-    const { pipeline, send } = division
-    return { pipeline, stages, seconds: secondsOf(pipeline, stages, send), blocking: model.blocking }
-  }
-
-  /** The same ranks with microbatches of another size, of which there need not be a whole number. */
-  inMicrobatchesOf(size: number): Staging {
-    const { model, group, microbatch, pp, dp, microbatches } = this
-    if (size === microbatch) return this
-    return new Staging(model, group, size, pp, dp, (microbatches * microbatch) / size)
+    const { pipeline } = division
+    return { pipeline, stages, seconds: secondsOf(pipeline, stages, this.send(blocks)), blocking: model.blocking }
   }
 
   /**
@@ -174,30 +180,45 @@ export class Staging {
    * whole, which apart takes no less. Stages that are to be balanced have at best equal shares.
    */
   leastOfCut(cut: Cut): number {
-    if (cut.split === 'even') return this.leastOf(cut, this.model.plain)
-    const work = this.leastWork()
-    const isSimple = cut.virtual === 1 && !this.model.pipelines.isDivided(cut.schedule)
-    // Σt + (m − 1)·max t of equal stages.
-    return isSimple ? (work * (this.microbatches + this.pp - 1)) / this.microbatches : work
+    const { parts, plain, pipelines } = this.model
+    const isDivided = pipelines.isDivided(cut.schedule)
+    if (cut.split !== 'even') {
+      const work = this.leastWork()
+      const isSimple = cut.virtual === 1 && !isDivided
+      // Σt + (m − 1)·max t of equal stages.
+      return isSimple ? (work * (this.microbatches + this.pp - 1)) / this.microbatches : work
+    }
+    const division = this.evenly(cut)
+    const blocks = this.blocksFor(plain)
+    if (isRefusal(division) || isRefusal(blocks)) return 0
+    const at = isDivided ? 1 : 0
+    const values = this.wholeTimes[at] ?? timeValues(parts, blocks, this.send(blocks), isDivided)
+    this.wholeTimes[at] = values
+    return division.bounds.seconds.of(values) * (1 - rounding)
   }
 
   /** No candidate of a cut takes less, as its layers are divided; nor one that shares what `stored` says. */
   leastSeconds(cut: Cut, stored?: Stored): number {
-    return this.leastOf(cut, cut.schedule, stored)
-  }
-
-  private leastOf(cut: Cut, schedule: string, stored?: Stored): number {
+    const { schedule } = cut
     const division = this.divisionOf(cut)
     if (isRefusal(division)) return 0
     const known = this.times[this.model.pipelines.isDivided(schedule) ? 1 : 0]
-    let values = known.get(stored)
-    if (!values) {
+    let least = known.get(stored)
+    if (!least) {
       const blocks = this.blocksFor(schedule)
       if (isRefusal(blocks)) return 0
-      values = timeValues(this.model.parts, blocks, division.send, stored && this.sharingOf(stored))
-      known.set(stored, values)
+      const sharing = stored && this.sharingOf(stored)
+      const values = timeValues(this.model.parts, blocks, this.send(blocks), false, sharing)
+      least = { values, spread: sharing ? this.meanSpread(sharing) : 0 }
+      known.set(stored, least)
     }
-    return division.bounds.seconds.of(values) * (1 - rounding)
+    return (division.bounds.ownSeconds.of(least.values) + least.spread) * (1 - rounding)
+  }
+
+  /** What ranks of a pipeline gather behind the update: one of them no less than the mean of all. */
+  private meanSpread({ parts }: Sharing): number {
+    const all = ['first', ...this.model.layers, 'last']
+    return all.reduce((sum, part) => sum + (parts.get(part)?.spread ?? 0), 0) / this.pp
   }
 
   private sharingOf(stored: Stored): Sharing | undefined {
@@ -220,28 +241,45 @@ export class Staging {
     return bounds.kindOf.map((kind) => stages[kind] as StageCost)
   }
 
+  /** The chunks of a cut, as if its layers were divided evenly. */
+  private evenly(cut: Cut): Division | Refusal {
+    const known = this.evenDivisions.get(cut) ?? this.divideAt(cut, (even) => even)
+    this.evenDivisions.set(cut, known)
+    return known
+  }
+
   private divide(cut: Cut): Division | Refusal {
-    const blocks = this.blocksFor(cut.split === 'even' ? this.model.plain : cut.schedule)
-    const placed = this.placed()
+    const blocks = this.blocksFor(cut.schedule)
     if (isRefusal(blocks)) return blocks
-    if (isRefusal(placed)) return placed
-    const pipeline = this.model.pipelines.of(cut.schedule, this.pp, cut.virtual, this.microbatches)
+    if (cut.split === 'even') return this.evenly(cut)
+    const isDivided = this.model.pipelines.isDivided(cut.schedule)
+    return this.divideAt(cut, (even) => {
+      const borders = this.balancedBorders(blocks, even.length - 1, isDivided)
+      return borders?.some((border, index) => border !== even[index]) ? borders : undefined
+    })
+  }
+
+  private divideAt(
+    { schedule, virtual }: Cut,
+    bordersOf: (even: readonly number[]) => readonly number[] | undefined,
+  ): Division | Refusal {
+    const { layers, pipelines } = this.model
+    const pipeline = pipelines.of(schedule, this.pp, virtual, this.microbatches)
     if (typeof pipeline === 'string') return { rule: 'schedule', why: pipeline }
-    const total = this.model.layers.length
     // In two directions each chunk stands twice.
     const count = pipeline.schedule.stageRanks.length / pipeline.schedule.directions
-    const group = this.pp > 1 ? placed.machine.group(['pp']) : undefined
-    const send = group ? collectiveSeconds(group, { op: 'send', bytes: blocks.sendBytes }) : 0
-    const even = Array.from({ length: count + 1 }, (_, chunk) => Math.floor((chunk * total) / count))
-    const key = `${cut.schedule} ${cut.virtual} ${this.pp} ${this.microbatches}`
-    const { layers } = this.model
-    if (cut.split === 'even')
-      return { pipeline, borders: even, send, bounds: this.model.pipelines.boundsOf(key, pipeline, even, layers) }
-    const borders = this.balancedBorders(blocks, count, this.model.pipelines.isDivided(cut.schedule))
-    if (!borders || borders.every((border, index) => border === even[index]))
-      return { rule: 'split', why: 'Layers that are divided by what they take are divided evenly.' }
-    const bounds = this.model.pipelines.boundsOf(`${key} ${borders}`, pipeline, borders, layers)
-    return { pipeline, borders, send, bounds }
+    const even = Array.from({ length: count + 1 }, (_, chunk) => Math.floor((chunk * layers.length) / count))
+    const borders = bordersOf(even)
+    if (!borders) return { rule: 'split', why: 'Layers that are divided by what they take are divided evenly.' }
+    const key = `${schedule} ${virtual} ${this.pp} ${this.microbatches}${borders === even ? '' : ` ${borders}`}`
+    return { pipeline, borders, bounds: pipelines.boundsOf(key, pipeline, borders, layers) }
+  }
+
+  /** What passing a microbatch on takes. Seconds. */
+  private send({ sendBytes }: BlockCosts): number {
+    const placed = this.placed()
+    if (this.pp === 1 || isRefusal(placed)) return 0
+    return collectiveSeconds(placed.machine.group(['pp']), { op: 'send', bytes: sendBytes })
   }
 
   /** Borders of chunks by Alpa's objective (Zheng et al. 2022, section 5.2), embedding and head counted. */

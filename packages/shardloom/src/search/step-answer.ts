@@ -47,7 +47,8 @@ const progressOf = ({ list }: Findings, done: number, of: number): SearchProgres
 })
 
 function findings({ top, front }: Question, before?: Findings): Findings {
-  const found = { list: new BestList(top), front: front && new Front(front), misses: new Map<string, Miss>() }
+  const misses = new Map<string, Miss>(before?.misses)
+  const found = { list: new BestList(top), front: front && new Front(front), misses }
   for (const candidate of before?.list.candidates ?? []) found.list.offer(candidate)
   for (const candidate of before?.front?.candidates ?? []) found.front?.offer(candidate)
   return found

@@ -3,7 +3,7 @@ import type { Node } from './step-tree.js'
 
 /** The least of what is staged, of which only what is asked for is found out: bytes ask for backward as its schedule divides it. */
 export class Least implements Figures {
-  constructor(private readonly node: Extract<Node, { level: 'staged' | 'cut' | 'zero' | 'stored' }>) {}
+  constructor(private readonly node: Extract<Node, { level: 'staged' | 'cut' | 'divided' | 'zero' | 'stored' }>) {}
 
   get seconds(): number {
     const { node } = this
@@ -15,7 +15,7 @@ export class Least implements Figures {
   get bytes(): number {
     const { node } = this
     if (node.level === 'staged') return 0
-    if (node.level === 'cut') return node.staging.leastBytes(node.cut)
+    if (node.level === 'cut' || node.level === 'divided') return node.staging.leastBytes(node.cut)
     return node.staging.leastBytes(node.cut, node.level === 'stored' ? node.stored : node.sharing[0])
   }
 }

@@ -4,7 +4,7 @@ import type { LoadedSpec } from '../plan.js'
 import type { PlannedSpec } from '../sequence.js'
 import { machineOfMesh } from '../simulate-plan.js'
 import { type Choices, copiesOf, dividing, kindsOf, specWith, type Value } from './choices.js'
-import { leastStored, type Model, type PartState, type StoredBytes, stateAt } from './estimate.js'
+import { leastStored, type Model, overlapOn, type PartState, type StoredBytes, stateAt } from './estimate.js'
 import { partsOf } from './forms.js'
 import { isMultiplying } from './groups.js'
 import { forwardOnly, Pipelines } from './pipelines.js'
@@ -212,19 +212,8 @@ export class StepModel {
     })
   }
 
-  modelOf(
-    blocks: BlockCosts,
-    states: ReadonlyMap<string, PartState>,
-    { engine, constants }: Machine,
-    microbatches: number,
-  ): Model {
-    return {
-      microbatches,
-      parts: blocks.parts,
-      states,
-      contention: constants.values.contention,
-      blocking: engine.blocking.includes('dp'),
-    }
+  modelOf(blocks: BlockCosts, states: ReadonlyMap<string, PartState>, machine: Machine, microbatches: number): Model {
+    return { microbatches, parts: blocks.parts, states, ...overlapOn(machine) }
   }
 }
 

@@ -19,11 +19,11 @@ export type Node =
       readonly group: Group
       readonly microbatch: number
       readonly stagings: readonly Staging[]
-      /** The same with the largest microbatches that a search tries, which no smaller ones beat. */
-      readonly widest: readonly Staging[]
     }
   | { readonly level: 'staged'; readonly staging: Staging }
   | { readonly level: 'cut'; readonly staging: Staging; readonly cut: Cut }
+  /** The same, its layers divided. */
+  | { readonly level: 'divided'; readonly staging: Staging; readonly cut: Cut }
   | { readonly level: 'zero'; readonly staging: Staging; readonly cut: Cut; readonly sharing: readonly Stored[] }
   | { readonly level: 'stored'; readonly staging: Staging; readonly cut: Cut; readonly stored: Stored }
   | Leaf
@@ -96,6 +96,9 @@ export class StepTree implements ChoiceTree<Node> {
       case 'staged':
         return this.endings.cuts(node.staging.pp).map((cut) => ({ level: 'cut', staging: node.staging, cut }))
       case 'cut':
+        // Many take longer as they are divided than they may.
+        return [{ ...node, level: 'divided' }]
+      case 'divided':
         return this.endings.sharings(node.staging.dp).map((sharing) => ({ ...node, level: 'zero', sharing }))
       case 'zero':
         return node.sharing.map((stored) => ({ level: 'stored', staging: node.staging, cut: node.cut, stored }))
@@ -126,6 +129,7 @@ export class StepTree implements ChoiceTree<Node> {
       case 'staged':
         return this.endings.cuts(node.staging.pp).length * this.endings.stored(node.staging.dp).length
       case 'cut':
+      case 'divided':
         return this.endings.stored(node.staging.dp).length
       case 'zero':
         return node.sharing.length
@@ -147,12 +151,14 @@ export class StepTree implements ChoiceTree<Node> {
         return refused(node.staging.blocksFor(this.model.plain)) ?? this.farFromLimits(node)
       case 'cut': {
         const { staging, cut } = node
-        const refusal = refused(staging.blocksFor(cut.schedule)) ?? refused(staging.divisionOf(cut))
-        if (refusal) return refusal
-        const kept = this.tooLarge(node, node.staging.leastBytes(node.cut))
+        return refused(staging.blocksFor(cut.schedule)) ?? refused(staging.divisionOf(cut))
+      }
+      case 'divided': {
+        const { staging, cut } = node
+        const kept = this.tooLarge(node, staging.leastBytes(cut))
         if (kept && isBeyond(kept)) return kept
-        const shared = this.endings.sharings(node.staging.dp).at(-1)?.[0]
-        return this.tooLarge(node, node.staging.leastBytes(node.cut, shared)) ?? this.farFromLimits(node)
+        const shared = this.endings.sharings(staging.dp).at(-1)?.[0]
+        return this.tooLarge(node, staging.leastBytes(cut, shared)) ?? this.farFromLimits(node)
       }
       case 'zero':
         // Of replicas each holds all: fewer hold no less.
@@ -295,35 +301,36 @@ export class StepTree implements ChoiceTree<Node> {
   }
 
   private slots(group: Group): Extract<Node, { level: 'slot' }>[] {
-    const { microbatch = 1 } = this.base
-    const sizes = this.question.choices['microbatch'] ?? [microbatch]
-    const largest = Math.max(...sizes.map(Number))
-    const wide = new Map<number, Staging>()
-    return sizes.map(Number).flatMap((microbatch) => {
-      const stagings = this.stagings(group, microbatch)
-      if (stagings.length === 0) return []
-      const widest = stagings.map((staging) => {
-        const known = wide.get(staging.pp) ?? staging.inMicrobatchesOf(largest)
-        wide.set(staging.pp, known)
-        return known
-      })
-      return [{ level: 'slot' as const, group, microbatch, stagings, widest }]
+    const widest = new Map<number, Staging>()
+    return this.microbatches.flatMap((microbatch) => {
+      const stagings = this.stagings(group, microbatch, widest)
+      return stagings.length > 0 ? [{ level: 'slot' as const, group, microbatch, stagings }] : []
     })
   }
 
-  private stagings(group: Group, microbatch: number): Staging[] {
+  /** The sizes of microbatches to choose from. */
+  private get microbatches(): readonly number[] {
+    return (this.question.choices['microbatch'] ?? [this.base.microbatch ?? 1]).map(Number)
+  }
+
+  /** @param widest those of the largest microbatches that are known, by pp */
+  private stagings(group: Group, microbatch: number, widest = new Map<number, Staging>()): Staging[] {
     const { batch, parallel } = this.base
     const degree = (name: string) => Number(group.choices[name] ?? parallel[name] ?? 1)
     const inner = multiplying.reduce((all, name) => all * degree(name), 1)
     const again = dividing.reduce((all, name) => all * degree(name), 1)
     const listed = this.question.choices[this.model.copies]
+    const largest = Math.max(...this.microbatches)
     return (this.question.choices['pp'] ?? [parallel.pp]).map(Number).flatMap((pp) => {
       const dp = group.ranks / pp
-      const microbatches = batch / (parallel.replicas * dp * microbatch)
-      const fits = Number.isInteger(dp) && Number.isInteger(microbatches) && pp <= this.model.layers.length
+      const sequences = batch / (parallel.replicas * dp)
+      const fits = Number.isInteger(dp) && Number.isInteger(sequences / microbatch) && pp <= this.model.layers.length
       if (!fits || (dp * inner) % again !== 0 || (listed && !listed.includes(dp))) return []
       if (this.firstOrder(group.choices, { dp, pp }) !== group.choices['order']) return []
-      return [new Staging(this.model, group, microbatch, pp, dp, microbatches)]
+      const wide = widest.get(pp) ?? new Staging(this.model, group, largest, pp, dp, sequences / largest)
+      widest.set(pp, wide)
+      if (microbatch === largest) return [wide]
+      return [new Staging(this.model, group, microbatch, pp, dp, sequences / microbatch, wide)]
     })
   }
 
@@ -367,7 +374,7 @@ export class StepTree implements ChoiceTree<Node> {
       case 'group':
         return { seconds: this.model.leastSeconds(node.group, this.base, node.group.world), bytes: 0 }
       case 'slot':
-        return { seconds: Math.min(...node.widest.map((staging) => staging.leastWork())), bytes: 0 }
+        return { seconds: Math.min(...node.stagings.map(({ widest }) => widest.leastWork())), bytes: 0 }
       case 'leaf': {
         const parts = this.parts(node)
         return isRefusal(parts) ? nothing : leastOf(parts)

@@ -44,3 +44,19 @@ test('what a candidate takes depends on nothing that was asked before', async ()
   expect(secondsOf(new StepTree(loaded, question), 2)).toBeCloseTo(two, 6)
   expect(Math.abs(one / two - 1)).toBeGreaterThan(0.1)
 })
+
+test('whether degrees divide the positions is found for each of them, whatever was asked before', async () => {
+  const spec = on('llama-3.1-405b', 2048, 2048, 8192)
+  const loaded = await loadSpec(spec)
+  const tree = new StepTree(loaded, questionOf(loaded, {}))
+  const ruleOf = (cp: number, ulysses: number, tp: number) => {
+    const leaf = tree.leafOf({ cp, ulysses, tp, pp: 1, sequenceParallel: tp > 1 })
+    const { rule } = tree.judge(leaf as Leaf) as { rule?: string }
+    return rule
+  }
+  // 8,192 positions over 32 · 128, 128 · 128, 64 · 64 · 2 and 128 · 32 · 4 ranks.
+  expect(ruleOf(32, 128, 1)).not.toBe('INDIVISIBLE')
+  expect(ruleOf(128, 128, 1)).toBe('INDIVISIBLE')
+  expect(ruleOf(64, 64, 2)).not.toBe('INDIVISIBLE')
+  expect(ruleOf(128, 32, 4)).toBe('INDIVISIBLE')
+})

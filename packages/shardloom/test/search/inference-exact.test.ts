@@ -81,7 +81,6 @@ describe('the answer is that of trying everything', () => {
     const every = everyPoint(tree)
     expect(every.length).toBeGreaterThan(60)
     expect(new Set(every.map(({ point }) => point.name)).size).toBe(every.length)
-    const largest = Math.max(...choices[phase].microbatch)
     for (const { leaf, point } of every) {
       if (isMiss(point)) continue
       const { group, microbatch } = leaf.staging
@@ -93,10 +92,10 @@ describe('the answer is that of trying everything', () => {
           group,
           microbatch,
           stagings: [leaf.staging],
-          widest: [leaf.staging.inMicrobatchesOf(largest)],
         },
         { level: 'staged', staging: leaf.staging },
         { level: 'cut', staging: leaf.staging, cut: leaf.cut },
+        { level: 'divided', staging: leaf.staging, cut: leaf.cut },
         { ...leaf, level: 'stored' },
         leaf,
       ]

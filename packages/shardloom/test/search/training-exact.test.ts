@@ -75,9 +75,10 @@ describe('the answer is that of trying everything', async () => {
       const { group, microbatch } = staging
       const above: Node[] = [
         { level: 'group', group },
-        { level: 'slot', group, microbatch, stagings: [staging], widest: [staging.inMicrobatchesOf(6)] },
+        { level: 'slot', group, microbatch, stagings: [staging] },
         { level: 'staged', staging },
         { level: 'cut', staging, cut },
+        { level: 'divided', staging, cut },
         { level: 'zero', staging, cut, sharing: [leaf.stored] },
         { ...leaf, level: 'stored' },
         leaf,
