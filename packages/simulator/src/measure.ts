@@ -392,9 +392,3 @@ export function flopClassOf(node: OperatorNode, operators: OperatorTable): FlopC
   if (own === 'linear' || own === 'attention' || own === 'head' || own === 'other') return own
   return definitionOf(node, operators).class ?? 'other'
 }
-
-/** Bytes that a node holds beside its tensors while it runs: its attribute `scratch`, for each element of its first result. */
-export function scratchOf({ attributes, outputs: [id] }: OperatorNode, { tensors }: Program, meter: Meter): number {
-  const bytes = attributes?.['scratch']
-  return typeof bytes === 'number' && id !== undefined ? bytes * meter.elements(lookup(tensors, id)) : 0
-}
