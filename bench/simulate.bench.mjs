@@ -76,8 +76,9 @@ export default async function bench({ baseline }) {
   const interleaved = { schedule: 'interleaved1f1b', microbatch: 1, sequenceParallel: true }
   const gptPoint = { ...interleaved, tp: 8, pp: 8, virtual: 3 }
   const estimatedSmall = estimated({ ...gpt, ranks: 64 }, 8, gptPoint, { ...gptPoint, tp: 4, pp: 16, virtual: 2 })
-  const llamaPoint = { ...interleaved, tp: 8, cp: 16, pp: 16, virtual: 8, zero: 1 }
-  const estimatedLarge = estimated({ ...llama, ranks: 16384 }, 1024, llamaPoint, { ...llamaPoint, tp: 4, pp: 8 })
+  const long = await loadSpec({ model: 'llama-3.1-405b', cluster: 'dgx-h100', batch: 128, seq: 131072 })
+  const longPoint = { ...interleaved, tp: 8, cp: 16, pp: 16, virtual: 4, zero: 1 }
+  const estimatedLarge = estimated({ ...long, ranks: 16384 }, 1024, longPoint, { ...longPoint, tp: 4, pp: 8 })
   const estimate = ({ known, all }) =>
     `${known.toFixed(1)} ms in degrees never measured, ${all.toFixed(1)} ms with nothing planned, ${(known / baseline).toFixed(3)} and ${(all / baseline).toFixed(2)} of the baseline`
   const { program, operators } = planLoaded(gpt)
