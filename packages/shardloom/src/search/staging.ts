@@ -71,14 +71,12 @@ const rounding = 1e-9
 export class Staging {
   private readonly blocks = new Map<boolean, BlockCosts | Refusal>()
   /** By {@link Known}. */
-  private readonly bytes = [0, 1, 2].map(() => new Map<Stored | undefined, Float64Array>())
-  private readonly times = [0, 1, 2].map(() => new Map<Stored | undefined, LeastTimes>())
+  private readonly bytes: (Map<Stored | undefined, Float64Array> | undefined)[] = []
+  private readonly times: (Map<Stored | undefined, LeastTimes> | undefined)[] = []
   private readonly balanced = new Map<number, readonly number[] | undefined>()
   private readonly divisions = new Map<Cut, Division | Refusal>()
   private readonly evenDivisions = new Map<Cut, Division | Refusal>()
   private readonly places = new Map<number, Placed | Refusal>()
-  /** The same with the largest microbatches that a search tries, which no smaller ones beat; there need not be a whole number of them. */
-  readonly widest: Staging
 
   constructor(
     private readonly model: StepModel,
@@ -87,10 +85,7 @@ export class Staging {
     readonly pp: number,
     readonly dp: number,
     readonly microbatches: number,
-    widest?: Staging,
-  ) {
-    this.widest = widest ?? this
-  }
+  ) {}
 
   /** What a microbatch takes of each part, under schedules that run gradients of inputs and weights apart, or not. */
   blocksFor(schedule: string): BlockCosts | Refusal {
@@ -162,7 +157,7 @@ export class Staging {
     const bytes = stored && this.model.leastStored(() => this.specOf(schedule, whole), this.stored, stored, placed)
     if (bytes && isRefusal(bytes)) return undefined
     const found = memoryValues(this.model.parts, blocks, as === 2, bytes)
-    this.bytes[as]?.set(stored, found)
+    this.bytes[as] = (this.bytes[as] ?? new Map()).set(stored, found)
     return found
   }
 
@@ -175,7 +170,7 @@ export class Staging {
     const sharing = stored && this.sharingOf(stored)
     const values = timeValues(this.model.parts, blocks, this.send(blocks), as === 2, sharing)
     const found = { values, spread: sharing ? this.meanSpread(sharing) : 0 }
-    this.times[as]?.set(stored, found)
+    this.times[as] = (this.times[as] ?? new Map()).set(stored, found)
     return found
   }
 
