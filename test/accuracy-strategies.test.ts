@@ -25,7 +25,6 @@ const preferred: Readonly<Record<string, string>> = {
   'Llama 3.1 70B: 256 ranks of H100 96GB HBM2e 2.4TB/s 500W, batch 512, seq 8192, bf16+float8': 'tp',
   'Llama-arch 1B (nanotron): 16 ranks of not stated in the log, batch 1024, seq 4096, bf16': 'computing',
   'DeepSeekV3: 256 ranks of DGX-GB200, batch 4096, seq 4096, MXFP8': 'bubble',
-  'Qwen3_30B_a3B: 8 ranks of DGX-GB200, batch 512, seq 4096, MXFP8': 'ep',
   'Qwen3_30B_a3B: 16 ranks of DGX-H100, batch 1024, seq 4096, FP8': 'bubble',
   'LLAMA3_70B: 32 ranks of DGX-GB200, batch 32, seq 4096, FP8': 'bubble',
   'LLAMA3_70B: 32 ranks of DGX-GB200, batch 32, seq 4096, MXFP8': 'bubble',

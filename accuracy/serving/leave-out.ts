@@ -13,7 +13,7 @@ export interface LeftOut {
 }
 
 /** What engines of any kind may take, to start fits from. Seconds. */
-const start: Host = { step: 0.5e-3, layer: 25e-6, sequence: 40e-6, request: 100e-3 }
+const start: Host = { step: 0.5e-3, layer: 25e-6, sequence: 40e-6, request: 100e-3, issue: 0 }
 
 /** Rows of a fit at most, evenly taken: four constants need no more. */
 const fitted = 16

@@ -1,3 +1,4 @@
+import { engines } from '@shardloom/simulator'
 import type { SpecInput } from 'shardloom'
 import type { Row } from './row.js'
 
@@ -6,14 +7,15 @@ type Options = NonNullable<SpecInput['options']>
 /** What a publication's recipe states for a row beside its fields. */
 export interface Recipe {
   readonly options: Options
-  readonly recompute: NonNullable<Options['recompute']>
+  /** Absent: open. */
+  readonly recompute?: NonNullable<Options['recompute']>
   /** Of the software that ran it. */
   readonly engine: Exclude<NonNullable<Options['engine']>, string>
 }
 
 /** What each model computes again, by the recipes: `recompute_modules` of mla_up_proj; of layernorm and moe_act. */
-const recomputed: readonly (readonly [RegExp, Recipe['recompute']])[] = [
-  [/^deepseek/i, { full: { module: 'attention', name: ['q', 'k_up', 'v_up'] }, tail: 'kept' }],
+const recomputed: readonly (readonly [RegExp, NonNullable<Recipe['recompute']>])[] = [
+  [/^(deepseek|kimi)/i, { full: { module: 'attention', name: ['q', 'k_up', 'v_up'] }, tail: 'kept' }],
   [/^gpt[- _]oss/i, { full: { name: ['norm', 'activation'] }, tail: 'kept' }],
 ]
 
@@ -25,8 +27,7 @@ const recomputed: readonly (readonly [RegExp, Recipe['recompute']])[] = [
 export function recipeOf(row: Row): Recipe {
   const isSharded = (row.tp ?? 1) === 1 && (row.pp ?? 1) === 1 && /^llama3_70b/i.test(row.model)
   const castBytes = castBytesOf(row)
-  // The all-to-all of Megatron-Core ran GPT-OSS, and Qwen3 in a pipeline; HybridEP the others.
-  const isPerNode = /^deepseek/i.test(row.model) || (/^qwen3/i.test(row.model) && (row.pp ?? 1) === 1)
+  const isPerNode = isHybrid(row)
   return {
     options: {
       gradientDtype: 'bf16',
@@ -35,8 +36,9 @@ export function recipeOf(row: Row): Recipe {
     recompute: recomputed.find(([pattern]) => pattern.test(row.model))?.[1] ?? 'none',
     engine: {
       ...(castBytes !== undefined && { castBytes }),
-      ...(isPerNode && { dispatch: 'per-node' }),
+      ...((row.ep ?? 1) > 1 && (isPerNode ? { dispatch: 'per-node' } : { traffic: sortedTwice(row) })),
       ...hostOf(row),
+      ...(isBesideAnother(row) && { fused: { tp: 0.9, ep: 0.9 } }),
     },
   }
 }
@@ -52,6 +54,24 @@ function castBytesOf({ precision, hardware }: Row): number | undefined {
   return undefined
 }
 
+/**
+ * How DeepSeek-V3 was trained (DeepSeek-AI 2024, section 3): norms and up-projections of latent attention are computed again, casts
+ * have a scale for each 128 elements and are transposed for weight gradients, and kernels of its own send tokens.
+ */
+export function deepSeekRecipe({ precision }: Row): Recipe {
+  return {
+    options: {},
+    recompute: { full: { name: ['norm', 'q', 'k_up', 'v_up'] }, tail: 'kept' },
+    engine: { dispatch: 'per-node', ...(/fp8/i.test(precision ?? '') && { castBytes: 2 + 1 + 1 }) },
+  }
+}
+
+/** Transformer Engine's recipe of before: cast with the scale of earlier steps, along rows, and transposed for Hopper. */
+export function delayedScaling({ precision }: Row): Recipe {
+  const isEight = /fp8/i.test(precision ?? '')
+  return { options: {}, engine: isEight ? { castBytes: 2 + 1 + 1 } : {} }
+}
+
 /** What issuing a linear layer of PyTorch takes a host beside an H100 (NVIDIA/TransformerEngine, issue 2053). */
 const linearSeconds = 13.5e-6
 /** How many times as long issuing one of Transformer Engine takes: on GB200 99.7 µs to 37.1 µs, on GH200 90.5 µs to 33.2 µs (the same). */
@@ -60,12 +80,43 @@ const engineShare = 2.7
 /**
  * What issuing takes a host under layers with experts, whose sizes it reads back from the device; their products are one launch each
  * (NVIDIA/TransformerEngine, pull request 853). Rows of one recipe on Grace and on x86 are within 3 %, so that Grace has no
- * figures of its own here. CUDA graphs replay attention and router on Blackwell, and from release 26.06 on all of a step with MXFP8.
+ * figures of its own here. CUDA graphs replay attention and router on Blackwell.
  */
-function hostOf({ source, model, precision, ep, micro_batch }: Row): Recipe['engine'] {
-  const [, year = 0, month = 0] = /NeMo (\d+)\.(\d+)/.exec(source)?.map(Number) ?? []
-  const isBlockScaled = /mxfp8/i.test(precision ?? '')
-  if ((ep ?? 1) === 1 || (isBlockScaled && 100 * year + month >= 2606)) return {}
-  const isReplayed = isBlockScaled && (/^deepseek/i.test(model) || (micro_batch ?? 1) > 1)
+function hostOf(row: Row): Recipe['engine'] {
+  if ((row.ep ?? 1) === 1 || isReplayedWhole(row)) return {}
+  const isReplayed = isBlockScaled(row) && (/^deepseek/i.test(row.model) || (row.micro_batch ?? 1) > 1)
   return { host: { operator: isReplayed ? 0 : linearSeconds, product: engineShare * linearSeconds } }
 }
+
+/** HybridEP sends tokens; the all-to-all of Megatron-Core does in GPT-OSS, in Qwen3 30B in a pipeline and in Qwen3 235B but on Grace. */
+function isHybrid({ model, pp, hardware }: Row): boolean {
+  if (/^qwen3[-_ ]30b/i.test(model)) return (pp ?? 1) === 1
+  return /^(deepseek|kimi)/i.test(model) || (/^qwen3/i.test(model) && /GB[23]00/.test(hardware))
+}
+
+/** Whether the all-to-all of one microbatch runs beside another: `moe_a2a_overlap`. */
+function isBesideAnother(row: Row): boolean {
+  return isReplayedWhole(row) || (/^qwen3[-_ ]235b/i.test(row.model) && /H100/.test(row.hardware))
+}
+
+/**
+ * The all-to-all of Megatron-Core sorts copies by expert once more behind it, and back in front of the next (`token_dispatcher.py`,
+ * `sort_chunks_by_idxs`): of k copies of a token a read and a write beside the read of the token and the writes of its copies.
+ */
+function sortedTwice({ model }: Row): Readonly<Record<string, number>> {
+  const copies = /^qwen3/i.test(model) ? 8 : 4
+  const factor = (1 + 3 * copies) / (1 + copies)
+  const sorted = ['dispatch', 'dispatch_gradient', 'combine', 'combine_gradient'].map((op) => [op, factor] as const)
+  return { ...engines['megatron-2025'].traffic, ...Object.fromEntries(sorted) }
+}
+
+/**
+ * Steps with MXFP8 of release 26.06 and later: graphs replay all of them (`cuda_graph_impl` of full_iteration), and the all-to-all of one
+ * microbatch runs beside another (`moe_a2a_overlap`), which is taken to hide as much of it as userbuffers do of tp.
+ */
+function isReplayedWhole(row: Row): boolean {
+  const [, year = 0, month = 0] = /NeMo (\d+)\.(\d+)/.exec(row.source)?.map(Number) ?? []
+  return isBlockScaled(row) && (row.ep ?? 1) > 1 && 100 * year + month >= 2606
+}
+
+const isBlockScaled = ({ precision }: Row) => /mxfp8/i.test(precision ?? '')

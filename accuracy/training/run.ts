@@ -1,4 +1,5 @@
-import { type MemoryParts, ranksStoodFor } from '@shardloom/simulator'
+import { walk } from '@shardloom/core'
+import { type MemoryParts, ranksStoodFor, savedTensors } from '@shardloom/simulator'
 import { loadSpec, type Simulation, type SpecInput, simulateLoaded } from 'shardloom'
 
 /** What a simulated step came to. Seconds and bytes. */
@@ -8,7 +9,11 @@ export interface Run {
   readonly parts: Readonly<Record<string, number>>
   /** Of the stage that holds most, and of the first. */
   readonly peakBytes: number
-  /** The most of each part, whenever that is: a caching allocator keeps what one part gives back for tensors of its sizes. */
+  /**
+   * What a caching allocator has at most: the most of each part, whenever that is, since what one part gives back is kept for tensors of
+   * its sizes; and the place of logits in their own type. Backward of a loss by single operators frees them, and its copies in single
+   * precision are larger.
+   */
   readonly reservedBytes: number
   readonly first: MemoryParts
   readonly capacityBytes: number
@@ -36,13 +41,26 @@ async function simulated(spec: SpecInput): Promise<Run> {
     parts: partsOf(simulation),
     peakBytes: Math.max(...step.ranks.map(({ memory }) => memory.peakBytes)),
     reservedBytes: Math.max(
-      ...step.ranks.map(({ memory }) => Object.values(memory.most).reduce((sum, bytes) => sum + bytes, 0)),
+      ...step.ranks.map(({ rank, memory }) =>
+        Object.values(memory.most).reduce((sum, bytes) => sum + bytes, freedLogits(simulation, rank)),
+      ),
     ),
     // What papers give for one part is the most of it, whenever that is.
     first: first.memory.most,
     capacityBytes: machine.cluster.accelerator.memoryBytes,
     layerSeconds: (segment) => layerSeconds(simulation.timeline, segment),
   }
+}
+
+/** Bytes of the logits that a rank keeps for the gradient of a loss by single operators. */
+function freedLogits({ timed: { program, operators } }: Simulation, rank: number): number {
+  const readers = new Set<string>()
+  walk(program.items, ({ id, attributes }) => {
+    if (attributes?.['scratch'] !== undefined) readers.add(id)
+  })
+  if (readers.size === 0) return 0
+  const kept = savedTensors(program, operators, { rank }).filter((saved) => saved.readers.some((id) => readers.has(id)))
+  return Math.max(0, ...kept.map(({ bytes }) => bytes))
 }
 
 /** Seconds in which ranks compute, wait for communication over an axis with nothing beside it, and wait for other stages. */

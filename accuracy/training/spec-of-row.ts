@@ -62,7 +62,9 @@ export function specsOf(row: Row): RowSpecs {
   const own = row.micro_batch ?? slots.microbatch ?? (source.wholeBatch ? batch / dp : undefined)
   const sizes = [own ?? microbatches].flat().filter((size) => batch % (size * dp) === 0)
   const recipe = source.recipe?.(row)
-  const recompute = row.recompute ?? recipe?.recompute ?? source.recompute
+  // What is recomputed in part is what the recipe names.
+  const isPart = row.recompute === null || /selective|part/i.test(row.recompute)
+  const recompute = (isPart ? recipe?.recompute : undefined) ?? row.recompute ?? source.recompute
   const recomputes = recompute === undefined ? (['none', 'full'] as const) : [recompute]
   const choices = recomputes.map((recompute) =>
     sizes.flatMap((microbatch) =>
@@ -111,8 +113,8 @@ function withTraining(model: ModelArchitecture | undefined, { dropout }: Source,
 /** Chunks per rank; where a note names an interleaved schedule without a number, those that are tried. */
 function virtualsOf({ vp, pp, note }: Row, { lightEnds, openVirtual }: Source, depth: number): readonly number[] {
   if (openVirtual && vp === null && (pp ?? 1) > 1) {
-    const most = depth / (pp ?? 1)
-    return [1, 2, 4, 7].filter((virtual) => most % virtual === 0)
+    const most = (depth + (lightEnds ? 2 : 0)) / (pp ?? 1)
+    return [1, 2, 4, 7, 8].filter((virtual) => most % virtual === 0)
   }
   return lightEnds && /^1F1B-I/.test(note ?? '') ? [2] : [vp ?? 1]
 }
@@ -127,7 +129,7 @@ function optionsOf(
 ): Options {
   const { pp, zero, sp, precision, note } = row
   const isEight = /fp8|float8/i.test(precision ?? '')
-  const schedule = scheduleOf(note ?? '', virtual)
+  const schedule = scheduleOf(note ?? '', virtual, source.schedule)
   const chunks = (pp ?? 1) * virtual
   const even = (depth + (source.lightEnds ? 2 : 0)) / chunks
   const layers = Array.from({ length: chunks }, (_, index) =>
@@ -140,19 +142,20 @@ function optionsOf(
     engine: engineOf(row, source, recipe),
     ...(isEight && { linearDtype: 'fp8' as const }),
     recompute: recomputeOf(recompute, row),
-    ...(zero !== null && { zero, dp: {} }),
+    ...(zero !== null && { zero, ...(source.gathersOnce && zero === 3 ? {} : { dp: {} }) }),
     ...(sp !== null && { sequenceParallel: sp > 0 }),
     ...((row.cp ?? 1) === 1 && { sp: {} }),
     ...((row.tp ?? 1) === 1 && { sequenceParallel: false }),
     ...((pp ?? 1) > 1 && { schedule, ...(virtual > 1 && { virtual }) }),
-    ...((pp ?? 1) > 1 && source.lightEnds && { pp: { layers } }),
+    ...((pp ?? 1) > 1 && source.lightEnds && Number.isInteger(even) && { pp: { layers } }),
   }
 }
 
-function scheduleOf(note: string, virtual: number): string {
+function scheduleOf(note: string, virtual: number, usual = '1f1b'): string {
   if (/^ZB-1p/.test(note)) return 'zbh1'
   if (/^ZB-2p/.test(note)) return 'zbh2'
-  return virtual > 1 ? 'interleaved1f1b' : '1f1b'
+  if (/dualpipe/i.test(note)) return 'dualpipe'
+  return virtual > 1 ? 'interleaved1f1b' : usual
 }
 
 function recomputeOf(recompute: Recompute, { source }: Row): NonNullable<Options['recompute']> {

@@ -41,11 +41,17 @@ function loss({ graph, options }: Model, logits: string, labels: string, scale: 
       op: 'cross_entropy',
       rule: 'batch seq, batch seq, batch seq, batch seq, . -> .',
       inputs: [maximum, sum, target, labels, scale],
-      // Its gradient has it too: three copies in single precision stand in the place of logits and gradient.
+      // Its gradient has it too: three copies in single precision stand in the place of logits and gradient; where ranks divide the
+      // vocabulary four, of what is saved, its exponential, the labels' gradient and the sum of both (PyTorch, `loss_parallel`).
       ...(options.loss === 'materialised' && {
-        attributes: { scratch: 3 * dataTypes.fp32 - 2 * dataTypes[options.dtype] },
+        attributes: { scratch: copies(3, options), scratchDivided: copies(4, options) },
       }),
       ...wide,
     })
   })
+}
+
+/** Bytes of so many copies of a logit in single precision over those of logit and gradient. */
+function copies(count: number, { dtype }: Model['options']): number {
+  return count * dataTypes.fp32 - 2 * dataTypes[dtype]
 }

@@ -11,6 +11,11 @@ export interface HostCost {
   readonly sequence: number
   /** Seconds per request before it waits at the engine. */
   readonly request: number
+  /**
+   * Seconds per layer in which a step with prompts is issued kernel by kernel: none is done sooner. Steps that decode alone are replayed
+   * as graphs. Zero where it is not known.
+   */
+  readonly issue: number
 }
 
 /** An inference engine as it comes: how it schedules, what of memory it takes, what its host costs. */
@@ -22,7 +27,9 @@ export interface EnginePreset {
   readonly host: HostCost
   /** Seconds that a collective inside of a node takes before its bytes move: engines have kernels of their own for small ones. */
   readonly collectiveSeconds: number
-  /** The accelerators on which the host's constants were fitted, by their names in a spec. */
+  /** Share of the peak that its products of one byte sustain; absent: as in training. */
+  readonly matmul8?: number
+  /** The accelerators on which these and the host's constants were fitted, by their names in a spec. */
   readonly accelerators: readonly string[]
   /** Where the scheduler's defaults are documented, and what the host's constants were fitted to. */
   readonly sources: { readonly scheduler: string; readonly host: string }
@@ -41,7 +48,7 @@ const vllm: EnginePreset = {
   },
   memoryFraction: 0.9,
   collectiveSeconds: 3e-6,
-  host: { step: 0.25e-3, layer: 29e-6, sequence: 27e-6, request: 42e-3 },
+  host: { step: 0.25e-3, layer: 29e-6, sequence: 27e-6, request: 42e-3, issue: 0 },
   accelerators: ['h100-sxm'],
   sources: {
     scheduler:
@@ -63,7 +70,7 @@ const sglang: EnginePreset = {
   },
   memoryFraction: 0.9,
   collectiveSeconds: 3e-6,
-  host: { step: 0.5e-3, layer: 51e-6, sequence: 50e-6, request: 240e-3 },
+  host: { step: 0.5e-3, layer: 51e-6, sequence: 50e-6, request: 240e-3, issue: 0 },
   accelerators: ['h200-sxm'],
   sources: {
     scheduler:
@@ -85,12 +92,13 @@ const tensorrtLlm: EnginePreset = {
   },
   memoryFraction: 0.9,
   collectiveSeconds: 3e-6,
-  host: { step: 0.5e-3, layer: 16e-6, sequence: 55e-6, request: 140e-3 },
+  matmul8: 0.55,
+  host: { step: 0.5e-3, layer: 18e-6, sequence: 25e-6, request: 120e-3, issue: 0.6e-3 },
   accelerators: ['h100-sxm'],
   sources: {
     scheduler:
       'TensorRT-LLM documentation, Useful Runtime Options (GUARANTEED_NO_EVICT by default; KV cache fraction 0.9) and Tuning Max Batch Size and Max Num Tokens (2048 and 8192 by default; whole prompts beside decoding unless context is chunked)',
-    host: "fitted to TTFT and TPOT of Qwen3 32B in 8 bits on H100 (TensorRT-LLM 1.0.0rc3), in NVIDIA's aiconfigurator (silicon_sample.csv)",
+    host: "fitted to TTFT and TPOT of Qwen3 32B in 8 bits on H100 (TensorRT-LLM 1.0.0rc3), in NVIDIA's aiconfigurator (silicon_sample.csv); TensorRT-LLM documentation, Torch Compile & Piecewise CUDA Graph: graphs are of pure generation by default",
   },
 }
 

@@ -64,6 +64,7 @@ export const host = z.strictObject(
     layer: seconds.describe('seconds per layer and step that the device waits between kernels'),
     sequence: seconds.describe('seconds per sequence and step'),
     request: seconds.describe('seconds per request before it waits at the engine'),
+    issue: seconds.describe('seconds per layer in which a step with prompts is issued: none is done sooner'),
   },
   'an object such as {step: 0.5e-3}',
 )

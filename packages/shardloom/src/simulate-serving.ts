@@ -83,7 +83,7 @@ export function prepareServing(loaded: LoadedSpec): (alike: LoadedSpec) => Work<
     })
   }
   const [single, other] = [oneEngine(prefill), oneEngine(decode)]
-  const device = deviceCost(single, other, engineOf(loaded).collectiveSeconds)
+  const device = deviceCost(single, other, engineOf(loaded))
   const ranks = [prefill, decode].map((each) => planLoaded(each).program.mesh.world)
   // Pools with accelerators of their own were each planned on them.
   if (!loaded.pools) fitWorld(clusterOf(loaded), (ranks[0] ?? 1) + (pools === 2 ? (ranks[1] ?? 1) : 0))
@@ -200,6 +200,11 @@ function meanWhole({ requests }: Workload): number {
   return requests.reduce((all, { input, output }) => all + input + output, 0) / requests.length
 }
 
+/** Seconds of the host in a step that gives so many tokens, beside which the device computes nothing. */
+export function hostSeconds(host: EnginePreset['host'], layers: number, sampled: number): number {
+  return host.step + layers * host.layer + sampled * host.sequence
+}
+
 /** The steps of a device with their host, which adds up where time goes. */
 function withHost(
   device: (step: Parameters<Pool['cost']>[0]) => DeviceSeconds,
@@ -209,7 +214,8 @@ function withHost(
 ): Pool['cost'] {
   return (step) => {
     const { tokens, attention } = device(step)
-    const hosted = host.step + layers * host.layer + step.sampled * host.sequence
+    const issued = step.prefill.length > 0 ? layers * host.issue : 0
+    const hosted = hostSeconds(host, layers, step.sampled) + Math.max(0, issued - tokens - attention)
     shares.host += hosted
     shares.tokens += tokens
     shares.attention += attention

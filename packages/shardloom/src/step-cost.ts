@@ -1,6 +1,6 @@
 import { lookup, type OperatorNode, walk } from '@shardloom/core'
 import { programOf } from '@shardloom/core/unroll'
-import type { EngineStep } from '@shardloom/serving'
+import type { EnginePreset, EngineStep } from '@shardloom/serving'
 import {
   type Efficiency,
   efficiencyOf,
@@ -51,6 +51,9 @@ export interface DecodeCost {
   readonly context: (tokens: number) => number
 }
 
+/** What an engine says of its kernels. */
+export type EngineKernels = Pick<EnginePreset, 'collectiveSeconds' | 'matmul8' | 'accelerators'>
+
 /** Sequences whose attention is timed, for the cost of one. */
 const timedSequences = 8
 
@@ -62,11 +65,11 @@ const timedSequences = 8
 export function deviceCost(
   prefill: LoadedSpec,
   decode: LoadedSpec,
-  collectiveSeconds: number,
+  engine: EngineKernels,
 ): (step: EngineStep) => DeviceSeconds {
   const devices = {
-    prefill: prefillCost(prefill, collectiveSeconds),
-    decode: decodeCost(decode, collectiveSeconds),
+    prefill: prefillCost(prefill, engine),
+    decode: decodeCost(decode, engine),
   }
   return ({ sampled, decode: contexts, prefill: parts }) => {
     const added = contexts.reduce((sum, context) => sum + devices.decode.context(context), 0)
@@ -97,17 +100,17 @@ function withCollectives(loaded: LoadedSpec, seconds: number): LoadedSpec {
   return { ...loaded, cluster: { ...cluster, levels: [{ ...inner, link }, ...outer] } }
 }
 
-/** What a step of decode takes, each size planned when it is first asked for. `collectiveSeconds` as in an engine. */
-export function decodeCost(of: LoadedSpec, collectiveSeconds: number): DecodeCost {
-  const loaded = withCollectives(of, collectiveSeconds)
+/** What a step of decode takes, each size planned when it is first asked for. */
+export function decodeCost(of: LoadedSpec, engine: EngineKernels): DecodeCost {
+  const loaded = withCollectives(of, engine.collectiveSeconds)
   const { dp = 1, pp = 1, dcp = 1 } = loaded.spec.parallel
   const unit = dp * pp
   // Each rank that splits positions has one at least.
   const none = dcp - 1
   const planned = once((batch: number, context: number) => planStep(loaded, batch, context + 1))
   const time = once((batch: number, context: number) => {
-    if (!isSizable(loaded)) return timeStep(loaded, planned(batch, context))
-    return timeStep(loaded, resized(planned(unit, context), ['batch'], batch / unit))
+    if (!isSizable(loaded)) return timeStep(loaded, engine, planned(batch, context))
+    return timeStep(loaded, engine, resized(planned(unit, context), ['batch'], batch / unit))
   })
   const batch = timedSequences * unit
   const contexts = new Curve(16, (context) => (time(batch, context).attention - time(batch, none).attention) / batch)
@@ -117,16 +120,16 @@ export function decodeCost(of: LoadedSpec, collectiveSeconds: number): DecodeCos
   return { tokens: (n: number) => tokens.at(n), head: (n: number) => head.at(n), context: first }
 }
 
-/** What prefill takes, each size planned when it is first asked for. `collectiveSeconds` as in an engine. */
-export function prefillCost(of: LoadedSpec, collectiveSeconds: number): PrefillCost {
-  const loaded = withCollectives(of, collectiveSeconds)
+/** What prefill takes, each size planned when it is first asked for. */
+export function prefillCost(of: LoadedSpec, engine: EngineKernels): PrefillCost {
+  const loaded = withCollectives(of, engine.collectiveSeconds)
   const { dp = 1, cp = 1, ulysses = 1, tp = 1, pp = 1 } = loaded.spec.parallel
   const sequences = dp * pp
   const unit = sequences * Math.max(16, 2 * cp * ulysses * tp)
   const planned = once((tokens: number) => planStep(loaded, sequences, tokens / sequences))
   const time = once((tokens: number) => {
-    if (!isSizable(loaded) || cp * ulysses > 1) return timeStep(loaded, planned(tokens))
-    return timeStep(loaded, resized(planned(unit), ['seq', 'kv_seq'], tokens / unit))
+    if (!isSizable(loaded) || cp * ulysses > 1) return timeStep(loaded, engine, planned(tokens))
+    return timeStep(loaded, engine, resized(planned(unit), ['seq', 'kv_seq'], tokens / unit))
   })
   const least = () => time(unit).attention
   const tokens = new Curve(unit, (n) => time(n).total - (time(n).attention - least()))
@@ -180,9 +183,9 @@ export function resized(plan: Plan, dims: readonly string[], times: number): Pla
 }
 
 /** Times a step of a plan, each figure when it is first asked for. */
-function timeStep(loaded: LoadedSpec, timed: Plan): StepTime {
+function timeStep(loaded: LoadedSpec, engine: EngineKernels, timed: Plan): StepTime {
   const { program, operators } = timed
-  const machine = machineOfSpec(loaded, timed, { engine: { efficiency: burst(loaded) } })
+  const machine = machineOfSpec(loaded, timed, { engine: { efficiency: burst(loaded, engine) } })
   let total: number | undefined
   let parts: Omit<StepTime, 'total'> | undefined
   const timedParts = () => {
@@ -226,11 +229,13 @@ function partsOf({ program, operators }: Plan, machine: Machine): Omit<StepTime,
 
 /**
  * Prompts come between decoding, which draws little power: products of two bytes are not throttled as they are in training, and sustain the share
- * that those of one byte do there.
+ * that those of one byte do there. An engine's own products of one byte sustain what they do where that was found.
  */
-function burst(loaded: LoadedSpec): Partial<Efficiency> {
-  const { matmul, matmul8 } = { ...efficiencyOf(clusterOf(loaded).accelerator).values, ...loaded.efficiency?.values }
-  return { matmul: Math.max(matmul, matmul8) }
+function burst(loaded: LoadedSpec, engine: EngineKernels): Partial<Efficiency> {
+  const { accelerator } = clusterOf(loaded)
+  const { matmul, matmul8 } = { ...efficiencyOf(accelerator).values, ...loaded.efficiency?.values }
+  const isFound = !loaded.efficiency && engine.accelerators.includes(accelerator.changed?.from ?? accelerator.name)
+  return { matmul: Math.max(matmul, matmul8), matmul8: (isFound ? engine.matmul8 : undefined) ?? matmul8 }
 }
 
 /** How many tokens the KV cache of an engine has room for, and what it is made of. Bytes of a rank of the fullest stage. */

@@ -77,3 +77,27 @@ describe.skipIf(!folder)('activations of the first stage over time (Korthikanti 
     expect(parameters + gradients + optimizer).toBe(matrices + 18 * rest)
   })
 })
+
+describe('a cross-entropy by single operators', () => {
+  const [batch, seq] = [2, 512]
+  // In backward of PyTorch's `cross_entropy` what forward saved, the gradient of the labels' logits and that of all, in four bytes; with a
+  // divided vocabulary (`torch/distributed/tensor/parallel/loss.py`) the exponential too. Logits of two bytes count as activations.
+  it.each([
+    [1, 3 * 4 - 2],
+    [2, 4 * 4 - 2],
+  ])('on %i ranks works in %i bytes for each logit', async (tp, bytes) => {
+    const loaded = await loadSpec({
+      model: 'llama-3.1-8b',
+      cluster: 'dgx-h100',
+      batch,
+      microbatch: batch,
+      seq,
+      parallel: { tp },
+      options: { loss: 'materialised', recompute: 'full' },
+    })
+    const plan = timedPlan(loaded)
+    const timeline = simulate(plan.program, plan.operators, machineOfSpec(loaded, plan))
+    const [first] = memory(plan.program, plan.operators, timeline)
+    expect((first?.most.working ?? 0) / ((batch * seq * 128_256) / tp)).toBeCloseTo(bytes, 1)
+  })
+})

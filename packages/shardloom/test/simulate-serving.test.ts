@@ -10,7 +10,7 @@ import {
 } from '../src/index.js'
 import { capacityOf, deviceCost } from '../src/step-cost.js'
 
-const host = { step: 0, layer: 0, sequence: 0, request: 0 }
+const host = { step: 0, layer: 0, sequence: 0, request: 0, issue: 0 }
 const serving = (more: object = {}, fields: object = {}) =>
   loadSpec({
     model: 'llama-3.1-8b',
@@ -31,7 +31,7 @@ describe('a step of an engine', () => {
       await phase('prefill', { batch: 1, seq: 1024 }),
       await phase('decode', { batch: 1, seq: 1024 }),
     ]
-    const cost = deviceCost(prefill, decode, 3e-6)
+    const cost = deviceCost(prefill, decode, { collectiveSeconds: 3e-6, accelerators: [] })
     const decoding = (contexts: number[]) => cost({ prefill: [], decode: contexts, sampled: contexts.length })
     expect(decoding([2048, 2048]).attention).toBeCloseTo(2 * decoding([2048]).attention, 12)
     expect(decoding([4096]).attention).toBeGreaterThan(1.9 * decoding([2048]).attention)
@@ -51,6 +51,16 @@ describe('a step of an engine', () => {
       { tokens: 4096, context: 0 },
     ])
     expect(two).toBeLessThan(prompts([{ tokens: 8192, context: 0 }]))
+  })
+
+  test('with a prompt it is issued kernel by kernel, and decoding alone replayed (TensorRT-LLM, Piecewise CUDA Graph)', async () => {
+    const load = { clients: 1, requests: 1, input: 256, output: 8 }
+    const of = async (issue: number) => simulateServingLoaded(await serving({ host: { ...host, issue }, load })).result
+    const [slow, fast] = [await of(2e-3), await of(0)]
+    // 32 layers.
+    expect(fast.ttft.mean).toBeLessThan(32 * 2e-3)
+    expect(slow.ttft.mean).toBeCloseTo(32 * 2e-3, 12)
+    expect(slow.tpot?.mean).toBeCloseTo(fast.tpot?.mean ?? 0, 12)
   })
 
   test('the weights bound it from below: all are read in each step of decode', async () => {

@@ -138,6 +138,7 @@ test('every scalar field has one flag, named after it', () => {
     'serving-host-layer = options.serving.host.layer',
     'serving-host-sequence = options.serving.host.sequence',
     'serving-host-request = options.serving.host.request',
+    'serving-host-issue = options.serving.host.issue',
     'serving-memory-fraction = options.serving.memoryFraction',
     'serving-load-clients = options.serving.load.clients',
     'serving-load-rate = options.serving.load.rate',

@@ -56,9 +56,9 @@ export interface EfficiencyRecord {
 }
 
 const a100: Efficiency = {
-  matmul: 0.867,
+  matmul: 0.835,
   matmul8: 0.8,
-  memory: 0.81,
+  memory: 0.87,
   reading: 0.93,
   write: 0.51,
   prologue: 50,
@@ -104,7 +104,7 @@ const usual: Efficiency = { ...h100, matmul: 0.65, memory: 0.75, prologue: 100, 
 const ofA100: EfficiencyRecord = {
   values: a100,
   source:
-    'a fit of a like model to Korthikanti et al. 2022 (tables 4, 5), Narayanan et al. 2021 (table 1) and, at half weight, the README of Megatron-LM of 2020; fused attention assumed',
+    'a fit of a like model to Korthikanti et al. 2022 (tables 4, 5), Narayanan et al. 2021 (table 1) and, at half weight, the README of Megatron-LM of 2020; matmuls and memory bandwidth of this one to these and to Qi et al. 2024 (table 4); fused attention assumed',
   fitted: true,
 }
 const ofH100: EfficiencyRecord = {

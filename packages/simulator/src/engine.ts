@@ -15,7 +15,10 @@ export interface Engine {
   readonly kernels: KernelStyle
   /** Axes whose communication nothing is computed beside: it stands in the order of the compute stream. */
   readonly blocking: readonly string[]
-  /** Per axis the share of its collectives that runs inside of the matmuls beside them (communication-fused kernels). */
+  /**
+   * Per axis the share of its collectives that runs inside of the matmuls beside them (communication-fused kernels), of all-to-alls beside
+   * those of another microbatch.
+   */
   readonly fused: Readonly<Record<string, number>>
   /** Axes whose communication costs nothing, to see what it costs. */
   readonly free: readonly string[]

@@ -11,8 +11,9 @@ import {
 import { type MatmulShape, matmulSeconds, type Rates } from './kernel-time.js'
 import { type Kernel, type Product, productOf, type Readers } from './kernels.js'
 import { hostBandwidthOf, type Machine } from './machine.js'
-import { changeAxis, flopClassOf, type Meter, type NodeMeasure, scratchOf } from './measure.js'
+import { changeAxis, flopClassOf, type Meter, type NodeMeasure } from './measure.js'
 import { type NodeTime, nothing } from './node-time.js'
+import { scratchOf } from './scratch.js'
 
 /** What the time of a kernel depends on. */
 export interface KernelContext {

@@ -10,8 +10,9 @@ import {
 } from '@shardloom/core'
 import { type Iteration, programOf, type UnrolledGraph } from '@shardloom/core/unroll'
 import { madeOn } from './made.js'
-import { grownShape, type Meter, meterOf, scratchOf } from './measure.js'
+import { grownShape, type Meter, meterOf } from './measure.js'
 import { savedTensors } from './saved.js'
+import { scratchOf } from './scratch.js'
 import type { Timeline } from './simulate.js'
 
 /** The parts of a rank's memory that come and go within a step. */

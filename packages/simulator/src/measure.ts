@@ -215,19 +215,20 @@ export function grownShape(tensor: Tensor, step: number): readonly number[] {
 }
 
 /** Per fused node, which operands come from outside its kernel and which results leave it. */
-function fusionBorders(program: Program): ReadonlyMap<string, { inputs: boolean[]; outputs: boolean[] }> {
-  const known = bordersOf.get(program) ?? findBorders(program)
-  bordersOf.set(program, known)
+function fusionBorders({ items }: Program): ReadonlyMap<string, { inputs: boolean[]; outputs: boolean[] }> {
+  const known = bordersOf.get(items) ?? findBorders(items)
+  bordersOf.set(items, known)
   return known
 }
 
-const bordersOf = new WeakMap<Program, ReadonlyMap<string, { inputs: boolean[]; outputs: boolean[] }>>()
+/** By items: programs that differ in sizes share them. */
+const bordersOf = new WeakMap<Program['items'], ReadonlyMap<string, { inputs: boolean[]; outputs: boolean[] }>>()
 
-function findBorders(program: Program): Map<string, { inputs: boolean[]; outputs: boolean[] }> {
+function findBorders(items: Program['items']): Map<string, { inputs: boolean[]; outputs: boolean[] }> {
   const groups = new Map<Place, Map<string, OperatorNode[]>>()
   /** Of each tensor the kernels that read it; undefined: a node by itself. */
   const readers = new Map<string, (readonly OperatorNode[] | undefined)[]>()
-  walk(program.items, (node, place) => {
+  walk(items, (node, place) => {
     const { fusion } = node
     // Nodes of one body share the object that says where they stand.
     const body = groups.get(place) ?? new Map<string, OperatorNode[]>()
@@ -391,10 +392,4 @@ export function flopClassOf(node: OperatorNode, operators: OperatorTable): FlopC
   const own = node.attributes?.['class']
   if (own === 'linear' || own === 'attention' || own === 'head' || own === 'other') return own
   return definitionOf(node, operators).class ?? 'other'
-}
-
-/** Bytes that a node holds beside its tensors while it runs: its attribute `scratch`, for each element of its first result. */
-export function scratchOf({ attributes, outputs: [id] }: OperatorNode, { tensors }: Program, meter: Meter): number {
-  const bytes = attributes?.['scratch']
-  return typeof bytes === 'number' && id !== undefined ? bytes * meter.elements(lookup(tensors, id)) : 0
 }

@@ -5,6 +5,7 @@ import {
   nodesOf,
   type OperatorNode,
   type OperatorTable,
+  type Place,
   type Program,
   pipelineAtoms,
 } from '@shardloom/core'
@@ -207,7 +208,8 @@ function communicationTime(
 
 /**
  * Takes from collectives what runs inside of the matmuls beside them, in kernels that do both: their share, but no more than these take.
- * An all-gather runs with the products that read what it gathers, others with those that make what they reduce.
+ * An all-gather runs with the products that read what it gathers, others with those that make what they reduce. An all-to-all waits for
+ * both, and runs beside another microbatch in the same layer: with an even share of its products.
  */
 function hideFused(
   kernels: readonly Kernel[],
@@ -218,13 +220,18 @@ function hideFused(
 ): void {
   if (Object.values(fused).every((share) => share === 0)) return
   const products = new Map<string, NodeTime[]>()
-  for (const { nodes, lead } of kernels) {
+  const layers = new Map<Place, { readonly products: NodeTime[]; exchanges: number }>()
+  for (const { nodes, lead, place } of kernels) {
     const time = times.get(lead.id)
+    const layer = layers.get(place) ?? { products: [], exchanges: 0 }
+    layers.set(place, layer)
+    if (lead.op === 'all-to-all') layer.exchanges++
     if (!time || !nodes.some((node) => productOf(node, operators))) continue
+    layer.products.push(time)
     for (const id of nodes.flatMap(({ inputs, outputs }) => [...inputs, ...outputs]))
       products.set(id, [...(products.get(id) ?? []), time])
   }
-  for (const { nodes, lead } of kernels) {
+  for (const { nodes, lead, place } of kernels) {
     const { communication } = lead
     const time = times.get(lead.id)
     if (!communication || !time) continue
@@ -235,7 +242,11 @@ function hideFused(
     if (share === 0) continue
     const ids = nodes.flatMap(({ op, inputs, outputs }) => (op === 'all-gather' ? outputs : inputs))
     const beside = ids.flatMap((id) => products.get(id) ?? [])
-    const room = (step: number) => Math.max(0, ...beside.map(({ seconds }) => seconds(step)))
+    const layer = lead.op === 'all-to-all' ? layers.get(place) : undefined
+    const room = (step: number) =>
+      layer
+        ? layer.products.reduce((sum, { seconds }) => sum + seconds(step), 0) / layer.exchanges
+        : Math.max(0, ...beside.map(({ seconds }) => seconds(step)))
     const seconds = (step: number) => time.seconds(step) - Math.min(share * time.seconds(step), room(step))
     times.set(lead.id, remembered({ ...time, seconds }))
   }

@@ -23,8 +23,10 @@ export class SizedKernels {
     of: { readonly whole: Program; readonly rank: number; readonly sizes: LocalSizes },
   ) {
     const made = madeOn(of.whole, of.rank)
-    for (const kernel of plan.kernels)
-      this.own.set(kernel, { name: nameOf(kernel, plan, part, made), sizes: of.sizes.sizesOf(kernel) })
+    for (const kernel of plan.kernels) {
+      const sizes = new Map(of.sizes.sizesOf(kernel).map((each) => [`${each.value} ${each.share}`, each]))
+      this.own.set(kernel, { name: nameOf(kernel, plan, part, made), sizes: [...sizes.values()] })
+    }
   }
 
   /** Remembers what kernels take where each kind of share has grown by its factor of `growths`. */

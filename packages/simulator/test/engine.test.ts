@@ -51,6 +51,25 @@ describe.each(cases)('the kernels of %s', (model, degrees) => {
   })
 })
 
+it('all-to-alls beside another microbatch take nothing from products, and hide behind no more of them than there are', () => {
+  const timesOf = (changes: Partial<Engine>) => {
+    const { program, operators } = planned(
+      'mixtral-8x7b',
+      { phase: 'training', batch: 8, seq: 1024 },
+      { dp: 8, ep: 8 },
+      {},
+    )
+    const machine = machineOf(cluster, program.mesh, engineFrom(changes))
+    const times = [...nodeTimes(program, operators, machine, 0).times]
+    const sum = (op: RegExp) => times.reduce((total, [id, { seconds }]) => total + (op.test(id) ? seconds(0) : 0), 0)
+    return { exchanges: sum(/all-to-all/), all: times.reduce((total, [, { seconds }]) => total + seconds(0), 0) }
+  }
+  const [alone, beside] = [timesOf({}), timesOf({ fused: { ep: 0.9 } })]
+  expect(beside.exchanges).toBeGreaterThanOrEqual(0.1 * alone.exchanges * (1 - 1e-9))
+  expect(beside.exchanges).toBeLessThan(alone.exchanges)
+  expect(alone.all - beside.all).toBeCloseTo(alone.exchanges - beside.exchanges, 9)
+})
+
 it.each(cases.slice(0, 2))(
   'the kernels of %s take less compiled than fused, and fused than one by one',
   (model, degrees) => {

@@ -193,10 +193,11 @@ export function timeValues(
   return values
 }
 
-/** The values of {@link PipelineBounds.bytes}; nothing is stored where nobody says what. */
+/** The values of {@link PipelineBounds.bytes}; nothing is stored where nobody says what. `kept`: what is kept for backward alone. */
 export function memoryValues(
   parts: readonly string[],
   { parts: costs }: BlockCosts,
+  kept: boolean,
   stored: ReadonlyMap<string, StoredBytes> = new Map(),
 ): Float64Array {
   const width = parts.length
@@ -207,7 +208,7 @@ export function memoryValues(
     values[width + at] = stored.get(part)?.gradientBytes ?? 0
     values[2 * width + at] = cost?.keptBytes ?? 0
     values[3 * width + at] = cost?.deferredBytes ?? 0
-    values[4 * width + at] = cost?.workingBytes ?? 0
+    values[4 * width + at] = kept ? 0 : (cost?.workingBytes ?? 0)
   })
   return values
 }

@@ -51,6 +51,8 @@ interface Planned {
   readonly program: Program
   readonly operators: OperatorTable
   readonly batch: number
+  /** Its tensors in batches that are so many times as large. */
+  readonly grown: Map<number, Program['tensors']>
   sample?: Sample
   state?: StateSample
 }
@@ -65,6 +67,7 @@ export class Samples {
   private readonly claims: Claims = new Map()
   private readonly sizes = new Map<string, readonly number[]>()
   private readonly axes = new Map<number, ReturnType<typeof axesOfLoaded>>()
+  private readonly meshes = new Map<string, Mesh>()
   private readonly small: LoadedSpec
   private readonly parameters: readonly Tensor[]
   private readonly known = nothingKnown()
@@ -87,11 +90,16 @@ export class Samples {
 
   /** The mesh of a spec. Throws what {@link meshOfSpec} throws. */
   meshOf(spec: PlannedSpec): Mesh {
+    const key = `${spec.order} ${Object.values(spec.parallel)}`
+    const known = this.meshes.get(key)
+    if (known) return known
     // How replicas divide dp its strategy knows from the spec.
     const { dpReplicate } = spec.parallel
     const axes = this.axes.get(dpReplicate) ?? axesOfLoaded({ ...this.loaded, spec })
     this.axes.set(dpReplicate, axes)
-    return meshOfSpec(spec, axes, (dim) => this.sizes.get(dim) ?? [])
+    const mesh = meshOfSpec(spec, axes, (dim) => this.sizes.get(dim) ?? [])
+    this.meshes.set(key, mesh)
+    return mesh
   }
 
   /** What the parts of a spec's model take, its communication laid over the ranks of `mesh`. Throws what planning throws. */
@@ -132,7 +140,7 @@ export class Samples {
     return {
       planned,
       growth,
-      program: resized(planned.program, smallMesh, growth),
+      program: { ...planned.program, mesh: smallMesh, tensors: grownTensors(planned, growth) },
       machine: among(machineOfMesh(this.loaded, mesh), mesh),
     }
   }
@@ -214,7 +222,7 @@ export class Samples {
     try {
       const architecture = sampled(this.loaded.architecture, stages)
       const { program, operators } = timedPlan({ ...this.small, architecture, spec })
-      return { program, operators, batch: spec.batch }
+      return { program, operators, batch: spec.batch, grown: new Map() }
     } catch (error) {
       if (isShardloomError(error)) return error
       throw error
@@ -352,20 +360,19 @@ function freeAtoms(mesh: Mesh) {
   return mesh.atoms.filter(({ name }) => own.includes(name) && !taken.has(name))
 }
 
-/** A program in the sizes of another mesh of the same atoms, and of so many times as large a batch. */
-function resized(program: Program, mesh: Mesh, growth: number): Program {
-  if (growth === 1) return { ...program, mesh }
+/** The tensors of a sample in a batch that is so many times as large. */
+function grownTensors({ program, grown }: Planned, growth: number): Program['tensors'] {
+  if (growth === 1) return program.tensors
+  const known = grown.get(growth)
+  if (known) return known
   const tensors = new Map<string, Tensor>()
   for (const [id, tensor] of program.tensors) {
     const at = tensor.dims.indexOf('batch')
-    tensors.set(
-      id,
-      at < 0
-        ? tensor
-        : { ...tensor, shape: tensor.shape.map((size, position) => (position === at ? size * growth : size)) },
-    )
+    const shape = tensor.shape.map((size, position) => (position === at ? size * growth : size))
+    tensors.set(id, at < 0 ? tensor : { ...tensor, shape })
   }
-  return { ...program, mesh, tensors }
+  grown.set(growth, tensors)
+  return tensors
 }
 
 /** Of what is handed from layer to layer going forward. */

@@ -70,12 +70,12 @@ export class ServingCosts {
       const whole = loadedOf(this.loaded, specOfPoint(this.question.spec, point))
       const specs = servingSpecs(whole)
       const loaded = phase === 'prefill' ? specs.prefill : specs.decode
-      const { memoryFraction, collectiveSeconds } = this.preset
+      const { memoryFraction } = this.preset
       const lacking = weightBytes(loaded, degrees) - roomOf(loaded, degrees, memoryFraction)
       const of = clusterOf(loaded).accelerator.memoryBytes
       if (lacking >= 0) return { missingBytes: lacking, of }
-      const decode = decodeCost(specs.decode, collectiveSeconds)
-      const prefill = this.prefillOf(specs.prefill, types, collectiveSeconds)
+      const decode = decodeCost(specs.decode, this.preset)
+      const prefill = this.prefillOf(specs.prefill, types)
       const { input, output } = this.load
       const length = Math.max(1, Math.round(input + output / 2))
       const found: { capacity?: Capacity; steps?: EngineSteps } = {}
@@ -101,9 +101,9 @@ export class ServingCosts {
   }
 
   /** Engines that differ in how decode alone splits its cache prefill alike. */
-  private prefillOf(loaded: LoadedSpec, types: EngineTypes, collectiveSeconds: number): PrefillCost {
+  private prefillOf(loaded: LoadedSpec, types: EngineTypes): PrefillCost {
     const key = JSON.stringify([loaded.spec.parallel, loaded.cluster?.name, types])
-    const known = this.prefills.get(key) ?? prefillCost(loaded, collectiveSeconds)
+    const known = this.prefills.get(key) ?? prefillCost(loaded, this.preset)
     this.prefills.set(key, known)
     return known
   }

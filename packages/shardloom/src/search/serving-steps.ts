@@ -1,6 +1,6 @@
 import type { EnginePreset } from '@shardloom/serving'
 import type { LoadedSpec } from '../plan.js'
-import { engineOf, layersOf, usualRounds, workloadOf } from '../simulate-serving.js'
+import { engineOf, hostSeconds, layersOf, usualRounds, workloadOf } from '../simulate-serving.js'
 import type { DecodeCost, PrefillCost } from '../step-cost.js'
 
 /** Requests of which lengths are averaged where they are drawn. */
@@ -80,7 +80,7 @@ export function engineSteps(
 ): EngineSteps {
   const { input, cached, output } = load
   const { batching, chunked, maxTokens } = scheduler
-  const hosted = (sampled: number) => host.step + layers * host.layer + sampled * host.sequence
+  const hosted = (sampled: number) => hostSeconds(host, layers, sampled)
   const context = cost.decode.context(Math.round(input + output / 2))
   const prompt = Math.max(1, input - cached)
   const attending = cost.prefill.context(Math.round(input)) - (cached > 0 ? cost.prefill.context(cached) : 0)
@@ -100,8 +100,8 @@ export function engineSteps(
     const steps = Math.max(1, (prompts * prompt) / most)
     const tokens = Math.round(along + (prompts * prompt) / steps)
     const ended = prompts / steps
-    const each = cost.prefill.tokens(tokens) + head(along + ended) + along * context + hosted(along + ended)
-    return { seconds: steps * each + prompts * attending, steps }
+    const device = cost.prefill.tokens(tokens) + head(along + ended) + along * context + ended * attending
+    return { seconds: steps * (Math.max(device, layers * host.issue) + hosted(along + ended)), steps }
   }
   const round = (prompts: number, beside: number): Steps => {
     if (prompts === 0) return { seconds: decode(beside), steps: 1 }

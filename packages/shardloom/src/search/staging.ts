@@ -52,6 +52,9 @@ interface Parts {
   readonly blocking: boolean
 }
 
+/** Of a schedule that has backward whole what it takes, of one that divides it the same, or what it would take and keep if it were whole. */
+type Known = 0 | 1 | 2
+
 /** What {@link PipelineBounds} ask of time, and what comes when the pipeline has ended. Seconds. */
 interface LeastTimes {
   readonly values: Float64Array
@@ -67,23 +70,13 @@ const rounding = 1e-9
  */
 export class Staging {
   private readonly blocks = new Map<boolean, BlockCosts | Refusal>()
-  /** Where backward is whole, and where it is divided. */
-  private readonly bytes = [
-    new Map<Stored | undefined, Float64Array>(),
-    new Map<Stored | undefined, Float64Array>(),
-  ] as const
-  private readonly times = [
-    new Map<Stored | undefined, LeastTimes>(),
-    new Map<Stored | undefined, LeastTimes>(),
-  ] as const
-  /** As if backward were whole: of schedules that have it so, and of those that divide it. */
-  private readonly wholeTimes: [Float64Array?, Float64Array?] = []
-  private readonly balanced = new Map<string, readonly number[] | undefined>()
+  /** By {@link Known}. */
+  private readonly bytes: (Map<Stored | undefined, Float64Array> | undefined)[] = []
+  private readonly times: (Map<Stored | undefined, LeastTimes> | undefined)[] = []
+  private readonly balanced = new Map<number, readonly number[] | undefined>()
   private readonly divisions = new Map<Cut, Division | Refusal>()
   private readonly evenDivisions = new Map<Cut, Division | Refusal>()
   private readonly places = new Map<number, Placed | Refusal>()
-  /** The same with the largest microbatches that a search tries, which no smaller ones beat; there need not be a whole number of them. */
-  readonly widest: Staging
 
   constructor(
     private readonly model: StepModel,
@@ -92,10 +85,7 @@ export class Staging {
     readonly pp: number,
     readonly dp: number,
     readonly microbatches: number,
-    widest?: Staging,
-  ) {
-    this.widest = widest ?? this
-  }
+  ) {}
 
   /** What a microbatch takes of each part, under schedules that run gradients of inputs and weights apart, or not. */
   blocksFor(schedule: string): BlockCosts | Refusal {
@@ -144,27 +134,43 @@ export class Staging {
 
   /**
    * No candidate of a cut holds less that stores no less than `stored` does: what pipelines keep, and what is stored, without what is
-   * whole for a while. Nobody asked what is stored, it is what pipelines keep.
+   * whole for a while. Nobody asked what is stored, it is what pipelines keep. `whole`: as if backward were whole, which apart keeps no less.
    */
-  leastBytes(cut: Cut, stored?: Stored): number {
+  leastBytes(cut: Cut, stored?: Stored, whole = false): number {
     const division = this.divisionOf(cut)
     if (isRefusal(division)) return 0
-    const values = this.bytesOf(cut.schedule, stored)
+    const values = this.bytesOf(cut.schedule, this.known(cut.schedule, whole), stored)
     return values ? division.bounds.bytes.of(values) * (1 - rounding) : 0
   }
 
+  private known(schedule: string, whole: boolean): Known {
+    return !this.model.pipelines.isDivided(schedule) ? 0 : whole ? 2 : 1
+  }
+
   /** What {@link PipelineBounds} ask of memory; undefined of what is refused. */
-  private bytesOf(schedule: string, stored: Stored | undefined): Float64Array | undefined {
-    const divided = this.model.pipelines.isDivided(schedule)
-    const known = this.bytes[divided ? 1 : 0].get(stored)
+  private bytesOf(schedule: string, as: Known, stored: Stored | undefined): Float64Array | undefined {
+    const known = this.bytes[as]?.get(stored)
     if (known) return known
-    const blocks = this.blocksFor(schedule)
+    const blocks = this.blocksFor(as === 1 ? schedule : this.model.plain)
     const placed = this.placed()
     if (isRefusal(blocks) || isRefusal(placed)) return undefined
     const bytes = stored && this.model.leastStored(() => this.specOf(schedule, whole), this.stored, stored, placed)
     if (bytes && isRefusal(bytes)) return undefined
-    const found = memoryValues(this.model.parts, blocks, bytes)
-    this.bytes[divided ? 1 : 0].set(stored, found)
+    const found = memoryValues(this.model.parts, blocks, as === 2, bytes)
+    this.bytes[as] = (this.bytes[as] ?? new Map()).set(stored, found)
+    return found
+  }
+
+  /** What {@link PipelineBounds} ask of time; undefined of what is refused. */
+  private timesOf(schedule: string, as: Known, stored?: Stored): LeastTimes | undefined {
+    const known = this.times[as]?.get(stored)
+    if (known) return known
+    const blocks = this.blocksFor(as === 1 ? schedule : this.model.plain)
+    if (isRefusal(blocks)) return undefined
+    const sharing = stored && this.sharingOf(stored)
+    const values = timeValues(this.model.parts, blocks, this.send(blocks), as === 2, sharing)
+    const found = { values, spread: sharing ? this.meanSpread(sharing) : 0 }
+    this.times[as] = (this.times[as] ?? new Map()).set(stored, found)
     return found
   }
 
@@ -177,42 +183,54 @@ export class Staging {
 
   /**
    * No candidate of a cut takes less: without anything that parameters take, what its busiest rank does and waits for, as if backward were
-   * whole, which apart takes no less. Stages that are to be balanced have at best equal shares.
+   * whole, which apart takes no less.
    */
   leastOfCut(cut: Cut): number {
-    const { parts, plain, pipelines } = this.model
-    const isDivided = pipelines.isDivided(cut.schedule)
-    if (cut.split !== 'even') {
-      const work = this.leastWork()
-      const isSimple = cut.virtual === 1 && !isDivided
-      // Σt + (m − 1)·max t of equal stages.
-      return isSimple ? (work * (this.microbatches + this.pp - 1)) / this.microbatches : work
-    }
-    const division = this.evenly(cut)
-    const blocks = this.blocksFor(plain)
-    if (isRefusal(division) || isRefusal(blocks)) return 0
-    const at = isDivided ? 1 : 0
-    const values = this.wholeTimes[at] ?? timeValues(parts, blocks, this.send(blocks), isDivided)
-    this.wholeTimes[at] = values
-    return division.bounds.seconds.of(values) * (1 - rounding)
+    return cut.split === 'even' ? this.leastOf(this.evenly(cut), cut.schedule) : this.leastBalanced(cut)
   }
 
-  /** No candidate of a cut takes less, as its layers are divided; nor one that shares what `stored` says. */
+  /** The same as its layers are divided. */
+  leastDivided(cut: Cut): number {
+    return this.leastOf(this.divisionOf(cut), cut.schedule)
+  }
+
+  private leastOf(division: Division | Refusal, schedule: string): number {
+    const times = this.timesOf(schedule, this.known(schedule, true))
+    if (isRefusal(division) || !times) return 0
+    return division.bounds.seconds.of(times.values) * (1 - rounding)
+  }
+
+  /**
+   * The same of stages that are to be balanced: ranks that all take as long as the mean of them, and wait as long. Of equal layers a stage
+   * has one less than the longest, or more; ends of the model may have none.
+   */
+  private leastBalanced({ schedule, virtual }: Cut): number {
+    const { layers, pipelines, plain } = this.model
+    const isDivided = pipelines.isDivided(schedule)
+    const work = this.leastWork()
+    // Σt + (m − 1)·max t of equal stages.
+    if (virtual === 1 && !isDivided) return (work * (this.microbatches + this.pp - 1)) / this.microbatches
+    const blocks = this.blocksFor(plain)
+    const pipeline = pipelines.of(schedule, this.pp, virtual, this.microbatches)
+    if (isRefusal(blocks) || typeof pipeline === 'string') return work
+    const kinds = [...new Set(layers)]
+    const few = kinds.length > 1 ? 1 : Math.max(1, Math.ceil(layers.length / pipeline.schedule.stageRanks.length) - 1)
+    const least = (direction: 'F' | 'B') =>
+      few * Math.min(...kinds.map((kind) => blocks.parts.get(kind)?.seconds[direction] ?? 0))
+    const [forward, backward] = [least('F'), isDivided ? 0 : least('B')]
+    const waiting = pipeline.chains.reduce(
+      (sum, { before, after }) => sum + Math.max(0, before - 1) * forward + Math.max(0, after - 1) * backward,
+      0,
+    )
+    return work + (waiting / this.pp) * (1 - rounding)
+  }
+
+  /** No candidate of a cut takes less by what its schedule takes; nor one that shares what `stored` says. */
   leastSeconds(cut: Cut, stored?: Stored): number {
-    const { schedule } = cut
     const division = this.divisionOf(cut)
-    if (isRefusal(division)) return 0
-    const known = this.times[this.model.pipelines.isDivided(schedule) ? 1 : 0]
-    let least = known.get(stored)
-    if (!least) {
-      const blocks = this.blocksFor(schedule)
-      if (isRefusal(blocks)) return 0
-      const sharing = stored && this.sharingOf(stored)
-      const values = timeValues(this.model.parts, blocks, this.send(blocks), false, sharing)
-      least = { values, spread: sharing ? this.meanSpread(sharing) : 0 }
-      known.set(stored, least)
-    }
-    return (division.bounds.ownSeconds.of(least.values) + least.spread) * (1 - rounding)
+    const times = this.timesOf(cut.schedule, this.known(cut.schedule, false), stored)
+    if (isRefusal(division) || !times) return 0
+    return (division.bounds.ownSeconds.of(times.values) + times.spread) * (1 - rounding)
   }
 
   /** What ranks of a pipeline gather behind the update: one of them no less than the mean of all. */
@@ -249,12 +267,11 @@ export class Staging {
   }
 
   private divide(cut: Cut): Division | Refusal {
-    const blocks = this.blocksFor(cut.schedule)
-    if (isRefusal(blocks)) return blocks
     if (cut.split === 'even') return this.evenly(cut)
-    const isDivided = this.model.pipelines.isDivided(cut.schedule)
+    const blocks = this.blocksFor(this.model.plain)
+    if (isRefusal(blocks)) return blocks
     return this.divideAt(cut, (even) => {
-      const borders = this.balancedBorders(blocks, even.length - 1, isDivided)
+      const borders = this.balancedBorders(blocks, even.length - 1)
       return borders?.some((border, index) => border !== even[index]) ? borders : undefined
     })
   }
@@ -283,9 +300,8 @@ export class Staging {
   }
 
   /** Borders of chunks by Alpa's objective (Zheng et al. 2022, section 5.2), embedding and head counted. */
-  private balancedBorders(blocks: BlockCosts, count: number, divided: boolean): readonly number[] | undefined {
-    const key = `${count} ${divided}`
-    if (this.balanced.has(key)) return this.balanced.get(key)
+  private balancedBorders(blocks: BlockCosts, count: number): readonly number[] | undefined {
+    if (this.balanced.has(count)) return this.balanced.get(count)
     const [first, last] = [secondsIn(blocks, 'first'), secondsIn(blocks, 'last')]
     const layers = this.model.layers.map((layer) => secondsIn(blocks, layer))
     const besides = (stage: number) => (stage === 0 ? first : 0) + (stage === count - 1 ? last : 0)
@@ -305,7 +321,7 @@ export class Staging {
         })?.stages.map((stage) => stage.end - stage.first)
     let border = 0
     const borders = counts && [0, ...counts.map((each) => (border += each))]
-    this.balanced.set(key, borders)
+    this.balanced.set(count, borders)
     return borders
   }
 

@@ -76,7 +76,8 @@ function* seedsOf(tree: StepTree, groups: readonly Group[], question: Question):
     yield progressOf(found, 0, groups.length)
   }
   for (let best = found.list.candidates[0]; best; ) {
-    for (const { candidate } of changesOf(tree, question, best.choices)) {
+    const most = found.front ? Number.POSITIVE_INFINITY : found.list.threshold
+    for (const { candidate } of changesOf(tree, question, best.choices, { most })) {
       found.list.offer(candidate)
       found.front?.offer(candidate)
     }

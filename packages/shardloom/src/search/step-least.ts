@@ -1,7 +1,7 @@
 import type { Figures } from './step-metrics.js'
 import type { Node } from './step-tree.js'
 
-/** The least of what is staged, of which only what is asked for is found out: bytes ask for backward as its schedule divides it. */
+/** The least of what is staged, of which only what is asked for is found out. */
 export class Least implements Figures {
   constructor(private readonly node: Extract<Node, { level: 'staged' | 'cut' | 'divided' | 'zero' | 'stored' }>) {}
 
@@ -9,13 +9,14 @@ export class Least implements Figures {
     const { node } = this
     if (node.level === 'staged') return node.staging.leastWork()
     if (node.level === 'cut') return node.staging.leastOfCut(node.cut)
+    if (node.level === 'divided') return node.staging.leastDivided(node.cut)
     return node.staging.leastSeconds(node.cut, node.level === 'stored' ? node.stored : undefined)
   }
 
   get bytes(): number {
     const { node } = this
     if (node.level === 'staged') return 0
-    if (node.level === 'cut' || node.level === 'divided') return node.staging.leastBytes(node.cut)
+    if (node.level === 'cut' || node.level === 'divided') return node.staging.leastBytes(node.cut, undefined, true)
     return node.staging.leastBytes(node.cut, node.level === 'stored' ? node.stored : node.sharing[0])
   }
 }

@@ -1,5 +1,7 @@
+import { unitSizes } from '@shardloom/cluster'
 import { findAxis, isShardloomError, type Mesh } from '@shardloom/core'
 import type { Machine } from '@shardloom/simulator'
+import { clusterOf } from '../cluster-of.js'
 import type { LoadedSpec } from '../plan.js'
 import type { PlannedSpec } from '../sequence.js'
 import { machineOfMesh } from '../simulate-plan.js'
@@ -51,6 +53,8 @@ export class StepModel {
   /** The schedule by which costs are found that no schedule changes. */
   readonly plain: string
   readonly sharing = new LeastSharing(this)
+  /** Ranks in one unit of each level of the cluster. */
+  private readonly units: readonly number[]
   private readonly meshes = new Map<string, Placed | Refusal>()
   private readonly blocks = new Map<string, BlockCosts | Refusal>()
   private readonly states = new Map<string, ReadonlyMap<string, PartState> | Refusal>()
@@ -59,6 +63,7 @@ export class StepModel {
 
   constructor(readonly loaded: LoadedSpec) {
     const { spec } = loaded
+    this.units = unitSizes(clusterOf(loaded))
     this.copies = copiesOf(loaded)
     this.plain = spec.phase === 'training' ? '1f1b' : forwardOnly
     this.base = this.copies === 'dp' ? spec : { ...spec, parallel: { ...spec.parallel, dp: 1, replicas: 1 } }
@@ -111,8 +116,22 @@ export class StepModel {
     atoms.sort((a, b) => (a.name < b.name ? -1 : 1))
     const axes = mesh.axes.map(({ name, atoms }) => `${name} ${atoms}`).sort()
     let groups: string[][] = [[]]
-    for (const { name } of atoms) groups = groups.flatMap((group) => [group, [...group, name]])
+    // Where each atom lies in or across units of the cluster as a whole, groups of several are made of what each is alone.
+    for (const { name } of atoms)
+      groups = this.isAligned(mesh) ? [...groups, [name]] : groups.flatMap((group) => [group, [...group, name]])
     return JSON.stringify([atoms, axes, groups.map((group) => machine.group(group))])
+  }
+
+  /** Whether the ranks along each atom fill units of each level of the cluster, or are a part of one that divides it. */
+  private isAligned({ atoms }: Mesh): boolean {
+    let stride = 1
+    return atoms.every((_, index) => {
+      const start = stride
+      stride *= atoms.at(-1 - index)?.degree ?? 1
+      return this.units.every(
+        (unit) => unit % stride === 0 || start % unit === 0 || (unit % start === 0 && stride % unit === 0),
+      )
+    })
   }
 
   /** What one microbatch takes of each part of a spec's model. `inner`: the choices of the spec that this depends on. */

@@ -21,15 +21,23 @@ const unchanged: Choices = {
   split: 'even',
 }
 
-/** The points that differ from one in one choice, or where `pairs` says so in two, and break no rule; best first. */
-export function changesOf(tree: StepTree, question: Question, from: Choices, pairs = false): Change[] {
+/**
+ * The points that differ from one in one choice, or where `pairs` says so in two, and break no rule; best first. Of those that bounds keep
+ * above `most` some are left out.
+ */
+export function changesOf(
+  tree: StepTree,
+  question: Question,
+  from: Choices,
+  { pairs = false, most = Number.POSITIVE_INFINITY } = {},
+): Change[] {
   const singles = Object.entries(question.choices).flatMap(([name, values]) =>
     values.filter((value) => value !== (from[name] ?? unchanged[name])).map((value) => [[name, value]] as const),
   )
   const found = new Map<string, Change>()
   const tried = (list: readonly (readonly [string, Value])[]) => {
     const leaf = tree.leafOf({ ...from, ...Object.fromEntries(list) })
-    const candidate = leaf && tree.judge(leaf)
+    const candidate = leaf && !tree.exceeds(leaf, most) && tree.judge(leaf)
     if (!candidate || 'rule' in candidate) return
     const change = list.map(([name, value]) => `${name}=${value}`).join(' ')
     if (!found.has(candidate.name)) found.set(candidate.name, { change, candidate })

@@ -5,7 +5,8 @@ import { type Choices, dividing, multiplying, type Value } from './choices.js'
 import { Endings } from './endings.js'
 import { groupOf, groupsOf, isMultiplying, later } from './groups.js'
 import type { Question } from './question.js'
-import { type Cut, figuresOf, type Group, leastOf, Staging, type Stored } from './staging.js'
+import { type Slot, Slots } from './slots.js'
+import { type Cut, figuresOf, type Group, leastOf, type Staging, type Stored } from './staging.js'
 import { Least } from './step-least.js'
 import { type Aim, aimOf, type Figures, metricsAt, type Pace, paceOf, type StepPhase } from './step-metrics.js'
 import { isRefusal, StepModel } from './step-model.js'
@@ -14,12 +15,9 @@ import { isRefusal, StepModel } from './step-model.js'
 export type Node =
   | { readonly level: 'root'; readonly groups: readonly Group[] }
   | { readonly level: 'group'; readonly group: Group }
-  | {
-      readonly level: 'slot'
-      readonly group: Group
-      readonly microbatch: number
-      readonly stagings: readonly Staging[]
-    }
+  /** The sizes of microbatches that are left, the largest first. */
+  | { readonly level: 'slots'; readonly group: Group; readonly slots: readonly Slot[] }
+  | ({ readonly level: 'slot'; readonly group: Group } & Slot)
   | { readonly level: 'staged'; readonly staging: Staging }
   | { readonly level: 'cut'; readonly staging: Staging; readonly cut: Cut }
   /** The same, its layers divided. */
@@ -49,7 +47,7 @@ export class StepTree implements ChoiceTree<Node> {
   private readonly paces = new Map<number, Pace>()
   private readonly endings: Endings
   private readonly sizes = new Map<string, number>()
-  private readonly layings = new Map<string, Map<Value, string>>()
+  private readonly slots: Slots
   private last: { readonly leaf: Leaf; readonly parts: ReturnType<Staging['partsOf']> } | undefined
 
   constructor(
@@ -61,6 +59,7 @@ export class StepTree implements ChoiceTree<Node> {
     this.model = model ?? new StepModel(loaded)
     this.base = this.model.base
     this.endings = new Endings(this.model, question)
+    this.slots = new Slots(this.model, question)
     this.aim = aimOf(loaded.spec.phase as StepPhase, question) // serving is no step
   }
 
@@ -90,7 +89,16 @@ export class StepTree implements ChoiceTree<Node> {
       case 'root':
         return node.groups.map((group) => ({ level: 'group', group }))
       case 'group':
-        return this.slots(node.group)
+        return [{ level: 'slots', group: node.group, slots: this.slots.of(node.group) }]
+      case 'slots': {
+        const { group } = node
+        const [first, ...slots] = node.slots
+        if (!first) return []
+        return [
+          { level: 'slot', group, ...first },
+          ...(slots.length > 0 ? [{ level: 'slots' as const, group, slots }] : []),
+        ]
+      }
       case 'slot':
         return node.stagings.map((staging) => ({ level: 'staged', staging }))
       case 'staged':
@@ -117,10 +125,13 @@ export class StepTree implements ChoiceTree<Node> {
       case 'group': {
         const { choices, ranks } = node.group
         const key = `${ranks} ${['order', ...multiplying, ...dividing].map((name) => choices[name]).join(' ')}`
-        const known = this.sizes.get(key) ?? this.slots(node.group).reduce((sum, slot) => sum + this.size(slot), 0)
+        const known =
+          this.sizes.get(key) ?? this.size({ level: 'slots', group: node.group, slots: this.slots.of(node.group) })
         this.sizes.set(key, known)
         return known
       }
+      case 'slots':
+        return node.slots.reduce((sum, slot) => sum + this.size({ level: 'slot', group: node.group, ...slot }), 0)
       case 'slot':
         return node.stagings.reduce(
           (sum, { pp, dp }) => sum + this.endings.cuts(pp).length * this.endings.stored(dp).length,
@@ -145,24 +156,25 @@ export class StepTree implements ChoiceTree<Node> {
       case 'root':
         return undefined
       case 'group':
+      case 'slots':
       case 'slot':
         return this.farFromLimits(node)
       case 'staged':
         return refused(node.staging.blocksFor(this.model.plain)) ?? this.farFromLimits(node)
-      case 'cut': {
-        const { staging, cut } = node
-        return refused(staging.blocksFor(cut.schedule)) ?? refused(staging.divisionOf(cut))
-      }
+      case 'cut':
+        return refused(node.staging.divisionOf(node.cut))
       case 'divided': {
         const { staging, cut } = node
-        const kept = this.tooLarge(node, staging.leastBytes(cut))
+        const kept = this.tooLarge(node, staging.leastBytes(cut, undefined, true))
         if (kept && isBeyond(kept)) return kept
         const shared = this.endings.sharings(staging.dp).at(-1)?.[0]
-        return this.tooLarge(node, staging.leastBytes(cut, shared)) ?? this.farFromLimits(node)
+        return this.tooLarge(node, staging.leastBytes(cut, shared, true)) ?? this.farFromLimits(node)
       }
-      case 'zero':
+      case 'zero': {
+        const { staging, cut, sharing } = node
         // Of replicas each holds all: fewer hold no less.
-        return this.tooLarge(node, node.staging.leastBytes(node.cut, node.sharing[0]))
+        return refused(staging.blocksFor(cut.schedule)) ?? this.tooLarge(node, staging.leastBytes(cut, sharing[0]))
+      }
       case 'stored': {
         const stored = this.tooLarge(node, node.staging.leastBytes(node.cut, node.stored))
         return stored && isBeyond(stored) ? stored : undefined
@@ -192,6 +204,19 @@ export class StepTree implements ChoiceTree<Node> {
 
   corner(node: Node): readonly [number, number] {
     return this.aim.corner(this.least(node), this.paceOf(node))
+  }
+
+  /** Whether bounds keep a leaf above a score. */
+  exceeds(leaf: Leaf, score: number): boolean {
+    const { staging, cut } = leaf
+    const levels: readonly Node[] = [
+      { level: 'group', group: staging.group },
+      { level: 'staged', staging },
+      { level: 'cut', staging, cut },
+      { level: 'divided', staging, cut },
+      { ...leaf, level: 'stored' },
+    ]
+    return levels.some((node) => this.bound(node) > score)
   }
 
   evaluate(leaf: Node): number | Rejection {
@@ -245,9 +270,9 @@ export class StepTree implements ChoiceTree<Node> {
     const pp = Number(chosen('pp') ?? this.base.parallel.pp)
     const microbatch = Number(chosen('microbatch') ?? this.base.microbatch ?? 1)
     // Of orders that lay ranks alike a candidate has the first.
-    const order = this.firstOrder(own, { dp: ranks / pp, pp })
+    const order = this.slots.orders.firstOf(own, { dp: ranks / pp, pp })
     const group = groupOf({ ...own, ...(order !== undefined && { order }) }, ranks, world, this.model)
-    const staging = this.stagings(group, microbatch).find((each) => each.pp === pp)
+    const staging = this.slots.stagings(group, microbatch).find((each) => each.pp === pp)
     const zero = Number(choices['zero'] ?? 0)
     const replicate = Number(choices['dpReplicate'] ?? 1)
     const cut = this.endings
@@ -300,59 +325,6 @@ export class StepTree implements ChoiceTree<Node> {
     return metricsAt(this.paceOf(leaf), this.figures(leaf))
   }
 
-  private slots(group: Group): Extract<Node, { level: 'slot' }>[] {
-    const widest = new Map<number, Staging>()
-    return this.microbatches.flatMap((microbatch) => {
-      const stagings = this.stagings(group, microbatch, widest)
-      return stagings.length > 0 ? [{ level: 'slot' as const, group, microbatch, stagings }] : []
-    })
-  }
-
-  /** The sizes of microbatches to choose from. */
-  private get microbatches(): readonly number[] {
-    return (this.question.choices['microbatch'] ?? [this.base.microbatch ?? 1]).map(Number)
-  }
-
-  /** @param widest those of the largest microbatches that are known, by pp */
-  private stagings(group: Group, microbatch: number, widest = new Map<number, Staging>()): Staging[] {
-    const { batch, parallel } = this.base
-    const degree = (name: string) => Number(group.choices[name] ?? parallel[name] ?? 1)
-    const inner = multiplying.reduce((all, name) => all * degree(name), 1)
-    const again = dividing.reduce((all, name) => all * degree(name), 1)
-    const listed = this.question.choices[this.model.copies]
-    const largest = Math.max(...this.microbatches)
-    return (this.question.choices['pp'] ?? [parallel.pp]).map(Number).flatMap((pp) => {
-      const dp = group.ranks / pp
-      const sequences = batch / (parallel.replicas * dp)
-      const fits = Number.isInteger(dp) && Number.isInteger(sequences / microbatch) && pp <= this.model.layers.length
-      if (!fits || (dp * inner) % again !== 0 || (listed && !listed.includes(dp))) return []
-      if (this.firstOrder(group.choices, { dp, pp }) !== group.choices['order']) return []
-      const wide = widest.get(pp) ?? new Staging(this.model, group, largest, pp, dp, sequences / largest)
-      widest.set(pp, wide)
-      if (microbatch === largest) return [wide]
-      return [new Staging(this.model, group, microbatch, pp, dp, sequences / microbatch, wide)]
-    })
-  }
-
-  /** The first of the orders that lay a candidate's ranks as its own does, so that nothing tells the two from each other. */
-  private firstOrder(choices: Choices, outer: Choices): Value | undefined {
-    const own = choices['order']
-    const orders = this.question.choices['order'] ?? []
-    if (own === undefined || orders.length < 2) return own
-    const degrees = { ...choices, ...outer }
-    const key = Object.entries(degrees)
-      .map(([name, value]) => (this.model.isDegree(name) ? value : ''))
-      .join(' ')
-    const laying = this.layings.get(key) ?? new Map<Value, string>()
-    this.layings.set(key, laying)
-    const layingOf = (order: Value) => {
-      const known = laying.get(order) ?? this.model.layingOf(this.model.specOf({ ...degrees, order }))
-      laying.set(order, known)
-      return known
-    }
-    return orders.find((order) => layingOf(order) === layingOf(own)) ?? own
-  }
-
   /** The pace below a node; of the root that of the fewest ranks, of which no metric is worse. */
   private paceOf(node: Node): Pace {
     switch (node.level) {
@@ -360,6 +332,7 @@ export class StepTree implements ChoiceTree<Node> {
         return this.paceAt(node.groups.reduce((fewest, { world }) => Math.min(fewest, world), this.question.ranks))
       }
       case 'group':
+      case 'slots':
       case 'slot':
         return this.paceAt(node.group.world)
       default:
@@ -373,8 +346,10 @@ export class StepTree implements ChoiceTree<Node> {
         return nothing
       case 'group':
         return { seconds: this.model.leastSeconds(node.group, this.base, node.group.world), bytes: 0 }
+      case 'slots':
+        return { seconds: Math.min(...(node.slots[0]?.wide ?? []).map((staging) => staging.leastWork())), bytes: 0 }
       case 'slot':
-        return { seconds: Math.min(...node.stagings.map(({ widest }) => widest.leastWork())), bytes: 0 }
+        return { seconds: Math.min(...node.stagings.map((staging) => staging.leastWork())), bytes: 0 }
       case 'leaf': {
         const parts = this.parts(node)
         return isRefusal(parts) ? nothing : leastOf(parts)

@@ -92,6 +92,7 @@ describe('the answer is that of trying everything', () => {
           group,
           microbatch,
           stagings: [leaf.staging],
+          wide: [leaf.staging],
         },
         { level: 'staged', staging: leaf.staging },
         { level: 'cut', staging: leaf.staging, cut: leaf.cut },

@@ -25,7 +25,7 @@ export function* randomPaths(tree: StepTree, draw: () => number): Generator<Path
     while (node.level !== 'leaf') {
       above.push(node)
       const children: Node[] = [...(tree.expand(node) ?? [])]
-      const child: Node | undefined = children[Math.floor(draw() * children.length)]
+      const child: Node | undefined = children.length > 1 ? children[Math.floor(draw() * children.length)] : children[0]
       if (!child) break
       const rejection = tree.reject(child)
       if (rejection && rejection.rule !== 'memory') break

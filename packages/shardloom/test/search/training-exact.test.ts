@@ -75,7 +75,8 @@ describe('the answer is that of trying everything', async () => {
       const { group, microbatch } = staging
       const above: Node[] = [
         { level: 'group', group },
-        { level: 'slot', group, microbatch, stagings: [staging] },
+        { level: 'slots', group, slots: [{ microbatch, stagings: [staging], wide: [staging] }] },
+        { level: 'slot', group, microbatch, stagings: [staging], wide: [staging] },
         { level: 'staged', staging },
         { level: 'cut', staging, cut },
         { level: 'divided', staging, cut },

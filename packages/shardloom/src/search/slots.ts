@@ -1,0 +1,62 @@
+import { dividing, multiplying } from './choices.js'
+import { Orders } from './orders.js'
+import type { Question } from './question.js'
+import { type Group, Staging } from './staging.js'
+import type { StepModel } from './step-model.js'
+
+/** A size of microbatches. */
+export interface Slot {
+  readonly microbatch: number
+  readonly stagings: readonly Staging[]
+  /** The same and those of which smaller microbatches alone divide the batch, as if these did: nothing is faster in smaller ones. */
+  readonly wide: readonly Staging[]
+}
+
+/** The sizes of microbatches of a search, and the stages on which there may be such. */
+export class Slots {
+  readonly orders: Orders
+
+  constructor(
+    private readonly model: StepModel,
+    private readonly question: Question,
+  ) {
+    this.orders = new Orders(model, question)
+  }
+
+  /** The sizes of a group, the largest first. */
+  of(group: Group): Slot[] {
+    const sizes = (this.question.choices['microbatch'] ?? [this.model.base.microbatch ?? 1]).map(Number)
+    const smaller = new Set<number>()
+    const slots = sizes
+      .sort((a, b) => a - b)
+      .map((microbatch): Slot => {
+        const stagings = this.stagings(group, microbatch)
+        const all = new Set(stagings.map(({ pp }) => pp))
+        const only = [...smaller].filter((pp) => !all.has(pp))
+        for (const pp of all) smaller.add(pp)
+        return { microbatch, stagings, wide: [...stagings, ...only.map((pp) => this.staging(group, microbatch, pp))] }
+      })
+    return slots.filter(({ stagings }) => stagings.length > 0).reverse()
+  }
+
+  stagings(group: Group, microbatch: number): Staging[] {
+    const { parallel } = this.model.base
+    const degree = (name: string) => Number(group.choices[name] ?? parallel[name] ?? 1)
+    const inner = multiplying.reduce((all, name) => all * degree(name), 1)
+    const again = dividing.reduce((all, name) => all * degree(name), 1)
+    const listed = this.question.choices[this.model.copies]
+    return (this.question.choices['pp'] ?? [parallel.pp]).map(Number).flatMap((pp) => {
+      const staging = this.staging(group, microbatch, pp)
+      const { dp, microbatches } = staging
+      const fits = Number.isInteger(dp) && Number.isInteger(microbatches) && pp <= this.model.layers.length
+      if (!fits || (dp * inner) % again !== 0 || (listed && !listed.includes(dp))) return []
+      return this.orders.firstOf(group.choices, { dp, pp }) === group.choices['order'] ? [staging] : []
+    })
+  }
+
+  private staging(group: Group, microbatch: number, pp: number): Staging {
+    const dp = group.ranks / pp
+    const microbatches = this.model.base.batch / (this.model.base.parallel.replicas * dp * microbatch)
+    return new Staging(this.model, group, microbatch, pp, dp, microbatches)
+  }
+}
