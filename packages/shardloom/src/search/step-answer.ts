@@ -46,11 +46,13 @@ const progressOf = ({ list }: Findings, done: number, of: number): SearchProgres
   found: [...list.candidates],
 })
 
+/** Nothing found, or what was before: of misses those that would be among the best. */
 function findings({ top, kept, front }: Question, before?: Findings): Findings {
-  const misses = new Map<string, Miss>(before?.misses)
-  const found = { list: new BestList(top, kept), front: front && new Front(front), misses }
+  const found = { list: new BestList(top, kept), front: front && new Front(front), misses: new Map<string, Miss>() }
   for (const candidate of before?.list.candidates ?? []) found.list.offer(candidate)
   for (const candidate of before?.front?.candidates ?? []) found.front?.offer(candidate)
+  for (const miss of before?.misses.values() ?? [])
+    if (found.front || miss.score <= found.list.threshold) found.misses.set(miss.rule, miss)
   return found
 }
 
