@@ -51,19 +51,19 @@ async function answer({ spec, ask }) {
   const answerPart = answersOf(loaded, question)
   const parts = Array.from({ length: question.parts }, (_, part) => finish(answerPart(part)))
   const found = mergeAnswers(parts, question)
-  const simulated = finish(rerankWork(loaded, question, found))
+  const { best: simulated, simulated: tried } = finish(rerankWork(loaded, question, found))
   const misses = new Map(
     found.misses.map((miss) => [miss.rule, { miss, fix: bestOf(fixesOf(loaded, question, miss)) }]),
   )
-  return { loaded, question, found, simulated, misses }
+  return { loaded, question, found, simulated, tried, misses }
 }
 
-async function page({ columns, launcher }, { question, found, simulated, misses }) {
+async function page({ columns, launcher }, { question, found, simulated, tried, misses }) {
   const { total, rejected, bounded, evaluated } = found.counts
   const best = await loadSpec(simulated[0].spec)
   const text = (candidate) => code(shortName(question, candidate))
   return `${[
-    `${formatCount(total)} candidates: ${formatCount(sumOf(rejected))} break a rule, a bound says of ${formatCount(bounded)} that they are no better than what was found, and ${formatCount(evaluated)} were evaluated. The best, as simulated, with how far the estimate is off in brackets:`,
+    `${formatCount(total)} candidates: ${formatCount(sumOf(rejected))} break a rule, a bound says of ${formatCount(bounded)} that they are no better than what was found, and ${formatCount(evaluated)} were evaluated. The best of ${formatCount(tried)} that were simulated, with how far the estimate is off in brackets:`,
     table(
       ['', 'candidate', ...columns.map((name) => metrics[name].title), ''],
       simulated.map(({ candidate, metrics: own, differences, misses: missed }, index) => [
@@ -122,7 +122,7 @@ function picture({ ask: { front } }, { question, found, simulated }) {
     ...(metrics[name].unit && { unit: metrics[name].unit }),
     better: front[index].startsWith('-') ? 'more' : 'less',
   })
-  const points = [...found.front, ...found.best].map((candidate) => ({
+  const points = [...found.front, ...simulated.map(({ candidate }) => candidate)].map((candidate) => ({
     name: shortName(question, candidate),
     x: candidate.metrics[x],
     y: candidate.metrics[y],

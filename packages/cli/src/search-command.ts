@@ -1,7 +1,8 @@
 import type { Command } from 'commander'
-import { clusterNames, isShardloomError, type LoadedSpec } from 'shardloom'
+import { clusterNames, isShardloomError, type LoadedSpec, type Work } from 'shardloom'
 import {
   type Asked,
+  type Candidate,
   changesOfSpec,
   estimatedOnly,
   isMiss,
@@ -9,8 +10,10 @@ import {
   type Question,
   questionOf,
   rerankWork,
+  type SimulatedBest,
   type SimulatedCandidate,
   servingObjectives,
+  simulatedWork,
   stepMetrics,
 } from 'shardloom/search'
 import { exitCode } from './exit-code.js'
@@ -138,17 +141,30 @@ async function merge(call: SearchCall, paths: readonly string[]): Promise<number
 }
 
 /** Simulates the best, event by event; with estimates alone where the user does not wait for it. */
-async function simulate(
-  { io, signal }: SearchCall,
+async function simulate(call: SearchCall, asked: Asked, answer: Outcome['answer']): Promise<SimulatedBest> {
+  const { loaded, question } = asked
+  const simulated = await unlessStopped(call, rerankWork(loaded, question, answer))
+  return simulated ?? { best: estimatedOnly(asked, answer.best.slice(0, question.top)), simulated: 0 }
+}
+
+/** The same of these candidates and no others. */
+async function simulateThese(
+  call: SearchCall,
   asked: Asked,
-  answer: Outcome['answer'],
+  candidates: readonly Candidate[],
 ): Promise<readonly SimulatedCandidate[]> {
-  if (signal.aborted) return estimatedOnly(asked, answer)
+  const { loaded, question } = asked
+  const simulated = await unlessStopped(call, simulatedWork(loaded, question, candidates))
+  return simulated ?? estimatedOnly(asked, candidates)
+}
+
+async function unlessStopped<Result>({ io, signal }: SearchCall, work: Work<Result>): Promise<Result | undefined> {
+  if (signal.aborted) return undefined
   try {
-    return await withProgress(io, rerankWork(asked.loaded, asked.question, answer), signal)
+    return await withProgress(io, work, signal)
   } catch (error) {
     if (!signal.aborted) throw error
-    return estimatedOnly(asked, answer)
+    return undefined
   }
 }
 
@@ -161,12 +177,13 @@ async function conclude(
 ): Promise<number> {
   const { io, flags, signal } = call
   const { loaded, question, wide } = asked
-  const best = await simulate(call, asked, outcome.answer)
+  const { best, simulated } = await simulate(call, asked, outcome.answer)
   const result: SearchResult = {
     loaded,
     question,
     answer: outcome.answer,
     best,
+    simulated,
     nearMisses: signal.aborted ? [] : nearMissesOf(asked, outcome.answer, wide),
     ...(seconds !== undefined && { seconds }),
     interrupted: signal.aborted,
@@ -216,8 +233,7 @@ async function why(call: SearchCall, whole: Asked, asked: NonNullable<SearchFlag
   const narrowed = await ask(call, asked)
   const outcome = await find(call, narrowed.question)
   const point = pointOfAnswer(outcome.answer, asked.text)
-  const [simulated] =
-    point && !isMiss(point) ? await simulate(call, narrowed, { ...outcome.answer, best: [point] }) : []
+  const [simulated] = point && !isMiss(point) ? await simulateThese(call, narrowed, [point]) : []
   const [best] = simulated ? (await find(call, whole.question)).answer.best : []
   const misses = simulated ? [] : nearMissesOf(narrowed, outcome.answer, widened(call, whole))
   const result = { ...narrowed, text: asked.text, counts: outcome.answer.counts, misses, simulated, best }
@@ -236,12 +252,9 @@ async function changes(call: SearchCall, asked: Asked): Promise<number> {
   const { loaded, question } = asked
   const { point, changes: all } = changesOfSpec(loaded, question)
   const shown = all.slice(0, question.top)
-  const empty = { counts: { total: 0, rejected: {}, bounded: 0, evaluated: 0 }, front: [], misses: [] }
   const own = point && !isMiss(point) ? [point] : []
-  const simulated = await simulate(call, asked, {
-    ...empty,
-    best: [...own, ...shown.map(({ candidate }) => candidate)],
-  })
+  const best = [...own, ...shown.map(({ candidate }) => candidate)]
+  const simulated = await simulateThese(call, asked, best)
   const result: ChangesResult = { ...asked, point, changes: shown, of: all.length, simulated }
   if (call.flags.json) printJson(call.io, changesDocument(result))
   else printLines(call.io, (style) => changesLines(result, style))

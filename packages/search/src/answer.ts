@@ -38,8 +38,10 @@ export interface Answer {
 
 /** Which points of an answer are kept. */
 export interface Keeping {
-  /** How many of the best. */
+  /** How many of the best: exactly these are found. */
   readonly top: number
+  /** How many are kept, no fewer: the next best of what was evaluated, which is not all that there is. Default `top`. */
+  readonly kept?: number | undefined
   /** The two metrics of the front, both the smaller the better; none: no front. */
   readonly front?: readonly [string, string] | undefined
 }

@@ -12,27 +12,36 @@ export function compareCandidates(a: Candidate, b: Candidate): number {
 export class BestList {
   readonly #candidates: Candidate[] = []
   readonly #top: number
+  readonly #kept: number
 
-  /** @param top how many are kept: a whole number */
-  constructor(top: number) {
+  /**
+   * @param top how many are wanted: a whole number
+   * @param kept how many are kept, no fewer: of those beyond `top` the best that were offered, which a search does not look for
+   */
+  constructor(top: number, kept: number = top) {
     this.#top = top
+    this.#kept = kept
     this.threshold = top > 0 ? Infinity : -Infinity
+    this.last = kept > 0 ? Infinity : -Infinity
   }
 
   /**
-   * The score beyond which nothing enters: that of the last candidate, Infinity while there is room. It never rises. At the
+   * The score beyond which nothing is among the `top`: that of their last, Infinity while there is room. It never rises. At the
    * threshold itself the smaller name decides.
    */
   threshold: number
+
+  /** The score beyond which nothing is kept at all. */
+  last: number
 
   /** The candidates, best first. */
   get candidates(): readonly Candidate[] {
     return this.#candidates
   }
 
-  /** Whether the candidate is among the best now. Of equal scores and names the first is kept; a score that is no number never enters. */
+  /** Whether the candidate is kept now. Of equal scores and names the first is kept; a score that is no number never enters. */
   offer(candidate: Candidate): boolean {
-    if (!(candidate.score <= this.threshold)) return false
+    if (!(candidate.score <= this.last)) return false
     const list = this.#candidates
     let from = 0
     let to = list.length
@@ -43,11 +52,11 @@ export class BestList {
       if (order < 0) to = middle
       else from = middle + 1
     }
-    if (from >= this.#top) return false
+    if (from >= this.#kept) return false
     list.splice(from, 0, candidate)
-    if (list.length > this.#top) list.pop()
-    const last = list[this.#top - 1]
-    if (last !== undefined) this.threshold = last.score
+    if (list.length > this.#kept) list.pop()
+    this.threshold = list[this.#top - 1]?.score ?? this.threshold
+    this.last = list[this.#kept - 1]?.score ?? this.last
     return true
   }
 }

@@ -78,7 +78,8 @@ export function explore<Node>(
     const score = tree.evaluate(leaf)
     if (typeof score !== 'number') return rejectLeaf(leaf, score)
     evaluated++
-    if (isBeaten(leaf, score)) return
+    // What is evaluated anyway may be kept beyond what is looked for.
+    if (isBeaten(leaf, score) && !(score <= list.last)) return
     const candidate = tree.describe(leaf, score)
     list.offer(candidate)
     front?.offer(candidate)

@@ -16,7 +16,7 @@ export const emptyAnswer: Answer = {
  * least what is to be kept of the whole, and no point may be in two of them.
  */
 export function mergeAnswers(answers: readonly Answer[], keeping: Keeping): Answer {
-  const best = new BestList(keeping.top)
+  const best = new BestList(keeping.top, keeping.kept)
   const front = keeping.front && new Front(keeping.front)
   const misses = new Map<string, Miss>()
   for (const answer of answers) {

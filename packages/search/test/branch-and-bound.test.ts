@@ -94,6 +94,22 @@ test('finds what looking at every leaf finds, and counts every leaf once', () =>
   )
 })
 
+test('to keep more than what is looked for evaluates no leaf more', () => {
+  fc.assert(
+    fc.property(trees, keep, fc.nat(6), (root, keeping, more) => {
+      const few = explore(treeOf(root), findings(keeping))
+      const list = new BestList(keeping.top, keeping.top + more)
+      const many = explore(treeOf(root), { ...findings(keeping), list })
+      expect(many.counts).toEqual(few.counts)
+      expect(many.front).toEqual(few.front)
+      expect(many.best.slice(0, keeping.top)).toEqual(few.best)
+      const legal = leaves(root).filter(({ rule }) => rule === undefined)
+      expect(many.best.length).toBeLessThanOrEqual(Math.min(keeping.top + more, legal.length))
+      for (const candidate of many.best) expect(legal.map(describe)).toContainEqual(candidate)
+    }),
+  )
+})
+
 test('with nothing to bound, each rule has its count and its nearest miss', () => {
   fc.assert(
     fc.property(trees, (root) => {

@@ -36,6 +36,16 @@ test('merging is commutative and associative, byte for byte, and has an identity
   )
 })
 
+test('what is kept beyond the best is merged as the best are', () => {
+  fc.assert(
+    fc.property(parts, fc.nat(9), ({ points, keep }, more) => {
+      const wide = { ...keep, kept: keep.top + more }
+      const answers = points.map((point) => answerOf([point], { ...keep, top: wide.kept }))
+      expect(mergeAnswers(answers, wide).best).toEqual(answerOf(points, { ...keep, top: wide.kept }).best)
+    }),
+  )
+})
+
 test('rules are counted whatever they are called', () => {
   const answer: Answer = {
     ...emptyAnswer,

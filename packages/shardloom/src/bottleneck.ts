@@ -1,16 +1,13 @@
 import { formatBytes, formatQuantity } from '@shardloom/exporters'
 import type { SimulationSummary } from './summarise-simulation.js'
-import type { WhatIf } from './what-if.js'
+import { noticeable, type WhatIf } from './what-if.js'
 
 type Told = Pick<
   SimulationSummary,
-  'stepSeconds' | 'bubble' | 'exposedCommunicationSeconds' | 'memory' | 'criticalKinds' | 'whatIf'
+  'stepSeconds' | 'bubble' | 'exposedCommunicationSeconds' | 'memory' | 'criticalKinds' | 'whatIf' | 'whatIfPair'
 >
 
 const percent = (share: number) => `${(100 * share).toFixed(1)}\u00a0%`
-
-/** A share under which something is not worth a sentence. */
-const noticeable = 0.01
 
 /** What limits a step, in sentences: what its length consists of, what waits for what, and what of the changes tried helps most. */
 export function bottleneckOf({ stepSeconds, bubble, exposedCommunicationSeconds, memory, ...told }: Told): string[] {
@@ -38,6 +35,7 @@ export function bottleneckOf({ stepSeconds, bubble, exposedCommunicationSeconds,
         ]
       : []),
     ...(missing > 0 ? whatFits(told.whatIf, memory) : whatHelps(told.whatIf)),
+    ...whatPairs(told, memory.fits),
   ]
 }
 
@@ -46,12 +44,9 @@ function whatFits(tried: readonly WhatIf[], { peakBytes, reserveBytes, capacityB
   const plans = tried.filter(({ of }) => of === 'plan')
   const [fastest, ...slower] = plans.filter(({ fits }) => fits).sort((a, b) => a.difference - b.difference)
   if (fastest) {
-    const { change, stepSeconds, difference } = fastest
-    const sign = difference < 0 ? '−' : '+'
-    const step = `${formatQuantity(stepSeconds, 's')} (${sign}${percent(Math.abs(difference))})`
     const others = slower.map((each) => each.change).join(', or ')
     return [
-      `It fits ${change}, in ${step} and ${formatBytes(fastest.peakBytes)}${others && `; slower also ${others}`}.`,
+      `It fits ${fastest.change}, in ${stepText(fastest)} and ${formatBytes(fastest.peakBytes)}${others && `; slower also ${others}`}.`,
     ]
   }
   const [nearest] = plans.sort((a, b) => a.peakBytes - b.peakBytes)
@@ -75,3 +70,19 @@ function whatHelps(tried: readonly WhatIf[]): string[] {
     `No change of the plan that was tried helps; of the machine, this would most: ${machine.change}, −${percent(-machine.difference)}.`,
   ]
 }
+
+/** What two changes come to at once, where that is worth more than the better of them. */
+function whatPairs({ whatIf, whatIfPair: pair }: Pick<Told, 'whatIf' | 'whatIfPair'>, isFitting: boolean): string[] {
+  if (!pair) return []
+  const { changes, difference, sum } = pair
+  const alone = whatIf.filter(({ change, fits }) => fits && changes.includes(change))
+  if (alone.some((each) => difference > each.difference - noticeable)) return []
+  const both = changes.join(' and ')
+  if (!isFitting) return [`It fits ${both} at once, in ${stepText(pair)} and ${formatBytes(pair.peakBytes)}.`]
+  const [more, less] = [difference < sum - noticeable, difference > sum + noticeable]
+  const beside = more || less ? `, ${more ? 'more' : 'less'} than their sum of −${percent(-sum)}` : ''
+  return [`Both at once, ${both}: −${percent(-difference)}${beside}.`]
+}
+
+const stepText = ({ stepSeconds, difference }: Pick<WhatIf, 'stepSeconds' | 'difference'>) =>
+  `${formatQuantity(stepSeconds, 's')} (${difference < 0 ? '−' : '+'}${percent(Math.abs(difference))})`

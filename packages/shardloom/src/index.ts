@@ -105,4 +105,4 @@ export {
   summariseSimulation,
 } from './summarise-simulation.js'
 export { type Verification, verifyPlan } from './verify-plan.js'
-export type { WhatIf } from './what-if.js'
+export type { WhatIf, WhatIfPair } from './what-if.js'

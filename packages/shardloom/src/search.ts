@@ -17,6 +17,7 @@ export {
   questionOf,
   rerankWork,
   type SearchOptions,
+  simulatedWork,
   specOfCandidate,
 } from './search/ask.js'
 export { type AskedSearch, askedOptions } from './search/asked-options.js'
@@ -42,9 +43,9 @@ export {
 } from './search/near-misses.js'
 export type { Limit, Question } from './search/question.js'
 export { type ServingMetric, servingMetricTable, servingObjectives } from './search/serving-metrics.js'
-export type { SimulatedCandidate } from './search/serving-rerank.js'
 export { servingChoices } from './search/serving-space.js'
 export { type MeanLoad, meanLoadOf } from './search/serving-steps.js'
+export type { SimulatedBest, SimulatedCandidate } from './search/simulate-best.js'
 export type { SearchProgress } from './search/step-answer.js'
 export { limitName, type StepPhase, stepMetrics } from './search/step-metrics.js'
 export { type Change, isMiss } from './search/step-points.js'

@@ -4,7 +4,7 @@ import { bottleneckOf } from './bottleneck.js'
 import { type CriticalKind, criticalKinds } from './critical-kinds.js'
 import type { Simulation } from './simulate-plan.js'
 import { type StageMemory, type StepFigures, stepFigures } from './step-figures.js'
-import { type WhatIf, whatIf } from './what-if.js'
+import { type WhatIf, type WhatIfPair, whatIf } from './what-if.js'
 
 /** A share of the step's length; `kernel` names all nodes that run as one, where there are several. */
 export interface CriticalKernel extends CriticalNode {
@@ -25,6 +25,8 @@ export interface SimulationSummary extends StepFigures {
   /** What limits the step, in sentences. */
   readonly bottleneck: readonly string[]
   readonly whatIf: readonly WhatIf[]
+  /** Two of the changes that help most, or that make a step fit, at once; none where one of them alone is better. */
+  readonly whatIfPair?: WhatIfPair
 }
 
 /** How many tensors of each stage's peak a summary names. */
@@ -32,7 +34,7 @@ const namedTensors = 8
 
 /** What a summary may be asked for. */
 export interface SimulationSummaryOptions {
-  /** Simulate again with one change at a time. Default false. */
+  /** Simulate again with one change at a time, and with two of those that help most. Default false. */
   readonly whatIf?: boolean
 }
 
@@ -63,7 +65,7 @@ export function* simulationSummaryWork(
     ...figures,
     memory: { ...memory, perStage },
     criticalKinds: criticalKinds(path, timed, simulation.machine.engine.kernels),
-    whatIf: options.whatIf ? yield* whatIf(simulation, Object.keys(figures.exposedCommunicationSeconds)) : [],
+    ...(options.whatIf ? yield* whatIf(simulation, Object.keys(figures.exposedCommunicationSeconds)) : { whatIf: [] }),
   }
   return { schema: 'shardloom.simulate/1', ...told, criticalPath: named, bottleneck: bottleneckOf(told) }
 }

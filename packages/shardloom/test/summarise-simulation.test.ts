@@ -131,6 +131,75 @@ describe('what if', () => {
   })
 })
 
+describe('what if two at once', () => {
+  const schedules: Readonly<Record<string, SpecInput['options']>> = {
+    'with interleaved 1F1B, 2 chunks': { schedule: 'interleaved1f1b', virtual: 2 },
+    'with ZB-H1': { schedule: 'zbh1' },
+    'with ZB-V': { schedule: 'zbv' },
+    'with DualPipe-V': { schedule: 'dualpipev' },
+  }
+  const pairOf = async (spec: SpecInput) => {
+    const { whatIf, whatIfPair, bottleneck, stepSeconds } = summariseSimulation(await simulated(spec), { whatIf: true })
+    const singles = whatIf.filter(({ change }) => whatIfPair?.changes.includes(change))
+    return { whatIf, pair: whatIfPair, bottleneck, stepSeconds, singles }
+  }
+  const piped: SpecInput = {
+    model: 'llama-3.1-8b',
+    cluster: 'dgx-h100',
+    batch: 64,
+    seq: 4096,
+    parallel: { tp: 2, pp: 4 },
+  }
+
+  it('are those that fit and help most, as simulating them by themselves does', async () => {
+    const { pair, bottleneck, singles, stepSeconds } = await pairOf({ ...piped, options: { recompute: 'full' } })
+    const [first, second = ''] = pair?.changes ?? []
+    expect(first).toBe('with `recompute: none`')
+    const { step } = await simulated({ ...piped, options: schedules[second] ?? {} })
+    expect(pair?.stepSeconds).toBe(step.seconds)
+    expect(pair?.difference).toBeCloseTo(step.seconds / stepSeconds - 1, 12)
+    expect(singles).toHaveLength(2)
+    for (const { difference } of singles) expect(pair?.difference).toBeLessThan(difference)
+    expect(pair?.sum).toBeCloseTo(
+      singles.reduce((sum, { difference }) => sum + difference, 0),
+      12,
+    )
+    expect(bottleneck.at(-1)).toContain(`Both at once, ${first} and ${second}: −`)
+  })
+
+  it('make a step fit that one of them makes fit, and the other fast', async () => {
+    const spec: SpecInput = { ...piped, model: 'llama-3.1-70b', seq: 8192, parallel: { tp: 8, pp: 4, dp: 2 } }
+    const { pair, bottleneck, singles } = await pairOf(spec)
+    expect(singles.map(({ fits }) => fits).sort()).toEqual([false, true])
+    expect(pair?.fits).toBe(true)
+    for (const { difference, fits } of singles) if (fits) expect(pair?.difference).toBeLessThan(difference)
+    expect(bottleneck.at(-1)).toMatch(/^It fits with .* and with .* at once, in /)
+  })
+
+  // Less to wait for is no more to wait for: hardware has no order of its own to upset.
+  it.each([
+    ['tp 8', { tp: 8 }],
+    ['tp 2', { tp: 2 }],
+  ] as const)('of faster hardware are no slower than the better of them, on %s', async (_, parallel) => {
+    const { pair, singles } = await pairOf({ ...piped, phase: 'decode', batch: 32, parallel })
+    expect(pair?.of).toBe('machine')
+    for (const { difference } of singles) expect(pair?.difference).toBeLessThanOrEqual(difference)
+    // Nothing is more than twice as fast.
+    expect(pair?.difference).toBeGreaterThanOrEqual(-0.5)
+  })
+
+  it('are none where there is one change alone, or where one undoes the other', async () => {
+    const dp = { tp: 4, dp: 2 }
+    const one = await pairOf({ model: 'llama-3.1-8b', cluster: 'dgx-h100', batch: 16, seq: 8192, parallel: dp })
+    expect(one.whatIf.filter(({ of, difference }) => of === 'plan' && difference <= -0.01)).toHaveLength(1)
+    expect(one.pair).toBeUndefined()
+    const { pair, whatIf } = await pairOf({ ...piped, parallel: { pp: 4 } })
+    const helpful = whatIf.filter(({ of, difference }) => of === 'plan' && difference <= -0.01)
+    expect(helpful.length).toBeGreaterThan(1)
+    expect(pair).toBeUndefined()
+  })
+})
+
 const folder = process.env['SHARDLOOM_REFERENCE']
 
 test.skipIf(!folder)('MFU counts the model FLOPs of the paper that it names', async () => {

@@ -12,7 +12,6 @@ import {
 } from 'shardloom'
 import { axisOf } from 'shardloom/charts'
 import {
-  type Answer,
   type Asked,
   type AskedSearch,
   answersOf,
@@ -143,8 +142,8 @@ export async function foundOf(
   const asked = await askedOf(question)
   const answer = mergeAnswers(answers, question)
   const best = simulate
-    ? await runWork(rerankWork(asked.loaded, question, answer), { progress: report })
-    : estimatedOnly(asked, answer)
+    ? (await runWork(rerankWork(asked.loaded, question, answer), { progress: report })).best
+    : estimatedOnly(asked, answer.best.slice(0, question.top))
   const { phase } = asked.loaded.spec
   const { objective } = question
   const columns = shownMetrics(phase, objective)
@@ -159,7 +158,7 @@ export async function foundOf(
     objective: { name: objective, better: betterOf(phase, objective) ?? 'less' },
     columns: columns.map(columnHead),
     rows: best.map((each) => rowOf(each, best, question, columns)),
-    ...frontOf(asked, answer),
+    ...frontOf(asked, answer.front, best),
     misses: nearMissesOf(asked, answer, wide).map((near) => missOf(asked, near)),
   }
 }
@@ -198,14 +197,17 @@ function pointOf(candidate: Pick<Candidate, 'choices'>, spec: SpecInput, questio
   }
 }
 
-function frontOf({ loaded, question }: Asked, answer: Answer): Pick<Found, 'front'> {
+function frontOf(
+  { loaded, question }: Asked,
+  front: readonly Candidate[],
+  best: readonly SimulatedCandidate[],
+): Pick<Found, 'front'> {
   const names = (question.front ?? []).map((name) => name.replace(/^-/, ''))
   const [x, y] = names
   if (x === undefined || y === undefined) return {}
-  const on = new Set(answer.front.map(({ name }) => name))
-  const drawn = [...answer.front, ...answer.best.filter(({ name }) => !on.has(name))].filter(({ metrics }) =>
-    names.every((name) => Number.isFinite(metrics[name])),
-  )
+  const on = new Set(front.map(({ name }) => name))
+  const others = best.map(({ candidate }) => candidate).filter(({ name }) => !on.has(name))
+  const drawn = [...front, ...others].filter(({ metrics }) => names.every((name) => Number.isFinite(metrics[name])))
   if (drawn.length === 0) return {}
   const value = ({ metrics }: Candidate, name: string) => metrics[name] ?? 0
   const axes = [x, y].map((name) => {

@@ -39,6 +39,7 @@ const questionSchema = z.looseObject({
   schema: z.literal('shardloom.question/1'),
   parts: count.min(1),
   top: count,
+  kept: count.optional(),
   front: z.tuple([z.string(), z.string()]).optional(),
 })
 

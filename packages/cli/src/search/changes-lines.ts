@@ -52,7 +52,7 @@ function labelOf({ changes }: ChangesResult, { candidate }: SimulatedCandidate):
 
 /** The same for people. */
 export function changesLines(result: ChangesResult, style: Style): string[] {
-  const { loaded, question, point, of, simulated } = result
+  const { loaded, question, point, changes, of, simulated } = result
   const broken = point && isMiss(point) ? [style.bad(`  As it is, the spec breaks the rule ${point.rule}.`)] : []
   const outside = point ? [] : wrapped('As it is, the spec is no candidate: its degrees or its batch do not divide.', 2)
   const labels = simulated.map(
@@ -64,7 +64,7 @@ export function changesLines(result: ChangesResult, style: Style): string[] {
     ),
     ...broken,
     ...outside,
-    `  ${formatCount(of)} changes of one choice or two are better${of > question.top ? `; the best ${question.top} as simulated` : ''}`,
+    `  ${formatCount(of)} changes of one choice or two are better${of > changes.length ? `; the best ${changes.length} as simulated` : ''}`,
     ...(simulated.length > 0 ? ['', ...candidateTable({ ...result, best: simulated }, style, labels)] : []),
   ]
   return lines.map((line) => line.replaceAll('\u00a0', ' '))

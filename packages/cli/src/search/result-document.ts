@@ -3,7 +3,7 @@ import type { SearchResult } from './result.js'
 
 /** What `shardloom search --json` prints of a search. Seconds, bytes, and shares of 1. */
 export function resultDocument(result: SearchResult) {
-  const { loaded, question, answer, best, nearMisses, seconds, interrupted } = result
+  const { loaded, question, answer, best, simulated, nearMisses, seconds, interrupted } = result
   const { total, rejected, bounded, evaluated } = answer.counts
   return {
     schema: 'shardloom.search/1',
@@ -16,6 +16,7 @@ export function resultDocument(result: SearchResult) {
     candidates: { total, rejected, bounded, evaluated },
     ...(seconds !== undefined && { seconds }),
     interrupted,
+    simulated,
     best: best.map(candidateDocument),
     front: answer.front.map((candidate) => ({
       name: candidate.name,

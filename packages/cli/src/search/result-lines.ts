@@ -155,8 +155,7 @@ function isTpWide({ choices }: Candidate, loaded: SearchResult['loaded']): boole
 }
 
 function bestLines(result: SearchResult, style: Style): string[] {
-  const { best, question } = result
-  const simulated = best.some(({ metrics }) => metrics)
+  const { best, question, simulated } = result
   const error = best[0]?.statedErrors?.[question.objective]
   const note =
     error === undefined
@@ -166,7 +165,9 @@ function bestLines(result: SearchResult, style: Style): string[] {
           2,
         )
   return [
-    `${style.bold('The best')}, as ${simulated ? 'simulated' : 'estimated'}`,
+    simulated > 0
+      ? `${style.bold('The best')} of ${formatCount(simulated)} simulated`
+      : `${style.bold('The best')}, as estimated`,
     ...candidateTable(result, style),
     ...note.map((line) => style.dim(line)),
   ]

@@ -6,6 +6,8 @@ export interface SearchResult extends Asked {
   readonly answer: Answer
   /** In the order of what comes of them. */
   readonly best: readonly SimulatedCandidate[]
+  /** How many were simulated to find them. */
+  readonly simulated: number
   readonly nearMisses: readonly NearMiss[]
   /** By the clock, without simulating; none for answers that were merged. */
   readonly seconds?: number

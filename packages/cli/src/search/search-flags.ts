@@ -53,7 +53,10 @@ const options: readonly Option[] = [
   new Option('--limit <bound>', 'what a metric must keep, such as tpot<=50ms; repeatable').argParser(parseLimit),
   new Option('--choose <name=values>', 'the values of a choice, such as tp=1,2,4; repeatable').argParser(parseChoice),
   new Option('--keep <names>', 'choices that stay as the spec has them, such as tp,pp').argParser(parseNames),
-  new Option('--top <n>', 'how many of the best are kept and simulated (default: 5)').argParser(parseCount),
+  new Option(
+    '--top <n>',
+    'how many of the best to find; up to four times as many are simulated (default: 5)',
+  ).argParser(parseCount),
   new Option('--front <a,b>', 'also the candidates that nothing beats in both metrics').argParser(parseFront),
   new Option('--svg <path>', 'draw the front'),
   new Option('--why <choices>', 'one point, or the best that matches: tp=8,pp=4').argParser(parseWhy),

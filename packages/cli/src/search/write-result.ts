@@ -31,9 +31,10 @@ export async function launchOf({ question }: SearchResult, name: string, spec: S
   return { launcher, text, notes }
 }
 
-/** Draws the front, and the best beside it, by the estimates that a search reckons with. */
+/** Draws the front, and the best as simulated beside it, by the estimates that a search reckons with. */
 export async function writeFront(io: Io, path: string, result: SearchResult): Promise<void> {
   const { question, loaded, answer } = result
+  const best = result.best.map(({ candidate }) => candidate)
   const [x, y] = (question.front ?? []).map((name) => name.replace(/^-/, ''))
   if (x === undefined || y === undefined)
     throw new ShardloomError('ANSWERS', 'There is no front to draw: the search was not asked for one.', {
@@ -56,9 +57,9 @@ export async function writeFront(io: Io, path: string, result: SearchResult): Pr
     y: metrics[y] ?? Number.NaN,
   })
   const { paretoSvg } = await import('shardloom/svg')
-  const [best] = answer.best
-  const points = [...answer.best, ...answer.front].map(point)
-  const svg = paretoSvg({ points, axes: { x: axis(x), y: axis(y) }, ...(best && { marked: nameOf(best) }) })
+  const [first] = best
+  const points = [...best, ...answer.front].map(point)
+  const svg = paretoSvg({ points, axes: { x: axis(x), y: axis(y) }, ...(first && { marked: nameOf(first) }) })
   await writeWhole(io, path, async (stream) => void stream.write(svg))
   if (path !== '-') printNote(io, `${path} has the front`)
 }

@@ -61,6 +61,7 @@ export const searchTool = defineTool({
       .looseObject({ total: z.number() })
       .optional()
       .describe('candidates: `rejected` by rule, `bounded` as no better, `evaluated`'),
+    simulated: z.number().optional(),
     best: z.array(point).optional().describe('as simulated, best first, each with its `spec`'),
     misses: z.array(point).optional().describe('of each `rule` the nearest, with `fixes`'),
     point: point.optional().describe('of `why`; with `rule` where it breaks one'),
@@ -93,11 +94,12 @@ export const searchTool = defineTool({
       })
     }
     const answer: Answer = mergeAnswers([finish(answersOf(loaded, question)(0))], question)
-    const simulated = finish(rerankWork(loaded, question, answer))
+    const { best, simulated } = finish(rerankWork(loaded, question, answer))
     return {
       ...about,
       counts: answer.counts,
-      best: simulated.map(({ candidate, metrics, differences, misses, error, spec }) => ({
+      simulated,
+      best: best.map(({ candidate, metrics, differences, misses, error, spec }) => ({
         name: candidate.name,
         choices: candidate.choices,
         metrics: candidate.metrics,

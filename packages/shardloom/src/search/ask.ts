@@ -9,13 +9,20 @@ import type { Limit, Question } from './question.js'
 import { servingAnswers } from './serving-answer.js'
 import { ServingCosts } from './serving-costs.js'
 import { checkServingQuestion, servingObjectives } from './serving-metrics.js'
-import { type SimulatedCandidate, servingRerankWork, specOfServing } from './serving-rerank.js'
+import { servingSimulator, specOfServing } from './serving-rerank.js'
 import { servingFixes, whyServing } from './serving-why.js'
+import {
+  type SimulatedBest,
+  type SimulatedCandidate,
+  type Simulator,
+  simulateAll,
+  simulateBest,
+} from './simulate-best.js'
 import { stepAnswers } from './step-answer.js'
 import { checkStepQuestion, stepMetrics } from './step-metrics.js'
 import { StepModel } from './step-model.js'
 import { type Change, changesOf, choicesOfSpec, isMiss, specOfStep } from './step-points.js'
-import { stepRerankWork } from './step-rerank.js'
+import { stepSimulator } from './step-rerank.js'
 import { StepTree } from './step-tree.js'
 
 /** What a search may be told beside the spec. */
@@ -27,7 +34,7 @@ export interface SearchOptions {
   readonly limits?: readonly Limit[]
   /** Values of choices in place of those that are usual. */
   readonly choices?: Readonly<Record<string, readonly Value[]>>
-  /** How many of the best are kept, and simulated. Default 5. */
+  /** How many of the best are asked for; up to four times as many are simulated to find them. Default 5. */
   readonly top?: number
   /** Two metrics of which the front is kept; `-name` where more of it is better. */
   readonly front?: readonly [string, string]
@@ -35,8 +42,11 @@ export interface SearchOptions {
   readonly parts?: number
 }
 
-/** How many parts a question has, and how many of the best are kept, where nobody says. */
+/** How many parts a question has, and how many of the best are asked for, where nobody says. */
 const usual = { parts: 64, top: 5 }
+
+/** For each of the best so many are kept to be simulated: what the estimate takes for a little worse may be better. */
+const widened = 4
 
 /**
  * A question about a loaded spec. Throws `RANKS` where nothing says how many there are, `OBJECTIVE` and `LIMITS` for what the phase does not
@@ -75,6 +85,7 @@ export function questionOf(loaded: LoadedSpec, options: SearchOptions = {}): Que
   const usualChoices =
     phase === 'serving' ? {} : { ...(counts && { ranks: counts }), ...stepChoices(loaded, counts ?? [ranks]) }
   const { seq, ...plain } = spec
+  const { top = usual.top } = options
   const question: Question = {
     schema: 'shardloom.question/1',
     // A path would lead elsewhere on another machine.
@@ -87,7 +98,8 @@ export function questionOf(loaded: LoadedSpec, options: SearchOptions = {}): Que
     objective,
     limits: options.limits ?? [],
     choices: { ...usualChoices, ...options.choices },
-    top: options.top ?? usual.top,
+    top,
+    kept: widened * top,
     ...(options.front && { front: options.front }),
     parts: options.parts ?? usual.parts,
   }
@@ -139,14 +151,26 @@ export function answersOf(loaded: LoadedSpec, question: Question): (part: number
   return servingAnswers(loaded, question, costsOf(loaded, question))
 }
 
-/** Simulates the best of an answer event by event, and puts them in the order of that. */
-export function rerankWork(
+/**
+ * Simulates the best of an answer event by event, and what was kept beside them as long as it could be better: as many as were asked for, in
+ * the order of what comes of them.
+ */
+export function rerankWork(loaded: LoadedSpec, question: Question, { best }: Answer): Work<SimulatedBest> {
+  return simulateBest(best, question.top, simulatorOf(loaded, question))
+}
+
+/** Simulates these candidates event by event, and puts them in the order of that. */
+export function simulatedWork(
   loaded: LoadedSpec,
   question: Question,
-  answer: Answer,
+  candidates: readonly Candidate[],
 ): Work<readonly SimulatedCandidate[]> {
-  if (loaded.spec.phase === 'serving') return servingRerankWork(loaded, question, answer)
-  return stepRerankWork(treeOf(loaded, question), question, answer)
+  return simulateAll(candidates, simulatorOf(loaded, question))
+}
+
+function simulatorOf(loaded: LoadedSpec, question: Question): Simulator {
+  if (loaded.spec.phase === 'serving') return servingSimulator(loaded, question)
+  return stepSimulator(treeOf(loaded, question), question)
 }
 
 /** The spec of a candidate: `shardloom simulate` takes it. */

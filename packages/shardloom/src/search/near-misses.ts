@@ -1,11 +1,11 @@
-import type { Answer, Miss } from '@shardloom/search'
+import type { Answer, Candidate, Miss } from '@shardloom/search'
 import { clusterOf } from '../cluster-of.js'
 import type { LoadedSpec } from '../plan.js'
 import type { SpecInput } from '../spec-schema.js'
 import { fixesOf, pointOf, specOfCandidate } from './ask.js'
 import type { Value } from './choices.js'
 import type { Question } from './question.js'
-import type { SimulatedCandidate } from './serving-rerank.js'
+import type { SimulatedCandidate } from './simulate-best.js'
 import { type Change, isMiss } from './step-points.js'
 
 /** A question with what it is about. */
@@ -30,9 +30,9 @@ export interface Fix extends Change {
   readonly outside: readonly string[]
 }
 
-/** The candidates of an answer as they are estimated, where there is no time to simulate them. */
-export function estimatedOnly({ loaded, question }: Asked, { best }: Answer): SimulatedCandidate[] {
-  return best.map((candidate) => ({ candidate, spec: specOfCandidate(loaded, question, candidate), misses: [] }))
+/** Candidates as they are estimated, where there is no time to simulate them. */
+export function estimatedOnly({ loaded, question }: Asked, candidates: readonly Candidate[]): SimulatedCandidate[] {
+  return candidates.map((candidate) => ({ candidate, spec: specOfCandidate(loaded, question, candidate), misses: [] }))
 }
 
 /**

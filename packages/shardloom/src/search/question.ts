@@ -23,6 +23,6 @@ export interface Question extends Keeping {
   readonly limits: readonly Limit[]
   /** The values of each choice that are tried. */
   readonly choices: Readonly<Record<string, readonly (string | number | boolean)[]>>
-  /** Into how many parts the space is divided, whoever works on them: it decides nothing but what a part is. */
+  /** Into how many parts the space is divided, whoever works on them: of the answer it decides only what is evaluated on the way, and may be kept beyond `top`. */
   readonly parts: number
 }

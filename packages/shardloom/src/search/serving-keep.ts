@@ -11,8 +11,8 @@ export class Keeper {
   private bounded = 0
   private evaluated = 0
 
-  constructor({ top, front }: Question) {
-    this.best = new BestList(top)
+  constructor({ top, kept, front }: Question) {
+    this.best = new BestList(top, kept)
     this.front = front && new Front(front)
   }
 

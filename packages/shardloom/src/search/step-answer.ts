@@ -47,8 +47,8 @@ const progressOf = ({ list }: Findings, done: number, of: number): SearchProgres
 })
 
 /** Nothing found, or what was before: of misses those that would be among the best. */
-function findings({ top, front }: Question, before?: Findings): Findings {
-  const found = { list: new BestList(top), front: front && new Front(front), misses: new Map<string, Miss>() }
+function findings({ top, kept, front }: Question, before?: Findings): Findings {
+  const found = { list: new BestList(top, kept), front: front && new Front(front), misses: new Map<string, Miss>() }
   for (const candidate of before?.list.candidates ?? []) found.list.offer(candidate)
   for (const candidate of before?.front?.candidates ?? []) found.front?.offer(candidate)
   for (const miss of before?.misses.values() ?? [])

@@ -1,28 +1,18 @@
-import type { Work } from '@shardloom/core'
-import type { Answer } from '@shardloom/search'
 import { simulateLoaded } from '../simulate-plan.js'
 import { statedError } from '../stated-error.js'
 import { memoryOf } from '../step-figures.js'
 import type { Question } from './question.js'
-import { type SimulatedCandidate, simulateBest } from './serving-rerank.js'
 import { loadedOf } from './serving-spec.js'
+import type { Simulator } from './simulate-best.js'
 import { limitMisses, metricsAt } from './step-metrics.js'
 import { specOfStep } from './step-points.js'
 import type { StepTree } from './step-tree.js'
 
-/**
- * Simulates each of an answer's best event by event, in the order of what comes of that: those that fit and keep the limits first; then
- * those that do not, and those that are refused.
- */
-export function* stepRerankWork(
-  tree: StepTree,
-  question: Question,
-  answer: Answer,
-): Work<readonly SimulatedCandidate[]> {
-  return yield* simulateBest(
-    answer,
-    (candidate) => specOfStep(tree, question, candidate),
-    function* (candidate, spec) {
+/** Simulates candidates of steps event by event; memory is one of the limits. */
+export function stepSimulator(tree: StepTree, question: Question): Simulator {
+  return {
+    specOf: (candidate) => specOfStep(tree, question, candidate),
+    *simulate(candidate, spec) {
       const simulation = simulateLoaded(loadedOf(tree.loaded, spec))
       const { seconds } = simulation.step
       const { peakBytes, capacityBytes, reserveBytes, fits } = memoryOf(simulation)
@@ -46,5 +36,5 @@ export function* stepRerankWork(
         misses: [...tooMuch, ...limitMisses(question.limits, metrics)],
       }
     },
-  )
+  }
 }

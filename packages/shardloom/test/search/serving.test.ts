@@ -1,10 +1,11 @@
 import type { Candidate, Miss } from '@shardloom/search'
 import { describe, expect, test } from 'vitest'
 import { finish, type LoadedSpec, loadSpec, type SpecInput, simulateServingLoaded } from '../../src/index.js'
+import { rerankWork } from '../../src/search/ask.js'
 import type { Question } from '../../src/search/question.js'
 import { servingAnswers } from '../../src/search/serving-answer.js'
 import { ServingCosts } from '../../src/search/serving-costs.js'
-import { servingRerankWork, specOfServing } from '../../src/search/serving-rerank.js'
+import { specOfServing } from '../../src/search/serving-rerank.js'
 import { servingSpace } from '../../src/search/serving-space.js'
 import { choicesOf } from '../../src/search/serving-spec.js'
 import { servingFixes, whyServing } from '../../src/search/serving-why.js'
@@ -169,7 +170,7 @@ describe('Llama 3.1 70B on 8 H100', () => {
     })
     const found = await answer(question)
     expect(found.best.map(({ name }) => name)).toContain('tp=8 clients=128')
-    const simulated = finish(servingRerankWork(await loadSpec(spec), question, found))
+    const { best: simulated } = finish(rerankWork(await loadSpec(spec), question, found))
     expect(simulated).toHaveLength(3)
     for (const { differences, misses } of simulated) {
       expect(misses).toEqual([])
@@ -185,7 +186,8 @@ test.each(['vllm', 'sglang', 'tensorrt-llm'])(
   async (engine) => {
     const spec = { ...small, options: { serving: { load, engine } } }
     const question = ask(spec, { choices: { tp: [2], pp: [1], clients: [64] }, ranks: 2 })
-    const [only] = finish(servingRerankWork(await loadSpec(spec), question, await answer(question)))
+    const { best } = finish(rerankWork(await loadSpec(spec), question, await answer(question)))
+    const [only] = best
     expect(Math.abs(only?.differences?.['ttft'] ?? 1)).toBeLessThan(0.2)
     expect(Math.abs(only?.differences?.['tpot'] ?? 1)).toBeLessThan(0.08)
     expect(Math.abs(only?.differences?.['throughput'] ?? 1)).toBeLessThan(0.08)
