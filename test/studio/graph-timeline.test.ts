@@ -127,7 +127,7 @@ describe.skipIf(chromiumPath === undefined)('graph and timeline of a pipeline', 
     ).toBe(true)
     expect(await violations(page)).toEqual([])
     await page.keyboard.press('Escape')
-    expect(await sheet.isVisible()).toBe(false)
+    await sheet.waitFor({ state: 'hidden' })
     expect(await button.evaluate((element) => element === document.activeElement)).toBe(true)
     await page.getByRole('button', { name: /^Inspector/ }).click()
     await page.getByRole('button', { name: 'Close Inspector' }).click()
