@@ -172,7 +172,8 @@ export class Samples {
     const names = mesh.axes.map(({ name, atoms }) => `${name}:${atoms}`)
     const structure = JSON.stringify([mesh.atoms.map(({ name }) => name), names, options, order])
     const keyOf = (claims?: Claims) => {
-      const shares = options.zero > 0 ? sharesOf(this.parameters, mesh, parallel.dpReplicate, this.claimed(claims)) : []
+      const shares =
+        options.zero > 0 ? sharesOf(this.parameters, mesh, parallel.dpReplicate, this.claimed(claims, mesh)) : []
       return [structure, this.divides(small, mesh, claims), ...shares].join(' ')
     }
     const known = this.planned.get(keyOf(this.claims)) ?? this.refused.get(keyOf())
@@ -193,7 +194,7 @@ export class Samples {
   private divides({ phase, batch }: PlannedSpec, mesh: Mesh, claims: Claims | undefined): string {
     // Data-parallel ranks divide the batch, and what is stored.
     const dividing = new Set(mesh.axes.flatMap(({ name, atoms }) => (name === 'dp' ? [] : atoms)))
-    const isClaimed = this.claimed(claims)
+    const isClaimed = this.claimed(claims, mesh)
     const divides = (sizes: readonly number[], isAsked: (atom: string) => boolean) => {
       const products = productsOf(mesh, (atom) => dividing.has(atom) && isAsked(atom))
       // What is one alone then nobody splits further.
@@ -209,11 +210,12 @@ export class Samples {
    * Whether a dim may be split along an atom: those that strategies want split, by the axes that split features and by those that claim it;
    * without claims any by all. Plugins may ask for any.
    */
-  private claimed(claims: Claims | undefined): (dim: string, atom: string) => boolean {
+  private claimed(claims: Claims | undefined, mesh: Mesh): (dim: string, atom: string) => boolean {
     if (!claims || this.loaded.plugins.length > 0) return () => true
+    const ofFeatures = new Set(['tp', 'ulysses'].flatMap((axis) => findAxis(mesh, axis)?.atoms ?? []))
     return (dim, atom) => {
       const claiming = claims.get(dim)
-      return claiming !== undefined && (claiming.has(atom) || /^(tp|ulysses)\b/.test(atom))
+      return claiming !== undefined && (claiming.has(atom) || ofFeatures.has(atom))
     }
   }
 

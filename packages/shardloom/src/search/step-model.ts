@@ -115,10 +115,11 @@ export class StepModel {
     const atoms = mesh.atoms.filter(({ degree }) => degree > 1).map(({ name, degree }) => ({ name, degree }))
     atoms.sort((a, b) => (a.name < b.name ? -1 : 1))
     const axes = mesh.axes.map(({ name, atoms }) => `${name} ${atoms}`).sort()
-    let groups: string[][] = [[]]
     // Where each atom lies in or across units of the cluster as a whole, groups of several are made of what each is alone.
+    const isAligned = this.isAligned(mesh)
+    let groups: string[][] = [[]]
     for (const { name } of atoms)
-      groups = this.isAligned(mesh) ? [...groups, [name]] : groups.flatMap((group) => [group, [...group, name]])
+      groups = isAligned ? [...groups, [name]] : groups.flatMap((group) => [group, [...group, name]])
     return JSON.stringify([atoms, axes, groups.map((group) => machine.group(group))])
   }
 
