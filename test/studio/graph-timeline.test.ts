@@ -4,7 +4,7 @@ import type { Browser, Page } from 'playwright-core'
 import { formatSeconds, loadSpec, simulateLoaded } from 'shardloom'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { chromiumPath, launchChromium } from '../chromium.js'
-import { openStudio, settled } from './open-studio.js'
+import { eventually, openStudio, settled } from './open-studio.js'
 
 const spec = {
   model: 'gpt2',
@@ -51,7 +51,7 @@ describe.skipIf(chromiumPath === undefined)('graph and timeline of a pipeline', 
     const inspector = page.getByLabel('Inspector')
     await page.locator('[data-id="stage 1/forward"]').click()
     await inspector.getByText('What takes longest in it').waitFor()
-    expect(await inspector.textContent()).toContain('stage 1 · forward')
+    await eventually(() => inspector.textContent()).toContain('stage 1 · forward')
     await page.keyboard.press('Enter')
     await page.locator('[data-id="stage 1/forward/layer"]').waitFor()
     await page.locator('[data-id="stage 1/forward/layer-send"]').click()
@@ -61,7 +61,7 @@ describe.skipIf(chromiumPath === undefined)('graph and timeline of a pipeline', 
       .first()
       .click()
     await inspector.getByText('this rank sends', { exact: true }).waitFor()
-    expect(await inspector.textContent()).toMatch(/2 of \d+: ranks \d+, \d+/)
+    await eventually(() => inspector.textContent()).toMatch(/2 of \d+: ranks \d+, \d+/)
     await page.keyboard.press('Escape')
     // What the overview counts in one row is what its nodes run together.
     const row = inspector.locator('.communication button', { hasText: /, and \d+ more/ }).first()
@@ -88,7 +88,7 @@ describe.skipIf(chromiumPath === undefined)('graph and timeline of a pipeline', 
     }
     const inspector = page.getByLabel('Inspector')
     await inspector.getByText('This slice').waitFor()
-    expect(await inspector.locator('h2').textContent()).toContain('F0 · stage 0')
+    await eventually(() => inspector.locator('h2').textContent()).toContain('F0 · stage 0')
     await page.getByText('Compare schedules').click()
     await page.getByRole('checkbox', { name: 'zbh1' }).check()
     await page.getByRole('checkbox', { name: 'dualpipe', exact: true }).check()
@@ -97,14 +97,14 @@ describe.skipIf(chromiumPath === undefined)('graph and timeline of a pipeline', 
     await expect
       .poll(() => canvas.getAttribute('aria-label'), { timeout: 60_000 })
       .toContain(`zbh1: ${formatSeconds(step.seconds)}`)
-    expect(await canvas.getAttribute('aria-label')).toMatch(/% step time/)
+    await eventually(() => canvas.getAttribute('aria-label')).toMatch(/% step time/)
     const refused = await loadSpec({ ...spec, options: { schedule: 'dualpipe' } })
       .then((loaded) => simulateLoaded(loaded) && '')
       .catch((error: Error) => error.message)
     expect(refused).not.toBe('')
     await page.locator('.schedule-needs').getByText(refused).waitFor({ timeout: 60_000 })
     await page.keyboard.press('Escape')
-    expect(await violations(page)).toEqual([])
+    await eventually(() => violations(page)).toEqual([])
     expect(complaints).toEqual([])
     await page.context().close()
   })
@@ -113,8 +113,8 @@ describe.skipIf(chromiumPath === undefined)('graph and timeline of a pipeline', 
     const { page, complaints } = await openStudio(browser, link('graph'), { viewport: { width: 390, height: 844 } })
     await settled(page)
     const wide = () => page.evaluate<number>('document.documentElement.scrollWidth')
-    expect(await wide()).toBeLessThanOrEqual(390)
-    expect(await violations(page)).toEqual([])
+    await eventually(() => wide()).toBeLessThanOrEqual(390)
+    await eventually(() => violations(page)).toEqual([])
     const button = page.getByRole('button', { name: 'Set-up', exact: true })
     await button.click()
     const sheet = page.getByRole('dialog', { name: 'Set-up' })
@@ -125,18 +125,18 @@ describe.skipIf(chromiumPath === undefined)('graph and timeline of a pipeline', 
         'document.activeElement === document.body || document.activeElement.closest("dialog") !== null',
       ),
     ).toBe(true)
-    expect(await violations(page)).toEqual([])
+    await eventually(() => violations(page)).toEqual([])
     await page.keyboard.press('Escape')
     await sheet.waitFor({ state: 'hidden' })
-    expect(await button.evaluate((element) => element === document.activeElement)).toBe(true)
+    await eventually(() => button.evaluate((element) => element === document.activeElement)).toBe(true)
     await page.getByRole('button', { name: /^Inspector/ }).click()
     await page.getByRole('button', { name: 'Close Inspector' }).click()
     await page.getByRole('tab', { name: 'Timeline' }).click()
     await page.locator('.timeline-frame canvas').waitFor()
-    expect(await page.getByText('a critical path', { exact: true }).isVisible()).toBe(false)
+    await eventually(() => page.getByText('a critical path', { exact: true }).isVisible()).toBe(false)
     await page.getByText('Legend', { exact: true }).click()
-    expect(await page.getByText('a critical path', { exact: true }).isVisible()).toBe(true)
-    expect(await wide()).toBeLessThanOrEqual(390)
+    await eventually(() => page.getByText('a critical path', { exact: true }).isVisible()).toBe(true)
+    await eventually(() => wide()).toBeLessThanOrEqual(390)
     // A window of 1440 × 900 at a zoom of 200 %.
     await page.getByText('Legend', { exact: true }).click()
     await page.setViewportSize({ width: 720, height: 450 })

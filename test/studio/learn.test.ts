@@ -11,7 +11,7 @@ import { linkOf } from '../../apps/docs/scripts/studio-link.mjs'
 import { readFragment } from '../../apps/studio/src/state/fragment.js'
 import { root } from '../../scripts/workspace.mjs'
 import { chromiumPath, launchChromium } from '../chromium.js'
-import { isInPicture, openStudio, settled } from './open-studio.js'
+import { eventually, isInPicture, openStudio, settled } from './open-studio.js'
 
 const types: Readonly<Record<string, string>> = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css' }
 
@@ -69,16 +69,16 @@ describe.skipIf(chromiumPath === undefined)('guided pages in Chromium', { timeou
     await page.getByRole('tab', { name: 'Learn' }).click()
     const cards = page.locator('.lesson-card')
     await cards.first().waitFor()
-    expect(await cards.count()).toBe(8)
-    expect(await seriousFlaws(page)).toEqual([])
+    await eventually(() => cards.count()).toBe(8)
+    await eventually(() => seriousFlaws(page)).toEqual([])
     await page.getByRole('button', { name: 'Pipeline parallelism' }).click()
 
     const guide = page.getByLabel('Guide')
     await guide.getByRole('heading', { name: 'Stages wait' }).waitFor()
-    expect(await page.evaluate(() => document.activeElement?.textContent)).toBe('Stages wait')
+    await eventually(() => page.evaluate(() => document.activeElement?.textContent)).toBe('Stages wait')
     await guide.getByRole('button', { name: 'Next' }).click()
     await guide.getByText('Look at').waitFor()
-    expect(await page.getByRole('tab', { name: 'Memory' }).getAttribute('aria-selected')).toBe('true')
+    await eventually(() => page.getByRole('tab', { name: 'Memory' }).getAttribute('aria-selected')).toBe('true')
     await guide.getByRole('radio', { name: 'The same bubble, less memory' }).check()
     await guide.getByRole('slider', { name: 'Schedule' }).press('ArrowRight')
     await guide.getByText('As you expected.').waitFor({ timeout: 60_000 })
@@ -99,13 +99,13 @@ describe.skipIf(chromiumPath === undefined)('guided pages in Chromium', { timeou
     const answer = (await guide.getByRole('status').textContent()) ?? ''
     expect(answer).toContain(formatBytes(Math.max(...(await of('gpipe')))))
     expect(answer).toContain(formatBytes(Math.max(...(await of('1f1b')))))
-    expect(await seriousFlaws(page)).toEqual([])
+    await eventually(() => seriousFlaws(page)).toEqual([])
 
     await page.waitForTimeout(500)
     const again = await openStudio(browser, page.url().split('#')[1])
     await again.page.getByLabel('Guide').getByRole('heading', { name: 'One forward, one backward' }).waitFor()
     await again.page.getByRole('button', { name: 'Leave' }).click()
-    expect(await again.page.getByLabel('Name of the plan').inputValue()).toBe('Llama 3.1 70B')
+    await eventually(() => again.page.getByLabel('Name of the plan').inputValue()).toBe('Llama 3.1 70B')
     expect([...complaints, ...again.complaints]).toEqual([])
     await again.page.context().close()
     await page.context().close()
@@ -123,11 +123,11 @@ describe.skipIf(chromiumPath === undefined)('guided pages in Chromium', { timeou
     expect((await page.locator('.view').boundingBox())?.height).toBeGreaterThan(844 / 2)
     const lookedAt = page.locator('[data-id="forward/layer/attention/out/all-reduce(tp)"]')
     await expect.poll(async () => (await lookedAt.count()) > 0 && isInPicture(lookedAt), { timeout: 60_000 }).toBe(true)
-    expect(await seriousFlaws(page)).toEqual([])
+    await eventually(() => seriousFlaws(page)).toEqual([])
     await guide.getByRole('button', { name: 'Read and try' }).click()
     await guide.getByRole('radio').first().check()
-    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(390)
-    expect(await seriousFlaws(page)).toEqual([])
+    await eventually(() => page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(390)
+    await eventually(() => seriousFlaws(page)).toEqual([])
     expect(complaints).toEqual([])
     await page.context().close()
   })
@@ -144,9 +144,9 @@ describe.skipIf(chromiumPath === undefined)('guided pages in Chromium', { timeou
       await page.goto(`${origin}/x/y/#${await linkOf(diagram, planned)}`)
       const strip = page.getByLabel('The plan in figures')
       await strip.getByText('✓ all').waitFor({ timeout: 60_000 })
-      expect(await strip.textContent(), diagram.name).toContain(`Ranks${planned.program.mesh.world}`)
-      expect(await page.getByLabel('Name of the plan').inputValue()).toBe(String(diagram.spec.model))
-      expect(await page.locator('.banner').count(), diagram.name).toBe(0)
+      await eventually(() => strip.textContent(), diagram.name).toContain(`Ranks${planned.program.mesh.world}`)
+      await eventually(() => page.getByLabel('Name of the plan').inputValue()).toBe(String(diagram.spec.model))
+      await eventually(() => page.locator('.banner').count(), diagram.name).toBe(0)
     }
     await settled(page)
     await page.getByRole('tab', { name: 'Learn' }).click()

@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { deflateRawSync } from 'node:zlib'
 import type { Browser, BrowserContextOptions, Locator, Page } from 'playwright-core'
+import { expect } from 'vitest'
 import { root } from '../../scripts/workspace.mjs'
 
 /** A link to a state, as anybody could write it. */
@@ -84,3 +85,7 @@ export async function settled(page: Page): Promise<void> {
     timeout: 60_000,
   })
 }
+
+/** Expects of what is looked at as often as it takes: a page answers a moment after it was asked. */
+export const eventually = <T>(look: () => Promise<T>, message?: string) =>
+  expect.poll(look, { timeout: 20_000, ...(message !== undefined && { message }) })

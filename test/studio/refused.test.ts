@@ -2,7 +2,7 @@ import { deflateRawSync } from 'node:zlib'
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { chromiumPath, launchChromium } from '../chromium.js'
-import { follow, link, openStudio, refusal, settled, small, stateOf } from './open-studio.js'
+import { eventually, follow, link, openStudio, refusal, settled, small, stateOf } from './open-studio.js'
 
 describe.skipIf(chromiumPath === undefined)('the studio refuses', { timeout: 180_000 }, () => {
   let browser: Browser
@@ -38,7 +38,7 @@ describe.skipIf(chromiumPath === undefined)('the studio refuses', { timeout: 180
       const cards = await page.locator('.card-box').count()
       await follow(page, fragment)
       await refusal(page)
-      expect(await page.locator('.card-box').count()).toBe(cards)
+      await eventually(() => page.locator('.card-box').count()).toBe(cards)
       await settled(page)
       expect(complaints).toEqual([])
     })
@@ -64,8 +64,8 @@ describe.skipIf(chromiumPath === undefined)('the studio refuses', { timeout: 180
       await follow(page, link(stateOf(text, '<script>alert(1)</script>')))
       const failure = page.locator('.strip .failure')
       await failure.waitFor({ timeout: 60_000 })
-      expect(await failure.textContent()).toContain(message)
-      expect(await failure.textContent()).not.toContain('internal')
+      await eventually(() => failure.textContent()).toContain(message)
+      await eventually(() => failure.textContent()).not.toContain('internal')
       await page.getByRole('tab', { name: 'YAML' }).click()
       await page.getByLabel('The spec as YAML').fill(small)
       await failure.waitFor({ state: 'detached' })

@@ -4,7 +4,7 @@ import type { Browser, Page } from 'playwright-core'
 import { formatQuantity, formatSeconds, loadSpec, simulateServingLoaded, summariseServingSimulation } from 'shardloom'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { chromiumPath, launchChromium } from '../chromium.js'
-import { follow, openStudio, refusal, settled } from './open-studio.js'
+import { eventually, follow, openStudio, refusal, settled } from './open-studio.js'
 
 const small = 'model: llama-3.1-8b\ncluster: dgx-h100\nbatch: 16\nseq: 4096\nparallel: {tp: 8}\n'
 const narrow = {
@@ -67,10 +67,10 @@ describe.skipIf(chromiumPath === undefined)('searching and serving in the studio
         await page.locator('.front .point.on').first().focus()
         await page.keyboard.press('Enter')
         await page.getByText('is open beside the others').waitFor()
-        expect(await page.getByLabel('Variant').locator('option').count()).toBe(2)
+        await eventually(() => page.getByLabel('Variant').locator('option').count()).toBe(2)
         await page.getByRole('button', { name: 'Undo' }).click()
-        expect(await page.getByLabel('Variant').count()).toBe(0)
-        expect(await violations(page)).toEqual([])
+        await eventually(() => page.getByLabel('Variant').count()).toBe(0)
+        await eventually(() => violations(page)).toEqual([])
       }
       await page.context().close()
     }
@@ -155,10 +155,10 @@ describe.skipIf(chromiumPath === undefined)('searching and serving in the studio
     await page.locator('.pools').getByText('decode').click()
     await page.locator('[data-id="decode"]').waitFor()
     await page.getByLabel('Inspector').getByText('comes from the ranks of prefill').first().waitFor()
-    expect(await violations(page)).toEqual([])
+    await eventually(() => violations(page)).toEqual([])
     await page.getByLabel('Output').fill('64')
     await page.getByRole('tab', { name: 'YAML' }).click()
-    expect(await page.getByLabel('The spec as YAML').inputValue()).toMatch(/"?output"?: 64/)
+    await eventually(() => page.getByLabel('The spec as YAML').inputValue()).toMatch(/"?output"?: 64/)
     expect(complaints).toEqual([])
     await page.context().close()
   })
@@ -179,10 +179,10 @@ describe.skipIf(chromiumPath === undefined)('searching and serving in the studio
     await place.getByText(/^Line 2, column 1\d$/).waitFor({ timeout: 30_000 })
     await area.press('End')
     await area.press('Tab')
-    expect(await area.inputValue()).toContain('  ')
+    await eventually(() => area.inputValue()).toContain('  ')
     await area.press('Escape')
     await area.press('Tab')
-    expect(await area.evaluate((each) => document.activeElement === each)).toBe(false)
+    await eventually(() => area.evaluate((each) => document.activeElement === each)).toBe(false)
     expect(complaints).toEqual([])
     await page.context().close()
   })

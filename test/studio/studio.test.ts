@@ -4,7 +4,7 @@ import type { Browser, Page } from 'playwright-core'
 import { formatBytes, formatSeconds, loadSpec, simulateLoaded, stepFigures } from 'shardloom'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { chromiumPath, launchChromium } from '../chromium.js'
-import { follow, isInPicture, link, openStudio, settled, small, stateOf } from './open-studio.js'
+import { eventually, follow, isInPicture, link, openStudio, settled, small, stateOf } from './open-studio.js'
 
 async function violations(page: Page): Promise<readonly unknown[]> {
   await page.evaluate(axe.source)
@@ -46,7 +46,7 @@ describe.skipIf(chromiumPath === undefined)('the studio in Chromium, opened from
     const beyond = { ...stateOf(small), graph: { level: 'module', toggled: [], unroll: [], rank: 99 } }
     const { page, complaints } = await openStudio(browser, link(beyond))
     await settled(page)
-    expect(await page.getByRole('alert').count()).toBe(0)
+    await eventually(() => page.getByRole('alert').count()).toBe(0)
     const whole = page.getByRole('button', { name: 'Whole mesh' })
     await whole.click()
     await whole.waitFor({ state: 'detached' })
@@ -62,7 +62,7 @@ describe.skipIf(chromiumPath === undefined)('the studio in Chromium, opened from
     await area.fill(small.replace('cluster: dgx-h100\n', ''))
     const said = page.locator('.view').getByRole('alert').getByText('names no cluster')
     await said.waitFor({ timeout: 30_000 })
-    expect(await page.getByRole('region', { name: 'Timeline' }).isVisible()).toBe(true)
+    await eventually(() => page.getByRole('region', { name: 'Timeline' }).isVisible()).toBe(true)
 
     const numbers = ['.inf', '-.inf', '.nan', '1e300', '1e400', '9007199254740993', '0x1F', 'many', '', '[1]', '-0']
     for (const number of numbers) {
@@ -80,7 +80,7 @@ describe.skipIf(chromiumPath === undefined)('the studio in Chromium, opened from
       each.dispatchEvent(new ClipboardEvent('paste', { clipboardData, bubbles: true, cancelable: true }))
     }, '\n'.repeat(250_000))
     await page.getByRole('alert').getByText('at most 200000 are taken').waitFor()
-    expect(await area.inputValue()).toBe(small)
+    await eventually(() => area.inputValue()).toBe(small)
     await page.locator('body').evaluate((body) => {
       const dataTransfer = new DataTransfer()
       dataTransfer.items.add(new File(['{'], 'config.json'))
@@ -116,19 +116,19 @@ describe.skipIf(chromiumPath === undefined)('the studio in Chromium, opened from
     )
     const strip = page.getByLabel('The plan in figures')
     await strip.getByText(formatSeconds(figures.stepSeconds), { exact: true }).waitFor()
-    expect(await strip.textContent()).toContain(formatBytes(figures.memory.peakBytes))
-    expect(await strip.textContent()).toContain('hold')
+    await eventually(() => strip.textContent()).toContain(formatBytes(figures.memory.peakBytes))
+    await eventually(() => strip.textContent()).toContain('hold')
 
     const degree = page.getByLabel('tp', { exact: true })
     await degree.fill('8')
     await strip.getByText('16', { exact: true }).waitFor()
     await page.getByRole('button', { name: 'Undo' }).click()
     await strip.getByText('8', { exact: true }).waitFor()
-    expect(await degree.inputValue()).toBe('4')
+    await eventually(() => degree.inputValue()).toBe('4')
     await page.getByRole('button', { name: 'Redo' }).click()
     await strip.getByText('16', { exact: true }).waitFor()
     await page.getByRole('tab', { name: 'YAML' }).click()
-    expect(await page.getByLabel('The spec as YAML').inputValue()).toContain('tp: 8')
+    await eventually(() => page.getByLabel('The spec as YAML').inputValue()).toContain('tp: 8')
     expect(complaints).toEqual([])
     await page.context().close()
   })
@@ -140,9 +140,9 @@ describe.skipIf(chromiumPath === undefined)('the studio in Chromium, opened from
     await page.getByLabel('tp', { exact: true }).fill('3')
     const problem = page.locator('.degree.wrong .problem')
     await problem.waitFor()
-    expect(await problem.textContent()).toContain('Use 1, 2, 4, 8, 16 or 32')
-    expect(await page.locator('.strip .failure').textContent()).toContain('Use 1, 2, 4, 8, 16 or 32')
-    expect(await page.locator('.card-box').count()).toBe(cards)
+    await eventually(() => problem.textContent()).toContain('Use 1, 2, 4, 8, 16 or 32')
+    await eventually(() => page.locator('.strip .failure').textContent()).toContain('Use 1, 2, 4, 8, 16 or 32')
+    await eventually(() => page.locator('.card-box').count()).toBe(cards)
     await page.getByText('last plan that worked').waitFor()
     expect(complaints).toEqual([])
     await page.context().close()
@@ -166,14 +166,14 @@ describe.skipIf(chromiumPath === undefined)('the studio in Chromium, opened from
     await page.keyboard.press('Backspace')
     const card = page.locator('[data-id="forward/layer/ffn"]')
     await card.locator('.selected').waitFor()
-    expect(await isInPicture(card)).toBe(true)
+    await eventually(() => isInPicture(card)).toBe(true)
     const faint = await page.locator('.card-box.dim').count()
     await page.keyboard.press('g')
     await page.waitForTimeout(100)
-    expect(await page.locator('.card-box.dim').count()).toBe(faint)
+    await eventually(() => page.locator('.card-box.dim').count()).toBe(faint)
     await page.keyboard.press('Escape')
     await inspector.getByText('Rank 0, one step').waitFor()
-    expect(await page.locator('.react-flow__node:focus').count()).toBe(0)
+    await eventually(() => page.locator('.react-flow__node:focus').count()).toBe(0)
     expect(complaints).toEqual([])
     await page.context().close()
   })
@@ -238,7 +238,7 @@ describe.skipIf(chromiumPath === undefined)('the studio in Chromium, opened from
     await page.getByText('other.json is no JSON').waitFor()
     await give('drop', JSON.stringify({ ...config, num_hidden_layers: 8 }))
     await page.getByLabel('Inspector').getByText('749 M parameters').waitFor()
-    expect(await page.getByText('other.json is no JSON').count()).toBe(0)
+    await eventually(() => page.getByText('other.json is no JSON').count()).toBe(0)
     await give('paste', JSON.stringify(config))
     await page.getByLabel('Inspector').getByText('1.24 B parameters').waitFor()
     expect(complaints).toEqual([])
@@ -320,7 +320,7 @@ describe.skipIf(chromiumPath === undefined)('the studio in Chromium, opened from
       const view = page.getByRole('group', { name: 'This view' })
       await page.getByRole('tab', { name: 'Learn' }).click()
       await page.getByText('Export', { exact: true }).click()
-      expect(await view.getByRole('button', { name: 'SVG' }).isDisabled()).toBe(true)
+      await eventually(() => view.getByRole('button', { name: 'SVG' }).isDisabled()).toBe(true)
       await page.keyboard.press('Escape')
       await page.getByRole('button', { name: '+ Variant' }).click()
       await page.getByRole('tab', { name: 'Compare' }).click()
@@ -336,14 +336,14 @@ describe.skipIf(chromiumPath === undefined)('the studio in Chromium, opened from
     })
 
     test('has nothing that axe finds fault with', async () => {
-      expect(await violations(page)).toEqual([])
+      await eventually(() => violations(page)).toEqual([])
     })
   })
 
   test('has nothing that axe finds fault with in the dark', async () => {
     const { page } = await openStudio(browser, link(stateOf(small)), { colorScheme: 'dark' })
     await settled(page)
-    expect(await violations(page)).toEqual([])
+    await eventually(() => violations(page)).toEqual([])
     await page.context().close()
   })
 })
