@@ -64,7 +64,8 @@ interface Planned {
 export class Samples {
   private readonly planned = new Map<string, Planned>()
   private readonly refused = new Map<string, ShardloomError>()
-  private readonly claims: Claims = new Map()
+  /** By structure. */
+  private readonly claims = new Map<string, Claims>()
   private readonly sizes = new Map<string, readonly number[]>()
   private readonly axes = new Map<number, ReturnType<typeof axesOfLoaded>>()
   private readonly meshes = new Map<string, Mesh>()
@@ -172,11 +173,11 @@ export class Samples {
     const names = mesh.axes.map(({ name, atoms }) => `${name}:${atoms}`)
     const structure = JSON.stringify([mesh.atoms.map(({ name }) => name), names, options, order])
     const keyOf = (claims?: Claims) => {
-      const shares =
-        options.zero > 0 ? sharesOf(this.parameters, mesh, parallel.dpReplicate, this.claimed(claims, mesh)) : []
+      const shares = options.zero > 0 ? sharesOf(this.parameters, mesh, parallel.dpReplicate, this.claimed(claims)) : []
       return [structure, this.divides(small, mesh, claims), ...shares].join(' ')
     }
-    const known = this.planned.get(keyOf(this.claims)) ?? this.refused.get(keyOf())
+    const claims = this.claims.get(structure)
+    const known = (claims && this.planned.get(keyOf(claims))) ?? this.refused.get(keyOf())
     if (isShardloomError(known)) throw known
     if (known) return known
     const found = this.plan(small, stages)
@@ -185,38 +186,45 @@ export class Samples {
       this.refused.set(keyOf(), found)
       throw found
     }
-    addClaims(this.claims, found.program)
-    this.planned.set(keyOf(this.claims), found)
+    const all = claimsOf(found.program, claims)
+    this.claims.set(structure, all)
+    this.planned.set(keyOf(all), found)
     return found
   }
 
-  /** Which sizes can be divided by ranks that claim their dims: see {@link claimed}. */
-  private divides({ phase, batch }: PlannedSpec, mesh: Mesh, claims: Claims | undefined): string {
+  /**
+   * Which sizes ranks can divide that claim their dims, in the order in which they are asked: of each what is left by those before, as far as
+   * they divide it. Without claims any may divide any.
+   */
+  private divides({ phase, batch, options }: PlannedSpec, mesh: Mesh, claims: Claims | undefined): string {
     // Data-parallel ranks divide the batch, and what is stored.
     const dividing = new Set(mesh.axes.flatMap(({ name, atoms }) => (name === 'dp' ? [] : atoms)))
-    const isClaimed = this.claimed(claims, mesh)
+    const isClaimed = this.claimed(claims)
     const divides = (sizes: readonly number[], isAsked: (atom: string) => boolean) => {
-      const products = productsOf(mesh, (atom) => dividing.has(atom) && isAsked(atom))
-      // What is one alone then nobody splits further.
-      const parts = (size: number, each: number) => (size % each === 0 ? Math.min(2, size / each) : 0)
-      return sizes.map((size) => products.map((each) => parts(size, each)).join('')).join()
+      const atoms = mesh.atoms.filter(({ name }) => dividing.has(name) && isAsked(name))
+      return sizes.map((size) => {
+        let text = ''
+        const taken = [1]
+        for (const { degree } of atoms)
+          for (const each of [...taken]) {
+            const left = Math.ceil(size / each)
+            const isDivided = left > 1 && (options.uneven === 'ragged' || left % degree === 0)
+            // What is one alone nobody splits further.
+            text += left === 1 ? 1 : left % degree === 0 ? 2 : 0
+            if (isDivided) taken.push(each * degree)
+          }
+        return text + taken.map((each) => (size > each ? 2 : 1)).join('')
+      })
     }
-    const all = Array.from(this.sizes, ([dim, sizes]) => divides(sizes, (atom) => isClaimed(dim, atom)))
+    const all = Array.from(this.sizes, ([dim, sizes]) => divides(sizes, (atom) => isClaimed(dim, atom)).join())
     // With one position of each sequence it is the sequences that ranks of experts have to divide.
-    return [...all, phase === 'decode' ? divides([batch], () => true) : ''].join(' ')
+    return [...all, phase === 'decode' ? divides([batch], () => true).join() : ''].join(' ')
   }
 
-  /**
-   * Whether a dim may be split along an atom: those that strategies want split, by the axes that split features and by those that claim it;
-   * without claims any by all. Plugins may ask for any.
-   */
-  private claimed(claims: Claims | undefined, mesh: Mesh): (dim: string, atom: string) => boolean {
+  /** Whether strategies want a dim split along an atom; without claims, and of plugins, any may. */
+  private claimed(claims: Claims | undefined): (dim: string, atom: string) => boolean {
     if (!claims || this.loaded.plugins.length > 0) return () => true
-    const ofFeatures = new Set(['tp', 'ulysses'].flatMap((axis) => findAxis(mesh, axis)?.atoms ?? []))
-    return (dim, atom) => {
-      const claiming = claims.get(dim)
-      return claiming !== undefined && (claiming.has(atom) || ofFeatures.has(atom))
-    }
+    return (dim, atom) => claims.get(dim)?.has(atom) === true
   }
 
   private plan(spec: PlannedSpec, stages: number): Planned | ShardloomError {
@@ -235,9 +243,12 @@ export class Samples {
 /** Dim → the atoms along which strategies want it split, somewhere. */
 type Claims = Map<string, Set<string>>
 
-function addClaims(claims: Claims, { preferences, mesh }: Program): void {
+/** Those of a program and, where there are, others. */
+function claimsOf({ preferences, mesh }: Program, others: Claims = new Map()): Claims {
+  const claims = new Map(others)
   for (const { dims, axis, atoms = findAxis(mesh, axis)?.atoms ?? [] } of preferences)
     for (const dim of dims) claims.set(dim, new Set([...(claims.get(dim) ?? []), ...atoms]))
+  return claims
 }
 
 /**

@@ -23,11 +23,19 @@ export class Slots {
     this.orders = new Orders(model, question)
   }
 
+  private get sizes(): number[] {
+    return (this.question.choices['microbatch'] ?? [this.model.base.microbatch ?? 1]).map(Number)
+  }
+
+  /** The largest size of a microbatch. */
+  get largest(): number {
+    return Math.max(...this.sizes)
+  }
+
   /** The sizes of a group, the largest first. */
   of(group: Group): Slot[] {
-    const sizes = (this.question.choices['microbatch'] ?? [this.model.base.microbatch ?? 1]).map(Number)
     const smaller = new Set<number>()
-    const slots = sizes
+    const slots = this.sizes
       .sort((a, b) => a - b)
       .map((microbatch): Slot => {
         const stagings = this.stagings(group, microbatch)

@@ -5,14 +5,14 @@ import { clusterOf } from '../cluster-of.js'
 import type { LoadedSpec } from '../plan.js'
 import type { PlannedSpec } from '../sequence.js'
 import { machineOfMesh } from '../simulate-plan.js'
-import { type Choices, copiesOf, dividing, kindsOf, specWith, type Value } from './choices.js'
+import { type Choices, copiesOf, kindsOf, specWith } from './choices.js'
 import { leastStored, type Model, overlapOn, type PartState, type StoredBytes, stateAt } from './estimate.js'
 import { partsOf } from './forms.js'
-import { isMultiplying } from './groups.js'
+import { LeastWork } from './least-work.js'
 import { forwardOnly, Pipelines } from './pipelines.js'
 import { among, type BlockCosts, Samples, secondsIn } from './samples.js'
 import { LeastSharing } from './sharing.js'
-import { type Group, type Stored, whole } from './staging.js'
+import { type Stored, whole } from './staging.js'
 
 /** A mesh of a search with its machine, and where its communication inside of a stage runs. */
 export interface Placed {
@@ -53,12 +53,12 @@ export class StepModel {
   /** The schedule by which costs are found that no schedule changes. */
   readonly plain: string
   readonly sharing = new LeastSharing(this)
+  readonly leastWork: LeastWork
   /** Ranks in one unit of each level of the cluster. */
   private readonly units: readonly number[]
   private readonly meshes = new Map<string, Placed | Refusal>()
   private readonly blocks = new Map<string, BlockCosts | Refusal>()
   private readonly states = new Map<string, ReadonlyMap<string, PartState> | Refusal>()
-  private readonly whole = new Map<string, number>()
   private readonly points = new Map<string, ReturnType<Samples['states']> | Refusal>()
 
   constructor(readonly loaded: LoadedSpec) {
@@ -71,6 +71,7 @@ export class StepModel {
     this.layers = kindsOf(loaded.architecture)
     this.parts = partsOf(this.layers)
     this.axes = loaded.plugins.flatMap(({ axes = [] }) => axes.map(({ name }) => name))
+    this.leastWork = new LeastWork(this)
   }
 
   /** How many chunks of a pipeline may be without layers: the first, which embeds, and the last, which ends, where all layers are alike. */
@@ -137,57 +138,17 @@ export class StepModel {
 
   /** What one microbatch takes of each part of a spec's model. `inner`: the choices of the spec that this depends on. */
   blockCosts(spec: PlannedSpec, inner: string, divided: boolean, { mesh, links }: Placed): BlockCosts | Refusal {
-    return remember(this.blocks, `${inner} ${divided} ${links}`, () =>
-      this.samples.blocks(
-        { ...spec, parallel: { ...spec.parallel, dpReplicate: 1 }, options: undivided(spec.options) },
-        mesh,
-      ),
-    )
+    return remember(this.blocks, `${inner} ${divided} ${links}`, () => measuredBlocks(spec, mesh, this.samples))
+  }
+
+  /** The same of samples that may be of another model, not remembered. */
+  measured(spec: PlannedSpec, { mesh }: Placed, samples: Samples): BlockCosts | Refusal {
+    return tried(() => measuredBlocks(spec, mesh, samples))
   }
 
   /** Whether what is stored depends on how many sequences are decoded together: where experts cannot divide these, they lie otherwise. */
   get storesBySequences(): boolean {
     return this.loaded.spec.phase === 'decode'
-  }
-
-  /**
-   * No step of a group's candidates takes less, but for rounding. What ranks compute together takes no less than the whole batch at once
-   * on one of them, as nothing is done faster for being divided, and one of them does no less than its share; nor where one axis divides
-   * the model, on the fastest links, and all others divide what that leaves.
-   */
-  leastSeconds({ choices }: Group, spec: PlannedSpec, ranks: number): number {
-    const names = Object.keys(choices)
-    const degrees = names.filter((name) => this.isDegree(name))
-    const kept = names.filter((name) => !degrees.includes(name) && !ofSeveral.includes(name))
-    const own = Object.fromEntries(kept.map((name) => [name, choices[name] as Value]))
-    // Ranks that experts divide once more divide these, and not what is in them, as they would alone.
-    const divided = dividing.some((name) => (choices[name] ?? 1) !== 1)
-    const axes = degrees.filter((name) => choices[name] !== 1 && !(divided && isMultiplying(name, this)))
-    const all = axes.map((axis) => {
-      const degree = Number(choices[axis])
-      const { sequenceParallel = false } = choices
-      const seconds = this.wholeBatch(spec, { ...own, ...(axis === 'tp' && { sequenceParallel }) }, axis, degree)
-      return isMultiplying(axis, this) ? degree * seconds : seconds
-    })
-    return Math.max(this.wholeBatch(spec, own), ...all) / ranks
-  }
-
-  /** What the whole batch takes at once, on the ranks of one axis or on one rank alone. Seconds; 0 where that cannot be. */
-  private wholeBatch(spec: PlannedSpec, own: Choices, axis = 'tp', degree = 1): number {
-    const { batch, parallel } = spec
-    const key = JSON.stringify([own, axis, degree])
-    const known = this.whole.get(key)
-    if (known !== undefined) return known
-    const ones = Object.fromEntries([...Object.keys(parallel), ...this.axes].map((name) => [name, 1]))
-    // What divides the ranks of dp once more has a batch for each of them.
-    const dp = isMultiplying(axis, this) ? 1 : degree
-    const made = this.specOf({ sequenceParallel: false, ...own, ...ones, dp, [axis]: degree, microbatch: batch })
-    const plain = { ...made, options: { ...made.options, schedule: '1f1b', offload: 'none' } } as PlannedSpec
-    const placed = this.placed(plain)
-    const blocks = isRefusal(placed) ? placed : this.blockCosts(plain, `whole ${key}`, false, placed)
-    const seconds = isRefusal(blocks) ? 0 : this.secondsThrough(blocks)
-    this.whole.set(key, seconds)
-    return seconds
   }
 
   /** A microbatch through the whole model, forward and backward. Seconds. */
@@ -237,14 +198,16 @@ export class StepModel {
   }
 }
 
+/** What parts take where nothing is stored in shares. Throws what planning throws. */
+function measuredBlocks({ parallel, options, ...spec }: PlannedSpec, mesh: Mesh, samples: Samples): BlockCosts {
+  return samples.blocks({ ...spec, parallel: { ...parallel, dpReplicate: 1 }, options: undivided(options) }, mesh)
+}
+
 /** Options with nothing stored in shares, and nothing said of when these are gathered. */
 function undivided({ dp, ...options }: PlannedSpec['options']): PlannedSpec['options'] {
   const { gather: _, prefetch: __, reduce, ...rest } = dp
   return { ...options, zero: 0, dp: { ...rest, ...(reduce !== undefined && reduce !== 'shards' && { reduce }) } }
 }
-
-/** Choices, beside degrees, that are of several axes, or whose costs are not of computing on one rank. */
-const ofSeveral: readonly string[] = ['ranks', 'order', 'sequenceParallel', 'offload']
 
 /** Axes whose communication is not inside of a layer. */
 const outside: readonly string[] = ['dp', 'pp', 'replicas', 'expertDp']

@@ -345,7 +345,7 @@ export class StepTree implements ChoiceTree<Node> {
       case 'root':
         return nothing
       case 'group':
-        return { seconds: this.model.leastSeconds(node.group, this.base, node.group.world), bytes: 0 }
+        return { seconds: this.model.leastWork.of(node.group, this.slots.largest), bytes: 0 }
       case 'slots':
         return { seconds: Math.min(...(node.slots[0]?.wide ?? []).map((staging) => staging.leastWork())), bytes: 0 }
       case 'slot':

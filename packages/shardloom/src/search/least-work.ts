@@ -1,0 +1,109 @@
+import { greatestCommonDivisor } from '@shardloom/core'
+import type { PlannedSpec } from '../sequence.js'
+import { type Choices, dividing, type Value } from './choices.js'
+import { isMultiplying } from './groups.js'
+import { Samples } from './samples.js'
+import type { Group } from './staging.js'
+import { isRefusal, type StepModel } from './step-model.js'
+
+/** What steps of a group of candidates take at least, told from a few samples that many groups share. Seconds. */
+export class LeastWork {
+  private readonly known = new Map<string, number>()
+  /** Samples of short sequences. */
+  private readonly short: Samples | undefined
+  private readonly shortSeq: number
+
+  constructor(private readonly model: StepModel) {
+    const { loaded, pipelines } = model
+    const seq = greatestCommonDivisor(loaded.spec.seq, shortest)
+    this.shortSeq = seq
+    // Inference computes some things once per sequence, of which shorter ones are more.
+    if (loaded.spec.phase === 'training')
+      this.short = new Samples({ ...loaded, spec: { ...loaded.spec, seq } }, pipelines)
+  }
+
+  /** No step of a group's candidates takes less, but for rounding, whose microbatches have no more than `largest` sequences. */
+  of(group: Group, largest: number): number {
+    return Math.max(this.atOnce(group), this.inMicrobatches(group, largest))
+  }
+
+  /**
+   * What ranks compute together takes no less than the whole batch at once on one of them, as nothing is done faster for being divided,
+   * and one of them does no less than its share; nor where one axis divides the model, on the fastest links, and all others divide what
+   * that leaves.
+   */
+  private atOnce({ choices, world }: Group): number {
+    const { model } = this
+    const own = this.ownOf(choices)
+    // Ranks that experts divide once more divide these, and not what is in them, as they would alone.
+    const divided = isDividedAgain(choices)
+    const axes = Object.keys(choices).filter(
+      (name) => model.isDegree(name) && choices[name] !== 1 && !(divided && isMultiplying(name, model)),
+    )
+    const all = axes.map((axis) => {
+      const degree = Number(choices[axis])
+      const { sequenceParallel = false } = choices
+      const seconds = this.wholeBatch({ ...own, ...(axis === 'tp' && { sequenceParallel }) }, axis, degree)
+      return isMultiplying(axis, model) ? degree * seconds : seconds
+    })
+    return Math.max(this.wholeBatch(own), ...all) / world
+  }
+
+  /** What the whole batch takes at once, on the ranks of one axis or on one rank alone; 0 where that cannot be. */
+  private wholeBatch(own: Choices, axis = 'tp', degree = 1): number {
+    const { model } = this
+    // What divides the ranks of dp once more has a batch for each of them.
+    const dp = isMultiplying(axis, model) ? 1 : degree
+    const degrees = { dp, [axis]: degree }
+    return this.secondsOf({ sequenceParallel: false, ...own, ...degrees, microbatch: model.base.batch }, model.samples)
+  }
+
+  /**
+   * The whole batch in the largest microbatches, as nothing is done faster in smaller pieces. Ranks that divide sequences have each as many
+   * positions as of fewer sequences that are short, in which attention is less; tp lies on the fastest links.
+   */
+  private inMicrobatches({ choices, ranks }: Group, largest: number): number {
+    const { short, model } = this
+    const { spec } = model.loaded
+    if (!short || isDividedAgain(choices) || model.axes.some((axis) => (choices[axis] ?? 1) !== 1)) return 0
+    const degree = (axis: 'tp' | 'cp' | 'ulysses') => Number(choices[axis] ?? spec.parallel[axis])
+    const positions = (largest * spec.seq) / (degree('cp') * degree('ulysses'))
+    const microbatch = Math.floor(positions / this.shortSeq)
+    if (microbatch === 0) return 0
+    const { sequenceParallel = false } = choices
+    const alone = { ...this.ownOf(choices), sequenceParallel, tp: degree('tp'), microbatch }
+    const seconds = this.secondsOf(alone, short, this.shortSeq)
+    return (spec.batch * seconds) / (spec.parallel.replicas * ranks * largest)
+  }
+
+  /** A microbatch through the whole model on ranks of no other degrees than those that are chosen; 0 where that cannot be. */
+  private secondsOf(choices: Choices, samples: Samples, seq = this.model.base.seq): number {
+    const { model } = this
+    const key = `${seq} ${JSON.stringify(choices)}`
+    const known = this.known.get(key)
+    if (known !== undefined) return known
+    const ones = Object.fromEntries([...Object.keys(model.base.parallel), ...model.axes].map((name) => [name, 1]))
+    const made = model.specOf({ ...ones, ...choices })
+    const plain = { ...made, seq, options: { ...made.options, schedule: '1f1b', offload: 'none' } } as PlannedSpec
+    const placed = model.placed(plain)
+    const blocks = isRefusal(placed) ? placed : model.measured(plain, placed, samples)
+    const seconds = isRefusal(blocks) ? 0 : model.secondsThrough(blocks)
+    this.known.set(key, seconds)
+    return seconds
+  }
+
+  /** What is chosen of computing on one rank. */
+  private ownOf(choices: Choices): Record<string, Value> {
+    const isOwn = ([name]: readonly [string, Value]) => !this.model.isDegree(name) && !ofSeveral.includes(name)
+    return Object.fromEntries(Object.entries(choices).filter(isOwn))
+  }
+}
+
+/** Sequences that tp can divide, as far as it divides anything, and in which attention is little. */
+const shortest = 128
+
+/** Whether experts divide ranks once more. */
+const isDividedAgain = (choices: Choices) => dividing.some((name) => (choices[name] ?? 1) !== 1)
+
+/** Choices, beside degrees, that are of several axes, or whose costs are not of computing on one rank. */
+const ofSeveral: readonly string[] = ['ranks', 'order', 'sequenceParallel', 'offload']
