@@ -188,11 +188,11 @@ export function partCosts(
   program: Program,
   machine: Machine,
   batch: number,
-  known: KnownSizes = nothingKnown(),
+  sizes: KnownSizes = nothingKnown(),
 ): ReadonlyMap<string, PartCost> {
   const { graph, places, stream, ofState, work } = sample
   const growths = sample.ranks.map(({ sizes }) => sizes.growths(program.mesh, batch))
-  const ticks = ticksIn(sample, program, machine, growths, known)
+  const ticks = ticksIn(sample, program, machine, growths, sizes)
   const lane = new Int32Array(graph.nodeCount)
   for (let node = 0; node < graph.nodeCount; node++) {
     const template = graph.template[node] ?? 0
@@ -202,42 +202,69 @@ export function partCosts(
   }
   const times = runEvents({ ...work, ticks, lane })
   if (times.ran < graph.nodeCount) throw stuck(sample, times)
-  const costs = new Map<
-    string,
-    { -readonly [Field in keyof PartCost]: PartCost[Field] } & {
-      readonly seconds: Record<BlockName['direction'], number>
-    }
-  >()
-  for (const { part } of sample.blocks)
-    costs.set(part, {
-      seconds: { F: 0, B: 0, I: 0, W: 0 },
-      ...{ keptBytes: 0, deferredBytes: 0, workingBytes: 0, cacheBytes: 0 },
-    })
-  for (const { direction, part, seconds } of spans(sample, ticks, times)) {
-    const cost = costs.get(part)
-    if (cost) cost.seconds[direction] = seconds
+  const seconds = new Map<string, Record<BlockName['direction'], number>>()
+  for (const { part } of sample.blocks) seconds.set(part, { F: 0, B: 0, I: 0, W: 0 })
+  for (const { direction, part, seconds: taken } of spans(sample, ticks, times)) {
+    const own = seconds.get(part)
+    if (own) own[direction] = taken
   }
+  // Many are told apart by what they take alone.
+  let known: ReturnType<typeof partMemory> | undefined
+  const memory = (part: string) => {
+    known ??= partMemory(sample, growths, times)
+    return known.get(part) ?? noMemory
+  }
+  return new Map(
+    Array.from(seconds, ([part, own]): [string, PartCost] => [
+      part,
+      {
+        seconds: own,
+        get keptBytes() {
+          return memory(part).keptBytes
+        },
+        get deferredBytes() {
+          return memory(part).deferredBytes
+        },
+        get workingBytes() {
+          return memory(part).workingBytes
+        },
+        get cacheBytes() {
+          return memory(part).cacheBytes
+        },
+      },
+    ]),
+  )
+}
+
+type PartMemory = { -readonly [Field in keyof Omit<PartCost, 'seconds'>]: number }
+
+const noMemory: PartMemory = { keptBytes: 0, deferredBytes: 0, workingBytes: 0, cacheBytes: 0 }
+
+/** What each part of a sample holds in sizes that have grown so, its nodes at these times. */
+function partMemory(sample: Sample, growths: readonly Float64Array[], times: Times): ReadonlyMap<string, PartMemory> {
+  const found = new Map<string, PartMemory>()
+  for (const { part } of sample.blocks) found.set(part, { ...noMemory })
   sample.ranks.forEach(({ held }, place) => {
     const grown = ({ value, share }: { readonly value: number; readonly share: number }) =>
       value * (growths[place]?.[share] ?? 1)
     for (const { part, ...bytes } of held.kept) {
-      const cost = costs.get(part)
-      if (cost && place === placeOf(sample, part)) cost.keptBytes += grown(bytes)
+      const memory = found.get(part)
+      if (memory && place === placeOf(sample, part)) memory.keptBytes += grown(bytes)
     }
     for (const { part, ...bytes } of held.cached) {
-      const cost = costs.get(part)
-      if (cost && place === placeOf(sample, part)) cost.cacheBytes += grown(bytes)
+      const memory = found.get(part)
+      if (memory && place === placeOf(sample, part)) memory.cacheBytes += grown(bytes)
     }
     const bytes = Float64Array.from(held.bytes, grown)
     for (const { block, workingBytes, deferredBytes } of blockMemory(sample, place, held, bytes, times)) {
       const part = sample.blocks[block]?.part ?? ''
-      const cost = costs.get(part)
-      if (!cost) continue
-      cost.workingBytes = Math.max(cost.workingBytes, workingBytes)
-      if (place === placeOf(sample, part)) cost.deferredBytes = Math.max(cost.deferredBytes, deferredBytes)
+      const memory = found.get(part)
+      if (!memory) continue
+      memory.workingBytes = Math.max(memory.workingBytes, workingBytes)
+      if (place === placeOf(sample, part)) memory.deferredBytes = Math.max(memory.deferredBytes, deferredBytes)
     }
   })
-  return costs
+  return found
 }
 
 function stuck({ graph }: Sample, { status }: Times): ShardloomError {

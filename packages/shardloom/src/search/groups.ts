@@ -1,5 +1,5 @@
 import { ShardloomError } from '@shardloom/core'
-import { type Choices, multiplying, type Value } from './choices.js'
+import { type Choices, dividing, multiplying, type Value } from './choices.js'
 import type { Question } from './question.js'
 import type { Group } from './staging.js'
 import type { StepModel } from './step-model.js'
@@ -65,6 +65,9 @@ export function groupOf(choices: Choices, ranks: number, world: number, model: S
 export function isMultiplying(name: string, model: StepModel): boolean {
   return (multiplying as readonly string[]).includes(name) || model.axes.includes(name)
 }
+
+/** Whether experts divide ranks of other axes once more. */
+export const isDividedAgain = (choices: Choices) => dividing.some((name) => (choices[name] ?? 1) !== 1)
 
 /** A choice that changes nothing beside those that are made, or cannot be. */
 function isIdle(name: string, value: Value, chosen: Choices): boolean {

@@ -1,7 +1,7 @@
 import { greatestCommonDivisor } from '@shardloom/core'
 import type { PlannedSpec } from '../sequence.js'
-import { type Choices, dividing, type Value } from './choices.js'
-import { isMultiplying } from './groups.js'
+import type { Choices, Value } from './choices.js'
+import { isDividedAgain, isMultiplying } from './groups.js'
 import { Samples } from './samples.js'
 import type { Group } from './staging.js'
 import { isRefusal, type StepModel } from './step-model.js'
@@ -101,9 +101,6 @@ export class LeastWork {
 
 /** Sequences that tp can divide, as far as it divides anything, and in which attention is little. */
 const shortest = 128
-
-/** Whether experts divide ranks once more. */
-const isDividedAgain = (choices: Choices) => dividing.some((name) => (choices[name] ?? 1) !== 1)
 
 /** Choices, beside degrees, that are of several axes, or whose costs are not of computing on one rank. */
 const ofSeveral: readonly string[] = ['ranks', 'order', 'sequenceParallel', 'offload']

@@ -1,4 +1,5 @@
 import { dividing, multiplying } from './choices.js'
+import { groupOf } from './groups.js'
 import { Orders } from './orders.js'
 import type { Question } from './question.js'
 import { type Group, Staging } from './staging.js'
@@ -62,7 +63,17 @@ export class Slots {
     })
   }
 
-  private staging(group: Group, microbatch: number, pp: number): Staging {
+  /** The same group where its ranks lie as close together as they can: see {@link Orders.closestOf}. */
+  closest(group: Group): Group | undefined {
+    const { choices, ranks, world } = group
+    const order = this.orders.closestOf(choices)
+    return order === undefined || order === choices['order']
+      ? undefined
+      : groupOf({ ...choices, order }, ranks, world, this.model)
+  }
+
+  /** So many stages of a group. */
+  staging(group: Group, microbatch: number, pp: number): Staging {
     const dp = group.ranks / pp
     const microbatches = this.model.base.batch / (this.model.base.parallel.replicas * dp * microbatch)
     return new Staging(this.model, group, microbatch, pp, dp, microbatches)

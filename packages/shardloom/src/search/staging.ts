@@ -181,6 +181,12 @@ export class Staging {
     return ((this.microbatches * this.model.secondsThrough(blocks)) / this.pp) * (1 - rounding)
   }
 
+  /** Whether its ranks fill units of the cluster. */
+  get isAligned(): boolean {
+    const placed = this.placed()
+    return !isRefusal(placed) && this.model.isAligned(placed.mesh)
+  }
+
   /**
    * No candidate of a cut takes less: without anything that parameters take, what its busiest rank does and waits for, as if backward were
    * whole, which apart takes no less.

@@ -63,7 +63,8 @@ export class StepModel {
 
   constructor(readonly loaded: LoadedSpec) {
     const { spec } = loaded
-    this.units = unitSizes(clusterOf(loaded))
+    // Of the outermost level there is one, however many ranks it has.
+    this.units = unitSizes(clusterOf(loaded)).filter(Number.isFinite)
     this.copies = copiesOf(loaded)
     this.plain = spec.phase === 'training' ? '1f1b' : forwardOnly
     this.base = this.copies === 'dp' ? spec : { ...spec, parallel: { ...spec.parallel, dp: 1, replicas: 1 } }
@@ -125,7 +126,7 @@ export class StepModel {
   }
 
   /** Whether the ranks along each atom fill units of each level of the cluster, or are a part of one that divides it. */
-  private isAligned({ atoms }: Mesh): boolean {
+  isAligned({ atoms }: Mesh): boolean {
     let stride = 1
     return atoms.every((_, index) => {
       const start = stride
@@ -209,8 +210,8 @@ function undivided({ dp, ...options }: PlannedSpec['options']): PlannedSpec['opt
   return { ...options, zero: 0, dp: { ...rest, ...(reduce !== undefined && reduce !== 'shards' && { reduce }) } }
 }
 
-/** Axes whose communication is not inside of a layer. */
-const outside: readonly string[] = ['dp', 'pp', 'replicas', 'expertDp']
+/** Axes whose communication is not inside of a layer, but of experts. */
+export const outside: readonly string[] = ['dp', 'pp', 'replicas', 'expertDp']
 
 /** What is found once; what cannot be planned is remembered as such. */
 function remember<T extends object>(

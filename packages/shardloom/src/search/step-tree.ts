@@ -15,8 +15,7 @@ import { isRefusal, StepModel } from './step-model.js'
 export type Node =
   | { readonly level: 'root'; readonly groups: readonly Group[] }
   | { readonly level: 'group'; readonly group: Group }
-  /** The sizes of microbatches that are left, the largest first. */
-  | { readonly level: 'slots'; readonly group: Group; readonly slots: readonly Slot[] }
+  | Sizes
   | ({ readonly level: 'slot'; readonly group: Group } & Slot)
   | { readonly level: 'staged'; readonly staging: Staging }
   | { readonly level: 'cut'; readonly staging: Staging; readonly cut: Cut }
@@ -25,6 +24,17 @@ export type Node =
   | { readonly level: 'zero'; readonly staging: Staging; readonly cut: Cut; readonly sharing: readonly Stored[] }
   | { readonly level: 'stored'; readonly staging: Staging; readonly cut: Cut; readonly stored: Stored }
   | Leaf
+
+/**
+ * The sizes of microbatches that are left, the largest first. What that one takes is known to be no less than what others of its kind do, than what
+ * it would with its ranks closest together, or is its own.
+ */
+interface Sizes {
+  readonly level: 'slots'
+  readonly group: Group
+  readonly slots: readonly Slot[]
+  readonly known: 'least' | 'closest' | 'own'
+}
 
 /** A candidate. */
 export interface Leaf {
@@ -79,6 +89,21 @@ export class StepTree implements ChoiceTree<Node> {
     return known
   }
 
+  private sizesOf(group: Group): Sizes {
+    return { level: 'slots', group, slots: this.slots.of(group), known: 'least' }
+  }
+
+  /** Nothing is faster in smaller microbatches. */
+  private leastOfSizes({ group, slots: [largest], known }: Sizes): number {
+    if (!largest) return 0
+    if (known === 'least') return this.model.leastWork.of(group, largest.microbatch)
+    if (known === 'own') return Math.min(...largest.wide.map((each) => each.leastWork()))
+    const closest = this.slots.closest(group)
+    if (!closest) return 0
+    const all = largest.wide.map(({ pp }) => this.slots.staging(closest, largest.microbatch, pp))
+    return Math.min(...all.map((each) => (each.isAligned ? each.leastWork() : 0)))
+  }
+
   /** The groups of the whole space. */
   groups(): Group[] {
     return groupsOf(this.question, this.base.parallel.replicas, this.model)
@@ -89,15 +114,14 @@ export class StepTree implements ChoiceTree<Node> {
       case 'root':
         return node.groups.map((group) => ({ level: 'group', group }))
       case 'group':
-        return [{ level: 'slots', group: node.group, slots: this.slots.of(node.group) }]
+        return [this.sizesOf(node.group)]
       case 'slots': {
-        const { group } = node
+        const { group, known } = node
         const [first, ...slots] = node.slots
         if (!first) return []
-        return [
-          { level: 'slot', group, ...first },
-          ...(slots.length > 0 ? [{ level: 'slots' as const, group, slots }] : []),
-        ]
+        if (known !== 'own') return [{ ...node, known: known === 'least' ? 'closest' : 'own' }]
+        const rest: Sizes = { ...node, slots, known: 'least' }
+        return [{ level: 'slot', group, ...first }, ...(slots.length > 0 ? [rest] : [])]
       }
       case 'slot':
         return node.stagings.map((staging) => ({ level: 'staged', staging }))
@@ -125,8 +149,7 @@ export class StepTree implements ChoiceTree<Node> {
       case 'group': {
         const { choices, ranks } = node.group
         const key = `${ranks} ${['order', ...multiplying, ...dividing].map((name) => choices[name]).join(' ')}`
-        const known =
-          this.sizes.get(key) ?? this.size({ level: 'slots', group: node.group, slots: this.slots.of(node.group) })
+        const known = this.sizes.get(key) ?? this.size(this.sizesOf(node.group))
         this.sizes.set(key, known)
         return known
       }
@@ -347,7 +370,7 @@ export class StepTree implements ChoiceTree<Node> {
       case 'group':
         return { seconds: this.model.leastWork.of(node.group, this.slots.largest), bytes: 0 }
       case 'slots':
-        return { seconds: Math.min(...(node.slots[0]?.wide ?? []).map((staging) => staging.leastWork())), bytes: 0 }
+        return { seconds: this.leastOfSizes(node), bytes: 0 }
       case 'slot':
         return { seconds: Math.min(...node.stagings.map((staging) => staging.leastWork())), bytes: 0 }
       case 'leaf': {

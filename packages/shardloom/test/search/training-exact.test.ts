@@ -75,7 +75,7 @@ describe('the answer is that of trying everything', async () => {
       const { group, microbatch } = staging
       const above: Node[] = [
         { level: 'group', group },
-        { level: 'slots', group, slots: [{ microbatch, stagings: [staging], wide: [staging] }] },
+        { level: 'slots', group, slots: [{ microbatch, stagings: [staging], wide: [staging] }], known: 'own' },
         { level: 'slot', group, microbatch, stagings: [staging], wide: [staging] },
         { level: 'staged', staging },
         { level: 'cut', staging, cut },
