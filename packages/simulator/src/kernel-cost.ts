@@ -1,14 +1,16 @@
 import {
   type DataType,
   dataTypes,
+  definitionOf,
   type FlopClass,
+  flopsPerPoint,
   lookup,
   type OperatorNode,
   type OperatorTable,
   type Program,
   regionsOf,
 } from '@shardloom/core'
-import { type MatmulShape, matmulSeconds, type Rates } from './kernel-time.js'
+import { attentionSeconds, type MatmulShape, matmulSeconds, type Rates } from './kernel-time.js'
 import { type Kernel, type Product, productOf, type Readers } from './kernels.js'
 import { hostBandwidthOf, type Machine } from './machine.js'
 import { changeAxis, flopClassOf, type Meter, type NodeMeasure } from './measure.js'
@@ -46,7 +48,7 @@ export function kernelCost(context: KernelContext): (kernel: Kernel) => NodeTime
       const bandwidth = hostBandwidthOf(machine.cluster.accelerator)
       return { stream: 'copy', grows, seconds: (step) => bytesIn(meter.node(first, step)).all / bandwidth }
     }
-    const { castBytes, launches, traffic, host } = machine.engine
+    const { castBytes, castRate, launches, traffic, host } = machine.engine
     const products = nodes.map((node) => productOf(node, operators))
     const classes = nodes.map((node) => flopClassOf(node, operators))
     const casts = machine.productType !== undefined && isLinearLayer(kernel, products, classes)
@@ -55,9 +57,13 @@ export function kernelCost(context: KernelContext): (kernel: Kernel) => NodeTime
     const rates = machine.rates(type)
     const { efficiency, memory, reading } = rates
     let known: Rates | undefined
-    const multiplying = () => (known ??= { ...rates, peak: machine.peak(type, first.id) })
+    const multiplying = () => (known ??= { ...rates, peak: (casts ? castRate : 1) * machine.peak(type, first.id) })
     const isFlash = kind === 'fused' && classes.includes('attention')
     const flashShare = first.segment === 'backward' ? efficiency.flashBackward : efficiency.flashForward
+    // Forward that runs again in backward has the products of forward.
+    const isGradient = nodes.some(
+      ({ segment, recompute }, index) => classes[index] === 'attention' && segment === 'backward' && !recompute,
+    )
     const factor = Math.max(...nodes.map(({ op }) => traffic[op] ?? 1))
     const scratch = nodes.reduce((sum, node) => sum + scratchOf(node, program, meter), 0)
     const seconds = (step: number) => {
@@ -72,12 +78,17 @@ export function kernelCost(context: KernelContext): (kernel: Kernel) => NodeTime
         flops.reduce((sum, each, index) => (classes[index] === name ? sum + each : sum), 0)
       // What a node holds beside its tensors is written and read again, if its kernels do not move more anyway.
       const moving = Math.max(factor * bytes.all, bytes.all + 2 * scratch) / memory
-      if (isFlash)
-        return Math.max(
-          Math.max(of('attention') / (flashShare * multiplying().peak), (factor * bytes.all) / reading) +
-            efficiency.kernelSeconds,
-          host.product,
+      if (isFlash) {
+        const exponentials = nodes.reduce(
+          (sum, node, index) => sum + exponentialsOf(node, flops[index] ?? 0, operators),
+          0,
         )
+        const computing = attentionSeconds(
+          { flops: of('attention'), exponentials, isGradient },
+          { peak: multiplying().peak, exponentialPeak: machine.cluster.accelerator.exponentialPeak, share: flashShare },
+        )
+        return Math.max(Math.max(computing, (factor * bytes.all) / reading) + efficiency.kernelSeconds, host.product)
+      }
       const shapes = products.flatMap((product, index) => {
         const node = nodes[index]
         if (!product || !node) return []
@@ -104,6 +115,12 @@ export function kernelCost(context: KernelContext): (kernel: Kernel) => NodeTime
     }
     return { stream: 'compute', seconds, grows }
   }
+}
+
+/** The exponentials that a node takes, one of the FLOPs of each. */
+function exponentialsOf(node: OperatorNode, flops: number, operators: OperatorTable): number {
+  const definition = definitionOf(node, operators)
+  return definition.exponentials ? (flops * definition.exponentials) / flopsPerPoint(node, definition).flops : 0
 }
 
 /** Products with weights of one byte multiply in that type (Micikevicius et al. 2022). */
