@@ -101,9 +101,7 @@ export function kernelCost(context: KernelContext): (kernel: Kernel) => NodeTime
       if (!shape) return Math.max(moving + launches * efficiency.kernelSeconds, launches * host.operator)
       if (classes[0] === 'attention')
         return Math.max(of('attention') / (efficiency.batched * multiplying().peak), moving) + efficiency.kernelSeconds
-      const cast = casts
-        ? castOf(nodes, products, program, meter, dataTypes[type], machine.engine.castsAgain)
-        : { elements: 0, saved: 0 }
+      const cast = casts ? castOf(nodes, products, context, meter, dataTypes[type]) : { elements: 0, saved: 0 }
       const work = matmulSeconds(shape, { ...bytes, all: bytes.all - cast.saved }, multiplying())
       const casting = casts
         ? cast.elements > 0
@@ -159,29 +157,34 @@ function isLinearLayer(
 
 /**
  * Elements that are cast for a product, and bytes that it reads fewer: tokens in forward and gradients in backward, from which
- * weight gradients read the same casts. Weights are cast once per step.
+ * weight gradients read the same casts. Weights are cast once per step, and tokens once for all weights of a module: experts multiply
+ * them by two in their first layer.
  */
 function castOf(
   nodes: readonly OperatorNode[],
   products: readonly (Product | undefined)[],
-  { tensors }: Program,
+  { program: { tensors }, operators, machine, readers }: KernelContext,
   meter: Meter,
   size: number,
-  again: boolean,
 ): { readonly elements: number; readonly saved: number } {
   const seen = new Set<string>()
   const total = { elements: 0, saved: 0 }
-  nodes.forEach(({ inputs }, index) => {
+  const again = machine.engine.castsAgain
+  nodes.forEach((node, index) => {
     const product = products[index]
     if (!product) return
-    for (const id of inputs) {
+    const isLike = ({ segment, recompute, module }: OperatorNode) =>
+      segment === node.segment && recompute === node.recompute && module === node.module
+    for (const id of node.inputs) {
       if (seen.has(id)) continue
       seen.add(id)
       const tensor = lookup(tensors, id)
       const elements = meter.elements(tensor)
       total.saved += Math.max(0, meter.bytes(tensor) - size * elements)
       const isKept = product.inner.includes('batch') && (!again || !id.startsWith('forward/'))
-      if (tensor.dims.includes('batch') && !isKept) total.elements += elements
+      const first = readers.get(id)?.find((reader) => isLike(reader) && productOf(reader, operators))
+      const isCast = first !== undefined && !nodes.includes(first)
+      if (tensor.dims.includes('batch') && !isKept && !isCast) total.elements += elements
     }
   })
   return total
