@@ -20,6 +20,8 @@ export interface Accelerator {
   readonly peak: { readonly [dtype in Dtype]?: number }
   /** FLOP/s in half precision outside of matrix units. */
   readonly vectorPeak?: number
+  /** Exponentials per second of its special-function units. */
+  readonly exponentialPeak?: number
   readonly memoryBytes: number
   /** B/s. */
   readonly memoryBandwidth: number
@@ -50,7 +52,14 @@ const records: ReadonlyMap<string, AcceleratorRecord> = new Map(
 /** Watts that a device may draw at most: a rack of them draws less. */
 const mostWatts = 1e6
 
-const optionalFields = ['vectorPeak', 'memoryBandwidth', 'cacheBytes', 'powerWatts', 'hostBandwidth'] as const
+const optionalFields = [
+  'vectorPeak',
+  'exponentialPeak',
+  'memoryBandwidth',
+  'cacheBytes',
+  'powerWatts',
+  'hostBandwidth',
+] as const
 const fields = [
   'accelerator',
   'name',

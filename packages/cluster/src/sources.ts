@@ -44,6 +44,12 @@ export const sources = {
   'nccl-a100': fitted('NCCL 2.27.3 on 2, 4 and 8 A100 SXM'),
   'nccl-h100': fitted('NCCL 2.29.2 on 2, 4 and 8 H100 and H200 SXM'),
   'nccl-b200': fitted('NCCL 2.29.2 on 2, 4 and 8 B200 and on 2 and 4 GB200'),
+  'cuda-guide': document('docs.nvidia.com/cuda/cuda-c-programming-guide, throughput of native arithmetic instructions'),
+  'flash-attention-3': document('Shah et al. 2024 (arXiv 2407.08608), section 3: 3.9 TFLOPS of special functions'),
+  'flash-attention-4': document('Zadouri et al. 2026, FlashAttention-4 (together.ai/blog/flashattention-4)'),
+  'nvidia-blackwell-ultra': document(
+    'developer.nvidia.com/blog/making-softmax-more-efficient-with-nvidia-blackwell-ultra',
+  ),
   'nvidia-gb200': document('nvidia.com/en-us/data-center/gb200-nvl72, product specifications'),
   quoted: { kind: 'quoted', where: 'a figure in common use; check it against a data sheet before you rely on it' },
   assumed: { kind: 'assumed', where: 'no measurement found; the value of the nearest hardware that has one' },

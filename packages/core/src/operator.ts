@@ -74,6 +74,8 @@ export interface OperatorDefinition {
   readonly index?: readonly string[]
   /** FLOPs per point of the iteration space; a multiply-add is 2. Default 0. */
   readonly flops?: number | ((node: OperatorNode, rule: Rule) => number)
+  /** Exponentials per point, counted among its FLOPs as one each. Default 0. */
+  readonly exponentials?: number
   /** Dims of lists that say which points of the other dims there are (a token's experts): points are counted without them. */
   readonly lists?: readonly string[]
   /** Which pairs of positions count, where not all do (attention that sees no later positions). */

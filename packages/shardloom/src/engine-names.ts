@@ -31,7 +31,7 @@ export function idleEngine(
 ): string[] {
   const { engine, dtype, linearDtype = dtype } = options
   if (typeof engine !== 'object') return []
-  const { blocking = [], fused = {}, traffic = {}, dispatch, castBytes, castsAgain } = engine
+  const { blocking = [], fused = {}, traffic = {}, dispatch, castBytes, castRate, castsAgain } = engine
   const axes = new Set(
     nodes.flatMap(({ communication }) =>
       communication ? axesOf(mesh, communication.atoms, communication.reason.strategies) : [],
@@ -45,7 +45,7 @@ export function idleEngine(
     names
       .filter((name) => !axes.has(name))
       .map((name) => idle(field, `communication runs over ${over}, not over \`${name}\``))
-  const casts = { castBytes, castsAgain }
+  const casts = { castBytes, castRate, castsAgain }
   return [
     ...silent('blocking', blocking),
     ...silent('fused', Object.keys(fused)),

@@ -30,6 +30,9 @@ export const engine = z.strictObject(
       .exactOptional(z.enum(['per-expert', 'per-node'], 'per-expert or per-node'))
       .describe('whether a token is sent to each of its experts, or once to each node and rank that has some of them'),
     castBytes: z.exactOptional(amount).describe('bytes that a cast moves for each element of an eight-bit product'),
+    castRate: z
+      .exactOptional(share.gt(0, 'a share above 0, up to 1'))
+      .describe('of the rate of eight-bit products with one scale per tensor, what those with other scales reach'),
   },
   'an object such as {preset: megatron-2024, blocking: [tp]}',
 )

@@ -143,6 +143,7 @@ describe("an engine of one's own", () => {
     [{ dispatch: 'per-node' }, {}, /`engine\.dispatch` changes nothing: no tokens/],
     [{ castBytes: 5 }, {}, /`engine\.castBytes` changes nothing: no products are cast/],
     [{ castsAgain: true }, {}, /`engine\.castsAgain` changes nothing/],
+    [{ castRate: 0.9 }, {}, /`engine\.castRate` changes nothing/],
     [
       { blocking: ['tp', 'dp'] },
       { parallel: { tp: 2 } },

@@ -21,7 +21,7 @@ export interface Efficiency {
   readonly kernelSeconds: number
   /** Share of the peak that batched matmuls of materialised attention sustain. */
   readonly batched: number
-  /** Share of the peak that fused attention sustains, forward and backward. */
+  /** Share of the peak that fused attention with heads of 128 sustains, forward and backward. */
   readonly flashForward: number
   readonly flashBackward: number
   /** Share of the time in which communication runs beside computing by which it slows computing down. */
@@ -82,20 +82,27 @@ const h100: Efficiency = {
   contention: 0.12,
 }
 /**
- * Like an H100 but for its matrix units. Of the share of the peak that the best shapes reach, training on an H100 sustains 0.72
- * (0.578 of 0.803) in bf16 and 0.96 (0.68 of 0.709) in FP8; a Blackwell device is taken to sustain as much of its own share.
+ * What the twelve products of a layer reach of the peak of matrix units in Transformer Engine's benchmark of them (its documentation,
+ * GEMM profiling: hidden size 4096, 15,872 tokens, operands cast before), on an H200 NVL (peaks of 835 and 1,671 TFLOP/s) and on a B300.
+ */
+const layerProducts = { hopper: { bf16: 0.718, fp8: 0.683 }, b300: { bf16: 0.65, fp8: 0.625 } }
+/** What the best shapes reach on a B300 (Bekman, ML Engineering: MAMF). */
+const bestOfB300 = { bf16: 0.786, fp8: 0.745 }
+/**
+ * Like an H100 but for its matrix units. Of what these products reach, training on an H100 sustains 0.8 in bf16 and all in FP8; a Blackwell
+ * device is taken to sustain as much of its own: of those of a B300, by what its best shapes reach beside that.
  * Fused attention reaches 37 % of the peak of a B200 where it reaches 45 % of that of Hopper, in a step with 8,192 tokens.
  */
 const blackwell = (best: { readonly bf16: number; readonly fp8: number }): EfficiencyRecord => ({
   values: {
     ...h100,
-    matmul: (h100.matmul / 0.803) * best.bf16,
-    matmul8: (h100.matmul8 / 0.709) * best.fp8,
+    matmul: h100.matmul * (layerProducts.b300.bf16 / layerProducts.hopper.bf16) * (best.bf16 / bestOfB300.bf16),
+    matmul8: h100.matmul8 * (layerProducts.b300.fp8 / layerProducts.hopper.fp8) * (best.fp8 / bestOfB300.fp8),
     flashForward: (h100.flashForward / 0.45) * 0.37,
     flashBackward: (h100.flashBackward / 0.45) * 0.37,
   },
   source:
-    'benchmarks of matmuls and of fused attention (Bekman, ML Engineering: MAMF, and H200 against B200), of which it is taken to sustain what an H100 does',
+    "benchmarks of matmuls (Transformer Engine's of a layer, on an H200 NVL and a B300; Bekman, ML Engineering: MAMF) and of fused attention (the same, H200 against B200), of which it is taken to sustain what an H100 does",
   fitted: false,
 })
 /** Between the two that were fitted: for accelerators of which no measurement is known here. */
@@ -123,11 +130,11 @@ const records: Readonly<Record<string, EfficiencyRecord>> = {
   'h800-sxm': ofHopper,
   'b200-sxm': blackwell({ bf16: 0.776, fp8: 0.763 }),
   gb200: blackwell({ bf16: 0.729, fp8: 0.723 }),
-  'b300-sxm': blackwell({ bf16: 0.786, fp8: 0.745 }),
+  'b300-sxm': blackwell(bestOfB300),
 }
 
 /** What the constants are shares of, or depend on: where these differ, constants carry over, but were not measured. */
-const scales = ['peak', 'vectorPeak', 'memoryBandwidth', 'cacheBytes', 'cores']
+const scales = ['peak', 'vectorPeak', 'exponentialPeak', 'memoryBandwidth', 'cacheBytes', 'cores']
 
 /**
  * The constants of an accelerator: fitted ones where there are measurements of it. One that was made from another has the constants of

@@ -28,6 +28,8 @@ export interface Engine {
   readonly launches: number
   /** Bytes that casting moves for each element that an eight-bit product reads. */
   readonly castBytes: number
+  /** Of the rate of eight-bit products with one scale per tensor, what those with this engine's scales reach. */
+  readonly castRate: number
   /** Whether backward casts the tokens again that forward multiplied, because it kept them in their own type. */
   readonly castsAgain: boolean
   /**
@@ -63,6 +65,7 @@ const base = {
   traffic: {},
   launches: 1,
   castBytes: 3,
+  castRate: 1,
   castsAgain: false,
   host: { operator: 0, product: 0 },
   dispatch: 'per-expert',

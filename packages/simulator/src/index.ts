@@ -10,7 +10,7 @@ export { measureFolded } from './edges.js'
 export { type Efficiency, type EfficiencyRecord, efficiencyFields, efficiencyOf } from './efficiency.js'
 export { type Engine, efficiencyOn, engineFrom, engines, findEngine, type KernelStyle } from './engine.js'
 export { runEvents, type Times, type Work } from './event-loop.js'
-export { type MatmulShape, matmulSeconds, type Rates } from './kernel-time.js'
+export { attentionSeconds, type MatmulShape, matmulSeconds, type Rates } from './kernel-time.js'
 export { choicesOf, kernelClasses, kernelNames } from './kernels.js'
 export { hostBandwidthOf, type Machine, machineOf, usualEngine } from './machine.js'
 export {

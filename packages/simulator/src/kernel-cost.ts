@@ -1,14 +1,16 @@
 import {
   type DataType,
   dataTypes,
+  definitionOf,
   type FlopClass,
+  flopsPerPoint,
   lookup,
   type OperatorNode,
   type OperatorTable,
   type Program,
   regionsOf,
 } from '@shardloom/core'
-import { type MatmulShape, matmulSeconds, type Rates } from './kernel-time.js'
+import { attentionSeconds, type MatmulShape, matmulSeconds, type Rates } from './kernel-time.js'
 import { type Kernel, type Product, productOf, type Readers } from './kernels.js'
 import { hostBandwidthOf, type Machine } from './machine.js'
 import { changeAxis, flopClassOf, type Meter, type NodeMeasure } from './measure.js'
@@ -46,7 +48,7 @@ export function kernelCost(context: KernelContext): (kernel: Kernel) => NodeTime
       const bandwidth = hostBandwidthOf(machine.cluster.accelerator)
       return { stream: 'copy', grows, seconds: (step) => bytesIn(meter.node(first, step)).all / bandwidth }
     }
-    const { castBytes, launches, traffic, host } = machine.engine
+    const { castBytes, castRate, launches, traffic, host } = machine.engine
     const products = nodes.map((node) => productOf(node, operators))
     const classes = nodes.map((node) => flopClassOf(node, operators))
     const casts = machine.productType !== undefined && isLinearLayer(kernel, products, classes)
@@ -55,9 +57,13 @@ export function kernelCost(context: KernelContext): (kernel: Kernel) => NodeTime
     const rates = machine.rates(type)
     const { efficiency, memory, reading } = rates
     let known: Rates | undefined
-    const multiplying = () => (known ??= { ...rates, peak: machine.peak(type, first.id) })
+    const multiplying = () => (known ??= { ...rates, peak: (casts ? castRate : 1) * machine.peak(type, first.id) })
     const isFlash = kind === 'fused' && classes.includes('attention')
     const flashShare = first.segment === 'backward' ? efficiency.flashBackward : efficiency.flashForward
+    // Forward that runs again in backward has the products of forward.
+    const isGradient = nodes.some(
+      ({ segment, recompute }, index) => classes[index] === 'attention' && segment === 'backward' && !recompute,
+    )
     const factor = Math.max(...nodes.map(({ op }) => traffic[op] ?? 1))
     const scratch = nodes.reduce((sum, node) => sum + scratchOf(node, program, meter), 0)
     const seconds = (step: number) => {
@@ -72,12 +78,17 @@ export function kernelCost(context: KernelContext): (kernel: Kernel) => NodeTime
         flops.reduce((sum, each, index) => (classes[index] === name ? sum + each : sum), 0)
       // What a node holds beside its tensors is written and read again, if its kernels do not move more anyway.
       const moving = Math.max(factor * bytes.all, bytes.all + 2 * scratch) / memory
-      if (isFlash)
-        return Math.max(
-          Math.max(of('attention') / (flashShare * multiplying().peak), (factor * bytes.all) / reading) +
-            efficiency.kernelSeconds,
-          host.product,
+      if (isFlash) {
+        const exponentials = nodes.reduce(
+          (sum, node, index) => sum + exponentialsOf(node, flops[index] ?? 0, operators),
+          0,
         )
+        const computing = attentionSeconds(
+          { flops: of('attention'), exponentials, isGradient },
+          { peak: multiplying().peak, exponentialPeak: machine.cluster.accelerator.exponentialPeak, share: flashShare },
+        )
+        return Math.max(Math.max(computing, (factor * bytes.all) / reading) + efficiency.kernelSeconds, host.product)
+      }
       const shapes = products.flatMap((product, index) => {
         const node = nodes[index]
         if (!product || !node) return []
@@ -90,9 +101,7 @@ export function kernelCost(context: KernelContext): (kernel: Kernel) => NodeTime
       if (!shape) return Math.max(moving + launches * efficiency.kernelSeconds, launches * host.operator)
       if (classes[0] === 'attention')
         return Math.max(of('attention') / (efficiency.batched * multiplying().peak), moving) + efficiency.kernelSeconds
-      const cast = casts
-        ? castOf(nodes, products, program, meter, dataTypes[type], machine.engine.castsAgain)
-        : { elements: 0, saved: 0 }
+      const cast = casts ? castOf(nodes, products, context, meter, dataTypes[type]) : { elements: 0, saved: 0 }
       const work = matmulSeconds(shape, { ...bytes, all: bytes.all - cast.saved }, multiplying())
       const casting = casts
         ? cast.elements > 0
@@ -104,6 +113,12 @@ export function kernelCost(context: KernelContext): (kernel: Kernel) => NodeTime
     }
     return { stream: 'compute', seconds, grows }
   }
+}
+
+/** The exponentials that a node takes, one of the FLOPs of each. */
+function exponentialsOf(node: OperatorNode, flops: number, operators: OperatorTable): number {
+  const definition = definitionOf(node, operators)
+  return definition.exponentials ? (flops * definition.exponentials) / flopsPerPoint(node, definition).flops : 0
 }
 
 /** Products with weights of one byte multiply in that type (Micikevicius et al. 2022). */
@@ -142,29 +157,34 @@ function isLinearLayer(
 
 /**
  * Elements that are cast for a product, and bytes that it reads fewer: tokens in forward and gradients in backward, from which
- * weight gradients read the same casts. Weights are cast once per step.
+ * weight gradients read the same casts. Weights are cast once per step, and tokens once for all weights of a module: experts multiply
+ * them by two in their first layer.
  */
 function castOf(
   nodes: readonly OperatorNode[],
   products: readonly (Product | undefined)[],
-  { tensors }: Program,
+  { program: { tensors }, operators, machine, readers }: KernelContext,
   meter: Meter,
   size: number,
-  again: boolean,
 ): { readonly elements: number; readonly saved: number } {
   const seen = new Set<string>()
   const total = { elements: 0, saved: 0 }
-  nodes.forEach(({ inputs }, index) => {
+  const again = machine.engine.castsAgain
+  nodes.forEach((node, index) => {
     const product = products[index]
     if (!product) return
-    for (const id of inputs) {
+    const isLike = ({ segment, recompute, module }: OperatorNode) =>
+      segment === node.segment && recompute === node.recompute && module === node.module
+    for (const id of node.inputs) {
       if (seen.has(id)) continue
       seen.add(id)
       const tensor = lookup(tensors, id)
       const elements = meter.elements(tensor)
       total.saved += Math.max(0, meter.bytes(tensor) - size * elements)
       const isKept = product.inner.includes('batch') && (!again || !id.startsWith('forward/'))
-      if (tensor.dims.includes('batch') && !isKept) total.elements += elements
+      const first = readers.get(id)?.find((reader) => isLike(reader) && productOf(reader, operators))
+      const isCast = first !== undefined && !nodes.includes(first)
+      if (tensor.dims.includes('batch') && !isKept && !isCast) total.elements += elements
     }
   })
   return total

@@ -56,3 +56,23 @@ export function matmulSeconds(
   }
   return Math.max(least + (efficiency.write * bytes.written) / memory, bytes.all / reading)
 }
+
+/** Head size that the shares of the peak of fused attention are of. */
+const usualHead = 128
+
+/**
+ * Seconds of fused attention that computes, without its kernel's fixed cost. Beside its products it takes an exponential of each score, in
+ * units that no larger head keeps busy for longer: Shah et al. 2024, section 3. The share of the peak is that of heads of 128, whose
+ * score stands beside 2 products of so many multiply-adds in forward and 5 in backward; what of their time is not the exponential's goes
+ * with the FLOPs. Without a known rate of exponentials all of it does. Never less for more of either.
+ */
+export function attentionSeconds(
+  work: { readonly flops: number; readonly exponentials: number; readonly isGradient: boolean },
+  of: { readonly peak: number; readonly exponentialPeak: number | undefined; readonly share: number },
+): number {
+  const perFlop = 1 / (of.share * of.peak)
+  if (of.exponentialPeak === undefined) return work.flops * perFlop
+  const usualFlops = (work.isGradient ? 5 : 2) * 2 * usualHead
+  const perExponential = Math.min(1 / of.exponentialPeak, usualFlops * perFlop)
+  return work.flops * (perFlop - perExponential / usualFlops) + work.exponentials * perExponential
+}

@@ -243,3 +243,34 @@ describe('an accelerator with a peak in one type', () => {
     expect(() => run({ fp8: 400e12 })).toThrow(/in bf16 is known of `own`, and `\S+` multiplies in it/)
   })
 })
+
+describe('products in eight bits', () => {
+  const timesOf = (changes: Partial<Engine>, eight = true) =>
+    secondsOf('mixtral-8x7b', 8, { dp: 8, ep: 8 }, engineFrom(changes), eight).times
+  const ending = (times: ReturnType<typeof timesOf>, end: string) =>
+    [...times].filter(([id]) => id.startsWith('forward/') && id.endsWith(end)).map(([, { seconds }]) => seconds(0))
+
+  it('cast the tokens of experts once for both weights of their first layer, as one grouped product does', () => {
+    const [without, twice] = [timesOf({ castBytes: 0 }), timesOf({ castBytes: 8 })]
+    const first = (times: ReturnType<typeof timesOf>) =>
+      (['experts/gate', 'experts/up'] as const).map((end) => ending(times, end)[0] ?? 0)
+    const [gate = 0, up = 0] = first(twice).map((seconds, index) => seconds - (first(without)[index] ?? 0))
+    expect(gate).toBeGreaterThan(0)
+    expect(up).toBe(0)
+  })
+
+  it('with scales of blocks take as much longer as their rate is lower, others do not', () => {
+    const block = 6.812 / 7.161 // Transformer Engine, GEMM profiling: a layer's products on a B300 with one scale per tensor and in MXFP8
+    const [tensor, blocks] = [timesOf({ castBytes: 0 }), timesOf({ castBytes: 0, castRate: block })]
+    const ratios = ending(blocks, 'experts/gate').map(
+      (seconds, at) => seconds / (ending(tensor, 'experts/gate')[at] ?? 1),
+    )
+    for (const ratio of ratios) {
+      expect(ratio).toBeGreaterThan(1)
+      expect(ratio).toBeLessThanOrEqual(1 / block + 1e-9)
+    }
+    const plain = timesOf({}, false)
+    for (const [id, { seconds }] of timesOf({ castRate: block }, false))
+      expect(seconds(0)).toBe(plain.get(id)?.seconds(0))
+  })
+})

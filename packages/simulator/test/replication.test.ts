@@ -148,6 +148,7 @@ function gatheredAfter(program: Program, id: string, atom: string): Program {
 
 it('the public surface', () => {
   expect(Object.keys(simulator).sort()).toEqual([
+    'attentionSeconds',
     'breakdown',
     'calibrate',
     'calibrationWork',

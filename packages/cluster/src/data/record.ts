@@ -12,6 +12,7 @@ export interface AcceleratorRecord {
   readonly vendor: string
   readonly peak: { readonly [dtype in Dtype]?: Fact }
   readonly vectorPeak?: Fact
+  readonly exponentialPeak?: Fact
   readonly memoryBytes: Fact
   readonly memoryBandwidth: Fact
   readonly cacheBytes?: Fact

@@ -40,6 +40,7 @@ export const softmax: OperatorDefinition = {
   name: 'softmax',
   pairs: causalPairs,
   flops: 6, // scale, maximum, difference, exponential, sum, quotient
+  exponentials: 1,
   index: ['seq', 'kv_seq'],
   execute: attend,
   onnx: attendOnnx,

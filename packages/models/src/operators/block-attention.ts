@@ -26,6 +26,7 @@ export const blockSoftmax: OperatorDefinition = {
   name: 'block_softmax',
   pairs: causalPairs,
   flops: 6, // scale, maximum, difference, exponential, sum, quotient
+  exponentials: 1,
   reduce: { kv_seq: 'lse' },
   index: ['seq', 'kv_seq'],
   execute: attendBlock,
@@ -39,6 +40,7 @@ export const blockSoftmaxAgain: OperatorDefinition = {
   name: 'block_probabilities',
   pairs: causalPairs,
   flops: 3, // scale, difference, exponential
+  exponentials: 1,
   index: ['seq', 'kv_seq'],
   execute: blockProbabilities,
 }

@@ -13,6 +13,7 @@ import { attendValues, maskScores } from '../kernels/divided-attention.js'
 export const dividedScores: OperatorDefinition = {
   name: 'attention_logits',
   flops: 6, // scale, maximum, difference, exponential, sum, quotient
+  exponentials: 1,
   index: ['seq', 'kv_seq'],
   execute: maskScores,
 }
