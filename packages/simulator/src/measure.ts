@@ -104,7 +104,12 @@ export function meterOf(program: Program, operators: OperatorTable, rank = 0): M
     const perPoint = flopsPerPoint(each, definition)
     const splits = each.partition?.splits ?? {}
     const sizes = dimSizes(each, grownAt(step))
-    const size = (dim: string) => localSize(sizes.get(dim) ?? 1, splits[dim] ?? [], mesh, at)
+    const own = new Map<string, number>()
+    const size = (dim: string) => {
+      const known = own.get(dim) ?? localSize(sizes.get(dim) ?? 1, splits[dim] ?? [], mesh, at)
+      own.set(dim, known)
+      return known
+    }
     const atoms = (dim: string) => splits[dim] ?? []
     const dims = perPoint.dims.filter((dim) => !pairs?.dims.includes(dim))
     const [rest, of] = count({ dims, size, atoms, density: each.density })

@@ -80,7 +80,10 @@ export function counterOf({ mesh, loads }: Program, at: ReadonlyMap<string, numb
   return ({ dims, size, atoms, density }: Points): readonly [points: bigint, of: bigint] => {
     const [share, whole] = density ?? [1, 1]
     const loaded = density && dims.find((dim) => sums.has(dim))
-    const product = dims.reduce((all, dim) => (dim === loaded ? all : all * BigInt(size(dim))), BigInt(share))
+    const product = productOf(
+      share,
+      dims.flatMap((dim) => (dim === loaded ? [] : [size(dim)])),
+    )
     const sum = loaded === undefined ? undefined : sums.get(loaded)
     if (loaded === undefined || !sum) return [product, BigInt(whole)]
     const positions = sum.length - 1
@@ -89,6 +92,15 @@ export function counterOf({ mesh, loads }: Program, at: ReadonlyMap<string, numb
     const [start, end] = rangeOf(positions, atoms(loaded), mesh, at)
     return [until(end) - until(start), 1n]
   }
+}
+
+/** A product of whole numbers, exact however large. */
+function productOf(share: number, sizes: readonly number[]): bigint {
+  const product = sizes.reduce((all, each) => all * each, share)
+  // Whole numbers that a number holds exactly are multiplied a good deal faster.
+  return Number.isSafeInteger(product)
+    ? BigInt(product)
+    : sizes.reduce((all, each) => all * BigInt(each), BigInt(share))
 }
 
 /**
