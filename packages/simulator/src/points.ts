@@ -80,10 +80,8 @@ export function counterOf({ mesh, loads }: Program, at: ReadonlyMap<string, numb
   return ({ dims, size, atoms, density }: Points): readonly [points: bigint, of: bigint] => {
     const [share, whole] = density ?? [1, 1]
     const loaded = density && dims.find((dim) => sums.has(dim))
-    const product = productOf(
-      share,
-      dims.flatMap((dim) => (dim === loaded ? [] : [size(dim)])),
-    )
+    const others = loaded === undefined ? dims : dims.filter((dim) => dim !== loaded)
+    const product = productOf(share, others.map(size))
     const sum = loaded === undefined ? undefined : sums.get(loaded)
     if (loaded === undefined || !sum) return [product, BigInt(whole)]
     const positions = sum.length - 1
