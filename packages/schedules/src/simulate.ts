@@ -16,6 +16,11 @@ export interface Durations {
   readonly pair: (forwardStage: number, backwardKind: number, backwardStage: number) => number
   /** Seconds from the end of an action to the moment when its result is on another rank. */
   readonly send: number
+  /**
+   * When an action starts whose rank is free from `free` on and that could start at `ready`: not sooner. Asked once for each action, in the
+   * order of its rank; of two that overlap the second as if it followed the first. Absent: at `ready`.
+   */
+  readonly startOf?: ((rank: number, kind: number, stage: number, ready: number, free: number) => number) | undefined
 }
 
 /**
@@ -82,15 +87,21 @@ export function simulate(schedule: Schedule, durations: Durations): Times {
         const partner = order[at + 1] as number
         const other = readyAt(partner)
         if (other < 0) break
+        const behind = Math.floor((partner >> KIND_BITS) / microbatches)
         from = Math.max(time, from, other)
-        time = from + durations.pair(stage, partner & 7, Math.floor((partner >> KIND_BITS) / microbatches))
+        from = durations.startOf?.(rank, code & 7, stage, from, time) ?? from
+        // The forward goes first where the other one waits.
+        const then = from + durations.action(code & 7, stage)
+        const late = (durations.startOf?.(rank, partner & 7, behind, then, then) ?? then) - then
+        time = from + late + durations.pair(stage, partner & 7, behind)
         start[at] = start[at + 1] = from
         end[at] = end[at + 1] = time
         finish(code, time)
         finish(partner, time)
         at += 2
       } else {
-        start[at] = Math.max(time, from)
+        const own = Math.max(time, from)
+        start[at] = durations.startOf?.(rank, code & 7, stage, own, time) ?? own
         time = (start[at] as number) + durations.action(code & 7, stage)
         end[at++] = time
         finish(code, time)

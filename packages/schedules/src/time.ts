@@ -1,4 +1,4 @@
-import { F, OVERLAP } from './action.js'
+import { type Action, F, kinds, OVERLAP } from './action.js'
 import { quote, ScheduleError } from './error.js'
 import { type PeakInFlight, peakInFlight } from './in-flight.js'
 import type { Schedule } from './schedule.js'
@@ -19,7 +19,15 @@ export interface Costs {
   readonly overlap?: number
   /** From the end of an action to the moment when its result is on another rank. */
   readonly send?: number
+  /** What else actions wait for: from when a rank is free, and an action could start, to when it does. Default: nothing. */
+  readonly startOf?: StartOf
 }
+
+/** When an action starts that could at `ready`, on a rank that is free from `free` on; no sooner. Asked in the order of the rank. */
+export type StartOf = (
+  action: { readonly rank: number; readonly kind: Action['kind']; readonly stage: number },
+  when: { readonly ready: number; readonly free: number },
+) => number
 
 /** A schedule with times. */
 export interface TimedSchedule extends Times {
@@ -95,11 +103,16 @@ export function durationsOf(costs: Costs, stages: number): Durations {
   const full = input.map((cost, stage) => cost + (weight[stage] as number))
   const byKind = [forward, input, weight, full]
   const action = (kind: number, stage: number) => (byKind[kind] as Float64Array)[stage] as number
+  const { startOf } = costs
   const overlap = costs.overlap === undefined ? undefined : checked('overlap', costs.overlap)
   return {
     action,
     pair: (forwardStage, kind, stage) => overlap ?? action(F, forwardStage) + action(kind, stage),
     send: checked('send', costs.send ?? 0),
+    startOf:
+      startOf &&
+      ((rank, kind, stage, ready, free) =>
+        startOf({ rank, kind: kinds[kind] as Action['kind'], stage }, { ready, free })),
   }
 }
 

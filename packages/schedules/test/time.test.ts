@@ -36,6 +36,28 @@ describe('the times of a schedule', () => {
     expect([...(uneven.starts[1] ?? [])]).toEqual([1, 6, 8, 13])
   })
 
+  test('actions that wait for nothing else start as they do anyway, and those that do start no sooner', () => {
+    for (const schedule of everySchedule(4, 16)) {
+      const plain = timeSchedule(schedule)
+      expect(timeSchedule(schedule, { startOf: (_, { ready }) => ready }).ends, schedule.name).toEqual(plain.ends)
+      const held = timeSchedule(schedule, {
+        startOf: ({ kind }, { ready, free }) => Math.max(ready, kind === 'F' ? free : free + 1),
+      })
+      held.ends.forEach((ends, rank) =>
+        ends.forEach((end, at) => expect(end).toBeGreaterThanOrEqual(plain.ends[rank]?.[at] ?? 0)),
+      )
+      expect(held.makespan).toBeGreaterThan(plain.makespan)
+    }
+  })
+
+  test('one rank that is held after each action takes so much longer', () => {
+    // Four forwards and four backwards of 1 and 2, held for 3 before each.
+    const { makespan } = timeSchedule(makeSchedule('1f1b', { ranks: 1, microbatches: 4 }), {
+      startOf: (_, { free }) => free + 3,
+    })
+    expect(makespan).toBe(4 * (1 + 2) + 8 * 3)
+  })
+
   test('a result takes its time to another rank, and none to its own', () => {
     const near = readSchedule('0F0,1F0,1B0,0B0')
     expect(timeSchedule(near, { send: 10 }).makespan).toBe(timeSchedule(near).makespan)

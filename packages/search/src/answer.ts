@@ -11,7 +11,7 @@ export interface Candidate {
 /** A point that breaks one rule, and by how much. */
 export interface Miss extends Candidate {
   readonly rule: string
-  /** By how much of the rule's own limit: 0.1 is a tenth too much. Of several misses of a rule the smallest is kept. */
+  /** By how much of the rule's own limit: 0.1 is a tenth too much. */
   readonly by: number
 }
 
@@ -32,7 +32,7 @@ export interface Answer {
   readonly best: readonly Candidate[]
   /** The points of which none is better in both metrics of the front, by the first of them. */
   readonly front: readonly Candidate[]
-  /** For each rule the point that misses it by least. */
+  /** For each rule the points that miss it of which no other misses it by less and is better, the nearest first. Those that would be better than the best are all there. */
   readonly misses: readonly Miss[]
 }
 

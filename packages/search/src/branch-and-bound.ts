@@ -1,7 +1,7 @@
-import type { Answer, Candidate, Miss } from './answer.js'
+import type { Answer, Candidate } from './answer.js'
 import type { BestList } from './best-list.js'
 import type { Front } from './front.js'
-import { countsByRule, keepNearest, sortMisses } from './merge.js'
+import { countsByRule, keepMiss, type Misses, sortMisses } from './merge.js'
 
 /** Why nothing below a node is a candidate. */
 export interface Rejection {
@@ -18,8 +18,8 @@ export interface ChoiceTree<Node> {
   /** How many leaves are below a node, 1 for a leaf itself: exact, since counts are made of it. */
   size(node: Node): number
   /**
-   * The rule that all leaves below break, where what is decided is enough to know; not asked of what is bounded. `nearest` is the smallest
-   * miss of a rule so far: beyond it no rejection need be more exact.
+   * The rule that all leaves below break, where what is decided is enough to know; not asked of what is bounded. `nearest` is how far from a
+   * rule a leaf below may be to be of interest: beyond it no rejection need be more exact.
    */
   reject?(node: Node, nearest: (rule: string) => number): Rejection | undefined
   /** A score that no leaf below is better than, rounding included. The nearer it is, the less is evaluated. */
@@ -30,7 +30,7 @@ export interface ChoiceTree<Node> {
   evaluate(leaf: Node): number | Rejection
   /** The point that a leaf is. It is asked for where the point may be kept, so that others cost no name and no metrics. */
   describe(leaf: Node, score: number): Candidate
-  /** The point that a rejected leaf is. It is asked for where no miss of the rule was smaller. */
+  /** The point that a rejected leaf is. It is asked for where it may be of interest. */
   describeMiss?(leaf: Node, rejection: Rejection): Candidate
 }
 
@@ -38,32 +38,34 @@ export interface ChoiceTree<Node> {
 export interface Findings {
   readonly list: BestList
   readonly front?: Front | undefined
-  /** By rule the nearest miss. */
-  readonly misses?: Map<string, Miss>
+  readonly misses?: Misses
 }
 
 /**
  * Depth-first branch and bound: the child with the best bound first, of equal bounds the earlier one. It is exact: the list and the
  * front are those of all leaves that no rule rejects, equal scores included, for what is left out has a bound beyond the list's threshold
  * and, with a front, a corner that is dominated. Each leaf is counted once: as bounded, under the rule that it breaks, or as evaluated.
- * Of leaves that are not bounded the nearest miss of each rule is found: what is rejected as a whole is looked into where it may be there.
+ * Of each rule those misses are found that would be better than the best if they kept it, and of which no other is nearer and better: what is
+ * rejected as a whole is looked into where there may be one.
  */
-export function explore<Node>(
-  tree: ChoiceTree<Node>,
-  { list, front, misses = new Map<string, Miss>() }: Findings,
-): Answer {
+export function explore<Node>(tree: ChoiceTree<Node>, { list, front, misses = new Map() }: Findings): Answer {
   const rejected = new Map<string, number>()
   let [bounded, evaluated] = [0, 0]
 
   const reject = ({ rule }: Rejection, size: number) => rejected.set(rule, (rejected.get(rule) ?? 0) + size)
 
-  const nearest = (rule: string) => misses.get(rule)?.by ?? Infinity
-  const isNear = ({ rule, by }: Rejection) => by !== undefined && by <= nearest(rule)
+  /** How far from a rule what is below a bound may be, so that no other comes before it. */
+  const nearest = (rule: string, bound: number) => {
+    if (bound >= (list.candidates[0]?.score ?? Infinity)) return -Infinity
+    const before = (misses.get(rule) ?? []).filter(({ score }) => score <= bound)
+    return before.reduce((least, { by }) => Math.min(least, by), Infinity)
+  }
+  const isNear = ({ rule, by }: Rejection, bound: number) => by !== undefined && by <= nearest(rule, bound)
 
-  const rejectLeaf = (leaf: Node, rejection: Rejection) => {
+  const rejectLeaf = (leaf: Node, rejection: Rejection, bound: number) => {
     reject(rejection, 1)
-    const point = isNear(rejection) ? tree.describeMiss?.(leaf, rejection) : undefined
-    if (point !== undefined) keepNearest(misses, { ...point, rule: rejection.rule, by: rejection.by ?? 0 })
+    const point = isNear(rejection, bound) ? tree.describeMiss?.(leaf, rejection) : undefined
+    if (point !== undefined) keepMiss(misses, { ...point, rule: rejection.rule, by: rejection.by ?? 0 })
   }
 
   /** Whether nothing at or below the node can enter the list or the front. */
@@ -74,9 +76,9 @@ export function explore<Node>(
     return corner !== undefined && front.isDominated(corner[0], corner[1])
   }
 
-  const evaluate = (leaf: Node) => {
+  const evaluate = (leaf: Node, bound: number) => {
     const score = tree.evaluate(leaf)
-    if (typeof score !== 'number') return rejectLeaf(leaf, score)
+    if (typeof score !== 'number') return rejectLeaf(leaf, score, bound)
     evaluated++
     // What is evaluated anyway may be kept beyond what is looked for.
     if (isBeaten(leaf, score) && !(score <= list.last)) return
@@ -98,15 +100,15 @@ export function explore<Node>(
         bounded += tree.size(node)
         continue
       }
-      const rejection = tree.reject?.(node, nearest)
-      if (rejection !== undefined && !isNear(rejection)) {
+      const rejection = tree.reject?.(node, (rule) => nearest(rule, bound))
+      if (rejection !== undefined && !isNear(rejection, bound)) {
         reject(rejection, tree.size(node))
         continue
       }
       const children = tree.expand(node)
       if (children !== null) descend(children)
-      else if (rejection !== undefined) rejectLeaf(node, rejection)
-      else evaluate(node)
+      else if (rejection !== undefined) rejectLeaf(node, rejection, bound)
+      else evaluate(node, bound)
     }
   }
 

@@ -12,17 +12,17 @@ export const emptyAnswer: Answer = {
 
 /**
  * The answer of a whole from those of its parts, the same in whatever order and grouping they are merged: counts add up, the best are
- * the best of all, the front is that of all fronts, and of each rule the nearest miss remains. The parts must have kept at
+ * the best of all, the front is that of all fronts, and of each rule the misses remain that none comes before. The parts must have kept at
  * least what is to be kept of the whole, and no point may be in two of them.
  */
 export function mergeAnswers(answers: readonly Answer[], keeping: Keeping): Answer {
   const best = new BestList(keeping.top, keeping.kept)
   const front = keeping.front && new Front(keeping.front)
-  const misses = new Map<string, Miss>()
+  const misses: Misses = new Map()
   for (const answer of answers) {
     for (const candidate of answer.best) best.offer(candidate)
     for (const candidate of answer.front) front?.offer(candidate)
-    for (const miss of answer.misses) keepNearest(misses, miss)
+    for (const miss of answer.misses) keepMiss(misses, miss)
   }
   return {
     counts: addCounts(answers.map(({ counts }) => counts)),
@@ -32,16 +32,21 @@ export function mergeAnswers(answers: readonly Answer[], keeping: Keeping): Answ
   }
 }
 
-/** Puts a miss in the place of one of the same rule that is further off, or as far with a greater name. */
-export function keepNearest(misses: Map<string, Miss>, miss: Miss): void {
-  const kept = misses.get(miss.rule)
-  if (kept === undefined || miss.by < kept.by || (miss.by === kept.by && miss.name < kept.name))
-    misses.set(miss.rule, miss)
+/** Misses by rule, of those that none comes before. */
+export type Misses = Map<string, readonly Miss[]>
+
+/** Keeps a miss unless one of the same rule comes before it: is no further off and no worse, or equal in both with a smaller name. */
+export function keepMiss(misses: Misses, miss: Miss): void {
+  const kept = misses.get(miss.rule) ?? []
+  const isBefore = (a: Miss, b: Miss) =>
+    a.by <= b.by && a.score <= b.score && (a.by < b.by || a.score < b.score || a.name <= b.name)
+  if (kept.some((other) => isBefore(other, miss))) return
+  misses.set(miss.rule, [...kept.filter((other) => !isBefore(miss, other)), miss])
 }
 
-/** By the name of the rule. */
-export function sortMisses(misses: ReadonlyMap<string, Miss>): readonly Miss[] {
-  return [...misses.values()].sort((a, b) => (a.rule < b.rule ? -1 : 1))
+/** By the name of the rule, the nearest first. */
+export function sortMisses(misses: Misses): readonly Miss[] {
+  return [...misses.values()].flat().sort((a, b) => (a.rule === b.rule ? a.by - b.by : a.rule < b.rule ? -1 : 1))
 }
 
 /** Numbers by rule, in the order of the rules' names. */

@@ -110,19 +110,38 @@ test('to keep more than what is looked for evaluates no leaf more', () => {
   )
 })
 
-test('with nothing to bound, each rule has its count and its nearest miss', () => {
+test('with nothing to bound, each rule has its count', () => {
   fc.assert(
     fc.property(trees, (root) => {
-      const { counts, misses } = explore({ ...treeOf(root), bound: () => -Infinity }, findings({ top: 1 }))
-      for (const rule of ['memory', 'heads']) {
-        const broken = leaves(root).filter((leaf) => leaf.rule === rule)
-        expect(counts.rejected[rule] ?? 0).toBe(broken.length)
-        const miss = misses.find((each) => each.rule === rule)
-        if (broken.length === 0) expect(miss).toBeUndefined()
-        else expect(miss?.by).toBe(Math.min(...broken.map(missOf)))
-      }
+      const { counts } = explore({ ...treeOf(root), bound: () => -Infinity }, findings({ top: 1 }))
+      for (const rule of ['memory', 'heads'])
+        expect(counts.rejected[rule] ?? 0).toBe(leaves(root).filter((leaf) => leaf.rule === rule).length)
       expect(counts.evaluated).toBe(leaves(root).filter(({ rule }) => rule === undefined).length)
     }),
+  )
+})
+
+test('of each rule the misses are those that would be better than the best, and of which no other is nearer and no worse', () => {
+  fc.assert(
+    fc.property(trees, fc.integer({ min: 1, max: 3 }), (root, top) => {
+      const { misses, best } = explore(treeOf(root), findings({ top }))
+      const limit = best[0]?.score ?? Infinity
+      const better = leaves(root).filter(({ rule, score }) => rule !== undefined && score < limit)
+      const first = better.filter(
+        (leaf) =>
+          !better.some(
+            (other) =>
+              other.rule === leaf.rule &&
+              missOf(other) <= missOf(leaf) &&
+              other.score <= leaf.score &&
+              (missOf(other) < missOf(leaf) || other.score < leaf.score),
+          ),
+      )
+      const told = (rule: string | undefined, by: number, score: number) => `${rule} ${by} ${score}`
+      const found = misses.filter(({ score }) => score < limit).map(({ rule, by, score }) => told(rule, by, score))
+      expect(found.sort()).toEqual([...new Set(first.map((leaf) => told(leaf.rule, missOf(leaf), leaf.score)))].sort())
+    }),
+    { numRuns: 500 },
   )
 })
 

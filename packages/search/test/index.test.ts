@@ -11,7 +11,9 @@ test('the public surface', () => {
     'emptyAnswer',
     'explore',
     'factorisations',
+    'keepMiss',
     'layerSums',
     'mergeAnswers',
+    'sortMisses',
   ])
 })

@@ -37,7 +37,7 @@ export interface ScheduleSummary {
 }
 
 /** What actions cost, the same on every stage; 1 where not given, except `send`, which is 0. */
-export type EqualCosts = { readonly [Name in keyof Costs]: number }
+export type EqualCosts = { readonly [Name in keyof Omit<Costs, 'startOf'>]: number }
 
 /**
  * Times a schedule and says all of it as one document; with `transfers` the actions are theirs, sends and receives

@@ -33,6 +33,7 @@ export { ranksStoodFor, ranksToRun, representatives, unevenAtoms } from './ranks
 export { type Replication, replication } from './replication.js'
 export { simulateRolled } from './rolled.js'
 export { type PartCost, partCosts, type Sample, sampleOf } from './sample.js'
+export type { HostCopies } from './sample-copies.js'
 export { type SavedTensor, savedTensors } from './saved.js'
 export { simulate, type Timeline } from './simulate.js'
 export { type KnownSizes, nothingKnown } from './sized-kernels.js'

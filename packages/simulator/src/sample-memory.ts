@@ -159,9 +159,9 @@ export function blockMemory(
     found.set(block, known)
     return known
   }
-  for (const { first, last, bytes: own } of entries.values())
-    if (blocks[last]?.direction === 'W' && first !== last) of(last).deferredBytes += own
-  const list = [...entries.values()].filter(({ kept }) => !kept).sort((a, b) => a.from - b.from)
+  const isDeferred = ({ first, last }: Entry) => blocks[last]?.direction === 'W' && first !== last
+  for (const entry of entries.values()) if (isDeferred(entry)) of(entry.last).deferredBytes += entry.bytes
+  const list = [...entries.values()].filter((each) => !each.kept && !isDeferred(each)).sort((a, b) => a.from - b.from)
   const gone = [...list].sort((a, b) => a.to - b.to)
   let [held, next] = [0, 0]
   for (const { from, first, bytes: own } of list) {

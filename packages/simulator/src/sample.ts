@@ -7,6 +7,7 @@ import type { Machine } from './machine.js'
 import { type KernelPlan, kernelPlan, type NodeTimes, type Recall, timesOfKernels } from './node-time.js'
 import { gated, placesOf, prepareWith, ticksOf } from './prepare.js'
 import { representatives } from './ranks.js'
+import { copiesIn, copyTicks, type HostCopies, noCopies } from './sample-copies.js'
 import { blockMemory, type HeldBuffers, heldBy, layerOf } from './sample-memory.js'
 import { type KnownSizes, nothingKnown, SizedKernels } from './sized-kernels.js'
 import { ticksPerSecond } from './ticks.js'
@@ -58,8 +59,10 @@ interface SampledRank {
 
 /** What one microbatch takes of a part of a model. */
 export interface PartCost {
-  /** By direction; 0 where it has none. */
+  /** By direction; 0 where it has none. Copies to and from the host take no time here. */
   readonly seconds: Readonly<Record<BlockName['direction'], number>>
+  /** By direction, where it moves anything over the host link. */
+  readonly copies: Readonly<Partial<Record<BlockName['direction'], HostCopies>>>
   /** Kept from forward to backward, in device memory. */
   readonly keptBytes: number
   /** Of these, and of what backward makes of them, what gradients of weights wait for where they come later. */
@@ -193,20 +196,28 @@ export function partCosts(
   const { graph, places, stream, ofState, work } = sample
   const growths = sample.ranks.map(({ sizes }) => sizes.growths(program.mesh, batch))
   const ticks = ticksIn(sample, program, machine, growths, sizes)
+  const copied = copyTicks(graph, ticks)
   const lane = new Int32Array(graph.nodeCount)
   for (let node = 0; node < graph.nodeCount; node++) {
     const template = graph.template[node] ?? 0
-    if (ofState[template] || passes(graph.templates[template])) ticks[node] = 0
+    if (ofState[template] || passes(graph.templates[template]) || copied?.[node]) ticks[node] = 0
     const own = stream[template] ?? -1
     lane[node] = own < 0 || ticks[node] === 0 ? -1 : (places[node] ?? 0) * work.streams + own
   }
   const times = runEvents({ ...work, ticks, lane })
   if (times.ran < graph.nodeCount) throw stuck(sample, times)
   const seconds = new Map<string, Record<BlockName['direction'], number>>()
+  const copies = new Map<string, { [Direction in BlockName['direction']]?: HostCopies }>()
   for (const { part } of sample.blocks) seconds.set(part, { F: 0, B: 0, I: 0, W: 0 })
-  for (const { direction, part, seconds: taken } of spans(sample, ticks, times)) {
+  for (const { direction, part, seconds: taken, ...span } of spans(sample, ticks, times)) {
     const own = seconds.get(part)
     if (own) own[direction] = taken
+    if (!copied) continue
+    const moved = copiesIn(sample, span, copied, times, ({ bytes }, index, place) => {
+      const { value = 0, share = 0 } = bytes[index] ?? {}
+      return value * (growths[place]?.[share] ?? 1)
+    })
+    if (moved.seconds > 0) copies.set(part, { ...copies.get(part), [direction]: moved })
   }
   // Many are told apart by what they take alone.
   let known: ReturnType<typeof partMemory> | undefined
@@ -219,6 +230,7 @@ export function partCosts(
       part,
       {
         seconds: own,
+        copies: copies.get(part) ?? noCopies,
         get keptBytes() {
           return memory(part).keptBytes
         },
@@ -236,7 +248,7 @@ export function partCosts(
   )
 }
 
-type PartMemory = { -readonly [Field in keyof Omit<PartCost, 'seconds'>]: number }
+type PartMemory = { -readonly [Field in keyof Omit<PartCost, 'seconds' | 'copies'>]: number }
 
 const noMemory: PartMemory = { keptBytes: 0, deferredBytes: 0, workingBytes: 0, cacheBytes: 0 }
 
@@ -305,14 +317,21 @@ function spans({ graph, blocks, blockOf }: Sample, ticks: Float64Array, { start,
     ends[block] = Math.max(ends[block] as number, end[node] as number)
   }
   const final = new Float64Array(graph.ranks.length)
-  const found = new Map<string, BlockName & { readonly seconds: number; readonly repeats: boolean }>()
-  blocks.forEach(({ place, direction, part, repeats }, index) => {
+  type Span = BlockName & {
+    readonly seconds: number
+    readonly repeats: boolean
+    readonly block: number
+    readonly begin: number
+  }
+  const found = new Map<string, Span>()
+  blocks.forEach(({ place, direction, part, repeats }, block) => {
     const before = final[place] as number
-    const finish = Math.max(before, ends[index] as number)
-    const seconds = Math.max(0, finish - Math.max(before, begins[index] as number)) / ticksPerSecond
+    const finish = Math.max(before, ends[block] as number)
+    const begin = Math.max(before, begins[block] as number)
+    const seconds = Math.max(0, finish - begin) / ticksPerSecond
     final[place] = finish
     const name = `${direction} ${part}`
-    if (found.get(name)?.repeats !== true) found.set(name, { direction, part, repeats, seconds })
+    if (found.get(name)?.repeats !== true) found.set(name, { direction, part, repeats, seconds, block, begin })
   })
   return found.values()
 }

@@ -52,7 +52,11 @@ export function Results({ run, found }: { readonly run: SearchRun; readonly foun
       </section>
       {misses.length > 0 && (
         <section className="misses">
-          <h2>{rows.length === 0 ? 'Nothing fits. What misses by least' : 'Near misses'}</h2>
+          <h2>
+            {rows.length === 0
+              ? 'Nothing fits. What misses by least'
+              : 'Near misses, which would be better than the best'}
+          </h2>
           <ul>
             {misses.map((miss) => (
               <li key={miss.rule}>
@@ -60,7 +64,9 @@ export function Results({ run, found }: { readonly run: SearchRun; readonly foun
                   <b>{miss.rule}</b> by {miss.by}
                 </p>
                 <p className="id">{miss.name}</p>
-                {miss.fixes.length === 0 && <p className="note">No single change helps.</p>}
+                {miss.fixes.length === 0 && (
+                  <p className="note">No single change {rows.length === 0 ? 'helps' : 'makes it one of the best'}.</p>
+                )}
                 {miss.fixes.map((fix) => (
                   <button
                     key={fix.change}

@@ -35,6 +35,7 @@ export function missDocument({ miss, spec, bytes, fixes }: NearMiss) {
     rule: miss.rule,
     by: miss.by,
     ...(bytes !== undefined && { bytes }),
+    estimated: plainMetrics(miss),
     fix: fixes[0]?.change ?? null,
     fixes: fixes.map(({ change, candidate, outside }) => ({
       change,

@@ -164,10 +164,14 @@ function bestLines(result: SearchResult, style: Style): string[] {
           `Differences up to ±${Math.round(100 * error)} %, for which the model is good, are ties. Estimate: what the search reckoned with, to what was simulated.`,
           2,
         )
+  const [first] = best
+  const isMissed = simulated > 0 && first && (first.error || first.misses.length > 0)
   return [
-    simulated > 0
-      ? `${style.bold('The best')} of ${formatCount(simulated)} simulated`
-      : `${style.bold('The best')}, as estimated`,
+    isMissed
+      ? `${style.bad(`None of ${formatCount(simulated)} simulated keeps all limits.`)} The nearest`
+      : simulated > 0
+        ? `${style.bold('The best')} of ${formatCount(simulated)} simulated`
+        : `${style.bold('The best')}, as estimated`,
     ...candidateTable(result, style),
     ...note.map((line) => style.dim(line)),
   ]
@@ -230,12 +234,21 @@ function missLines({ nearMisses, question, best }: SearchResult, style: Style): 
   const order = nothing
     ? [...nearMisses].sort((a, b) => Number(b.miss.rule === 'memory') - Number(a.miss.rule === 'memory'))
     : nearMisses
-  const lines = order.slice(0, shown.misses).flatMap((near) => missText(near, question))
-  return [nothing ? `${style.bad('Nothing fits.')} What misses by least` : style.bold('Near misses'), ...lines]
+  const lines = order.slice(0, shown.misses).flatMap((near) => missText(near, question, !nothing))
+  return [
+    nothing
+      ? `${style.bad('Nothing fits.')} What misses by least`
+      : `${style.bold('Near misses')}, which would be better than the best`,
+    ...lines,
+  ]
 }
 
-/** A rule, by how much a point misses it, its choices, and what would help. */
-export function missText({ miss, bytes, fixes }: NearMiss, question: SearchResult['question']): string[] {
+/** A rule, by how much a point misses it, its choices, and what would help: to be a candidate, or one of the best where there are some. */
+export function missText(
+  { miss, bytes, fixes }: NearMiss,
+  question: SearchResult['question'],
+  isBestKnown = false,
+): string[] {
   const by =
     bytes === undefined ? formatShare(miss.by) : `${formatBytes(Math.round(bytes))} of a rank (${formatShare(miss.by)})`
   const indented = (text: string) => flow(text.split('  '), '  ', 4).map((line) => `    ${line}`)
@@ -247,6 +260,8 @@ export function missText({ miss, bytes, fixes }: NearMiss, question: SearchResul
   return [
     ...wrapped(`${miss.rule} by ${by}`, 2),
     ...indented(choicesText(miss, question.choices)),
-    ...(helps.length > 0 ? helps.flatMap((help) => wrapped(help, 4)) : ['    no single change helps']),
+    ...(helps.length > 0
+      ? helps.flatMap((help) => wrapped(help, 4))
+      : [`    no single change ${isBestKnown ? 'makes it one of the best' : 'helps'}`]),
   ]
 }

@@ -20,9 +20,9 @@ export const dividing = ['ep', 'expertTp'] as const
  * The values of each choice that a search for steps of a phase tries on so many ranks, unless told otherwise: every divisor as a degree,
  * where the model has what it divides and the phase what it splits; three orders of axes, of those that lay all groups of ranks on the same
  * links the first; microbatches in powers of two in training, else all that divide the batch; all stages of ZeRO, hybrid sharding and
- * recomputation; the schedules that are in use, with up to eight chunks per rank; layers divided evenly or by what they take. Inference has
- * neither gradients nor a backward, and decode no sequence: what these would choose is left out. Offload is as the spec has it, for it is
- * estimated far less well. Plugins bring choices of their own.
+ * recomputation; saved activations in memory or with the host, but where the spec names operators; the schedules that are in use, with up to
+ * eight chunks per rank; layers divided evenly or by what they take. Inference has neither gradients nor a backward, and decode no sequence:
+ * what these would choose is left out. Plugins bring choices of their own.
  */
 export function stepChoices(
   { spec, architecture, plugins }: LoadedSpec,
@@ -53,7 +53,7 @@ export function stepChoices(
     ...(phase !== 'decode' && { sequenceParallel: sequence.sequenceParallel }),
     ...(phase === 'training' && {
       recompute: spec.options.attention === 'flash' ? ['none', 'full'] : ['none', 'selective', 'full'],
-      ...(typeof spec.options.offload === 'string' && { offload: [spec.options.offload] }),
+      ...(typeof spec.options.offload === 'string' && { offload: ['none', 'activations'] }),
     }),
     microbatch:
       phase === 'training' ? [1, 2, 4, 8, 16, 32].filter((size) => spec.batch % size === 0) : divisors(spec.batch),

@@ -2,6 +2,7 @@ import { collectiveSeconds } from '@shardloom/cluster'
 import { findAxis, type Mesh } from '@shardloom/core'
 import type { Machine, PartCost, StateCost } from '@shardloom/simulator'
 import { isEnd } from './forms.js'
+import { besideCopies, copiesOf, type Prefetch, type StageCopies } from './host-copies.js'
 import { forwardOnly, type Pipeline, type PipelineTime, pipelineTime, type StageSeconds } from './pipelines.js'
 import type { Stored } from './staging.js'
 
@@ -89,6 +90,8 @@ export function stateAt(costs: ReadonlyMap<string, StateCost>, machine: Machine)
 
 /** One stage: what it takes of each microbatch, keeps of it, and has all through the step. Seconds and bytes. */
 export interface StageCost {
+  /** Where anything moves over the host link. */
+  copies: StageCopies | undefined
   layers: number
   forward: number
   input: number
@@ -112,11 +115,13 @@ export interface Model extends Overlap {
   readonly states: ReadonlyMap<string, PartState>
   /** Of a step: each has its own share of the KV cache. */
   readonly microbatches: number
+  readonly prefetch: Prefetch
 }
 
 /** A stage that has each of `parts` so many times; the first one, and those behind the layers, are ends of the model. */
 export function stageOf(model: Model, parts: readonly string[], counts: Float64Array): StageCost {
   const stage: StageCost = {
+    copies: undefined,
     layers: 0,
     forward: 0,
     input: 0,
@@ -133,6 +138,8 @@ export function stageOf(model: Model, parts: readonly string[], counts: Float64A
     updateSeconds: 0,
   }
   let [aheadBytes, aheadSeconds] = [0, 0]
+  const moving: { readonly times: number; readonly cost: PartCost }[] = []
+  const ends = { forward: 0, backward: 0 }
   parts.forEach((part, at) => {
     const state = model.states.get(part)
     if (counts[at] === 0 || isEnd(part)) return
@@ -150,10 +157,15 @@ export function stageOf(model: Model, parts: readonly string[], counts: Float64A
     const state = model.states.get(part)
     const kept = isEnd(part) ? 'endBytes' : 'keptBytes'
     if (cost) {
-      const { F, B, I, W } = cost.seconds
-      stage.forward += times * beside(F, state?.forwardSeconds ?? 0, model)
-      stage.input += times * beside(B + I, state?.backwardSeconds ?? 0, model)
-      stage.weight += times * W
+      const { forward, input, weight } = besideCopies(cost, model)
+      stage.forward += times * beside(forward, state?.forwardSeconds ?? 0, model)
+      stage.input += times * beside(input, state?.backwardSeconds ?? 0, model)
+      stage.weight += times * weight
+      if (cost.copies.F) moving.push({ times, cost })
+      if (part === 'last') {
+        ends.forward += forward
+        ends.backward += input
+      }
       stage[kept] += times * cost.keptBytes
       stage.deferredBytes += times * cost.deferredBytes
       // Beside a part that is whole the next one is, which has been gathered ahead.
@@ -170,6 +182,7 @@ export function stageOf(model: Model, parts: readonly string[], counts: Float64A
     stage.spreadSeconds += times * state.spreadSeconds
     stage.updateSeconds += times * state.updateSeconds
   })
+  if (moving.length > 0) stage.copies = copiesOf(moving, ends, model)
   return stage
 }
 
@@ -194,10 +207,11 @@ export function beside(computing: number, communicating: number, { contention, b
 }
 
 /** The most bytes that each rank of a pipeline holds. */
-export function peakBytesOf({ schedule, inFlight }: Pipeline, stages: readonly StageCost[]): number {
+export function peakBytesOf({ schedule, inFlight, inRow }: Pipeline, stages: readonly StageCost[]): number {
   let most = 0
   for (let rank = 0; rank < schedule.ranks; rank++) {
     let [bytes, kept, deferred, working, gradients, own] = [0, 0, 0, 0, 0, 0]
+    let [leaving, back] = [0, 0]
     for (let stage = 0; stage < schedule.stageRanks.length; stage++) {
       if (schedule.stageRanks[stage] !== rank) continue
       const cost = stages[stage % stages.length] as StageCost
@@ -207,11 +221,16 @@ export function peakBytesOf({ schedule, inFlight }: Pipeline, stages: readonly S
       kept += cost.keptBytes
       deferred += cost.deferredBytes
       working = Math.max(working, cost.workingBytes)
+      leaving += cost.copies?.backlogBytes ?? 0
+      back = Math.max(back, cost.copies?.reloadedBytes ?? 0)
     }
-    let flight = 0
+    const { first = 0, later = 0 } = inRow[rank] ?? {}
+    // Nothing comes back before all has left. Before the first backward nothing is deferred, and there are no gradients.
+    const moving = Math.max(back, (later * leaving) / own)
+    let flight = leaving > 0 ? (first * (kept + leaving)) / own : 0
     for (const each of inFlight[rank] ?? []) {
-      const activations = (each.kept * kept + each.deferred * deferred) / Math.max(1, own)
-      flight = Math.max(flight, activations + each.graded * gradients)
+      const activations = (each.kept * kept + each.deferred * deferred) / own
+      flight = Math.max(flight, activations + each.graded * gradients + moving)
     }
     most = Math.max(most, bytes + working + flight)
   }
@@ -274,7 +293,13 @@ export function stepSeconds(
   blocking: boolean,
   known?: PipelineTime,
 ): number {
-  const time = known ?? pipelineTime(pipeline, seconds)
+  const time =
+    known ??
+    pipelineTime(
+      pipeline,
+      seconds,
+      stages.map(({ copies }) => copies),
+    )
   let [reduced, updated] = [time.seconds, 0]
   for (const finished of time.finished) {
     let at = 0

@@ -14,7 +14,7 @@ export interface Asked {
   readonly question: Question
 }
 
-/** The point that misses a rule by least, and what would make it keep all of them. */
+/** A point that misses a rule by little, and what would make it keep all of them. */
 export interface NearMiss {
   readonly miss: Miss
   readonly spec: SpecInput
@@ -51,25 +51,31 @@ export function distanceToBest(
 }
 
 /**
- * The misses of an answer, nearest first. Fixes are changes to what else could be chosen, in `wide`; where nothing else helps, more ranks.
+ * Of each rule the nearest miss that would be better than the best if it kept the rule, or of which only its fixes say so, nearest first; where
+ * nothing keeps all rules the nearest of all. Fixes are changes to what else could be chosen, in `wide`, that would stand among the best; where
+ * nothing else helps, more ranks.
  */
 export function nearMissesOf({ loaded, question }: Asked, answer: Answer, wide: Question): NearMiss[] {
-  const nothing = answer.best.length === 0
-  return [...answer.misses]
-    .sort((a, b) => a.by - b.by || (a.rule < b.rule ? -1 : 1))
-    .map((miss) => {
-      const fixes = fixesOf(loaded, wide, miss)
-      const bytes = bytesOf(loaded, miss)
-      return {
-        miss,
-        spec: specOfCandidate(loaded, question, miss),
-        ...(bytes !== undefined && { bytes }),
-        fixes: (nothing && fixes.length === 0 ? moreRanks(loaded, wide, miss) : fixes).map((fix) => ({
-          ...fix,
-          outside: outsideOf(question, fix),
-        })),
-      }
+  const [first] = answer.best
+  const last = answer.best[question.top - 1]?.score ?? Number.POSITIVE_INFINITY
+  const found = new Map<string, NearMiss>()
+  for (const miss of [...answer.misses].sort((a, b) => a.by - b.by || (a.rule < b.rule ? -1 : 1))) {
+    const isKnown = miss.score !== Number.MAX_VALUE
+    if (found.has(miss.rule) || (first && isKnown && miss.score >= first.score)) continue
+    const fixes = fixesOf(loaded, wide, miss).filter(({ candidate }) => candidate.score <= last)
+    if (first && !isKnown && fixes.length === 0) continue
+    const bytes = bytesOf(loaded, miss)
+    found.set(miss.rule, {
+      miss,
+      spec: specOfCandidate(loaded, question, miss),
+      ...(bytes !== undefined && { bytes }),
+      fixes: (!first && fixes.length === 0 ? moreRanks(loaded, wide, miss) : fixes).map((fix) => ({
+        ...fix,
+        outside: outsideOf(question, fix),
+      })),
     })
+  }
+  return [...found.values()]
 }
 
 function outsideOf({ choices }: Question, { candidate }: Change): string[] {

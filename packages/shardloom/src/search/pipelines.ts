@@ -1,12 +1,13 @@
 import { isShardloomError } from '@shardloom/core'
 import { makeSchedule, type Schedule, type TimedSchedule, timeSchedule, unpackAction } from '@shardloom/schedules'
 import { boundsOf, type PipelineBounds } from './forms.js'
+import { type StageCopies, startsBesideCopies } from './host-copies.js'
 
 /** A schedule of enough microbatches to tell what more of them take. */
 export interface Pipeline {
   readonly schedule: Schedule
-  /** The same of 2p microbatches fewer, where one more may take longer than the busiest rank works on it. */
-  readonly shorter?: Schedule | undefined
+  /** The same of 2p microbatches fewer, which tells what one more takes where that is more than the busiest rank works on it. */
+  readonly shorter?: (() => Schedule) | undefined
   readonly ranks: number
   /** Microbatches of the step, of which the schedule has the first and the last ones. */
   readonly microbatches: number
@@ -18,6 +19,8 @@ export interface Pipeline {
    * Inference keeps nothing for a backward.
    */
   readonly inFlight: readonly (readonly InFlight[])[]
+  /** Per rank how many forwards follow each other before the first backward, and at most behind it. */
+  readonly inRow: readonly { readonly first: number; readonly later: number }[]
   /** Chains of actions that follow each other, of which no step takes less than the longest. */
   readonly chains: readonly Chain[]
 }
@@ -110,16 +113,15 @@ export class Pipelines {
       if (name === forwardOnly) {
         const schedule = forwards(ranks, microbatches)
         const inFlight = schedule.orders.map(() => [{ kept: 0, deferred: 0, graded: 0 }])
-        return { schedule, ranks, microbatches, inFlight, isDivided: false, chains: chainsOf(schedule) }
+        return { schedule, ranks, microbatches, inFlight, inRow: [], isDivided: false, chains: chainsOf(schedule) }
       }
       const schedule = makeSchedule(name, { ranks, microbatches, virtual })
       const isDivided = dividesBackward(schedule)
-      const isLockstep = schedule.virtual > 1 && microbatches >= settled * ranks && !isDivided
-      const shorter = isLockstep
-        ? makeSchedule(name, { ranks, microbatches: microbatches - 2 * ranks, virtual })
-        : undefined
+      let known: Schedule | undefined
+      const fewer = { ranks, microbatches: microbatches - 2 * ranks, virtual }
+      const shorter = microbatches >= settled * ranks ? () => (known ??= makeSchedule(name, fewer)) : undefined
       const [inFlight, chains] = [inFlightOf(schedule), chainsOf(schedule)]
-      return { schedule, shorter, ranks, microbatches, isDivided, inFlight, chains }
+      return { schedule, shorter, ranks, microbatches, isDivided, inFlight, inRow: inRowOf(schedule), chains }
     } catch (error) {
       if (!isShardloomError(error)) throw error
       return error.message
@@ -165,6 +167,21 @@ function inFlightOf({ orders, microbatches, stageRanks }: Schedule): Pipeline['i
   })
 }
 
+function inRowOf({ orders, microbatches }: Schedule): Pipeline['inRow'] {
+  return orders.map((order) => {
+    const most = { first: 0, later: 0 }
+    let [now, begun] = [0, false]
+    for (const code of order) {
+      const isForward = unpackAction(code, microbatches).kind === 'F'
+      now = isForward ? now + 1 : 0
+      begun ||= !isForward
+      const run = begun ? 'later' : 'first'
+      most[run] = Math.max(most[run], now)
+    }
+    return most
+  })
+}
+
 /** Of two that are not equal. */
 const holdsMore = (a: InFlight, b: InFlight) => a.kept >= b.kept && a.deferred >= b.deferred && a.graded >= b.graded
 
@@ -174,19 +191,24 @@ const holdsMore = (a: InFlight, b: InFlight) => a.kept >= b.kept && a.deferred >
  * them where chunks differ: what one more microbatch takes is then what the last ones have taken.
  */
 export function pipelineTime(
-  { schedule, shorter, microbatches }: Pipeline,
+  { schedule, shorter, microbatches, isDivided }: Pipeline,
   { forward, input, weight }: StageSeconds,
+  copies: readonly (StageCopies | undefined)[] = [],
 ): PipelineTime {
-  const costs = { F: forward, I: input, W: weight }
-  const timed = timeSchedule(schedule, costs)
+  const copy = copies.some((each) => each)
+  const run = (one: Schedule) => {
+    const startOf = copy ? { startOf: startsBesideCopies(copies, one.ranks) } : {}
+    return timeSchedule(one, { F: forward, I: input, W: weight, ...startOf })
+  }
+  const timed = run(schedule)
   const busiest = Math.max(...timed.work) / schedule.microbatches
   const left = microbatches - schedule.microbatches
   const isUneven =
-    left > 0 && forward.some((each, stage) => stage > 1 && stage < forward.length - 1 && each !== forward[1])
-  const added =
-    shorter && isUneven
-      ? (timed.makespan - timeSchedule(shorter, costs).makespan) / (schedule.microbatches - shorter.microbatches)
-      : 0
+    schedule.virtual > 1 &&
+    !isDivided &&
+    forward.some((each, stage) => stage > 1 && stage < forward.length - 1 && each !== forward[1])
+  const fewer = left > 0 && (isUneven || copy) ? shorter?.() : undefined
+  const added = fewer ? (timed.makespan - run(fewer).makespan) / (schedule.microbatches - fewer.microbatches) : 0
   const more = Math.max(busiest, added) * left
   return { seconds: timed.makespan + more, finished: finishedOf(timed, more) }
 }

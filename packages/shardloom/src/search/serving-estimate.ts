@@ -16,9 +16,11 @@ export interface ServingEstimate {
 export type Arrivals = { readonly clients: number } | { readonly rate: number }
 
 /** What an estimate knows of requests. */
-export interface Requests extends Pick<MeanLoad, 'output' | 'rounds' | 'alike'> {
+export interface Requests extends Pick<MeanLoad, 'output' | 'variation' | 'rounds' | 'alike'> {
   /** Mean seconds from sending one to its waiting at an engine. */
   readonly away: number
+  /** How many an engine has room for at a time; clients of a closed loop all have room. */
+  readonly room: number
 }
 
 /** Rounds of iteration at most, and the relative change at which it ends. */
@@ -35,7 +37,8 @@ const negligible = 1e-7
  * residual life; Kleinrock 1975, section 5.2) + the step that takes it in, and by Little's law (1961) `n = x · (output − 1) · TPOT`
  * and `x = clients / (TTFT + (output − 1) · TPOT)`. A client of a closed loop sees the others as if it were not there
  * (Sevcik and Mitrani 1981; Reiser and Lavenberg 1980): of `clients` that leaves `clients − 1`, approximated by that share of them
- * (Schweitzer 1979). Undefined where engines cannot keep up with a rate.
+ * (Schweitzer 1979). At a rate so many may be there at a time that they wait for room, too: see {@link waitingForRoom}. Undefined where
+ * engines cannot keep up with a rate.
  */
 export function estimateEngines(
   steps: EngineSteps,
@@ -63,7 +66,10 @@ export function estimateEngines(
   if (!found) return undefined
   const [first = 0, each = 0] = found
   const x = rateOf(arrivals, engines, away + first + behind * each) * engines
-  const ttft = away + togetherWith(steps, engines, arrivals, requests, first)
+  const waiting =
+    'rate' in arrivals ? waitingForRoom(first + behind * each, x, { ...requests, room: requests.room * engines }) : 0
+  if (!(waiting < Number.POSITIVE_INFINITY)) return undefined
+  const ttft = away + waiting + togetherWith(steps, engines, arrivals, requests, first)
   return { ttft, tpot: each, requestsPerSecond: x, inside: x * (first + behind * each) }
 }
 
@@ -125,6 +131,21 @@ export function estimatePools(
     requestsPerSecond: x,
     inside: x * (first + later),
   }
+}
+
+/**
+ * Mean seconds that a request waits until there is room for it, where there is for `room` of them at a time, for `stay` seconds each, over all
+ * engines, as it goes to the one with the fewest: a queue with so many servers (Sakasegawa 1977), whose times of service vary as what is generated does (Lee and Longton 1959). Infinite where more come
+ * than leave.
+ */
+function waitingForRoom(
+  stay: number,
+  perSecond: number,
+  { room, variation }: Pick<Requests, 'room' | 'variation'>,
+): number {
+  const used = (perSecond * stay) / room
+  if (used >= 1) return Number.POSITIVE_INFINITY
+  return (((1 + variation) / 2) * (stay / room) * used ** (Math.sqrt(2 * (room + 1)) - 1)) / (1 - used)
 }
 
 /**

@@ -112,11 +112,17 @@ export function evaluateServing(costs: ServingCosts, question: Question, chain: 
 }
 
 function estimateOf(
-  { load, preset }: ServingCosts,
+  costs: ServingCosts,
   { point, engine, prefill }: ServingChain,
   arrivals: { readonly clients: number } | { readonly rate: number },
 ): ServingEstimate | undefined {
-  const requests = { ...load, away: preset.host.request }
+  const { load, preset } = costs
+  const { maxSequences, reserve } = preset.scheduler
+  // On average a request is in the middle of its output, of whose rest a share is reserved, and half a prompt is left that the next one's does not fit in.
+  const held = heldTokens(costs, Math.round(load.input + ((1 + reserve) * load.output) / 2)) - load.cached
+  const free = engine.capacity.tokens - load.cached - (load.input - load.cached) / 2
+  const room = Math.min(maxSequences, Math.max(1, free / held))
+  const requests = { ...load, away: preset.host.request, room }
   if (!prefill || !point.prefill) return estimateEngines(engine.steps, point.engines, arrivals, requests)
   // All ranks of decode that hold a token receive it, from as many at once as there are on the smaller side.
   const { tp, pp, dp } = engine.degrees

@@ -1,4 +1,13 @@
-import { type Answer, BestList, type Candidate, Front, type Miss } from '@shardloom/search'
+import {
+  type Answer,
+  BestList,
+  type Candidate,
+  Front,
+  keepMiss,
+  type Miss,
+  type Misses,
+  sortMisses,
+} from '@shardloom/search'
 import type { Question } from './question.js'
 import { ascending } from './serving-metrics.js'
 
@@ -6,7 +15,7 @@ import { ascending } from './serving-metrics.js'
 export class Keeper {
   private readonly best: BestList
   private readonly front: Front | undefined
-  private readonly misses = new Map<string, Miss>()
+  private readonly misses: Misses = new Map()
   private readonly rejected = new Map<string, number>()
   private bounded = 0
   private evaluated = 0
@@ -27,13 +36,11 @@ export class Keeper {
     this.front?.offer(candidate)
   }
 
-  /** Counts `count` points that break a rule, of which `miss` misses it by least. */
+  /** Counts `count` points that break a rule, of which `miss` is one. */
   reject(miss: Miss, count = 1): void {
     if (count === 0) return
     this.rejected.set(miss.rule, (this.rejected.get(miss.rule) ?? 0) + count)
-    const known = this.misses.get(miss.rule)
-    if (!known || miss.by < known.by || (miss.by === known.by && miss.name < known.name))
-      this.misses.set(miss.rule, miss)
+    keepMiss(this.misses, miss)
   }
 
   bound(count: number): void {
@@ -48,7 +55,7 @@ export class Keeper {
       counts: { total, rejected: Object.fromEntries(rejected), bounded, evaluated },
       best: this.best.candidates,
       front: this.front?.candidates ?? [],
-      misses: [...this.misses].sort(ascending).map(([, miss]) => miss),
+      misses: sortMisses(this.misses),
     }
   }
 }

@@ -12,6 +12,8 @@ export interface MeanLoad {
   readonly input: number
   readonly cached: number
   readonly output: number
+  /** Variance of the tokens that are generated, over the square of their mean. */
+  readonly variation: number
   /** The most tokens that a request holds at its end, and of a prompt. */
   readonly longest: number
   readonly longestInput: number
@@ -35,13 +37,15 @@ export function meanLoadOf(loaded: LoadedSpec): MeanLoad {
   const input = mean((request) => request.input)
   const shared = Math.min(load.prefix ?? 0, input - 1)
   const [first] = requests
+  const output = mean((request) => request.output)
   const rounds = load.requests !== undefined && load.clients !== undefined ? load.requests / load.clients : usualRounds
   return {
     rounds: Math.max(1, rounds),
     alike: requests.every((each) => each.input === first?.input && each.output === first.output),
     input,
     cached: Math.max(0, Math.floor(shared / scheduler.blockTokens) * scheduler.blockTokens),
-    output: mean((request) => request.output),
+    output,
+    variation: mean((request) => (request.output / output - 1) ** 2),
     longest: requests.reduce((most, each) => Math.max(most, each.input + each.output - 1), 0),
     longestInput: requests.reduce((most, each) => Math.max(most, each.input), 0),
     ...(load.rate !== undefined && { rate: load.rate }),

@@ -36,8 +36,8 @@ export interface Simulator {
 }
 
 /**
- * Simulates candidates: those that keep all limits first, by their scores as simulated; then those that miss some, and those that are
- * refused.
+ * Simulates candidates: those that keep all limits first, by their scores as simulated; then those that miss some, the nearest first, and
+ * those that are refused.
  */
 export function* simulateAll(
   candidates: readonly Candidate[],
@@ -64,7 +64,7 @@ export function* simulateBest(
     yield { work: 'simulating', done: index, of: Math.max(count, index + 1) }
     const outcome = yield* attempt({ candidate, spec: specOf(candidate), misses: [] }, simulate)
     order.push(outcome)
-    order.sort((a, b) => place(a) - place(b) || (a.score ?? 0) - (b.score ?? 0))
+    order.sort((a, b) => place(a) - place(b) || farthest(a) - farthest(b) || (a.score ?? 0) - (b.score ?? 0))
     gain = Math.max(gain, gainOf(outcome))
   }
   return { best: order.slice(0, count), simulated: order.length }
@@ -80,6 +80,9 @@ function* attempt(plain: SimulatedCandidate, simulate: Simulator['simulate']): W
 }
 
 const place = ({ misses, error }: SimulatedCandidate) => (error ? 2 : misses.length > 0 ? 1 : 0)
+
+/** By how much a candidate misses the limit that it misses most. */
+const farthest = ({ misses }: SimulatedCandidate) => misses.reduce((most, { by }) => Math.max(most, by), 0)
 
 /** By how much of its estimate a candidate came out better. */
 function gainOf({ candidate, score }: SimulatedCandidate): number {

@@ -126,7 +126,7 @@ export class Staging {
     if (isRefusal(placed)) return placed
     const states = this.model.stateCosts(() => this.specOf(cut.schedule, stored), this.stored, stored, placed)
     if (isRefusal(states)) return states
-    const model = this.model.modelOf(blocks, states, placed.machine, this.microbatches)
+    const model = this.model.modelOf(blocks, states, placed.machine, this)
     const stages = this.stagesOf(model, division)
     const { pipeline } = division
     return { pipeline, stages, seconds: secondsOf(pipeline, stages, this.send(blocks)), blocking: model.blocking }

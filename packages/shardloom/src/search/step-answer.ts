@@ -1,5 +1,5 @@
 import type { Progress, Work } from '@shardloom/core'
-import { type Answer, BestList, type Candidate, explore, Front, type Miss, mergeAnswers } from '@shardloom/search'
+import { type Answer, BestList, type Candidate, explore, Front, type Misses, mergeAnswers } from '@shardloom/search'
 import type { LoadedSpec } from '../plan.js'
 import type { Question } from './question.js'
 import type { Group } from './staging.js'
@@ -36,7 +36,7 @@ export function stepAnswers(loaded: LoadedSpec, question: Question): (part: numb
 interface Findings {
   readonly list: BestList
   readonly front: Front | undefined
-  readonly misses: Map<string, Miss>
+  readonly misses: Misses
 }
 
 const progressOf = ({ list }: Findings, done: number, of: number): SearchProgress => ({
@@ -46,13 +46,12 @@ const progressOf = ({ list }: Findings, done: number, of: number): SearchProgres
   found: [...list.candidates],
 })
 
-/** Nothing found, or what was before: of misses those that would be among the best. */
+/** Nothing found, or what was before. */
 function findings({ top, kept, front }: Question, before?: Findings): Findings {
-  const found = { list: new BestList(top, kept), front: front && new Front(front), misses: new Map<string, Miss>() }
+  const found = { list: new BestList(top, kept), front: front && new Front(front), misses: new Map() as Misses }
   for (const candidate of before?.list.candidates ?? []) found.list.offer(candidate)
   for (const candidate of before?.front?.candidates ?? []) found.front?.offer(candidate)
-  for (const miss of before?.misses.values() ?? [])
-    if (found.front || miss.score <= found.list.threshold) found.misses.set(miss.rule, miss)
+  for (const [rule, misses] of before?.misses ?? []) found.misses.set(rule, misses)
   return found
 }
 
@@ -61,7 +60,7 @@ function kept({ list, front, misses }: Findings): Answer {
     counts: { total: 0, rejected: {}, bounded: 0, evaluated: 0 },
     best: list.candidates,
     front: front?.candidates ?? [],
-    misses: [...misses.values()],
+    misses: [...misses.values()].flat(),
   }
 }
 

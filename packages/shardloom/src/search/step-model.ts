@@ -194,8 +194,16 @@ export class StepModel {
     })
   }
 
-  modelOf(blocks: BlockCosts, states: ReadonlyMap<string, PartState>, machine: Machine, microbatches: number): Model {
-    return { microbatches, parts: blocks.parts, states, ...overlapOn(machine) }
+  modelOf(
+    blocks: BlockCosts,
+    states: ReadonlyMap<string, PartState>,
+    machine: Machine,
+    { pp, microbatches }: { readonly pp: number; readonly microbatches: number },
+  ): Model {
+    const { offload } = this.base.options
+    const layers = typeof offload === 'object' ? (offload.prefetch ?? usualPrefetch) : usualPrefetch
+    const prefetch = { layers, apart: pp > 1 }
+    return { microbatches, parts: blocks.parts, states, prefetch, ...overlapOn(machine) }
   }
 }
 
@@ -203,6 +211,9 @@ export class StepModel {
 function measuredBlocks({ parallel, options, ...spec }: PlannedSpec, mesh: Mesh, samples: Samples): BlockCosts {
   return samples.blocks({ ...spec, parallel: { ...parallel, dpReplicate: 1 }, options: undivided(options) }, mesh)
 }
+
+/** How many layers ahead saved tensors come back where nothing is said of it. */
+const usualPrefetch = 1
 
 /** Options with nothing stored in shares, and nothing said of when these are gathered. */
 function undivided({ dp, ...options }: PlannedSpec['options']): PlannedSpec['options'] {

@@ -194,6 +194,25 @@ test.each(['vllm', 'sglang', 'tensorrt-llm'])(
   },
 )
 
+test.each(['vllm', 'tensorrt-llm'])(
+  'requests that come at a rate to %s wait for room as they do when they are served',
+  async (engine) => {
+    // Beside 70 GB of weights a pair of GPUs has room for few requests at a time.
+    const load = { input: { from: 1000, to: 3000 }, output: { from: 100, to: 400 }, rate: 2.5, requests: 400 }
+    const spec: SpecInput = {
+      phase: 'serving',
+      model: 'llama-3.1-70b',
+      cluster: { preset: 'dgx-h100', nodes: 1 },
+      options: { serving: { load, engine } },
+    }
+    const loaded = await loadSpec(spec)
+    const question = ask(spec, { ranks: 8, choices: { tp: [2], pp: [1], replicas: [4] } })
+    const { best } = finish(rerankWork(loaded, question, await answer(question)))
+    expect(Math.abs(best[0]?.differences?.['ttft'] ?? 1)).toBeLessThan(0.2)
+    expect(Math.abs(best[0]?.differences?.['tpot'] ?? 1)).toBeLessThan(0.08)
+  },
+)
+
 test('pools may have accelerators of their own, and what they hand over passes the slower network', async () => {
   const spec: SpecInput = {
     model: 'llama-3.1-8b',
