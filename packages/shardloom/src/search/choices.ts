@@ -12,6 +12,12 @@ export type Value = string | number | boolean
 /** What was chosen, by the names of choices. */
 export type Choices = Readonly<Record<string, Value>>
 
+/** The value of `recompute` by which as many layers of each stage recompute as memory demands. */
+export const byStage = 'stages'
+
+/** Those of its values that layers have then. */
+export const recomputations = ['none', 'full'] as const
+
 /** Degrees that multiply to the ranks, and those that divide them once more. */
 export const multiplying = ['tp', 'cp', 'ulysses'] as const
 export const dividing = ['ep', 'expertTp'] as const
@@ -52,7 +58,7 @@ export function stepChoices(
     ...(phase === 'training' && { dpReplicate: all }),
     ...(phase !== 'decode' && { sequenceParallel: sequence.sequenceParallel }),
     ...(phase === 'training' && {
-      recompute: spec.options.attention === 'flash' ? ['none', 'full'] : ['none', 'selective', 'full'],
+      recompute: ['none', ...(spec.options.attention === 'flash' ? [] : ['selective']), 'full', byStage],
       ...(typeof spec.options.offload === 'string' && { offload: [spec.options.offload] }),
     }),
     microbatch:
@@ -129,7 +135,9 @@ export function specWith(spec: PlannedSpec, choices: Choices, axes: readonly str
   let { order, microbatch, batch } = spec
   for (const [name, value] of Object.entries(choices)) {
     if (name === 'split' || name === 'ranks') continue
-    if (name === 'order') order = String(value).split(',')
+    // Which layers recompute is found by what they hold.
+    if (name === 'recompute' && value === byStage) options['recompute'] = 'none'
+    else if (name === 'order') order = String(value).split(',')
     else if (name === 'microbatch') microbatch = Number(value)
     else if (name === 'batch') batch = Number(value)
     else if (degrees.includes(name) || axes.includes(name)) parallel[name] = Number(value)

@@ -55,9 +55,10 @@ export function groupsOf({ choices, ranks }: Question, replicas: number, model: 
 export function groupOf(choices: Choices, ranks: number, world: number, model: StepModel): Group {
   // Where axes lie is known of the mesh, and how many ranks it has.
   const { order: _, ranks: __, ...blocks } = choices
-  const { recompute: ___, offload: ____, ...stored } = blocks
+  const { recompute: ___, ...named } = blocks
+  const { offload: ____, ...stored } = named
   const shape = Object.entries(blocks).map(([name, value]) => (model.isDegree(name) ? value !== 1 : value))
-  const [name, own, same] = [blocks, stored, shape].map((each) => JSON.stringify(each)) as [string, string, string]
+  const [name, own, same] = [named, stored, shape].map((each) => JSON.stringify(each)) as [string, string, string]
   return { choices, name, stored: own, shape: same, ranks, world }
 }
 

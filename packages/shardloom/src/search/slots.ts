@@ -1,6 +1,7 @@
-import { dividing, multiplying } from './choices.js'
+import { byStage, dividing, multiplying } from './choices.js'
 import { Orders } from './orders.js'
 import type { Question } from './question.js'
+import { RecomputingStaging } from './recomputing-staging.js'
 import { type Group, Staging } from './staging.js'
 import type { StepModel } from './step-model.js'
 
@@ -19,6 +20,8 @@ export class Slots {
   constructor(
     private readonly model: StepModel,
     private readonly question: Question,
+    /** Bytes that a rank may hold, of so many ranks. */
+    private readonly roomOn: (ranks: number) => number,
   ) {
     this.orders = new Orders(model, question)
   }
@@ -57,6 +60,7 @@ export class Slots {
   private staging(group: Group, microbatch: number, pp: number): Staging {
     const dp = group.ranks / pp
     const microbatches = this.model.base.batch / (this.model.base.parallel.replicas * dp * microbatch)
-    return new Staging(this.model, group, microbatch, pp, dp, microbatches)
+    if (group.choices['recompute'] !== byStage) return new Staging(this.model, group, microbatch, pp, dp, microbatches)
+    return new RecomputingStaging(this.model, group, microbatch, pp, dp, microbatches, this.roomOn(group.world))
   }
 }

@@ -138,6 +138,16 @@ export function aimOf(phase: StepPhase, question: Question): Aim {
   }
 }
 
+/** Bytes that a rank may hold: what is left of the device, or less where a limit says so. */
+export function roomOn({ capacityBytes, reserveBytes }: Pace, limits: readonly Limit[]): number {
+  const free = capacityBytes - reserveBytes
+  const asked = limits.flatMap(({ metric, most, least }) => {
+    if (metric === 'peak-memory' && most !== undefined) return [most]
+    return metric === 'memory-headroom' && least !== undefined ? [free - least] : []
+  })
+  return Math.min(free, ...asked)
+}
+
 /** The limits that metrics break, and by how much of each. */
 export function limitMisses(limits: readonly Limit[], metrics: Readonly<Record<string, number>>) {
   return limits.flatMap((limit): { readonly rule: string; readonly by: number }[] => {

@@ -5,7 +5,7 @@ import { clusterOf } from '../cluster-of.js'
 import type { LoadedSpec } from '../plan.js'
 import type { PlannedSpec } from '../sequence.js'
 import { machineOfMesh } from '../simulate-plan.js'
-import { type Choices, copiesOf, dividing, kindsOf, specWith, type Value } from './choices.js'
+import { byStage, type Choices, copiesOf, dividing, kindsOf, recomputations, specWith, type Value } from './choices.js'
 import { leastStored, type Model, overlapOn, type PartState, type StoredBytes, stateAt } from './estimate.js'
 import { partsOf } from './forms.js'
 import { isMultiplying } from './groups.js'
@@ -135,9 +135,10 @@ export class StepModel {
     })
   }
 
-  /** What one microbatch takes of each part of a spec's model. `inner`: the choices of the spec that this depends on. */
+  /** What one microbatch takes of each part of a spec's model. `inner`: the choices of the spec that this depends on, beside recomputation. */
   blockCosts(spec: PlannedSpec, inner: string, divided: boolean, { mesh, links }: Placed): BlockCosts | Refusal {
-    return remember(this.blocks, `${inner} ${divided} ${links}`, () =>
+    const { recompute } = spec.options
+    return remember(this.blocks, `${inner} ${JSON.stringify(recompute)} ${divided} ${links}`, () =>
       this.samples.blocks(
         { ...spec, parallel: { ...spec.parallel, dpReplicate: 1 }, options: undivided(spec.options) },
         mesh,
@@ -178,13 +179,19 @@ export class StepModel {
     const key = JSON.stringify([own, axis, degree])
     const known = this.whole.get(key)
     if (known !== undefined) return known
+    if (own['recompute'] === byStage) {
+      const each = recomputations.map((recompute) => this.wholeBatch(spec, { ...own, recompute }, axis, degree))
+      return Math.min(...each)
+    }
     const ones = Object.fromEntries([...Object.keys(parallel), ...this.axes].map((name) => [name, 1]))
     // What divides the ranks of dp once more has a batch for each of them.
     const dp = isMultiplying(axis, this) ? 1 : degree
     const made = this.specOf({ sequenceParallel: false, ...own, ...ones, dp, [axis]: degree, microbatch: batch })
     const plain = { ...made, options: { ...made.options, schedule: '1f1b', offload: 'none' } } as PlannedSpec
     const placed = this.placed(plain)
-    const blocks = isRefusal(placed) ? placed : this.blockCosts(plain, `whole ${key}`, false, placed)
+    const { recompute: _, ...rest } = own
+    const inner = `whole ${JSON.stringify([rest, axis, degree])}`
+    const blocks = isRefusal(placed) ? placed : this.blockCosts(plain, inner, false, placed)
     const seconds = isRefusal(blocks) ? 0 : this.secondsThrough(blocks)
     this.whole.set(key, seconds)
     return seconds

@@ -8,7 +8,7 @@ import type { Question } from './question.js'
 import { type Slot, Slots } from './slots.js'
 import { type Cut, figuresOf, type Group, leastOf, type Staging, type Stored } from './staging.js'
 import { Least } from './step-least.js'
-import { type Aim, aimOf, type Figures, metricsAt, type Pace, paceOf, type StepPhase } from './step-metrics.js'
+import { type Aim, aimOf, type Figures, metricsAt, type Pace, paceOf, roomOn, type StepPhase } from './step-metrics.js'
 import { isRefusal, StepModel } from './step-model.js'
 
 /** How far a candidate is decided. */
@@ -59,7 +59,7 @@ export class StepTree implements ChoiceTree<Node> {
     this.model = model ?? new StepModel(loaded)
     this.base = this.model.base
     this.endings = new Endings(this.model, question)
-    this.slots = new Slots(this.model, question)
+    this.slots = new Slots(this.model, question, (ranks) => roomOn(this.paceAt(ranks), question.limits))
     this.aim = aimOf(loaded.spec.phase as StepPhase, question) // serving is no step
   }
 
@@ -160,7 +160,7 @@ export class StepTree implements ChoiceTree<Node> {
       case 'slot':
         return this.farFromLimits(node)
       case 'staged':
-        return refused(node.staging.blocksFor(this.model.plain)) ?? this.farFromLimits(node)
+        return refused(node.staging.plainCosts()) ?? this.farFromLimits(node)
       case 'cut':
         return refused(node.staging.divisionOf(node.cut))
       case 'divided': {
