@@ -13,7 +13,7 @@ export interface Rejection {
 /** A tree of choices: what is decided at a node holds for all leaves below, and each leaf is a point of the space. */
 export interface ChoiceTree<Node> {
   readonly root: Node
-  /** The ways to decide what comes next; null for a leaf. It is asked once, and never of what was rejected or bounded. */
+  /** The ways to decide what comes next; null for a leaf. It is asked once, and of what was rejected or bounded only to look for misses. */
   expand(node: Node): Iterable<Node> | null
   /** How many leaves are below a node, 1 for a leaf itself: exact, since counts are made of it. */
   size(node: Node): number
@@ -41,12 +41,23 @@ export interface Findings {
   readonly misses?: Misses
 }
 
+/** By how much of its limit a rule may be missed to be nearly kept, where others keep all rules. */
+export const nearlyKept = 0.5
+
+/** A node that breaks a rule, as far as it or what it is below tells. */
+interface Rejected<Node> {
+  readonly node: Node
+  readonly rejection: Rejection
+  readonly bound: number
+  readonly isOwn: boolean
+}
+
 /**
  * Depth-first branch and bound: the child with the best bound first, of equal bounds the earlier one. It is exact: the list and the
  * front are those of all leaves that no rule rejects, equal scores included, for what is left out has a bound beyond the list's threshold
  * and, with a front, a corner that is dominated. Each leaf is counted once: as bounded, under the rule that it breaks, or as evaluated.
- * Of each rule those misses are found that would be better than the best if they kept it, and of which no other is nearer and better: what is
- * rejected as a whole is looked into where there may be one.
+ * Of each rule those misses are found that nearly keep it, would be better than the best if they did, and of which no other is nearer and better: what is
+ * rejected as a whole is looked into at the end, the nearest first, where there may be one.
  */
 export function explore<Node>(tree: ChoiceTree<Node>, { list, front, misses = new Map() }: Findings): Answer {
   const rejected = new Map<string, number>()
@@ -58,14 +69,40 @@ export function explore<Node>(tree: ChoiceTree<Node>, { list, front, misses = ne
   const nearest = (rule: string, bound: number) => {
     if (bound >= (list.candidates[0]?.score ?? Infinity)) return -Infinity
     const before = (misses.get(rule) ?? []).filter(({ score }) => score <= bound)
-    return before.reduce((least, { by }) => Math.min(least, by), Infinity)
+    return before.reduce((least, { by }) => Math.min(least, by), list.candidates.length > 0 ? nearlyKept : Infinity)
   }
   const isNear = ({ rule, by }: Rejection, bound: number) => by !== undefined && by <= nearest(rule, bound)
 
-  const rejectLeaf = (leaf: Node, rejection: Rejection, bound: number) => {
-    reject(rejection, 1)
-    const point = isNear(rejection, bound) ? tree.describeMiss?.(leaf, rejection) : undefined
-    if (point !== undefined) keepMiss(misses, { ...point, rule: rejection.rule, by: rejection.by ?? 0 })
+  /** What was rejected and may be of interest. */
+  const far: Rejected<Node>[] = []
+
+  const rejectNode = (node: Node, rejection: Rejection, bound: number) => {
+    reject(rejection, tree.size(node))
+    if (isNear(rejection, bound)) far.push({ node, rejection, bound, isOwn: true })
+  }
+
+  /** Keeps the misses at or below nodes, the nearest first, after which most others are of no interest. */
+  const look = (nodes: readonly Rejected<Node>[]) => {
+    const by = ({ rejection }: Rejected<Node>) => rejection.by ?? Infinity
+    for (const { node, rejection, bound, isOwn } of nodes.toSorted((a, b) => by(a) - by(b) || a.bound - b.bound)) {
+      if (!isNear(rejection, bound)) continue
+      const children = tree.expand(node)
+      if (children !== null) {
+        look(Array.from(children, (child) => rejectedBelow(child, rejection)))
+        continue
+      }
+      const own = isOwn ? rejection : tree.evaluate(node)
+      const point = typeof own !== 'number' && isNear(own, bound) ? tree.describeMiss?.(node, own) : undefined
+      if (point !== undefined && typeof own !== 'number')
+        keepMiss(misses, { ...point, rule: own.rule, by: own.by ?? 0 })
+    }
+  }
+
+  /** A node below one that was rejected. */
+  const rejectedBelow = (node: Node, rejection: Rejection): Rejected<Node> => {
+    const bound = tree.bound(node)
+    const own = tree.reject?.(node, (rule) => nearest(rule, bound))
+    return { node, bound, rejection: own ?? rejection, isOwn: own !== undefined }
   }
 
   /** Whether nothing at or below the node can enter the list or the front. */
@@ -78,7 +115,7 @@ export function explore<Node>(tree: ChoiceTree<Node>, { list, front, misses = ne
 
   const evaluate = (leaf: Node, bound: number) => {
     const score = tree.evaluate(leaf)
-    if (typeof score !== 'number') return rejectLeaf(leaf, score, bound)
+    if (typeof score !== 'number') return rejectNode(leaf, score, bound)
     evaluated++
     // What is evaluated anyway may be kept beyond what is looked for.
     if (isBeaten(leaf, score) && !(score <= list.last)) return
@@ -101,18 +138,18 @@ export function explore<Node>(tree: ChoiceTree<Node>, { list, front, misses = ne
         continue
       }
       const rejection = tree.reject?.(node, (rule) => nearest(rule, bound))
-      if (rejection !== undefined && !isNear(rejection, bound)) {
-        reject(rejection, tree.size(node))
+      if (rejection !== undefined) {
+        rejectNode(node, rejection, bound)
         continue
       }
       const children = tree.expand(node)
       if (children !== null) descend(children)
-      else if (rejection !== undefined) rejectLeaf(node, rejection, bound)
       else evaluate(node, bound)
     }
   }
 
   descend([tree.root])
+  look(far)
   let total = bounded + evaluated
   for (const count of rejected.values()) total += count
   return {

@@ -14,6 +14,7 @@ test('the public surface', () => {
     'keepMiss',
     'layerSums',
     'mergeAnswers',
+    'nearlyKept',
     'sortMisses',
   ])
 })

@@ -12,6 +12,12 @@ export type Value = string | number | boolean
 /** What was chosen, by the names of choices. */
 export type Choices = Readonly<Record<string, Value>>
 
+/** The value of `recompute` by which as many layers of each stage recompute as memory demands. */
+export const byStage = 'stages'
+
+/** Those of its values that layers have then. */
+export const recomputations = ['none', 'full'] as const
+
 /** Degrees that multiply to the ranks, and those that divide them once more. */
 export const multiplying = ['tp', 'cp', 'ulysses'] as const
 export const dividing = ['ep', 'expertTp'] as const
@@ -20,9 +26,9 @@ export const dividing = ['ep', 'expertTp'] as const
  * The values of each choice that a search for steps of a phase tries on so many ranks, unless told otherwise: every divisor as a degree,
  * where the model has what it divides and the phase what it splits; three orders of axes, of those that lay all groups of ranks on the same
  * links the first; microbatches in powers of two in training, else all that divide the batch; all stages of ZeRO, hybrid sharding and
- * recomputation; saved activations in memory or with the host, but where the spec names operators; the schedules that are in use, with up to
- * eight chunks per rank; layers divided evenly or by what they take. Inference has neither gradients nor a backward, and decode no sequence:
- * what these would choose is left out. Plugins bring choices of their own.
+ * recomputation of all layers; the schedules that are in use, with up to eight chunks per rank; layers divided evenly or by what they take.
+ * Inference has neither gradients nor a backward, and decode no sequence: what these would choose is left out. Offload is as the spec has it, and
+ * what {@link savingChoices} has more is not tried unless asked for. Plugins bring choices of their own.
  */
 export function stepChoices(
   { spec, architecture, plugins }: LoadedSpec,
@@ -52,8 +58,8 @@ export function stepChoices(
     ...(phase === 'training' && { dpReplicate: all }),
     ...(phase !== 'decode' && { sequenceParallel: sequence.sequenceParallel }),
     ...(phase === 'training' && {
-      recompute: spec.options.attention === 'flash' ? ['none', 'full'] : ['none', 'selective', 'full'],
-      ...(typeof spec.options.offload === 'string' && { offload: ['none', 'activations'] }),
+      recompute: savingChoices({ spec })['recompute']?.filter((value) => value !== byStage) ?? [],
+      ...(typeof spec.options.offload === 'string' && { offload: [spec.options.offload] }),
     }),
     microbatch:
       phase === 'training' ? [1, 2, 4, 8, 16, 32].filter((size) => spec.batch % size === 0) : divisors(spec.batch),
@@ -66,6 +72,15 @@ export function stepChoices(
   }
   for (const { name, values } of plugins.flatMap(({ choices = [] }) => choices)) own[name] = values
   return own
+}
+
+/** The values of choices that save memory and no time, each of which a large space would be as large again with: what near misses try. */
+export function savingChoices({ spec }: Pick<LoadedSpec, 'spec'>): Record<string, readonly Value[]> {
+  if (spec.phase !== 'training') return {}
+  return {
+    recompute: ['none', ...(spec.options.attention === 'flash' ? [] : ['selective']), 'full', byStage],
+    ...(typeof spec.options.offload === 'string' && { offload: ['none', 'activations'] }),
+  }
 }
 
 /**
@@ -129,7 +144,9 @@ export function specWith(spec: PlannedSpec, choices: Choices, axes: readonly str
   let { order, microbatch, batch } = spec
   for (const [name, value] of Object.entries(choices)) {
     if (name === 'split' || name === 'ranks') continue
-    if (name === 'order') order = String(value).split(',')
+    // Which layers recompute is found by what they hold.
+    if (name === 'recompute' && value === byStage) options['recompute'] = 'none'
+    else if (name === 'order') order = String(value).split(',')
     else if (name === 'microbatch') microbatch = Number(value)
     else if (name === 'batch') batch = Number(value)
     else if (degrees.includes(name) || axes.includes(name)) parallel[name] = Number(value)

@@ -207,34 +207,42 @@ export function beside(computing: number, communicating: number, { contention, b
 }
 
 /** The most bytes that each rank of a pipeline holds. */
-export function peakBytesOf({ schedule, inFlight, inRow }: Pipeline, stages: readonly StageCost[]): number {
+export function peakBytesOf(pipeline: Pipeline, stages: readonly StageCost[]): number {
   let most = 0
-  for (let rank = 0; rank < schedule.ranks; rank++) {
-    let [bytes, kept, deferred, working, gradients, own] = [0, 0, 0, 0, 0, 0]
-    let [leaving, back] = [0, 0]
-    for (let stage = 0; stage < schedule.stageRanks.length; stage++) {
-      if (schedule.stageRanks[stage] !== rank) continue
-      const cost = stages[stage % stages.length] as StageCost
-      own++
-      bytes += cost.stateBytes + cost.endBytes
-      gradients += cost.gradientBytes
-      kept += cost.keptBytes
-      deferred += cost.deferredBytes
-      working = Math.max(working, cost.workingBytes)
-      leaving += cost.copies?.backlogBytes ?? 0
-      back = Math.max(back, cost.copies?.reloadedBytes ?? 0)
-    }
-    const { first = 0, later = 0 } = inRow[rank] ?? {}
-    // Nothing comes back before all has left. Before the first backward nothing is deferred, and there are no gradients.
-    const moving = Math.max(back, (later * leaving) / own)
-    let flight = leaving > 0 ? (first * (kept + leaving)) / own : 0
-    for (const each of inFlight[rank] ?? []) {
-      const activations = (each.kept * kept + each.deferred * deferred) / own
-      flight = Math.max(flight, activations + each.graded * gradients + moving)
-    }
-    most = Math.max(most, bytes + working + flight)
-  }
+  for (let rank = 0; rank < pipeline.schedule.ranks; rank++)
+    most = Math.max(most, ...heldBy(pipeline, rank, (chunk) => stages[chunk] as StageCost, stages.length))
   return most
+}
+
+/** What a rank holds, of those of `count` chunks that it has, at each of the times that {@link Pipeline.inFlight} tells apart. Bytes. */
+export function heldBy(
+  { schedule, inFlight, inRow }: Pipeline,
+  rank: number,
+  costOf: (chunk: number) => StageCost,
+  count: number,
+): number[] {
+  let [bytes, kept, deferred, working, gradients, own] = [0, 0, 0, 0, 0, 0]
+  let [leaving, back] = [0, 0]
+  for (let stage = 0; stage < schedule.stageRanks.length; stage++) {
+    if (schedule.stageRanks[stage] !== rank) continue
+    const cost = costOf(stage % count)
+    own++
+    bytes += cost.stateBytes + cost.endBytes
+    gradients += cost.gradientBytes
+    kept += cost.keptBytes
+    deferred += cost.deferredBytes
+    working = Math.max(working, cost.workingBytes)
+    leaving += cost.copies?.backlogBytes ?? 0
+    back = Math.max(back, cost.copies?.reloadedBytes ?? 0)
+  }
+  const { first = 0, later = 0 } = inRow[rank] ?? {}
+  // Nothing comes back before all has left. Before the first backward nothing is deferred, and there are no gradients.
+  const moving = Math.max(back, (later * leaving) / own)
+  const flights = (inFlight[rank] ?? []).map(
+    (each) => (each.kept * kept + each.deferred * deferred) / own + each.graded * gradients + moving,
+  )
+  if (leaving > 0) flights.push((first * (kept + leaving)) / own)
+  return flights.map((flight) => bytes + working + flight)
 }
 
 /**

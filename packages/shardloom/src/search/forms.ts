@@ -57,7 +57,11 @@ export function partsOf(layers: readonly string[]): string[] {
 export const isEnd = (part: string): boolean => part === 'first' || part === 'last' || part === 'tied'
 
 /** How often each part is in each chunk. */
-function chunksOf(borders: readonly number[], layers: readonly string[], parts: readonly string[]): Float64Array[] {
+export function chunksOf(
+  borders: readonly number[],
+  layers: readonly string[],
+  parts: readonly string[],
+): Float64Array[] {
   return borders.slice(1).map((to, chunk) => {
     const from = borders[chunk] ?? 0
     const counts = new Float64Array(parts.length)

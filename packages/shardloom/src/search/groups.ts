@@ -1,5 +1,5 @@
 import { ShardloomError } from '@shardloom/core'
-import { type Choices, dividing, multiplying, type Value } from './choices.js'
+import { byStage, type Choices, dividing, multiplying, type Value } from './choices.js'
 import type { Question } from './question.js'
 import type { Group } from './staging.js'
 import type { StepModel } from './step-model.js'
@@ -55,9 +55,10 @@ export function groupsOf({ choices, ranks }: Question, replicas: number, model: 
 export function groupOf(choices: Choices, ranks: number, world: number, model: StepModel): Group {
   // Where axes lie is known of the mesh, and how many ranks it has.
   const { order: _, ranks: __, ...blocks } = choices
-  const { recompute: ___, offload: ____, ...stored } = blocks
+  const { recompute: ___, ...named } = blocks
+  const { offload: ____, ...stored } = named
   const shape = Object.entries(blocks).map(([name, value]) => (model.isDegree(name) ? value !== 1 : value))
-  const [name, own, same] = [blocks, stored, shape].map((each) => JSON.stringify(each)) as [string, string, string]
+  const [name, own, same] = [named, stored, shape].map((each) => JSON.stringify(each)) as [string, string, string]
   return { choices, name, stored: own, shape: same, ranks, world }
 }
 
@@ -72,6 +73,8 @@ export const isDividedAgain = (choices: Choices) => dividing.some((name) => (cho
 /** A choice that changes nothing beside those that are made, or cannot be. */
 function isIdle(name: string, value: Value, chosen: Choices): boolean {
   if (name === 'dcp') return Number(chosen['tp'] ?? value) % Number(value) !== 0
+  // What waits in host memory is no straight line in the layers that recompute.
+  if (name === 'offload') return value !== 'none' && chosen['recompute'] === byStage
   return name === 'sequenceParallel' && value === true && chosen['tp'] === 1
 }
 

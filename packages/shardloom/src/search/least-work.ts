@@ -1,6 +1,6 @@
 import { greatestCommonDivisor } from '@shardloom/core'
 import type { PlannedSpec } from '../sequence.js'
-import type { Choices, Value } from './choices.js'
+import { byStage, type Choices, recomputations, type Value } from './choices.js'
 import { isDividedAgain, isMultiplying } from './groups.js'
 import { Samples } from './samples.js'
 import type { Group } from './staging.js'
@@ -82,6 +82,8 @@ export class LeastWork {
     const key = `${seq} ${JSON.stringify(choices)}`
     const known = this.known.get(key)
     if (known !== undefined) return known
+    if (choices['recompute'] === byStage)
+      return Math.min(...recomputations.map((recompute) => this.secondsOf({ ...choices, recompute }, samples, seq)))
     const ones = Object.fromEntries([...Object.keys(model.base.parallel), ...model.axes].map((name) => [name, 1]))
     const made = model.specOf({ ...ones, ...choices })
     const plain = { ...made, seq, options: { ...made.options, schedule: '1f1b', offload: 'none' } } as PlannedSpec

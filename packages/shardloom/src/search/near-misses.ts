@@ -1,9 +1,9 @@
-import type { Answer, Candidate, Miss } from '@shardloom/search'
+import { type Answer, type Candidate, type Miss, nearlyKept } from '@shardloom/search'
 import { clusterOf } from '../cluster-of.js'
 import type { LoadedSpec } from '../plan.js'
 import type { SpecInput } from '../spec-schema.js'
 import { fixesOf, pointOf, specOfCandidate } from './ask.js'
-import type { Value } from './choices.js'
+import { savingChoices, type Value } from './choices.js'
 import type { Question } from './question.js'
 import type { SimulatedCandidate } from './simulate-best.js'
 import { type Change, isMiss } from './step-points.js'
@@ -52,16 +52,17 @@ export function distanceToBest(
 
 /**
  * Of each rule the nearest miss that would be better than the best if it kept the rule, or of which only its fixes say so, nearest first; where
- * nothing keeps all rules the nearest of all. Fixes are changes to what else could be chosen, in `wide`, that would stand among the best; where
+ * nothing keeps all rules the nearest of all. Fixes are changes to what else could be chosen, in `others` or to save memory, that would stand among the best; where
  * nothing else helps, more ranks.
  */
-export function nearMissesOf({ loaded, question }: Asked, answer: Answer, wide: Question): NearMiss[] {
+export function nearMissesOf({ loaded, question }: Asked, answer: Answer, others: Question): NearMiss[] {
+  const wide = { ...others, choices: { ...others.choices, ...savingChoices(loaded) } }
   const [first] = answer.best
   const last = answer.best[question.top - 1]?.score ?? Number.POSITIVE_INFINITY
   const found = new Map<string, NearMiss>()
   for (const miss of [...answer.misses].sort((a, b) => a.by - b.by || (a.rule < b.rule ? -1 : 1))) {
     const isKnown = miss.score !== Number.MAX_VALUE
-    if (found.has(miss.rule) || (first && isKnown && miss.score >= first.score)) continue
+    if (found.has(miss.rule) || (first && isKnown && (miss.score >= first.score || miss.by > nearlyKept))) continue
     const fixes = fixesOf(loaded, wide, miss).filter(({ candidate }) => candidate.score <= last)
     if (first && !isKnown && fixes.length === 0) continue
     const bytes = bytesOf(loaded, miss)

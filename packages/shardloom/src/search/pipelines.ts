@@ -241,12 +241,13 @@ function chainsOf({ name, orders, microbatches, stageRanks, directions }: Schedu
   })
 }
 
-/** No pipeline of these stages takes less than the longest of its chains. */
+/** No pipeline of these stages takes less than the longest of its chains. `more`: what each rank does besides. */
 export function leastSeconds(
   { schedule: { name, ranks, stageRanks, directions }, microbatches, chains }: Pipeline,
   { forward, input, weight }: StageSeconds,
+  more?: Float64Array,
 ): number {
-  const work = new Float64Array(ranks)
+  const work = more?.slice() ?? new Float64Array(ranks)
   const [forwards, inputs] = [new Float64Array(stageRanks.length + 1), new Float64Array(stageRanks.length + 1)]
   stageRanks.forEach((rank, stage) => {
     const [f, i] = [forward[stage] as number, input[stage] as number]

@@ -41,7 +41,7 @@ export interface BlockCosts {
 }
 
 /** Seconds that a microbatch is in one of a part, forward and backward. */
-export function secondsIn({ parts }: BlockCosts, part: string): number {
+export function secondsIn({ parts }: Pick<BlockCosts, 'parts'>, part: string): number {
   const { F = 0, B = 0, I = 0, W = 0 } = parts.get(part)?.seconds ?? {}
   return F + B + I + W
 }

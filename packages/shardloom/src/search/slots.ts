@@ -1,9 +1,13 @@
-import { dividing, multiplying } from './choices.js'
+import { byStage, dividing, multiplying } from './choices.js'
 import { groupOf } from './groups.js'
+import { OffloadingStaging } from './offloading-staging.js'
 import { Orders } from './orders.js'
 import type { Question } from './question.js'
+import { RecomputingStaging } from './recomputing-staging.js'
 import { type Group, Staging } from './staging.js'
+import { asksForMemory } from './step-metrics.js'
 import type { StepModel } from './step-model.js'
+import { Unaided } from './unaided.js'
 
 /** A size of microbatches. */
 export interface Slot {
@@ -20,6 +24,8 @@ export class Slots {
   constructor(
     private readonly model: StepModel,
     private readonly question: Question,
+    /** Bytes that a rank may hold, of so many ranks. */
+    private readonly roomOn: (ranks: number) => number,
   ) {
     this.orders = new Orders(model, question)
   }
@@ -76,6 +82,26 @@ export class Slots {
   staging(group: Group, microbatch: number, pp: number): Staging {
     const dp = group.ranks / pp
     const microbatches = this.model.base.batch / (this.model.base.parallel.replicas * dp * microbatch)
-    return new Staging(this.model, group, microbatch, pp, dp, microbatches)
+    const { model } = this
+    const room = this.roomOn(group.world)
+    const without = (name: string) => {
+      const plain =
+        this.hasOther(name, 'none') && groupOf({ ...group.choices, [name]: 'none' }, group.ranks, group.world, model)
+      return plain ? new Unaided(this.staging(plain, microbatch, pp), room) : undefined
+    }
+    if (group.choices['recompute'] === byStage) {
+      const others = { without: without('recompute'), full: this.hasOther('recompute', 'full') }
+      return new RecomputingStaging(model, group, microbatch, pp, dp, microbatches, room, others)
+    }
+    const kept =
+      group.choices['offload'] === 'activations' && !asksForMemory(this.question) ? without('offload') : undefined
+    return kept
+      ? new OffloadingStaging(model, group, microbatch, pp, dp, microbatches, kept)
+      : new Staging(model, group, microbatch, pp, dp, microbatches)
+  }
+
+  /** Whether other candidates have this value of a choice. */
+  private hasOther(name: string, value: string): boolean {
+    return this.question.choices[name]?.includes(value) === true
   }
 }

@@ -1,9 +1,12 @@
 import { collectiveSeconds } from '@shardloom/cluster'
 import { balanceEqualLayers, balanceStages, layerSums } from '@shardloom/search'
+import type { PlannedSpec } from '../sequence.js'
+import { areSame, sizesOf } from './borders.js'
 import type { Choices } from './choices.js'
-import { type Model, peakBytesOf, type StageCost, secondsOf, stageOf, stepSeconds } from './estimate.js'
-import { memoryValues, type PipelineBounds, type Sharing, timeValues } from './forms.js'
-import { leastSeconds, type Pipeline, type StageSeconds } from './pipelines.js'
+import { type Model, type StageCost, secondsOf, stageOf } from './estimate.js'
+import { isEnd, memoryValues, type PipelineBounds, type Sharing, timeValues } from './forms.js'
+import { type Parts, rounding } from './parts.js'
+import type { Chain, Pipeline } from './pipelines.js'
 import { type BlockCosts, secondsIn } from './samples.js'
 import { isRefusal, type Placed, type Refusal, type StepModel } from './step-model.js'
 
@@ -34,22 +37,21 @@ export interface Stored {
   readonly replicate: number
 }
 
+/** What is found of a candidate beside what was chosen. */
+export interface Found {
+  /** Of each chunk, where they are not divided evenly. */
+  readonly layers?: readonly number[]
+  readonly recompute?: PlannedSpec['options']['recompute']
+}
+
 /** Every rank has all of it. */
 export const whole: Stored = { zero: 0, replicate: 1 }
 
 /** A pipeline with its layers divided: the borders of its chunks. */
-interface Division {
+export interface Division {
   readonly pipeline: Pipeline
   readonly borders: readonly number[]
   readonly bounds: PipelineBounds
-}
-
-/** A candidate in all its parts. */
-interface Parts {
-  readonly pipeline: Pipeline
-  readonly stages: readonly StageCost[]
-  readonly seconds: StageSeconds
-  readonly blocking: boolean
 }
 
 /** Of a schedule that has backward whole what it takes, of one that divides it the same, or what it would take and keep if it were whole. */
@@ -60,9 +62,6 @@ interface LeastTimes {
   readonly values: Float64Array
   readonly spread: number
 }
-
-/** What sums in another order may differ by. */
-const rounding = 1e-9
 
 /**
  * A model on stages: degrees and microbatches are decided, the pipeline's order and what is stored where are not. What candidates of it
@@ -79,7 +78,7 @@ export class Staging {
   private readonly places = new Map<number, Placed | Refusal>()
 
   constructor(
-    private readonly model: StepModel,
+    protected readonly model: StepModel,
     readonly group: Group,
     readonly microbatch: number,
     readonly pp: number,
@@ -90,14 +89,32 @@ export class Staging {
   /** What a microbatch takes of each part, under schedules that run gradients of inputs and weights apart, or not. */
   blocksFor(schedule: string): BlockCosts | Refusal {
     const divided = this.model.pipelines.isDivided(schedule)
-    const known = this.blocks.get(divided)
-    if (known) return known
+    const known = this.blocks.get(divided) ?? this.costsFor(schedule)
+    this.blocks.set(divided, known)
+    return known
+  }
+
+  /** The same, found anew; `options` of the spec in place of those that the group has chosen. */
+  protected costsFor(schedule: string, options: Partial<PlannedSpec['options']> = {}): BlockCosts | Refusal {
     const placed = this.placed()
-    const found = isRefusal(placed)
-      ? placed
-      : this.model.blockCosts(this.specOf(schedule, whole), `${this.group.name} ${this.microbatch}`, divided, placed)
-    this.blocks.set(divided, found)
-    return found
+    if (isRefusal(placed)) return placed
+    const spec = this.specOf(schedule, whole)
+    return this.model.blockCosts(
+      { ...spec, options: { ...spec.options, ...options } },
+      `${this.group.name} ${this.microbatch}`,
+      this.model.pipelines.isDivided(schedule),
+      placed,
+    )
+  }
+
+  /** The same of layers that do nothing to save memory: no others take less, forward and backward together. */
+  plainCosts(schedule = this.model.plain): BlockCosts | Refusal {
+    return this.blocksFor(schedule)
+  }
+
+  /** Costs of which nothing takes less in any direction. */
+  protected leastCosts(schedule: string): BlockCosts | Refusal {
+    return this.blocksFor(schedule)
   }
 
   /** The chunks of a cut; refused where the schedule cannot be, or where balancing changes nothing. */
@@ -109,11 +126,10 @@ export class Staging {
     return found
   }
 
-  /** Layers of each chunk, where they are not divided evenly. */
-  layersOf(cut: Cut): number[] | undefined {
+  /** The options of a candidate that its choices alone do not tell. */
+  optionsOf(cut: Cut, _stored: Stored): Found {
     const division = cut.split === 'even' ? undefined : this.divisionOf(cut)
-    if (!division || isRefusal(division)) return undefined
-    return division.borders.slice(1).map((border, chunk) => border - (division.borders[chunk] ?? 0))
+    return !division || isRefusal(division) ? {} : { layers: sizesOf(division.borders) }
   }
 
   /** A candidate, or why it cannot be planned. */
@@ -122,14 +138,19 @@ export class Staging {
     if (isRefusal(blocks)) return blocks
     const division = this.divisionOf(cut)
     if (isRefusal(division)) return division
+    const model = this.modelFor(blocks, cut, stored)
+    if (isRefusal(model)) return model
+    const { pipeline } = division
+    const stages = this.stagesOf(model, division)
+    return { pipeline, stages, seconds: secondsOf(pipeline, stages, this.send(blocks)), blocking: model.blocking }
+  }
+
+  /** Parts with these costs and what candidates store of them. */
+  protected modelFor(blocks: BlockCosts, { schedule }: Cut, stored: Stored): Model | Refusal {
     const placed = this.placed(stored.replicate)
     if (isRefusal(placed)) return placed
-    const states = this.model.stateCosts(() => this.specOf(cut.schedule, stored), this.stored, stored, placed)
-    if (isRefusal(states)) return states
-    const model = this.model.modelOf(blocks, states, placed.machine, this)
-    const stages = this.stagesOf(model, division)
-    const { pipeline } = division
-    return { pipeline, stages, seconds: secondsOf(pipeline, stages, this.send(blocks)), blocking: model.blocking }
+    const states = this.model.stateCosts(() => this.specOf(schedule, stored), this.stored, stored, placed)
+    return isRefusal(states) ? states : this.model.modelOf(blocks, states, placed.machine, this)
   }
 
   /**
@@ -143,41 +164,53 @@ export class Staging {
     return values ? division.bounds.bytes.of(values) * (1 - rounding) : 0
   }
 
-  private known(schedule: string, whole: boolean): Known {
+  protected known(schedule: string, whole: boolean): Known {
     return !this.model.pipelines.isDivided(schedule) ? 0 : whole ? 2 : 1
   }
 
   /** What {@link PipelineBounds} ask of memory; undefined of what is refused. */
-  private bytesOf(schedule: string, as: Known, stored: Stored | undefined): Float64Array | undefined {
+  protected bytesOf(schedule: string, as: Known, stored: Stored | undefined): Float64Array | undefined {
     const known = this.bytes[as]?.get(stored)
     if (known) return known
     const blocks = this.blocksFor(as === 1 ? schedule : this.model.plain)
-    const placed = this.placed()
-    if (isRefusal(blocks) || isRefusal(placed)) return undefined
-    const bytes = stored && this.model.leastStored(() => this.specOf(schedule, whole), this.stored, stored, placed)
-    if (bytes && isRefusal(bytes)) return undefined
-    const found = memoryValues(this.model.parts, blocks, as === 2, bytes)
-    this.bytes[as] = (this.bytes[as] ?? new Map()).set(stored, found)
+    const found = isRefusal(blocks) ? undefined : this.bytesWith(blocks, schedule, stored, as === 2)
+    if (found) this.bytes[as] = (this.bytes[as] ?? new Map()).set(stored, found)
     return found
   }
 
+  /** The same with these costs of layers. */
+  protected bytesWith(blocks: BlockCosts, schedule: string, stored: Stored | undefined, kept = false) {
+    const placed = this.placed()
+    if (isRefusal(placed)) return undefined
+    const bytes = stored && this.model.leastStored(() => this.specOf(schedule, whole), this.stored, stored, placed)
+    return bytes && isRefusal(bytes) ? undefined : memoryValues(this.model.parts, blocks, kept, bytes)
+  }
+
   /** What {@link PipelineBounds} ask of time; undefined of what is refused. */
-  private timesOf(schedule: string, as: Known, stored?: Stored): LeastTimes | undefined {
+  protected timesOf(schedule: string, as: Known, stored?: Stored): LeastTimes | undefined {
     const known = this.times[as]?.get(stored)
     if (known) return known
-    const blocks = this.blocksFor(as === 1 ? schedule : this.model.plain)
+    const blocks = this.leastCosts(as === 1 ? schedule : this.model.plain)
     if (isRefusal(blocks)) return undefined
-    const sharing = stored && this.sharingOf(stored)
-    const values = timeValues(this.model.parts, blocks, this.send(blocks), as === 2, sharing)
-    const found = { values, spread: sharing ? this.meanSpread(sharing) : 0 }
+    const found = this.timesWith(blocks, stored, as === 2)
     this.times[as] = (this.times[as] ?? new Map()).set(stored, found)
     return found
   }
 
+  /** The same with these costs of layers. */
+  protected timesWith(blocks: BlockCosts, stored: Stored | undefined, hidden: boolean): LeastTimes {
+    const sharing = stored && this.sharingOf(stored)
+    const values = timeValues(this.model.parts, blocks, this.send(blocks), hidden, sharing)
+    return { values, spread: sharing ? this.meanSpread(sharing) : 0 }
+  }
+
   /** No candidate takes less: each microbatch passes all layers, which all ranks of dp and pp together work on. */
   leastWork(): number {
-    const blocks = this.blocksFor(this.model.plain)
-    if (isRefusal(blocks)) return 0
+    const blocks = this.plainCosts()
+    return isRefusal(blocks) ? 0 : this.leastWorkOf(blocks)
+  }
+
+  protected leastWorkOf(blocks: BlockCosts): number {
     return ((this.microbatches * this.model.secondsThrough(blocks)) / this.pp) * (1 - rounding)
   }
 
@@ -211,24 +244,29 @@ export class Staging {
    * has one less than the longest, or more; ends of the model may have none.
    */
   private leastBalanced({ schedule, virtual }: Cut): number {
-    const { layers, pipelines, plain } = this.model
+    const { layers, pipelines } = this.model
     const isDivided = pipelines.isDivided(schedule)
     const work = this.leastWork()
     // Σt + (m − 1)·max t of equal stages.
     if (virtual === 1 && !isDivided) return (work * (this.microbatches + this.pp - 1)) / this.microbatches
-    const blocks = this.blocksFor(plain)
     const pipeline = pipelines.of(schedule, this.pp, virtual, this.microbatches)
-    if (isRefusal(blocks) || typeof pipeline === 'string') return work
-    const kinds = [...new Set(layers)]
-    const few = kinds.length > 1 ? 1 : Math.max(1, Math.ceil(layers.length / pipeline.schedule.stageRanks.length) - 1)
-    const least = (direction: 'F' | 'B') =>
-      few * Math.min(...kinds.map((kind) => blocks.parts.get(kind)?.seconds[direction] ?? 0))
-    const [forward, backward] = [least('F'), isDivided ? 0 : least('B')]
-    const waiting = pipeline.chains.reduce(
-      (sum, { before, after }) => sum + Math.max(0, before - 1) * forward + Math.max(0, after - 1) * backward,
-      0,
-    )
+    if (typeof pipeline === 'string') return work
+    const isAlike = this.model.parts.filter((part) => !isEnd(part)).length === 1
+    const few = isAlike ? Math.max(1, Math.ceil(layers.length / pipeline.schedule.stageRanks.length) - 1) : 1
+    const waits = this.waits(isDivided)
+    const waiting = few * pipeline.chains.reduce((sum, chain) => sum + waits(chain), 0)
     return work + (waiting / this.pp) * (1 - rounding)
+  }
+
+  /** What a rank at least waits for in chains if all stages but one have a layer. */
+  protected waits(isDivided: boolean): (chain: Chain) => number {
+    const blocks = this.plainCosts()
+    if (isRefusal(blocks)) return () => 0
+    const kinds = this.model.parts.filter((part) => !isEnd(part))
+    const least = (direction: 'F' | 'B') =>
+      Math.min(...kinds.map((kind) => blocks.parts.get(kind)?.seconds[direction] ?? 0))
+    const [forward, backward] = [least('F'), isDivided ? 0 : least('B')]
+    return ({ before, after }) => Math.max(0, before - 1) * forward + Math.max(0, after - 1) * backward
   }
 
   /** No candidate of a cut takes less by what its schedule takes; nor one that shares what `stored` says. */
@@ -245,7 +283,13 @@ export class Staging {
     return all.reduce((sum, part) => sum + (parts.get(part)?.spread ?? 0), 0) / this.pp
   }
 
-  private sharingOf(stored: Stored): Sharing | undefined {
+  /** The same of what is stored so, but for rounding. */
+  protected spreadOf(stored: Stored): number {
+    const sharing = this.sharingOf(stored)
+    return sharing ? this.meanSpread(sharing) * (1 - rounding) : 0
+  }
+
+  protected sharingOf(stored: Stored): Sharing | undefined {
     const placed = this.placed()
     if (isRefusal(placed)) return undefined
     const plain = () => this.specOf(this.model.plain, whole)
@@ -260,13 +304,13 @@ export class Staging {
     return this.model.storesBySequences ? `${stored} ${this.microbatch}` : stored
   }
 
-  private stagesOf(model: Model, { bounds }: Division): StageCost[] {
+  protected stagesOf(model: Model, { bounds }: Division): StageCost[] {
     const stages = bounds.kinds.map((counts) => stageOf(model, this.model.parts, counts))
     return bounds.kindOf.map((kind) => stages[kind] as StageCost)
   }
 
   /** The chunks of a cut, as if its layers were divided evenly. */
-  private evenly(cut: Cut): Division | Refusal {
+  protected evenly(cut: Cut): Division | Refusal {
     const known = this.evenDivisions.get(cut) ?? this.divideAt(cut, (even) => even)
     this.evenDivisions.set(cut, known)
     return known
@@ -274,11 +318,11 @@ export class Staging {
 
   private divide(cut: Cut): Division | Refusal {
     if (cut.split === 'even') return this.evenly(cut)
-    const blocks = this.blocksFor(this.model.plain)
+    const blocks = this.plainCosts()
     if (isRefusal(blocks)) return blocks
     return this.divideAt(cut, (even) => {
       const borders = this.balancedBorders(blocks, even.length - 1)
-      return borders?.some((border, index) => border !== even[index]) ? borders : undefined
+      return borders && !areSame(borders, even) ? borders : undefined
     })
   }
 
@@ -299,7 +343,7 @@ export class Staging {
   }
 
   /** What passing a microbatch on takes. Seconds. */
-  private send({ sendBytes }: BlockCosts): number {
+  protected send({ sendBytes }: BlockCosts): number {
     const placed = this.placed()
     if (this.pp === 1 || isRefusal(placed)) return 0
     return collectiveSeconds(placed.machine.group(['pp']), { op: 'send', bytes: sendBytes })
@@ -308,6 +352,12 @@ export class Staging {
   /** Borders of chunks by Alpa's objective (Zheng et al. 2022, section 5.2), embedding and head counted. */
   private balancedBorders(blocks: BlockCosts, count: number): readonly number[] | undefined {
     if (this.balanced.has(count)) return this.balanced.get(count)
+    const borders = this.bordersBy(blocks, count)
+    this.balanced.set(count, borders)
+    return borders
+  }
+
+  protected bordersBy(blocks: BlockCosts, count: number): readonly number[] | undefined {
     const [first, last] = [secondsIn(blocks, 'first'), secondsIn(blocks, 'last')]
     const layers = this.model.layers.map((layer) => secondsIn(blocks, layer))
     const besides = (stage: number) => (stage === 0 ? first : 0) + (stage === count - 1 ? last : 0)
@@ -326,9 +376,7 @@ export class Staging {
           time: layerSums(layers, besides),
         })?.stages.map((stage) => stage.end - stage.first)
     let border = 0
-    const borders = counts && [0, ...counts.map((each) => (border += each))]
-    this.balanced.set(count, borders)
-    return borders
+    return counts && [0, ...counts.map((each) => (border += each))]
   }
 
   private placed(replicate = 1): Placed | Refusal {
@@ -345,17 +393,4 @@ export class Staging {
     const { group, microbatch, pp, dp } = this
     return this.model.specOf({ ...group.choices, microbatch, pp, dp, schedule, zero, dpReplicate: replicate })
   }
-}
-
-/** What a candidate takes and holds by the analytic model. Seconds, bytes of its fullest rank. */
-export function figuresOf({ pipeline, stages, seconds, blocking }: Parts): {
-  readonly seconds: number
-  readonly bytes: number
-} {
-  return { seconds: stepSeconds(pipeline, stages, seconds, blocking), bytes: peakBytesOf(pipeline, stages) }
-}
-
-/** No less than {@link figuresOf} says, and found faster. */
-export function leastOf({ pipeline, stages, seconds }: Parts): { readonly seconds: number; readonly bytes: number } {
-  return { seconds: leastSeconds(pipeline, seconds) * (1 - rounding), bytes: peakBytesOf(pipeline, stages) }
 }

@@ -1,6 +1,7 @@
 import type { Progress, Work } from '@shardloom/core'
 import { type Answer, BestList, type Candidate, explore, Front, type Misses, mergeAnswers } from '@shardloom/search'
 import type { LoadedSpec } from '../plan.js'
+import { byStage } from './choices.js'
 import type { Question } from './question.js'
 import type { Group } from './staging.js'
 import { changesOf } from './step-points.js'
@@ -107,6 +108,7 @@ function likely(groups: readonly Group[], { choices: asked }: Question): readonl
     .filter(
       ({ choices }) =>
         Number(choices['tp'] ?? 1) <= 8 &&
+        choices['recompute'] !== byStage &&
         Object.entries(choices).every(([name, value]) => free.includes(name) || value === asked[name]?.[0]),
     )
     .slice(0, mostSeeds * (asked['ranks']?.length ?? 1))

@@ -138,6 +138,21 @@ export function aimOf(phase: StepPhase, question: Question): Aim {
   }
 }
 
+/** Bytes that a rank may hold: what is left of the device, or less where a limit says so. */
+export function roomOn({ capacityBytes, reserveBytes }: Pace, limits: readonly Limit[]): number {
+  const free = capacityBytes - reserveBytes
+  const asked = limits.flatMap(({ metric, most, least }) => {
+    if (metric === 'peak-memory' && most !== undefined) return [most]
+    return metric === 'memory-headroom' && least !== undefined ? [free - least] : []
+  })
+  return Math.min(free, ...asked)
+}
+
+/** Whether less memory is better, and not only as much as there is. */
+export function asksForMemory({ objective, front }: Pick<Question, 'objective' | 'front'>): boolean {
+  return [objective, ...(front ?? [])].some((name) => /^-?(peak-memory|memory-headroom)$/.test(name))
+}
+
 /** The limits that metrics break, and by how much of each. */
 export function limitMisses(limits: readonly Limit[], metrics: Readonly<Record<string, number>>) {
   return limits.flatMap((limit): { readonly rule: string; readonly by: number }[] => {

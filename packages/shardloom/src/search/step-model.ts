@@ -137,9 +137,10 @@ export class StepModel {
     })
   }
 
-  /** What one microbatch takes of each part of a spec's model. `inner`: the choices of the spec that this depends on. */
+  /** What one microbatch takes of each part of a spec's model. `inner`: the choices of the spec that this depends on, beside recomputation. */
   blockCosts(spec: PlannedSpec, inner: string, divided: boolean, { mesh, links }: Placed): BlockCosts | Refusal {
-    return remember(this.blocks, `${inner} ${divided} ${links}`, () => measuredBlocks(spec, mesh, this.samples))
+    const key = `${inner} ${JSON.stringify(spec.options.recompute)} ${divided} ${links}`
+    return remember(this.blocks, key, () => measuredBlocks(spec, mesh, this.samples))
   }
 
   /** The same of samples that may be of another model, not remembered. */

@@ -77,9 +77,10 @@ export function specOfStep(
   { choices }: Pick<Candidate, 'choices'>,
 ): SpecInput {
   const leaf = tree.leafOf(choices)
-  const layers = leaf?.staging.layersOf(leaf.cut)
+  const { layers, recompute } = leaf?.staging.optionsOf(leaf.cut, leaf.stored) ?? {}
   const planned = tree.model.specOf(choices)
   const { schedule, virtual, pp, ...options } = planned.options
+  if (recompute !== undefined) options.recompute = recompute
   const { options: given = {} } = spec
   const isChosen = (name: string) => Object.keys(asked).some((choice) => choice.split('.')[0] === name)
   const own = Object.entries(options).filter(

@@ -4,11 +4,12 @@ import type { PlannedSpec } from '../sequence.js'
 import { type Choices, dividing, multiplying, type Value } from './choices.js'
 import { Endings } from './endings.js'
 import { groupOf, groupsOf, isMultiplying, later } from './groups.js'
+import { figuresOf, leastOf } from './parts.js'
 import type { Question } from './question.js'
 import { type Slot, Slots } from './slots.js'
-import { type Cut, figuresOf, type Group, leastOf, type Staging, type Stored } from './staging.js'
+import type { Cut, Group, Staging, Stored } from './staging.js'
 import { Least } from './step-least.js'
-import { type Aim, aimOf, type Figures, metricsAt, type Pace, paceOf, type StepPhase } from './step-metrics.js'
+import { type Aim, aimOf, type Figures, metricsAt, type Pace, paceOf, roomOn, type StepPhase } from './step-metrics.js'
 import { isRefusal, StepModel } from './step-model.js'
 
 /** How far a candidate is decided. */
@@ -69,7 +70,7 @@ export class StepTree implements ChoiceTree<Node> {
     this.model = model ?? new StepModel(loaded)
     this.base = this.model.base
     this.endings = new Endings(this.model, question)
-    this.slots = new Slots(this.model, question)
+    this.slots = new Slots(this.model, question, (ranks) => roomOn(this.paceAt(ranks), question.limits))
     this.aim = aimOf(loaded.spec.phase as StepPhase, question) // serving is no step
   }
 
@@ -183,7 +184,7 @@ export class StepTree implements ChoiceTree<Node> {
       case 'slot':
         return this.farFromLimits(node)
       case 'staged':
-        return refused(node.staging.blocksFor(this.model.plain)) ?? this.farFromLimits(node)
+        return refused(node.staging.plainCosts()) ?? this.farFromLimits(node)
       case 'cut':
         return refused(node.staging.divisionOf(node.cut))
       case 'divided': {
@@ -196,7 +197,7 @@ export class StepTree implements ChoiceTree<Node> {
       case 'zero': {
         const { staging, cut, sharing } = node
         // Of replicas each holds all: fewer hold no less.
-        return refused(staging.blocksFor(cut.schedule)) ?? this.tooLarge(node, staging.leastBytes(cut, sharing[0]))
+        return refused(staging.plainCosts(cut.schedule)) ?? this.tooLarge(node, staging.leastBytes(cut, sharing[0]))
       }
       case 'stored': {
         const stored = this.tooLarge(node, node.staging.leastBytes(node.cut, node.stored))

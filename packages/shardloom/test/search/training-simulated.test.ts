@@ -131,7 +131,7 @@ test('a chunk without layers takes and holds what it does when the whole model i
   const choices = { tp: 2, pp: 4, schedule: 'interleaved1f1b', virtual: 8, split: 'balanced', microbatch: 1, zero: 1 }
   const leaf = tree.leafOf(choices)
   if (!leaf) throw new Error('the space has no such point')
-  expect(leaf.staging.layersOf(leaf.cut)).toContain(0)
+  expect(leaf.staging.optionsOf(leaf.cut, leaf.stored).layers).toContain(0)
   const { step } = simulateLoaded(loadedOf(loaded, specOfStep(tree, question, { choices: tree.choicesOf(leaf) })))
   const { seconds, bytes } = tree.figures(leaf)
   expect(Math.abs(seconds / step.seconds - 1)).toBeLessThan(0.02)
