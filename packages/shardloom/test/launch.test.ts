@@ -342,6 +342,15 @@ describe('what a launcher cannot express is named', () => {
     }
   })
 
+  test.each<[LauncherName, number]>([
+    ['torchtitan', 3],
+    ['deepspeed', 1],
+  ])('%s: with all that stands below it', async (name, zero) => {
+    const options = { zero, recompute: { full: { layers: '0-3' } } }
+    const loaded = await loadSpec({ ...base, options })
+    expect(() => exportLaunch(loaded, name)).toThrow('`options.recompute` is {"full":{"layers":"0-3"}}')
+  })
+
   test('what is lost without harm is noted', async () => {
     const loaded = await loadSpec({ ...base, options: { causal: 'halved' }, tokens: 1e9 })
     expect(exportLaunch(loaded, 'megatron').notes).toEqual(['nothing there says `tokens`, `options.causal`'])

@@ -36,7 +36,7 @@ export function specReader(spec: PlannedSpec, title: string) {
     return value
   }
   const refuse = (path: string, why: string, help: string): never => {
-    throw new ShardloomError('LAUNCHER', `\`${path}\` is ${JSON.stringify(values.get(path))}: ${why}.`, {
+    throw new ShardloomError('LAUNCHER', `\`${path}\` is ${JSON.stringify(valueAt(spec, path))}: ${why}.`, {
       subject: path,
       help,
     })
@@ -65,6 +65,12 @@ export function specReader(spec: PlannedSpec, title: string) {
     return notes
   }
   return { reader, finish, say: (path: string) => taken.add(path), paths: [...values.keys()] }
+}
+
+/** The value at a path, with all that is below it. */
+function valueAt(spec: unknown, path: string): unknown {
+  const at = (value: unknown, key: string) => (value as Record<string, unknown> | undefined)?.[key]
+  return path.split('.').reduce(at, spec)
 }
 
 /** The values of a spec by path; lists are values. */
