@@ -140,8 +140,7 @@ function decideNode(
   /** Whether an atom of the preference's axis does something else here. */
   const splitsOther = (preference: Preference) => {
     const others = Object.entries(splits).flatMap(([dim, atoms]) => (preference.dims.includes(dim) ? [] : atoms))
-    const own = atomsOf(preference, mesh)
-    return [...others, ...Object.keys(partial)].some((atom) => own.includes(atom))
+    return atomsOf(preference, mesh).some((atom) => atom in partial || others.includes(atom))
   }
 
   const open: string[] = []
