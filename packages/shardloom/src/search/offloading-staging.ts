@@ -1,6 +1,6 @@
 import type { Parts } from './parts.js'
 import type { BlockCosts } from './samples.js'
-import { type Cut, type Group, Staging, type Stored } from './staging.js'
+import { type Cut, type Place, Staging, type Stored } from './staging.js'
 import type { Refusal, StepModel } from './step-model.js'
 import type { Unaided } from './unaided.js'
 
@@ -8,14 +8,10 @@ import type { Unaided } from './unaided.js'
 export class OffloadingStaging extends Staging {
   constructor(
     model: StepModel,
-    group: Group,
-    microbatch: number,
-    pp: number,
-    dp: number,
-    microbatches: number,
+    place: Place,
     private readonly without: Unaided,
   ) {
-    super(model, group, microbatch, pp, dp, microbatches)
+    super(model, place)
   }
 
   override plainCosts(schedule = this.model.plain): BlockCosts | Refusal {

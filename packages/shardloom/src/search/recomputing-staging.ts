@@ -14,7 +14,7 @@ import {
   sharedBy,
 } from './recomputing-bounds.js'
 import { type BlockCosts, secondsIn } from './samples.js'
-import { type Cut, type Division, type Found, type Group, Staging, type Stored } from './staging.js'
+import { type Cut, type Division, type Found, type Place, Staging, type Stored } from './staging.js'
 import { isRefusal, type Refusal, type StepModel } from './step-model.js'
 import type { Unaided } from './unaided.js'
 
@@ -42,17 +42,13 @@ export class RecomputingStaging extends Staging {
 
   constructor(
     model: StepModel,
-    group: Group,
-    microbatch: number,
-    pp: number,
-    dp: number,
-    microbatches: number,
+    place: Place,
     /** Bytes that a rank may hold. */
     private readonly room: number,
     /** Of which candidates are others: those without recomputation, and whether those whose layers all recompute. */
     private readonly others: { readonly without: Unaided | undefined; readonly full: boolean },
   ) {
-    super(model, group, microbatch, pp, dp, microbatches)
+    super(model, place)
   }
 
   protected override costsFor(schedule: string): BlockCosts | Refusal {

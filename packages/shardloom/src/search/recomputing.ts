@@ -1,6 +1,7 @@
 import { balanceStages } from '@shardloom/search'
 import { heldBy, type Model, type PartState, type StageCost, stageOf } from './estimate.js'
 import { chunksOf, partsOf } from './forms.js'
+import { rounding } from './parts.js'
 import type { Pipeline } from './pipelines.js'
 import { type BlockCosts, secondsIn } from './samples.js'
 import { isRefusal, type Refusal } from './step-model.js'
@@ -68,9 +69,6 @@ interface StageLines {
   readonly beside: number
   readonly held: (totals: Counts, again: Counts) => readonly number[]
 }
-
-/** What sums in another order may differ by. */
-const rounding = 1e-9
 
 /**
  * Which layers of a pipeline recompute: of each rank as few as it can hold. A layer that recomputes lengthens its own stage and no other,

@@ -82,6 +82,7 @@ export class Slots {
   staging(group: Group, microbatch: number, pp: number): Staging {
     const dp = group.ranks / pp
     const microbatches = this.model.base.batch / (this.model.base.parallel.replicas * dp * microbatch)
+    const place = { group, microbatch, pp, dp, microbatches }
     const { model } = this
     const room = this.roomOn(group.world)
     const without = (name: string) => {
@@ -91,13 +92,11 @@ export class Slots {
     }
     if (group.choices['recompute'] === byStage) {
       const others = { without: without('recompute'), full: this.hasOther('recompute', 'full') }
-      return new RecomputingStaging(model, group, microbatch, pp, dp, microbatches, room, others)
+      return new RecomputingStaging(model, place, room, others)
     }
     const kept =
       group.choices['offload'] === 'activations' && !asksForMemory(this.question) ? without('offload') : undefined
-    return kept
-      ? new OffloadingStaging(model, group, microbatch, pp, dp, microbatches, kept)
-      : new Staging(model, group, microbatch, pp, dp, microbatches)
+    return kept ? new OffloadingStaging(model, place, kept) : new Staging(model, place)
   }
 
   /** Whether other candidates have this value of a choice. */

@@ -1,13 +1,12 @@
 import { collectiveSeconds } from '@shardloom/cluster'
-import { balanceEqualLayers, balanceStages, layerSums } from '@shardloom/search'
 import type { PlannedSpec } from '../sequence.js'
-import { areSame, sizesOf } from './borders.js'
+import { areSame, balancedBorders, sizesOf } from './borders.js'
 import type { Choices } from './choices.js'
 import { type Model, type StageCost, secondsOf, stageOf } from './estimate.js'
 import { isEnd, memoryValues, type PipelineBounds, type Sharing, timeValues } from './forms.js'
 import { type Parts, rounding } from './parts.js'
 import type { Chain, Pipeline } from './pipelines.js'
-import { type BlockCosts, secondsIn } from './samples.js'
+import type { BlockCosts } from './samples.js'
 import { isRefusal, type Placed, type Refusal, type StepModel } from './step-model.js'
 
 /** A choice of all that costs of layers depend on but the microbatch, and how many ranks are left for dp and pp. */
@@ -22,6 +21,15 @@ export interface Group {
   readonly ranks: number
   /** All ranks of a candidate. */
   readonly world: number
+}
+
+/** Degrees and microbatches: what candidates that share a staging have decided. */
+export interface Place {
+  readonly group: Group
+  readonly microbatch: number
+  readonly pp: number
+  readonly dp: number
+  readonly microbatches: number
 }
 
 /** Which schedule a pipeline has, how many chunks a rank, and how layers are divided among them. */
@@ -67,7 +75,12 @@ interface LeastTimes {
  * A model on stages: degrees and microbatches are decided, the pipeline's order and what is stored where are not. What candidates of it
  * share is found once.
  */
-export class Staging {
+export class Staging implements Place {
+  readonly group: Group
+  readonly microbatch: number
+  readonly pp: number
+  readonly dp: number
+  readonly microbatches: number
   private readonly blocks = new Map<boolean, BlockCosts | Refusal>()
   /** By {@link Known}. */
   private readonly bytes: (Map<Stored | undefined, Float64Array> | undefined)[] = []
@@ -79,12 +92,14 @@ export class Staging {
 
   constructor(
     protected readonly model: StepModel,
-    readonly group: Group,
-    readonly microbatch: number,
-    readonly pp: number,
-    readonly dp: number,
-    readonly microbatches: number,
-  ) {}
+    { group, microbatch, pp, dp, microbatches }: Place,
+  ) {
+    this.group = group
+    this.microbatch = microbatch
+    this.pp = pp
+    this.dp = dp
+    this.microbatches = microbatches
+  }
 
   /** What a microbatch takes of each part, under schedules that run gradients of inputs and weights apart, or not. */
   blocksFor(schedule: string): BlockCosts | Refusal {
@@ -321,7 +336,7 @@ export class Staging {
     const blocks = this.plainCosts()
     if (isRefusal(blocks)) return blocks
     return this.divideAt(cut, (even) => {
-      const borders = this.balancedBorders(blocks, even.length - 1)
+      const borders = this.bordersOf(blocks, even.length - 1)
       return borders && !areSame(borders, even) ? borders : undefined
     })
   }
@@ -349,8 +364,7 @@ export class Staging {
     return collectiveSeconds(placed.machine.group(['pp']), { op: 'send', bytes: sendBytes })
   }
 
-  /** Borders of chunks by Alpa's objective (Zheng et al. 2022, section 5.2), embedding and head counted. */
-  private balancedBorders(blocks: BlockCosts, count: number): readonly number[] | undefined {
+  private bordersOf(blocks: BlockCosts, count: number): readonly number[] | undefined {
     if (this.balanced.has(count)) return this.balanced.get(count)
     const borders = this.bordersBy(blocks, count)
     this.balanced.set(count, borders)
@@ -358,25 +372,9 @@ export class Staging {
   }
 
   protected bordersBy(blocks: BlockCosts, count: number): readonly number[] | undefined {
-    const [first, last] = [secondsIn(blocks, 'first'), secondsIn(blocks, 'last')]
-    const layers = this.model.layers.map((layer) => secondsIn(blocks, layer))
-    const besides = (stage: number) => (stage === 0 ? first : 0) + (stage === count - 1 ? last : 0)
-    const isUniform = layers.every((each) => each === layers[0])
-    const counts = isUniform
-      ? balanceEqualLayers(
-          layers.length,
-          layers[0] ?? 0,
-          Float64Array.from({ length: count }, (_, at) => besides(at)),
-          this.model.emptyChunks > 0 && count > this.pp ? 0 : 1,
-        )
-      : balanceStages({
-          layers: layers.length,
-          stages: count,
-          microbatches: Math.max(2, this.microbatches),
-          time: layerSums(layers, besides),
-        })?.stages.map((stage) => stage.end - stage.first)
-    let border = 0
-    return counts && [0, ...counts.map((each) => (border += each))]
+    const { layers, emptyChunks } = this.model
+    const least = emptyChunks > 0 && count > this.pp ? 0 : 1
+    return balancedBorders(blocks, layers, { count, microbatches: this.microbatches, least })
   }
 
   private placed(replicate = 1): Placed | Refusal {
