@@ -21,7 +21,7 @@ describe.skipIf(chromiumPath === undefined)('the studio, opened without a link',
       if (url.startsWith('file:') && url.endsWith('.js')) asked.add(fileURLToPath(url))
     })
     await page.goto(studioPage)
-    await page.locator('.card-box').first().waitFor({ timeout: 120_000 })
+    await page.locator('.card-box').first().waitFor()
     expect([...asked].map((file) => file.split('/').at(-1)).sort()).toEqual(['plan.js', 'studio.js'])
     const bytes = [...asked].reduce((sum, file) => sum + gzipSync(readFileSync(file), { level: 9 }).length, 0)
     expect(bytes).toBeLessThan(600_000)

@@ -80,7 +80,7 @@ describe.skipIf(chromiumPath === undefined)('graph and timeline of a pipeline', 
   test('an action of the timeline is inspected, other schedules stand above each other, and an illegal one says what it needs', async () => {
     const { page, complaints } = await openStudio(browser, link('timeline'))
     const tree = page.locator('.row-tree [role=treeitem]')
-    await tree.nth(1).waitFor({ timeout: 60_000, state: 'attached' })
+    await tree.nth(1).waitFor({ state: 'attached' })
     await tree.nth(1).focus()
     for (const key of ['ArrowRight', 'ArrowDown', 'Enter']) {
       await page.keyboard.press(key)
@@ -102,7 +102,7 @@ describe.skipIf(chromiumPath === undefined)('graph and timeline of a pipeline', 
       .then((loaded) => simulateLoaded(loaded) && '')
       .catch((error: Error) => error.message)
     expect(refused).not.toBe('')
-    await page.locator('.schedule-needs').getByText(refused).waitFor({ timeout: 60_000 })
+    await page.locator('.schedule-needs').getByText(refused).waitFor()
     await page.keyboard.press('Escape')
     await eventually(() => violations(page)).toEqual([])
     expect(complaints).toEqual([])

@@ -11,7 +11,7 @@ import { linkOf } from '../../apps/docs/scripts/studio-link.mjs'
 import { readFragment } from '../../apps/studio/src/state/fragment.js'
 import { root } from '../../scripts/workspace.mjs'
 import { chromiumPath, launchChromium } from '../chromium.js'
-import { eventually, isInPicture, openStudio, settled } from './open-studio.js'
+import { addressed, eventually, isInPicture, openStudio, settled } from './open-studio.js'
 
 const types: Readonly<Record<string, string>> = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css' }
 
@@ -81,7 +81,7 @@ describe.skipIf(chromiumPath === undefined)('guided pages in Chromium', { timeou
     await eventually(() => page.getByRole('tab', { name: 'Memory' }).getAttribute('aria-selected')).toBe('true')
     await guide.getByRole('radio', { name: 'The same bubble, less memory' }).check()
     await guide.getByRole('slider', { name: 'Schedule' }).press('ArrowRight')
-    await guide.getByText('As you expected.').waitFor({ timeout: 60_000 })
+    await guide.getByText('As you expected.').waitFor()
     const of = async (schedule: string) =>
       stepFigures(
         simulateLoaded(
@@ -101,7 +101,7 @@ describe.skipIf(chromiumPath === undefined)('guided pages in Chromium', { timeou
     expect(answer).toContain(formatBytes(Math.max(...(await of('1f1b')))))
     await eventually(() => seriousFlaws(page)).toEqual([])
 
-    await page.waitForTimeout(500)
+    await eventually(async () => addressed(page)).toContain('"step":1')
     const again = await openStudio(browser, page.url().split('#')[1])
     await again.page.getByLabel('Guide').getByRole('heading', { name: 'One forward, one backward' }).waitFor()
     await again.page.getByRole('button', { name: 'Leave' }).click()
@@ -143,7 +143,7 @@ describe.skipIf(chromiumPath === undefined)('guided pages in Chromium', { timeou
       await page.goto('about:blank')
       await page.goto(`${origin}/x/y/#${await linkOf(diagram, planned)}`)
       const strip = page.getByLabel('The plan in figures')
-      await strip.getByText('✓ all').waitFor({ timeout: 60_000 })
+      await strip.getByText('✓ all').waitFor()
       await eventually(() => strip.textContent(), diagram.name).toContain(`Ranks${planned.program.mesh.world}`)
       await eventually(() => page.getByLabel('Name of the plan').inputValue()).toBe(String(diagram.spec.model))
       await eventually(() => page.locator('.banner').count(), diagram.name).toBe(0)

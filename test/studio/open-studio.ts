@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { deflateRawSync } from 'node:zlib'
+import { deflateRawSync, inflateRawSync } from 'node:zlib'
 import type { Browser, BrowserContextOptions, Locator, Page } from 'playwright-core'
 import { expect } from 'vitest'
 import { root } from '../../scripts/workspace.mjs'
@@ -28,6 +28,9 @@ export interface OpenStudio {
   readonly complaints: readonly string[]
 }
 
+/** How long anything of a page is waited for, on a machine that is busy. Milliseconds. */
+const patience = 90_000
+
 interface OpenOptions extends BrowserContextOptions {
   /** Runs before any script of the page. */
   readonly before?: string
@@ -45,6 +48,7 @@ export async function openStudio(
     ...options,
   })
   const page = await context.newPage()
+  page.setDefaultTimeout(patience)
   if (before !== undefined) await page.addInitScript(before)
   const complaints: string[] = []
   page.on('console', (message) => {
@@ -53,6 +57,12 @@ export async function openStudio(
   page.on('pageerror', (error) => complaints.push(error.message))
   await page.goto(fragment ? `${studioPage}#${fragment}` : studioPage)
   return { page, complaints }
+}
+
+/** What the address of a page holds, as text: it follows what is done a moment later. */
+export function addressed(page: Page): string {
+  const [, packed = ''] = page.url().split('#1.')
+  return packed && inflateRawSync(Buffer.from(packed, 'base64url')).toString()
 }
 
 /** Goes to what another fragment holds, in the page as it is. */
@@ -64,7 +74,7 @@ export async function follow(page: Page, fragment: string): Promise<void> {
 
 /** Waits until the page says that a link holds no plan, and takes that away. */
 export async function refusal(page: Page): Promise<void> {
-  await page.getByText('This link holds no plan').waitFor({ timeout: 60_000 })
+  await page.getByText('This link holds no plan').waitFor()
   await page.getByRole('button', { name: 'Dismiss' }).click()
   await page.getByText('This link holds no plan').waitFor({ state: 'detached' })
 }
@@ -80,12 +90,10 @@ export function isInPicture(node: Locator): Promise<boolean> {
 
 /** Waits until the plan is drawn and simulated. */
 export async function settled(page: Page): Promise<void> {
-  await page.locator('.card-box').first().waitFor({ timeout: 60_000 })
-  await page.waitForFunction(() => /\d/.test(document.querySelector('.figure dd')?.textContent ?? ''), undefined, {
-    timeout: 60_000,
-  })
+  await page.locator('.card-box').first().waitFor()
+  await page.waitForFunction(() => /\d/.test(document.querySelector('.figure dd')?.textContent ?? ''))
 }
 
 /** Expects of what is looked at as often as it takes: a page answers a moment after it was asked. */
 export const eventually = <T>(look: () => Promise<T>, message?: string) =>
-  expect.poll(look, { timeout: 20_000, ...(message !== undefined && { message }) })
+  expect.poll(look, { timeout: patience, ...(message !== undefined && { message }) })

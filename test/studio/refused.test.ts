@@ -63,7 +63,7 @@ describe.skipIf(chromiumPath === undefined)('the studio refuses', { timeout: 180
     ])('for %s is an error, and the page stays', async (_, text, message) => {
       await follow(page, link(stateOf(text, '<script>alert(1)</script>')))
       const failure = page.locator('.strip .failure')
-      await failure.waitFor({ timeout: 60_000 })
+      await failure.waitFor()
       await eventually(() => failure.textContent()).toContain(message)
       await eventually(() => failure.textContent()).not.toContain('internal')
       await page.getByRole('tab', { name: 'YAML' }).click()

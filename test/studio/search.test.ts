@@ -53,13 +53,13 @@ describe.skipIf(chromiumPath === undefined)('searching and serving in the studio
       const { page, complaints } = await openStudio(browser, link(small, { search: narrow }), {
         before: `Object.defineProperty(navigator, 'hardwareConcurrency', { value: ${cores} })`,
       })
-      await page.getByText(cores === 1 ? 'in one worker' : 'in 4 workers').waitFor({ timeout: 60_000 })
+      await page.getByText(cores === 1 ? 'in one worker' : 'in 4 workers').waitFor()
       if (cores === 1) await search(page)
       else {
-        await page.locator('button.primary:enabled').waitFor({ timeout: 60_000 })
+        await page.locator('button.primary:enabled').waitFor()
         await page.getByLabel('What is to be best').press('Control+Enter')
       }
-      await page.locator('.fallen').waitFor({ timeout: 120_000 })
+      await page.locator('.fallen').waitFor()
       const text = async (part: string) => (await page.locator(part).allTextContents()).join('\n')
       seen.push([await text('.best'), await text('.fallen'), await text('.misses')])
       expect(complaints).toEqual([])
@@ -84,20 +84,20 @@ describe.skipIf(chromiumPath === undefined)('searching and serving in the studio
       link(huge, { search: { limits: [], choose: [], keep: [], ranks: 2048 } }),
     )
     await page.getByRole('button', { name: 'Search', exact: true }).waitFor()
-    await page.locator('.strip .figure').first().waitFor({ timeout: 60_000 })
+    await page.locator('.strip .figure').first().waitFor()
     await search(page)
-    await page.getByText(/of 64 parts in/).waitFor({ timeout: 60_000 })
+    await page.getByText(/of 64 parts in/).waitFor()
     await page.locator('form.question').getByRole('button', { name: 'Stop' }).click()
-    await page.getByText(/^Stopped/).waitFor({ timeout: 10_000 })
+    await page.getByText(/^Stopped/).waitFor()
     await page.getByRole('tab', { name: 'Graph' }).click()
-    await page.locator('.card-box').first().waitFor({ timeout: 60_000 })
+    await page.locator('.card-box').first().waitFor()
     expect(complaints).toEqual([])
     await page.context().close()
   })
 
   test('what cannot be asked is said in words', async () => {
     const { page, complaints } = await openStudio(browser, link(small))
-    await page.locator('.strip .figure').first().waitFor({ timeout: 60_000 })
+    await page.locator('.strip .figure').first().waitFor()
     const nothing = { limits: [], choose: [], keep: [] }
     for (const [asked, word, message] of [
       [{ ...nothing, limits: ['peak-memory<=1e999'] }, '1e999', 'more than numbers can say'],
@@ -107,7 +107,7 @@ describe.skipIf(chromiumPath === undefined)('searching and serving in the studio
       await follow(page, link(small, { search: asked }))
       await page.locator('form.question .copy-text').getByText(word).waitFor()
       await search(page)
-      await page.locator('.search-view .failure').getByText(message).waitFor({ timeout: 60_000 })
+      await page.locator('.search-view .failure').getByText(message).waitFor()
     }
     expect(complaints).toEqual([])
     await page.context().close()
@@ -146,7 +146,7 @@ describe.skipIf(chromiumPath === undefined)('searching and serving in the studio
     const { page, complaints } = await openStudio(browser, link(JSON.stringify(spec), { view: 'graph' }))
     const served = summariseServingSimulation(simulateServingLoaded(await loadSpec(spec)))
     const strip = page.getByLabel('The plan in figures')
-    await strip.getByText(formatSeconds(served.ttftSeconds)).waitFor({ timeout: 60_000 })
+    await strip.getByText(formatSeconds(served.ttftSeconds)).waitFor()
     const figures = (await strip.textContent()) ?? ''
     expect(figures).toContain(formatSeconds(served.tpotSeconds ?? 0))
     expect(figures).toContain(formatQuantity(Math.round(served.tokensPerSecond), ''))
@@ -170,13 +170,13 @@ describe.skipIf(chromiumPath === undefined)('searching and serving in the studio
     const area = page.getByLabel('The spec as YAML')
     await area.fill(`${small}options:\n  zero: 9\n`)
     const place = page.locator('.yaml-editor .place')
-    await place.getByText('Line 7, column 3').waitFor({ timeout: 30_000 })
+    await place.getByText('Line 7, column 3').waitFor()
     await place.click()
     expect(
       await area.evaluate((each: HTMLTextAreaElement) => each.value.slice(each.selectionStart, each.selectionEnd)),
     ).toBe('  zero: 9')
     await area.fill('model: llama-3.1-8b\nparallel: {tp: [}\n')
-    await place.getByText(/^Line 2, column 1\d$/).waitFor({ timeout: 30_000 })
+    await place.getByText(/^Line 2, column 1\d$/).waitFor()
     await area.press('End')
     await area.press('Tab')
     await eventually(() => area.inputValue()).toContain('  ')

@@ -4,7 +4,7 @@ import type { Browser, Page } from 'playwright-core'
 import { formatBytes, formatSeconds, loadSpec, simulateLoaded, stepFigures } from 'shardloom'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { chromiumPath, launchChromium } from '../chromium.js'
-import { eventually, follow, isInPicture, link, openStudio, settled, small, stateOf } from './open-studio.js'
+import { addressed, eventually, follow, isInPicture, link, openStudio, settled, small, stateOf } from './open-studio.js'
 
 async function violations(page: Page): Promise<readonly unknown[]> {
   await page.evaluate(axe.source)
@@ -28,16 +28,14 @@ describe.skipIf(chromiumPath === undefined)('the studio in Chromium, opened from
     const before = await strip.textContent()
     const long = 'model: llama-3.1-405b\ncluster: dgx-h100\nbatch: 400000\nseq: 4096\nparallel: {dp: 2, tp: 2, pp: 7}\n'
     await follow(page, link(stateOf(long)))
-    await page.getByRole('button', { name: 'Stop', exact: true }).click({ timeout: 60_000 })
+    await page.getByRole('button', { name: 'Stop', exact: true }).click()
     await strip.getByText('was stopped').waitFor()
     await page.getByRole('button', { name: 'Undo' }).click()
-    await page.waitForFunction((text) => document.querySelector('.strip')?.textContent === text, before, {
-      timeout: 60_000,
-    })
+    await page.waitForFunction((text) => document.querySelector('.strip')?.textContent === text, before)
     await page.getByRole('button', { name: 'Redo' }).click()
-    await page.getByRole('button', { name: 'Stop', exact: true }).click({ timeout: 60_000 })
+    await page.getByRole('button', { name: 'Stop', exact: true }).click()
     await strip.getByRole('button', { name: 'Go on' }).click()
-    await page.getByRole('button', { name: 'Stop', exact: true }).waitFor({ timeout: 60_000 })
+    await page.getByRole('button', { name: 'Stop', exact: true }).waitFor()
     expect(complaints).toEqual([])
     await page.context().close()
   })
@@ -56,12 +54,12 @@ describe.skipIf(chromiumPath === undefined)('the studio in Chromium, opened from
 
   test('says beside each older picture why there is no newer, takes any number, and refuses at once what is too long', async () => {
     const { page, complaints } = await openStudio(browser, link({ ...stateOf(small), view: 'timeline' }))
-    await page.getByRole('region', { name: 'Timeline' }).locator('canvas').first().waitFor({ timeout: 60_000 })
+    await page.getByRole('region', { name: 'Timeline' }).locator('canvas').first().waitFor()
     await page.getByRole('tab', { name: 'YAML' }).click()
     const area = page.getByLabel('The spec as YAML')
     await area.fill(small.replace('cluster: dgx-h100\n', ''))
     const said = page.locator('.view').getByRole('alert').getByText('names no cluster')
-    await said.waitFor({ timeout: 30_000 })
+    await said.waitFor()
     await eventually(() => page.getByRole('region', { name: 'Timeline' }).isVisible()).toBe(true)
 
     const numbers = ['.inf', '-.inf', '.nan', '1e300', '1e400', '9007199254740993', '0x1F', 'many', '', '[1]', '-0']
@@ -93,7 +91,7 @@ describe.skipIf(chromiumPath === undefined)('the studio in Chromium, opened from
     expect(second?.top).toBeGreaterThanOrEqual(first?.bottom ?? 0)
     await area.fill(`${small}zero: 1\n`)
     await page.getByText('at most 200000 are taken').waitFor({ state: 'detached' })
-    await page.locator('.strip .failure:not(.old)').getByText('zero').first().waitFor({ timeout: 30_000 })
+    await page.locator('.strip .failure:not(.old)').getByText('zero').first().waitFor()
     await area.fill(`${small}\n`)
     await page.locator('.strip .failure:not(.old)').waitFor({ state: 'detached' })
     expect(complaints).toEqual([])
@@ -185,13 +183,13 @@ describe.skipIf(chromiumPath === undefined)('the studio in Chromium, opened from
     await page.keyboard.press('Enter')
     const inside = page.locator('[data-id="forward/layer/attention/softmax"]')
     await inside.waitFor()
-    await page.waitForTimeout(500)
+    await eventually(async () => addressed(page)).toContain('"toggled":["')
     const address = page.url()
     await inside.click()
     await page.keyboard.press('Backspace')
     await page.locator('[data-id="forward/layer/attention"]').waitFor()
     const again = await openStudio(browser, address.split('#')[1])
-    await again.page.locator('[data-id="forward/layer/attention/softmax"]').waitFor({ timeout: 60_000 })
+    await again.page.locator('[data-id="forward/layer/attention/softmax"]').waitFor()
     expect([...complaints, ...again.complaints]).toEqual([])
     await again.page.context().close()
     await page.context().close()
