@@ -27,6 +27,7 @@ export default defineConfig({
     // By default one processor is left idle; and some tests wait: for pages, for other processes, for locks that expire.
     maxWorkers: availableParallelism() + 1,
     sequence: { sequencer: LongestFirst },
+    setupFiles: ['test/fixed-seed.ts'],
     // No test changes what another file imports: each worker reads the sources once.
     isolate: false,
     // Running plans makes many short-lived arrays: with room for them, a tenth less of the time goes into collecting garbage.

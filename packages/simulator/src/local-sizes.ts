@@ -51,7 +51,10 @@ export class LocalSizes {
     return this.kindOf(placement?.shards.flat() ?? [], dims.includes('batch'))
   }
 
-  /** All that the time of a kernel depends on: the dims of its nodes, or of what it communicates, in both placements. */
+  /**
+   * All that the time of a kernel depends on: the dims of its nodes and of what they read and make, of which they may have a part alone, or of
+   * what it communicates, in both placements.
+   */
   sizesOf({ nodes }: Kernel): LocalSize[] {
     return nodes.flatMap((node) => (node.communication ? this.movedSizes(node) : this.nodeSizes(node)))
   }
@@ -59,10 +62,15 @@ export class LocalSizes {
   private nodeSizes(node: OperatorNode): LocalSize[] {
     const { tensors } = this.program
     const splits = node.partition?.splits ?? {}
-    return Array.from(
+    const sizes = Array.from(
       dimSizes(node, (id) => lookup(tensors, id)),
       ([dim, size]) => this.local(dim, size, splits[dim] ?? []),
     )
+    for (const id of [...node.inputs, ...node.outputs]) {
+      const { dims, shape, placement } = lookup(tensors, id)
+      dims.forEach((dim, at) => void sizes.push(this.local(dim, shape[at] ?? 1, placement?.shards[at] ?? [])))
+    }
+    return sizes
   }
 
   private movedSizes({ outputs: [id = ''], communication }: OperatorNode): LocalSize[] {

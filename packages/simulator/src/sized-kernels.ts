@@ -38,11 +38,20 @@ export class SizedKernels {
     const made = madeOn(of.whole, of.rank)
     const numbers = new Map<string, number>()
     for (const kernel of plan.kernels) {
-      const sizes = new Map(of.sizes.sizesOf(kernel).map((each) => [`${each.value} ${each.share}`, each]))
+      const sizes = new Map<string, ReturnType<LocalSizes['sizesOf']>[number]>()
+      // Which of its dims have the same of them.
+      const places = new Map<string, number>()
+      let pattern = ''
+      for (const each of of.sizes.sizesOf(kernel)) {
+        const key = `${each.value} ${each.share}`
+        const place = places.get(key) ?? sizes.set(key, each).size - 1
+        places.set(key, place)
+        pattern += `${place} `
+      }
       const shares = [...new Set(Array.from(sizes.values(), ({ share }) => share))].sort((a, b) => a - b)
       const depends = numbers.get(shares.join()) ?? this.shares.push(shares) - 1
       numbers.set(shares.join(), depends)
-      const name = nameOf(kernel, plan, part, made)
+      const name = `${nameOf(kernel, plan, part, made)} ${pattern}`
       this.own.set(kernel, { name, sizes: [...sizes.values()], depends, times: new Map(), payloads: new Map() })
     }
   }

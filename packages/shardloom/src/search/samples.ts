@@ -29,6 +29,7 @@ import { axesOfLoaded, type LoadedSpec } from '../plan.js'
 import type { PlannedSpec } from '../sequence.js'
 import { machineOfMesh, timedPlan } from '../simulate-plan.js'
 import type { Pipelines } from './pipelines.js'
+import { type Asked, askedBy, SizeDecisions, structureOf } from './size-decisions.js'
 
 /** Layers of each kind on each stage of a sample: one follows its like. */
 const sampledLayers = 2
@@ -65,19 +66,19 @@ export class Samples {
   private readonly planned = new Map<string, Planned>()
   private readonly refused = new Map<string, ShardloomError>()
   /** By structure. */
-  private readonly claims = new Map<string, Claims>()
+  private readonly asked = new Map<string, Asked>()
   private readonly sizes = new Map<string, readonly number[]>()
+  private readonly decisions: SizeDecisions
   private readonly axes = new Map<number, ReturnType<typeof axesOfLoaded>>()
   private readonly meshes = new Map<string, Mesh>()
   private readonly small: LoadedSpec
-  private readonly parameters: readonly Tensor[]
   private readonly known = nothingKnown()
   /** How many were planned, and how many measured in other sizes. */
   readonly count = { planned: 0, measured: 0 }
 
   constructor(
     private readonly loaded: LoadedSpec,
-    private readonly pipelines: Pipelines,
+    readonly pipelines: Pipelines,
   ) {
     // A sample may have more ranks than there are: of the cluster it needs no more than links and kernels.
     const { cluster: _, ...rest } = loaded
@@ -86,7 +87,8 @@ export class Samples {
     const dims = new Set([...program.tensors.values()].flatMap((tensor) => tensor.dims))
     for (const dim of dims) if (dim !== 'batch') this.sizes.set(dim, dimSizesOf(program, dim))
     const parameters = [...program.tensors.values()].filter(({ role }) => role === 'parameter')
-    this.parameters = [...new Map(parameters.map((each) => [`${each.dims} ${each.shape}`, each])).values()]
+    const apart = new Map(parameters.map((each) => [`${each.dims} ${each.shape}`, each]))
+    this.decisions = new SizeDecisions(this.sizes, [...apart.values()], loaded.plugins.length > 0)
   }
 
   /** The mesh of a spec. Throws what {@link meshOfSpec} throws. */
@@ -169,15 +171,10 @@ export class Samples {
 
   /** The sample of all specs for which strategies decide the same. Throws what planning throws, of these too. */
   private plannedFor(small: PlannedSpec, mesh: Mesh, stages: number): Planned {
-    const { options, order, parallel } = small
-    const names = mesh.axes.map(({ name, atoms }) => `${name}:${atoms}`)
-    const structure = JSON.stringify([mesh.atoms.map(({ name }) => name), names, options, order])
-    const keyOf = (claims?: Claims) => {
-      const shares = options.zero > 0 ? sharesOf(this.parameters, mesh, parallel.dpReplicate, this.claimed(claims)) : []
-      return [structure, this.divides(small, mesh, claims), ...shares].join(' ')
-    }
-    const claims = this.claims.get(structure)
-    const known = (claims && this.planned.get(keyOf(claims))) ?? this.refused.get(keyOf())
+    const structure = structureOf(small, mesh)
+    const keyOf = (asked?: Asked) => `${structure} ${this.decisions.textOf(small, mesh, asked)}`
+    const asked = this.asked.get(structure)
+    const known = (asked && this.planned.get(keyOf(asked))) ?? this.refused.get(keyOf())
     if (isShardloomError(known)) throw known
     if (known) return known
     const found = this.plan(small, stages)
@@ -186,45 +183,10 @@ export class Samples {
       this.refused.set(keyOf(), found)
       throw found
     }
-    const all = claimsOf(found.program, claims)
-    this.claims.set(structure, all)
+    const all = askedBy(found.program, asked)
+    this.asked.set(structure, all)
     this.planned.set(keyOf(all), found)
     return found
-  }
-
-  /**
-   * Which sizes ranks can divide that claim their dims, in the order in which they are asked: of each what is left by those before, as far as
-   * they divide it. Without claims any may divide any.
-   */
-  private divides({ phase, batch, options }: PlannedSpec, mesh: Mesh, claims: Claims | undefined): string {
-    // Data-parallel ranks divide the batch, and what is stored.
-    const dividing = new Set(mesh.axes.flatMap(({ name, atoms }) => (name === 'dp' ? [] : atoms)))
-    const isClaimed = this.claimed(claims)
-    const divides = (sizes: readonly number[], isAsked: (atom: string) => boolean) => {
-      const atoms = mesh.atoms.filter(({ name }) => dividing.has(name) && isAsked(name))
-      return sizes.map((size) => {
-        let text = ''
-        const taken = [1]
-        for (const { degree } of atoms)
-          for (const each of [...taken]) {
-            const left = Math.ceil(size / each)
-            const isDivided = left > 1 && (options.uneven === 'ragged' || left % degree === 0)
-            // What is one alone nobody splits further.
-            text += left === 1 ? 1 : left % degree === 0 ? 2 : 0
-            if (isDivided) taken.push(each * degree)
-          }
-        return text + taken.map((each) => (size > each ? 2 : 1)).join('')
-      })
-    }
-    const all = Array.from(this.sizes, ([dim, sizes]) => divides(sizes, (atom) => isClaimed(dim, atom)).join())
-    // With one position of each sequence it is the sequences that ranks of experts have to divide.
-    return [...all, phase === 'decode' ? divides([batch], () => true).join() : ''].join(' ')
-  }
-
-  /** Whether strategies want a dim split along an atom; without claims, and of plugins, any may. */
-  private claimed(claims: Claims | undefined): (dim: string, atom: string) => boolean {
-    if (!claims || this.loaded.plugins.length > 0) return () => true
-    return (dim, atom) => claims.get(dim)?.has(atom) === true
   }
 
   private plan(spec: PlannedSpec, stages: number): Planned | ShardloomError {
@@ -238,71 +200,6 @@ export class Samples {
       throw error
     }
   }
-}
-
-/** Dim → the atoms along which strategies want it split, somewhere. */
-type Claims = Map<string, Set<string>>
-
-/** Those of a program and, where there are, others. */
-function claimsOf({ preferences, mesh }: Program, others: Claims = new Map()): Claims {
-  const claims = new Map(others)
-  for (const { dims, axis, atoms = findAxis(mesh, axis)?.atoms ?? [] } of preferences)
-    for (const dim of dims) claims.set(dim, new Set([...(claims.get(dim) ?? []), ...atoms]))
-  return claims
-}
-
-/**
- * How parameters may be divided over the ranks that share them: along the first dim that all of them divide, which other ranks may have
- * divided before, else along the longest. Of each, per number of ranks, what of each dim up to the first one that they divide in any case.
- */
-function sharesOf(
-  parameters: readonly Tensor[],
-  mesh: Mesh,
-  replicate: number,
-  isClaimed: (dim: string, atom: string) => boolean,
-): string[] {
-  const atomsOf = (...names: string[]) => names.flatMap((name) => findAxis(mesh, name)?.atoms ?? [])
-  const sharing = new Set(sharingAtoms(mesh, replicate))
-  const ofExperts = new Set(atomsOf('ep', 'expertTp'))
-  const sharingExperts = new Set([...sharing, ...atomsOf('expertDp')].filter((name) => !ofExperts.has(name)))
-  const ranksOf = (names: ReadonlySet<string>) => productsOf(mesh, (name) => names.has(name)).at(-1) ?? 1
-  // What divides parameters anyway.
-  const others = new Set(atomsOf('dp', 'cp', 'ulysses', 'pp', 'replicas').filter((name) => !ofExperts.has(name)))
-  return [...new Set([ranksOf(sharing), ranksOf(sharingExperts)])].flatMap((ranks) =>
-    parameters.map(({ dims, shape }) => {
-      const before = dims.map((dim) => productsOf(mesh, (atom) => !others.has(atom) && isClaimed(dim, atom)))
-      let text = ''
-      for (const [at, size] of shape.entries()) {
-        const divided = before[at]?.map((taken) => (size % (taken * ranks) === 0 ? 1 : 0)) ?? []
-        text += `${divided.join('')} `
-        if (!divided.includes(0)) return text
-      }
-      const sizes = shape.flatMap((size, at) => before[at]?.map((taken) => Math.ceil(size / taken)) ?? [])
-      // Of all that may be left, from the longest down.
-      const places = [...sizes.keys()].sort((a, b) => (sizes[b] as number) - (sizes[a] as number) || a - b)
-      return text + places
-    }),
-  )
-}
-
-/** The degrees of atoms, and of all that are together. */
-function productsOf({ atoms }: Mesh, isAsked: (atom: string) => boolean): number[] {
-  const products = [1]
-  for (const { name, degree } of atoms) if (isAsked(name)) products.push(...products.map((each) => each * degree))
-  return products
-}
-
-/** The atoms over whose ranks parameters are shared that are not of experts; the first ones of dp number the copies. */
-export function sharingAtoms(mesh: Mesh, replicate: number): string[] {
-  const atomsOf = (name: string) => findAxis(mesh, name)?.atoms ?? []
-  const replicas = new Set<string>()
-  let left = replicate
-  for (const name of atomsOf('dp')) {
-    if (left <= 1) break
-    left /= mesh.atoms.find((atom) => atom.name === name)?.degree ?? 1
-    replicas.add(name)
-  }
-  return ['dp', 'cp', 'ulysses'].flatMap(atomsOf).filter((name) => !replicas.has(name))
 }
 
 /** Whether meshes are made of the same atoms, wherever these lie. */
@@ -361,16 +258,12 @@ function alone(spec: PlannedSpec): PlannedSpec {
   }
 }
 
-/** How many ranks of dp share nothing but the batch and what is stored. */
+/** How many ranks of dp share nothing but the batch and what is stored: experts do not lie on their atoms. */
 function freeRanks(mesh: Mesh): number {
-  return freeAtoms(mesh).reduce((all, { degree }) => all * degree, 1)
-}
-
-/** The atoms of dp that split nothing but the batch and what is stored: experts do not lie on them. */
-function freeAtoms(mesh: Mesh) {
   const taken = new Set(['ep', 'expertTp'].flatMap((name) => findAxis(mesh, name)?.atoms ?? []))
   const own = findAxis(mesh, 'dp')?.atoms ?? []
-  return mesh.atoms.filter(({ name }) => own.includes(name) && !taken.has(name))
+  const free = mesh.atoms.filter(({ name }) => own.includes(name) && !taken.has(name))
+  return free.reduce((all, { degree }) => all * degree, 1)
 }
 
 /** The tensors of a sample in a batch that is so many times as large. */

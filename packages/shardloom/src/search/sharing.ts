@@ -3,7 +3,7 @@ import type { StateCost, StateMove, StateShare } from '@shardloom/simulator'
 import { dividing } from './choices.js'
 import { overlapOn } from './estimate.js'
 import type { Sharing } from './forms.js'
-import { sharingAtoms } from './samples.js'
+import { sharingAtoms } from './size-decisions.js'
 import type { Group, Stored } from './staging.js'
 import { isRefusal, type Placed, type StepModel } from './step-model.js'
 

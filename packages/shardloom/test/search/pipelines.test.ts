@@ -55,8 +55,8 @@ describe.each(Object.entries(schedules))('%s', (name, [chunks, isDivided]) => {
           given(drawn.seconds),
           (stage) => border(stage + 1) - border(stage) + (stage === count - 1 ? head : 0),
         )
-        // Where ranks have more than one chunk, a few begin to repeat themselves only later.
-        const most = chunks[0] === 1 ? 1e-9 : 0.02
+        // Where ranks have more than one chunk, or gradients of weights to fill gaps with, a few begin to repeat themselves only later.
+        const most = chunks[0] === 1 && !isDivided ? 1e-9 : 0.02
         expect(Math.abs(pipelineTime(pipeline, times).seconds / whole(full, times) - 1)).toBeLessThan(most)
       }),
       { numRuns: 40, endOnFailure: true },

@@ -1,0 +1,149 @@
+import { findAxis, type Mesh, type Program, type Tensor } from '@shardloom/core'
+import type { PlannedSpec } from '../sequence.js'
+
+/** What planning has asked of sizes: specs of one structure are planned alike where the answers are the same. */
+export interface Asked {
+  /** Dim → the atoms along which strategies want it split, somewhere. */
+  readonly claims: ReadonlyMap<string, ReadonlySet<string>>
+  /** Two ways to divide a tensor that is there in both: the smaller one is kept, and read. */
+  readonly races: ReadonlyMap<string, Race>
+}
+
+type Race = readonly [readonly string[], readonly string[]]
+
+/** What was asked to plan a program and, where there are, others. */
+export function askedBy({ preferences, mesh, tensors }: Program, others?: Asked): Asked {
+  const claims = new Map(others?.claims)
+  for (const { dims, axis, atoms = findAxis(mesh, axis)?.atoms ?? [] } of preferences)
+    for (const dim of dims) claims.set(dim, new Set([...(claims.get(dim) ?? []), ...atoms]))
+  const versions = new Map<string, Set<string>>()
+  for (const { id, versionOf = id, placement } of tensors.values()) {
+    const shards = [...(placement?.shards.flat() ?? [])].sort().join()
+    versions.set(versionOf, (versions.get(versionOf) ?? new Set()).add(shards))
+  }
+  const races = new Map(others?.races)
+  for (const ways of versions.values())
+    for (const one of ways)
+      for (const other of ways) {
+        const [a, b] = [one, other].map((each) => each.split(',')) as [string[], string[]]
+        const [own, beside] = [a.filter((atom) => !b.includes(atom)), b.filter((atom) => !a.includes(atom))]
+        // Where one is a part of the other that is the smaller one in any sizes.
+        if (one < other && own.some(Boolean) && beside.some(Boolean)) races.set(`${own} ${beside}`, [own, beside])
+      }
+  return { claims, races }
+}
+
+/** What of a spec decides how it is planned, sizes aside. */
+export function structureOf({ options, order, parallel }: PlannedSpec, mesh: Mesh): string {
+  const names = mesh.axes.map(({ name, atoms }) => `${name}:${atoms}`)
+  // Atoms of as many ranks that number copies are named as those that share.
+  const sharing = options.zero > 0 && sharingAtoms(mesh, parallel.dpReplicate)
+  return JSON.stringify([mesh.atoms.map(({ name }) => name), names, options, order, sharing])
+}
+
+/** What planning decides by sizes: specs of one structure are planned alike if it is the same. */
+export class SizeDecisions {
+  constructor(
+    /** Dim → all sizes that it has in a model. */
+    private readonly sizes: ReadonlyMap<string, readonly number[]>,
+    private readonly parameters: readonly Tensor[],
+    /** Whether strategies may claim what they do not say, as those of plugins may. */
+    private readonly isOpen: boolean,
+  ) {}
+
+  /** The answers to all that was asked; without that, whether any ranks can divide any dim, by which something is refused. */
+  textOf(spec: PlannedSpec, mesh: Mesh, asked?: Asked): string {
+    const isClaimed = (dim: string, atom: string) => !asked || this.isOpen || asked.claims.get(dim)?.has(atom) === true
+    const isShared = spec.options.zero > 0
+    const shares = isShared ? sharesOf(this.parameters, mesh, spec.parallel.dpReplicate, isClaimed) : []
+    return [this.divides(spec, mesh, isClaimed), ...shares, racesText(mesh, asked)].join(' ')
+  }
+
+  /**
+   * Which sizes ranks can divide that claim their dims, in the order in which they are asked: of each what is left by those before, as far as
+   * they divide it.
+   */
+  private divides({ phase, batch, options }: PlannedSpec, mesh: Mesh, isClaimed: IsClaimed): string {
+    // Data-parallel ranks divide the batch, and what is stored.
+    const dividing = new Set(mesh.axes.flatMap(({ name, atoms }) => (name === 'dp' ? [] : atoms)))
+    const divides = (sizes: readonly number[], isAsked: (atom: string) => boolean) => {
+      const atoms = mesh.atoms.filter(({ name }) => dividing.has(name) && isAsked(name))
+      return sizes.map((size) => {
+        let text = ''
+        const taken = [1]
+        for (const { degree } of atoms)
+          for (const each of [...taken]) {
+            const left = Math.ceil(size / each)
+            const isDivided = left > 1 && (options.uneven === 'ragged' || left % degree === 0)
+            // What is one alone nobody splits further.
+            text += left === 1 ? 1 : left % degree === 0 ? 2 : 0
+            if (isDivided) taken.push(each * degree)
+          }
+        return text + taken.map((each) => (size > each ? 2 : 1)).join('')
+      })
+    }
+    const all = Array.from(this.sizes, ([dim, sizes]) => divides(sizes, (atom) => isClaimed(dim, atom)).join())
+    // With one position of each sequence it is the sequences that ranks of experts have to divide.
+    return [...all, phase === 'decode' ? divides([batch], () => true).join() : ''].join(' ')
+  }
+}
+
+/** Whether strategies want a dim split along an atom. */
+type IsClaimed = (dim: string, atom: string) => boolean
+
+/** Which of two ways to divide a tensor divides it more. */
+function racesText({ atoms }: Mesh, asked: Asked | undefined): string {
+  if (!asked) return ''
+  const degrees = new Map(atoms.map(({ name, degree }) => [name, degree]))
+  const size = (own: readonly string[]) => own.reduce((all, name) => all * (degrees.get(name) ?? 1), 1)
+  return Array.from(asked.races.values(), ([a, b]) => Math.sign(size(a) - size(b))).join()
+}
+
+/**
+ * How parameters may be divided over the ranks that share them: along the first dim that all of them divide, which other ranks may have
+ * divided before, else along the longest. Of each, per number of ranks, what of each dim up to the first one that they divide in any case.
+ */
+function sharesOf(parameters: readonly Tensor[], mesh: Mesh, replicate: number, isClaimed: IsClaimed): string[] {
+  const atomsOf = (...names: string[]) => names.flatMap((name) => findAxis(mesh, name)?.atoms ?? [])
+  const sharing = new Set(sharingAtoms(mesh, replicate))
+  const ofExperts = new Set(atomsOf('ep', 'expertTp'))
+  const sharingExperts = new Set([...sharing, ...atomsOf('expertDp')].filter((name) => !ofExperts.has(name)))
+  const ranksOf = (names: ReadonlySet<string>) => productsOf(mesh, (name) => names.has(name)).at(-1) ?? 1
+  // What divides parameters anyway.
+  const others = new Set(atomsOf('dp', 'cp', 'ulysses', 'pp', 'replicas').filter((name) => !ofExperts.has(name)))
+  return [...new Set([ranksOf(sharing), ranksOf(sharingExperts)])].flatMap((ranks) =>
+    parameters.map(({ dims, shape }) => {
+      const before = dims.map((dim) => productsOf(mesh, (atom) => !others.has(atom) && isClaimed(dim, atom)))
+      let text = ''
+      for (const [at, size] of shape.entries()) {
+        const divided = before[at]?.map((taken) => (size % (taken * ranks) === 0 ? 1 : 0)) ?? []
+        text += `${divided.join('')} `
+        if (!divided.includes(0)) return text
+      }
+      const sizes = shape.flatMap((size, at) => before[at]?.map((taken) => Math.ceil(size / taken)) ?? [])
+      // Of all that may be left, from the longest down.
+      const places = [...sizes.keys()].sort((a, b) => (sizes[b] as number) - (sizes[a] as number) || a - b)
+      return text + places
+    }),
+  )
+}
+
+/** The degrees of atoms, and of all that are together. */
+function productsOf({ atoms }: Mesh, isAsked: (atom: string) => boolean): number[] {
+  const products = [1]
+  for (const { name, degree } of atoms) if (isAsked(name)) products.push(...products.map((each) => each * degree))
+  return products
+}
+
+/** The atoms over whose ranks parameters are shared that are not of experts; the first ones of dp number the copies. */
+export function sharingAtoms(mesh: Mesh, replicate: number): string[] {
+  const atomsOf = (name: string) => findAxis(mesh, name)?.atoms ?? []
+  const replicas = new Set<string>()
+  let left = replicate
+  for (const name of atomsOf('dp')) {
+    if (left <= 1) break
+    left /= mesh.atoms.find((atom) => atom.name === name)?.degree ?? 1
+    replicas.add(name)
+  }
+  return ['dp', 'cp', 'ulysses'].flatMap(atomsOf).filter((name) => !replicas.has(name))
+}

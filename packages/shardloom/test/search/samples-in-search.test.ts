@@ -1,0 +1,74 @@
+import { finish } from '@shardloom/core'
+import { describe, expect, test } from 'vitest'
+import { loadSpec } from '../../src/index.js'
+import { Samples } from '../../src/search/samples.js'
+import { answersOf, questionOf } from '../../src/search.js'
+
+/** What a search measures of samples that it has planned for others, and what is found of each alone. */
+async function measuredBy(
+  spec: Parameters<typeof loadSpec>[0],
+  choices: Record<string, readonly (string | number | boolean)[]>,
+  every: number,
+) {
+  const loaded = await loadSpec(spec)
+  const question = questionOf(loaded, { parts: 1, choices })
+  const differing: string[] = []
+  let asked = 0
+  const { blocks, states } = Samples.prototype
+  type Measure = (this: Samples, ...asked: Parameters<typeof blocks>) => object
+  const comparing = (measure: Measure): Measure =>
+    function (spec, mesh) {
+      const found = measure.call(this, spec, mesh)
+      if (asked++ % every > 0) return found
+      const alone = measure.call(new Samples(loaded, this.pipelines), spec, mesh)
+      if (textOf(found) !== textOf(alone)) differing.push(JSON.stringify([spec.parallel, spec.order, spec.options]))
+      return found
+    }
+  Object.assign(Samples.prototype, { blocks: comparing(blocks), states: comparing(states) })
+  try {
+    finish(answersOf(loaded, question)(0))
+  } finally {
+    Object.assign(Samples.prototype, { blocks, states })
+  }
+  return { asked, differing }
+}
+
+/** But for what sums in another order differ by. */
+function textOf(found: object): string {
+  const entries = found instanceof Map ? [...found] : Object.entries(found)
+  return JSON.stringify(entries, (_, value: unknown) =>
+    typeof value === 'number' ? Number(value.toPrecision(11)) : value instanceof Map ? [...value] : value,
+  )
+}
+
+describe('what a search has measured on its way is what is found alone, whatever was asked before', () => {
+  test.each([
+    // Eight heads of keys and values: sixteen ranks of tp are two atoms, and something is split along one of them alone.
+    [
+      { model: 'llama-3.1-405b', cluster: { preset: 'dgx-h100', nodes: 64 }, batch: 512, seq: 8192 },
+      { tp: [16, 8, 4], sequenceParallel: [true], ulysses: [1], recompute: ['none'], schedule: ['1f1b'] },
+      1,
+    ],
+    // Experts divide ranks of dp once more, of which some are copies.
+    [
+      { model: 'mixtral-8x7b', cluster: { preset: 'dgx-h100', nodes: 2 }, batch: 64, seq: 4096 },
+      { tp: [1, 2], cp: [1], ulysses: [1], recompute: ['none'], schedule: ['1f1b'] },
+      3,
+    ],
+    [
+      {
+        model: 'deepseek-v3',
+        cluster: { preset: 'dgx-h100', nodes: 4 },
+        batch: 256,
+        seq: 4096,
+        phase: 'decode',
+      },
+      {},
+      9,
+    ],
+  ] as const)('%j', async (spec, choices, every) => {
+    const { asked, differing } = await measuredBy(spec, choices, every)
+    expect(differing).toEqual([])
+    expect(asked).toBeGreaterThan(100)
+  })
+})
