@@ -42,7 +42,7 @@ export interface Findings {
 }
 
 /** By how much of its limit a rule may be missed to be nearly kept, where others keep all rules. */
-export const nearlyKept = 0.5
+export const nearlyKept = 0.1
 
 /** A node that breaks a rule, as far as it or what it is below tells. */
 interface Rejected<Node> {

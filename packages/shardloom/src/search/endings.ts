@@ -1,8 +1,8 @@
 import type { PlannedSpec } from '../sequence.js'
 import type { Value } from './choices.js'
 import { forwardOnly } from './pipelines.js'
+import type { Cut, Stored } from './place.js'
 import type { Question } from './question.js'
-import type { Cut, Stored } from './staging.js'
 import type { StepModel } from './step-model.js'
 
 /** What is decided last of a candidate, whatever its layers cost: how its pipeline runs, and what ranks of dp share. */

@@ -4,7 +4,7 @@ import type { Machine, PartCost, StateCost } from '@shardloom/simulator'
 import { isEnd } from './forms.js'
 import { besideCopies, copiesOf, type Prefetch, type StageCopies } from './host-copies.js'
 import { forwardOnly, type Pipeline, type PipelineTime, pipelineTime, type StageSeconds } from './pipelines.js'
-import type { Stored } from './staging.js'
+import type { Stored } from './place.js'
 
 /** What a part of a model costs in parameters, gradients and optimizer state. Bytes and seconds. */
 export interface PartState {

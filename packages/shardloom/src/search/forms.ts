@@ -173,18 +173,19 @@ export interface Sharing extends Overlap {
 }
 
 /**
- * The values of {@link PipelineBounds.seconds} and of its `ownSeconds`. Where what ends of a model do going backward is `hidden`, it may go on
- * beside gradients of weights.
+ * The values of {@link PipelineBounds.seconds} and of its `ownSeconds`. With `hidden` those of whole backwards stand for divided ones: what ends
+ * of a model do going backward may go on beside gradients of weights, and communication take nothing from these.
  */
 export function timeValues(
   parts: readonly string[],
   { parts: costs }: BlockCosts,
   send: number,
   hidden: boolean,
-  sharing?: Sharing,
+  shared?: Sharing,
 ): Float64Array {
   const width = parts.length
   const values = new Float64Array(3 * width + 1)
+  const sharing = shared && hidden ? { ...shared, contention: 0 } : shared
   parts.forEach((part, at) => {
     const { F = 0, B = 0, I = 0, W = 0 } = costs.get(part)?.seconds ?? {}
     const { forward = 0, backward = 0 } = sharing?.parts.get(part) ?? {}

@@ -1,7 +1,7 @@
 import { ShardloomError } from '@shardloom/core'
 import { byStage, type Choices, dividing, multiplying, type Value } from './choices.js'
+import type { Group } from './place.js'
 import type { Question } from './question.js'
-import type { Group } from './staging.js'
 import type { StepModel } from './step-model.js'
 
 /** Choices that costs of layers do not depend on. */
@@ -57,9 +57,11 @@ export function groupOf(choices: Choices, ranks: number, world: number, model: S
   const { order: _, ranks: __, ...blocks } = choices
   const { recompute: ___, ...named } = blocks
   const { offload: ____, ...stored } = named
+  const degrees = Object.entries(blocks).filter(([name]) => model.isDegree(name))
+  const lying = [choices['order'], ...degrees.map(([, value]) => value)].join(' ')
   const shape = Object.entries(blocks).map(([name, value]) => (model.isDegree(name) ? value !== 1 : value))
   const [name, own, same] = [named, stored, shape].map((each) => JSON.stringify(each)) as [string, string, string]
-  return { choices, name, stored: own, shape: same, ranks, world }
+  return { choices, name, stored: own, shape: same, lying, ranks, world }
 }
 
 /** Whether a choice is a degree that takes its part of the ranks. */

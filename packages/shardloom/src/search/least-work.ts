@@ -2,8 +2,8 @@ import { greatestCommonDivisor } from '@shardloom/core'
 import type { PlannedSpec } from '../sequence.js'
 import { byStage, type Choices, recomputations, type Value } from './choices.js'
 import { isDividedAgain, isMultiplying } from './groups.js'
+import type { Group } from './place.js'
 import { Samples } from './samples.js'
-import type { Group } from './staging.js'
 import { isRefusal, type StepModel } from './step-model.js'
 
 /** What steps of a group of candidates take at least, told from a few samples that many groups share. Seconds. */

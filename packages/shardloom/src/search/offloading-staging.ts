@@ -1,6 +1,7 @@
 import type { Parts } from './parts.js'
+import type { Cut, Place, Stored } from './place.js'
 import type { BlockCosts } from './samples.js'
-import { type Cut, type Place, Staging, type Stored } from './staging.js'
+import { Staging } from './staging.js'
 import type { Refusal, StepModel } from './step-model.js'
 import type { Unaided } from './unaided.js'
 

@@ -71,10 +71,20 @@ const settled = 4
 export class Pipelines {
   private readonly made = new Map<string, Pipeline | string>()
   private readonly divided = new Map<string, boolean>()
-  private readonly bounds = new Map<string, PipelineBounds>()
+  private readonly whole = new Map<string, Pipeline | string>()
+  private readonly bounds = new WeakMap<Pipeline, Map<string, PipelineBounds>>()
+  private readonly even = new Map<string, readonly number[]>()
+  private readonly texts = new WeakMap<readonly number[], string>()
 
   /** A pipeline, or why there is none. */
   of(name: string, ranks: number, virtual: number, microbatches: number): Pipeline | string {
+    const key = `${name} ${ranks} ${virtual} ${microbatches}`
+    const known = this.whole.get(key) ?? this.settling(name, ranks, virtual, microbatches)
+    this.whole.set(key, known)
+    return known
+  }
+
+  private settling(name: string, ranks: number, virtual: number, microbatches: number): Pipeline | string {
     const extra = Math.max(0, microbatches - settled * ranks)
     const some = microbatches - Math.floor(extra / (2 * ranks)) * 2 * ranks
     const cut = this.known(name, ranks, virtual, some)
@@ -90,10 +100,23 @@ export class Pipelines {
     return known
   }
 
-  /** What bounds the candidates of a pipeline; of those with one key it is found once. */
-  boundsOf(key: string, pipeline: Pipeline, borders: readonly number[], layers: readonly string[]): PipelineBounds {
-    const known = this.bounds.get(key) ?? boundsOf(pipeline, borders, layers)
-    this.bounds.set(key, known)
+  /** What bounds the candidates of a pipeline whose chunks have these borders, among the layers of the model. */
+  boundsOf(pipeline: Pipeline, borders: readonly number[], layers: readonly string[]): PipelineBounds {
+    const text = this.texts.get(borders) ?? borders.join()
+    this.texts.set(borders, text)
+    const all = this.bounds.get(pipeline) ?? new Map<string, PipelineBounds>()
+    this.bounds.set(pipeline, all)
+    const known = all.get(text) ?? boundsOf(pipeline, borders, layers)
+    all.set(text, known)
+    return known
+  }
+
+  /** Borders of so many chunks, as even as can be. */
+  evenBorders(layers: number, chunks: number): readonly number[] {
+    const key = `${layers} ${chunks}`
+    const border = (_: unknown, chunk: number) => Math.floor((chunk * layers) / chunks)
+    const known = this.even.get(key) ?? Array.from({ length: chunks + 1 }, border)
+    this.even.set(key, known)
     return known
   }
 

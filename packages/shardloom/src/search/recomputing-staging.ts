@@ -4,6 +4,7 @@ import { secondsOf } from './estimate.js'
 import { isEnd } from './forms.js'
 import { type Parts, rounding } from './parts.js'
 import type { Chain } from './pipelines.js'
+import type { Cut, Place, Stored } from './place.js'
 import { leastOfCosts, type Recomputed, Recomputing, withAgain } from './recomputing.js'
 import {
   type LayerTimes,
@@ -14,7 +15,7 @@ import {
   sharedBy,
 } from './recomputing-bounds.js'
 import { type BlockCosts, secondsIn } from './samples.js'
-import { type Cut, type Division, type Found, type Place, Staging, type Stored } from './staging.js'
+import { type Division, type Found, Staging } from './staging.js'
 import { isRefusal, type Refusal, type StepModel } from './step-model.js'
 import type { Unaided } from './unaided.js'
 
@@ -135,13 +136,11 @@ export class RecomputingStaging extends Staging {
   }
 
   /** With what is stored told, no less than with as few layers recomputed as memory demands. */
-  override leastSeconds(cut: Cut, stored?: Stored): number {
+  override leastSeconds(cut: Cut, stored?: Stored, whole = false): number {
     const isOpen = this.isOpen(cut)
     if (!stored) return this.leastDivided(cut)
-    if (this.others.without?.mayFit(cut, stored))
-      return this.isOpen(cut)
-        ? this.leastAlike(cut) + this.spreadOf(stored)
-        : this.leastWithin(this.divisionOf(cut), stored)
+    if ((whole && this.isDivided(cut)) || this.others.without?.mayFit(cut, stored))
+      return isOpen ? this.leastAlike(cut) + this.spreadOf(stored) : this.leastWithin(this.divisionOf(cut), stored)
     const least = isOpen ? this.leastOpen(cut, stored) : super.leastSeconds(cut, stored)
     const division = this.divisionOf(cut)
     const demands = !isOpen && !isRefusal(division) && this.demandsOf(cut, stored)

@@ -3,8 +3,8 @@ import type { StateCost, StateMove, StateShare } from '@shardloom/simulator'
 import { dividing } from './choices.js'
 import { overlapOn } from './estimate.js'
 import type { Sharing } from './forms.js'
+import type { Group, Stored } from './place.js'
 import { sharingAtoms } from './size-decisions.js'
-import type { Group, Stored } from './staging.js'
 import { isRefusal, type Placed, type StepModel } from './step-model.js'
 
 /** What collectives move in each microbatch of the parameters or the gradients of a part, experts aside. */

@@ -1,4 +1,4 @@
-import { findAxis, type Mesh, type Program, type Tensor } from '@shardloom/core'
+import { findAxis, type Mesh, type Placement, type Program, type Tensor } from '@shardloom/core'
 import type { PlannedSpec } from '../sequence.js'
 
 /** What planning has asked of sizes: specs of one structure are planned alike where the answers are the same. */
@@ -17,9 +17,10 @@ export function askedBy({ preferences, mesh, tensors }: Program, others?: Asked)
   for (const { dims, axis, atoms = findAxis(mesh, axis)?.atoms ?? [] } of preferences)
     for (const dim of dims) claims.set(dim, new Set([...(claims.get(dim) ?? []), ...atoms]))
   const versions = new Map<string, Set<string>>()
-  for (const { id, versionOf = id, placement } of tensors.values()) {
-    const shards = [...(placement?.shards.flat() ?? [])].sort().join()
-    versions.set(versionOf, (versions.get(versionOf) ?? new Set()).add(shards))
+  for (const { versionOf, placement } of tensors.values()) {
+    if (versionOf === undefined) continue
+    const own = versions.get(versionOf) ?? new Set([waysText(tensors.get(versionOf)?.placement)])
+    versions.set(versionOf, own.add(waysText(placement)))
   }
   const races = new Map(others?.races)
   for (const ways of versions.values())
@@ -33,12 +34,15 @@ export function askedBy({ preferences, mesh, tensors }: Program, others?: Asked)
   return { claims, races }
 }
 
+const waysText = (placement: Placement | undefined) => (placement?.shards.flat() ?? []).sort().join()
+
 /** What of a spec decides how it is planned, sizes aside. */
 export function structureOf({ options, order, parallel }: PlannedSpec, mesh: Mesh): string {
   const names = mesh.axes.map(({ name, atoms }) => `${name}:${atoms}`)
   // Atoms of as many ranks that number copies are named as those that share.
   const sharing = options.zero > 0 && sharingAtoms(mesh, parallel.dpReplicate)
-  return JSON.stringify([mesh.atoms.map(({ name }) => name), names, options, order, sharing])
+  const all = Object.entries(options).sort(([a], [b]) => (a < b ? -1 : 1))
+  return JSON.stringify([mesh.atoms.map(({ name }) => name), names, all, order, sharing])
 }
 
 /** What planning decides by sizes: specs of one structure are planned alike if it is the same. */

@@ -1,49 +1,13 @@
 import { collectiveSeconds } from '@shardloom/cluster'
 import type { PlannedSpec } from '../sequence.js'
 import { areSame, balancedBorders, sizesOf } from './borders.js'
-import type { Choices } from './choices.js'
 import { type Model, type StageCost, secondsOf, stageOf } from './estimate.js'
 import { isEnd, memoryValues, type PipelineBounds, type Sharing, timeValues } from './forms.js'
 import { type Parts, rounding } from './parts.js'
 import type { Chain, Pipeline } from './pipelines.js'
+import { type Cut, type Group, type Place, type Stored, whole } from './place.js'
 import type { BlockCosts } from './samples.js'
 import { isRefusal, type Placed, type Refusal, type StepModel } from './step-model.js'
-
-/** A choice of all that costs of layers depend on but the microbatch, and how many ranks are left for dp and pp. */
-export interface Group {
-  readonly choices: Choices
-  /** The choices as text, by which costs are remembered. */
-  readonly name: string
-  /** Those that parameters and what belongs to them depend on. */
-  readonly stored: string
-  /** What of the choices decides which strategies are at work, and how: of degrees whether they are more than one. */
-  readonly shape: string
-  readonly ranks: number
-  /** All ranks of a candidate. */
-  readonly world: number
-}
-
-/** Degrees and microbatches: what candidates that share a staging have decided. */
-export interface Place {
-  readonly group: Group
-  readonly microbatch: number
-  readonly pp: number
-  readonly dp: number
-  readonly microbatches: number
-}
-
-/** Which schedule a pipeline has, how many chunks a rank, and how layers are divided among them. */
-export interface Cut {
-  readonly schedule: string
-  readonly virtual: number
-  readonly split: 'even' | 'balanced'
-}
-
-/** What ranks of dp divide, and how many groups of them hold all of it. */
-export interface Stored {
-  readonly zero: number
-  readonly replicate: number
-}
 
 /** What is found of a candidate beside what was chosen. */
 export interface Found {
@@ -51,9 +15,6 @@ export interface Found {
   readonly layers?: readonly number[]
   readonly recompute?: PlannedSpec['options']['recompute']
 }
-
-/** Every rank has all of it. */
-export const whole: Stored = { zero: 0, replicate: 1 }
 
 /** A pipeline with its layers divided: the borders of its chunks. */
 export interface Division {
@@ -179,6 +140,11 @@ export class Staging implements Place {
     return values ? division.bounds.bytes.of(values) * (1 - rounding) : 0
   }
 
+  /** Whether a schedule divides backward. */
+  isDivided({ schedule }: Cut): boolean {
+    return this.model.pipelines.isDivided(schedule)
+  }
+
   protected known(schedule: string, whole: boolean): Known {
     return !this.model.pipelines.isDivided(schedule) ? 0 : whole ? 2 : 1
   }
@@ -284,12 +250,13 @@ export class Staging implements Place {
     return ({ before, after }) => Math.max(0, before - 1) * forward + Math.max(0, after - 1) * backward
   }
 
-  /** No candidate of a cut takes less by what its schedule takes; nor one that shares what `stored` says. */
-  leastSeconds(cut: Cut, stored?: Stored): number {
+  /** No candidate of a cut takes less by what its schedule takes; nor one that shares what `stored` says. `whole` as in {@link leastBytes}. */
+  leastSeconds(cut: Cut, stored?: Stored, whole = false): number {
     const division = this.divisionOf(cut)
-    const times = this.timesOf(cut.schedule, this.known(cut.schedule, false), stored)
+    const times = this.timesOf(cut.schedule, this.known(cut.schedule, whole), stored)
     if (isRefusal(division) || !times) return 0
-    return (division.bounds.ownSeconds.of(times.values) + times.spread) * (1 - rounding)
+    const { seconds, ownSeconds } = division.bounds
+    return ((whole ? seconds : ownSeconds).of(times.values) + times.spread) * (1 - rounding)
   }
 
   /** What ranks of a pipeline gather behind the update: one of them no less than the mean of all. */
@@ -350,11 +317,9 @@ export class Staging implements Place {
     if (typeof pipeline === 'string') return { rule: 'schedule', why: pipeline }
     // In two directions each chunk stands twice.
     const count = pipeline.schedule.stageRanks.length / pipeline.schedule.directions
-    const even = Array.from({ length: count + 1 }, (_, chunk) => Math.floor((chunk * layers.length) / count))
-    const borders = bordersOf(even)
+    const borders = bordersOf(pipelines.evenBorders(layers.length, count))
     if (!borders) return { rule: 'split', why: 'Layers that are divided by what they take are divided evenly.' }
-    const key = `${schedule} ${virtual} ${this.pp} ${this.microbatches}${borders === even ? '' : ` ${borders}`}`
-    return { pipeline, borders, bounds: pipelines.boundsOf(key, pipeline, borders, layers) }
+    return { pipeline, borders, bounds: pipelines.boundsOf(pipeline, borders, layers) }
   }
 
   /** What passing a microbatch on takes. Seconds. */
@@ -381,7 +346,8 @@ export class Staging implements Place {
     const known = this.places.get(replicate)
     if (known) return known
     // A mesh depends on no stage of ZeRO, and the last one bears all that may be said of dp.
-    const found = this.model.placed(this.specOf('1f1b', { zero: 3, replicate }))
+    const key = `${this.group.lying} ${this.pp} ${this.dp} ${replicate}`
+    const found = this.model.placedAs(key, () => this.specOf('1f1b', { zero: 3, replicate }))
     this.places.set(replicate, found)
     return found
   }

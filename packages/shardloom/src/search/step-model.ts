@@ -10,9 +10,9 @@ import { leastStored, type Model, overlapOn, type PartState, type StoredBytes, s
 import { partsOf } from './forms.js'
 import { LeastWork } from './least-work.js'
 import { forwardOnly, Pipelines } from './pipelines.js'
+import { type Stored, whole } from './place.js'
 import { among, type BlockCosts, Samples, secondsIn } from './samples.js'
 import { LeastSharing } from './sharing.js'
-import { type Stored, whole } from './staging.js'
 
 /** A mesh of a search with its machine, and where its communication inside of a stage runs. */
 export interface Placed {
@@ -90,9 +90,13 @@ export class StepModel {
   }
 
   placed(spec: PlannedSpec): Placed | Refusal {
-    const key = `${spec.order} ${JSON.stringify(spec.parallel)}`
+    return this.placedAs(`${spec.order} ${JSON.stringify(spec.parallel)}`, () => spec)
+  }
+
+  /** The same of a spec that is asked for where none of this name was placed before. */
+  placedAs(key: string, specOf: () => PlannedSpec): Placed | Refusal {
     return remember(this.meshes, key, () => {
-      const mesh = this.samples.meshOf(spec)
+      const mesh = this.samples.meshOf(specOf())
       const machine = among(machineOfMesh(this.loaded, mesh), mesh)
       const inner = mesh.axes.filter(({ name, degree }) => degree > 1 && !outside.includes(name))
       const atoms = mesh.atoms.filter(({ name }) => inner.some((axis) => axis.atoms.includes(name)))

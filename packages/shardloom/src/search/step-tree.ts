@@ -5,45 +5,14 @@ import { type Choices, dividing, multiplying, type Value } from './choices.js'
 import { Endings } from './endings.js'
 import { groupOf, groupsOf, isMultiplying, later } from './groups.js'
 import { figuresOf, leastOf } from './parts.js'
+import type { Group } from './place.js'
 import type { Question } from './question.js'
-import { type Slot, Slots } from './slots.js'
-import type { Cut, Group, Staging, Stored } from './staging.js'
+import { Slots } from './slots.js'
+import type { Staging } from './staging.js'
 import { Least } from './step-least.js'
 import { type Aim, aimOf, type Figures, metricsAt, type Pace, paceOf, roomOn, type StepPhase } from './step-metrics.js'
 import { isRefusal, StepModel } from './step-model.js'
-
-/** How far a candidate is decided. */
-export type Node =
-  | { readonly level: 'root'; readonly groups: readonly Group[] }
-  | { readonly level: 'group'; readonly group: Group }
-  | Sizes
-  | ({ readonly level: 'slot'; readonly group: Group } & Slot)
-  | { readonly level: 'staged'; readonly staging: Staging }
-  | { readonly level: 'cut'; readonly staging: Staging; readonly cut: Cut }
-  /** The same, its layers divided. */
-  | { readonly level: 'divided'; readonly staging: Staging; readonly cut: Cut }
-  | { readonly level: 'zero'; readonly staging: Staging; readonly cut: Cut; readonly sharing: readonly Stored[] }
-  | { readonly level: 'stored'; readonly staging: Staging; readonly cut: Cut; readonly stored: Stored }
-  | Leaf
-
-/**
- * The sizes of microbatches that are left, the largest first. What that one takes is known to be no less than what others of its kind do, than what
- * it would with its ranks closest together, or is its own.
- */
-interface Sizes {
-  readonly level: 'slots'
-  readonly group: Group
-  readonly slots: readonly Slot[]
-  readonly known: 'least' | 'closest' | 'own'
-}
-
-/** A candidate. */
-export interface Leaf {
-  readonly level: 'leaf'
-  readonly staging: Staging
-  readonly cut: Cut
-  readonly stored: Stored
-}
+import type { Leaf, Node, Sizes } from './step-nodes.js'
 
 /**
  * The tree of choices of a search for steps: of training, of prefill or of decode. From the root down are decided: how many ranks there are,
@@ -59,7 +28,8 @@ export class StepTree implements ChoiceTree<Node> {
   private readonly endings: Endings
   private readonly sizes = new Map<string, number>()
   private readonly slots: Slots
-  private last: { readonly leaf: Leaf; readonly parts: ReturnType<Staging['partsOf']> } | undefined
+  /** What is known of the leaf that was asked for last. */
+  private last: { readonly leaf: Leaf; readonly parts: ReturnType<Staging['partsOf']>; figures?: Figures } | undefined
 
   constructor(
     readonly loaded: LoadedSpec,
@@ -136,6 +106,8 @@ export class StepTree implements ChoiceTree<Node> {
       case 'zero':
         return node.sharing.map((stored) => ({ level: 'stored', staging: node.staging, cut: node.cut, stored }))
       case 'stored':
+        return [{ ...node, level: node.staging.isDivided(node.cut) ? 'apart' : 'leaf' }]
+      case 'apart':
         // What is found out of it in passing bounds many before any is planned.
         return [{ ...node, level: 'leaf' }]
       case 'leaf':
@@ -169,6 +141,7 @@ export class StepTree implements ChoiceTree<Node> {
       case 'zero':
         return node.sharing.length
       case 'stored':
+      case 'apart':
       case 'leaf':
         return 1
     }
@@ -194,14 +167,15 @@ export class StepTree implements ChoiceTree<Node> {
         const shared = this.endings.sharings(staging.dp).at(-1)?.[0]
         return this.tooLarge(node, staging.leastBytes(cut, shared, true)) ?? this.farFromLimits(node)
       }
-      case 'zero': {
-        const { staging, cut, sharing } = node
+      case 'zero':
         // Of replicas each holds all: fewer hold no less.
-        return refused(staging.plainCosts(cut.schedule)) ?? this.tooLarge(node, staging.leastBytes(cut, sharing[0]))
-      }
-      case 'stored': {
-        const stored = this.tooLarge(node, node.staging.leastBytes(node.cut, node.stored))
-        return stored && isBeyond(stored) ? stored : undefined
+        return this.tooLarge(node, node.staging.leastBytes(node.cut, node.sharing[0], true))
+      case 'stored':
+      case 'apart': {
+        const { level, staging, cut, stored } = node
+        const refusal = level === 'apart' ? refused(staging.plainCosts(cut.schedule)) : undefined
+        const large = this.tooLarge(node, staging.leastBytes(cut, stored, level === 'stored'))
+        return refusal ?? (large && isBeyond(large) ? large : undefined)
       }
       case 'leaf': {
         const parts = this.parts(node)
@@ -239,6 +213,7 @@ export class StepTree implements ChoiceTree<Node> {
       { level: 'cut', staging, cut },
       { level: 'divided', staging, cut },
       { ...leaf, level: 'stored' },
+      ...(staging.isDivided(cut) ? [{ ...leaf, level: 'apart' } as const] : []),
     ]
     return levels.some((node) => this.bound(node) > score)
   }
@@ -260,7 +235,8 @@ export class StepTree implements ChoiceTree<Node> {
   figures(leaf: Leaf): Figures {
     const parts = this.parts(leaf)
     if (isRefusal(parts)) throw new Error(`internal error: a refused candidate was evaluated: ${parts.why}`)
-    return figuresOf(parts)
+    if (!this.last) return figuresOf(parts)
+    return (this.last.figures ??= figuresOf(parts))
   }
 
   /** What a leaf has chosen, in the order in which candidates are named. */
@@ -339,7 +315,7 @@ export class StepTree implements ChoiceTree<Node> {
     return this.describe(leaf, score)
   }
 
-  /** What a leaf is made of; of the one asked for last it is known. */
+  /** What a leaf is made of. */
   private parts(leaf: Leaf): ReturnType<Staging['partsOf']> {
     if (this.last?.leaf !== leaf) this.last = { leaf, parts: leaf.staging.partsOf(leaf.cut, leaf.stored) }
     return this.last.parts

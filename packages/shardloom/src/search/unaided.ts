@@ -1,5 +1,6 @@
 import { leastOf } from './parts.js'
-import type { Cut, Staging, Stored } from './staging.js'
+import type { Cut, Stored } from './place.js'
+import type { Staging } from './staging.js'
 import { isRefusal } from './step-model.js'
 
 /** Candidates without something that saves memory and no time: where they fit, nothing needs it. */

@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest'
 import { loadSpec, type SpecInput } from '../../src/index.js'
 import { questionOf } from '../../src/search/ask.js'
-import { type Leaf, StepTree } from '../../src/search/step-tree.js'
+import type { Leaf } from '../../src/search/step-nodes.js'
+import { StepTree } from '../../src/search/step-tree.js'
 import { draws, randomPaths } from './random-leaves.js'
 
 const on = (model: string, nodes: number, batch: number, seq: number): SpecInput => ({

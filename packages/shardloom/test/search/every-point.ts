@@ -2,7 +2,8 @@ import { type Answer, type Candidate, mergeAnswers } from '@shardloom/search'
 import { finish, loadSpec } from '../../src/index.js'
 import type { Question } from '../../src/search/question.js'
 import { stepAnswers } from '../../src/search/step-answer.js'
-import type { Leaf, Node, StepTree } from '../../src/search/step-tree.js'
+import type { Leaf, Node } from '../../src/search/step-nodes.js'
+import type { StepTree } from '../../src/search/step-tree.js'
 
 /** All leaves below a node, whatever bounds and rules say. */
 function* leavesOf(tree: StepTree, node: Node): Generator<Leaf> {

@@ -2,8 +2,9 @@ import type { Candidate } from '@shardloom/search'
 import { describe, expect, test } from 'vitest'
 import { loadSpec, type SpecInput } from '../../src/index.js'
 import { questionOf, type SearchOptions } from '../../src/search/ask.js'
+import type { Node } from '../../src/search/step-nodes.js'
 import { isMiss } from '../../src/search/step-points.js'
-import { type Node, StepTree } from '../../src/search/step-tree.js'
+import { StepTree } from '../../src/search/step-tree.js'
 import { answerOf, byScore, everyPoint } from './every-point.js'
 
 const model = {

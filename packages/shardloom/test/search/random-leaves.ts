@@ -1,8 +1,9 @@
 import { isShardloomError, type LoadedSpec, simulateLoaded } from '../../src/index.js'
 import type { Question } from '../../src/search/question.js'
 import { loadedOf } from '../../src/search/serving-spec.js'
+import type { Leaf, Node } from '../../src/search/step-nodes.js'
 import { specOfStep } from '../../src/search/step-points.js'
-import { type Leaf, type Node, StepTree } from '../../src/search/step-tree.js'
+import { StepTree } from '../../src/search/step-tree.js'
 
 /** A sequence of numbers from 0 to 1 that is the same every time. */
 export function draws(seed: number) {

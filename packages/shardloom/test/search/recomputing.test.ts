@@ -5,8 +5,9 @@ import { type Model, peakBytesOf } from '../../src/search/estimate.js'
 import { Pipelines } from '../../src/search/pipelines.js'
 import { Recomputing, withAgain } from '../../src/search/recomputing.js'
 import { loadedOf } from '../../src/search/serving-spec.js'
+import type { Leaf } from '../../src/search/step-nodes.js'
 import { isMiss, specOfStep } from '../../src/search/step-points.js'
-import { type Leaf, StepTree } from '../../src/search/step-tree.js'
+import { StepTree } from '../../src/search/step-tree.js'
 import { draws } from './random-leaves.js'
 
 const part = (F: number, B: number, keptBytes: number, workingBytes: number) => ({

@@ -3,8 +3,9 @@ import { describe, expect, test } from 'vitest'
 import { loadSpec, type SpecInput } from '../../src/index.js'
 import { questionOf, type SearchOptions } from '../../src/search/ask.js'
 import { isRefusal } from '../../src/search/step-model.js'
+import type { Node } from '../../src/search/step-nodes.js'
 import { isMiss } from '../../src/search/step-points.js'
-import { type Node, StepTree } from '../../src/search/step-tree.js'
+import { StepTree } from '../../src/search/step-tree.js'
 import { answerOf, byScore, everyPoint } from './every-point.js'
 
 const layer = (heads: number, kvHeads: number) => ({
