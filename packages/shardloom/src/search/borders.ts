@@ -21,22 +21,26 @@ export function balancedBorders(
   { count, microbatches, least }: { readonly count: number; readonly microbatches: number; readonly least: 0 | 1 },
 ): readonly number[] | undefined {
   const [first, last] = [secondsIn(blocks, 'first'), secondsIn(blocks, 'last')]
-  const seconds = layers.map((layer) => secondsIn(blocks, layer))
+  const kinds = new Map(Array.from(new Set(layers), (kind) => [kind, secondsIn(blocks, kind)]))
   const besides = (stage: number) => (stage === 0 ? first : 0) + (stage === count - 1 ? last : 0)
-  const [one = 0] = seconds
-  const counts = seconds.every((each) => each === one)
-    ? balanceEqualLayers(
-        layers.length,
-        one,
-        Float64Array.from({ length: count }, (_, at) => besides(at)),
-        least,
-      )
-    : balanceStages({
-        layers: layers.length,
-        stages: count,
-        microbatches: Math.max(2, microbatches),
-        time: layerSums(seconds, besides),
-      })?.stages.map((stage) => stage.end - stage.first)
+  const [one = 0, ...others] = new Set(kinds.values())
+  const counts =
+    others.length === 0
+      ? balanceEqualLayers(
+          layers.length,
+          one,
+          Float64Array.from({ length: count }, (_, at) => besides(at)),
+          least,
+        )
+      : balanceStages({
+          layers: layers.length,
+          stages: count,
+          microbatches: Math.max(2, microbatches),
+          time: layerSums(
+            layers.map((layer) => kinds.get(layer) ?? 0),
+            besides,
+          ),
+        })?.stages.map((stage) => stage.end - stage.first)
   let border = 0
   return counts && [0, ...counts.map((each) => (border += each))]
 }

@@ -57,11 +57,15 @@ export function groupOf(choices: Choices, ranks: number, world: number, model: S
   const { order: _, ranks: __, ...blocks } = choices
   const { recompute: ___, ...named } = blocks
   const { offload: ____, ...stored } = named
-  const degrees = Object.entries(blocks).filter(([name]) => model.isDegree(name))
-  const lying = [choices['order'], ...degrees.map(([, value]) => value)].join(' ')
   const shape = Object.entries(blocks).map(([name, value]) => (model.isDegree(name) ? value !== 1 : value))
   const [name, own, same] = [named, stored, shape].map((each) => JSON.stringify(each)) as [string, string, string]
-  return { choices, name, stored: own, shape: same, lying, ranks, world }
+  return { choices, name, stored: own, shape: same, degrees: degreesOf(blocks, model), ranks, world }
+}
+
+/** The degrees of choices, as text. */
+export function degreesOf(choices: Choices, model: StepModel): string {
+  const own = Object.entries(choices).filter(([name]) => model.isDegree(name))
+  return own.map(([, value]) => value).join(' ')
 }
 
 /** Whether a choice is a degree that takes its part of the ranks. */

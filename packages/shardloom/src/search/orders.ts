@@ -12,19 +12,16 @@ export class Orders {
     private readonly question: Question,
   ) {}
 
-  /** The first of the orders that lay a candidate's ranks as its own does, so that nothing tells the two from each other. */
-  firstOf(choices: Choices, outer: Choices): Value | undefined {
+  /** The first of the orders that lay a candidate's ranks as its own does, so that nothing tells the two from each other. `degrees` as in {@link degreesOf}. */
+  firstOf(choices: Choices, degrees: string, outer: { readonly dp: number; readonly pp: number }): Value | undefined {
     const own = choices['order']
     const orders = this.question.choices['order'] ?? []
     if (own === undefined || orders.length < 2) return own
-    const degrees = { ...choices, ...outer }
-    const key = Object.entries(degrees)
-      .map(([name, value]) => (this.model.isDegree(name) ? value : ''))
-      .join(' ')
+    const key = `${degrees} ${outer.dp} ${outer.pp}`
     const laying = this.layings.get(key) ?? new Map<Value, string>()
     this.layings.set(key, laying)
     const layingOf = (order: Value) => {
-      const known = laying.get(order) ?? this.model.layingOf(this.model.specOf({ ...degrees, order }))
+      const known = laying.get(order) ?? this.model.layingOf(this.model.specOf({ ...choices, ...outer, order }))
       laying.set(order, known)
       return known
     }

@@ -9,8 +9,8 @@ export interface Group {
   readonly stored: string
   /** What of the choices decides which strategies are at work, and how: of degrees whether they are more than one. */
   readonly shape: string
-  /** What of the choices decides where ranks lie. */
-  readonly lying: string
+  /** The degrees of the choices, and with `order` all that decides where ranks lie. */
+  readonly degrees: string
   readonly ranks: number
   /** All ranks of a candidate. */
   readonly world: number

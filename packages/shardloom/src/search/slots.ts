@@ -66,7 +66,7 @@ export class Slots {
       const { dp, microbatches } = staging
       const fits = Number.isInteger(dp) && Number.isInteger(microbatches) && pp <= this.model.layers.length
       if (!fits || (dp * inner) % again !== 0 || (listed && !listed.includes(dp))) return []
-      return this.orders.firstOf(group.choices, { dp, pp }) === group.choices['order'] ? [staging] : []
+      return this.orders.firstOf(group.choices, group.degrees, { dp, pp }) === group.choices['order'] ? [staging] : []
     })
   }
 

@@ -50,6 +50,7 @@ export class Staging implements Place {
   private readonly divisions = new Map<Cut, Division | Refusal>()
   private readonly evenDivisions = new Map<Cut, Division | Refusal>()
   private readonly places = new Map<number, Placed | Refusal>()
+  private work: number | undefined
 
   constructor(
     protected readonly model: StepModel,
@@ -187,8 +188,9 @@ export class Staging implements Place {
 
   /** No candidate takes less: each microbatch passes all layers, which all ranks of dp and pp together work on. */
   leastWork(): number {
+    if (this.work !== undefined) return this.work
     const blocks = this.plainCosts()
-    return isRefusal(blocks) ? 0 : this.leastWorkOf(blocks)
+    return (this.work = isRefusal(blocks) ? 0 : this.leastWorkOf(blocks))
   }
 
   protected leastWorkOf(blocks: BlockCosts): number {
@@ -346,7 +348,7 @@ export class Staging implements Place {
     const known = this.places.get(replicate)
     if (known) return known
     // A mesh depends on no stage of ZeRO, and the last one bears all that may be said of dp.
-    const key = `${this.group.lying} ${this.pp} ${this.dp} ${replicate}`
+    const key = `${this.group.choices['order']} ${this.group.degrees} ${this.pp} ${this.dp} ${replicate}`
     const found = this.model.placedAs(key, () => this.specOf('1f1b', { zero: 3, replicate }))
     this.places.set(replicate, found)
     return found

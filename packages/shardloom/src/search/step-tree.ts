@@ -3,7 +3,7 @@ import type { LoadedSpec } from '../plan.js'
 import type { PlannedSpec } from '../sequence.js'
 import { type Choices, dividing, multiplying, type Value } from './choices.js'
 import { Endings } from './endings.js'
-import { groupOf, groupsOf, isMultiplying, later } from './groups.js'
+import { degreesOf, groupOf, groupsOf, isMultiplying, later } from './groups.js'
 import { figuresOf, leastOf } from './parts.js'
 import type { Group } from './place.js'
 import type { Question } from './question.js'
@@ -270,7 +270,7 @@ export class StepTree implements ChoiceTree<Node> {
     const pp = Number(chosen('pp') ?? this.base.parallel.pp)
     const microbatch = Number(chosen('microbatch') ?? this.base.microbatch ?? 1)
     // Of orders that lay ranks alike a candidate has the first.
-    const order = this.slots.orders.firstOf(own, { dp: ranks / pp, pp })
+    const order = this.slots.orders.firstOf(own, degreesOf(own, this.model), { dp: ranks / pp, pp })
     const group = groupOf({ ...own, ...(order !== undefined && { order }) }, ranks, world, this.model)
     const staging = this.slots.stagings(group, microbatch).find((each) => each.pp === pp)
     const zero = Number(choices['zero'] ?? 0)
