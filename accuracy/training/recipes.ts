@@ -37,7 +37,10 @@ export function recipeOf(row: Row): Recipe {
     engine: {
       ...(castBytes !== undefined && { castBytes }),
       ...(isBlockScaled(row) && { castRate: blockScaledRate }),
-      ...((row.ep ?? 1) > 1 && (isPerNode ? { dispatch: 'per-node' } : { traffic: sortedTwice(row) })),
+      ...((row.ep ?? 1) > 1 &&
+        (isPerNode
+          ? { dispatch: 'per-node' }
+          : { traffic: { ...sortedTwice(row), ...clamped(row), ...biasedApart(row) } })),
       ...hostOf(row),
       ...(isBesideAnother(row) && { fused: { tp: 0.9, ep: 0.9 } }),
     },
@@ -113,6 +116,28 @@ function sortedTwice({ model }: Row): Readonly<Record<string, number>> {
   const sorted = ['dispatch', 'dispatch_gradient', 'combine', 'combine_gradient'].map((op) => [op, factor] as const)
   return { ...engines['megatron-2025'].traffic, ...Object.fromEntries(sorted) }
 }
+
+/**
+ * The activation of GPT-OSS in Megatron-Core is clamped by kernels of PyTorch in front of the fused one (`fused_bias_geglu.py`,
+ * `weighted_bias_quick_geglu_impl`): both halves are clamped, each read and written, and put together, read and written, before the fused
+ * kernel reads two and writes one. Backward: behind its five, of each half the gradient and the half are read and the gradient written, and both
+ * are put together.
+ */
+function clamped({ model }: Row): Readonly<Record<string, number>> {
+  return isGptOss(model) ? { activation: (4 + 4 + 3) / 3, activation_gradient: (5 + 6 + 4) / 5 } : {}
+}
+
+/**
+ * The biases of its experts' last layer are added one expert at a time (`experts.py`, `_apply_bias`), weighted by probabilities of fp32: per element of
+ * bf16, weighted biases are written in fp32 (2), added to what is read (1, 2) and written (2), put together (2, 2), read and written in bf16 (2, 1), in
+ * place of one read and one write. Backward, in place of one read: the gradient is read and written in fp32 (1, 2), its share in what the product
+ * made is read and written in bf16 (2, 1) and put together (1, 1), and those of biases and probabilities are both multiplied (2, 2) and summed (2).
+ */
+function biasedApart({ model }: Row): Readonly<Record<string, number>> {
+  return isGptOss(model) ? { 'experts/down_bias': 14 / 2, 'experts/down_bias.bias': 20 } : {}
+}
+
+const isGptOss = (model: string) => /^gpt[- _]oss/i.test(model)
 
 /**
  * Steps with MXFP8 of release 26.06 and later: graphs replay all of them (`cuda_graph_impl` of full_iteration), and the all-to-all of one

@@ -1,5 +1,5 @@
 import { axesOf, nodesOf, type OperatorNode } from '@shardloom/core'
-import { type CriticalNode, choicesOf, flopClassOf, type KernelStyle, kernelClasses } from '@shardloom/simulator'
+import { type CriticalNode, choicesOf, type Engine, flopClassOf, kernelClasses } from '@shardloom/simulator'
 import type { Plan } from './plan.js'
 
 /** What a share of the step's length is spent on: one kind of work, or one collective over the same axes. */
@@ -21,9 +21,9 @@ const classes = {
 export function criticalKinds(
   path: readonly CriticalNode[],
   { program, operators }: Plan,
-  style: KernelStyle,
+  engine: Pick<Engine, 'kernels' | 'traffic'>,
 ): CriticalKind[] {
-  const kernels = kernelClasses(program, operators, choicesOf(program, style))
+  const kernels = kernelClasses(program, operators, choicesOf(program, engine))
   const nodes = new Map(nodesOf(program.items).map((node) => [node.id, node]))
   const kindOf = (node: OperatorNode | undefined) => {
     if (!node) return classes.other

@@ -7,6 +7,7 @@ import {
   type Program,
   ShardloomError,
 } from '@shardloom/core'
+import { isNamed } from '@shardloom/simulator'
 import type { PlannedSpec } from './sequence.js'
 import { shown } from './spec-error.js'
 
@@ -17,7 +18,12 @@ export function checkEngineNames({ options }: PlannedSpec, { axes, operators }: 
   const axisNames = axes.map(({ name }) => name)
   refuse('blocking', engine.blocking ?? [], 'axis', axisNames)
   refuse('fused', Object.keys(engine.fused ?? {}), 'axis', axisNames)
-  refuse('traffic', Object.keys(engine.traffic ?? {}), 'operator', [...operators.keys()])
+  refuse(
+    'traffic',
+    Object.keys(engine.traffic ?? {}).filter((name) => !name.includes('/')),
+    'operator',
+    [...operators.keys()],
+  )
 }
 
 /**
@@ -50,7 +56,7 @@ export function idleEngine(
     ...silent('blocking', blocking),
     ...silent('fused', Object.keys(fused)),
     ...Object.keys(traffic)
-      .filter((name) => !operators.has(name))
+      .filter((name) => !operators.has(name) && !nodes.some((node) => isNamed(node, name)))
       .map((name) => idle('traffic', `the plan has no operator \`${name}\``)),
     ...(dispatch !== undefined && !routes
       ? [idle('dispatch', 'no tokens are sent to experts on other ranks by an all-to-all')]

@@ -16,7 +16,9 @@ export const engine = z.strictObject(
     fused: z
       .exactOptional(z.record(z.string(), share))
       .describe('per axis the share of its collectives that runs inside of matmuls'),
-    traffic: z.exactOptional(z.record(z.string(), amount)).describe('per operator how many times its bytes are moved'),
+    traffic: z
+      .exactOptional(z.record(z.string(), amount))
+      .describe("per operator, or end of a node's name such as experts/down_bias, how many times its bytes are moved"),
     launches: z.exactOptional(amount).describe('kernels that an element-wise operator consists of'),
     castsAgain: z
       .exactOptional(z.boolean('true or false'))

@@ -52,7 +52,7 @@ export function* simulationSummaryWork(
   const { memory, ...figures } = stepFigures(simulation)
   const path = criticalPath(timeline)
   const { program, operators } = timed
-  const names = kernelNames(program, operators, choicesOf(program, simulation.machine.engine.kernels))
+  const names = kernelNames(program, operators, choicesOf(program, simulation.machine.engine))
   const named = path.map((each): CriticalKernel => {
     const kernel = names.get(each.node)
     return kernel === undefined ? each : { ...each, kernel }
@@ -64,7 +64,7 @@ export function* simulationSummaryWork(
   const told = {
     ...figures,
     memory: { ...memory, perStage },
-    criticalKinds: criticalKinds(path, timed, simulation.machine.engine.kernels),
+    criticalKinds: criticalKinds(path, timed, simulation.machine.engine),
     ...(options.whatIf ? yield* whatIf(simulation, Object.keys(figures.exposedCommunicationSeconds)) : { whatIf: [] }),
   }
   return { schema: 'shardloom.simulate/1', ...told, criticalPath: named, bottleneck: bottleneckOf(told) }

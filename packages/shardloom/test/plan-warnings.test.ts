@@ -151,12 +151,15 @@ describe("an engine of one's own", () => {
     ],
     [{ fused: { tp: 0.9 } }, { parallel: { dp: 2 } }, /`engine\.fused` changes nothing: .* over `tp`/],
     [{ traffic: { router: 2 } }, {}, /`engine\.traffic` changes nothing: .* `router`/],
+    [{ traffic: { 'experts/down': 2 } }, {}, /`engine\.traffic` changes nothing: .* `experts\/down`/],
   ])('of %j on %j names what no part of the plan has', async (engine, more, expected) => {
     expect(await warningsFor(engine, more)).toEqual([expect.stringMatching(expected)])
   })
 
   test('is not named where it changes something, nor one that is known by name', async () => {
-    expect(await warningsFor({ dispatch: 'per-node', blocking: ['ep'], traffic: { router: 2 } }, experts)).toEqual([])
+    expect(
+      await warningsFor({ dispatch: 'per-node', blocking: ['ep'], traffic: { router: 2, 'experts/down': 2 } }, experts),
+    ).toEqual([])
     expect(await warningsFor({ blocking: ['tp'], fused: { tp: 0.9 } }, { parallel: { tp: 2 } })).toEqual([])
     expect(await warningsOf({ ...tiny, options: { engine: { castBytes: 5 }, linearDtype: 'fp8' } })).toEqual([])
     expect(await warningsOf({ ...tiny, options: { engine: 'megatron-2021' } })).toEqual([])

@@ -20,9 +20,12 @@ export interface Engine {
    * those of another microbatch.
    */
   readonly fused: Readonly<Record<string, number>>
-  /** Axes whose communication costs nothing, to see what it costs. */
+  /** Axes, or several joined as in `dp·cp`, whose communication costs nothing, to see what it costs: of these groups of ranks alone. */
   readonly free: readonly string[]
-  /** Per operator how many times its bytes its kernels move: master copies in several passes, or no kernel of its own. */
+  /**
+   * Per operator how many times its bytes its kernels move: master copies in several passes, or no kernel of its own. A name with a slash is the
+   * end of those of nodes, such as `experts/down_bias`: they are in no kernel of others.
+   */
   readonly traffic: Readonly<Record<string, number>>
   /** Kernels that an element-wise operator consists of. */
   readonly launches: number

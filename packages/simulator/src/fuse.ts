@@ -28,6 +28,7 @@ export interface Body {
   readonly style: KernelStyle
   /** Whether input and weight gradients run apart. */
   readonly divided: boolean
+  readonly isApart: (node: OperatorNode) => boolean
 }
 
 /** How an operator goes through its elements, if it is one that can be joined to others. */
@@ -40,7 +41,7 @@ type Walk = 'elements' | 'rows' | 'sums over tokens'
  * gains and biases) read along. Compilers also let a norm go on with what made its rows. Node → kernel.
  */
 export function joinedBy(list: readonly OperatorNode[], body: Body): Map<string, string> {
-  const { readers, makers, keys, kinds, program, operators, style, divided } = body
+  const { readers, makers, keys, kinds, program, operators, style, divided, isApart } = body
   // Where a schedule runs input and weight gradients apart, so do kernels.
   const isBeside = (a: OperatorNode, b: OperatorNode) =>
     a.segment === b.segment && a.recompute === b.recompute && (!divided || a.gradient === b.gradient)
@@ -49,7 +50,7 @@ export function joinedBy(list: readonly OperatorNode[], body: Body): Map<string,
   const walks = new Map<string, Walk>()
   const readBy = new Map<string, OperatorNode[]>()
   for (const node of list) {
-    const walk = keys.has(node.id) ? undefined : walkOf(node, operators)
+    const walk = keys.has(node.id) || isApart(node) ? undefined : walkOf(node, operators)
     if (walk) {
       walks.set(node.id, walk)
       // What a product wrote with its bias is read from memory.

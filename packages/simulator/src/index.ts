@@ -11,7 +11,7 @@ export { type Efficiency, type EfficiencyRecord, efficiencyFields, efficiencyOf 
 export { type Engine, efficiencyOn, engineFrom, engines, findEngine, type KernelStyle } from './engine.js'
 export { runEvents, type Times, type Work } from './event-loop.js'
 export { attentionSeconds, type MatmulShape, matmulSeconds, type Rates } from './kernel-time.js'
-export { choicesOf, kernelClasses, kernelNames } from './kernels.js'
+export { choicesOf, isNamed, kernelClasses, kernelNames } from './kernels.js'
 export { hostBandwidthOf, type Machine, machineOf, usualEngine } from './machine.js'
 export {
   changeAxis,

@@ -11,7 +11,7 @@ import {
   regionsOf,
 } from '@shardloom/core'
 import { attentionSeconds, type MatmulShape, matmulSeconds, type Rates } from './kernel-time.js'
-import { type Kernel, type Product, productOf, type Readers } from './kernels.js'
+import { isNamed, type Kernel, type Product, productOf, type Readers } from './kernels.js'
 import { hostBandwidthOf, type Machine } from './machine.js'
 import { changeAxis, flopClassOf, type Meter, type NodeMeasure } from './measure.js'
 import { type NodeTime, nothing } from './node-time.js'
@@ -38,6 +38,7 @@ interface Bytes {
 export function kernelCost(context: KernelContext): (kernel: Kernel) => NodeTime {
   const { program, operators, machine } = context
   const sums = sumsOf(program)
+  const named = Object.entries(machine.engine.traffic).filter(([name]) => name.includes('/'))
   return (kernel) => {
     const { nodes, kind } = kernel
     const [first] = nodes
@@ -64,7 +65,9 @@ export function kernelCost(context: KernelContext): (kernel: Kernel) => NodeTime
     const isGradient = nodes.some(
       ({ segment, recompute }, index) => classes[index] === 'attention' && segment === 'backward' && !recompute,
     )
-    const factor = Math.max(...nodes.map(({ op }) => traffic[op] ?? 1))
+    const factor = Math.max(
+      ...nodes.map((node) => traffic[node.op] ?? named.find(([end]) => isNamed(node, end))?.[1] ?? 1),
+    )
     const scratch = nodes.reduce((sum, node) => sum + scratchOf(node, program, meter), 0)
     const seconds = (step: number) => {
       const measures = nodes.map((node) => meter.node(node, step))

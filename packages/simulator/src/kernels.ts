@@ -12,7 +12,7 @@ import {
   regionsOf,
   walk,
 } from '@shardloom/core'
-import type { KernelStyle } from './engine.js'
+import type { Engine, KernelStyle } from './engine.js'
 import { joinedBy, membersOf } from './fuse.js'
 import { flopClassOf } from './measure.js'
 
@@ -35,6 +35,8 @@ export interface KernelChoices {
   readonly style: KernelStyle
   /** Whether input and weight gradients run apart. */
   readonly divided: boolean
+  /** Ends of the names of nodes that are in no kernel of others. */
+  readonly apart: readonly string[]
 }
 
 /** How a node's dims take part in a matrix product. */
@@ -81,7 +83,7 @@ function findProduct(node: OperatorNode, operators: OperatorTable): Product | un
 export function kernelsOf(
   program: Program,
   operators: OperatorTable,
-  { style = 'fused', divided = false }: Partial<KernelChoices> = {},
+  { style = 'fused', divided = false, apart = [] }: Partial<KernelChoices> = {},
   readers = readersOf(program),
   known: KnownKernels = new Map(),
 ): Kernel[] {
@@ -95,7 +97,7 @@ export function kernelsOf(
   return Array.from(bodies, ([place, list]) => {
     const at = place.path.at(-1)
     const items = at?.region.bodies[at.body]?.items ?? program.items
-    const found = known.get(items) ?? kernelsOfBody(list, readers, program, operators, { style, divided })
+    const found = known.get(items) ?? kernelsOfBody(list, readers, program, operators, { style, divided, apart })
     known.set(items, found)
     return found.map(({ nodes, lead, kind }): Kernel => ({ nodes, place, lead, kind }))
   }).flat()
@@ -185,7 +187,8 @@ function kernelsOfBody(
     kinds.set(key, 'columns')
   }
   if (style !== 'eager') {
-    for (const [id, key] of joinedBy(list, { readers, makers, keys, kinds, program, operators, ...choices })) {
+    const isApart = (node: OperatorNode) => choices.apart.some((end) => isNamed(node, end))
+    for (const [id, key] of joinedBy(list, { readers, makers, keys, kinds, program, operators, isApart, ...choices })) {
       keys.set(id, key)
       if (!kinds.has(key)) kinds.set(key, 'chain')
     }
@@ -246,7 +249,14 @@ export function kernelNames(
   return names
 }
 
-/** Kernels of a style, of a schedule that may run input and weight gradients apart. */
-export function choicesOf({ pipeline }: Program, style: KernelStyle): KernelChoices {
-  return { style, divided: pipeline?.actions.some((actions) => /\d[IW]\d/.test(actions)) ?? false }
+/** Kernels of an engine, of a schedule that may run input and weight gradients apart. */
+export function choicesOf(
+  { pipeline }: Program,
+  { kernels, traffic }: Pick<Engine, 'kernels' | 'traffic'>,
+): KernelChoices {
+  const divided = pipeline?.actions.some((actions) => /\d[IW]\d/.test(actions)) ?? false
+  return { style: kernels, divided, apart: Object.keys(traffic).filter((name) => name.includes('/')) }
 }
+
+/** Whether a node has a name that ends so. */
+export const isNamed = ({ id }: OperatorNode, end: string) => id.endsWith(`/${end}`)

@@ -81,7 +81,7 @@ export function nodeTimes(
       times.set(lead.id, remembered(communicationTime(nodes, payloadOfAll(nodes, program, meter), program, machine)))
     return { ...alike, times }
   }
-  const plan = kernelPlan(program, operators, choicesOf(whole, machine.engine.kernels), bodies)
+  const plan = kernelPlan(program, operators, choicesOf(whole, machine.engine), bodies)
   const stages = pipelineAtoms(whole)
   const between: Kernel[] = []
   const recall: Recall = {
@@ -194,7 +194,7 @@ function communicationTime(
   const { atoms, reason } = communication
   const axes = axesOf(program.mesh, atoms, reason.strategies)
   const { blocking, free } = machine.engine
-  if (axes.some((axis) => free.includes(axis))) return nothing
+  if (free.includes(axes.join('·'))) return nothing
   const all = machine.group(atoms)
   const group = machine.engine.dispatch === 'per-node' ? dispatching(all, node, program) : all
   const op = collectiveOps.find((each) => each === node.op) ?? 'send'

@@ -142,7 +142,7 @@ function sampledRank(
 ): SampledRank {
   const { rank, bodies } = of
   const part = programOf(whole, rank)
-  const plan = kernelPlan(part, operators, choicesOf(whole, machine.engine.kernels), bodies)
+  const plan = kernelPlan(part, operators, choicesOf(whole, machine.engine), bodies)
   const sizes = new LocalSizes(whole, rank)
   const kernels = new SizedKernels(plan, part, { whole, rank, sizes })
   return { part, plan, kernels, sizes, held: heldBy(whole, operators, { ...of, sizes }) }

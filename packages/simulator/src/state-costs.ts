@@ -85,7 +85,7 @@ export function stateSampleOf(whole: Program, operators: OperatorTable, machine:
   const readBefore = new Set<string>()
   const ranks = representatives(whole).map((rank) => {
     const program = programOf(whole, rank)
-    const plan = kernelPlan(program, operators, choicesOf(whole, machine.engine.kernels), new Map())
+    const plan = kernelPlan(program, operators, choicesOf(whole, machine.engine), new Map())
     /** Parameters by the parts of this rank that read them. */
     const readBy = new Map<string, string>()
     walk(program.items, (node) => {

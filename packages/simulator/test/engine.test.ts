@@ -102,6 +102,29 @@ describe('constants of an accelerator that was made from another', () => {
   })
 })
 
+it('a node that traffic names moves so many times its bytes, other kernels what they did', () => {
+  const timesOf = (traffic: Record<string, number>) =>
+    secondsOf('gpt-oss-120b', 8, { dp: 8, ep: 8 }, engineFrom({ traffic }), false)
+  const [once, often] = [timesOf({}), timesOf({ 'experts/down_bias': 7 })]
+  const added = new Map(
+    [...often.times].map(([id, { seconds }]) => [id, seconds(0) - (once.times.get(id)?.seconds(0) ?? 0)]),
+  )
+  const { memory } = machineOf(cluster, once.program.mesh, engineFrom({})).rates('bf16')
+  // On each of eight ranks as many tokens as it has, to four experts: 8 · 1024 · 4 / 8 rows of 2,880 of two bytes, read and written; and its 16 biases.
+  const more = (6 * 2 * (2 * 4096 * 2880 + 16 * 2880)) / memory
+  for (const [id, seconds] of added)
+    expect(seconds, id).toBeCloseTo(/^forward.*experts\/down_bias$/.test(id) ? more : 0, 9)
+  expect([...added.keys()].filter((id) => /^forward.*experts\/down_bias$/.test(id))).toHaveLength(2)
+})
+
+it('a node that traffic names is in no kernel of others', () => {
+  const { program, operators } = planned('gpt-22b', { phase: 'training', batch: 8, seq: 512 }, { tp: 2 }, {})
+  const names = (apart: readonly string[]) => [...kernelNames(program, operators, { style: 'fused', apart }).values()]
+  const joined = names([]).filter((name) => name.includes('up_bias'))
+  expect(joined.length).toBeGreaterThan(0)
+  expect(names(['ffn/up_bias']).filter((name) => name.startsWith('forward') && name.includes('up_bias'))).toEqual([])
+})
+
 it('kernels of several nodes are called after all of them', () => {
   const { program, operators } = planned('llama-3.1-8b', { phase: 'training', batch: 8, seq: 512 }, { tp: 2 }, {})
   const names = [...kernelNames(program, operators, { style: 'fused' }).values()]
