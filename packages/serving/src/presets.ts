@@ -70,7 +70,7 @@ const sglang: EnginePreset = {
   },
   memoryFraction: 0.9,
   collectiveSeconds: 3e-6,
-  host: { step: 0.5e-3, layer: 51e-6, sequence: 50e-6, request: 240e-3, issue: 0 },
+  host: { step: 0.98e-3, layer: 30e-6, sequence: 9e-6, request: 240e-3, issue: 0 },
   accelerators: ['h200-sxm'],
   sources: {
     scheduler:

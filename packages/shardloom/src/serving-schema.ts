@@ -15,6 +15,9 @@ const length = z.union(
 export const share = z.number('a share from 0 to 1').min(0, 'a share from 0 to 1').max(1, 'a share from 0 to 1')
 const seconds = z.exactOptional(z.number('seconds from 0').min(0, 'seconds from 0').max(3600, 'seconds from 0'))
 
+/** Tokens that a request generates where a load says nothing. */
+export const usualOutput = 256
+
 /** What comes to an engine. */
 export const load = z.strictObject(
   {

@@ -16,6 +16,7 @@ import { hostBandwidthOf } from '@shardloom/simulator'
 import { clusterOf } from './cluster-of.js'
 import { type LoadedSpec, planLoaded } from './plan.js'
 import { planServingLoaded, servingSpecs } from './serving.js'
+import { usualOutput } from './serving-schema.js'
 import { type Capacity, capacityOf, type DeviceSeconds, deviceCost } from './step-cost.js'
 import { summariseServing } from './summarise-serving.js'
 
@@ -172,7 +173,15 @@ export const usualRounds = 10
 
 /** The requests that come: from `usual` clients where the spec says neither clients nor rate. Throws `OPTION`, `WORKLOAD`. */
 export function workloadOf({ spec }: LoadedSpec, usual: number): Workload {
-  const { clients, rate, requests, input = spec.seq, output = 256, prefix, seed } = spec.options.serving.load ?? {}
+  const {
+    clients,
+    rate,
+    requests,
+    input = spec.seq,
+    output = usualOutput,
+    prefix,
+    seed,
+  } = spec.options.serving.load ?? {}
   if (rate !== undefined && clients !== undefined) {
     throw new ShardloomError('OPTION', 'The load has both `clients` and a `rate`.', {
       subject: 'options.serving.load',

@@ -96,9 +96,7 @@ export function kernelCost(context: KernelContext): (kernel: Kernel) => NodeTime
         const node = nodes[index]
         if (!product || !node) return []
         const sizes = meter.sizes(node, step)
-        const shape = shapeOf(product, sizes, flops[index] ?? 0)
-        bytes.all -= unreadBytes(node, product, shape, meter, program, sizes)
-        return [shape]
+        return [shapeOf(product, sizes, flops[index] ?? 0)]
       })
       const shape = shapes.length > 0 && kind !== 'fused' && kind !== 'chain' ? joined(shapes, kind) : undefined
       if (!shape) return Math.max(moving + launches * efficiency.kernelSeconds, launches * host.operator)
@@ -286,18 +284,3 @@ function shapeOf({ shared, rows, columns, inner }: Product, size: (dim: string) 
 
 /** The share of experts that some of `tokens` is routed to, each to a `share` of them. */
 const reachedShare = (share: number, tokens: number) => Math.min(1, 1 - (1 - share) ** tokens)
-
-/** Bytes of the weights of experts that no token comes to. */
-function unreadBytes(
-  node: OperatorNode,
-  product: Product | undefined,
-  shape: MatmulShape,
-  meter: Meter,
-  { tensors }: Program,
-  size: (dim: string) => number,
-): number {
-  if (!product?.shared.includes('experts')) return 0
-  const all = product.shared.reduce((count, dim) => count * size(dim), 1)
-  const weight = node.inputs.map((id) => lookup(tensors, id)).find(({ role }) => role === 'parameter')
-  return weight ? meter.bytes(weight) * (1 - shape.batch / all) : 0
-}

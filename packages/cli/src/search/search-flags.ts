@@ -101,6 +101,11 @@ export function checkSearchFlags(flags: Flags, specPath: string | undefined): vo
       throw new UsageError(`--${name} is of --${other}, which is not given.`, `Add --${other}, or leave --${name} out.`)
   if (flags['csv'] === true && flags['json'] === true)
     throw new UsageError('--csv and --json both say what is printed.', 'Leave one of both out.')
+  if (set.includes('launcher') && (flags['csv'] === true || flags['spec'] === '-'))
+    throw new UsageError(
+      `--launcher adds to what is printed for people, and ${flags['csv'] === true ? '--csv' : '--spec -'} prints something else.`,
+      'Leave one of both out, or use --json.',
+    )
   if ((mode === 'merge' || mode === 'worker') && specPath !== undefined)
     throw new UsageError(
       `A spec and --${mode} both say what is searched.`,

@@ -1,3 +1,4 @@
+import { usualOutput } from '../serving-schema.js'
 import type { Setting } from './launcher.js'
 import type { SettingsReader } from './settings-reader.js'
 import type { SpecReader } from './spec-reader.js'
@@ -93,4 +94,20 @@ export function checkScheduling(spec: SpecReader, engine: string, batching: read
   if (spec.take('options.serving.scheduler.preemption') === 'swap')
     spec.refuse('options.serving.scheduler.preemption', `${engine} computes again what it preempts`, 'Use recompute.')
   return chosen === undefined ? undefined : String(chosen)
+}
+
+/** The longest context: the prompt and its first token. Requests of a load that are longer with what they generate are noted. */
+export function contextLength(spec: SpecReader, flag: string): number {
+  const seq = spec.number('seq')
+  if (spec.take('phase') !== 'serving') return seq
+  const most = (name: string, usual: number) => {
+    const path = `options.serving.load.${name}`
+    return Number(spec.take(path) ?? spec.take(`${path}.to`) ?? usual)
+  }
+  const longest = most('input', seq) + most('output', usualOutput)
+  if (longest > seq + 1)
+    spec.note(
+      `requests are up to ${longest} tokens long with what they generate: \`--${flag} ${longest}\` lets them in`,
+    )
+  return seq + 1
 }

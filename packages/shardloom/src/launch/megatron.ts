@@ -1,6 +1,6 @@
 import { resolveScheduleName } from '@shardloom/schedules'
 import { parseCommand, printCommand, torchrun } from './command-text.js'
-import { above1, given, hasExperts, type Launcher, type SpecFields } from './launcher.js'
+import { above1, given, hasExperts, type Launcher, type Settings, type SpecFields } from './launcher.js'
 import { readLayers, writeLayout } from './megatron-layout.js'
 import { readShape, writeShape } from './megatron-shape.js'
 import type { SettingsReader } from './settings-reader.js'
@@ -44,7 +44,7 @@ export const megatron: Launcher = {
     const rotary = settings.get('position-embedding-type') === 'rope' ? ', --rotary-base and --use-rope-scaling' : ''
     const rest = `# Not in a plan, so to be added: --data-path, --train-iters, --lr${rotary}`
     const command = printCommand([...torchrun(facts), 'pretrain_gpt.py'], settings)
-    return `#!/bin/bash\n# ${title} ${version}, ${facts.world} ranks\n${rest}\n${command}`
+    return `#!/bin/bash\n# ${title} ${version}, ${facts.world} ranks\n${rest}\n${environment(settings)}${command}`
   },
   parse: (text) => parseCommand(text).flags,
   modelOf: readShape,
@@ -150,6 +150,13 @@ function writeStep(spec: SpecReader) {
   }
 }
 
+/** Up to Hopper collectives of tp and cp begin in their order only where kernels are issued one at a time, which its arguments check. */
+function environment(settings: Settings): string {
+  const degree = (axis: string) => Number(settings.get(`${axis}-parallel-size`) ?? 1)
+  const isOrdered = degree('tensor-model') * degree('context') > 1 && !settings.has('use-megatron-fsdp')
+  return isOrdered ? 'export CUDA_DEVICE_MAX_CONNECTIONS=1\n' : ''
+}
+
 function writeSharding(spec: SpecReader) {
   const zero = spec.number('options.zero')
   const several = spec.degree('dp') > 1
@@ -166,6 +173,7 @@ function writeSharding(spec: SpecReader) {
     'use-distributed-optimizer': zero > 0,
     'use-megatron-fsdp': zero > 1,
     'data-parallel-sharding-strategy': zero > 1 ? sharding[zero] : undefined,
+    'ckpt-format': zero > 1 ? 'fsdp_dtensor' : undefined, // no other can be written of its shards
     'num-distributed-optimizer-instances': zero > 0 ? above1(spec.degree('dpReplicate')) : undefined,
     'overlap-grad-reduce': several,
     'overlap-param-gather': several && zero > 0,
@@ -269,20 +277,22 @@ function readOptions(flags: SettingsReader, { parallel }: ReturnType<typeof read
   if (flags.flag('fp8-param-gather', 'fp8-param'))
     flags.note('`--fp8-param-gather`: parameters are gathered in the type of `dtype` here')
   const backend = flags.text('attention-backend') ?? 'auto'
+  const isMaterialised = backend === 'unfused' || backend === 'local'
   flags.flag('use-flash-attn')
+  flags.text('ckpt-format')
   const exchange = flags.text('cp-comm-type') ?? 'p2p'
   const dispatch = flags.text('moe-token-dispatcher-type') ?? 'allgather'
   const layers = readLayers(flags, pp)
   const virtual = layers ? layers.length / pp : readVirtual(flags, pp)
   return {
-    attention: backend === 'unfused' || backend === 'local' ? 'materialised' : undefined,
+    attention: isMaterialised ? 'materialised' : undefined,
     loss: flags.flag('cross-entropy-loss-fusion') ? undefined : 'materialised',
     dtype: dtype === 'bf16' ? undefined : dtype,
     gradientDtype: gradientDtype === 'fp32' ? undefined : gradientDtype,
     linearDtype: flags.text('fp8-format', 'fp8') === undefined ? undefined : 'fp8',
     zero: zero === 0 ? undefined : zero,
     sequenceParallel: (flags.flag('sequence-parallel') && tp > 1) || undefined, // without tp its arguments turn it off
-    recompute: readRecompute(flags),
+    recompute: readRecompute(flags, isMaterialised),
     ...(pp > 1 && virtual > 1 && { schedule: 'interleaved1f1b', virtual }),
     pp: { layers, group: flags.count('microbatch-group-size-per-virtual-pipeline-stage') },
     dp: { bucket: bucket === undefined ? undefined : bucket * (gradientBytes[gradientDtype] ?? 4) },
@@ -309,7 +319,7 @@ function readVirtual(flags: SettingsReader, pp: number): number {
   )
 }
 
-function readRecompute(flags: SettingsReader): string | undefined {
+function readRecompute(flags: SettingsReader, isMaterialised: boolean): string | undefined {
   const selective = flags.flag('recompute-activations')
   const granularity = flags.text('recompute-granularity') ?? (selective ? 'selective' : undefined)
   const modules = [flags.take('recompute-modules') ?? 'core_attn'].flat().join(' ')
@@ -327,5 +337,9 @@ function readRecompute(flags: SettingsReader): string | undefined {
       `full recomputation is of every layer by itself here, not ${method} of ${layers}`,
       'Name the layers in `options.recompute`, such as {full: {layers: 0-7}}.',
     )
-  return granularity
+  if (granularity !== 'selective' || isMaterialised) return granularity
+  flags.note(
+    '`--recompute-granularity selective`: flash attention computes its core again anyway, and keeps nothing of it',
+  )
+  return undefined
 }

@@ -1,5 +1,13 @@
 import { parseCommand, printCommand } from './command-text.js'
-import { checkScheduling, checkServing, readTypes, sequencesPerEngine, workload, writeTypes } from './engine-flags.js'
+import {
+  checkScheduling,
+  checkServing,
+  contextLength,
+  readTypes,
+  sequencesPerEngine,
+  workload,
+  writeTypes,
+} from './engine-flags.js'
 import { above1, given, hasExperts, type Launcher, type LaunchFacts, type Setting } from './launcher.js'
 import { modelOfRepository, repositoryOf } from './model-names.js'
 import type { SettingsReader } from './settings-reader.js'
@@ -44,7 +52,7 @@ export const sglang: Launcher = {
     return {
       'model-path': repository,
       ...writeRanks(spec, facts),
-      'context-length': spec.number('seq') + (spec.take('phase') === 'serving' ? 1 : 0),
+      'context-length': contextLength(spec, 'context-length'),
       // Both are divided by the number of ranks of data parallel attention.
       'max-running-requests': sequences === undefined ? undefined : sequences * dp,
       'chunked-prefill-size': chunked === false ? -1 : typeof maxTokens === 'number' ? maxTokens * dp : undefined,

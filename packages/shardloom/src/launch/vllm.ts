@@ -1,5 +1,13 @@
 import { parseCommand, printCommand } from './command-text.js'
-import { checkScheduling, checkServing, readTypes, sequencesPerEngine, workload, writeTypes } from './engine-flags.js'
+import {
+  checkScheduling,
+  checkServing,
+  contextLength,
+  readTypes,
+  sequencesPerEngine,
+  workload,
+  writeTypes,
+} from './engine-flags.js'
 import { above1, given, hasExperts, type Launcher, type LaunchFacts, type Setting, type Settings } from './launcher.js'
 import { modelOfRepository, repositoryOf } from './model-names.js'
 import type { SettingsReader } from './settings-reader.js'
@@ -38,7 +46,7 @@ export const vllm: Launcher = {
       'data-parallel-size': above1(engines),
       'decode-context-parallel-size': above1(spec.degree('dcp')),
       ...(hasExperts(facts.architecture) && writeExperts(spec, tp * dp, dp)),
-      'max-model-len': spec.number('seq') + (spec.take('phase') === 'serving' ? 1 : 0),
+      'max-model-len': contextLength(spec, 'max-model-len'),
       'max-num-seqs': sequencesPerEngine(spec, engines),
       'max-num-batched-tokens': spec.take('options.serving.scheduler.maxTokens') as number | undefined, // the schema's type
       'enable-chunked-prefill': chunked === true || undefined,

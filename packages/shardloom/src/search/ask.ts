@@ -120,7 +120,8 @@ function usualObjective(phase: LoadedSpec['spec']['phase']): string {
 function ranksOf(loaded: LoadedSpec): number {
   const { cluster, parallel } = loaded.spec
   const { devices } = clusterOf(loaded)
-  if (typeof cluster === 'object' && 'nodes' in cluster) return devices
+  if ((typeof cluster === 'object' && 'nodes' in cluster) || (typeof cluster === 'string' && isModelPath(cluster)))
+    return devices
   const product = worldOf(parallel)
   if (product > 1) return product
   throw new ShardloomError('RANKS', 'Nothing says how many ranks there are.', {

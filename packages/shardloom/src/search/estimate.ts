@@ -19,8 +19,9 @@ export interface PartState {
   readonly gatherSeconds: number
   readonly reduceSeconds: number
   readonly spreadSeconds: number
-  /** What is whole for a while of what is stored in shares. */
+  /** What is whole for a while of what is stored in shares: parameters, and gradients until they are reduced. */
   readonly gatheredBytes: number
+  readonly reducedBytes: number
   /** What backward of each microbatch finds as forward gathered it. */
   readonly keptBytes: number
 }
@@ -62,14 +63,15 @@ export function stateAt(costs: ReadonlyMap<string, StateCost>, machine: Machine)
   return new Map(
     Array.from(costs, ([part, cost]) => {
       const seconds = { F: 0, B: 0, 'before forward': 0, 'before update': 0, 'behind update': 0 }
-      let [gatheredBytes, stayingBytes, keptBytes] = [0, 0, 0]
+      let [gatheredBytes, reducedBytes, stayingBytes, keptBytes] = [0, 0, 0, 0]
       for (const { atoms, op, when, bytes } of cost.moves) {
         const group = machine.group(atoms)
         if (group.size === 1 || bytes <= 0) continue
         seconds[when] += collectiveSeconds(group, { op, bytes })
         if (when === 'before forward') stayingBytes += bytes
         if (when === 'F' && isKept && part !== 'first') keptBytes += bytes
-        if (when === 'F' || (when === 'B' && op === 'reduce-scatter')) gatheredBytes += bytes
+        if (when === 'F') gatheredBytes += bytes
+        if (when === 'B' && op === 'reduce-scatter') reducedBytes += bytes
       }
       const state: PartState = {
         bytes: cost.parameterBytes + cost.optimizerBytes + stayingBytes,
@@ -81,6 +83,7 @@ export function stateAt(costs: ReadonlyMap<string, StateCost>, machine: Machine)
         reduceSeconds: seconds['before update'],
         spreadSeconds: seconds['behind update'],
         gatheredBytes,
+        reducedBytes,
         keptBytes,
       }
       return [part, state]
@@ -101,6 +104,8 @@ export interface StageCost {
   deferredBytes: number
   endBytes: number
   workingBytes: number
+  /** The same without the end behind the layers, which has nothing left to do when all gradients are there. */
+  layerWorkingBytes: number
   stateBytes: number
   gradientBytes: number
   gatherSeconds: number
@@ -130,6 +135,7 @@ export function stageOf(model: Model, parts: readonly string[], counts: Float64A
     deferredBytes: 0,
     endBytes: 0,
     workingBytes: 0,
+    layerWorkingBytes: 0,
     stateBytes: 0,
     gradientBytes: 0,
     gatherSeconds: 0,
@@ -144,7 +150,7 @@ export function stageOf(model: Model, parts: readonly string[], counts: Float64A
     const state = model.states.get(part)
     if (counts[at] === 0 || isEnd(part)) return
     stage.layers += counts[at] as number
-    aheadBytes = Math.max(aheadBytes, state?.gatheredBytes ?? 0)
+    aheadBytes = Math.max(aheadBytes, state ? state.gatheredBytes + state.reducedBytes : 0)
     aheadSeconds = Math.max(aheadSeconds, state?.forwardSeconds ?? 0)
   })
   // Before an action has computed nobody gathers for the next one.
@@ -169,8 +175,11 @@ export function stageOf(model: Model, parts: readonly string[], counts: Float64A
       stage[kept] += times * cost.keptBytes
       stage.deferredBytes += times * cost.deferredBytes
       // Beside a part that is whole the next one is, which has been gathered ahead.
-      const gathered = state ? state.gatheredBytes + aheadBytes : 0
+      // Where the gradients of an end are whole, what it kept has been read for the last time: logits, before their head's gradient is made.
+      const reduced = Math.max(0, (state?.reducedBytes ?? 0) - (part === 'last' ? cost.keptBytes : 0))
+      const gathered = state ? state.gatheredBytes + reduced + aheadBytes : 0
       stage.workingBytes = Math.max(stage.workingBytes, cost.workingBytes + gathered)
+      if (part !== 'last') stage.layerWorkingBytes = Math.max(stage.layerWorkingBytes, cost.workingBytes + gathered)
       stage.stateBytes += times * cost.cacheBytes * model.microbatches
     }
     if (!state) return
@@ -221,17 +230,19 @@ export function heldBy(
   costOf: (chunk: number) => StageCost,
   count: number,
 ): number[] {
-  let [bytes, kept, deferred, working, gradients, own] = [0, 0, 0, 0, 0, 0]
+  let [bytes, ends, kept, deferred, working, layerWorking, gradients, own] = [0, 0, 0, 0, 0, 0, 0, 0]
   let [leaving, back] = [0, 0]
   for (let stage = 0; stage < schedule.stageRanks.length; stage++) {
     if (schedule.stageRanks[stage] !== rank) continue
     const cost = costOf(stage % count)
     own++
-    bytes += cost.stateBytes + cost.endBytes
+    bytes += cost.stateBytes
+    ends += cost.endBytes
     gradients += cost.gradientBytes
     kept += cost.keptBytes
     deferred += cost.deferredBytes
     working = Math.max(working, cost.workingBytes)
+    layerWorking = Math.max(layerWorking, cost.layerWorkingBytes)
     leaving += cost.copies?.backlogBytes ?? 0
     back = Math.max(back, cost.copies?.reloadedBytes ?? 0)
   }
@@ -239,11 +250,18 @@ export function heldBy(
   // Nothing comes back before all has left. Before the first backward nothing is deferred, and there are no gradients.
   const moving = Math.max(back, (later * leaving) / own)
   const flights = (inFlight[rank] ?? []).map(
-    (each) => (each.kept * kept + each.deferred * deferred) / own + each.graded * gradients + moving,
+    (each) =>
+      (each.kept * kept + each.deferred * deferred) / own +
+      each.graded * gradients +
+      moving +
+      (isOver(each) ? layerWorking : ends + working),
   )
-  if (leaving > 0) flights.push((first * (kept + leaving)) / own)
-  return flights.map((flight) => bytes + working + flight)
+  if (leaving > 0) flights.push((first * (kept + leaving)) / own + ends + working)
+  return flights.map((flight) => bytes + flight)
 }
+
+/** Whether no microbatch is kept and gradients are there: the last backward has gone through the end behind the layers before. */
+export const isOver = ({ kept, graded }: { readonly kept: number; readonly graded: number }) => kept === 0 && graded > 0
 
 /**
  * The seconds of all stages of a schedule, for {@link pipelineTime}. A rank receives for an action when it has ended the one before, so

@@ -1,4 +1,4 @@
-import { beside, type Overlap, type StoredBytes } from './estimate.js'
+import { beside, isOver, type Overlap, type StoredBytes } from './estimate.js'
 import { forwardOnly, type Pipeline } from './pipelines.js'
 import type { BlockCosts } from './samples.js'
 
@@ -148,16 +148,18 @@ function bytesOf(
       const chunk = chunks[stage % chunks.length] as Float64Array
       for (let at = 0; at < width; at++) counts[at] = (counts[at] as number) + (chunk[at] as number)
     })
-    for (const { kept, deferred, graded } of inFlight[rank] ?? []) {
+    for (const flight of inFlight[rank] ?? []) {
+      const { kept, deferred, graded } = flight
+      const over = isOver(flight)
       const row = new Float64Array(5 * width)
       counts.forEach((count, at) => {
         row[at] = count
         row[width + at] = graded * count
-        row[2 * width + at] = areEnds[at] ? count : (kept * count) / own
+        row[2 * width + at] = areEnds[at] ? (over ? 0 : count) : (kept * count) / own
         row[3 * width + at] = (deferred * count) / own
       })
       counts.forEach((count, at) => {
-        if (count === 0) return
+        if (count === 0 || (over && parts[at] === 'last')) return
         const working = row.slice()
         working[4 * width + at] = 1
         rows.push(working)

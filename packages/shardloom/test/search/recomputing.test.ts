@@ -28,6 +28,7 @@ const state = (bytes: number) => ({
   reduceSeconds: 0,
   spreadSeconds: 0,
   gatheredBytes: 0,
+  reducedBytes: 0,
   keptBytes: 0,
 })
 
