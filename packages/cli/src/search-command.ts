@@ -27,7 +27,8 @@ import { untilInterrupted } from './search/interrupt.js'
 import { loadAsked, loadQuestion, withWholePaths } from './search/load-question.js'
 import { exitCodeOf, type Outcome, warningsOf } from './search/outcome.js'
 import { rangesText } from './search/part.js'
-import { checkPortable } from './search/portable.js'
+import { checkPortable, filesOf } from './search/portable.js'
+import { readHash } from './search/question-hash.js'
 import { workOnQueue } from './search/queue-work.js'
 import { fits, pointOfAnswer, type SearchResult } from './search/result.js'
 import { resultCsv, resultDocument } from './search/result-document.js'
@@ -112,7 +113,7 @@ async function ask({ io, specPath, spec, flags }: SearchCall, why?: SearchCall['
   const question = questionFor(loaded, flags, why)
   const whole = withWholePaths(question, pathFinder(io, specPath, spec))
   if (flags.queue) checkPortable(whole)
-  return { loaded, question: whole }
+  return { loaded, question: filesOf(whole).length > 0 ? { ...whole, read: readHash(loaded) } : whole }
 }
 
 function questionFor(loaded: LoadedSpec, flags: SearchFlags, why?: SearchFlags['why']): Question {
@@ -235,7 +236,7 @@ async function why(call: SearchCall, whole: Asked, asked: NonNullable<SearchFlag
   const point = pointOfAnswer(outcome.answer, asked.text)
   const [simulated] = point && !isMiss(point) ? await simulateThese(call, narrowed, [point]) : []
   const [best] = simulated ? (await find(call, whole.question)).answer.best : []
-  const misses = simulated ? [] : nearMissesOf(narrowed, outcome.answer, widened(call, whole))
+  const misses = simulated ? [] : nearMissesOf(narrowed, outcome.answer, widened(call, whole), whole.question)
   const result = { ...narrowed, text: asked.text, counts: outcome.answer.counts, misses, simulated, best }
   if (flags.spec !== undefined && simulated) await writeSpec(io, flags.spec, simulated.spec, asked.text)
   if (flags.json) printJson(io, whyDocument(result))

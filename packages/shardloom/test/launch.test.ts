@@ -98,6 +98,8 @@ const megatronDense = pipelined(
   ...spec,
   options: {
     ...options,
+    // Flash attention keeps nothing of its core that could be computed again.
+    ...(options.attention === 'flash' && options.recompute === 'selective' && { recompute: 'none' as const }),
     sequenceParallel: options.sequenceParallel && spec.parallel.tp > 1, // of one rank there is nothing to split
     ...((spec.parallel['cp'] ?? 1) > 1 && { sp: { attention: 'ring' } }),
   },

@@ -51,6 +51,23 @@ describe('what if', () => {
     expect(bottleneck[0]).toContain('matrix products')
   })
 
+  it('without communication over ranks of dp and cp together is without that, and over cp alone with it', async () => {
+    const spec = { model: 'llama-3.1-8b', cluster: 'dgx-h100', batch: 64, seq: 8192, parallel: { dp: 2, cp: 4 } }
+    const shared = { ...spec, options: { zero: 3 } } as const
+    const {
+      exposedCommunicationSeconds: exposed,
+      stepSeconds,
+      whatIf,
+    } = summariseSimulation(await simulated(shared), { whatIf: true })
+    const without = (axis: string) =>
+      -(whatIf.find(({ change }) => change === `without communication over ${axis}`)?.difference ?? 0)
+    // What runs beside it, and so slows it, is faster without it too.
+    for (const [axis, seconds] of Object.entries(exposed))
+      expect(without(axis), axis).toBeGreaterThan((0.9 * seconds) / stepSeconds)
+    expect(without('cp')).toBeLessThan((exposed['cp'] ?? 0) / stepSeconds + 0.03)
+    expect(without('dp·cp')).toBeGreaterThan(0)
+  })
+
   it('refuses what no kernel takes, whatever constant is absurd', async () => {
     const slow = { accelerator: { accelerator: 'h100-sxm', peak: { bf16: 1e-300 } } }
     await expect(simulated({ model: 'llama-3.1-8b', cluster: slow, batch: 8, seq: 64 })).rejects.toMatchObject({

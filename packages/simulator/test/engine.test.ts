@@ -102,6 +102,20 @@ describe('constants of an accelerator that was made from another', () => {
   })
 })
 
+it.each([1, 2, 8, 64])(
+  'experts of %i decoded sequences take no less than what they read over the bandwidth of the device',
+  (batch) => {
+    const { program, operators } = planned('mixtral-8x7b', { phase: 'decode', batch, seq: 1024 }, { tp: 2 }, {})
+    const machine = machineOf(cluster, program.mesh, engineFrom({}))
+    const { times } = nodeTimes(program, operators, machine, 0)
+    // Of 8 experts 8 (1 − (1 − 2/8)^T) are reached by T tokens (Feller 1968, section IV.2), of which a rank has half of each matrix.
+    const read = 8 * (1 - 0.75 ** batch) * ((4096 * 14336) / 2) * 2
+    const of = (name: string) => times.get(`decode/layer/moe/experts/${name}`)?.seconds(0) ?? 0
+    for (const seconds of [of('gate') + of('up'), of('down')].map((each, at) => each / (at === 0 ? 2 : 1)))
+      expect(seconds).toBeGreaterThanOrEqual(read / cluster.accelerator.memoryBandwidth)
+  },
+)
+
 it('a node that traffic names moves so many times its bytes, other kernels what they did', () => {
   const timesOf = (traffic: Record<string, number>) =>
     secondsOf('gpt-oss-120b', 8, { dp: 8, ep: 8 }, engineFrom({ traffic }), false)

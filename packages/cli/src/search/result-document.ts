@@ -28,13 +28,14 @@ export function resultDocument(result: SearchResult) {
 }
 
 /** A miss with what would help. */
-export function missDocument({ miss, spec, bytes, fixes }: NearMiss) {
+export function missDocument({ miss, spec, bytes, also, fixes }: NearMiss) {
   return {
     name: miss.name,
     spec,
     rule: miss.rule,
     by: miss.by,
     ...(bytes !== undefined && { bytes }),
+    also,
     estimated: plainMetrics(miss),
     fix: fixes[0]?.change ?? null,
     fixes: fixes.map(({ change, candidate, outside }) => ({

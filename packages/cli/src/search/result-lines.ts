@@ -245,7 +245,7 @@ function missLines({ nearMisses, question, best }: SearchResult, style: Style): 
 
 /** A rule, by how much a point misses it, its choices, and what would help: to be a candidate, or one of the best where there are some. */
 export function missText(
-  { miss, bytes, fixes }: NearMiss,
+  { miss, bytes, also, fixes }: NearMiss,
   question: SearchResult['question'],
   isBestKnown = false,
 ): string[] {
@@ -258,7 +258,10 @@ export function missText(
     return `fits with ${change}${where}${value === undefined ? '' : `: ${question.objective} ${metricText(question.objective, value)}`}`
   })
   return [
-    ...wrapped(`${miss.rule} by ${by}`, 2),
+    ...wrapped(
+      [`${miss.rule} by ${by}`, ...also.map(({ rule, by }) => `${rule} by ${formatShare(by)}`)].join(', and '),
+      2,
+    ),
     ...indented(choicesText(miss, question.choices)),
     ...(helps.length > 0
       ? helps.flatMap((help) => wrapped(help, 4))

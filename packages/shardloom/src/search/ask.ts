@@ -1,3 +1,4 @@
+import { fitWorld } from '@shardloom/cluster'
 import { ShardloomError, type Work } from '@shardloom/core'
 import type { Answer, Candidate, Miss } from '@shardloom/search'
 import { clusterOf } from '../cluster-of.js'
@@ -79,6 +80,7 @@ export function questionOf(loaded: LoadedSpec, options: SearchOptions = {}): Que
   const { objective = usualObjective(phase), front = [] } = options
   const given = options.choices?.['ranks']?.map(Number)
   const ranks = options.ranks ?? (given ? Math.max(...given) : ranksOf(loaded))
+  if (phase !== 'serving') fitWorld(clusterOf(loaded), ranks)
   // Of serving the objective alone says so.
   const counts =
     given ?? ([objective, ...front].includes('ranks') ? rankCounts(ranks, clusterOf(loaded).perNode) : undefined)

@@ -6,6 +6,7 @@ import { fixesOf, pointOf, specOfCandidate } from './ask.js'
 import { savingChoices, type Value } from './choices.js'
 import type { Question } from './question.js'
 import type { SimulatedCandidate } from './simulate-best.js'
+import { limitMisses } from './step-metrics.js'
 import { type Change, isMiss } from './step-points.js'
 
 /** A question with what it is about. */
@@ -20,6 +21,8 @@ export interface NearMiss {
   readonly spec: SpecInput
   /** Bytes of a rank that are missing, where it is memory that is. */
   readonly bytes?: number
+  /** The limits that it misses besides, by estimate, and by how much of each. */
+  readonly also: readonly { readonly rule: string; readonly by: number }[]
   /** Best first. */
   readonly fixes: readonly Fix[]
 }
@@ -53,9 +56,14 @@ export function distanceToBest(
 /**
  * Of each rule the nearest miss that would be better than the best if it kept the rule, or of which only its fixes say so, nearest first; where
  * nothing keeps all rules the nearest of all. Fixes are changes to what else could be chosen, in `others` or to save memory, that would stand among the best; where
- * nothing else helps, more ranks.
+ * nothing else helps, more ranks. `among`: the question that says which values were to choose from.
  */
-export function nearMissesOf({ loaded, question }: Asked, answer: Answer, others: Question): NearMiss[] {
+export function nearMissesOf(
+  { loaded, question }: Asked,
+  answer: Answer,
+  others: Question,
+  among: Question = question,
+): NearMiss[] {
   const wide = { ...others, choices: { ...others.choices, ...savingChoices(loaded) } }
   const [first] = answer.best
   const last = answer.best[question.top - 1]?.score ?? Number.POSITIVE_INFINITY
@@ -70,9 +78,10 @@ export function nearMissesOf({ loaded, question }: Asked, answer: Answer, others
       miss,
       spec: specOfCandidate(loaded, question, miss),
       ...(bytes !== undefined && { bytes }),
+      also: limitMisses(question.limits, miss.metrics).filter(({ rule }) => rule !== miss.rule),
       fixes: (!first && fixes.length === 0 ? moreRanks(loaded, wide, miss) : fixes).map((fix) => ({
         ...fix,
-        outside: outsideOf(question, fix),
+        outside: outsideOf(among, fix),
       })),
     })
   }

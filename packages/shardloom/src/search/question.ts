@@ -25,4 +25,6 @@ export interface Question extends Keeping {
   readonly choices: Readonly<Record<string, readonly (string | number | boolean)[]>>
   /** Into how many parts the space is divided, whoever works on them: of the answer it decides only what is evaluated on the way, and may be kept beyond `top`. */
   readonly parts: number
+  /** A digest of what the files held that the spec names, when it was asked: with other contents it is another question. */
+  readonly read?: string
 }
