@@ -16,7 +16,7 @@ export class Orders {
   firstOf(choices: Choices, degrees: string, outer: { readonly dp: number; readonly pp: number }): Value | undefined {
     const own = choices['order']
     const orders = this.question.choices['order'] ?? []
-    if (own === undefined || orders.length < 2) return own
+    if (own === undefined || own === orders[0] || orders.length < 2) return own
     const key = `${degrees} ${outer.dp} ${outer.pp}`
     const laying = this.layings.get(key) ?? new Map<Value, string>()
     this.layings.set(key, laying)

@@ -295,9 +295,7 @@ export class StepTree implements ChoiceTree<Node> {
   /** A candidate as a search judges it: by its score and metrics, or by the rule that it breaks. */
   judge(leaf: Leaf): Candidate | Miss {
     const { staging, cut } = leaf
-    const refusal = [staging.blocksFor(cut.schedule), staging.divisionOf(cut), staging.partsOf(cut, leaf.stored)].find(
-      isRefusal,
-    )
+    const refusal = [staging.blocksFor(cut.schedule), staging.divisionOf(cut), this.parts(leaf)].find(isRefusal)
     const choices = this.choicesOf(leaf)
     if (refusal)
       return {
