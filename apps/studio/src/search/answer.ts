@@ -267,13 +267,15 @@ const columnHead = (name: string) => (unitOf(name) === '/s' ? metricWords(name) 
 /** Fixes of a miss that are shown. */
 const mostFixes = 3
 
-function missOf({ loaded, question }: Asked, { miss, spec, bytes, fixes }: NearMiss): FoundMiss {
+function missOf({ loaded, question }: Asked, { miss, spec, bytes, also, fixes }: NearMiss): FoundMiss {
   // Some rules are missed altogether.
-  const share = miss.by < 1e6 ? formatShare(miss.by) : 'far'
+  const shareOf = (by: number) => (by < 1e6 ? formatShare(by) : 'far')
+  const share = shareOf(miss.by)
+  const besides = also.map(({ rule, by }) => `, and ${ruleText(rule, question)} by ${shareOf(by)}`).join('')
   return {
     ...pointOf(miss, spec, question),
     rule: ruleText(miss.rule, question),
-    by: bytes === undefined ? share : `${formatBytes(Math.round(bytes))} of a rank (${share})`,
+    by: `${bytes === undefined ? share : `${formatBytes(Math.round(bytes))} of a rank (${share})`}${besides}`,
     fixes: fixes.slice(0, mostFixes).map(({ change, candidate, outside }) => {
       const value = candidate.metrics[question.objective]
       return {
