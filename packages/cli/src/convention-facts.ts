@@ -62,5 +62,15 @@ function atWork(conventions: Conventions): string[] {
 /** What backward computes again: a word, or the kinds of a choice. */
 function recomputeFacts(recompute: Conventions['recompute'] = 'none'): string[] {
   if (recompute === 'none') return []
-  return [`recompute ${typeof recompute === 'string' ? recompute : Object.keys(recompute).join(' and ')}`]
+  if (typeof recompute === 'string') return [`recompute ${recompute}`]
+  const kinds = Object.entries(recompute).flatMap(([kind, which]) =>
+    typeof which === 'object' ? [[kind, ...selected(which)].join(' of ')] : [],
+  )
+  return [`recompute ${kinds.join(' and ')}`]
+}
+
+/** What a selector chooses: nothing where it is all. */
+function selected({ except: _, ...fields }: { readonly except?: object }): string[] {
+  const texts = Object.entries(fields).map(([field, value]) => `${field} ${[value].flat().join(', ')}`)
+  return texts.length > 0 ? [texts.join(' ')] : []
 }

@@ -115,6 +115,15 @@ function readAccelerator(
 ): Accelerator {
   const reader = readerOf(input, 'the accelerator', fields, example)
   const name = reader.has('name') || !base ? reader.text('name') : base.name
+  if (!base && !reader.has('peak') && records.has(name))
+    throw new ShardloomError(
+      'CLUSTER_VALUE',
+      `The accelerator \`${name}\` is known, but named as one of your own it has no \`peak\`.`,
+      {
+        help: `To change some of the known one, write \`accelerator\` in place of \`name\`: {accelerator: ${name}, memoryBytes: 141e9}.`,
+        subject: name,
+      },
+    )
   const link = (key: 'scaleUp' | 'scaleOut', otherwise: Link | undefined) => {
     if (reader.has(key)) return resolveLink(reader.any(key), `\`${key}\` of \`${name}\``)
     return otherwise

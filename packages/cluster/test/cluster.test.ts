@@ -160,6 +160,11 @@ describe('errors', () => {
     ['CLUSTER_KEY', () => resolveCluster({ accelerator: 'h100-sxm', node: 8 }), 'Did you mean `nodes`?'],
     ['CLUSTER_KEY', () => resolveCluster({ preset: 'dgx-h100', perNode: 4 }), 'leave one of both out'],
     ['CLUSTER_VALUE', () => resolveCluster({ accelerator: 'h100-sxm', nodes: 0 }), 'a whole number of at least 1'],
+    [
+      'CLUSTER_VALUE',
+      () => resolveCluster({ accelerator: { name: 'h100-sxm', memoryBytes: 141e9 } }),
+      '{accelerator: h100-sxm',
+    ],
     ['CLUSTER_VALUE', () => resolveCluster({ accelerator: 'h100-sxm', nodes: '8' }), 'a whole number of at least 1'],
     ['CLUSTER_VALUE', () => resolveCluster({ accelerator: 'h100-sxm', levels: [] }), 'from the innermost outwards'],
     [

@@ -119,7 +119,7 @@ export function unroll(program: Program, options: UnrollOptions = {}): UnrolledG
       'UNROLL_SIZE',
       `Unrolled, the program has ${count} nodes or iterations; the limit is ${limit}.`,
       {
-        help: 'Unroll fewer axes or ranks, or raise the limit.',
+        help: 'Unroll fewer axes or ranks, take larger microbatches or a smaller batch, or raise the limit.',
       },
     )
   }
