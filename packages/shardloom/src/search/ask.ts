@@ -80,7 +80,10 @@ export function questionOf(loaded: LoadedSpec, options: SearchOptions = {}): Que
   const { objective = usualObjective(phase), front = [] } = options
   const given = options.choices?.['ranks']?.map(Number)
   const ranks = options.ranks ?? (given ? Math.max(...given) : ranksOf(loaded))
-  if (phase !== 'serving') fitWorld(clusterOf(loaded), ranks)
+  if (phase !== 'serving') {
+    fitWorld(clusterOf(loaded), ranks)
+    checkBatch(spec.batch)
+  }
   // Of serving the objective alone says so.
   const counts =
     given ?? ([objective, ...front].includes('ranks') ? rankCounts(ranks, clusterOf(loaded).perNode) : undefined)
@@ -111,6 +114,17 @@ export function questionOf(loaded: LoadedSpec, options: SearchOptions = {}): Que
     checkChoices(loaded, options.choices ?? {})
   }
   return question
+}
+
+/** The largest batch that is searched, in sequences: thousands of times what anybody trains with. */
+const largestBatch = 2 ** 24
+
+function checkBatch(batch: number): void {
+  if (batch <= largestBatch) return
+  throw new ShardloomError('SPACE', `Steps of ${batch} sequences are not searched.`, {
+    subject: 'batch',
+    help: `Give at most ${largestBatch}: with so many microbatches twice as many take twice as long, and the best stays the same.`,
+  })
 }
 
 /** The objective where nobody says. */
