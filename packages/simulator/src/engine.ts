@@ -20,7 +20,7 @@ export interface Engine {
    * those of another microbatch.
    */
   readonly fused: Readonly<Record<string, number>>
-  /** Axes, or several joined as in `dp·cp`, whose communication costs nothing, to see what it costs: of these groups of ranks alone. */
+  /** Axes, or several joined as in `dp·cp`, whose communication costs nothing, to see what it costs; what also runs over others stays. */
   readonly free: readonly string[]
   /**
    * Per operator how many times its bytes its kernels move: master copies in several passes, or no kernel of its own. A name with a slash is the

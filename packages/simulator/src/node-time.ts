@@ -194,7 +194,7 @@ function communicationTime(
   const { atoms, reason } = communication
   const axes = axesOf(program.mesh, atoms, reason.strategies)
   const { blocking, free } = machine.engine
-  if (free.includes(axes.join('·'))) return nothing
+  if (free.includes(axes.join('·')) || axes.every((axis) => free.includes(axis))) return nothing
   const all = machine.group(atoms)
   const group = machine.engine.dispatch === 'per-node' ? dispatching(all, node, program) : all
   const op = collectiveOps.find((each) => each === node.op) ?? 'send'

@@ -167,6 +167,7 @@ it('the public surface', () => {
     'grownShape',
     'hostBandwidthOf',
     'imbalance',
+    'isNamed',
     'iterationsOf',
     'kernelClasses',
     'kernelNames',
