@@ -225,7 +225,7 @@ function commandFor(
 ): string {
   if (flags.spec !== undefined) return `shardloom simulate ${shellWord(flags.spec)}`
   const command = flags.merge ? undefined : winnerCommand(specPath, spec, loaded, candidate)
-  return command ?? 'shardloom simulate best.yaml, which --spec best.yaml writes'
+  return command ?? 'ask again with --spec best.yaml, then: shardloom simulate best.yaml'
 }
 
 /** One point: what it comes to beside the best of all, or the rule that it breaks. */

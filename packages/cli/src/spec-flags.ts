@@ -109,7 +109,7 @@ export function phasesOf(planned: Plan | ServingPlan): readonly Plan[] {
  */
 export async function loadFrom(io: Io, specPath: string | undefined, flags: Flags): Promise<LoadedSpec> {
   const overrides = overridesOf(flags)
-  const told = flags.import === undefined ? undefined : await readLaunch(io, specPath, flags.import, overrides)
+  const told = flags.import === undefined ? undefined : await readLaunch(io, specPath, flags, overrides)
   const file = told?.spec ?? (specPath === undefined ? {} : await readSpecFile(io, specPath))
   if (told && told.spec.model === undefined && !overrides.some(({ path }) => path[0] === 'model')) {
     throw new ShardloomError('LAUNCHER', `${String(flags.import)} names no model that is known.`, {
@@ -142,7 +142,13 @@ export function pathFinder(io: Io, specPath: string | undefined, flags: Flags): 
 }
 
 /** The fields that `--import` stands for: `megatron:run.sh`, `megatron:-`, or the flags themselves, `megatron: --seq-length 8`. */
-async function readLaunch(io: Io, specPath: string | undefined, from: unknown, overrides: readonly Override[]) {
+async function readLaunch(
+  io: Io,
+  specPath: string | undefined,
+  { import: from, ranks: given }: Flags,
+  overrides: readonly Override[],
+) {
+  const ranks = typeof given === 'number' ? given : undefined
   const { importLaunch, launcherNames } = await import('shardloom/launch') // its libraries are loaded only for this
   const [, word = '', rest = ''] = /^([^:]*):(.*)$/s.exec(String(from)) ?? []
   const name = launcherNames.find((each) => each === word)
@@ -159,8 +165,11 @@ async function readLaunch(io: Io, specPath: string | undefined, from: unknown, o
   const read = (path: string) => (path === '-' ? readStandardInput(io) : readTextFile(io, locate(io, path), path))
   const text = /^\s*-{1,2}[a-z]/i.test(rest) ? rest : await read(rest.trim())
   const model = overrides.findLast(({ path }) => path.length === 1 && path[0] === 'model')?.value
+  const cluster = overrides.findLast(({ path }) => path.length === 1 && path[0] === 'cluster')?.value
   return importLaunch(name, text, {
     ...(model !== undefined && { model: model as SpecInput['model'] }), // checked where it is loaded
+    ...(cluster !== undefined && { cluster: cluster as NonNullable<SpecInput['cluster']> }),
+    ...(ranks !== undefined && { ranks }),
     readText: (path) => readTextFile(io, locate(io, path), path),
   })
 }

@@ -68,6 +68,20 @@ describe('other readers', () => {
     expect([model.flavor, parallelism.tensor_parallel_degree]).toEqual([name, 1])
   })
 
+  test('a shard degree of -1 is what the ranks leave, and without them nobody knows', async () => {
+    const text = [
+      '[model]\nname = "llama3"\nflavor = "8B"',
+      '[parallelism]\ndata_parallel_shard_degree = -1\ntensor_parallel_degree = 2',
+      '[activation_checkpoint]\nmode = "full"',
+    ].join('\n')
+    const dpOf = async (access: Parameters<typeof importLaunch>[2]) =>
+      (await importLaunch('torchtitan', text, access)).spec.parallel?.['dp']
+    expect(await dpOf({ ranks: 64 })).toBe(32)
+    expect(await dpOf({ cluster: { preset: 'dgx-h100', nodes: 2 } })).toBe(8)
+    await expect(dpOf({ cluster: 'dgx-h100' })).rejects.toThrow('the file does not say how many there are')
+    await expect(dpOf({ ranks: 7 })).rejects.toThrow('do not divide them')
+  })
+
   test('what torchtitan has no name for is a file that our reader takes', async () => {
     const loaded = await loadSpec({
       model: 'llama-3.1-8b',

@@ -1,6 +1,7 @@
 import { type Plugin, ShardloomError } from '@shardloom/core'
 import type { ModelArchitecture } from '@shardloom/models'
 import { makeSchedule, writeSchedule } from '@shardloom/schedules'
+import { loadCluster } from '../load-cluster.js'
 import { loadModel, type ReadText } from '../load-model.js'
 import { slotsOf } from '../mesh-of-spec.js'
 import type { LoadedSpec } from '../plan.js'
@@ -98,6 +99,9 @@ function nodesOf({ spec, cluster, plugins }: LoadedSpec): { readonly world: numb
 export interface LaunchAccess {
   /** The model, in place of that which the text names. */
   readonly model?: SpecInput['model']
+  /** How many ranks are started, where the text leaves that open; else those of the cluster, if that says its nodes. */
+  readonly ranks?: number
+  readonly cluster?: SpecInput['cluster']
   readonly readText?: ReadText
 }
 
@@ -120,9 +124,16 @@ export async function importLaunch(
   const named = launcher.modelOf?.(reader) as SpecInput['model'] | undefined // as a spec would name it
   const model = access.model ?? named
   const architecture = model === undefined ? undefined : await architectureOf(model, access)
-  const fields = launcher.read(reader, architecture ? { architecture } : {})
+  const ranks = access.ranks ?? (await ranksOf(access))
+  const fields = launcher.read(reader, { ...(architecture && { architecture }), ...(ranks !== undefined && { ranks }) })
   const spec = { schema: 'shardloom.spec/1', ...(model !== undefined && { model }), ...fields } as Partial<SpecInput> // checked with the rest
   return { spec, notes: finish() }
+}
+
+/** The devices of a cluster that says how many nodes it has. */
+async function ranksOf({ cluster, readText }: LaunchAccess): Promise<number | undefined> {
+  if (typeof cluster !== 'object' || cluster === null || !('nodes' in cluster)) return undefined
+  return (await loadCluster(cluster, readText))?.devices
 }
 
 /** The longest text that is read, in UTF-16 code units. */

@@ -47,7 +47,10 @@ export interface Launcher {
   /** The model that settings name, as a spec would; undefined: none, or one that only their shapes describe. */
   readonly modelOf?: (settings: SettingsReader) => unknown
   /** The fields of the spec that settings say. Throws `LAUNCHER` for what a spec cannot. */
-  readonly read: (settings: SettingsReader, facts: Pick<LaunchFacts, 'architecture'>) => SpecFields
+  readonly read: (
+    settings: SettingsReader,
+    facts: Pick<LaunchFacts, 'architecture'> & { readonly ranks?: number },
+  ) => SpecFields
 }
 
 /** The settings that are given: undefined and false are not said. */

@@ -227,22 +227,26 @@ function modulesOf(layers: readonly number[]): string[][] {
   ])
 }
 
-function read(settings: SettingsReader, { architecture }: Pick<LaunchFacts, 'architecture'>) {
+function read(settings: SettingsReader, { architecture, ranks = 0 }: Parameters<Launcher['read']>[1]) {
   const degree = (name: string) => settings.count(`parallelism.${name}`) ?? 1
   const [tp, cp, pp] = [
     degree('tensor_parallel_degree'),
     degree('context_parallel_degree'),
     degree('pipeline_parallel_degree'),
   ]
-  const [replicas, shards] = [
-    degree('data_parallel_replicate_degree'),
-    settings.count('parallelism.data_parallel_shard_degree') ?? -1,
-  ]
-  if (shards === -1 || shards === 0)
+  const replicas = degree('data_parallel_replicate_degree')
+  const said = settings.count('parallelism.data_parallel_shard_degree') ?? -1
+  const left = ranks / (replicas * cp * tp * pp)
+  const shards = said === -1 || said === 0 ? left : said
+  if (!Number.isInteger(shards) || shards < 1)
     settings.refuse(
       'parallelism.data_parallel_shard_degree',
-      'a shard degree of -1 is what the number of ranks leaves, and the file does not say how many there are',
-      'Write the degree: ranks / (replicate · cp · tp · pp).',
+      ranks > 0
+        ? `a shard degree of -1 is what ${ranks} ranks leave, and ${replicas * cp * tp * pp} do not divide them`
+        : 'a shard degree of -1 is what the number of ranks leaves, and the file does not say how many there are',
+      ranks > 0
+        ? 'Give as many ranks as divide.'
+        : 'Give `nodes` to the cluster, or write the degree: ranks / (replicate · cp · tp · pp).',
     )
   const dp = replicas * shards
   const sharded = shards > 1 || cp > 1
