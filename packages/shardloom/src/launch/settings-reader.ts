@@ -43,7 +43,9 @@ export function settingsReader(settings: Settings, title: string, matters: RegEx
     return refuse(
       name,
       `\`${name}\` is ${JSON.stringify(value)}, which is no number`,
-      variable ? 'Nothing in the text sets that variable: write its value in its place.' : 'Give a number.',
+      variable
+        ? 'Nothing in the text sets that variable to what is read here, and what `$(( ))` comes to is not worked out: write its value in its place.'
+        : 'Give a number.',
     )
   }
   const reader: SettingsReader = {

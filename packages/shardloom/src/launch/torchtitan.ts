@@ -246,7 +246,7 @@ function read(settings: SettingsReader, { architecture, ranks = 0 }: Parameters<
         : 'a shard degree of -1 is what the number of ranks leaves, and the file does not say how many there are',
       ranks > 0
         ? 'Give as many ranks as divide.'
-        : 'Give `nodes` to the cluster, or write the degree: ranks / (replicate · cp · tp · pp).',
+        : 'Write the degree: ranks / (replicate · cp · tp · pp); or give `nodes` to the cluster.',
     )
   const dp = replicas * shards
   const sharded = shards > 1 || cp > 1
