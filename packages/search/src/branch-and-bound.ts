@@ -13,8 +13,11 @@ export interface Rejection {
 /** A tree of choices: what is decided at a node holds for all leaves below, and each leaf is a point of the space. */
 export interface ChoiceTree<Node> {
   readonly root: Node
-  /** The ways to decide what comes next; null for a leaf. It is asked once, and of what was rejected or bounded only to look for misses. */
-  expand(node: Node): Iterable<Node> | null
+  /**
+   * The ways to decide what comes next; null for a leaf. It is asked once, and of what was rejected or bounded only to look for misses. What is
+   * bounded beyond `most` is of no interest by then, so that it may be divided off before more is found out of the rest.
+   */
+  expand(node: Node, most: number): Iterable<Node> | null
   /** How many leaves are below a node, 1 for a leaf itself: exact, since counts are made of it. */
   size(node: Node): number
   /**
@@ -86,7 +89,7 @@ export function explore<Node>(tree: ChoiceTree<Node>, { list, front, misses = ne
     const by = ({ rejection }: Rejected<Node>) => rejection.by ?? Infinity
     for (const { node, rejection, bound, isOwn } of nodes.toSorted((a, b) => by(a) - by(b) || a.bound - b.bound)) {
       if (!isNear(rejection, bound)) continue
-      const children = tree.expand(node)
+      const children = tree.expand(node, Infinity)
       if (children !== null) {
         look(Array.from(children, (child) => rejectedBelow(child, rejection)))
         continue
@@ -142,7 +145,7 @@ export function explore<Node>(tree: ChoiceTree<Node>, { list, front, misses = ne
         rejectNode(node, rejection, bound)
         continue
       }
-      const children = tree.expand(node)
+      const children = tree.expand(node, front === undefined ? list.threshold : Infinity)
       if (children !== null) descend(children)
       else evaluate(node, bound)
     }

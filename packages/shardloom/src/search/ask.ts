@@ -233,5 +233,5 @@ export function changesOfSpec(loaded: LoadedSpec, question: Question): FromSpec 
   const leaf = tree.leafOf(from)
   const point = leaf && tree.judge(leaf)
   const isBetter = ({ candidate }: Change) => !point || isMiss(point) || candidate.score < point.score
-  return { point, changes: changesOf(tree, question, from, { pairs: true }).filter(isBetter) }
+  return { point, changes: changesOf(tree, question, from, { pairs: 'all' }).filter(isBetter) }
 }

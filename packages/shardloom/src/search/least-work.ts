@@ -6,9 +6,18 @@ import type { Group } from './place.js'
 import { Samples } from './samples.js'
 import { isRefusal, type StepModel } from './step-model.js'
 
+/** Seconds of a microbatch through the whole model, and through the shortest of its layers. */
+interface Through {
+  readonly seconds: number
+  readonly forward: number
+  readonly backward: number
+}
+
+const nothing: Through = { seconds: 0, forward: 0, backward: 0 }
+
 /** What steps of a group of candidates take at least, told from a few samples that many groups share. Seconds. */
 export class LeastWork {
-  private readonly known = new Map<string, number>()
+  private readonly known = new Map<string, Through>()
   /** Samples of short sequences. */
   private readonly short: Samples | undefined
   private readonly shortSeq: number
@@ -25,6 +34,11 @@ export class LeastWork {
   /** No step of a group's candidates takes less, but for rounding, whose microbatches have no more than `largest` sequences. */
   of(group: Group, largest: number): number {
     return Math.max(this.atOnce(group), this.inMicrobatches(group, largest))
+  }
+
+  /** What one layer takes at least of a microbatch of so many sequences, in each direction. */
+  layer(group: Group, microbatch: number): { readonly forward: number; readonly backward: number } {
+    return this.shortened(group, microbatch) ?? nothing
   }
 
   /**
@@ -55,43 +69,62 @@ export class LeastWork {
     // What divides the ranks of dp once more has a batch for each of them.
     const dp = isMultiplying(axis, model) ? 1 : degree
     const degrees = { dp, [axis]: degree }
-    return this.secondsOf({ sequenceParallel: false, ...own, ...degrees, microbatch: model.base.batch }, model.samples)
+    return this.through({ sequenceParallel: false, ...own, ...degrees, microbatch: model.base.batch }, model.samples)
+      .seconds
+  }
+
+  /** The whole batch in the largest microbatches, as nothing is done faster in smaller pieces. */
+  private inMicrobatches(group: Group, largest: number): number {
+    const { batch, parallel } = this.model.loaded.spec
+    const { seconds } = this.shortened(group, largest) ?? nothing
+    return (batch * seconds) / (parallel.replicas * group.ranks * largest)
   }
 
   /**
-   * The whole batch in the largest microbatches, as nothing is done faster in smaller pieces. Ranks that divide sequences have each as many
-   * positions as of fewer sequences that are short, in which attention is less; tp lies on the fastest links.
+   * A microbatch of as many positions as each rank has that divides sequences, of fewer sequences that are short, in which attention is less; tp
+   * lies on the fastest links. Undefined where that cannot be.
    */
-  private inMicrobatches({ choices, ranks }: Group, largest: number): number {
+  private shortened({ choices }: Group, sequences: number): Through | undefined {
     const { short, model } = this
     const { spec } = model.loaded
-    if (!short || isDividedAgain(choices) || model.axes.some((axis) => (choices[axis] ?? 1) !== 1)) return 0
+    if (!short || isDividedAgain(choices) || model.axes.some((axis) => (choices[axis] ?? 1) !== 1)) return undefined
     const degree = (axis: 'tp' | 'cp' | 'ulysses') => Number(choices[axis] ?? spec.parallel[axis])
-    const positions = (largest * spec.seq) / (degree('cp') * degree('ulysses'))
+    const positions = (sequences * spec.seq) / (degree('cp') * degree('ulysses'))
     const microbatch = Math.floor(positions / this.shortSeq)
-    if (microbatch === 0) return 0
+    if (microbatch === 0) return undefined
     const { sequenceParallel = false } = choices
     const alone = { ...this.ownOf(choices), sequenceParallel, tp: degree('tp'), microbatch }
-    const seconds = this.secondsOf(alone, short, this.shortSeq)
-    return (spec.batch * seconds) / (spec.parallel.replicas * ranks * largest)
+    return this.through(alone, short, this.shortSeq)
   }
 
-  /** A microbatch through the whole model on ranks of no other degrees than those that are chosen; 0 where that cannot be. */
-  private secondsOf(choices: Choices, samples: Samples, seq = this.model.base.seq): number {
+  /** A microbatch through the whole model on ranks of no other degrees than those that are chosen; nothing where that cannot be. */
+  private through(choices: Choices, samples: Samples, seq = this.model.base.seq): Through {
     const { model } = this
     const key = `${seq} ${JSON.stringify(choices)}`
     const known = this.known.get(key)
     if (known !== undefined) return known
     if (choices['recompute'] === byStage)
-      return Math.min(...recomputations.map((recompute) => this.secondsOf({ ...choices, recompute }, samples, seq)))
+      return recomputations
+        .map((recompute) => this.through({ ...choices, recompute }, samples, seq))
+        .reduce((least, each) => ({
+          seconds: Math.min(least.seconds, each.seconds),
+          forward: Math.min(least.forward, each.forward),
+          backward: Math.min(least.backward, each.backward),
+        }))
     const ones = Object.fromEntries([...Object.keys(model.base.parallel), ...model.axes].map((name) => [name, 1]))
     const made = model.specOf({ ...ones, ...choices })
     const plain = { ...made, seq, options: { ...made.options, schedule: '1f1b', offload: 'none' } } as PlannedSpec
     const placed = model.placed(plain)
     const blocks = isRefusal(placed) ? placed : model.measured(plain, placed, samples)
-    const seconds = isRefusal(blocks) ? 0 : model.secondsThrough(blocks)
-    this.known.set(key, seconds)
-    return seconds
+    const found = isRefusal(blocks)
+      ? nothing
+      : {
+          seconds: model.secondsThrough(blocks),
+          forward: model.leastOfLayers(blocks, 'F'),
+          backward: model.leastOfLayers(blocks, 'B'),
+        }
+    this.known.set(key, found)
+    return found
   }
 
   /** What is chosen of computing on one rank. */

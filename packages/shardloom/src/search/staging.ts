@@ -2,7 +2,7 @@ import { collectiveSeconds } from '@shardloom/cluster'
 import type { PlannedSpec } from '../sequence.js'
 import { areSame, balancedBorders, sizesOf } from './borders.js'
 import { type Model, type StageCost, secondsOf, stageOf } from './estimate.js'
-import { isEnd, memoryValues, type PipelineBounds, type Sharing, timeValues } from './forms.js'
+import { memoryValues, type PipelineBounds, type Sharing, timeValues } from './forms.js'
 import { type Parts, rounding } from './parts.js'
 import type { Chain, Pipeline } from './pipelines.js'
 import { type Cut, type Group, type Place, type Stored, whole } from './place.js'
@@ -227,15 +227,14 @@ export class Staging implements Place {
    * has one less than the longest, or more; ends of the model may have none.
    */
   private leastBalanced({ schedule, virtual }: Cut): number {
-    const { layers, pipelines } = this.model
+    const { pipelines } = this.model
     const isDivided = pipelines.isDivided(schedule)
     const work = this.leastWork()
     // Σt + (m − 1)·max t of equal stages.
     if (virtual === 1 && !isDivided) return (work * (this.microbatches + this.pp - 1)) / this.microbatches
     const pipeline = pipelines.of(schedule, this.pp, virtual, this.microbatches)
     if (typeof pipeline === 'string') return work
-    const isAlike = this.model.parts.filter((part) => !isEnd(part)).length === 1
-    const few = isAlike ? Math.max(1, Math.ceil(layers.length / pipeline.schedule.stageRanks.length) - 1) : 1
+    const few = this.model.leastInStage(pipeline)
     const waits = this.waits(isDivided)
     const waiting = few * pipeline.chains.reduce((sum, chain) => sum + waits(chain), 0)
     return work + (waiting / this.pp) * (1 - rounding)
@@ -245,10 +244,10 @@ export class Staging implements Place {
   protected waits(isDivided: boolean): (chain: Chain) => number {
     const blocks = this.plainCosts()
     if (isRefusal(blocks)) return () => 0
-    const kinds = this.model.parts.filter((part) => !isEnd(part))
-    const least = (direction: 'F' | 'B') =>
-      Math.min(...kinds.map((kind) => blocks.parts.get(kind)?.seconds[direction] ?? 0))
-    const [forward, backward] = [least('F'), isDivided ? 0 : least('B')]
+    const [forward, backward] = [
+      this.model.leastOfLayers(blocks, 'F'),
+      isDivided ? 0 : this.model.leastOfLayers(blocks, 'B'),
+    ]
     return ({ before, after }) => Math.max(0, before - 1) * forward + Math.max(0, after - 1) * backward
   }
 

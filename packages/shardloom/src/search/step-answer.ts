@@ -1,10 +1,11 @@
 import type { Progress, Work } from '@shardloom/core'
 import { type Answer, BestList, type Candidate, explore, Front, type Misses, mergeAnswers } from '@shardloom/search'
 import type { LoadedSpec } from '../plan.js'
-import { byStage } from './choices.js'
+import { byStage, type Choices } from './choices.js'
+import { later } from './groups.js'
 import type { Group } from './place.js'
 import type { Question } from './question.js'
-import { changesOf } from './step-points.js'
+import { type Tried, tryChanges } from './step-points.js'
 import { StepTree } from './step-tree.js'
 
 /** How far a search is, and the best that it has found by then. */
@@ -77,17 +78,38 @@ function* seedsOf(tree: StepTree, groups: readonly Group[], question: Question):
     explore(narrow.from({ level: 'root', groups: [group] }), found)
     yield progressOf(found, 0, groups.length)
   }
-  for (let best = found.list.candidates[0]; best; ) {
-    const most = found.front ? Number.POSITIVE_INFINITY : found.list.threshold
-    for (const { candidate } of changesOf(tree, question, best.choices, { most })) {
+  const kept = () => (found.front ? Number.POSITIVE_INFINITY : found.list.threshold)
+  // On the way nothing matters but what is better; at its end all that may be kept.
+  const better = () => (found.front ? kept() : (found.list.candidates[0]?.score ?? kept()))
+  const ways: readonly Way[] = [
+    // What changes no costs of layers comes first: the better the best is, the fewer others are measured.
+    { most: better, names: later },
+    // Fewer copies leave room for more.
+    { most: better, from: { dpReplicate: 1 } },
+    { most: kept },
+  ]
+  for (let way = 0; way < ways.length; ) {
+    const [best] = found.list.candidates
+    if (!best) break
+    const { from, ...tried } = ways[way] as Way
+    for (const { candidate } of tryChanges(
+      tree,
+      question,
+      { ...best.choices, ...from },
+      { ...tried, pairs: 'degrees' },
+    )) {
       found.list.offer(candidate)
       found.front?.offer(candidate)
     }
     yield progressOf(found, 0, groups.length)
-    const next = found.list.candidates[0]
-    best = next === best ? undefined : next
+    way = found.list.candidates[0] === best ? way + 1 : 0
   }
   return found
+}
+
+/** Which changes of the best are tried next, `from` made before. */
+interface Way extends Omit<Tried, 'pairs'> {
+  readonly from?: Choices
 }
 
 /** How many values of a choice seeds have; of others all. */

@@ -7,9 +7,9 @@ import type { PlannedSpec } from '../sequence.js'
 import { machineOfMesh } from '../simulate-plan.js'
 import { type Choices, copiesOf, kindsOf, specWith } from './choices.js'
 import { leastStored, type Model, overlapOn, type PartState, type StoredBytes, stateAt } from './estimate.js'
-import { partsOf } from './forms.js'
+import { isEnd, partsOf } from './forms.js'
 import { LeastWork } from './least-work.js'
-import { forwardOnly, Pipelines } from './pipelines.js'
+import { forwardOnly, type Pipeline, Pipelines } from './pipelines.js'
 import { type Stored, whole } from './place.js'
 import { among, type BlockCosts, Samples, secondsIn } from './samples.js'
 import { LeastSharing } from './sharing.js'
@@ -78,6 +78,12 @@ export class StepModel {
   /** How many chunks of a pipeline may be without layers: the first, which embeds, and the last, which ends, where all layers are alike. */
   get emptyChunks(): number {
     return this.loaded.spec.phase === 'training' && new Set(this.layers).size === 1 ? 2 : 0
+  }
+
+  /** How many layers each stage of a pipeline has at least, but for empty ones: of equal layers a balanced stage has one less than the longest, or more. */
+  leastInStage({ schedule: { stageRanks } }: Pipeline): number {
+    const isAlike = this.parts.filter((part) => !isEnd(part)).length === 1
+    return isAlike ? Math.max(1, Math.ceil(this.layers.length / stageRanks.length) - 1) : 1
   }
 
   /** Whether a choice is a degree of an axis. */
@@ -161,6 +167,13 @@ export class StepModel {
   secondsThrough(blocks: BlockCosts): number {
     const whole = this.layers.reduce((sum, layer) => sum + secondsIn(blocks, layer), 0)
     return whole + secondsIn(blocks, 'first') + secondsIn(blocks, 'last')
+  }
+
+  /** What the shortest kind of layer takes of a microbatch in one direction. Seconds. */
+  leastOfLayers({ parts }: BlockCosts, direction: 'F' | 'B'): number {
+    return Math.min(
+      ...this.parts.filter((part) => !isEnd(part)).map((kind) => parts.get(kind)?.seconds[direction] ?? 0),
+    )
   }
 
   /** What the parts of a spec's model cost in parameters, gradients and optimizer state. `inner` as in {@link blockCosts}. */

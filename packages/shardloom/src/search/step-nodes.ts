@@ -7,7 +7,8 @@ export type Node =
   | { readonly level: 'root'; readonly groups: readonly Group[] }
   | { readonly level: 'group'; readonly group: Group }
   | Sizes
-  | ({ readonly level: 'slot'; readonly group: Group } & Slot)
+  /** `least`: what it takes at least, where nothing of it was measured. */
+  | ({ readonly level: 'slot'; readonly group: Group; readonly least?: number } & Slot)
   | { readonly level: 'staged'; readonly staging: Staging }
   | { readonly level: 'cut'; readonly staging: Staging; readonly cut: Cut }
   /** The same, its layers divided. */

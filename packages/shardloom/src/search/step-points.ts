@@ -1,6 +1,7 @@
 import type { Candidate, Miss } from '@shardloom/search'
 import type { SpecInput } from '../spec-schema.js'
 import { type Choices, type Value, worldOf } from './choices.js'
+import { isMultiplying } from './groups.js'
 import type { Question } from './question.js'
 import type { StepTree } from './step-tree.js'
 
@@ -21,33 +22,59 @@ const unchanged: Choices = {
   split: 'even',
 }
 
-/**
- * The points that differ from one in one choice, or where `pairs` says so in two, and break no rule; best first. Of those that bounds keep
- * above `most` some are left out.
- */
+/** Which changes are tried beside those of one choice: of any two, or of two degrees that together take as many ranks as before. */
+export type Pairs = 'none' | 'degrees' | 'all'
+
+/** The points that differ from one in one choice, or in two as far as `pairs` says so, and break no rule; best first. */
 export function changesOf(
   tree: StepTree,
   question: Question,
   from: Choices,
-  { pairs = false, most = Number.POSITIVE_INFINITY } = {},
+  { pairs = 'none' }: { readonly pairs?: Pairs } = {},
 ): Change[] {
-  const singles = Object.entries(question.choices).flatMap(([name, values]) =>
-    values.filter((value) => value !== (from[name] ?? unchanged[name])).map((value) => [[name, value]] as const),
-  )
   const found = new Map<string, Change>()
-  const tried = (list: readonly (readonly [string, Value])[]) => {
-    const leaf = tree.leafOf({ ...from, ...Object.fromEntries(list) })
-    const candidate = leaf && !tree.exceeds(leaf, most) && tree.judge(leaf)
-    if (!candidate || 'rule' in candidate) return
-    const change = list.map(([name, value]) => `${name}=${value}`).join(' ')
-    if (!found.has(candidate.name)) found.set(candidate.name, { change, candidate })
-  }
-  for (const single of singles) tried(single)
-  if (pairs)
-    singles.forEach((one, index) => {
-      for (const other of singles.slice(index + 1)) if (one[0]?.[0] !== other[0]?.[0]) tried([...one, ...other])
-    })
+  for (const change of tryChanges(tree, question, from, { pairs }))
+    if (!found.has(change.candidate.name)) found.set(change.candidate.name, change)
   return [...found.values()].sort((a, b) => a.candidate.score - b.candidate.score || (a.change < b.change ? -1 : 1))
+}
+
+/** Which changes are tried. */
+export interface Tried {
+  readonly pairs: Pairs
+  /** Those of these choices; all by default. */
+  readonly names?: readonly string[]
+  /** Some are left out that bounds keep above what this is by then. */
+  readonly most?: () => number
+}
+
+/** The same as they are found. */
+export function* tryChanges(
+  tree: StepTree,
+  question: Question,
+  from: Choices,
+  { pairs, names, most = () => Number.POSITIVE_INFINITY }: Tried,
+): Generator<Change> {
+  type Single = readonly [string, Value]
+  const singles = Object.entries(question.choices)
+    .filter(([name]) => names?.includes(name) !== false)
+    .flatMap(([name, values]) =>
+      values.filter((value) => value !== (from[name] ?? unchanged[name])).map((value): Single => [name, value]),
+    )
+  const changes: (readonly Single[])[] = singles.map((single) => [single])
+  const keepsRanks = (pair: readonly Single[]) =>
+    pair.every(([name]) => name === 'pp' || isMultiplying(name, tree.model)) &&
+    pair.reduce((ratio, [name, value]) => ratio * (Number(value) / Number(from[name] ?? 1)), 1) === 1
+  if (pairs !== 'none')
+    singles.forEach((one, index) => {
+      for (const other of singles.slice(index + 1))
+        if (one[0] !== other[0] && (pairs === 'all' || keepsRanks([one, other]))) changes.push([one, other])
+    })
+  for (const change of changes) {
+    const leaf = tree.leafOf({ ...from, ...Object.fromEntries(change) })
+    const candidate = leaf && !tree.exceeds(leaf, most()) && tree.judge(leaf)
+    if (!candidate || 'rule' in candidate) continue
+    yield { change: change.map(([name, value]) => `${name}=${value}`).join(' '), candidate }
+  }
 }
 
 /** The choices that a spec has made, as a search of steps names them. */

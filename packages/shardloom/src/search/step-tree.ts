@@ -1,13 +1,14 @@
 import type { Candidate, ChoiceTree, Miss, Rejection } from '@shardloom/search'
 import type { LoadedSpec } from '../plan.js'
 import type { PlannedSpec } from '../sequence.js'
-import { type Choices, dividing, multiplying, type Value } from './choices.js'
+import { byStage, type Choices, dividing, multiplying, type Value } from './choices.js'
 import { Endings } from './endings.js'
 import { degreesOf, groupOf, groupsOf, isMultiplying, later } from './groups.js'
-import { figuresOf, leastOf } from './parts.js'
+import { LeastWaits } from './least-waits.js'
+import { figuresOf, leastOf, rounding } from './parts.js'
 import type { Group } from './place.js'
 import type { Question } from './question.js'
-import { Slots } from './slots.js'
+import { type Slot, Slots } from './slots.js'
 import type { Staging } from './staging.js'
 import { Least } from './step-least.js'
 import { type Aim, aimOf, type Figures, metricsAt, type Pace, paceOf, roomOn, type StepPhase } from './step-metrics.js'
@@ -26,6 +27,7 @@ export class StepTree implements ChoiceTree<Node> {
   private readonly base: PlannedSpec
   private readonly paces = new Map<number, Pace>()
   private readonly endings: Endings
+  private readonly waits: LeastWaits
   private readonly sizes = new Map<string, number>()
   private readonly slots: Slots
   /** What is known of the leaf that was asked for last. */
@@ -40,6 +42,7 @@ export class StepTree implements ChoiceTree<Node> {
     this.model = model ?? new StepModel(loaded)
     this.base = this.model.base
     this.endings = new Endings(this.model, question)
+    this.waits = new LeastWaits(this.model, this.endings)
     this.slots = new Slots(this.model, question, (ranks) => roomOn(this.paceAt(ranks), question.limits))
     this.aim = aimOf(loaded.spec.phase as StepPhase, question) // serving is no step
   }
@@ -75,12 +78,34 @@ export class StepTree implements ChoiceTree<Node> {
     return Math.min(...all.map((each) => (each.isAligned ? each.leastWork() : 0)))
   }
 
+  /** Sizes to be measured, and apart those before them that would wait for too long in any pipeline: for these nothing is. */
+  private apartBeyond(node: Sizes, most: number): Node[] {
+    const { group, slots } = node
+    const pace = this.paceAt(group.world)
+    const apart: Node[] = []
+    for (const slot of slots) {
+      const least = this.leastOfSlot(group, slot)
+      if (!(this.aim.bound({ seconds: least, bytes: 0 }, pace) > most)) break
+      apart.push({ level: 'slot', group, ...slot, least })
+    }
+    const left = slots.slice(apart.length)
+    return left.length > 0 ? [...apart, { ...node, slots: left, known: 'closest' }] : apart
+  }
+
+  /** Told from a few samples. Of layers some of which recompute no waits are known. */
+  private leastOfSlot(group: Group, { microbatch, stagings }: Slot): number {
+    const work = this.model.leastWork.of(group, microbatch) * (1 - rounding)
+    if (group.choices['recompute'] === byStage) return work
+    const layer = this.model.leastWork.layer(group, microbatch)
+    return Math.min(...stagings.map((staging) => this.waits.of(staging, work, layer)))
+  }
+
   /** The groups of the whole space. */
   groups(): Group[] {
     return groupsOf(this.question, this.base.parallel.replicas, this.model)
   }
 
-  expand(node: Node): Iterable<Node> | null {
+  expand(node: Node, most: number = Number.POSITIVE_INFINITY): Iterable<Node> | null {
     switch (node.level) {
       case 'root':
         return node.groups.map((group) => ({ level: 'group', group }))
@@ -90,7 +115,8 @@ export class StepTree implements ChoiceTree<Node> {
         const { group, known } = node
         const [first, ...slots] = node.slots
         if (!first) return []
-        if (known !== 'own') return [{ ...node, known: known === 'least' ? 'closest' : 'own' }]
+        if (known === 'least') return this.apartBeyond(node, most)
+        if (known === 'closest') return [{ ...node, known: 'own' }]
         const rest: Sizes = { ...node, slots, known: 'least' }
         return [{ level: 'slot', group, ...first }, ...(slots.length > 0 ? [rest] : [])]
       }
@@ -347,7 +373,7 @@ export class StepTree implements ChoiceTree<Node> {
       case 'slots':
         return { seconds: this.leastOfSizes(node), bytes: 0 }
       case 'slot':
-        return { seconds: Math.min(...node.stagings.map((staging) => staging.leastWork())), bytes: 0 }
+        return { seconds: node.least ?? Math.min(...node.stagings.map((staging) => staging.leastWork())), bytes: 0 }
       case 'leaf': {
         const parts = this.parts(node)
         return isRefusal(parts) ? nothing : leastOf(parts)
