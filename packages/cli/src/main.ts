@@ -4,11 +4,11 @@ import { ShardloomError } from 'shardloom'
 import { runCommandLine } from './command-line.js'
 import { exitCode } from './exit-code.js'
 import { reportError } from './report-error.js'
-import { partAnswerer } from './search/answerer.js'
+import { taskWorker } from './search/answerer.js'
 import { loadQuestion } from './search/load-question.js'
 
 /** What threads of a search run, see `Answerer`. */
-export const answerPart = partAnswerer(loadQuestion)
+export const workOn = taskWorker(loadQuestion)
 
 if (isMainThread) {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {

@@ -62,11 +62,10 @@ export function progressLine({ stderr }: Io): ProgressLine {
  * Does long work; a person at a terminal sees how far it is, in one line of stderr that is gone afterwards. A signal that is aborted
  * ends it: its reason is thrown.
  */
-export async function withProgress<Result>(io: Io, work: Work<Result>, signal?: AbortSignal): Promise<Result> {
+export async function withProgress<Result>(io: Io, work: Work<Result>): Promise<Result> {
   const line = progressLine(io)
   try {
     return await runWork(work, {
-      ...(signal && { signal }),
       progress: ({ work, done, of }) => line.show(`${work}: ${done} of ${of}`),
     })
   } finally {

@@ -1,28 +1,25 @@
 import type { Command } from 'commander'
-import { clusterNames, isShardloomError, type LoadedSpec, type Work } from 'shardloom'
+import { clusterNames, isShardloomError, type LoadedSpec } from 'shardloom'
 import {
   type Asked,
   type Candidate,
   changesOfSpec,
   estimatedOnly,
   isMiss,
-  nearMissesOf,
   type Question,
   questionOf,
-  rerankWork,
-  type SimulatedBest,
   type SimulatedCandidate,
   servingObjectives,
-  simulatedWork,
   stepMetrics,
 } from 'shardloom/search'
 import { exitCode } from './exit-code.js'
 import { type Call, type Io, locate } from './io.js'
-import { printJson, printLines, printNote, printWarnings, withProgress } from './output.js'
+import { printJson, printLines, printNote, printWarnings } from './output.js'
 import { readTextFile } from './read-file.js'
 import type { Answerer } from './search/answerer.js'
 import { answersDocument, mergeDocuments } from './search/answers-document.js'
 import { type ChangesResult, changesDocument, changesLines } from './search/changes-lines.js'
+import { Crew } from './search/crew.js'
 import { untilInterrupted } from './search/interrupt.js'
 import { loadAsked, loadQuestion, withWholePaths } from './search/load-question.js'
 import { exitCodeOf, type Outcome, warningsOf } from './search/outcome.js'
@@ -30,6 +27,7 @@ import { rangesText } from './search/part.js'
 import { checkPortable, filesOf } from './search/portable.js'
 import { readHash } from './search/question-hash.js'
 import { workOnQueue } from './search/queue-work.js'
+import { nearMisses, rerank, simulateThese } from './search/rerank.js'
 import { fits, pointOfAnswer, type SearchResult } from './search/result.js'
 import { resultCsv, resultDocument } from './search/result-document.js'
 import { resultLines } from './search/result-lines.js'
@@ -52,6 +50,7 @@ interface SearchCall {
   readonly specPath: string | undefined
   readonly spec: Flags
   readonly flags: SearchFlags
+  readonly crew: Crew
   readonly signal: AbortSignal
 }
 
@@ -73,7 +72,9 @@ export function addSearch(program: Command, { io, finish }: Call): void {
     .action(async (specPath: string | undefined, spec: Flags) => {
       checkSearchFlags(spec, specPath)
       const flags = spec as unknown as SearchFlags // their parsers made them
-      finish(await untilInterrupted((signal) => run({ io, specPath, spec, flags, signal })))
+      const crew = new Crew(answerer, flags.workers ?? defaultWorkers)
+      const call = { io, specPath, spec, flags, crew }
+      finish(await untilInterrupted((signal) => run({ ...call, signal }).finally(() => crew.dismiss())))
     })
   addSearchFlags(command)
   addSpecFlags(command)
@@ -127,9 +128,9 @@ function widened({ flags }: SearchCall, { loaded, question }: Asked): Question {
   return { ...question, choices: { ...question.choices, ...choices } }
 }
 
-function find({ io, flags, signal }: SearchCall, question: Question): Promise<Outcome> {
-  const { workers = defaultWorkers, checkpoint, shard, queue } = flags
-  return runSearch({ question, answerer, workers, checkpoint, shard, queue, io, signal })
+function find({ io, flags, crew, signal }: SearchCall, question: Question): Promise<Outcome> {
+  const { checkpoint, shard, queue } = flags
+  return runSearch({ question, crew, checkpoint, shard, queue, io, signal })
 }
 
 async function merge(call: SearchCall, paths: readonly string[]): Promise<number> {
@@ -141,34 +142,6 @@ async function merge(call: SearchCall, paths: readonly string[]): Promise<number
   return conclude(call, { loaded: await loadAsked(question), question, wide: question }, outcome)
 }
 
-/** Simulates the best, event by event; with estimates alone where the user does not wait for it. */
-async function simulate(call: SearchCall, asked: Asked, answer: Outcome['answer']): Promise<SimulatedBest> {
-  const { loaded, question } = asked
-  const simulated = await unlessStopped(call, rerankWork(loaded, question, answer))
-  return simulated ?? { best: estimatedOnly(asked, answer.best.slice(0, question.top)), simulated: 0 }
-}
-
-/** The same of these candidates and no others. */
-async function simulateThese(
-  call: SearchCall,
-  asked: Asked,
-  candidates: readonly Candidate[],
-): Promise<readonly SimulatedCandidate[]> {
-  const { loaded, question } = asked
-  const simulated = await unlessStopped(call, simulatedWork(loaded, question, candidates))
-  return simulated ?? estimatedOnly(asked, candidates)
-}
-
-async function unlessStopped<Result>({ io, signal }: SearchCall, work: Work<Result>): Promise<Result | undefined> {
-  if (signal.aborted) return undefined
-  try {
-    return await withProgress(io, work, signal)
-  } catch (error) {
-    if (!signal.aborted) throw error
-    return undefined
-  }
-}
-
 /** Tells what was found. */
 async function conclude(
   call: SearchCall,
@@ -178,14 +151,15 @@ async function conclude(
 ): Promise<number> {
   const { io, flags, signal } = call
   const { loaded, question, wide } = asked
-  const { best, simulated } = await simulate(call, asked, outcome.answer)
+  const { answer } = outcome
+  const { nearMisses, best, simulated } = await rerank(call, asked, { answer, others: wide })
   const result: SearchResult = {
     loaded,
     question,
-    answer: outcome.answer,
+    answer,
     best,
     simulated,
-    nearMisses: signal.aborted ? [] : nearMissesOf(asked, outcome.answer, wide),
+    nearMisses,
     ...(seconds !== undefined && { seconds }),
     interrupted: signal.aborted,
   }
@@ -236,7 +210,8 @@ async function why(call: SearchCall, whole: Asked, asked: NonNullable<SearchFlag
   const point = pointOfAnswer(outcome.answer, asked.text)
   const [simulated] = point && !isMiss(point) ? await simulateThese(call, narrowed, [point]) : []
   const [best] = simulated ? (await find(call, whole.question)).answer.best : []
-  const misses = simulated ? [] : nearMissesOf(narrowed, outcome.answer, widened(call, whole), whole.question)
+  const missed = { answer: outcome.answer, others: widened(call, whole), among: whole.question }
+  const misses = simulated ? [] : await nearMisses(call, narrowed, missed)
   const result = { ...narrowed, text: asked.text, counts: outcome.answer.counts, misses, simulated, best }
   if (flags.spec !== undefined && simulated) await writeSpec(io, flags.spec, simulated.spec, asked.text)
   if (flags.json) printJson(io, whyDocument(result))

@@ -18,6 +18,7 @@ export {
   rerankWork,
   type SearchOptions,
   simulatedWork,
+  simulationOf,
   specOfCandidate,
 } from './search/ask.js'
 export { type AskedSearch, askedOptions } from './search/asked-options.js'
@@ -45,7 +46,7 @@ export type { Limit, Question } from './search/question.js'
 export { type ServingMetric, servingMetricTable, servingObjectives } from './search/serving-metrics.js'
 export { servingChoices } from './search/serving-space.js'
 export { type MeanLoad, meanLoadOf } from './search/serving-steps.js'
-export type { SimulatedBest, SimulatedCandidate } from './search/simulate-best.js'
+export { bestOf, mayComeFirst, type SimulatedBest, type SimulatedCandidate } from './search/simulate-best.js'
 export type { SearchProgress } from './search/step-answer.js'
 export { limitName, type StepPhase, stepMetrics } from './search/step-metrics.js'
 export { type Change, isMiss } from './search/step-points.js'

@@ -1,11 +1,18 @@
 import { isModelPath, loadSpec } from 'shardloom'
-import { answersOf, type Question } from 'shardloom/search'
+import { answersOf, nearMissesOf, type Question, simulationOf } from 'shardloom/search'
 import { readTextFile } from '../read-file.js'
 import { importModule } from '../spec-flags.js'
 import type { LoadQuestion } from './answerer.js'
 
 /** Reads what a question is about; the files that its spec names are found by their paths, which are absolute. */
-export const loadQuestion: LoadQuestion = async (question) => answersOf(await loadAsked(question), question)
+export const loadQuestion: LoadQuestion = async (question) => {
+  const loaded = await loadAsked(question)
+  return {
+    part: answersOf(loaded, question),
+    simulated: (candidate) => simulationOf(loaded, question, candidate),
+    nearMisses: ({ answer, others, among }) => nearMissesOf({ loaded, question }, answer, others, among),
+  }
+}
 
 /** The spec of a question with everything read that it names. */
 export function loadAsked({ spec }: Question) {

@@ -43,8 +43,7 @@ export async function workOnQueue({ queue, answerer, workers, io, signal }: Queu
       async ({ data: { question, part } }) => {
         working++
         try {
-          const outcome =
-            refused(question, part) ?? (await threads.answer({ question: JSON.stringify(question), part }))
+          const outcome = refused(question, part) ?? (await threads.run({ question: JSON.stringify(question), part }))
           ended++
           return outcome
         } finally {

@@ -1,22 +1,20 @@
-import { ShardloomError } from 'shardloom'
 import { type Candidate, emptyAnswer, mergeAnswers, type Question } from 'shardloom/search'
 import type { Io } from '../io.js'
 import type { Shard } from '../shard-option.js'
-import type { Answerer } from './answerer.js'
+import { asError } from './answerer.js'
 import { openCheckpoint } from './checkpoint.js'
+import type { Crew } from './crew.js'
 import { type Outcome, outcomeOf } from './outcome.js'
 import { type FailedPart, partsOf } from './part.js'
 import { searchProgress } from './progress.js'
 import type { QueueAddress } from './queue-address.js'
 import { askQueue } from './queue-ask.js'
-import { runLocal } from './run-local.js'
 
 /** A search and where it runs. */
 export interface SearchRun {
   readonly question: Question
-  readonly answerer: Answerer
-  /** Threads; 1 works in this one. Of no effect on the outcome, nor with a queue, whose workers have their own. */
-  readonly workers: number
+  /** Who works on it, unless it is the workers of a queue. */
+  readonly crew: Crew
   /** A file that answers of parts are kept in and taken from. */
   readonly checkpoint?: string | undefined
   /** The share of the parts that is asked for; all by default. */
@@ -34,7 +32,7 @@ export interface SearchRun {
  * `QUEUE`.
  */
 export async function runSearch(run: SearchRun): Promise<Outcome> {
-  const { question, answerer, workers, shard, queue, io, signal } = run
+  const { question, crew, shard, queue, io, signal } = run
   const asked = partsOf(question, shard)
   const file = run.checkpoint === undefined ? undefined : await openCheckpoint(io, run.checkpoint, question)
   const answers = new Map(file?.answers)
@@ -43,7 +41,7 @@ export async function runSearch(run: SearchRun): Promise<Outcome> {
   let soFar: readonly Candidate[] = []
   const progress = searchProgress(io, { ended: asked.length - open.length, of: asked.length })
   try {
-    const runParts = queue ? askQueue(queue, io) : runLocal(answerer, workers)
+    const runParts = queue ? askQueue(queue, io) : crew.runParts
     if (open.length > 0)
       await runParts(
         question,
@@ -70,14 +68,7 @@ export async function runSearch(run: SearchRun): Promise<Outcome> {
   }
   const outcome = outcomeOf(question, { asked, answers, failed, soFar, stopped: signal.aborted })
   const [first] = outcome.failed
-  if (first && outcome.failed.length === asked.length) throw asError(first)
+  // Where all parts fail, it is the question that is at fault.
+  if (first && outcome.failed.length === asked.length) throw asError(first.failure)
   return outcome
-}
-
-/** Where all parts fail, it is the question that is at fault. */
-function asError({ failure: { code, message, help, subject } }: FailedPart): ShardloomError {
-  return new ShardloomError(code, message, {
-    ...(help !== undefined && { help }),
-    ...(subject !== undefined && { subject }),
-  })
 }

@@ -3,13 +3,12 @@ import { setFlagsFromString } from 'node:v8'
 import { MessageChannel } from 'node:worker_threads'
 import type { Candidate } from 'shardloom/search'
 import { Tinypool } from 'tinypool'
-import type { PartTask } from './answerer.js'
-import type { PartOutcome } from './part.js'
+import type { Said, Task } from './answerer.js'
 
-/** Threads that answer parts, so that the one that starts them can do something else. */
+/** Threads that work on tasks, so that the one that starts them can do something else. */
 export interface Threads {
-  /** Rejects when the thread dies of the part, and when the threads are closed. */
-  answer(task: PartTask, found?: (candidates: readonly Candidate[]) => void): Promise<PartOutcome>
+  /** Rejects when the thread dies of the task, and when the threads are closed. `found` hears what parts find on the way. */
+  run<T extends Task>(task: T, found?: (candidates: readonly Candidate[]) => void): Promise<Said<T>>
   /** Ends the threads, in the middle of whatever they do. */
   close(): Promise<void>
 }
@@ -21,13 +20,13 @@ export function startThreads(module: URL, count: number): Threads {
   if (process.versions.v8.startsWith('11.')) setFlagsFromString('--interrupt-budget=1000000 --no-parallel-scavenge')
   const pool = new Tinypool({
     filename: fileURLToPath(module),
-    name: 'answerPart',
+    name: 'workOn',
     runtime: 'worker_threads',
     minThreads: count,
     maxThreads: count,
   })
   let closed: Promise<void> | undefined
-  // A thread that dies between parts is replaced by another.
+  // A thread that dies between tasks is replaced by another.
   pool.on('error', () => {})
 
   const watched = new WeakSet<object>()
@@ -48,10 +47,10 @@ export function startThreads(module: URL, count: number): Threads {
   }
 
   return {
-    answer(task, found) {
+    run<T extends Task>(task: T, found?: (candidates: readonly Candidate[]) => void) {
       const { port1: heard, port2: port } = new MessageChannel()
       if (found) heard.on('message', found)
-      const outcome: Promise<PartOutcome> = pool.run({ ...task, port }, { transferList: [port] })
+      const outcome: Promise<Said<T>> = pool.run({ ...task, port }, { transferList: [port] })
       watch()
       return outcome.finally(() => heard.close())
     },

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { answersDocument, mergeDocuments } from '../../src/search/answers-document.js'
+import { Crew } from '../../src/search/crew.js'
 import { exitCodeOf, warningsOf } from '../../src/search/outcome.js'
 import { runSearch } from '../../src/search/run-search.js'
 import { loadQuestion, pretend } from './fake-answerer.js'
@@ -10,8 +11,7 @@ const question = pretend({ parts: 7 })
 async function documentOf(index: number, count: number, asked = question) {
   const outcome = await runSearch({
     question: asked,
-    answerer: { loadQuestion, module: new URL('file:///nowhere') },
-    workers: 1,
+    crew: new Crew({ loadQuestion, module: new URL('file:///nowhere') }, 1),
     shard: { index, count },
     io: quiet,
     signal: new AbortController().signal,

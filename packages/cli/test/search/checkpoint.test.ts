@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { openCheckpoint } from '../../src/search/checkpoint.js'
+import { Crew } from '../../src/search/crew.js'
 import { runSearch } from '../../src/search/run-search.js'
 import { temporaryFolder } from '../run-command.js'
 import { loadQuestion, pretend } from './fake-answerer.js'
@@ -11,8 +12,7 @@ const question = pretend({ parts: 5 })
 const search = (checkpoint: string, asked = question) =>
   runSearch({
     question: asked,
-    answerer: { loadQuestion, module: new URL('file:///nowhere') },
-    workers: 1,
+    crew: new Crew({ loadQuestion, module: new URL('file:///nowhere') }, 1),
     checkpoint,
     io: quiet,
     signal: new AbortController().signal,

@@ -2,7 +2,7 @@ import { appendFileSync, existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { ShardloomError, type Work } from 'shardloom'
 import type { Answer, Candidate, Miss, Question } from 'shardloom/search'
-import { type LoadQuestion, partAnswerer } from '../../src/search/answerer.js'
+import { type LoadQuestion, taskWorker } from '../../src/search/answerer.js'
 
 /** What the parts of a pretended question do besides answering. */
 export interface Behaviour {
@@ -97,7 +97,7 @@ function block(milliseconds: number): void {
 export const loadQuestion: LoadQuestion = async ({ choices }) => {
   const has = (list: string, part: number) => choices[list]?.includes(part) === true
   const folder = choices.folder?.[0]
-  return function* (part) {
+  function* part(part: number): Work<Answer> {
     if (typeof folder === 'string') {
       appendFileSync(join(folder, 'ran'), `${part}\n`)
       const mark = join(folder, `hangs-${part}`)
@@ -121,6 +121,18 @@ export const loadQuestion: LoadQuestion = async ({ choices }) => {
     block(Number(choices.milliseconds?.[0] ?? 0))
     return yield* answerOf(part)
   }
+  return {
+    part,
+    // Of the metrics it is bytes that tells what comes of a candidate; of many nobody can say.
+    *simulated(candidate) {
+      yield { work: 'pretend', done: 0, of: 1 }
+      const { bytes = 0 } = candidate.metrics
+      const said = { candidate, spec: { model: 'tiny', batch: 1 }, misses: [] }
+      if (bytes < 20) return { ...said, score: bytes }
+      return { ...said, error: new ShardloomError('PRETENDED', 'It is too large.', { help: 'Take a smaller one.' }) }
+    },
+    nearMisses: () => [],
+  }
 }
 
 /**
@@ -128,4 +140,4 @@ export const loadQuestion: LoadQuestion = async ({ choices }) => {
  *
  * @public
  */
-export const answerPart = partAnswerer(loadQuestion)
+export const workOn = taskWorker(loadQuestion)

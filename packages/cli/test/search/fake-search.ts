@@ -1,5 +1,6 @@
 import { exitCode } from '../../src/exit-code.js'
 import { reportError } from '../../src/report-error.js'
+import { Crew } from '../../src/search/crew.js'
 import { untilInterrupted } from '../../src/search/interrupt.js'
 import { exitCodeOf } from '../../src/search/outcome.js'
 import { parseQueue } from '../../src/search/queue-address.js'
@@ -26,15 +27,9 @@ try {
       return exitCode.done
     }
     const question = pretend(behaviour)
-    const { answers, ...outcome } = await runSearch({
-      question,
-      answerer,
-      workers,
-      checkpoint,
-      queue: address,
-      io,
-      signal,
-    })
+    const crew = new Crew(answerer, workers)
+    const { answers, ...outcome } = await runSearch({ question, crew, checkpoint, queue: address, io, signal })
+    await crew.dismiss()
     process.stdout.write(JSON.stringify(outcome))
     return exitCodeOf({ answers, ...outcome })
   })

@@ -71,7 +71,7 @@ export const quiet: Io = {
 /** The answer without any of what is tested: every part in turn, merged at once. */
 export async function expected({ parts, ...question }: Question): Promise<Answer> {
   const { folder, ...choices } = question.choices
-  const answer = await loadQuestion({ ...question, parts, choices })
+  const { part: answer } = await loadQuestion({ ...question, parts, choices })
   return mergeAnswers(
     Array.from({ length: parts }, (_, part) => finish(answer(part))),
     question,

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { Redis } from 'ioredis'
 import type { Question } from 'shardloom/search'
 import { afterAll, beforeAll, describe, expect, type onTestFinished, test } from 'vitest'
+import { Crew } from '../../src/search/crew.js'
 import { parseQueue } from '../../src/search/queue-address.js'
 import { askQueue } from '../../src/search/queue-ask.js'
 import { workOnQueue } from '../../src/search/queue-work.js'
@@ -30,7 +31,7 @@ beforeAll(async () => {
 afterAll(() => built.remove())
 
 const ask = (question: Question, url: string, { signal } = new AbortController()) =>
-  runSearch({ question, answerer: built.answerer, workers: 1, queue: parseQueue(url), io: quiet, signal })
+  runSearch({ question, crew: new Crew(built.answerer, 1), queue: parseQueue(url), io: quiet, signal })
 
 /** A database of a server, with what a test does there: what tests do at the same time does not meet. */
 function placeAt(url: string, finished: typeof onTestFinished) {
@@ -151,7 +152,7 @@ describe.skipIf(!hasRedis)('a queue', { concurrent: true }, () => {
     const { url, worker, jobs, question: ownQuestion } = placeAt(`${redis.url}/7`, onTestFinished)
     const { folder, question } = ownQuestion({ parts: 7 })
     worker()
-    const own = { answerer: built.answerer, workers: 1, io: quiet, signal: new AbortController().signal }
+    const own = { crew: new Crew(built.answerer, 1), io: quiet, signal: new AbortController().signal }
     const here = { ...own, question, checkpoint: `${folder}/search.jsonl` }
     const first = await runSearch({ ...here, shard: { index: 1, count: 3 }, queue: parseQueue(url) })
     expect([...first.answers.keys()]).toEqual([0, 3, 6])

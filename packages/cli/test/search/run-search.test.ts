@@ -6,9 +6,9 @@ import type { Question } from 'shardloom/search'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Io } from '../../src/io.js'
 import { answersDocument, mergeDocuments } from '../../src/search/answers-document.js'
+import { Crew } from '../../src/search/crew.js'
 import { exitCodeOf, type Outcome, warningsOf } from '../../src/search/outcome.js'
 import { partsOf } from '../../src/search/part.js'
-import { runLocal } from '../../src/search/run-local.js'
 import { runSearch, type SearchRun } from '../../src/search/run-search.js'
 import { temporaryFolder } from '../run-command.js'
 import { loadQuestion, pretend } from './fake-answerer.js'
@@ -20,29 +20,30 @@ beforeAll(async () => {
 })
 afterAll(() => built.remove())
 
-const run = (question: Question, more: Partial<SearchRun> = {}): Promise<Outcome> =>
-  runSearch({
-    question,
-    answerer: built.answerer,
-    workers: 1,
-    io: quiet,
-    signal: new AbortController().signal,
-    ...more,
-  })
+type Run = Partial<SearchRun> & { readonly workers?: number; readonly loadQuestion?: typeof loadQuestion }
+
+async function run(question: Question, { workers = 1, loadQuestion, ...more }: Run = {}): Promise<Outcome> {
+  const crew = new Crew({ ...built.answerer, ...(loadQuestion && { loadQuestion }) }, workers)
+  const { signal } = new AbortController()
+  return runSearch({ question, crew, io: quiet, signal, ...more }).finally(() => crew.dismiss())
+}
 
 /** A signal that is aborted once so many parts have begun. */
-function abortAfter(question: Question, begun: number): Partial<SearchRun> {
+function abortAfter(question: Question, begun: number): Run {
   const controller = new AbortController()
   let count = 0
   const counting: typeof loadQuestion = async (asked) => {
-    const answer = await loadQuestion(asked)
-    return function* (part) {
-      if (count++ === begun) controller.abort()
-      yield { work: 'pretend', done: 0, of: question.parts }
-      return yield* answer(part)
+    const answers = await loadQuestion(asked)
+    return {
+      ...answers,
+      *part(part) {
+        if (count++ === begun) controller.abort()
+        yield { work: 'pretend', done: 0, of: question.parts }
+        return yield* answers.part(part)
+      },
     }
   }
-  return { answerer: { ...built.answerer, loadQuestion: counting }, signal: controller.signal }
+  return { loadQuestion: counting, signal: controller.signal }
 }
 
 describe('a search', () => {
@@ -50,16 +51,17 @@ describe('a search', () => {
     const question = pretend({ parts: 3, folder: temporaryFolder() })
     const controller = new AbortController()
     const candidate = { name: 'a=1', choices: { a: 1 }, score: 7, metrics: { cost: 7 } }
-    const endless: typeof loadQuestion = async () =>
-      function* () {
+    const endless: typeof loadQuestion = async (asked) => ({
+      ...(await loadQuestion(asked)),
+      *part() {
         const found = [candidate]
         for (let done = 0; ; done++) {
           if (done === 3) controller.abort()
           yield { work: 'pretend', done, of: 10, ...(done > 0 && { found }) }
         }
-      }
-    const answerer = { ...built.answerer, loadQuestion: endless }
-    const outcome = await run(question, { answerer, signal: controller.signal })
+      },
+    })
+    const outcome = await run(question, { loadQuestion: endless, signal: controller.signal })
     expect(outcome.answer.best).toEqual([candidate])
     expect(outcome.answers.size).toBe(0)
     expect(exitCodeOf(outcome)).toBe(130)
@@ -149,7 +151,12 @@ describe('a search', () => {
     const full = async () => {
       throw new Error('the disk is full')
     }
-    const failing = runLocal(built.answerer, workers)(question, [0, 1, 2, 3], full, new AbortController().signal)
+    const failing = new Crew(built.answerer, workers).runParts(
+      question,
+      [0, 1, 2, 3],
+      full,
+      new AbortController().signal,
+    )
     await expect(failing).rejects.toThrow('full')
   })
 

@@ -18,6 +18,7 @@ import {
   type Simulator,
   simulateAll,
   simulateBest,
+  simulateOne,
 } from './simulate-best.js'
 import { stepAnswers } from './step-answer.js'
 import { checkStepQuestion, stepMetrics } from './step-metrics.js'
@@ -183,6 +184,11 @@ export function simulatedWork(
   candidates: readonly Candidate[],
 ): Work<readonly SimulatedCandidate[]> {
   return simulateAll(candidates, simulatorOf(loaded, question))
+}
+
+/** Simulates one candidate event by event; what refuses it is an outcome too. */
+export function simulationOf(loaded: LoadedSpec, question: Question, candidate: Candidate): Work<SimulatedCandidate> {
+  return simulateOne(candidate, simulatorOf(loaded, question))
 }
 
 function simulatorOf(loaded: LoadedSpec, question: Question): Simulator {

@@ -54,29 +54,51 @@ export function* simulateAll(
 export function* simulateBest(
   candidates: readonly Candidate[],
   count: number,
-  { specOf, simulate }: Simulator,
+  simulator: Simulator,
 ): Work<SimulatedBest> {
-  const order: SimulatedCandidate[] = []
-  let gain = 0
-  for (const [index, candidate] of candidates.entries()) {
-    const last = order[count - 1]
-    if (index >= count && (!last || (place(last) === 0 && hopeOf(candidate, gain) > (last.score ?? 0)))) break
-    yield { work: 'simulating', done: index, of: Math.max(count, index + 1) }
-    const outcome = yield* attempt({ candidate, spec: specOf(candidate), misses: [] }, simulate)
-    order.push(outcome)
-    order.sort((a, b) => place(a) - place(b) || farthest(a) - farthest(b) || (a.score ?? 0) - (b.score ?? 0))
-    gain = Math.max(gain, gainOf(outcome))
+  const outcomes: SimulatedCandidate[] = []
+  while (mayComeFirst(candidates, outcomes, count)) {
+    const done = outcomes.length
+    yield { work: 'simulating', done, of: Math.max(count, done + 1) }
+    outcomes.push(yield* simulateOne(candidates[done] as Candidate, simulator))
   }
-  return { best: order.slice(0, count), simulated: order.length }
+  return bestOf(outcomes, count)
 }
 
-function* attempt(plain: SimulatedCandidate, simulate: Simulator['simulate']): Work<SimulatedCandidate> {
+/** Simulates a candidate; what refuses it is an outcome too. */
+export function* simulateOne(candidate: Candidate, { specOf, simulate }: Simulator): Work<SimulatedCandidate> {
+  const spec = specOf(candidate)
   try {
-    return yield* simulate(plain.candidate, plain.spec)
+    return yield* simulate(candidate, spec)
   } catch (error) {
     if (!isShardloomError(error)) throw error
-    return { ...plain, error }
+    return { candidate, spec, misses: [], error }
   }
+}
+
+/**
+ * Whether another of the candidates, of which the best estimates come first, may come to be among the best `count`, where the first of them
+ * have come to `outcomes`: none does if it would have to gain more on its estimate than any before.
+ */
+export function mayComeFirst(
+  candidates: readonly Candidate[],
+  outcomes: readonly SimulatedCandidate[],
+  count: number,
+): boolean {
+  const next = candidates[outcomes.length]
+  if (!next || outcomes.length < count) return next !== undefined
+  const last = bestOf(outcomes, count).best[count - 1]
+  if (!last) return false
+  const gain = outcomes.reduce((most, outcome) => Math.max(most, gainOf(outcome)), 0)
+  return place(last) > 0 || hopeOf(next, gain) <= (last.score ?? 0)
+}
+
+/** The best of what was simulated. */
+export function bestOf(outcomes: readonly SimulatedCandidate[], count: number): SimulatedBest {
+  const order = outcomes.toSorted(
+    (a, b) => place(a) - place(b) || farthest(a) - farthest(b) || (a.score ?? 0) - (b.score ?? 0),
+  )
+  return { best: order.slice(0, count), simulated: outcomes.length }
 }
 
 const place = ({ misses, error }: SimulatedCandidate) => (error ? 2 : misses.length > 0 ? 1 : 0)

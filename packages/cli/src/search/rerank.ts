@@ -1,0 +1,98 @@
+import {
+  type Asked,
+  bestOf,
+  type Candidate,
+  estimatedOnly,
+  mayComeFirst,
+  type NearMiss,
+  type SimulatedBest,
+  type SimulatedCandidate,
+} from 'shardloom/search'
+import type { Io } from '../io.js'
+import { progressLine } from '../output.js'
+import type { MissesOf } from './answerer.js'
+import type { Crew } from './crew.js'
+
+/** Who works on what is asked, and who hears of it. */
+interface Working {
+  readonly io: Io
+  readonly crew: Crew
+  /** Stops it: what is not simulated by then is told as it was estimated. */
+  readonly signal: AbortSignal
+}
+
+/**
+ * Simulates the best of an answer event by event, and what was kept beside them as long as it could be better; and finds the misses that are
+ * of interest beside them.
+ */
+export async function rerank(
+  working: Working,
+  asked: Asked,
+  misses: MissesOf,
+): Promise<SimulatedBest & { readonly nearMisses: readonly NearMiss[] }> {
+  const { best } = misses.answer
+  const { top } = asked.question
+  const missed = ahead(nearMisses(working, asked, misses))
+  const isOpen = (outcomes: readonly SimulatedCandidate[]) => mayComeFirst(best, outcomes, top)
+  const outcomes = await simulated(working, asked, best, { isOpen, of: top })
+  const found = outcomes ? bestOf(outcomes, top) : { best: estimatedOnly(asked, best.slice(0, top)), simulated: 0 }
+  return { ...found, nearMisses: await missed }
+}
+
+/** Simulates these candidates and no others, in the order of what comes of them. */
+export async function simulateThese(
+  working: Working,
+  asked: Asked,
+  candidates: readonly Candidate[],
+): Promise<readonly SimulatedCandidate[]> {
+  const isOpen = (outcomes: readonly SimulatedCandidate[]) => outcomes.length < candidates.length
+  const outcomes = await simulated(working, asked, candidates, { isOpen, of: candidates.length })
+  return outcomes ? bestOf(outcomes, candidates.length).best : estimatedOnly(asked, candidates)
+}
+
+/** See `nearMissesOf`; none of a search that is stopped. */
+export async function nearMisses({ crew, signal }: Working, asked: Asked, misses: MissesOf) {
+  return (await unlessStopped(signal, () => crew.nearMisses(asked.question, misses))) ?? []
+}
+
+/** Simulates one candidate after the other, as many at a time as the crew has hands, while `isOpen` says so of what came of the first ones. */
+async function simulated(
+  { io, crew, signal }: Working,
+  { question }: Asked,
+  candidates: readonly Candidate[],
+  { isOpen, of }: { readonly isOpen: (outcomes: readonly SimulatedCandidate[]) => boolean; readonly of: number },
+): Promise<readonly SimulatedCandidate[] | undefined> {
+  const line = progressLine(io)
+  const running: Promise<SimulatedCandidate | undefined>[] = []
+  const outcomes: SimulatedCandidate[] = []
+  try {
+    while (isOpen(outcomes)) {
+      line.show(`simulating: ${outcomes.length} of ${Math.max(of, outcomes.length + 1)}`)
+      for (const candidate of candidates.slice(running.length, outcomes.length + crew.hands))
+        running.push(ahead(unlessStopped(signal, () => crew.simulated(question, candidate, signal))))
+      const outcome = await running[outcomes.length]
+      if (!outcome) return undefined
+      outcomes.push(outcome)
+    }
+    return outcomes
+  } finally {
+    line.clear()
+  }
+}
+
+/** Something that runs before it is waited for, and fails without a word if nobody does. */
+function ahead<Result>(work: Promise<Result>): Promise<Result> {
+  work.catch(() => {})
+  return work
+}
+
+/** Undefined of what is stopped. */
+async function unlessStopped<Result>(signal: AbortSignal, work: () => Promise<Result>): Promise<Result | undefined> {
+  if (signal.aborted) return undefined
+  try {
+    return await work()
+  } catch (error) {
+    if (!signal.aborted) throw error
+    return undefined
+  }
+}
