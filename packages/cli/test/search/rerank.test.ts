@@ -1,5 +1,5 @@
 import { loadSpec } from 'shardloom'
-import type { Answer, Candidate } from 'shardloom/search'
+import { type Answer, type Candidate, questionOf } from 'shardloom/search'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { Crew } from '../../src/search/crew.js'
 import { rerank, simulateThese } from '../../src/search/rerank.js'
@@ -61,11 +61,10 @@ test('what is stopped is told as it was estimated', async () => {
     misses: [],
   }
   const working = { crew, io: quiet, signal: controller.signal }
-  expect(
-    await rerank(working, { loaded, question: { ...question, choices: { tp: [1] } } }, { answer, others: question }),
-  ).toMatchObject({
+  const real = questionOf(loaded, { ranks: 1 })
+  expect(await rerank(working, { loaded, question: real }, { answer, others: real })).toMatchObject({
     simulated: 0,
     nearMisses: [],
-    best: [{ candidate }],
+    best: [{ candidate, spec: { model: 'tiny' } }],
   })
 })
