@@ -2,7 +2,6 @@ import type { Command } from 'commander'
 import { clusterNames, isShardloomError, type LoadedSpec } from 'shardloom'
 import {
   type Asked,
-  type Candidate,
   changesOfSpec,
   estimatedOnly,
   isMiss,

@@ -83,21 +83,16 @@ function* seedsOf(tree: StepTree, groups: readonly Group[], question: Question):
   const better = () => (found.front ? kept() : (found.list.candidates[0]?.score ?? kept()))
   const ways: readonly Way[] = [
     // What changes no costs of layers comes first: the better the best is, the fewer others are measured.
-    { most: better, names: later },
+    { most: better, names: later, pairs: 'all' },
     // Fewer copies leave room for more.
-    { most: better, from: { dpReplicate: 1 } },
-    { most: kept },
+    { most: better, from: { dpReplicate: 1 }, pairs: 'degrees' },
+    { most: kept, pairs: 'degrees' },
   ]
   for (let way = 0; way < ways.length; ) {
     const [best] = found.list.candidates
     if (!best) break
     const { from, ...tried } = ways[way] as Way
-    for (const { candidate } of tryChanges(
-      tree,
-      question,
-      { ...best.choices, ...from },
-      { ...tried, pairs: 'degrees' },
-    )) {
+    for (const { candidate } of tryChanges(tree, question, { ...best.choices, ...from }, tried)) {
       found.list.offer(candidate)
       found.front?.offer(candidate)
     }
@@ -108,7 +103,7 @@ function* seedsOf(tree: StepTree, groups: readonly Group[], question: Question):
 }
 
 /** Which changes of the best are tried next, `from` made before. */
-interface Way extends Omit<Tried, 'pairs'> {
+interface Way extends Tried {
   readonly from?: Choices
 }
 
