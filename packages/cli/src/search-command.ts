@@ -3,7 +3,6 @@ import { clusterNames, isShardloomError, type LoadedSpec } from 'shardloom'
 import {
   type Asked,
   changesOfSpec,
-  estimatedOnly,
   isMiss,
   type Question,
   questionOf,
