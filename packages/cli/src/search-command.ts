@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import { clusterNames, isShardloomError, type LoadedSpec } from 'shardloom'
+import { clusterNames, type LoadedSpec } from 'shardloom'
 import {
   type Asked,
   changesOfSpec,
@@ -164,29 +164,20 @@ async function conclude(
   const winner = winnerOf(best)
   if (flags.svg !== undefined && question.front) await writeFront(io, flags.svg, result)
   if (flags.spec !== undefined && winner) await writeSpec(io, flags.spec, winner.spec)
-  const launch = winner && flags.launcher !== undefined ? await toldOf(result, flags.launcher, winner.spec) : undefined
-  const unsaid = typeof launch === 'string' ? [launch] : []
-  printWarnings(io, [...(loaded.warnings ?? []), ...warningsOf(question, outcome), ...unsaid])
-  if (flags.json) printJson(io, { ...resultDocument(result), ...(typeof launch === 'object' && { launch }) })
+  const { launch, refused = [] } = flags.launcher === undefined ? {} : await launchOf(result, flags.launcher)
+  printWarnings(io, [...(loaded.warnings ?? []), ...warningsOf(question, outcome), ...refused])
+  if (flags.json) printJson(io, { ...resultDocument(result), ...(launch && { launch }) })
   else if (flags.csv) io.stdout.write(resultCsv(result))
   else if (flags.spec !== '-') {
     const command = winner && commandFor(call, loaded, winner)
-    printLines(io, (style) =>
-      resultLines(result, style, { ...(command && { command }), ...(typeof launch === 'object' && { launch }) }),
-    )
+    printLines(io, (style) => resultLines(result, style, { ...(command && { command }), ...(launch && { launch }) }))
   }
-  const code = signal.aborted ? exitCode.interrupted : unsaid.length > 0 ? exitCode.badInput : exitCodeOf(outcome)
+  const code = signal.aborted
+    ? exitCode.interrupted
+    : refused.length > 0 && !launch
+      ? exitCode.badInput
+      : exitCodeOf(outcome)
   return code === exitCode.done && !fits(result) ? exitCode.answerIsNo : code
-}
-
-/** What a launcher is told of the best, or why it cannot be: what was found is told all the same. */
-async function toldOf(result: SearchResult, name: string, spec: SimulatedCandidate['spec']) {
-  try {
-    return await launchOf(result, name, spec)
-  } catch (error) {
-    if (!isShardloomError(error)) throw error
-    return `${name} cannot be told of the best, ${error.code}: ${[error.message, error.help ?? ''].join(' ').trim()}`
-  }
 }
 
 /** What simulates a candidate. */

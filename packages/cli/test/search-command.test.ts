@@ -159,6 +159,27 @@ describe('search', () => {
     expect(drawn.out).toContain('The front of least step-time and least peak-memory')
   })
 
+  test('a launcher that cannot be told of the best is told of the first that it can be told of', async () => {
+    const degrees = ['pp=4', 'tp=2', 'cp=1', 'ulysses=1', 'schedule=zbv,1f1b'].flatMap((each) => ['--choose', each])
+    const flags = ['--model', 'llama-3.1-8b', '--cluster', 'dgx-h100', '--ranks', '8', '--batch', '32', ...degrees]
+    const { out, err, code } = await shardloom([
+      'search',
+      ...flags,
+      '--workers',
+      '1',
+      '--launcher',
+      'megatron',
+      '--json',
+    ])
+    const { best, launch } = JSON.parse(out)
+    // Megatron-LM runs no zero-bubble schedule (its arguments.py).
+    const first = best.findIndex(({ name }: { name: string }) => name.includes('schedule=1f1b'))
+    expect(first).toBeGreaterThan(0)
+    expect(launch).toMatchObject({ launcher: 'megatron', place: first + 1 })
+    expect(err.match(/megatron cannot be told of/g)).toHaveLength(first)
+    expect(code).toBe(0)
+  })
+
   test('serving keeps its limits as simulated', async () => {
     const choices = ['--choose', 'clients=16,64', '--choose', 'tp=2,4', '--choose', 'pp=1']
     const flags = [

@@ -23,13 +23,14 @@ import {
 import { type Style, singleLine } from '../style.js'
 import { flow, pairs, table, wrapped } from '../table.js'
 import type { SearchResult } from './result.js'
+import type { Launch } from './write-result.js'
 
 /** What is told of the best beside its place. */
 export interface Further {
   /** What simulates it. */
   readonly command?: string
-  /** How it is started. */
-  readonly launch?: { readonly launcher: string; readonly text: string; readonly notes: readonly string[] }
+  /** How one of the best is started. */
+  readonly launch?: Launch
 }
 
 /** What a search found, for people, within 80 columns. */
@@ -45,7 +46,7 @@ export function resultLines(result: SearchResult, style: Style, { command, launc
     ...(launch
       ? [
           '',
-          style.bold(`For ${launch.launcher}`),
+          style.bold(`For ${launch.launcher}${launch.place === 1 ? '' : `, of number ${launch.place}`}`),
           ...launch.text.trimEnd().split('\n'),
           ...launch.notes.flatMap((note) => wrapped(note, 2).map((line) => `#${line.slice(1)}`)),
         ]

@@ -1,4 +1,4 @@
-import { checkSpec, ShardloomError, type SpecInput, specText } from 'shardloom'
+import { checkSpec, isShardloomError, ShardloomError, type SpecInput, specText } from 'shardloom'
 import type { LauncherName } from 'shardloom/launch'
 import { betterOf, type Candidate, choicesText, type SimulatedCandidate, unitOf } from 'shardloom/search'
 import type { Io } from '../io.js'
@@ -23,12 +23,39 @@ export async function launcherOf(name: string): Promise<LauncherName> {
   return launcher
 }
 
-/** What a launcher is told of a candidate. Throws `LAUNCHER` for what it cannot say. */
-export async function launchOf({ question }: SearchResult, name: string, spec: SpecInput) {
+/** What a launcher is told of one of the best: `place` counts from 1. */
+export interface Launch {
+  readonly launcher: LauncherName
+  readonly place: number
+  readonly text: string
+  readonly notes: readonly string[]
+}
+
+/**
+ * What a launcher is told of the first of the best that it can be told of and that keeps all rules as simulated, and why it cannot be of
+ * those before.
+ */
+export async function launchOf(
+  { question, best }: SearchResult,
+  name: string,
+): Promise<{ readonly launch?: Launch; readonly refused: readonly string[] }> {
   const launcher = await launcherOf(name)
   const { exportLaunch } = await import('shardloom/launch')
-  const { text, notes } = exportLaunch(await loadAsked({ ...question, spec }), launcher)
-  return { launcher, text, notes }
+  const refused: string[] = []
+  for (const [index, { spec, error, misses }] of best.entries()) {
+    if (error || misses.length > 0) continue
+    try {
+      const { text, notes } = exportLaunch(await loadAsked({ ...question, spec }), launcher)
+      return { launch: { launcher, place: index + 1, text, notes }, refused }
+    } catch (error) {
+      if (!isShardloomError(error)) throw error
+      const why = [error.message, error.help ?? ''].join(' ').trim()
+      refused.push(
+        `${name} cannot be told of ${index === 0 ? 'the best' : `number ${index + 1}`}, ${error.code}: ${why}`,
+      )
+    }
+  }
+  return { refused }
 }
 
 /** Draws the front, and the best as simulated beside it, by the estimates that a search reckons with. */
