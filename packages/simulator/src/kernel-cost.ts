@@ -27,6 +27,8 @@ export interface KernelContext {
   readonly readers: Readers
   /** Tensors that leave their body by a port. */
   readonly leaving: ReadonlySet<string>
+  /** Terms of sums over iterations → bytes of an element of the sum. */
+  readonly sums: ReadonlyMap<string, number>
 }
 
 interface Bytes {
@@ -36,8 +38,7 @@ interface Bytes {
 
 /** The time of each kernel of one rank. Throws `NO_PEAK` for products of a type that the accelerator lacks. */
 export function kernelCost(context: KernelContext): (kernel: Kernel) => NodeTime {
-  const { program, operators, machine } = context
-  const sums = sumsOf(program)
+  const { program, operators, machine, sums } = context
   const named = Object.entries(machine.engine.traffic).filter(([name]) => name.includes('/'))
   return (kernel) => {
     const { nodes, kind } = kernel
@@ -135,7 +136,7 @@ function castSeconds(from: DataType, to: DataType, { m, k }: MatmulShape, memory
 }
 
 /** Terms of sums over iterations, with the type of their sum. */
-function sumsOf({ items, tensors }: Program): ReadonlyMap<string, number> {
+export function sumsOf({ items, tensors }: Program): ReadonlyMap<string, number> {
   const sums = new Map<string, number>()
   for (const { ports } of regionsOf(items))
     for (const port of ports)

@@ -1,17 +1,18 @@
 import { nodesOf, type Program, regionsOf } from '@shardloom/core'
 import { programOf } from '@shardloom/core/unroll'
 
-const known = new WeakMap<Program, ReadonlySet<string>>()
+/** By what they run: in other sizes it is the same. */
+const known = new WeakMap<Program['items'], ReadonlySet<string>>()
 
 /** What the nodes and loops of a rank's part make. Of tied weights each end of a pipeline makes the gradient of its own use alone. */
 export function madeOn(whole: Program, rank: number): ReadonlySet<string> {
-  const program = programOf(whole, rank)
-  const found = known.get(program) ?? collect(program)
-  known.set(program, found)
+  const { items } = programOf(whole, rank)
+  const found = known.get(items) ?? collect(items)
+  known.set(items, found)
   return found
 }
 
-function collect({ items }: Program): ReadonlySet<string> {
+function collect(items: Program['items']): ReadonlySet<string> {
   const made = new Set(nodesOf(items).flatMap(({ outputs }) => outputs))
   for (const { ports } of regionsOf(items))
     for (const port of ports) {

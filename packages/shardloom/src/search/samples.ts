@@ -56,6 +56,8 @@ interface Planned {
   readonly grown: Map<number, Program['tensors']>
   sample?: Sample
   state?: StateSample
+  /** What is handed from layer to layer going forward. */
+  sent?: readonly string[]
 }
 
 /**
@@ -113,7 +115,7 @@ export class Samples {
     this.count.measured++
     return {
       parts: partCosts(planned.sample, program, machine, growth, this.known),
-      sendBytes: sentBytes(program, planned.operators),
+      sendBytes: sentBytes(planned, program),
     }
   }
 
@@ -281,12 +283,12 @@ function grownTensors({ program, grown }: Planned, growth: number): Program['ten
   return tensors
 }
 
-/** Of what is handed from layer to layer going forward. */
-function sentBytes(program: Program, operators: OperatorTable): number {
-  const meter = meterOf(program, operators, 0)
-  const layers = regionsOf(program.items).find(({ axis }) => axis === 'layer')
-  return (layers?.ports ?? []).reduce(
-    (sum, port) => (port.kind === 'carry' ? sum + meter.bytes(lookup(program.tensors, port.inner)) : sum),
-    0,
-  )
+/** Of what is handed from layer to layer going forward, in the sizes of `program`. */
+function sentBytes(planned: Planned, program: Program): number {
+  if (!planned.sent) {
+    const layers = regionsOf(planned.program.items).find(({ axis }) => axis === 'layer')
+    planned.sent = (layers?.ports ?? []).flatMap((port) => (port.kind === 'carry' ? [port.inner] : []))
+  }
+  const meter = meterOf(program, planned.operators, 0)
+  return planned.sent.reduce((sum, id) => sum + meter.bytes(lookup(program.tensors, id)), 0)
 }
