@@ -1,5 +1,7 @@
-import { runWork } from 'shardloom'
+import { setImmediate } from 'node:timers/promises'
+import { runWork, ShardloomError } from 'shardloom'
 import type { Candidate, NearMiss, Question, SimulatedCandidate } from 'shardloom/search'
+import { reportOf } from '../report-error.js'
 import { type Answerer, type Answers, answerPart, heardOf, loadedOnce, type MissesOf } from './answerer.js'
 import type { PartOutcome, PartRunner } from './part.js'
 import { settleAll } from './settle-all.js'
@@ -69,18 +71,38 @@ export class Crew {
     return this.threads ? this.workers : 1
   }
 
-  /** What comes of a candidate event by event. */
+  /** What comes of a candidate event by event. Throws `CRASH` where a thread dies of it, and the reason of the signal. */
   async simulated(question: Question, simulate: Candidate, signal: AbortSignal): Promise<SimulatedCandidate> {
     const text = JSON.stringify(question)
-    if (this.threads) return heardOf(await this.threads.run({ question: text, simulate }))
-    return runWork((await this.answersTo(text)).simulated(simulate), { signal })
+    const { threads } = this
+    if (!threads) return runWork((await this.turn(text, signal)).simulated(simulate), { signal })
+    try {
+      return heardOf(await threads.run({ question: text, simulate }))
+    } catch (error) {
+      if (signal.aborted) throw error
+      throw crash('simulated it', error)
+    }
   }
 
-  /** Of each rule the nearest miss that is of interest: see `nearMissesOf`. */
-  async nearMisses(question: Question, misses: MissesOf): Promise<readonly NearMiss[]> {
+  /** Of each rule the nearest miss that is of interest: see `nearMissesOf`. Throws what {@link simulated} throws. */
+  async nearMisses(question: Question, misses: MissesOf, signal: AbortSignal): Promise<readonly NearMiss[]> {
     const text = JSON.stringify(question)
-    if (this.threads) return this.threads.run({ question: text, misses })
-    return (await this.answersTo(text)).nearMisses(misses)
+    const { threads } = this
+    if (!threads) return (await this.turn(text, signal)).nearMisses(misses)
+    try {
+      return await threads.run({ question: text, misses })
+    } catch (error) {
+      if (signal.aborted) throw error
+      throw crash('looked for near misses', error)
+    }
+  }
+
+  /** What answers in this thread, which hears of a signal in between. */
+  private async turn(question: string, signal: AbortSignal): Promise<Answers> {
+    const answers = await this.answersTo(question)
+    await setImmediate()
+    signal.throwIfAborted()
+    return answers
   }
 
   /** Ends the threads, in the middle of whatever they do. */
@@ -104,8 +126,13 @@ function nextOf(own: number[], runs: readonly number[][]): number | undefined {
 
 /** A part that its thread died of. */
 function crashed(part: number, error: unknown): PartOutcome {
+  return { part, failure: reportOf(crash('worked on the part', error)) }
+}
+
+/** What ends a thread. */
+function crash(worked: string, error: unknown): ShardloomError {
   const memory = error instanceof Error && 'code' in error && error.code === 'ERR_WORKER_OUT_OF_MEMORY'
   const reason = memory ? 'memory ran out' : error instanceof Error ? error.message.split('\n')[0] : String(error)
   const help = memory ? 'Search with fewer --workers, or fewer choices.' : 'Please report it with the spec.'
-  return { part, failure: { code: 'CRASH', message: `The thread that worked on the part ended: ${reason}`, help } }
+  return new ShardloomError('CRASH', `The thread that ${worked} ended: ${reason}`, { help })
 }

@@ -1,3 +1,4 @@
+import { isShardloomError, type ShardloomError } from 'shardloom'
 import {
   type Asked,
   bestOf,
@@ -7,9 +8,10 @@ import {
   type NearMiss,
   type SimulatedBest,
   type SimulatedCandidate,
+  specOfCandidate,
 } from 'shardloom/search'
 import type { Io } from '../io.js'
-import { progressLine } from '../output.js'
+import { printWarnings, progressLine } from '../output.js'
 import type { MissesOf } from './answerer.js'
 import type { Crew } from './crew.js'
 
@@ -50,18 +52,32 @@ export async function simulateThese(
   return outcomes ? bestOf(outcomes, candidates.length).best : estimatedOnly(asked, candidates)
 }
 
-/** See `nearMissesOf`; none of a search that is stopped. */
-export async function nearMisses({ crew, signal }: Working, asked: Asked, misses: MissesOf) {
-  return (await unlessStopped(signal, () => crew.nearMisses(asked.question, misses))) ?? []
+/** See `nearMissesOf`; none of a search that is stopped, nor where a thread dies of them: what was found is told all the same. */
+export async function nearMisses({ io, crew, signal }: Working, { question }: Asked, misses: MissesOf) {
+  try {
+    return (await unlessStopped(signal, () => crew.nearMisses(question, misses, signal))) ?? []
+  } catch (error) {
+    if (!isCrash(error)) throw error
+    printWarnings(io, [`near misses are not told: ${error.message}`])
+    return []
+  }
 }
 
 /** Simulates one candidate after the other, as many at a time as the crew has hands, while `isOpen` says so of what came of the first ones. */
 async function simulated(
   { io, crew, signal }: Working,
-  { question }: Asked,
+  { loaded, question }: Asked,
   candidates: readonly Candidate[],
   { isOpen, of }: { readonly isOpen: (outcomes: readonly SimulatedCandidate[]) => boolean; readonly of: number },
 ): Promise<readonly SimulatedCandidate[] | undefined> {
+  const simulatedBy = async (candidate: Candidate): Promise<SimulatedCandidate> => {
+    try {
+      return await crew.simulated(question, candidate, signal)
+    } catch (error) {
+      if (!isCrash(error)) throw error
+      return { candidate, spec: specOfCandidate(loaded, question, candidate), misses: [], error }
+    }
+  }
   const line = progressLine(io)
   const running: Promise<SimulatedCandidate | undefined>[] = []
   const outcomes: SimulatedCandidate[] = []
@@ -69,7 +85,7 @@ async function simulated(
     while (isOpen(outcomes)) {
       line.show(`simulating: ${outcomes.length} of ${Math.max(of, outcomes.length + 1)}`)
       for (const candidate of candidates.slice(running.length, outcomes.length + crew.hands))
-        running.push(ahead(unlessStopped(signal, () => crew.simulated(question, candidate, signal))))
+        running.push(ahead(unlessStopped(signal, () => simulatedBy(candidate))))
       const outcome = await running[outcomes.length]
       if (!outcome) return undefined
       outcomes.push(outcome)
@@ -79,6 +95,8 @@ async function simulated(
     line.clear()
   }
 }
+
+const isCrash = (error: unknown): error is ShardloomError => isShardloomError(error) && error.code === 'CRASH'
 
 /** Something that runs before it is waited for, and fails without a word if nobody does. */
 function ahead<Result>(work: Promise<Result>): Promise<Result> {
