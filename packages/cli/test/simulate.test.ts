@@ -136,6 +136,15 @@ describe('simulate', () => {
     expect(JSON.parse((await simulate(`${spec} --json`)).out).warnings).toEqual([])
   })
 
+  test('says what waits in host memory, as plan does', async () => {
+    const flags = '--model gpt2 --batch 8 --seq 512 --pp 2 --cluster dgx-h100 --offload activations'
+    const { out } = await simulate(flags)
+    const planned = (await shardloom(['plan', ...flags.split(' ')])).out.replace(/\s+/g, ' ')
+    const [, each, most] = /(\S+ \SB) in host memory (\S+ \SB) there at most/.exec(planned) ?? []
+    expect(out).toMatch(new RegExp(` in the host +0: ${each} per microbatch, at most ${most}`))
+    expect((await simulate(spec)).out).not.toContain('in the host')
+  })
+
   test('writes a trace that is one document, whole', async () => {
     const folder = temporaryFolder()
     const traced = await simulate(`${spec} --trace out.json`, { cwd: folder })
