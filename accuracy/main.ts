@@ -1,8 +1,9 @@
 import { readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { isAbsolute, join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { isShardloomError, ShardloomError } from 'shardloom'
 import { inferenceReport } from './inference/report.js'
+import { examples } from './own-rows.js'
 import { pageOf, type Report } from './page.js'
 import { leaveOut } from './serving/leave-out.js'
 import { Simulations, servingReport } from './serving/report.js'
@@ -14,38 +15,102 @@ import { trainingReport } from './training/report.js'
  * `npm run accuracy`: holds the simulator against published measurements, or against the rows of a file. `--out` writes the page of
  * the docs.
  */
-const { values } = parseArgs({
-  options: {
-    rows: { type: 'string' },
-    json: { type: 'boolean' },
-    only: { type: 'string' },
-    'leave-out': { type: 'boolean' },
-    out: { type: 'string' },
-  },
-})
+const help = `Usage: npm run accuracy -- [options]
+
+Holds the simulator against measurements, and prints the error of each row.
+
+  --rows FILE      rows of your own, JSON or CSV; without it those in the folder $SHARDLOOM_REFERENCE
+  --only SECTION   ${kinds.join(', ')}
+  --leave-out      serving: also with constants from other groups
+  --json           data in place of a page
+  --out FILE       where it goes in place of standard output
+  --help           this text
+
+A row of training in ${examples.training.name}:
+
+${examples.training.text}
+
+All fields, and rows of serving and of static batches: apps/docs/reference/accuracy.md, "Rows of your own".`
 
 /** The files of published measurements. */
 const published = ['measured-training.json', 'measured-serving.csv', 'measured-inference.json']
 
 try {
-  const folder = process.env['SHARDLOOM_REFERENCE']
-  const paths = values.rows ? [values.rows] : folder ? published.map((name) => join(folder, 'reference', name)) : []
-  if (paths.length === 0)
-    throw new ShardloomError('ROWS', 'There are no rows to hold the simulator against.', {
-      help: 'Give them with `--rows file.json`, or the folder of reference files in SHARDLOOM_REFERENCE.',
-    })
-  const report = await reportOf(paths)
-  const text = values.json ? JSON.stringify(report) : pageOf(report).trimEnd()
-  if (values.out === undefined) console.log(text)
-  else writeFileSync(values.out, `${text}\n`)
+  const values = argumentsOf(process.argv.slice(2))
+  if (values.help) console.log(help)
+  else await tell(values)
 } catch (cause) {
   if (!isShardloomError(cause)) throw cause
   console.error(`error[${cause.code}] ${cause.message}${cause.help ? `\nhelp: ${cause.help}` : ''}`)
   process.exitCode = 1
 }
 
-async function reportOf(paths: readonly string[]): Promise<Report> {
-  const { training, serving, inference } = joined(paths.map((path) => readTable(readFileSync(path, 'utf8'), path)))
+function argumentsOf(args: string[]) {
+  try {
+    const { values } = parseArgs({
+      args,
+      options: {
+        rows: { type: 'string' },
+        json: { type: 'boolean' },
+        only: { type: 'string' },
+        'leave-out': { type: 'boolean' },
+        out: { type: 'string' },
+        help: { type: 'boolean', short: 'h' },
+      },
+    })
+    return values
+  } catch (cause) {
+    // One sentence of what is wrong; what follows it is about arguments that begin with a dash.
+    const [reason = ''] = (cause instanceof Error ? cause.message : String(cause)).split('. ')
+    throw new ShardloomError('USAGE', `${reason}.`, { help: 'Try `npm run accuracy -- --help`.' })
+  }
+}
+
+async function tell(values: ReturnType<typeof argumentsOf>): Promise<void> {
+  const folder = process.env['SHARDLOOM_REFERENCE']
+  const paths = values.rows ? [values.rows] : folder ? published.map((name) => join(folder, 'reference', name)) : []
+  if (paths.length === 0)
+    throw new ShardloomError('ROWS', 'There are no rows to hold the simulator against.', {
+      help: 'Give them with `--rows file.json`, or the folder of reference files in SHARDLOOM_REFERENCE; `--help` shows a row.',
+    })
+  const report = await reportOf(paths, values)
+  const text = values.json ? JSON.stringify(report) : pageOf(report).trimEnd()
+  const { out } = values
+  if (out === undefined) console.log(text)
+  else orFileError('write', out, () => writeFileSync(out, `${text}\n`))
+}
+
+/** What is done with a file, or why it cannot be. */
+function orFileError<Result>(verb: string, path: string, act: () => Result): Result {
+  try {
+    return act()
+  } catch (cause) {
+    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : ''
+    const reasons: Readonly<Record<string, string>> = {
+      ENOENT: 'it does not exist',
+      EISDIR: 'it is a folder',
+      EACCES: 'permission denied',
+    }
+    throw new ShardloomError('FILE', `Cannot ${verb} ${path}: ${reasons[code] ?? (code || String(cause))}.`, {
+      subject: path,
+      help: `${isAbsolute(path) ? 'Is the path right?' : `The path is taken from ${process.cwd()}.`} \`--help\` shows a file that works.`,
+      cause,
+    })
+  }
+}
+
+async function reportOf(
+  paths: readonly string[],
+  values: Pick<ReturnType<typeof argumentsOf>, 'only' | 'leave-out'>,
+): Promise<Report> {
+  const { training, serving, inference } = joined(
+    paths.map((path) =>
+      readTable(
+        orFileError('read', path, () => readFileSync(path, 'utf8')),
+        path,
+      ),
+    ),
+  )
   const asked = kindsOf(values.only)
   const wants = (kind: Kind, rows: readonly unknown[]) => asked.includes(kind) && rows.length > 0
   const simulations = new Simulations()

@@ -1,4 +1,5 @@
 import { efficiencyOf } from '@shardloom/simulator'
+import { ownRows } from './own-rows.js'
 import type { Listed, Predicted, Section, Summary } from './section.js'
 import type { LeftOut } from './serving/leave-out.js'
 import { strategiesLines } from './strategies-page.js'
@@ -19,7 +20,7 @@ const introduction = `# Accuracy
 
 Every row of published measurements that the simulator is held against, with its error: [training](#training), [serving](#serving) and
 [static batches](#static-batches). \`npm run accuracy\` prints this page; \`npm run accuracy -- --rows my-rows.csv\` does the same for rows
-of your own, in the shape of any of the three, \`--only serving\` for one section, and \`--json\` gives all as data.
+[of your own](#rows-of-your-own), in the shape of any of the three, \`--only serving\` for one section, and \`--json\` gives all as data.
 [Strategies](#strategies) says where the best of a table stands in the order of a search.
 
 A row becomes a spec, which is planned and simulated like any other. Each accelerator has one set of constants of its kernels; an
@@ -68,6 +69,7 @@ export function pageOf({
     ...(served ? sectionLines('Serving', serving, served) : []),
     ...(leftOut ? leftOutLines(leftOut) : []),
     ...(inferred ? sectionLines('Static batches', inference, inferred) : []),
+    ownRows,
   ].join('\n')
 }
 

@@ -65,9 +65,10 @@ export function addCalibrate(program: Command, { io }: Call): void {
         await writeWhole(io, flags.out, async (stream) => {
           stream.write(text)
         })
+      const warnings = [...repetitions([...rows.values()], path), ...doubtsOf(summary, path)]
+      if (flags.json === true && flags.out !== '-') return printJson(io, { ...summary, warnings })
+      printWarnings(io, warnings)
       if (flags.out === '-') return
-      if (flags.json === true) return printJson(io, summary)
-      printWarnings(io, [...repetitions([...rows.values()], path), ...doubtsOf(summary, path)])
       printLines(io, (style) => [
         style.bold(`${summary.file.accelerator}, ${summary.file.source}`),
         '',
@@ -208,7 +209,16 @@ function secondsOf(record: TableRecord, path: string): number {
 /** An error of prediction that remains, and a factor by which a constant moves, from which on a fit is doubted. */
 const doubted = { error: 0.1, factor: 2 } as const
 
-/** What speaks against a fit: measurements that it does not explain, constants far from where they started. */
+/** Fewer different steps than constants to fit: as few equations leave some of the constants to where they started. */
+function tooFew({ fit }: CalibrationSummary['file'], path: string): string[] {
+  if (fit === undefined || fit.steps >= fit.constants) return []
+  const steps = `${fit.steps} ${fit.steps === 1 ? 'step' : 'different steps'}`
+  return [
+    `${path} has ${steps} for ${fit.constants} constants: they are not settled by these measurements, and may be wrong for other steps. Measure ${fit.constants} or more that differ in model, degrees or sizes`,
+  ]
+}
+
+/** What speaks against a fit: few or unexplained measurements, constants far from where they started. */
 function doubtsOf({ after, start, file }: CalibrationSummary, path: string): string[] {
   const rows = after.flatMap((error, index) =>
     Math.abs(error) > doubted.error ? [`${index + 1} (${formatDifference(error)})`] : [],
@@ -221,6 +231,7 @@ function doubtsOf({ after, start, file }: CalibrationSummary, path: string): str
       : []
   })
   return [
+    ...tooFew(file, path),
     ...(rows.length > 0
       ? [
           `the constants do not explain measurement ${rows.join(', ')} of ${path}: is the spec what ran, and are the links those of the cluster?`,

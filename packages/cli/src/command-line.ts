@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
 import { addCalibrate } from './calibrate-command.js'
 import { addCompare } from './compare-command.js'
@@ -15,6 +14,7 @@ import { addSearch } from './search-command.js'
 import { addSimulate } from './simulate-command.js'
 import { terminalWidth } from './table.js'
 import { addVerify } from './verify-command.js'
+import { version } from './version.js'
 import { addView } from './view-command.js'
 
 /** Runs the command line and returns the exit code. Everything that goes wrong ends up on stderr as one error. */
@@ -82,9 +82,4 @@ function usageError(error: CommanderError, helpCommand: string): UsageError {
 function helpOf(program: Command, args: readonly string[]): string {
   const own = program.commands.find((command) => command.name() === args[0])
   return `shardloom ${own ? `${own.name()} ` : ''}--help`
-}
-
-function version(): string {
-  const manifest: { version: string } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'))
-  return manifest.version
 }

@@ -246,7 +246,9 @@ function activationLines(activations: PlanSummary['activations']): [string, read
   const { inFlight, chunks, bytes } = activations.peak
   const unit = chunks > 1 ? 'chunks' : 'microbatches'
   const peak = inFlight > 1 ? [`${formatWholeBytes(bytes)} at most, of ${formatCount(inFlight)} ${unit} in flight`] : []
-  const host = activations.hostBytes > 0 ? [`${formatWholeBytes(activations.hostBytes)} in host memory`] : []
+  const { hostBytes, hostPeakBytes } = activations
+  const most = hostPeakBytes > hostBytes ? [`${formatWholeBytes(hostPeakBytes)} there at most`] : []
+  const host = hostBytes > 0 ? [`${formatWholeBytes(hostBytes)} in host memory`, ...most] : []
   const gathered = `${formatWholeBytes(activations.gatheredBytes)} of parameters that stay gathered`
   return [
     ['saved', [`${formatWholeBytes(activations.bytes)} per microbatch`, ...layers, rest, ...host, ...peak]],

@@ -4,7 +4,10 @@ import {
   chromeTrace,
   clusterNames,
   engines,
+  formatBytes,
+  formatCount,
   type LoadedSpec,
+  type Simulation,
   servingEngineNames,
   servingSimulationWork,
   simulateLoaded,
@@ -28,7 +31,7 @@ export function addSimulate(program: Command, { io }: Call): void {
     .option('--json', 'print one JSON document (shardloom.simulate/1)')
     .option('--slowdown <rank=factor...>', 'ranks that compute slower than the others, such as 5=1.3', slowdownOf)
     .option('--what-if', 'simulate again with one change at a time')
-    .option('--trace <path>', 'write the timeline for Perfetto or chrome://tracing')
+    .option('--trace <path>', 'write the timeline, every event, for Perfetto or chrome://tracing')
     .addHelpText('after', () =>
       [
         ...known('Clusters for --cluster (or a file, or an object)', clusterNames()),
@@ -44,13 +47,8 @@ export function addSimulate(program: Command, { io }: Call): void {
       const { slowdown } = flags as { readonly slowdown?: Record<number, number> } // slowdownOf
       const simulation = simulateLoaded(loaded, slowdown && { engine: { slowdown } })
       if (typeof flags.trace === 'string') {
-        const { timeline, timed, memory } = simulation
-        await writeWhole(io, flags.trace, async (stream) => {
-          for (const chunk of chromeTrace(timeline, timed.program, { memory }))
-            if (!stream.write(chunk)) await once(stream, 'drain')
-        })
-        if (flags.trace !== '-')
-          printNote(io, `${flags.trace} has the timeline: open it in ui.perfetto.dev or chrome://tracing`)
+        const size = await writeTrace(io, flags.trace, simulation)
+        if (flags.trace !== '-') printNote(io, traceNote(flags.trace, size))
       }
       if (flags.trace === '-') return
       const summary = await withProgress(io, simulationSummaryWork(simulation, { whatIf: flags.whatIf === true }))
@@ -60,6 +58,35 @@ export function addSimulate(program: Command, { io }: Call): void {
       printLines(io, (style) => simulationLines(summary, style))
     })
   addSpecFlags(command)
+}
+
+/** How large a trace is. */
+interface TraceSize {
+  readonly events: number
+  readonly bytes: number
+}
+
+async function writeTrace(io: Io, path: string, { timeline, timed, memory }: Simulation): Promise<TraceSize> {
+  let [lines, bytes] = [0, 0]
+  await writeWhole(io, path, async (stream) => {
+    for (const chunk of chromeTrace(timeline, timed.program, { memory })) {
+      lines += chunk.split('\n').length - 1
+      bytes += Buffer.byteLength(chunk)
+      if (!stream.write(chunk)) await once(stream, 'drain')
+    }
+  })
+  // Each event has a line, after the first and before the last.
+  return { events: lines - 2, bytes }
+}
+
+/** Bytes from which on a trace is slow to open. */
+const largeTrace = 100e6
+
+/** What a trace has, and where it is large how to get a smaller one. */
+export function traceNote(path: string, { events, bytes }: TraceSize): string {
+  const has = `${path} has the timeline, ${formatCount(events)} events in ${formatBytes(bytes)}: open it in ui.perfetto.dev or chrome://tracing`
+  if (bytes < largeTrace) return has
+  return `${has}. A smaller --batch, of some microbatches more than stages, shows the same in less; \`--trace - | gzip\` packs it for ui.perfetto.dev`
 }
 
 /** A heading and names below it, for the help. */

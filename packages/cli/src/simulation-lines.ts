@@ -133,6 +133,11 @@ function memoryLines(summary: SimulationSummary, style: Style): string[] {
   const peaks = perStage.map(
     (stage) => `${isStaged(summary) ? stage.stage : stage.rank}:\u00a0${formatBytes(stage.peakBytes)}`,
   )
+  const hosts = perStage.flatMap(({ host, ...stage }) => {
+    const which = perStage.length > 1 ? `${isStaged(summary) ? stage.stage : stage.rank}:\u00a0` : ''
+    const most = host && host.peakBytes > host.bytes ? [`at most ${formatBytes(host.peakBytes)}`] : []
+    return host ? [[`${which}${formatBytes(host.bytes)} per microbatch`, ...most].join(', ')] : []
+  })
   return [
     `${style.bold('Memory')}${of}, at its peak ${formatSeconds(fullest?.atSeconds ?? 0)} into the step`,
     ...table(columns, rows, style),
@@ -140,6 +145,7 @@ function memoryLines(summary: SimulationSummary, style: Style): string[] {
     ...pairs([
       ...(largest.length > 0 ? ([['alive then', largest]] as Facts) : []),
       ...(perStage.length > 1 ? ([[isStaged(summary) ? 'all stages' : 'by rank', shortened(peaks)]] as Facts) : []),
+      ...(hosts.length > 0 ? ([['in the host', shortened(hosts)]] as Facts) : []),
       ...(conventions.reserve === 'the spec'
         ? []
         : ([['kept free', "as NVIDIA's aiconfigurator does; --reserve-bytes"]] as Facts)),

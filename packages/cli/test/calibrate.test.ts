@@ -20,7 +20,8 @@ describe('calibrate', () => {
     const path = join(folder, 'measured.csv')
     writeFileSync(path, `model,cluster,batch,seq,seconds\ngpt2,dgx-h100,4,512,${seconds}\n`)
     const { code, err } = await shardloom(['calibrate', path, '--out', file])
-    expect([code, err]).toEqual([0, ''])
+    expect(code).toBe(0)
+    expect(err).toContain('measured.csv has 1 step for')
     expect(JSON.parse(readFileSync(file, 'utf8'))).toMatchObject({
       schema: 'shardloom.efficiency/1',
       accelerator: 'h100-sxm',
@@ -71,6 +72,28 @@ describe('calibrate', () => {
     expect(code).toBe(1)
     expect(err).toMatch(message)
     expect(err).toMatch(help)
+  })
+
+  test('warns where steps are fewer than constants, in JSON and beside constants on stdout too', async () => {
+    const cwd = temporaryFolder()
+    const { stepSeconds } = await stepOf()
+    const write = (rows: readonly number[]) =>
+      writeFileSync(
+        join(cwd, 'measured.csv'),
+        ['model,cluster,batch,seq,seconds', ...rows.map((seq) => `gpt2,dgx-h100,4,${seq},${stepSeconds}`)].join('\n'),
+      )
+    const call = ['calibrate', 'measured.csv']
+    const warnings = async () => JSON.parse((await shardloom([...call, '--json'], { cwd })).out).warnings as string[]
+    write([512, 512, 64])
+    const { fit } = JSON.parse((await shardloom([...call, '--out', '-'], { cwd })).out)
+    expect([fit.measurements, fit.steps]).toEqual([3, 2])
+    const said = `measured.csv has 2 different steps for ${fit.constants} constants: they are not settled`
+    expect(await warnings()).toContainEqual(expect.stringContaining(said))
+    for (const more of [[], ['--out', '-']])
+      expect((await shardloom([...call, ...more], { cwd })).err.replace(/\s+/g, ' ')).toContain(`warning ${said}`)
+    // As many different steps as constants.
+    write(Array.from({ length: fit.constants }, (_, index) => 64 * (index + 1)))
+    expect((await warnings()).filter((each) => each.includes('not settled'))).toEqual([])
   })
 
   test('reads cells with blanks around them; says what a fit leaves unexplained, and where it cannot be written', async () => {

@@ -250,6 +250,17 @@ describe('search', () => {
     [['--phase', 'prefill', '--limit', 'step-time<=1s'], 1, /OBJECTIVE.*Prefill has no `step-time`.*It has ttft, /],
     [['--phase', 'decode', '--steps', '2'], 1, /SPEC_VALUE.*of one step/],
     [['--choose', 'ranks=0'], 1, /CHOICE.*`ranks` cannot be 0/],
+    [['--choose', 'tp=1,2,x'], 1, /CHOICE.*`tp` cannot be x\. help: Use whole numbers from 1/],
+    [['--choose', 'tp=true'], 1, /CHOICE.*`tp` cannot be true/],
+    [['--choose', 'microbatch=1,two'], 1, /CHOICE.*`microbatch` cannot be two/],
+    [['--choose', 'ranks=8,x'], 1, /CHOICE.*`ranks` cannot be x/],
+    [['--choose', 'sequenceParallel=true,maybe'], 1, /SPEC_VALUE.*"maybe".*true or false/],
+    [['--choose', 'recompute=none,some'], 1, /SPEC_VALUE.*"some".*none, selective, full/],
+    [['--choose', 'order=tp,xx'], 1, /SPEC_VALUE.*axis "xx".*Axes: .*tp/],
+    [['--keep', 'tq'], 1, /CHOICE.*`tq`.*Did you mean `tp`/],
+    [['--why', 'tp=x'], 1, /CHOICE.*`tp` cannot be x/],
+    [['--phase', 'serving', '--choose', 'tp=1,x'], 1, /CHOICE.*whole numbers from 1; one is "x"/],
+    [['--phase', 'serving', '--choose', 'weightDtype=fp8,fp7'], 1, /SPEC_VALUE.*"fp7".*bf16/],
     [['--limit', 'ranks<=4', '--limit', 'ranks>=8'], 1, /LIMITS.*`ranks`/],
     [['--why', 'tp=3'], 1, /CHOICE.*No candidate has tp=3/],
     [['--worker'], 2, /--queue/],
@@ -262,7 +273,13 @@ describe('search', () => {
   ]
   test.each(bad)('refuses %j', async (flags, status, message) => {
     const { code, out, err } = await shardloom(
-      ['search', ...training, ...(flags.includes('--worker') ? [] : ['--ranks', '8', '--choose', 'cp=1']), ...flags],
+      [
+        'search',
+        ...training,
+        ...(flags.includes('--worker') ? [] : ['--ranks', '8']),
+        ...(flags.includes('--worker') || flags.includes('serving') ? [] : ['--choose', 'cp=1']),
+        ...flags,
+      ],
       {
         cwd: temporaryFolder(),
       },

@@ -1,9 +1,11 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { traceNote } from '../src/simulate-command.js'
 import { shardloom, temporaryFolder } from './run-command.js'
 
 const spec = '--model gpt2 --batch 8 --seq 512 --pp 2 --dp 2 --cluster dgx-h100'
+const flat = (text: string) => text.replace(/\s+/g, ' ')
 const simulate = (flags: string, options = {}) => shardloom(['simulate', ...flags.split(' ')], options)
 
 describe('simulate', () => {
@@ -136,13 +138,33 @@ describe('simulate', () => {
     expect(JSON.parse((await simulate(`${spec} --json`)).out).warnings).toEqual([])
   })
 
+  test('says what waits in host memory, as plan does', async () => {
+    const flags = '--model gpt2 --batch 8 --seq 512 --pp 2 --cluster dgx-h100 --offload activations'
+    const { out } = await simulate(flags)
+    const planned = (await shardloom(['plan', ...flags.split(' ')])).out.replace(/\s+/g, ' ')
+    const [, each, most] = /(\S+ \SB) in host memory (\S+ \SB) there at most/.exec(planned) ?? []
+    expect(out).toMatch(new RegExp(` in the host +0: ${each} per microbatch, at most ${most}`))
+    expect((await simulate(spec)).out).not.toContain('in the host')
+  })
+
   test('writes a trace that is one document, whole', async () => {
     const folder = temporaryFolder()
     const traced = await simulate(`${spec} --trace out.json`, { cwd: folder })
     expect(traced.code).toBe(0)
-    expect(traced.err).toMatch(/note out\.json .*ui\.perfetto\.dev or chrome:\/\/tracing/)
+    expect(flat(traced.err)).toMatch(/note out\.json .*ui\.perfetto\.dev or chrome:\/\/tracing/)
     expect(readdirSync(folder)).toEqual(['out.json'])
-    expect(JSON.parse(readFileSync(join(folder, 'out.json'), 'utf8')).traceEvents.length).toBeGreaterThan(1000)
+    const text = readFileSync(join(folder, 'out.json'), 'utf8')
+    const { length } = JSON.parse(text).traceEvents
+    expect(length).toBeGreaterThan(1000)
+    const [, events = '', size, prefix] = /timeline, ([\d,]+) events in ([\d.]+) ([kM])B:/.exec(flat(traced.err)) ?? []
+    expect(Number(events.replaceAll(',', ''))).toBe(length)
+    const unit = prefix === 'M' ? 1e6 : 1e3
+    expect(Math.abs((Number(size) * unit) / Buffer.byteLength(text) - 1)).toBeLessThan(0.01)
+    expect(traced.err).not.toContain('gzip')
+  })
+
+  test('of a large trace says how to get a smaller one', () => {
+    expect(traceNote('out.json', { events: 2e6, bytes: 4e8 })).toMatch(/2,000,000 events in 400\sMB.*--batch.*gzip/)
   })
 
   test.each([

@@ -138,11 +138,33 @@ describe('a Pareto front as SVG', () => {
 
   test('a front of thousands has a picture that can be read: 24 numbers, the chosen one among them', () => {
     const many = Array.from({ length: 2000 }, (_, index) => ({ name: `n=${index}`, x: index + 1, y: 2000 - index }))
-    const texts = textsIn(paretoSvg({ points: many, axes: { x: { name: 'x' }, y: { name: 'y' } }, marked: 'n=777' }))
+    const svg = paretoSvg({ points: many, axes: { x: { name: 'x' }, y: { name: 'y' } }, marked: 'n=777' })
+    const texts = textsIn(svg)
     const listed = texts.filter((each) => each.startsWith('n='))
     expect(listed).toHaveLength(25)
     expect(listed).toEqual(expect.arrayContaining(['n=0', 'n=777', 'n=1999']))
+    // Every point has its circle, and the legend a sample.
+    expect(circles(svg, 'front-point')).toHaveLength(2001)
+    expect(texts.join(' ')).toContain('1,975 of 2,000 without a number')
   })
+
+  test.each([2, 23, 24, 60, 400])(
+    '%i points that crowd are all drawn, and the legend counts those without a number',
+    (count) => {
+      const crowded = Array.from({ length: count }, (_, index) => ({
+        name: `a name that is too long to stand beside its point ${index}`,
+        x: 1e6 + index,
+        y: 1e6 - index,
+      }))
+      const far = { name: 'a name that is far from all others', x: 1, y: 1e9 }
+      const svg = paretoSvg({ points: [far, ...crowded], axes }, { width: 400 })
+      expect(circles(svg, 'front-point')).toHaveLength(count + 2)
+      const texts = textsIn(svg)
+      const listed = texts.filter((each) => each.startsWith('a name that')).length
+      const said = / (\d+) of (\d+) without a number/.exec(texts.join(' '))?.slice(1).map(Number)
+      expect(said).toEqual(listed === count + 1 ? undefined : [count + 1 - listed, count + 1])
+    },
+  )
 })
 
 describe('labels', () => {

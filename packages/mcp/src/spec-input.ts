@@ -85,8 +85,13 @@ export type SpecSource = z.output<z.ZodObject<typeof specInput>>
 /**
  * Reads the spec of a call and what it names; what was not taken over from a launcher is among the warnings. Throws `ARGUMENTS` for
  * none or two, `LAUNCHER` for what a launcher is told and cannot be planned, and what `loadSpec` throws.
+ * `ranks` are those that are started where what a launcher is told leaves it open; else the devices of a cluster that says its nodes.
  */
-export async function loadSource({ spec, file, launch }: SpecSource, { files }: ToolContext): Promise<LoadedSpec> {
+export async function loadSource(
+  { spec, file, launch }: SpecSource,
+  { files }: ToolContext,
+  { ranks }: { readonly ranks?: number | undefined } = {},
+): Promise<LoadedSpec> {
   const given = spec ?? launch
   if ((given === undefined) === (file === undefined)) {
     const came = given ? `\`file\` and \`${spec ? 'spec' : 'launch'}\`` : 'none'
@@ -100,6 +105,8 @@ export async function loadSource({ spec, file, launch }: SpecSource, { files }: 
   const { readText } = files.access()
   const told = await importLaunch(launch.launcher, launch.text, {
     ...(spec?.model !== undefined && { model: spec.model as SpecInput['model'] }), // checked where it is loaded
+    ...(spec?.cluster !== undefined && { cluster: spec.cluster as NonNullable<SpecInput['cluster']> }), // likewise
+    ...(ranks !== undefined && { ranks }),
     ...(readText && { readText }),
   })
   if (told.spec.model === undefined)

@@ -112,6 +112,23 @@ describe('launchers', () => {
     expect(specs.map(({ world }: { world: number }) => world)).toEqual([2, 4])
   })
 
+  test('ranks that the text leaves open are those of the cluster, or of the search', async () => {
+    // A shard degree of -1 is what other degrees leave of the ranks (torchtitan).
+    const text = [
+      '[model]\nname = "llama3"\nflavor = "8B"',
+      '[parallelism]\ndata_parallel_shard_degree = -1\ntensor_parallel_degree = 2',
+      '[activation_checkpoint]\nmode = "full"',
+    ].join('\n')
+    const launch = { launcher: 'torchtitan', text }
+    expect(await fail('plan', { launch })).toMatchObject({ code: 'LAUNCHER' })
+    expect(await fail('plan', { launch, spec: { cluster: 'dgx-h100' } })).toMatchObject({ code: 'LAUNCHER' })
+    const spec = { cluster: { preset: 'dgx-h100', nodes: 4 } }
+    expect((await call('plan', { launch, spec })).mesh).toMatchObject({ tp: 2, dp: 16 })
+    const choices = { tp: [2], pp: [1], cp: [1], ulysses: [1], microbatch: [1], zero: [1], dpReplicate: [1] }
+    const asked = { launch, spec: { cluster: 'dgx-h100', batch: 32 }, ranks: 32, choices, top: 1 }
+    expect((await call('search', asked)).best[0].spec.parallel).toMatchObject({ tp: 2, dp: 16 })
+  })
+
   test('what one is told is read back as the spec', async () => {
     const { text } = await call('export', { spec: llama, format: 'torchtitan' })
     const again = await call('export', { launch: { launcher: 'torchtitan', text }, format: 'spec' })

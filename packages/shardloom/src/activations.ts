@@ -35,6 +35,8 @@ export interface ActivationSummary {
   readonly peak: PeakSaved
   /** What waits in host memory. */
   readonly hostBytes: number
+  /** The same of all microbatches that are in flight at once. */
+  readonly hostPeakBytes: number
   readonly saved: readonly {
     /** The tensor as its producer made it, and the version of it that is kept. */
     readonly tensor: string
@@ -86,6 +88,11 @@ export function activationsOf({ program: whole, operators }: Plan, rank: number)
       found.filter(({ host }) => !host),
     ),
     hostBytes: inAll(layersOf(all.filter(({ host }) => host))),
+    hostPeakBytes: peakSaved(
+      whole,
+      rank,
+      found.filter(({ host }) => host),
+    ).bytes,
     saved: all.map(({ tensor, version, bytes, per, body, host }) => ({
       tensor,
       version,

@@ -99,14 +99,7 @@ export function refuseUnplanned(spec: Spec, axes: readonly PluginAxis[], pluginN
     if (ownOptions.includes(name) || pluginNames.includes(name)) continue
     throw unknownKey(['options'], name, [...ownOptions, ...pluginNames], 'spec')
   }
-  for (const name of spec.order) {
-    if (brought.includes(name) || knownDegrees.includes(name)) continue
-    const near = nearestAxis(name, brought)
-    throw new ShardloomError('SPEC_VALUE', `\`order\` names the axis ${shown(name)}, which no strategy brings.`, {
-      subject: 'order',
-      help: near ? `Did you mean \`${near}\`?` : `Axes: ${brought.join(', ')}.`,
-    })
-  }
+  checkOrder(spec.order, brought)
   if (spec.phase === 'serving') {
     throw new ShardloomError('SERVING', 'Serving is two plans: prefill and decode.', {
       subject: 'phase',
@@ -141,4 +134,16 @@ function unknownAxis(name: string, brought: readonly string[]): ShardloomError {
 
 function pluginsFirst(brought: readonly string[]): readonly string[] {
   return [...brought.filter((name) => !builtInAxes.includes(name)), ...builtInAxes]
+}
+
+/** Refuses axes of an order that no strategy brings. Throws `SPEC_VALUE`. */
+export function checkOrder(order: readonly string[], brought: readonly string[]): void {
+  for (const name of order) {
+    if (brought.includes(name) || knownDegrees.includes(name)) continue
+    const near = nearestAxis(name, brought)
+    throw new ShardloomError('SPEC_VALUE', `\`order\` names the axis ${shown(name)}, which no strategy brings.`, {
+      subject: 'order',
+      help: near ? `Did you mean \`${near}\`?` : `Axes: ${brought.join(', ')}.`,
+    })
+  }
 }

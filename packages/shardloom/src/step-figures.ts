@@ -2,10 +2,12 @@ import { mapAxes } from '@shardloom/cluster'
 import { coordinateOf } from '@shardloom/core'
 import { formatBytes } from '@shardloom/exporters'
 import { type PeakMemory, type RankStep, ranksStoodFor, replication } from '@shardloom/simulator'
+import { activationsOf } from './activations.js'
 import { type Budget, budgetOf } from './budget.js'
 import { type Conventions, conventionsOf } from './conventions.js'
 import { draftOf } from './draft.js'
 import { slotsOf } from './mesh-of-spec.js'
+import type { Plan } from './plan.js'
 import { reserveOf } from './reserve.js'
 import type { PlannedSpec } from './sequence.js'
 import type { Simulation } from './simulate-plan.js'
@@ -82,6 +84,8 @@ export interface StageMemory extends PeakMemory {
   readonly stage: number
   /** The rank of the stage that was run. */
   readonly rank: number
+  /** What waits in host memory, where activations do: of one microbatch, and at most of all that are in flight. As `plan` has it. */
+  readonly host?: { readonly bytes: number; readonly peakBytes: number }
 }
 
 /** Says in figures what came of a simulation. */
@@ -107,7 +111,7 @@ export function stepFigures({ loaded, plan, machine, step }: Simulation): StepFi
   const tokens = tokensOf(spec)
   const waiting = mean((each) => each.waiting)
   const { powerWatts, sources } = accelerator
-  const memory = memoryOf({ plan, machine, step })
+  const memory = withHost(plan, memoryOf({ plan, machine, step }))
   return {
     model: architecture.name,
     phase: spec.phase,
@@ -183,6 +187,16 @@ export function memoryOf({
     fits: peakBytes + reserveBytes <= capacityBytes,
     perStage: ranks.map(({ rank, memory }) => ({ stage: coordinateOf(plan.program, rank), rank, ...memory })),
   }
+}
+
+/** With what of each stage waits in host memory, if anything does. */
+function withHost(plan: Plan, memory: StepFigures['memory']): StepFigures['memory'] {
+  if (plan.spec.options.offload === 'none') return memory
+  const perStage = memory.perStage.map((stage) => {
+    const { hostBytes: bytes = 0, hostPeakBytes: peakBytes = 0 } = activationsOf(plan, stage.rank) ?? {}
+    return bytes > 0 ? { ...stage, host: { bytes, peakBytes } } : stage
+  })
+  return { ...memory, perStage }
 }
 
 /** That the device has less memory than a step takes. */

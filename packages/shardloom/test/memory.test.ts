@@ -1,5 +1,13 @@
 import { describe, expect, test } from 'vitest'
-import { plan, type SpecInput, summarise } from '../src/index.js'
+import {
+  loadSpec,
+  plan,
+  planLoaded,
+  type SpecInput,
+  simulateLoaded,
+  summarise,
+  summariseSimulation,
+} from '../src/index.js'
 import { expectEquivalent } from '../src/testing.js'
 
 const attention = 'materialised' as const
@@ -43,6 +51,20 @@ test('what waits in host memory is no longer in that of the rank', async () => {
   expect(kept?.hostBytes).toBe(0)
   expect(away?.bytes).toBe(kept?.outsideBytes)
   expect(away?.hostBytes).toBe((kept?.bytes ?? 0) - (kept?.outsideBytes ?? 0))
+})
+
+test('of a pipeline in the order 1F1B as many microbatches wait in host memory as stages are left', async () => {
+  // Narayanan et al. 2019 (PipeDream): stage i of p has p − i microbatches in flight.
+  const input = { model: 'gpt2', batch: 8, seq: 64, parallel: { pp: 4 }, cluster: 'dgx-h100' }
+  const loaded = await loadSpec({ ...input, options: { attention, offload: 'activations' } })
+  const { memory } = summariseSimulation(simulateLoaded(loaded))
+  expect(memory.perStage.map(({ host }) => (host?.peakBytes ?? 0) / (host?.bytes ?? 0))).toEqual([4, 3, 2, 1])
+  for (const { rank, host } of memory.perStage) {
+    const { activations } = summarise(planLoaded(loaded), { rank })
+    expect(host).toEqual({ bytes: activations?.hostBytes, peakBytes: activations?.hostPeakBytes })
+  }
+  const kept = summariseSimulation(simulateLoaded(await loadSpec(input))).memory.perStage
+  expect(kept.filter((stage) => 'host' in stage)).toEqual([])
 })
 
 test('a rank of a pipeline keeps what its own layers save; where it enters a stage, the layer keeps what was received', async () => {

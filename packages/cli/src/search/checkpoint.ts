@@ -3,6 +3,8 @@ import { ShardloomError } from 'shardloom'
 import type { Answer, Question } from 'shardloom/search'
 import { z } from 'zod'
 import { type Io, locate } from '../io.js'
+import { singleLine } from '../style.js'
+import { version } from '../version.js'
 import { outputError } from '../write-file.js'
 import { answeredPartSchema, firstIssue } from './answers-schema.js'
 import type { AnsweredPart } from './part.js'
@@ -19,6 +21,8 @@ export interface Checkpoint {
 
 const headerSchema = z.object({
   schema: z.literal('shardloom.checkpoint/1'),
+  /** Who wrote it: another release may estimate otherwise. Not there in files of early ones. */
+  version: z.string().optional(),
   /** SHA-256 of the question's canonical JSON. */
   question: z.string(),
   parts: z.number(),
@@ -26,11 +30,17 @@ const headerSchema = z.object({
 
 /**
  * Opens a checkpoint of a question, or begins one where there is no file or an empty one. A last line without its end was cut by
- * the end of a process: it is removed. Throws `CHECKPOINT` for any other file, which stays as it is, and `OUTPUT` when it
+ * the end of a process: it is removed. Throws `CHECKPOINT` for any other file, and one of another release, which stays as it is, and `OUTPUT` when it
  * cannot be written.
  */
 export async function openCheckpoint(io: Io, path: string, question: Question): Promise<Checkpoint> {
-  const header = `${JSON.stringify({ schema: 'shardloom.checkpoint/1', question: questionHash(question), parts: question.parts })}\n`
+  const first: z.output<typeof headerSchema> = {
+    schema: 'shardloom.checkpoint/1',
+    version: version(),
+    question: questionHash(question),
+    parts: question.parts,
+  }
+  const header = `${JSON.stringify(first)}\n`
   let handle: FileHandle | undefined
   try {
     handle = await open(locate(io, path), 'a+')
@@ -81,6 +91,13 @@ function readLines(text: string, header: string, path: string, question: Questio
   const [first = '', ...lines] = text.split('\n')
   const found = headerSchema.safeParse(parseLine(first))
   if (!found.success) throw refusal(path, 'it is not a checkpoint of a search')
+  const { version: written } = found.data
+  if (written !== version())
+    throw refusal(
+      path,
+      `${written === undefined ? 'a release that did not say which it is' : `shardloom ${singleLine(written.slice(0, 40))}`} wrote it, and this is ${version()}, which may estimate otherwise`,
+      'Give a new file to --checkpoint, or go on with the release that wrote this one. Nothing was written.',
+    )
   if (`${first}\n` !== header) throw refusal(path, 'it has the answers of another question')
   const answers = new Map<number, Answer>()
   for (const [index, line] of lines.entries()) {
@@ -102,9 +119,13 @@ function parseLine(line: string): unknown {
   }
 }
 
-function refusal(path: string, reason: string): ShardloomError {
+function refusal(
+  path: string,
+  reason: string,
+  help = 'Give a new file to --checkpoint, or the question that this one is of. Nothing was written.',
+): ShardloomError {
   return new ShardloomError('CHECKPOINT', `Cannot go on from ${path}: ${reason}.`, {
     subject: path,
-    help: 'Give a new file to --checkpoint, or the question that this one is of. Nothing was written.',
+    help,
   })
 }

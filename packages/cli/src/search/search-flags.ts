@@ -62,7 +62,7 @@ const options: readonly Option[] = [
   new Option('--why <choices>', 'one point, or the best that matches: tp=8,pp=4').argParser(parseWhy),
   new Option('--changes', 'the smallest changes of the spec that are better (not in serving)'),
   new Option('--workers <n>', `threads (default: ${defaultWorkers})`).argParser(parseWorkers),
-  new Option('--checkpoint <path>', 'keep what is found in a file, and go on from it'),
+  new Option('--checkpoint <path>', 'keep what is found in a file, and go on from it with the same release'),
   new Option('--shard <i/n>', 'one share of the work, for --merge').argParser(parseShard),
   new Option('--out <path>', 'where the answers of --shard go (default: standard output)'),
   new Option('--merge <paths...>', 'the answers of all shards, in place of a spec'),

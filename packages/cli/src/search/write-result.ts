@@ -77,7 +77,14 @@ export async function writeFront(io: Io, path: string, result: SearchResult): Pr
       ...(better && { better }),
     }
   }
-  const nameOf = (candidate: Candidate) => choicesText(candidate, question.choices).replaceAll('\u00a0', ' ')
+  const points = new Map([...best, ...answer.front].map((candidate) => [candidate.name, candidate]))
+  const texts = new Map<string, string>()
+  for (const candidate of points.values()) {
+    const short = choicesText(candidate, question.choices).replaceAll('\u00a0', ' ')
+    // Two that differ in what a short text leaves out are two points all the same.
+    texts.set(candidate.name, [...texts.values()].includes(short) ? candidate.name : short)
+  }
+  const nameOf = ({ name }: Candidate) => texts.get(name) ?? name
   const point = ({ metrics, ...candidate }: Candidate) => ({
     name: nameOf({ metrics, ...candidate }),
     x: metrics[x] ?? Number.NaN,
@@ -85,8 +92,11 @@ export async function writeFront(io: Io, path: string, result: SearchResult): Pr
   })
   const { paretoSvg } = await import('shardloom/svg')
   const [first] = best
-  const points = [...best, ...answer.front].map(point)
-  const svg = paretoSvg({ points, axes: { x: axis(x), y: axis(y) }, ...(first && { marked: nameOf(first) }) })
+  const svg = paretoSvg({
+    points: [...points.values()].map(point),
+    axes: { x: axis(x), y: axis(y) },
+    ...(first && { marked: nameOf(first) }),
+  })
   await writeWhole(io, path, async (stream) => void stream.write(svg))
   if (path !== '-') printNote(io, `${path} has the front`)
 }

@@ -33,6 +33,7 @@ test('has a header and a line for each part', async () => {
     .map((line) => JSON.parse(line))
   expect(lines[0]).toEqual({
     schema: 'shardloom.checkpoint/1',
+    version: JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')).version,
     question: expect.stringMatching(/^[0-9a-f]{64}$/),
     parts: 5,
   })
@@ -59,6 +60,16 @@ describe('refuses and leaves as it is', () => {
   const header = (text: string) => text.split('\n')[0]
   test.each([
     ['a checkpoint of another question', (text: string) => text, 'another question'],
+    [
+      'one that another release wrote',
+      (text: string) => text.replace(/"version":"[^"]*"/, '"version":"99.1.2"'),
+      'shardloom 99.1.2 wrote it, and this is ',
+    ],
+    [
+      'one from before releases were named',
+      (text: string) => text.replace(/"version":"[^"]*",/, ''),
+      'a release that did not say',
+    ],
     ['a text', () => 'dear diary', 'not a checkpoint'],
     ['lines of text', () => 'dear\ndiary\n', 'not a checkpoint'],
     ['a document', () => '{\n}\n', 'not a checkpoint'],

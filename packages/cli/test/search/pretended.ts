@@ -33,9 +33,11 @@ export async function buildPretended(...without: readonly string[]): Promise<Bui
   mkdirSync(join(folder, 'node_modules'))
   for (const name of external)
     if (!without.includes(name)) symlinkSync(installed(name), join(folder, 'node_modules', name))
+  symlinkSync(join(root, 'packages/cli/package.json'), join(folder, 'package.json')) // says the version
+  const dist = join(folder, 'dist')
   await build({
     entryPoints: ['fake-answerer', 'fake-search'].map((name) => join(import.meta.dirname, `${name}.ts`)),
-    outdir: folder,
+    outdir: dist,
     bundle: true,
     format: 'esm',
     platform: 'node',
@@ -45,7 +47,7 @@ export async function buildPretended(...without: readonly string[]): Promise<Bui
     outExtension: { '.js': '.mjs' },
     logLevel: 'error',
   })
-  const file = (name: string) => join(folder, `${name}.mjs`)
+  const file = (name: string) => join(dist, `${name}.mjs`)
   return {
     answerer: { loadQuestion, module: pathToFileURL(file('fake-answerer')) },
     search: file('fake-search'),

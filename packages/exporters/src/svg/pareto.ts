@@ -98,7 +98,7 @@ export function drawPareto(picture: ParetoPicture, width: number): Drawing {
     width: Math.max(inner, list?.width ?? 0),
     height: list ? list.bottom : axesDrawn.bottom,
     body: body.filter(Boolean).join('\n'),
-    legend: legendOf(others.length > 0, front.length > 0, chosen !== undefined, labels),
+    legend: legendOf(others.length > 0, front.length, chosen !== undefined, labels),
   }
 }
 
@@ -188,15 +188,17 @@ function drawCloud(
 }
 
 /** Only what the picture contains. */
-function legendOf(others: boolean, front: boolean, chosen: boolean, { numbered }: Labels): LegendItem[] {
+function legendOf(others: boolean, front: number, chosen: boolean, { numbered, shown }: Labels): LegendItem[] {
+  const without = front - shown.length
+  const unlabelled = without > 0 ? `; ${formatCount(without)} of ${formatCount(front)} without a number` : ''
   const middle = { x: 12, y: 6 }
   return [
-    ...(front
+    ...(front > 0
       ? [
           {
             sample: path('M6 -3V8H26', 'front') + circle({ x: 6, y: 8 }, 4, 'front-point'),
             width: 24,
-            text: `front: no candidate is better in both${numbered ? ', numbered below the axis' : ''}`,
+            text: `front: no candidate is better in both${numbered ? `, numbered below the axis${unlabelled}` : ''}`,
           },
         ]
       : []),

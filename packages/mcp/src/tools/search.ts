@@ -67,7 +67,7 @@ export const searchTool = defineTool({
     point: point.optional().describe('of `why`; with `rule` where it breaks one'),
   },
   run: async ({ ranks, objective, limits, choices, top, why, ...source }, context) => {
-    const loaded = await loadSource(source, context)
+    const loaded = await loadSource(source, context, { ranks })
     const options: SearchOptions = {
       ...(ranks !== undefined && { ranks }),
       ...(objective !== undefined && { objective }),

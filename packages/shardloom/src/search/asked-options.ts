@@ -26,7 +26,7 @@ export function askedOptions(loaded: LoadedSpec, asked: AskedSearch): SearchOpti
   const { ranks, objective, limits, choose = {}, keep = [], top, front } = asked
   const { phase } = loaded.spec
   const signed = (name: string) => (betterOf(phase, name) === 'more' ? `-${name}` : name)
-  for (const name of Object.keys(choose)) checkChoiceName(loaded, name)
+  for (const name of [...Object.keys(choose), ...keep]) checkChoiceName(loaded, name)
   return {
     ...(ranks !== undefined && { ranks }),
     ...(objective !== undefined && { objective }),

@@ -3,6 +3,7 @@ import type { ModelArchitecture } from '@shardloom/models'
 import { resolveScheduleName, scheduleNames } from '@shardloom/schedules'
 import { checkSpec } from '../parse-spec.js'
 import type { LoadedSpec } from '../plan.js'
+import { checkOrder } from '../planned.js'
 import type { PlannedSpec } from '../sequence.js'
 import { parallelSchema } from '../spec-schema.js'
 
@@ -186,18 +187,26 @@ export function checkChoices(loaded: LoadedSpec, choices: Readonly<Record<string
         subject: name,
         help: name === 'dp' ? 'Without experts it is `replicas`.' : 'Leave it out.',
       })
-    if (name === 'ranks') {
-      const other = values.find((value) => !Number.isSafeInteger(value) || Number(value) < 1)
-      if (other === undefined) continue
-      throw new ShardloomError('CHOICE', `\`ranks\` cannot be ${String(other)}.`, {
-        subject: name,
-        help: 'Use whole numbers from 1.',
-      })
+    if (
+      name === 'ranks' ||
+      name === 'microbatch' ||
+      name === 'batch' ||
+      degrees.includes(name) ||
+      axes.includes(name)
+    ) {
+      const other = values.find((value) => typeof value !== 'number' || (name === 'ranks' && !isCount(value)))
+      if (other !== undefined)
+        throw new ShardloomError('CHOICE', `\`${name}\` cannot be ${String(other).slice(0, 60)}.`, {
+          subject: name,
+          help: 'Use whole numbers from 1.',
+        })
+      if (name === 'ranks') continue
     }
+    if (name === 'order') for (const value of values) checkOrder(String(value).split(','), [...degrees, ...axes])
     if (name === 'split') {
       const other = values.find((value) => value !== 'even' && value !== 'balanced')
       if (other === undefined) continue
-      throw new ShardloomError('CHOICE', `\`split\` cannot be ${String(other)}.`, {
+      throw new ShardloomError('CHOICE', `\`split\` cannot be ${String(other).slice(0, 60)}.`, {
         subject: name,
         help: 'Use even or balanced.',
       })
@@ -220,6 +229,8 @@ function notIn(loaded: LoadedSpec): readonly string[] {
   const ofSequences = phase === 'decode' ? ['cp', 'ulysses', 'sequenceParallel'] : ['dcp']
   return [...ofTraining, ...ofSequences, copiesOf(loaded) === 'dp' ? 'replicas' : 'dp']
 }
+
+const isCount = (value: number) => Number.isSafeInteger(value) && value >= 1
 
 const capital = (text: string) => text.charAt(0).toUpperCase() + text.slice(1)
 

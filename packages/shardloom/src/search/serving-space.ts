@@ -1,4 +1,5 @@
 import { divisors, greatestCommonDivisor, nearest, orList, ShardloomError } from '@shardloom/core'
+import { checkSpec } from '../parse-spec.js'
 import type { LoadedSpec } from '../plan.js'
 import { engineOf, layersOf } from '../simulate-serving.js'
 import { gridTo } from './choices.js'
@@ -58,7 +59,7 @@ export function ranksOf({ tp, pp, dp }: EngineDegrees): number {
  */
 export function servingSpace(loaded: LoadedSpec, question: Question): ServingSpace {
   const { choices, ranks, objective } = question
-  checkChoices(choices)
+  checkChoices(question)
   const { architecture } = loaded
   const kinds = Object.values(architecture.layers)
   const experts = kinds.flatMap(({ ffn }) => (ffn.kind === 'moe' ? [ffn.experts] : []))
@@ -150,8 +151,8 @@ function typesOf(choices: Question['choices']): EngineTypes[] {
   )
 }
 
-/** Refuses choices that serving does not have, and values that they cannot have. Throws `CHOICE`. */
-function checkChoices(choices: Question['choices']): void {
+/** Refuses choices that serving does not have, and values that they cannot have. Throws `CHOICE`, and `SPEC_VALUE` for types that there are not. */
+function checkChoices({ choices, spec }: Question): void {
   for (const [name, values] of Object.entries(choices)) {
     if (!servingChoices.includes(name)) {
       const near = nearest(name, servingChoices)
@@ -161,20 +162,22 @@ function checkChoices(choices: Question['choices']): void {
       })
     }
     const types = name.endsWith('Dtype')
-    const wrong = values.find((value) =>
-      types ? typeof value !== 'string' : !Number.isSafeInteger(value) || Number(value) < 1,
-    )
-    if (values.length > 0 && wrong === undefined && (name !== 'pools' || values.every((each) => Number(each) <= 2)))
-      continue
     const expected = types ? 'element types' : name === 'pools' ? '1 and 2' : 'whole numbers from 1'
-    throw new ShardloomError(
-      'CHOICE',
-      `The values of \`${name}\` are ${expected}; given is ${JSON.stringify(values)}.`,
-      {
-        subject: name,
-        help: `Give at least one, such as ${types ? '`fp8`' : '`1`'}.`,
-      },
+    const most = name === 'pools' ? 2 : Number.MAX_SAFE_INTEGER
+    const wrong = values.find((value) =>
+      types ? typeof value !== 'string' : !Number.isSafeInteger(value) || Number(value) < 1 || Number(value) > most,
     )
+    if (values.length === 0 || wrong !== undefined)
+      throw new ShardloomError(
+        'CHOICE',
+        `The values of \`${name}\` are ${expected}; ${wrong === undefined ? 'none is given' : `one is ${JSON.stringify(wrong)}`}.`,
+        {
+          subject: name,
+          help: `Give at least one, such as ${types ? '`fp8`' : '`1`'}.`,
+        },
+      )
+    // Which element types there are the spec says.
+    if (types) for (const value of values) checkSpec({ ...spec, options: { ...spec.options, [name]: value } })
   }
 }
 
