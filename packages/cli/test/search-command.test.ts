@@ -176,8 +176,19 @@ describe('search', () => {
     const first = best.findIndex(({ name }: { name: string }) => name.includes('schedule=1f1b'))
     expect(first).toBeGreaterThan(0)
     expect(launch).toMatchObject({ launcher: 'megatron', place: first + 1 })
-    expect(err.match(/megatron cannot be told of/g)).toHaveLength(first)
+    expect(err.match(/megatron cannot be told of/g)).toHaveLength(1)
     expect(code).toBe(0)
+  })
+
+  test('the one reason why a launcher can be told of none of the best is told once, and how to search others', async () => {
+    // torchtitan divides all states (FSDP) or none (DDP): `data_parallel_shard_degree` has no level between.
+    const dividing = small.map((word) => (word === 'zero=0,1' ? 'zero=1' : word))
+    const { err, code } = await shardloom([...dividing, '--launcher', 'torchtitan'])
+    const text = err.replace(/\s+/g, ' ')
+    expect(text.match(/torchtitan cannot be told of/g)).toHaveLength(1)
+    expect(text).toMatch(/cannot be told of any of the 2 best, LAUNCHER: `options.zero` is 1/)
+    expect(text).toContain('--choose zero=…')
+    expect(code).toBe(1)
   })
 
   test('serving keeps its limits as simulated', async () => {

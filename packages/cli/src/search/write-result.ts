@@ -6,6 +6,7 @@ import { printNote } from '../output.js'
 import { UsageError } from '../report-error.js'
 import { writeWhole } from '../write-file.js'
 import { loadAsked } from './load-question.js'
+import { rangesText } from './part.js'
 import type { SearchResult } from './result.js'
 
 /** Writes the spec of a candidate, which `shardloom simulate` and all other commands take. */
@@ -33,7 +34,7 @@ export interface Launch {
 
 /**
  * What a launcher is told of the first of the best that it can be told of and that keeps all rules as simulated, and why it cannot be of
- * those before.
+ * those before: each reason once.
  */
 export async function launchOf(
   { question, best }: SearchResult,
@@ -41,21 +42,48 @@ export async function launchOf(
 ): Promise<{ readonly launch?: Launch; readonly refused: readonly string[] }> {
   const launcher = await launcherOf(name)
   const { exportLaunch } = await import('shardloom/launch')
-  const refused: string[] = []
+  const reasons = new Map<string, Reason>()
+  const refused = () => [...reasons.values()].map((reason) => refusedText(reason, name, { question, best }))
   for (const [index, { spec, error, misses }] of best.entries()) {
     if (error || misses.length > 0) continue
     try {
       const { text, notes } = exportLaunch(await loadAsked({ ...question, spec }), launcher)
-      return { launch: { launcher, place: index + 1, text, notes }, refused }
-    } catch (error) {
-      if (!isShardloomError(error)) throw error
-      const why = [error.message, error.help ?? ''].join(' ').trim()
-      refused.push(
-        `${name} cannot be told of ${index === 0 ? 'the best' : `number ${index + 1}`}, ${error.code}: ${why}`,
-      )
+      return { launch: { launcher, place: index + 1, text, notes }, refused: refused() }
+    } catch (cause) {
+      if (!isShardloomError(cause)) throw cause
+      // What would do is the same of those that the launcher refuses for the same reason, whatever they have instead.
+      const key = JSON.stringify([cause.code, cause.subject, cause.help])
+      const before = reasons.get(key)
+      reasons.set(key, { error: before?.error ?? cause, places: [...(before?.places ?? []), index + 1] })
     }
   }
-  return { refused }
+  return { refused: refused() }
+}
+
+/** Why a launcher cannot be told of some of the best, by their places from 1. */
+interface Reason {
+  readonly error: ShardloomError
+  readonly places: readonly number[]
+}
+
+function refusedText(
+  { error, places }: Reason,
+  launcher: string,
+  { question, best }: Pick<SearchResult, 'question' | 'best'>,
+): string {
+  const [first = 1] = places
+  const one = first === 1 ? 'the best' : `number ${first}`
+  const several =
+    places.length === best.length
+      ? `any of the ${best.length} best`
+      : `${places.length} of the ${best.length} best (numbers ${rangesText(places)})`
+  const of = places.length === 1 ? one : several
+  const choice = error.subject?.replace(/^(options|parallel)\./, '') ?? ''
+  const narrow = Object.hasOwn(question.choices, choice)
+    ? `Give the values that ${launcher} can be told of with --choose ${choice}=… to search no others.`
+    : ''
+  const why = [error.message, error.help ?? '', narrow].join(' ').trim()
+  return `${launcher} cannot be told of ${of}, ${error.code}: ${why}`
 }
 
 /** Draws the front, and the best as simulated beside it, by the estimates that a search reckons with. */
