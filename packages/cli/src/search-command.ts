@@ -16,7 +16,7 @@ import { printJson, printLines, printNote, printWarnings } from './output.js'
 import { readTextFile } from './read-file.js'
 import type { Answerer } from './search/answerer.js'
 import { answersDocument, mergeDocuments } from './search/answers-document.js'
-import { type ChangesResult, changesDocument, changesLines } from './search/changes-lines.js'
+import { bestChange, type ChangesResult, changesDocument, changesLines } from './search/changes-lines.js'
 import { Crew } from './search/crew.js'
 import { untilInterrupted } from './search/interrupt.js'
 import { loadAsked, loadQuestion, withWholePaths } from './search/load-question.js'
@@ -214,6 +214,7 @@ async function why(call: SearchCall, whole: Asked, asked: NonNullable<SearchFlag
 
 /** The smallest changes of what the spec has chosen. */
 async function changes(call: SearchCall, asked: Asked): Promise<number> {
+  const { io, flags, signal } = call
   const { loaded, question } = asked
   const { point, changes: all } = changesOfSpec(loaded, question)
   const shown = all.slice(0, question.top)
@@ -221,8 +222,12 @@ async function changes(call: SearchCall, asked: Asked): Promise<number> {
   const best = [...own, ...shown.map(({ candidate }) => candidate)]
   const simulated = await simulateThese(call, asked, best)
   const result: ChangesResult = { ...asked, point, changes: shown, of: all.length, simulated }
-  if (call.flags.json) printJson(call.io, changesDocument(result))
-  else printLines(call.io, (style) => changesLines(result, style))
-  if (call.signal.aborted) return exitCode.interrupted
-  return exitCode.done
+  const winner = bestChange(result)
+  if (flags.spec !== undefined && winner) await writeSpec(io, flags.spec, winner.spec, 'the best change')
+  if (flags.json) printJson(io, changesDocument(result))
+  else if (flags.spec !== '-') {
+    const command = winner && commandFor(call, loaded, winner)
+    printLines(io, (style) => changesLines({ ...result, ...(command && { command }) }, style))
+  }
+  return signal.aborted ? exitCode.interrupted : exitCode.done
 }

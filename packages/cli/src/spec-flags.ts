@@ -269,6 +269,7 @@ export async function importModule(path: string, shown: string): Promise<unknown
   }
 }
 
-function camel(flag: string): string {
+/** A flag as commander names its value: `reserve-bytes` is `reserveBytes`. */
+export function camel(flag: string): string {
   return flag.replace(/-([a-z0-9])/g, (_, letter: string) => letter.toUpperCase())
 }

@@ -146,6 +146,24 @@ describe('search', () => {
     }
   })
 
+  test('changes are compared with the spec as it is, and the command of the best simulates it', async () => {
+    const cwd = temporaryFolder()
+    const flags = [...asked, '--tp', '2', '--dp', '2', '--pp', '2', '--changes']
+    const { out } = await shardloom(flags, { cwd })
+    const line = out.split('\n').find((each) => each.startsWith('  shardloom simulate ')) ?? ''
+    const seconds = async (words: readonly string[]) =>
+      JSON.parse((await shardloom([...words, '--json'], { cwd })).out).stepSeconds
+    const best = await seconds(wordsOf(line).slice(1))
+    expect(line.match(/--pp /g)).toHaveLength(1)
+    const own = await seconds(['simulate', ...training, '--tp', '2', '--dp', '2', '--pp', '2'])
+    expect(out).toContain('to as it is')
+    const told = /\n +1 .* −([\d.]+) % +\S+ %\n/.exec(out)?.[1]
+    expect(Number(told)).toBeCloseTo(100 * (1 - best / own), 0)
+
+    await shardloom([...flags, '--spec', 'best.yaml', '--json'], { cwd })
+    expect(await seconds(['simulate', 'best.yaml'])).toBe(best)
+  })
+
   test('a table for spreadsheets, a picture of the front, and flags of a launcher', async () => {
     const cwd = temporaryFolder()
     const csv = await shardloom([...small, '--csv'], { cwd })

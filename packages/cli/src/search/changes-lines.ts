@@ -11,7 +11,8 @@ import {
 import { type Style, singleLine } from '../style.js'
 import { wrapped } from '../table.js'
 import { candidateDocument, plainMetrics } from './result-document.js'
-import { candidateTable } from './result-lines.js'
+import { candidateTable, commandLines } from './result-lines.js'
+import { winnerOf } from './write-result.js'
 
 /** What becomes of a spec with the smallest changes. */
 export interface ChangesResult extends Asked {
@@ -23,6 +24,8 @@ export interface ChangesResult extends Asked {
   readonly of: number
   /** These changes and the spec itself, in the order of what comes of them. */
   readonly simulated: readonly SimulatedCandidate[]
+  /** What simulates the best change. */
+  readonly command?: string
 }
 
 /** What `shardloom search --changes --json` prints. */
@@ -45,6 +48,12 @@ export function changesDocument(result: ChangesResult) {
   }
 }
 
+/** The first change that keeps all rules as simulated, where the spec itself does not come before it. */
+export function bestChange(result: ChangesResult): SimulatedCandidate | undefined {
+  const first = winnerOf(result.simulated)
+  return first && labelOf(result, first) !== null ? first : undefined
+}
+
 /** What was changed for a candidate; null for the spec itself. */
 function labelOf({ changes }: ChangesResult, { candidate }: SimulatedCandidate): string | null {
   return changes.find((change) => change.candidate.name === candidate.name)?.change ?? null
@@ -52,12 +61,14 @@ function labelOf({ changes }: ChangesResult, { candidate }: SimulatedCandidate):
 
 /** The same for people. */
 export function changesLines(result: ChangesResult, style: Style): string[] {
-  const { loaded, question, point, changes, of, simulated } = result
+  const { loaded, question, point, changes, of, simulated, command } = result
   const broken = point && isMiss(point) ? [style.bad(`  As it is, the spec breaks the rule ${point.rule}.`)] : []
   const outside = point ? [] : wrapped('As it is, the spec is no candidate: its degrees or its batch do not divide.', 2)
   const labels = simulated.map(
     (each) => labelOf(result, each) ?? `as it is:  ${choicesText(each.candidate, question.choices)}`,
   )
+  const own = simulated.find((each) => labelOf(result, each) === null)
+  const against = own && { head: 'to as it is', candidate: own }
   const lines = [
     style.bold(
       `${singleLine(loaded.architecture.name)} on ${formatCount(question.ranks)} × ${singleLine(clusterOf(loaded).accelerator.name)}: changes of the spec`,
@@ -65,7 +76,10 @@ export function changesLines(result: ChangesResult, style: Style): string[] {
     ...broken,
     ...outside,
     `  ${formatCount(of)} changes of one choice or two are better${of > changes.length ? `; the best ${changes.length} as simulated` : ''}`,
-    ...(simulated.length > 0 ? ['', ...candidateTable({ ...result, best: simulated }, style, labels)] : []),
+    ...(simulated.length > 0
+      ? ['', ...candidateTable({ ...result, best: simulated }, style, { labels, against })]
+      : []),
+    ...commandLines(command, style),
   ]
   return lines.map((line) => line.replaceAll('\u00a0', ' '))
 }

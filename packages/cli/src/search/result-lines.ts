@@ -109,20 +109,28 @@ function requestsText(loaded: SearchResult['loaded']): string[] {
   ]
 }
 
+/** How a table of candidates is told otherwise than as the best of a search. */
+interface TableOptions {
+  /** What is said of each in place of its choices. */
+  readonly labels?: readonly string[]
+  /** What the others are compared with, and at the head of which column; the best by default. */
+  readonly against?: { readonly head: string; readonly candidate: SimulatedCandidate } | undefined
+}
+
 /** Candidates as simulated, each above what it has chosen. */
 export function candidateTable(
   result: Pick<SearchResult, 'question' | 'loaded' | 'best'>,
   style: Style,
-  labels: readonly string[] = [],
+  { labels = [], against }: TableOptions = {},
 ): string[] {
   const { question, loaded, best } = result
   const { objective } = question
   const metrics = shownMetrics(loaded.spec.phase, objective)
-  const [first] = best
+  const standard = against?.candidate ?? best[0]
   const columns = [
     { header: '', align: 'right' },
     ...metrics.map((name) => ({ header: metricHead(name), align: 'right' }) as const),
-    { header: 'to best', align: 'right' },
+    { header: against?.head ?? 'to best', align: 'right' },
     { header: 'estimate', align: 'right' },
   ] as const
   const rows = best.flatMap((each, index) => {
@@ -140,7 +148,7 @@ export function candidateTable(
       ? [`not simulated, ${error.code}: ${singleLine(error.message)}`]
       : misses.map(({ rule, by }) => `misses ${rule} by ${formatShare(by)} as simulated`)
     return [
-      [String(index + 1), ...numbers, index === 0 ? '' : toBest(first, each, objective), estimate],
+      [String(index + 1), ...numbers, each === standard ? '' : distanceText(standard, each, objective), estimate],
       ...flow([...what.split('  '), ...faults], '  ', 5).map((line) => [`     ${line}`]),
     ]
   })
@@ -196,9 +204,9 @@ function emptyLines({ question, loaded, interrupted }: SearchResult, style: Styl
   ]
 }
 
-/** How the objective differs from that of the best; within the error that both are good for it is a tie. */
-function toBest(first: SimulatedCandidate | undefined, each: SimulatedCandidate, objective: string): string {
-  const distance = first && distanceToBest(first, each, objective)
+/** How the objective differs from that of another, such as the best; within the error that both are good for it is a tie. */
+function distanceText(other: SimulatedCandidate | undefined, each: SimulatedCandidate, objective: string): string {
+  const distance = other && distanceToBest(other, each, objective)
   return distance ? `${changeText(distance.relative)}${distance.tie ? ' tie' : ''}` : '–'
 }
 

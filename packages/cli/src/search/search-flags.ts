@@ -68,7 +68,7 @@ const options: readonly Option[] = [
   new Option('--merge <paths...>', 'the answers of all shards, in place of a spec'),
   new Option('--queue <url>', 'have workers of a Redis queue do the work: redis://host:6379').argParser(parseQueue),
   new Option('--worker', 'work on what comes through --queue until stopped'),
-  new Option('--spec <path>', 'write the spec of the best; - is standard output'),
+  new Option('--spec <path>', 'write the spec of the best, or of the best change; - is standard output'),
   new Option('--launcher <name>', 'also print how a launcher is told of the best: megatron, torchtitan, …'),
   new Option('--csv', 'print the best as CSV'),
   new Option('--json', 'print one JSON document (shardloom.search/1)'),
@@ -85,7 +85,7 @@ const modes: Readonly<Record<string, readonly string[]>> = {
   merge: ['spec', 'launcher', 'csv', 'json', 'svg'],
   shard: ['ranks', 'objective', 'limit', 'choose', 'keep', 'top', 'front', 'workers', 'checkpoint', 'queue', 'out'],
   why: ['ranks', 'objective', 'limit', 'choose', 'keep', 'workers', 'spec', 'json'],
-  changes: ['ranks', 'objective', 'limit', 'choose', 'keep', 'top', 'json'],
+  changes: ['ranks', 'objective', 'limit', 'choose', 'keep', 'top', 'spec', 'json'],
 }
 
 /** Refuses flags that would have no effect beside others: `USAGE`. */

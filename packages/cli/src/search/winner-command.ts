@@ -1,5 +1,5 @@
 import { checkSpec, type LoadedSpec, type SpecInput, specFields } from 'shardloom'
-import { type Flags, shellWord, specArguments } from '../spec-flags.js'
+import { camel, type Flags, shellWord, specArguments } from '../spec-flags.js'
 
 /**
  * The command that simulates a candidate: what this call was given of the spec, and what the candidate has chosen. Undefined where
@@ -15,7 +15,9 @@ export function winnerCommand(
   const { model: _, cluster: __, plugins: ___, seq: ____, ...chosen } = checkSpec(candidate)
   const sets = differences(given, chosen, [])
   if (!sets) return undefined
-  const own = [...(specPath === undefined ? [] : [specPath]), ...specArguments(flags)]
+  const replaced = new Set(sets.flatMap(([flag]) => (flag === '--set' ? [] : [camel(flag.slice(2))])))
+  const kept = Object.fromEntries(Object.entries(flags).filter(([name]) => !replaced.has(name)))
+  const own = [...(specPath === undefined ? [] : [specPath]), ...specArguments(kept)]
   return ['shardloom simulate', ...[...own, ...sets.flat()].map(shellWord)].join(' ')
 }
 
