@@ -220,5 +220,11 @@ function whatIfLines({ whatIf, memory }: SimulationSummary, style: Style): strin
     formatDifference(each.difference),
     `${each.change}${verdict(each)}`,
   ])
-  return ['', `${style.bold('What if')}, one change at a time, simulated again`, ...table(columns, rows, style)]
+  const further = wrapped('Few changes of the plan are tried here: `shardloom search --changes` tries all degrees.', 2)
+  return [
+    '',
+    `${style.bold('What if')}, one change at a time, simulated again`,
+    ...table(columns, rows, style),
+    ...further.map((line) => style.dim(line)),
+  ]
 }

@@ -12,6 +12,7 @@ describe('simulate', () => {
   test('says what a step takes within 80 columns', async () => {
     const { code, out, err } = await simulate(`${spec} --what-if`)
     expect([code, err]).toEqual([0, ''])
+    expect(flat(out)).toContain('`shardloom search --changes` tries all degrees')
     expect(out.split('\n').filter((line) => [...line].length > 80)).toEqual([])
     for (const word of [
       'time',
