@@ -11,20 +11,33 @@ export interface SearchProgress {
 /** Milliseconds after which the line is written again. */
 const beat = 500
 
-/** Shows how many of the parts have ended, and how long the others take if they are like those that ended since now. */
-export function searchProgress(io: Io, { ended: before, of }: { ended: number; of: number }): SearchProgress {
+/** Parts that have ended, of how many; and how many are worked on at a time. */
+interface SearchParts {
+  readonly ended: number
+  readonly of: number
+  readonly hands: number
+}
+
+/**
+ * Shows how many of the parts have ended, and how long the others take if they are like those that ended since each who works on them has
+ * ended one: the first of each is longer, since good candidates are looked for before it.
+ */
+export function searchProgress(io: Io, { ended: before, of, hands }: SearchParts): SearchProgress {
   const line = progressLine(io)
-  const begun = Date.now()
+  const warm = before + hands
+  let begun = Date.now()
   let ended = before
   const show = () => {
-    const seconds = ((Date.now() - begun) / 1000 / (ended - before)) * (of - ended)
-    const left = ended > before && ended < of ? `, about ${durationText(seconds)} left` : ''
-    line.show(`search: ${ended} of ${of} parts${left}`)
+    const seconds = ((Date.now() - begun) / 1000 / (ended - warm)) * (of - ended)
+    const left = ended > warm && ended < of ? `, about ${durationText(seconds)} left` : ''
+    const first = ended === before ? ', good candidates first' : ''
+    line.show(`search: ${ended} of ${of} parts${first}${left}`)
   }
   const timer = setInterval(show, beat).unref()
   return {
     ended() {
       ended++
+      if (ended === warm) begun = Date.now()
       show()
     },
     clear() {

@@ -61,13 +61,11 @@ export function commandLines(command: string | undefined, style: Style): string[
 }
 
 /** What is searched, and how many candidates became what. */
-function headLines({ loaded, question, answer, seconds, interrupted }: SearchResult, style: Style): string[] {
-  const { total, rejected, bounded, evaluated } = answer.counts
+function headLines(result: SearchResult, style: Style): string[] {
+  const { loaded, question, answer } = result
   const { ranks, objective, limits } = question
   const { phase } = loaded.spec
-  const refused = Object.entries(rejected).sort(([, a], [, b]) => b - a)
-  const all = refused.reduce((sum, [, count]) => sum + count, 0)
-  const each = !seconds || total === 0 ? '' : `, ${formatQuantity(total / seconds, '')}/s`
+  const refused = Object.entries(answer.counts.rejected).sort(([, a], [, b]) => b - a)
   const isMost = objective === 'ranks' || question.choices['ranks'] !== undefined
   const most = betterOf(phase, objective) === 'more' ? 'most' : 'least'
   return [
@@ -81,19 +79,26 @@ function headLines({ loaded, question, answer, seconds, interrupted }: SearchRes
         : []),
       ...(phase === 'serving' ? [['requests', requestsText(loaded)] as [string, string[]]] : []),
       ...(limits.length > 0 ? [['limits', limits.map(limitText)] as [string, string[]]] : []),
-      [
-        'candidates',
-        [
-          `${formatCount(total)}${seconds === undefined ? '' : ` in ${formatSeconds(seconds)}`}${each}${interrupted ? ', interrupted' : ''}:`,
-          `${formatCount(evaluated)} evaluated,`,
-          `${formatCount(bounded)} no better by their bounds,`,
-          `${formatCount(all)} rejected`,
-        ],
-      ],
+      ['candidates', countsText(result)],
       ...(refused.length > 0
         ? [['rejected by', refused.map(([rule, count]) => `${rule} ${formatCount(count)}`)] as [string, string[]]]
         : []),
     ]),
+  ]
+}
+
+/** How many candidates became what: those of parts that have ended. */
+function countsText({ answer, best, seconds, interrupted }: SearchResult): string | string[] {
+  const { total, rejected, bounded, evaluated } = answer.counts
+  if (interrupted && total === 0 && best.length > 0)
+    return 'none counted before it was interrupted: those below were found at the start, where good candidates are looked for first'
+  const all = Object.values(rejected).reduce((sum, count) => sum + count, 0)
+  const each = !seconds || total === 0 ? '' : `, ${formatQuantity(total / seconds, '')}/s`
+  return [
+    `${formatCount(total)}${seconds === undefined ? '' : ` in ${formatSeconds(seconds)}`}${each}${interrupted ? ', interrupted' : ''}:`,
+    `${formatCount(evaluated)} evaluated,`,
+    `${formatCount(bounded)} no better by their bounds,`,
+    `${formatCount(all)} rejected`,
   ]
 }
 

@@ -39,7 +39,8 @@ export async function runSearch(run: SearchRun): Promise<Outcome> {
   const failed: FailedPart[] = []
   const open = asked.filter((part) => !answers.has(part))
   let soFar: readonly Candidate[] = []
-  const progress = searchProgress(io, { ended: asked.length - open.length, of: asked.length })
+  const hands = queue ? 1 : Math.min(crew.workers, open.length)
+  const progress = searchProgress(io, { ended: asked.length - open.length, of: asked.length, hands })
   try {
     const runParts = queue ? askQueue(queue, io) : crew.runParts
     if (open.length > 0)

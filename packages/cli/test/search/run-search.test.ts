@@ -226,11 +226,25 @@ class Terminal extends Writable {
   }
 }
 
+test('a person is told that good candidates come first, while no part has ended', async () => {
+  const stderr = new Terminal()
+  const io: Io = { stdin: process.stdin, stdout: process.stdout, stderr, env: {}, cwd: () => process.cwd() }
+  const slow: typeof loadQuestion = async (question) => {
+    const answers = await loadQuestion(question)
+    await new Promise((resolve) => setTimeout(resolve, 1200))
+    return answers
+  }
+  await run(pretend({ parts: 2 }), { io, loadQuestion: slow })
+  expect(stderr.text).toContain('search: 0 of 2 parts, good candidates first'.slice(0, 39))
+})
+
 test('a person sees how far a search is and how long it takes, and nothing of it afterwards', async () => {
   const stderr = new Terminal()
   const io: Io = { stdin: process.stdin, stdout: process.stdout, stderr, env: {}, cwd: () => process.cwd() }
   await run(pretend({ parts: 4, milliseconds: 400 }), { io })
   expect(stderr.text).toMatch(/search: 2 of 4 parts, about \d+ s left/)
+  // The first part is longer than the others: it says nothing of how long these take.
+  expect(stderr.text).toContain('search: 1 of 4 parts\r')
   const screen = stderr.text.split('\r\u001b[K').at(-1)
   expect(screen).toBe('')
 })

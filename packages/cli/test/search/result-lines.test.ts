@@ -1,0 +1,30 @@
+import { finish, loadSpec } from 'shardloom'
+import { answersOf, emptyAnswer, estimatedOnly, questionOf } from 'shardloom/search'
+import { expect, test } from 'vitest'
+import { resultLines } from '../../src/search/result-lines.js'
+import { styleOf } from '../../src/style.js'
+import { quiet } from './pretended.js'
+
+test('of a search that is interrupted before candidates are counted, it is said when the best were found', async () => {
+  const loaded = await loadSpec({
+    model: 'llama-3.1-8b',
+    cluster: { preset: 'dgx-h100', nodes: 1 },
+    batch: 16,
+    seq: 4096,
+  })
+  const choices = { cp: [1], ulysses: [1], offload: ['none'], recompute: ['none'], schedule: ['1f1b'] }
+  const question = questionOf(loaded, { choices, parts: 1 })
+  const { best } = finish(answersOf(loaded, question)(0))
+  const result = { loaded, question, simulated: 0, nearMisses: [], seconds: 3, interrupted: true }
+  const style = styleOf(quiet.stdout, {})
+  const lines = resultLines(
+    { ...result, answer: { ...emptyAnswer, best }, best: estimatedOnly({ loaded, question }, best) },
+    style,
+  )
+  const text = lines.join(' ').replace(/\s+/g, ' ')
+  expect(text).toContain('none counted before it was interrupted: those below were found at the start')
+  expect(text).not.toContain('0 evaluated')
+  expect(lines.filter((line) => [...line].length > 80)).toEqual([])
+  const nothing = resultLines({ ...result, answer: emptyAnswer, best: [] }, style).join(' ')
+  expect(nothing).not.toContain('below')
+})
