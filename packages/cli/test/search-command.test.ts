@@ -290,6 +290,7 @@ describe('search', () => {
     [['--why', 'tp=x'], 1, /CHOICE.*`tp` cannot be x/],
     [['--phase', 'serving', '--choose', 'tp=1,x'], 1, /CHOICE.*whole numbers from 1; one is "x"/],
     [['--phase', 'serving', '--choose', 'weightDtype=fp8,fp7'], 1, /SPEC_VALUE.*"fp7".*bf16/],
+    [['--phase', 'serving', '--limit', 'ttft-p99<=1s'], 1, /OBJECTIVE.*by means, and `ttft-p99` is none.*Use `ttft`/],
     [['--limit', 'ranks<=4', '--limit', 'ranks>=8'], 1, /LIMITS.*`ranks`/],
     [['--why', 'tp=3'], 1, /CHOICE.*No candidate has tp=3/],
     [['--worker'], 2, /--queue/],

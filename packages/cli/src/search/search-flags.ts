@@ -50,7 +50,10 @@ interface WhyFlag {
 const options: readonly Option[] = [
   new Option('--ranks <n>', 'ranks of a candidate (default: of the cluster, or of the degrees)').argParser(parseCount),
   new Option('--objective <metric>', 'what is to be best (default: step-time, ttft, tpot or throughput, by the phase)'),
-  new Option('--limit <bound>', 'what a metric must keep, such as tpot<=50ms; repeatable').argParser(parseLimit),
+  new Option(
+    '--limit <bound>',
+    'what a metric must keep, such as tpot<=50ms (in serving the mean); repeatable',
+  ).argParser(parseLimit),
   new Option('--choose <name=values>', 'the values of a choice, such as tp=1,2,4; repeatable').argParser(parseChoice),
   new Option('--keep <names>', 'choices that stay as the spec has them, such as tp,pp').argParser(parseNames),
   new Option(
