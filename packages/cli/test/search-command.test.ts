@@ -126,6 +126,9 @@ describe('search', () => {
     const limited = await shardloom([...small, '--limit', 'step-time<=1ms', '--json'])
     expect(limited.code).toBe(3)
     expect(JSON.parse(limited.out).candidates.rejected['step-time<=0.001']).toBeGreaterThan(0)
+    const text = await shardloom([...small, '--limit', 'step-time<=1ms'])
+    expect(text.out).toMatch(/rejected by {2}.*step-time <= 1\.00 ms: \d+/)
+    expect(text.out).toMatch(/\n {2}step-time <= 1\.00 ms by \S+ %/)
     const why = await shardloom([...pointed, '--why', 'tp=1,pp=1,zero=0'])
     expect(why.code).toBe(3)
     expect(why.out).toContain('It breaks a rule: memory')
@@ -230,6 +233,17 @@ describe('search', () => {
     expect(candidates.rejected.tpot).toBeGreaterThan(0)
   })
 
+  test('a limit of serving that nothing keeps is told once', async () => {
+    const engines = ['--phase', 'serving', '--choose', 'clients=16', '--choose', 'tp=2,4', '--choose', 'pp=1']
+    const { code, out } = await shardloom([
+      ...['search', '--model', 'llama-3.1-8b', '--cluster', 'dgx-h100', '--ranks', '4', '--workers', '1'],
+      ...[...engines, '--limit', 'ttft<=2ms'],
+    ])
+    expect(code).toBe(3)
+    expect(out).toMatch(/\n {2}ttft <= 2\.00 ms by \S+ %\n/)
+    expect(out).not.toMatch(/, and ttft/)
+  })
+
   test.each([
     ['prefill', 'ttft', 'ttftSeconds', ['cp=1,2', 'ulysses=1', 'sequenceParallel=false']],
     ['decode', 'tpot', 'tpotSeconds', []],
@@ -269,7 +283,12 @@ describe('search', () => {
 
   const bad: readonly (readonly [readonly string[], number, RegExp])[] = [
     [['--objective', 'tpot'], 1, /OBJECTIVE.*Training has no `tpot`/],
-    [['--limit', 'step-time<=1s', '--limit', 'step-time>=2s'], 1, /LIMITS/],
+    [['--limit', 'step-time<=1s', '--limit', 'step-time>=2s'], 1, /LIMITS.*at most 1 s and at least 2 s/],
+    [
+      ['--limit', 'peak-memory<=4e10', '--limit', 'peak-memory>=60GB'],
+      1,
+      /LIMITS.*most 40\.0 GB and at least 60\.0 GB/,
+    ],
     [['--limit', 'step-time<1s'], 2, /USAGE/],
     [['--limit', 'step-time<=1GB'], 2, /has no unit `GB`/],
     [['--choose', 'tpp=1'], 1, /CHOICE.*`tpp`/],

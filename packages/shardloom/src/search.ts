@@ -25,15 +25,15 @@ export { type AskedSearch, askedOptions } from './search/asked-options.js'
 export { type ChoiceValues, choicesText, readChoice, readPoint } from './search/choice-text.js'
 export { type Choices, stepChoices, type Value } from './search/choices.js'
 export {
-  betterOf,
+  limitName,
   limitText,
   type MetricUnit,
-  metricHead,
   metricText,
   readLimit,
-  shownMetrics,
+  ruleText,
   unitOf,
-} from './search/metric-text.js'
+} from './search/limit-text.js'
+export { betterOf, metricHead, shownMetrics } from './search/metric-text.js'
 export {
   type Asked,
   distanceToBest,
@@ -48,6 +48,6 @@ export { servingChoices } from './search/serving-space.js'
 export { type MeanLoad, meanLoadOf } from './search/serving-steps.js'
 export { bestOf, mayComeFirst, type SimulatedBest, type SimulatedCandidate } from './search/simulate-best.js'
 export type { SearchProgress } from './search/step-answer.js'
-export { limitName, type StepPhase, stepMetrics } from './search/step-metrics.js'
+export { type StepPhase, stepMetrics } from './search/step-metrics.js'
 export { type Change, isMiss } from './search/step-points.js'
 export { StepTree } from './search/step-tree.js'

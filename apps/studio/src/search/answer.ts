@@ -21,8 +21,6 @@ import {
   choicesText,
   distanceToBest,
   estimatedOnly,
-  limitName,
-  limitText,
   mergeAnswers,
   metricHead,
   metricText,
@@ -33,6 +31,7 @@ import {
   readChoice,
   readLimit,
   rerankWork,
+  ruleText,
   type SimulatedCandidate,
   servingChoices,
   servingMetricTable,
@@ -153,7 +152,7 @@ export async function foundOf(
     evaluated,
     bounded,
     rejected: Object.entries(rejected)
-      .map(([rule, count]) => ({ rule: ruleText(rule, question), count }))
+      .map(([rule, count]) => ({ rule: ruleText(rule, question.limits), count }))
       .sort((a, b) => b.count - a.count),
     objective: { name: objective, better: betterOf(phase, objective) ?? 'less' },
     columns: columns.map(columnHead),
@@ -184,7 +183,7 @@ function rowOf(
     estimate: metrics ? (difference === undefined ? '–' : changeText(difference)) : 'not simulated',
     faults: error
       ? [`not simulated: ${error.message}`]
-      : misses.map(({ rule, by }) => `misses ${ruleText(rule, question)} by ${formatShare(by)} as simulated`),
+      : misses.map(({ rule, by }) => `misses ${ruleText(rule, question.limits)} by ${formatShare(by)} as simulated`),
   }
 }
 
@@ -255,12 +254,6 @@ function fileAxis({ name, better }: Pick<FrontAxis, 'name' | 'better'>) {
   return { name: metricWords(name), better, ...((unit === 's' || unit === 'B') && { unit }) }
 }
 
-/** A rule as people read it: limits are named with their numbers. */
-function ruleText(rule: string, { limits }: Question): string {
-  const limit = limits.find((each) => limitName(each) === rule)
-  return limit ? limitText(limit) : rule
-}
-
 /** The name of a metric at the head of a column: short, and where it is none of the command's, in words. */
 const columnHead = (name: string) => (unitOf(name) === '/s' ? metricWords(name) : metricHead(name))
 
@@ -271,10 +264,10 @@ function missOf({ loaded, question }: Asked, { miss, spec, bytes, also, fixes }:
   // Some rules are missed altogether.
   const shareOf = (by: number) => (by < 1e6 ? formatShare(by) : 'far')
   const share = shareOf(miss.by)
-  const besides = also.map(({ rule, by }) => `, and ${ruleText(rule, question)} by ${shareOf(by)}`).join('')
+  const besides = also.map(({ rule, by }) => `, and ${ruleText(rule, question.limits)} by ${shareOf(by)}`).join('')
   return {
     ...pointOf(miss, spec, question),
-    rule: ruleText(miss.rule, question),
+    rule: ruleText(miss.rule, question.limits),
     by: `${bytes === undefined ? share : `${formatBytes(Math.round(bytes))} of a rank (${share})`}${besides}`,
     fixes: fixes.slice(0, mostFixes).map(({ change, candidate, outside }) => {
       const value = candidate.metrics[question.objective]

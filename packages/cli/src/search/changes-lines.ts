@@ -6,6 +6,7 @@ import {
   choicesText,
   isMiss,
   type Miss,
+  ruleText,
   type SimulatedCandidate,
 } from 'shardloom/search'
 import { type Style, singleLine } from '../style.js'
@@ -62,7 +63,10 @@ function labelOf({ changes }: ChangesResult, { candidate }: SimulatedCandidate):
 /** The same for people. */
 export function changesLines(result: ChangesResult, style: Style): string[] {
   const { loaded, question, point, changes, of, simulated, command } = result
-  const broken = point && isMiss(point) ? [style.bad(`  As it is, the spec breaks the rule ${point.rule}.`)] : []
+  const broken =
+    point && isMiss(point)
+      ? [style.bad(`  As it is, the spec breaks the rule ${ruleText(point.rule, question.limits)}.`)]
+      : []
   const outside = point ? [] : wrapped('As it is, the spec is no candidate: its degrees or its batch do not divide.', 2)
   const labels = simulated.map(
     (each) => labelOf(result, each) ?? `as it is:  ${choicesText(each.candidate, question.choices)}`,

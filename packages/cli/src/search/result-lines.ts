@@ -17,6 +17,7 @@ import {
   metricHead,
   metricText,
   type NearMiss,
+  ruleText,
   type SimulatedCandidate,
   shownMetrics,
 } from 'shardloom/search'
@@ -81,10 +82,16 @@ function headLines(result: SearchResult, style: Style): string[] {
       ...(limits.length > 0 ? [['limits', limits.map(limitText)] as [string, string[]]] : []),
       ['candidates', countsText(result)],
       ...(refused.length > 0
-        ? [['rejected by', refused.map(([rule, count]) => `${rule} ${formatCount(count)}`)] as [string, string[]]]
+        ? [['rejected by', refused.map(([rule, count]) => rejectedText(rule, count, limits))] as [string, string[]]]
         : []),
     ]),
   ]
+}
+
+/** How many fell to a rule: `memory 626`. */
+function rejectedText(rule: string, count: number, limits: SearchResult['question']['limits']): string {
+  const text = ruleText(rule, limits)
+  return `${text}${text === rule ? '' : ':'} ${formatCount(count)}`
 }
 
 /** How many candidates became what: those of parts that have ended. */
@@ -151,7 +158,7 @@ export function candidateTable(
     const what = `${labels[index] ?? choicesText(candidate, question.choices)}${isTpWide(candidate, loaded) ? '  (tp over nodes)' : ''}`
     const faults = error
       ? [`not simulated, ${error.code}: ${singleLine(error.message)}`]
-      : misses.map(({ rule, by }) => `misses ${rule} by ${formatShare(by)} as simulated`)
+      : misses.map(({ rule, by }) => `misses ${ruleText(rule, question.limits)} by ${formatShare(by)} as simulated`)
     return [
       [String(index + 1), ...numbers, each === standard ? '' : distanceText(standard, each, objective), estimate],
       ...flow([...what.split('  '), ...faults], '  ', 5).map((line) => [`     ${line}`]),
@@ -273,7 +280,10 @@ export function missText(
   })
   return [
     ...wrapped(
-      [`${miss.rule} by ${by}`, ...also.map(({ rule, by }) => `${rule} by ${formatShare(by)}`)].join(', and '),
+      [
+        `${ruleText(miss.rule, question.limits)} by ${by}`,
+        ...also.map(({ rule, by }) => `${ruleText(rule, question.limits)} by ${formatShare(by)}`),
+      ].join(', and '),
       2,
     ),
     ...indented(choicesText(miss, question.choices)),

@@ -5,6 +5,7 @@ import {
   type Counts,
   choicesText,
   type NearMiss,
+  ruleText,
   type SimulatedCandidate,
 } from 'shardloom/search'
 import { type Style, singleLine } from '../style.js'
@@ -85,8 +86,12 @@ function brokenLines(
   style: Style,
 ): string[] {
   const rules = Object.entries(rejected).sort(([, a], [, b]) => b - a)
+  const texts = rules.map(([rule, count]) => {
+    const text = ruleText(rule, question.limits)
+    return count > 1 ? `${text} (${formatCount(count)})` : text
+  })
   return [
-    `${style.bad('It breaks')} ${rules.length === 1 ? 'a rule' : 'rules'}: ${rules.map(([rule, count]) => (count > 1 ? `${rule} (${formatCount(count)})` : rule)).join(', ')}`,
+    `${style.bad('It breaks')} ${rules.length === 1 ? 'a rule' : 'rules'}: ${texts.join(', ')}`,
     ...misses.flatMap((near) => missText(near, question)),
   ]
 }

@@ -1,36 +1,5 @@
-import { ShardloomError } from '@shardloom/core'
-import { formatBytes, formatQuantity, formatSeconds } from '@shardloom/exporters'
-import type { Limit } from './question.js'
 import { servingMetricTable } from './serving-metrics.js'
 import { type StepPhase, stepMetrics } from './step-metrics.js'
-
-/** What a metric is measured in: seconds, bytes, something per second, or nothing. */
-export type MetricUnit = 's' | 'B' | '/s' | ''
-
-/** What metrics are measured in; others are plain numbers. */
-const units: Readonly<Record<string, MetricUnit>> = {
-  'step-time': 's',
-  ttft: 's',
-  'ttft-p99': 's',
-  tpot: 's',
-  'tpot-p99': 's',
-  'peak-memory': 'B',
-  'memory-headroom': 'B',
-  'tokens-per-second': '/s',
-  throughput: '/s',
-  'requests-per-second': '/s',
-}
-
-/** The unit of a metric. */
-export const unitOf = (metric: string): MetricUnit => units[metric] ?? ''
-
-/** A metric with its unit. */
-export function metricText(metric: string, value: number): string {
-  const unit = unitOf(metric)
-  if (unit === 's') return formatSeconds(value)
-  if (unit === 'B') return value < 0 ? `−${formatBytes(-value)}` : formatBytes(value)
-  return `${formatQuantity(value, '')}${unit}`
-}
 
 /** What is shown of candidates, by phase. */
 const columnsOf: Readonly<Record<StepPhase | 'serving', readonly string[]>> = {
@@ -63,41 +32,4 @@ export function betterOf(phase: StepPhase | 'serving', metric: string): 'less' |
   const table: Readonly<Record<string, { readonly better: 'less' | 'more' }>> =
     phase === 'serving' ? servingMetricTable : stepMetrics[phase]
   return Object.hasOwn(table, metric) ? table[metric]?.better : undefined
-}
-
-const scales: Readonly<Partial<Record<MetricUnit, Readonly<Record<string, number>>>>> = {
-  s: { us: 1e-6, ms: 1e-3, s: 1, min: 60, h: 3600 },
-  B: {
-    ...{ B: 1, kB: 1e3, KB: 1e3, MB: 1e6, GB: 1e9, TB: 1e12 },
-    ...{ KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30, TiB: 2 ** 40 },
-  },
-}
-
-/** A limit for people: `peak-memory <= 70.0 GB`. */
-export function limitText({ metric, most, least }: Limit): string {
-  const [sign, value] = most === undefined ? ['>=', least] : ['<=', most]
-  return value === undefined ? metric : `${metric} ${sign} ${metricText(metric, value)}`
-}
-
-/** The limit that a text such as `tpot<=50ms` or `tokens-per-second>=2000` stands for. Throws `LIMIT`. */
-export function readLimit(text: string): Limit {
-  const [, metric = '', sign, digits, unit = ''] =
-    /^\s*([a-z0-9-]+)\s*(<=|>=)\s*(\d+(?:\.\d+)?(?:e[+-]?\d+)?)\s*([a-z]*)\s*$/i.exec(text) ?? []
-  const refuse = (message: string, help: string) =>
-    new ShardloomError('LIMIT', message, { subject: text.slice(0, 60), help })
-  if (sign === undefined)
-    throw refuse(
-      `\`${text.slice(0, 60)}\` is no limit.`,
-      'Write a metric, <= or >=, and a number: tpot<=50ms or tokens-per-second>=2000.',
-    )
-  const known = scales[unitOf(metric)]
-  const scale = unit === '' ? 1 : known?.[unit]
-  if (scale === undefined)
-    throw refuse(
-      `The metric ${metric} has no unit \`${unit}\`.`,
-      known ? `Use ${Object.keys(known).join(', ')}, or none.` : 'Leave it out.',
-    )
-  const value = Number(digits) * scale
-  if (!Number.isFinite(value)) throw refuse(`${digits}${unit} is more than numbers can say.`, 'Give a smaller one.')
-  return { metric, ...(sign === '<=' ? { most: value } : { least: value }) }
 }

@@ -4,6 +4,7 @@ import type { LoadedSpec } from '../plan.js'
 import type { SpecInput } from '../spec-schema.js'
 import { fixesOf, pointOf, specOfCandidate } from './ask.js'
 import { savingChoices, type Value } from './choices.js'
+import { isRuleOf } from './limit-text.js'
 import type { Question } from './question.js'
 import type { SimulatedCandidate } from './simulate-best.js'
 import { limitMisses } from './step-metrics.js'
@@ -78,7 +79,10 @@ export function nearMissesOf(
       miss,
       spec: specOfCandidate(loaded, question, miss),
       ...(bytes !== undefined && { bytes }),
-      also: limitMisses(question.limits, miss.metrics).filter(({ rule }) => rule !== miss.rule),
+      also: limitMisses(
+        question.limits.filter((limit) => !isRuleOf(limit, miss.rule)),
+        miss.metrics,
+      ),
       fixes: (!first && fixes.length === 0 ? moreRanks(loaded, wide, miss) : fixes).map((fix) => ({
         ...fix,
         outside: outsideOf(among, fix),

@@ -1,4 +1,5 @@
 import { nearest, orList, ShardloomError } from '@shardloom/core'
+import { metricText } from './limit-text.js'
 import type { Limit, Question } from './question.js'
 
 /** How a metric of serving counts. */
@@ -125,9 +126,13 @@ export function checkServingQuestion({ objective, limits, front, spec }: Questio
     const least = Math.max(...same.map((limit) => limit.least ?? Number.NEGATIVE_INFINITY))
     const most = Math.min(...same.map((limit) => limit.most ?? Number.POSITIVE_INFINITY))
     if (least <= most) continue
-    throw new ShardloomError('LIMITS', `\`${metric}\` is to be at least ${least} and at most ${most}.`, {
-      subject: metric,
-      help: 'Leave one of both out.',
-    })
+    throw new ShardloomError(
+      'LIMITS',
+      `\`${metric}\` is to be at least ${metricText(metric, least)} and at most ${metricText(metric, most)}.`,
+      {
+        subject: metric,
+        help: 'Leave one of both out.',
+      },
+    )
   }
 }

@@ -4,6 +4,7 @@ import { clusterOf } from '../cluster-of.js'
 import type { LoadedSpec } from '../plan.js'
 import { reserveOf } from '../reserve.js'
 import { tokensOf } from '../step-figures.js'
+import { limitName, limitText, metricText } from './limit-text.js'
 import type { Limit, Question } from './question.js'
 
 /** A metric that candidates are judged by. */
@@ -165,11 +166,6 @@ export function limitMisses(limits: readonly Limit[], metrics: Readonly<Record<s
   })
 }
 
-/** A limit as text: the rule that candidates fall to. */
-export function limitName({ metric, most, least }: Limit): string {
-  return most === undefined ? `${metric}>=${least}` : `${metric}<=${most}`
-}
-
 function metricOf(phase: StepPhase, name: string): Metric {
   const table = stepMetrics[phase]
   const found = Object.hasOwn(table, name) ? table[name] : undefined
@@ -239,17 +235,21 @@ export function checkStepQuestion(
   for (const { metric, most } of limits) {
     const least = limits.find((other) => other.metric === metric && other.least !== undefined)?.least
     if (most === undefined || least === undefined || least <= most) continue
-    throw new ShardloomError('LIMITS', `\`${metric}\` cannot be at most ${most} and at least ${least}.`, {
-      subject: metric,
-      help: 'Leave one of the two out.',
-    })
+    throw new ShardloomError(
+      'LIMITS',
+      `\`${metric}\` cannot be at most ${metricText(metric, most)} and at least ${metricText(metric, least)}.`,
+      {
+        subject: metric,
+        help: 'Leave one of the two out.',
+      },
+    )
   }
   const counts = choices['ranks']?.map(Number) ?? [ranks]
   const beyond = limits.find(({ metric, most = Number.POSITIVE_INFINITY, least = 0 }) => {
     return metric === 'ranks' && counts.every((count) => count > most || count < least)
   })
   if (beyond)
-    throw new ShardloomError('LIMITS', `\`${limitName(beyond)}\` is asked of a search on ${counts.join(', ')} ranks.`, {
+    throw new ShardloomError('LIMITS', `\`${limitText(beyond)}\` is asked of a search on ${counts.join(', ')} ranks.`, {
       subject: 'ranks',
       help: 'Give other ranks, or several to choose from.',
     })
