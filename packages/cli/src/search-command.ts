@@ -196,7 +196,7 @@ async function why(call: SearchCall, whole: Asked, asked: NonNullable<SearchFlag
   const { io, flags } = call
   const narrowed = await ask(call, asked)
   const outcome = await find(call, narrowed.question)
-  const point = pointOfAnswer(outcome.answer, asked.text)
+  const point = pointOfAnswer(outcome.answer, asked, narrowed.question)
   const [simulated] = point && !isMiss(point) ? await simulateThese(call, narrowed, [point]) : []
   const [best] = simulated ? (await find(call, whole.question)).answer.best : []
   const missed = { answer: outcome.answer, others: widened(call, whole), among: whole.question }

@@ -1,5 +1,6 @@
 import { ShardloomError } from 'shardloom'
-import type { Answer, Asked, Candidate, Miss, NearMiss, SimulatedCandidate } from 'shardloom/search'
+import type { Answer, Asked, Candidate, Miss, NearMiss, Question, SimulatedCandidate } from 'shardloom/search'
+import type { WhyFlag } from './search-flags.js'
 
 /** What is told of a search. */
 export interface SearchResult extends Asked {
@@ -22,11 +23,30 @@ export const fits = ({ best, interrupted }: SearchResult): boolean =>
  * The point that `--why` asks for: the best with these choices, else the one that misses by least; undefined where none can be planned.
  * Throws `CHOICE` where no candidate has them.
  */
-export function pointOfAnswer({ best, misses, counts }: Answer, text: string): Candidate | Miss | undefined {
+export function pointOfAnswer(
+  { best, misses, counts }: Answer,
+  { text, choices }: WhyFlag,
+  { ranks }: Question,
+): Candidate | Miss | undefined {
   if (counts.total === 0)
     throw new ShardloomError('CHOICE', `No candidate has ${text}.`, {
       subject: '--why',
-      help: 'Degrees have to divide the ranks, and microbatches the batch that is left for each; see --ranks.',
+      help:
+        tooMany(choices, ranks) ??
+        'Degrees have to divide the ranks, and microbatches the batch that is left for each; see --ranks.',
     })
   return best[0] ?? [...misses].sort((a, b) => a.by - b.by)[0]
+}
+
+/** Degrees that ranks are multiplied from; others divide the same ranks once more. */
+const multiplying = ['replicas', 'dp', 'cp', 'ulysses', 'tp', 'pp']
+
+/** Says that degrees multiply to more than the ranks, where it is so. */
+function tooMany(choices: WhyFlag['choices'], most: number): string | undefined {
+  const ranks = Number(choices['ranks'] ?? most)
+  const degrees = multiplying.map((axis) => Number(choices[axis] ?? 1)).filter((degree) => degree > 1)
+  const product = degrees.reduce((all, degree) => all * degree, 1)
+  if (!(product > ranks)) return undefined
+  const said = degrees.length === 1 ? `${product}` : `${degrees.join(' × ')} = ${product}`
+  return `${said} is more than the ${ranks} ranks: use smaller degrees, or more --ranks.`
 }

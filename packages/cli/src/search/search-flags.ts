@@ -42,7 +42,7 @@ export interface SearchFlags {
 }
 
 /** A point that is asked for, and how it was typed. */
-interface WhyFlag {
+export interface WhyFlag {
   readonly text: string
   readonly choices: Readonly<Record<string, Value>>
 }
