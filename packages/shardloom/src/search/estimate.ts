@@ -143,19 +143,19 @@ export function stageOf(model: Model, parts: readonly string[], counts: Float64A
     spreadSeconds: 0,
     updateSeconds: 0,
   }
-  let [aheadBytes, aheadSeconds] = [0, 0]
+  let aheadBytes = 0
   const moving: { readonly times: number; readonly cost: PartCost }[] = []
   const ends = { forward: 0, backward: 0 }
   parts.forEach((part, at) => {
     const state = model.states.get(part)
     if (counts[at] === 0 || isEnd(part)) return
     stage.layers += counts[at] as number
-    aheadBytes = Math.max(aheadBytes, state ? state.gatheredBytes + state.reducedBytes : 0)
-    aheadSeconds = Math.max(aheadSeconds, state?.forwardSeconds ?? 0)
+    if (!state) return
+    const { B = 0, I = 0, W = 0 } = model.parts.get(part)?.seconds ?? {}
+    // Gradients of the layer before are there beside a layer's own where reducing them takes longer than it does.
+    const late = state.backwardSeconds > B + I + W ? state.reducedBytes : 0
+    aheadBytes = Math.max(aheadBytes, state.gatheredBytes + late)
   })
-  // Before an action has computed nobody gathers for the next one.
-  stage.forward += aheadSeconds
-  stage.input += aheadSeconds
   parts.forEach((part, at) => {
     const times = counts[at] as number
     if (times === 0) return

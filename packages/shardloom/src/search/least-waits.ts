@@ -1,4 +1,8 @@
+import { byStage } from './choices.js'
 import type { Endings } from './endings.js'
+import { rounding } from './parts.js'
+import type { Group } from './place.js'
+import type { Slot } from './slots.js'
 import type { StepModel } from './step-model.js'
 
 /** What a step takes at least in one cut, beside the work itself: so many times the work, and so many layers forward and backward. */
@@ -17,11 +21,20 @@ export class LeastWaits {
     private readonly endings: Endings,
   ) {}
 
+  /** No step in microbatches of a size takes less, told before anything of it is measured. Of layers some of which recompute no waits are known. */
+  ofSlot(group: Group, { microbatch, stagings }: Slot): number {
+    const { leastWork } = this.model
+    const work = leastWork.of(group, microbatch) * (1 - rounding)
+    if (group.choices['recompute'] === byStage) return work
+    const layer = leastWork.layer(group, microbatch)
+    return Math.min(...stagings.map((staging) => this.of(staging, work, layer)))
+  }
+
   /**
    * No step on so many stages takes less, whatever its cut, where its ranks work for `work` on the mean and each layer takes no less than
    * `layer`. Seconds.
    */
-  of(
+  private of(
     stages: { readonly pp: number; readonly microbatches: number },
     work: number,
     layer: { readonly forward: number; readonly backward: number },

@@ -111,7 +111,10 @@ function sharesOf(parameters: readonly Tensor[], mesh: Mesh, replicate: number, 
   const atomsOf = (...names: string[]) => names.flatMap((name) => findAxis(mesh, name)?.atoms ?? [])
   const sharing = new Set(sharingAtoms(mesh, replicate))
   const ofExperts = new Set(atomsOf('ep', 'expertTp'))
-  const sharingExperts = new Set([...sharing, ...atomsOf('expertDp')].filter((name) => !ofExperts.has(name)))
+  const replicas = replicaAtoms(mesh, replicate)
+  const sharingExperts = new Set(
+    [...sharing, ...atomsOf('expertDp')].filter((name) => !ofExperts.has(name) && !replicas.has(name)),
+  )
   const ranksOf = (names: ReadonlySet<string>) => productsOf(mesh, (name) => names.has(name)).at(-1) ?? 1
   // What divides parameters anyway.
   const others = new Set(atomsOf('dp', 'cp', 'ulysses', 'pp', 'replicas').filter((name) => !ofExperts.has(name)))
@@ -139,15 +142,22 @@ function productsOf({ atoms }: Mesh, isAsked: (atom: string) => boolean): number
   return products
 }
 
-/** The atoms over whose ranks parameters are shared that are not of experts; the first ones of dp number the copies. */
+/** The atoms over whose ranks parameters are shared that are not of experts. */
 export function sharingAtoms(mesh: Mesh, replicate: number): string[] {
-  const atomsOf = (name: string) => findAxis(mesh, name)?.atoms ?? []
+  const replicas = replicaAtoms(mesh, replicate)
+  return ['dp', 'cp', 'ulysses']
+    .flatMap((name) => findAxis(mesh, name)?.atoms ?? [])
+    .filter((name) => !replicas.has(name))
+}
+
+/** The atoms that number the copies of what is shared, of experts too: the first ones of dp. */
+function replicaAtoms(mesh: Mesh, replicate: number): ReadonlySet<string> {
   const replicas = new Set<string>()
   let left = replicate
-  for (const name of atomsOf('dp')) {
+  for (const name of findAxis(mesh, 'dp')?.atoms ?? []) {
     if (left <= 1) break
     left /= mesh.atoms.find((atom) => atom.name === name)?.degree ?? 1
     replicas.add(name)
   }
-  return ['dp', 'cp', 'ulysses'].flatMap(atomsOf).filter((name) => !replicas.has(name))
+  return replicas
 }

@@ -59,6 +59,7 @@ export class StepModel {
   private readonly meshes = new Map<string, Placed | Refusal>()
   private readonly blocks = new Map<string, BlockCosts | Refusal>()
   private readonly states = new Map<string, ReadonlyMap<string, PartState> | Refusal>()
+  private allStored: number | undefined
   private readonly points = new Map<string, ReturnType<Samples['states']> | Refusal>()
 
   constructor(readonly loaded: LoadedSpec) {
@@ -210,6 +211,24 @@ export class StepModel {
       const microbatch = this.storesBySequences ? (spec.microbatch ?? 1) : 1
       return this.samples.states({ ...spec, microbatch, options } as PlannedSpec, mesh)
     })
+  }
+
+  /** What all ranks together store at least of parameters, gradients and optimizer state. Bytes. */
+  get leastStoredInAll(): number {
+    return (this.allStored ??= this.storedAlone())
+  }
+
+  private storedAlone(): number {
+    const ones = Object.fromEntries([...Object.keys(this.base.parallel), ...this.axes].map((name) => [name, 1]))
+    const spec = this.specOf({ ...ones, microbatch: 1, schedule: this.plain })
+    const placed = this.placed(spec)
+    const costs = isRefusal(placed) ? placed : this.measuredState(() => spec, 'alone', whole, placed)
+    if (isRefusal(costs)) return 0
+    const bytesOf = (part: string) => {
+      const { parameterBytes = 0, gradientBytes = 0, optimizerBytes = 0 } = costs.get(part) ?? {}
+      return parameterBytes + gradientBytes + optimizerBytes
+    }
+    return ['first', ...this.layers, 'last'].reduce((sum, part) => sum + bytesOf(part), 0)
   }
 
   modelOf(

@@ -1,14 +1,14 @@
 import type { Candidate, ChoiceTree, Miss, Rejection } from '@shardloom/search'
 import type { LoadedSpec } from '../plan.js'
 import type { PlannedSpec } from '../sequence.js'
-import { byStage, type Choices, dividing, multiplying, type Value } from './choices.js'
+import { type Choices, dividing, multiplying, type Value } from './choices.js'
 import { Endings } from './endings.js'
 import { degreesOf, groupOf, groupsOf, isMultiplying, later } from './groups.js'
 import { LeastWaits } from './least-waits.js'
 import { figuresOf, leastOf, rounding } from './parts.js'
 import type { Group } from './place.js'
 import type { Question } from './question.js'
-import { type Slot, Slots } from './slots.js'
+import { Slots } from './slots.js'
 import type { Staging } from './staging.js'
 import { Least } from './step-least.js'
 import { type Aim, aimOf, type Figures, metricsAt, type Pace, paceOf, roomOn, type StepPhase } from './step-metrics.js'
@@ -82,22 +82,20 @@ export class StepTree implements ChoiceTree<Node> {
   private apartBeyond(node: Sizes, most: number): Node[] {
     const { group, slots } = node
     const pace = this.paceAt(group.world)
+    const bytes = this.leastBytes(group)
     const apart: Node[] = []
     for (const slot of slots) {
-      const least = this.leastOfSlot(group, slot)
-      if (!(this.aim.bound({ seconds: least, bytes: 0 }, pace) > most)) break
+      const least = this.waits.ofSlot(group, slot)
+      if (!(this.aim.bound({ seconds: least, bytes }, pace) > most)) break
       apart.push({ level: 'slot', group, ...slot, least })
     }
     const left = slots.slice(apart.length)
     return left.length > 0 ? [...apart, { ...node, slots: left, known: 'closest' }] : apart
   }
 
-  /** Told from a few samples. Of layers some of which recompute no waits are known. */
-  private leastOfSlot(group: Group, { microbatch, stagings }: Slot): number {
-    const work = this.model.leastWork.of(group, microbatch) * (1 - rounding)
-    if (group.choices['recompute'] === byStage) return work
-    const layer = this.model.leastWork.layer(group, microbatch)
-    return Math.min(...stagings.map((staging) => this.waits.of(staging, work, layer)))
+  /** However it is divided, all ranks together store all of the model. */
+  private leastBytes({ world }: Group): number {
+    return (this.model.leastStoredInAll / world) * (1 - rounding)
   }
 
   /** The groups of the whole space. */
@@ -369,11 +367,14 @@ export class StepTree implements ChoiceTree<Node> {
       case 'root':
         return nothing
       case 'group':
-        return { seconds: this.model.leastWork.of(node.group, this.slots.largest), bytes: 0 }
+        return { seconds: this.model.leastWork.of(node.group, this.slots.largest), bytes: this.leastBytes(node.group) }
       case 'slots':
-        return { seconds: this.leastOfSizes(node), bytes: 0 }
+        return { seconds: this.leastOfSizes(node), bytes: this.leastBytes(node.group) }
       case 'slot':
-        return { seconds: node.least ?? Math.min(...node.stagings.map((staging) => staging.leastWork())), bytes: 0 }
+        return {
+          seconds: node.least ?? Math.min(...node.stagings.map((staging) => staging.leastWork())),
+          bytes: this.leastBytes(node.group),
+        }
       case 'leaf': {
         const parts = this.parts(node)
         return isRefusal(parts) ? nothing : leastOf(parts)

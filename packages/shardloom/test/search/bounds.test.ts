@@ -20,6 +20,7 @@ const large: readonly SpecInput[] = [
 test.each(large)('of $model no bound is above what a candidate comes to', async (spec) => {
   const loaded = await loadSpec(spec)
   const tree = new StepTree(loaded, questionOf(loaded, {}))
+  const byMemory = new StepTree(loaded, questionOf(loaded, { objective: 'peak-memory' }), undefined, tree.model)
   let count = 0
   for (const path of randomPaths(tree, draws(11))) {
     if (++count > 20) break
@@ -29,6 +30,10 @@ test.each(large)('of $model no bound is above what a candidate comes to', async 
     const name = JSON.stringify(tree.choicesOf(leaf))
     for (const node of path) {
       expect(tree.bound(node), `${node.level} of ${name}`).toBeLessThanOrEqual(seconds)
+      if (['group', 'slots', 'slot'].includes(node.level)) {
+        expect(byMemory.bound(node), `memory of ${name}`).toBeLessThanOrEqual(bytes)
+        expect(byMemory.bound(node), `memory of ${name}`).toBeGreaterThan(0)
+      }
       // Sizes of microbatches that nothing is measured for, as nothing in them is of interest.
       for (const apart of tree.expand(node, 0) ?? [])
         if (apart.level === 'slot' && apart.microbatch === staging.microbatch)

@@ -2,6 +2,7 @@ import { finish } from '@shardloom/core'
 import { describe, expect, test } from 'vitest'
 import { loadSpec } from '../../src/index.js'
 import { Samples } from '../../src/search/samples.js'
+import { StepModel } from '../../src/search/step-model.js'
 import { answersOf, questionOf } from '../../src/search.js'
 
 /** What a search measures of samples that it has planned for others, and what is found of each alone. */
@@ -71,4 +72,25 @@ describe('what a search has measured on its way is what is found alone, whatever
     expect(differing).toEqual([])
     expect(asked).toBeGreaterThan(100)
   })
+})
+
+test('experts are shared by the ranks that are left of theirs, without the copies', async () => {
+  const loaded = await loadSpec({
+    model: 'mixtral-8x7b',
+    cluster: { preset: 'dgx-h100', nodes: 8 },
+    batch: 256,
+    seq: 4096,
+  })
+  const model = new StepModel(loaded)
+  const degrees = { dp: 32, tp: 1, cp: 2, ulysses: 1, pp: 1, ep: 4, expertTp: 2 }
+  const bytesOf = (samples: Samples, dpReplicate: number) => {
+    const spec = model.specOf({ ...degrees, dpReplicate, zero: 3, microbatch: 1, schedule: '1f1b' })
+    const shares = samples.states(spec, samples.meshOf(spec)).get('layer')?.shares ?? []
+    const own = shares.filter(({ field, isOfExperts }) => isOfExperts && field === 'parameterBytes')
+    return own.reduce((sum, { bytes }) => sum + bytes, 0)
+  }
+  const samples = new Samples(loaded, model.pipelines)
+  // Eight experts of three matrices and their rows of the router in two bytes (Jiang et al. 2024), over all 64 ranks but for the copies.
+  const all = 8 * (3 * 4096 * 14336 + 4096) * 2
+  for (const copies of [4, 2, 1]) expect(bytesOf(samples, copies)).toBe((all * copies) / 64)
 })
