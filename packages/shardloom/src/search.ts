@@ -23,7 +23,7 @@ export {
 } from './search/ask.js'
 export { type AskedSearch, askedOptions } from './search/asked-options.js'
 export { type ChoiceValues, choicesText, readChoice, readPoint } from './search/choice-text.js'
-export { type Choices, stepChoices, type Value } from './search/choices.js'
+export { type Choices, stepChoices, untriedChoices, type Value } from './search/choices.js'
 export {
   limitName,
   limitText,

@@ -1,4 +1,10 @@
-import { type Candidate, type NearMiss, type SimulatedCandidate, specOfCandidate } from 'shardloom/search'
+import {
+  type Candidate,
+  type NearMiss,
+  type SimulatedCandidate,
+  specOfCandidate,
+  untriedChoices,
+} from 'shardloom/search'
 import type { SearchResult } from './result.js'
 
 /** What `shardloom search --json` prints of a search. Seconds, bytes, and shares of 1. */
@@ -15,6 +21,7 @@ export function resultDocument(result: SearchResult) {
     choices: question.choices,
     candidates: { total, rejected, bounded, evaluated },
     ...(seconds !== undefined && { seconds }),
+    untried: untriedChoices(loaded, question),
     interrupted,
     simulated,
     best: best.map(candidateDocument),

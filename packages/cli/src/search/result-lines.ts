@@ -20,6 +20,7 @@ import {
   ruleText,
   type SimulatedCandidate,
   shownMetrics,
+  untriedChoices,
 } from 'shardloom/search'
 import { type Style, singleLine } from '../style.js'
 import { flow, pairs, table, wrapped } from '../table.js'
@@ -66,6 +67,7 @@ function headLines(result: SearchResult, style: Style): string[] {
   const { loaded, question, answer } = result
   const { ranks, objective, limits } = question
   const { phase } = loaded.spec
+  const untried = untriedChoices(loaded, question)
   const refused = Object.entries(answer.counts.rejected).sort(([, a], [, b]) => b - a)
   const isMost = objective === 'ranks' || question.choices['ranks'] !== undefined
   const most = betterOf(phase, objective) === 'more' ? 'most' : 'least'
@@ -81,6 +83,7 @@ function headLines(result: SearchResult, style: Style): string[] {
       ...(phase === 'serving' ? [['requests', requestsText(loaded)] as [string, string[]]] : []),
       ...(limits.length > 0 ? [['limits', limits.map(limitText)] as [string, string[]]] : []),
       ['candidates', countsText(result)],
+      ...(untried.length > 0 ? [['not tried', [...untried, '(--choose adds them)']] as [string, string[]]] : []),
       ...(refused.length > 0
         ? [['rejected by', refused.map(([rule, count]) => rejectedText(rule, count, limits))] as [string, string[]]]
         : []),

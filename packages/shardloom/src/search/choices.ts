@@ -84,6 +84,16 @@ export function savingChoices({ spec }: Pick<LoadedSpec, 'spec'>): Record<string
   }
 }
 
+/** What saves memory and was not to choose from, such as `offload=activations`: a whole space with it takes several times as long. */
+export function untriedChoices(
+  { spec }: Pick<LoadedSpec, 'spec'>,
+  { choices }: { readonly choices: Readonly<Record<string, readonly Value[]>> },
+): string[] {
+  return Object.entries(savingChoices({ spec })).flatMap(([name, values]) =>
+    values.filter((value) => choices[name]?.includes(value) !== true).map((value) => `${name}=${value}`),
+  )
+}
+
 /**
  * The numbers of ranks that are tried where the fewest are asked for: 1, 2, 3, 4, 6, 8, 12, … up to the most, and the most; within a node
  * those that divide it, beyond it whole nodes.
