@@ -145,11 +145,11 @@ describe('a Pareto front as SVG', () => {
     expect(listed).toEqual(expect.arrayContaining(['n=0', 'n=777', 'n=1999']))
     // Every point has its circle, and the legend a sample.
     expect(circles(svg, 'front-point')).toHaveLength(2001)
-    expect(texts.join(' ')).toContain('1,975 of 2,000 without a number')
+    expect(texts.join(' ')).toContain('25 of 2,000 numbered below')
   })
 
   test.each([2, 23, 24, 60, 400])(
-    '%i points that crowd are all drawn, and the legend counts those without a number',
+    '%i points that crowd are all drawn, and the legend counts those with a number',
     (count) => {
       const crowded = Array.from({ length: count }, (_, index) => ({
         name: `a name that is too long to stand beside its point ${index}`,
@@ -161,8 +161,8 @@ describe('a Pareto front as SVG', () => {
       expect(circles(svg, 'front-point')).toHaveLength(count + 2)
       const texts = textsIn(svg)
       const listed = texts.filter((each) => each.startsWith('a name that')).length
-      const said = / (\d+) of (\d+) without a number/.exec(texts.join(' '))?.slice(1).map(Number)
-      expect(said).toEqual(listed === count + 1 ? undefined : [count + 1 - listed, count + 1])
+      const said = / (\d+) of (\d+) numbered below/.exec(texts.join(' '))?.slice(1).map(Number)
+      expect(said).toEqual(listed === count + 1 ? undefined : [listed, count + 1])
     },
   )
 })

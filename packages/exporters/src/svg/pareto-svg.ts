@@ -11,7 +11,7 @@ export interface ParetoSvgOptions extends SvgOptions {
 /**
  * Draws candidates by two metrics as SVG: all of them as small circles, the Pareto front as a staircase that borders what it is at least
  * as good as. Points of the front stand beside their names, or beside numbers that a list below explains; each point has a tooltip, and
- * where some have no number the legend says how many.
+ * where some have no number the legend says how many do.
  * Axes are logarithmic where values are far apart, and say so. Throws `ARGUMENT` where there is no point, `OPTION` where the marked one
  * is none of them.
  */

@@ -189,8 +189,10 @@ function drawCloud(
 
 /** Only what the picture contains. */
 function legendOf(others: boolean, front: number, chosen: boolean, { numbered, shown }: Labels): LegendItem[] {
-  const without = front - shown.length
-  const unlabelled = without > 0 ? `; ${formatCount(without)} of ${formatCount(front)} without a number` : ''
+  const some =
+    shown.length < front
+      ? `; ${formatCount(shown.length)} of ${formatCount(front)} numbered below`
+      : ', numbered below the axis'
   const middle = { x: 12, y: 6 }
   return [
     ...(front > 0
@@ -198,7 +200,7 @@ function legendOf(others: boolean, front: number, chosen: boolean, { numbered, s
           {
             sample: path('M6 -3V8H26', 'front') + circle({ x: 6, y: 8 }, 4, 'front-point'),
             width: 24,
-            text: `front: no candidate is better in both${numbered ? `, numbered below the axis${unlabelled}` : ''}`,
+            text: `front: no candidate is better in both${numbered ? some : ''}`,
           },
         ]
       : []),
