@@ -58,10 +58,7 @@ export function progressLine({ stderr }: Io): ProgressLine {
   }
 }
 
-/**
- * Does long work; a person at a terminal sees how far it is, in one line of stderr that is gone afterwards. A signal that is aborted
- * ends it: its reason is thrown.
- */
+/** Does long work; a person at a terminal sees how far it is, in one line of stderr that is gone afterwards. */
 export async function withProgress<Result>(io: Io, work: Work<Result>): Promise<Result> {
   const line = progressLine(io)
   try {
