@@ -25,7 +25,7 @@ const llama = {
 export default async function bench() {
   const loaded = await loadSpec(gpt.spec)
   const question = questionOf(loaded, gpt.ask)
-  const answerPart = answersOf(loaded, question)
+  const { part: answerPart } = answersOf(loaded, question)
   const seconds = processorSeconds()
   const answers = []
   while (answers.length < question.parts && seconds() < wholeBudget) answers.push(finish(answerPart(answers.length)))
@@ -90,7 +90,8 @@ function processorSeconds() {
 async function inThreads({ spec, ask }) {
   const question = questionOf(await loadSpec(spec), ask)
   // As the command has it for its threads.
-  if (process.versions.v8.startsWith('11.')) setFlagsFromString('--interrupt-budget=1000000 --no-parallel-scavenge')
+  if (process.versions.v8.startsWith('11.'))
+    setFlagsFromString('--interrupt-budget=1000000 --no-parallel-scavenge --min-semi-space-size=16')
   const start = performance.now()
   const elapsed = () => (performance.now() - start) / 1e3
   const answers = []

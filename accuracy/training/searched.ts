@@ -50,7 +50,7 @@ export async function searched(
     const own = choicesOf(spec)
     const loaded = admitting(await loadSpec(spec), (await analyticFigures(spec))?.bytes ?? 0)
     const question = asked(loaded, spaceOf([spec, ...specs]))
-    const answer = finish(answersOf(loaded, question)(0))
+    const answer = finish(answersOf(loaded, question).part(0))
     const isPublished = ({ choices }: Candidate) =>
       named.every((name) => choices[name] === undefined || choices[name] === own[name])
     const index = answer.best.findIndex(isPublished)

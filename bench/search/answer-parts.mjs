@@ -4,4 +4,4 @@ import { finish, loadSpec } from 'shardloom'
 import { answersOf } from 'shardloom/search'
 
 const answer = loadSpec(workerData.spec).then((loaded) => answersOf(loaded, workerData))
-parentPort.on('message', async (part) => parentPort.postMessage(finish((await answer)(part))))
+parentPort.on('message', async (part) => parentPort.postMessage(finish((await answer).part(part))))

@@ -48,7 +48,7 @@ for (const each of questions) {
 async function answer({ spec, ask }) {
   const loaded = await loadSpec(spec)
   const question = questionOf(loaded, ask)
-  const answerPart = answersOf(loaded, question)
+  const { part: answerPart } = answersOf(loaded, question)
   const parts = Array.from({ length: question.parts }, (_, part) => finish(answerPart(part)))
   const found = mergeAnswers(parts, question)
   const { best: simulated, simulated: tried } = finish(rerankWork(loaded, question, found))

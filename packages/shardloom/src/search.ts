@@ -8,6 +8,7 @@ export {
   type Miss,
   mergeAnswers,
 } from '@shardloom/search'
+export { type Answering, nextStart, type Start, startOf } from './search/answering.js'
 export {
   answersOf,
   changesOfSpec,
@@ -24,6 +25,7 @@ export {
 export { type AskedSearch, askedOptions } from './search/asked-options.js'
 export { type ChoiceValues, choicesText, readChoice, readPoint } from './search/choice-text.js'
 export { type Choices, stepChoices, untriedChoices, type Value } from './search/choices.js'
+export type { SearchProgress } from './search/findings.js'
 export {
   limitName,
   limitText,
@@ -47,7 +49,6 @@ export { type ServingMetric, servingMetricTable, servingObjectives } from './sea
 export { servingChoices } from './search/serving-space.js'
 export { type MeanLoad, meanLoadOf } from './search/serving-steps.js'
 export { bestOf, mayComeFirst, type SimulatedBest, type SimulatedCandidate } from './search/simulate-best.js'
-export type { SearchProgress } from './search/step-answer.js'
 export { type StepPhase, stepMetrics } from './search/step-metrics.js'
 export { type Change, isMiss } from './search/step-points.js'
 export { StepTree } from './search/step-tree.js'

@@ -184,7 +184,7 @@ function directionOf({ segment, gradient }: OperatorNode, isDivided: boolean): B
 /**
  * What each part of a sample takes in the sizes of `program`, which differs from that of the sample in degrees and sizes alone. A layer
  * takes the time from the end of the one before, of its kind, to its own end. Communication of parameters and gradients takes no time
- * here, nor does what passes between stages. Linear in the nodes of the sample.
+ * here, nor does what passes between stages, nor what belongs to no microbatch. Linear in the nodes of the sample.
  */
 export function partCosts(
   sample: Sample,
@@ -193,14 +193,16 @@ export function partCosts(
   batch: number,
   sizes: KnownSizes = nothingKnown(),
 ): ReadonlyMap<string, PartCost> {
-  const { graph, places, stream, ofState, work } = sample
+  const { graph, places, stream, blockOf, ofState, work } = sample
   const growths = sample.ranks.map(({ sizes }) => sizes.growths(program.mesh, batch))
   const ticks = ticksIn(sample, program, machine, growths, sizes)
   const copied = copyTicks(graph, ticks)
   const lane = new Int32Array(graph.nodeCount)
   for (let node = 0; node < graph.nodeCount; node++) {
     const template = graph.template[node] ?? 0
-    if (ofState[template] || passes(graph.templates[template]) || copied?.[node]) ticks[node] = 0
+    // What belongs to no microbatch slows none down: the losses of a step are summed once, over ranks that do not matter here.
+    const isOutside = blockOf[node] === -1
+    if (isOutside || ofState[template] || passes(graph.templates[template]) || copied?.[node]) ticks[node] = 0
     const own = stream[template] ?? -1
     lane[node] = own < 0 || ticks[node] === 0 ? -1 : (places[node] ?? 0) * work.streams + own
   }

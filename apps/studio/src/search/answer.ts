@@ -124,7 +124,7 @@ export async function answerPart(
   report: Report,
 ): Promise<SearchJobs['searchPart']['answer']> {
   const { answer } = await askedOf(question)
-  const found = await runWork(answer(part), { progress: report })
+  const found = await runWork(answer.part(part), { progress: report })
   const [best] = found.best
   const value = best?.metrics[question.objective]
   return {

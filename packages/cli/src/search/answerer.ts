@@ -1,12 +1,20 @@
 import type { MessagePort } from 'node:worker_threads'
 import { type Progress, runWork, ShardloomError, type Work } from 'shardloom'
-import type { Answer, Candidate, NearMiss, Question, SearchProgress, SimulatedCandidate } from 'shardloom/search'
+import type {
+  Answer,
+  Answering,
+  Candidate,
+  NearMiss,
+  Question,
+  SearchProgress,
+  SimulatedCandidate,
+  Start,
+} from 'shardloom/search'
 import { type ErrorReport, reportOf } from '../report-error.js'
 import type { PartOutcome } from './part.js'
 
 /** Answers what is asked of one question; what is found out on the way is shared. */
-export interface Answers {
-  readonly part: (part: number) => Work<Answer>
+export interface Answers extends Answering {
   readonly simulated: (candidate: Candidate) => Work<SimulatedCandidate>
   readonly nearMisses: (of: MissesOf) => readonly NearMiss[]
 }
@@ -29,7 +37,7 @@ export interface Answerer {
 }
 
 /** What a thread is sent. */
-export type Task = PartTask | SimulateTask | MissesTask
+export type Task = PartTask | ShareTask | SimulateTask | MissesTask
 
 interface Asked {
   /** The question as JSON text, which tells at once whether it is the one before. */
@@ -39,7 +47,14 @@ interface Asked {
 /** A part of a question, and where a thread says what it has found by then, as lists of candidates. */
 export interface PartTask extends Asked {
   readonly part: number
+  readonly start?: Start
   readonly port?: MessagePort
+}
+
+/** A share of the next round of a start. */
+interface ShareTask extends Asked {
+  readonly share: number
+  readonly start: Start
 }
 
 interface SimulateTask extends Asked {
@@ -56,9 +71,11 @@ type SaidCandidate = Omit<SimulatedCandidate, 'error'> & { readonly error?: Erro
 /** What comes of a task. */
 export type Said<T extends Task> = T extends PartTask
   ? PartOutcome
-  : T extends SimulateTask
-    ? SaidCandidate
-    : readonly NearMiss[]
+  : T extends ShareTask
+    ? Answer
+    : T extends SimulateTask
+      ? SaidCandidate
+      : readonly NearMiss[]
 
 /** Loads a question when it differs from the one before. */
 export function loadedOnce(loadQuestion: LoadQuestion): (question: string) => Promise<Answers> {
@@ -69,8 +86,9 @@ export function loadedOnce(loadQuestion: LoadQuestion): (question: string) => Pr
   }
 }
 
-/** How work may be stopped, and who hears of what it finds. */
+/** What a part begins with, how it may be stopped, and who hears of what it finds. */
 interface Heard {
+  readonly start?: Start | undefined
   readonly signal?: AbortSignal
   readonly found?: (candidates: readonly Candidate[]) => void
 }
@@ -82,7 +100,7 @@ interface Heard {
 export async function answerPart(
   answers: () => Promise<Answers>,
   part: number,
-  { signal, found = () => {} }: Heard = {},
+  { start, signal, found = () => {} }: Heard = {},
 ): Promise<PartOutcome> {
   let best: string | undefined
   const progress = (said: Progress) => {
@@ -93,7 +111,7 @@ export async function answerPart(
   }
   try {
     const own = await answers()
-    return { part, answer: await runWork(own.part(part), { progress, ...(signal && { signal }) }) }
+    return { part, answer: await runWork(own.part(part, start), { progress, ...(signal && { signal }) }) }
   } catch (error) {
     if (signal?.aborted) throw error
     return { part, failure: reportOf(error) }
@@ -106,7 +124,11 @@ export function taskWorker(loadQuestion: LoadQuestion): (task: Task) => Promise<
   return async (task) => {
     const answers = () => answersTo(task.question)
     if ('part' in task)
-      return answerPart(answers, task.part, { found: (candidates) => task.port?.postMessage(candidates) })
+      return answerPart(answers, task.part, {
+        start: task.start,
+        found: (candidates) => task.port?.postMessage(candidates),
+      })
+    if ('share' in task) return runWork((await answers()).share(task.start, task.share))
     if ('misses' in task) return (await answers()).nearMisses(task.misses)
     const { error, ...simulated } = await runWork((await answers()).simulated(task.simulate))
     return { ...simulated, ...(error && { error: reportOf(error) }) }

@@ -1,6 +1,14 @@
 import { setImmediate } from 'node:timers/promises'
 import { runWork, ShardloomError } from 'shardloom'
-import type { Candidate, NearMiss, Question, SimulatedCandidate } from 'shardloom/search'
+import {
+  type Candidate,
+  type NearMiss,
+  nextStart,
+  type Question,
+  type SimulatedCandidate,
+  type Start,
+  startOf,
+} from 'shardloom/search'
 import { reportOf } from '../report-error.js'
 import { type Answerer, type Answers, answerPart, heardOf, loadedOnce, type MissesOf } from './answerer.js'
 import type { PartOutcome, PartRunner } from './part.js'
@@ -42,9 +50,11 @@ export class Crew {
     const threads = (this.threads ??= startThreads(this.answerer.module, Math.min(this.workers, parts.length)))
     signal.addEventListener('abort', () => void threads.close(), { once: true })
     const text = JSON.stringify(question)
+    const start = await startIn(threads, question, text, found)
+    if (signal.aborted) return
     const answer = async (part: number): Promise<PartOutcome | undefined> => {
       try {
-        return await threads.run({ question: text, part }, found)
+        return await threads.run({ question: text, part, ...(start && { start }) }, found)
       } catch (error) {
         return signal.aborted ? undefined : crashed(part, error)
       }
@@ -111,6 +121,25 @@ export class Crew {
     this.threads = undefined
     await threads?.close()
   }
+}
+
+/** What all parts begin with, its shares in threads; undefined where one has no answer: then each part says why, when it begins by itself. */
+async function startIn(
+  threads: Threads,
+  question: Question,
+  text: string,
+  found: (candidates: readonly Candidate[]) => void = () => {},
+): Promise<Start | undefined> {
+  let start = startOf(question)
+  while (start.shares > 0) {
+    const { shares, ...begun } = start
+    const tasks = Array.from({ length: shares }, (_, share) => ({ question: text, start: { ...begun, shares }, share }))
+    const answers = await Promise.all(tasks.map((task) => threads.run(task))).catch(() => undefined)
+    if (!answers) return undefined
+    start = nextStart(question, start, answers)
+    found(start.found.best)
+  }
+  return start
 }
 
 /** Divides parts into runs, one for each thread: parts that follow each other have most in common. */

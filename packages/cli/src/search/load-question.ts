@@ -8,7 +8,7 @@ import type { LoadQuestion } from './answerer.js'
 export const loadQuestion: LoadQuestion = async (question) => {
   const loaded = await loadAsked(question)
   return {
-    part: answersOf(loaded, question),
+    ...answersOf(loaded, question),
     simulated: (candidate) => simulationOf(loaded, question, candidate),
     nearMisses: ({ answer, others, among }) => nearMissesOf({ loaded, question }, answer, others, among),
   }

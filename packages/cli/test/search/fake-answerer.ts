@@ -21,6 +21,9 @@ export interface Behaviour {
   readonly hungry?: readonly number[]
   /** Parts that call `process.exit`. */
   readonly exit?: readonly number[]
+  /** Shares of a start that throw, and those that call `process.exit`. */
+  readonly badShares?: readonly number[]
+  readonly exitShares?: readonly number[]
   /** Milliseconds that each part computes. */
   readonly milliseconds?: number
 }
@@ -123,6 +126,12 @@ export const loadQuestion: LoadQuestion = async ({ choices }) => {
   }
   return {
     part,
+    *share({ found }, share) {
+      yield { work: 'pretend', done: 0, of: 1 }
+      if (has('exitShares', share)) process.exit(0)
+      if (has('badShares', share)) throw new ShardloomError('PRETENDED', 'It is bad.', { help: 'Do without.' })
+      return found
+    },
     // Of the metrics it is bytes that tells what comes of a candidate; of many nobody can say.
     *simulated(candidate) {
       if (candidate.name === 'exits') process.exit(0)

@@ -14,7 +14,7 @@ test('of a search that is interrupted before candidates are counted, it is said 
   })
   const choices = { cp: [1], ulysses: [1], offload: ['none'], recompute: ['none'], schedule: ['1f1b'] }
   const question = questionOf(loaded, { choices, parts: 1 })
-  const { best } = finish(answersOf(loaded, question)(0))
+  const { best } = finish(answersOf(loaded, question).part(0))
   const result = { loaded, question, simulated: 0, nearMisses: [], seconds: 3, interrupted: true }
   const style = styleOf(quiet.stdout, {})
   const lines = resultLines(

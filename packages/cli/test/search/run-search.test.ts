@@ -11,7 +11,7 @@ import { exitCodeOf, type Outcome, warningsOf } from '../../src/search/outcome.j
 import { partsOf } from '../../src/search/part.js'
 import { runSearch, type SearchRun } from '../../src/search/run-search.js'
 import { temporaryFolder } from '../run-command.js'
-import { loadQuestion, pretend } from './fake-answerer.js'
+import { type Behaviour, loadQuestion, pretend } from './fake-answerer.js'
 import { type Built, buildPretended, ended, expected, printed, quiet, runsOf, start, until } from './pretended.js'
 
 let built: Built
@@ -197,6 +197,14 @@ describe('a search', () => {
     ])
     expect([...outcome.answers.keys()]).toEqual([0, 3])
   })
+
+  test.each<Behaviour>([{ badShares: [7] }, { exitShares: [0, 3] }])(
+    'does without a start that threads do not find: %j',
+    async (behaviour) => {
+      const question = pretend({ parts: 4, ...behaviour })
+      expect((await run(question, { workers: 2 })).answer).toEqual(await expected(question))
+    },
+  )
 
   test('outlives threads that run out of memory', async () => {
     const { code, out } = await ended(

@@ -93,7 +93,7 @@ export const searchTool = defineTool({
         help: `Degrees multiply to ${question.ranks} ranks; values are those of \`choices\`, or the usual ones.`,
       })
     }
-    const answer: Answer = mergeAnswers([finish(answersOf(loaded, question)(0))], question)
+    const answer: Answer = mergeAnswers([finish(answersOf(loaded, question).part(0))], question)
     const { best, simulated } = finish(rerankWork(loaded, question, answer))
     return {
       ...about,

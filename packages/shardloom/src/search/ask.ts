@@ -5,6 +5,7 @@ import { clusterOf } from '../cluster-of.js'
 import { isModelPath } from '../load-model.js'
 import { type LoadedSpec, layerBoundaries } from '../plan.js'
 import type { SpecInput } from '../spec-schema.js'
+import type { Answering } from './answering.js'
 import { type Choices, checkChoices, rankCounts, stepChoices, type Value, worldOf } from './choices.js'
 import type { Limit, Question } from './question.js'
 import { servingAnswers } from './serving-answer.js'
@@ -163,8 +164,8 @@ function costsOf(loaded: LoadedSpec, question: Question): ServingCosts {
   return costs
 }
 
-/** What answers the parts of a question, sharing what they find out. */
-export function answersOf(loaded: LoadedSpec, question: Question): (part: number) => Work<Answer> {
+/** What answers a question, sharing what it finds out. */
+export function answersOf(loaded: LoadedSpec, question: Question): Answering {
   if (loaded.spec.phase !== 'serving') return stepAnswers(loaded, question)
   return servingAnswers(loaded, question, costsOf(loaded, question))
 }

@@ -1,6 +1,7 @@
 import { isShardloomError, type Work } from '@shardloom/core'
 import type { Answer, Candidate, Miss } from '@shardloom/search'
 import type { LoadedSpec } from '../plan.js'
+import type { Answering } from './answering.js'
 import type { Limit, Question } from './question.js'
 import { ServingCosts } from './serving-costs.js'
 import {
@@ -17,7 +18,7 @@ import { type EngineDegrees, type ServingGroup, type ServingSpace, servingSpace 
 import type { ServingPoint } from './serving-spec.js'
 
 /**
- * Answers parts of one question of serving, from 0, which share what steps of engines take, perhaps with other questions about the same spec. The best are those of the whole space that the
+ * Answers one question of serving; parts share what steps of engines take, perhaps with other questions about the same spec. The best are those of the whole space that the
  * question's parts cover: what is not evaluated is no better by the laws that times and tokens per second rise with clients (see
  * `serving-metrics.ts`), and that steps take no less than what they decode. Throws `OBJECTIVE`, `LIMITS`, `CHOICE`, and what the load of the
  * spec throws.
@@ -26,10 +27,17 @@ export function servingAnswers(
   loaded: LoadedSpec,
   question: Question,
   costs: ServingCosts = new ServingCosts(loaded, question),
-): (part: number) => Work<Answer> {
+): Answering {
   checkServingQuestion(question)
   const space = servingSpace(loaded, question)
-  return (part) => answerPart(space, costs, question, part)
+  return {
+    part: (part) => answerPart(space, costs, question, part),
+    // Starts have none, see `startOf`.
+    *share({ found }) {
+      yield { work: 'searching', done: 0, of: 0 }
+      return found
+    },
+  }
 }
 
 function* answerPart(space: ServingSpace, costs: ServingCosts, question: Question, part: number): Work<Answer> {

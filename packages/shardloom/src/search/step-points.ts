@@ -45,6 +45,8 @@ export interface Tried {
   readonly names?: readonly string[]
   /** Some are left out that bounds keep above what this is by then. */
   readonly most?: () => number
+  /** Every so many-th of them alone; all by default. */
+  readonly every?: { readonly from: number; readonly of: number }
 }
 
 /** The same as they are found. */
@@ -52,7 +54,7 @@ export function* tryChanges(
   tree: StepTree,
   question: Question,
   from: Choices,
-  { pairs, names, most = () => Number.POSITIVE_INFINITY }: Tried,
+  { pairs, names, most = () => Number.POSITIVE_INFINITY, every = { from: 0, of: 1 } }: Tried,
 ): Generator<Change> {
   type Single = readonly [string, Value]
   const singles = Object.entries(question.choices)
@@ -69,7 +71,7 @@ export function* tryChanges(
       for (const other of singles.slice(index + 1))
         if (one[0] !== other[0] && (pairs === 'all' || keepsRanks([one, other]))) changes.push([one, other])
     })
-  for (const change of changes) {
+  for (const change of changes.filter((_, index) => index % every.of === every.from)) {
     const leaf = tree.leafOf({ ...from, ...Object.fromEntries(change) })
     const candidate = leaf && !tree.exceeds(leaf, most()) && tree.judge(leaf)
     if (!candidate || 'rule' in candidate) continue

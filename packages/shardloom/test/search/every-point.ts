@@ -22,7 +22,7 @@ export const byScore = (a: Candidate, b: Candidate) => a.score - b.score || (a.n
 
 /** The answer of all parts of a question. */
 export async function answerOf(question: Question): Promise<Answer> {
-  const part = stepAnswers(await loadSpec(question.spec), question)
+  const { part } = stepAnswers(await loadSpec(question.spec), question)
   return mergeAnswers(
     Array.from({ length: question.parts }, (_, index) => finish(part(index))),
     question,

@@ -27,7 +27,7 @@ async function measuredBy(
     }
   Object.assign(Samples.prototype, { blocks: comparing(blocks), states: comparing(states) })
   try {
-    finish(answersOf(loaded, question)(0))
+    finish(answersOf(loaded, question).part(0))
   } finally {
     Object.assign(Samples.prototype, { blocks, states })
   }

@@ -29,7 +29,7 @@ const ask = (spec: SpecInput, more: Partial<Question> = {}): Question => ({
   parts: 1,
   ...more,
 })
-const answer = async (question: Question) => finish(servingAnswers(await loadSpec(question.spec), question)(0))
+const answer = async (question: Question) => finish(servingAnswers(await loadSpec(question.spec), question).part(0))
 
 /** Every point of a question's space, whatever bounds and limits say. */
 function all(costs: ServingCosts, loaded: LoadedSpec, question: Question): (Candidate | Miss)[] {
@@ -58,7 +58,7 @@ describe('the answer is that of trying everything', async () => {
   const loaded = await loadSpec(small)
   // What searches know of engines, and what is known of them where every point is evaluated.
   const [searched, costs] = [new ServingCosts(loaded, ask(small)), new ServingCosts(loaded, ask(small))]
-  const search = (question: Question, part = 0) => finish(servingAnswers(loaded, question, searched)(part))
+  const search = (question: Question, part = 0) => finish(servingAnswers(loaded, question, searched).part(part))
   const questions: Partial<Question>[] = [
     { limits },
     { objective: 'tpot', limits: [{ metric: 'tokens-per-second', least: 2000 }] },

@@ -96,8 +96,8 @@ test('the best of a tiny model is the best of a whole space of which every candi
     ...{ recompute: ['none'], offload: ['none'], sequenceParallel: [false] },
   }
   const question = questionOf(loaded, { choices, parts: 1 })
-  const few = finish(rerankWork(loaded, question, finish(answersOf(loaded, question)(0))))
-  const all = finish(answersOf(loaded, { ...question, top: 1000 })(0)).best
+  const few = finish(rerankWork(loaded, question, finish(answersOf(loaded, question).part(0))))
+  const all = finish(answersOf(loaded, { ...question, top: 1000 }).part(0)).best
   const whole = finish(simulatedWork(loaded, question, all))
   expect(few.best).toHaveLength(5)
   expect(few.simulated).toBeLessThanOrEqual(20)
