@@ -3,10 +3,11 @@
  * full per second where nothing is bounded, their layers planned on the way, and what an evaluation takes whose costs are known. Calculon
  * (Isaev et al., SC 2023) evaluates 277 candidates per second and core as shipped, and 2,837 with its logging removed.
  */
+import { once } from 'node:events'
 import { setFlagsFromString } from 'node:v8'
 import { Worker } from 'node:worker_threads'
 import { finish, loadSpec } from 'shardloom'
-import { answersOf, mergeAnswers, questionOf, StepTree } from 'shardloom/search'
+import { answersOf, mergeAnswers, nextStart, questionOf, StepTree, startOf } from 'shardloom/search'
 
 /** After so many seconds of the processor a space is left where it is; the first one is to be taken whole. */
 const budget = 30
@@ -92,29 +93,40 @@ async function inThreads({ spec, ask }) {
   // As the command has it for its threads.
   if (process.versions.v8.startsWith('11.'))
     setFlagsFromString('--interrupt-budget=1000000 --no-parallel-scavenge --min-semi-space-size=16')
-  const start = performance.now()
-  const elapsed = () => (performance.now() - start) / 1e3
-  const answers = []
+  const begun = performance.now()
+  const elapsed = () => (performance.now() - begun) / 1e3
+  const threads = Array.from(
+    { length: workers },
+    () => new Worker(new URL('./search/answer-parts.mjs', import.meta.url), { workerData: question }),
+  )
+  let start = startOf(question)
+  while (start.shares > 0) {
+    const shares = Array.from({ length: start.shares }, (_, share) => ({ start, share }))
+    start = nextStart(question, start, await inTurn(threads, () => shares.shift()))
+  }
   const size = question.parts / workers
-  const runs = Array.from({ length: workers }, (_, run) => Array.from({ length: size }, (_, part) => run * size + part))
-  const run = (own) =>
-    new Promise((settle, fail) => {
-      const worker = new Worker(new URL('./search/answer-parts.mjs', import.meta.url), { workerData: question })
-      const ask = () => {
-        const most = runs.reduce((most, each) => (each.length > most.length ? each : most))
-        const part = elapsed() < budget ? (own.shift() ?? most.pop()) : undefined
-        if (part !== undefined) worker.postMessage(part)
-        else worker.terminate().then(settle, fail)
-      }
-      worker.on('error', fail)
-      worker.on('message', (answer) => {
-        answers.push(answer)
-        ask()
-      })
-      ask()
-    })
-  await Promise.all(runs.map(run))
+  const runs = threads.map((_, run) => Array.from({ length: size }, (_, part) => ({ part: run * size + part, start })))
+  const most = () => runs.reduce((most, each) => (each.length > most.length ? each : most))
+  const answers = await inTurn(threads, (thread) =>
+    elapsed() < budget ? (runs[thread].shift() ?? most().pop()) : undefined,
+  )
+  await Promise.all(threads.map((thread) => thread.terminate()))
   return { answer: mergeAnswers(answers, question), seconds: elapsed(), done: answers.length }
+}
+
+/** What threads answer, each of which is given the next task when it has ended one. */
+async function inTurn(threads, next) {
+  const answers = []
+  await Promise.all(
+    threads.map(async (thread, index) => {
+      for (let task = next(index); task; task = next(index)) {
+        thread.postMessage(task)
+        const [answer] = await once(thread, 'message')
+        answers.push(answer)
+      }
+    }),
+  )
+  return answers
 }
 
 function rate(value) {

@@ -308,6 +308,28 @@ function heldUp(
   return most
 }
 
+/** The share of a layer's backward that passes before it has a gradient: what comes behind its activation, of feed-forward networks. */
+const untilGradient = 1 / 4
+
+/**
+ * By how much the last microbatch comes later from each stage on its way back: gradients are reduced beside its backwards, which take longer for it.
+ * Where gradients of weights run apart, they are not there before they have nothing to hold up. Seconds.
+ */
+function heldBack(
+  { schedule, isDivided }: Pipeline,
+  stages: readonly StageCost[],
+  { contention, blocking }: Overlap,
+): Float64Array {
+  const late = new Float64Array(schedule.stageRanks.length + 1)
+  if (blocking || isDivided || schedule.name === forwardOnly) return late
+  for (let stage = late.length - 2; stage >= 0; stage--) {
+    const { input, weight, layers, reduceSeconds } = stages[stage % stages.length] as StageCost
+    const beside = (input + weight) * (1 - untilGradient / Math.max(1, layers))
+    late[stage] = (late[stage + 1] as number) + contention * Math.min(beside, reduceSeconds)
+  }
+  return late
+}
+
 /**
  * A whole step: the first parameters, the pipeline, then of each rank the reductions of gradients that its last backwards have not hidden, and when all are
  * there the update, whose results are gathered beside it.
@@ -316,9 +338,10 @@ export function stepSeconds(
   pipeline: Pipeline,
   stages: readonly StageCost[],
   seconds: StageSeconds,
-  blocking: boolean,
+  overlap: Overlap,
   known?: PipelineTime,
 ): number {
+  const { blocking } = overlap
   const time =
     known ??
     pipelineTime(
@@ -326,16 +349,18 @@ export function stepSeconds(
       seconds,
       stages.map(({ copies }) => copies),
     )
-  let [reduced, updated] = [time.seconds, 0]
+  const late = heldBack(pipeline, stages, overlap)
+  let [reduced, updated] = [time.seconds + (late[0] as number), 0]
   for (const finished of time.finished) {
     let at = 0
     let update = 0
     let spread = 0
-    for (const { stage, at: end } of finished) {
+    for (const { stage, at: undisturbed } of finished) {
       const cost = stages[stage % stages.length] as StageCost
       const all = cost.reduceSeconds
       const layers = Math.max(1, cost.layers)
-      const backward = cost.input + cost.weight
+      const end = undisturbed + (late[stage] as number)
+      const backward = cost.input + cost.weight + (late[stage] as number) - (late[stage + 1] as number)
       // Of each layer, as soon as it has its gradients.
       at = blocking
         ? Math.max(at, end) + all

@@ -1,4 +1,4 @@
-import { peakBytesOf, type StageCost, stepSeconds } from './estimate.js'
+import { type Overlap, peakBytesOf, type StageCost, stepSeconds } from './estimate.js'
 import { leastSeconds, type Pipeline, type StageSeconds } from './pipelines.js'
 
 /** What sums in another order may differ by. */
@@ -9,15 +9,15 @@ export interface Parts {
   readonly pipeline: Pipeline
   readonly stages: readonly StageCost[]
   readonly seconds: StageSeconds
-  readonly blocking: boolean
+  readonly overlap: Overlap
 }
 
 /** What a candidate takes and holds by the analytic model. Seconds, bytes of its fullest rank. */
-export function figuresOf({ pipeline, stages, seconds, blocking }: Parts): {
+export function figuresOf({ pipeline, stages, seconds, overlap }: Parts): {
   readonly seconds: number
   readonly bytes: number
 } {
-  return { seconds: stepSeconds(pipeline, stages, seconds, blocking), bytes: peakBytesOf(pipeline, stages) }
+  return { seconds: stepSeconds(pipeline, stages, seconds, overlap), bytes: peakBytesOf(pipeline, stages) }
 }
 
 /** No less than {@link figuresOf} says, and found faster. */

@@ -92,7 +92,7 @@ export class RecomputingStaging extends Staging {
     if (isRefusal(recomputed)) return recomputed
     const { stages } = recomputed
     const seconds = secondsOf(pipeline, stages, this.send(blocks))
-    return { pipeline, stages, seconds, blocking: model.blocking, recomputed }
+    return { pipeline, stages, seconds, overlap: model, recomputed }
   }
 
   /** Layers that recompute, unless it is all of them or none, or borders are those of another candidate. */

@@ -119,7 +119,7 @@ export class Staging implements Place {
     if (isRefusal(model)) return model
     const { pipeline } = division
     const stages = this.stagesOf(model, division)
-    return { pipeline, stages, seconds: secondsOf(pipeline, stages, this.send(blocks)), blocking: model.blocking }
+    return { pipeline, stages, seconds: secondsOf(pipeline, stages, this.send(blocks)), overlap: model }
   }
 
   /** Parts with these costs and what candidates store of them. */
