@@ -309,7 +309,7 @@ function heldUp(
 }
 
 /** The share of a layer's backward that passes before it has a gradient: what comes behind its activation, of feed-forward networks. */
-const untilGradient = 1 / 4
+export const untilGradient = 1 / 4
 
 /**
  * By how much the last microbatch comes later from each stage on its way back: gradients are reduced beside its backwards, which take longer for it.

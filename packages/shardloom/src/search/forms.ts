@@ -118,14 +118,16 @@ function secondsOf(pipeline: Pipeline, chunks: readonly Float64Array[], whole: b
   const work = Array.from({ length: schedule.ranks }, () => new Float64Array(3 * width + 1))
   for (const action of isForward ? ([0] as const) : ([0, 1, 2] as const))
     stageRanks.forEach((rank, stage) => add(work[rank] as Float64Array, stage, microbatches / directions, action))
-  const rows = chains.map(({ rank, before, after, beside }) => {
-    const row = Float64Array.from(work[rank] as Float64Array)
-    for (let stage = 0; stage < before; stage++) add(row, stage, 1, 0)
-    if (whole && isDivided) return row
+  const rows = chains.flatMap(({ rank, before, after, beside }) => {
+    const all = Float64Array.from(work[rank] as Float64Array)
+    for (let stage = 0; stage < before; stage++) add(all, stage, 1, 0)
+    if (whole && isDivided) return [all]
+    const row = all.slice()
     for (const [stage, times] of beside) add(row, stage, -times, 2)
     for (let left = 0; left < after; left++)
       add(row, isForward ? stageRanks.length - 1 - left : left, 1, isForward ? 0 : 1)
-    return row
+    // Gradients of weights that come behind the way back may take longer than that.
+    return beside.size > 0 ? [row, all] : [row]
   })
   return new LargestSum([...work, ...rows])
 }
@@ -169,9 +171,12 @@ function bytesOf(
   return new LargestSum(rows)
 }
 
-/** Seconds in which parts gather and reduce what is stored in shares, in each of their forwards and backwards, and behind the update. */
+/** Seconds in which parts gather and reduce what is stored in shares: in each of their forwards and backwards, before the update and behind it. */
 export interface Sharing extends Overlap {
-  readonly parts: ReadonlyMap<string, { readonly forward: number; readonly backward: number; readonly spread: number }>
+  readonly parts: ReadonlyMap<
+    string,
+    { readonly forward: number; readonly backward: number; readonly summed: number; readonly spread: number }
+  >
 }
 
 /**

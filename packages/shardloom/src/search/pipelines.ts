@@ -282,6 +282,7 @@ export function leastSeconds(
   let most = Math.max(...work)
   for (const { rank, before, after, beside } of chains) {
     let sum = (forwards[before] as number) + (work[rank] as number)
+    most = Math.max(most, sum)
     for (const [stage, times] of beside) sum -= times * (weight[stage] as number)
     sum += name === forwardOnly ? all - (forwards[stageRanks.length - after] as number) : (inputs[after] as number)
     most = Math.max(most, sum)

@@ -28,7 +28,7 @@ interface RecomputedParts extends Parts {
 interface Demands {
   readonly values: LayerValues
   readonly times: LayerTimes
-  readonly spread: number
+  readonly late: number
 }
 
 /**
@@ -156,8 +156,8 @@ export class RecomputingStaging extends Staging {
     const division = this.divisionOf(cut)
     const demands = this.demandsOf(cut, stored)
     if (isRefusal(division) || !demands) return 0
-    const { values, times, spread } = demands
-    return (leastOpenSeconds(division.pipeline, values, times, this.room) + spread) * (1 - rounding)
+    const { values, times, late } = demands
+    return (leastOpenSeconds(division.pipeline, values, times, this.room) + late) * (1 - rounding)
   }
 
   /**
@@ -219,8 +219,8 @@ export class RecomputingStaging extends Staging {
     if (!plain) return undefined
     const found = {
       values: { layers: this.model.layers, plain, least: bytes },
-      times: { least: times.values, again: this.timesWith(full, stored, false).values },
-      spread: times.spread,
+      times: { least: times.values, again: this.timesWith(full, stored, as).values },
+      late: times.late,
     }
     const all = this.demands[isDivided ? 1 : 0] ?? new Map()
     this.demands[isDivided ? 1 : 0] = all.set(stored, found)

@@ -14,15 +14,24 @@ interface Moved {
   readonly count: number
 }
 
-/** Gathered in forward, in backward and behind the update, and reduced in backward. */
+/** Gathered in forward, in backward and behind the update, and reduced in backward or before the update. */
 interface MovedPart {
   readonly forward: Moved
   readonly backward: Moved
   readonly spread: Moved
   readonly reduced: Moved
+  readonly summed: Moved
 }
 
 const unmoved: Moved = { share: 0, count: 0 }
+
+const nothingMoved: MovedPart = {
+  forward: unmoved,
+  backward: unmoved,
+  spread: unmoved,
+  reduced: unmoved,
+  summed: unmoved,
+}
 
 /** What sharing of parameters and gradients takes in each microbatch, told before any of it is planned. */
 export class LeastSharing {
@@ -53,7 +62,7 @@ export class LeastSharing {
     }
     const parts = new Map(
       Array.from(costs, ([part, cost]) => {
-        const { forward = unmoved, backward = unmoved, spread = unmoved, reduced = unmoved } = moved.get(part) ?? {}
+        const { forward, backward, spread, reduced, summed } = moved.get(part) ?? nothingMoved
         const parameters = bytesOf(cost, 'parameterBytes')
         const gradients = bytesOf(cost, 'gradientBytes')
         return [
@@ -61,6 +70,7 @@ export class LeastSharing {
           {
             forward: seconds('all-gather', forward, parameters),
             backward: seconds('all-gather', backward, parameters) + seconds('reduce-scatter', reduced, gradients),
+            summed: seconds('reduce-scatter', summed, gradients),
             spread: seconds('all-gather', spread, parameters),
           },
         ]
@@ -105,6 +115,7 @@ export class LeastSharing {
         backward: share('B', 'all-gather', 'parameterBytes'),
         spread: share('behind update', 'all-gather', 'parameterBytes'),
         reduced: share('B', 'reduce-scatter', 'gradientBytes'),
+        summed: share('before update', 'reduce-scatter', 'gradientBytes'),
       })
     }
     return found

@@ -1,7 +1,7 @@
 import { collectiveSeconds } from '@shardloom/cluster'
 import type { PlannedSpec } from '../sequence.js'
 import { areSame, balancedBorders, sizesOf } from './borders.js'
-import { type Model, type StageCost, secondsOf, stageOf } from './estimate.js'
+import { type Model, type StageCost, secondsOf, stageOf, untilGradient } from './estimate.js'
 import { memoryValues, type PipelineBounds, type Sharing, timeValues } from './forms.js'
 import { type Parts, rounding } from './parts.js'
 import type { Chain, Pipeline } from './pipelines.js'
@@ -26,10 +26,10 @@ export interface Division {
 /** Of a schedule that has backward whole what it takes, of one that divides it the same, or what it would take and keep if it were whole. */
 type Known = 0 | 1 | 2
 
-/** What {@link PipelineBounds} ask of time, and what comes when the pipeline has ended. Seconds. */
+/** What {@link PipelineBounds} ask of time, and what comes beside or behind the last microbatch. Seconds. */
 interface LeastTimes {
   readonly values: Float64Array
-  readonly spread: number
+  readonly late: number
 }
 
 /**
@@ -174,16 +174,17 @@ export class Staging implements Place {
     if (known) return known
     const blocks = this.leastCosts(as === 1 ? schedule : this.model.plain)
     if (isRefusal(blocks)) return undefined
-    const found = this.timesWith(blocks, stored, as === 2)
+    const found = this.timesWith(blocks, stored, as)
     this.times[as] = (this.times[as] ?? new Map()).set(stored, found)
     return found
   }
 
   /** The same with these costs of layers. */
-  protected timesWith(blocks: BlockCosts, stored: Stored | undefined, hidden: boolean): LeastTimes {
+  protected timesWith(blocks: BlockCosts, stored: Stored | undefined, as: Known): LeastTimes {
     const sharing = stored && this.sharingOf(stored)
-    const values = timeValues(this.model.parts, blocks, this.send(blocks), hidden, sharing)
-    return { values, spread: sharing ? this.meanSpread(sharing) : 0 }
+    const values = timeValues(this.model.parts, blocks, this.send(blocks), as === 2, sharing)
+    if (!sharing) return { values, late: 0 }
+    return { values, late: this.meanSpread(sharing) + this.leastSummed(blocks, sharing, as === 0) }
   }
 
   /** No candidate takes less: each microbatch passes all layers, which all ranks of dp and pp together work on. */
@@ -257,13 +258,29 @@ export class Staging implements Place {
     const times = this.timesOf(cut.schedule, this.known(cut.schedule, whole), stored)
     if (isRefusal(division) || !times) return 0
     const { seconds, ownSeconds } = division.bounds
-    return ((whole ? seconds : ownSeconds).of(times.values) + times.spread) * (1 - rounding)
+    return ((whole ? seconds : ownSeconds).of(times.values) + times.late) * (1 - rounding)
   }
 
   /** What ranks of a pipeline gather behind the update: one of them no less than the mean of all. */
   private meanSpread({ parts }: Sharing): number {
     const all = ['first', ...this.model.layers, 'last']
     return all.reduce((sum, part) => sum + (parts.get(part)?.spread ?? 0), 0) / this.pp
+  }
+
+  /** What summing of gradients adds to a pipeline: of one layer it comes behind, and where backward is whole it holds the last one of each layer back. */
+  private leastSummed(
+    { parts: costs }: BlockCosts,
+    { parts, contention, blocking }: Sharing,
+    isWhole: boolean,
+  ): number {
+    const summedOf = (part: string) => parts.get(part)?.summed ?? 0
+    const { layers } = this.model
+    const last = Math.min(...['first', ...new Set(layers), 'last'].map(summedOf))
+    if (blocking || !isWhole) return last
+    return ['first', ...layers, 'last'].reduce((sum, part) => {
+      const backward = (costs.get(part)?.seconds.B ?? 0) * (1 - untilGradient)
+      return sum + contention * Math.min(backward, summedOf(part))
+    }, last)
   }
 
   /** The same of what is stored so, but for rounding. */
