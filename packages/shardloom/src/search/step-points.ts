@@ -3,6 +3,7 @@ import type { SpecInput } from '../spec-schema.js'
 import { type Choices, type Value, worldOf } from './choices.js'
 import { isMultiplying } from './groups.js'
 import type { Question } from './question.js'
+import type { Leaf } from './step-nodes.js'
 import type { StepTree } from './step-tree.js'
 
 /** A change of a point, and the point that it leads to. */
@@ -72,11 +73,22 @@ export function* tryChanges(
         if (one[0] !== other[0] && (pairs === 'all' || keepsRanks([one, other]))) changes.push([one, other])
     })
   for (const change of changes.filter((_, index) => index % every.of === every.from)) {
-    const leaf = tree.leafOf({ ...from, ...Object.fromEntries(change) })
+    const leaf = leafWith(tree, { ...from, ...Object.fromEntries(change) })
     const candidate = leaf && !tree.exceeds(leaf, most()) && tree.judge(leaf)
     if (!candidate || 'rule' in candidate) continue
-    yield { change: change.map(([name, value]) => `${name}=${value}`).join(' '), candidate }
+    const { virtual = from['virtual'] } = candidate.choices
+    const all =
+      virtual === from['virtual'] || change.some(([name]) => name === 'virtual')
+        ? change
+        : [...change, ['virtual', virtual]]
+    yield { change: all.map(([name, value]) => `${name}=${value}`).join(' '), candidate }
   }
+}
+
+/** A leaf of these choices; where no schedule has so many chunks on so many stages, with as many as it has. */
+function leafWith(tree: StepTree, choices: Choices): Leaf | undefined {
+  const { virtual: _, ...rest } = choices
+  return tree.leafOf(choices) ?? tree.leafOf(rest)
 }
 
 /** The choices that a spec has made, as a search of steps names them. */
