@@ -25,7 +25,7 @@ import { rangesText } from './search/part.js'
 import { checkPortable, filesOf } from './search/portable.js'
 import { readHash } from './search/question-hash.js'
 import { workOnQueue } from './search/queue-work.js'
-import { nearMisses, rerank, simulateThese } from './search/rerank.js'
+import { bestSimulated, nearMisses, rerank, simulateThese } from './search/rerank.js'
 import { fits, pointOfAnswer, type SearchResult } from './search/result.js'
 import { resultCsv, resultDocument } from './search/result-document.js'
 import { resultLines } from './search/result-lines.js'
@@ -197,8 +197,8 @@ async function why(call: SearchCall, whole: Asked, asked: NonNullable<SearchFlag
   const narrowed = await ask(call, asked)
   const outcome = await find(call, narrowed.question)
   const point = pointOfAnswer(outcome.answer, asked, narrowed.question)
-  const [simulated] = point && !isMiss(point) ? await simulateThese(call, narrowed, [point]) : []
-  const [best] = simulated ? (await find(call, whole.question)).answer.best : []
+  const [simulated] = point && !isMiss(point) ? await bestOfAll(call, narrowed, outcome) : []
+  const [best] = simulated ? await bestOfAll(call, whole, await find(call, whole.question)) : []
   const missed = { answer: outcome.answer, others: widened(call, whole), among: whole.question }
   const misses = simulated ? [] : await nearMisses(call, narrowed, missed)
   const result = { ...narrowed, text: asked.text, counts: outcome.answer.counts, misses, simulated, best }
@@ -210,6 +210,11 @@ async function why(call: SearchCall, whole: Asked, asked: NonNullable<SearchFlag
   }
   if (call.signal.aborted) return exitCode.interrupted
   return simulated && !simulated.error && simulated.misses.length === 0 ? exitCode.done : exitCode.answerIsNo
+}
+
+/** The best of what was found, as simulated. */
+async function bestOfAll(call: SearchCall, asked: Asked, { answer }: Outcome): Promise<readonly SimulatedCandidate[]> {
+  return (await bestSimulated(call, asked, answer.best)).best
 }
 
 /** The smallest changes of what the spec has chosen. */

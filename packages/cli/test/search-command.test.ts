@@ -1,5 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import type { StepBreakdown } from 'shardloom/search'
 import { describe, expect, test } from 'vitest'
 import { shardloom, temporaryFolder } from './run-command.js'
 
@@ -76,6 +77,54 @@ describe('search', () => {
       expect(estimated['step-time']).toBeLessThan(Math.min(...times))
       for (const each of fixes) expect(each.estimated['step-time']).toBeLessThanOrEqual(Math.max(...times))
     }
+  })
+
+  test('what a fix of a near miss was simulated at is told, and its place in the table', async () => {
+    const narrow = ['cp=1', 'ulysses=1', 'schedule=1f1b'].flatMap((each) => ['--choose', each])
+    const flags = ['search', ...training, '--ranks', '8', '--batch', '32', '--seq', '8192', ...narrow]
+    const { best, nearMisses, simulated } = JSON.parse((await shardloom([...flags, '--json'])).out)
+    const fixes = nearMisses.flatMap(({ fixes }: { fixes: unknown[] }) => fixes)
+    const known = fixes.filter(({ metrics }: { metrics: unknown }) => metrics)
+    expect(known.length).toBeGreaterThan(0)
+    expect(known.length).toBeLessThan(fixes.length)
+    expect(known.length).toBeLessThanOrEqual(simulated)
+    const last = best.at(-1).metrics['step-time']
+    for (const { name, metrics, place, outside } of fixes) {
+      const row = best.findIndex((each: { name: string }) => each.name === name)
+      expect(place).toBe(row < 0 ? null : row + 1)
+      if (row >= 0) expect(metrics).toEqual(best[row].metrics)
+      // What was simulated and is no row of the table is no better than its last.
+      else if (metrics) expect(metrics['step-time']).toBeGreaterThanOrEqual(last)
+      if (outside.length > 0) expect(metrics).toBeNull()
+    }
+    const text = await shardloom(flags)
+    const told = text.out.slice(text.out.indexOf('Near misses')).replace(/\s+/g, ' ')
+    const [{ place }] = known
+    expect(told).toContain(`as simulated, number ${place} above`)
+    expect(told).toMatch(/\(not among the choices\): step-time \S+ s as estimated, the best \S+ s/)
+    expect(wide(text.out).filter((each) => !each.startsWith('  shardloom simulate'))).toEqual([])
+  })
+
+  test('a point is compared with the best as both are simulated, and with what its step takes more for', async () => {
+    const { best } = JSON.parse((await shardloom([...small, '--json'])).out)
+    const [first, second] = best
+    const chosen = (name: string) => Object.fromEntries(name.split(' ').map((each) => each.split('=')))
+    const { tp, pp, zero } = chosen(second.name)
+    const asked = [...pointed, '--why', `tp=${tp},pp=${pp},zero=${zero}`]
+    const why = JSON.parse((await shardloom([...asked, '--json'])).out)
+    expect(why).toMatchObject({ measure: 'simulated', best: { name: first.name }, point: { name: second.name } })
+    const [took, takes] = [first, second].map(({ metrics }) => metrics['step-time'])
+    expect(why.toBest).toBeCloseTo(takes / took - 1, 12)
+    // Whatever a rank does in a step, it computes, or waits for its own communication, or for others.
+    const sum = ({ computing, exposed, waiting }: StepBreakdown) =>
+      Object.values(exposed).reduce((all, each) => all + each, computing + waiting)
+    expect(sum(why.point.breakdown)).toBeCloseTo(takes, 9)
+    expect(sum(why.secondsToBest)).toBeCloseTo(takes - took, 9)
+    // Data parallelism sends nothing while layers compute; over tp every layer waits.
+    expect(why.secondsToBest.exposed.tp).toBeGreaterThan(0)
+    const { out } = await shardloom(asked)
+    expect(out.replace(/\s+/g, ' ')).toMatch(/both as simulated\. A step takes \S+ \S*s more.*: .*exposed tp \+/)
+    expect(wide(out).filter((each) => !each.startsWith('  shardloom simulate'))).toEqual([])
   })
 
   test('shards that are merged are the whole, and the winner of either has the same spec', async () => {
@@ -314,6 +363,8 @@ describe('search', () => {
     [['--why', 'tp=3'], 1, /CHOICE.*No candidate has tp=3.*have to divide the ranks/],
     [['--why', 'tp=8,pp=4'], 1, /CHOICE.*8 × 4 = 32 is more than the 8 ranks/],
     [['--worker'], 2, /--queue/],
+    [['--limit', 'tokens-per-second>=2G'], 2, /no unit `G`.*K, M, B, T/],
+    [['--tokens', '15G'], 1, /SPEC_VALUE.*"15G".*such as 15e12, 15T or 800B/],
     [['--shard', '1/2', '--json'], 2, /--json has no effect with --shard/],
     [['--svg', 'x.svg'], 2, /--front/],
     [['--launcher', 'none'], 2, /no launcher/],

@@ -1,6 +1,6 @@
 import { checkSpec, isShardloomError, ShardloomError, type SpecInput, specText } from 'shardloom'
 import type { LauncherName } from 'shardloom/launch'
-import { betterOf, type Candidate, choicesText, type SimulatedCandidate, unitOf } from 'shardloom/search'
+import { betterOf, type Candidate, choicesText, keepsAll, type SimulatedCandidate, unitOf } from 'shardloom/search'
 import type { Io } from '../io.js'
 import { printNote } from '../output.js'
 import { UsageError } from '../report-error.js'
@@ -44,10 +44,10 @@ export async function launchOf(
   const { exportLaunch } = await import('shardloom/launch')
   const reasons = new Map<string, Reason>()
   const refused = () => [...reasons.values()].map((reason) => refusedText(reason, name, { question, best }))
-  for (const [index, { spec, error, misses }] of best.entries()) {
-    if (error || misses.length > 0) continue
+  for (const [index, each] of best.entries()) {
+    if (!keepsAll(each)) continue
     try {
-      const { text, notes } = exportLaunch(await loadAsked({ ...question, spec }), launcher)
+      const { text, notes } = exportLaunch(await loadAsked({ ...question, spec: each.spec }), launcher)
       return { launch: { launcher, place: index + 1, text, notes }, refused: refused() }
     } catch (cause) {
       if (!isShardloomError(cause)) throw cause
@@ -130,5 +130,4 @@ export async function writeFront(io: Io, path: string, result: SearchResult): Pr
 }
 
 /** The first candidate that keeps all rules as simulated. */
-export const winnerOf = (best: readonly SimulatedCandidate[]): SimulatedCandidate | undefined =>
-  best.find(({ error, misses }) => !error && misses.length === 0)
+export const winnerOf = (best: readonly SimulatedCandidate[]): SimulatedCandidate | undefined => best.find(keepsAll)
