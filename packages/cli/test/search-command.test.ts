@@ -127,6 +127,27 @@ describe('search', () => {
     expect(wide(out).filter((each) => !each.startsWith('  shardloom simulate'))).toEqual([])
   })
 
+  test('any row of the table can be picked', async () => {
+    const cwd = temporaryFolder()
+    const told = [...small, '--pick', '2', '--launcher', 'megatron']
+    const { out, err } = await shardloom([...told, '--spec', 'two.yaml', '--json'], { cwd })
+    const { best, launch } = JSON.parse(out)
+    expect(err).toContain('two.yaml has the spec of number 2')
+    expect(launch).toMatchObject({ place: 2 })
+    const simulated = JSON.parse((await shardloom(['simulate', 'two.yaml', '--json'], { cwd })).out)
+    expect(simulated.stepSeconds).toBe(best[1].metrics['step-time'])
+    const text = await shardloom(told, { cwd })
+    expect(text.out).toMatch(/To simulate number 2\n {2}shardloom simulate/)
+    const line = text.out.split('\n').find((each) => each.startsWith('  shardloom simulate '))
+    const again = await shardloom([...wordsOf(line ?? '').slice(1), '--json'], { cwd })
+    expect(JSON.parse(again.out).stepSeconds).toBe(best[1].metrics['step-time'])
+    // There are a few dozen candidates at most, of which the search keeps no hundred.
+    const none = await shardloom([...small, '--top', '100', '--pick', '100'], { cwd })
+    expect(none.code).toBe(1)
+    expect(none.err).toMatch(/--pick 100 tells of nothing: the table has \d+ rows/)
+    expect(none.out).not.toContain('To simulate')
+  })
+
   test('shards that are merged are the whole, and the winner of either has the same spec', async () => {
     const cwd = temporaryFolder()
     for (const index of [1, 2])
@@ -363,6 +384,11 @@ describe('search', () => {
     [['--why', 'tp=3'], 1, /CHOICE.*No candidate has tp=3.*have to divide the ranks/],
     [['--why', 'tp=8,pp=4'], 1, /CHOICE.*8 × 4 = 32 is more than the 8 ranks/],
     [['--worker'], 2, /--queue/],
+    [['--pick', '6'], 2, /--pick 6 is no row of the table, which has 5 at most.*--top 6/],
+    [['--pick', '0'], 2, /whole number/],
+    [['--pick', 'last'], 2, /whole number/],
+    [['--pick', '2', '--json'], 2, /Add --spec PATH or --launcher NAME/],
+    [['--pick', '2', '--why', 'tp=2'], 2, /--pick has no effect with --why/],
     [['--limit', 'tokens-per-second>=2G'], 2, /no unit `G`.*K, M, B, T/],
     [['--tokens', '15G'], 1, /SPEC_VALUE.*"15G".*such as 15e12, 15T or 800B/],
     [['--shard', '1/2', '--json'], 2, /--json has no effect with --shard/],

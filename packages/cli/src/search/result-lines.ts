@@ -33,12 +33,14 @@ import type { Launch } from './write-result.js'
 export interface Further {
   /** What simulates it. */
   readonly command?: string
+  /** Which row that is, where one was picked. */
+  readonly pick?: number
   /** How one of the best is started. */
   readonly launch?: Launch
 }
 
 /** What a search found, for people, within 80 columns. */
-export function resultLines(result: SearchResult, style: Style, { command, launch }: Further = {}): string[] {
+export function resultLines(result: SearchResult, style: Style, { command, pick, launch }: Further = {}): string[] {
   const { nearMisses, answer } = result
   const lines = [
     ...headLines(result, style),
@@ -46,7 +48,7 @@ export function resultLines(result: SearchResult, style: Style, { command, launc
     ...(answer.counts.total === 0 && result.best.length === 0 ? ['', ...emptyLines(result, style)] : []),
     ...(answer.front.length > 0 ? ['', ...frontLines(result, style)] : []),
     ...(nearMisses.length > 0 ? ['', ...missLines(result, style)] : []),
-    ...commandLines(command, style),
+    ...commandLines(command, style, pick === undefined ? 'it' : `number ${pick}`),
     ...(launch
       ? [
           '',
@@ -60,8 +62,8 @@ export function resultLines(result: SearchResult, style: Style, { command, launc
 }
 
 /** What simulates a candidate, in one line that can be copied. */
-export function commandLines(command: string | undefined, style: Style): string[] {
-  return command === undefined ? [] : ['', `${style.bold('To simulate it')}`, `  ${command}`]
+export function commandLines(command: string | undefined, style: Style, of = 'it'): string[] {
+  return command === undefined ? [] : ['', `${style.bold(`To simulate ${of}`)}`, `  ${command}`]
 }
 
 /** What is searched, and how many candidates became what. */

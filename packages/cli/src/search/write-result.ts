@@ -33,19 +33,20 @@ export interface Launch {
 }
 
 /**
- * What a launcher is told of the first of the best that it can be told of and that keeps all rules as simulated, and why it cannot be of
- * those before: each reason once.
+ * What a launcher is told of the row that was picked, else of the first of the best that it can be told of and that keeps all rules as
+ * simulated; and why it cannot be of those before: each reason once.
  */
 export async function launchOf(
   { question, best }: SearchResult,
   name: string,
+  pick?: number,
 ): Promise<{ readonly launch?: Launch; readonly refused: readonly string[] }> {
   const launcher = await launcherOf(name)
   const { exportLaunch } = await import('shardloom/launch')
   const reasons = new Map<string, Reason>()
   const refused = () => [...reasons.values()].map((reason) => refusedText(reason, name, { question, best }))
   for (const [index, each] of best.entries()) {
-    if (!keepsAll(each)) continue
+    if (pick === undefined ? !keepsAll(each) : index + 1 !== pick) continue
     try {
       const { text, notes } = exportLaunch(await loadAsked({ ...question, spec: each.spec }), launcher)
       return { launch: { launcher, place: index + 1, text, notes }, refused: refused() }
