@@ -1,29 +1,8 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { StepBreakdown } from 'shardloom/search'
 import { describe, expect, test } from 'vitest'
 import { shardloom, temporaryFolder } from './run-command.js'
-
-/** A space of a few dozen candidates, for eight ranks. */
-const one = ['cp=1', 'ulysses=1', 'dpReplicate=1', 'microbatch=1', 'schedule=1f1b', 'split=even']
-const few = [
-  'order=tp,ulysses,cp,dp,pp',
-  'tp=1,2',
-  'pp=1,2',
-  'zero=0,1',
-  'recompute=none',
-  'offload=none',
-  'sequenceParallel=false',
-]
-const space = [...one, ...few].flatMap((choice) => ['--choose', choice])
-const training = ['--model', 'llama-3.1-8b', '--cluster', 'dgx-h100', '--batch', '16', '--seq', '4096']
-const asked = ['search', ...training, '--ranks', '8', '--top', '2', ...space]
-const small = [...asked, '--workers', '1']
-const pointed = small.filter((word, index) => word !== '--top' && small[index - 1] !== '--top')
-const wide = (text: string) => text.split('\n').filter((line) => [...line].length > 80)
-
-/** The words of a line of a shell that the command prints. */
-const wordsOf = (line: string) => [...line.matchAll(/'([^']*)'|\S+/g)].map(([word, quoted]) => quoted ?? word)
+import { asked, pointed, small, space, training, wide, wordsOf } from './small-search.js'
 
 describe('search', () => {
   test('the best is what simulate says of its spec, of its flags, and of its point', async () => {
@@ -77,75 +56,6 @@ describe('search', () => {
       expect(estimated['step-time']).toBeLessThan(Math.min(...times))
       for (const each of fixes) expect(each.estimated['step-time']).toBeLessThanOrEqual(Math.max(...times))
     }
-  })
-
-  test('what a fix of a near miss was simulated at is told, and its place in the table', async () => {
-    const narrow = ['cp=1', 'ulysses=1', 'schedule=1f1b'].flatMap((each) => ['--choose', each])
-    const flags = ['search', ...training, '--ranks', '8', '--batch', '32', '--seq', '8192', ...narrow]
-    const { best, nearMisses, simulated } = JSON.parse((await shardloom([...flags, '--json'])).out)
-    const fixes = nearMisses.flatMap(({ fixes }: { fixes: unknown[] }) => fixes)
-    const known = fixes.filter(({ metrics }: { metrics: unknown }) => metrics)
-    expect(known.length).toBeGreaterThan(0)
-    expect(known.length).toBeLessThan(fixes.length)
-    expect(known.length).toBeLessThanOrEqual(simulated)
-    const last = best.at(-1).metrics['step-time']
-    for (const { name, metrics, place, outside } of fixes) {
-      const row = best.findIndex((each: { name: string }) => each.name === name)
-      expect(place).toBe(row < 0 ? null : row + 1)
-      if (row >= 0) expect(metrics).toEqual(best[row].metrics)
-      // What was simulated and is no row of the table is no better than its last.
-      else if (metrics) expect(metrics['step-time']).toBeGreaterThanOrEqual(last)
-      if (outside.length > 0) expect(metrics).toBeNull()
-    }
-    const text = await shardloom(flags)
-    const told = text.out.slice(text.out.indexOf('Near misses')).replace(/\s+/g, ' ')
-    const [{ place }] = known
-    expect(told).toContain(`as simulated, number ${place} above`)
-    expect(told).toMatch(/\(not among the choices\): step-time \S+ s as estimated, the best \S+ s/)
-    expect(wide(text.out).filter((each) => !each.startsWith('  shardloom simulate'))).toEqual([])
-  })
-
-  test('a point is compared with the best as both are simulated, and with what its step takes more for', async () => {
-    const { best } = JSON.parse((await shardloom([...small, '--json'])).out)
-    const [first, second] = best
-    const chosen = (name: string) => Object.fromEntries(name.split(' ').map((each) => each.split('=')))
-    const { tp, pp, zero } = chosen(second.name)
-    const asked = [...pointed, '--why', `tp=${tp},pp=${pp},zero=${zero}`]
-    const why = JSON.parse((await shardloom([...asked, '--json'])).out)
-    expect(why).toMatchObject({ measure: 'simulated', best: { name: first.name }, point: { name: second.name } })
-    const [took, takes] = [first, second].map(({ metrics }) => metrics['step-time'])
-    expect(why.toBest).toBeCloseTo(takes / took - 1, 12)
-    // Whatever a rank does in a step, it computes, or waits for its own communication, or for others.
-    const sum = ({ computing, exposed, waiting }: StepBreakdown) =>
-      Object.values(exposed).reduce((all, each) => all + each, computing + waiting)
-    expect(sum(why.point.breakdown)).toBeCloseTo(takes, 9)
-    expect(sum(why.secondsToBest)).toBeCloseTo(takes - took, 9)
-    // Data parallelism sends nothing while layers compute; over tp every layer waits.
-    expect(why.secondsToBest.exposed.tp).toBeGreaterThan(0)
-    const { out } = await shardloom(asked)
-    expect(out.replace(/\s+/g, ' ')).toMatch(/both as simulated\. A step takes \S+ \S*s more.*: .*exposed tp \+/)
-    expect(wide(out).filter((each) => !each.startsWith('  shardloom simulate'))).toEqual([])
-  })
-
-  test('any row of the table can be picked', async () => {
-    const cwd = temporaryFolder()
-    const told = [...small, '--pick', '2', '--launcher', 'megatron']
-    const { out, err } = await shardloom([...told, '--spec', 'two.yaml', '--json'], { cwd })
-    const { best, launch } = JSON.parse(out)
-    expect(err).toContain('two.yaml has the spec of number 2')
-    expect(launch).toMatchObject({ place: 2 })
-    const simulated = JSON.parse((await shardloom(['simulate', 'two.yaml', '--json'], { cwd })).out)
-    expect(simulated.stepSeconds).toBe(best[1].metrics['step-time'])
-    const text = await shardloom(told, { cwd })
-    expect(text.out).toMatch(/To simulate number 2\n {2}shardloom simulate/)
-    const line = text.out.split('\n').find((each) => each.startsWith('  shardloom simulate '))
-    const again = await shardloom([...wordsOf(line ?? '').slice(1), '--json'], { cwd })
-    expect(JSON.parse(again.out).stepSeconds).toBe(best[1].metrics['step-time'])
-    // There are a few dozen candidates at most, of which the search keeps no hundred.
-    const none = await shardloom([...small, '--top', '100', '--pick', '100'], { cwd })
-    expect(none.code).toBe(1)
-    expect(none.err).toMatch(/--pick 100 tells of nothing: the table has \d+ rows/)
-    expect(none.out).not.toContain('To simulate')
   })
 
   test('shards that are merged are the whole, and the winner of either has the same spec', async () => {
@@ -384,13 +294,6 @@ describe('search', () => {
     [['--why', 'tp=3'], 1, /CHOICE.*No candidate has tp=3.*have to divide the ranks/],
     [['--why', 'tp=8,pp=4'], 1, /CHOICE.*8 × 4 = 32 is more than the 8 ranks/],
     [['--worker'], 2, /--queue/],
-    [['--pick', '6'], 2, /--pick 6 is no row of the table, which has 5 at most.*--top 6/],
-    [['--pick', '0'], 2, /whole number/],
-    [['--pick', 'last'], 2, /whole number/],
-    [['--pick', '2', '--json'], 2, /Add --spec PATH or --launcher NAME/],
-    [['--pick', '2', '--why', 'tp=2'], 2, /--pick has no effect with --why/],
-    [['--limit', 'tokens-per-second>=2G'], 2, /no unit `G`.*K, M, B, T/],
-    [['--tokens', '15G'], 1, /SPEC_VALUE.*"15G".*such as 15e12, 15T or 800B/],
     [['--shard', '1/2', '--json'], 2, /--json has no effect with --shard/],
     [['--svg', 'x.svg'], 2, /--front/],
     [['--launcher', 'none'], 2, /no launcher/],
