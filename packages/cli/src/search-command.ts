@@ -22,10 +22,11 @@ import { untilInterrupted } from './search/interrupt.js'
 import { loadAsked, loadQuestion, withWholePaths } from './search/load-question.js'
 import { exitCodeOf, type Outcome, warningsOf } from './search/outcome.js'
 import { rangesText } from './search/part.js'
+import { checkPick, pickOf } from './search/pick.js'
 import { checkPortable, filesOf } from './search/portable.js'
 import { readHash } from './search/question-hash.js'
 import { workOnQueue } from './search/queue-work.js'
-import { nearMisses, rerank, simulateThese } from './search/rerank.js'
+import { bestSimulated, nearMisses, rerank, simulateThese } from './search/rerank.js'
 import { fits, pointOfAnswer, type SearchResult } from './search/result.js'
 import { resultCsv, resultDocument } from './search/result-document.js'
 import { resultLines } from './search/result-lines.js'
@@ -34,7 +35,7 @@ import { addSearchFlags, checkSearchFlags, type SearchFlags, searchOptionsOf } f
 import { whyDocument, whyLines } from './search/why-lines.js'
 import { winnerCommand } from './search/winner-command.js'
 import { defaultWorkers } from './search/workers-option.js'
-import { launcherOf, launchOf, winnerOf, writeFront, writeSpec } from './search/write-result.js'
+import { launcherOf, launchOf, writeFront, writeSpec } from './search/write-result.js'
 import { addSpecFlags, type Flags, loadFrom, pathFinder, shellWord } from './spec-flags.js'
 import { wrapped } from './table.js'
 import { checkWritable, writeWhole } from './write-file.js'
@@ -92,6 +93,7 @@ async function run(call: SearchCall): Promise<number> {
   if (flags.launcher !== undefined) await launcherOf(flags.launcher)
   if (flags.merge) return merge(call, flags.merge)
   const asked = await ask(call)
+  checkPick(flags, asked.question)
   if (flags.changes) return changes(call, asked)
   if (flags.why) return why(call, asked, flags.why)
   const begun = performance.now()
@@ -137,6 +139,7 @@ async function merge(call: SearchCall, paths: readonly string[]): Promise<number
   for (const path of paths) documents.push({ name: path, text: await readTextFile(io, locate(io, path), path) })
   const { question, outcome, doubled } = mergeDocuments(documents)
   if (doubled.length > 0) printWarnings(io, [`more than one file has the answer of parts ${rangesText(doubled)}`])
+  checkPick(call.flags, question)
   return conclude(call, { loaded: await loadAsked(question), question, wide: question }, outcome)
 }
 
@@ -161,20 +164,24 @@ async function conclude(
     ...(seconds !== undefined && { seconds }),
     interrupted: signal.aborted,
   }
-  const winner = winnerOf(best)
+  const { told, name, warnings: picked } = pickOf(result, flags.pick)
   if (flags.svg !== undefined && question.front) await writeFront(io, flags.svg, result)
-  if (flags.spec !== undefined && winner) await writeSpec(io, flags.spec, winner.spec)
-  const { launch, refused = [] } = flags.launcher === undefined ? {} : await launchOf(result, flags.launcher)
-  printWarnings(io, [...(loaded.warnings ?? []), ...warningsOf(question, outcome), ...refused])
+  if (flags.spec !== undefined && told) await writeSpec(io, flags.spec, told.spec, name)
+  const { launch, refused = [] } =
+    flags.launcher === undefined ? {} : await launchOf(result, flags.launcher, flags.pick)
+  printWarnings(io, [...(loaded.warnings ?? []), ...warningsOf(question, outcome), ...picked, ...refused])
   if (flags.json) printJson(io, { ...resultDocument(result), ...(launch && { launch }) })
   else if (flags.csv) io.stdout.write(resultCsv(result))
   else if (flags.spec !== '-') {
-    const command = winner && commandFor(call, loaded, winner)
-    printLines(io, (style) => resultLines(result, style, { ...(command && { command }), ...(launch && { launch }) }))
+    const command = told && commandFor(call, loaded, told)
+    const { pick } = flags
+    const further = { ...(command && { command }), ...(pick !== undefined && { pick }), ...(launch && { launch }) }
+    printLines(io, (style) => resultLines(result, style, further))
   }
+  const isLacking = flags.pick !== undefined && !told
   const code = signal.aborted
     ? exitCode.interrupted
-    : refused.length > 0 && !launch
+    : isLacking || (refused.length > 0 && !launch)
       ? exitCode.badInput
       : exitCodeOf(outcome)
   return code === exitCode.done && !fits(result) ? exitCode.answerIsNo : code
@@ -197,8 +204,8 @@ async function why(call: SearchCall, whole: Asked, asked: NonNullable<SearchFlag
   const narrowed = await ask(call, asked)
   const outcome = await find(call, narrowed.question)
   const point = pointOfAnswer(outcome.answer, asked, narrowed.question)
-  const [simulated] = point && !isMiss(point) ? await simulateThese(call, narrowed, [point]) : []
-  const [best] = simulated ? (await find(call, whole.question)).answer.best : []
+  const [simulated] = point && !isMiss(point) ? await bestOfAll(call, narrowed, outcome) : []
+  const [best] = simulated ? await bestOfAll(call, whole, await find(call, whole.question)) : []
   const missed = { answer: outcome.answer, others: widened(call, whole), among: whole.question }
   const misses = simulated ? [] : await nearMisses(call, narrowed, missed)
   const result = { ...narrowed, text: asked.text, counts: outcome.answer.counts, misses, simulated, best }
@@ -210,6 +217,11 @@ async function why(call: SearchCall, whole: Asked, asked: NonNullable<SearchFlag
   }
   if (call.signal.aborted) return exitCode.interrupted
   return simulated && !simulated.error && simulated.misses.length === 0 ? exitCode.done : exitCode.answerIsNo
+}
+
+/** The best of what was found, as simulated. */
+async function bestOfAll(call: SearchCall, asked: Asked, { answer }: Outcome): Promise<readonly SimulatedCandidate[]> {
+  return (await bestSimulated(call, asked, answer.best)).best
 }
 
 /** The smallest changes of what the spec has chosen. */

@@ -2,27 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { shardloom, temporaryFolder } from './run-command.js'
-
-/** A space of a few dozen candidates, for eight ranks. */
-const one = ['cp=1', 'ulysses=1', 'dpReplicate=1', 'microbatch=1', 'schedule=1f1b', 'split=even']
-const few = [
-  'order=tp,ulysses,cp,dp,pp',
-  'tp=1,2',
-  'pp=1,2',
-  'zero=0,1',
-  'recompute=none',
-  'offload=none',
-  'sequenceParallel=false',
-]
-const space = [...one, ...few].flatMap((choice) => ['--choose', choice])
-const training = ['--model', 'llama-3.1-8b', '--cluster', 'dgx-h100', '--batch', '16', '--seq', '4096']
-const asked = ['search', ...training, '--ranks', '8', '--top', '2', ...space]
-const small = [...asked, '--workers', '1']
-const pointed = small.filter((word, index) => word !== '--top' && small[index - 1] !== '--top')
-const wide = (text: string) => text.split('\n').filter((line) => [...line].length > 80)
-
-/** The words of a line of a shell that the command prints. */
-const wordsOf = (line: string) => [...line.matchAll(/'([^']*)'|\S+/g)].map(([word, quoted]) => quoted ?? word)
+import { asked, pointed, small, space, training, wide, wordsOf } from './small-search.js'
 
 describe('search', () => {
   test('the best is what simulate says of its spec, of its flags, and of its point', async () => {

@@ -26,6 +26,7 @@ export { type AskedSearch, askedOptions } from './search/asked-options.js'
 export { type ChoiceValues, choicesText, readChoice, readPoint } from './search/choice-text.js'
 export { type Choices, stepChoices, untriedChoices, type Value } from './search/choices.js'
 export type { SearchProgress } from './search/findings.js'
+export { estimatedText, fixText, placeOf } from './search/fix-text.js'
 export {
   limitName,
   limitText,
@@ -38,17 +39,20 @@ export {
 export { betterOf, metricHead, shownMetrics } from './search/metric-text.js'
 export {
   type Asked,
+  type Distance,
   distanceToBest,
   estimatedOnly,
   type Fix,
   type NearMiss,
   nearMissesOf,
+  withOutcomes,
 } from './search/near-misses.js'
 export type { Limit, Question } from './search/question.js'
 export { type ServingMetric, servingMetricTable, servingObjectives } from './search/serving-metrics.js'
 export { servingChoices } from './search/serving-space.js'
 export { type MeanLoad, meanLoadOf } from './search/serving-steps.js'
-export { bestOf, mayComeFirst, type SimulatedBest, type SimulatedCandidate } from './search/simulate-best.js'
+export { bestOf, keepsAll, mayComeFirst, type SimulatedBest, type SimulatedCandidate } from './search/simulate-best.js'
 export { type StepPhase, stepMetrics } from './search/step-metrics.js'
 export { type Change, isMiss } from './search/step-points.js'
 export { StepTree } from './search/step-tree.js'
+export { breakdownDifference, type StepBreakdown } from './step-breakdown.js'

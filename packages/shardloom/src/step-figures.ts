@@ -1,7 +1,7 @@
 import { mapAxes } from '@shardloom/cluster'
 import { coordinateOf } from '@shardloom/core'
 import { formatBytes } from '@shardloom/exporters'
-import { type PeakMemory, type RankStep, ranksStoodFor, replication } from '@shardloom/simulator'
+import { type PeakMemory, type RankStep, replication } from '@shardloom/simulator'
 import { activationsOf } from './activations.js'
 import { type Budget, budgetOf } from './budget.js'
 import { type Conventions, conventionsOf } from './conventions.js'
@@ -13,6 +13,7 @@ import type { PlannedSpec } from './sequence.js'
 import type { Simulation } from './simulate-plan.js'
 import { standInPeak } from './stand-in-peak.js'
 import { statedError } from './stated-error.js'
+import { meanOverRanks, stepBreakdown } from './step-breakdown.js'
 
 /** What a step comes to, in figures that take no list of all nodes. Seconds, and shares of 1. */
 export interface StepFigures {
@@ -101,15 +102,9 @@ export function stepFigures({ loaded, plan, machine, step }: Simulation): StepFi
   const peak = Math.max(machine.peak(dtype), machine.peak(linearDtype))
   const share = (flops: bigint) => Number(flops) / (seconds * world * peak)
   const stages = step.ranks.map(({ memory: _, ...rank }) => rank)
-  const stoodFor = ranksStoodFor(
-    machine,
-    stages.map(({ rank }) => rank),
-  )
-  const mean = (of: (stage: Omit<RankStep, 'memory'>) => number) =>
-    stages.reduce((sum, each, index) => sum + of(each) * (stoodFor[index] ?? 0), 0) / world
-  const axes = [...new Set(stages.flatMap(({ exposed }) => Object.keys(exposed)))].sort()
+  const { exposed, waiting } = stepBreakdown({ plan, machine, step })
+  const inside = meanOverRanks({ plan, machine, step })((each) => each.waitingInside)
   const tokens = tokensOf(spec)
-  const waiting = mean((each) => each.waiting)
   const { powerWatts, sources } = accelerator
   const memory = withHost(plan, memoryOf({ plan, machine, step }))
   return {
@@ -117,10 +112,8 @@ export function stepFigures({ loaded, plan, machine, step }: Simulation): StepFi
     phase: spec.phase,
     world,
     stepSeconds: seconds,
-    bubble: { global: waiting / seconds, ownSpan: mean((each) => each.waitingInside) / seconds },
-    exposedCommunicationSeconds: Object.fromEntries(
-      axes.map((axis) => [axis, mean((each) => each.exposed[axis] ?? 0)]),
-    ),
+    bubble: { global: waiting / seconds, ownSpan: inside / seconds },
+    exposedCommunicationSeconds: exposed,
     tokensPerStep: tokens,
     tokensPerSecond: tokens / seconds,
     tokensPerSecondPerRank: tokens / seconds / world,

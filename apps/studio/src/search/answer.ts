@@ -21,6 +21,7 @@ import {
   choicesText,
   distanceToBest,
   estimatedOnly,
+  fixText,
   mergeAnswers,
   metricHead,
   metricText,
@@ -41,6 +42,7 @@ import {
   stepChoices,
   stepMetrics,
   unitOf,
+  withOutcomes,
 } from 'shardloom/search'
 import type { Report } from '../worker/serve.js'
 import type { Found, FoundMiss, FoundPoint, FoundRow, FrontAxis, FrontPoint, SearchJobs, SearchSpace } from './jobs.js'
@@ -140,9 +142,9 @@ export async function foundOf(
 ): Promise<Found> {
   const asked = await askedOf(question)
   const answer = mergeAnswers(answers, question)
-  const best = simulate
-    ? (await runWork(rerankWork(asked.loaded, question, answer), { progress: report })).best
-    : estimatedOnly(asked, answer.best.slice(0, question.top))
+  const { best, outcomes } = simulate
+    ? await runWork(rerankWork(asked.loaded, question, answer), { progress: report })
+    : { best: estimatedOnly(asked, answer.best.slice(0, question.top)), outcomes: [] }
   const { phase } = asked.loaded.spec
   const { objective } = question
   const columns = shownMetrics(phase, objective)
@@ -158,7 +160,7 @@ export async function foundOf(
     columns: columns.map(columnHead),
     rows: best.map((each) => rowOf(each, best, question, columns)),
     ...frontOf(asked, answer.front, best),
-    misses: nearMissesOf(asked, answer, wide).map((near) => missOf(asked, near)),
+    misses: withOutcomes(nearMissesOf(asked, answer, wide), outcomes).map((near) => missOf(asked, near, best)),
   }
 }
 
@@ -260,7 +262,11 @@ const columnHead = (name: string) => (unitOf(name) === '/s' ? metricWords(name) 
 /** Fixes of a miss that are shown. */
 const mostFixes = 3
 
-function missOf({ loaded, question }: Asked, { miss, spec, bytes, also, fixes }: NearMiss): FoundMiss {
+function missOf(
+  { loaded, question }: Asked,
+  { miss, spec, bytes, also, fixes }: NearMiss,
+  best: readonly SimulatedCandidate[],
+): FoundMiss {
   // Some rules are missed altogether.
   const shareOf = (by: number) => (by < 1e6 ? formatShare(by) : 'far')
   const share = shareOf(miss.by)
@@ -269,14 +275,11 @@ function missOf({ loaded, question }: Asked, { miss, spec, bytes, also, fixes }:
     ...pointOf(miss, spec, question),
     rule: ruleText(miss.rule, question.limits),
     by: `${bytes === undefined ? share : `${formatBytes(Math.round(bytes))} of a rank (${share})`}${besides}`,
-    fixes: fixes.slice(0, mostFixes).map(({ change, candidate, outside }) => {
-      const value = candidate.metrics[question.objective]
-      return {
-        ...pointOf(candidate, specOfCandidate(loaded, question, candidate), question),
-        change,
-        isOutside: outside.length > 0,
-        value: value === undefined ? '' : `${columnHead(question.objective)} ${metricText(question.objective, value)}`,
-      }
-    }),
+    fixes: fixes.slice(0, mostFixes).map((fix) => ({
+      ...pointOf(fix.candidate, specOfCandidate(loaded, question, fix.candidate), question),
+      change: fix.change,
+      isOutside: fix.outside.length > 0,
+      value: fixText(fix, best, question),
+    })),
   }
 }

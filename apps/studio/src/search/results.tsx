@@ -55,7 +55,7 @@ export function Results({ run, found }: { readonly run: SearchRun; readonly foun
           <h2>
             {rows.length === 0
               ? 'Nothing fits. What misses by least'
-              : 'Near misses, which would be better than the best'}
+              : 'Near misses, which by their estimates would be among the best'}
           </h2>
           <ul>
             {misses.map((miss) => (

@@ -9,6 +9,7 @@ import {
   type SimulatedBest,
   type SimulatedCandidate,
   specOfCandidate,
+  withOutcomes,
 } from 'shardloom/search'
 import type { Io } from '../io.js'
 import { printWarnings, progressLine } from '../output.js'
@@ -32,13 +33,22 @@ export async function rerank(
   asked: Asked,
   misses: MissesOf,
 ): Promise<SimulatedBest & { readonly nearMisses: readonly NearMiss[] }> {
-  const { best } = misses.answer
-  const { top } = asked.question
   const missed = ahead(nearMisses(working, asked, misses))
-  const isOpen = (outcomes: readonly SimulatedCandidate[]) => mayComeFirst(best, outcomes, top)
-  const outcomes = await simulated(working, asked, best, { isOpen, of: top })
-  const found = outcomes ? bestOf(outcomes, top) : { best: estimatedOnly(asked, best.slice(0, top)), simulated: 0 }
-  return { ...found, nearMisses: await missed }
+  const found = await bestSimulated(working, asked, misses.answer.best)
+  return { ...found, nearMisses: withOutcomes(await missed, found.outcomes) }
+}
+
+/** Simulates candidates, the best estimates first, and what was kept beside them as long as it could be better. */
+export async function bestSimulated(
+  working: Working,
+  asked: Asked,
+  candidates: readonly Candidate[],
+): Promise<SimulatedBest> {
+  const { top } = asked.question
+  const isOpen = (outcomes: readonly SimulatedCandidate[]) => mayComeFirst(candidates, outcomes, top)
+  const outcomes = await simulated(working, asked, candidates, { isOpen, of: top })
+  if (outcomes) return bestOf(outcomes, top)
+  return { best: estimatedOnly(asked, candidates.slice(0, top)), outcomes: [], simulated: 0 }
 }
 
 /** Simulates these candidates and no others, in the order of what comes of them. */

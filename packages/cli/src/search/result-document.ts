@@ -1,6 +1,7 @@
 import {
   type Candidate,
   type NearMiss,
+  placeOf,
   type SimulatedCandidate,
   specOfCandidate,
   untriedChoices,
@@ -30,12 +31,12 @@ export function resultDocument(result: SearchResult) {
       spec: specOfCandidate(loaded, question, candidate),
       estimated: plainMetrics(candidate),
     })),
-    nearMisses: nearMisses.map(missDocument),
+    nearMisses: nearMisses.map((near) => missDocument(near, best)),
   }
 }
 
-/** A miss with what would help. */
-export function missDocument({ miss, spec, bytes, also, fixes }: NearMiss) {
+/** A miss with what would help, and what came of that where it was simulated beside the best. */
+export function missDocument({ miss, spec, bytes, also, fixes }: NearMiss, best: readonly SimulatedCandidate[] = []) {
   return {
     name: miss.name,
     spec,
@@ -45,10 +46,13 @@ export function missDocument({ miss, spec, bytes, also, fixes }: NearMiss) {
     also,
     estimated: plainMetrics(miss),
     fix: fixes[0]?.change ?? null,
-    fixes: fixes.map(({ change, candidate, outside }) => ({
+    fixes: fixes.map(({ change, candidate, outside, simulated }) => ({
       change,
       name: candidate.name,
       estimated: plainMetrics(candidate),
+      metrics: simulated?.metrics ?? null,
+      place: (simulated && placeOf(simulated, best)) ?? null,
+      misses: simulated?.misses ?? [],
       outside,
     })),
   }
@@ -56,7 +60,7 @@ export function missDocument({ miss, spec, bytes, also, fixes }: NearMiss) {
 
 /** A candidate with what comes of it. */
 export function candidateDocument({ candidate, spec, ...simulated }: SimulatedCandidate) {
-  const { score, metrics, differences, misses, error } = simulated
+  const { score, metrics, differences, breakdown, misses, error } = simulated
   return {
     name: candidate.name,
     spec,
@@ -64,6 +68,7 @@ export function candidateDocument({ candidate, spec, ...simulated }: SimulatedCa
     metrics: metrics ?? null,
     estimated: plainMetrics(candidate),
     differences: differences ?? null,
+    ...(breakdown && { breakdown }),
     misses,
     ...(error && { error: { code: error.code, message: error.message } }),
   }

@@ -12,6 +12,8 @@ import {
   type Candidate,
   choicesText,
   distanceToBest,
+  estimatedText,
+  fixText,
   limitText,
   meanLoadOf,
   metricHead,
@@ -31,12 +33,14 @@ import type { Launch } from './write-result.js'
 export interface Further {
   /** What simulates it. */
   readonly command?: string
+  /** Which row that is, where one was picked. */
+  readonly pick?: number
   /** How one of the best is started. */
   readonly launch?: Launch
 }
 
 /** What a search found, for people, within 80 columns. */
-export function resultLines(result: SearchResult, style: Style, { command, launch }: Further = {}): string[] {
+export function resultLines(result: SearchResult, style: Style, { command, pick, launch }: Further = {}): string[] {
   const { nearMisses, answer } = result
   const lines = [
     ...headLines(result, style),
@@ -44,7 +48,7 @@ export function resultLines(result: SearchResult, style: Style, { command, launc
     ...(answer.counts.total === 0 && result.best.length === 0 ? ['', ...emptyLines(result, style)] : []),
     ...(answer.front.length > 0 ? ['', ...frontLines(result, style)] : []),
     ...(nearMisses.length > 0 ? ['', ...missLines(result, style)] : []),
-    ...commandLines(command, style),
+    ...commandLines(command, style, pick === undefined ? 'it' : `number ${pick}`),
     ...(launch
       ? [
           '',
@@ -58,8 +62,8 @@ export function resultLines(result: SearchResult, style: Style, { command, launc
 }
 
 /** What simulates a candidate, in one line that can be copied. */
-export function commandLines(command: string | undefined, style: Style): string[] {
-  return command === undefined ? [] : ['', `${style.bold('To simulate it')}`, `  ${command}`]
+export function commandLines(command: string | undefined, style: Style, of = 'it'): string[] {
+  return command === undefined ? [] : ['', `${style.bold(`To simulate ${of}`)}`, `  ${command}`]
 }
 
 /** What is searched, and how many candidates became what. */
@@ -258,40 +262,41 @@ function missLines({ nearMisses, question, best }: SearchResult, style: Style): 
   const order = nothing
     ? [...nearMisses].sort((a, b) => Number(b.miss.rule === 'memory') - Number(a.miss.rule === 'memory'))
     : nearMisses
-  const lines = order.slice(0, shown.misses).flatMap((near) => missText(near, question, !nothing))
+  const lines = order.slice(0, shown.misses).flatMap((near) => missText(near, question, best))
   return [
     nothing
       ? `${style.bad('Nothing fits.')} What misses by least`
-      : `${style.bold('Near misses')}, which would be better than the best`,
+      : `${style.bold('Near misses')}, which by their estimates would be among the best`,
     ...lines,
   ]
 }
 
-/** A rule, by how much a point misses it, its choices, and what would help: to be a candidate, or one of the best where there are some. */
+/**
+ * A rule, by how much a point misses it, its choices, and what would help: to be a candidate, or where there are some to be one of the best.
+ * What was simulated is told as simulated.
+ */
 export function missText(
   { miss, bytes, also, fixes }: NearMiss,
   question: SearchResult['question'],
-  isBestKnown = false,
+  best: SearchResult['best'] = [],
 ): string[] {
   const by =
     bytes === undefined ? formatShare(miss.by) : `${formatBytes(Math.round(bytes))} of a rank (${formatShare(miss.by)})`
   const indented = (text: string) => flow(text.split('  '), '  ', 4).map((line) => `    ${line}`)
-  const helps = fixes.slice(0, shown.fixes).map(({ change, candidate, outside }) => {
-    const value = candidate.metrics[question.objective]
-    const where = outside.length > 0 ? ' (not among the choices)' : ''
-    return `fits with ${change}${where}${value === undefined ? '' : `: ${question.objective} ${metricText(question.objective, value)}`}`
+  const helps = fixes.slice(0, shown.fixes).map((fix) => {
+    const where = fix.outside.length > 0 ? ' (not among the choices)' : ''
+    return [`fits with ${fix.change}${where}`, fixText(fix, best, question)].filter(Boolean).join(': ')
   })
+  const missed = [
+    `${ruleText(miss.rule, question.limits)} by ${by}`,
+    ...also.map(({ rule, by }) => `${ruleText(rule, question.limits)} by ${formatShare(by)}`),
+  ].join(', and ')
+  const estimated = best.length > 0 ? estimatedText(miss, best, question) : ''
   return [
-    ...wrapped(
-      [
-        `${ruleText(miss.rule, question.limits)} by ${by}`,
-        ...also.map(({ rule, by }) => `${ruleText(rule, question.limits)} by ${formatShare(by)}`),
-      ].join(', and '),
-      2,
-    ),
+    ...wrapped([missed, estimated].filter(Boolean).join('; '), 2),
     ...indented(choicesText(miss, question.choices)),
     ...(helps.length > 0
       ? helps.flatMap((help) => wrapped(help, 4))
-      : [`    no single change ${isBestKnown ? 'makes it one of the best' : 'helps'}`]),
+      : [`    no single change ${best.length > 0 ? 'makes it one of the best' : 'helps'}`]),
   ]
 }

@@ -1,5 +1,14 @@
 import { ShardloomError } from 'shardloom'
-import type { Answer, Asked, Candidate, Miss, NearMiss, Question, SimulatedCandidate } from 'shardloom/search'
+import {
+  type Answer,
+  type Asked,
+  type Candidate,
+  keepsAll,
+  type Miss,
+  type NearMiss,
+  type Question,
+  type SimulatedCandidate,
+} from 'shardloom/search'
 import type { WhyFlag } from './search-flags.js'
 
 /** What is told of a search. */
@@ -17,7 +26,7 @@ export interface SearchResult extends Asked {
 
 /** Whether anything was found that keeps all rules. */
 export const fits = ({ best, interrupted }: SearchResult): boolean =>
-  best.some(({ error, misses }) => !error && misses.length === 0) || (interrupted && best.length > 0)
+  best.some(keepsAll) || (interrupted && best.length > 0)
 
 /**
  * The point that `--why` asks for: the best with these choices, else the one that misses by least; undefined where none can be planned.

@@ -36,6 +36,7 @@ export interface SearchFlags {
   readonly queue?: QueueAddress
   readonly worker?: true
   readonly spec?: string
+  readonly pick?: number
   readonly launcher?: string
   readonly csv?: true
   readonly json?: true
@@ -73,6 +74,10 @@ const options: readonly Option[] = [
   new Option('--worker', 'work on what comes through --queue until stopped'),
   new Option('--spec <path>', 'write the spec of the best, or of the best change; - is standard output'),
   new Option('--launcher <name>', 'also print how a launcher is told of the best: megatron, torchtitan, …'),
+  new Option(
+    '--pick <n>',
+    'the row of the table that --spec, --launcher and the command tell of (default: the best)',
+  ).argParser(parseCount),
   new Option('--csv', 'print the best as CSV'),
   new Option('--json', 'print one JSON document (shardloom.search/1)'),
 ]
@@ -85,7 +90,7 @@ export function addSearchFlags(command: Command): void {
 /** Flags that each do something else than search and print the best; what goes along with them. */
 const modes: Readonly<Record<string, readonly string[]>> = {
   worker: ['queue', 'workers'],
-  merge: ['spec', 'launcher', 'csv', 'json', 'svg'],
+  merge: ['spec', 'launcher', 'pick', 'csv', 'json', 'svg'],
   shard: ['ranks', 'objective', 'limit', 'choose', 'keep', 'top', 'front', 'workers', 'checkpoint', 'queue', 'out'],
   why: ['ranks', 'objective', 'limit', 'choose', 'keep', 'workers', 'spec', 'json'],
   changes: ['ranks', 'objective', 'limit', 'choose', 'keep', 'top', 'spec', 'json'],
@@ -109,6 +114,12 @@ export function checkSearchFlags(flags: Flags, specPath: string | undefined): vo
       `--launcher adds to what is printed for people, and ${flags['csv'] === true ? '--csv' : '--spec -'} prints something else.`,
       'Leave one of both out, or use --json.',
     )
+  if (set.includes('pick') && (flags['csv'] === true || flags['json'] === true))
+    if (!set.includes('spec') && !set.includes('launcher'))
+      throw new UsageError(
+        `--pick says of which row a spec or a launcher's flags are told, and neither is asked for.`,
+        'Add --spec PATH or --launcher NAME, or leave it out: all rows are printed.',
+      )
   if ((mode === 'merge' || mode === 'worker') && specPath !== undefined)
     throw new UsageError(
       `A spec and --${mode} both say what is searched.`,

@@ -1,6 +1,6 @@
 import { checkSpec, isShardloomError, ShardloomError, type SpecInput, specText } from 'shardloom'
 import type { LauncherName } from 'shardloom/launch'
-import { betterOf, type Candidate, choicesText, type SimulatedCandidate, unitOf } from 'shardloom/search'
+import { betterOf, type Candidate, choicesText, keepsAll, type SimulatedCandidate, unitOf } from 'shardloom/search'
 import type { Io } from '../io.js'
 import { printNote } from '../output.js'
 import { UsageError } from '../report-error.js'
@@ -33,21 +33,22 @@ export interface Launch {
 }
 
 /**
- * What a launcher is told of the first of the best that it can be told of and that keeps all rules as simulated, and why it cannot be of
- * those before: each reason once.
+ * What a launcher is told of the row that was picked, else of the first of the best that it can be told of and that keeps all rules as
+ * simulated; and why it cannot be of those before: each reason once.
  */
 export async function launchOf(
   { question, best }: SearchResult,
   name: string,
+  pick?: number,
 ): Promise<{ readonly launch?: Launch; readonly refused: readonly string[] }> {
   const launcher = await launcherOf(name)
   const { exportLaunch } = await import('shardloom/launch')
   const reasons = new Map<string, Reason>()
   const refused = () => [...reasons.values()].map((reason) => refusedText(reason, name, { question, best }))
-  for (const [index, { spec, error, misses }] of best.entries()) {
-    if (error || misses.length > 0) continue
+  for (const [index, each] of best.entries()) {
+    if (pick === undefined ? !keepsAll(each) : index + 1 !== pick) continue
     try {
-      const { text, notes } = exportLaunch(await loadAsked({ ...question, spec }), launcher)
+      const { text, notes } = exportLaunch(await loadAsked({ ...question, spec: each.spec }), launcher)
       return { launch: { launcher, place: index + 1, text, notes }, refused: refused() }
     } catch (cause) {
       if (!isShardloomError(cause)) throw cause
@@ -130,5 +131,4 @@ export async function writeFront(io: Io, path: string, result: SearchResult): Pr
 }
 
 /** The first candidate that keeps all rules as simulated. */
-export const winnerOf = (best: readonly SimulatedCandidate[]): SimulatedCandidate | undefined =>
-  best.find(({ error, misses }) => !error && misses.length === 0)
+export const winnerOf = (best: readonly SimulatedCandidate[]): SimulatedCandidate | undefined => best.find(keepsAll)

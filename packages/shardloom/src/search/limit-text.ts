@@ -1,5 +1,6 @@
 import { ShardloomError } from '@shardloom/core'
 import { formatBytes, formatQuantity, formatSeconds } from '@shardloom/exporters'
+import { countScales, type Scales, scaledNumber, splitNumber } from '../scaled-number.js'
 import type { Limit } from './question.js'
 
 /** What a metric is measured in: seconds, bytes, something per second, or nothing. */
@@ -30,12 +31,13 @@ export function metricText(metric: string, value: number): string {
   return `${formatQuantity(value, '')}${unit}`
 }
 
-const scales: Readonly<Partial<Record<MetricUnit, Readonly<Record<string, number>>>>> = {
+const scales: Readonly<Partial<Record<MetricUnit, Scales>>> = {
   s: { us: 1e-6, ms: 1e-3, s: 1, min: 60, h: 3600 },
   B: {
     ...{ B: 1, kB: 1e3, KB: 1e3, MB: 1e6, GB: 1e9, TB: 1e12 },
     ...{ KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30, TiB: 2 ** 40 },
   },
+  '/s': countScales,
 }
 
 /** A limit as text: the rule that candidates fall to. */
@@ -61,25 +63,25 @@ export function isRuleOf(limit: Limit, rule: string): boolean {
   return rule === limit.metric || rule === limitName(limit)
 }
 
-/** The limit that a text such as `tpot<=50ms` or `tokens-per-second>=2000` stands for. Throws `LIMIT`. */
+/** The limit that a text such as `tpot<=50ms` or `tokens-per-second>=2M` stands for. Throws `LIMIT`. */
 export function readLimit(text: string): Limit {
-  const [, metric = '', sign, digits, unit = ''] =
-    /^\s*([a-z0-9-]+)\s*(<=|>=)\s*(\d+(?:\.\d+)?(?:e[+-]?\d+)?)\s*([a-z]*)\s*$/i.exec(text) ?? []
+  const [, metric = '', sign, value = ''] = /^\s*([a-z0-9-]+)\s*(<=|>=)(.*)$/is.exec(text) ?? []
   const refuse = (message: string, help: string) =>
     new ShardloomError('LIMIT', message, { subject: text.slice(0, 60), help })
-  if (sign === undefined)
+  const number = splitNumber(value)
+  if (sign === undefined || !number)
     throw refuse(
       `\`${text.slice(0, 60)}\` is no limit.`,
       'Write a metric, <= or >=, and a number: tpot<=50ms or tokens-per-second>=2000.',
     )
+  const { digits, unit } = number
   const known = scales[unitOf(metric)]
-  const scale = unit === '' ? 1 : known?.[unit]
-  if (scale === undefined)
+  const bound = scaledNumber(number, known)
+  if (bound === undefined)
     throw refuse(
       `The metric ${metric} has no unit \`${unit}\`.`,
       known ? `Use ${Object.keys(known).join(', ')}, or none.` : 'Leave it out.',
     )
-  const value = Number(digits) * scale
-  if (!Number.isFinite(value)) throw refuse(`${digits}${unit} is more than numbers can say.`, 'Give a smaller one.')
-  return { metric, ...(sign === '<=' ? { most: value } : { least: value }) }
+  if (!Number.isFinite(bound)) throw refuse(`${digits}${unit} is more than numbers can say.`, 'Give a smaller one.')
+  return { metric, ...(sign === '<=' ? { most: bound } : { least: bound }) }
 }

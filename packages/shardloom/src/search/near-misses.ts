@@ -32,6 +32,8 @@ export interface NearMiss {
 export interface Fix extends Change {
   /** The choices whose value was not among those to choose from. */
   readonly outside: readonly string[]
+  /** What came of it, where it was simulated among the best. */
+  readonly simulated?: SimulatedCandidate
 }
 
 /** Candidates as they are estimated, where there is no time to simulate them. */
@@ -39,19 +41,46 @@ export function estimatedOnly({ loaded, question }: Asked, candidates: readonly 
   return candidates.map((candidate) => ({ candidate, spec: specOfCandidate(loaded, question, candidate), misses: [] }))
 }
 
+/** How the objective of a candidate compares with the best's. */
+export interface Distance {
+  /** Of the best's: 0.02 is 2 % more. */
+  readonly relative: number
+  /** Whether that is less than the error that both are stated to be good for. */
+  readonly tie: boolean
+  /** Of both alike: as simulated, or as estimated where one of them was not simulated. */
+  readonly measure: 'simulated' | 'estimated'
+}
+
 /**
- * By how much of the best's the objective of a candidate is more, both as simulated or else as estimated, and whether that is less than the error
- * that they are stated to be good for; undefined where one of them is not known.
+ * By how much of the best's the objective of a candidate is more, like against like; undefined where one of them is not known.
  */
 export function distanceToBest(
   best: SimulatedCandidate,
   each: SimulatedCandidate,
   objective: string,
-): { readonly relative: number; readonly tie: boolean } | undefined {
-  const [a, b] = [best, each].map(({ metrics, candidate }) => (metrics ?? candidate.metrics)[objective])
+): Distance | undefined {
+  const measure = best.metrics && each.metrics ? 'simulated' : 'estimated'
+  const [a, b] = [best, each].map(
+    ({ metrics, candidate }) => (measure === 'simulated' ? metrics : candidate.metrics)?.[objective],
+  )
   if (a === undefined || b === undefined || a === 0) return undefined
   const relative = b / a - 1
-  return { relative, tie: Math.abs(relative) <= (each.statedErrors?.[objective] ?? 0) }
+  return { relative, tie: Math.abs(relative) <= (each.statedErrors?.[objective] ?? 0), measure }
+}
+
+/** Near misses with what came of their fixes, as far as these were simulated among the best. */
+export function withOutcomes(
+  nearMisses: readonly NearMiss[],
+  outcomes: readonly SimulatedCandidate[],
+): readonly NearMiss[] {
+  const byName = new Map(outcomes.map((outcome) => [outcome.candidate.name, outcome]))
+  return nearMisses.map((near) => ({
+    ...near,
+    fixes: near.fixes.map((fix) => {
+      const simulated = byName.get(fix.candidate.name)
+      return simulated ? { ...fix, simulated } : fix
+    }),
+  }))
 }
 
 /**

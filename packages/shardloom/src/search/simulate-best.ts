@@ -1,6 +1,7 @@
 import { isShardloomError, type ShardloomError, type Work } from '@shardloom/core'
 import type { Candidate } from '@shardloom/search'
 import type { SpecInput } from '../spec-schema.js'
+import type { StepBreakdown } from '../step-breakdown.js'
 
 /** A candidate of an answer, with what comes of it event by event. */
 export interface SimulatedCandidate {
@@ -15,6 +16,8 @@ export interface SimulatedCandidate {
   readonly differences?: Readonly<Record<string, number>>
   /** The relative errors that metrics are stated to be good for, as `conventions.error` of `simulate`; one without is counted, not timed. */
   readonly statedErrors?: Readonly<Record<string, number>>
+  /** Where the time of its step goes, as simulated; none of serving, which is many steps. */
+  readonly breakdown?: StepBreakdown
   /** The limits of the question that it misses as simulated, and by how much of each. */
   readonly misses: readonly { readonly rule: string; readonly by: number }[]
   /** Why it was not simulated. */
@@ -25,9 +28,14 @@ export interface SimulatedCandidate {
 export interface SimulatedBest {
   /** As many as the question asks for, in the order of what comes of them. */
   readonly best: readonly SimulatedCandidate[]
-  /** How many were simulated for that. */
+  /** All that were simulated for that, in the same order. */
+  readonly outcomes: readonly SimulatedCandidate[]
+  /** How many that were. */
   readonly simulated: number
 }
+
+/** Whether a candidate was not refused, and misses no limit as simulated. */
+export const keepsAll = ({ misses, error }: SimulatedCandidate): boolean => !error && misses.length === 0
 
 /** Says what comes of a candidate. */
 export interface Simulator {
@@ -98,7 +106,7 @@ export function bestOf(outcomes: readonly SimulatedCandidate[], count: number): 
   const order = outcomes.toSorted(
     (a, b) => place(a) - place(b) || farthest(a) - farthest(b) || (a.score ?? 0) - (b.score ?? 0),
   )
-  return { best: order.slice(0, count), simulated: outcomes.length }
+  return { best: order.slice(0, count), outcomes: order, simulated: outcomes.length }
 }
 
 const place = ({ misses, error }: SimulatedCandidate) => (error ? 2 : misses.length > 0 ? 1 : 0)

@@ -1,5 +1,6 @@
 import { simulateLoaded } from '../simulate-plan.js'
 import { statedError } from '../stated-error.js'
+import { stepBreakdown } from '../step-breakdown.js'
 import { memoryOf } from '../step-figures.js'
 import type { Question } from './question.js'
 import { loadedOf } from './serving-spec.js'
@@ -28,6 +29,7 @@ export function stepSimulator(tree: StepTree, question: Question): Simulator {
         candidate,
         spec,
         metrics,
+        breakdown: stepBreakdown(simulation),
         score: tree.aim.bound({ seconds, bytes: peakBytes }, pace),
         differences: Object.fromEntries(
           known.map(([name, value]) => [name, (candidate.metrics[name] ?? Number.NaN) / value - 1]),

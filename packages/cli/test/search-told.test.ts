@@ -1,0 +1,88 @@
+import type { StepBreakdown } from 'shardloom/search'
+import { describe, expect, test } from 'vitest'
+import { shardloom, temporaryFolder } from './run-command.js'
+import { pointed, small, training, wide, wordsOf } from './small-search.js'
+
+describe('of a search', () => {
+  test('what a fix of a near miss was simulated at is told, and its place in the table', async () => {
+    const narrow = ['cp=1', 'ulysses=1', 'schedule=1f1b'].flatMap((each) => ['--choose', each])
+    const flags = ['search', ...training, '--ranks', '8', '--batch', '32', '--seq', '8192', ...narrow]
+    const { best, nearMisses, simulated } = JSON.parse((await shardloom([...flags, '--json'])).out)
+    const fixes = nearMisses.flatMap(({ fixes }: { fixes: unknown[] }) => fixes)
+    const known = fixes.filter(({ metrics }: { metrics: unknown }) => metrics)
+    expect(known.length).toBeGreaterThan(0)
+    expect(known.length).toBeLessThan(fixes.length)
+    expect(known.length).toBeLessThanOrEqual(simulated)
+    const last = best.at(-1).metrics['step-time']
+    for (const { name, metrics, place, outside } of fixes) {
+      const row = best.findIndex((each: { name: string }) => each.name === name)
+      expect(place).toBe(row < 0 ? null : row + 1)
+      if (row >= 0) expect(metrics).toEqual(best[row].metrics)
+      // What was simulated and is no row of the table is no better than its last.
+      else if (metrics) expect(metrics['step-time']).toBeGreaterThanOrEqual(last)
+      if (outside.length > 0) expect(metrics).toBeNull()
+    }
+    const text = await shardloom(flags)
+    const told = text.out.slice(text.out.indexOf('Near misses')).replace(/\s+/g, ' ')
+    const [{ place }] = known
+    expect(told).toContain(`as simulated, number ${place} above`)
+    expect(told).toMatch(/\(not among the choices\): step-time \S+ s as estimated, the best \S+ s/)
+    expect(wide(text.out).filter((each) => !each.startsWith('  shardloom simulate'))).toEqual([])
+  })
+
+  test('a point is compared with the best as both are simulated, and with what its step takes more for', async () => {
+    const { best } = JSON.parse((await shardloom([...small, '--json'])).out)
+    const [first, second] = best
+    const chosen = (name: string) => Object.fromEntries(name.split(' ').map((each) => each.split('=')))
+    const { tp, pp, zero } = chosen(second.name)
+    const words = [...pointed, '--why', `tp=${tp},pp=${pp},zero=${zero}`]
+    const why = JSON.parse((await shardloom([...words, '--json'])).out)
+    expect(why).toMatchObject({ measure: 'simulated', best: { name: first.name }, point: { name: second.name } })
+    const [took, takes] = [first, second].map(({ metrics }) => metrics['step-time'])
+    expect(why.toBest).toBeCloseTo(takes / took - 1, 12)
+    // Whatever a rank does in a step, it computes, or waits for its own communication, or for others.
+    const sum = ({ computing, exposed, waiting }: StepBreakdown) =>
+      Object.values(exposed).reduce((all, each) => all + each, computing + waiting)
+    expect(sum(why.point.breakdown)).toBeCloseTo(takes, 9)
+    expect(sum(why.secondsToBest)).toBeCloseTo(takes - took, 9)
+    // Data parallelism sends nothing while layers compute; over tp every layer waits.
+    expect(why.secondsToBest.exposed.tp).toBeGreaterThan(0)
+    const { out } = await shardloom(words)
+    expect(out.replace(/\s+/g, ' ')).toMatch(/both as simulated\. A step takes \S+ \S*s more.*: .*exposed tp \+/)
+    expect(wide(out).filter((each) => !each.startsWith('  shardloom simulate'))).toEqual([])
+  })
+
+  test('any row of the table can be picked', async () => {
+    const cwd = temporaryFolder()
+    const told = [...small, '--pick', '2', '--launcher', 'megatron']
+    const { out, err } = await shardloom([...told, '--spec', 'two.yaml', '--json'], { cwd })
+    const { best, launch } = JSON.parse(out)
+    expect(err).toContain('two.yaml has the spec of number 2')
+    expect(launch).toMatchObject({ place: 2 })
+    const simulated = JSON.parse((await shardloom(['simulate', 'two.yaml', '--json'], { cwd })).out)
+    expect(simulated.stepSeconds).toBe(best[1].metrics['step-time'])
+    const text = await shardloom(told, { cwd })
+    expect(text.out).toMatch(/To simulate number 2\n {2}shardloom simulate/)
+    const line = text.out.split('\n').find((each) => each.startsWith('  shardloom simulate '))
+    const again = await shardloom([...wordsOf(line ?? '').slice(1), '--json'], { cwd })
+    expect(JSON.parse(again.out).stepSeconds).toBe(best[1].metrics['step-time'])
+    // There are a few dozen candidates at most, of which the search keeps no hundred.
+    const none = await shardloom([...small, '--top', '100', '--pick', '100'], { cwd })
+    expect(none.code).toBe(1)
+    expect(none.err).toMatch(/--pick 100 tells of nothing: the table has \d+ rows/)
+    expect(none.out).not.toContain('To simulate')
+  })
+
+  const bad: [flags: string[], message: RegExp][] = [
+    [['--pick', '6'], /--pick 6 is no row of the table, which has 5 at most.*--top 6/],
+    [['--pick', '0'], /whole number/],
+    [['--pick', 'last'], /whole number/],
+    [['--pick', '2', '--json'], /Add --spec PATH or --launcher NAME/],
+    [['--pick', '2', '--why', 'tp=2'], /--pick has no effect with --why/],
+  ]
+  test.each(bad)('refuses %j', async (flags, message) => {
+    const { code, out, err } = await shardloom(['search', ...training, '--ranks', '8', ...flags])
+    expect(err.replace(/\s+/g, ' ')).toMatch(message)
+    expect([code, out]).toEqual([2, ''])
+  })
+})
