@@ -29,6 +29,8 @@ export interface KernelContext {
   readonly leaving: ReadonlySet<string>
   /** Terms of sums over iterations → bytes of an element of the sum. */
   readonly sums: ReadonlyMap<string, number>
+  /** What was found of kernels. */
+  readonly traits: Map<Kernel, KernelTraits>
 }
 
 interface Bytes {
@@ -36,39 +38,71 @@ interface Bytes {
   written: number
 }
 
+/** What of a kernel no size changes. */
+export interface KernelTraits {
+  /** The axis along which its operands grow. */
+  readonly grows: string | undefined
+  readonly products: readonly (Product | undefined)[]
+  readonly classes: readonly FlopClass[]
+  /** Whether its operands are cast to the type in which linear layers multiply. */
+  readonly casts: boolean
+  /** The type of its first operand, and that in which it computes. */
+  readonly own: DataType
+  readonly type: DataType
+  /** Whether it is attention going backward: forward that runs again in backward has the products of forward. */
+  readonly isGradient: boolean
+  /** By how many times its bytes move. */
+  readonly factor: number
+}
+
+function traitsOf(
+  kernel: Kernel,
+  { program, operators, machine }: Pick<KernelContext, 'program' | 'operators' | 'machine'>,
+): KernelTraits {
+  const { nodes } = kernel
+  const { traffic } = machine.engine
+  const named = Object.entries(traffic).filter(([name]) => name.includes('/'))
+  const products = nodes.map((node) => productOf(node, operators))
+  const classes = nodes.map((node) => flopClassOf(node, operators))
+  const casts = machine.productType !== undefined && isLinearLayer(kernel, products, classes)
+  const own = lookup(program.tensors, nodes.find(({ inputs }) => inputs.length > 0)?.inputs[0] ?? '').dtype
+  return {
+    grows: nodes.map((node) => changeAxis(node, program)).find((axis) => axis !== undefined),
+    products,
+    classes,
+    casts,
+    own,
+    type: (casts ? machine.productType : undefined) ?? narrowest(own, nodes, program),
+    isGradient: nodes.some(
+      ({ segment, recompute }, index) => classes[index] === 'attention' && segment === 'backward' && !recompute,
+    ),
+    factor: Math.max(...nodes.map((node) => traffic[node.op] ?? named.find(([end]) => isNamed(node, end))?.[1] ?? 1)),
+  }
+}
+
 /** The time of each kernel of one rank. Throws `NO_PEAK` for products of a type that the accelerator lacks. */
 export function kernelCost(context: KernelContext): (kernel: Kernel) => NodeTime {
-  const { program, operators, machine, sums } = context
-  const named = Object.entries(machine.engine.traffic).filter(([name]) => name.includes('/'))
+  const { program, operators, machine, sums, traits } = context
   return (kernel) => {
     const { nodes, kind } = kernel
     const [first] = nodes
     if (!first || first.barrier) return nothing
     const meter = context.meter()
-    const grows = nodes.map((node) => changeAxis(node, program)).find((axis) => axis !== undefined)
     if (first.op === 'offload' || first.op === 'reload') {
       const bandwidth = hostBandwidthOf(machine.cluster.accelerator)
+      const grows = changeAxis(first, program)
       return { stream: 'copy', grows, seconds: (step) => bytesIn(meter.node(first, step)).all / bandwidth }
     }
-    const { castBytes, castRate, launches, traffic, host } = machine.engine
-    const products = nodes.map((node) => productOf(node, operators))
-    const classes = nodes.map((node) => flopClassOf(node, operators))
-    const casts = machine.productType !== undefined && isLinearLayer(kernel, products, classes)
-    const own = lookup(program.tensors, nodes.find(({ inputs }) => inputs.length > 0)?.inputs[0] ?? '').dtype
-    const type = (casts ? machine.productType : undefined) ?? narrowest(own, nodes, program)
+    const known = traits.get(kernel) ?? traitsOf(kernel, context)
+    traits.set(kernel, known)
+    const { grows, products, classes, casts, own, type, isGradient, factor } = known
+    const { castBytes, castRate, launches, host } = machine.engine
     const rates = machine.rates(type)
     const { efficiency, memory, reading } = rates
-    let known: Rates | undefined
-    const multiplying = () => (known ??= { ...rates, peak: (casts ? castRate : 1) * machine.peak(type, first.id) })
+    let atPeak: Rates | undefined
+    const multiplying = () => (atPeak ??= { ...rates, peak: (casts ? castRate : 1) * machine.peak(type, first.id) })
     const isFlash = kind === 'fused' && classes.includes('attention')
     const flashShare = first.segment === 'backward' ? efficiency.flashBackward : efficiency.flashForward
-    // Forward that runs again in backward has the products of forward.
-    const isGradient = nodes.some(
-      ({ segment, recompute }, index) => classes[index] === 'attention' && segment === 'backward' && !recompute,
-    )
-    const factor = Math.max(
-      ...nodes.map((node) => traffic[node.op] ?? named.find(([end]) => isNamed(node, end))?.[1] ?? 1),
-    )
     const scratch = nodes.reduce((sum, node) => sum + scratchOf(node, program, meter), 0)
     const seconds = (step: number) => {
       const measures = nodes.map((node) => meter.node(node, step))

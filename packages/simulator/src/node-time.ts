@@ -11,7 +11,7 @@ import {
 } from '@shardloom/core'
 import { partLike, programOf } from '@shardloom/core/unroll'
 import { communicationBytes } from './communication-table.js'
-import { kernelCost, sumsOf } from './kernel-cost.js'
+import { type KernelTraits, kernelCost, sumsOf } from './kernel-cost.js'
 import {
   choicesOf,
   type Kernel,
@@ -113,6 +113,7 @@ export interface KernelPlan {
   readonly leaving: ReadonlySet<string>
   /** See {@link KernelContext}. */
   readonly sums: ReadonlyMap<string, number>
+  readonly traits: Map<Kernel, KernelTraits>
   readonly leads: ReadonlyMap<string, string>
   readonly order: ReadonlyMap<string, number>
 }
@@ -129,7 +130,8 @@ export function kernelPlan(
   const leads = new Map<string, string>()
   for (const { nodes, lead } of kernels) for (const node of nodes) if (node !== lead) leads.set(node.id, lead.id)
   const order = new Map(nodesOf(program.items).map(({ id }, index) => [id, index]))
-  return { kernels, readers, leaving: leavingByPorts(program), sums: sumsOf(program), leads, order }
+  const traits = new Map<Kernel, KernelTraits>()
+  return { kernels, readers, leaving: leavingByPorts(program), sums: sumsOf(program), traits, leads, order }
 }
 
 /** What was found before: the time of a kernel, what a communication node is about. */
@@ -140,7 +142,7 @@ export interface Recall {
 
 /** The times of the nodes of a rank's part `program`, in its sizes. */
 export function timesOfKernels(
-  { kernels, readers, leaving, sums, leads }: KernelPlan,
+  { kernels, readers, leaving, sums, traits, leads }: KernelPlan,
   part: {
     readonly program: Program
     readonly operators: OperatorTable
@@ -157,7 +159,7 @@ export function timesOfKernels(
   }
   const times = new Map<string, NodeTime>()
   for (const id of leads.keys()) times.set(id, nothing)
-  const cost = kernelCost({ program, operators, meter, machine, readers, leaving, sums })
+  const cost = kernelCost({ program, operators, meter, machine, readers, leaving, sums, traits })
   for (const kernel of kernels) {
     const { nodes, lead } = kernel
     const find = () => {

@@ -238,7 +238,9 @@ export function ticksOf(graph: UnrolledGraph, byRank: readonly NodeTimes[], plac
     const list = new Float64Array(graph.templates.length)
     graph.templates.forEach(({ id }, index) => {
       const time = times.get(id)
-      list[index] = time && time.grows === undefined ? toTicks(time.seconds(0), id) : Number.NaN
+      // Of other ranks, or not timed.
+      if (!time) return
+      list[index] = time.grows === undefined ? toTicks(time.seconds(0), id) : Number.NaN
     })
     return list
   })

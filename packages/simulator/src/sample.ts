@@ -43,8 +43,8 @@ export interface Sample {
   readonly blocks: readonly Block[]
   /** Per node its block; −1: of none. */
   readonly blockOf: Int16Array
-  /** Templates that move parameters and their gradients, whose time depends on how many ranks share them. */
-  readonly ofState: readonly boolean[]
+  /** Templates that take no time here, see {@link isIdle}. */
+  readonly idle: readonly boolean[]
   readonly ranks: readonly SampledRank[]
 }
 
@@ -52,6 +52,8 @@ export interface Sample {
 interface SampledRank {
   readonly part: Program
   readonly plan: KernelPlan
+  /** The same with those kernels alone whose time is asked for. */
+  readonly timed: KernelPlan
   readonly kernels: SizedKernels
   readonly sizes: LocalSizes
   readonly held: HeldBuffers
@@ -122,7 +124,7 @@ export function sampleOf(program: Program, operators: OperatorTable, machine: Ma
     places,
     blocks,
     blockOf,
-    ofState: graph.templates.map((node) => isOfState(node, program)),
+    idle: graph.templates.map((node) => isIdle(node, program, named)),
     ranks,
   }
 }
@@ -143,9 +145,18 @@ function sampledRank(
   const { rank, bodies } = of
   const part = programOf(whole, rank)
   const plan = kernelPlan(part, operators, choicesOf(whole, machine.engine), bodies)
+  const timed = { ...plan, kernels: plan.kernels.filter(({ lead }) => !isIdle(lead, part, of.named)) }
   const sizes = new LocalSizes(whole, rank)
-  const kernels = new SizedKernels(plan, part, { whole, rank, sizes })
-  return { part, plan, kernels, sizes, held: heldBy(whole, operators, { ...of, sizes }) }
+  const kernels = new SizedKernels(timed, part, { whole, rank, sizes })
+  return { part, plan, timed, kernels, sizes, held: heldBy(whole, operators, { ...of, sizes }) }
+}
+
+/**
+ * Whether a node takes no time in a sample: where it moves state or passes something between stages, and where it belongs to no microbatch, as it
+ * slows none down. Losses of a step are summed once, over ranks that do not matter to a microbatch.
+ */
+function isIdle(node: OperatorNode, program: Program, named: ReadonlyMap<string, string>): boolean {
+  return node.segment === 'optimizer' || !named.has(node.id) || isOfState(node, program) || passes(node)
 }
 
 /** Whether a node moves parameters or their gradients. */
@@ -193,16 +204,14 @@ export function partCosts(
   batch: number,
   sizes: KnownSizes = nothingKnown(),
 ): ReadonlyMap<string, PartCost> {
-  const { graph, places, stream, blockOf, ofState, work } = sample
+  const { graph, places, stream, idle, work } = sample
   const growths = sample.ranks.map(({ sizes }) => sizes.growths(program.mesh, batch))
   const ticks = ticksIn(sample, program, machine, growths, sizes)
   const copied = copyTicks(graph, ticks)
   const lane = new Int32Array(graph.nodeCount)
   for (let node = 0; node < graph.nodeCount; node++) {
     const template = graph.template[node] ?? 0
-    // What belongs to no microbatch slows none down: the losses of a step are summed once, over ranks that do not matter here.
-    const isOutside = blockOf[node] === -1
-    if (isOutside || ofState[template] || passes(graph.templates[template]) || copied?.[node]) ticks[node] = 0
+    if (idle[template] || copied?.[node]) ticks[node] = 0
     const own = stream[template] ?? -1
     lane[node] = own < 0 || ticks[node] === 0 ? -1 : (places[node] ?? 0) * work.streams + own
   }
@@ -300,7 +309,7 @@ function ticksIn(
 ): Float64Array {
   const { mesh, tensors } = program
   const numbers = representatives(program)
-  const byRank = ranks.map(({ part, plan, kernels }, place) => {
+  const byRank = ranks.map(({ part, timed: plan, kernels }, place) => {
     const recall = kernels.recall(growths[place] ?? noGrowth, known)
     const sized = { program: { ...part, mesh, tensors }, operators, machine, rank: numbers[place] ?? 0 }
     return { times: timesOfKernels(plan, sized, recall), leads: plan.leads, order: plan.order, between: [] }
@@ -339,7 +348,7 @@ function spans({ graph, blocks, blockOf }: Sample, ticks: Float64Array, { start,
 }
 
 /** Whether a node hands something to another stage. */
-const passes = (node: OperatorNode | undefined) =>
-  (node?.op === 'send' || node?.op === 'recv') && node.communication?.shift === undefined
+const passes = ({ op, communication }: OperatorNode) =>
+  (op === 'send' || op === 'recv') && communication?.shift === undefined
 
 const noGrowth = new Float64Array()

@@ -120,7 +120,9 @@ export function stateSampleOf(whole: Program, operators: OperatorTable, machine:
       else if (node.segment === 'optimizer') state.updates.push(node.id)
     })
     for (const id of readBy.keys()) readBefore.add(id)
-    const kernels = plan.kernels.filter(({ lead }) => lead.segment === 'optimizer' && !lead.communication)
+    // Of layers of a kind those that do not stand for all need not be timed.
+    const updates = new Set(Array.from(states.values(), (state) => state.updates).flat())
+    const kernels = plan.kernels.filter(({ lead }) => updates.has(lead.id) && !lead.communication)
     const updating = { ...plan, kernels }
     const sizes = new LocalSizes(whole, rank)
     return {

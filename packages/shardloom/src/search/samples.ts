@@ -47,6 +47,12 @@ export function secondsIn({ parts }: Pick<BlockCosts, 'parts'>, part: string): n
   return F + B + I + W
 }
 
+/** Ranks of a mesh, and the machine that they lie on. */
+export interface Laid {
+  readonly mesh: Mesh
+  readonly machine: Machine
+}
+
 /** A planned sample, with what it is measured by. */
 interface Planned {
   readonly program: Program
@@ -107,10 +113,16 @@ export class Samples {
     return mesh
   }
 
-  /** What the parts of a spec's model take, its communication laid over the ranks of `mesh`. Throws what planning throws. */
-  blocks(spec: PlannedSpec, mesh: Mesh): BlockCosts {
+  /** The ranks of a spec as they lie on the cluster. Throws what {@link meshOfSpec} throws. */
+  laidBy(spec: PlannedSpec): Laid {
+    const mesh = this.meshOf(spec)
+    return { mesh, machine: among(machineOfMesh(this.loaded, mesh), mesh) }
+  }
+
+  /** What the parts of a spec's model take, its communication laid over these ranks. Throws what planning throws. */
+  blocks(spec: PlannedSpec, { mesh, machine }: Laid): BlockCosts {
     const stages = this.pipelines.isDivided(spec.options.schedule ?? '1f1b') ? 2 : 1
-    const { planned, program, machine, growth } = this.sized(spec, mesh, stages)
+    const { planned, program, growth } = this.sized(spec, mesh, stages)
     planned.sample ??= sampleOf(planned.program, planned.operators, machine)
     this.count.measured++
     return {
@@ -120,20 +132,20 @@ export class Samples {
   }
 
   /** What parts of a spec's model cost in parameters, gradients and optimizer state; microbatch and recomputation do not matter. */
-  states(spec: PlannedSpec, mesh: Mesh): ReadonlyMap<string, StateCost> {
+  states(spec: PlannedSpec, { mesh, machine }: Laid): ReadonlyMap<string, StateCost> {
     // What both ends of a model read is there twice if they are on different stages.
     const stages = this.loaded.architecture.tiedEmbeddings ? 2 : 1
-    const { planned, program, machine } = this.sized(spec, mesh, stages)
+    const { planned, program } = this.sized(spec, mesh, stages)
     planned.state ??= stateSampleOf(planned.program, planned.operators, machine)
     return stateCosts(planned.state, program, planned.operators, machine, this.known)
   }
 
-  /** A program that stands for that of a spec, in its sizes, with the machine of `mesh`. */
+  /** A program that stands for that of a spec, in its sizes. */
   private sized(
     spec: PlannedSpec,
     mesh: Mesh,
     stages: number,
-  ): { readonly planned: Planned; readonly growth: number; readonly program: Program; readonly machine: Machine } {
+  ): { readonly planned: Planned; readonly growth: number; readonly program: Program } {
     const own = this.smallSpec(spec, mesh, stages)
     const ownMesh = this.meshOf(own)
     // Where axes lie planning does not ask, unless some lie on others.
@@ -146,7 +158,6 @@ export class Samples {
       planned,
       growth,
       program: { ...planned.program, mesh: smallMesh, tensors: grownTensors(planned, growth) },
-      machine: among(machineOfMesh(this.loaded, mesh), mesh),
     }
   }
 
@@ -212,7 +223,7 @@ function areAlike(a: Mesh, b: Mesh): boolean {
 }
 
 /** A machine on whose mesh a sample's ranks lie, as far as it has their atoms: of one stage a sample has two. */
-export function among(machine: Machine, { atoms }: Mesh): Machine {
+function among(machine: Machine, { atoms }: Mesh): Machine {
   const known = new Set(atoms.map(({ name }) => name))
   return { ...machine, group: (names) => machine.group(names.filter((name) => known.has(name))) }
 }

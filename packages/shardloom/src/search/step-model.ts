@@ -4,21 +4,18 @@ import type { Machine } from '@shardloom/simulator'
 import { clusterOf } from '../cluster-of.js'
 import type { LoadedSpec } from '../plan.js'
 import type { PlannedSpec } from '../sequence.js'
-import { machineOfMesh } from '../simulate-plan.js'
 import { type Choices, copiesOf, kindsOf, specWith } from './choices.js'
 import { leastStored, type Model, overlapOn, type PartState, type StoredBytes, stateAt } from './estimate.js'
 import { isEnd, partsOf } from './forms.js'
 import { LeastWork } from './least-work.js'
 import { forwardOnly, type Pipeline, Pipelines } from './pipelines.js'
 import { type Stored, whole } from './place.js'
-import { among, type BlockCosts, Samples, secondsIn } from './samples.js'
+import { type BlockCosts, type Laid, Samples, secondsIn } from './samples.js'
 import { LeastSharing } from './sharing.js'
 
 /** A mesh of a search with its machine, and where its communication inside of a stage runs. */
-export interface Placed {
+export interface Placed extends Laid {
   readonly name: string
-  readonly mesh: Mesh
-  readonly machine: Machine
   /** Equal for meshes on which layers are divided alike, and their collectives run over the same links. */
   readonly links: string
   /** How layers are divided over the ranks: which axes have which atoms, of how many ranks, but for those of `outside` axes alone. */
@@ -103,8 +100,7 @@ export class StepModel {
   /** The same of a spec that is asked for where none of this name was placed before. */
   placedAs(key: string, specOf: () => PlannedSpec): Placed | Refusal {
     return remember(this.meshes, key, () => {
-      const mesh = this.samples.meshOf(specOf())
-      const machine = among(machineOfMesh(this.loaded, mesh), mesh)
+      const { mesh, machine } = this.samples.laidBy(specOf())
       const inner = mesh.axes.filter(({ name, degree }) => degree > 1 && !outside.includes(name))
       const atoms = mesh.atoms.filter(({ name }) => inner.some((axis) => axis.atoms.includes(name)))
       const divided = atoms.map(({ name, degree }) => {
@@ -149,14 +145,14 @@ export class StepModel {
   }
 
   /** What one microbatch takes of each part of a spec's model. `inner`: the choices of the spec that this depends on, beside recomputation. */
-  blockCosts(spec: PlannedSpec, inner: string, divided: boolean, { mesh, links }: Placed): BlockCosts | Refusal {
-    const key = `${inner} ${JSON.stringify(spec.options.recompute)} ${divided} ${links}`
-    return remember(this.blocks, key, () => measuredBlocks(spec, mesh, this.samples))
+  blockCosts(spec: PlannedSpec, inner: string, divided: boolean, placed: Placed): BlockCosts | Refusal {
+    const key = `${inner} ${JSON.stringify(spec.options.recompute)} ${divided} ${placed.links}`
+    return remember(this.blocks, key, () => measuredBlocks(spec, placed, this.samples))
   }
 
   /** The same of samples that may be of another model, not remembered. */
-  measured(spec: PlannedSpec, { mesh }: Placed, samples: Samples): BlockCosts | Refusal {
-    return tried(() => measuredBlocks(spec, mesh, samples))
+  measured(spec: PlannedSpec, placed: Placed, samples: Samples): BlockCosts | Refusal {
+    return tried(() => measuredBlocks(spec, placed, samples))
   }
 
   /** Whether what is stored depends on how many sequences are decoded together: where experts cannot divide these, they lie otherwise. */
@@ -202,14 +198,15 @@ export class StepModel {
   }
 
   /** The state wherever axes lie; where nothing is shared, it is the same for any number of ranks. */
-  measuredState(specOf: () => PlannedSpec, inner: string, { zero, replicate }: Stored, { mesh, divided }: Placed) {
+  measuredState(specOf: () => PlannedSpec, inner: string, { zero, replicate }: Stored, placed: Placed) {
+    const { mesh, divided } = placed
     const degrees = zero > 0 ? [findAxis(mesh, 'dp')?.degree, replicate] : []
     const key = `${inner} ${zero} ${degrees} ${divided} ${mesh.atoms.map(({ name }) => name)}`
     return remember(this.points, key, () => {
       const spec = specOf()
       const options = { ...spec.options, recompute: 'none', offload: 'none' }
       const microbatch = this.storesBySequences ? (spec.microbatch ?? 1) : 1
-      return this.samples.states({ ...spec, microbatch, options } as PlannedSpec, mesh)
+      return this.samples.states({ ...spec, microbatch, options } as PlannedSpec, placed)
     })
   }
 
@@ -245,8 +242,8 @@ export class StepModel {
 }
 
 /** What parts take where nothing is stored in shares. Throws what planning throws. */
-function measuredBlocks({ parallel, options, ...spec }: PlannedSpec, mesh: Mesh, samples: Samples): BlockCosts {
-  return samples.blocks({ ...spec, parallel: { ...parallel, dpReplicate: 1 }, options: undivided(options) }, mesh)
+function measuredBlocks({ parallel, options, ...spec }: PlannedSpec, laid: Laid, samples: Samples): BlockCosts {
+  return samples.blocks({ ...spec, parallel: { ...parallel, dpReplicate: 1 }, options: undivided(options) }, laid)
 }
 
 /** How many layers ahead saved tensors come back where nothing is said of it. */

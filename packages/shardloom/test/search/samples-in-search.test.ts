@@ -18,10 +18,10 @@ async function measuredBy(
   const { blocks, states } = Samples.prototype
   type Measure = (this: Samples, ...asked: Parameters<typeof blocks>) => object
   const comparing = (measure: Measure): Measure =>
-    function (spec, mesh) {
-      const found = measure.call(this, spec, mesh)
+    function (spec, laid) {
+      const found = measure.call(this, spec, laid)
       if (asked++ % every > 0) return found
-      const alone = measure.call(new Samples(loaded, this.pipelines), spec, mesh)
+      const alone = measure.call(new Samples(loaded, this.pipelines), spec, laid)
       if (textOf(found) !== textOf(alone)) differing.push(JSON.stringify([spec.parallel, spec.order, spec.options]))
       return found
     }
@@ -85,7 +85,7 @@ test('experts are shared by the ranks that are left of theirs, without the copie
   const degrees = { dp: 32, tp: 1, cp: 2, ulysses: 1, pp: 1, ep: 4, expertTp: 2 }
   const bytesOf = (samples: Samples, dpReplicate: number) => {
     const spec = model.specOf({ ...degrees, dpReplicate, zero: 3, microbatch: 1, schedule: '1f1b' })
-    const shares = samples.states(spec, samples.meshOf(spec)).get('layer')?.shares ?? []
+    const shares = samples.states(spec, samples.laidBy(spec)).get('layer')?.shares ?? []
     const own = shares.filter(({ field, isOfExperts }) => isOfExperts && field === 'parameterBytes')
     return own.reduce((sum, { bytes }) => sum + bytes, 0)
   }

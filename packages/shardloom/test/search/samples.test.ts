@@ -1,4 +1,4 @@
-import { type Mesh, ShardloomError } from '@shardloom/core'
+import { ShardloomError } from '@shardloom/core'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { loadSpec } from '../../src/index.js'
@@ -93,14 +93,14 @@ describe.each([
   const ask = (samples: Samples, choices: Choices) =>
     tried(() => {
       const spec = draw(choices)
-      const mesh: Mesh = samples.meshOf(spec)
-      const blocks = samples.blocks({ ...spec, options: { ...spec.options, zero: 0 } }, mesh)
+      const laid = samples.laidBy(spec)
+      const blocks = samples.blocks({ ...spec, options: { ...spec.options, zero: 0 } }, laid)
       const plain = {
         ...spec,
         microbatch: 1,
         options: { ...spec.options, recompute: 'none', offload: 'none' },
       } as const
-      return { blocks, states: samples.states(plain, mesh) }
+      return { blocks, states: samples.states(plain, laid) }
     })
 
   test('a sample that was planned in other sizes is what one is that was planned in these', () => {
