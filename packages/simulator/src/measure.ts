@@ -9,7 +9,6 @@ import {
   dimSizes,
   type EdgeKind,
   type FlopClass,
-  flopsPerPoint,
   localSize,
   lookup,
   type NodeKind,
@@ -28,6 +27,7 @@ import {
 import { programOf } from '@shardloom/core/unroll'
 import { countRankEdges } from './edges.js'
 import { madeOn } from './made.js'
+import { ruleOf } from './node-rule.js'
 import { counterOf, rangeOf, runsOf } from './points.js'
 
 /** What one node costs on one rank. */
@@ -98,10 +98,7 @@ export function meterOf(program: Program, operators: OperatorTable, rank = 0): M
   /** FLOPs are `points` over `whole`, by which they are yet to be divided. */
   const undivided = (each: OperatorNode, step: number) => {
     if (each.kind === 'communication') return { points: 0n, whole: 1n, read: 0n, written: 0n }
-    const definition = definitionOf(each, operators)
-    const rule = parseRule(each.rule)
-    const pairs = definition.pairs?.(each)
-    const perPoint = flopsPerPoint(each, definition)
+    const { definition, rule, pairs, flops, dims } = ruleOf(each, operators)
     const splits = each.partition?.splits ?? {}
     const sizes = dimSizes(each, grownAt(step))
     const own = new Map<string, number>()
@@ -111,10 +108,9 @@ export function meterOf(program: Program, operators: OperatorTable, rank = 0): M
       return known
     }
     const atoms = (dim: string) => splits[dim] ?? []
-    const dims = perPoint.dims.filter((dim) => !pairs?.dims.includes(dim))
     const [rest, of] = count({ dims, size, atoms, density: each.density })
     const [paired, twice] = pairs ? pairsOf(each, pairs, sizes, step) : [1n, 1n]
-    const points = BigInt(perPoint.flops) * rest * paired
+    const points = flops * rest * paired
     const whole = of * twice
     const local = (id: string, dims: readonly string[]) => {
       const own = tensor(id)

@@ -1,0 +1,36 @@
+import {
+  definitionOf,
+  flopsPerPoint,
+  type OperatorDefinition,
+  type OperatorNode,
+  type OperatorTable,
+  type Pairs,
+  parseRule,
+} from '@shardloom/core'
+
+/** What of a node no size changes: FLOPs are of each point of `dims`. */
+export interface NodeRule {
+  readonly definition: OperatorDefinition
+  readonly rule: ReturnType<typeof parseRule>
+  readonly pairs: Pairs | undefined
+  readonly flops: bigint
+  readonly dims: readonly string[]
+}
+
+/** By operators and node: programs that differ in sizes share both. */
+const rulesOf = new WeakMap<OperatorTable, WeakMap<OperatorNode, NodeRule>>()
+
+/** The rule of a node, found once. Throws what {@link definitionOf} and {@link parseRule} throw. */
+export function ruleOf(node: OperatorNode, operators: OperatorTable): NodeRule {
+  const known = rulesOf.get(operators) ?? new WeakMap<OperatorNode, NodeRule>()
+  rulesOf.set(operators, known)
+  const found = known.get(node)
+  if (found) return found
+  const definition = definitionOf(node, operators)
+  const pairs = definition.pairs?.(node)
+  const { flops, dims } = flopsPerPoint(node, definition)
+  const own = dims.filter((dim) => !pairs?.dims.includes(dim))
+  const made = { definition, rule: parseRule(node.rule), pairs, flops: BigInt(flops), dims: own }
+  known.set(node, made)
+  return made
+}
