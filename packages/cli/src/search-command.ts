@@ -2,6 +2,7 @@ import type { Command } from 'commander'
 import { clusterNames, type LoadedSpec } from 'shardloom'
 import {
   type Asked,
+  type Change,
   changesOfSpec,
   isMiss,
   type Question,
@@ -224,12 +225,19 @@ async function bestOfAll(call: SearchCall, asked: Asked, { answer }: Outcome): P
   return (await bestSimulated(call, asked, answer.best)).best
 }
 
+/** The best changes, the best one of a single choice among them. */
+function shownOf(all: readonly Change[], top: number): readonly Change[] {
+  const best = all.slice(0, top)
+  const single = all.find(({ change }) => !change.includes(' '))
+  return !single || best.includes(single) ? best : [...best.slice(0, -1), single]
+}
+
 /** The smallest changes of what the spec has chosen. */
 async function changes(call: SearchCall, asked: Asked): Promise<number> {
   const { io, flags, signal } = call
   const { loaded, question } = asked
   const { point, changes: all } = changesOfSpec(loaded, question)
-  const shown = all.slice(0, question.top)
+  const shown = shownOf(all, question.top)
   const own = point && !isMiss(point) ? [point] : []
   const best = [...own, ...shown.map(({ candidate }) => candidate)]
   const simulated = await simulateThese(call, asked, best)

@@ -120,7 +120,7 @@ export async function loadFrom(io: Io, specPath: string | undefined, flags: Flag
   if (specPath === undefined && !told && overrides.every(({ path }) => path[0] !== 'model' && path[0] !== 'preset')) {
     throw new UsageError(
       'There is nothing to plan: no spec file and no --model.',
-      `Try \`shardloom ${usage(flags)} --model llama-3.1-8b --tp 2\`.`,
+      `Try \`shardloom ${usage(flags)} --model llama-3.1-8b ${flags['command'] === 'search' ? '--cluster dgx-h100 --ranks 8' : '--tp 2'}\`.`,
     )
   }
   const spec = overrides.reduce((value, { path, value: set }) => withValue(value, path, set), file)

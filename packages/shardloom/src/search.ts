@@ -24,7 +24,14 @@ export {
 } from './search/ask.js'
 export { type AskedSearch, askedOptions } from './search/asked-options.js'
 export { type ChoiceValues, choicesText, readChoice, readPoint } from './search/choice-text.js'
-export { type Choices, stepChoices, untriedChoices, type Value } from './search/choices.js'
+export {
+  type Choices,
+  schedulesWith,
+  stepChoices,
+  untriedChoices,
+  usualSchedules,
+  type Value,
+} from './search/choices.js'
 export type { SearchProgress } from './search/findings.js'
 export { estimatedText, fixText, placeOf } from './search/fix-text.js'
 export {

@@ -134,10 +134,14 @@ async function startIn(
   while (start.shares > 0) {
     const { shares, ...begun } = start
     const tasks = Array.from({ length: shares }, (_, share) => ({ question: text, start: { ...begun, shares }, share }))
-    const answers = await Promise.all(tasks.map((task) => threads.run(task))).catch(() => undefined)
+    const answered = tasks.map(async (task) => {
+      const answer = await threads.run(task)
+      found(answer.best)
+      return answer
+    })
+    const answers = await Promise.all(answered).catch(() => undefined)
     if (!answers) return undefined
     start = nextStart(question, start, answers)
-    found(start.found.best)
   }
   return start
 }

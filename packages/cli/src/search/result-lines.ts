@@ -85,6 +85,14 @@ function headLines(result: SearchResult, style: Style): string[] {
         ? [['ranks tried', flow((question.choices['ranks'] ?? []).map(String), ' ', 16)] as [string, string[]]]
         : []),
       ...(phase === 'serving' ? [['requests', requestsText(loaded)] as [string, string[]]] : []),
+      ...(phase === 'serving'
+        ? []
+        : [
+            ['step of', [`batch ${formatCount(loaded.spec.batch)}`, `seq ${formatCount(loaded.spec.seq)}`]] as [
+              string,
+              string[],
+            ],
+          ]),
       ...(limits.length > 0 ? [['limits', limits.map(limitText)] as [string, string[]]] : []),
       ['candidates', countsText(result)],
       ...(untried.length > 0 ? [['not tried', [...untried, '(--choose adds them)']] as [string, string[]]] : []),
@@ -183,7 +191,7 @@ function isTpWide({ choices }: Candidate, loaded: SearchResult['loaded']): boole
 }
 
 function bestLines(result: SearchResult, style: Style): string[] {
-  const { best, question, simulated } = result
+  const { answer, best, question, simulated } = result
   const error = best[0]?.statedErrors?.[question.objective]
   const note =
     error === undefined
@@ -202,6 +210,9 @@ function bestLines(result: SearchResult, style: Style): string[] {
         : `${style.bold('The best')}, as estimated`,
     ...candidateTable(result, style),
     ...note.map((line) => style.dim(line)),
+    ...(isMissed && answer.counts.bounded > 0
+      ? wrapped(`Others may keep them: --top ${4 * question.top} simulates more.`, 2)
+      : []),
   ]
 }
 
@@ -297,6 +308,8 @@ export function missText(
     ...indented(choicesText(miss, question.choices)),
     ...(helps.length > 0
       ? helps.flatMap((help) => wrapped(help, 4))
-      : [`    no single change ${best.length > 0 ? 'makes it one of the best' : 'helps'}`]),
+      : [
+          `    no single change ${best.length > 0 ? 'makes it one of the best' : question.spec.phase === 'serving' ? 'of its choices helps; more ranks may' : 'helps'}`,
+        ]),
   ]
 }

@@ -8,6 +8,8 @@ import {
   readLimit,
   readPoint,
   type SearchOptions,
+  schedulesWith,
+  usualSchedules,
   type Value,
 } from 'shardloom/search'
 import { UsageError } from '../report-error.js'
@@ -135,7 +137,13 @@ export function searchOptionsOf(loaded: LoadedSpec, flags: SearchFlags, why: Why
   const both = keep.find((name) => Object.hasOwn(choose, name))
   if (both !== undefined)
     throw new UsageError(`--keep and --choose both say what \`${both}\` is.`, 'Leave one of both out.')
-  const narrowed = Object.fromEntries(Object.entries(why).map(([name, value]) => [name, [value]]))
+  const narrowed: Record<string, readonly Value[]> = Object.fromEntries(
+    Object.entries(why).map(([name, value]) => [name, [value]]),
+  )
+  // A schedule of other chunks is no answer to so many.
+  const isOpen = why['schedule'] === undefined && !keep.includes('schedule')
+  if (loaded.spec.phase === 'training' && why['virtual'] !== undefined && isOpen)
+    narrowed['schedule'] = schedulesWith(choose['schedule'] ?? usualSchedules, Number(why['virtual']))
   const kept = keep.filter((name) => !Object.hasOwn(why, name))
   return askedOptions(loaded, { ...rest, limits: limit, choose: { ...choose, ...narrowed }, keep: kept })
 }

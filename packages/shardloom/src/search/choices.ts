@@ -1,6 +1,6 @@
-import { divisors, greatestCommonDivisor, orList, ShardloomError } from '@shardloom/core'
+import { divisors, greatestCommonDivisor, isShardloomError, orList, ShardloomError } from '@shardloom/core'
 import type { ModelArchitecture } from '@shardloom/models'
-import { resolveScheduleName, scheduleNames } from '@shardloom/schedules'
+import { makeSchedule, resolveScheduleName, scheduleNames } from '@shardloom/schedules'
 import { checkSpec } from '../parse-spec.js'
 import type { LoadedSpec } from '../plan.js'
 import { checkOrder } from '../planned.js'
@@ -22,6 +22,21 @@ export const recomputations = ['none', 'full'] as const
 /** Degrees that multiply to the ranks, and those that divide them once more. */
 export const multiplying = ['tp', 'cp', 'ulysses'] as const
 export const dividing = ['ep', 'expertTp'] as const
+
+/** The schedules that are in use. */
+export const usualSchedules: readonly Value[] = ['1f1b', 'interleaved1f1b', 'zbh1', 'zbv', 'dualpipev']
+
+/** Those of some schedules that may have so many chunks on each rank. */
+export function schedulesWith(schedules: readonly Value[], virtual: number): Value[] {
+  return schedules.filter((name) => {
+    try {
+      return makeSchedule(String(name), { ranks: 2, microbatches: 8, virtual }).virtual === virtual
+    } catch (error) {
+      if (!isShardloomError(error)) throw error
+      return false
+    }
+  })
+}
 
 /**
  * The values of each choice that a search for steps of a phase tries on so many ranks, unless told otherwise: every divisor as a degree,
@@ -66,7 +81,7 @@ export function stepChoices(
       phase === 'training' ? [1, 2, 4, 8, 16, 32].filter((size) => spec.batch % size === 0) : divisors(spec.batch),
     ...(phase === 'training' && {
       zero: [0, 1, 2, 3],
-      schedule: ['1f1b', 'interleaved1f1b', 'zbh1', 'zbv', 'dualpipev'],
+      schedule: usualSchedules,
       virtual: [1, 2, 3, 4, 5, 6, 7, 8],
     }),
     split: ['even', 'balanced'],

@@ -76,11 +76,10 @@ export function* tryChanges(
     const leaf = leafWith(tree, { ...from, ...Object.fromEntries(change) })
     const candidate = leaf && !tree.exceeds(leaf, most()) && tree.judge(leaf)
     if (!candidate || 'rule' in candidate) continue
-    const { virtual = from['virtual'] } = candidate.choices
+    const before = from['virtual'] ?? 1
+    const { virtual = before } = candidate.choices
     const all =
-      virtual === from['virtual'] || change.some(([name]) => name === 'virtual')
-        ? change
-        : [...change, ['virtual', virtual]]
+      virtual === before || change.some(([name]) => name === 'virtual') ? change : [...change, ['virtual', virtual]]
     yield { change: all.map(([name, value]) => `${name}=${value}`).join(' '), candidate }
   }
 }
