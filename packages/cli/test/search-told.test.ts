@@ -52,6 +52,46 @@ describe('of a search', () => {
     expect(wide(out).filter((each) => !each.startsWith('  shardloom simulate'))).toEqual([])
   })
 
+  test('a point of so many chunks has so many', async () => {
+    const asked = ['search', ...training, '--ranks', '8', '--batch', '32', '--choose', 'cp=1', '--choose', 'tp=1,2']
+    const { out } = await shardloom([...asked, '--why', 'pp=4,virtual=4', '--json'])
+    const { point } = JSON.parse(out)
+    // 1F1B has one chunk on each rank, ZB-V two (Qi et al. 2024).
+    expect(point.name).toContain('schedule=interleaved1f1b virtual=4')
+  })
+
+  test('the batch and the length that its figures are of', async () => {
+    const { out } = await shardloom(small)
+    expect(out).toMatch(/step of +batch [\d,]+ {2}seq [\d,]+/)
+  })
+
+  test('where none of the best fits as simulated, how to look at more', async () => {
+    const layers = [
+      'pp=4',
+      'tp=1',
+      'microbatch=2',
+      'schedule=interleaved1f1b',
+      'recompute=none,stages',
+      'virtual=5,6,7,8',
+    ]
+    const flags = [
+      'search',
+      ...training,
+      '--batch',
+      '64',
+      '--seq',
+      '8192',
+      '--ranks',
+      '16',
+      '--keep',
+      'order,cp,ulysses,zero',
+    ]
+    const asked = [...flags, ...layers.flatMap((each) => ['--choose', each])]
+    const { out, code } = await shardloom([...asked, '--top', '1'])
+    expect([code, out]).toEqual([3, expect.stringContaining('Others may keep them: --top 20 simulates more.')])
+    expect((await shardloom([...asked, '--top', '20'])).code).toBe(0)
+  })
+
   test('any row of the table can be picked', async () => {
     const cwd = temporaryFolder()
     const told = [...small, '--pick', '2', '--launcher', 'megatron']

@@ -211,7 +211,7 @@ function bestLines(result: SearchResult, style: Style): string[] {
     ...candidateTable(result, style),
     ...note.map((line) => style.dim(line)),
     ...(isMissed && answer.counts.bounded > 0
-      ? wrapped(`Others may keep them: --top ${4 * question.top} simulates more.`, 2)
+      ? wrapped(`Others may keep them: --top ${Math.max(20, 4 * question.top)} simulates more.`, 2)
       : []),
   ]
 }
