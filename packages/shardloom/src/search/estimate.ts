@@ -3,7 +3,16 @@ import { findAxis, type Mesh } from '@shardloom/core'
 import type { Machine, PartCost, StateCost } from '@shardloom/simulator'
 import { isEnd } from './forms.js'
 import { besideCopies, copiesOf, type Prefetch, type StageCopies } from './host-copies.js'
-import { forwardOnly, type Pipeline, type PipelineTime, pipelineTime, type StageSeconds } from './pipelines.js'
+import {
+  flightsOf,
+  forwardOnly,
+  type InFlight,
+  keptIn,
+  type Pipeline,
+  type PipelineTime,
+  pipelineTime,
+  type StageSeconds,
+} from './pipelines.js'
 import type { Stored } from './place.js'
 
 /** What a part of a model costs in parameters, gradients and optimizer state. Bytes and seconds. */
@@ -231,6 +240,7 @@ export function heldBy(
   count: number,
 ): number[] {
   let [bytes, ends, kept, deferred, working, layerWorking, gradients, own] = [0, 0, 0, 0, 0, 0, 0, 0]
+  const keptBytes: number[] = []
   let [leaving, back] = [0, 0]
   for (let stage = 0; stage < schedule.stageRanks.length; stage++) {
     if (schedule.stageRanks[stage] !== rank) continue
@@ -240,6 +250,7 @@ export function heldBy(
     ends += cost.endBytes
     gradients += cost.gradientBytes
     kept += cost.keptBytes
+    keptBytes.push(cost.keptBytes)
     deferred += cost.deferredBytes
     working = Math.max(working, cost.workingBytes)
     layerWorking = Math.max(layerWorking, cost.layerWorkingBytes)
@@ -249,19 +260,25 @@ export function heldBy(
   const { first = 0, later = 0 } = inRow[rank] ?? {}
   // Nothing comes back before all has left. Before the first backward nothing is deferred, and there are no gradients.
   const moving = Math.max(back, (later * leaving) / own)
-  const flights = (inFlight[rank] ?? []).map(
-    (each) =>
-      (each.kept * kept + each.deferred * deferred) / own +
-      each.graded * gradients +
-      moving +
-      (isOver(each) ? layerWorking : ends + working),
-  )
+  const held = (each: InFlight) =>
+    each.kept.reduce((sum, count, at) => sum + count * (keptBytes[at] as number), 0) +
+    (each.deferred * deferred) / own +
+    each.graded * gradients +
+    moving +
+    (isOver(each) ? layerWorking : ends + working)
+  const flights = (inFlight[rank] ?? []).map(held)
+  // Of unequal chunks it matters which ones are in flight.
+  if (keptBytes.some((each) => each !== keptBytes[0])) {
+    let most = 0
+    for (const flight of flightsOf(schedule, rank)) most = Math.max(most, held(flight))
+    flights.push(most)
+  }
   if (leaving > 0) flights.push((first * (kept + leaving)) / own + ends + working)
   return flights.map((flight) => bytes + flight)
 }
 
 /** Whether no microbatch is kept and gradients are there: the last backward has gone through the end behind the layers before. */
-export const isOver = ({ kept, graded }: { readonly kept: number; readonly graded: number }) => kept === 0 && graded > 0
+export const isOver = (each: InFlight) => each.graded > 0 && keptIn(each) === 0
 
 /**
  * The seconds of all stages of a schedule, for {@link pipelineTime}. A rank receives for an action when it has ended the one before, so

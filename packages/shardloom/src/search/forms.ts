@@ -1,3 +1,4 @@
+import type { Schedule } from '@shardloom/schedules'
 import { beside, isOver, type Overlap, type StoredBytes } from './estimate.js'
 import { forwardOnly, type Pipeline } from './pipelines.js'
 import type { BlockCosts } from './samples.js'
@@ -132,6 +133,16 @@ function secondsOf(pipeline: Pipeline, chunks: readonly Float64Array[], whole: b
   return new LargestSum([...work, ...rows])
 }
 
+/** The chunks of a rank, by its stages. */
+export function chunksOn(
+  rank: number,
+  stageRanks: Schedule['stageRanks'],
+  chunks: readonly Float64Array[],
+): readonly Float64Array[] {
+  const own = [...stageRanks.keys()].filter((stage) => stageRanks[stage] === rank)
+  return own.map((stage) => chunks[stage % chunks.length] as Float64Array)
+}
+
 /** A value each for what is stored, for gradients, kept for backward, kept for gradients of weights, and at work, of each part. */
 function bytesOf(
   { schedule, inFlight }: Pipeline,
@@ -142,14 +153,8 @@ function bytesOf(
   const areEnds = parts.map(isEnd)
   const rows: Float64Array[] = []
   for (let rank = 0; rank < schedule.ranks; rank++) {
-    const counts = new Float64Array(width)
-    let own = 0
-    schedule.stageRanks.forEach((each, stage) => {
-      if (each !== rank) return
-      own++
-      const chunk = chunks[stage % chunks.length] as Float64Array
-      for (let at = 0; at < width; at++) counts[at] = (counts[at] as number) + (chunk[at] as number)
-    })
+    const own = chunksOn(rank, schedule.stageRanks, chunks)
+    const counts = parts.map((_, at) => own.reduce((sum, chunk) => sum + (chunk[at] as number), 0))
     for (const flight of inFlight[rank] ?? []) {
       const { kept, deferred, graded } = flight
       const over = isOver(flight)
@@ -157,8 +162,9 @@ function bytesOf(
       counts.forEach((count, at) => {
         row[at] = count
         row[width + at] = graded * count
-        row[2 * width + at] = areEnds[at] ? (over ? 0 : count) : (kept * count) / own
-        row[3 * width + at] = (deferred * count) / own
+        const keptTimes = kept.reduce((sum, each, index) => sum + each * (own[index]?.[at] as number), 0)
+        row[2 * width + at] = areEnds[at] ? (over ? 0 : count) : keptTimes
+        row[3 * width + at] = (deferred * count) / own.length
       })
       counts.forEach((count, at) => {
         if (count === 0 || (over && parts[at] === 'last')) return

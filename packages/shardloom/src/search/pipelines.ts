@@ -14,7 +14,7 @@ export interface Pipeline {
   /** Whether gradients of inputs and weights run apart. */
   readonly isDivided: boolean
   /**
-   * Per rank how many microbatches of one of its stages are kept until their input gradients, how many between these and their weight
+   * Per rank how many microbatches of each of its stages are kept until their input gradients, how many between these and their weight
    * gradients, and of how many stages there are weight gradients: what was so at some time, and at none all of it and more.
    * Inference keeps nothing for a backward.
    */
@@ -40,8 +40,9 @@ export interface Chain {
 }
 
 /** What a rank has of its stages between two of its actions. */
-interface InFlight {
-  readonly kept: number
+export interface InFlight {
+  /** By the rank's stages, in their order. */
+  readonly kept: readonly number[]
   readonly deferred: number
   /** Of its stages, those with weight gradients; 1 for all. */
   readonly graded: number
@@ -135,7 +136,7 @@ export class Pipelines {
     try {
       if (name === forwardOnly) {
         const schedule = forwards(ranks, microbatches)
-        const inFlight = schedule.orders.map(() => [{ kept: 0, deferred: 0, graded: 0 }])
+        const inFlight = schedule.orders.map(() => [{ kept: [0], deferred: 0, graded: 0 }])
         return { schedule, ranks, microbatches, inFlight, inRow: [], isDivided: false, chains: chainsOf(schedule) }
       }
       const schedule = makeSchedule(name, { ranks, microbatches, virtual })
@@ -165,29 +166,42 @@ function dividesBackward({ orders, microbatches }: Schedule): boolean {
 /** Whether a rank at some time keeps all microbatches of all its stages. */
 function keepsAll({ schedule, inFlight }: Pipeline): boolean {
   const all = (schedule.microbatches * schedule.stageRanks.length) / schedule.directions / schedule.ranks
-  return inFlight.some((pairs) => pairs.some(({ kept }) => kept >= all))
+  return inFlight.some((pairs) => pairs.some((each) => keptIn(each) >= all))
 }
 
 /** Linear in the actions. */
-function inFlightOf({ orders, microbatches, stageRanks }: Schedule): Pipeline['inFlight'] {
-  return orders.map((order, rank) => {
-    const own = stageRanks.filter((each) => each === rank).length
+function inFlightOf(schedule: Schedule): Pipeline['inFlight'] {
+  return schedule.orders.map((_, rank) => {
     const found = new Map<string, InFlight>()
-    const graded = new Set<number>()
-    let [kept, deferred] = [0, 0]
-    for (const code of order) {
-      const { kind, stage } = unpackAction(code, microbatches)
-      if (kind === 'F') kept++
-      else if (kind !== 'W') kept--
-      if (kind === 'I') deferred++
-      else if (kind === 'W') deferred--
-      if (kind === 'B' || kind === 'W') graded.add(stage)
-      const key = `${deferred} ${graded.size}`
-      if (kept > (found.get(key)?.kept ?? -1)) found.set(key, { kept, deferred, graded: graded.size / own })
+    const most = new Map<string, number>()
+    for (const { kept, deferred, graded } of flightsOf(schedule, rank)) {
+      const key = `${deferred} ${graded}`
+      const all = kept.reduce((sum, each) => sum + each, 0)
+      if (all <= (most.get(key) ?? -1)) continue
+      most.set(key, all)
+      found.set(key, { kept: [...kept], deferred, graded })
     }
-    const all = [...found.values()]
-    return all.filter((one) => !all.some((other) => other !== one && holdsMore(other, one)))
+    const times = [...found.values()]
+    return times.filter((one) => !times.some((other) => other !== one && holdsMore(other, one)))
   })
+}
+
+/** What a rank has of its stages after each of its actions; the same object, which changes. Linear in the actions. */
+export function* flightsOf({ orders, microbatches, stageRanks }: Schedule, rank: number): Generator<InFlight> {
+  const own = [...stageRanks.keys()].filter((stage) => stageRanks[stage] === rank)
+  const graded = new Set<number>()
+  const now = { kept: own.map(() => 0), deferred: 0, graded: 0 }
+  for (const code of orders[rank] ?? []) {
+    const { kind, stage } = unpackAction(code, microbatches)
+    const at = own.indexOf(stage)
+    if (kind === 'F') now.kept[at] = (now.kept[at] as number) + 1
+    else if (kind !== 'W') now.kept[at] = (now.kept[at] as number) - 1
+    if (kind === 'I') now.deferred++
+    else if (kind === 'W') now.deferred--
+    if (kind === 'B' || kind === 'W') graded.add(stage)
+    now.graded = graded.size / own.length
+    yield now
+  }
 }
 
 function inRowOf({ orders, microbatches }: Schedule): Pipeline['inRow'] {
@@ -206,7 +220,11 @@ function inRowOf({ orders, microbatches }: Schedule): Pipeline['inRow'] {
 }
 
 /** Of two that are not equal. */
-const holdsMore = (a: InFlight, b: InFlight) => a.kept >= b.kept && a.deferred >= b.deferred && a.graded >= b.graded
+const holdsMore = (a: InFlight, b: InFlight) =>
+  keptIn(a) >= keptIn(b) && a.deferred >= b.deferred && a.graded >= b.graded
+
+/** How many microbatches are kept in all stages of a rank. */
+export const keptIn = ({ kept }: InFlight): number => kept.reduce((sum, each) => sum + each, 0)
 
 /**
  * Runs a pipeline: the schedule of its first and last microbatches by their dependencies, and each one between them for as long as the

@@ -1,4 +1,4 @@
-import { isEnd, partsOf } from './forms.js'
+import { chunksOn, isEnd, partsOf } from './forms.js'
 import { leastSeconds, type Pipeline } from './pipelines.js'
 
 /** What sums in another order may differ by. */
@@ -35,7 +35,7 @@ function linesOf({ inFlight }: Pipeline, { layers, plain, least }: LayerValues):
   const working = Math.min(...kinds.map((at) => value(least, 4, at)))
   return inFlight.map((times, rank) => {
     const ends = [...(rank === 0 ? ['first'] : []), ...(rank === inFlight.length - 1 ? ['last'] : [])]
-    return times.map(({ kept, deferred, graded }) => {
+    return times.map(({ kept: [kept = 0], deferred, graded }) => {
       const of = (values: Float64Array, at: number) =>
         value(values, 0, at) +
         graded * value(values, 1, at) +
@@ -178,26 +178,25 @@ export function leastRecomputingSeconds(
   const kinds = [...parts.keys()].filter((at) => !isEnd(parts[at] as string))
   const working = Math.min(...kinds.map((at) => least[4 * width + at] as number))
   for (let rank = 0; rank < schedule.ranks; rank++) {
-    const counts = new Float64Array(width)
-    let own = 0
-    stageRanks.forEach((each, stage) => {
-      if (each !== rank) return
-      own++
-      const chunk = chunks[stage % chunks.length] as Float64Array
-      for (let at = 0; at < width; at++) counts[at] = (counts[at] as number) + (chunk[at] as number)
-    })
+    const own = chunksOn(rank, stageRanks, chunks)
     let again = 0
     for (const { kept, deferred, graded } of inFlight[rank] ?? []) {
-      const of = (values: Float64Array, at: number) =>
+      /** What a part in one of the rank's chunks holds. */
+      const of = (values: Float64Array, at: number, index: number) =>
         (values[at] as number) +
         graded * (values[width + at] as number) +
-        (isEnd(parts[at] as string) ? 1 : kept / own) * (values[2 * width + at] as number) +
-        (deferred / own) * (values[3 * width + at] as number)
-      const bytes = counts.reduce((sum, count, at) => (count === 0 ? sum : sum + count * of(plain, at)), working)
-      const saved = Math.max(...kinds.map((at) => (counts[at] === 0 ? 0 : of(plain, at) - of(least, at))))
+        (isEnd(parts[at] as string) ? 1 : (kept[index] as number)) * (values[2 * width + at] as number) +
+        (deferred / own.length) * (values[3 * width + at] as number)
+      let [bytes, saved] = [working, 0]
+      for (const [index, chunk] of own.entries())
+        for (const [at, count] of chunk.entries()) {
+          if (count === 0) continue
+          bytes += count * of(plain, at, index)
+          if (kinds.includes(at)) saved = Math.max(saved, of(plain, at, index) - of(least, at, index))
+        }
       if (bytes > room && saved > 0) again = Math.max(again, Math.ceil((bytes - room) / saved - rounding))
     }
-    const all = kinds.reduce((sum, at) => sum + (counts[at] as number), 0)
+    const all = own.reduce((sum, chunk) => kinds.reduce((total, at) => total + (chunk[at] as number), sum), 0)
     // A chunk that is on two ranks has half of the microbatches on each.
     more[rank] = (Math.min(again, all) * added * microbatches) / directions
   }

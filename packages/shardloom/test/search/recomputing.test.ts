@@ -70,7 +70,7 @@ describe('under Σtᵢ + (m − 1)·max t nothing is better than what is chosen'
         const all = [...own, ...ends.map((kind) => ({ kind, from: none }))]
         const costs = all.map(({ kind, from }) => ({ kind, cost: from.parts.get(kind) ?? part(0, 0, 0, 0) }))
         const seconds = costs.reduce((sum, { cost }) => sum + cost.seconds.F + cost.seconds.B, 0)
-        const kept = Math.max(...(inFlight[rank] ?? []).map((each) => each.kept))
+        const kept = Math.max(...(inFlight[rank] ?? []).map(({ kept: [kept = 0] }) => kept))
         const working = Math.max(...costs.map(({ cost }) => cost.workingBytes))
         const bytes = costs.reduce((sum, { kind, cost }) => {
           const times = ends.includes(kind) ? 1 : kept
