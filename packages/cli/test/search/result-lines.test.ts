@@ -28,3 +28,24 @@ test('of a search that is interrupted before candidates are counted, it is said 
   const nothing = resultLines({ ...result, answer: emptyAnswer, best: [] }, style).join(' ')
   expect(nothing).not.toContain('below')
 })
+
+test('where none of the best keeps all limits as simulated, others may', async () => {
+  const loaded = await loadSpec({
+    model: 'llama-3.1-8b',
+    cluster: { preset: 'dgx-h100', nodes: 1 },
+    batch: 16,
+    seq: 4096,
+  })
+  const choices = { tp: [1], cp: [1], ulysses: [1], pp: [1], offload: ['none'], recompute: ['none'] }
+  const question = questionOf(loaded, { choices, parts: 1, top: 1 })
+  const answer = finish(answersOf(loaded, question).part(0))
+  const best = estimatedOnly({ loaded, question }, answer.best)
+  const missed = best.map((each) => ({ ...each, misses: [{ rule: 'memory', by: 0.1 }] }))
+  const told = (bounded: number) => {
+    const result = { loaded, question, simulated: missed.length, nearMisses: [], interrupted: false, best: missed }
+    const counts = { ...answer.counts, bounded }
+    return resultLines({ ...result, answer: { ...answer, counts } }, styleOf(quiet.stdout, {})).join('\n')
+  }
+  expect(told(7)).toContain('Others may keep them: --top 20 simulates more.')
+  expect(told(0)).not.toContain('--top')
+})
