@@ -225,11 +225,11 @@ async function bestOfAll(call: SearchCall, asked: Asked, { answer }: Outcome): P
   return (await bestSimulated(call, asked, answer.best)).best
 }
 
-/** The best changes, the best one of a single choice among them. */
+/** The best changes, where there is room for two the best one of a single choice among them. */
 function shownOf(all: readonly Change[], top: number): readonly Change[] {
   const best = all.slice(0, top)
   const single = all.find(({ change }) => !change.includes(' '))
-  return !single || best.includes(single) ? best : [...best.slice(0, -1), single]
+  return !single || top < 2 || best.includes(single) ? best : [...best.slice(0, -1), single]
 }
 
 /** The smallest changes of what the spec has chosen. */

@@ -120,7 +120,7 @@ export async function loadFrom(io: Io, specPath: string | undefined, flags: Flag
   if (specPath === undefined && !told && overrides.every(({ path }) => path[0] !== 'model' && path[0] !== 'preset')) {
     throw new UsageError(
       'There is nothing to plan: no spec file and no --model.',
-      `Try \`shardloom ${usage(flags)} --model llama-3.1-8b ${flags['command'] === 'search' ? '--cluster dgx-h100 --ranks 8' : '--tp 2'}\`.`,
+      `Try \`shardloom ${exampleOf(flags)}\`.`,
     )
   }
   const spec = overrides.reduce((value, { path, value: set }) => withValue(value, path, set), file)
@@ -174,9 +174,11 @@ async function readLaunch(
   })
 }
 
-/** How the command that these flags belong to is called, up to its spec. */
-function usage({ command = 'plan', passes }: Flags): string {
-  return command === 'explain' ? `explain ${passes === true ? '--passes' : 'NODE'}` : String(command)
+/** A call of the command that these flags belong to. */
+function exampleOf({ command = 'plan', passes }: Flags): string {
+  const model = '--model llama-3.1-8b'
+  if (command === 'search') return `search ${model} --cluster dgx-h100 --ranks 8`
+  return `${command === 'explain' ? `explain ${passes === true ? '--passes' : 'NODE'}` : command} ${model} --tp 2`
 }
 
 async function readSpecFile(io: Io, path: string): Promise<unknown> {

@@ -58,6 +58,8 @@ describe('of a search', () => {
     const { point } = JSON.parse(out)
     // 1F1B has one chunk on each rank, ZB-V two (Qi et al. 2024).
     expect(point.name).toContain('schedule=interleaved1f1b virtual=4')
+    const none = await shardloom([...asked, '--choose', 'schedule=1f1b,zbv', '--why', 'pp=4,virtual=4'])
+    expect(none.err).toContain('No schedule of 1f1b, zbv has 4 chunks on each rank.')
   })
 
   test('the batch and the length that its figures are of', async () => {

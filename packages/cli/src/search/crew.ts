@@ -132,8 +132,8 @@ async function startIn(
 ): Promise<Start | undefined> {
   let start = startOf(question)
   while (start.shares > 0) {
-    const { shares, ...begun } = start
-    const tasks = Array.from({ length: shares }, (_, share) => ({ question: text, start: { ...begun, shares }, share }))
+    const begun = start
+    const tasks = Array.from({ length: begun.shares }, (_, share) => ({ question: text, start: begun, share }))
     const answered = tasks.map(async (task) => {
       const answer = await threads.run(task)
       found(answer.best)

@@ -142,8 +142,15 @@ export function searchOptionsOf(loaded: LoadedSpec, flags: SearchFlags, why: Why
   )
   // A schedule of other chunks is no answer to so many.
   const isOpen = why['schedule'] === undefined && !keep.includes('schedule')
-  if (loaded.spec.phase === 'training' && why['virtual'] !== undefined && isOpen)
-    narrowed['schedule'] = schedulesWith(choose['schedule'] ?? usualSchedules, Number(why['virtual']))
+  if (loaded.spec.phase === 'training' && why['virtual'] !== undefined && isOpen) {
+    const all = choose['schedule'] ?? usualSchedules
+    narrowed['schedule'] = schedulesWith(all, Number(why['virtual']))
+    if (narrowed['schedule'].length === 0)
+      throw new UsageError(
+        `No schedule of ${all.join(', ')} has ${why['virtual']} chunks on each rank.`,
+        'Ask --why for a schedule too, or for as many as one of these has.',
+      )
+  }
   const kept = keep.filter((name) => !Object.hasOwn(why, name))
   return askedOptions(loaded, { ...rest, limits: limit, choose: { ...choose, ...narrowed }, keep: kept })
 }

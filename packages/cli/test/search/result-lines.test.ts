@@ -5,13 +5,10 @@ import { resultLines } from '../../src/search/result-lines.js'
 import { styleOf } from '../../src/style.js'
 import { quiet } from './pretended.js'
 
+const spec = { model: 'llama-3.1-8b', cluster: { preset: 'dgx-h100', nodes: 1 }, batch: 16, seq: 4096 } as const
+
 test('of a search that is interrupted before candidates are counted, it is said when the best were found', async () => {
-  const loaded = await loadSpec({
-    model: 'llama-3.1-8b',
-    cluster: { preset: 'dgx-h100', nodes: 1 },
-    batch: 16,
-    seq: 4096,
-  })
+  const loaded = await loadSpec(spec)
   const choices = { cp: [1], ulysses: [1], offload: ['none'], recompute: ['none'], schedule: ['1f1b'] }
   const question = questionOf(loaded, { choices, parts: 1 })
   const { best } = finish(answersOf(loaded, question).part(0))
@@ -30,12 +27,7 @@ test('of a search that is interrupted before candidates are counted, it is said 
 })
 
 test('where none of the best keeps all limits as simulated, others may', async () => {
-  const loaded = await loadSpec({
-    model: 'llama-3.1-8b',
-    cluster: { preset: 'dgx-h100', nodes: 1 },
-    batch: 16,
-    seq: 4096,
-  })
+  const loaded = await loadSpec(spec)
   const choices = { tp: [1], cp: [1], ulysses: [1], pp: [1], offload: ['none'], recompute: ['none'] }
   const question = questionOf(loaded, { choices, parts: 1, top: 1 })
   const answer = finish(answersOf(loaded, question).part(0))

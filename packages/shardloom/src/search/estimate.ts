@@ -325,7 +325,10 @@ function heldUp(
   return most
 }
 
-/** The share of a layer's backward that passes before it has a gradient: what comes behind its activation, of feed-forward networks. */
+/**
+ * The share of a layer's backward that passes before it has a gradient. Backward begins with the last product of the feed-forward network: of
+ * Llama 3.1 405B 53,248 · 16,384 of the 11.9 · 16,384² weights of a layer, beside which attention takes time too.
+ */
 export const untilGradient = 1 / 4
 
 /**
