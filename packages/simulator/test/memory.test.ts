@@ -31,6 +31,23 @@ describe('a loss that is not compiled', () => {
   })
 })
 
+describe('gradients that links cannot reduce as fast as they are made', () => {
+  it.each([2, 3])('are of two layers at most with ZeRO-%i', (zero) => {
+    // FSDP2: one layer's reduce-scatter is in flight while the next layer's gradients are made. One short sequence a rank,
+    // 16 ranks in two nodes: a layer of Llama 3.1 8B takes 2 ms in backward, its gradients 7 ms from node to node.
+    const build = { phase: 'training', batch: 32, seq: 512, microbatches: 2 } as const
+    const { stages, timeline } = memoryOf('llama-3.1-8b', build, { dp: 16 }, { dp: { zero } })
+    expect(timeline.seconds).toBeGreaterThan(0.3)
+    for (const { alive, most } of stages) {
+      // 218 million weights a layer, 525 million of the head; in bf16 as they are made.
+      const layer = 2 * 218_112_000
+      for (const { tensor, count } of alive)
+        if (/^backward\/layer\/.*weight$/.test(tensor)) expect(count).toBeLessThan(3)
+      expect(most.working).toBeLessThan(2 * layer + 2 * 525_336_576 + 0.2e9)
+    }
+  })
+})
+
 describe('memory over time', () => {
   const inFlight = (schedule: string) => {
     const run = (build: Parameters<typeof planned>[1]) =>

@@ -1,5 +1,6 @@
 import { dataTypes, type Plugin } from '@shardloom/core'
 import { boundPrefetch } from './bound-prefetch.js'
+import { boundReductions } from './bound-reductions.js'
 import { bucketGradients } from './bucket-gradients.js'
 import { gatherOnce } from './gather-once.js'
 import { lockSteps } from './lock-steps.js'
@@ -57,6 +58,7 @@ export function dataParallel(options: DataParallelOptions = {}): Plugin {
       ...(storage.gather === 'step' ? [gatherOnce] : []),
       ...(storage.bucket === undefined ? [] : [bucketGradients(storage)]),
       ...(storage.prefetch === undefined ? [] : [boundPrefetch(storage, options.prefetch !== undefined)]),
+      ...(reduce === 'step' ? [] : [boundReductions]),
       lockSteps,
     ],
   }
