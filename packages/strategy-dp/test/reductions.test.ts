@@ -15,7 +15,7 @@ function plan(dp: DataParallelOptions, degree: number) {
   const { operators, passes } = composePlugins([transformers(), dataParallel(dp)])
   const built = buildProgram(model, { phase: 'training', batch: 8, seq: 8, microbatches })
   const mesh = createMesh([{ name: 'dp', degree }])
-  const program = runPasses({ ...built, mesh }, [...passes, ...corePasses], { operators })
+  const program = runPasses({ ...built, mesh }, [...passes, ...corePasses], { operators, warn: () => {} })
   return { program, operators }
 }
 
