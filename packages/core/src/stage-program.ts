@@ -18,6 +18,11 @@ interface Parts {
   readonly like: Map<Program, Program>
 }
 
+/** The id in the whole program of what {@link programOf} gives a rank: that of the first direction, for what is of the second. */
+export function wholeId(id: string): string {
+  return id.endsWith('~') ? id.slice(0, -1) : id
+}
+
 const projections = new WeakMap<Program, Parts>()
 
 /**

@@ -72,7 +72,7 @@ export interface RankPart {
 
 export type { Iteration } from './layout.js'
 export { type Execution, sendersOf } from './sender.js'
-export { partLike, programOf } from './stage-program.js'
+export { partLike, programOf, wholeId } from './stage-program.js'
 export { actionsRun, type ScheduledPlaces, scheduledPlaces } from './unroll-order.js'
 
 /** The kinds that {@link UnrolledGraph.edgeKind} numbers. */

@@ -13,7 +13,7 @@ import {
   sourcesOf,
   type Tensor,
 } from '@shardloom/core'
-import { programOf } from '@shardloom/core/unroll'
+import { programOf, wholeId } from '@shardloom/core/unroll'
 import type { Plan } from './plan.js'
 
 /** The nodes of a program by id, made once per program. */
@@ -58,7 +58,7 @@ export function shortReason({ program: whole }: Plan, id: string, rank: number):
 
 /** Whether a node or a tensor belongs to the second direction of a pipeline whose microbatches enter at both ends. */
 export function isSecondDirection(id: string): boolean {
-  return id.endsWith('~')
+  return wholeId(id) !== id
 }
 
 /**

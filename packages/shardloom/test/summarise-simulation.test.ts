@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { nodesOf } from '@shardloom/core'
 import { describe, expect, it, test } from 'vitest'
 import { loadSpec, type SpecInput, simulateLoaded, summariseSimulation } from '../src/index.js'
 
@@ -13,6 +14,29 @@ describe('a summary', () => {
     expect(criticalKinds.reduce((sum, { seconds }) => sum + seconds, 0)).toBeCloseTo(stepSeconds, 9)
     expect(bottleneck[0]).toContain(criticalKinds[0]?.kind)
     expect(bottleneck.join(' ')).toContain(`${(100 * bubble.global).toFixed(1)}\u00a0%`)
+  })
+
+  it('counts what both directions of DualPipe do under one name each, communication as that', async () => {
+    const spec = {
+      model: 'mixtral-8x7b',
+      cluster: 'dgx-h100',
+      batch: 64,
+      seq: 1024,
+      parallel: { pp: 4, dp: 2, ep: 2 },
+      options: { schedule: 'dualpipe' },
+    } as const
+    const simulation = await simulated(spec)
+    const { criticalPath, criticalKinds, whatIf, memory } = summariseSimulation(simulation, { whatIf: true })
+    const program = simulation.timed.program
+    const ids = new Set(nodesOf(program.items).map(({ id }) => id))
+    expect(criticalPath.filter(({ node }) => !ids.has(node))).toEqual([])
+    const alive = memory.perStage.flatMap((stage) => stage.alive.map(({ tensor }) => tensor))
+    expect(alive.filter((tensor) => !program.tensors.has(tensor))).toEqual([])
+    // Amdahl: no change saves more than what it removes takes of the critical path, and this one removes all of it.
+    const shareOf = (kind: RegExp) => criticalKinds.find((each) => kind.test(each.kind))?.share ?? 0
+    const saved = whatIf.find(({ change }) => change === 'without communication over ep')?.difference ?? 0
+    expect(-saved).toBeLessThanOrEqual(shareOf(/^all-to-all over ep$/) + 1e-9)
+    expect(-saved).toBeGreaterThan(0.01)
   })
 
   it('says what is kept free, whence, and what does not fit', async () => {

@@ -1,4 +1,5 @@
 import { axesOf, type Mesh } from '@shardloom/core'
+import { wholeId } from '@shardloom/core/unroll'
 import type { Timeline } from './simulate.js'
 import { ticksPerSecond } from './ticks.js'
 
@@ -102,22 +103,22 @@ export function criticalPath({ graph, times, seconds }: Timeline): CriticalNode[
   const { start, end, cause, makespan } = times
   let node = -1
   for (let each = 0; each < graph.nodeCount; each++) if (end[each] === makespan) node = node < 0 ? each : node
-  const sums = new Map<number, { count: number; ticks: number }>()
+  const sums = new Map<string, { count: number; ticks: number }>()
   while (node >= 0) {
-    const template = graph.template[node] ?? 0
+    const id = wholeId(graph.templates[graph.template[node] ?? 0]?.id ?? '')
     const ticks = (end[node] ?? 0) - (start[node] ?? 0)
-    const known = sums.get(template)
+    const known = sums.get(id)
     if (known) {
       known.count++
       known.ticks += ticks
-    } else sums.set(template, { count: 1, ticks })
+    } else sums.set(id, { count: 1, ticks })
     node = cause[node] ?? -1
   }
   return [...sums]
     .filter(([, { ticks }]) => ticks > 0)
-    .map(([template, { count, ticks }]) => {
+    .map(([id, { count, ticks }]) => {
       const spent = ticks / ticksPerSecond
-      return { node: graph.templates[template]?.id ?? '', count, seconds: spent, share: spent / seconds }
+      return { node: id, count, seconds: spent, share: spent / seconds }
     })
     .sort((a, b) => b.seconds - a.seconds || (a.node < b.node ? -1 : 1))
 }

@@ -1,5 +1,5 @@
 import { bodyCounts, lookup, type OperatorTable, type Program, regionsOf, type Tensor, walk } from '@shardloom/core'
-import { programOf } from '@shardloom/core/unroll'
+import { programOf, wholeId } from '@shardloom/core/unroll'
 import { type Lifetimes, lifetimesOf, type PassingPart, passingParts } from './lifetimes.js'
 import { type Meter, meterOf, storedOn } from './measure.js'
 import type { Timeline } from './simulate.js'
@@ -167,11 +167,15 @@ function aliveAt({ buffers, buffer, from, to }: Lifetimes, at: number): RankMemo
     if ((from[entry] ?? 0) > at || (to[entry] ?? 0) <= at) return
     counts.set(index, (counts.get(index) ?? 0) + 1)
   })
-  const list = [...counts].flatMap(([index, count]) => {
-    const { tensor = '', part = 'working', bytes = 0 } = buffers[index] ?? {}
-    return bytes > 0 ? [{ tensor, part, count, bytes: bytes * count }] : []
-  })
-  return list.sort((a, b) => b.bytes - a.bytes || (a.tensor < b.tensor ? -1 : 1))
+  const found = new Map<string, RankMemory['alive'][number]>()
+  for (const [index, count] of counts) {
+    const { tensor: own = '', part = 'working', bytes = 0 } = buffers[index] ?? {}
+    if (bytes === 0) continue
+    const tensor = wholeId(own)
+    const known = found.get(`${tensor} ${part}`) ?? { tensor, part, count: 0, bytes: 0 }
+    found.set(`${tensor} ${part}`, { ...known, count: known.count + count, bytes: known.bytes + bytes * count })
+  }
+  return [...found.values()].sort((a, b) => b.bytes - a.bytes || (a.tensor < b.tensor ? -1 : 1))
 }
 
 /** How often there is a tensor: once for each iteration of its axes, of layers those that run its body, where not all do. */
