@@ -30,9 +30,17 @@ function chunkFinder({ chunks, directions }: Pipeline, coordinate: number) {
 export function scheduleShape({ pipeline }: Program, coordinate: number): string {
   if (!pipeline) return ''
   const own = pipeline.chunks.flatMap(({ rank }, chunk) => (rank === coordinate ? [chunk] : []))
+  const slots = slotsOf(pipeline, coordinate)
   return actionsOf(pipeline, coordinate)
-    .map(({ kind, chunk, microbatch }) => `${own.indexOf(chunk)}${kind}${microbatch}`)
+    .map(({ kind, chunk, microbatch }, action) => `${own.indexOf(chunk)}${kind}${microbatch}@${slots[action]}`)
     .join()
+}
+
+/** Per action of a coordinate its slot, in order: both of an overlapped pair share one. */
+export function slotsOf({ actions }: Pipeline, coordinate: number): Int32Array {
+  let slot = -1
+  const found = (actions[coordinate] ?? '').matchAll(/\d+[FIWB]\d+(\)OVERLAP_F_B)?/g)
+  return Int32Array.from(found, ([, second]) => (second === undefined ? ++slot : slot))
 }
 
 /** Where the executions of a coordinate's nodes stand in its schedule. */
@@ -68,7 +76,8 @@ export function scheduledPlaces(pipeline: Pipeline, coordinate: number, microbat
 }
 
 /**
- * Numbers the nodes of a pipeline's microbatches action by action, and adds a temporal edge from each action to the next.
+ * Numbers the nodes of a pipeline's microbatches action by action, and adds a temporal edge from each action to the next, but none
+ * inside of an overlapped pair: from what comes before it to both, and from both to what comes behind.
  * The same graph where no schedule orders them or they, or the axis that chunks divide, are not unrolled. Linear.
  */
 export function inScheduledOrder(
@@ -114,31 +123,46 @@ export function inScheduledOrder(
     const body = region.bodies[bodyAt(region.region, microbatch)]
     if (body) visit(body, startOf(region, microbatch), microbatch, undefined)
   }
+  const slots = slotsOf(pipeline, coordinate)
   const next = new Uint32Array(actions.length + 1)
   for (const action of actionOf) next[action + 1] = (next[action + 1] ?? 0) + 1
-  const first = new Set<number>()
-  const begins = new Uint32Array(actions.length)
   next[0] = begin
-  for (let action = 0; action < actions.length; action++) {
-    const at = next[action] ?? 0
-    begins[action] = at
-    const size = next[action + 1] ?? 0
-    next[action + 1] = at + size
-    if (size > 0 && at > begin) first.add(at)
-  }
-  const numbers = Uint32Array.from({ length: top.size }, (_, place) => place)
-  const places = numbers.slice()
+  for (let action = 0; action < actions.length; action++)
+    next[action + 1] = (next[action + 1] ?? 0) + (next[action] ?? 0)
+  const firsts = next.slice()
+  const places = Uint32Array.from({ length: top.size }, (_, place) => place)
   actionOf.forEach((action, index) => {
     const number = next[action] ?? 0
     next[action] = number + 1
-    numbers[begin + index] = number
     places[number] = begin + index
   })
+  const begins: number[] = []
+  const seconds: number[] = []
+  /** The nodes with which a slot begins, and those that they wait for: with which the one before ends. */
+  const gates = new Map<number, readonly number[]>()
+  let before: readonly number[] = []
+  for (let action = 0; action < actions.length; ) {
+    const spans: (readonly [from: number, to: number])[] = []
+    const slot = slots[action]
+    begins.push(firsts[action] ?? begin)
+    for (; action < actions.length && slots[action] === slot; action++) {
+      const [from = begin, to = begin] = [firsts[action], firsts[action + 1]]
+      if (from < to) spans.push([from, to])
+    }
+    seconds.push(spans[1]?.[0] ?? -1)
+    if (before.length > 0) for (const [from] of spans) gates.set(from, before)
+    if (spans.length > 0) before = spans.map(([, to]) => to - 1)
+  }
+  const numbers = new Uint32Array(top.size)
+  places.forEach((place, number) => {
+    numbers[place] = number
+  })
+  const gated = Array.from(gates.values()).reduce((sum, { length }) => sum + length, 0)
   const reordered = {
     template: new Int32Array(top.size),
     starts: new Uint32Array(top.size + 1),
-    sources: new Uint32Array((starts[top.size] ?? 0) + first.size),
-    kinds: new Uint8Array((starts[top.size] ?? 0) + first.size),
+    sources: new Uint32Array((starts[top.size] ?? 0) + gated),
+    kinds: new Uint8Array((starts[top.size] ?? 0) + gated),
   }
   let count = 0
   for (let number = 0; number < top.size; number++) {
@@ -152,19 +176,20 @@ export function inScheduledOrder(
       reordered.sources[count] = waits ? end - 1 : (numbers[source] ?? 0)
       reordered.kinds[count++] = kinds[edge] ?? 0
     }
-    if (!first.has(number)) continue
-    reordered.sources[count] = number - 1
-    reordered.kinds[count++] = 1
+    for (const source of gates.get(number) ?? []) {
+      reordered.sources[count] = source
+      reordered.kinds[count++] = 1
+    }
   }
   reordered.starts[top.size] = count
-  return { ...reordered, order: { numbers, places, begins } }
+  return { ...reordered, order: { numbers, places, begins, seconds } }
 }
 
 /**
- * The actions of a rank's schedule that run something, in order: an I of a chunk without layers, which hands no gradient
- * on, does not. None without a schedule.
+ * How many actions each slot of a rank's schedule has that run something, in order: two in an overlapped pair, else one. An I of a chunk
+ * without layers, which hands no gradient on, runs nothing. None without a schedule.
  */
-export function actionsRun(program: Program, rank: number): readonly PipelineAction[] {
+export function slotsRun(program: Program, rank: number): readonly number[] {
   const { pipeline } = program
   const part = programOf(program, rank)
   if (!pipeline || !part.items.some((item) => item.type === 'region' && item.axis === 'microbatch')) return []
@@ -180,7 +205,11 @@ export function actionsRun(program: Program, rank: number): readonly PipelineAct
       run.add(`${chunkOf(node, iteration, microbatch.body)} ${kindOf(node)}`)
     }
   })
-  return actionsOf(pipeline, coordinateOf(program, rank)).filter(({ chunk, kind }) =>
-    kindsOf[kind].some((each) => run.has(`${chunk} ${each}`)),
-  )
+  const counts: number[] = []
+  const slots = slotsOf(pipeline, coordinateOf(program, rank))
+  actionsOf(pipeline, coordinateOf(program, rank)).forEach(({ chunk, kind }, action) => {
+    const slot = slots[action] ?? 0
+    if (kindsOf[kind].some((each) => run.has(`${chunk} ${each}`))) counts[slot] = (counts[slot] ?? 0) + 1
+  })
+  return counts.filter((count) => count > 0)
 }

@@ -104,10 +104,11 @@ function partsOf({ base, graph: { top, order } }: Copy, rank: number, over: stri
     if (item.type === 'node' || item.axis === over) return
     const inner = top.regions.get(item.id)
     if (!inner) return
-    const begins =
-      order && item.axis === 'microbatch' ? order.begins : inner.starts.subarray(0, -1).map((at) => at + inner.offset)
+    const slots = item.axis === 'microbatch' ? order : undefined
+    const begins = slots?.begins ?? Array.from(inner.starts.subarray(0, -1), (at) => at + inner.offset)
     begins.forEach((at, place) => {
-      parts.push({ rank, firstNode: base + at, region: item.id, place })
+      const second = slots?.seconds[place] ?? -1
+      parts.push({ rank, firstNode: base + at, region: item.id, place, ...(second >= 0 && { second: base + second }) })
     })
     parts.push({ rank, firstNode: base + (top.offsets[index + 1] ?? top.size) })
   })

@@ -59,21 +59,23 @@ export interface UnrolledGraph {
   readonly idOf: (node: number) => string
 }
 
-/** A part of what a rank runs: an iteration of a loop at the top, an action of its schedule, or what stands between loops. */
+/** A part of what a rank runs: an iteration of a loop at the top, an action of its schedule or an overlapped pair, or what is between loops. */
 export interface RankPart {
   /** Index into {@link UnrolledGraph.ranks}. */
   readonly rank: number
   readonly firstNode: number
   /** The loop. Loops over what a pipeline divides, such as layers, are not taken apart. */
   readonly region?: string
-  /** The iteration that runs so late, or the action. */
+  /** The iteration that runs so late, or the action or pair. */
   readonly place?: number
+  /** The first node of the second action of an overlapped pair: it waits for nothing of the first one. */
+  readonly second?: number
 }
 
 export type { Iteration } from './layout.js'
 export { type Execution, sendersOf } from './sender.js'
 export { partLike, programOf, wholeId } from './stage-program.js'
-export { actionsRun, type ScheduledPlaces, scheduledPlaces } from './unroll-order.js'
+export { type ScheduledPlaces, scheduledPlaces, slotsOf, slotsRun } from './unroll-order.js'
 
 /** The kinds that {@link UnrolledGraph.edgeKind} numbers. */
 export const edgeKinds: readonly EdgeKind[] = ['data', 'temporal', 'communication']
@@ -157,8 +159,16 @@ export interface Emitted {
   readonly starts: Uint32Array
   readonly sources: Uint32Array
   readonly kinds: Uint8Array
-  /** Place in the layout → number of the node, and back; where each action begins. Absent: as laid out. */
-  readonly order?: { readonly numbers: Uint32Array; readonly places: Uint32Array; readonly begins: Uint32Array }
+  /**
+   * Place in the layout → number of the node, and back; where each action or overlapped pair begins, and the second action of a pair
+   * (−1: it is none). Absent: as laid out.
+   */
+  readonly order?: {
+    readonly numbers: Uint32Array
+    readonly places: Uint32Array
+    readonly begins: readonly number[]
+    readonly seconds: readonly number[]
+  }
 }
 
 /** What one coordinate of the pipeline runs, unrolled; without a pipeline what every rank runs. */

@@ -1,9 +1,10 @@
 import { actionsOf, bodyAt, coordinateOf, type Program } from '@shardloom/core'
-import { scheduledPlaces } from '@shardloom/core/unroll'
+import { scheduledPlaces, slotsOf } from '@shardloom/core/unroll'
 import type { Crossing, Dependency, Expansion, Occurrence } from './occurrence.js'
 
 /**
- * Lists the occurrences of a rank of a pipeline action by action, with a temporal dependency from each action to the next.
+ * Lists the occurrences of a rank of a pipeline action by action, with a temporal dependency from each action to the next, or to both of
+ * an overlapped pair.
  * What stands for several actions is listed with the first of them. The same expansion where no schedule orders the
  * microbatches, or where they are drawn as one. O(occurrences × layers that one stands for + dependencies).
  */
@@ -47,10 +48,17 @@ export function inScheduledOrder(expansion: Expansion, program: Program, rank: n
     const waits = kind === 'temporal' && to >= end && from >= begin && from < end
     return { ...each, from: waits ? end - 1 : (numbers[from] ?? from), to: numbers[to] ?? to }
   })
-  const steps = order.flatMap((old, index): Dependency[] => {
-    const before = order[index - 1]
-    if (before === undefined || positions[before] === positions[old]) return []
-    return [{ from: begin + index - 1, to: begin + index, kind: 'temporal', returns: false }]
+  const slots = slotsOf(pipeline, coordinate)
+  const steps: Dependency[] = []
+  /** Where the actions of the slot before end, and where those of the one at hand begin and end. */
+  let [before, ends]: number[][] = [[], []]
+  order.forEach((old, index) => {
+    const [last, own] = [positions[order[index - 1] ?? -1], positions[old] ?? 0]
+    if (last !== own) {
+      if (last !== undefined && slots[last] !== slots[own]) [before, ends] = [ends, []]
+      for (const from of before) steps.push({ from, to: begin + index, kind: 'temporal', returns: false })
+      ends.push(begin + index)
+    } else ends.splice(-1, 1, begin + index)
   })
   const inside = order.flatMap((old) => occurrences[begin + old] ?? [])
   return {

@@ -55,7 +55,9 @@ export function breakdown(timeline: Timeline, mesh: Mesh): RankBreakdown[] {
       }
       return at - from
     }
-    for (const node of computing.get(rank) ?? []) {
+    // The halves of an overlapped pair take turns.
+    const inTime = (computing.get(rank) ?? []).sort((a, b) => (start[a] ?? 0) - (start[b] ?? 0))
+    for (const node of inTime) {
       const [from, to] = [start[node] ?? 0, end[node] ?? 0]
       if (from > until) inside += gap(until, from, cause[node] ?? -1)
       // A blocking send stands on the compute stream, and computes nothing.

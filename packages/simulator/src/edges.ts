@@ -13,7 +13,7 @@ import {
   sourcesOf,
   walk,
 } from '@shardloom/core'
-import { actionsRun, programOf } from '@shardloom/core/unroll'
+import { programOf, slotsRun } from '@shardloom/core/unroll'
 
 /** Nodes and edges of the rolled program. */
 export function measureFolded(program: Program): {
@@ -28,10 +28,12 @@ export function measureFolded(program: Program): {
   return { nodes, edges: countEdges(program, true) }
 }
 
-/** The edges of what one rank runs, unrolled; the schedule of a pipeline leads from each of its actions to the next. */
+/** The edges of what one rank runs, unrolled; the schedule of a pipeline leads from each of its actions to the next, or to both of a pair. */
 export function countRankEdges(program: Program, rank: number): Record<EdgeKind, bigint> {
   const edges = countEdges(programOf(program, rank), false)
-  edges.temporal += BigInt(Math.max(0, actionsRun(program, rank).length - 1))
+  slotsRun(program, rank).forEach((actions, slot, slots) => {
+    edges.temporal += BigInt(actions * (slots[slot - 1] ?? 0))
+  })
   return edges
 }
 

@@ -20,6 +20,11 @@ export interface Work {
   readonly contention: number
   /** Per node the first of those that begin and end with it, as the members of a collective do; −1 or absent: by itself. */
   readonly joint?: Int32Array
+  /**
+   * Overlapped pairs: the first node of each, the first of its second half and the first behind it. Either half computes in its order,
+   * and of two kernels that could run it is the one that has waited longer.
+   */
+  readonly pairs?: readonly (readonly [from: number, second: number, to: number])[]
   /** Nodes that have begun before, such as a transfer under way, with their end; infinite: they never end. */
   readonly begun?: readonly { readonly node: number; readonly start: number; readonly end: number }[]
   /** Nodes that wait for their stream from before, in order. */
@@ -67,6 +72,10 @@ export function runEvents(work: Work): Times {
   /** Computing in order: of each rank the next node, and behind each node the next one. */
   const next = new Int32Array(ranks).fill(nodeCount)
   const after = new Int32Array(nodeCount)
+  /** In a pair the next node of its second half, and what comes behind both. */
+  const other = new Int32Array(ranks).fill(nodeCount)
+  const behind = new Int32Array(ranks).fill(nodeCount)
+  const pairs = new Map<number, readonly [second: number, behind: number]>()
   /** Time in which a rank communicates, up to `since` where it does so now, and what a running kernel found on its start. */
   const busy = new Float64Array(ranks)
   const since = new Float64Array(ranks)
@@ -160,8 +169,25 @@ export function runEvents(work: Work): Times {
   const head = (slot: number): number => {
     if ((running[slot] as number) >= 0) return -1
     if (slot % streams > 0) return (waiting[slot] as EventHeap).first
-    const node = next[(slot / streams) | 0] as number
-    return node < nodeCount && status[node] === 1 ? node : -1
+    const of = (slot / streams) | 0
+    const [one, two] = [next[of] as number, other[of] as number]
+    const isOne = one < nodeCount && status[one] === 1
+    if (two < nodeCount && status[two] === 1 && !(isOne && (ready[one] as number) <= (ready[two] as number))) return two
+    return isOne ? one : -1
+  }
+  /** Takes a rank to a node behind those that have computed. */
+  const enter = (of: number, node: number) => {
+    const pair = pairs.get(node)
+    next[of] = node
+    other[of] = pair ? pair[0] : nodeCount
+    behind[of] = pair ? pair[1] : nodeCount
+  }
+  const leave = (of: number, node: number) => {
+    const isInPair = (behind[of] as number) < nodeCount || (other[of] as number) < nodeCount
+    if (!isInPair) return enter(of, after[node] as number)
+    if (node === other[of]) other[of] = after[node] as number
+    else next[of] = after[node] as number
+    if (next[of] === nodeCount && other[of] === nodeCount) enter(of, behind[of] as number)
   }
   const startHead = (slot: number) => {
     const node = head(slot)
@@ -196,6 +222,16 @@ export function runEvents(work: Work): Times {
     after[node] = next[of] as number
     next[of] = node
   }
+  for (const [from, second, to] of work.pairs ?? []) {
+    const one = computing(lane, streams, from, second)
+    const two = computing(lane, streams, second, to)
+    if (!one || !two) continue
+    pairs.set(one.first, [two.first, after[two.last] as number])
+    for (const { last } of [one, two]) after[last] = nodeCount
+  }
+  next.forEach((node, of) => {
+    enter(of, node)
+  })
   for (let node = 0; node < nodeCount; node++) {
     open[node] = (edgeStart[node + 1] as number) - (edgeStart[node] as number)
     const first = joint ? (joint[node] as number) : -1
@@ -240,7 +276,7 @@ export function runEvents(work: Work): Times {
               continue
             }
           }
-          next[of] = after[node] as number
+          leave(of, node)
         }
         running[slot] = -1
         previous[slot] = node
@@ -260,6 +296,17 @@ export function runEvents(work: Work): Times {
     now = events.firstKey
   }
   return { start, end, cause, makespan: now, ran, status, ready }
+}
+
+/** The first and the last node of some that compute; undefined: none does. */
+function computing(lane: Int32Array, streams: number, from: number, to: number) {
+  let [first, last] = [-1, -1]
+  for (let node = from; node < to; node++) {
+    if ((lane[node] as number) < 0 || (lane[node] as number) % streams > 0) continue
+    if (first < 0) first = node
+    last = node
+  }
+  return first < 0 ? undefined : { first, last }
 }
 
 function membersOf(joint: Int32Array): Map<number, number[]> {

@@ -28,6 +28,8 @@ export function fewIterations(program: Program): FewIterations | undefined {
   const [loop] = loops
   if (!loop || loops.some(({ order }) => order === 'reverse')) return undefined
   const isScheduled = pipeline !== undefined && loop.axis === 'microbatch' && (pipeline.actions[0] ?? '') !== ''
+  // Two actions that take turns are no blocks of their own.
+  if (isScheduled && pipeline.actions.some((list) => list.includes('OVERLAP'))) return undefined
   if (isScheduled && loops.length === 1) {
     const alike = likeMicrobatches(program, loop.extent)
     if (2 * alike.kept.length > loop.extent) return undefined

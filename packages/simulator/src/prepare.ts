@@ -196,7 +196,10 @@ export function gated(prepared: Prepared): Work {
     }
   })
   starts[nodeCount] = count
-  return { ...work, edgeStart: starts, edgeSource: sources.subarray(0, count) }
+  const pairs = parts.flatMap(({ firstNode, second }, index) =>
+    second === undefined ? [] : [[firstNode, second, parts[index + 1]?.firstNode ?? nodeCount] as const],
+  )
+  return { ...work, edgeStart: starts, edgeSource: sources.subarray(0, count), ...(pairs.length > 0 && { pairs }) }
 }
 
 function reductionsOf({ templates }: UnrolledGraph, program: Program): Prepared['reduces'] {
