@@ -51,7 +51,8 @@ export function inScheduledOrder(expansion: Expansion, program: Program, rank: n
   const slots = slotsOf(pipeline, coordinate)
   const steps: Dependency[] = []
   /** Where the actions of the slot before end, and where those of the one at hand begin and end. */
-  let [before, ends]: number[][] = [[], []]
+  let before: number[] = []
+  let ends: number[] = []
   order.forEach((old, index) => {
     const [last, own] = [positions[order[index - 1] ?? -1], positions[old] ?? 0]
     if (last !== own) {

@@ -22,7 +22,7 @@ export interface Work {
   readonly joint?: Int32Array
   /**
    * Overlapped pairs: the first node of each, the first of its second half and the first behind it. Either half computes in its order,
-   * and of two kernels that could run it is the one that has waited longer.
+   * the first one wherever it can: others wait for what it hands on. The second one computes while the first waits.
    */
   readonly pairs?: readonly (readonly [from: number, second: number, to: number])[]
   /** Nodes that have begun before, such as a transfer under way, with their end; infinite: they never end. */
@@ -171,9 +171,8 @@ export function runEvents(work: Work): Times {
     if (slot % streams > 0) return (waiting[slot] as EventHeap).first
     const of = (slot / streams) | 0
     const [one, two] = [next[of] as number, other[of] as number]
-    const isOne = one < nodeCount && status[one] === 1
-    if (two < nodeCount && status[two] === 1 && !(isOne && (ready[one] as number) <= (ready[two] as number))) return two
-    return isOne ? one : -1
+    if (one < nodeCount && status[one] === 1) return one
+    return two < nodeCount && status[two] === 1 ? two : -1
   }
   /** Takes a rank to a node behind those that have computed. */
   const enter = (of: number, node: number) => {

@@ -171,28 +171,33 @@ export function gated(prepared: Prepared): Work {
   const { parts, nodeCount, template } = prepared.graph
   const { edgeStart, edgeSource, lane, streams } = work
   const starts = new Uint32Array(nodeCount + 1)
-  const sources = new Uint32Array(edgeSource.length + nodeCount)
+  const sources = new Uint32Array(edgeSource.length + 2 * nodeCount)
   let count = 0
   // The first node of a rank, whose parts follow each other.
   let begin = 0
   parts.forEach(({ rank, firstNode }, index) => {
     const last = parts[index + 1]?.firstNode ?? nodeCount
-    const goesOn = parts[index - 1]?.rank === rank
+    const before = parts[index - 1]
+    const goesOn = before?.rank === rank
     if (!goesOn) begin = firstNode
-    let gate = goesOn ? firstNode - 1 : -1
-    while (gate >= begin && lane[gate] !== rank * streams) gate--
+    const computedBefore = (node: number, from: number) => {
+      while (node >= from && lane[node] !== rank * streams) node--
+      return node >= from ? [node] : []
+    }
+    const gates = goesOn ? computedBefore(firstNode - 1, begin) : []
+    // Of an overlapped pair either action may be the last to compute.
+    if (goesOn && before.second !== undefined) gates.push(...computedBefore(before.second - 1, before.firstNode))
     for (let node = firstNode; node < last; node++) {
       starts[node] = count
       const joins = reduces[template[node] ?? 0] === 'all stages'
-      let isRoot = gate >= begin && !isFree(prepared, node, firstNode, last)
-      let isKnown = false
+      let isRoot = !isFree(prepared, node, firstNode, last)
+      const from = count
       for (let edge = edgeStart[node] as number; edge < (edgeStart[node + 1] as number); edge++) {
         const source = edgeSource[edge] as number
         sources[count++] = source
         if (!joins && source >= firstNode && source < last) isRoot = false
-        if (source === gate) isKnown = true
       }
-      if (isRoot && !isKnown) sources[count++] = gate
+      if (isRoot) for (const gate of gates) if (!sources.subarray(from, count).includes(gate)) sources[count++] = gate
     }
   })
   starts[nodeCount] = count

@@ -89,7 +89,9 @@ export function timelineOfSimulation(simulation: Simulation, name: string): Time
     grain: Grain,
     key = sliceKey(grain, program, timeline),
   ): Generator<SliceInput> {
-    for (const { start, end, kind, label, again, node } of slicesOf(row, key, timeline, program)) {
+    for (const { start, end, partner, again, node, ...first } of slicesOf(row, key, timeline, program)) {
+      // Of an overlapped pair backward takes longer.
+      const { kind, label } = partner ? { kind: partner.kind, label: `${first.label} ${partner.label}` } : first
       const whole = graph.templates[graph.template[node] ?? 0]?.id ?? ''
       const id =
         grain === 'operator'

@@ -166,7 +166,10 @@ function inspectSlice(known: Known, grain: Grain, rank: number, index: number): 
   const prefix = timed.program.pipeline ? `${row.name}/` : ''
   return {
     ids: (names.length <= mostIds ? names : units).map((name) => prefix + name),
-    title: grain === 'layer' && /^\d+$/.test(slice.label) ? `layer ${slice.label}` : slice.label,
+    title:
+      grain === 'layer' && /^\d+$/.test(slice.label)
+        ? `layer ${slice.label}`
+        : [slice.label, slice.partner?.label].filter(Boolean).join(' '),
     id: row.name,
     place: row.name,
     rank,

@@ -121,10 +121,19 @@ interface Style {
 
 function chartSlices(row: TimelineRow, key: Key, { timeline, program, perUnit }: Style): ChartSlice[] {
   const scale = perUnit / ticksPerSecond
-  return Array.from(slicesOf(row, key, timeline, program), ({ start, end, kind, label, again, spent }) => {
+  return Array.from(slicesOf(row, key, timeline, program), ({ start, end, kind, label, partner, again, spent }) => {
     const busy = Math.round((100 * spent) / Math.max(1, end - start))
-    const tooltip = `${label || kind} · rank ${row.rank}${busy < 100 ? ` · ${busy} % busy` : ''}`
-    return { start: start * scale, end: end * scale, kind, label, tooltip, ...(again > 0 && { again }) }
+    const both = [label || kind, ...(partner ? [partner.label] : [])].join(' and ')
+    const tooltip = `${both} · rank ${row.rank}${busy < 100 ? ` · ${busy} % busy` : ''}`
+    return {
+      start: start * scale,
+      end: end * scale,
+      kind,
+      label,
+      tooltip,
+      ...(partner && { partner }),
+      ...(again > 0 && { again }),
+    }
   })
 }
 

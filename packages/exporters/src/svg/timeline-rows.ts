@@ -24,6 +24,8 @@ export interface NodeSlice {
   readonly end: number
   readonly kind: SliceKind
   readonly label: string
+  /** Of an overlapped pair what runs in turn with it. */
+  readonly partner?: { readonly kind: SliceKind; readonly label: string }
   /** The share of the time that is worked in which forward is computed again. */
   readonly again: number
   /** Ticks in which its nodes run: less than from its start to its end, where it waits inside. */
@@ -70,8 +72,8 @@ function nodesByRow(timeline: Timeline): Map<number, Map<string, number[]>> {
   return rows
 }
 
-/** What a node belongs to: nodes that follow each other with the same id are one slice. */
-export type Key = (node: number) => { readonly id: string | number; readonly label: string }
+/** What a node belongs to: nodes that follow each other with the same id are one slice, which may have two halves. */
+export type Key = (node: number) => { readonly id: string | number; readonly label: string; readonly half?: 0 | 1 }
 
 /** How nodes belong together at a grain. */
 export function sliceKey(grain: Grain, program: Program, timeline: Timeline): Key {
@@ -129,11 +131,15 @@ export function* slicesOf(
 ): Generator<NodeSlice, void, undefined> {
   const kindOfTemplate = graph.templates.map((template) => kindOf(template, program))
   let id: string | number = ''
-  let [label, first, begun, until, again, spent] = ['', -1, 0, 0, 0, 0]
-  const kinds = new Map<SliceKind, number>()
+  let [first, begun, until, again, spent] = [-1, 0, 0, 0, 0]
+  const halves = [0, 1].map(() => ({ label: '', kinds: new Map<SliceKind, number>() }))
   const slice = (): NodeSlice => {
+    const [own, other] = halves.flatMap(({ label, kinds }) =>
+      kinds.size > 0 ? [{ label, kind: mainKind(kinds) }] : [],
+    )
     const share = spent > 0 ? again / spent : 0
-    return { start: begun, end: until, kind: mainKind(kinds), label, again: share, spent, node: first }
+    const { kind = 'F', label = halves[0]?.label ?? '' } = own ?? {}
+    return { start: begun, end: until, kind, label, ...(other && { partner: other }), again: share, spent, node: first }
   }
   for (const node of nodes) {
     const template = graph.template[node] ?? 0
@@ -141,16 +147,17 @@ export function* slicesOf(
     const own = key(node)
     if (first < 0 || own.id !== id || from - until > times.makespan * visibleWait) {
       if (first >= 0) yield slice()
-      kinds.clear()
+      for (const half of halves) half.kinds.clear()
       ;[first, begun, again, spent] = [node, from, 0, 0]
     }
     id = own.id
-    label = own.label
+    const half = halves[own.half ?? 0]
+    if (half) half.label = own.label
     until = Math.max(until, to)
     spent += to - from
     const kind = kindOfTemplate[template] ?? 'F'
     if (graph.templates[template]?.recompute) again += to - from
-    else kinds.set(kind, (kinds.get(kind) ?? 0) + to - from)
+    else half?.kinds.set(kind, (half.kinds.get(kind) ?? 0) + to - from)
   }
   if (first >= 0) yield slice()
 }
