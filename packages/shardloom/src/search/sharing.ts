@@ -1,8 +1,8 @@
 import { collectiveSeconds } from '@shardloom/cluster'
 import type { StateCost, StateMove, StateShare } from '@shardloom/simulator'
 import { dividing } from './choices.js'
-import { overlapOn } from './estimate.js'
 import type { Sharing } from './forms.js'
+import { overlapOn } from './link-loads.js'
 import type { Group, Stored } from './place.js'
 import { sharingAtoms } from './size-decisions.js'
 import { isRefusal, type Placed, type StepModel } from './step-model.js'
@@ -69,7 +69,8 @@ export class LeastSharing {
           part,
           {
             forward: seconds('all-gather', forward, parameters),
-            backward: seconds('all-gather', backward, parameters) + seconds('reduce-scatter', reduced, gradients),
+            gathered: seconds('all-gather', backward, parameters),
+            reduced: seconds('reduce-scatter', reduced, gradients),
             summed: seconds('reduce-scatter', summed, gradients),
             spread: seconds('all-gather', spread, parameters),
           },

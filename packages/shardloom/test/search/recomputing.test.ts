@@ -17,13 +17,13 @@ const part = (F: number, B: number, keptBytes: number, workingBytes: number) => 
   workingBytes,
   cacheBytes: 0,
   copies: {},
+  links: {},
 })
 const state = (bytes: number) => ({
   bytes,
   gradientBytes: bytes / 8,
   updateSeconds: 0,
-  forwardSeconds: 0,
-  backwardSeconds: 0,
+  links: [],
   gatherSeconds: 0,
   reduceSeconds: 0,
   spreadSeconds: 0,
