@@ -15,6 +15,7 @@ import {
   untilGradient,
 } from './link-loads.js'
 import {
+  type Divided,
   flightsOf,
   forwardOnly,
   type InFlight,
@@ -145,6 +146,7 @@ export interface Model extends Overlap {
   /** Of a step: each has its own share of the KV cache. */
   readonly microbatches: number
   readonly prefetch: Prefetch
+  readonly divided: Divided
 }
 
 /** A stage that has each of `parts` so many times; the first one, and those behind the layers, are ends of the model. */
@@ -222,7 +224,7 @@ export function stageOf(model: Model, parts: readonly string[], counts: Float64A
     stage.updateSeconds += times * state.updateSeconds
   })
   if (moving.length > 0) stage.copies = copiesOf(moving, ends, model)
-  if (isLinked) stage.loads = loadsOf(linked, stage)
+  if (isLinked) stage.loads = loadsOf(linked, stage, model.divided)
   return stage
 }
 

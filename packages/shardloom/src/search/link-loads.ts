@@ -1,6 +1,6 @@
 import type { LinkUses, Machine, PartCost, StateMove } from '@shardloom/simulator'
 import { isEnd } from './forms.js'
-import type { Pipeline, StageSeconds } from './pipelines.js'
+import type { Divided, Pipeline, StageSeconds } from './pipelines.js'
 
 /** How computing and collectives of parameters and gradients go on beside each other. */
 export interface Overlap {
@@ -129,16 +129,16 @@ export function besideState(
  * before it have to be reduced, so that of all that an action reduces the last two layers' are nobody's to wait for. But where the last that an action
  * does is to reduce, as of an embedding and of gradients of weights that come apart, the next one waits for that.
  */
-export function loadsOf(parts: readonly LinkedPart[], seconds: ActionSeconds): StageLoads {
+export function loadsOf(parts: readonly LinkedPart[], seconds: ActionSeconds, divided: Divided): StageLoads {
   const streams = new Map<string, { seconds: number; isForward: boolean }>()
   const inLayers = parts.filter(({ part }) => !isEnd(part))
   const layers = inLayers.reduce((sum, { times }) => sum + times, 0)
   const longest = inLayers.reduce((most, { cost }) => Math.max(most, gradingIn(cost)), 0)
   const forwards = parts.reduce((sum, { times, cost }) => sum + times * (cost?.seconds.F ?? 0), 0)
-  const apart = parts.some(({ cost }) => cost && isDivided(cost))
+  const apart = divided !== 'nothing'
   const action = apart ? 'weight' : 'input'
   const first = parts.find(({ part, links }) => part === 'first' && links.some(({ isLast }) => isLast))
-  const awaited = (first ?? (apart ? inLayers[0] : undefined))?.links.find(({ isLast }) => isLast)?.name
+  const awaited = (first ?? (divided === 'all' ? inLayers[0] : undefined))?.links.find(({ isLast }) => isLast)?.name
   const names = new Set(parts.flatMap(({ links }) => links.map(({ name }) => name)))
   let [least, end, late, gathers] = [0, 0, 0, 0]
   for (const name of names) {
@@ -165,8 +165,10 @@ export function loadsOf(parts: readonly LinkedPart[], seconds: ActionSeconds): S
     gathers = Math.max(gathers, ahead)
   }
   seconds.forward = Math.max(seconds.forward, gathers + forwards)
-  seconds[action] = Math.max(seconds[action], least)
-  return { streams, lateSeconds: Math.max(0, late, end - seconds[action]) }
+  // Gradients of weights that are not always apart have those of inputs beside them.
+  const before = divided === 'some' ? seconds.input : 0
+  seconds[action] = Math.max(seconds[action], least - before)
+  return { streams, lateSeconds: Math.max(0, late, end - before - seconds[action]) }
 }
 
 /**

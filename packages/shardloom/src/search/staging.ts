@@ -131,7 +131,7 @@ export class Staging implements Place {
     const placed = this.placed(stored.replicate)
     if (isRefusal(placed)) return placed
     const states = this.model.stateCosts(() => this.specOf(schedule, stored), this.stored, stored, placed)
-    return isRefusal(states) ? states : this.model.modelOf(blocks, states, placed.machine, this)
+    return isRefusal(states) ? states : this.model.modelOf(blocks, states, placed.machine, this, schedule)
   }
 
   /**

@@ -234,11 +234,13 @@ export class StepModel {
     states: ReadonlyMap<string, PartState>,
     machine: Machine,
     { pp, microbatches }: { readonly pp: number; readonly microbatches: number },
+    schedule: string,
   ): Model {
     const { offload } = this.base.options
     const layers = typeof offload === 'object' ? (offload.prefetch ?? usualPrefetch) : usualPrefetch
     const prefetch = { layers, apart: pp > 1 }
-    return { microbatches, parts: blocks.parts, states, prefetch, ...overlapOn(machine) }
+    const divided = this.pipelines.dividedBy(schedule)
+    return { microbatches, parts: blocks.parts, states, prefetch, divided, ...overlapOn(machine) }
   }
 }
 

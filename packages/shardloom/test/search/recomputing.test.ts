@@ -103,6 +103,7 @@ describe('under Σtᵢ + (m − 1)·max t nothing is better than what is chosen'
         contention: 0,
         blocking: false,
         prefetch: { layers: 1, apart: true },
+        divided: 'nothing',
       }
       const recomputing = new Recomputing(pipeline, layers, model as Model, room)
       const borders = recomputing.borders()
