@@ -5,12 +5,10 @@ import { isEnd } from './forms.js'
 import { besideCopies, copiesOf, type Prefetch, type StageCopies } from './host-copies.js'
 import {
   addMove,
+  awaitLinks,
   besideState,
   type LinkedPart,
-  linksDone,
-  loadsOf,
   type Overlap,
-  type StageLoads,
   type StateLinks,
   untilGradient,
 } from './link-loads.js'
@@ -118,8 +116,6 @@ export function stateAt(costs: ReadonlyMap<string, StateCost>, machine: Machine)
 export interface StageCost {
   /** Where anything moves over the host link. */
   copies: StageCopies | undefined
-  /** Where state is moved in each microbatch. */
-  loads: StageLoads | undefined
   layers: number
   forward: number
   input: number
@@ -153,7 +149,6 @@ export interface Model extends Overlap {
 export function stageOf(model: Model, parts: readonly string[], counts: Float64Array): StageCost {
   const stage: StageCost = {
     copies: undefined,
-    loads: undefined,
     layers: 0,
     forward: 0,
     input: 0,
@@ -194,7 +189,7 @@ export function stageOf(model: Model, parts: readonly string[], counts: Float64A
     const kept = isEnd(part) ? 'endBytes' : 'keptBytes'
     if (cost) {
       const alone = besideCopies(cost, model)
-      const { forward, input, weight } = state ? besideState(alone, cost, state.links, model) : alone
+      const { forward, input, weight } = state ? besideState(alone, cost, state.links, model, model.divided) : alone
       stage.forward += times * forward
       stage.input += times * input
       stage.weight += times * weight
@@ -224,7 +219,7 @@ export function stageOf(model: Model, parts: readonly string[], counts: Float64A
     stage.updateSeconds += times * state.updateSeconds
   })
   if (moving.length > 0) stage.copies = copiesOf(moving, ends, model)
-  if (isLinked) stage.loads = loadsOf(linked, stage, model.divided)
+  if (isLinked) awaitLinks(stage, linked, model.divided)
   return stage
 }
 
@@ -367,7 +362,6 @@ export function stepSeconds(
       seconds,
       stages.map(({ copies }) => copies),
     )
-  const isLinked = stages.some(({ loads }) => loads)
   const late = heldBack(pipeline, stages, overlap)
   let [reduced, updated] = [time.seconds + (late[0] as number), 0]
   for (const finished of time.finished) {
@@ -384,13 +378,8 @@ export function stepSeconds(
       at = blocking
         ? Math.max(at, end) + all
         : Math.max(Math.max(at, end - backward + backward / layers) + all, end + all / layers)
-      if (cost.loads) at = Math.max(at, end + cost.loads.lateSeconds)
       update += cost.updateSeconds
       spread += cost.spreadSeconds
-    }
-    if (isLinked) {
-      const own = finished.map(({ stage }) => stages[stage % stages.length]?.loads)
-      at = Math.max(at, linksDone(own, pipeline, seconds))
     }
     reduced = Math.max(reduced, at)
     updated = Math.max(updated, blocking ? update + spread : Math.max(update, spread))

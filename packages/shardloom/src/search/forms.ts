@@ -46,8 +46,6 @@ export interface PipelineBounds {
   readonly seconds: LargestSum
   /** Of {@link timeValues} of backwards as the schedule divides them: no candidate takes less. */
   readonly ownSeconds: LargestSum
-  /** Of {@link linkValues}: no candidate takes less. */
-  readonly linkSeconds: LargestSum
   /** Of {@link memoryValues}: no candidate has a rank that holds less, parameters aside that are whole for a while. */
   readonly bytes: LargestSum
 }
@@ -91,16 +89,9 @@ export function boundsOf(pipeline: Pipeline, borders: readonly number[], layers:
   const first = [...new Set(names)].map((name) => names.indexOf(name))
   const kinds = first.map((at) => chunks[at] as Float64Array)
   const kindOf = names.map((name) => first.indexOf(names.indexOf(name)))
-  const work = workOf(pipeline, chunks)
-  const seconds = secondsOf(pipeline, chunks, work, true)
-  const ownSeconds = pipeline.isDivided ? secondsOf(pipeline, chunks, work, false) : seconds
-  let linkSeconds: LargestSum | undefined
-  return {
-    ...{ kinds, kindOf, seconds, ownSeconds, bytes: bytesOf(pipeline, chunks, parts) },
-    get linkSeconds() {
-      return (linkSeconds ??= new LargestSum(work))
-    },
-  }
+  const seconds = secondsOf(pipeline, chunks, true)
+  const ownSeconds = pipeline.isDivided ? secondsOf(pipeline, chunks, false) : seconds
+  return { kinds, kindOf, seconds, ownSeconds, bytes: bytesOf(pipeline, chunks, parts) }
 }
 
 /**
@@ -108,16 +99,27 @@ export function boundsOf(pipeline: Pipeline, borders: readonly number[], layers:
  * weights, of each part; last what passing on takes. With `whole` values backward is whole where the schedule divides it, and nothing is
  * known of when what it hands on is there.
  */
-function secondsOf(
-  pipeline: Pipeline,
-  chunks: readonly Float64Array[],
-  work: readonly Float64Array[],
-  whole: boolean,
-): LargestSum {
-  const { schedule, isDivided, chains } = pipeline
+function secondsOf(pipeline: Pipeline, chunks: readonly Float64Array[], whole: boolean): LargestSum {
+  const { schedule, microbatches, isDivided, chains } = pipeline
+  const { stageRanks, directions } = schedule
+  const width = chunks[0]?.length ?? 0
+  const count = chunks.length
+  /** Adds an action of a stage some times over: 0 forward, 1 backward, 2 gradients of weights. */
+  const add = (to: Float64Array, stage: number, times: number, action: 0 | 1 | 2) => {
+    const own = chunks[stage % count] as Float64Array
+    for (let at = 0; at < width; at++) {
+      const index = action * width + at
+      to[index] = (to[index] as number) + times * (own[at] as number)
+    }
+    if (action === 2) return
+    const [end, before] = action === 0 ? [0, stage - 1] : [count - 1, stage + 1]
+    const isReceived = stage % count !== end && stageRanks[before] !== stageRanks[stage]
+    if (isReceived) to[3 * width] = (to[3 * width] as number) + times
+  }
   const isForward = schedule.name === forwardOnly
-  const { stageRanks } = schedule
-  const add = adding(pipeline, chunks)
+  const work = Array.from({ length: schedule.ranks }, () => new Float64Array(3 * width + 1))
+  for (const action of isForward ? ([0] as const) : ([0, 1, 2] as const))
+    stageRanks.forEach((rank, stage) => add(work[rank] as Float64Array, stage, microbatches / directions, action))
   const rows = chains.flatMap(({ rank, before, after, beside }) => {
     const all = Float64Array.from(work[rank] as Float64Array)
     for (let stage = 0; stage < before; stage++) add(all, stage, 1, 0)
@@ -130,35 +132,6 @@ function secondsOf(
     return beside.size > 0 ? [row, all] : [row]
   })
   return new LargestSum([...work, ...rows])
-}
-
-/** Adds an action of a stage some times over to a row: 0 forward, 1 backward, 2 gradients of weights. */
-function adding({ schedule: { stageRanks } }: Pipeline, chunks: readonly Float64Array[]) {
-  const width = chunks[0]?.length ?? 0
-  const count = chunks.length
-  return (to: Float64Array, stage: number, times: number, action: 0 | 1 | 2) => {
-    const own = chunks[stage % count] as Float64Array
-    for (let at = 0; at < width; at++) {
-      const index = action * width + at
-      to[index] = (to[index] as number) + times * (own[at] as number)
-    }
-    if (action === 2) return
-    const [end, before] = action === 0 ? [0, stage - 1] : [count - 1, stage + 1]
-    const isReceived = stage % count !== end && stageRanks[before] !== stageRanks[stage]
-    if (isReceived) to[3 * width] = (to[3 * width] as number) + times
-  }
-}
-
-/** What each rank does in a step. */
-function workOf(pipeline: Pipeline, chunks: readonly Float64Array[]): Float64Array[] {
-  const { schedule, microbatches } = pipeline
-  const { stageRanks, directions } = schedule
-  const add = adding(pipeline, chunks)
-  const width = chunks[0]?.length ?? 0
-  const work = Array.from({ length: schedule.ranks }, () => new Float64Array(3 * width + 1))
-  for (const action of schedule.name === forwardOnly ? ([0] as const) : ([0, 1, 2] as const))
-    stageRanks.forEach((rank, stage) => add(work[rank] as Float64Array, stage, microbatches / directions, action))
-  return work
 }
 
 /** The chunks of a rank, by its stages. */
@@ -207,16 +180,17 @@ function bytesOf(
 
 /** Seconds in which parts gather and reduce what is stored in shares: in each of their forwards and backwards, before the update and behind it. */
 export interface Sharing extends Overlap {
-  readonly parts: ReadonlyMap<string, SharedPart>
-}
-
-/** Of one part: gathered in forward and in backward, reduced in backward or before the update, and gathered behind it. Seconds. */
-export interface SharedPart {
-  readonly forward: number
-  readonly gathered: number
-  readonly reduced: number
-  readonly summed: number
-  readonly spread: number
+  readonly parts: ReadonlyMap<
+    string,
+    {
+      readonly forward: number
+      /** Of these so much is gathered, and the rest reduced. */
+      readonly backward: number
+      readonly gathered: number
+      readonly summed: number
+      readonly spread: number
+    }
+  >
 }
 
 /**
@@ -235,33 +209,16 @@ export function timeValues(
   const sharing = shared && hidden ? { ...shared, contention: 0 } : shared
   parts.forEach((part, at) => {
     const { F = 0, B = 0, I = 0, W = 0 } = costs.get(part)?.seconds ?? {}
-    const { forward = 0, gathered = 0, reduced = 0 } = sharing?.parts.get(part) ?? {}
+    const { forward = 0, backward = 0, gathered = 0 } = sharing?.parts.get(part) ?? {}
     values[at] = sharing ? beside(F, forward, sharing) : F
     const own = hidden && isEnd(part) ? 0 : B + I
-    const apart = I > 0 || W > 0
-    values[width + at] = sharing ? reducing(own, gathered, apart ? 0 : reduced, sharing) : own
-    values[2 * width + at] = sharing ? reducing(W, 0, apart ? reduced : 0, sharing) : W
+    // What is reduced goes on beside gradients of weights, and where these do not always come apart beside those of inputs too.
+    const isApart = I > 0 || W > 0
+    values[width + at] = sharing ? beside(own, isApart ? gathered : backward, sharing) : own
+    const reduced = isApart ? backward - gathered : 0
+    values[2 * width + at] = sharing ? beside(W, Math.min(W, reduced), sharing) : W
   })
   values[3 * width] = send
-  return values
-}
-
-/** An action that waits for what it gathers, and for nothing that it reduces. */
-function reducing(computing: number, gathered: number, reduced: number, sharing: Overlap): number {
-  const { contention, blocking } = sharing
-  if (blocking) return computing + gathered + reduced
-  return Math.max(computing + contention * Math.min(computing, gathered + reduced), gathered)
-}
-
-/** The values of {@link PipelineBounds.linkSeconds}: the links of those who share are busy with all that they share. */
-export function linkValues(parts: readonly string[], sharing: Sharing): Float64Array {
-  const width = parts.length
-  const values = new Float64Array(3 * width + 1)
-  parts.forEach((part, at) => {
-    const { forward = 0, gathered = 0, reduced = 0 } = sharing.parts.get(part) ?? {}
-    values[at] = forward
-    values[width + at] = gathered + reduced
-  })
   return values
 }
 

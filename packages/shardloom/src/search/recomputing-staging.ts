@@ -174,9 +174,9 @@ export class RecomputingStaging extends Staging {
     parts.forEach((part, at) => {
       // Where backward is divided, that of ends may go on beside gradients of weights.
       const isHidden = division.pipeline.isDivided && isEnd(part)
-      const { forward = 0, gathered = 0 } = sharing?.parts.get(part) ?? {}
+      const { forward = 0, backward = 0 } = sharing?.parts.get(part) ?? {}
       const seconds = isHidden ? (blocks.parts.get(part)?.seconds.F ?? 0) : secondsIn(blocks, part)
-      values[parts.length + at] = Math.max(seconds, isHidden ? forward : forward + gathered)
+      values[parts.length + at] = Math.max(seconds, isHidden ? forward : forward + backward)
     })
     return division.bounds.seconds.of(values) * (1 - rounding) + (stored ? this.spreadOf(stored) : 0)
   }

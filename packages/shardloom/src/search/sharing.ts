@@ -65,12 +65,13 @@ export class LeastSharing {
         const { forward, backward, spread, reduced, summed } = moved.get(part) ?? nothingMoved
         const parameters = bytesOf(cost, 'parameterBytes')
         const gradients = bytesOf(cost, 'gradientBytes')
+        const gathered = seconds('all-gather', backward, parameters)
         return [
           part,
           {
             forward: seconds('all-gather', forward, parameters),
-            gathered: seconds('all-gather', backward, parameters),
-            reduced: seconds('reduce-scatter', reduced, gradients),
+            backward: gathered + seconds('reduce-scatter', reduced, gradients),
+            gathered,
             summed: seconds('reduce-scatter', summed, gradients),
             spread: seconds('all-gather', spread, parameters),
           },

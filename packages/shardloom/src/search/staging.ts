@@ -2,7 +2,7 @@ import { collectiveSeconds } from '@shardloom/cluster'
 import type { PlannedSpec } from '../sequence.js'
 import { areSame, balancedBorders, sizesOf } from './borders.js'
 import { type Model, type StageCost, secondsOf, stageOf } from './estimate.js'
-import { linkValues, memoryValues, type PipelineBounds, type Sharing, timeValues } from './forms.js'
+import { memoryValues, type PipelineBounds, type Sharing, timeValues } from './forms.js'
 import { untilGradient } from './link-loads.js'
 import { type Parts, rounding } from './parts.js'
 import type { Chain, Pipeline } from './pipelines.js'
@@ -31,9 +31,6 @@ type Known = 0 | 1 | 2
 interface LeastTimes {
   readonly values: Float64Array
   readonly late: number
-  /** Of links alone, and what comes behind the update. */
-  readonly links?: Float64Array
-  readonly spread?: number
 }
 
 /**
@@ -188,9 +185,7 @@ export class Staging implements Place {
     const sharing = stored && this.sharingOf(stored)
     const values = timeValues(this.model.parts, blocks, this.send(blocks), as === 2, sharing)
     if (!sharing) return { values, late: 0 }
-    const spread = this.meanSpread(sharing)
-    const late = spread + this.leastSummed(blocks, sharing, as === 0)
-    return { values, late, ...(stored.zero > 1 && { links: linkValues(this.model.parts, sharing) }), spread }
+    return { values, late: this.meanSpread(sharing) + this.leastSummed(blocks, sharing, as === 0) }
   }
 
   /** No candidate takes less: each microbatch passes all layers, which all ranks of dp and pp together work on. */
@@ -263,10 +258,8 @@ export class Staging implements Place {
     const division = this.divisionOf(cut)
     const times = this.timesOf(cut.schedule, this.known(cut.schedule, whole), stored)
     if (isRefusal(division) || !times) return 0
-    const { seconds, ownSeconds, linkSeconds } = division.bounds
-    const least = (whole ? seconds : ownSeconds).of(times.values) + times.late
-    const { links, spread = 0 } = times
-    return Math.max(least, links ? linkSeconds.of(links) + spread : 0) * (1 - rounding)
+    const { seconds, ownSeconds } = division.bounds
+    return ((whole ? seconds : ownSeconds).of(times.values) + times.late) * (1 - rounding)
   }
 
   /** What ranks of a pipeline gather behind the update: one of them no less than the mean of all. */
