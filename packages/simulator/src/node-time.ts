@@ -185,6 +185,17 @@ function remembered(time: NodeTime): NodeTime {
   return { ...time, seconds: (step) => (known[step] ??= time.seconds(step)) }
 }
 
+/** The axes over which a node communicates. */
+export function axesAlong(
+  { atoms, reason }: NonNullable<OperatorNode['communication']>,
+  { mesh }: Pick<Program, 'mesh'>,
+): string[] {
+  return axesOf(mesh, atoms, reason.strategies)
+}
+
+/** The stream of what is communicated over these axes, beside kernels and over links of its own. */
+export const linksOf = (axes: readonly string[]): `${string} links` => `${axes.join('·')} links`
+
 function communicationTime(
   nodes: readonly OperatorNode[],
   payload: number,
@@ -195,8 +206,8 @@ function communicationTime(
   const communication = node?.communication
   // What a recv takes is the time of its send.
   if (!node || !communication || node.op === 'recv') return nothing
-  const { atoms, reason } = communication
-  const axes = axesOf(program.mesh, atoms, reason.strategies)
+  const { atoms } = communication
+  const axes = axesAlong(communication, program)
   const { blocking, free } = machine.engine
   if (free.includes(axes.join('·')) || axes.every((axis) => free.includes(axis))) return nothing
   const all = machine.group(atoms)
@@ -206,7 +217,7 @@ function communicationTime(
   // What forward saved can be gathered again ahead of its use, whatever blocks.
   const isFresh = lookup(program.tensors, node.inputs[0] ?? '').role !== 'activation' || isOf(node, program)
   const isBlocking = isFresh && axes.some((axis) => blocking.includes(axis))
-  const stream: Stream = isBlocking ? 'compute' : `${axes.join('·')} links`
+  const stream: Stream = isBlocking ? 'compute' : linksOf(axes)
   return { stream, seconds: () => seconds, grows: undefined }
 }
 

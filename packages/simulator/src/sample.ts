@@ -8,6 +8,7 @@ import { type KernelPlan, kernelPlan, type NodeTimes, type Recall, timesOfKernel
 import { gated, placesOf, prepareWith, ticksOf } from './prepare.js'
 import { representatives } from './ranks.js'
 import { copiesIn, copyTicks, type HostCopies, noCopies } from './sample-copies.js'
+import { type LinkUses, linksIn } from './sample-links.js'
 import { blockMemory, type HeldBuffers, heldBy, layerOf } from './sample-memory.js'
 import { type KnownSizes, nothingKnown, SizedKernels } from './sized-kernels.js'
 import { ticksPerSecond } from './ticks.js'
@@ -65,6 +66,8 @@ export interface PartCost {
   readonly seconds: Readonly<Record<BlockName['direction'], number>>
   /** By direction, where it moves anything over the host link. */
   readonly copies: Readonly<Partial<Record<BlockName['direction'], HostCopies>>>
+  /** What activations do on links. */
+  readonly links: LinkUses
   /** Kept from forward to backward, in device memory. */
   readonly keptBytes: number
   /** Of these, and of what backward makes of them, what gradients of weights wait for where they come later. */
@@ -219,8 +222,9 @@ export function partCosts(
   if (times.ran < graph.nodeCount) throw stuck(sample, times)
   const seconds = new Map<string, Record<BlockName['direction'], number>>()
   const copies = new Map<string, { [Direction in BlockName['direction']]?: HostCopies }>()
+  const standing = [...spans(sample, ticks, times)]
   for (const { part } of sample.blocks) seconds.set(part, { F: 0, B: 0, I: 0, W: 0 })
-  for (const { direction, part, seconds: taken, ...span } of spans(sample, ticks, times)) {
+  for (const { direction, part, seconds: taken, ...span } of standing) {
     const own = seconds.get(part)
     if (own) own[direction] = taken
     if (!copied) continue
@@ -232,6 +236,7 @@ export function partCosts(
   }
   // Many are told apart by what they take alone.
   let known: ReturnType<typeof partMemory> | undefined
+  let busy: ReadonlyMap<string, LinkUses> | undefined
   const memory = (part: string) => {
     known ??= partMemory(sample, growths, times)
     return known.get(part) ?? noMemory
@@ -242,6 +247,10 @@ export function partCosts(
       {
         seconds: own,
         copies: copies.get(part) ?? noCopies,
+        get links() {
+          busy ??= linksIn(sample, program, standing, lane, times)
+          return busy.get(part) ?? {}
+        },
         get keptBytes() {
           return memory(part).keptBytes
         },
@@ -259,7 +268,7 @@ export function partCosts(
   )
 }
 
-type PartMemory = { -readonly [Field in keyof Omit<PartCost, 'seconds' | 'copies'>]: number }
+type PartMemory = { -readonly [Field in keyof Omit<PartCost, 'seconds' | 'copies' | 'links'>]: number }
 
 const noMemory: PartMemory = { keptBytes: 0, deferredBytes: 0, workingBytes: 0, cacheBytes: 0 }
 

@@ -14,7 +14,7 @@ import { choicesOf } from './kernels.js'
 import { LocalSizes } from './local-sizes.js'
 import type { Machine } from './machine.js'
 import { meterOf, storedAs } from './measure.js'
-import { type KernelPlan, kernelPlan, timesOfKernels } from './node-time.js'
+import { axesAlong, type KernelPlan, kernelPlan, linksOf, timesOfKernels } from './node-time.js'
 import { representatives } from './ranks.js'
 import { isOfState, partsOf } from './sample.js'
 import { layerOf } from './sample-memory.js'
@@ -24,6 +24,8 @@ import { type KnownSizes, nothingKnown, SizedKernels } from './sized-kernels.js'
 export interface StateMove {
   readonly op: CollectiveOp
   readonly atoms: readonly string[]
+  /** The stream that it keeps busy, see {@link linksOf}. */
+  readonly links: string
   /** Logical to the group. */
   readonly bytes: number
   /** In forward or backward of each microbatch; once per step before the first of them, before the update, or behind it. */
@@ -226,15 +228,16 @@ function parameterOf(id: string, { tensors }: Program): string {
 
 function moveOf(
   { op, communication, segment, inputs: [id = ''] }: OperatorNode,
-  { tensors }: Program,
+  program: Program,
   { bytes, isRepeated }: { readonly bytes: number; readonly isRepeated: boolean },
 ): StateMove {
-  const moved = lookup(tensors, id)
+  const moved = lookup(program.tensors, id)
   const isGradient = moved.role === 'gradient'
   const first = isRepeated ? 'F' : 'before forward'
   return {
     op: collectiveOps.find((each) => each === op) ?? 'send',
     atoms: communication?.atoms ?? [],
+    links: communication ? linksOf(axesAlong(communication, program)) : '',
     bytes,
     isOfExperts: isOfExperts(moved),
     when: segment === 'forward' ? first : segment === 'backward' ? 'B' : isGradient ? 'before update' : 'behind update',

@@ -4,6 +4,16 @@ import type { Machine, PartCost, StateCost } from '@shardloom/simulator'
 import { isEnd } from './forms.js'
 import { besideCopies, copiesOf, type Prefetch, type StageCopies } from './host-copies.js'
 import {
+  addMove,
+  awaitLinks,
+  besideState,
+  type LinkedPart,
+  type Overlap,
+  type StateLinks,
+  untilGradient,
+} from './link-loads.js'
+import {
+  type Divided,
   flightsOf,
   forwardOnly,
   type InFlight,
@@ -21,9 +31,8 @@ export interface PartState {
   readonly bytes: number
   readonly gradientBytes: number
   readonly updateSeconds: number
-  /** Collectives of each microbatch, in forward and in backward. */
-  readonly forwardSeconds: number
-  readonly backwardSeconds: number
+  /** Of collectives of each microbatch. */
+  readonly links: readonly Readonly<StateLinks>[]
   /** Collectives once per step: before the first microbatch, before the update and behind it. */
   readonly gatherSeconds: number
   readonly reduceSeconds: number
@@ -71,23 +80,26 @@ export function stateAt(costs: ReadonlyMap<string, StateCost>, machine: Machine)
   const isKept = !moves.some(({ op, when }) => when === 'B' && op === 'all-gather')
   return new Map(
     Array.from(costs, ([part, cost]) => {
-      const seconds = { F: 0, B: 0, 'before forward': 0, 'before update': 0, 'behind update': 0 }
+      const seconds = { 'before forward': 0, 'before update': 0, 'behind update': 0 }
+      const links = new Map<string, StateLinks>()
       let [gatheredBytes, reducedBytes, stayingBytes, keptBytes] = [0, 0, 0, 0]
-      for (const { atoms, op, when, bytes } of cost.moves) {
+      for (const move of cost.moves) {
+        const { atoms, op, when, bytes } = move
         const group = machine.group(atoms)
         if (group.size === 1 || bytes <= 0) continue
-        seconds[when] += collectiveSeconds(group, { op, bytes })
+        const taken = collectiveSeconds(group, { op, bytes })
         if (when === 'before forward') stayingBytes += bytes
         if (when === 'F' && isKept && part !== 'first') keptBytes += bytes
         if (when === 'F') gatheredBytes += bytes
         if (when === 'B' && op === 'reduce-scatter') reducedBytes += bytes
+        if (when === 'F' || when === 'B') addMove(links, move, taken)
+        else seconds[when] += taken
       }
       const state: PartState = {
         bytes: cost.parameterBytes + cost.optimizerBytes + stayingBytes,
         gradientBytes: cost.gradientBytes,
         updateSeconds: cost.updateSeconds,
-        forwardSeconds: seconds.F,
-        backwardSeconds: seconds.B,
+        links: [...links.values()],
         gatherSeconds: seconds['before forward'],
         reduceSeconds: seconds['before update'],
         spreadSeconds: seconds['behind update'],
@@ -130,6 +142,7 @@ export interface Model extends Overlap {
   /** Of a step: each has its own share of the KV cache. */
   readonly microbatches: number
   readonly prefetch: Prefetch
+  readonly divided: Divided
 }
 
 /** A stage that has each of `parts` so many times; the first one, and those behind the layers, are ends of the model. */
@@ -154,6 +167,8 @@ export function stageOf(model: Model, parts: readonly string[], counts: Float64A
   }
   let aheadBytes = 0
   const moving: { readonly times: number; readonly cost: PartCost }[] = []
+  const linked: LinkedPart[] = []
+  const isLinked = !model.blocking && parts.some((part) => model.states.get(part)?.links.length)
   const ends = { forward: 0, backward: 0 }
   parts.forEach((part, at) => {
     const state = model.states.get(part)
@@ -162,7 +177,8 @@ export function stageOf(model: Model, parts: readonly string[], counts: Float64A
     if (!state) return
     const { B = 0, I = 0, W = 0 } = model.parts.get(part)?.seconds ?? {}
     // Gradients of the layer before are there beside a layer's own where reducing them takes longer than it does.
-    const late = state.backwardSeconds > B + I + W ? state.reducedBytes : 0
+    const busy = state.links.reduce((most, { gathered, reduced }) => Math.max(most, gathered + reduced), 0)
+    const late = busy > B + I + W ? state.reducedBytes : 0
     aheadBytes = Math.max(aheadBytes, state.gatheredBytes + late)
   })
   parts.forEach((part, at) => {
@@ -172,14 +188,15 @@ export function stageOf(model: Model, parts: readonly string[], counts: Float64A
     const state = model.states.get(part)
     const kept = isEnd(part) ? 'endBytes' : 'keptBytes'
     if (cost) {
-      const { forward, input, weight } = besideCopies(cost, model)
-      stage.forward += times * beside(forward, state?.forwardSeconds ?? 0, model)
-      stage.input += times * beside(input, state?.backwardSeconds ?? 0, model)
+      const alone = besideCopies(cost, model)
+      const { forward, input, weight } = state ? besideState(alone, cost, state.links, model, model.divided) : alone
+      stage.forward += times * forward
+      stage.input += times * input
       stage.weight += times * weight
       if (cost.copies.F) moving.push({ times, cost })
       if (part === 'last') {
-        ends.forward += forward
-        ends.backward += input
+        ends.forward += alone.forward
+        ends.backward += alone.input
       }
       stage[kept] += times * cost.keptBytes
       stage.deferredBytes += times * cost.deferredBytes
@@ -192,6 +209,7 @@ export function stageOf(model: Model, parts: readonly string[], counts: Float64A
       stage.stateBytes += times * cost.cacheBytes * model.microbatches
     }
     if (!state) return
+    if (isLinked) linked.push({ times, part, cost, links: state.links })
     stage[kept] += times * state.keptBytes
     stage.stateBytes += times * state.bytes
     stage.gradientBytes += times * state.gradientBytes
@@ -201,27 +219,8 @@ export function stageOf(model: Model, parts: readonly string[], counts: Float64A
     stage.updateSeconds += times * state.updateSeconds
   })
   if (moving.length > 0) stage.copies = copiesOf(moving, ends, model)
+  if (isLinked) awaitLinks(stage, linked, model.divided)
   return stage
-}
-
-/** How computing and collectives of parameters and gradients go on beside each other. */
-export interface Overlap {
-  /** The share by which computing beside communication takes longer. */
-  readonly contention: number
-  /** Whether nothing is computed beside these collectives. */
-  readonly blocking: boolean
-}
-
-/** How it is on a machine. */
-export function overlapOn({ engine, constants }: Machine): Overlap {
-  return { contention: constants.values.contention, blocking: engine.blocking.includes('dp') }
-}
-
-/** Computing with communication beside it that nothing else waits for: the longer of the two, and what they take from each other. */
-export function beside(computing: number, communicating: number, { contention, blocking }: Overlap): number {
-  if (communicating === 0) return computing
-  if (blocking) return computing + communicating
-  return Math.max(computing + contention * Math.min(computing, communicating), communicating)
 }
 
 /** The most bytes that each rank of a pipeline holds. */
@@ -324,12 +323,6 @@ function heldUp(
   }
   return most
 }
-
-/**
- * The share of a layer's backward that passes before it has a gradient. Backward begins with the last product of the feed-forward network: of
- * Llama 3.1 405B 53,248 · 16,384 of the 11.9 · 16,384² weights of a layer, beside which attention takes time too.
- */
-export const untilGradient = 1 / 4
 
 /**
  * By how much the last microbatch comes later from each stage on its way back: gradients are reduced beside its backwards, which take longer for it.

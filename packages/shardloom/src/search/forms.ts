@@ -1,5 +1,6 @@
 import type { Schedule } from '@shardloom/schedules'
-import { beside, isOver, type Overlap, type StoredBytes } from './estimate.js'
+import { isOver, type StoredBytes } from './estimate.js'
+import { beside, type Overlap } from './link-loads.js'
 import { forwardOnly, type Pipeline } from './pipelines.js'
 import type { BlockCosts } from './samples.js'
 
@@ -181,7 +182,14 @@ function bytesOf(
 export interface Sharing extends Overlap {
   readonly parts: ReadonlyMap<
     string,
-    { readonly forward: number; readonly backward: number; readonly summed: number; readonly spread: number }
+    {
+      readonly forward: number
+      /** Of these so much is gathered, and the rest reduced. */
+      readonly backward: number
+      readonly gathered: number
+      readonly summed: number
+      readonly spread: number
+    }
   >
 }
 
@@ -201,11 +209,14 @@ export function timeValues(
   const sharing = shared && hidden ? { ...shared, contention: 0 } : shared
   parts.forEach((part, at) => {
     const { F = 0, B = 0, I = 0, W = 0 } = costs.get(part)?.seconds ?? {}
-    const { forward = 0, backward = 0 } = sharing?.parts.get(part) ?? {}
+    const { forward = 0, backward = 0, gathered = 0 } = sharing?.parts.get(part) ?? {}
     values[at] = sharing ? beside(F, forward, sharing) : F
     const own = hidden && isEnd(part) ? 0 : B + I
-    values[width + at] = sharing ? beside(own, backward, sharing) : own
-    values[2 * width + at] = W
+    // What is reduced goes on beside gradients of weights, and where these do not always come apart beside those of inputs too.
+    const isApart = I > 0 || W > 0
+    values[width + at] = sharing ? beside(own, isApart ? gathered : backward, sharing) : own
+    const reduced = isApart ? backward - gathered : 0
+    values[2 * width + at] = sharing ? beside(W, Math.min(W, reduced), sharing) : W
   })
   values[3 * width] = send
   return values

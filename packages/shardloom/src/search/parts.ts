@@ -1,4 +1,5 @@
-import { type Overlap, peakBytesOf, type StageCost, stepSeconds } from './estimate.js'
+import { peakBytesOf, type StageCost, stepSeconds } from './estimate.js'
+import type { Overlap } from './link-loads.js'
 import { leastSeconds, type Pipeline, type StageSeconds } from './pipelines.js'
 
 /** What sums in another order may differ by. */

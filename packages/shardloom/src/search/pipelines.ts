@@ -65,13 +65,16 @@ export interface PipelineTime {
 /** The order of inference, which a spec does not name: each rank passes the microbatches on in turn. */
 export const forwardOnly = 'forward'
 
+/** Of the backwards of a schedule, those whose gradients of weights are actions of their own. */
+export type Divided = 'nothing' | 'some' | 'all'
+
 /** After so many microbatches for each rank a schedule repeats itself. */
 const settled = 4
 
 /** The pipelines of a search, each made once. */
 export class Pipelines {
   private readonly made = new Map<string, Pipeline | string>()
-  private readonly divided = new Map<string, boolean>()
+  private readonly divided = new Map<string, Divided>()
   private readonly whole = new Map<string, Pipeline | string>()
   private readonly bounds = new WeakMap<Pipeline, Map<string, PipelineBounds>>()
   private readonly even = new Map<string, readonly number[]>()
@@ -123,11 +126,16 @@ export class Pipelines {
 
   /** Whether a schedule runs gradients of inputs and weights apart. */
   isDivided(name: string): boolean {
+    return this.dividedBy(name) !== 'nothing'
+  }
+
+  /** Which backwards of a schedule are divided. */
+  dividedBy(name: string): Divided {
     const known = this.divided.get(name)
-    if (known !== undefined) return known
+    if (known) return known
     const small = this.of(name, 2, 2, 4)
     const one = typeof small === 'string' ? this.of(name, 2, 1, 4) : small
-    const found = typeof one !== 'string' && one.isDivided
+    const found = typeof one === 'string' || !one.isDivided ? 'nothing' : hasWhole(one.schedule) ? 'some' : 'all'
     this.divided.set(name, found)
     return found
   }
@@ -159,8 +167,11 @@ function forwards(ranks: number, microbatches: number): Schedule {
   return { ...schedule, name: forwardOnly, orders: orders.map((order) => order.subarray(0, microbatches)) }
 }
 
-function dividesBackward({ orders, microbatches }: Schedule): boolean {
-  return orders.some((order) => order.some((code) => unpackAction(code, microbatches).kind === 'W'))
+const dividesBackward = (schedule: Schedule) => runs(schedule, 'W')
+const hasWhole = (schedule: Schedule) => runs(schedule, 'B')
+
+function runs({ orders, microbatches }: Schedule, kind: 'B' | 'W'): boolean {
+  return orders.some((order) => order.some((code) => unpackAction(code, microbatches).kind === kind))
 }
 
 /** Whether a rank at some time keeps all microbatches of all its stages. */

@@ -33,6 +33,7 @@ export function leastOfCosts(all: readonly (BlockCosts | Refusal)[]): BlockCosts
           workingBytes: least((cost) => cost.workingBytes),
           cacheBytes: least((cost) => cost.cacheBytes),
           copies: own.copies,
+          links: {},
         },
       ]
     }),

@@ -1,8 +1,8 @@
 import { collectiveSeconds } from '@shardloom/cluster'
 import type { StateCost, StateMove, StateShare } from '@shardloom/simulator'
 import { dividing } from './choices.js'
-import { overlapOn } from './estimate.js'
 import type { Sharing } from './forms.js'
+import { overlapOn } from './link-loads.js'
 import type { Group, Stored } from './place.js'
 import { sharingAtoms } from './size-decisions.js'
 import { isRefusal, type Placed, type StepModel } from './step-model.js'
@@ -65,11 +65,13 @@ export class LeastSharing {
         const { forward, backward, spread, reduced, summed } = moved.get(part) ?? nothingMoved
         const parameters = bytesOf(cost, 'parameterBytes')
         const gradients = bytesOf(cost, 'gradientBytes')
+        const gathered = seconds('all-gather', backward, parameters)
         return [
           part,
           {
             forward: seconds('all-gather', forward, parameters),
-            backward: seconds('all-gather', backward, parameters) + seconds('reduce-scatter', reduced, gradients),
+            backward: gathered + seconds('reduce-scatter', reduced, gradients),
+            gathered,
             summed: seconds('reduce-scatter', summed, gradients),
             spread: seconds('all-gather', spread, parameters),
           },

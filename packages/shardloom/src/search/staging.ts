@@ -1,8 +1,9 @@
 import { collectiveSeconds } from '@shardloom/cluster'
 import type { PlannedSpec } from '../sequence.js'
 import { areSame, balancedBorders, sizesOf } from './borders.js'
-import { type Model, type StageCost, secondsOf, stageOf, untilGradient } from './estimate.js'
+import { type Model, type StageCost, secondsOf, stageOf } from './estimate.js'
 import { memoryValues, type PipelineBounds, type Sharing, timeValues } from './forms.js'
+import { untilGradient } from './link-loads.js'
 import { type Parts, rounding } from './parts.js'
 import type { Chain, Pipeline } from './pipelines.js'
 import { type Cut, type Group, type Place, type Stored, whole } from './place.js'
@@ -127,7 +128,7 @@ export class Staging implements Place {
     const placed = this.placed(stored.replicate)
     if (isRefusal(placed)) return placed
     const states = this.model.stateCosts(() => this.specOf(schedule, stored), this.stored, stored, placed)
-    return isRefusal(states) ? states : this.model.modelOf(blocks, states, placed.machine, this)
+    return isRefusal(states) ? states : this.model.modelOf(blocks, states, placed.machine, this, schedule)
   }
 
   /**

@@ -5,9 +5,10 @@ import { clusterOf } from '../cluster-of.js'
 import type { LoadedSpec } from '../plan.js'
 import type { PlannedSpec } from '../sequence.js'
 import { type Choices, copiesOf, kindsOf, specWith } from './choices.js'
-import { leastStored, type Model, overlapOn, type PartState, type StoredBytes, stateAt } from './estimate.js'
+import { leastStored, type Model, type PartState, type StoredBytes, stateAt } from './estimate.js'
 import { isEnd, partsOf } from './forms.js'
 import { LeastWork } from './least-work.js'
+import { overlapOn } from './link-loads.js'
 import { forwardOnly, type Pipeline, Pipelines } from './pipelines.js'
 import { type Stored, whole } from './place.js'
 import { type BlockCosts, type Laid, Samples, secondsIn } from './samples.js'
@@ -233,11 +234,13 @@ export class StepModel {
     states: ReadonlyMap<string, PartState>,
     machine: Machine,
     { pp, microbatches }: { readonly pp: number; readonly microbatches: number },
+    schedule: string,
   ): Model {
     const { offload } = this.base.options
     const layers = typeof offload === 'object' ? (offload.prefetch ?? usualPrefetch) : usualPrefetch
     const prefetch = { layers, apart: pp > 1 }
-    return { microbatches, parts: blocks.parts, states, prefetch, ...overlapOn(machine) }
+    const divided = this.pipelines.dividedBy(schedule)
+    return { microbatches, parts: blocks.parts, states, prefetch, divided, ...overlapOn(machine) }
   }
 }
 

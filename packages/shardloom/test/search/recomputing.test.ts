@@ -17,13 +17,13 @@ const part = (F: number, B: number, keptBytes: number, workingBytes: number) => 
   workingBytes,
   cacheBytes: 0,
   copies: {},
+  links: {},
 })
 const state = (bytes: number) => ({
   bytes,
   gradientBytes: bytes / 8,
   updateSeconds: 0,
-  forwardSeconds: 0,
-  backwardSeconds: 0,
+  links: [],
   gatherSeconds: 0,
   reduceSeconds: 0,
   spreadSeconds: 0,
@@ -103,6 +103,7 @@ describe('under Σtᵢ + (m − 1)·max t nothing is better than what is chosen'
         contention: 0,
         blocking: false,
         prefetch: { layers: 1, apart: true },
+        divided: 'nothing',
       }
       const recomputing = new Recomputing(pipeline, layers, model as Model, room)
       const borders = recomputing.borders()

@@ -101,6 +101,29 @@ test('experts on all ranks of dp and some of tp hold what they hold when the who
   expect(Math.abs(seconds / step.seconds - 1)).toBeLessThan(0.05)
 })
 
+// Gradients of experts go over the links of tp, before its activations; and over links of their own, beside those of other parameters.
+test.each([
+  ['stand before activations', { dp: 8, tp: 4, ep: 8, expertTp: 1, sequenceParallel: true, pp: 1, microbatch: 2 }],
+  ['go on beside others', { dp: 32, tp: 1, ep: 4, expertTp: 2, sequenceParallel: false, pp: 1, microbatch: 1 }],
+] as const)('where links are slower than kernels gradients of experts %s', async (_, degrees) => {
+  const levels = [
+    { name: 'node', fanOut: 8, bandwidth: 100e9, latency: 5e-6 },
+    { name: 'network', fanOut: 4, bandwidth: 12e9, latency: 10e-6 },
+  ]
+  const loaded = await loadSpec({
+    model: 'mixtral-8x7b',
+    cluster: { accelerator: 'h100-sxm', levels },
+    batch: 128,
+    seq: 4096,
+  })
+  const question = questionOf(loaded, { ranks: 32 })
+  const tree = new StepTree(loaded, question)
+  const leaf = tree.leafOf({ order: 'dp,tp,ulysses,cp,pp', recompute: 'none', zero: 2, ...degrees })
+  if (!leaf) throw new Error('the space has no such point')
+  const { step } = simulateLoaded(loadedOf(loaded, specOfStep(tree, question, { choices: tree.choicesOf(leaf) })))
+  expect(Math.abs(tree.figures(leaf).seconds / step.seconds - 1)).toBeLessThan(0.08)
+})
+
 test.each([
   ['use', { gather: 'use' }],
   ['keep', { gather: 'keep' }],
