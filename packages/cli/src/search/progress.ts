@@ -1,3 +1,4 @@
+import { formatCounted } from 'shardloom'
 import type { Io } from '../io.js'
 import { progressLine } from '../output.js'
 
@@ -31,7 +32,7 @@ export function searchProgress(io: Io, { ended: before, of, hands }: SearchParts
     const seconds = ((Date.now() - begun) / 1000 / (ended - warm)) * (of - ended)
     const left = ended > warm && ended < of ? `, about ${durationText(seconds)} left` : ''
     const first = ended === before ? ', good candidates first' : ''
-    line.show(`search: ${ended} of ${of} parts${first}${left}`)
+    line.show(`search: ${ended} of ${formatCounted(of, 'part')}${first}${left}`)
   }
   const timer = setInterval(show, beat).unref()
   return {
