@@ -292,7 +292,7 @@ describe('search', () => {
     [['--phase', 'serving', '--limit', 'ttft-p99<=1s'], 1, /OBJECTIVE.*by means, and `ttft-p99` is none.*Use `ttft`/],
     [['--limit', 'ranks<=4', '--limit', 'ranks>=8'], 1, /LIMITS.*`ranks`/],
     [['--why', 'tp=3'], 1, /CHOICE.*No candidate has tp=3.*have to divide the ranks/],
-    [['--why', 'tp=8,pp=4'], 1, /CHOICE.*8 × 4 = 32 is more than the 8 ranks/],
+    [['--why', 'tp=8,pp=4'], 1, /CHOICE.*8 × 4 = 32 is more than 8 ranks/],
     [['--worker'], 2, /--queue/],
     [['--shard', '1/2', '--json'], 2, /--json has no effect with --shard/],
     [['--svg', 'x.svg'], 2, /--front/],

@@ -309,8 +309,6 @@ export function missText(
     ...indented(choicesText(miss, question.choices)),
     ...(helps.length > 0
       ? helps.flatMap((help) => wrapped(help, 4))
-      : [
-          `    no single change ${best.length > 0 ? 'makes it one of the best' : question.spec.phase === 'serving' ? 'of its choices helps; more ranks may' : 'helps'}`,
-        ]),
+      : [`    no single change ${best.length > 0 ? 'makes it one of the best' : 'helps'}`]),
   ]
 }

@@ -6,12 +6,13 @@ import { isModelPath } from '../load-model.js'
 import { type LoadedSpec, layerBoundaries } from '../plan.js'
 import type { SpecInput } from '../spec-schema.js'
 import type { Answering } from './answering.js'
-import { checkAsked, checkIndex, checkPoint } from './check-asked.js'
+import { checkAsked, checkChosen, checkIndex, checkPoint } from './check-asked.js'
 import { type Choices, rankCounts, stepChoices, type Value, worldOf } from './choices.js'
 import type { Limit, Question } from './question.js'
 import { servingAnswers } from './serving-answer.js'
 import { ServingCosts } from './serving-costs.js'
 import { checkServingQuestion, servingObjectives } from './serving-metrics.js'
+import { onMoreRanks } from './serving-ranks.js'
 import { servingSimulator, specOfServing } from './serving-rerank.js'
 import { servingFixes, whyServing } from './serving-why.js'
 import {
@@ -81,7 +82,7 @@ export function questionOf(loaded: LoadedSpec, options: SearchOptions = {}): Que
       help: 'Leave `steps` out.',
     })
   }
-  checkAsked(loaded, options)
+  checkAsked(options)
   const { objective = usualObjective(phase), front = [] } = options
   const given = options.choices?.['ranks']?.map(Number)
   const ranks = options.ranks ?? (given ? Math.max(...given) : ranksOf(loaded))
@@ -115,6 +116,7 @@ export function questionOf(loaded: LoadedSpec, options: SearchOptions = {}): Que
   }
   if (phase === 'serving') checkServingQuestion(question)
   else checkStepQuestion(loaded, question)
+  checkChosen(loaded, options.choices ?? {})
   return question
 }
 
@@ -235,6 +237,11 @@ export function pointOf(loaded: LoadedSpec, question: Question, choices: Choices
 export function fixesOf(loaded: LoadedSpec, question: Question, miss: Miss): readonly Change[] {
   if (loaded.spec.phase === 'serving') return servingFixes(loaded, question, miss, costsOf(loaded, question))
   return changesOf(treeOf(loaded, question), question, miss.choices)
+}
+
+/** Of serving, where an answer has nothing that keeps all rules: the best on the fewest ranks on which something does. */
+export function servedOnMoreRanks(loaded: LoadedSpec, question: Question, answer: Answer): Candidate | undefined {
+  return onMoreRanks(loaded, question, answer, costsOf(loaded, question))
 }
 
 /** What a spec itself comes to, and the smallest changes of it that are better: one choice, or two. */

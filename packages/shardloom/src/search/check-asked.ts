@@ -7,10 +7,10 @@ import { type Choices, checkChoices } from './choices.js'
 import { checkServingChoices } from './serving-space.js'
 
 /**
- * Refuses what cannot be asked of any search: counts that are none (`RANKS` and `OPTION`), limits without a number (`LIMITS`) and fronts of other than
- * two metrics (`OBJECTIVE`); then the choices, as {@link checkChosen}.
+ * Refuses what cannot be asked of any search: counts that are none (`RANKS` and `OPTION`), limits without a number (`LIMITS`), fronts of other than
+ * two metrics (`OBJECTIVE`), and what is no list of values (`CHOICE`).
  */
-export function checkAsked(loaded: LoadedSpec, options: SearchOptions): void {
+export function checkAsked(options: SearchOptions): void {
   const { ranks, top, parts, limits = [], front, choices = {} } = options
   for (const [name, value] of Object.entries({ ranks, top, parts })) {
     if (value === undefined || isCount(value)) continue
@@ -34,11 +34,13 @@ export function checkAsked(loaded: LoadedSpec, options: SearchOptions): void {
       subject: 'front',
       help: 'Name two, such as `step-time` and `peak-memory`.',
     })
-  checkChosen(loaded, choices)
+  checkValues(choices)
 }
 
-/** Refuses choices that the phase of a spec does not have, and values that they cannot have. Throws `CHOICE` and what the spec's fields throw. */
-export function checkChosen(loaded: LoadedSpec, choices: NonNullable<SearchOptions['choices']>): void {
+type Asked = NonNullable<SearchOptions['choices']>
+
+/** Refuses what is no list of values: `CHOICE`. */
+function checkValues(choices: Asked): void {
   for (const [name, values] of Object.entries(choices)) {
     if (!Array.isArray(values))
       throw new ShardloomError('CHOICE', `\`${shown(name)}\` is ${shown(values)}, which is no list of values.`, {
@@ -52,6 +54,10 @@ export function checkChosen(loaded: LoadedSpec, choices: NonNullable<SearchOptio
         help: 'Use numbers, words, true or false.',
       })
   }
+}
+
+/** Refuses choices that the phase of a spec does not have, and values that they cannot have. Throws `CHOICE` and what the spec's fields throw. */
+export function checkChosen(loaded: LoadedSpec, choices: Asked): void {
   if (loaded.spec.phase === 'serving') {
     checkServingChoices({ choices, spec: loaded.spec as SpecInput }) // what a spec says, with what it does not
     return
@@ -62,7 +68,9 @@ export function checkChosen(loaded: LoadedSpec, choices: NonNullable<SearchOptio
 
 /** The same of a point, which has one value of each choice. */
 export function checkPoint(loaded: LoadedSpec, choices: Choices): void {
-  checkChosen(loaded, Object.fromEntries(Object.entries(choices).map(([name, value]) => [name, [value]])))
+  const lists = Object.fromEntries(Object.entries(choices).map(([name, value]) => [name, [value]]))
+  checkValues(lists)
+  checkChosen(loaded, lists)
 }
 
 /** Refuses a part, or a share of a round, that a question does not have: `OPTION`. */
