@@ -188,8 +188,21 @@ describe('search', () => {
     const text = err.replace(/\s+/g, ' ')
     expect(text.match(/torchtitan cannot be told of/g)).toHaveLength(1)
     expect(text).toMatch(/cannot be told of any of the 2 best, LAUNCHER: `options.zero` is 1/)
-    expect(text).toContain('--choose zero=…')
+    expect(text).toContain('Add --choose zero=0,3 to search only what torchtitan can be told of')
     expect(code).toBe(1)
+  })
+
+  test('the flag that is told keeps a search to what a launcher can be told of', async () => {
+    // What Megatron-LM runs are 1F1B and interleaved 1F1B: its pipeline_parallel/schedules.py.
+    const choices = ['pp=4', 'tp=2', 'cp=1', 'ulysses=1'].flatMap((each) => ['--choose', each])
+    const flags = ['--model', 'llama-3.1-8b', '--cluster', 'dgx-h100', '--ranks', '8', '--batch', '32', ...choices]
+    const asked = ['search', ...flags, '--workers', '1', '--launcher', 'megatron', '--top', '2']
+    const refused = await shardloom([...asked, '--choose', 'schedule=zbh1,zbv'])
+    const [, told = ''] = /Add --choose (\S+) to search/.exec(refused.err.replace(/\s+/g, ' ')) ?? []
+    expect([refused.code, told]).toEqual([1, 'schedule=1f1b,interleaved1f1b'])
+    const { code, out } = await shardloom([...asked, '--choose', told])
+    expect(code).toBe(0)
+    expect(out).toContain('--pipeline-model-parallel-size 4')
   })
 
   test('serving keeps its limits as simulated', async () => {
