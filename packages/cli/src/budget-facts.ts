@@ -1,4 +1,4 @@
-import { formatCount, formatQuantity, type SimulationSummary } from 'shardloom'
+import { formatCounted, formatQuantity, type SimulationSummary } from 'shardloom'
 
 /** What a budget of tokens takes and costs, in pairs of a name and words; empty without one. `made` says what is priced. */
 export function budgetFacts(budget: SimulationSummary['budget'], world: number, made = 'tokens'): [string, string][] {
@@ -7,10 +7,10 @@ export function budgetFacts(budget: SimulationSummary['budget'], world: number, 
   const money = (amount: number) => formatQuantity(amount, '')
   const facts: [string, string][] = []
   if (tokens !== undefined && days !== undefined && rankHours !== undefined) {
-    const inSteps = steps === undefined ? '' : ` in ${formatCount(steps)}\u00a0steps`
+    const inSteps = steps === undefined ? '' : ` in ${formatCounted(steps, 'step').replace(' ', '\u00a0')}`
     const long = [
       `${formatQuantity(tokens, '')}\u00a0${made}${inSteps}:`,
-      `${formatQuantity(days, '')}\u00a0days on ${formatCount(world)}\u00a0ranks,`,
+      `${formatQuantity(days, '')}\u00a0days on ${formatCounted(world, 'rank').replace(' ', '\u00a0')},`,
       `${formatQuantity(rankHours, '')}\u00a0rank-hours${cost === undefined ? '' : `, at a cost of ${money(cost)}`}`,
     ]
     facts.push(['budget', long.join(' ')])

@@ -5,6 +5,7 @@ import {
   calibrationOfSpecsWork,
   clusterOf,
   decimal,
+  formatCounted,
   formatDifference,
   formatSeconds,
   type LoadedSpec,
@@ -212,9 +213,9 @@ const doubted = { error: 0.1, factor: 2 } as const
 /** Fewer different steps than constants to fit: as few equations leave some of the constants to where they started. */
 function tooFew({ fit }: CalibrationSummary['file'], path: string): string[] {
   if (fit === undefined || fit.steps >= fit.constants) return []
-  const steps = `${fit.steps} ${fit.steps === 1 ? 'step' : 'different steps'}`
+  const steps = formatCounted(fit.steps, 'step', 'different steps')
   return [
-    `${path} has ${steps} for ${fit.constants} constants: they are not settled by these measurements, and may be wrong for other steps. Measure ${fit.constants} or more that differ in model, degrees or sizes`,
+    `${path} has ${steps} for ${formatCounted(fit.constants, 'constant')}: they are not settled by these measurements, and may be wrong for other steps. Measure ${fit.constants} or more that differ in model, degrees or sizes`,
   ]
 }
 

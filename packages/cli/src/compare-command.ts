@@ -3,6 +3,7 @@ import {
   type Comparison,
   compare,
   formatBytes,
+  formatCounted,
   formatDifference,
   formatMetric,
   metricName,
@@ -59,7 +60,7 @@ function comparisonLines(comparison: Comparison, style: Style): string[] {
     ...pairs(
       specs.map(({ name, model, cluster, world, fits }, index) => [
         letter(index),
-        `${singleLine(name)}: ${singleLine(model)} on ${world} ranks of ${singleLine(cluster)}${fits ? '' : ', which does not fit'}`,
+        `${singleLine(name)}: ${singleLine(model)} on ${formatCounted(world, 'rank')} of ${singleLine(cluster)}${fits ? '' : ', which does not fit'}`,
       ]),
     ),
     '',

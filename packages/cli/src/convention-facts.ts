@@ -1,4 +1,4 @@
-import { formatWholeBytes, type PlanSummary } from 'shardloom'
+import { formatCounted, formatWholeBytes, type PlanSummary } from 'shardloom'
 
 type Conventions = PlanSummary['conventions'] & {
   /** Of a simulation: who counts FLOPs so, the type of linear layers, and the system that runs the plan. */
@@ -43,7 +43,7 @@ function atWork(conventions: Conventions): string[] {
     [conventions.cacheDtype, `cache ${conventions.cacheDtype}`],
     [conventions.loss, `loss ${conventions.loss}`],
     [gather, `parameters ${gather === 'step' ? 'gathered once per step' : 'kept as gathered'}`],
-    [prefetch, `gathered ${prefetch} layers ahead`],
+    [prefetch, `gathered ${formatCounted(prefetch ?? 0, 'layer')} ahead`],
     [conventions.reduce, `gradients reduced per ${conventions.reduce}`],
     [bucket, `buckets of ${formatWholeBytes(bucket ?? 0)}`],
     [conventions.sequenceParallel, 'sequence parallel'],
@@ -53,7 +53,7 @@ function atWork(conventions: Conventions): string[] {
     [conventions.interleave, `interleave ${conventions.interleave}`],
     [conventions.barriers, 'barriers'],
     [conventions.dispatch, `dispatch by ${conventions.dispatch}`],
-    [redundant, `${redundant} redundant experts`],
+    [redundant, formatCounted(redundant ?? 0, 'redundant expert')],
     [capacityFactor, `capacity factor ${capacityFactor}`],
   ]
   return facts.flatMap(([value, fact]) => (value === undefined ? [] : [fact]))

@@ -2,6 +2,7 @@ import { mkdir } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Writable } from 'node:stream'
 import type { Command } from 'commander'
+import { formatCounted } from 'shardloom'
 import { exitCode } from './exit-code.js'
 import { writeChunks } from './formats/format.js'
 import { type Call, type Io, locate } from './io.js'
@@ -73,9 +74,9 @@ async function updated(io: Io, file: string, flags: Flags): Promise<Report> {
 }
 
 function lineOf({ file, blocks, changed }: Report, { check, root }: Flags): string {
-  const of = `${file}: ${blocks} ${blocks === 1 ? 'block' : 'blocks'}`
+  const of = `${file}: ${formatCounted(blocks, 'block')}`
   if (changed.length === 0) return `${of}, up to date`
-  const files = changed.length === 1 ? '1 file' : `${changed.length} files`
+  const files = formatCounted(changed.length, 'file')
   const below = typeof root === 'string' ? ` --root ${shellWord(root)}` : ''
   const again = `shardloom docs ${shellWord(file)}${below}`
   return check === true ? `${of}, ${files} out of date: run \`${again}\`` : `${of}, ${files} written`

@@ -5,6 +5,7 @@ import {
   explain,
   explainPasses,
   formatCount,
+  formatCounted,
   formatWholeBytes,
   type NodeKind,
   type PassesExplanation,
@@ -90,7 +91,7 @@ function nodeLines(explanation: Explanation, style: Style): string[] {
       [
         'group',
         communication.axes.length
-          ? `${communication.groupSize} ranks over ${communication.axes.join('.')}${groupText(explanation)}`
+          ? `${formatCounted(communication.groupSize, 'rank')} over ${communication.axes.join('.')}${groupText(explanation)}`
           : `a rank here, and one of the pool of ${communication.consumer}`,
       ],
       [
@@ -166,7 +167,7 @@ function passLines({ passes }: PassesExplanation, style: Style): string[] {
     const row = [singleLine(pass), phase, ...numbers.map((each) => (each === 0 ? '·' : formatCount(each)))]
     const notes = [
       ...(unchanged ? ['changed nothing'] : []),
-      ...(preferences > 0 ? [`states ${preferences} ${preferences === 1 ? 'preference' : 'preferences'}`] : []),
+      ...(preferences > 0 ? [`states ${formatCounted(preferences, 'preference')}`] : []),
       ...(examples.length ? [`adds ${examples[0]}${nodes.added > 1 ? ', …' : ''}`] : []),
     ]
     return notes.length ? [row, [`    ${singleLine(notes.join('; '))}`]] : [row]

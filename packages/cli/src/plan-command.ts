@@ -3,6 +3,7 @@ import {
   cutMiddle,
   type EdgeKind,
   formatCount,
+  formatCounted,
   formatFlops,
   formatMesh,
   formatQuantity,
@@ -145,7 +146,7 @@ function stepsText({ batch }: PlanSummary): string {
 }
 
 function headLines({ model, mesh, world, phase, batch, conventions, links = [] }: PlanSummary, style: Style): string[] {
-  const ranks = `${formatCount(world)} ${world === 1 ? 'rank' : 'ranks'}`
+  const ranks = formatCounted(world, 'rank')
   const active =
     model.activeParameters === model.parameters ? '' : `, ${quantity(model.activeParameters)} active per token`
   const microbatches = batch.microbatches > 1 ? `, ${formatCount(batch.microbatches)} microbatches` : ''

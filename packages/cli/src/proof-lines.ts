@@ -1,4 +1,4 @@
-import { formatCount, formatMesh } from 'shardloom'
+import { formatCount, formatCounted, formatMesh } from 'shardloom'
 import { isSlope, type Proof, type ServingProof } from 'shardloom/testing'
 import { type Style, singleLine } from './style.js'
 import { pairs, terminalWidth, wrapped } from './table.js'
@@ -13,7 +13,7 @@ export function proofLines(proof: Proof, style: Style): string[] {
   const lines = [
     style.bold(`${singleLine(model).slice(0, terminalWidth - 12)} · ${phase}`),
     ...pairs([
-      ['ran on', `${axes}${formatCount(ranks)} virtual ${ranks === 1 ? 'rank' : 'ranks'}, in float64`],
+      ['ran on', `${axes}${formatCounted(ranks, 'virtual rank')}, in float64`],
       ['sizes', sizes.length > 0 ? sizes.join(', ') : 'as in the spec'],
       ['stands for', likeness(proof)],
       ['executed', executed(proof, 'compute', 'control', 'memory')],
@@ -74,8 +74,10 @@ function slopeText({ error }: NonNullable<Proof['slope']>): string {
 
 function comparedText({ compared, uncompared }: Proof): string {
   const rest =
-    uncompared === 0 ? '' : `; ${formatCount(uncompared)} sums exist only on ranks, their readers are compared`
-  return `${formatCount(compared)} tensors with one device, on every rank that holds them${rest}`
+    uncompared === 0
+      ? ''
+      : `; ${formatCounted(uncompared, 'sum exists', 'sums exist')} only on ranks, ${uncompared === 1 ? 'its' : 'their'} readers are compared`
+  return `${formatCounted(compared, 'tensor')} with one device, on every rank that holds them${rest}`
 }
 
 function worstText({ error, tensor }: Proof['worst'], tolerance: number): string {
@@ -90,7 +92,7 @@ function likeness({ unlike, shrunk }: Proof): string {
   if (unlike.length === 0) return 'the full plan: every node splits and communicates as it does there'
   const shown = unlike.slice(0, 3).map(singleLine).join(', ')
   const more = unlike.length > 3 ? `, and ${unlike.length - 3} more` : ''
-  return `the full plan except ${formatCount(unlike.length)} nodes, which differ at this size: ${shown}${more}`
+  return `the full plan except ${formatCounted(unlike.length, 'node, which differs', 'nodes, which differ')} at this size: ${shown}${more}`
 }
 
 /** How often the kinds of nodes ran, the most frequent operators first. */
@@ -99,5 +101,5 @@ function executed({ executed: all }: Proof, ...kinds: readonly Proof['executed']
   const total = own.reduce((sum, { count }) => sum + count, 0)
   const names = own.map(({ op, count }) => `${singleLine(op)}\u00a0${formatCount(count)}`)
   if (kinds.includes('communication')) return names.length > 0 ? names.join(', ') : 'no communication'
-  return `${formatCount(total)} operators of ${own.length} ${own.length === 1 ? 'kind' : 'kinds'}`
+  return `${formatCounted(total, 'operator')} of ${formatCounted(own.length, 'kind')}`
 }

@@ -1,6 +1,6 @@
 import { basename } from 'node:path'
 import { type Command, InvalidArgumentError, Option } from 'commander'
-import { formatCount, nearest, ShardloomError } from 'shardloom'
+import { formatCount, formatCounted, nearest, ShardloomError } from 'shardloom'
 import {
   checkTransfers,
   drawText,
@@ -140,9 +140,12 @@ async function scheduleFrom(io: Io, flags: Flags): Promise<Given> {
     const most = Math.floor(mostPairs / made.stageRanks.length)
     throw new ShardloomError(
       'BAD_SCHEDULE_SIZE',
-      `${own} of ${formatCount(made.stageRanks.length)} stages and ${formatCount(made.microbatches)} microbatches has ` +
+      `${own} of ${formatCounted(made.stageRanks.length, 'stage')} and ${formatCounted(made.microbatches, 'microbatch', 'microbatches')} has ` +
         `${formatCount(pairs)} pairs of the two; at most ${formatCount(mostPairs)} are printed.`,
-      { subject: 'microbatches', help: `Use at most ${formatCount(most)} microbatches: a schedule repeats itself.` },
+      {
+        subject: 'microbatches',
+        help: `Use at most ${formatCounted(most, 'microbatch', 'microbatches')}: a schedule repeats itself.`,
+      },
     )
   }
   return { schedule: flags.merge === true ? mergeBackwards(made) : made, warnings: [] }

@@ -1,6 +1,7 @@
 import {
   formatBytes,
   formatCount,
+  formatCounted,
   formatQuantity,
   formatSeconds,
   formatShare,
@@ -26,7 +27,7 @@ export function servingSimulationLines(summary: ServingSimulationSummary, style:
     ['between tokens', spread.itl] as const,
     ['whole request', spread.latency] as const,
   ].map(([name, of]) => [name, ...[of?.mean, of?.p50, of?.p90, of?.p99].map(durationOrNone)])
-  const from = load.clients === undefined ? 'as they arrive' : `from ${formatCount(load.clients)} clients`
+  const from = load.clients === undefined ? 'as they arrive' : `from ${formatCounted(load.clients, 'client')}`
   const { weightDtype, cacheDtype, linearDtype, constants, error } = conventions
   const linear = linearDtype === undefined ? '' : `, linear layers in ${linearDtype}`
   const types = `weights ${weightDtype}, cache ${cacheDtype}, all else ${conventions.dtype}${linear}`
@@ -39,7 +40,7 @@ export function servingSimulationLines(summary: ServingSimulationSummary, style:
       ['engine', singleLine(conventions.engine)],
       [
         'load',
-        `${formatCount(load.requests)} requests ${from}, ${Math.round(load.meanInput)} tokens in and ${Math.round(load.meanOutput)} out on average`,
+        `${formatCounted(load.requests, 'request')} ${from}, ${formatCounted(Math.round(load.meanInput), 'token')} in and ${Math.round(load.meanOutput)} out on average`,
       ],
       ...(load.assumed.length > 0
         ? [['assumed', `${load.assumed.join(', ')}: set them in options.serving.load`] as [string, string]]
@@ -74,7 +75,7 @@ type PoolSummary = ServingSimulationSummary['pools'][number]
 
 function poolTitle({ phase, engines, ranks }: PoolSummary): string {
   const name = { both: 'Engine', prefill: 'Prefill', decode: 'Decode' }[phase]
-  return `${name}: ${formatCount(ranks)} ${ranks === 1 ? 'rank' : 'ranks'}${engines > 1 ? `, ${formatCount(engines)} engines` : ''}`
+  return `${name}: ${formatCounted(ranks, 'rank')}${engines > 1 ? `, ${formatCounted(engines, 'engine')}` : ''}`
 }
 
 function poolFacts(pool: PoolSummary): [string, string | string[]][] {
@@ -86,7 +87,7 @@ function poolFacts(pool: PoolSummary): [string, string | string[]][] {
     ],
     [
       'sequences',
-      `${meanRunning.toFixed(1)} run and ${meanWaiting.toFixed(1)} wait on average${preemptions > 0 ? `, ${formatCount(preemptions)} preemptions` : ''}`,
+      `${meanRunning.toFixed(1)} run and ${meanWaiting.toFixed(1)} wait on average${preemptions > 0 ? `, ${formatCounted(preemptions, 'preemption')}` : ''}`,
     ],
     ['steps', `${formatCount(pool.steps)}, busy ${formatShare(busy)} of the time`],
     [

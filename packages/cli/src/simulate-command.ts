@@ -5,7 +5,7 @@ import {
   clusterNames,
   engines,
   formatBytes,
-  formatCount,
+  formatCounted,
   type LoadedSpec,
   type Simulation,
   servingEngineNames,
@@ -84,7 +84,7 @@ const largeTrace = 100e6
 
 /** What a trace has, and where it is large how to get a smaller one. */
 export function traceNote(path: string, { events, bytes }: TraceSize): string {
-  const has = `${path} has the timeline, ${formatCount(events)} events in ${formatBytes(bytes)}: open it in ui.perfetto.dev or chrome://tracing`
+  const has = `${path} has the timeline, ${formatCounted(events, 'event')} in ${formatBytes(bytes)}: open it in ui.perfetto.dev or chrome://tracing`
   if (bytes < largeTrace) return has
   return `${has}. A smaller --batch, of some microbatches more than stages, shows the same in less; \`--trace - | gzip\` packs it for ui.perfetto.dev`
 }

@@ -141,7 +141,10 @@ export function pathFinder(io: Io, specPath: string | undefined, flags: Flags): 
     isAbsolute(path) || isDataAddress(path) ? path : resolve(fromFlag.has(path) ? io.cwd() : base, path)
 }
 
-/** The fields that `--import` stands for: `megatron:run.sh`, `megatron:-`, or the flags themselves, `megatron: --seq-length 8`. */
+/**
+ * The fields that `--import` stands for: `megatron:run.sh`, `megatron:-`, the flags themselves, `megatron: --seq-length 8`, or a whole command,
+ * `megatron: torchrun … --seq-length 8`.
+ */
 async function readLaunch(
   io: Io,
   specPath: string | undefined,
@@ -163,7 +166,7 @@ async function readLaunch(
       'Give one of them; single flags may be added.',
     )
   const read = (path: string) => (path === '-' ? readStandardInput(io) : readTextFile(io, locate(io, path), path))
-  const text = /^\s*-{1,2}[a-z]/i.test(rest) ? rest : await read(rest.trim())
+  const text = isCommand(rest, (path) => existsSync(locate(io, path))) ? rest : await read(rest.trim())
   const model = overrides.findLast(({ path }) => path.length === 1 && path[0] === 'model')?.value
   const cluster = overrides.findLast(({ path }) => path.length === 1 && path[0] === 'cluster')?.value
   return importLaunch(name, text, {
@@ -172,6 +175,11 @@ async function readLaunch(
     ...(ranks !== undefined && { ranks }),
     readText: (path) => readTextFile(io, locate(io, path), path),
   })
+}
+
+/** Whether a text is flags or a command with some, and no path: paths hold no flag behind a space, but those of files that there are. */
+function isCommand(text: string, isFile: (path: string) => boolean): boolean {
+  return /^\s*-{1,2}[a-z]/i.test(text) || (/\s-{1,2}[a-z]/i.test(text) && !isFile(text.trim()))
 }
 
 /** A call of the command that these flags belong to. */

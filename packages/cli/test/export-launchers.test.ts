@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { parseSpec } from 'shardloom'
 import { launcherNames, launchers } from 'shardloom/launch'
 import { describe, expect, test } from 'vitest'
 import { formats } from '../src/formats/formats.js'
@@ -47,6 +48,46 @@ describe('launchers', () => {
     expect(out).toBe(
       'schema: shardloom.spec/1\nmodel: llama-3.1-70b\nphase: decode\nbatch: 64\nseq: 8192\nparallel:\n  tp: 8\n',
     )
+  })
+
+  test.each([
+    [
+      // Megatron-LM, examples/llama/train_llama3_8b_h100_fp8.sh, with the words of torchrun as PyTorch spells them.
+      'megatron: CUDA_DEVICE_MAX_CONNECTIONS=1 torchrun --nproc_per_node=8 --nnodes 2 --node_rank $RANK --rdzv_backend c10d --master-addr host -m pretrain_gpt.py --tensor-model-parallel-size 8 --pipeline-model-parallel-size 2 --micro-batch-size 1 --global-batch-size 16 --seq-length 4096',
+      ['--model', 'llama-3.1-8b'],
+      { parallel: { tp: 8, pp: 2 }, batch: 16, seq: 4096 },
+    ],
+    // vLLM, Parallelism and Scaling: `vllm serve … --tensor-parallel-size 8 --pipeline-parallel-size 2`.
+    [
+      'vllm:vllm serve meta-llama/Llama-3.1-70B-Instruct --tensor-parallel-size 8 --pipeline-parallel-size 2',
+      [],
+      { model: 'llama-3.1-70b', phase: 'serving', parallel: { tp: 8, pp: 2 } },
+    ],
+    [
+      'vllm: python3 -m vllm.entrypoints.openai.api_server --model meta-llama/Llama-3.1-70B-Instruct -tp 4',
+      [],
+      { model: 'llama-3.1-70b', phase: 'serving', parallel: { tp: 4 } },
+    ],
+    // SGLang, Server Arguments.
+    [
+      'sglang: python -m sglang.launch_server --model-path deepseek-ai/DeepSeek-V3 --tp 8 --trust-remote-code',
+      [],
+      { model: 'deepseek-v3', phase: 'serving', parallel: { tp: 8 } },
+    ],
+  ])('a whole command may stand there: %s', async (text, more, expected) => {
+    const { out, err, code } = await shardloom(['export', '--import', text, ...more, '--format', 'spec'])
+    expect([code, err.includes('error')]).toEqual([0, false])
+    expect(parseSpec(out)).toMatchObject(expected)
+  })
+
+  test('a file is read, whatever its name has in it', async () => {
+    const cwd = temporaryFolder()
+    writeFileSync(join(cwd, 'run --tp 2.sh'), 'vllm serve meta-llama/Llama-3.1-70B-Instruct --tensor-parallel-size 8')
+    const { out } = await shardloom(['export', '--import', 'vllm:run --tp 2.sh', '--format', 'spec'], { cwd })
+    expect(parseSpec(out)).toMatchObject({ parallel: { tp: 8 } })
+    const missing = await shardloom(['export', '--import', 'vllm:no file.sh', '--format', 'spec'], { cwd })
+    expect(missing.err).toContain('no file.sh')
+    expect(missing.code).toBe(1)
   })
 
   test('a schedule that torchtitan has no name for is a file beside, or asks for one', async () => {

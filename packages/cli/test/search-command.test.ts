@@ -188,8 +188,21 @@ describe('search', () => {
     const text = err.replace(/\s+/g, ' ')
     expect(text.match(/torchtitan cannot be told of/g)).toHaveLength(1)
     expect(text).toMatch(/cannot be told of any of the 2 best, LAUNCHER: `options.zero` is 1/)
-    expect(text).toContain('--choose zero=…')
+    expect(text).toContain('Add --choose zero=0,3 to search only what torchtitan can be told of')
     expect(code).toBe(1)
+  })
+
+  test('the flag that is told keeps a search to what a launcher can be told of', async () => {
+    // What Megatron-LM runs are 1F1B and interleaved 1F1B: its pipeline_parallel/schedules.py.
+    const choices = ['pp=4', 'tp=2', 'cp=1', 'ulysses=1'].flatMap((each) => ['--choose', each])
+    const flags = ['--model', 'llama-3.1-8b', '--cluster', 'dgx-h100', '--ranks', '8', '--batch', '32', ...choices]
+    const asked = ['search', ...flags, '--workers', '1', '--launcher', 'megatron', '--top', '2']
+    const refused = await shardloom([...asked, '--choose', 'schedule=zbh1,zbv'])
+    const [, told = ''] = /Add --choose (\S+) to search/.exec(refused.err.replace(/\s+/g, ' ')) ?? []
+    expect([refused.code, told]).toEqual([1, 'schedule=1f1b,interleaved1f1b'])
+    const { code, out } = await shardloom([...asked, '--choose', told])
+    expect(code).toBe(0)
+    expect(out).toContain('--pipeline-model-parallel-size 4')
   })
 
   test('serving keeps its limits as simulated', async () => {
@@ -292,7 +305,7 @@ describe('search', () => {
     [['--phase', 'serving', '--limit', 'ttft-p99<=1s'], 1, /OBJECTIVE.*by means, and `ttft-p99` is none.*Use `ttft`/],
     [['--limit', 'ranks<=4', '--limit', 'ranks>=8'], 1, /LIMITS.*`ranks`/],
     [['--why', 'tp=3'], 1, /CHOICE.*No candidate has tp=3.*have to divide the ranks/],
-    [['--why', 'tp=8,pp=4'], 1, /CHOICE.*8 × 4 = 32 is more than the 8 ranks/],
+    [['--why', 'tp=8,pp=4'], 1, /CHOICE.*8 × 4 = 32 is more than 8 ranks/],
     [['--worker'], 2, /--queue/],
     [['--shard', '1/2', '--json'], 2, /--json has no effect with --shard/],
     [['--svg', 'x.svg'], 2, /--front/],

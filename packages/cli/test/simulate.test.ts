@@ -9,6 +9,21 @@ const flat = (text: string) => text.replace(/\s+/g, ' ')
 const simulate = (flags: string, options = {}) => shardloom(['simulate', ...flags.split(' ')], options)
 
 describe('simulate', () => {
+  test('speaks of one step, one layer and one client as of one', async () => {
+    const one = '--model tiny --cluster dgx-h100 --batch 2 --seq 8 --zero 3 --dp 2 --tokens 16'
+    const { out } = await simulate(one)
+    expect(flat(out)).toContain('gathered 1 layer ahead')
+    expect(flat(out)).toContain('in 1 step:')
+    const serving = await simulate(
+      '--model tiny --cluster dgx-h100 --phase serving --set options.serving.load.requests=1 --set options.serving.load.clients=1',
+    )
+    expect(flat(serving.out)).toContain('1 request from 1 client,')
+    const both = [out, serving.out].map(flat).join(' ')
+    expect(both.match(/(?<![\d.,])1 (\w+ )?(ranks|steps|layers|kinds|kernels|requests|clients|tokens|parts)\b/g)).toBe(
+      null,
+    )
+  })
+
   test('says what a step takes within 80 columns', async () => {
     const { code, out, err } = await simulate(`${spec} --what-if`)
     expect([code, err]).toEqual([0, ''])

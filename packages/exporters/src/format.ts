@@ -53,6 +53,11 @@ export function formatCount(value: number | bigint): string {
   return text.replace(/\B(?=(\d{3})+$)/g, ',')
 }
 
+/** Writes how many there are of something: `1 step`, `1,812 steps`; `several` where that is no `s` behind it. */
+export function formatCounted(count: number | bigint, one: string, several = `${one}s`): string {
+  return `${formatCount(count)} ${Number(count) === 1 ? one : several}`
+}
+
 /**
  * Writes the axes of a mesh above degree 1, such as `dp 4 × tp 2`. Axes that divide the same ranks once more, so that the
  * degrees multiply beyond `world`, stand behind a bar: `dp 4 × tp 2 | expertDp 2 × ep 4`. Empty for one rank.

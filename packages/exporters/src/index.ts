@@ -5,6 +5,7 @@ export {
   cutMiddle,
   formatBytes,
   formatCount,
+  formatCounted,
   formatDifference,
   formatFlops,
   formatMesh,

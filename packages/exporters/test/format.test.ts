@@ -1,4 +1,12 @@
-import { cutMiddle, formatBytes, formatCount, formatFlops, formatMesh, formatQuantity } from '@shardloom/exporters'
+import {
+  cutMiddle,
+  formatBytes,
+  formatCount,
+  formatCounted,
+  formatFlops,
+  formatMesh,
+  formatQuantity,
+} from '@shardloom/exporters'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 
@@ -19,6 +27,19 @@ test('quantities have three significant digits, an SI prefix and a unit', () => 
 test('counts have their thousands apart', () => {
   expect([0, 12, 1812, 1234567].map(formatCount)).toEqual(['0', '12', '1,812', '1,234,567'])
   expect(formatCount(-1000n)).toBe('−1,000')
+})
+
+test('one of something is one, and what has another plural has it', () => {
+  expect([0, 1, 2, 1812].map((count) => formatCounted(count, 'step'))).toEqual([
+    '0 steps',
+    '1 step',
+    '2 steps',
+    '1,812 steps',
+  ])
+  expect([1n, 2n].map((count) => formatCounted(count, 'microbatch', 'microbatches'))).toEqual([
+    '1 microbatch',
+    '2 microbatches',
+  ])
 })
 
 test('a mesh shows its axes above degree 1, and behind a bar those that divide the same ranks once more', () => {

@@ -15,6 +15,7 @@ test('the exports are these', () => {
     'edgeStyles',
     'formatBytes',
     'formatCount',
+    'formatCounted',
     'formatDifference',
     'formatFlops',
     'formatMesh',

@@ -1,4 +1,5 @@
 import { finish, ShardloomError, type Work } from '@shardloom/core'
+import { formatCounted } from '@shardloom/exporters'
 import {
   type Calibration,
   calibrationWork,
@@ -94,7 +95,7 @@ export function* calibrationOfSpecsWork(measured: readonly MeasuredSpec[]): Work
     file: {
       schema: 'shardloom.efficiency/1',
       accelerator,
-      source: `fitted to ${measured.length} measured ${measured.length === 1 ? 'step' : 'steps'}`,
+      source: `fitted to ${formatCounted(measured.length, 'measured step')}`,
       fit: {
         measurements: measured.length,
         steps: predictions.size,

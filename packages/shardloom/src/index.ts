@@ -22,6 +22,7 @@ export {
   type DotOptions,
   formatBytes,
   formatCount,
+  formatCounted,
   formatDifference,
   formatFlops,
   formatMesh,

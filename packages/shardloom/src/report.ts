@@ -3,6 +3,7 @@ import {
   cutMiddle,
   formatBytes,
   formatCount,
+  formatCounted,
   formatDifference,
   formatMesh,
   formatQuantity,
@@ -53,7 +54,7 @@ export async function htmlReport(simulation: Simulation, options: ReportOptions 
   const { capacityBytes: limitBytes, reserveBytes } = summary.memory
   const subtitle = [
     `${conventions.cluster}: ${formatMesh(planned.mesh, world, ' · ') || '1 rank'}`,
-    `batch ${formatCount(batch.sequences)}, ${formatCount(batch.microbatches)} ${batch.microbatches === 1 ? 'microbatch' : 'microbatches'}`,
+    `batch ${formatCount(batch.sequences)}, ${formatCounted(batch.microbatches, 'microbatch', 'microbatches')}`,
     `seq ${formatCount(batch.seq)}`,
     ...(batch.schedule === undefined ? [] : [`schedule ${batch.schedule}`]),
     conventions.flops,

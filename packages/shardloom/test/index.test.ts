@@ -25,6 +25,7 @@ test('the public surface', () => {
     'finish',
     'formatBytes',
     'formatCount',
+    'formatCounted',
     'formatDifference',
     'formatFlops',
     'formatMesh',

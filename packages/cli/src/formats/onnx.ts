@@ -1,5 +1,5 @@
 import { Option } from 'commander'
-import { formatBytes } from 'shardloom'
+import { formatBytes, formatCounted } from 'shardloom'
 import { type ExportFormat, onePlan } from './format.js'
 import { partOption, shownRank } from './options.js'
 
@@ -23,7 +23,7 @@ Of onnx, a file is what --rank runs (default: 0), a stage of a pipeline.`,
       ...(rank !== undefined && { rank: rank as number }), // parseRank
     })
     const { bytes, functions } = model
-    const notice = `${formatBytes(bytes)}, ${functions.length} functions`
+    const notice = `${formatBytes(bytes)}, ${formatCounted(functions.length, 'function')}`
     return { warnings: plan.warnings, notice, chunks: model.chunks(), report: { bytes, functions } }
   },
 }

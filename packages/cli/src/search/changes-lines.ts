@@ -1,4 +1,4 @@
-import { clusterOf, formatCount } from 'shardloom'
+import { clusterOf, formatCount, formatCounted } from 'shardloom'
 import {
   type Asked,
   type Candidate,
@@ -79,7 +79,7 @@ export function changesLines(result: ChangesResult, style: Style): string[] {
     ),
     ...broken,
     ...outside,
-    `  ${formatCount(of)} changes of one choice or two are better${of > changes.length ? `; the best ${changes.length} as simulated` : ''}`,
+    `  ${formatCounted(of, 'change of one choice or two is', 'changes of one choice or two are')} better${of > changes.length ? `; the best ${changes.length} as simulated` : ''}`,
     ...(simulated.length > 0
       ? ['', ...candidateTable({ ...result, best: simulated }, style, { labels, against })]
       : []),

@@ -1,3 +1,4 @@
+import { formatCounted } from 'shardloom'
 import { type Answer, type Candidate, emptyAnswer, mergeAnswers, type Question } from 'shardloom/search'
 import { exitCode } from '../exit-code.js'
 import { type FailedPart, rangesText } from './part.js'
@@ -66,7 +67,7 @@ export function warningsOf({ parts, spec }: Question, { answers, missing, failed
     )
   if (missing.length === 0) return lines
   const cause = interrupted ? 'the search was interrupted' : 'the answer is not of the whole'
-  const counted = `${missing.length} of ${parts} parts ${missing.length === 1 ? 'is' : 'are'} missing`
+  const counted = `${missing.length} of ${formatCounted(parts, 'part')} ${missing.length === 1 ? 'is' : 'are'} missing`
   return [
     ...lines,
     `${cause}: ${counted} (${rangesText(missing)}); ${answers.size} ${answers.size === 1 ? 'has' : 'have'} an answer`,

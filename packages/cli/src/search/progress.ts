@@ -1,3 +1,4 @@
+import { formatCounted } from 'shardloom'
 import type { Io } from '../io.js'
 import { progressLine } from '../output.js'
 
@@ -20,24 +21,29 @@ interface SearchParts {
 
 /**
  * Shows how many of the parts have ended, and how long the others take if they are like those that ended since each who works on them has
- * ended one: the first of each is longer, since good candidates are looked for before it.
+ * ended one: the first of each is longer, since good candidates are looked for before it. That is reckoned when a part ends, and counts down from
+ * there. While parts take longer than those before them it stands at what those that wait take, and is not shown where none wait.
  */
 export function searchProgress(io: Io, { ended: before, of, hands }: SearchParts): SearchProgress {
   const line = progressLine(io)
   const warm = before + hands
   let begun = Date.now()
   let ended = before
+  let last = begun
   const show = () => {
-    const seconds = ((Date.now() - begun) / 1000 / (ended - warm)) * (of - ended)
-    const left = ended > warm && ended < of ? `, about ${durationText(seconds)} left` : ''
+    const each = (last - begun) / (ended - warm)
+    const left = Math.max((of - ended) * each - (Date.now() - last), (of - ended - hands) * each)
+    const isKnown = ended > warm && ended < of && left > 0
     const first = ended === before ? ', good candidates first' : ''
-    line.show(`search: ${ended} of ${of} parts${first}${left}`)
+    const about = isKnown ? `, about ${durationText(left / 1000)} left` : ''
+    line.show(`search: ${ended} of ${formatCounted(of, 'part')}${first}${about}`)
   }
   const timer = setInterval(show, beat).unref()
   return {
     ended() {
       ended++
-      if (ended === warm) begun = Date.now()
+      last = Date.now()
+      if (ended === warm) begun = last
       show()
     },
     clear() {

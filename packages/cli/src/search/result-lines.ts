@@ -2,6 +2,7 @@ import {
   clusterOf,
   formatBytes,
   formatCount,
+  formatCounted,
   formatDifference,
   formatQuantity,
   formatSeconds,
@@ -228,7 +229,7 @@ function emptyLines({ question, loaded, interrupted }: SearchResult, style: Styl
   return [
     style.bad('There is no candidate.'),
     ...wrapped(
-      `Degrees multiply to the ${formatCount(question.ranks)} ranks; ${why} Give other --ranks, or fewer --choose and --keep.`,
+      `Degrees multiply to ${formatCounted(question.ranks, 'rank')}; ${why} Give other --ranks, or fewer --choose and --keep.`,
       2,
     ),
   ]
@@ -308,8 +309,6 @@ export function missText(
     ...indented(choicesText(miss, question.choices)),
     ...(helps.length > 0
       ? helps.flatMap((help) => wrapped(help, 4))
-      : [
-          `    no single change ${best.length > 0 ? 'makes it one of the best' : question.spec.phase === 'serving' ? 'of its choices helps; more ranks may' : 'helps'}`,
-        ]),
+      : [`    no single change ${best.length > 0 ? 'makes it one of the best' : 'helps'}`]),
   ]
 }

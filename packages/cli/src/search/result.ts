@@ -1,4 +1,4 @@
-import { ShardloomError } from 'shardloom'
+import { formatCounted, ShardloomError } from 'shardloom'
 import {
   type Answer,
   type Asked,
@@ -57,5 +57,5 @@ function tooMany(choices: WhyFlag['choices'], most: number): string | undefined 
   const product = degrees.reduce((all, degree) => all * degree, 1)
   if (!(product > ranks)) return undefined
   const said = degrees.length === 1 ? `${product}` : `${degrees.join(' × ')} = ${product}`
-  return `${said} is more than the ${ranks} ranks: use smaller degrees, or more --ranks.`
+  return `${said} is more than ${formatCounted(ranks, 'rank')}: use smaller degrees, or more --ranks.`
 }

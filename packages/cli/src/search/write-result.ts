@@ -5,6 +5,7 @@ import type { Io } from '../io.js'
 import { printNote } from '../output.js'
 import { UsageError } from '../report-error.js'
 import { writeWhole } from '../write-file.js'
+import { narrowingFlag } from './launch-values.js'
 import { loadAsked } from './load-question.js'
 import { rangesText } from './part.js'
 import type { SearchResult } from './result.js'
@@ -37,19 +38,20 @@ export interface Launch {
  * simulated; and why it cannot be of those before: each reason once.
  */
 export async function launchOf(
-  { question, best }: SearchResult,
+  { loaded, question, best }: Pick<SearchResult, 'loaded' | 'question' | 'best'>,
   name: string,
   pick?: number,
 ): Promise<{ readonly launch?: Launch; readonly refused: readonly string[] }> {
   const launcher = await launcherOf(name)
   const { exportLaunch } = await import('shardloom/launch')
   const reasons = new Map<string, Reason>()
-  const refused = () => [...reasons.values()].map((reason) => refusedText(reason, name, { question, best }))
+  const refused = () =>
+    Promise.all([...reasons.values()].map((reason) => refusedText(reason, launcher, { loaded, question, best })))
   for (const [index, each] of best.entries()) {
     if (pick === undefined ? !keepsAll(each) : index + 1 !== pick) continue
     try {
       const { text, notes } = exportLaunch(await loadAsked({ ...question, spec: each.spec }), launcher)
-      return { launch: { launcher, place: index + 1, text, notes }, refused: refused() }
+      return { launch: { launcher, place: index + 1, text, notes }, refused: await refused() }
     } catch (cause) {
       if (!isShardloomError(cause)) throw cause
       // What would do is the same of those that the launcher refuses for the same reason, whatever they have instead.
@@ -58,7 +60,7 @@ export async function launchOf(
       reasons.set(key, { error: before?.error ?? cause, places: [...(before?.places ?? []), index + 1] })
     }
   }
-  return { refused: refused() }
+  return { refused: await refused() }
 }
 
 /** Why a launcher cannot be told of some of the best, by their places from 1. */
@@ -67,11 +69,11 @@ interface Reason {
   readonly places: readonly number[]
 }
 
-function refusedText(
+async function refusedText(
   { error, places }: Reason,
-  launcher: string,
-  { question, best }: Pick<SearchResult, 'question' | 'best'>,
-): string {
+  launcher: LauncherName,
+  { loaded, question, best }: Pick<SearchResult, 'loaded' | 'question' | 'best'>,
+): Promise<string> {
   const [first = 1] = places
   const one = first === 1 ? 'the best' : `number ${first}`
   const several =
@@ -79,10 +81,9 @@ function refusedText(
       ? `any of the ${best.length} best`
       : `${places.length} of the ${best.length} best (numbers ${rangesText(places)})`
   const of = places.length === 1 ? one : several
-  const choice = error.subject?.replace(/^(options|parallel)\./, '') ?? ''
-  const narrow = Object.hasOwn(question.choices, choice)
-    ? `Give the values that ${launcher} can be told of with --choose ${choice}=… to search no others.`
-    : ''
+  const refused = best[first - 1]
+  const flag = refused && (await narrowingFlag(launcher, { error, loaded, question, candidate: refused.candidate }))
+  const narrow = flag === undefined ? '' : `Add ${flag} to search only what ${launcher} can be told of in this.`
   const why = [error.message, error.help ?? '', narrow].join(' ').trim()
   return `${launcher} cannot be told of ${of}, ${error.code}: ${why}`
 }

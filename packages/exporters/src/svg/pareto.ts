@@ -1,4 +1,4 @@
-import { cutMiddle, formatCount } from '../format.js'
+import { cutMiddle, formatCount, formatCounted } from '../format.js'
 import { type Axis, axisOf, valueText } from './axis.js'
 import type { Drawing, LegendItem } from './page.js'
 import { drawList, type Labels, labelsOf, mostLabels } from './pareto-labels.js'
@@ -88,10 +88,10 @@ export function drawPareto(picture: ParetoPicture, width: number): Drawing {
   const [x, y] = [axes.x, axes.y].map(({ name, better = 'less' }) => `${better} ${name}`) as [string, string]
   return {
     title: [axes.x, axes.y].map(({ name }) => cutMiddle(name, 40)).join(' against '),
-    subtitle: `${formatCount(all.length)} ${all.length === 1 ? 'candidate' : 'candidates'} · ${formatCount(front.length)} on the front`,
+    subtitle: `${formatCounted(all.length, 'candidate')} · ${formatCount(front.length)} on the front`,
     ...(lost > 0 && { notice: `${formatCount(lost)} without a value for both metrics not drawn` }),
     alt: [
-      `${formatCount(all.length)} candidates by ${axes.x.name} and ${axes.y.name}; ${x} and ${y} are better.`,
+      `${formatCounted(all.length, 'candidate')} by ${axes.x.name} and ${axes.y.name}; ${x} and ${y} are better.`,
       `The front: ${front.slice(0, mostLabels).map(tip).join('; ') || 'none'}${front.length > mostLabels ? `; and ${front.length - mostLabels} more` : ''}.`,
       ...(chosen ? [`Chosen: ${tip(chosen)}.`] : []),
     ].join(' '),

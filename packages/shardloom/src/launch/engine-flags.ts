@@ -96,15 +96,21 @@ export function checkScheduling(spec: SpecReader, engine: string, batching: read
   return chosen === undefined ? undefined : String(chosen)
 }
 
-/** The longest context: the prompt and its first token. Requests of a load that are longer with what they generate are noted. */
+/**
+ * The longest context: of a load that says how long its requests are the longest of them with what it generates, else a prompt of `seq` and its first
+ * token. What requests are taken to be where nothing says so is noted.
+ */
 export function contextLength(spec: SpecReader, flag: string): number {
   const seq = spec.number('seq')
   if (spec.take('phase') !== 'serving') return seq
-  const most = (name: string, usual: number) => {
+  const most = (name: string) => {
     const path = `options.serving.load.${name}`
-    return Number(spec.take(path) ?? spec.take(`${path}.to`) ?? usual)
+    const value = spec.take(path) ?? spec.take(`${path}.to`)
+    return value === undefined ? undefined : Number(value)
   }
-  const longest = most('input', seq) + most('output', usualOutput)
+  const [input, output] = [most('input'), most('output')]
+  const longest = (input ?? seq) + (output ?? usualOutput)
+  if (input !== undefined || output !== undefined) return longest
   if (longest > seq + 1)
     spec.note(
       `requests are up to ${longest} tokens long with what they generate: \`--${flag} ${longest}\` lets them in`,

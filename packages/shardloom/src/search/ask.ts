@@ -6,11 +6,13 @@ import { isModelPath } from '../load-model.js'
 import { type LoadedSpec, layerBoundaries } from '../plan.js'
 import type { SpecInput } from '../spec-schema.js'
 import type { Answering } from './answering.js'
-import { type Choices, checkChoices, rankCounts, stepChoices, type Value, worldOf } from './choices.js'
+import { checkAsked, checkChosen, checkIndex, checkPoint } from './check-asked.js'
+import { type Choices, rankCounts, stepChoices, type Value, worldOf } from './choices.js'
 import type { Limit, Question } from './question.js'
 import { servingAnswers } from './serving-answer.js'
 import { ServingCosts } from './serving-costs.js'
 import { checkServingQuestion, servingObjectives } from './serving-metrics.js'
+import { onMoreRanks } from './serving-ranks.js'
 import { servingSimulator, specOfServing } from './serving-rerank.js'
 import { servingFixes, whyServing } from './serving-why.js'
 import {
@@ -53,7 +55,8 @@ const widened = 4
 
 /**
  * A question about a loaded spec. Throws `RANKS` where nothing says how many there are, `OBJECTIVE` and `LIMITS` for what the phase does not
- * have, `CHOICE` and what the spec's fields throw for values that cannot be, and `OPTION` and `SPEC_VALUE` for specs whose steps are not searched.
+ * have, `CHOICE` and what the spec's fields throw for names and values that cannot be, `OPTION` for counts that are none, and `OPTION` and
+ * `SPEC_VALUE` for specs whose steps are not searched.
  */
 export function questionOf(loaded: LoadedSpec, options: SearchOptions = {}): Question {
   const { spec, architecture, plugins } = loaded
@@ -79,6 +82,7 @@ export function questionOf(loaded: LoadedSpec, options: SearchOptions = {}): Que
       help: 'Leave `steps` out.',
     })
   }
+  checkAsked(options)
   const { objective = usualObjective(phase), front = [] } = options
   const given = options.choices?.['ranks']?.map(Number)
   const ranks = options.ranks ?? (given ? Math.max(...given) : ranksOf(loaded))
@@ -111,10 +115,8 @@ export function questionOf(loaded: LoadedSpec, options: SearchOptions = {}): Que
     parts: options.parts ?? usual.parts,
   }
   if (phase === 'serving') checkServingQuestion(question)
-  else {
-    checkStepQuestion(loaded, question)
-    checkChoices(loaded, options.choices ?? {})
-  }
+  else checkStepQuestion(loaded, question)
+  checkChosen(loaded, options.choices ?? {})
   return question
 }
 
@@ -164,10 +166,22 @@ function costsOf(loaded: LoadedSpec, question: Question): ServingCosts {
   return costs
 }
 
-/** What answers a question, sharing what it finds out. */
+/** What answers a question, sharing what it finds out. Its calls throw `OPTION` for parts and shares that there are not. */
 export function answersOf(loaded: LoadedSpec, question: Question): Answering {
-  if (loaded.spec.phase !== 'serving') return stepAnswers(loaded, question)
-  return servingAnswers(loaded, question, costsOf(loaded, question))
+  const answers =
+    loaded.spec.phase === 'serving'
+      ? servingAnswers(loaded, question, costsOf(loaded, question))
+      : stepAnswers(loaded, question)
+  return {
+    part(part, start) {
+      checkIndex('part', part, question.parts)
+      return answers.part(part, start)
+    },
+    share(start, share) {
+      checkIndex('share', share, start.shares)
+      return answers.share(start, share)
+    },
+  }
 }
 
 /**
@@ -207,8 +221,12 @@ export function specOfCandidate(
   return specOfStep(treeOf(loaded, question), question, candidate)
 }
 
-/** One point: its metrics, or the rule that it breaks; undefined where these choices are no point of the space. Throws `CHOICE`. */
+/**
+ * One point: its metrics, or the rule that it breaks; undefined where these choices are no point of the space. Throws `CHOICE` and what the
+ * spec's fields throw for names and values that cannot be.
+ */
 export function pointOf(loaded: LoadedSpec, question: Question, choices: Choices): Candidate | Miss | undefined {
+  checkPoint(loaded, choices)
   if (loaded.spec.phase === 'serving') return whyServing(loaded, question, choices, costsOf(loaded, question))
   const tree = treeOf(loaded, question)
   const leaf = tree.leafOf(choices)
@@ -219,6 +237,11 @@ export function pointOf(loaded: LoadedSpec, question: Question, choices: Choices
 export function fixesOf(loaded: LoadedSpec, question: Question, miss: Miss): readonly Change[] {
   if (loaded.spec.phase === 'serving') return servingFixes(loaded, question, miss, costsOf(loaded, question))
   return changesOf(treeOf(loaded, question), question, miss.choices)
+}
+
+/** Of serving, where an answer has nothing that keeps all rules: the best on the fewest ranks on which something does. */
+export function servedOnMoreRanks(loaded: LoadedSpec, question: Question, answer: Answer): Candidate | undefined {
+  return onMoreRanks(loaded, question, answer, costsOf(loaded, question))
 }
 
 /** What a spec itself comes to, and the smallest changes of it that are better: one choice, or two. */

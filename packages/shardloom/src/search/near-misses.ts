@@ -2,10 +2,11 @@ import { type Answer, type Candidate, type Miss, nearlyKept } from '@shardloom/s
 import { clusterOf } from '../cluster-of.js'
 import type { LoadedSpec } from '../plan.js'
 import type { SpecInput } from '../spec-schema.js'
-import { fixesOf, pointOf, specOfCandidate } from './ask.js'
+import { fixesOf, pointOf, servedOnMoreRanks, specOfCandidate } from './ask.js'
 import { savingChoices, type Value } from './choices.js'
 import { isRuleOf } from './limit-text.js'
 import type { Question } from './question.js'
+import { moreRanksFix } from './serving-ranks.js'
 import type { SimulatedCandidate } from './simulate-best.js'
 import { limitMisses } from './step-metrics.js'
 import { type Change, isMiss } from './step-points.js'
@@ -86,7 +87,7 @@ export function withOutcomes(
 /**
  * Of each rule the nearest miss that would be better than the best if it kept the rule, or of which only its fixes say so, nearest first; where
  * nothing keeps all rules the nearest of all. Fixes are changes to what else could be chosen, in `others` or to save memory, that would stand among the best; where
- * nothing else helps, more ranks. `among`: the question that says which values were to choose from.
+ * nothing else helps but types of fewer bytes, more ranks. `among`: the question that says which values were to choose from.
  */
 export function nearMissesOf(
   { loaded, question }: Asked,
@@ -98,6 +99,7 @@ export function nearMissesOf(
   const [first] = answer.best
   const last = answer.best[question.top - 1]?.score ?? Number.POSITIVE_INFINITY
   const found = new Map<string, NearMiss>()
+  const onMore = moreRanks(loaded, wide, answer)
   for (const miss of [...answer.misses].sort((a, b) => a.by - b.by || (a.rule < b.rule ? -1 : 1))) {
     const isKnown = miss.score !== Number.MAX_VALUE
     if (found.has(miss.rule) || (first && isKnown && (miss.score >= first.score || miss.by > nearlyKept))) continue
@@ -112,7 +114,7 @@ export function nearMissesOf(
         question.limits.filter((limit) => !isRuleOf(limit, miss.rule)),
         miss.metrics,
       ),
-      fixes: (!first && fixes.length === 0 ? moreRanks(loaded, wide, miss) : fixes).map((fix) => ({
+      fixes: (!first && fixes.every(isNarrower) ? [...fixes, ...onMore(miss)] : fixes).map((fix) => ({
         ...fix,
         outside: outsideOf(among, fix),
       })),
@@ -120,6 +122,9 @@ export function nearMissesOf(
   }
   return [...found.values()]
 }
+
+/** Whether a change makes another model of it: one that computes with fewer bits. */
+const isNarrower = ({ change }: Change) => /^(weight|cache)Dtype=/.test(change)
 
 function outsideOf({ choices }: Question, { candidate }: Change): string[] {
   const isOutside = ([name, value]: readonly [string, Value]) => choices[name]?.includes(value) === false
@@ -137,10 +142,19 @@ function bytesOf(loaded: LoadedSpec, { rule, by, metrics }: Miss): number | unde
 /** How many times as many ranks are tried. */
 const factors = [2, 4, 8, 16, 32, 64]
 
-/** The fewest ranks, a power of two as many, over which a point of training keeps all rules: copies take them. */
-function moreRanks(loaded: LoadedSpec, question: Question, { choices }: Miss): Change[] {
+/** What the fewest ranks on which it is one make a candidate of a miss: of serving the same for all of an answer. */
+function moreRanks(loaded: LoadedSpec, question: Question, answer: Answer): (miss: Miss) => Change[] {
+  if (loaded.spec.phase !== 'serving') return (miss) => copiesOnMore(loaded, question, miss)
+  let known: { readonly best: Candidate | undefined } | undefined
+  return (miss) => {
+    known ??= { best: servedOnMoreRanks(loaded, question, answer) }
+    return known.best ? [moreRanksFix(miss, known.best)] : []
+  }
+}
+
+/** The fewest ranks, a power of two as many, over which a step keeps all rules: copies take them. */
+function copiesOnMore(loaded: LoadedSpec, question: Question, { choices }: Miss): Change[] {
   const { phase } = loaded.spec
-  if (phase === 'serving') return []
   const { dp: _, replicas: __, dpReplicate: ___, ranks: ____, ...rest } = choices
   const { dp: _____, replicas: ______, ranks: _______, ...open } = question.choices
   for (const factor of factors) {

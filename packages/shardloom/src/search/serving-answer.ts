@@ -31,7 +31,7 @@ export function servingAnswers(
   checkServingQuestion(question)
   const space = servingSpace(loaded, question)
   return {
-    part: (part) => answerPart(space, costs, question, part),
+    part: (part) => searchSpace(space, costs, question, part),
     // Starts have none, see `startOf`.
     *share({ found }) {
       yield { work: 'searching', done: 0, of: 0 }
@@ -40,7 +40,8 @@ export function servingAnswers(
   }
 }
 
-function* answerPart(space: ServingSpace, costs: ServingCosts, question: Question, part: number): Work<Answer> {
+/** Answers a part of a question over these groups of its space. */
+export function* searchSpace(space: ServingSpace, costs: ServingCosts, question: Question, part = 0): Work<Answer> {
   const keeper = new Keeper(question)
   const groups = space.groups.filter((_, index) => index % question.parts === part)
   const chains: { readonly chain: ServingChain; readonly bound: number }[] = []

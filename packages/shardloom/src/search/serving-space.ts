@@ -59,7 +59,7 @@ export function ranksOf({ tp, pp, dp }: EngineDegrees): number {
  */
 export function servingSpace(loaded: LoadedSpec, question: Question): ServingSpace {
   const { choices, ranks, objective } = question
-  checkChoices(question)
+  checkServingChoices(question)
   const { architecture } = loaded
   const kinds = Object.values(architecture.layers)
   const experts = kinds.flatMap(({ ffn }) => (ffn.kind === 'moe' ? [ffn.experts] : []))
@@ -152,7 +152,7 @@ function typesOf(choices: Question['choices']): EngineTypes[] {
 }
 
 /** Refuses choices that serving does not have, and values that they cannot have. Throws `CHOICE`, and `SPEC_VALUE` for types that there are not. */
-function checkChoices({ choices, spec }: Question): void {
+export function checkServingChoices({ choices, spec }: Pick<Question, 'choices' | 'spec'>): void {
   for (const [name, values] of Object.entries(choices)) {
     if (!servingChoices.includes(name)) {
       const near = nearest(name, servingChoices)

@@ -76,7 +76,8 @@ function fewerClients(costs: ServingCosts, question: Question, point: ServingPoi
   return best ? [{ change: `clients=${works}`, candidate: best }] : []
 }
 
-function evaluatePoint(costs: ServingCosts, question: Question, point: ServingPoint): Candidate | Miss {
+/** A point, whatever a search would try: its metrics, or the rule that it breaks. */
+export function evaluatePoint(costs: ServingCosts, question: Question, point: ServingPoint): Candidate | Miss {
   const engine = costs.engine(point.engine, point.types, point.pools === 2 ? 'decode' : 'both')
   if (!('degrees' in engine)) return missedFor(point, engine)
   const prefill = point.prefill && costs.engine(point.prefill.engine, point.types, 'prefill')

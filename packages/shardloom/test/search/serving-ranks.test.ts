@@ -1,0 +1,71 @@
+import { describe, expect, test } from 'vitest'
+import { finish, loadSpec, type SpecInput } from '../../src/index.js'
+import { answersOf, mergeAnswers, nearMissesOf, questionOf, type SearchOptions } from '../../src/search.js'
+
+const usual = { input: 2048, output: 512 }
+
+async function asked(spec: SpecInput, options: SearchOptions) {
+  const loaded = await loadSpec({ phase: 'serving', cluster: 'dgx-h100', ...spec })
+  const question = questionOf(loaded, { parts: 1, ...options })
+  const answer = mergeAnswers([finish(answersOf(loaded, question).part(0))], question)
+  return { fits: answer.best.length > 0, misses: nearMissesOf({ loaded, question }, answer, question) }
+}
+
+const specOf = (model: string, options: SpecInput['options'] = {}, load = {}): SpecInput => ({
+  model,
+  options: { ...options, serving: { load: { ...usual, ...load } } },
+})
+
+/** The number of ranks that a search which finds nothing says would do. */
+async function ranksFor(spec: SpecInput, options: SearchOptions): Promise<number | undefined> {
+  const { fits, misses } = await asked(spec, options)
+  expect(fits).toBe(false)
+  const told = misses.flatMap(({ fixes }) => fixes.flatMap(({ change }) => /^ranks=(\d+)/.exec(change)?.[1] ?? []))
+  expect(new Set(told).size).toBeLessThanOrEqual(1)
+  return told[0] === undefined ? undefined : Number(told[0])
+}
+
+describe('where no engine fits, the fewest ranks are told on which one does', () => {
+  test.each([
+    // Meta 2024, The Llama 3 Herd of Models, section 6.1: in BF16 the 405B does not fit in one node of 8 H100, and runs on two.
+    [specOf('llama-3.1-405b'), 8, 16],
+    [specOf('llama-3.1-405b'), 2, 16],
+    // SGLang documentation, DeepSeek V3: the weights in FP8 need two nodes of 8 H100.
+    [specOf('deepseek-v3', { weightDtype: 'fp8' }), 8, 16],
+    // 141 GB of weights on devices of 80 GB.
+    [specOf('llama-3.1-70b'), 1, 2],
+  ] as const)('%j on %i', async (spec, ranks, fewest) => {
+    expect(await ranksFor(spec, { ranks })).toBe(fewest)
+    expect((await asked(spec, { ranks: fewest, choices: { clients: [4] } })).fits).toBe(true)
+  })
+
+  // Section 6.2 of the same: in FP8 it fits in one.
+  test('and nothing of the kind where it fits', async () => {
+    expect(
+      (await asked(specOf('llama-3.1-405b', { weightDtype: 'fp8' }), { ranks: 8, choices: { clients: [4] } })).fits,
+    ).toBe(true)
+  })
+
+  test('no more than the cluster has, or a limit leaves', async () => {
+    const spec = specOf('llama-3.1-405b')
+    expect(await ranksFor({ ...spec, cluster: { preset: 'dgx-h100', nodes: 1 } }, { ranks: 8 })).toBe(undefined)
+    expect(await ranksFor(spec, { ranks: 8, limits: [{ metric: 'ranks', most: 8 }] })).toBe(undefined)
+  })
+})
+
+test('engines that are too slow for a rate or a limit are as many as it takes', async () => {
+  const spec = (rate: number) => specOf('llama-3.1-8b', {}, { rate })
+  const few = await ranksFor(spec(100), { ranks: 1 })
+  expect(few).toBeGreaterThan(1)
+  expect((await asked(spec(100), { ranks: few ?? 0 })).fits).toBe(true)
+  // As many engines again serve as much again.
+  expect((await asked(spec(200), { ranks: 2 * (few ?? 0) })).fits).toBe(true)
+  const limits = [{ metric: 'tokens-per-second', least: 50_000 }]
+  const ranks = await ranksFor(specOf('llama-3.1-8b'), { ranks: 1, limits })
+  expect((await asked(specOf('llama-3.1-8b'), { ranks: ranks ?? 0, limits })).fits).toBe(true)
+})
+
+test('what no ranks mend has no such change', async () => {
+  const { misses } = await asked(specOf('llama-3.1-8b'), { ranks: 8, limits: [{ metric: 'tpot', most: 1e-5 }] })
+  expect(misses.find(({ miss }) => miss.rule === 'tpot')?.fixes).toEqual([])
+})
