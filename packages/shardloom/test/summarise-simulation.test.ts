@@ -75,6 +75,21 @@ describe('what if', () => {
     expect(bottleneck[0]).toContain('matrix products')
   })
 
+  it.each(['mi300x-node', 'atlas-900-a2'])(
+    'links twice as fast save at most half of the communication over them, and much of it where messages are large: %s, a full mesh',
+    async (cluster) => {
+      const spec = { model: 'llama-3.1-8b', cluster, batch: 8, seq: 8192, parallel: { tp: 8 } }
+      const { criticalKinds, whatIf } = summariseSimulation(await simulated(spec), { whatIf: true })
+      const communication = criticalKinds.reduce(
+        (sum, { kind, share }) => sum + (/ over tp$/.test(kind) ? share : 0),
+        0,
+      )
+      const saved = -(whatIf.find(({ change }) => change === 'links of level `node` twice as fast')?.difference ?? 0)
+      expect(saved).toBeGreaterThan(communication / 4)
+      expect(saved).toBeLessThanOrEqual(communication / 2 + 1e-3)
+    },
+  )
+
   it('without communication over ranks of dp and cp together is without that, and over cp alone with it', async () => {
     const spec = { model: 'llama-3.1-8b', cluster: 'dgx-h100', batch: 64, seq: 8192, parallel: { dp: 2, cp: 4 } }
     const shared = { ...spec, options: { zero: 3 } } as const
