@@ -10,7 +10,7 @@ export function budgetFacts(budget: SimulationSummary['budget'], world: number, 
     const inSteps = steps === undefined ? '' : ` in ${formatCount(steps)}\u00a0steps`
     const long = [
       `${formatQuantity(tokens, '')}\u00a0${made}${inSteps}:`,
-      `${formatQuantity(days, '')}\u00a0days on ${formatCount(world)}\u00a0ranks,`,
+      `${formatQuantity(days, '')}\u00a0days on ${formatCount(world)}\u00a0${world === 1 ? 'rank' : 'ranks'},`,
       `${formatQuantity(rankHours, '')}\u00a0rank-hours${cost === undefined ? '' : `, at a cost of ${money(cost)}`}`,
     ]
     facts.push(['budget', long.join(' ')])

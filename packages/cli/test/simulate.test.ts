@@ -226,6 +226,12 @@ describe('simulate serving', () => {
     expect(pools[0].time.host + pools[0].time.tokens + pools[0].time.attention).toBeCloseTo(1, 12)
   })
 
+  test('lengths are drawn from a list in a flag as from one in the spec', async () => {
+    const drawn = await simulate(`${serving} --serving-load-output [10,20,30] --json`)
+    expect(drawn.out).toBe((await simulate(`${serving} --set options.serving.load.output=[10,20,30] --json`)).out)
+    expect(JSON.parse(drawn.out).load.meanOutput).toBeLessThanOrEqual(30)
+  })
+
   test('answers of one token have no time per output token: null, and a dash', async () => {
     const one = `${serving} --set options.serving.load.output=1`
     expect(JSON.parse((await simulate(`${one} --json`)).out)).toMatchObject({

@@ -54,6 +54,16 @@ describe('a summary', () => {
     }
   })
 
+  it('says that ranks wait for the host where all have as much to do, and none for another', async () => {
+    const spec = { model: 'llama-3.1-8b', cluster: 'dgx-h100', batch: 8, seq: 2048, parallel: { dp: 4 } }
+    const offloaded = await simulated({ ...spec, options: { zero: 3, offload: 'activations' } })
+    const { bottleneck, bubble, stages: ranks } = summariseSimulation(offloaded)
+    expect([new Set(ranks.map(({ finish }) => finish)).size, bubble.global > 0.1]).toEqual([1, true])
+    expect(bottleneck.join(' ')).toMatch(/wait for .*copies to and from the host/)
+    const kept = await simulated({ ...stages, parallel: { pp: 4 } })
+    expect(summariseSimulation(kept).bottleneck.join(' ')).not.toContain('host')
+  })
+
   it('counts energy at rated power while ranks are busy (NVIDIA 2020, A100 datasheet: 400 W)', async () => {
     const { stages: ranks, energyJoules } = summariseSimulation(await simulated(stages))
     const busy = ranks.reduce(
