@@ -173,7 +173,9 @@ function pathLines({ criticalPath, criticalKinds, stepSeconds }: SimulationSumma
   ] as const
   const rest = (list: readonly { readonly share: number }[]) => list.reduce((sum, { share }) => sum + share, 0)
   const further = (list: readonly { readonly share: number }[], what: string) =>
-    list.length > 0 ? [style.dim(`  and ${formatShare(rest(list))} in ${list.length} further ${what}`)] : []
+    list.length > 0
+      ? [style.dim(`  and ${formatShare(rest(list))} in ${list.length} further ${what}${list.length === 1 ? '' : 's'}`)]
+      : []
   return [
     `${style.bold('Critical path')}: what the ${formatSeconds(stepSeconds)} consist of`,
     ...table(
@@ -183,7 +185,7 @@ function pathLines({ criticalPath, criticalKinds, stepSeconds }: SimulationSumma
         .map(({ kind, seconds, share }) => [formatShare(share), formatSeconds(seconds), kind, bar(share)]),
       style,
     ),
-    ...further(criticalKinds.slice(shown.kinds), 'kinds'),
+    ...further(criticalKinds.slice(shown.kinds), 'kind'),
     '',
     ...table(
       nodes,
@@ -197,7 +199,7 @@ function pathLines({ criticalPath, criticalKinds, stepSeconds }: SimulationSumma
         ]),
       style,
     ),
-    ...further(criticalPath.slice(shown.nodes), 'kernels'),
+    ...further(criticalPath.slice(shown.nodes), 'kernel'),
   ]
 }
 

@@ -80,6 +80,13 @@ describe('simulate', () => {
     expect(text).not.toContain('aiconfigurator')
   })
 
+  test('one of a thing is told in the singular', async () => {
+    const alone = await simulate('--model gpt2 --batch 8 --seq 512 --cluster dgx-h100 --tokens 1T')
+    expect(flat(alone.out)).toMatch(/days on 1.rank,/)
+    const decode = '--model llama-3.1-405b --cluster dgx-h100 --phase decode --tp 8 --pp 2 --batch 4 --seq 512'
+    expect((await simulate(decode)).out).toMatch(/in 1 further kind\n/)
+  })
+
   test('a slow rank makes the step longer, is among the ranks that are run, and must exist', async () => {
     const step = async (flags: string) => JSON.parse((await simulate(`${spec} --json ${flags}`.trim())).out)
     const even = await step('')

@@ -86,7 +86,8 @@ export function clusterSources(name: string): Readonly<Record<string, string>> {
 export function fitWorld(cluster: Cluster, world: number): { readonly nodes: number; readonly idle: number } {
   const nodes = Math.ceil(world / cluster.perNode)
   if (world <= cluster.devices) return { nodes, idle: nodes * cluster.perNode - world }
-  const has = `${cluster.devices / cluster.perNode} nodes of ${cluster.perNode}`
+  const held = cluster.devices / cluster.perNode
+  const has = `${held} ${held === 1 ? 'node' : 'nodes'} of ${cluster.perNode}`
   throw new ShardloomError(
     'CLUSTER_SIZE',
     `The mesh has ${world} ranks, but \`${cluster.name}\` has ${cluster.devices} devices (${has}).`,
