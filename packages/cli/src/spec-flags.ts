@@ -225,14 +225,14 @@ function overridesOf(flags: Flags): Override[] {
 }
 
 /**
- * What a flag's text means: an object where it begins with a brace. Text that is no number stays text, for the spec's own check to
- * refuse with the field's name.
+ * What a flag's text means: an object where it begins with a brace, and of a number a list where it begins with a bracket.
+ * Text that is no number stays text, for the spec's own check to refuse with the field's name.
  */
 function scalar(field: SpecField, typed: unknown): unknown {
   if (typeof typed !== 'string') return typed
-  if (typed.trimStart().startsWith('{')) return readSpecText(typed, `--${field.flag}`)
-  if (field.type === 'boolean' && /^(true|false)$/.test(typed)) return typed === 'true'
   const numeric = field.type === 'integer' || field.type === 'number'
+  if ((numeric ? /^\s*[{[]/ : /^\s*\{/).test(typed)) return readSpecText(typed, `--${field.flag}`)
+  if (field.type === 'boolean' && /^(true|false)$/.test(typed)) return typed === 'true'
   return numeric ? (decimal(typed) ?? typed) : typed
 }
 

@@ -95,6 +95,13 @@ describe('simulate', () => {
     expect(text).not.toContain('aiconfigurator')
   })
 
+  test('one of a thing is told in the singular', async () => {
+    const alone = await simulate('--model gpt2 --batch 8 --seq 512 --cluster dgx-h100 --tokens 1T')
+    expect(flat(alone.out)).toMatch(/days on 1.rank,/)
+    const decode = '--model llama-3.1-405b --cluster dgx-h100 --phase decode --tp 8 --pp 2 --batch 4 --seq 512'
+    expect((await simulate(decode)).out).toMatch(/in 1 further kind\n/)
+  })
+
   test('a slow rank makes the step longer, is among the ranks that are run, and must exist', async () => {
     const step = async (flags: string) => JSON.parse((await simulate(`${spec} --json ${flags}`.trim())).out)
     const even = await step('')
@@ -239,6 +246,12 @@ describe('simulate serving', () => {
     expect(spread.ttft.mean).toBe(ttftSeconds)
     expect(pools[0].prefillTokens).toBe(load.requests * 512)
     expect(pools[0].time.host + pools[0].time.tokens + pools[0].time.attention).toBeCloseTo(1, 12)
+  })
+
+  test('lengths are drawn from a list in a flag as from one in the spec', async () => {
+    const drawn = await simulate(`${serving} --serving-load-output [10,20,30] --json`)
+    expect(drawn.out).toBe((await simulate(`${serving} --set options.serving.load.output=[10,20,30] --json`)).out)
+    expect(JSON.parse(drawn.out).load.meanOutput).toBeLessThanOrEqual(30)
   })
 
   test('answers of one token have no time per output token: null, and a dash', async () => {

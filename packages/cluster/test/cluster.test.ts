@@ -100,6 +100,8 @@ describe('clusters of a spec', () => {
       message: 'The mesh has 128 ranks, but `dgx-h100` has 64 devices (8 nodes of 8).',
       help: 'Use `nodes: 16`, or degrees whose product is at most 64.',
     })
+    const single = resolveCluster({ accelerator: 'h100-sxm', nodes: 1, perNode: 4 })
+    expect(errorOf(() => fitWorld(single, 8))?.message).toContain('(1 node of 4)')
   })
 
   test('an accelerator with nodes is joined as usual, or by levels of its own', () => {

@@ -57,8 +57,7 @@ export function makeRequests({ count, input, output, prefix = 0, seed = 0 }: Req
     if (rate !== undefined) arrival -= Math.log(1 - random()) / rate
     const request = { input: lengthOf('input', input, random), output: lengthOf('output', output, random), arrival }
     generated += request.output
-    if (generated > most.tokens)
-      throw refused('count', count, `so few that they generate at most ${most.tokens} tokens in all`)
+    if (generated > most.tokens) throw tooMany(count, output)
     const tokens = Math.min(prefix, request.input)
     return tokens > 0 ? { ...request, prefix: { name: 'prefix', tokens } } : request
   })
@@ -87,6 +86,12 @@ function draw(length: Length, random: () => number): number {
     return Math.max(1, Math.round(length.mean + length.deviation * normal))
   }
   return length[Math.floor(random() * length.length)] ?? Number.NaN
+}
+
+function tooMany(count: number, output: Length): ShardloomError {
+  const message = `${count} requests that generate ${JSON.stringify(output).slice(0, 80)} tokens each generate more than ${most.tokens} in all.`
+  const help = 'Simulate fewer requests, or shorter outputs: what one takes hardly depends on how many there are.'
+  return new ShardloomError('WORKLOAD', message, { subject: 'count', help })
 }
 
 function refused(field: string, value: unknown, expected: string): ShardloomError {

@@ -249,3 +249,13 @@ test('loads that would take hours, and lengths that end before they begin, are r
   for (const change of [{ count: 1e9 }, { count: 1e6, output: 1000 }, { input: { from: 10, to: 5 } }])
     expect(() => makeRequests({ ...mix, ...change })).toThrowError(expect.objectContaining({ code: 'WORKLOAD' }))
 })
+
+test('a load that is too long is told in the tokens that it generates, whichever of the two is large', () => {
+  for (const change of [
+    { count: 1e6, output: 1000 },
+    { count: 16, output: 1e7 },
+  ]) {
+    const told = new RegExp(`${change.count} requests.* ${change.output} tokens`)
+    expect(() => makeRequests({ input: 10, ...change })).toThrowError(told)
+  }
+})

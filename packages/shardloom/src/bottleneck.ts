@@ -1,4 +1,5 @@
 import { formatBytes, formatQuantity } from '@shardloom/exporters'
+import { hostCopies } from './critical-kinds.js'
 import type { SimulationSummary } from './summarise-simulation.js'
 import { noticeable, type WhatIf } from './what-if.js'
 
@@ -20,13 +21,16 @@ export function bottleneckOf({ stepSeconds, bubble, exposedCommunicationSeconds,
     .map(([axis, seconds]) => `${axis} for ${percent(seconds / stepSeconds)}`)
   const { peakBytes, reserveBytes, capacityBytes, perStage } = memory
   const staged = new Set(perStage.map(({ stage }) => stage)).size > 1
+  const copies = told.criticalKinds.some(({ kind }) => kind === hostCopies)
   const missing = peakBytes + reserveBytes - capacityBytes
   return [
     ...(first
       ? [`The largest part of the critical path is ${first.kind}: ${percent(first.share)}${then && `; then ${then}`}.`]
       : []),
     ...(bubble.global >= noticeable
-      ? [`${staged ? 'Stages' : 'Ranks'} wait for each other ${percent(bubble.global)} of the step.`]
+      ? [
+          `${staged ? 'Stages' : 'Ranks'} wait for each other${copies ? ` or for ${hostCopies}` : ''} ${percent(bubble.global)} of the step.`,
+        ]
       : []),
     ...(exposed.length > 0 ? [`Nothing is computed beside communication over ${exposed.join(', ')} of the step.`] : []),
     ...(missing > 0

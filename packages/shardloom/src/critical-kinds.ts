@@ -17,6 +17,9 @@ const classes = {
   other: 'element-wise operators',
 } as const
 
+/** The kind of offloads and reloads. */
+export const hostCopies = 'copies to and from the host'
+
 /** Adds up a critical path by kinds of work, the longest first. */
 export function criticalKinds(
   path: readonly CriticalNode[],
@@ -29,7 +32,7 @@ export function criticalKinds(
     if (!node) return classes.other
     if (node.communication)
       return `${node.op} over ${axesOf(program.mesh, node.communication.atoms, node.communication.reason.strategies).join(' and ')}`
-    if (node.op === 'offload' || node.op === 'reload') return 'copies to and from the host'
+    if (node.op === 'offload' || node.op === 'reload') return hostCopies
     if (node.recompute) return 'work that backward does again'
     return node.segment === 'optimizer' ? 'optimizer' : classes[kernels.get(node.id) ?? flopClassOf(node, operators)]
   }

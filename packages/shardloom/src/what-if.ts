@@ -160,9 +160,7 @@ function fasterMachines(cluster: Cluster, world: number, dtype: string, communic
     change: `links of level \`${levels[index]?.name}\` twice as fast`,
     cluster: {
       ...cluster,
-      levels: levels.map((level, at) =>
-        at === index ? { ...level, link: { ...level.link, bandwidth: 2 * level.link.bandwidth } } : level,
-      ),
+      levels: levels.map((level, at) => (at === index ? { ...level, link: twiceAsFast(level.link) } : level)),
     },
   }))
   const peak = Object.fromEntries(Object.entries(accelerator.peak).map(([type, rate]) => [type, 2 * rate]))
@@ -177,6 +175,12 @@ function fasterMachines(cluster: Cluster, world: number, dtype: string, communic
       cluster: { ...cluster, accelerator: { ...accelerator, peak } },
     },
   ]
+}
+
+/** A link that carries twice as much, where there is no switch between each two ranks too. */
+function twiceAsFast(link: Cluster['levels'][number]['link']) {
+  const perPeer = link.perPeer === undefined ? {} : { perPeer: 2 * link.perPeer }
+  return { ...link, bandwidth: 2 * link.bandwidth, ...perPeer }
 }
 
 /** Schedules that a pipeline may change to, with the chunks per rank that they need; GPipe and the like are never faster. */

@@ -54,6 +54,16 @@ describe('a summary', () => {
     }
   })
 
+  it('says that ranks wait for the host where all have as much to do, and none for another', async () => {
+    const spec = { model: 'llama-3.1-8b', cluster: 'dgx-h100', batch: 8, seq: 2048, parallel: { dp: 4 } }
+    const offloaded = await simulated({ ...spec, options: { zero: 3, offload: 'activations' } })
+    const { bottleneck, bubble, stages: ranks } = summariseSimulation(offloaded)
+    expect([new Set(ranks.map(({ finish }) => finish)).size, bubble.global > 0.1]).toEqual([1, true])
+    expect(bottleneck.join(' ')).toMatch(/wait for .*copies to and from the host/)
+    const kept = await simulated({ ...stages, parallel: { pp: 4 } })
+    expect(summariseSimulation(kept).bottleneck.join(' ')).not.toContain('host')
+  })
+
   it('counts energy at rated power while ranks are busy (NVIDIA 2020, A100 datasheet: 400 W)', async () => {
     const { stages: ranks, energyJoules } = summariseSimulation(await simulated(stages))
     const busy = ranks.reduce(
@@ -74,6 +84,21 @@ describe('what if', () => {
     expect(saved).toBeLessThanOrEqual(onUnits.reduce((sum, { share }) => sum + share, 0) / 2)
     expect(bottleneck[0]).toContain('matrix products')
   })
+
+  it.each(['mi300x-node', 'atlas-900-a2'])(
+    'links twice as fast save at most half of the communication over them, and much of it where messages are large: %s, a full mesh',
+    async (cluster) => {
+      const spec = { model: 'llama-3.1-8b', cluster, batch: 8, seq: 8192, parallel: { tp: 8 } }
+      const { criticalKinds, whatIf } = summariseSimulation(await simulated(spec), { whatIf: true })
+      const communication = criticalKinds.reduce(
+        (sum, { kind, share }) => sum + (/ over tp$/.test(kind) ? share : 0),
+        0,
+      )
+      const saved = -(whatIf.find(({ change }) => change === 'links of level `node` twice as fast')?.difference ?? 0)
+      expect(saved).toBeGreaterThan(communication / 4)
+      expect(saved).toBeLessThanOrEqual(communication / 2 + 1e-3)
+    },
+  )
 
   it('without communication over ranks of dp and cp together is without that, and over cp alone with it', async () => {
     const spec = { model: 'llama-3.1-8b', cluster: 'dgx-h100', batch: 64, seq: 8192, parallel: { dp: 2, cp: 4 } }
