@@ -76,8 +76,8 @@ export function scheduledPlaces(pipeline: Pipeline, coordinate: number, microbat
 }
 
 /**
- * Numbers the nodes of a pipeline's microbatches action by action, and adds a temporal edge from each action to the next, but none
- * inside of an overlapped pair: from what comes before it to both, and from both to what comes behind.
+ * Numbers the nodes of a pipeline's microbatches action by action, and adds a temporal edge from what an action computes last to the next
+ * action, but none inside of an overlapped pair: from what comes before it to both, and from both to what comes behind.
  * The same graph where no schedule orders them or they, or the axis that chunks divide, are not unrolled. Linear.
  */
 export function inScheduledOrder(
@@ -136,6 +136,13 @@ export function inScheduledOrder(
     next[action] = number + 1
     places[number] = begin + index
   })
+  const computes = graph.templates.map(({ kind }) => kind === 'compute')
+  /** The node with which an action has computed: what it sends or reduces behind it goes on beside the next one. */
+  const lastComputing = (from: number, to: number) => {
+    for (let number = to - 1; number >= from; number--)
+      if (computes[template[places[number] as number] ?? 0]) return number
+    return to - 1
+  }
   const begins: number[] = []
   const seconds: number[] = []
   /** The nodes with which a slot begins, and those that they wait for: with which the one before ends. */
@@ -151,7 +158,7 @@ export function inScheduledOrder(
     }
     seconds.push(spans[1]?.[0] ?? -1)
     if (before.length > 0) for (const [from] of spans) gates.set(from, before)
-    if (spans.length > 0) before = spans.map(([, to]) => to - 1)
+    if (spans.length > 0) before = spans.map(([from, to]) => lastComputing(from, to))
   }
   const numbers = new Uint32Array(top.size)
   places.forEach((place, number) => {

@@ -50,16 +50,22 @@ export function inScheduledOrder(expansion: Expansion, program: Program, rank: n
   })
   const slots = slotsOf(pipeline, coordinate)
   const steps: Dependency[] = []
-  /** Where the actions of the slot before end, and where those of the one at hand begin and end. */
+  /** What the actions of the slot before, and of the one at hand, compute last. */
   let before: number[] = []
   let ends: number[] = []
+  let computed = false
+  const computes = (old: number) => occurrences[begin + old]?.node.kind === 'compute'
   order.forEach((old, index) => {
     const [last, own] = [positions[order[index - 1] ?? -1], positions[old] ?? 0]
     if (last !== own) {
       if (last !== undefined && slots[last] !== slots[own]) [before, ends] = [ends, []]
       for (const from of before) steps.push({ from, to: begin + index, kind: 'temporal', returns: false })
       ends.push(begin + index)
-    } else ends.splice(-1, 1, begin + index)
+      computed = computes(old)
+    } else if (computes(old) || !computed) {
+      ends.splice(-1, 1, begin + index)
+      computed ||= computes(old)
+    }
   })
   const inside = order.flatMap((old) => occurrences[begin + old] ?? [])
   return {

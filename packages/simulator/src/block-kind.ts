@@ -73,8 +73,8 @@ export function blockKinds(prepared: Prepared): BlockKind[] | undefined {
       const grows = byRank[rank]?.times.get(templates[template[node] ?? 0]?.id ?? '')?.grows
       if (grows !== undefined && grows === loopAxis(region, graph, firstNode)) growing.push(offset)
       // The edge from the action before stands in each block anew.
-      let skip = place !== undefined && node === firstNode ? leaderOf(firstNode - 1) : -1
-      if (skip >= 0 && !followsPrevious(graph, part)) skip = -1
+      let skip = place !== undefined && node === firstNode ? previousEnd(graph, part) : -1
+      if (skip >= 0) skip = leaderOf(skip)
       for (let edge = work.edgeStart[node] as number; edge < (work.edgeStart[node + 1] as number); edge++) {
         const source = work.edgeSource[edge] as number
         if (source === skip) {
@@ -108,7 +108,7 @@ export function blockKinds(prepared: Prepared): BlockKind[] | undefined {
       arrivals,
       awaited: awaited.subarray(firstNode, end),
       last,
-      tail: leaderOf(end - 1) - firstNode,
+      tail: leaderOf(lastComputing(graph, firstNode, end)) - firstNode,
       growing,
     })
   }
@@ -166,12 +166,21 @@ export function alikeInMemory(like: Int32Array, { first, last, held }: Touches):
   })
 }
 
-/** Whether a temporal edge leads from the node before a part into it: an action that is not its rank's first. */
-function followsPrevious({ parts, edgeStart, edgeSource, edgeKind }: Prepared['graph'], part: number): boolean {
-  const first = parts[part]?.firstNode ?? 0
-  for (let edge = edgeStart[first] ?? 0; edge < (edgeStart[first + 1] ?? 0); edge++)
-    if (edgeKind[edge] === 1 && edgeSource[edge] === first - 1) return parts[part - 1]?.place !== undefined
-  return false
+/** The node with which the action before a part's has computed, from which a temporal edge leads into it; −1: it is its rank's first. */
+function previousEnd(graph: Prepared['graph'], part: number): number {
+  const { parts, edgeStart, edgeSource, edgeKind } = graph
+  const [before, own] = [parts[part - 1], parts[part]]
+  if (!own || before?.place === undefined) return -1
+  const end = lastComputing(graph, before.firstNode, own.firstNode)
+  for (let edge = edgeStart[own.firstNode] ?? 0; edge < (edgeStart[own.firstNode + 1] ?? 0); edge++)
+    if (edgeKind[edge] === 1 && edgeSource[edge] === end) return end
+  return -1
+}
+
+/** Of some nodes the last that computes, or the last. */
+function lastComputing({ templates, template }: Prepared['graph'], from: number, to: number): number {
+  for (let node = to - 1; node >= from; node--) if (templates[template[node] ?? 0]?.kind === 'compute') return node
+  return to - 1
 }
 
 /** The iteration axis of the loop that a part stands in. */
