@@ -15,8 +15,8 @@ export interface Costs {
   readonly I?: Cost
   /** A weight gradient. A full backward costs I + W. */
   readonly W?: Cost
-  /** An overlapped pair; what its forward and its backward cost one after the other unless given. */
-  readonly overlap?: number
+  /** An overlapped pair; what its forward and its backward cost one after the other unless given. One for all, or by their stages. */
+  readonly overlap?: number | ((forwardStage: number, backwardStage: number, kind: 'I' | 'B') => number)
   /** From the end of an action to the moment when its result is on another rank. */
   readonly send?: number
   /** What else actions wait for: from when a rank is free, and an action could start, to when it does. Default: nothing. */
@@ -104,10 +104,15 @@ export function durationsOf(costs: Costs, stages: number): Durations {
   const byKind = [forward, input, weight, full]
   const action = (kind: number, stage: number) => (byKind[kind] as Float64Array)[stage] as number
   const { startOf } = costs
-  const overlap = costs.overlap === undefined ? undefined : checked('overlap', costs.overlap)
+  const { overlap } = costs
+  const same = typeof overlap === 'number' ? checked('overlap', overlap) : undefined
   return {
     action,
-    pair: (forwardStage, kind, stage) => overlap ?? action(F, forwardStage) + action(kind, stage),
+    pair: (forwardStage, kind, stage) => {
+      if (typeof overlap === 'function')
+        return checked('overlap', overlap(forwardStage, stage, kinds[kind] === 'I' ? 'I' : 'B'))
+      return same ?? action(F, forwardStage) + action(kind, stage)
+    },
     send: checked('send', costs.send ?? 0),
     startOf:
       startOf &&

@@ -64,6 +64,8 @@ interface SampledRank {
 export interface PartCost {
   /** By direction; 0 where it has none. Copies to and from the host take no time here. */
   readonly seconds: Readonly<Record<BlockName['direction'], number>>
+  /** Of these seconds those in which the device computes. */
+  readonly kernels: Readonly<Record<BlockName['direction'], number>>
   /** By direction, where it moves anything over the host link. */
   readonly copies: Readonly<Partial<Record<BlockName['direction'], HostCopies>>>
   /** What activations do on links. */
@@ -224,9 +226,13 @@ export function partCosts(
   const copies = new Map<string, { [Direction in BlockName['direction']]?: HostCopies }>()
   const standing = [...spans(sample, ticks, times)]
   for (const { part } of sample.blocks) seconds.set(part, { F: 0, B: 0, I: 0, W: 0 })
+  const kernels = new Map(Array.from(seconds.keys(), (part) => [part, { F: 0, B: 0, I: 0, W: 0 }]))
+  const computing = computingIn(sample, lane, times)
   for (const { direction, part, seconds: taken, ...span } of standing) {
     const own = seconds.get(part)
     if (own) own[direction] = taken
+    const inKernels = kernels.get(part)
+    if (inKernels) inKernels[direction] = Math.min(taken, computing[span.block] as number)
     if (!copied) continue
     const moved = copiesIn(sample, span, copied, times, ({ bytes }, index, place) => {
       const { value = 0, share = 0 } = bytes[index] ?? {}
@@ -246,6 +252,7 @@ export function partCosts(
       part,
       {
         seconds: own,
+        kernels: kernels.get(part) ?? own,
         copies: copies.get(part) ?? noCopies,
         get links() {
           busy ??= linksIn(sample, program, standing, lane, times)
@@ -268,7 +275,7 @@ export function partCosts(
   )
 }
 
-type PartMemory = { -readonly [Field in keyof Omit<PartCost, 'seconds' | 'copies' | 'links'>]: number }
+type PartMemory = { -readonly [Field in keyof Omit<PartCost, 'seconds' | 'kernels' | 'copies' | 'links'>]: number }
 
 const noMemory: PartMemory = { keptBytes: 0, deferredBytes: 0, workingBytes: 0, cacheBytes: 0 }
 
@@ -354,6 +361,17 @@ function spans({ graph, blocks, blockOf }: Sample, ticks: Float64Array, { start,
     if (found.get(name)?.repeats !== true) found.set(name, { direction, part, repeats, seconds, block, begin })
   })
   return found.values()
+}
+
+/** The seconds in which the device is busy with each block, with communication that nothing is computed beside. */
+function computingIn({ graph, blocks, blockOf, work }: Sample, lane: Int32Array, { start, end }: Times): Float64Array {
+  const seconds = new Float64Array(blocks.length)
+  for (let node = 0; node < graph.nodeCount; node++) {
+    const block = blockOf[node] ?? -1
+    if (block < 0 || (lane[node] as number) < 0 || (lane[node] as number) % work.streams > 0) continue
+    seconds[block] = (seconds[block] as number) + ((end[node] as number) - (start[node] as number)) / ticksPerSecond
+  }
+  return seconds
 }
 
 /** Whether a node hands something to another stage. */

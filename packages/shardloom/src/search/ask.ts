@@ -25,7 +25,7 @@ import {
 } from './simulate-best.js'
 import { stepAnswers } from './step-answer.js'
 import { checkStepQuestion, stepMetrics } from './step-metrics.js'
-import { StepModel } from './step-model.js'
+import { mayOverlap, StepModel } from './step-model.js'
 import { type Change, changesOf, choicesOfSpec, isMiss, specOfStep } from './step-points.js'
 import { stepSimulator } from './step-rerank.js'
 import { StepTree } from './step-tree.js'
@@ -151,12 +151,15 @@ function ranksOf(loaded: LoadedSpec): number {
 }
 
 /** What is known of a loaded spec, which questions about it share. */
-const models = new WeakMap<LoadedSpec, StepModel>()
+const models = new WeakMap<LoadedSpec, Map<boolean, StepModel>>()
 const servingCosts = new WeakMap<LoadedSpec, ServingCosts>()
 
 function treeOf(loaded: LoadedSpec, question: Question): StepTree {
-  const model = models.get(loaded) ?? new StepModel(loaded)
-  models.set(loaded, model)
+  const known = models.get(loaded) ?? new Map<boolean, StepModel>()
+  models.set(loaded, known)
+  const overlaps = mayOverlap(question, loaded)
+  const model = known.get(overlaps) ?? new StepModel(loaded, overlaps)
+  known.set(overlaps, model)
   return new StepTree(loaded, question, undefined, model)
 }
 

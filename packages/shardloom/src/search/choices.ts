@@ -24,7 +24,7 @@ export const multiplying = ['tp', 'cp', 'ulysses'] as const
 export const dividing = ['ep', 'expertTp'] as const
 
 /** The schedules that are in use. */
-export const usualSchedules: readonly Value[] = ['1f1b', 'interleaved1f1b', 'zbh1', 'zbv', 'dualpipev']
+export const usualSchedules: readonly Value[] = ['1f1b', 'interleaved1f1b', 'zbh1', 'zbv']
 
 /** Those of some schedules that may have so many chunks on each rank. */
 export function schedulesWith(schedules: readonly Value[], virtual: number): Value[] {

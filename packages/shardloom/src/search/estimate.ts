@@ -1,17 +1,8 @@
-import { collectiveSeconds } from '@shardloom/cluster'
-import { findAxis, type Mesh } from '@shardloom/core'
-import type { Machine, PartCost, StateCost } from '@shardloom/simulator'
+import type { PartCost } from '@shardloom/simulator'
 import { isEnd } from './forms.js'
 import { besideCopies, copiesOf, type Prefetch, type StageCopies } from './host-copies.js'
-import {
-  addMove,
-  awaitLinks,
-  besideState,
-  type LinkedPart,
-  type Overlap,
-  type StateLinks,
-  untilGradient,
-} from './link-loads.js'
+import { awaitLinks, besideState, type LinkedPart, type Overlap, untilGradient } from './link-loads.js'
+import type { PartState } from './part-state.js'
 import {
   type Divided,
   flightsOf,
@@ -23,94 +14,6 @@ import {
   pipelineTime,
   type StageSeconds,
 } from './pipelines.js'
-import type { Stored } from './place.js'
-
-/** What a part of a model costs in parameters, gradients and optimizer state. Bytes and seconds. */
-export interface PartState {
-  /** There all through the step; gradients, in shares where these are shared, from the first backward on. */
-  readonly bytes: number
-  readonly gradientBytes: number
-  readonly updateSeconds: number
-  /** Of collectives of each microbatch. */
-  readonly links: readonly Readonly<StateLinks>[]
-  /** Collectives once per step: before the first microbatch, before the update and behind it. */
-  readonly gatherSeconds: number
-  readonly reduceSeconds: number
-  readonly spreadSeconds: number
-  /** What is whole for a while of what is stored in shares: parameters, and gradients until they are reduced. */
-  readonly gatheredBytes: number
-  readonly reducedBytes: number
-  /** What backward of each microbatch finds as forward gathered it. */
-  readonly keptBytes: number
-}
-
-/** What a rank has of a part all through the step. Bytes. */
-export type StoredBytes = Pick<PartState, 'bytes' | 'gradientBytes'>
-
-/**
- * What a rank of `mesh` stores at least of each part, told from ranks that share nothing: those of a stage together have all of it,
- * each group of copies for itself but of experts, which may lie once on all copies. Exact where sizes can be divided.
- */
-export function leastStored(
-  costs: ReadonlyMap<string, StateCost>,
-  { zero, replicate }: Stored,
-  mesh: Mesh,
-): ReadonlyMap<string, StoredBytes> {
-  const degree = (axis: string) => findAxis(mesh, axis)?.degree ?? 1
-  const ranks = mesh.world / degree('pp') / degree('replicas')
-  const from = { optimizerBytes: 1, gradientBytes: 2, parameterBytes: 3 }
-  return new Map(
-    Array.from(costs, ([part, { shares }]) => {
-      let [bytes, gradientBytes] = [0, 0]
-      for (const { field, isOfExperts, parts, bytes: whole } of shares) {
-        const groups = isOfExperts ? 1 : replicate
-        const least = zero < from[field] ? whole : Math.min(whole, (whole * parts * groups) / ranks)
-        if (field === 'gradientBytes') gradientBytes += least
-        else bytes += least
-      }
-      return [part, { bytes, gradientBytes }]
-    }),
-  )
-}
-
-/** The state of each part, whose collectives run over the links of `machine`. */
-export function stateAt(costs: ReadonlyMap<string, StateCost>, machine: Machine): ReadonlyMap<string, PartState> {
-  const moves = Array.from(costs.values(), (each) => each.moves).flat()
-  // Of an embedding backward reads nothing.
-  const isKept = !moves.some(({ op, when }) => when === 'B' && op === 'all-gather')
-  return new Map(
-    Array.from(costs, ([part, cost]) => {
-      const seconds = { 'before forward': 0, 'before update': 0, 'behind update': 0 }
-      const links = new Map<string, StateLinks>()
-      let [gatheredBytes, reducedBytes, stayingBytes, keptBytes] = [0, 0, 0, 0]
-      for (const move of cost.moves) {
-        const { atoms, op, when, bytes } = move
-        const group = machine.group(atoms)
-        if (group.size === 1 || bytes <= 0) continue
-        const taken = collectiveSeconds(group, { op, bytes })
-        if (when === 'before forward') stayingBytes += bytes
-        if (when === 'F' && isKept && part !== 'first') keptBytes += bytes
-        if (when === 'F') gatheredBytes += bytes
-        if (when === 'B' && op === 'reduce-scatter') reducedBytes += bytes
-        if (when === 'F' || when === 'B') addMove(links, move, taken)
-        else seconds[when] += taken
-      }
-      const state: PartState = {
-        bytes: cost.parameterBytes + cost.optimizerBytes + stayingBytes,
-        gradientBytes: cost.gradientBytes,
-        updateSeconds: cost.updateSeconds,
-        links: [...links.values()],
-        gatherSeconds: seconds['before forward'],
-        reduceSeconds: seconds['before update'],
-        spreadSeconds: seconds['behind update'],
-        gatheredBytes,
-        reducedBytes,
-        keptBytes,
-      }
-      return [part, state]
-    }),
-  )
-}
 
 /** One stage: what it takes of each microbatch, keeps of it, and has all through the step. Seconds and bytes. */
 export interface StageCost {
@@ -120,6 +23,8 @@ export interface StageCost {
   forward: number
   input: number
   weight: number
+  /** Of these what the device computes. */
+  kernels: { forward: number; input: number; weight: number }
   /** For each microbatch in flight; `endBytes` for one alone, as the end of the model hands it back at once. */
   keptBytes: number
   deferredBytes: number
@@ -153,6 +58,7 @@ export function stageOf(model: Model, parts: readonly string[], counts: Float64A
     forward: 0,
     input: 0,
     weight: 0,
+    kernels: { forward: 0, input: 0, weight: 0 },
     keptBytes: 0,
     deferredBytes: 0,
     endBytes: 0,
@@ -193,6 +99,9 @@ export function stageOf(model: Model, parts: readonly string[], counts: Float64A
       stage.forward += times * forward
       stage.input += times * input
       stage.weight += times * weight
+      stage.kernels.forward += times * cost.kernels.F
+      stage.kernels.input += times * (cost.kernels.B + cost.kernels.I)
+      stage.kernels.weight += times * cost.kernels.W
       if (cost.copies.F) moving.push({ times, cost })
       if (part === 'last') {
         ends.forward += alone.forward
@@ -279,28 +188,42 @@ export function heldBy(
 /** Whether no microbatch is kept and gradients are there: the last backward has gone through the end behind the layers before. */
 export const isOver = (each: InFlight) => each.graded > 0 && keptIn(each) === 0
 
+/** What passing a microbatch on to the next stage takes, and whether it goes on beside what ranks compute. */
+export interface Passing {
+  readonly seconds: number
+  readonly isBeside: boolean
+}
+
 /**
- * The seconds of all stages of a schedule, for {@link pipelineTime}. A rank receives for an action when it has ended the one before, so
- * that what comes from another rank lengthens the action that it is for.
+ * The seconds of all stages of a schedule, for {@link pipelineTime}. What is not passed on beside computing lengthens the action that it is
+ * for, as where ranks of inference receive for one when they have ended the one before.
  */
-export function secondsOf({ schedule }: Pipeline, stages: readonly StageCost[], send: number): StageSeconds {
+export function secondsOf(
+  { schedule, overlaps }: Pipeline,
+  stages: readonly StageCost[],
+  { seconds, isBeside }: Passing,
+): StageSeconds {
   const { stageRanks } = schedule
   const count = stages.length
+  const send = isBeside ? 0 : seconds
   const of = (field: 'forward' | 'input' | 'weight', from: number) => {
-    const all = new Float64Array(stageRanks.length)
     const end = from < 0 ? 0 : count - 1
-    for (let stage = 0; stage < all.length; stage++) {
+    return Float64Array.from(stageRanks, (rank, stage) => {
       const own = stages[stage % count]?.[field] ?? 0
-      const isReceived = from !== 0 && stage % count !== end && stageRanks[stage + from] !== stageRanks[stage]
-      all[stage] = isReceived ? own + send : own
-    }
-    return all
+      const isReceived = from !== 0 && stage % count !== end && stageRanks[stage + from] !== rank
+      return isReceived ? own + send : own
+    })
   }
+  const inKernels = (field: 'forward' | 'input' | 'weight') =>
+    Float64Array.from(stageRanks, (_, stage) => stages[stage % count]?.kernels[field] ?? 0)
+  const kernels = () => ({ forward: inKernels('forward'), input: inKernels('input'), weight: inKernels('weight') })
   const isForward = schedule.name === forwardOnly
   return {
     forward: of('forward', -1),
     input: isForward ? new Float64Array(stageRanks.length) : of('input', 1),
     weight: of('weight', 0),
+    send: isBeside ? seconds : 0,
+    ...(overlaps && { kernels: kernels() }),
   }
 }
 
@@ -361,6 +284,7 @@ export function stepSeconds(
       pipeline,
       seconds,
       stages.map(({ copies }) => copies),
+      overlap.contention,
     )
   const late = heldBack(pipeline, stages, overlap)
   let [reduced, updated] = [time.seconds + (late[0] as number), 0]

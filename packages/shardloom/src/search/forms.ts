@@ -1,6 +1,7 @@
 import type { Schedule } from '@shardloom/schedules'
-import { isOver, type StoredBytes } from './estimate.js'
+import { isOver, type Passing } from './estimate.js'
 import { beside, type Overlap } from './link-loads.js'
+import type { StoredBytes } from './part-state.js'
 import { forwardOnly, type Pipeline } from './pipelines.js'
 import type { BlockCosts } from './samples.js'
 
@@ -200,7 +201,7 @@ export interface Sharing extends Overlap {
 export function timeValues(
   parts: readonly string[],
   { parts: costs }: BlockCosts,
-  send: number,
+  passing: Passing,
   hidden: boolean,
   shared?: Sharing,
 ): Float64Array {
@@ -218,7 +219,7 @@ export function timeValues(
     const reduced = isApart ? backward - gathered : 0
     values[2 * width + at] = sharing ? beside(W, Math.min(W, reduced), sharing) : W
   })
-  values[3 * width] = send
+  values[3 * width] = passing.isBeside ? 0 : passing.seconds
   return values
 }
 

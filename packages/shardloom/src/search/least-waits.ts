@@ -10,6 +10,8 @@ interface Wait {
   readonly work: number
   readonly forward: number
   readonly backward: number
+  /** Whether its pairs may take no more than they compute. */
+  readonly overlaps: boolean
 }
 
 /** What pipelines at least wait for, told before any layer of theirs is measured. */
@@ -24,10 +26,11 @@ export class LeastWaits {
   /** No step in microbatches of a size takes less, told before anything of it is measured. Of layers some of which recompute no waits are known. */
   ofSlot(group: Group, { microbatch, stagings }: Slot): number {
     const { leastWork } = this.model
-    const work = leastWork.of(group, microbatch) * (1 - rounding)
-    if (group.choices['recompute'] === byStage) return work
+    const computed = leastWork.of(group, microbatch) * (1 - rounding)
+    if (group.choices['recompute'] === byStage) return computed
+    const work = leastWork.of(group, microbatch, false) * (1 - rounding)
     const layer = leastWork.layer(group, microbatch)
-    return Math.min(...stagings.map((staging) => this.of(staging, work, layer)))
+    return Math.min(...stagings.map((staging) => this.of(staging, { work, computed }, layer)))
   }
 
   /**
@@ -36,11 +39,13 @@ export class LeastWaits {
    */
   private of(
     stages: { readonly pp: number; readonly microbatches: number },
-    work: number,
+    { work, computed }: { readonly work: number; readonly computed: number },
     layer: { readonly forward: number; readonly backward: number },
   ): number {
-    const all = this.waits(stages)
-    return work + all.reduce((least, wait) => Math.min(least, secondsOf(wait, work, layer)), Number.POSITIVE_INFINITY)
+    return this.waits(stages).reduce((least, wait) => {
+      const own = wait.overlaps ? computed : work
+      return Math.min(least, own + secondsOf(wait, own, layer))
+    }, Number.POSITIVE_INFINITY)
   }
 
   private waits({ pp, microbatches }: { readonly pp: number; readonly microbatches: number }): readonly Wait[] {
@@ -49,15 +54,15 @@ export class LeastWaits {
     if (known) return known
     const { pipelines } = this.model
     const all = this.endings.cuts(pp).flatMap(({ schedule, virtual }): Wait[] => {
-      const isDivided = pipelines.isDivided(schedule)
+      const [isDivided, overlaps] = [pipelines.isDivided(schedule), pipelines.overlaps(schedule)]
       // Σt + (m − 1)·max t of equal stages.
-      if (virtual === 1 && !isDivided) return [{ work: (pp - 1) / microbatches, forward: 0, backward: 0 }]
+      if (virtual === 1 && !isDivided) return [{ work: (pp - 1) / microbatches, forward: 0, backward: 0, overlaps }]
       const pipeline = pipelines.of(schedule, pp, virtual, microbatches)
       if (typeof pipeline === 'string') return []
       const mean = this.model.leastInStage(pipeline) / pp
       const sum = (of: 'before' | 'after') =>
         mean * pipeline.chains.reduce((sum, chain) => sum + Math.max(0, chain[of] - 1), 0)
-      return [{ work: 0, forward: sum('before'), backward: isDivided ? 0 : sum('after') }]
+      return [{ work: 0, forward: sum('before'), backward: isDivided ? 0 : sum('after'), overlaps }]
     })
     const least = all.filter(
       (one, at) => !all.some((other, index) => isLess(other, one) && (index < at || !isLess(one, other))),
@@ -71,4 +76,5 @@ const secondsOf = (wait: Wait, work: number, { forward, backward }: { forward: n
   wait.work * work + wait.forward * forward + wait.backward * backward
 
 /** Whether one wait is no longer than another, whatever layers take. */
-const isLess = (a: Wait, b: Wait) => a.work <= b.work && a.forward <= b.forward && a.backward <= b.backward
+const isLess = (a: Wait, b: Wait) =>
+  a.work <= b.work && a.forward <= b.forward && a.backward <= b.backward && a.overlaps === b.overlaps

@@ -3,7 +3,7 @@ import type { PlannedSpec } from '../sequence.js'
 import { byStage, type Choices, recomputations, type Value } from './choices.js'
 import { isDividedAgain, isMultiplying } from './groups.js'
 import type { Group } from './place.js'
-import { Samples } from './samples.js'
+import { kernelsAlone, Samples } from './samples.js'
 import { isRefusal, type StepModel } from './step-model.js'
 
 /** Seconds of a microbatch through the whole model, and through the shortest of its layers. */
@@ -32,13 +32,13 @@ export class LeastWork {
   }
 
   /** No step of a group's candidates takes less, but for rounding, whose microbatches have no more than `largest` sequences. */
-  of(group: Group, largest: number): number {
-    return Math.max(this.atOnce(group), this.inMicrobatches(group, largest))
+  of(group: Group, largest: number, overlaps = this.model.overlaps): number {
+    return Math.max(this.atOnce(group, overlaps), this.inMicrobatches(group, largest, overlaps))
   }
 
   /** What one layer takes at least of a microbatch of so many sequences, in each direction. */
   layer(group: Group, microbatch: number): { readonly forward: number; readonly backward: number } {
-    return this.shortened(group, microbatch) ?? nothing
+    return this.shortened(group, microbatch, false) ?? nothing
   }
 
   /**
@@ -46,7 +46,7 @@ export class LeastWork {
    * and one of them does no less than its share; nor where one axis divides the model, on the fastest links, and all others divide what
    * that leaves.
    */
-  private atOnce({ choices, world }: Group): number {
+  private atOnce({ choices, world }: Group, overlaps: boolean): number {
     const { model } = this
     const own = this.ownOf(choices)
     // Ranks that experts divide once more divide these, and not what is in them, as they would alone.
@@ -57,26 +57,26 @@ export class LeastWork {
     const all = axes.map((axis) => {
       const degree = Number(choices[axis])
       const { sequenceParallel = false } = choices
-      const seconds = this.wholeBatch({ ...own, ...(axis === 'tp' && { sequenceParallel }) }, axis, degree)
+      const seconds = this.wholeBatch({ ...own, ...(axis === 'tp' && { sequenceParallel }) }, overlaps, axis, degree)
       return isMultiplying(axis, model) ? degree * seconds : seconds
     })
-    return Math.max(this.wholeBatch(own), ...all) / world
+    return Math.max(this.wholeBatch(own, overlaps), ...all) / world
   }
 
   /** What the whole batch takes at once, on the ranks of one axis or on one rank alone; 0 where that cannot be. */
-  private wholeBatch(own: Choices, axis = 'tp', degree = 1): number {
+  private wholeBatch(own: Choices, overlaps: boolean, axis = 'tp', degree = 1): number {
     const { model } = this
     // What divides the ranks of dp once more has a batch for each of them.
     const dp = isMultiplying(axis, model) ? 1 : degree
     const degrees = { dp, [axis]: degree }
-    return this.through({ sequenceParallel: false, ...own, ...degrees, microbatch: model.base.batch }, model.samples)
-      .seconds
+    const choices = { sequenceParallel: false, ...own, ...degrees, microbatch: model.base.batch }
+    return this.through(choices, model.samples, overlaps).seconds
   }
 
   /** The whole batch in the largest microbatches, as nothing is done faster in smaller pieces. */
-  private inMicrobatches(group: Group, largest: number): number {
+  private inMicrobatches(group: Group, largest: number, overlaps: boolean): number {
     const { batch, parallel } = this.model.loaded.spec
-    const { seconds } = this.shortened(group, largest) ?? nothing
+    const { seconds } = this.shortened(group, largest, overlaps) ?? nothing
     return (batch * seconds) / (parallel.replicas * group.ranks * largest)
   }
 
@@ -84,7 +84,7 @@ export class LeastWork {
    * A microbatch of as many positions as each rank has that divides sequences, of fewer sequences that are short, in which attention is less; tp
    * lies on the fastest links. Undefined where that cannot be.
    */
-  private shortened({ choices }: Group, sequences: number): Through | undefined {
+  private shortened({ choices }: Group, sequences: number, overlaps: boolean): Through | undefined {
     const { short, model } = this
     const { spec } = model.loaded
     if (!short || isDividedAgain(choices) || model.axes.some((axis) => (choices[axis] ?? 1) !== 1)) return undefined
@@ -94,18 +94,18 @@ export class LeastWork {
     if (microbatch === 0) return undefined
     const { sequenceParallel = false } = choices
     const alone = { ...this.ownOf(choices), sequenceParallel, tp: degree('tp'), microbatch }
-    return this.through(alone, short, this.shortSeq)
+    return this.through(alone, short, overlaps, this.shortSeq)
   }
 
   /** A microbatch through the whole model on ranks of no other degrees than those that are chosen; nothing where that cannot be. */
-  private through(choices: Choices, samples: Samples, seq = this.model.base.seq): Through {
+  private through(choices: Choices, samples: Samples, overlaps: boolean, seq = this.model.base.seq): Through {
     const { model } = this
-    const key = `${seq} ${JSON.stringify(choices)}`
+    const key = `${seq} ${overlaps} ${JSON.stringify(choices)}`
     const known = this.known.get(key)
     if (known !== undefined) return known
     if (choices['recompute'] === byStage)
       return recomputations
-        .map((recompute) => this.through({ ...choices, recompute }, samples, seq))
+        .map((recompute) => this.through({ ...choices, recompute }, samples, overlaps, seq))
         .reduce((least, each) => ({
           seconds: Math.min(least.seconds, each.seconds),
           forward: Math.min(least.forward, each.forward),
@@ -119,7 +119,7 @@ export class LeastWork {
     const found = isRefusal(blocks)
       ? nothing
       : {
-          seconds: model.secondsThrough(blocks),
+          seconds: model.secondsThrough(overlaps ? kernelsAlone(blocks) : blocks),
           forward: model.leastOfLayers(blocks, 'F'),
           backward: model.leastOfLayers(blocks, 'B'),
         }

@@ -23,5 +23,6 @@ export function figuresOf({ pipeline, stages, seconds, overlap }: Parts): {
 
 /** No less than {@link figuresOf} says, and found faster. */
 export function leastOf({ pipeline, stages, seconds }: Parts): { readonly seconds: number; readonly bytes: number } {
-  return { seconds: leastSeconds(pipeline, seconds) * (1 - rounding), bytes: peakBytesOf(pipeline, stages) }
+  const least = leastSeconds(pipeline, seconds.kernels ?? seconds)
+  return { seconds: least * (1 - rounding), bytes: peakBytesOf(pipeline, stages) }
 }

@@ -1,5 +1,12 @@
 import { isShardloomError } from '@shardloom/core'
-import { makeSchedule, type Schedule, type TimedSchedule, timeSchedule, unpackAction } from '@shardloom/schedules'
+import {
+  makeSchedule,
+  type Schedule,
+  stepsOf,
+  type TimedSchedule,
+  timeSchedule,
+  unpackAction,
+} from '@shardloom/schedules'
 import { boundsOf, type PipelineBounds } from './forms.js'
 import { type StageCopies, startsBesideCopies } from './host-copies.js'
 
@@ -13,6 +20,8 @@ export interface Pipeline {
   readonly microbatches: number
   /** Whether gradients of inputs and weights run apart. */
   readonly isDivided: boolean
+  /** Whether forwards overlap with backwards of other microbatches. */
+  readonly overlaps: boolean
   /**
    * Per rank how many microbatches of each of its stages are kept until their input gradients, how many between these and their weight
    * gradients, and of how many stages there are weight gradients: what was so at some time, and at none all of it and more.
@@ -53,7 +62,14 @@ export interface StageSeconds {
   readonly forward: Float64Array
   readonly input: Float64Array
   readonly weight: Float64Array
+  /** From the end of an action to when its result is on another rank, where nobody does that instead of computing. */
+  readonly send: number
+  /** Of these, where pairs overlap, those in which the device computes. */
+  readonly kernels?: StageKernels
 }
+
+/** What the device computes of the actions of each stage. Seconds. */
+export type StageKernels = Pick<StageSeconds, 'forward' | 'input' | 'weight'>
 
 /** A pipeline in time. */
 export interface PipelineTime {
@@ -75,6 +91,7 @@ const settled = 4
 export class Pipelines {
   private readonly made = new Map<string, Pipeline | string>()
   private readonly divided = new Map<string, Divided>()
+  private readonly overlapping = new Map<string, boolean>()
   private readonly whole = new Map<string, Pipeline | string>()
   private readonly bounds = new WeakMap<Pipeline, Map<string, PipelineBounds>>()
   private readonly even = new Map<string, readonly number[]>()
@@ -129,12 +146,26 @@ export class Pipelines {
     return this.dividedBy(name) !== 'nothing'
   }
 
+  /** Whether forwards of a schedule overlap with backwards. */
+  overlaps(name: string): boolean {
+    const known = this.overlapping.get(name)
+    if (known !== undefined) return known
+    const one = this.small(name)
+    const found = typeof one !== 'string' && one.overlaps
+    this.overlapping.set(name, found)
+    return found
+  }
+
+  private small(name: string): Pipeline | string {
+    const small = this.of(name, 2, 2, 4)
+    return typeof small === 'string' ? this.of(name, 2, 1, 4) : small
+  }
+
   /** Which backwards of a schedule are divided. */
   dividedBy(name: string): Divided {
     const known = this.divided.get(name)
     if (known) return known
-    const small = this.of(name, 2, 2, 4)
-    const one = typeof small === 'string' ? this.of(name, 2, 1, 4) : small
+    const one = this.small(name)
     const found = typeof one === 'string' || !one.isDivided ? 'nothing' : hasWhole(one.schedule) ? 'some' : 'all'
     this.divided.set(name, found)
     return found
@@ -145,15 +176,16 @@ export class Pipelines {
       if (name === forwardOnly) {
         const schedule = forwards(ranks, microbatches)
         const inFlight = schedule.orders.map(() => [{ kept: [0], deferred: 0, graded: 0 }])
-        return { schedule, ranks, microbatches, inFlight, inRow: [], isDivided: false, chains: chainsOf(schedule) }
+        const chains = chainsOf(schedule)
+        return { schedule, ranks, microbatches, inFlight, inRow: [], isDivided: false, overlaps: false, chains }
       }
       const schedule = makeSchedule(name, { ranks, microbatches, virtual })
       const isDivided = dividesBackward(schedule)
       let known: Schedule | undefined
       const fewer = { ranks, microbatches: microbatches - 2 * ranks, virtual }
       const shorter = microbatches >= settled * ranks ? () => (known ??= makeSchedule(name, fewer)) : undefined
-      const [inFlight, chains] = [inFlightOf(schedule), chainsOf(schedule)]
-      return { schedule, shorter, ranks, microbatches, isDivided, inFlight, inRow: inRowOf(schedule), chains }
+      const [inFlight, chains, overlaps] = [inFlightOf(schedule), chainsOf(schedule), hasPairs(schedule)]
+      return { schedule, shorter, ranks, microbatches, isDivided, overlaps, inFlight, inRow: inRowOf(schedule), chains }
     } catch (error) {
       if (!isShardloomError(error)) throw error
       return error.message
@@ -172,6 +204,33 @@ const hasWhole = (schedule: Schedule) => runs(schedule, 'B')
 
 function runs({ orders, microbatches }: Schedule, kind: 'B' | 'W'): boolean {
   return orders.some((order) => order.some((code) => unpackAction(code, microbatches).kind === kind))
+}
+
+/** Whether pairs of actions overlap in any of these schedules. */
+export function anyOverlaps(names: readonly string[]): boolean {
+  const pipelines = new Pipelines()
+  return names.some((name) => pipelines.overlaps(name))
+}
+
+const hasPairs = (schedule: Schedule) => stepsOf(schedule, 0).some(({ kind }) => kind === 'OVERLAP_F_B')
+
+/**
+ * What an overlapped pair takes of which the forward goes first: while it waits for communication the backward computes, and while it computes that of
+ * the backward is under way, and both take longer for it; the rest of the backward follows. Never less than both compute, or than either takes alone.
+ */
+function pairSeconds(
+  forward: number,
+  backward: number,
+  kernels: { readonly forward: number; readonly backward: number },
+  contention: number,
+): number {
+  const waits = { forward: forward - kernels.forward, backward: backward - kernels.backward }
+  const done = Math.min(
+    1,
+    kernels.backward > 0 ? waits.forward / kernels.backward : 1,
+    waits.backward > 0 ? kernels.forward / waits.backward : 1,
+  )
+  return forward + (1 - (1 - contention) * done) * backward
 }
 
 /** Whether a rank at some time keeps all microbatches of all its stages. */
@@ -244,13 +303,22 @@ export const keptIn = ({ kept }: InFlight): number => kept.reduce((sum, each) =>
  */
 export function pipelineTime(
   { schedule, shorter, microbatches, isDivided }: Pipeline,
-  { forward, input, weight }: StageSeconds,
+  { forward, input, weight, send, kernels }: StageSeconds,
   copies: readonly (StageCopies | undefined)[] = [],
+  contention = 0,
 ): PipelineTime {
   const copy = copies.some((each) => each)
+  const overlap = (first: number, second: number, kind: 'I' | 'B') => {
+    const of = (seconds: StageKernels) => ({
+      forward: seconds.forward[first] as number,
+      backward: (seconds.input[second] as number) + (kind === 'B' ? (seconds.weight[second] as number) : 0),
+    })
+    const own = of({ forward, input, weight })
+    return pairSeconds(own.forward, own.backward, kernels ? of(kernels) : own, contention)
+  }
   const run = (one: Schedule) => {
     const startOf = copy ? { startOf: startsBesideCopies(copies, one.ranks) } : {}
-    return timeSchedule(one, { F: forward, I: input, W: weight, ...startOf })
+    return timeSchedule(one, { F: forward, I: input, W: weight, send, ...startOf, ...(kernels && { overlap }) })
   }
   const timed = run(schedule)
   const busiest = Math.max(...timed.work) / schedule.microbatches
@@ -296,7 +364,7 @@ function chainsOf({ name, orders, microbatches, stageRanks, directions }: Schedu
 /** No pipeline of these stages takes less than the longest of its chains. `more`: what each rank does besides. */
 export function leastSeconds(
   { schedule: { name, ranks, stageRanks, directions }, microbatches, chains }: Pipeline,
-  { forward, input, weight }: StageSeconds,
+  { forward, input, weight }: StageKernels,
   more?: Float64Array,
 ): number {
   const work = more?.slice() ?? new Float64Array(ranks)

@@ -14,7 +14,7 @@ import {
   leastRecomputingSeconds,
   sharedBy,
 } from './recomputing-bounds.js'
-import { type BlockCosts, secondsIn } from './samples.js'
+import { type BlockCosts, kernelsAlone, secondsIn } from './samples.js'
 import { type Division, type Found, Staging } from './staging.js'
 import { isRefusal, type Refusal, type StepModel } from './step-model.js'
 import type { Unaided } from './unaided.js'
@@ -91,7 +91,7 @@ export class RecomputingStaging extends Staging {
     const recomputed = this.recomputedIn(cut, division, new Recomputing(pipeline, layers, model, this.room))
     if (isRefusal(recomputed)) return recomputed
     const { stages } = recomputed
-    const seconds = secondsOf(pipeline, stages, this.send(blocks))
+    const seconds = secondsOf(pipeline, stages, this.passing(blocks))
     return { pipeline, stages, seconds, overlap: model, recomputed }
   }
 
@@ -165,12 +165,14 @@ export class RecomputingStaging extends Staging {
    * All of it counts as backward, of which no rank has more stages behind it than of forward before it.
    */
   private leastWithin(division: Division | Refusal, stored?: Stored): number {
-    const blocks = this.plainCosts()
-    if (isRefusal(division) || isRefusal(blocks)) return 0
-    if (division.pipeline.chains.some(({ before, after }) => before < after)) return this.leastWork()
+    const plain = this.plainCosts()
+    if (isRefusal(division) || isRefusal(plain)) return 0
+    const { overlaps } = division.pipeline
+    const blocks = overlaps ? kernelsAlone(plain) : plain
+    if (division.pipeline.chains.some(({ before, after }) => before < after)) return this.leastWork(overlaps)
     const { parts } = this.model
     const values = new Float64Array(3 * parts.length + 1)
-    const sharing = stored && this.sharingOf(stored)
+    const sharing = stored && !overlaps ? this.sharingOf(stored) : undefined
     parts.forEach((part, at) => {
       // Where backward is divided, that of ends may go on beside gradients of weights.
       const isHidden = division.pipeline.isDivided && isEnd(part)
@@ -208,8 +210,10 @@ export class RecomputingStaging extends Staging {
 
   /** What layers hold and take if they recompute or not, of those that share what `stored` says. */
   private demandsOf({ schedule }: Cut, stored: Stored): Demands | undefined {
-    const isDivided = this.model.pipelines.isDivided(schedule)
-    const known = this.demands[isDivided ? 1 : 0]?.get(stored)
+    const { pipelines } = this.model
+    const overlaps = pipelines.overlaps(schedule)
+    const kind = overlaps ? 2 : pipelines.isDivided(schedule) ? 1 : 0
+    const known = this.demands[kind]?.get(stored)
     if (known) return known
     const as = this.known(schedule, false)
     const [bytes, times] = [this.bytesOf(schedule, as, stored), this.timesOf(schedule, as, stored)]
@@ -219,11 +223,11 @@ export class RecomputingStaging extends Staging {
     if (!plain) return undefined
     const found = {
       values: { layers: this.model.layers, plain, least: bytes },
-      times: { least: times.values, again: this.timesWith(full, stored, as).values },
+      times: { least: times.values, again: this.timesWith(full, stored, as, overlaps).values },
       late: times.late,
     }
-    const all = this.demands[isDivided ? 1 : 0] ?? new Map()
-    this.demands[isDivided ? 1 : 0] = all.set(stored, found)
+    const all = this.demands[kind] ?? new Map()
+    this.demands[kind] = all.set(stored, found)
     return found
   }
 

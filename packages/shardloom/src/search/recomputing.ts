@@ -1,6 +1,7 @@
 import { balanceStages } from '@shardloom/search'
-import { heldBy, type Model, type PartState, type StageCost, stageOf } from './estimate.js'
+import { heldBy, type Model, type StageCost, stageOf } from './estimate.js'
 import { chunksOf, partsOf } from './forms.js'
+import type { PartState } from './part-state.js'
 import { rounding } from './parts.js'
 import type { Pipeline } from './pipelines.js'
 import { type BlockCosts, secondsIn } from './samples.js'
@@ -19,15 +20,17 @@ export function leastOfCosts(all: readonly (BlockCosts | Refusal)[]): BlockCosts
     Array.from(first.parts, ([part, own]) => {
       const costs = [own, ...others.map(({ parts }) => parts.get(part) ?? own)]
       const least = (of: (cost: typeof own) => number) => Math.min(...costs.map(of))
+      const leastOf = (field: 'seconds' | 'kernels') => ({
+        F: least((cost) => cost[field].F),
+        B: least((cost) => cost[field].B),
+        I: least((cost) => cost[field].I),
+        W: least((cost) => cost[field].W),
+      })
       return [
         part,
         {
-          seconds: {
-            F: least(({ seconds }) => seconds.F),
-            B: least(({ seconds }) => seconds.B),
-            I: least(({ seconds }) => seconds.I),
-            W: least(({ seconds }) => seconds.W),
-          },
+          seconds: leastOf('seconds'),
+          kernels: leastOf('kernels'),
           keptBytes: least((cost) => cost.keptBytes),
           deferredBytes: least((cost) => cost.deferredBytes),
           workingBytes: least((cost) => cost.workingBytes),

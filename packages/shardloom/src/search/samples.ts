@@ -41,6 +41,19 @@ export interface BlockCosts {
   readonly sendBytes: number
 }
 
+const inKernels = new WeakMap<BlockCosts, BlockCosts>()
+
+/** Costs in which nothing but computing takes time: of overlapped pairs what the two take that the device does for one at a time. */
+export function kernelsAlone(blocks: BlockCosts): BlockCosts {
+  const known = inKernels.get(blocks)
+  if (known) return known
+  // What parts hold is found when it is asked for.
+  const of = (cost: PartCost): PartCost => Object.create(cost, { seconds: { value: cost.kernels } }) as PartCost
+  const found = { parts: new Map(Array.from(blocks.parts, ([part, cost]) => [part, of(cost)])), sendBytes: 0 }
+  inKernels.set(blocks, found)
+  return found
+}
+
 /** Seconds that a microbatch is in one of a part, forward and backward. */
 export function secondsIn({ parts }: Pick<BlockCosts, 'parts'>, part: string): number {
   const { F = 0, B = 0, I = 0, W = 0 } = parts.get(part)?.seconds ?? {}

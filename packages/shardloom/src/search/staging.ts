@@ -1,13 +1,13 @@
 import { collectiveSeconds } from '@shardloom/cluster'
 import type { PlannedSpec } from '../sequence.js'
 import { areSame, balancedBorders, sizesOf } from './borders.js'
-import { type Model, type StageCost, secondsOf, stageOf } from './estimate.js'
+import { type Model, type Passing, type StageCost, secondsOf, stageOf } from './estimate.js'
 import { memoryValues, type PipelineBounds, type Sharing, timeValues } from './forms.js'
 import { untilGradient } from './link-loads.js'
 import { type Parts, rounding } from './parts.js'
 import type { Chain, Pipeline } from './pipelines.js'
 import { type Cut, type Group, type Place, type Stored, whole } from './place.js'
-import type { BlockCosts } from './samples.js'
+import { type BlockCosts, kernelsAlone } from './samples.js'
 import { isRefusal, type Placed, type Refusal, type StepModel } from './step-model.js'
 
 /** What is found of a candidate beside what was chosen. */
@@ -47,11 +47,12 @@ export class Staging implements Place {
   /** By {@link Known}. */
   private readonly bytes: (Map<Stored | undefined, Float64Array> | undefined)[] = []
   private readonly times: (Map<Stored | undefined, LeastTimes> | undefined)[] = []
+  private readonly pairTimes: (Map<Stored | undefined, LeastTimes> | undefined)[] = []
   private readonly balanced = new Map<number, readonly number[] | undefined>()
   private readonly divisions = new Map<Cut, Division | Refusal>()
   private readonly evenDivisions = new Map<Cut, Division | Refusal>()
   private readonly places = new Map<number, Placed | Refusal>()
-  private work: number | undefined
+  private readonly work = new Map<boolean, number>()
 
   constructor(
     protected readonly model: StepModel,
@@ -120,7 +121,7 @@ export class Staging implements Place {
     if (isRefusal(model)) return model
     const { pipeline } = division
     const stages = this.stagesOf(model, division)
-    return { pipeline, stages, seconds: secondsOf(pipeline, stages, this.send(blocks)), overlap: model }
+    return { pipeline, stages, seconds: secondsOf(pipeline, stages, this.passing(blocks)), overlap: model }
   }
 
   /** Parts with these costs and what candidates store of them. */
@@ -171,28 +172,37 @@ export class Staging implements Place {
 
   /** What {@link PipelineBounds} ask of time; undefined of what is refused. */
   protected timesOf(schedule: string, as: Known, stored?: Stored): LeastTimes | undefined {
-    const known = this.times[as]?.get(stored)
+    const overlaps = this.model.pipelines.overlaps(schedule)
+    const all = overlaps ? this.pairTimes : this.times
+    const known = all[as]?.get(stored)
     if (known) return known
     const blocks = this.leastCosts(as === 1 ? schedule : this.model.plain)
     if (isRefusal(blocks)) return undefined
-    const found = this.timesWith(blocks, stored, as)
-    this.times[as] = (this.times[as] ?? new Map()).set(stored, found)
+    const found = this.timesWith(blocks, stored, as, overlaps)
+    all[as] = (all[as] ?? new Map()).set(stored, found)
     return found
   }
 
-  /** The same with these costs of layers. */
-  protected timesWith(blocks: BlockCosts, stored: Stored | undefined, as: Known): LeastTimes {
-    const sharing = stored && this.sharingOf(stored)
-    const values = timeValues(this.model.parts, blocks, this.send(blocks), as === 2, sharing)
+  /** The same with these costs of layers, of which pairs that overlap take no more than is computed. */
+  protected timesWith(costs: BlockCosts, stored: Stored | undefined, as: Known, overlaps: boolean): LeastTimes {
+    const blocks = overlaps ? kernelsAlone(costs) : costs
+    const sharing = stored && !overlaps ? this.sharingOf(stored) : undefined
+    const values = timeValues(this.model.parts, blocks, this.passing(blocks), as === 2, sharing)
     if (!sharing) return { values, late: 0 }
     return { values, late: this.meanSpread(sharing) + this.leastSummed(blocks, sharing, as === 0) }
   }
 
-  /** No candidate takes less: each microbatch passes all layers, which all ranks of dp and pp together work on. */
-  leastWork(): number {
-    if (this.work !== undefined) return this.work
+  /**
+   * No candidate takes less: each microbatch passes all layers, which all ranks of dp and pp together work on. Where pairs may overlap, no
+   * more than they compute.
+   */
+  leastWork(overlaps = this.model.overlaps): number {
+    const known = this.work.get(overlaps)
+    if (known !== undefined) return known
     const blocks = this.plainCosts()
-    return (this.work = isRefusal(blocks) ? 0 : this.leastWorkOf(blocks))
+    const found = isRefusal(blocks) ? 0 : this.leastWorkOf(overlaps ? kernelsAlone(blocks) : blocks)
+    this.work.set(overlaps, found)
+    return found
   }
 
   protected leastWorkOf(blocks: BlockCosts): number {
@@ -231,7 +241,7 @@ export class Staging implements Place {
   private leastBalanced({ schedule, virtual }: Cut): number {
     const { pipelines } = this.model
     const isDivided = pipelines.isDivided(schedule)
-    const work = this.leastWork()
+    const work = this.leastWork(pipelines.overlaps(schedule))
     // Σt + (m − 1)·max t of equal stages.
     if (virtual === 1 && !isDivided) return (work * (this.microbatches + this.pp - 1)) / this.microbatches
     const pipeline = pipelines.of(schedule, this.pp, virtual, this.microbatches)
@@ -341,11 +351,12 @@ export class Staging implements Place {
     return { pipeline, borders, bounds: pipelines.boundsOf(pipeline, borders, layers) }
   }
 
-  /** What passing a microbatch on takes. Seconds. */
-  protected send({ sendBytes }: BlockCosts): number {
+  protected passing({ sendBytes }: BlockCosts): Passing {
     const placed = this.placed()
-    if (this.pp === 1 || isRefusal(placed)) return 0
-    return collectiveSeconds(placed.machine.group(['pp']), { op: 'send', bytes: sendBytes })
+    if (this.pp === 1 || sendBytes === 0 || isRefusal(placed)) return { seconds: 0, isBeside: true }
+    const { machine } = placed
+    const seconds = collectiveSeconds(machine.group(['pp']), { op: 'send', bytes: sendBytes })
+    return { seconds, isBeside: this.model.isTraining && !machine.engine.blocking.includes('pp') }
   }
 
   private bordersOf(blocks: BlockCosts, count: number): readonly number[] | undefined {

@@ -5,12 +5,14 @@ import { clusterOf } from '../cluster-of.js'
 import type { LoadedSpec } from '../plan.js'
 import type { PlannedSpec } from '../sequence.js'
 import { type Choices, copiesOf, kindsOf, specWith } from './choices.js'
-import { leastStored, type Model, type PartState, type StoredBytes, stateAt } from './estimate.js'
+import type { Model } from './estimate.js'
 import { isEnd, partsOf } from './forms.js'
 import { LeastWork } from './least-work.js'
 import { overlapOn } from './link-loads.js'
-import { forwardOnly, type Pipeline, Pipelines } from './pipelines.js'
+import { leastStored, type PartState, type StoredBytes, stateAt } from './part-state.js'
+import { anyOverlaps, forwardOnly, type Pipeline, Pipelines } from './pipelines.js'
 import { type Stored, whole } from './place.js'
+import type { Question } from './question.js'
 import { type BlockCosts, type Laid, Samples, secondsIn } from './samples.js'
 import { LeastSharing } from './sharing.js'
 
@@ -21,6 +23,12 @@ export interface Placed extends Laid {
   readonly links: string
   /** How layers are divided over the ranks: which axes have which atoms, of how many ranks, but for those of `outside` axes alone. */
   readonly divided: string
+}
+
+/** Whether pairs of actions may overlap in what a question is about. */
+export function mayOverlap({ choices }: Pick<Question, 'choices'>, { spec }: LoadedSpec): boolean {
+  const schedules = choices['schedule'] ?? [spec.options.schedule ?? '1f1b']
+  return spec.phase === 'training' && anyOverlaps(schedules.map(String))
 }
 
 /** Why something cannot be planned: the code of the error, and what it says. */
@@ -60,7 +68,11 @@ export class StepModel {
   private allStored: number | undefined
   private readonly points = new Map<string, ReturnType<Samples['states']> | Refusal>()
 
-  constructor(readonly loaded: LoadedSpec) {
+  constructor(
+    readonly loaded: LoadedSpec,
+    /** Whether pairs of actions may overlap in what is looked at. */
+    readonly overlaps = false,
+  ) {
     const { spec } = loaded
     // Of the outermost level there is one, however many ranks it has.
     this.units = unitSizes(clusterOf(loaded)).filter(Number.isFinite)
@@ -72,6 +84,10 @@ export class StepModel {
     this.parts = partsOf(this.layers)
     this.axes = loaded.plugins.flatMap(({ axes = [] }) => axes.map(({ name }) => name))
     this.leastWork = new LeastWork(this)
+  }
+
+  get isTraining(): boolean {
+    return this.loaded.spec.phase === 'training'
   }
 
   /** How many chunks of a pipeline may be without layers: the first, which embeds, and the last, which ends, where all layers are alike. */

@@ -12,7 +12,7 @@ import { Slots } from './slots.js'
 import type { Staging } from './staging.js'
 import { Least } from './step-least.js'
 import { type Aim, aimOf, type Figures, metricsAt, type Pace, paceOf, roomOn, type StepPhase } from './step-metrics.js'
-import { isRefusal, StepModel } from './step-model.js'
+import { isRefusal, mayOverlap, StepModel } from './step-model.js'
 import type { Leaf, Node, Sizes } from './step-nodes.js'
 
 /**
@@ -39,7 +39,7 @@ export class StepTree implements ChoiceTree<Node> {
     readonly root: Node = { level: 'root', groups: [] },
     model?: StepModel,
   ) {
-    this.model = model ?? new StepModel(loaded)
+    this.model = model ?? new StepModel(loaded, mayOverlap(question, loaded))
     this.base = this.model.base
     this.endings = new Endings(this.model, question)
     this.waits = new LeastWaits(this.model, this.endings)

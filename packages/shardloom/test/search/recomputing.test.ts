@@ -12,6 +12,7 @@ import { draws } from './random-leaves.js'
 
 const part = (F: number, B: number, keptBytes: number, workingBytes: number) => ({
   seconds: { F, B, I: 0, W: 0 },
+  kernels: { F, B, I: 0, W: 0 },
   keptBytes,
   deferredBytes: 0,
   workingBytes,
