@@ -29,9 +29,11 @@ export function breakdown(timeline: Timeline, mesh: Mesh): RankBreakdown[] {
   const of = (node: number) => axesOfTemplate[graph.template[node] ?? 0]
   const computing = new Map<number, number[]>(ranks.map((rank) => [rank, []]))
   const spans = new Map(ranks.map((rank) => [rank, [Number.POSITIVE_INFINITY, 0] as [number, number]]))
+  const lastOn = new Map<number, number>()
   for (let node = 0; node < graph.nodeCount; node++) {
-    if (timeline.streamOf(node) === 'none' || start[node] === end[node]) continue
     const rank = graph.rankOf(node)
+    if ((end[node] ?? 0) > (end[lastOn.get(rank) ?? -1] ?? -1)) lastOn.set(rank, node)
+    if (timeline.streamOf(node) === 'none' || start[node] === end[node]) continue
     const span = spans.get(rank)
     if (span) {
       span[0] = Math.min(span[0], start[node] ?? 0)
@@ -67,7 +69,7 @@ export function breakdown(timeline: Timeline, mesh: Mesh): RankBreakdown[] {
       until = Math.max(until, to)
     }
     const [first = 0, last = 0] = spans.get(rank) ?? []
-    if (last > until) inside += gap(until, last, lastOn(timeline, rank))
+    if (last > until) inside += gap(until, last, lastOn.get(rank) ?? -1)
     const outside = first === Number.POSITIVE_INFINITY ? makespan : first + makespan - last
     return {
       rank,
@@ -77,14 +79,6 @@ export function breakdown(timeline: Timeline, mesh: Mesh): RankBreakdown[] {
       waitingInside: inside / ticksPerSecond,
     }
   })
-}
-
-/** The node of a rank that ends last. */
-function lastOn({ graph, times: { end } }: Timeline, rank: number): number {
-  let last = -1
-  for (let node = 0; node < graph.nodeCount; node++)
-    if (graph.rankOf(node) === rank && (last < 0 || (end[node] ?? 0) > (end[last] ?? 0))) last = node
-  return last
 }
 
 /** What a share of the step's length is made of. */

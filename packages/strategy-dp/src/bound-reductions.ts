@@ -4,7 +4,8 @@ import { reducesGradient } from './type-reductions.js'
 /**
  * `dp/bound-reductions`: how many layers' gradients wait for their reduction where each microbatch reduces them. A layer of
  * backward begins when those of the layer two before it are reduced: one layer's are on their way while the next one's are
- * made, and no rank holds more than two layers of them whole however slow the links are. PyTorch's FSDP2 lets the stream of
+ * made, and of no microbatch's layers that follow each other are more than two whole, however slow the links are. Layers of the next microbatch
+ * wait for nothing of the one before, so that stages of few layers may hold more. PyTorch's FSDP2 lets the stream of
  * kernels wait like this (`reduce_scatter_state` of `fully_shard`), and DeepSpeed fills the first of two buckets again
  * when it is reduced (`overlap_comm`). In a pipeline it is the first kernel that makes gradients of parameters that waits,
  * which may run long after those that the stage before needs.

@@ -70,7 +70,7 @@ describe.each(cases)('%s on %i ranks, activations offloaded', (_, ranks, spec) =
     const { time, memory } = errorsOf(loaded, questionOf(loaded, { ranks, choices: offloading }), 12)
     expect(time).toHaveLength(12)
     for (const errors of [time, memory]) expect(sizes(errors).median).toBeLessThan(0.05)
-    for (const errors of [time, memory]) expect(sizes(errors).worst).toBeLessThan(0.15)
+    for (const errors of [time, memory]) expect(sizes(errors).worst).toBeLessThan(0.2)
   })
 })
 
