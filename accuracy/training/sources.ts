@@ -156,7 +156,7 @@ export const sources: readonly Source[] = [
     options: { ...distributedOptimizer, sequenceParallel: true, sp: { attention: 'ring' } },
     statedError: 0.1,
     remark:
-      'All are predicted too fast, by 7 % on hundreds of devices and by 13 % on thousands: the paper finds stragglers and conflicts of flows in the network to cost most at that size, and like devices on links of their own have neither. The rows are recalled, and name no microbatch and no recomputation; the parallel blocks and sliding windows of the paper are not in them.',
+      'All are predicted too fast, by 7 to 10 % on hundreds of devices and by 12 to 16 % on thousands: the paper finds stragglers and conflicts of flows in the network to cost most at that size, and like devices on links of their own have neither. The rows are recalled, and name no microbatch and no recomputation; the parallel blocks and sliding windows of the paper are not in them.',
   },
   {
     match: /^Zero Bubble/,
