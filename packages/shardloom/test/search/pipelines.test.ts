@@ -30,7 +30,7 @@ function secondsOf(
   layersOf: (stage: number) => number,
 ): StageSeconds {
   const of = (each = 0) => Float64Array.from(stageRanks, (_, stage) => each * layersOf(stage))
-  return { forward: of(forward), input: of(input), weight: of(weight) }
+  return { forward: of(forward), input: of(input), weight: of(weight), send: 0 }
 }
 
 describe.each(Object.entries(schedules))('%s', (name, [chunks, isDivided]) => {
