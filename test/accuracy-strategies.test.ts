@@ -31,7 +31,6 @@ const preferred: Readonly<Record<string, string>> = {
   'LLAMA3_70B: 64 ranks of DGX-GB200, batch 256, seq 8192, FP8':
     'Some options choose layers by their depth, and a search knows kinds of layers alone.',
   'LLAMA3_70B: 64 ranks of DGX-GB200, batch 256, seq 8192, MXFP8': 'bubble',
-  'LLAMA3_70B: 64 ranks of DGX-H100, batch 256, seq 8192, FP8': 'bubble',
   'GPT OSS 120B: 64 ranks of DGX-H100, batch 1280, seq 4096, BF16': 'bubble',
 }
 

@@ -215,14 +215,14 @@ export const sources: readonly Source[] = [
   {
     match: /DeepSeek.?V3|2412\.19437/i,
     remark:
-      'Sent in 16 bits here, where the report dispatches tokens in 8; the module that predicts a second token is not here, nor is what fewer cores for kernels of communication cost.',
+      'Sent in 16 bits here, where the report dispatches tokens in 8; the module that predicts a second token is not here, nor is what 20 of 132 cores for kernels of communication cost: the report is met a seventh too fast.',
     engine: 'megatron-2025',
     flops: halved,
     // Section 3.2: ZeRO-1, DualPipe, and a token that goes once to each of at most four nodes.
     options: { zero: 1 },
     schedule: 'dualpipe',
     recipe: deepSeekRecipe,
-    statedError: 0.1,
+    statedError: 0.15,
   },
   {
     match: /^nanotron/,
