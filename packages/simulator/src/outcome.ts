@@ -137,13 +137,26 @@ export function outcomeOf(reading: Reading): Outcome {
     until = Math.max(until, to)
   }
   const sent: Outcome['sent'][number][] = []
+  const queued = queuedLinks(run)
   for (let node = 0; node < count; node++) {
-    if ((node < base && node >= waiting) || (status[node] ?? 0) < 2 || isCarried(node)) continue
+    const isKnown = (status[node] ?? 0) >= 2 || queued.has(node)
+    if ((node < base && node >= waiting) || !isKnown || isCarried(node)) continue
     const carried = state.carried[node]
     const [part, offset, distance] =
       node >= base ? [kind.part, node - base, 0] : [carried?.part ?? 0, carried?.offset ?? 0, carried?.distance ?? 0]
     if (!awaits(part, offset)) continue
-    sent.push({ offset, distance, end: end[node] ?? 0, chain: chainOf(node) })
+    const { end: until, behind } = queued.get(node) ?? {}
+    if (until === undefined || behind === undefined) {
+      sent.push({ offset, distance, end: end[node] ?? 0, chain: chainOf(node) })
+      continue
+    }
+    const own = axes(node)
+    const before = queued.get(behind)?.chain ?? chainOf(behind)
+    const begun = until - (run.lengths[node] ?? 0)
+    const chain =
+      own === undefined ? before : { ...before, axes: [own, ...before.axes], starts: [begun, ...before.starts] }
+    queued.set(node, { end: until, behind, chain })
+    sent.push({ offset, distance, end: until, chain })
   }
   const { memory, pending } = memoryOf(reading)
   const place = new Map(run.unfinished.map((node, index) => [node, index]))
@@ -182,6 +195,28 @@ export function outcomeOf(reading: Reading): Outcome {
     open,
     memory,
   }
+}
+
+/**
+ * What waits for a link when a block has computed: others wait for what is sent there, perhaps before this rank goes on. Links take what is ready
+ * in order and for a time that nothing changes, so that its end is known: the link is free when what it waits behind has ended.
+ */
+function queuedLinks({ unfinished, times, stream, lengths }: BlockRun) {
+  const free = new Map<number, { readonly node: number; readonly at: number }>()
+  const found = new Map<number, { readonly end: number; readonly behind: number; readonly chain?: Chain }>()
+  for (const node of unfinished) {
+    const on = stream[node] ?? -1
+    if (on > 0 && times.status[node] === 2) free.set(on, { node, at: times.end[node] ?? 0 })
+  }
+  for (const node of unfinished) {
+    const on = stream[node] ?? -1
+    const before = free.get(on)
+    if (on <= 0 || times.status[node] !== 1 || !before) continue
+    const end = before.at + (lengths[node] ?? 0)
+    found.set(node, { end, behind: before.node })
+    free.set(on, { node, at: end })
+  }
+  return found
 }
 
 /** When what another rank has sent arrives. */
