@@ -143,7 +143,7 @@ function machineChanges(machine: Machine, { loaded, engine }: Setting, axes: rea
       of: 'machine' as const,
       setting: { loaded, engine: { ...engine, free: [...engine.free, axis] } },
     })),
-    ...fasterMachines(cluster, machine.mesh.world, loaded.spec.options.dtype, axes.length > 0).map((each) => ({
+    ...fasterMachines(cluster, machine.mesh.world, typesOf(loaded.spec), axes.length > 0).map((each) => ({
       change: each.change,
       of: 'machine' as const,
       setting: { loaded: { ...loaded, cluster: each.cluster }, engine },
@@ -151,7 +151,12 @@ function machineChanges(machine: Machine, { loaded, engine }: Setting, axes: rea
   ]
 }
 
-function fasterMachines(cluster: Cluster, world: number, dtype: string, communicates: boolean) {
+/** The types in which products multiply. */
+function typesOf({ options: { dtype, linearDtype = dtype } }: LoadedSpec['spec']): string {
+  return [...new Set([dtype, linearDtype])].join(' and ')
+}
+
+function fasterMachines(cluster: Cluster, world: number, types: string, communicates: boolean) {
   const { accelerator, levels } = cluster
   // Ranks fill a unit of a level before they cross to the next; links that join no two of them carry nothing.
   const sizes = unitSizes(cluster)
@@ -171,7 +176,7 @@ function fasterMachines(cluster: Cluster, world: number, dtype: string, communic
       cluster: { ...cluster, accelerator: { ...accelerator, memoryBandwidth: 2 * accelerator.memoryBandwidth } },
     },
     {
-      change: `matrix units twice as fast in ${dtype}`,
+      change: `matrix units twice as fast in ${types}`,
       cluster: { ...cluster, accelerator: { ...accelerator, peak } },
     },
   ]

@@ -261,8 +261,13 @@ export function changesOfSpec(loaded: LoadedSpec, question: Question): FromSpec 
       help: 'Search the whole space, and compare the best with the spec.',
     })
   }
-  const tree = treeOf(loaded, question)
-  const from = choicesOfSpec(tree, question)
+  const from = choicesOfSpec(treeOf(loaded, question), question)
+  // What the spec has is to choose from, whatever else is.
+  const choices = Object.entries(question.choices).map(([name, values]) => {
+    const own = from[name]
+    return [name, own === undefined || values.includes(own) ? values : [...values, own]]
+  })
+  const tree = treeOf(loaded, { ...question, choices: Object.fromEntries(choices) })
   const leaf = tree.leafOf(from)
   const point = leaf && tree.judge(leaf)
   const isBetter = ({ candidate }: Change) => !point || isMiss(point) || candidate.score < point.score
