@@ -170,8 +170,10 @@ export function runEvents(work: Work): Times {
     if ((running[slot] as number) >= 0) return -1
     if (slot % streams > 0) return (waiting[slot] as EventHeap).first
     const of = (slot / streams) | 0
-    const [one, two] = [next[of] as number, other[of] as number]
+    const one = next[of] as number
     if (one < nodeCount && status[one] === 1) return one
+    if (pairs.size === 0) return -1
+    const two = other[of] as number
     return two < nodeCount && status[two] === 1 ? two : -1
   }
   /** Takes a rank to a node behind those that have computed. */
@@ -228,9 +230,10 @@ export function runEvents(work: Work): Times {
     pairs.set(one.first, [two.first, after[two.last] as number])
     for (const { last } of [one, two]) after[last] = nodeCount
   }
-  next.forEach((node, of) => {
-    enter(of, node)
-  })
+  if (pairs.size > 0)
+    next.forEach((node, of) => {
+      enter(of, node)
+    })
   for (let node = 0; node < nodeCount; node++) {
     open[node] = (edgeStart[node + 1] as number) - (edgeStart[node] as number)
     const first = joint ? (joint[node] as number) : -1
@@ -275,7 +278,8 @@ export function runEvents(work: Work): Times {
               continue
             }
           }
-          leave(of, node)
+          if (pairs.size === 0) next[of] = after[node] as number
+          else leave(of, node)
         }
         running[slot] = -1
         previous[slot] = node
