@@ -6,7 +6,6 @@ import { ticksPerSecond } from './ticks.js'
 
 /** What activations do on one stream in a block. Seconds. */
 export interface LinkUse {
-  readonly busy: number
   /** From the begin of the block to its first collective. */
   readonly ahead: number
   /** The longest time between two of its collectives, where blocks of one kind follow each other. */
@@ -18,7 +17,6 @@ export type LinkUses = Readonly<Partial<Record<BlockName['direction'], ReadonlyM
 
 /** What a stream does in a block, in ticks. */
 interface Use {
-  busy: number
   gap: number
   first: number
   last: number
@@ -46,18 +44,16 @@ export function linksIn(
     const name = names[graph.template[node] ?? 0]
     if (!streams || name === undefined) continue
     const [from, to] = [start[node] as number, end[node] as number]
-    const use = streams.get(name) ?? { busy: 0, gap: 0, first: from, last: from }
+    const use = streams.get(name) ?? { gap: 0, first: from, last: from }
     streams.set(name, use)
-    use.busy += to - from
     use.gap = Math.max(use.gap, from - use.last)
     use.last = to
   }
   const found = new Map<string, { [Direction in BlockName['direction']]?: ReadonlyMap<string, LinkUse> }>()
   for (const { block, part, direction, begin, seconds } of standing) {
-    const uses = Array.from(ofBlock.get(block) ?? [], ([name, { busy, gap, first, last }]): [string, LinkUse] => [
+    const uses = Array.from(ofBlock.get(block) ?? [], ([name, { gap, first, last }]): [string, LinkUse] => [
       name,
       {
-        busy: busy / ticksPerSecond,
         ahead: Math.max(0, first - begin) / ticksPerSecond,
         gap: Math.max(gap / ticksPerSecond, seconds - (last - first) / ticksPerSecond),
       },

@@ -128,7 +128,7 @@ export function stageOf(model: Model, parts: readonly string[], counts: Float64A
     stage.updateSeconds += times * state.updateSeconds
   })
   if (moving.length > 0) stage.copies = copiesOf(moving, ends, model)
-  if (isLinked) awaitLinks(stage, linked, model.divided)
+  if (isLinked) awaitLinks(stage, linked)
   return stage
 }
 

@@ -29,17 +29,14 @@ export interface StateLinks {
   forward: number
   gathered: number
   reduced: number
-  /** Whether the last gradient of the part is reduced here. */
-  isLast: boolean
 }
 
-/** Adds a collective of each microbatch, which takes so long, to those of a part, in their order. */
+/** Adds a collective of each microbatch, which takes so long, to those of a part. */
 export function addMove(all: Map<string, StateLinks>, { links, op, when }: StateMove, seconds: number): void {
-  const own = all.get(links) ?? { name: links, forward: 0, gathered: 0, reduced: 0, isLast: false }
+  const own = all.get(links) ?? { name: links, forward: 0, gathered: 0, reduced: 0 }
   all.set(links, own)
   const does = when === 'F' ? 'forward' : op === 'all-gather' ? 'gathered' : 'reduced'
   own[does] += seconds
-  if (does === 'reduced') for (const each of all.values()) each.isLast = each === own
 }
 
 /** What the actions of a part or a stage take. Seconds. */
@@ -110,31 +107,15 @@ export function besideState(
 }
 
 /**
- * Lengthens actions of a stage that wait for more than their own layers do: what stands before the layers is gathered behind the first of these and the
- * one after it, and yet read before; and where the last that an action does is to reduce, as of an embedding and of gradients of weights that come
- * apart, the next one waits for all of that.
+ * Lengthens forward of a stage that waits for more than its own layers do: what stands before the layers is gathered behind the first of these and
+ * the one after it, and yet read before.
  */
-export function awaitLinks(seconds: ActionSeconds, parts: readonly LinkedPart[], divided: Divided): void {
-  const layers = parts.filter(({ part }) => !isEnd(part))
-  const first = parts.find(({ part, links }) => part === 'first' && links.length > 0)
-  const last = (first ?? (divided === 'all' ? layers[0] : undefined))?.links.find(({ isLast }) => isLast)
-  const longest = layers.reduce((most, { cost }) => Math.max(most, cost ? cost.seconds.B + cost.seconds.W : 0), 0)
+export function awaitLinks(seconds: ActionSeconds, parts: readonly LinkedPart[]): void {
+  if (!parts.some(({ part, links }) => part === 'first' && links.length > 0)) return
   const forward = parts.reduce((sum, { times, cost }) => sum + times * (cost?.seconds.F ?? 0), 0)
-  const apart = divided !== 'nothing'
-  let reducing = 0
   const ahead = new Map<string, number>()
-  for (const { times, part, cost, links } of parts)
-    for (const { name, forward, gathered, reduced } of links) {
-      if (first && (part === 'first' || !isEnd(part)))
-        ahead.set(name, (ahead.get(name) ?? 0) + Math.min(times, 2) * forward)
-      if (name !== last?.name) continue
-      const busy = cost?.links[apart ? 'W' : 'B']?.get(name)?.busy ?? 0
-      reducing += times * (busy + reduced + (apart ? 0 : gathered))
-    }
+  for (const { times, part, links } of parts)
+    for (const { name, forward } of links)
+      if (part === 'first' || !isEnd(part)) ahead.set(name, (ahead.get(name) ?? 0) + Math.min(times, 2) * forward)
   seconds.forward = Math.max(seconds.forward, Math.max(0, ...ahead.values()) + forward)
-  if (last) {
-    const action = apart ? 'weight' : 'input'
-    const before = divided === 'some' ? seconds.input : 0
-    seconds[action] = Math.max(seconds[action], untilGradient * longest + reducing - before)
-  }
 }
