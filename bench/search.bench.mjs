@@ -92,7 +92,9 @@ async function inThreads({ spec, ask }) {
   const question = questionOf(await loadSpec(spec), ask)
   // As the command has it for its threads.
   if (process.versions.v8.startsWith('11.'))
-    setFlagsFromString('--interrupt-budget=2500000 --no-parallel-scavenge --min-semi-space-size=16')
+    setFlagsFromString(
+      '--interrupt-budget=2500000 --no-parallel-scavenge --min-semi-space-size=16 --initial-old-space-size=1000',
+    )
   const begun = performance.now()
   const elapsed = () => (performance.now() - begun) / 1e3
   const threads = Array.from(

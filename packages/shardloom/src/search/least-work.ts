@@ -18,6 +18,7 @@ const nothing: Through = { seconds: 0, forward: 0, backward: 0 }
 /** What steps of a group of candidates take at least, told from a few samples that many groups share. Seconds. */
 export class LeastWork {
   private readonly known = new Map<string, Through>()
+  private readonly ofGroups = new Map<string, number>()
   /** Samples of short sequences. */
   private readonly short: Samples | undefined
   private readonly shortSeq: number
@@ -33,7 +34,12 @@ export class LeastWork {
 
   /** No step of a group's candidates takes less, but for rounding, whose microbatches have no more than `largest` sequences. */
   of(group: Group, largest: number, overlaps = this.model.overlaps): number {
-    return Math.max(this.atOnce(group, overlaps), this.inMicrobatches(group, largest, overlaps))
+    const key = `${group.stored} ${group.choices['recompute']} ${group.world} ${largest} ${overlaps}`
+    const known = this.ofGroups.get(key)
+    if (known !== undefined) return known
+    const found = Math.max(this.atOnce(group, overlaps), this.inMicrobatches(group, largest, overlaps))
+    this.ofGroups.set(key, found)
+    return found
   }
 
   /** What one layer takes at least of a microbatch of so many sequences, in each direction. */

@@ -63,6 +63,8 @@ export class StepModel {
   /** Ranks in one unit of each level of the cluster. */
   private readonly units: readonly number[]
   private readonly meshes = new Map<string, Placed | Refusal>()
+  /** By stride and degree of an atom. */
+  private readonly links = new Map<string, string>()
   private readonly blocks = new Map<string, BlockCosts | Refusal>()
   private readonly states = new Map<string, ReadonlyMap<string, PartState> | Refusal>()
   private allStored: number | undefined
@@ -135,28 +137,34 @@ export class StepModel {
    * same links, so that whatever is communicated takes as long.
    */
   layingOf(spec: PlannedSpec): string {
-    const placed = this.placed(spec)
-    if (isRefusal(placed)) return spec.order.join()
-    const { mesh, machine } = placed
-    const atoms = mesh.atoms.filter(({ degree }) => degree > 1).map(({ name, degree }) => ({ name, degree }))
-    atoms.sort((a, b) => (a.name < b.name ? -1 : 1))
+    const mesh = tried(() => this.samples.meshOf(spec))
+    if (isRefusal(mesh)) return spec.order.join()
     const axes = mesh.axes.map(({ name, atoms }) => `${name} ${atoms}`).sort()
     // Where each atom lies in or across units of the cluster as a whole, groups of several are made of what each is alone.
     const isAligned = this.isAligned(mesh)
+    const atoms = strided(mesh).filter(({ degree }) => degree > 1)
+    atoms.sort((a, b) => (a.name < b.name ? -1 : 1))
+    if (isAligned) return `${axes} ${atoms.map((atom) => `${atom.name} ${this.linksOf(atom, spec)}`)}`
+    const { machine } = this.samples.laidBy(spec)
     let groups: string[][] = [[]]
-    for (const { name } of atoms)
-      groups = isAligned ? [...groups, [name]] : groups.flatMap((group) => [group, [...group, name]])
-    return JSON.stringify([atoms, axes, groups.map((group) => machine.group(group))])
+    for (const { name } of atoms) groups = groups.flatMap((group) => [group, [...group, name]])
+    return JSON.stringify([axes, groups.map((group) => machine.group(group))])
+  }
+
+  /** The links among ranks at a stride, as text. */
+  private linksOf({ name, degree, stride }: Atom, spec: PlannedSpec): string {
+    const key = `${stride} ${degree}`
+    const known = this.links.get(key) ?? JSON.stringify(this.samples.laidBy(spec).machine.group([name]))
+    this.links.set(key, known)
+    return known
   }
 
   /** Whether the ranks along each atom fill units of each level of the cluster, or are a part of one that divides it. */
-  isAligned({ atoms }: Mesh): boolean {
-    let stride = 1
-    return atoms.every((_, index) => {
-      const start = stride
-      stride *= atoms.at(-1 - index)?.degree ?? 1
+  isAligned(mesh: Mesh): boolean {
+    return strided(mesh).every(({ stride, degree }) => {
+      const next = stride * degree
       return this.units.every(
-        (unit) => unit % stride === 0 || start % unit === 0 || (unit % start === 0 && stride % unit === 0),
+        (unit) => unit % next === 0 || stride % unit === 0 || (unit % stride === 0 && next % unit === 0),
       )
     })
   }
@@ -276,6 +284,23 @@ function undivided({ dp, ...options }: PlannedSpec['options']): PlannedSpec['opt
 
 /** Axes whose communication is not inside of a layer, but of experts. */
 export const outside: readonly string[] = ['dp', 'pp', 'replicas', 'expertDp']
+
+/** Ranks along an atom of a mesh: from one to the next are `stride`. */
+interface Atom {
+  readonly name: string
+  readonly degree: number
+  readonly stride: number
+}
+
+/** The atoms of a mesh, the innermost first. */
+function strided({ atoms }: Mesh): Atom[] {
+  let next = 1
+  return atoms.toReversed().map(({ name, degree }) => {
+    const stride = next
+    next *= degree
+    return { name, degree, stride }
+  })
+}
 
 /** What is found once; what cannot be planned is remembered as such. */
 function remember<T extends object>(
