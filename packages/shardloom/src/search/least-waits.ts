@@ -1,6 +1,7 @@
 import { byStage } from './choices.js'
 import type { Endings } from './endings.js'
 import { rounding } from './parts.js'
+import { forwardOnly } from './pipelines.js'
 import type { Group } from './place.js'
 import type { Slot } from './slots.js'
 import type { StepModel } from './step-model.js'
@@ -55,8 +56,10 @@ export class LeastWaits {
     const { pipelines } = this.model
     const all = this.endings.cuts(pp).flatMap(({ schedule, virtual }): Wait[] => {
       const [isDivided, overlaps] = [pipelines.isDivided(schedule), pipelines.overlaps(schedule)]
-      // Σt + (m − 1)·max t of equal stages.
-      if (virtual === 1 && !isDivided) return [{ work: (pp - 1) / microbatches, forward: 0, backward: 0, overlaps }]
+      if (virtual === 1 && !isDivided) {
+        const times = leastInRow(schedule === forwardOnly, pp, microbatches) - 1
+        return [{ work: times * (1 - rounding), forward: 0, backward: 0, overlaps }]
+      }
       const pipeline = pipelines.of(schedule, pp, virtual, microbatches)
       if (typeof pipeline === 'string') return []
       const mean = this.model.leastInStage(pipeline) / pp
@@ -78,3 +81,15 @@ const secondsOf = (wait: Wait, work: number, { forward, backward }: { forward: n
 /** Whether one wait is no longer than another, whatever layers take. */
 const isLess = (a: Wait, b: Wait) =>
   a.work <= b.work && a.forward <= b.forward && a.backward <= b.backward && a.overlaps === b.overlaps
+
+/**
+ * How many times as long as a rank works on the mean a step at least takes, of one stage a rank, however its layers are divided. Going forward
+ * alone Σt + (m − 1)·max t is least of equal stages. Where microbatches come back, a stage waits for those before it alone, and may do the less
+ * the later it is: Σ_{i<s} tᵢ + m·t_s of all stages is least where it is the same of all. Nor is it less than
+ * Σt + (m − 1)·(max t)/2: all forwards of a stage pass it before the last one ends its way, or the first one has ended its way before all backwards do.
+ */
+export function leastInRow(isForward: boolean, ranks: number, microbatches: number): number {
+  if (isForward) return (ranks + microbatches - 1) / microbatches
+  const same = ranks / (1 - (1 - 1 / microbatches) ** ranks)
+  return Math.max(same, ranks + (microbatches - 1) / 2) / microbatches
+}

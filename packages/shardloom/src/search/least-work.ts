@@ -1,10 +1,12 @@
 import { greatestCommonDivisor } from '@shardloom/core'
+import { clusterOf } from '../cluster-of.js'
 import type { PlannedSpec } from '../sequence.js'
 import { byStage, type Choices, recomputations, type Value } from './choices.js'
+import { fastestLinks } from './fastest-links.js'
 import { isDividedAgain, isMultiplying } from './groups.js'
 import type { Group } from './place.js'
-import { kernelsAlone, Samples } from './samples.js'
-import { isRefusal, type StepModel } from './step-model.js'
+import { type BlockCosts, kernelsAlone, Samples } from './samples.js'
+import { isRefusal, type Placed, type StepModel } from './step-model.js'
 
 /** Seconds of a microbatch through the whole model, and through the shortest of its layers. */
 interface Through {
@@ -19,6 +21,7 @@ const nothing: Through = { seconds: 0, forward: 0, backward: 0 }
 export class LeastWork {
   private readonly known = new Map<string, Through>()
   private readonly ofGroups = new Map<string, number>()
+  private readonly links: ReturnType<typeof fastestLinks>
   /** Samples of short sequences. */
   private readonly short: Samples | undefined
   private readonly shortSeq: number
@@ -27,6 +30,7 @@ export class LeastWork {
     const { loaded, pipelines } = model
     const seq = greatestCommonDivisor(loaded.spec.seq, shortest)
     this.shortSeq = seq
+    this.links = fastestLinks(clusterOf(loaded))
     // Inference computes some things once per sequence, of which shorter ones are more.
     if (loaded.spec.phase === 'training')
       this.short = new Samples({ ...loaded, spec: { ...loaded.spec, seq } }, pipelines)
@@ -121,16 +125,25 @@ export class LeastWork {
     const made = model.specOf({ ...ones, ...choices })
     const plain = { ...made, seq, options: { ...made.options, schedule: '1f1b', offload: 'none' } } as PlannedSpec
     const placed = model.placed(plain)
-    const blocks = isRefusal(placed) ? placed : model.measured(plain, placed, samples)
-    const found = isRefusal(blocks)
-      ? nothing
-      : {
-          seconds: model.secondsThrough(overlaps ? kernelsAlone(blocks) : blocks),
-          forward: model.leastOfLayers(blocks, 'F'),
-          backward: model.leastOfLayers(blocks, 'B'),
-        }
+    const blocks = isRefusal(placed) ? placed : model.measured(plain, this.fastest(placed), samples)
+    const found = isRefusal(blocks) ? nothing : this.throughOf(overlaps ? kernelsAlone(blocks) : blocks)
     this.known.set(key, found)
     return found
+  }
+
+  /** The same ranks on links that are no slower than any they may lie on. */
+  private fastest(placed: Placed): Placed {
+    const { machine } = placed
+    return { ...placed, machine: { ...machine, group: (atoms) => this.links(machine.group(atoms)) } }
+  }
+
+  private throughOf(blocks: BlockCosts): Through {
+    const { model } = this
+    return {
+      seconds: model.secondsThrough(blocks),
+      forward: model.leastOfLayers(blocks, 'F'),
+      backward: model.leastOfLayers(blocks, 'B'),
+    }
   }
 
   /** What is chosen of computing on one rank. */

@@ -1,7 +1,6 @@
 import type { Choices, Value } from './choices.js'
-import { isDividedAgain } from './groups.js'
 import type { Question } from './question.js'
-import { outside, type StepModel } from './step-model.js'
+import type { StepModel } from './step-model.js'
 
 /** The orders of axes to choose from, of which several may lay ranks alike. */
 export class Orders {
@@ -27,23 +26,4 @@ export class Orders {
     }
     return orders.find((order) => layingOf(order) === layingOf(own)) ?? own
   }
-
-  /**
-   * An order to choose from in which the ranks of a stage lie together, each of its axes with the same axes inside: where ranks fill units
-   * of the cluster, no collective inside of a stage takes longer. A candidate's own where there is no other, or of experts, that lie on the
-   * ranks of other axes.
-   */
-  closestOf(choices: Choices): Value | undefined {
-    const own = choices['order']
-    const together = innerOf(String(own))
-    if (own === undefined || isDividedAgain(choices)) return own
-    return [own, ...(this.question.choices['order'] ?? [])].find((order) => String(order).startsWith(together)) ?? own
-  }
 }
-
-/** The axes of an order that are inside of a stage. */
-const innerOf = (order: string) =>
-  order
-    .split(',')
-    .filter((axis) => !outside.includes(axis))
-    .join()

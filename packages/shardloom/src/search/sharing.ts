@@ -40,9 +40,9 @@ export class LeastSharing {
   constructor(private readonly model: StepModel) {}
 
   /**
-   * What parts at least take to gather parameters and reduce gradients that are no experts': all of them at once, and for each collective
-   * more what none is faster than, as a collective takes the least of several times of which each grows evenly with its bytes. `costs` are of
-   * ranks that share nothing.
+   * What parts at least take to gather parameters and reduce gradients that are no experts': one collective with all bytes, but for
+   * one byte in each of the others, as a collective takes the least of several times of which each grows evenly with its bytes. `costs` are
+   * of ranks that share nothing.
    */
   of(
     group: Group,
@@ -55,9 +55,10 @@ export class LeastSharing {
     const links = machine.group(sharingAtoms(mesh, replicate))
     const seconds = (op: 'all-gather' | 'reduce-scatter', { share, count }: Moved, bytes: number) => {
       if (share * bytes === 0 || links.size === 1) return 0
+      const others = count - 1
       return (
-        collectiveSeconds(links, { op, bytes: share * bytes }) +
-        (count - 1) * collectiveSeconds(links, { op, bytes: 1 })
+        collectiveSeconds(links, { op, bytes: Math.max(0, share * bytes - others) }) +
+        others * collectiveSeconds(links, { op, bytes: 1 })
       )
     }
     const parts = new Map(

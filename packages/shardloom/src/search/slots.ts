@@ -70,15 +70,6 @@ export class Slots {
     })
   }
 
-  /** The same group where its ranks lie as close together as they can: see {@link Orders.closestOf}. */
-  closest(group: Group): Group | undefined {
-    const { choices, ranks, world } = group
-    const order = this.orders.closestOf(choices)
-    return order === undefined || order === choices['order']
-      ? undefined
-      : groupOf({ ...choices, order }, ranks, world, this.model)
-  }
-
   /** So many stages of a group. */
   staging(group: Group, microbatch: number, pp: number): Staging {
     const dp = group.ranks / pp

@@ -3,9 +3,10 @@ import type { PlannedSpec } from '../sequence.js'
 import { areSame, balancedBorders, sizesOf } from './borders.js'
 import { type Model, type Passing, type StageCost, secondsOf, stageOf } from './estimate.js'
 import { memoryValues, type PipelineBounds, type Sharing, timeValues } from './forms.js'
+import { leastInRow } from './least-waits.js'
 import { untilGradient } from './link-loads.js'
 import { type Parts, rounding } from './parts.js'
-import type { Chain, Pipeline } from './pipelines.js'
+import { type Chain, forwardOnly, type Pipeline } from './pipelines.js'
 import { type Cut, type Group, type Place, type Stored, whole } from './place.js'
 import { type BlockCosts, kernelsAlone } from './samples.js'
 import { isRefusal, type Placed, type Refusal, type StepModel } from './step-model.js'
@@ -209,12 +210,6 @@ export class Staging implements Place {
     return ((this.microbatches * this.model.secondsThrough(blocks)) / this.pp) * (1 - rounding)
   }
 
-  /** Whether its ranks fill units of the cluster. */
-  get isAligned(): boolean {
-    const placed = this.placed()
-    return !isRefusal(placed) && this.model.isAligned(placed.mesh)
-  }
-
   /**
    * No candidate of a cut takes less: without anything that parameters take, what its busiest rank does and waits for, as if backward were
    * whole, which apart takes no less.
@@ -242,8 +237,8 @@ export class Staging implements Place {
     const { pipelines } = this.model
     const isDivided = pipelines.isDivided(schedule)
     const work = this.leastWork(pipelines.overlaps(schedule))
-    // Σt + (m − 1)·max t of equal stages.
-    if (virtual === 1 && !isDivided) return (work * (this.microbatches + this.pp - 1)) / this.microbatches
+    if (virtual === 1 && !isDivided)
+      return work * leastInRow(schedule === forwardOnly, this.pp, this.microbatches) * (1 - rounding)
     const pipeline = pipelines.of(schedule, this.pp, virtual, this.microbatches)
     if (typeof pipeline === 'string') return work
     const few = this.model.leastInStage(pipeline)

@@ -160,7 +160,7 @@ export class StepModel {
   }
 
   /** Whether the ranks along each atom fill units of each level of the cluster, or are a part of one that divides it. */
-  isAligned(mesh: Mesh): boolean {
+  private isAligned(mesh: Mesh): boolean {
     return strided(mesh).every(({ stride, degree }) => {
       const next = stride * degree
       return this.units.every(

@@ -20,14 +20,14 @@ export type Node =
   | Leaf
 
 /**
- * The sizes of microbatches that are left, the largest first. What that one takes is known to be no less than what others of its kind do, than what
- * it would with its ranks closest together, or is its own.
+ * The sizes of microbatches that are left, the largest first. What that one takes is known to be no less than what others of its kind do, or is
+ * its own.
  */
 export interface Sizes {
   readonly level: 'slots'
   readonly group: Group
   readonly slots: readonly Slot[]
-  readonly known: 'least' | 'closest' | 'own'
+  readonly known: 'least' | 'own'
 }
 
 /** A candidate. */

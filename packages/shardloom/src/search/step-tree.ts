@@ -71,11 +71,7 @@ export class StepTree implements ChoiceTree<Node> {
   private leastOfSizes({ group, slots: [largest], known }: Sizes): number {
     if (!largest) return 0
     if (known === 'least') return this.model.leastWork.of(group, largest.microbatch)
-    if (known === 'own') return Math.min(...largest.wide.map((each) => each.leastWork()))
-    const closest = this.slots.closest(group)
-    if (!closest) return 0
-    const all = largest.wide.map(({ pp }) => this.slots.staging(closest, largest.microbatch, pp))
-    return Math.min(...all.map((each) => (each.isAligned ? each.leastWork() : 0)))
+    return Math.min(...largest.wide.map((each) => each.leastWork()))
   }
 
   /** Sizes to be measured, and apart those before them that would wait for too long in any pipeline: for these nothing is. */
@@ -90,7 +86,7 @@ export class StepTree implements ChoiceTree<Node> {
       apart.push({ level: 'slot', group, ...slot, least })
     }
     const left = slots.slice(apart.length)
-    return left.length > 0 ? [...apart, { ...node, slots: left, known: 'closest' }] : apart
+    return left.length > 0 ? [...apart, { ...node, slots: left, known: 'own' }] : apart
   }
 
   /** However it is divided, all ranks together store all of the model. */
@@ -114,7 +110,6 @@ export class StepTree implements ChoiceTree<Node> {
         const [first, ...slots] = node.slots
         if (!first) return []
         if (known === 'least') return this.apartBeyond(node, most)
-        if (known === 'closest') return [{ ...node, known: 'own' }]
         const rest: Sizes = { ...node, slots, known: 'least' }
         return [{ level: 'slot', group, ...first }, ...(slots.length > 0 ? [rest] : [])]
       }

@@ -3,7 +3,7 @@ import { loadSpec, type SpecInput } from '../../src/index.js'
 import { questionOf } from '../../src/search/ask.js'
 import type { Leaf } from '../../src/search/step-nodes.js'
 import { StepTree } from '../../src/search/step-tree.js'
-import { draws, randomPaths } from './random-leaves.js'
+import { draws, pathTo, randomPaths } from './random-leaves.js'
 
 const on = (model: string, nodes: number, batch: number, seq: number): SpecInput => ({
   model,
@@ -59,6 +59,58 @@ test.each([...usual, ...pairs, l40s])(
     expect(count).toBeGreaterThan(10)
   },
 )
+
+const dpFirst = { order: 'dp,tp,ulysses,cp,pp' }
+
+test.each([
+  // NCCL runs its fastest all-gathers (PAT) over ranks of which each has a node for itself: closer together they take longer.
+  {
+    ...on('llama-3.1-405b', 2048, 2048, 8192),
+    choices: {
+      ...dpFirst,
+      tp: 2,
+      cp: 1024,
+      ulysses: 2,
+      pp: 2,
+      virtual: 8,
+      microbatch: 16,
+      schedule: 'interleaved1f1b',
+    },
+  },
+  // Between the sockets of a node there is less than through its network cards.
+  {
+    ...on('llama-3.1-8b', 4, 64, 4096),
+    cluster: { preset: 'l40s-pcie', nodes: 4 },
+    choices: { ...dpFirst, tp: 4, cp: 4, pp: 1, recompute: 'full', microbatch: 32, zero: 2 },
+  },
+  // Stages further down that have less to do make up for what microbatches wait: 16 stages of three layers, and 16 of two.
+  {
+    ...on('llama-3.1-70b', 8, 512, 8192),
+    choices: {
+      order: 'tp,ulysses,cp,pp,dp',
+      tp: 1,
+      pp: 32,
+      microbatch: 32,
+      zero: 1,
+      schedule: '1f1b',
+      split: 'balanced',
+    },
+  },
+  // What is shared moves in many collectives, of which one alone has all bytes but those of the others.
+  {
+    ...on('llama-3.1-8b', 4, 64, 4096),
+    cluster: { preset: 'l40s-pcie', nodes: 4 },
+    choices: { tp: 4, cp: 2, pp: 1, microbatch: 1, zero: 2 },
+  },
+])('no bound is above what $model in $choices comes to', async ({ choices, ...spec }) => {
+  const loaded = await loadSpec(spec)
+  const tree = new StepTree(loaded, questionOf(loaded, {}))
+  const leaf = tree.leafOf(choices) as Leaf
+  const { seconds } = tree.figures(leaf)
+  const path = pathTo(tree, leaf)
+  expect(path.at(-1)?.level).toBe('leaf')
+  for (const node of path) expect(tree.bound(node), node.level).toBeLessThanOrEqual(seconds)
+})
 
 test('what a candidate takes depends on nothing that was asked before', async () => {
   const loaded = await loadSpec(on('deepseek-v3', 32, 512, 4096))

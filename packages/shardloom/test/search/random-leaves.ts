@@ -36,6 +36,36 @@ export function* randomPaths(tree: StepTree, draw: () => number): Generator<Path
   }
 }
 
+/** A leaf with the nodes above it that are divided as the tree divides them. */
+export function pathTo(tree: StepTree, leaf: Leaf): Node[] {
+  const { staging, cut, stored } = leaf
+  const leadsTo = (node: Node): boolean => {
+    switch (node.level) {
+      case 'slots':
+        return node.slots.some(({ microbatch }) => microbatch === staging.microbatch)
+      case 'slot':
+        return node.microbatch === staging.microbatch
+      case 'staged':
+        return node.staging.pp === staging.pp
+      case 'cut':
+        return node.cut === cut
+      case 'zero':
+        return node.sharing.includes(stored)
+      case 'stored':
+        return node.stored === stored
+      default:
+        return true
+    }
+  }
+  const path: Node[] = [{ level: 'group', group: staging.group }]
+  for (;;) {
+    const node = path.at(-1) as Node // it is never empty
+    const next = [...(tree.expand(node) ?? [])].find(leadsTo)
+    if (!next) return path
+    path.push(next)
+  }
+}
+
 /** Of so many leaves of a question, how far the analytic model is from the event simulation: in the time of a step, and in peak memory. */
 export function errorsOf(loaded: LoadedSpec, question: Question, count: number) {
   const tree = new StepTree(loaded, question)
