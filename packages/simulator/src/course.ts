@@ -2,7 +2,7 @@ import type { State } from './block-run.js'
 import type { Block } from './few-iterations.js'
 import type { Hosts } from './hosts.js'
 import { follow, type LiveChain } from './live-chain.js'
-import type { Chain, Outcome } from './outcome.js'
+import type { Chain, Outcome, Sending } from './outcome.js'
 import { Level } from './rise.js'
 
 /** What another rank has sent: when it arrives, and what communicates up to then. */
@@ -46,21 +46,11 @@ export class Course {
   /** Goes on by what a block comes to; what waits for an arrival comes `extra` later than in the outcome. */
   apply(outcome: Outcome, extra: number, arrived: readonly Sent[]): void {
     const base = this.now
-    const before = this.chains
     const { quiet } = outcome
     const timeOf = (time: number) => base + (time > quiet ? time + extra : time)
-    const gate = this.gate
-    const tailOf = (tail: Chain['tail']) => {
-      if (tail?.of === 'gate') return gate
-      return tail && (tail.of === 'arrival' ? arrived[tail.index]?.chain : before[tail.index])
-    }
-    const live = ({ axes, starts, tail }: Chain): LiveChain => ({
-      axes,
-      starts: starts.map(timeOf),
-      tail: tailOf(tail),
-    })
-    for (const { distance, offset, end, chain } of outcome.sent)
-      this.sent.set((this.at - distance) * this.stride + offset, { end: timeOf(end), chain: live(chain) })
+    const tailOf = (tail: Chain['tail']) => this.#tailOf(tail, arrived)
+    const live = (chain: Chain) => this.#live(chain, timeOf, arrived)
+    for (const each of outcome.sent) this.sent.set(this.keyOf(each), { end: timeOf(each.end), chain: live(each.chain) })
     for (const [axes, ticks] of outcome.exposed) this.exposed.set(axes, (this.exposed.get(axes) ?? 0) + ticks)
     this.first = Math.min(this.first, timeOf(outcome.first))
     for (const { tail, from, at } of outcome.open)
@@ -70,11 +60,39 @@ export class Course {
     this.computing += outcome.computing
     this.idle += outcome.idle + extra
     this.memory.add(outcome.memory, timeOf(outcome.memory.at))
+    const gate = outcome.gate && live(outcome.gate)
     this.chains = outcome.chains.map(live)
+    if (gate) this.gate = gate
     this.starts = outcome.starts.map(timeOf)
-    if (outcome.gate) this.gate = live(outcome.gate)
     this.state = outcome.next
     this.now = timeOf(outcome.ticks)
     this.at++
+  }
+
+  /** Tells of something that it sends while its next block waits for others, of which some have `arrived`. */
+  tell(sending: Sending, arrived: readonly (Sent | undefined)[]): void {
+    const timeOf = (time: number) => this.now + time
+    this.sent.set(this.keyOf(sending), {
+      end: timeOf(sending.end),
+      chain: this.#live(sending.chain, timeOf, arrived),
+    })
+  }
+
+  /** The number of a node, `distance` blocks before the next one, among what is sent. */
+  keyOf({ distance, offset }: { readonly distance: number; readonly offset: number }): number {
+    return (this.at - distance) * this.stride + offset
+  }
+
+  #live(
+    { axes, starts, tail }: Chain,
+    timeOf: (time: number) => number,
+    arrived: readonly (Sent | undefined)[],
+  ): LiveChain {
+    return { axes, starts: starts.map(timeOf), tail: this.#tailOf(tail, arrived) }
+  }
+
+  #tailOf(tail: Chain['tail'], arrived: readonly (Sent | undefined)[]): LiveChain | undefined {
+    if (tail?.of === 'gate') return this.gate
+    return tail && (tail.of === 'arrival' ? arrived[tail.index]?.chain : this.chains[tail.index])
   }
 }

@@ -4,10 +4,11 @@ import { alikeInMemory, type BlockKind, blockKinds, likeKinds, nodeAt, type Refe
 import { type BlockWork, blockWork, type Carried, runBlock, type State } from './block-run.js'
 import { Course, type Sent } from './course.js'
 import { type Block, fewIterations } from './few-iterations.js'
+import { type Ahead, firstTeller } from './first-sent.js'
 import { hostsOf, nodeIn } from './hosts.js'
 import type { Machine } from './machine.js'
 import { storedParts } from './memory.js'
-import { type Outcome, outcomeOf, type Touch } from './outcome.js'
+import { type Outcome, outcomeOf, sentOf, type Touch } from './outcome.js'
 import { type Prepared, prepare, toTicks } from './prepare.js'
 import { ranksToRun } from './ranks.js'
 import { finish } from './rolled-end.js'
@@ -76,15 +77,14 @@ export function simulateRolled(program: Program, operators: OperatorTable, machi
   const sites = new Map<number | string, Site>()
   const awaits = (part: number, offset: number) => offset >= 0 && kinds[part]?.awaited[offset] === 1
 
-  const arrivalsOf = (kind: BlockKind, block: Block) => {
-    const found: Sent[] = []
-    for (const reference of kind.arrivals) {
+  /** What the next block of a rank waits for of others; undefined: that is not known yet. */
+  const arrivalsOf = ({ blocks, at }: Course): readonly (Sent | undefined)[] => {
+    const block = blocks[at]
+    const { arrivals = [] } = kinds[block?.part ?? -1] ?? {}
+    return arrivals.map((reference) => {
       const from = courses[kinds[reference.part]?.rank ?? 0]
-      const sent = from?.sent.get(blockOf(block, reference) * stride + reference.offset)
-      if (!sent) return undefined
-      found.push(sent)
-    }
-    return found
+      return block && from?.sent.get(blockOf(block, reference) * stride + reference.offset)
+    })
   }
   const waitsOf = (kind: BlockKind, course: Course, block: Block) => {
     const waits: { node: number; carried: number }[] = []
@@ -99,14 +99,13 @@ export function simulateRolled(program: Program, operators: OperatorTable, machi
     })
     return waits
   }
-  const advance = (course: Course): boolean => {
+  /** The next block of a rank as it begins, with what is known of beginning so. */
+  const siteOf = (course: Course) => {
     const block = course.blocks[course.at]
     const own = block && kinds[block.part]
     const host = course.hosts.kinds.get(course.at)
     const kind = block && (host ?? kinds[like[block.part] as number])
-    if (!block || !own || !kind) return false
-    const arrived = arrivalsOf(own, block)
-    if (!arrived) return false
+    if (!block || !own || !kind) return undefined
     const { state } = course
     const waits = state.carried.length > 0 ? waitsOf(own, course, block) : []
     const touch = lasting.size > 0 ? lasting.get(own.rank * 1e6 + course.at) : undefined
@@ -131,17 +130,25 @@ export function simulateRolled(program: Program, operators: OperatorTable, machi
       )
       return runBlock(site.work, arrivals)
     }
+    const axesOf = (distance: number, offset: number) => {
+      const node = distance === 0 ? nodeAt(kind, offset) : nodeIn(course, kinds, course.at - distance, offset)
+      return prepared.axes[graph.template[node] as number]
+    }
+    return { kind, state, touch, site, run, axesOf, awaits }
+  }
+  const advance = (course: Course): boolean => {
+    const arrived = arrivalsOf(course)
+    if (!areKnown(arrived)) return false
+    const next = siteOf(course)
+    if (!next) return false
+    const { kind, touch, site, run } = next
     const outcomeAt = (arrivals: readonly number[], quiet: number): Outcome | undefined => {
       const made = run(arrivals)
       if (Number.isNaN(made.ticks)) return undefined
       const takes = [...touches.first(kind.part), ...(touch?.takes ?? [])]
       const frees = [...touches.last(kind.part), ...(touch?.frees ?? [])]
       const { held } = touches
-      const axesOf = (distance: number, offset: number) => {
-        const node = distance === 0 ? nodeAt(kind, offset) : nodeIn(course, kinds, course.at - distance, offset)
-        return prepared.axes[graph.template[node] as number]
-      }
-      return outcomeOf({ kind, state, run: made, axesOf, awaits, held, takes, frees, quiet, streams, intern })
+      return outcomeOf({ ...next, run: made, held, takes, frees, quiet, streams, intern })
     }
     const times = arrived.map(({ end }) => Math.max(0, end - course.now))
     const [time = 0] = times
@@ -166,9 +173,25 @@ export function simulateRolled(program: Program, operators: OperatorTable, machi
     return true
   }
 
+  const aheadOf = (course: Course, known: Ahead | undefined): Ahead => {
+    const { at, now, state, sent } = course
+    const isNew = (each: { readonly distance: number; readonly offset: number }) => !sent.has(course.keyOf(each))
+    const arrived = arrivalsOf(course)
+    if (known?.at === at && arrived.every((each, index) => each === known.arrived[index])) return known
+    const next = siteOf(course)
+    if (!next) {
+      const sends = state.carried.some((each) => awaits(each.part, each.offset) && isNew(each))
+      return { at, arrived, sending: [], until: sends ? now : Number.POSITIVE_INFINITY }
+    }
+    const run = next.run(arrived.map((each) => (each ? Math.max(0, each.end - now) : Number.POSITIVE_INFINITY)))
+    const sending = sentOf({ ...next, run }).filter(isNew)
+    return { at, arrived, sending, until: Number.isNaN(run.ticks) ? Number.POSITIVE_INFINITY : now + run.ticks }
+  }
+  const tellFirst = firstTeller(courses, aheadOf)
   for (let moved = true; moved; ) {
     moved = false
     for (const course of courses) while (advance(course)) moved = true
+    if (!moved && courses.some(({ at, blocks }) => at < blocks.length)) moved = tellFirst()
   }
   if (courses.some(({ at, blocks }) => at < blocks.length)) return undefined
   const stored: ReturnType<typeof storedParts>[] = []
@@ -177,6 +200,9 @@ export function simulateRolled(program: Program, operators: OperatorTable, machi
   })
   return finish({ prepared, kinds, touches, courses, stored }, sequences)
 }
+
+/** Whether all that a block waits for is known. */
+const areKnown = (arrived: readonly (Sent | undefined)[]): arrived is readonly Sent[] => !arrived.includes(undefined)
 
 /** Finds the block, by its place in its rank's course, in which a block finds what it refers to; −1: none. */
 function finder({ graph: { parts } }: Prepared, courses: readonly Course[]) {
