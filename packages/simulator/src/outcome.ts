@@ -162,7 +162,7 @@ export function outcomeOf(reading: Reading): Outcome {
 }
 
 /** Who communicates in a run, and the chains that end with its nodes. */
-function chainsOf({ kind, state, run, axesOf }: Running) {
+function chainsOf({ state, run, axesOf }: Running) {
   const { times, base, waiting } = run
   const { start, end } = times
   const axes = (node: number) => {

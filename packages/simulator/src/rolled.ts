@@ -1,7 +1,7 @@
 import type { OperatorTable, Program } from '@shardloom/core'
 import { unroll } from '@shardloom/core/unroll'
 import { alikeInMemory, type BlockKind, blockKinds, likeKinds, nodeAt, type Reference } from './block-kind.js'
-import { type BlockWork, blockWork, type Carried, runBlock, type State } from './block-run.js'
+import { type BlockWork, blockWork, type Carried, quietBefore, runBlock, type State } from './block-run.js'
 import { Course, type Sent } from './course.js'
 import { type Block, fewIterations } from './few-iterations.js'
 import { type Ahead, firstTeller } from './first-sent.js'
@@ -29,9 +29,8 @@ export interface Rolled {
 interface Site {
   work: BlockWork | undefined
   readonly outcomes: Map<number | string, Outcome>
-  /** The time from which on an arrival finds everything else at rest. */
-  quiet: number | undefined
-  late: Outcome | undefined
+  /** What comes of an arrival that finds everything else at rest, at a time. */
+  late: { readonly time: number; readonly outcome: Outcome } | undefined
 }
 
 /**
@@ -117,7 +116,7 @@ export function simulateRolled(program: Program, operators: OperatorTable, machi
     const key = isPlain
       ? plain * stride + (wait ? wait.carried + 1 : 0)
       : `${plain} ${step} ${touch || host ? `${own.rank} ${course.at}` : ''} ${waits.map(({ node, carried }) => `${node}:${carried}`)}`
-    const site = sites.get(key) ?? { work: undefined, outcomes: new Map(), quiet: undefined, late: undefined }
+    const site = sites.get(key) ?? { work: undefined, outcomes: new Map(), late: undefined }
     sites.set(key, site)
     const run = (arrivals: readonly number[]) => {
       site.work ??= blockWork(
@@ -142,33 +141,27 @@ export function simulateRolled(program: Program, operators: OperatorTable, machi
     const next = siteOf(course)
     if (!next) return false
     const { kind, touch, site, run } = next
-    const outcomeAt = (arrivals: readonly number[], quiet: number): Outcome | undefined => {
-      const made = run(arrivals)
+    const times = arrived.map(({ end }) => Math.max(0, end - course.now))
+    const [time = 0] = times
+    // What waits for the arrival alone follows it at a distance that is always the same.
+    if (times.length === 1 && site.late && time > site.late.outcome.quiet) {
+      course.apply(site.late.outcome, time - site.late.time, arrived)
+      return true
+    }
+    const outcomeNow = (): Outcome | undefined => {
+      const made = run(times)
       if (Number.isNaN(made.ticks)) return undefined
+      const quiet = times.length === 1 ? quietBefore(made, kind, time) : Number.POSITIVE_INFINITY
       const takes = [...touches.first(kind.part), ...(touch?.takes ?? [])]
       const frees = [...touches.last(kind.part), ...(touch?.frees ?? [])]
       const { held } = touches
       return outcomeOf({ ...next, run: made, held, takes, frees, quiet, streams, intern })
     }
-    const times = arrived.map(({ end }) => Math.max(0, end - course.now))
-    const [time = 0] = times
-    if (times.length === 1 && time > 0) {
-      if (site.quiet === undefined) {
-        const alone = run([Number.POSITIVE_INFINITY])
-        site.quiet = Number.isNaN(alone.ticks) ? alone.times.makespan : Number.POSITIVE_INFINITY
-      }
-      // What waits for the arrival alone then follows it at a distance that is always the same.
-      if (time > site.quiet) {
-        site.late ??= outcomeAt([site.quiet + 1], site.quiet)
-        if (!site.late) return false
-        course.apply(site.late, time - site.quiet - 1, arrived)
-        return true
-      }
-    }
     const name = times.length < 2 ? time : `${times}`
-    const outcome = site.outcomes.get(name) ?? outcomeAt(times, Number.POSITIVE_INFINITY)
+    const outcome = site.outcomes.get(name) ?? outcomeNow()
     if (!outcome) return false
-    site.outcomes.set(name, outcome)
+    if (outcome.quiet < time) site.late = { time, outcome }
+    else site.outcomes.set(name, outcome)
     course.apply(outcome, 0, arrived)
     return true
   }
