@@ -1,7 +1,7 @@
 import type { State } from './block-run.js'
 import type { Block } from './few-iterations.js'
 import type { Hosts } from './hosts.js'
-import { follow, type LiveChain } from './live-chain.js'
+import { follow, type LiveChain, type Placed, timeIn } from './live-chain.js'
 import type { Chain, Outcome, Sending } from './outcome.js'
 import { Level } from './rise.js'
 
@@ -17,9 +17,8 @@ export class Course {
   at = 0
   now = 0
   state: State
-  /** Of each node in the state when it started, if it has, and what communicates up to its end. */
-  starts: readonly number[] = []
-  chains: readonly LiveChain[] = []
+  /** Of each node in the state that runs what communicates up to its end. */
+  chains: readonly (LiveChain | undefined)[] = []
   /** What communicates up to `now`. */
   gate: LiveChain | undefined
   first = Number.POSITIVE_INFINITY
@@ -45,25 +44,22 @@ export class Course {
 
   /** Goes on by what a block comes to; what waits for an arrival comes `extra` later than in the outcome. */
   apply(outcome: Outcome, extra: number, arrived: readonly Sent[]): void {
-    const base = this.now
-    const { quiet } = outcome
-    const timeOf = (time: number) => base + (time > quiet ? time + extra : time)
-    const tailOf = (tail: Chain['tail']) => this.#tailOf(tail, arrived)
-    const live = (chain: Chain) => this.#live(chain, timeOf, arrived)
+    const placed = { base: this.now, quiet: outcome.quiet, extra }
+    const timeOf = (time: number) => timeIn(placed, time)
+    const live = (chain: Chain) => this.#live(chain, placed, arrived)
     for (const each of outcome.sent) this.sent.set(this.keyOf(each), { end: timeOf(each.end), chain: live(each.chain) })
     for (const [axes, ticks] of outcome.exposed) this.exposed.set(axes, (this.exposed.get(axes) ?? 0) + ticks)
     this.first = Math.min(this.first, timeOf(outcome.first))
     for (const { tail, from, at } of outcome.open)
-      follow(tailOf(tail), Math.max(timeOf(from), this.first), timeOf(at), this.exposed)
+      follow(this.#tailOf(tail, arrived), Math.max(timeOf(from), this.first), timeOf(at), this.exposed)
     for (let stream = 0; stream < outcome.busy.length; stream++)
       this.busy[stream] = (this.busy[stream] as number) + (outcome.busy[stream] as number)
     this.computing += outcome.computing
     this.idle += outcome.idle + extra
     this.memory.add(outcome.memory, timeOf(outcome.memory.at))
     const gate = outcome.gate && live(outcome.gate)
-    this.chains = outcome.chains.map(live)
+    this.chains = outcome.chains.map((chain) => chain && live(chain))
     if (gate) this.gate = gate
-    this.starts = outcome.starts.map(timeOf)
     this.state = outcome.next
     this.now = timeOf(outcome.ticks)
     this.at++
@@ -71,10 +67,10 @@ export class Course {
 
   /** Tells of something that it sends while its next block waits for others, of which some have `arrived`. */
   tell(sending: Sending, arrived: readonly (Sent | undefined)[]): void {
-    const timeOf = (time: number) => this.now + time
+    const placed = { base: this.now, quiet: Number.POSITIVE_INFINITY, extra: 0 }
     this.sent.set(this.keyOf(sending), {
-      end: timeOf(sending.end),
-      chain: this.#live(sending.chain, timeOf, arrived),
+      end: timeIn(placed, sending.end),
+      chain: this.#live(sending.chain, placed, arrived),
     })
   }
 
@@ -83,12 +79,8 @@ export class Course {
     return (this.at - distance) * this.stride + offset
   }
 
-  #live(
-    { axes, starts, tail }: Chain,
-    timeOf: (time: number) => number,
-    arrived: readonly (Sent | undefined)[],
-  ): LiveChain {
-    return { axes, starts: starts.map(timeOf), tail: this.#tailOf(tail, arrived) }
+  #live(chain: Chain, placed: Placed, arrived: readonly (Sent | undefined)[]): LiveChain {
+    return { chain, placed, tail: this.#tailOf(chain.tail, arrived) }
   }
 
   #tailOf(tail: Chain['tail'], arrived: readonly (Sent | undefined)[]): LiveChain | undefined {

@@ -35,10 +35,8 @@ export interface Outcome {
   readonly sent: readonly Sending[]
   /** Of the node with which the block has computed; undefined: it computes nothing. */
   readonly gate: Chain | undefined
-  /** Of each node that is carried on. */
-  readonly chains: readonly Chain[]
-  /** When each node that is carried on and runs has started. */
-  readonly starts: readonly number[]
+  /** Of each node that is carried on and runs. */
+  readonly chains: readonly (Chain | undefined)[]
   /** The first start of a node with a stream. */
   readonly first: number
   /** Ticks in which each stream is busy, by its number. */
@@ -149,8 +147,7 @@ export function outcomeOf(reading: Reading): Outcome {
     quiet,
     sent: sentOf(reading),
     gate: kind.last < 0 ? undefined : chainOf(base + kind.last),
-    chains: run.unfinished.map(chainOf),
-    starts: run.unfinished.map((node) => start[node] ?? 0),
+    chains: run.unfinished.map((node) => (status[node] === 2 ? chainOf(node) : undefined)),
     first,
     busy,
     computing,
