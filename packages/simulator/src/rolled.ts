@@ -8,7 +8,7 @@ import { type Ahead, firstTeller } from './first-sent.js'
 import { hostsOf, nodeIn } from './hosts.js'
 import type { Machine } from './machine.js'
 import { storedParts } from './memory.js'
-import { type Outcome, outcomeOf, sentOf, type Touch } from './outcome.js'
+import { type Outcome, outcomeOf, type Sending, sentOf, type Touch } from './outcome.js'
 import { type Prepared, prepare, toTicks } from './prepare.js'
 import { ranksToRun } from './ranks.js'
 import { finish } from './rolled-end.js'
@@ -31,6 +31,8 @@ interface Site {
   readonly outcomes: Map<number | string, Outcome>
   /** What comes of an arrival that finds everything else at rest, at a time. */
   late: { readonly time: number; readonly outcome: Outcome } | undefined
+  /** What is sent where nothing arrives, and when the block has computed all the same; NaN: it waits. */
+  ahead: { readonly sending: readonly Sending[]; readonly ticks: number } | undefined
 }
 
 /**
@@ -116,7 +118,7 @@ export function simulateRolled(program: Program, operators: OperatorTable, machi
     const key = isPlain
       ? plain * stride + (wait ? wait.carried + 1 : 0)
       : `${plain} ${step} ${touch || host ? `${own.rank} ${course.at}` : ''} ${waits.map(({ node, carried }) => `${node}:${carried}`)}`
-    const site = sites.get(key) ?? { work: undefined, outcomes: new Map(), late: undefined }
+    const site = sites.get(key) ?? { work: undefined, outcomes: new Map(), late: undefined, ahead: undefined }
     sites.set(key, site)
     const run = (arrivals: readonly number[]) => {
       site.work ??= blockWork(
@@ -168,17 +170,22 @@ export function simulateRolled(program: Program, operators: OperatorTable, machi
 
   const aheadOf = (course: Course, known: Ahead | undefined): Ahead => {
     const { at, now, state, sent } = course
-    const isNew = (each: { readonly distance: number; readonly offset: number }) => !sent.has(course.keyOf(each))
     const arrived = arrivalsOf(course)
     if (known?.at === at && arrived.every((each, index) => each === known.arrived[index])) return known
     const next = siteOf(course)
     if (!next) {
-      const sends = state.carried.some((each) => awaits(each.part, each.offset) && isNew(each))
+      const sends = state.carried.some((each) => awaits(each.part, each.offset) && !sent.has(course.keyOf(each)))
       return { at, arrived, sending: [], until: sends ? now : Number.POSITIVE_INFINITY }
     }
-    const run = next.run(arrived.map((each) => (each ? Math.max(0, each.end - now) : Number.POSITIVE_INFINITY)))
-    const sending = sentOf({ ...next, run }).filter(isNew)
-    return { at, arrived, sending, until: Number.isNaN(run.ticks) ? Number.POSITIVE_INFINITY : now + run.ticks }
+    const sendAhead = () => {
+      const run = next.run(arrived.map((each) => (each ? Math.max(0, each.end - now) : Number.POSITIVE_INFINITY)))
+      return { sending: sentOf({ ...next, run }), ticks: run.ticks }
+    }
+    const isAlone = arrived.every((each) => !each)
+    const found = (isAlone ? next.site.ahead : undefined) ?? sendAhead()
+    if (isAlone) next.site.ahead = found
+    const { sending, ticks } = found
+    return { at, arrived, sending, until: Number.isNaN(ticks) ? Number.POSITIVE_INFINITY : now + ticks }
   }
   const tellFirst = firstTeller(courses, aheadOf)
   for (let moved = true; moved; ) {
