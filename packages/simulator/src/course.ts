@@ -45,38 +45,37 @@ export class Course {
   /** Goes on by what a block comes to; what waits for an arrival comes `extra` later than in the outcome. */
   apply(outcome: Outcome, extra: number, arrived: readonly Sent[]): void {
     const placed = { base: this.now, quiet: outcome.quiet, extra }
-    const timeOf = (time: number) => timeIn(placed, time)
-    const live = (chain: Chain) => this.#live(chain, placed, arrived)
-    for (const each of outcome.sent) this.sent.set(this.keyOf(each), { end: timeOf(each.end), chain: live(each.chain) })
+    for (const sending of outcome.sent) this.#send(sending, placed, arrived)
     for (const [axes, ticks] of outcome.exposed) this.exposed.set(axes, (this.exposed.get(axes) ?? 0) + ticks)
-    this.first = Math.min(this.first, timeOf(outcome.first))
+    this.first = Math.min(this.first, timeIn(placed, outcome.first))
     for (const { tail, from, at } of outcome.open)
-      follow(this.#tailOf(tail, arrived), Math.max(timeOf(from), this.first), timeOf(at), this.exposed)
+      follow(this.#tailOf(tail, arrived), Math.max(timeIn(placed, from), this.first), timeIn(placed, at), this.exposed)
     for (let stream = 0; stream < outcome.busy.length; stream++)
       this.busy[stream] = (this.busy[stream] as number) + (outcome.busy[stream] as number)
     this.computing += outcome.computing
     this.idle += outcome.idle + extra
-    this.memory.add(outcome.memory, timeOf(outcome.memory.at))
-    const gate = outcome.gate && live(outcome.gate)
-    this.chains = outcome.chains.map((chain) => chain && live(chain))
+    this.memory.add(outcome.memory, timeIn(placed, outcome.memory.at))
+    const gate = outcome.gate && this.#live(outcome.gate, placed, arrived)
+    this.chains = outcome.chains.map((chain) => chain && this.#live(chain, placed, arrived))
     if (gate) this.gate = gate
     this.state = outcome.next
-    this.now = timeOf(outcome.ticks)
+    this.now = timeIn(placed, outcome.ticks)
     this.at++
   }
 
   /** Tells of something that it sends while its next block waits for others, of which some have `arrived`. */
   tell(sending: Sending, arrived: readonly (Sent | undefined)[]): void {
-    const placed = { base: this.now, quiet: Number.POSITIVE_INFINITY, extra: 0 }
-    this.sent.set(this.keyOf(sending), {
-      end: timeIn(placed, sending.end),
-      chain: this.#live(sending.chain, placed, arrived),
-    })
+    this.#send(sending, { base: this.now, quiet: Number.POSITIVE_INFINITY, extra: 0 }, arrived)
   }
 
   /** The number of a node, `distance` blocks before the next one, among what is sent. */
   keyOf({ distance, offset }: { readonly distance: number; readonly offset: number }): number {
     return (this.at - distance) * this.stride + offset
+  }
+
+  #send(sending: Sending, placed: Placed, arrived: readonly (Sent | undefined)[]): void {
+    const chain = this.#live(sending.chain, placed, arrived)
+    this.sent.set(this.keyOf(sending), { end: timeIn(placed, sending.end), chain })
   }
 
   #live(chain: Chain, placed: Placed, arrived: readonly (Sent | undefined)[]): LiveChain {

@@ -8,7 +8,7 @@ import { type Ahead, firstTeller } from './first-sent.js'
 import { hostsOf, nodeIn } from './hosts.js'
 import type { Machine } from './machine.js'
 import { storedParts } from './memory.js'
-import { type Outcome, outcomeOf, type Sending, sentOf, type Touch } from './outcome.js'
+import { type Outcome, outcomeOf, type Running, type Sending, sentOf, type Touch } from './outcome.js'
 import { type Prepared, prepare, toTicks } from './prepare.js'
 import { ranksToRun } from './ranks.js'
 import { finish } from './rolled-end.js'
@@ -100,7 +100,7 @@ export function simulateRolled(program: Program, operators: OperatorTable, machi
     })
     return waits
   }
-  /** The next block of a rank as it begins, with what is known of beginning so. */
+  /** The next block of a rank as it begins, with what is known of beginning so; undefined at the end of its course. */
   const siteOf = (course: Course) => {
     const block = course.blocks[course.at]
     const own = block && kinds[block.part]
@@ -120,29 +120,35 @@ export function simulateRolled(program: Program, operators: OperatorTable, machi
       : `${plain} ${step} ${touch || host ? `${own.rank} ${course.at}` : ''} ${waits.map(({ node, carried }) => `${node}:${carried}`)}`
     const site = sites.get(key) ?? { work: undefined, outcomes: new Map(), late: undefined, ahead: undefined }
     sites.set(key, site)
-    const run = (arrivals: readonly number[]) => {
-      site.work ??= blockWork(
-        kind,
-        state,
-        waits,
-        step > 0 ? grown(kind, step, prepared) : kind.ticks,
-        streams,
-        contention,
-      )
-      return runBlock(site.work, arrivals)
-    }
+    return { course, kind, state, waits, touch, step, site }
+  }
+  type Next = NonNullable<ReturnType<typeof siteOf>>
+  /** Runs a block; `arrivals` are from its begin. */
+  const runNext = ({ course, kind, state, waits, step, site }: Next, arrivals: readonly number[]): Running => {
+    const ticks = step > 0 ? grown(kind, step, prepared) : kind.ticks
+    site.work ??= blockWork(kind, state, waits, ticks, streams, contention)
     const axesOf = (distance: number, offset: number) => {
       const node = distance === 0 ? nodeAt(kind, offset) : nodeIn(course, kinds, course.at - distance, offset)
       return prepared.axes[graph.template[node] as number]
     }
-    return { kind, state, touch, site, run, axesOf, awaits }
+    return { kind, state, run: runBlock(site.work, arrivals), axesOf, awaits }
+  }
+  const outcomeNow = (next: Next, times: readonly number[]): Outcome | undefined => {
+    const running = runNext(next, times)
+    const { kind, run } = running
+    if (Number.isNaN(run.ticks)) return undefined
+    const quiet = times.length === 1 ? quietBefore(run, kind, times[0] as number) : Number.POSITIVE_INFINITY
+    const takes = [...touches.first(kind.part), ...(next.touch?.takes ?? [])]
+    const frees = [...touches.last(kind.part), ...(next.touch?.frees ?? [])]
+    const { held } = touches
+    return outcomeOf({ ...running, held, takes, frees, quiet, streams, intern })
   }
   const advance = (course: Course): boolean => {
     const arrived = arrivalsOf(course)
     if (!areKnown(arrived)) return false
     const next = siteOf(course)
     if (!next) return false
-    const { kind, touch, site, run } = next
+    const { site } = next
     const times = arrived.map(({ end }) => Math.max(0, end - course.now))
     const [time = 0] = times
     // What waits for the arrival alone follows it at a distance that is always the same.
@@ -150,17 +156,8 @@ export function simulateRolled(program: Program, operators: OperatorTable, machi
       course.apply(site.late.outcome, time - site.late.time, arrived)
       return true
     }
-    const outcomeNow = (): Outcome | undefined => {
-      const made = run(times)
-      if (Number.isNaN(made.ticks)) return undefined
-      const quiet = times.length === 1 ? quietBefore(made, kind, time) : Number.POSITIVE_INFINITY
-      const takes = [...touches.first(kind.part), ...(touch?.takes ?? [])]
-      const frees = [...touches.last(kind.part), ...(touch?.frees ?? [])]
-      const { held } = touches
-      return outcomeOf({ ...next, run: made, held, takes, frees, quiet, streams, intern })
-    }
     const name = times.length < 2 ? time : `${times}`
-    const outcome = site.outcomes.get(name) ?? outcomeNow()
+    const outcome = site.outcomes.get(name) ?? outcomeNow(next, times)
     if (!outcome) return false
     if (outcome.quiet < time) site.late = { time, outcome }
     else site.outcomes.set(name, outcome)
@@ -168,6 +165,12 @@ export function simulateRolled(program: Program, operators: OperatorTable, machi
     return true
   }
 
+  const sentAhead = (next: Next, arrived: readonly (Sent | undefined)[]) => {
+    const { now } = next.course
+    const times = arrived.map((each) => (each ? Math.max(0, each.end - now) : Number.POSITIVE_INFINITY))
+    const running = runNext(next, times)
+    return { sending: sentOf(running), ticks: running.run.ticks }
+  }
   const aheadOf = (course: Course, known: Ahead | undefined): Ahead => {
     const { at, now, state, sent } = course
     const arrived = arrivalsOf(course)
@@ -177,12 +180,8 @@ export function simulateRolled(program: Program, operators: OperatorTable, machi
       const sends = state.carried.some((each) => awaits(each.part, each.offset) && !sent.has(course.keyOf(each)))
       return { at, arrived, sending: [], until: sends ? now : Number.POSITIVE_INFINITY }
     }
-    const sendAhead = () => {
-      const run = next.run(arrived.map((each) => (each ? Math.max(0, each.end - now) : Number.POSITIVE_INFINITY)))
-      return { sending: sentOf({ ...next, run }), ticks: run.ticks }
-    }
     const isAlone = arrived.every((each) => !each)
-    const found = (isAlone ? next.site.ahead : undefined) ?? sendAhead()
+    const found = (isAlone ? next.site.ahead : undefined) ?? sentAhead(next, arrived)
     if (isAlone) next.site.ahead = found
     const { sending, ticks } = found
     return { at, arrived, sending, until: Number.isNaN(ticks) ? Number.POSITIVE_INFINITY : now + ticks }
