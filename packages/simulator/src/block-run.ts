@@ -133,3 +133,18 @@ export function runBlock({ kind, work, waiting, base }: BlockWork, arrivals: rea
     sources: (node) => Array.from(edgeSource.subarray(edgeStart[node], edgeStart[node + 1])),
   }
 }
+
+/**
+ * When all that does not wait for what arrives at a time has ended, where nothing else is under way then and the block computes on after it:
+ * from there on all would follow any later arrival at the same distance. Infinite otherwise.
+ */
+export function quietBefore({ times: { start, end }, waiting, base }: BlockRun, { last }: BlockKind, arrival: number) {
+  if (last < 0 || (start[base + last] as number) < arrival) return Number.POSITIVE_INFINITY
+  let quiet = 0
+  for (let node = 0; node < start.length; node++) {
+    if ((node >= waiting && node < base) || !((start[node] as number) < arrival)) continue
+    if (!((end[node] as number) < arrival)) return Number.POSITIVE_INFINITY
+    quiet = Math.max(quiet, end[node] as number)
+  }
+  return quiet
+}

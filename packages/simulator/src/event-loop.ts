@@ -68,7 +68,7 @@ export function runEvents(work: Work): Times {
   /** Of each stream the node that it runs, and the one that it ran last. */
   const running = new Int32Array(lanes).fill(-1)
   const previous = new Int32Array(lanes).fill(-1)
-  const waiting = Array.from({ length: lanes }, () => new EventHeap(8))
+  const waiting: (EventHeap | undefined)[] = new Array(lanes).fill(undefined)
   /** Computing in order: of each rank the next node, and behind each node the next one. */
   const next = new Int32Array(ranks).fill(nodeCount)
   const after = new Int32Array(nodeCount)
@@ -96,6 +96,11 @@ export function runEvents(work: Work): Times {
     isTouched[slot] = 1
     touched.push(slot)
   }
+  const wait = (slot: number, node: number) => {
+    const line = waiting[slot] ?? new EventHeap(8)
+    waiting[slot] = line
+    line.push(now, node)
+  }
   const communicated = (of: number) => (busy[of] as number) + (active[of] ? now - (since[of] as number) : 0)
   const finish = (node: number) => {
     end[node] = now
@@ -122,7 +127,7 @@ export function runEvents(work: Work): Times {
       cause[node] = causeOf(node)
       return finish(node)
     }
-    if (slot % streams > 0) (waiting[slot] as EventHeap).push(now, node)
+    if (slot % streams > 0) wait(slot, node)
     touch(slot)
   }
   const release = (node: number) => {
@@ -168,7 +173,7 @@ export function runEvents(work: Work): Times {
   /** The node that a free stream would begin now; −1: none. */
   const head = (slot: number): number => {
     if ((running[slot] as number) >= 0) return -1
-    if (slot % streams > 0) return (waiting[slot] as EventHeap).first
+    if (slot % streams > 0) return waiting[slot]?.first ?? -1
     const of = (slot / streams) | 0
     const one = next[of] as number
     if (one < nodeCount && status[one] === 1) return one
@@ -253,7 +258,7 @@ export function runEvents(work: Work): Times {
   for (const node of work.queued ?? []) {
     ready[node] = now
     status[node] = 1
-    ;(waiting[lane[node] as number] as EventHeap).push(now, node)
+    wait(lane[node] as number, node)
     touch(lane[node] as number)
   }
   now = 0

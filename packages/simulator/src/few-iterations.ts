@@ -36,10 +36,8 @@ export function fewIterations(program: Program): FewIterations | undefined {
     const select = alike.kept.map((microbatch) => ({ body: bodyAt(loop, microbatch), count: 1 }))
     const fewer: Item = { ...loop, extent: select.length, select }
     const actions = alike.actions.map((list) =>
-      list
-        .flatMap(({ kind, chunk, microbatch }) =>
-          alike.kept.flatMap((each, index) => (each === microbatch ? [`${chunk}${kind}${index}`] : [])),
-        )
+      keptOf(list, alike.kept)
+        .map(({ kind, chunk, microbatch }) => `${chunk}${kind}${microbatch}`)
         .join(','),
     )
     const items = program.items.map((item) => (item === loop ? fewer : item))
@@ -75,18 +73,32 @@ interface Alike {
   readonly like: readonly number[]
 }
 
+const kinds: readonly PipelineAction['kind'][] = ['F', 'I', 'W', 'B']
+
+/** The actions on microbatches that are kept, with the places of those in the place of their numbers. */
+function keptOf(actions: readonly PipelineAction[], kept: readonly number[]): PipelineAction[] {
+  const found: PipelineAction[] = []
+  for (const action of actions)
+    for (let place = kept.indexOf(action.microbatch); place >= 0; place = kept.indexOf(action.microbatch, place + 1))
+      found.push({ ...action, microbatch: place })
+  return found
+}
+
 /** Microbatches that run the same actions, each with the same body. */
 function likeMicrobatches({ pipeline, items }: Program, extent: number): Alike {
   const actions = (pipeline?.actions ?? []).map((_, coordinate) => (pipeline ? actionsOf(pipeline, coordinate) : []))
   const directions = pipeline?.directions ?? 1
   const region = items.find((item) => item.type === 'region' && item.axis === 'microbatch')
-  const kinds: string[][] = Array.from({ length: extent }, (_, microbatch) => [
-    `${Math.floor((microbatch * directions) / extent)}`,
-    region?.type === 'region' ? `${bodyAt(region, microbatch)}` : '',
-  ])
+  const width = kinds.length * (pipeline?.chunks.length ?? 0)
+  const runs = new Uint8Array(extent * width)
   for (const list of actions)
-    for (const { kind, chunk, microbatch } of list) if (kind !== 'F') kinds[microbatch]?.push(`${chunk}${kind}`)
-  const keys = kinds.map(([direction, body, ...rest]) => `${direction} ${body} ${rest.sort()}`)
+    for (const { kind, chunk, microbatch } of list)
+      if (kind !== 'F') runs[microbatch * width + chunk * kinds.length + kinds.indexOf(kind)] = 1
+  const keys = Array.from({ length: extent }, (_, microbatch) => {
+    const direction = Math.floor((microbatch * directions) / extent)
+    const body = region?.type === 'region' ? bodyAt(region, microbatch) : ''
+    return `${direction} ${body} ${runs.subarray(microbatch * width, (microbatch + 1) * width).join('')}`
+  })
   const kept = [...new Map([...keys].reverse().map((key, index) => [key, extent - 1 - index] as const)).values()]
   if (directions === 2) {
     // Either direction has half of the microbatches.
@@ -104,10 +116,9 @@ const scheduled = (program: Program, { actions, kept, like }: Alike) => {
   return (graph: UnrolledGraph): readonly (readonly Block[])[] =>
     graph.ranks.map((rank, index) => {
       const list = actions[coordinateOf(program, rank)] ?? []
-      const few = list.flatMap(({ kind, chunk, microbatch }) =>
-        kept.flatMap((each, at) => (each === microbatch ? [`${chunk}${kind}${at}`] : [])),
-      )
-      const numbers = new Map(few.map((key, place) => [key, place]))
+      const keyOf = ({ kind, chunk }: PipelineAction, place: number) =>
+        (chunk * kinds.length + kinds.indexOf(kind)) * kept.length + place
+      const numbers = new Map(keptOf(list, kept).map((action, place) => [keyOf(action, action.microbatch), place]))
       const parts = new Map(
         graph.parts.flatMap((part, at) =>
           part.rank === index && part.place !== undefined ? [[part.place, at] as const] : [],
@@ -118,8 +129,9 @@ const scheduled = (program: Program, { actions, kept, like }: Alike) => {
       const begin = Math.min(...parts.values())
       for (const part of others) if (part < begin) blocks.push({ part, iteration: 0, follows: false })
       let isFirst = true
-      for (const { kind, chunk, microbatch } of list) {
-        const part = parts.get(numbers.get(`${chunk}${kind}${like[microbatch]}`) ?? -1)
+      for (const action of list) {
+        const { microbatch } = action
+        const part = parts.get(numbers.get(keyOf(action, like[microbatch] ?? -1)) ?? -1)
         if (part === undefined) continue
         blocks.push({ part, iteration: microbatch, follows: !isFirst })
         isFirst = false

@@ -31,22 +31,33 @@ export function hostsOf(
   const isInside = (node: number) => node >= own.firstNode && node < end
   const lastOf = new Map(blocks.map(({ part }, index) => [part, index]))
   const partOf = (node: number) => graph.parts.findLastIndex(({ firstNode }) => firstNode <= node)
+  /**
+   * The block that makes an operand; the one behind it where the block computes nothing after that, for what that one sends and gathers
+   * then is first in line.
+   */
+  const hostOf = (source: number) => {
+    const part = partOf(source)
+    const { firstNode = 0, last = -1 } = kinds[part] ?? {}
+    const block = lastOf.get(part) ?? -1
+    return block < 0 ? -1 : block + Number(source - firstNode >= last)
+  }
   const hosts = new Map<number, number>()
   for (let node = own.firstNode; node < end; node++) {
     const sources = work.edgeSource.subarray(work.edgeStart[node], work.edgeStart[node + 1])
     const inside = sources.filter(isInside)
-    const stream = own.stream[node - own.firstNode]
+    // What computes, or communicates in the order of that, runs behind all that the loops compute.
+    if (own.stream[node - own.firstNode] === 0) continue
     const joins = prepared.reduces[graph.template[node] ?? 0] === 'all stages'
-    const follows = inside.length > 0 && stream !== 0 && !joins && inside.every((source) => hosts.has(source))
+    const follows = inside.length > 0 && !joins && inside.every((source) => hosts.has(source))
     if (!follows && !isFree(prepared, node, own.firstNode, end)) continue
     if (work.joint && (work.joint[node] ?? -1) >= 0) return undefined
     let host = -1
     for (const source of sources) {
       if (places[source] !== own.rank) return undefined
-      host = Math.max(host, (isInside(source) ? hosts.get(source) : lastOf.get(partOf(source))) ?? -1)
+      host = Math.max(host, (isInside(source) ? hosts.get(source) : hostOf(source)) ?? -1)
     }
     if (host < 0) return undefined
-    hosts.set(node, host)
+    if (host < blocks.length) hosts.set(node, host)
   }
   if (hosts.size === 0) return noHosts
   const hosted = new Map<number, number[]>()

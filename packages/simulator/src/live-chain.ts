@@ -1,7 +1,20 @@
-/** Communication that ends without a break when something starts, the last of it first, in ticks of the step. */
+import type { Chain } from './outcome.js'
+
+/** When what a block comes to happens: its times are from `base` on, those after `quiet` come `extra` later. */
+export interface Placed {
+  readonly base: number
+  readonly quiet: number
+  readonly extra: number
+}
+
+/** A time of a block in ticks of the step. */
+export const timeIn = ({ base, quiet, extra }: Placed, time: number): number =>
+  base + (time > quiet ? time + extra : time)
+
+/** Communication that ends without a break when something starts, and what that follows on. */
 export interface LiveChain {
-  readonly axes: readonly string[]
-  readonly starts: readonly number[]
+  readonly chain: Chain
+  readonly placed: Placed
   readonly tail: LiveChain | undefined
 }
 
@@ -9,9 +22,10 @@ export interface LiveChain {
 export function follow(chain: LiveChain | undefined, from: number, to: number, exposed: Map<string, number>): void {
   let at = to
   for (let each = chain; each && at > from; each = each.tail) {
-    for (let index = 0; index < each.axes.length && at > from; index++) {
-      const begun = Math.max(from, each.starts[index] ?? from)
-      const axes = each.axes[index] ?? ''
+    const { axes: all, starts } = each.chain
+    for (let index = 0; index < all.length && at > from; index++) {
+      const begun = Math.max(from, timeIn(each.placed, starts[index] as number))
+      const axes = all[index] as string
       if (at > begun) exposed.set(axes, (exposed.get(axes) ?? 0) + at - begun)
       at = Math.min(at, begun)
     }

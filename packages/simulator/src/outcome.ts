@@ -18,24 +18,25 @@ export interface Touch {
   readonly nodes: readonly number[]
 }
 
+/** A node that other ranks wait for, in the block that is `distance` before this one. */
+export interface Sending {
+  readonly distance: number
+  readonly offset: number
+  readonly end: number
+  readonly chain: Chain
+}
+
 /** What running a block from a state comes to. Times are in ticks from its begin; those after `quiet` wait for an arrival. */
 export interface Outcome {
   readonly ticks: number
   readonly next: State
   readonly quiet: number
-  /** Nodes that other ranks wait for and whose end is known now: in the block that is `distance` before this one. */
-  readonly sent: readonly {
-    readonly distance: number
-    readonly offset: number
-    readonly end: number
-    readonly chain: Chain
-  }[]
+  /** Nodes that other ranks wait for and whose end is known now. */
+  readonly sent: readonly Sending[]
   /** Of the node with which the block has computed; undefined: it computes nothing. */
   readonly gate: Chain | undefined
-  /** Of each node that is carried on. */
-  readonly chains: readonly Chain[]
-  /** When each node that is carried on and runs has started. */
-  readonly starts: readonly number[]
+  /** Of each node that is carried on and runs. */
+  readonly chains: readonly (Chain | undefined)[]
   /** The first start of a node with a stream. */
   readonly first: number
   /** Ticks in which each stream is busy, by its number. */
@@ -48,16 +49,21 @@ export interface Outcome {
   readonly memory: Rise
 }
 
-/** How the nodes of a run are read. */
-export interface Reading {
+/** A block that has run from a state, and what its nodes are. */
+export interface Running {
   readonly kind: BlockKind
   readonly state: State
   readonly run: BlockRun
   /** The axes that a node communicates over, in the block that is `distance` before this one. */
   readonly axesOf: (distance: number, offset: number) => string | undefined
+  /** Whether other ranks wait for a node. */
+  readonly awaits: (part: number, offset: number) => boolean
+}
+
+/** How the nodes of a run are read. */
+export interface Reading extends Running {
   /** The part and the bytes of a buffer, by the id of a touch. */
   readonly held: Touches['held']
-  readonly awaits: (part: number, offset: number) => boolean
   readonly takes: readonly Touch[]
   readonly frees: readonly Touch[]
   readonly quiet: number
@@ -67,33 +73,11 @@ export interface Reading {
 
 /** Reads off a run what it comes to. Linear in its nodes. */
 export function outcomeOf(reading: Reading): Outcome {
-  const { kind, state, run, axesOf, quiet, streams, awaits } = reading
+  const { kind, state, run, quiet, streams } = reading
   const { times, base, waiting } = run
   const { start, end, status } = times
   const count = base + kind.size
-  const axes = (node: number) => {
-    if (node >= base) return axesOf(0, node - base)
-    const carried = state.carried[node]
-    return carried && carried.offset >= 0 ? axesOf(carried.distance, carried.offset) : undefined
-  }
-  const isCarried = (node: number) => node < waiting && state.carried[node]?.status === 2
-  const chainOf = (from: number): Chain => {
-    const found: string[] = []
-    const starts: number[] = []
-    let earliest = 0
-    for (let node = from; node >= 0; node = times.cause[node] ?? -1) {
-      if (node < base && node >= waiting) return { axes: found, starts, tail: { of: 'arrival', index: node - waiting } }
-      if (isCarried(node)) return { axes: found, starts, tail: { of: 'carried', index: node } }
-      const over = axes(node)
-      const [begun, ended] = [start[node] ?? 0, end[node] ?? 0]
-      earliest = begun
-      if (over === undefined && ended > begun) return { axes: found, starts, tail: undefined }
-      if (over === undefined || ended === begun) continue
-      found.push(over)
-      starts.push(begun)
-    }
-    return { axes: found, starts, tail: earliest <= 0 ? { of: 'gate', index: 0 } : undefined }
-  }
+  const { axes, isCarried, chainOf } = chainsOf(reading)
   const busy = new Array<number>(streams).fill(0)
   const exposed = new Map<string, number>()
   const expose = (over: string, ticks: number) => exposed.set(over, (exposed.get(over) ?? 0) + ticks)
@@ -136,28 +120,6 @@ export function outcomeOf(reading: Reading): Outcome {
     else expose(over, to - from)
     until = Math.max(until, to)
   }
-  const sent: Outcome['sent'][number][] = []
-  const queued = queuedLinks(run)
-  for (let node = 0; node < count; node++) {
-    const isKnown = (status[node] ?? 0) >= 2 || queued.has(node)
-    if ((node < base && node >= waiting) || !isKnown || isCarried(node)) continue
-    const carried = state.carried[node]
-    const [part, offset, distance] =
-      node >= base ? [kind.part, node - base, 0] : [carried?.part ?? 0, carried?.offset ?? 0, carried?.distance ?? 0]
-    if (!awaits(part, offset)) continue
-    const { end: until, behind } = queued.get(node) ?? {}
-    if (until === undefined || behind === undefined) {
-      sent.push({ offset, distance, end: end[node] ?? 0, chain: chainOf(node) })
-      continue
-    }
-    const own = axes(node)
-    const before = queued.get(behind)?.chain ?? chainOf(behind)
-    const begun = until - (run.lengths[node] ?? 0)
-    const chain =
-      own === undefined ? before : { ...before, axes: [own, ...before.axes], starts: [begun, ...before.starts] }
-    queued.set(node, { end: until, behind, chain })
-    sent.push({ offset, distance, end: until, chain })
-  }
   const { memory, pending } = memoryOf(reading)
   const place = new Map(run.unfinished.map((node, index) => [node, index]))
   const carried = run.unfinished.map((node): Carried => {
@@ -183,10 +145,9 @@ export function outcomeOf(reading: Reading): Outcome {
     ticks: run.ticks,
     next: reading.intern(carried),
     quiet,
-    sent,
+    sent: sentOf(reading),
     gate: kind.last < 0 ? undefined : chainOf(base + kind.last),
-    chains: run.unfinished.map(chainOf),
-    starts: run.unfinished.map((node) => start[node] ?? 0),
+    chains: run.unfinished.map((node) => (status[node] === 2 ? chainOf(node) : undefined)),
     first,
     busy,
     computing,
@@ -195,6 +156,68 @@ export function outcomeOf(reading: Reading): Outcome {
     open,
     memory,
   }
+}
+
+/** Who communicates in a run, and the chains that end with its nodes. */
+function chainsOf({ state, run, axesOf }: Running) {
+  const { times, base, waiting } = run
+  const { start, end } = times
+  const axes = (node: number) => {
+    if (node >= base) return axesOf(0, node - base)
+    const carried = state.carried[node]
+    return carried && carried.offset >= 0 ? axesOf(carried.distance, carried.offset) : undefined
+  }
+  const isCarried = (node: number) => node < waiting && state.carried[node]?.status === 2
+  const chainOf = (from: number): Chain => {
+    const found: string[] = []
+    const starts: number[] = []
+    let earliest = 0
+    for (let node = from; node >= 0; node = times.cause[node] ?? -1) {
+      if (node < base && node >= waiting) return { axes: found, starts, tail: { of: 'arrival', index: node - waiting } }
+      if (isCarried(node)) return { axes: found, starts, tail: { of: 'carried', index: node } }
+      const over = axes(node)
+      const [begun, ended] = [start[node] ?? 0, end[node] ?? 0]
+      earliest = begun
+      if (over === undefined && ended > begun) return { axes: found, starts, tail: undefined }
+      if (over === undefined || ended === begun) continue
+      found.push(over)
+      starts.push(begun)
+    }
+    return { axes: found, starts, tail: earliest <= 0 ? { of: 'gate', index: 0 } : undefined }
+  }
+  return { axes, isCarried, chainOf }
+}
+
+/** Finds what other ranks wait for whose end is known when a run stops. Linear in its nodes. */
+export function sentOf(reading: Running): Sending[] {
+  const { kind, state, run, awaits } = reading
+  const { times, base, waiting } = run
+  const { end, status } = times
+  const { axes, isCarried, chainOf } = chainsOf(reading)
+  const count = base + kind.size
+  const sent: Sending[] = []
+  const queued = queuedLinks(run)
+  for (let node = 0; node < count; node++) {
+    const isKnown = (status[node] ?? 0) >= 2 || queued.has(node)
+    if ((node < base && node >= waiting) || !isKnown || isCarried(node)) continue
+    const carried = state.carried[node]
+    const [part, offset, distance] =
+      node >= base ? [kind.part, node - base, 0] : [carried?.part ?? 0, carried?.offset ?? 0, carried?.distance ?? 0]
+    if (!awaits(part, offset)) continue
+    const { end: until, behind } = queued.get(node) ?? {}
+    if (until === undefined || behind === undefined) {
+      sent.push({ offset, distance, end: end[node] ?? 0, chain: chainOf(node) })
+      continue
+    }
+    const own = axes(node)
+    const before = queued.get(behind)?.chain ?? chainOf(behind)
+    const begun = until - (run.lengths[node] ?? 0)
+    const chain =
+      own === undefined ? before : { ...before, axes: [own, ...before.axes], starts: [begun, ...before.starts] }
+    queued.set(node, { end: until, behind, chain })
+    sent.push({ offset, distance, end: until, chain })
+  }
+  return sent
 }
 
 /**

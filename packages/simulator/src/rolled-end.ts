@@ -67,7 +67,8 @@ export function finish(
       lane[node] = each.stream < 0 ? -1 : rank * streams + each.stream
       ticks[node] = each.ticks
       original[node] = nodeIn(course, kinds, course.at - each.distance, each.offset)
-      if (each.status === 2) begun.push({ node, start: course.starts[index] ?? 0, end: course.now + each.remaining })
+      const ends = course.now + each.remaining
+      if (each.status === 2) begun.push({ node, start: ends - each.ticks, end: ends })
       else if (each.status === 1) queued.push(node)
     }
     for (let node = own; node < end; node++) {

@@ -1,13 +1,14 @@
 import type { OperatorTable, Program } from '@shardloom/core'
 import { unroll } from '@shardloom/core/unroll'
 import { alikeInMemory, type BlockKind, blockKinds, likeKinds, nodeAt, type Reference } from './block-kind.js'
-import { type BlockWork, blockWork, type Carried, runBlock, type State } from './block-run.js'
+import { type BlockWork, blockWork, type Carried, quietBefore, runBlock, type State } from './block-run.js'
 import { Course, type Sent } from './course.js'
 import { type Block, fewIterations } from './few-iterations.js'
+import { type Ahead, firstTeller } from './first-sent.js'
 import { hostsOf, nodeIn } from './hosts.js'
 import type { Machine } from './machine.js'
 import { storedParts } from './memory.js'
-import { type Outcome, outcomeOf, type Touch } from './outcome.js'
+import { type Outcome, outcomeOf, type Running, type Sending, sentOf, type Touch } from './outcome.js'
 import { type Prepared, prepare, toTicks } from './prepare.js'
 import { ranksToRun } from './ranks.js'
 import { finish } from './rolled-end.js'
@@ -28,9 +29,10 @@ export interface Rolled {
 interface Site {
   work: BlockWork | undefined
   readonly outcomes: Map<number | string, Outcome>
-  /** The time from which on an arrival finds everything else at rest. */
-  quiet: number | undefined
-  late: Outcome | undefined
+  /** What comes of an arrival that finds everything else at rest, at a time. */
+  late: { readonly time: number; readonly outcome: Outcome } | undefined
+  /** What is sent where nothing arrives, and when the block has computed all the same; NaN: it waits. */
+  ahead: { readonly sending: readonly Sending[]; readonly ticks: number } | undefined
 }
 
 /**
@@ -76,15 +78,14 @@ export function simulateRolled(program: Program, operators: OperatorTable, machi
   const sites = new Map<number | string, Site>()
   const awaits = (part: number, offset: number) => offset >= 0 && kinds[part]?.awaited[offset] === 1
 
-  const arrivalsOf = (kind: BlockKind, block: Block) => {
-    const found: Sent[] = []
-    for (const reference of kind.arrivals) {
+  /** What the next block of a rank waits for of others; undefined: that is not known yet. */
+  const arrivalsOf = ({ blocks, at }: Course): readonly (Sent | undefined)[] => {
+    const block = blocks[at]
+    const { arrivals = [] } = kinds[block?.part ?? -1] ?? {}
+    return arrivals.map((reference) => {
       const from = courses[kinds[reference.part]?.rank ?? 0]
-      const sent = from?.sent.get(blockOf(block, reference) * stride + reference.offset)
-      if (!sent) return undefined
-      found.push(sent)
-    }
-    return found
+      return block && from?.sent.get(blockOf(block, reference) * stride + reference.offset)
+    })
   }
   const waitsOf = (kind: BlockKind, course: Course, block: Block) => {
     const waits: { node: number; carried: number }[] = []
@@ -99,14 +100,13 @@ export function simulateRolled(program: Program, operators: OperatorTable, machi
     })
     return waits
   }
-  const advance = (course: Course): boolean => {
+  /** The next block of a rank as it begins, with what is known of beginning so; undefined at the end of its course. */
+  const siteOf = (course: Course) => {
     const block = course.blocks[course.at]
     const own = block && kinds[block.part]
     const host = course.hosts.kinds.get(course.at)
     const kind = block && (host ?? kinds[like[block.part] as number])
-    if (!block || !own || !kind) return false
-    const arrived = arrivalsOf(own, block)
-    if (!arrived) return false
+    if (!block || !own || !kind) return undefined
     const { state } = course
     const waits = state.carried.length > 0 ? waitsOf(own, course, block) : []
     const touch = lasting.size > 0 ? lasting.get(own.rank * 1e6 + course.at) : undefined
@@ -118,57 +118,79 @@ export function simulateRolled(program: Program, operators: OperatorTable, machi
     const key = isPlain
       ? plain * stride + (wait ? wait.carried + 1 : 0)
       : `${plain} ${step} ${touch || host ? `${own.rank} ${course.at}` : ''} ${waits.map(({ node, carried }) => `${node}:${carried}`)}`
-    const site = sites.get(key) ?? { work: undefined, outcomes: new Map(), quiet: undefined, late: undefined }
+    const site = sites.get(key) ?? { work: undefined, outcomes: new Map(), late: undefined, ahead: undefined }
     sites.set(key, site)
-    const run = (arrivals: readonly number[]) => {
-      site.work ??= blockWork(
-        kind,
-        state,
-        waits,
-        step > 0 ? grown(kind, step, prepared) : kind.ticks,
-        streams,
-        contention,
-      )
-      return runBlock(site.work, arrivals)
+    return { course, kind, state, waits, touch, step, site }
+  }
+  type Next = NonNullable<ReturnType<typeof siteOf>>
+  /** Runs a block; `arrivals` are from its begin. */
+  const runNext = ({ course, kind, state, waits, step, site }: Next, arrivals: readonly number[]): Running => {
+    const ticks = step > 0 ? grown(kind, step, prepared) : kind.ticks
+    site.work ??= blockWork(kind, state, waits, ticks, streams, contention)
+    const axesOf = (distance: number, offset: number) => {
+      const node = distance === 0 ? nodeAt(kind, offset) : nodeIn(course, kinds, course.at - distance, offset)
+      return prepared.axes[graph.template[node] as number]
     }
-    const outcomeAt = (arrivals: readonly number[], quiet: number): Outcome | undefined => {
-      const made = run(arrivals)
-      if (Number.isNaN(made.ticks)) return undefined
-      const takes = [...touches.first(kind.part), ...(touch?.takes ?? [])]
-      const frees = [...touches.last(kind.part), ...(touch?.frees ?? [])]
-      const { held } = touches
-      const axesOf = (distance: number, offset: number) => {
-        const node = distance === 0 ? nodeAt(kind, offset) : nodeIn(course, kinds, course.at - distance, offset)
-        return prepared.axes[graph.template[node] as number]
-      }
-      return outcomeOf({ kind, state, run: made, axesOf, awaits, held, takes, frees, quiet, streams, intern })
-    }
+    return { kind, state, run: runBlock(site.work, arrivals), axesOf, awaits }
+  }
+  const outcomeNow = (next: Next, times: readonly number[]): Outcome | undefined => {
+    const running = runNext(next, times)
+    const { kind, run } = running
+    if (Number.isNaN(run.ticks)) return undefined
+    const quiet = times.length === 1 ? quietBefore(run, kind, times[0] as number) : Number.POSITIVE_INFINITY
+    const takes = [...touches.first(kind.part), ...(next.touch?.takes ?? [])]
+    const frees = [...touches.last(kind.part), ...(next.touch?.frees ?? [])]
+    const { held } = touches
+    return outcomeOf({ ...running, held, takes, frees, quiet, streams, intern })
+  }
+  const advance = (course: Course): boolean => {
+    const arrived = arrivalsOf(course)
+    if (!areKnown(arrived)) return false
+    const next = siteOf(course)
+    if (!next) return false
+    const { site } = next
     const times = arrived.map(({ end }) => Math.max(0, end - course.now))
     const [time = 0] = times
-    if (times.length === 1 && time > 0) {
-      if (site.quiet === undefined) {
-        const alone = run([Number.POSITIVE_INFINITY])
-        site.quiet = Number.isNaN(alone.ticks) ? alone.times.makespan : Number.POSITIVE_INFINITY
-      }
-      // What waits for the arrival alone then follows it at a distance that is always the same.
-      if (time > site.quiet) {
-        site.late ??= outcomeAt([site.quiet + 1], site.quiet)
-        if (!site.late) return false
-        course.apply(site.late, time - site.quiet - 1, arrived)
-        return true
-      }
+    // What waits for the arrival alone follows it at a distance that is always the same.
+    if (times.length === 1 && site.late && time > site.late.outcome.quiet) {
+      course.apply(site.late.outcome, time - site.late.time, arrived)
+      return true
     }
     const name = times.length < 2 ? time : `${times}`
-    const outcome = site.outcomes.get(name) ?? outcomeAt(times, Number.POSITIVE_INFINITY)
+    const outcome = site.outcomes.get(name) ?? outcomeNow(next, times)
     if (!outcome) return false
-    site.outcomes.set(name, outcome)
+    if (outcome.quiet < time) site.late = { time, outcome }
+    else site.outcomes.set(name, outcome)
     course.apply(outcome, 0, arrived)
     return true
   }
 
+  const sentAhead = (next: Next, arrived: readonly (Sent | undefined)[]) => {
+    const { now } = next.course
+    const times = arrived.map((each) => (each ? Math.max(0, each.end - now) : Number.POSITIVE_INFINITY))
+    const running = runNext(next, times)
+    return { sending: sentOf(running), ticks: running.run.ticks }
+  }
+  const aheadOf = (course: Course, known: Ahead | undefined): Ahead => {
+    const { at, now, state, sent } = course
+    const arrived = arrivalsOf(course)
+    if (known?.at === at && arrived.every((each, index) => each === known.arrived[index])) return known
+    const next = siteOf(course)
+    if (!next) {
+      const sends = state.carried.some((each) => awaits(each.part, each.offset) && !sent.has(course.keyOf(each)))
+      return { at, arrived, sending: [], until: sends ? now : Number.POSITIVE_INFINITY }
+    }
+    const isAlone = arrived.every((each) => !each)
+    const found = (isAlone ? next.site.ahead : undefined) ?? sentAhead(next, arrived)
+    if (isAlone) next.site.ahead = found
+    const { sending, ticks } = found
+    return { at, arrived, sending, until: Number.isNaN(ticks) ? Number.POSITIVE_INFINITY : now + ticks }
+  }
+  const tellFirst = firstTeller(courses, aheadOf)
   for (let moved = true; moved; ) {
     moved = false
     for (const course of courses) while (advance(course)) moved = true
+    if (!moved && courses.some(({ at, blocks }) => at < blocks.length)) moved = tellFirst()
   }
   if (courses.some(({ at, blocks }) => at < blocks.length)) return undefined
   const stored: ReturnType<typeof storedParts>[] = []
@@ -177,6 +199,9 @@ export function simulateRolled(program: Program, operators: OperatorTable, machi
   })
   return finish({ prepared, kinds, touches, courses, stored }, sequences)
 }
+
+/** Whether all that a block waits for is known. */
+const areKnown = (arrived: readonly (Sent | undefined)[]): arrived is readonly Sent[] => !arrived.includes(undefined)
 
 /** Finds the block, by its place in its rank's course, in which a block finds what it refers to; −1: none. */
 function finder({ graph: { parts } }: Prepared, courses: readonly Course[]) {

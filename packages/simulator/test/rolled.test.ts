@@ -1,6 +1,7 @@
 import { resolveCluster } from '@shardloom/cluster'
 import { ShardloomError } from '@shardloom/core'
 import { findPreset } from '@shardloom/models'
+import { sequenceParallel } from '@shardloom/strategy-sp'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { planned } from '../../core/test/planned.js'
@@ -108,5 +109,78 @@ describe('a step in which equal blocks run once', () => {
       { numRuns: 60, seed: 5 },
     )
     expect(compared).toBeGreaterThan(20)
+  })
+
+  /** A Llama with as many layers as chunks have, which split the sequence over the ranks of tp. */
+  const unevenly = (layers: readonly number[], degrees: Readonly<Record<string, number>>, pp: object, zero = 1) => {
+    const count = layers.reduce((sum, each) => sum + each, 0)
+    const model = { ...findPreset(llama), order: { runs: [{ layer: 'layer', count }] } }
+    const { dp = 1 } = degrees
+    const build = { phase: 'training', batch: 8 * dp, seq: 512, microbatches: 8 } as const
+    // JSON of options: no types say which of them go together.
+    const options = { pp: { ...pp, layers }, ...(dp > 1 && { dp: { zero } }) } as object
+    return planned(model, build, degrees, {
+      ...options,
+      plugins: (plugins) => [...plugins, sequenceParallel({ tensorRanks: true })],
+    })
+  }
+  const both = (
+    { program, operators }: ReturnType<typeof planned>,
+    engine: Partial<typeof usualEngine> = {},
+    cluster = 'dgx-h100',
+  ) => {
+    const machine = machineOf(resolveCluster(cluster), program.mesh, { ...usualEngine, ...engine })
+    const step = simulateRolled(program, operators, machine)
+    return [step, step && stepOf(simulate(program, operators, machine), program, operators)] as const
+  }
+
+  it.each([
+    // The rank with the embedding is done long before what it sends has been scattered: all others wait for that.
+    [{ schedule: 'zbv' }, [0, 1, 1, 1, 1, 1, 1, 0], { pp: 4, tp: 2 }],
+    [{ schedule: 'zbv' }, [0, 1, 1, 1, 1, 1, 1, 1], { pp: 4, tp: 4 }],
+    [{ schedule: 'zbv' }, [1, 1, 2, 2, 1, 2, 1, 0], { pp: 4, dp: 2, tp: 2 }],
+    [{ schedule: 'interleaved1f1b', virtual: 2 }, [0, 1, 1, 2, 1, 1, 1, 0], { pp: 4, tp: 2 }],
+    [{ schedule: '1f1b' }, [0, 2, 1, 0], { pp: 4, dp: 2, tp: 2 }],
+  ])('runs equal blocks once where stages of %j have %j layers, on %j', (pp, layers, degrees) => {
+    const [step, all] = both(unevenly(layers, degrees, pp))
+    expect(step).toBeDefined()
+    expect(rounded(step)).toEqual(rounded(all))
+  })
+
+  it('is that in which all nodes run, whichever layers stages have', () => {
+    const pipeline = fc.constantFrom(
+      { schedule: 'gpipe', virtual: 1 },
+      { schedule: '1f1b', virtual: 1 },
+      { schedule: 'interleaved1f1b', virtual: 2 },
+      { schedule: 'zbh1', virtual: 1 },
+      { schedule: 'zbv', virtual: 2 },
+    )
+    const uneven = fc.record({
+      pipeline,
+      pp: fc.constantFrom(2, 4),
+      tp: fc.constantFrom(2, 4),
+      dp: fc.constantFrom(1, 2),
+      zero: fc.constantFrom(0, 1, 2, 3),
+      layers: fc.array(fc.integer({ min: 1, max: 3 }), { minLength: 8, maxLength: 8 }),
+      ends: fc.constantFrom<readonly number[]>([0, 0], [0, 1], [2, 0]),
+      blocking: fc.subarray(['tp', 'pp']),
+      cluster: fc.constantFrom('dgx-a100', 'dgx-h100'),
+    })
+    let compared = 0
+    fc.assert(
+      fc.property(uneven, ({ pipeline: { schedule, virtual }, pp, tp, dp, zero, layers, ends, blocking, cluster }) => {
+        const [first = 0, last = 0] = ends
+        const all = [first, ...layers.slice(0, pp * virtual - 2), last]
+        if (all.every((each) => each === 0)) return
+        const options = { schedule, ...(schedule === 'interleaved1f1b' && { virtual }) }
+        const made = unevenly(all, { pp, ...(dp > 1 && { dp }), tp }, options, zero)
+        const [step, whole] = both(made, { blocking }, cluster)
+        if (!step) return
+        compared++
+        expect(rounded(step)).toEqual(rounded(whole))
+      }),
+      { numRuns: 40, seed: 3 },
+    )
+    expect(compared).toBeGreaterThan(25)
   })
 })
