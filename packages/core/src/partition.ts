@@ -9,7 +9,7 @@ import {
   type OperatorTable,
   splittable,
 } from './operator.js'
-import { along } from './placement.js'
+import { along, isSlice } from './placement.js'
 import { anyDim, type Preference, partialDim, preferenceClasses } from './preference.js'
 import {
   type OperatorNode,
@@ -92,12 +92,46 @@ function readersOf(program: Program): Readers {
   return readers
 }
 
+/**
+ * A partial sum that ranks would have to exchange before this operator passes it on is reduced first where the operator can
+ * be split along its atoms: then each rank exchanges a share of the sum in the place of all its terms.
+ */
 function decideNode(
   node: OperatorNode,
   definition: OperatorDefinition,
   context: FlowContext,
   wishes: ReadonlyMap<string, readonly Wish[]>,
   readers: Readers,
+): OperatorNode {
+  const passing = assignDims(node, definition, context, wishes, readers)
+  const sums = exchangedSums(passing, definition, context)
+  if (sums.length === 0) return passing
+  const reduced = assignDims(node, definition, context, wishes, readers, sums)
+  const split = Object.values(reduced.partition?.splits ?? {}).flat()
+  return sums.every((atom) => split.includes(atom)) ? reduced : passing
+}
+
+/** The atoms along which a node passes sums for being smaller that move between ranks along other atoms on their way to it. */
+function exchangedSums(node: OperatorNode, definition: OperatorDefinition, context: FlowContext): string[] {
+  if (definition.joins || node.outputs.some((id) => context.tensor(id).role === 'gradient')) return []
+  const { partial = {} } = node.partition ?? {}
+  const { operands: wanted } = placementsOf(node, context.operators)
+  return Object.keys(partial).filter((atom) =>
+    partial[atom]?.some((index) => {
+      const [from, to] = [context.operands[index], wanted[index]]
+      return from && to && !isSlice({ ...from, partial: to.partial }, to)
+    }),
+  )
+}
+
+/** `reduced` names the atoms along which it takes no partial sums. */
+function assignDims(
+  node: OperatorNode,
+  definition: OperatorDefinition,
+  context: FlowContext,
+  wishes: ReadonlyMap<string, readonly Wish[]>,
+  readers: Readers,
+  reduced: readonly string[] = [],
 ): OperatorNode {
   const { mesh, uneven } = context.program
   const rule = parseRule(node.rule)
@@ -153,7 +187,7 @@ function decideNode(
     const claims = (wishes.get(atom) ?? []).filter(
       ({ preference, matches }) => matches(node, context.place) && !(preference.together && splitsOther(preference)),
     )
-    const passing = passes(node, definition, atom, context, readers, wishes)
+    const passing = reduced.includes(atom) ? undefined : passes(node, definition, atom, context, readers, wishes)
     if (passing) {
       partial[atom] = passing
       const read = node.inputs[passing[0] ?? 0] ?? ''
