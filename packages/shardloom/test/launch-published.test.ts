@@ -270,12 +270,39 @@ describe('what tools publish', () => {
     await expect(loadSpec({ model: 'gpt2', ...spec })).rejects.toMatchObject({ code: 'SPEC_VALUE' })
   })
 
-  test('flags that change no plan are counted', async () => {
+  // Distances of one or two letters, and an end that lacks: no two flags of these tools are as near to each other.
+  test.each<[LauncherName, string, string]>([
+    ['megatron', 'torchrun --nproc-per-node 8 x --tensor-model-paralel-size 8', 'tensor-model-parallel-size'],
+    ['megatron', 'torchrun --nproc-per-node 8 x --tensor-model-parallel 8', 'tensor-model-parallel-size'],
+    ['megatron', 'torchrun --nproc-per-node 8 x --sequence-paralell', 'sequence-parallel'],
+    ['vllm', 'vllm serve openai-community/gpt2 --max-num-seq 8', 'max-num-seqs'],
+    ['vllm', 'vllm serve openai-community/gpt2 --gpu-memory-utilisation 0.8', 'gpu-memory-utilization'],
+    ['sglang', 'x --model-path openai-community/gpt2 --mem-fraction-statc 0.8', 'mem-fraction-static'],
+    [
+      'deepspeed',
+      '{"train_batch_size": 4, "train_micro_batch_size_per_gpu": 1, "gradient_accumulation_steps": 4, "zero_optimisation": {"stage": 3}}',
+      'zero_optimization.stage',
+    ],
+  ])('%s: what nearly is a setting is taken for one that is misspelt: %s', async (name, text, meant) => {
+    const error: unknown = await importLaunch(name, text).catch((problem: unknown) => problem)
+    if (!isShardloomError(error)) throw error
+    expect([error.code, error.help]).toEqual(['LAUNCHER', `Did you mean \`${meant}\`? Else leave it out.`])
+  })
+
+  // Of megatron/training/arguments.py: real flags whose names are near to those of others.
+  test('flags of their own are not taken for others', async () => {
+    const flags =
+      '--train-iters 1 --eval-iters 1 --eval-interval 1 --save-interval 1 --log-interval 1 --lr 1 --min-lr 1 --ckpt-step 1 --no-rope-fusion --tokenizer-model x --lr-decay-iters 1 --moe-router-dtype fp32 --no-load-rng --no-save-rng --train-samples 1 --fp8-margin 0'
+    const text = `torchrun --nproc-per-node 8 x ${flags}`
+    expect((await importLaunch('megatron', text)).notes.join()).toMatch(/^\d+ settings that nothing here reads/)
+  })
+
+  test('flags that nothing reads are counted, and said to be no more than that', async () => {
     const { notes } = await importLaunch(
       'vllm',
       'vllm serve openai-community/gpt2 --port 80 --api-key x --trust-remote-code',
     )
-    expect(notes).toEqual(['3 settings that change no plan are ignored, such as `port`'])
+    expect(notes).toEqual(['3 settings that nothing here reads are ignored: `port`, `api-key`, `trust-remote-code`'])
   })
 
   test('any text is read or refused', async () => {
