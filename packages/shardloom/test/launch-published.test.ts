@@ -109,25 +109,42 @@ const published: readonly [string, LauncherName, string, object][] = [
       options: { loss: 'materialised', schedule: 'interleaved1f1b', virtual: 3 },
     },
   ],
-  // vLLM recipes, DeepSeek-V3 (R1) Usage Guide: 8 H200, tensor or data parallel attention.
+  // vLLM recipes, DeepSeek-V3 (R1) Usage Guide: 8 H200, tensor or data parallel attention; its config.json says fp8.
   [
     'DeepSeek-R1, TP8+EP',
     'vllm',
     'vllm serve deepseek-ai/DeepSeek-R1-0528 --trust-remote-code --tensor-parallel-size 8 --enable-expert-parallel',
-    { model: 'deepseek-v3', phase: 'serving', parallel: { tp: 8, ep: 8 } },
+    { model: 'deepseek-v3', phase: 'serving', parallel: { tp: 8, ep: 8 }, options: { weightDtype: 'fp8' } },
   ],
   [
     'DeepSeek-R1, DP8+EP',
     'vllm',
     'vllm serve deepseek-ai/DeepSeek-R1-0528 \\\n  --trust-remote-code \\\n  --data-parallel-size 8 \\\n  --enable-expert-parallel',
-    { model: 'deepseek-v3', phase: 'serving', parallel: { dp: 8, ep: 8 }, options: { ep: { dispatch: 'all-gather' } } },
+    {
+      model: 'deepseek-v3',
+      phase: 'serving',
+      parallel: { dp: 8, ep: 8 },
+      options: { weightDtype: 'fp8', ep: { dispatch: 'all-gather' } },
+    },
   ],
   // vLLM documentation, Data Parallel Deployment: "expert layers form a tensor parallel group of size DP × TP".
   [
     'experts split by width',
     'vllm',
     'vllm serve deepseek-ai/DeepSeek-V3 -dp 4 -tp 2',
-    { model: 'deepseek-v3', phase: 'serving', parallel: { dp: 4, tp: 2, expertTp: 8 } },
+    {
+      model: 'deepseek-v3',
+      phase: 'serving',
+      parallel: { dp: 4, tp: 2, expertTp: 8 },
+      options: { weightDtype: 'fp8' },
+    },
+  ],
+  // The model card of Qwen/Qwen3-32B-FP8: "fine-grained fp8 quantization with block size of 128".
+  [
+    'Qwen3 in eight bits',
+    'vllm',
+    'vllm serve Qwen/Qwen3-32B-FP8 --tensor-parallel-size 2',
+    { model: 'qwen3-32b', phase: 'serving', parallel: { tp: 2 }, options: { weightDtype: 'fp8' } },
   ],
   [
     'engines of their own',
@@ -150,14 +167,19 @@ const published: readonly [string, LauncherName, string, object][] = [
       model: 'deepseek-v3',
       phase: 'serving',
       parallel: { dp: 8, expertTp: 8 },
-      options: { serving: { engine: 'sglang' } },
+      options: { weightDtype: 'fp8', serving: { engine: 'sglang' } },
     },
   ],
   [
     'DeepSeek, two nodes',
     'sglang',
     'python3 -m sglang.launch_server --model-path deepseek-ai/DeepSeek-R1 --tp 16 --nnodes 2 --node-rank 0 --dist-init-addr 10.0.0.1:5000',
-    { model: 'deepseek-v3', phase: 'serving', parallel: { tp: 16 }, options: { serving: { engine: 'sglang' } } },
+    {
+      model: 'deepseek-v3',
+      phase: 'serving',
+      parallel: { tp: 16 },
+      options: { weightDtype: 'fp8', serving: { engine: 'sglang' } },
+    },
   ],
   [
     'DeepSeek, DeepEP',
@@ -167,7 +189,7 @@ const published: readonly [string, LauncherName, string, object][] = [
       model: 'deepseek-v3',
       phase: 'serving',
       parallel: { dp: 4, tp: 4, ep: 16 },
-      options: { serving: { engine: 'sglang', scheduler: { maxTokens: 8192 } } },
+      options: { weightDtype: 'fp8', serving: { engine: 'sglang', scheduler: { maxTokens: 8192 } } },
     },
   ],
   // torchtitan, llama3_405b.toml, its shard degree of 128 ranks written out.
