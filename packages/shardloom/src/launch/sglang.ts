@@ -28,8 +28,8 @@ export const sglang: Launcher = {
   write(spec, facts) {
     checkServing(spec, 'sglang')
     const batching = checkScheduling(spec, 'SGLang', ['separate', 'mixed'])
-    const repository = repositoryOf(facts.model)
-    if (repository === undefined)
+    const repository =
+      repositoryOf(facts.model) ??
       spec.refuse(
         'model',
         'SGLang loads a checkpoint, and none of this model is known',

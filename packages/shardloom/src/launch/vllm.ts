@@ -27,8 +27,8 @@ export const vllm: Launcher = {
   write(spec, facts) {
     checkServing(spec, 'vllm')
     checkScheduling(spec, 'vLLM', ['mixed'])
-    const repository = repositoryOf(facts.model)
-    if (repository === undefined)
+    const repository =
+      repositoryOf(facts.model) ??
       spec.refuse(
         'model',
         'vLLM loads a checkpoint, and none of this model is known',

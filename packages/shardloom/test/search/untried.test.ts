@@ -15,7 +15,7 @@ test('what saves memory and was not to choose from is told, of steps that keep a
 
 test('of inference types of eight bits are told, and of serving pools of their own, unless they are what is served', async () => {
   const step = { model: 'llama-3.1-8b', cluster: 'dgx-h100', batch: 16 }
-  const untried = async (spec: SpecInput, choices = {}) => {
+  const untried = async (spec: Partial<SpecInput>, choices = {}) => {
     const loaded = await loadSpec({ ...step, ...spec })
     return untriedChoices(loaded, questionOf(loaded, { ranks: 8, choices }))
   }
