@@ -92,40 +92,24 @@ function readersOf(program: Program): Readers {
   return readers
 }
 
-/**
- * A partial sum that ranks would have to exchange before this operator passes it on is reduced first where the operator can
- * be split along its atoms: then each rank exchanges a share of the sum in the place of all its terms.
- */
-function decideNode(
-  node: OperatorNode,
-  definition: OperatorDefinition,
-  context: FlowContext,
-  wishes: ReadonlyMap<string, readonly Wish[]>,
-  readers: Readers,
-): OperatorNode {
-  const passing = assignDims(node, definition, context, wishes, readers)
-  const sums = exchangedSums(passing, definition, context)
-  if (sums.length === 0) return passing
-  const reduced = assignDims(node, definition, context, wishes, readers, sums)
-  const split = Object.values(reduced.partition?.splits ?? {}).flat()
-  return sums.every((atom) => split.includes(atom)) ? reduced : passing
-}
-
 /** The atoms along which a node passes sums for being smaller that move between ranks along other atoms on their way to it. */
 function exchangedSums(node: OperatorNode, definition: OperatorDefinition, context: FlowContext): string[] {
   if (definition.joins || node.outputs.some((id) => context.tensor(id).role === 'gradient')) return []
-  const { partial = {} } = node.partition ?? {}
-  const { operands: wanted } = placementsOf(node, context.operators)
-  return Object.keys(partial).filter((atom) =>
-    partial[atom]?.some((index) => {
-      const [from, to] = [context.operands[index], wanted[index]]
-      return from && to && !isSlice({ ...from, partial: to.partial }, to)
-    }),
+  const wanted = placementsOf(node, context.operators).operands
+  const moves = (index: number) => {
+    const [from, to] = [context.operands[index], wanted[index]]
+    return from && to && !isSlice({ ...from, partial: to.partial }, to)
+  }
+  return Object.entries(node.partition?.partial ?? {}).flatMap(([atom, operands]) =>
+    operands.some(moves) ? [atom] : [],
   )
 }
 
-/** `reduced` names the atoms along which it takes no partial sums. */
-function assignDims(
+/**
+ * A partial sum that ranks would have to exchange before this operator passes it on is reduced first where the operator can
+ * be split along its atoms: then each rank exchanges a share of the sum in the place of all its terms. `reduced` names such atoms.
+ */
+function decideNode(
   node: OperatorNode,
   definition: OperatorDefinition,
   context: FlowContext,
@@ -229,7 +213,12 @@ function assignDims(
     else refuseIndivisible(node, definition, claims, sizes, splits, context.program)
   }
   const partition: Partition = { splits, partial, by }
-  return { ...node, partition }
+  const decided = { ...node, partition }
+  const sums = reduced.length > 0 ? [] : exchangedSums(decided, definition, context)
+  if (sums.length === 0) return decided
+  const other = decideNode(node, definition, context, wishes, readers, sums)
+  const split = Object.values(other.partition?.splits ?? {}).flat()
+  return sums.every((atom) => split.includes(atom)) ? other : decided
 }
 
 /** The dim along `atom` that a backward operator takes from its forward one, or an optimizer operator from its tensor. */
