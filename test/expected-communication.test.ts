@@ -53,6 +53,8 @@ const whole =
   'parameters are stored over all ranks that repeat them, dp and cp (experts: what `ep` leaves of these), not over one factor of dp: an eighth of the memory instead of half, and one reduce-scatter instead of a reduce-scatter and an all-reduce'
 const weights =
   'the table merges what ranks attended to, but leaves out the weights of that merge: one number of four bytes for each of two sequences and two heads, gathered from the other rank'
+const early =
+  'the table has all ranks that share an expert exchange their terms of its results, sums what comes back and then reduces it; as in backward, and in Megatron-Core, each exchanges a share of the sum: a reduction more (of shared experts too, which the table adds before), and no gather of what the ranks of a token weigh'
 const rotaryKey =
   'the prototype spreads the shared rotary key over heads by a product with a weight, whose gradient reads the key; there is no such weight'
 
@@ -186,8 +188,11 @@ const compared: Readonly<Record<string, Compared>> = {
     options: megatron,
     names: { dp: 'ep' },
     differs: {
-      'fwd layer all-gather over tp': [row(7, 832 + 32), indices],
-      'bwd layer all-gather over tp': [row(11, 1568 + 32), indices],
+      'fwd layer reduce-scatter over tp': [row(5, 512 + 256), early],
+      'fwd layer all-to-all over ep': [row(2, 256), early],
+      'fwd layer all-gather over tp': [row(5, 832 - 64), early],
+      'bwd layer all-gather over tp': [row(10, 1568 - 32), early],
+      'bwd layer reduce-scatter over tp': [row(5, 800 - 32), early],
     },
   },
   't3/MLA TP2': { model: latent, degrees: { tp: 2 } },
@@ -242,8 +247,11 @@ const compared: Readonly<Record<string, Compared>> = {
       'bwd layer all-reduce over ep.cp': [null, whole],
       'bwd layer all-reduce over cp': [null, whole],
       'bwd post all-reduce over ep.cp': [null, whole],
-      'fwd layer all-gather over tp': [row(6, 176 + 8), indices],
-      'bwd layer all-gather over tp': [row(10, 360 + 8), indices],
+      'fwd layer reduce-scatter over tp': [row(4, 128 + 32), early],
+      'fwd layer all-to-all over ep': [row(2, 64), early],
+      'fwd layer all-gather over tp': [row(4, 176 - 16), early],
+      'bwd layer all-gather over tp': [row(8, 360 - 40), early],
+      'bwd layer reduce-scatter over tp': [row(4, 168 - 8), early],
     },
   },
   't4/decode DCP': {

@@ -107,6 +107,18 @@ function stepFacts(summary: SimulationSummary): Facts {
 /** Whether there is a pipeline: without one, several ranks are run where their work differs. */
 const isStaged = ({ memory }: SimulationSummary) => new Set(memory.perStage.map(({ stage }) => stage)).size > 1
 
+type Alive = SimulationSummary['memory']['perStage'][number]['alive']
+
+/** Each tensor once, largest first: what a rank has of it and what it has gathered of it are parts of memory. */
+function byTensor(alive: Alive): { readonly tensor: string; readonly count: number; readonly bytes: number }[] {
+  const found = new Map<string, { readonly count: number; readonly bytes: number }>()
+  for (const { tensor, count, bytes } of alive) {
+    const known = found.get(tensor) ?? { count: 0, bytes: 0 }
+    found.set(tensor, { count: known.count + count, bytes: known.bytes + bytes })
+  }
+  return Array.from(found, ([tensor, each]) => ({ tensor, ...each })).sort((a, b) => b.bytes - a.bytes)
+}
+
 function memoryLines(summary: SimulationSummary, style: Style): string[] {
   const { memory, conventions } = summary
   const { peakBytes, reserveBytes, capacityBytes, fits, perStage } = memory
@@ -126,7 +138,7 @@ function memoryLines(summary: SimulationSummary, style: Style): string[] {
     { header: '', align: 'left' },
   ] as const
   const verdict = fits ? style.good('fits') : style.bad('does not fit')
-  const largest = (fullest?.alive ?? [])
+  const largest = byTensor(fullest?.alive ?? [])
     .slice(0, shown.tensors)
     .map(
       ({ tensor, count, bytes }) => `${cutMiddle(singleLine(tensor), 40)} ×${formatCount(count)} ${formatBytes(bytes)}`,

@@ -40,6 +40,16 @@ describe('tables add up to the plan', () => {
     }
   })
 
+  // DualPipe (DeepSeek, 2025): each rank holds the first direction's stage r and the second's p − 1 − r, for half of the microbatches each.
+  test('both directions of a pipeline have one name for what both run, and a column that tells them apart', async () => {
+    const flags = '--model tiny --batch 8 --seq 16 --pp 2 --schedule dualpipe'.split(' ')
+    const { rows }: { rows: Row[] } = await json('export', ...flags, '--format', 'table')
+    expect(rows.filter(({ id }) => String(id).includes('~'))).toEqual([])
+    const norms = rows.filter(({ id }) => /^forward\/.*\/attention\/norm$/.test(String(id)))
+    expect(norms.map(({ direction }) => direction).sort()).toEqual([1, 2])
+    expect(new Set(norms.map(({ executions_per_step }) => executions_per_step)).size).toBe(1)
+  })
+
   test('graphml of ranks beyond the mesh names the last one', async () => {
     const { code, err } = await shardloom([
       'export',

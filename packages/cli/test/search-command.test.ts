@@ -77,7 +77,9 @@ describe('search', () => {
     const cwd = temporaryFolder()
     const { code, out } = await shardloom([...small, '--model', 'llama-3.1-70b'], { cwd })
     expect(code).toBe(3)
-    expect(out).toMatch(/Nothing fits\. What misses by least\n {2}memory by \S+ GB of a rank \(\d+\.\d %\)/)
+    expect(out).toMatch(
+      /Nothing fits\. What misses by least\n {2}memory by \S+ GB of a rank \(\d+\.\d % of its memory\)/,
+    )
     const { nearMisses, best } = JSON.parse(
       (await shardloom([...small, '--model', 'llama-3.1-70b', '--json'], { cwd })).out,
     )

@@ -49,6 +49,17 @@ describe('of a search', () => {
     expect(why.secondsToBest.exposed.tp).toBeGreaterThan(0)
     const { out } = await shardloom(words)
     expect(out.replace(/\s+/g, ' ')).toMatch(/both as simulated\. A step takes \S+ \S*s more.*: .*exposed tp \+/)
+    // The parts that are told come to what is told of the whole, but for half a unit in the third figure of each.
+    const [, whole = '', , parts = ''] =
+      /A step takes (\S+ \S*s) (more|less), as a mean over ranks: (.*?)\. The best/.exec(out.replace(/\s+/g, ' ')) ?? []
+    const units: Readonly<Record<string, number>> = { s: 1, ms: 1e-3, µs: 1e-6 }
+    const secondsOf = (text: string) => {
+      const [, sign = '', digits = '', unit = ''] = /([+−]?)([\d.]+) (\S*s)$/.exec(text) ?? []
+      return (sign === '−' ? -1 : 1) * Number(digits) * (units[unit] ?? Number.NaN)
+    }
+    const told = parts.split(', ').map(secondsOf)
+    const rounding = [secondsOf(whole), ...told].reduce((all, each) => all + 0.005 * Math.abs(each), 0)
+    expect(Math.abs(told.reduce((all, each) => all + each, 0) - secondsOf(whole))).toBeLessThan(rounding)
     expect(wide(out).filter((each) => !each.startsWith('  shardloom simulate'))).toEqual([])
   })
 

@@ -43,6 +43,19 @@ describe('simulate', () => {
       expect(out).toContain(word)
   })
 
+  test('names each tensor at the peak once, and axes that are joined in one way', async () => {
+    const decode = await simulate(
+      '--model gpt2 --phase decode --batch 64 --seq 64 --tp 2 --uneven ragged --cluster dgx-h100',
+    )
+    const [, told = ''] = /alive then(.*?)kept free/.exec(flat(decode.out)) ?? []
+    const tensors = told.match(/decode\/\S+/g) ?? []
+    expect(tensors).toContain('decode/head/logits')
+    expect(new Set(tensors).size).toBe(tensors.length)
+    const sharded = await simulate('--model gpt2 --batch 8 --seq 512 --dp 2 --cp 2 --zero 3 --cluster dgx-h100')
+    expect(flat(sharded.out)).toMatch(/(all-gather|reduce-scatter) over dp·cp/)
+    expect(flat(sharded.out)).not.toMatch(/dp and cp/)
+  })
+
   test('as JSON: shares of one, and stages whose parts add up to the step', async () => {
     const { code, out } = await simulate(`${spec} --json`)
     expect(code).toBe(0)

@@ -39,11 +39,17 @@ export function assert(condition: unknown, message: string): asserts condition {
   if (!condition) throw new Error(`internal error: ${message}`)
 }
 
-/** The candidate nearest to `word` by edit distance, of which numbers that it lacks count more, or undefined when none is near enough to be a misspelling. */
-export function nearest(word: string, candidates: Iterable<string>): string | undefined {
+/**
+ * The candidate nearest to `word` by edit distance, of which numbers that it lacks count more, or undefined when none is near
+ * enough to be a misspelling: `most` edits away, by default a third of its letters.
+ */
+export function nearest(
+  word: string,
+  candidates: Iterable<string>,
+  most = Math.max(1, Math.round(Math.min(word.length, 64) / 3)),
+): string | undefined {
   const lower = word.slice(0, 64).toLowerCase()
   let best: string | undefined
-  const most = Math.max(1, Math.round(lower.length / 3))
   let bestDistance = Infinity
   for (const candidate of candidates) {
     const edits = editDistance(lower, candidate.toLowerCase())

@@ -9,7 +9,7 @@ import {
   type OperatorTable,
   splittable,
 } from './operator.js'
-import { along } from './placement.js'
+import { along, isSlice } from './placement.js'
 import { anyDim, type Preference, partialDim, preferenceClasses } from './preference.js'
 import {
   type OperatorNode,
@@ -92,12 +92,30 @@ function readersOf(program: Program): Readers {
   return readers
 }
 
+/** The atoms along which a node passes sums for being smaller that move between ranks along other atoms on their way to it. */
+function exchangedSums(node: OperatorNode, definition: OperatorDefinition, context: FlowContext): string[] {
+  if (definition.joins || node.outputs.some((id) => context.tensor(id).role === 'gradient')) return []
+  const wanted = placementsOf(node, context.operators).operands
+  const moves = (index: number) => {
+    const [from, to] = [context.operands[index], wanted[index]]
+    return from && to && !isSlice({ ...from, partial: to.partial }, to)
+  }
+  return Object.entries(node.partition?.partial ?? {}).flatMap(([atom, operands]) =>
+    operands.some(moves) ? [atom] : [],
+  )
+}
+
+/**
+ * A partial sum that ranks would have to exchange before this operator passes it on is reduced first where the operator can
+ * be split along its atoms: then each rank exchanges a share of the sum in the place of all its terms. `reduced` names such atoms.
+ */
 function decideNode(
   node: OperatorNode,
   definition: OperatorDefinition,
   context: FlowContext,
   wishes: ReadonlyMap<string, readonly Wish[]>,
   readers: Readers,
+  reduced: readonly string[] = [],
 ): OperatorNode {
   const { mesh, uneven } = context.program
   const rule = parseRule(node.rule)
@@ -153,7 +171,7 @@ function decideNode(
     const claims = (wishes.get(atom) ?? []).filter(
       ({ preference, matches }) => matches(node, context.place) && !(preference.together && splitsOther(preference)),
     )
-    const passing = passes(node, definition, atom, context, readers, wishes)
+    const passing = reduced.includes(atom) ? undefined : passes(node, definition, atom, context, readers, wishes)
     if (passing) {
       partial[atom] = passing
       const read = node.inputs[passing[0] ?? 0] ?? ''
@@ -195,7 +213,12 @@ function decideNode(
     else refuseIndivisible(node, definition, claims, sizes, splits, context.program)
   }
   const partition: Partition = { splits, partial, by }
-  return { ...node, partition }
+  const decided = { ...node, partition }
+  const sums = reduced.length > 0 ? [] : exchangedSums(decided, definition, context)
+  if (sums.length === 0) return decided
+  const other = decideNode(node, definition, context, wishes, readers, sums)
+  const split = Object.values(other.partition?.splits ?? {}).flat()
+  return sums.every((atom) => split.includes(atom)) ? other : decided
 }
 
 /** The dim along `atom` that a backward operator takes from its forward one, or an optimizer operator from its tensor. */

@@ -1,4 +1,5 @@
 import { axesOf, coordinateOf, type Mesh, type OperatorNode, type Program } from '@shardloom/core'
+import { wholeId } from '@shardloom/core/unroll'
 import { type RankMemory, type Timeline, ticksPerSecond } from '@shardloom/simulator'
 
 /** What a trace shows beside the nodes themselves. */
@@ -111,10 +112,11 @@ export function* chromeTrace(
 /** What all slices of a node have in common: its name, its categories and its id. */
 function sliceOf({ id, segment, kind, communication }: OperatorNode, mesh: Mesh) {
   const axes = communication ? axesOf(mesh, communication.atoms, communication.reason.strategies) : []
-  const parts = id.split('/')
+  // What both directions of a pipeline run has one name: stage and microbatch tell which it is.
+  const parts = wholeId(id).split('/')
   const name = parts.slice(communication ? -3 : -2).join('/')
   const categories = [segment, kind, ...axes].join(',')
-  return { text: `"name":${JSON.stringify(name)},"cat":${JSON.stringify(categories)}`, id: JSON.stringify(id) }
+  return { text: `"name":${JSON.stringify(name)},"cat":${JSON.stringify(categories)}`, id: JSON.stringify(wholeId(id)) }
 }
 
 function metadata(

@@ -1,4 +1,5 @@
 import { checkOptions, type OperatorTable, type Program } from '@shardloom/core'
+import { wholeId } from '@shardloom/core/unroll'
 import { type CommunicationRow, communicationTable, type NodeRow, nodeTable } from '@shardloom/simulator'
 
 /** The tables that can be written: every node that a rank runs, or its communication, like rows joined. */
@@ -17,16 +18,17 @@ export interface TableOptions {
 type Cell = string | number | bigint
 
 /** A column: its name, with the unit, and the cell of a row. */
-type Columns<Row> = Readonly<Record<string, (row: Row) => Cell>>
+type Columns<Row> = Readonly<Record<string, (row: Row, direction: (id: string) => Cell) => Cell>>
 
 const nodeColumns: Columns<NodeRow> = {
-  id: ({ id }) => id,
+  id: ({ id }) => wholeId(id),
   kind: ({ kind }) => kind,
   operator: ({ op }) => op,
   phase: ({ segment }) => segment,
   module: ({ module }) => module,
   layers: ({ layers }) => layers,
   stage: ({ stage = '' }) => stage,
+  direction: ({ id }, direction) => direction(id),
   region: ({ region }) => region,
   executions_per_step: ({ executions }) => executions,
   flop_class: ({ flopClass }) => flopClass,
@@ -45,29 +47,33 @@ const communicationColumns: Columns<CommunicationRow> = {
   group_size_ranks: ({ groupSize }) => groupSize,
   phase: ({ segment }) => segment,
   region: ({ region }) => region,
+  direction: ({ nodes }, direction) => [...new Set(nodes.map(direction))].join(' '),
   executions_per_step: ({ count }) => count,
   payload_bytes_per_execution: ({ payloadBytes }) => payloadBytes,
   sent_bytes_per_execution: ({ bytesPerRank }) => bytesPerRank,
   sent_bytes_per_step: ({ bytesPerRank, count }) => bytesPerRank * count,
   tensor: ({ reason }) => reason.tensor,
-  nodes: ({ nodes }) => nodes.join(' '),
+  nodes: ({ nodes }) => [...new Set(nodes.map(wholeId))].join(' '),
 }
 
 /** The names of the columns, and the cells of each row in turn. */
 function rowsOf(program: Program, operators: OperatorTable, options: TableOptions) {
   checkOptions(options, { table: tableNames.join('|'), rank: 'number' })
   const { table = 'nodes', rank = 0 } = options
+  const isTwoWay = program.pipeline?.directions === 2
+  const direction = (id: string) => (isTwoWay ? (wholeId(id) === id ? 1 : 2) : '')
   const tables = {
-    nodes: () => cellsOf(nodeColumns, nodeTable(program, operators, { rank })),
-    communication: () => cellsOf(communicationColumns, communicationTable(program, operators, { rank })),
+    nodes: () => cellsOf(nodeColumns, nodeTable(program, operators, { rank }), direction),
+    communication: () => cellsOf(communicationColumns, communicationTable(program, operators, { rank }), direction),
   } satisfies Record<TableName, unknown>
   return { table, rank, ...tables[table]() }
 }
 
-function cellsOf<Row>(columns: Columns<Row>, rows: Iterable<Row>) {
+/** `direction` tells in which direction of a pipeline with two a node runs: 1 or 2. */
+function cellsOf<Row>(columns: Columns<Row>, rows: Iterable<Row>, direction: (id: string) => Cell) {
   const list = Object.values(columns)
   function* cells() {
-    for (const row of rows) yield list.map((cell) => cell(row))
+    for (const row of rows) yield list.map((cell) => cell(row, direction))
   }
   return { names: Object.keys(columns), cells: cells() }
 }

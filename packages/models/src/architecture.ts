@@ -19,6 +19,8 @@ export interface ModelArchitecture {
   readonly norm: { readonly kind: 'rms' | 'layer' /** A bias beside the gain. */; readonly bias: boolean }
   /** Training: the share of elements that is dropped, of each kind of tensor or one for all; default none. */
   readonly dropout?: number | DropoutRates
+  /** The element type in which a checkpoint stores the matrices of layers, where it is of eight bits; else what computes. */
+  readonly weightDtype?: 'fp8'
   /** The longest sequence that the model was trained for, in tokens. */
   readonly maxPositions?: number
   /** The distinct layers by name; the name is a path segment of node ids (`layer`, `dense-layer`, `moe-layer`, …). */

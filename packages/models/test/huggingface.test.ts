@@ -258,3 +258,33 @@ describe('what a config becomes', () => {
     }
   })
 })
+
+describe('the type that weights are stored in', () => {
+  test.each<[string, object, string | undefined]>([
+    // As of deepseek-ai/DeepSeek-V3 and Qwen/Qwen3-32B-FP8.
+    [
+      'fp8 in blocks',
+      { activation_scheme: 'dynamic', fmt: 'e4m3', quant_method: 'fp8', weight_block_size: [128, 128] },
+      'fp8',
+    ],
+    // As of RedHatAI/Meta-Llama-3.1-8B-Instruct-FP8 and its like of integers.
+    [
+      'compressed-tensors of floats',
+      { quant_method: 'compressed-tensors', config_groups: { group_0: { weights: { num_bits: 8, type: 'float' } } } },
+      'fp8',
+    ],
+    [
+      'compressed-tensors of integers',
+      { quant_method: 'compressed-tensors', config_groups: { group_0: { weights: { num_bits: 8, type: 'int' } } } },
+      undefined,
+    ],
+    ['four bits', { quant_method: 'awq', bits: 4 }, undefined],
+    ['four bits, as gpt-oss', { quant_method: 'mxfp4' }, undefined],
+  ])('%s', (_, quantization, dtype) => {
+    expect(fromHuggingFace({ ...llama31, quantization_config: quantization }).weightDtype).toBe(dtype)
+  })
+
+  test('none is said of a config without', () => {
+    expect('weightDtype' in fromHuggingFace(llama31)).toBe(false)
+  })
+})

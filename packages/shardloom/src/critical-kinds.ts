@@ -31,7 +31,7 @@ export function criticalKinds(
   const kindOf = (node: OperatorNode | undefined) => {
     if (!node) return classes.other
     if (node.communication)
-      return `${node.op} over ${axesOf(program.mesh, node.communication.atoms, node.communication.reason.strategies).join(' and ')}`
+      return `${node.op} over ${axesOf(program.mesh, node.communication.atoms, node.communication.reason.strategies).join('·')}`
     if (node.op === 'offload' || node.op === 'reload') return hostCopies
     if (node.recompute) return 'work that backward does again'
     return node.segment === 'optimizer' ? 'optimizer' : classes[kernels.get(node.id) ?? flopClassOf(node, operators)]

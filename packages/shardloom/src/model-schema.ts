@@ -94,6 +94,7 @@ const architectureSchema = object({
   headBias: z.exactOptional(flag),
   norm: object({ kind: oneOf(['rms', 'layer']), bias: flag }),
   dropout: z.exactOptional(z.union([rate, dropout], `${rateText}, or an object of such shares`)),
+  weightDtype: z.exactOptional(oneOf(['fp8'])),
   maxPositions: z.exactOptional(size),
   layers: z.record(z.string().regex(/^[a-z][a-z0-9-]*$/), layer, 'an object of layers, their names in lower case'),
   order: object({

@@ -109,7 +109,7 @@ export async function loadSpec(input: unknown, access: PlanAccess = {}): Promise
   const efficiency = await loadEfficiency(constants, readerOf(constants, access.readText))
   const schedule = await readOwnSchedule(named, readerOf(named, access.readText))
   return {
-    spec: withSequence(spec, architecture),
+    spec: withStoredTypes(withSequence(spec, architecture), architecture),
     architecture,
     plugins,
     warnings,
@@ -118,6 +118,12 @@ export async function loadSpec(input: unknown, access: PlanAccess = {}): Promise
     ...(efficiency && { efficiency }),
     ...(schedule !== undefined && { schedule }),
   }
+}
+
+/** Inference reads weights as a checkpoint stores them, unless the spec says otherwise; training has them in `dtype`. */
+function withStoredTypes(spec: PlannedSpec, { weightDtype }: ModelArchitecture): PlannedSpec {
+  if (weightDtype === undefined || spec.phase === 'training' || spec.options.weightDtype !== undefined) return spec
+  return { ...spec, options: { ...spec.options, weightDtype } }
 }
 
 /** The text of a schedule of one's own, where the option is the path of a CSV. */

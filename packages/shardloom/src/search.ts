@@ -33,7 +33,7 @@ export {
   type Value,
 } from './search/choices.js'
 export type { SearchProgress } from './search/findings.js'
-export { estimatedText, fixText, placeOf } from './search/fix-text.js'
+export { estimatedText, fixText, missedByText, placeOf } from './search/fix-text.js'
 export {
   limitName,
   limitText,

@@ -105,7 +105,7 @@ const options = z
       weightDtype: z
         .exactOptional(oneOf(floatTypes))
         .describe(
-          'prefill, decode: element type in which matrices of layers are stored and multiply, their inputs cast to it; default dtype',
+          'prefill, decode: element type in which matrices of layers are stored and multiply, their inputs cast to it; default that of a checkpoint in eight bits, else dtype',
         ),
       cacheDtype: z
         .exactOptional(oneOf(floatTypes))

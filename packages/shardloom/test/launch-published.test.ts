@@ -109,25 +109,42 @@ const published: readonly [string, LauncherName, string, object][] = [
       options: { loss: 'materialised', schedule: 'interleaved1f1b', virtual: 3 },
     },
   ],
-  // vLLM recipes, DeepSeek-V3 (R1) Usage Guide: 8 H200, tensor or data parallel attention.
+  // vLLM recipes, DeepSeek-V3 (R1) Usage Guide: 8 H200, tensor or data parallel attention; its config.json says fp8.
   [
     'DeepSeek-R1, TP8+EP',
     'vllm',
     'vllm serve deepseek-ai/DeepSeek-R1-0528 --trust-remote-code --tensor-parallel-size 8 --enable-expert-parallel',
-    { model: 'deepseek-v3', phase: 'serving', parallel: { tp: 8, ep: 8 } },
+    { model: 'deepseek-v3', phase: 'serving', parallel: { tp: 8, ep: 8 }, options: { weightDtype: 'fp8' } },
   ],
   [
     'DeepSeek-R1, DP8+EP',
     'vllm',
     'vllm serve deepseek-ai/DeepSeek-R1-0528 \\\n  --trust-remote-code \\\n  --data-parallel-size 8 \\\n  --enable-expert-parallel',
-    { model: 'deepseek-v3', phase: 'serving', parallel: { dp: 8, ep: 8 }, options: { ep: { dispatch: 'all-gather' } } },
+    {
+      model: 'deepseek-v3',
+      phase: 'serving',
+      parallel: { dp: 8, ep: 8 },
+      options: { weightDtype: 'fp8', ep: { dispatch: 'all-gather' } },
+    },
   ],
   // vLLM documentation, Data Parallel Deployment: "expert layers form a tensor parallel group of size DP × TP".
   [
     'experts split by width',
     'vllm',
     'vllm serve deepseek-ai/DeepSeek-V3 -dp 4 -tp 2',
-    { model: 'deepseek-v3', phase: 'serving', parallel: { dp: 4, tp: 2, expertTp: 8 } },
+    {
+      model: 'deepseek-v3',
+      phase: 'serving',
+      parallel: { dp: 4, tp: 2, expertTp: 8 },
+      options: { weightDtype: 'fp8' },
+    },
+  ],
+  // The model card of Qwen/Qwen3-32B-FP8: "fine-grained fp8 quantization with block size of 128".
+  [
+    'Qwen3 in eight bits',
+    'vllm',
+    'vllm serve Qwen/Qwen3-32B-FP8 --tensor-parallel-size 2',
+    { model: 'qwen3-32b', phase: 'serving', parallel: { tp: 2 }, options: { weightDtype: 'fp8' } },
   ],
   [
     'engines of their own',
@@ -150,14 +167,19 @@ const published: readonly [string, LauncherName, string, object][] = [
       model: 'deepseek-v3',
       phase: 'serving',
       parallel: { dp: 8, expertTp: 8 },
-      options: { serving: { engine: 'sglang' } },
+      options: { weightDtype: 'fp8', serving: { engine: 'sglang' } },
     },
   ],
   [
     'DeepSeek, two nodes',
     'sglang',
     'python3 -m sglang.launch_server --model-path deepseek-ai/DeepSeek-R1 --tp 16 --nnodes 2 --node-rank 0 --dist-init-addr 10.0.0.1:5000',
-    { model: 'deepseek-v3', phase: 'serving', parallel: { tp: 16 }, options: { serving: { engine: 'sglang' } } },
+    {
+      model: 'deepseek-v3',
+      phase: 'serving',
+      parallel: { tp: 16 },
+      options: { weightDtype: 'fp8', serving: { engine: 'sglang' } },
+    },
   ],
   [
     'DeepSeek, DeepEP',
@@ -167,7 +189,7 @@ const published: readonly [string, LauncherName, string, object][] = [
       model: 'deepseek-v3',
       phase: 'serving',
       parallel: { dp: 4, tp: 4, ep: 16 },
-      options: { serving: { engine: 'sglang', scheduler: { maxTokens: 8192 } } },
+      options: { weightDtype: 'fp8', serving: { engine: 'sglang', scheduler: { maxTokens: 8192 } } },
     },
   ],
   // torchtitan, llama3_405b.toml, its shard degree of 128 ranks written out.
@@ -270,12 +292,39 @@ describe('what tools publish', () => {
     await expect(loadSpec({ model: 'gpt2', ...spec })).rejects.toMatchObject({ code: 'SPEC_VALUE' })
   })
 
-  test('flags that change no plan are counted', async () => {
+  // Distances of one or two letters, and an end that lacks: no two flags of these tools are as near to each other.
+  test.each<[LauncherName, string, string]>([
+    ['megatron', 'torchrun --nproc-per-node 8 x --tensor-model-paralel-size 8', 'tensor-model-parallel-size'],
+    ['megatron', 'torchrun --nproc-per-node 8 x --tensor-model-parallel 8', 'tensor-model-parallel-size'],
+    ['megatron', 'torchrun --nproc-per-node 8 x --sequence-paralell', 'sequence-parallel'],
+    ['vllm', 'vllm serve openai-community/gpt2 --max-num-seq 8', 'max-num-seqs'],
+    ['vllm', 'vllm serve openai-community/gpt2 --gpu-memory-utilisation 0.8', 'gpu-memory-utilization'],
+    ['sglang', 'x --model-path openai-community/gpt2 --mem-fraction-statc 0.8', 'mem-fraction-static'],
+    [
+      'deepspeed',
+      '{"train_batch_size": 4, "train_micro_batch_size_per_gpu": 1, "gradient_accumulation_steps": 4, "zero_optimisation": {"stage": 3}}',
+      'zero_optimization.stage',
+    ],
+  ])('%s: what nearly is a setting is taken for one that is misspelt: %s', async (name, text, meant) => {
+    const error: unknown = await importLaunch(name, text).catch((problem: unknown) => problem)
+    if (!isShardloomError(error)) throw error
+    expect([error.code, error.help]).toEqual(['LAUNCHER', `Did you mean \`${meant}\`? Else leave it out.`])
+  })
+
+  // Of megatron/training/arguments.py: real flags whose names are near to those of others.
+  test('flags of their own are not taken for others', async () => {
+    const flags =
+      '--train-iters 1 --eval-iters 1 --eval-interval 1 --save-interval 1 --log-interval 1 --lr 1 --min-lr 1 --ckpt-step 1 --no-rope-fusion --tokenizer-model x --lr-decay-iters 1 --moe-router-dtype fp32 --no-load-rng --no-save-rng --train-samples 1 --fp8-margin 0'
+    const text = `torchrun --nproc-per-node 8 x ${flags}`
+    expect((await importLaunch('megatron', text)).notes.join()).toMatch(/^\d+ settings that nothing here reads/)
+  })
+
+  test('flags that nothing reads are counted, and said to be no more than that', async () => {
     const { notes } = await importLaunch(
       'vllm',
       'vllm serve openai-community/gpt2 --port 80 --api-key x --trust-remote-code',
     )
-    expect(notes).toEqual(['3 settings that change no plan are ignored, such as `port`'])
+    expect(notes).toEqual(['3 settings that nothing here reads are ignored: `port`, `api-key`, `trust-remote-code`'])
   })
 
   test('any text is read or refused', async () => {

@@ -207,7 +207,8 @@ const engines = (engine: string | undefined) =>
           ...(shared ? { dp, ...layout } : { replicas: dp }),
         },
         ...(engine === undefined && shared && dp > 1 && pp > 1 && { order: ['tp', 'pp', 'dp'] }),
-        options,
+        // The checkpoint of DeepSeek-V3 holds eight bits, and engines serve what it holds.
+        options: { ...options, ...(shared && { weightDtype: 'fp8' }) },
       }
     })
 
@@ -243,7 +244,8 @@ describe('there and back', () => {
       parallel: { dp: 4, tp: 4 },
       options: { zero: 3, sequenceParallel: name !== 'deepspeed' },
     }
-    const serve = { phase: 'serving', batch: 64, seq: 4096, parallel: { dp: 4, tp: 2, ep: 8 } }
+    const parallel = { dp: 4, tp: 2, ep: 8 }
+    const serve = { phase: 'serving', batch: 64, seq: 4096, parallel, options: { weightDtype: 'fp8' } }
     const input =
       name === 'vllm' || name === 'sglang' ? { model: 'deepseek-v3', ...serve } : { model: 'llama-3.1-8b', ...train }
     const [there, loaded] = [input as SpecInput, await loadSpec(input)]

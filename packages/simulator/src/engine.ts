@@ -176,9 +176,19 @@ export function engineFrom({
   ...changes
 }: { readonly [Key in keyof Engine]?: Engine[Key] | undefined } & { readonly preset?: string | undefined }): Engine {
   const { foundOn, ...named } = findEngine(preset)
-  const given = Object.fromEntries(Object.entries(changes).filter(([, value]) => value !== undefined))
+  const given = Object.entries(changes).filter(([, value]) => value !== undefined)
   const found = foundOn && !changes.efficiency ? { foundOn } : {}
-  return { ...named, ...found, ...given, name: Object.keys(given).length > 0 ? `${preset}, changed` : preset }
+  const own = new Map<string, unknown>(Object.entries(named))
+  const changed = given.filter(([key, value]) => JSON.stringify(own.get(key)) !== JSON.stringify(value)).map(changeText)
+  const name = changed.length > 0 ? `${preset} with ${changed.join(', ')}` : preset
+  return { ...named, ...found, ...Object.fromEntries(given), name }
+}
+
+/** A change in a few words: a value that is one or a list with its key, of others the keys. */
+function changeText([key, value]: readonly [string, unknown]): string {
+  const isMap = typeof value === 'object' && value !== null && !Array.isArray(value)
+  const words = isMap ? Object.keys(value) : [value].flat().map(String)
+  return words.length === 0 ? `no ${key}` : `${key} ${words.join('·')}`
 }
 
 /** The constants that an engine has in place of those of an accelerator. */

@@ -311,3 +311,16 @@ describe('products in eight bits', () => {
       expect(seconds(0)).toBe(plain.get(id)?.seconds(0))
   })
 })
+
+describe("the name of an engine of one's own", () => {
+  it('says what was changed of which, and nothing of what stayed', () => {
+    const { dispatch } = findEngine('torchtitan')
+    expect(engineFrom({}).name).toBe('usual')
+    expect(engineFrom({ preset: 'torchtitan', dispatch }).name).toBe('torchtitan')
+    expect(engineFrom({ dispatch: 'per-node' }).name).toBe('usual with dispatch per-node')
+    expect(engineFrom({ preset: 'torchtitan', blocking: [], dispatch: 'per-node' }).name).toBe(
+      'torchtitan with no blocking, dispatch per-node',
+    )
+    expect(engineFrom({ blocking: ['tp', 'dp'], fused: { ep: 0.5 } }).name).toBe('usual with blocking tp·dp, fused ep')
+  })
+})

@@ -1,6 +1,5 @@
 import {
   checkSpec,
-  formatBytes,
   formatDifference,
   formatShare,
   type LoadedSpec,
@@ -25,6 +24,7 @@ import {
   mergeAnswers,
   metricHead,
   metricText,
+  missedByText,
   type NearMiss,
   nearMissesOf,
   type Question,
@@ -262,19 +262,12 @@ const columnHead = (name: string) => (unitOf(name) === '/s' ? metricWords(name) 
 /** Fixes of a miss that are shown. */
 const mostFixes = 3
 
-function missOf(
-  { loaded, question }: Asked,
-  { miss, spec, bytes, also, fixes }: NearMiss,
-  best: readonly SimulatedCandidate[],
-): FoundMiss {
-  // Some rules are missed altogether.
-  const shareOf = (by: number) => (by < 1e6 ? formatShare(by) : 'far')
-  const share = shareOf(miss.by)
-  const besides = also.map(({ rule, by }) => `, and ${ruleText(rule, question.limits)} by ${shareOf(by)}`).join('')
+function missOf({ loaded, question }: Asked, near: NearMiss, best: readonly SimulatedCandidate[]): FoundMiss {
+  const { miss, spec, fixes } = near
   return {
     ...pointOf(miss, spec, question),
     rule: ruleText(miss.rule, question.limits),
-    by: `${bytes === undefined ? share : `${formatBytes(Math.round(bytes))} of a rank (${share})`}${besides}`,
+    by: missedByText(near, question),
     fixes: fixes.slice(0, mostFixes).map((fix) => ({
       ...pointOf(fix.candidate, specOfCandidate(loaded, question, fix.candidate), question),
       change: fix.change,

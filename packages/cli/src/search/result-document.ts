@@ -36,7 +36,10 @@ export function resultDocument(result: SearchResult) {
 }
 
 /** A miss with what would help, and what came of that where it was simulated beside the best. */
-export function missDocument({ miss, spec, bytes, also, fixes }: NearMiss, best: readonly SimulatedCandidate[] = []) {
+export function missDocument(
+  { miss, spec, bytes, also, unknown, fixes }: NearMiss,
+  best: readonly SimulatedCandidate[] = [],
+) {
   return {
     name: miss.name,
     spec,
@@ -44,6 +47,7 @@ export function missDocument({ miss, spec, bytes, also, fixes }: NearMiss, best:
     by: miss.by,
     ...(bytes !== undefined && { bytes }),
     also,
+    unknown,
     estimated: plainMetrics(miss),
     fix: fixes[0]?.change ?? null,
     fixes: fixes.map(({ change, candidate, outside, simulated }) => ({

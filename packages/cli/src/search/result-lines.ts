@@ -1,6 +1,5 @@
 import {
   clusterOf,
-  formatBytes,
   formatCount,
   formatCounted,
   formatDifference,
@@ -19,6 +18,7 @@ import {
   meanLoadOf,
   metricHead,
   metricText,
+  missedByText,
   type NearMiss,
   ruleText,
   type SimulatedCandidate,
@@ -288,21 +288,17 @@ function missLines({ nearMisses, question, best }: SearchResult, style: Style): 
  * What was simulated is told as simulated.
  */
 export function missText(
-  { miss, bytes, also, fixes }: NearMiss,
+  near: NearMiss,
   question: SearchResult['question'],
   best: SearchResult['best'] = [],
 ): string[] {
-  const by =
-    bytes === undefined ? formatShare(miss.by) : `${formatBytes(Math.round(bytes))} of a rank (${formatShare(miss.by)})`
+  const { miss, fixes } = near
   const indented = (text: string) => flow(text.split('  '), '  ', 4).map((line) => `    ${line}`)
   const helps = fixes.slice(0, shown.fixes).map((fix) => {
     const where = fix.outside.length > 0 ? ' (not among the choices)' : ''
     return [`fits with ${fix.change}${where}`, fixText(fix, best, question)].filter(Boolean).join(': ')
   })
-  const missed = [
-    `${ruleText(miss.rule, question.limits)} by ${by}`,
-    ...also.map(({ rule, by }) => `${ruleText(rule, question.limits)} by ${formatShare(by)}`),
-  ].join(', and ')
+  const missed = `${ruleText(miss.rule, question.limits)} by ${missedByText(near, question)}`
   const estimated = best.length > 0 ? estimatedText(miss, best, question) : ''
   return [
     ...wrapped([missed, estimated].filter(Boolean).join('; '), 2),

@@ -94,7 +94,7 @@ function againstBest(result: WhyResult, point: SimulatedCandidate, best: Simulat
 /** The share of a step from which on a difference is told, and how many of its parts at most. */
 const told = { share: 0.01, parts: 4 }
 
-/** In what a step differs from that of the best, until little is left; empty where that is little, or not what is asked about. */
+/** In what a step differs from that of the best, until little is left, which is told as one; empty where that is little, or not what is asked about. */
 function causeText(result: WhyResult): string {
   const seconds = secondsToBest(result)
   const step = result.best?.breakdown
@@ -109,7 +109,8 @@ function causeText(result: WhyResult): string {
     shown.push(part)
     rest -= part[1]
   }
-  if (Math.abs(rest) > Math.abs(whole) / 10) shown.push(['all else', rest])
+  // What is shown comes to the difference, but for the rounding of its figures.
+  if (Math.abs(rest) > Math.abs(whole) / 1000) shown.push(['all else', rest])
   const texts = shown.map(
     ([name, difference]) => `${name} ${difference < 0 ? '−' : '+'}${formatSeconds(Math.abs(difference))}`,
   )

@@ -90,7 +90,25 @@ export function readHuggingFace(config: unknown): {
   }
   const name = fields.value('_name_or_path')?.value
   const named = typeof name === 'string' && name !== '' ? { ...architecture, name: name.slice(0, 200) } : architecture
-  return { architecture: named, misspellings: fields.misspellings() }
+  const stored = storesEightBits(fields) ? ({ ...named, weightDtype: 'fp8' } as const) : named
+  return { architecture: stored, misspellings: fields.misspellings() }
+}
+
+/**
+ * Whether matrices are stored as floating-point numbers of eight bits: the methods `fp8` and `fbgemm_fp8` of transformers, and
+ * the files of compressed-tensors and of NVIDIA's modelopt that say so.
+ */
+function storesEightBits(fields: ConfigFields): boolean {
+  const quantization = fields.value('quantization_config')?.value
+  if (typeof quantization !== 'object' || quantization === null) return false
+  const entry = (object: unknown, name: string): unknown =>
+    typeof object === 'object' && object !== null ? Object.getOwnPropertyDescriptor(object, name)?.value : undefined
+  const method = entry(quantization, 'quant_method')
+  if (method === 'fp8' || method === 'fbgemm_fp8' || entry(quantization, 'quant_algo') === 'FP8') return true
+  const groups = entry(quantization, 'config_groups')
+  if (method !== 'compressed-tensors' || typeof groups !== 'object' || groups === null) return false
+  const weights = Object.values(groups).map((group) => entry(group, 'weights'))
+  return weights.length > 0 && weights.every((each) => entry(each, 'num_bits') === 8 && entry(each, 'type') === 'float')
 }
 
 function unknownModelType(modelType: string, fields: ConfigFields): ShardloomError {

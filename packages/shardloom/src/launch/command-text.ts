@@ -64,6 +64,7 @@ function grouped(all: readonly string[]): Command {
   const words: string[] = []
   let open: string[] = []
   for (const word of all) {
+    if (word === '-m') continue // the module that Python runs
     const [, name, value] = /^--?([a-zA-Z][\w.-]*)(?:=(.*))?$/s.exec(word) ?? []
     if (name === undefined) {
       words.push(word)

@@ -1,5 +1,6 @@
 import { usualOutput } from '../serving-schema.js'
 import type { Setting } from './launcher.js'
+import { isStoredAsFp8 } from './model-names.js'
 import type { SettingsReader } from './settings-reader.js'
 import type { SpecReader } from './spec-reader.js'
 
@@ -34,8 +35,8 @@ export function checkServing(spec: SpecReader, engine: string): void {
     )
 }
 
-/** Types of elements, as both engines have them. */
-export function writeTypes(spec: SpecReader): Record<string, Setting | undefined> {
+/** Types of elements, as both engines have them, of the checkpoint in a repository. */
+export function writeTypes(spec: SpecReader, repository: string): Record<string, Setting | undefined> {
   const dtype = String(spec.take('options.dtype'))
   if (types[dtype] === undefined)
     spec.refuse(
@@ -48,15 +49,19 @@ export function writeTypes(spec: SpecReader): Record<string, Setting | undefined
     if (value === undefined || value === dtype || value === 'fp8') return value === 'fp8'
     return spec.refuse(path, `the engine has ${dtype} and fp8 there`, 'Use one of them.')
   }
+  const narrow = eight('options.weightDtype')
+  const stored = isStoredAsFp8(repository)
+  if (stored && !narrow)
+    spec.note(`${repository} holds weights in fp8, which the engine serves as they are: name a checkpoint in ${dtype}`)
   return {
     dtype: types[dtype],
-    quantization: eight('options.weightDtype') ? 'fp8' : undefined,
+    quantization: narrow && !stored ? 'fp8' : undefined,
     'kv-cache-dtype': eight('options.cacheDtype') ? 'fp8_e4m3' : undefined,
   }
 }
 
-/** The same, read. A method of eight bits is fp8; others have no type here. */
-export function readTypes(flags: SettingsReader): Record<string, unknown> {
+/** The same, read. A method of eight bits is fp8, and a checkpoint of them; others have no type here. */
+export function readTypes(flags: SettingsReader, repository: string): Record<string, unknown> {
   const named = flags.text('dtype') ?? 'auto'
   const dtype = Object.keys(types).find((each) => types[each] === named || each === named)
   const method = flags.text('quantization')
@@ -69,7 +74,7 @@ export function readTypes(flags: SettingsReader): Record<string, unknown> {
   const cache = flags.text('kv-cache-dtype')
   return {
     dtype: dtype === 'bf16' ? undefined : dtype,
-    weightDtype: method === undefined ? undefined : 'fp8',
+    weightDtype: method === undefined && !isStoredAsFp8(repository) ? undefined : 'fp8',
     cacheDtype: cache?.startsWith('fp8') ? 'fp8' : undefined,
   }
 }

@@ -107,7 +107,7 @@ export interface LaunchAccess {
 
 /**
  * A spec from the flags or the file of a launcher, as text: a command line, a shell script, TOML or JSON. What matters for
- * the plan and is not understood is an error (`LAUNCHER`); what does not is counted in a note. Without a model that is known
+ * the plan and is not understood, or is nearly what is, is an error (`LAUNCHER`); what nothing reads is named in a note. Without a model that is known
  * the spec has none.
  */
 export async function importLaunch(

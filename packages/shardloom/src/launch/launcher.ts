@@ -34,7 +34,7 @@ export interface Launcher {
   readonly version: string
   /** The orders in which it can lay ranks, axes from innermost to outermost. */
   readonly orders: readonly (readonly string[])[]
-  /** Which settings nobody reads may change a plan: an unknown one of them is an error, any other is ignored. */
+  /** Which settings nobody reads may change a plan: an unknown one of them is an error, any other is ignored unless it is nearly one that is read. */
   readonly matters: RegExp
   /** Fields of the spec that get lost without harm, by the beginnings of their paths; a note says so. */
   readonly harmless?: readonly string[]

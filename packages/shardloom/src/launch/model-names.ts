@@ -20,6 +20,15 @@ const repositories: Readonly<Record<string, readonly string[]>> = {
   'qwen3-235b-a22b': ['Qwen/Qwen3-235B-A22B'],
 }
 
+/** Presets whose repositories hold weights of eight bits, as their config.json says. */
+const storedAsFp8: readonly string[] = ['deepseek-v3']
+
+/** Whether a repository holds weights of eight bits: one known to, or named so, such as `Qwen/Qwen3-32B-FP8`. */
+export function isStoredAsFp8(repository: string): boolean {
+  const preset = modelOfRepository(repository)
+  return /[-_]fp8(?![a-z0-9])/i.test(repository) || (preset !== undefined && storedAsFp8.includes(preset))
+}
+
 /** Flavors of torchtitan's models that have the shapes of presets: `llama3` and `70B`. */
 const flavors: Readonly<Record<string, readonly [name: string, flavor: string]>> = {
   'llama-3.1-8b': ['llama3', '8B'],

@@ -1,4 +1,4 @@
-import { ShardloomError } from '@shardloom/core'
+import { nearest, ShardloomError } from '@shardloom/core'
 import type { Setting, Settings } from './launcher.js'
 
 /** Settings of a launcher, each taken by who knows what it means. Several names are spellings of one setting. */
@@ -17,7 +17,10 @@ export interface SettingsReader {
   readonly note: (text: string) => void
 }
 
-/** A reader, and the end of reading: what was noted. `finish` throws `LAUNCHER` for what `matters` and nobody took, and for a text of which nobody took anything. */
+/**
+ * A reader, and the end of reading: what was noted. `finish` throws `LAUNCHER` for what nobody took and `matters` or is a
+ * misspelling of what somebody asked for, and for a text of which nobody took anything.
+ */
 export function settingsReader(settings: Settings, title: string, matters: RegExp) {
   const taken = new Set<string>()
   const notes: string[] = []
@@ -71,6 +74,16 @@ export function settingsReader(settings: Settings, title: string, matters: RegEx
     if (![...settings.keys()].some((name) => taken.has(name)))
       refuse('', 'nothing in the text is a setting of it that a plan knows', `Is it the right file, and of ${title}?`)
     const left = [...settings.keys()].filter((name) => !taken.has(name))
+    for (const name of left) {
+      const longer = [...taken].find((each) => each.startsWith(`${name}-`))
+      const near = nearest(name, taken, Math.floor(name.length / lettersPerSlip)) ?? longer
+      if (near !== undefined)
+        refuse(
+          name,
+          `\`${name}\` is unknown here, and nearly \`${near}\``,
+          `Did you mean \`${near}\`? Else leave it out.`,
+        )
+    }
     const [unknown] = left.filter((name) => matters.test(name))
     if (unknown !== undefined) {
       refuse(
@@ -79,8 +92,22 @@ export function settingsReader(settings: Settings, title: string, matters: RegEx
         'Leave it out, and say in flags of your own what it means.',
       )
     }
-    if (left.length > 0) notes.push(`${left.length} settings that change no plan are ignored, such as \`${left[0]}\``)
+    if (left.length > 0)
+      notes.push(
+        `${left.length} ${left.length === 1 ? 'setting' : 'settings'} that nothing here reads ${left.length === 1 ? 'is' : 'are'} ignored: ${listed(left)}`,
+      )
     return notes
   }
   return { reader, finish }
+}
+
+/** Of how many letters of a misspelt name one is wrong at most: names of one tool differ in more. */
+const lettersPerSlip = 6
+
+/** The first few names. */
+function listed(names: readonly string[]): string {
+  const shown = names.slice(0, 4).map((name) => `\`${name}\``)
+  return [shown.join(', '), ...(names.length > shown.length ? [`${names.length - shown.length} more`] : [])].join(
+    ' and ',
+  )
 }

@@ -28,8 +28,8 @@ export const sglang: Launcher = {
   write(spec, facts) {
     checkServing(spec, 'sglang')
     const batching = checkScheduling(spec, 'SGLang', ['separate', 'mixed'])
-    const repository = repositoryOf(facts.model)
-    if (repository === undefined)
+    const repository =
+      repositoryOf(facts.model) ??
       spec.refuse(
         'model',
         'SGLang loads a checkpoint, and none of this model is known',
@@ -59,7 +59,7 @@ export const sglang: Launcher = {
       'enable-mixed-chunk': batching === 'mixed' || undefined,
       'page-size': spec.take('options.serving.scheduler.blockTokens') as number | undefined, // the schema's type
       'mem-fraction-static': spec.take('options.serving.memoryFraction') as number | undefined, // the schema's type
-      ...writeTypes(spec),
+      ...writeTypes(spec, repository),
       'speculative-num-draft-tokens': draft as number | undefined, // the schema's type
       ...(facts.world > facts.perNode && {
         nnodes: facts.world / facts.perNode,
@@ -169,7 +169,7 @@ function read(flags: SettingsReader, { architecture }: Pick<LaunchFacts, 'archit
       ...(experts && (ep > 1 || dp > 1) && { ep: above1(ep), expertTp: above1(ranks / ep) }),
     },
     options: {
-      ...readTypes(flags),
+      ...readTypes(flags, flags.text('model-path', 'model') ?? ''),
       decode: { draft: flags.count('speculative-num-draft-tokens') },
       ep: {
         dispatch: ep > 1 && dp > 1 && !joined ? 'all-gather' : undefined,

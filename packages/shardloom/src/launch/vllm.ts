@@ -27,8 +27,8 @@ export const vllm: Launcher = {
   write(spec, facts) {
     checkServing(spec, 'vllm')
     checkScheduling(spec, 'vLLM', ['mixed'])
-    const repository = repositoryOf(facts.model)
-    if (repository === undefined)
+    const repository =
+      repositoryOf(facts.model) ??
       spec.refuse(
         'model',
         'vLLM loads a checkpoint, and none of this model is known',
@@ -53,7 +53,7 @@ export const vllm: Launcher = {
       'no-enable-chunked-prefill': chunked === false || undefined,
       'block-size': spec.take('options.serving.scheduler.blockTokens') as number | undefined, // the schema's type
       'gpu-memory-utilization': spec.take('options.serving.memoryFraction') as number | undefined, // the schema's type
-      ...writeTypes(spec),
+      ...writeTypes(spec, repository),
       'speculative-config': draft === undefined ? undefined : JSON.stringify({ num_speculative_tokens: draft }),
     }
   },
@@ -146,7 +146,7 @@ function read(flags: SettingsReader, { architecture }: Pick<LaunchFacts, 'archit
     },
     order: dp > 1 && pp > 1 ? ['tp', 'pp', 'dp'] : undefined,
     options: {
-      ...readTypes(flags),
+      ...readTypes(flags, flags.text('model') ?? ''),
       decode: { draft: fieldOf(flags, 'speculative-config', 'num_speculative_tokens') },
       ep: {
         dispatch: experts && parallel && dp > 1 && gathers ? 'all-gather' : undefined,

@@ -14,7 +14,7 @@ import { ServingCosts } from './serving-costs.js'
 import { checkServingQuestion, servingObjectives } from './serving-metrics.js'
 import { onMoreRanks } from './serving-ranks.js'
 import { servingSimulator, specOfServing } from './serving-rerank.js'
-import { servingFixes, whyServing } from './serving-why.js'
+import { metricsOfMiss, servingFixes, whyServing } from './serving-why.js'
 import {
   type SimulatedBest,
   type SimulatedCandidate,
@@ -240,6 +240,13 @@ export function pointOf(loaded: LoadedSpec, question: Question, choices: Choices
 export function fixesOf(loaded: LoadedSpec, question: Question, miss: Miss): readonly Change[] {
   if (loaded.spec.phase === 'serving') return servingFixes(loaded, question, miss, costsOf(loaded, question))
   return changesOf(treeOf(loaded, question), question, miss.choices)
+}
+
+/** What is known of a miss beside the rule that it breaks, as estimated. */
+export function missMetrics(loaded: LoadedSpec, question: Question, miss: Miss): Miss['metrics'] {
+  return loaded.spec.phase === 'serving'
+    ? metricsOfMiss(loaded, question, miss, costsOf(loaded, question))
+    : miss.metrics
 }
 
 /** Of serving, where an answer has nothing that keeps all rules: the best on the fewest ranks on which something does. */

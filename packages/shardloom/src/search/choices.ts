@@ -99,13 +99,28 @@ export function savingChoices({ spec }: Pick<LoadedSpec, 'spec'>): Record<string
   }
 }
 
-/** What saves memory and was not to choose from, such as `offload=activations`: a whole space with it takes several times as long. */
+/**
+ * What was not to choose from, such as `offload=activations`: a whole space with it takes several times as long. Types of fewer bits change
+ * the model's numbers, and of serving a pool for each phase is a space of pairs.
+ */
 export function untriedChoices(
   { spec }: Pick<LoadedSpec, 'spec'>,
   { choices }: { readonly choices: Readonly<Record<string, readonly Value[]>> },
 ): string[] {
-  return Object.entries(savingChoices({ spec })).flatMap(([name, values]) =>
-    values.filter((value) => choices[name]?.includes(value) !== true).map((value) => `${name}=${value}`),
+  const has = (name: string, usual: unknown, value: Value) => choices[name]?.includes(value) ?? usual === value
+  const ofInference = {
+    ...(spec.phase === 'serving' && { pools: [2] }),
+    weightDtype: ['fp8'],
+    cacheDtype: ['fp8'],
+  }
+  const all: Record<string, readonly Value[]> = spec.phase === 'training' ? savingChoices({ spec }) : ofInference
+  const { weightDtype, cacheDtype, dtype } = spec.options
+  const usual: Readonly<Record<string, unknown>> = {
+    weightDtype: weightDtype ?? dtype,
+    cacheDtype: cacheDtype ?? dtype,
+  }
+  return Object.entries(all).flatMap(([name, values]) =>
+    values.filter((value) => !has(name, usual[name], value)).map((value) => `${name}=${value}`),
   )
 }
 

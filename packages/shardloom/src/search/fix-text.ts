@@ -1,7 +1,7 @@
-import { formatDifference, formatShare } from '@shardloom/exporters'
+import { formatBytes, formatDifference, formatShare } from '@shardloom/exporters'
 import type { Candidate } from '@shardloom/search'
 import { metricText, ruleText } from './limit-text.js'
-import { distanceToBest, type Fix } from './near-misses.js'
+import { distanceToBest, type Fix, type NearMiss } from './near-misses.js'
 import type { Question } from './question.js'
 import { keepsAll, type SimulatedCandidate } from './simulate-best.js'
 
@@ -16,6 +16,18 @@ export function estimatedText(
   const best = first && keepsAll(first) ? first.candidate.metrics[objective] : undefined
   const beside = best === undefined ? '' : `, the best ${metricText(objective, best)}`
   return `${objective} ${metricText(objective, value)} as estimated${beside}`
+}
+
+/** By how much a near miss misses its rule, and of what; the limits that it misses besides, and those of which nobody knows. */
+export function missedByText({ miss, bytes, also, unknown }: NearMiss, { limits }: Question): string {
+  // Some rules are missed altogether.
+  const shareOf = (by: number) => (by < 1e6 ? formatShare(by) : 'far')
+  const share = shareOf(miss.by)
+  const whole = miss.rule === 'kv-cache' ? 'the room for it' : 'its memory'
+  const own = bytes === undefined ? share : `${formatBytes(Math.round(bytes))} of a rank (${share} of ${whole})`
+  const missed = [own, ...also.map(({ rule, by }) => `${ruleText(rule, limits)} by ${shareOf(by)}`)].join(', and ')
+  const open = unknown.map((rule) => ruleText(rule, limits)).join(' and ')
+  return open === '' ? missed : `${missed}; whether it keeps ${open} is not known`
 }
 
 /** What a fix comes to: as it was simulated, with its place among the best or how it compares with the first; else as estimated. */

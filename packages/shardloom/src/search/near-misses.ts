@@ -2,9 +2,9 @@ import { type Answer, type Candidate, type Miss, nearlyKept } from '@shardloom/s
 import { clusterOf } from '../cluster-of.js'
 import type { LoadedSpec } from '../plan.js'
 import type { SpecInput } from '../spec-schema.js'
-import { fixesOf, pointOf, servedOnMoreRanks, specOfCandidate } from './ask.js'
+import { fixesOf, missMetrics, pointOf, servedOnMoreRanks, specOfCandidate } from './ask.js'
 import { savingChoices, type Value } from './choices.js'
-import { isRuleOf } from './limit-text.js'
+import { isRuleOf, limitName } from './limit-text.js'
 import type { Question } from './question.js'
 import { moreRanksFix } from './serving-ranks.js'
 import type { SimulatedCandidate } from './simulate-best.js'
@@ -25,6 +25,8 @@ export interface NearMiss {
   readonly bytes?: number
   /** The limits that it misses besides, by estimate, and by how much of each. */
   readonly also: readonly { readonly rule: string; readonly by: number }[]
+  /** The limits of which nobody knows whether it keeps them, since it cannot be estimated. */
+  readonly unknown: readonly string[]
   /** Best first. */
   readonly fixes: readonly Fix[]
 }
@@ -106,14 +108,16 @@ export function nearMissesOf(
     const fixes = fixesOf(loaded, wide, miss).filter(({ candidate }) => candidate.score <= last)
     if (first && !isKnown && fixes.length === 0) continue
     const bytes = bytesOf(loaded, miss)
+    const limits = question.limits.filter((limit) => !isRuleOf(limit, miss.rule))
+    const metrics = limits.length > 0 ? missMetrics(loaded, question, miss) : {}
+    const also = limitMisses(limits, metrics)
+    if (first && isKnown && also.some(({ by }) => by > nearlyKept)) continue
     found.set(miss.rule, {
       miss,
       spec: specOfCandidate(loaded, question, miss),
       ...(bytes !== undefined && { bytes }),
-      also: limitMisses(
-        question.limits.filter((limit) => !isRuleOf(limit, miss.rule)),
-        miss.metrics,
-      ),
+      also,
+      unknown: limits.filter(({ metric }) => metrics[metric] === undefined).map(limitName),
       fixes: (!first && fixes.every(isNarrower) ? [...fixes, ...onMore(miss)] : fixes).map((fix) => ({
         ...fix,
         outside: outsideOf(among, fix),

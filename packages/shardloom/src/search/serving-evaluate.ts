@@ -137,7 +137,15 @@ function estimateOf(
   return estimatePools(pools, arrivals, requests)
 }
 
-/** By how much a rate exceeds what engines give as many clients as they have room for. */
+/** What would be known of a point that lacks nothing but room for the requests of its clients; nothing at a rate, where requests wait for room. */
+export function metricsWithRoom(costs: ServingCosts, question: Question, chain: ServingChain): ServingMetrics {
+  const { clients, engines } = chain.point
+  const estimate = clients === undefined ? undefined : estimateOf(costs, chain, { clients })
+  if (clients === undefined || !estimate) return {}
+  return metricsOf(costs, question, chain, estimate, heldByClients(costs, clients / engines))
+}
+
+/** By how much of a rate engines fall short of it that have as many clients as they have room for. */
 function rateMiss(costs: ServingCosts, chain: ServingChain): Miss {
   const { load } = costs
   const { point, engine } = chain
@@ -145,7 +153,7 @@ function rateMiss(costs: ServingCosts, chain: ServingChain): Miss {
   const most = Math.floor(engine.capacity.tokens / heldByClients(costs, 1))
   const clients = Math.max(1, Math.min(most, maxSequences)) * point.engines
   const served = estimateOf(costs, chain, { clients })?.requestsPerSecond ?? 0
-  return missedBy(point, 'rate', served > 0 ? Math.max(0, (load.rate ?? 0) / served - 1) : 1, {
+  return missedBy(point, 'rate', load.rate ? Math.max(0, 1 - served / load.rate) : 0, {
     'requests-per-second': served,
   })
 }

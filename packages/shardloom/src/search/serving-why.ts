@@ -2,8 +2,8 @@ import { isShardloomError } from '@shardloom/core'
 import type { Candidate, Miss } from '@shardloom/search'
 import type { LoadedSpec } from '../plan.js'
 import type { Question } from './question.js'
-import { ServingCosts } from './serving-costs.js'
-import { evaluateServing, missedFor, missedWith } from './serving-evaluate.js'
+import { type EngineFault, ServingCosts } from './serving-costs.js'
+import { evaluateServing, metricsWithRoom, missedFor, missedWith, type ServingChain } from './serving-evaluate.js'
 import { checkServingQuestion } from './serving-metrics.js'
 import { pointOf, type ServingChoices, type ServingPoint } from './serving-spec.js'
 
@@ -78,14 +78,37 @@ function fewerClients(costs: ServingCosts, question: Question, point: ServingPoi
 
 /** A point, whatever a search would try: its metrics, or the rule that it breaks. */
 export function evaluatePoint(costs: ServingCosts, question: Question, point: ServingPoint): Candidate | Miss {
-  const engine = costs.engine(point.engine, point.types, point.pools === 2 ? 'decode' : 'both')
-  if (!('degrees' in engine)) return missedFor(point, engine)
-  const prefill = point.prefill && costs.engine(point.prefill.engine, point.types, 'prefill')
-  if (prefill && !('degrees' in prefill)) return missedFor(point, prefill)
+  const chain = chainOf(costs, point)
+  if (!('point' in chain)) return missedFor(point, chain)
   try {
-    return evaluateServing(costs, question, { point, engine, ...(prefill && { prefill }) })
+    return evaluateServing(costs, question, chain)
   } catch (error) {
     if (isShardloomError(error)) return missedWith(point, error)
+    throw error
+  }
+}
+
+function chainOf(costs: ServingCosts, point: ServingPoint): ServingChain | EngineFault {
+  const engine = costs.engine(point.engine, point.types, point.pools === 2 ? 'decode' : 'both')
+  if (!('degrees' in engine)) return engine
+  const prefill = point.prefill && costs.engine(point.prefill.engine, point.types, 'prefill')
+  if (prefill && !('degrees' in prefill)) return prefill
+  return { point, engine, ...(prefill && { prefill }) }
+}
+
+/** What is known of a miss beside its rule: what lacks room alone is estimated as if it had it. */
+export function metricsOfMiss(
+  loaded: LoadedSpec,
+  question: Question,
+  { choices, metrics }: Miss,
+  costs: ServingCosts = new ServingCosts(loaded, question),
+): Miss['metrics'] {
+  const chain = chainOf(costs, pointOf(choices))
+  if (!('point' in chain) || metrics['ranks'] !== undefined) return metrics
+  try {
+    return { ...metricsWithRoom(costs, question, chain), ...metrics }
+  } catch (error) {
+    if (isShardloomError(error)) return metrics
     throw error
   }
 }

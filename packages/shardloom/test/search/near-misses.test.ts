@@ -37,6 +37,7 @@ const nearMiss = (...fixes: readonly Candidate[]): NearMiss => ({
   miss: { ...candidate('miss', 1), rule: 'memory', by: 0.01 },
   spec: question.spec,
   also: [],
+  unknown: [],
   fixes: fixes.map((each) => ({ change: each.name, candidate: each, outside: [] })),
 })
 

@@ -69,3 +69,24 @@ test('what no ranks mend has no such change', async () => {
   const { misses } = await asked(specOf('llama-3.1-8b'), { ranks: 8, limits: [{ metric: 'tpot', most: 1e-5 }] })
   expect(misses.find(({ miss }) => miss.rule === 'tpot')?.fixes).toEqual([])
 })
+
+// A token passes all weights, of which a rank of tp reads its share at 3.35 TB/s at most (NVIDIA, H100 SXM datasheet).
+test('a near miss names the limits that it misses besides, or says that nobody knows', async () => {
+  const [most, weights, bandwidth] = [0.015, 2 * 70.6e9, 3.35e12]
+  const limits = [
+    { metric: 'tpot', most },
+    { metric: 'ttft', most: 0.05 },
+  ]
+  const { misses } = await asked(specOf('llama-3.1-70b'), { ranks: 8, limits })
+  expect(misses.map(({ miss }) => miss.rule)).toEqual(expect.arrayContaining(['kv-cache', 'memory']))
+  for (const { miss, also, unknown } of misses) {
+    const told = [
+      miss.rule,
+      ...also.map(({ rule }) => rule.replace(/<=.*/, '')),
+      ...unknown.map((rule) => rule.replace(/<=.*/, '')),
+    ]
+    if (weights / Number(miss.choices['tp'] ?? 1) / bandwidth > most) expect(told, miss.name).toContain('tpot')
+    if (miss.rule === 'kv-cache')
+      expect([unknown, also.map(({ rule }) => rule)]).toEqual([[], ['tpot<=0.015', 'ttft<=0.05']])
+  }
+})

@@ -269,6 +269,8 @@ describe('what cannot be asked', () => {
     const { best, misses } = await answer(ask(spec, { choices: { pp: [1] } }))
     expect(best).toEqual([])
     expect(misses.map(({ rule }) => rule)).toEqual(['rate'])
-    expect(misses[0]?.by).toBeGreaterThan(1)
+    // Most of the rate is not served, and some of it is.
+    expect(misses[0]?.by).toBeGreaterThan(0.5)
+    expect(misses[0]?.by).toBeLessThan(1)
   })
 })

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { loadSpec } from '../../src/index.js'
+import { loadSpec, type SpecInput } from '../../src/index.js'
 import { questionOf, untriedChoices } from '../../src/search.js'
 
 test('what saves memory and was not to choose from is told, of steps that keep activations', async () => {
@@ -11,6 +11,18 @@ test('what saves memory and was not to choose from is told, of steps that keep a
     'recompute=none',
     'recompute=full',
   ])
-  const decode = await loadSpec({ ...step, phase: 'decode' })
-  expect(untriedChoices(decode, questionOf(decode, { ranks: 8 }))).toEqual([])
+})
+
+test('of inference types of eight bits are told, and of serving pools of their own, unless they are what is served', async () => {
+  const step = { model: 'llama-3.1-8b', cluster: 'dgx-h100', batch: 16 }
+  const untried = async (spec: Partial<SpecInput>, choices = {}) => {
+    const loaded = await loadSpec({ ...step, ...spec })
+    return untriedChoices(loaded, questionOf(loaded, { ranks: 8, choices }))
+  }
+  expect(await untried({ phase: 'decode' })).toEqual(['weightDtype=fp8', 'cacheDtype=fp8'])
+  expect(await untried({ phase: 'serving' })).toEqual(['pools=2', 'weightDtype=fp8', 'cacheDtype=fp8'])
+  expect(await untried({ phase: 'serving', options: { weightDtype: 'fp8' } })).toEqual(['pools=2', 'cacheDtype=fp8'])
+  expect(await untried({ phase: 'serving' }, { pools: [1, 2], cacheDtype: ['bf16', 'fp8'] })).toEqual([
+    'weightDtype=fp8',
+  ])
 })
