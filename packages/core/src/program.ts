@@ -136,6 +136,11 @@ export interface Communication {
 export interface Earlier {
   readonly item: string
   readonly distance: number
+  /**
+   * The distance is one in turns, and the item a node wherever it stands. A turn of a rank begins with each node that waits so, and
+   * lasts until the next one, in the order in which the rank runs them: over the borders of regions and, in a pipeline, from action to action.
+   */
+  readonly turns?: true
 }
 
 /** One operator, communication, control or memory node. */
