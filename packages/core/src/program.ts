@@ -291,15 +291,14 @@ export interface Place {
 export function walk(items: readonly Item[], visit: (node: OperatorNode, place: Place) => void): void {
   const inside = (list: readonly Item[], place: Place) => {
     for (const item of list) {
-      if (item.type === 'node') {
-        visit(item, place)
-        continue
+      if (item.type === 'node') visit(item, place)
+      else {
+        const counts = bodyCounts(item)
+        item.bodies.forEach((body, index) => {
+          const path = [...place.path, { region: item, body: index }]
+          inside(body.items, { path, executions: place.executions * (counts[index] ?? 0) })
+        })
       }
-      const counts = bodyCounts(item)
-      item.bodies.forEach((body, index) => {
-        const path = [...place.path, { region: item, body: index }]
-        inside(body.items, { path, executions: place.executions * (counts[index] ?? 0) })
-      })
     }
   }
   inside(items, { path: [], executions: 1 })
