@@ -136,6 +136,11 @@ export interface Communication {
 export interface Earlier {
   readonly item: string
   readonly distance: number
+  /**
+   * The distance is one in turns, and the item a node wherever it stands. A turn of a rank begins with each node that waits so, and
+   * lasts until the next one, in the order in which the rank runs them: over the borders of regions and, in a pipeline, from action to action.
+   */
+  readonly turns?: true
 }
 
 /** One operator, communication, control or memory node. */
@@ -286,15 +291,14 @@ export interface Place {
 export function walk(items: readonly Item[], visit: (node: OperatorNode, place: Place) => void): void {
   const inside = (list: readonly Item[], place: Place) => {
     for (const item of list) {
-      if (item.type === 'node') {
-        visit(item, place)
-        continue
+      if (item.type === 'node') visit(item, place)
+      else {
+        const counts = bodyCounts(item)
+        item.bodies.forEach((body, index) => {
+          const path = [...place.path, { region: item, body: index }]
+          inside(body.items, { path, executions: place.executions * (counts[index] ?? 0) })
+        })
       }
-      const counts = bodyCounts(item)
-      item.bodies.forEach((body, index) => {
-        const path = [...place.path, { region: item, body: index }]
-        inside(body.items, { path, executions: place.executions * (counts[index] ?? 0) })
-      })
     }
   }
   inside(items, { path: [], executions: 1 })

@@ -186,9 +186,10 @@ function rename(item: Item, name: (id: string) => string, inside: ReadonlySet<st
       inputs: item.inputs.map(name),
       outputs: item.outputs.map(name),
       ...(item.after && {
-        after: item.after.map((each) =>
-          typeof each === 'string' ? (inside.has(each) ? `${each}~` : each) : { ...each, item: `${each.item}~` },
-        ),
+        after: item.after.map((each) => {
+          if (typeof each === 'string') return inside.has(each) ? `${each}~` : each
+          return each.turns ? each : { ...each, item: `${each.item}~` }
+        }),
       }),
     }
   const ports = item.ports.map((port): Port => {

@@ -17,6 +17,7 @@ import { lastIteration, type Source, sourcesOf } from './source.js'
 import { partLike, programOf } from './stage-program.js'
 import { inScheduledOrder, scheduleShape } from './unroll-order.js'
 import { joinRanks } from './unroll-ranks.js'
+import { inTurns } from './unroll-turns.js'
 
 /** Which axes to unroll, and for which ranks. */
 export interface UnrollOptions {
@@ -76,6 +77,7 @@ export type { Iteration } from './layout.js'
 export { type Execution, sendersOf } from './sender.js'
 export { partLike, programOf, wholeId } from './stage-program.js'
 export { type ScheduledPlaces, scheduledPlaces, slotsOf, slotsRun } from './unroll-order.js'
+export { countTurnEdges, type Turns, turnsOf } from './unroll-turns.js'
 
 /** The kinds that {@link UnrolledGraph.edgeKind} numbers. */
 export const edgeKinds: readonly EdgeKind[] = ['data', 'temporal', 'communication']
@@ -135,7 +137,8 @@ export function unroll(program: Program, options: UnrollOptions = {}): UnrolledG
       const known = ordered.get(like) ?? new Map<string, Emitted>()
       ordered.set(like, known)
       const schedule = scheduleShape(program, coordinate)
-      const own = known.get(schedule) ?? inScheduledOrder(graph, program, coordinate, unrolled)
+      const own =
+        known.get(schedule) ?? inTurns(inScheduledOrder(graph, program, coordinate, unrolled), graph.templates)
       known.set(schedule, own)
       return [coordinate, { ...graph, ...own }] as const
     }),
@@ -279,7 +282,7 @@ function emit(
       }
       for (const before of item.after ?? [])
         if (typeof before === 'string') around(before, path)
-        else earlier(path.at(-1)?.layout, before, base)
+        else if (!before.turns) earlier(path.at(-1)?.layout, before, base)
     })
   }
   /** A temporal edge from the last node of an item, which stands in the instance of a body that begins at `base`. */

@@ -15,6 +15,7 @@ export function* checkOrder(program: Program): ReturnType<Check> {
   const { tensors, items } = program
   const made = new Set<string>()
   const ids = new Set<string>()
+  const nodes = new Set(nodesOf(items).map(({ id }) => id))
   const make = (id: string, by: string, known: Set<string>) => {
     const twice = made.has(id)
     made.add(id)
@@ -49,12 +50,19 @@ export function* checkOrder(program: Program): ReturnType<Check> {
               `\`${id}\` waits for \`${before}\`, which does not come before it.`,
               'Name an earlier item of the same body, or of one around it.',
             )
-          : unless(
-              around !== undefined && around.order !== 'parallel' && holds(around, before.item),
-              id,
-              `\`${id}\` waits for \`${before.item}\` of an earlier iteration, which is not there.`,
-              'Name an item of a body of the region around it, one whose iterations have an order.',
-            )
+          : before.turns
+            ? unless(
+                nodes.has(before.item),
+                id,
+                `\`${id}\` waits for \`${before.item}\` of an earlier turn, which is not there.`,
+                'Name a node of the program.',
+              )
+            : unless(
+                around !== undefined && around.order !== 'parallel' && holds(around, before.item),
+                id,
+                `\`${id}\` waits for \`${before.item}\` of an earlier iteration, which is not there.`,
+                'Name an item of a body of the region around it, one whose iterations have an order.',
+              )
       if (item.type === 'region') yield* visitRegion(item, known, done)
       else for (const output of item.outputs) yield make(output, id, known)
       done.add(id)

@@ -45,6 +45,15 @@ const pipelines: readonly [string, { program: Program; operators: OperatorTable 
     ),
   ]),
   [
+    'interleaved, dp 2 × pp 2, ZeRO-2',
+    planned(
+      layered(4),
+      { ...training, batch: 8, microbatches: 4 },
+      { dp: 2, pp: 2 },
+      { pp: { schedule: 'interleaved1f1b', virtual: 2 }, dp: { zero: 2 } },
+    ),
+  ],
+  [
     'prefill, pp 2 × tp 2',
     planned(layered(4), { phase: 'prefill', batch: 4, seq: 16, microbatches: 2 }, { pp: 2, tp: 2 }),
   ],

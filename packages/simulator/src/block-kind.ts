@@ -1,3 +1,4 @@
+import { turnsOf } from '@shardloom/core/unroll'
 import type { Touch } from './outcome.js'
 import { isFree, type Prepared } from './prepare.js'
 import type { Touches } from './touches.js'
@@ -33,6 +34,8 @@ export interface BlockKind {
   readonly tail: number
   /** Nodes whose time depends on the iteration. */
   readonly growing: readonly number[]
+  /** The nodes with which turns begin, and of those that are awaited in turns in which of these they stand (−1: before the first). */
+  readonly turns: { readonly begins: readonly number[]; readonly of: ReadonlyMap<number, number> }
 }
 
 /** The node of the smaller graph at an offset. */
@@ -50,6 +53,7 @@ export function blockKinds(prepared: Prepared): BlockKind[] | undefined {
     partOf.fill(index, firstNode, parts[index + 1]?.firstNode ?? nodeCount)
   })
   const awaited = new Uint8Array(nodeCount)
+  const inTurns = turnsOf(templates)
   const isLast = (part: number) => parts[part + 1]?.rank !== parts[part]?.rank && parts[part]?.region === undefined
   const kinds: BlockKind[] = []
   for (const [part, { rank, firstNode, place, region }] of parts.entries()) {
@@ -61,6 +65,7 @@ export function blockKinds(prepared: Prepared): BlockKind[] | undefined {
     const outer = new Map<number, (Reference & { node: number })[]>()
     const arrivals: BlockKind['arrivals'][number][] = []
     const growing: number[] = []
+    const turns = { begins: [] as number[], of: new Map<number, number>() }
     let last = -1
     for (let node = firstNode; node < end; node++) {
       const offset = node - firstNode
@@ -72,7 +77,10 @@ export function blockKinds(prepared: Prepared): BlockKind[] | undefined {
       if (!isLast(part) && isFree(prepared, node, firstNode, end)) return undefined
       const grows = byRank[rank]?.times.get(templates[template[node] ?? 0]?.id ?? '')?.grows
       if (grows !== undefined && grows === loopAxis(region, graph, firstNode)) growing.push(offset)
-      // The edge from the action before stands in each block anew.
+      const own = template[node] as number
+      if (inTurns?.begins[own]) turns.begins.push(offset)
+      if (inTurns?.awaited[own]) turns.of.set(offset, turns.begins.length - 1)
+      // The edge from the action before stands in each block anew, and so do those from turns of blocks before.
       let skip = place !== undefined && node === firstNode ? previousEnd(graph, part) : -1
       if (skip >= 0) skip = leaderOf(skip)
       for (let edge = work.edgeStart[node] as number; edge < (work.edgeStart[node + 1] as number); edge++) {
@@ -82,7 +90,7 @@ export function blockKinds(prepared: Prepared): BlockKind[] | undefined {
           continue
         }
         if (source >= firstNode && source < end) edgeSource.push(source - firstNode)
-        else {
+        else if (!inTurns?.begins[own] || !inTurns.awaited[template[source] as number]) {
           const at = partOf[source] as number
           const reference = { node: offset, part: at, offset: source - (parts[at]?.firstNode ?? 0) }
           if (places[source] === rank) add(outer, reference.offset, reference)
@@ -110,6 +118,7 @@ export function blockKinds(prepared: Prepared): BlockKind[] | undefined {
       last,
       tail: leaderOf(lastComputing(graph, firstNode, end)) - firstNode,
       growing,
+      turns,
     })
   }
   return kinds

@@ -13,7 +13,7 @@ import {
   sourcesOf,
   walk,
 } from '@shardloom/core'
-import { programOf, slotsRun } from '@shardloom/core/unroll'
+import { countTurnEdges, programOf, slotsRun } from '@shardloom/core/unroll'
 
 /** Nodes and edges of the rolled program. */
 export function measureFolded(program: Program): {
@@ -28,12 +28,13 @@ export function measureFolded(program: Program): {
   return { nodes, edges: countEdges(program, true) }
 }
 
-/** The edges of what one rank runs, unrolled; the schedule of a pipeline leads from each of its actions to the next, or to both of a pair. */
+/** The edges of what one rank runs, unrolled; the schedule of a pipeline leads from each of its actions to the next, or to both of a pair, and turns go on over all of them. */
 export function countRankEdges(program: Program, rank: number): Record<EdgeKind, bigint> {
   const edges = countEdges(programOf(program, rank), false)
   slotsRun(program, rank).forEach((actions, slot, slots) => {
     edges.temporal += BigInt(actions * (slots[slot - 1] ?? 0))
   })
+  edges.temporal += BigInt(countTurnEdges(program, rank))
   return edges
 }
 
@@ -105,7 +106,8 @@ export function countEdges(program: Program, folded: boolean): Record<EdgeKind, 
     const bodies = [program.items, ...path.map(({ region, body }) => region.bodies[body]?.items)]
     if (typeof before === 'string') return bodies.filter((items) => holds(items, before)).length
     const around = path.at(-1)
-    if (!around) return 0
+    // Waits in turns are counted of a rank.
+    if (!around || before.turns) return 0
     const { region, body } = around
     const at = (place: number) => bodyAt(region, placeOf(region, place))
     let count = 0

@@ -14,6 +14,7 @@ import { ranksToRun } from './ranks.js'
 import { finish } from './rolled-end.js'
 import type { Step } from './step.js'
 import { type Touches, touchesOf } from './touches.js'
+import { waitsInTurn } from './turns.js'
 
 /** The blocks of all ranks and what they share. */
 export interface Rolled {
@@ -75,6 +76,7 @@ export function simulateRolled(program: Program, operators: OperatorTable, machi
   if (courses.length < hosts.length) return undefined
   const blockOf = finder(prepared, courses)
   const lasting = lastingTouches(touches, courses, kinds)
+  const inTurn = waitsInTurn(prepared, kinds)
   const sites = new Map<number | string, Site>()
   const awaits = (part: number, offset: number) => offset >= 0 && kinds[part]?.awaited[offset] === 1
 
@@ -94,6 +96,7 @@ export function simulateRolled(program: Program, operators: OperatorTable, machi
       if (block.follows && distance === 1 && kinds[part]?.tail === offset) waits.push({ node: 0, carried })
       for (const reference of kind.outer.get(offset) ?? [])
         if (blockOf(block, reference) === course.at - distance) waits.push({ node: reference.node, carried })
+      for (const node of inTurn(course, offset, distance)) waits.push({ node, carried })
       if (!course.hosts.kinds.has(course.at)) return
       for (const node of course.hosts.waiting(course.at, nodeIn(course, kinds, course.at - distance, offset)))
         waits.push({ node, carried })

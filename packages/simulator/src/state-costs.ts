@@ -28,6 +28,8 @@ export interface StateMove {
   readonly links: string
   /** Logical to the group. */
   readonly bytes: number
+  /** What a rank holds of what it reads, in the type of that. */
+  readonly readBytes: number
   /** In forward or backward of each microbatch; once per step before the first of them, before the update, or behind it. */
   readonly when: 'F' | 'B' | 'before forward' | 'before update' | 'behind update'
   /** Whether it is of experts, which lie on other ranks than what all tokens pass. */
@@ -178,7 +180,8 @@ export function stateCosts(
       }
       for (const { node, isRepeated } of moves) {
         const { payload } = communicationBytes(node, program, meter)
-        cost.moves.push(moveOf(node, program, { bytes: payload, isRepeated }))
+        const readBytes = node.inputs.reduce((sum, id) => sum + meter.bytes(lookup(tensors, id)), 0)
+        cost.moves.push(moveOf(node, program, { bytes: payload, readBytes, isRepeated }))
       }
       for (const id of updates) cost.updateSeconds += times.get(id)?.seconds(0) ?? 0
     }
@@ -229,7 +232,7 @@ function parameterOf(id: string, { tensors }: Program): string {
 function moveOf(
   { op, communication, segment, inputs: [id = ''] }: OperatorNode,
   program: Program,
-  { bytes, isRepeated }: { readonly bytes: number; readonly isRepeated: boolean },
+  { bytes, readBytes, isRepeated }: Pick<StateMove, 'bytes' | 'readBytes'> & { readonly isRepeated: boolean },
 ): StateMove {
   const moved = lookup(program.tensors, id)
   const isGradient = moved.role === 'gradient'
@@ -239,6 +242,7 @@ function moveOf(
     atoms: communication?.atoms ?? [],
     links: communication ? linksOf(axesAlong(communication, program)) : '',
     bytes,
+    readBytes,
     isOfExperts: isOfExperts(moved),
     when: segment === 'forward' ? first : segment === 'backward' ? 'B' : isGradient ? 'before update' : 'behind update',
   }

@@ -69,7 +69,7 @@ describe('a step in which equal blocks run once', () => {
     prefetch: fc.constantFrom(undefined, 0, 1, 2),
     gather: fc.constantFrom(undefined, 'use', 'keep', 'step'),
     microbatches: fc.integer({ min: 3, max: 9 }),
-    cluster: fc.constantFrom('dgx-a100', 'dgx-h100'),
+    cluster: fc.constantFrom('dgx-a100', 'dgx-h100', 'l40s-pcie'),
     blocking: fc.subarray(['tp', 'pp', 'dp']),
     fused: fc.subarray(['tp', 'dp']),
     slow: fc.constantFrom(1, 1.25),

@@ -1,12 +1,20 @@
-import { type Item, type OperatorNode, type Pass, type Program, type Region, rewriteItems } from '@shardloom/core'
+import {
+  type Earlier,
+  type Item,
+  nodesOf,
+  type OperatorNode,
+  type Pass,
+  type Program,
+  rewriteItems,
+} from '@shardloom/core'
 import { reducesGradient } from './type-reductions.js'
 
 /**
  * `dp/bound-reductions`: how many layers' gradients wait for their reduction where each microbatch reduces them. A layer of
  * backward begins when those of the layer two before it are reduced: one layer's are on their way while the next one's are
- * made, and of no microbatch's layers that follow each other are more than two whole, however slow the links are. Layers of the next microbatch
- * wait for nothing of the one before, so that stages of few layers may hold more. PyTorch's FSDP2 lets the stream of
- * kernels wait like this (`reduce_scatter_state` of `fully_shard`), and DeepSpeed fills the first of two buckets again
+ * made, and no more than two are whole, however slow the links are. What stands before the layers and behind them counts as
+ * a layer each, and the order is that of the rank, over the borders of microbatches and of chunks. PyTorch's FSDP2 lets the stream of
+ * kernels wait like this (`reduce_scatter_state` of `fully_shard`, which backward of the next microbatch finds), and DeepSpeed fills the first of two buckets again
  * when it is reduced (`overlap_comm`). In a pipeline it is the first kernel that makes gradients of parameters that waits,
  * which may run long after those that the stage before needs.
  */
@@ -15,34 +23,51 @@ export const boundReductions: Pass = {
   phase: 'schedule',
   after: ['core/divide-backward'],
   run(program) {
-    let changed = false
-    const items = rewriteItems(program.items, (list, around) => {
-      const next = around?.axis === 'layer' ? bound(list, around, program) : list
-      changed ||= next !== list
-      return next
-    })
-    return changed ? { ...program, items } : program
+    const isBound = ({ after }: OperatorNode) => after?.some((wait) => typeof wait !== 'string' && wait.turns)
+    if (nodesOf(program.items).some(isBound)) return program
+    const turns = turnsIn(program.items, program)
+    if (turns.length === 0) return program
+    const begins = new Set(turns.map(({ first }) => first))
+    const waits = turns.flatMap(({ reductions }) =>
+      reductions.map((item): Earlier => ({ item, distance: 2, turns: true })),
+    )
+    const items = rewriteItems(program.items, (list) =>
+      list.map((item): Item => {
+        if (item.type !== 'node' || !begins.has(item.id)) return item
+        return { ...item, after: [...(item.after ?? []), ...waits] }
+      }),
+    )
+    return { ...program, items }
   },
 }
 
-/** Of the iterations before one, the last whose gradients have to be reduced. */
-const distance = 2
-
-/** The items of a body, of which the first kernel waits for reductions; the same list where there is nothing to wait for. */
-function bound(items: readonly Item[], { bodies, order, extent }: Region, program: Program): readonly Item[] {
-  const at = items.findIndex((item) => item.type === 'node' && item.kind === 'compute' && item.gradient !== 'input')
-  const first = items[at]
-  if (first?.type !== 'node' || order === 'parallel' || extent <= distance) return items
-  const waits = bodies.flatMap((body) => lastOfGroups(body.items, program)).map(({ id }) => ({ item: id, distance }))
-  const isBound = first.after?.some((before) => typeof before !== 'string' && waits.some((w) => w.item === before.item))
-  if (waits.length === 0 || isBound) return items
-  return items.with(at, { ...first, after: [...(first.after ?? []), ...waits] })
+/** What makes gradients and reduces them before another does: the kernel that begins with that, and the reductions that end last. */
+interface Turn {
+  readonly first: string
+  readonly reductions: readonly string[]
 }
 
-/** The reductions of gradients that end last: one of each group of ranks, which runs its own in order. */
-function lastOfGroups(items: readonly Item[], program: Program): OperatorNode[] {
-  const last = new Map<string, OperatorNode>()
-  for (const item of items)
-    if (item.type === 'node' && reducesGradient(item, program)) last.set(`${item.communication?.atoms}`, item)
-  return [...last.values()]
+/** The turns of a list: those of its regions, and of what is before, between and behind these. */
+function turnsIn(items: readonly Item[], program: Program): Turn[] {
+  const turns: Turn[] = []
+  let first: string | undefined
+  // One of each group of ranks, which runs its own in order.
+  let last = new Map<string, string>()
+  const end = () => {
+    if (first !== undefined && last.size > 0) turns.push({ first, reductions: [...last.values()] })
+    first = undefined
+    last = new Map()
+  }
+  for (const item of items) {
+    if (item.type === 'region') {
+      const inner = item.bodies.flatMap((body) => turnsIn(body.items, program))
+      if (inner.length > 0) end()
+      turns.push(...inner)
+    } else if (first === undefined) {
+      const begins = item.kind === 'compute' && item.segment === 'backward' && item.gradient !== 'input'
+      if (begins) first = item.id
+    } else if (reducesGradient(item, program)) last.set(`${item.communication?.atoms}`, item.id)
+  }
+  end()
+  return turns
 }

@@ -47,8 +47,7 @@ describe('gradients in buckets', () => {
     const alone = measure(plan({ zero: 2 }, 2).program, plan({ zero: 2 }, 2).operators).edges
     const { program, operators } = plan({ zero: 2, bucket: 1e9 }, 2)
     const merged = measure(program, operators).edges
-    expect(alone.temporal).toBe(0n)
-    expect(merged.temporal).toBeGreaterThan(0n)
+    expect(merged.temporal).toBeGreaterThan(alone.temporal)
     expect(merged.data).toBe(alone.data)
     const scatters = nodesOf(program.items).filter(({ op, fusion }) => op === 'reduce-scatter' && fusion)
     const inLayer = scatters.filter(({ id }) => id.startsWith('backward/layer'))

@@ -9,8 +9,8 @@ import { describe, expect, it } from 'vitest'
 
 const layers = 5
 const microbatches = 2
-/** The layers that wait for gradients to be reduced, see `reductions.test`. */
-const bounded = (layers - 2) * microbatches
+/** What waits for gradients to be reduced, see `reductions.test`: all but the first two, of layers, the head and the embedding. */
+const bounded = (layers + 2) * microbatches - 2
 const tiny = findPreset('tiny')
 const model = { ...tiny, order: { runs: tiny.order.runs.map((run) => ({ ...run, count: layers })) } }
 

@@ -248,7 +248,8 @@ class Printer {
 }
 
 function afterText(before: string | Earlier): string {
-  return typeof before === 'string' ? wordText(before) : `${wordText(before.item)} earlier ${before.distance}`
+  if (typeof before === 'string') return wordText(before)
+  return `${wordText(before.item)} earlier ${before.distance}${before.turns ? ' turns' : ''}`
 }
 
 function selectorJson({ except, and, ...fields }: Selector): Readonly<Record<string, Json>> {

@@ -337,8 +337,9 @@ function takeAfter(cursor: Cursor): (string | Earlier)[] {
   const items: (string | Earlier)[] = []
   do {
     const item = cursor.word('an item')
-    const distance = cursor.keyword(['earlier']) && cursor.whole('a distance in iterations')
-    items.push(distance === undefined ? item : { item, distance })
+    const distance = cursor.keyword(['earlier']) && cursor.whole('a distance in iterations or turns')
+    const inTurns = distance !== undefined && cursor.keyword(['turns']) !== undefined
+    items.push(distance === undefined ? item : { item, distance, ...(inTurns && { turns: true }) })
   } while (cursor.take(','))
   return items
 }

@@ -193,9 +193,18 @@ function node(id: fc.Arbitrary<string>): fc.Arbitrary<OperatorNode> {
       recompute: optional(fc.constant(true as const)),
       updates: optional(word),
       after: optional(
-        fc.array(fc.oneof(word, fc.record({ item: word, distance: fc.integer({ min: 1, max: 99 }) })), {
-          maxLength: 2,
-        }),
+        fc.array(
+          fc.oneof(
+            word,
+            fc.record(
+              { item: word, distance: fc.integer({ min: 1, max: 99 }), turns: fc.constant(true as const) },
+              { requiredKeys: ['item', 'distance'] },
+            ),
+          ),
+          {
+            maxLength: 2,
+          },
+        ),
       ),
       barrier: optional(fc.array(word, { maxLength: 2 })),
       partition: optional(partition),

@@ -71,7 +71,7 @@ export function stageOf(model: Model, parts: readonly string[], counts: Float64A
     spreadSeconds: 0,
     updateSeconds: 0,
   }
-  let aheadBytes = 0
+  let [aheadBytes, lateBytes] = [0, 0]
   const moving: { readonly times: number; readonly cost: PartCost }[] = []
   const linked: LinkedPart[] = []
   const isLinked = !model.blocking && parts.some((part) => model.states.get(part)?.links.length)
@@ -84,8 +84,8 @@ export function stageOf(model: Model, parts: readonly string[], counts: Float64A
     const { B = 0, I = 0, W = 0 } = model.parts.get(part)?.seconds ?? {}
     // Gradients of the layer before are there beside a layer's own where reducing them takes longer than it does.
     const busy = state.links.reduce((most, { gathered, reduced }) => Math.max(most, gathered + reduced), 0)
-    const late = busy > B + I + W ? state.reducedBytes : 0
-    aheadBytes = Math.max(aheadBytes, state.gatheredBytes + late)
+    if (busy > B + I + W) lateBytes = Math.max(lateBytes, state.reducedBytes)
+    aheadBytes = Math.max(aheadBytes, state.gatheredBytes)
   })
   parts.forEach((part, at) => {
     const times = counts[at] as number
@@ -112,9 +112,11 @@ export function stageOf(model: Model, parts: readonly string[], counts: Float64A
       // Beside a part that is whole the next one is, which has been gathered ahead.
       // Where the gradients of an end are whole, what it kept has been read for the last time: logits, before their head's gradient is made.
       const reduced = Math.max(0, (state?.reducedBytes ?? 0) - (part === 'last' ? cost.keptBytes : 0))
-      const gathered = state ? state.gatheredBytes + reduced + aheadBytes : 0
-      stage.workingBytes = Math.max(stage.workingBytes, cost.workingBytes + gathered)
-      if (part !== 'last') stage.layerWorkingBytes = Math.max(stage.layerWorkingBytes, cost.workingBytes + gathered)
+      const gathered = state ? state.gatheredBytes + aheadBytes : 0
+      // Of an embedding backward reads nothing, so that what forward gathers is gone.
+      const whole = state ? Math.max(gathered, (part === 'first' ? 0 : gathered) + reduced + lateBytes) : 0
+      stage.workingBytes = Math.max(stage.workingBytes, cost.workingBytes + whole)
+      if (part !== 'last') stage.layerWorkingBytes = Math.max(stage.layerWorkingBytes, cost.workingBytes + whole)
       stage.stateBytes += times * cost.cacheBytes * model.microbatches
     }
     if (!state) return

@@ -63,14 +63,14 @@ export function stateAt(costs: ReadonlyMap<string, StateCost>, machine: Machine)
       const links = new Map<string, StateLinks>()
       let [gatheredBytes, reducedBytes, stayingBytes, keptBytes] = [0, 0, 0, 0]
       for (const move of cost.moves) {
-        const { atoms, op, when, bytes } = move
+        const { atoms, op, when, bytes, readBytes } = move
         const group = machine.group(atoms)
         if (group.size === 1 || bytes <= 0) continue
         const taken = collectiveSeconds(group, { op, bytes })
         if (when === 'before forward') stayingBytes += bytes
         if (when === 'F' && isKept && part !== 'first') keptBytes += bytes
         if (when === 'F') gatheredBytes += bytes
-        if (when === 'B' && op === 'reduce-scatter') reducedBytes += bytes
+        if (when === 'B' && op === 'reduce-scatter') reducedBytes += readBytes
         if (when === 'F' || when === 'B') addMove(links, move, taken)
         else seconds[when] += taken
       }

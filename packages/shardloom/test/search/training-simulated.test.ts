@@ -87,6 +87,20 @@ test.each(cases)(
   },
 )
 
+// Each microbatch reduces its gradients, over links that are slower than the kernels.
+const reducing = { offload: ['none'], cp: [1], ulysses: [1], tp: [1, 2], pp: [2, 4, 8], microbatch: [1], zero: [2, 3] }
+
+test.each([
+  ['llama-3.1-8b', 'l40s-pcie'],
+  ['mixtral-8x7b', 'dgx-h100'],
+])('pipelines of %s on %s hold as many gradients that are not reduced as when simulated', async (model, preset) => {
+  const loaded = await loadSpec({ model, cluster: { preset, nodes: 2 }, batch: 32, seq: 1024 })
+  const { memory } = errorsOf(loaded, questionOf(loaded, { choices: reducing }), 6)
+  expect(memory).toHaveLength(6)
+  expect(sizes(memory).mean).toBeLessThan(0.04)
+  expect(sizes(memory).worst).toBeLessThan(0.1)
+})
+
 test('experts on all ranks of dp and some of tp hold what they hold when the whole model is planned', async () => {
   const loaded = await loadSpec({ model: 'mixtral-8x7b', cluster: h100(4), batch: 64, seq: 4096 })
   const question = questionOf(loaded, { ranks: 32 })
