@@ -23,8 +23,10 @@ export function dependenciesOnEarlier(occurrences: readonly Occurrence[], start:
   for (const { to, crossing } of waiting) {
     const { region, body, run } = crossing
     const step = region.order === 'reverse' ? 1 : -1
+    const isNested = region.bodies.some(({ items }) => items.some(({ type }) => type === 'region'))
     for (const item of occurrences[to]?.node.after ?? []) {
-      if (typeof item === 'string') continue
+      // Turns are iterations where none has a loop of its own.
+      if (typeof item === 'string' || (item.turns && isNested)) continue
       const holds = region.bodies.map(({ items }) => items.some(({ id }) => id === item.item))
       const sources = new Set<number>()
       for (let iteration = run.first; iteration <= run.last; iteration++) {
