@@ -44,6 +44,20 @@ describe('bounds that no software beats', () => {
     }
   })
 
+  test('a replica of all ranks, with as many sequences, makes no step shorter', async () => {
+    const [one = 0, two = 0] = await Promise.all(
+      [1, 2].map(async (dp) => {
+        const parallel = { tp: 2, cp: 8, pp: 4, dp }
+        const cluster = { preset: 'l40s-pcie', nodes: 8 * dp }
+        const options = { zero: 0, sequenceParallel: true } as const
+        const spec = { model: 'llama-3.1-8b', batch: 16 * dp, microbatch: 1, seq: 16384, cluster, parallel, options }
+        return (await run(spec)).step.seconds
+      }),
+    )
+    // Alone its gradients are reduced over the ranks of ring attention, which waits for none of them.
+    expect(one).toBeLessThanOrEqual(two)
+  })
+
   test('a KV cache is as large in several microbatches as in one', async () => {
     const decode = { ...llama, phase: 'decode', batch: 8, cluster: { accelerator: 'h100-sxm', nodes: 1 } } as const
     // Keys and values of 8 sequences of 8,192 tokens: 32 layers, 8 heads of 128 dims, two bytes.

@@ -193,8 +193,22 @@ export function axesAlong(
   return axesOf(mesh, atoms, reason.strategies)
 }
 
-/** The stream of what is communicated over these axes, beside kernels and over links of its own. */
-export const linksOf = (axes: readonly string[]): `${string} links` => `${axes.join('·')} links`
+/** Whether a node moves parameters or their gradients. */
+export function isOfState({ communication, segment, inputs: [id = ''] }: OperatorNode, { tensors }: Program): boolean {
+  if (!communication) return false
+  const { role, dims } = lookup(tensors, id)
+  return role === 'parameter' || role === 'gradient' || (segment === 'optimizer' && dims.length > 0)
+}
+
+/**
+ * The stream of what a node communicates, beside kernels and over links of its own: one for activations and one for parameters and gradients of each axis, as
+ * frameworks have process groups of their own for what ranks share (`fully_shard` of PyTorch, the data-parallel group of Megatron-LM).
+ */
+export function linksOf(node: OperatorNode, program: Program): `${string} links` {
+  const { communication } = node
+  const axes = communication ? axesAlong(communication, program).join('·') : ''
+  return isOfState(node, program) ? `${axes} state links` : `${axes} links`
+}
 
 function communicationTime(
   nodes: readonly OperatorNode[],
@@ -217,7 +231,7 @@ function communicationTime(
   // What forward saved can be gathered again ahead of its use, whatever blocks.
   const isFresh = lookup(program.tensors, node.inputs[0] ?? '').role !== 'activation' || isOf(node, program)
   const isBlocking = isFresh && axes.some((axis) => blocking.includes(axis))
-  const stream: Stream = isBlocking ? 'compute' : linksOf(axes)
+  const stream: Stream = isBlocking ? 'compute' : linksOf(node, program)
   return { stream, seconds: () => seconds, grows: undefined }
 }
 

@@ -1,14 +1,13 @@
-import { lookup, type OperatorNode, type OperatorTable, type Program, ShardloomError, walk } from '@shardloom/core'
+import { type OperatorNode, type OperatorTable, type Program, ShardloomError, walk } from '@shardloom/core'
 import { programOf, type UnrolledGraph, unroll } from '@shardloom/core/unroll'
 import { runEvents, type Times, type Work } from './event-loop.js'
 import { choicesOf, type KnownKernels } from './kernels.js'
 import { LocalSizes } from './local-sizes.js'
 import type { Machine } from './machine.js'
-import { type KernelPlan, kernelPlan, type NodeTimes, type Recall, timesOfKernels } from './node-time.js'
+import { isOfState, type KernelPlan, kernelPlan, type NodeTimes, type Recall, timesOfKernels } from './node-time.js'
 import { gated, placesOf, prepareWith, ticksOf } from './prepare.js'
 import { representatives } from './ranks.js'
 import { copiesIn, copyTicks, type HostCopies, noCopies } from './sample-copies.js'
-import { type LinkUses, linksIn } from './sample-links.js'
 import { blockMemory, type HeldBuffers, heldBy, layerOf } from './sample-memory.js'
 import { type KnownSizes, nothingKnown, SizedKernels } from './sized-kernels.js'
 import { ticksPerSecond } from './ticks.js'
@@ -68,8 +67,6 @@ export interface PartCost {
   readonly kernels: Readonly<Record<BlockName['direction'], number>>
   /** By direction, where it moves anything over the host link. */
   readonly copies: Readonly<Partial<Record<BlockName['direction'], HostCopies>>>
-  /** What activations do on links. */
-  readonly links: LinkUses
   /** Kept from forward to backward, in device memory. */
   readonly keptBytes: number
   /** Of these, and of what backward makes of them, what gradients of weights wait for where they come later. */
@@ -164,13 +161,6 @@ function isIdle(node: OperatorNode, program: Program, named: ReadonlyMap<string,
   return node.segment === 'optimizer' || !named.has(node.id) || isOfState(node, program) || passes(node)
 }
 
-/** Whether a node moves parameters or their gradients. */
-export function isOfState({ communication, segment, inputs: [id = ''] }: OperatorNode, { tensors }: Program): boolean {
-  if (!communication) return false
-  const { role, dims } = lookup(tensors, id)
-  return role === 'parameter' || role === 'gradient' || (segment === 'optimizer' && dims.length > 0)
-}
-
 /**
  * The part of a model that each node of a microbatch belongs to: the kind of its layer, or an end of the model. All that inference does is
  * of some microbatch, without a loop over them where there is one.
@@ -242,7 +232,6 @@ export function partCosts(
   }
   // Many are told apart by what they take alone.
   let known: ReturnType<typeof partMemory> | undefined
-  let busy: ReadonlyMap<string, LinkUses> | undefined
   const memory = (part: string) => {
     known ??= partMemory(sample, growths, times)
     return known.get(part) ?? noMemory
@@ -254,10 +243,6 @@ export function partCosts(
         seconds: own,
         kernels: kernels.get(part) ?? own,
         copies: copies.get(part) ?? noCopies,
-        get links() {
-          busy ??= linksIn(sample, program, standing, lane, times)
-          return busy.get(part) ?? {}
-        },
         get keptBytes() {
           return memory(part).keptBytes
         },
@@ -275,7 +260,7 @@ export function partCosts(
   )
 }
 
-type PartMemory = { -readonly [Field in keyof Omit<PartCost, 'seconds' | 'kernels' | 'copies' | 'links'>]: number }
+type PartMemory = { -readonly [Field in keyof Omit<PartCost, 'seconds' | 'kernels' | 'copies'>]: number }
 
 const noMemory: PartMemory = { keptBytes: 0, deferredBytes: 0, workingBytes: 0, cacheBytes: 0 }
 

@@ -14,9 +14,9 @@ import { choicesOf } from './kernels.js'
 import { LocalSizes } from './local-sizes.js'
 import type { Machine } from './machine.js'
 import { meterOf, storedAs } from './measure.js'
-import { axesAlong, type KernelPlan, kernelPlan, linksOf, timesOfKernels } from './node-time.js'
+import { isOfState, type KernelPlan, kernelPlan, linksOf, timesOfKernels } from './node-time.js'
 import { representatives } from './ranks.js'
-import { isOfState, partsOf } from './sample.js'
+import { partsOf } from './sample.js'
 import { layerOf } from './sample-memory.js'
 import { type KnownSizes, nothingKnown, SizedKernels } from './sized-kernels.js'
 
@@ -230,17 +230,18 @@ function parameterOf(id: string, { tensors }: Program): string {
 }
 
 function moveOf(
-  { op, communication, segment, inputs: [id = ''] }: OperatorNode,
+  node: OperatorNode,
   program: Program,
   { bytes, readBytes, isRepeated }: Pick<StateMove, 'bytes' | 'readBytes'> & { readonly isRepeated: boolean },
 ): StateMove {
-  const moved = lookup(program.tensors, id)
+  const { op, communication, segment, inputs } = node
+  const moved = lookup(program.tensors, inputs[0] ?? '')
   const isGradient = moved.role === 'gradient'
   const first = isRepeated ? 'F' : 'before forward'
   return {
     op: collectiveOps.find((each) => each === op) ?? 'send',
     atoms: communication?.atoms ?? [],
-    links: communication ? linksOf(axesAlong(communication, program)) : '',
+    links: linksOf(node, program),
     bytes,
     readBytes,
     isOfExperts: isOfExperts(moved),

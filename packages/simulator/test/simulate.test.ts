@@ -138,7 +138,7 @@ describe('names of axes', () => {
     }
     expect([...streamsOf(({ op }) => op === 'all-to-all')]).toEqual(['ep links'])
     const gradients = streamsOf(({ id }) => id.startsWith('optimizer/gradient/'))
-    expect(gradients).toContain('dp links')
+    expect(gradients).toContain('dp state links')
     expect(gradients).not.toContain('ep links')
     for (const ranks of [breakdown(timeline, program.mesh), runStep(program, operators, machine).ranks])
       for (const { exposed } of ranks) {
@@ -155,7 +155,7 @@ describe('reductions of gradients', () => {
       const build = { phase: 'training', batch: 32, seq: 1024, microbatches: 1 } as const
       const { program, operators } = planned('llama-3.1-8b', build, { dp: 8 }, { dp: { zero: 0, reduce } })
       const [rank] = runStep(program, operators, machineOf(resolveCluster('dgx-h100'), program.mesh)).ranks
-      return { exposed: rank?.exposed['dp'] ?? 0, busy: rank?.busy['dp links'] ?? 0 }
+      return { exposed: rank?.exposed['dp'] ?? 0, busy: rank?.busy['dp state links'] ?? 0 }
     })
     expect(step).toEqual(microbatch)
     // What cannot be hidden is the reductions of what backward comes to last, the embedding: 128,256 × 4,096 of 8.03e9 parameters.
@@ -173,7 +173,7 @@ describe('reductions of gradients', () => {
         const { program, operators } = planned(model, build, { pp: 2, dp: 2 }, { pp, dp: { zero: 2 } })
         return runStep(program, operators, machineOf(resolveCluster('l40s-pcie'), program.mesh)).ranks.map((rank) => {
           // The links are too slow for what is computed beside them.
-          expect(rank.busy['dp links']).toBeGreaterThan(rank.computing)
+          expect(rank.busy['dp state links']).toBeGreaterThan(rank.computing)
           return rank.memory.peakBytes
         })
       })

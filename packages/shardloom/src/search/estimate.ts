@@ -95,7 +95,7 @@ export function stageOf(model: Model, parts: readonly string[], counts: Float64A
     const kept = isEnd(part) ? 'endBytes' : 'keptBytes'
     if (cost) {
       const alone = besideCopies(cost, model)
-      const { forward, input, weight } = state ? besideState(alone, cost, state.links, model, model.divided) : alone
+      const { forward, input, weight } = state ? besideState(alone, state.links, model, model.divided) : alone
       stage.forward += times * forward
       stage.input += times * input
       stage.weight += times * weight

@@ -1,4 +1,4 @@
-import type { LinkUses, Machine, PartCost, StateMove } from '@shardloom/simulator'
+import type { Machine, PartCost, StateMove } from '@shardloom/simulator'
 import { isEnd } from './forms.js'
 import type { Divided } from './pipelines.js'
 
@@ -62,47 +62,34 @@ export const untilGradient = 1 / 4
 
 /**
  * What the actions of a part take with collectives of its state beside them. Streams go on beside each other: an action takes as long as the longest of
- * them, since a layer waits for gradients of others before it. On a stream that activations pass too these wait for what stands before them: for what is gathered
- * for the next layer before the first of these, and for what is reduced as far as it takes longer than passes between two.
+ * them, since a layer waits for gradients of others before it.
  */
 export function besideState(
   own: ActionSeconds,
-  cost: PartCost,
   links: readonly Readonly<StateLinks>[],
   { contention, blocking }: Overlap,
   divided: Divided,
 ): ActionSeconds {
   if (links.length === 0) return own
   const apart = divided !== 'nothing'
-  const action = (
-    seconds: number,
-    direction: keyof LinkUses,
-    gathers: 'forward' | 'gathered' | undefined,
-    reduces: boolean,
-    before = 0,
-  ) => {
+  const action = (seconds: number, gathers: 'forward' | 'gathered' | undefined, reduces: boolean, before = 0) => {
     let [all, longest, late] = [0, 0, 0]
     for (const link of links) {
       const gathered = gathers ? link[gathers] : 0
       const reduced = reduces ? link.reduced : 0
-      const use = cost.links[direction]?.get(link.name)
       all += gathered + reduced
       longest = Math.max(longest, gathered + reduced)
-      late = Math.max(
-        late,
-        (before > 0 ? link.gathered : gathered) + reduced - before - seconds,
-        use ? Math.max(0, gathered - use.ahead) + Math.max(0, reduced - use.gap) : 0,
-      )
+      late = Math.max(late, (before > 0 ? link.gathered : gathered) + reduced - before - seconds)
     }
     const beside = contention * Math.min(seconds, longest)
     return seconds + (blocking ? all : Math.max(beside, late))
   }
-  const input = action(own.input, apart ? 'I' : 'B', 'gathered', !apart)
+  const input = action(own.input, 'gathered', !apart)
   return {
-    forward: action(own.forward, 'F', 'forward', false),
+    forward: action(own.forward, 'forward', false),
     input,
     // Gradients of weights that are not always apart have those of inputs beside them.
-    weight: apart ? action(own.weight, 'W', undefined, true, divided === 'some' ? input : 0) : own.weight,
+    weight: apart ? action(own.weight, undefined, true, divided === 'some' ? input : 0) : own.weight,
   }
 }
 
