@@ -82,9 +82,9 @@ export function stageOf(model: Model, parts: readonly string[], counts: Float64A
     stage.layers += counts[at] as number
     if (!state) return
     const { B = 0, I = 0, W = 0 } = model.parts.get(part)?.seconds ?? {}
-    // Gradients of the layer before are there beside a layer's own where reducing them takes longer than it does.
+    // Gradients of the layer before are there beside a layer's own as far as they are not reduced when it ends.
     const busy = state.links.reduce((most, { gathered, reduced }) => Math.max(most, gathered + reduced), 0)
-    if (busy > B + I + W) lateBytes = Math.max(lateBytes, state.reducedBytes)
+    if (busy > 0) lateBytes = Math.max(lateBytes, state.reducedBytes * (1 - (B + I + W) / busy))
     aheadBytes = Math.max(aheadBytes, state.gatheredBytes)
   })
   parts.forEach((part, at) => {
@@ -113,8 +113,9 @@ export function stageOf(model: Model, parts: readonly string[], counts: Float64A
       // Where the gradients of an end are whole, what it kept has been read for the last time: logits, before their head's gradient is made.
       const reduced = Math.max(0, (state?.reducedBytes ?? 0) - (part === 'last' ? cost.keptBytes : 0))
       const gathered = state ? state.gatheredBytes + aheadBytes : 0
-      // Of an embedding backward reads nothing, so that what forward gathers is gone.
-      const whole = state ? Math.max(gathered, (part === 'first' ? 0 : gathered) + reduced + lateBytes) : 0
+      // Of an embedding backward reads nothing, so that what forward gathers is gone; nor do gradients of weights where they run apart.
+      const isRead = part !== 'first' && model.divided !== 'all'
+      const whole = state ? Math.max(gathered, (isRead ? gathered : 0) + reduced + lateBytes) : 0
       stage.workingBytes = Math.max(stage.workingBytes, cost.workingBytes + whole)
       if (part !== 'last') stage.layerWorkingBytes = Math.max(stage.layerWorkingBytes, cost.workingBytes + whole)
       stage.stateBytes += times * cost.cacheBytes * model.microbatches
