@@ -1,5 +1,6 @@
 import {
   cutMiddle,
+  cutMiddles,
   formatBytes,
   formatCount,
   formatCounted,
@@ -14,6 +15,9 @@ import { conventionFacts } from './convention-facts.js'
 import { bar, capacity } from './quantities.js'
 import { type Style, singleLine } from './style.js'
 import { pairs, table, wrapped } from './table.js'
+
+/** A share of a step that is worth a word. */
+const noticeable = 0.01
 
 /** How many kinds of work, nodes of the critical path and tensors at the peak are printed. */
 const shown = { kinds: 6, nodes: 6, tensors: 4 } as const
@@ -189,6 +193,11 @@ function pathLines({ criticalPath, criticalKinds, stepSeconds }: SimulationSumma
     list.length > 0
       ? [style.dim(`  and ${formatShare(rest(list))} in ${formatCounted(list.length, `further ${what}`)}`)]
       : []
+  const longest = criticalPath.slice(0, shown.nodes)
+  const names = cutMiddles(
+    longest.map(({ node, kernel = node }) => singleLine(kernel)),
+    50,
+  )
   return [
     `${style.bold('Critical path')}: what the ${formatSeconds(stepSeconds)} consist of`,
     ...table(
@@ -202,21 +211,34 @@ function pathLines({ criticalPath, criticalKinds, stepSeconds }: SimulationSumma
     '',
     ...table(
       nodes,
-      criticalPath
-        .slice(0, shown.nodes)
-        .map(({ node, kernel = node, count, seconds, share }) => [
-          formatShare(share),
-          formatSeconds(seconds),
-          formatCount(count),
-          cutMiddle(singleLine(kernel), 50),
-        ]),
+      longest.map(({ count, seconds, share }, at) => [
+        formatShare(share),
+        formatSeconds(seconds),
+        formatCount(count),
+        names[at] ?? '',
+      ]),
       style,
     ),
     ...further(criticalPath.slice(shown.nodes), 'kernel'),
   ]
 }
 
-function whatIfLines({ whatIf, memory }: SimulationSummary, style: Style): string[] {
+/** Whether a step without communication over some axis is shorter by more than it is exposed, by a share that is worth a word. */
+function savesMoreThanExposed({ whatIf, stepSeconds, exposedCommunicationSeconds }: SimulationSummary): boolean {
+  const exposed = new Map(
+    Object.entries(exposedCommunicationSeconds).map(([axis, seconds]) => [
+      `without communication over ${axis}`,
+      seconds,
+    ]),
+  )
+  return whatIf.some(({ change, difference }) => {
+    const seconds = exposed.get(change)
+    return seconds !== undefined && -difference * stepSeconds > seconds + noticeable * stepSeconds
+  })
+}
+
+function whatIfLines(summary: SimulationSummary, style: Style): string[] {
+  const { whatIf, memory } = summary
   if (whatIf.length === 0) return []
   const columns = [
     { header: 'step', align: 'right' },
@@ -235,7 +257,12 @@ function whatIfLines({ whatIf, memory }: SimulationSummary, style: Style): strin
     formatDifference(each.difference),
     `${each.change}${verdict(each)}`,
   ])
-  const further = wrapped('Few changes of the plan are tried here: `shardloom search --changes` tries all degrees.', 2)
+  const further = [
+    ...(savesMoreThanExposed(summary)
+      ? ['What is computed beside communication is slowed down by it: without it more is saved than is exposed.']
+      : []),
+    'Few changes of the plan are tried here: `shardloom search --changes` tries all degrees.',
+  ].flatMap((text) => wrapped(text, 2))
   return [
     '',
     `${style.bold('What if')}, one change at a time, simulated again`,

@@ -77,12 +77,21 @@ export function formatMesh(degrees: Readonly<Record<string, number>>, world: num
   return parts.map((axes) => axes.join(times)).join(' | ')
 }
 
-/** Shortens a name to `limit` characters by cutting its middle: `expert…down`. */
-export function cutMiddle(text: string, limit = 24): string {
+/** Shortens a name to `limit` characters by cutting its middle, behind the first `head` of them: `expert…down`. */
+export function cutMiddle(text: string, limit = 24, head = Math.ceil((limit - 1) / 2)): string {
   const characters = [...text]
   if (characters.length <= limit) return text
-  const head = Math.ceil((limit - 1) / 2)
   return `${characters.slice(0, head).join('')}…${characters.slice(characters.length - (limit - 1 - head)).join('')}`
+}
+
+/** The same of several names, cut further ahead where those that differ would not. */
+export function cutMiddles(names: readonly string[], limit = 24): readonly string[] {
+  const different = new Set(names).size
+  for (let head = Math.ceil((limit - 1) / 2); head >= 0; head--) {
+    const cut = names.map((name) => cutMiddle(name, limit, head))
+    if (new Set(cut).size === different) return cut
+  }
+  return names.map((name) => cutMiddle(name, limit))
 }
 
 function withThreeDigits(value: number): string {

@@ -3,6 +3,7 @@ export type { EdgeRole } from './chain.js'
 export { type DotGraph, type DotOptions, toDot, type Write, writeDot, writeDotGraph } from './dot.js'
 export {
   cutMiddle,
+  cutMiddles,
   formatBytes,
   formatCount,
   formatCounted,

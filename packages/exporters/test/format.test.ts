@@ -1,5 +1,6 @@
 import {
   cutMiddle,
+  cutMiddles,
   formatBytes,
   formatCount,
   formatCounted,
@@ -47,6 +48,15 @@ test('a mesh shows its axes above degree 1, and behind a bar those that divide t
   expect(formatMesh({ dp: 4, tp: 2, expertDp: 2, ep: 4, expertTp: 1 }, 8)).toBe('dp 4 × tp 2 | expertDp 2 × ep 4')
   expect(formatMesh({ pp: 2, dp: 4, ep: 4 }, 8, ', ')).toBe('pp 2, dp 4 | ep 4')
   expect(formatMesh({ dp: 1 }, 1)).toBe('')
+})
+
+test('long names that differ in their middle differ when they are cut', () => {
+  const names = ['gate', 'up', 'down'].map((each) => `backward/layer/moe/experts/${each}.weight/reduce-scatter(dp)`)
+  const cut = cutMiddles(names, 40)
+  expect(new Set(cut).size).toBe(3)
+  for (const name of cut) expect(name.length).toBeLessThanOrEqual(40)
+  // Nothing tells these from each other in so few letters.
+  expect(new Set(cutMiddles(names, 12)).size).toBeLessThan(3)
 })
 
 test('a long name keeps its beginning and its end', () => {

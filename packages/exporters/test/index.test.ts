@@ -12,6 +12,7 @@ test('the exports are these', () => {
   expect(Object.keys(exporters).sort()).toEqual([
     'createView',
     'cutMiddle',
+    'cutMiddles',
     'edgeStyles',
     'formatBytes',
     'formatCount',

@@ -122,7 +122,7 @@ export function summariseServingSimulation(simulation: ServingSimulation): Servi
     ...budgetOf(loaded.spec, { tokens: result.outputTokensPerSecond, seconds: 1, world }),
     limits: pools.flatMap((pool, index) => {
       const usage = usages[index]
-      return usage ? limitsOf(pool, usage, engine.scheduler.maxSequences) : []
+      return usage ? limitsOf(pool, usage) : []
     }),
     warnings: [
       ...lockStep(workload),
@@ -170,7 +170,7 @@ function lockStep({ clients = 0, requests }: Workload): string[] {
 const percent = (share: number) => `${(100 * share).toFixed(0)} %`
 
 /** What holds a pool back: room, places, requests, or what its steps spend their time on. */
-function limitsOf({ phase, shares }: ServingPool, usage: PoolUsage, maxSequences: number): string[] {
+function limitsOf({ phase, shares, scheduler: { maxSequences } }: ServingPool, usage: PoolUsage): string[] {
   const of = phase === 'both' ? '' : `${phase}: `
   const parts = [
     ['products, norms and collectives of its tokens', shares.tokens],

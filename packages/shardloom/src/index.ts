@@ -19,6 +19,7 @@ export {
 export {
   createView,
   cutMiddle,
+  cutMiddles,
   type DotOptions,
   formatBytes,
   formatCount,

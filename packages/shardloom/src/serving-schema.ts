@@ -47,8 +47,10 @@ export const scheduler = z.strictObject(
       .exactOptional(oneOf(['mixed', 'separate']))
       .describe('whether prompts are prefilled beside decoding, or first and in steps of their own'),
     chunked: z.exactOptional(z.boolean('true or false')).describe('whether a prompt may be prefilled in several steps'),
-    maxTokens: z.exactOptional(wholeNumber()).describe('tokens that a step computes at most'),
-    maxSequences: z.exactOptional(wholeNumber()).describe('sequences that run at the same time at most'),
+    maxTokens: z.exactOptional(wholeNumber()).describe('tokens that a step computes at most, of each rank of dp'),
+    maxSequences: z
+      .exactOptional(wholeNumber())
+      .describe('sequences that run at the same time at most, of each rank of dp'),
     blockTokens: z.exactOptional(wholeNumber()).describe('tokens of a block of the KV cache'),
     reserve: z
       .exactOptional(share)

@@ -35,6 +35,8 @@ export interface ServingPool {
   /** Ranks of all of its engines. */
   readonly ranks: number
   readonly capacity: Capacity
+  /** Of one of its engines. */
+  readonly scheduler: Scheduler
   readonly shares: StepShares
 }
 
@@ -109,10 +111,19 @@ export function prepareServing(loaded: LoadedSpec): (alike: LoadedSpec) => Work<
       const room = capacity(each, engine.memoryFraction, length)
       const shares = { host: 0, tokens: 0, attention: 0 }
       const engines = whole.spec.parallel.replicas
-      const info: ServingPool = { phase, cluster: clusterOf(each), engines, ranks: all, capacity: room, shares }
+      const scheduler = schedulerOf(engine, alike, each, room)
+      const info: ServingPool = {
+        phase,
+        cluster: clusterOf(each),
+        engines,
+        ranks: all,
+        capacity: room,
+        scheduler,
+        shares,
+      }
       const pool: Pool = {
         engines: info.engines,
-        scheduler: schedulerOf(engine, alike, info),
+        scheduler,
         capacityTokens: room.tokens,
         cost: withHost(device, engine, layersOf(each), shares),
       }
@@ -158,10 +169,16 @@ export function engineOf({ spec }: LoadedSpec): EnginePreset {
   }
 }
 
-function schedulerOf({ scheduler }: EnginePreset, loaded: LoadedSpec, { cluster, capacity }: ServingPool): Scheduler {
-  const asked = loaded.spec.options.serving.scheduler?.preemption
+/** The scheduler of all ranks of `dp` together, each of which has places and tokens of its own, as in vLLM and SGLang. */
+export function schedulerOver(scheduler: Scheduler, dp: number): Scheduler {
+  return { ...scheduler, maxTokens: dp * scheduler.maxTokens, maxSequences: dp * scheduler.maxSequences }
+}
+
+function schedulerOf(engine: EnginePreset, { spec }: LoadedSpec, pool: LoadedSpec, capacity: Capacity): Scheduler {
+  const scheduler = schedulerOver(engine.scheduler, pool.spec.parallel.dp)
+  const asked = spec.options.serving.scheduler?.preemption
   if (asked !== 'swap') return asked ? { ...scheduler, preemption: asked } : scheduler
-  const bandwidth = hostBandwidthOf(cluster.accelerator)
+  const bandwidth = hostBandwidthOf(clusterOf(pool).accelerator)
   return { ...scheduler, preemption: { swapSecondsPerToken: capacity.bytesPerToken / bandwidth } }
 }
 

@@ -106,7 +106,14 @@ function helpfulOf(results: readonly (WhatIf & Change)[], isFitting: boolean): r
   const helpful = plans.filter((each) => each.fits && helps(each))
   if (helpful.length > 0) return helpful.slice(0, combined)
   return results
-    .filter((each) => each.of === 'machine' && each.fits && helps(each) && !each.change.startsWith(freely))
+    .filter(
+      (each) =>
+        each.of === 'machine' &&
+        each.fits &&
+        helps(each) &&
+        !each.change.startsWith(freely) &&
+        each.change !== allLinks,
+    )
     .sort((a, b) => a.difference - b.difference)
     .slice(0, combined)
 }
@@ -134,6 +141,7 @@ function simulated(loaded: LoadedSpec, options: SimulateOptions): Simulation | u
 }
 
 const freely = 'without communication over'
+const allLinks = 'links of all levels twice as fast'
 
 function machineChanges(machine: Machine, { loaded, engine }: Setting, axes: readonly string[]): Change[] {
   const cluster = loaded.cluster ?? machine.cluster
@@ -161,13 +169,16 @@ function fasterMachines(cluster: Cluster, world: number, types: string, communic
   // Ranks fill a unit of a level before they cross to the next; links that join no two of them carry nothing.
   const sizes = unitSizes(cluster)
   const crossed = levels.map((_, index) => index).filter((index) => (sizes[index - 1] ?? 1) < world)
-  const links = crossed.map((index) => ({
-    change: `links of level \`${levels[index]?.name}\` twice as fast`,
+  const faster = (change: string, some: readonly number[]) => ({
+    change,
     cluster: {
       ...cluster,
-      levels: levels.map((level, at) => (at === index ? { ...level, link: twiceAsFast(level.link) } : level)),
+      levels: levels.map((level, at) => (some.includes(at) ? { ...level, link: twiceAsFast(level.link) } : level)),
     },
-  }))
+  })
+  const links = crossed.map((index) => faster(`links of level \`${levels[index]?.name}\` twice as fast`, [index]))
+  // A collective over several levels takes as long as on the slowest of them.
+  if (crossed.length > 1) links.push(faster(allLinks, crossed))
   const peak = Object.fromEntries(Object.entries(accelerator.peak).map(([type, rate]) => [type, 2 * rate]))
   return [
     ...(communicates ? links : []),

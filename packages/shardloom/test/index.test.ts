@@ -14,6 +14,7 @@ test('the public surface', () => {
     'compare',
     'createView',
     'cutMiddle',
+    'cutMiddles',
     'dataAddress',
     'decimal',
     'describeCluster',

@@ -103,6 +103,20 @@ test('more ranks, and more engines, serve more', async () => {
   expect(engines).toBeGreaterThan(one)
 })
 
+test('each rank of dp has places and tokens of a step of its own, as `--max-num-seqs` of vLLM is of a data parallel rank', async () => {
+  const load = { clients: 64, requests: 64, input: 64, output: 64 }
+  const of = async (dp: number) => {
+    const model = { model: 'mixtral-8x7b', parallel: { tp: 1, dp, ep: dp } }
+    const spec = await serving({ load, scheduler: { maxSequences: 8, maxTokens: 64 } }, model)
+    const { pools, limits } = summariseServingSimulation(simulateServingLoaded(spec))
+    return { limits: limits.join(), running: pools[0]?.meanRunning ?? 0 }
+  }
+  const [two, eight] = [await of(2), await of(8)]
+  expect(two.limits).toContain('all 16 places are taken')
+  expect(two.running).toBeLessThanOrEqual(16)
+  expect(eight.running).toBeGreaterThan(16)
+})
+
 test('two pools hand the cache over, and decode without prompts between', async () => {
   const pools = { prefill: { parallel: { tp: 2 } }, decode: { parallel: { tp: 2 } } }
   const load = { clients: 16, requests: 64, output: 64 }

@@ -100,6 +100,18 @@ describe('what if', () => {
     },
   )
 
+  it('both kinds of links twice as fast halve a collective over both at most, of which each alone saves less', async () => {
+    const spec = { model: 'llama-3.1-8b', cluster: 'l40s-pcie', batch: 16, seq: 4096, parallel: { tp: 16 } }
+    const { criticalKinds, whatIf } = summariseSimulation(await simulated(spec), { whatIf: true })
+    const communication = criticalKinds.reduce((sum, { kind, share }) => sum + (/ over tp/.test(kind) ? share : 0), 0)
+    const savedBy = (links: string) =>
+      -(whatIf.find(({ change }) => change === `links of ${links} twice as fast`)?.difference ?? 0)
+    const all = savedBy('all levels')
+    for (const level of ['switch', 'node', 'network']) expect(savedBy(`level \`${level}\``)).toBeLessThanOrEqual(all)
+    expect(all).toBeGreaterThan(communication / 4)
+    expect(all).toBeLessThanOrEqual(communication / 2 + 1e-3)
+  })
+
   it('without communication over ranks of dp and cp together is without that, and over cp alone with it', async () => {
     const spec = { model: 'llama-3.1-8b', cluster: 'dgx-h100', batch: 64, seq: 8192, parallel: { dp: 2, cp: 4 } }
     const shared = { ...spec, options: { zero: 3 } } as const

@@ -44,6 +44,7 @@ export const vllm: Launcher = {
       'tensor-parallel-size': tp,
       'pipeline-parallel-size': above1(spec.degree('pp')),
       'data-parallel-size': above1(engines),
+      ...writePlacement(spec, facts, engines),
       'decode-context-parallel-size': above1(spec.degree('dcp')),
       ...(hasExperts(facts.architecture) && writeExperts(spec, tp * dp, dp)),
       'max-model-len': contextLength(spec, 'max-model-len'),
@@ -69,6 +70,29 @@ export const vllm: Launcher = {
   },
   modelOf: (flags) => modelOfRepository(flags.text('model') ?? ''),
   read,
+}
+
+/** Where data parallel ranks run and how requests reach them, which changes nothing that they do: flags with their short names. */
+const placement: readonly (readonly string[])[] = [
+  ['data-parallel-size-local', 'dpl'],
+  ['data-parallel-address', 'dpa'],
+  ['data-parallel-rpc-port', 'dpp'],
+  ['data-parallel-start-rank', 'dpr'],
+  ['data-parallel-rank', 'dpn'],
+  ['data-parallel-backend', 'dpb'],
+  ['data-parallel-hybrid-lb', 'dph'],
+  ['data-parallel-external-lb', 'dpe'],
+  ['headless'],
+]
+
+/** How a command of several nodes says which data parallel ranks are on the first one; the others are told in a note. */
+function writePlacement(spec: SpecReader, { world, perNode }: LaunchFacts, engines: number) {
+  const local = (engines * perNode) / world
+  if (engines === 1 || world <= perNode || !Number.isInteger(local)) return {}
+  spec.note(
+    `this is the command of the first node: on each other one add \`--headless --data-parallel-start-rank\` ${local} times its number`,
+  )
+  return { 'data-parallel-size-local': local, 'data-parallel-address': '$MASTER_ADDR' }
 }
 
 /** How many engines there are: ranks of dp that share experts, or replicas. */
@@ -114,7 +138,7 @@ function read(flags: SettingsReader, { architecture }: Pick<LaunchFacts, 'archit
   const tp = flags.count('tensor-parallel-size', 'tp') ?? 1
   const pp = flags.count('pipeline-parallel-size', 'pp') ?? 1
   const engines = flags.count('data-parallel-size', 'dp') ?? 1
-  flags.take('data-parallel-size-local', 'dpl')
+  for (const names of placement) flags.take(...names)
   if (engines > 1 && !architecture)
     flags.refuse(
       'data-parallel-size',

@@ -1,6 +1,7 @@
 import { isShardloomError, type Work } from '@shardloom/core'
 import type { Answer, Candidate, Miss } from '@shardloom/search'
 import type { LoadedSpec } from '../plan.js'
+import { schedulerOver } from '../simulate-serving.js'
 import type { Answering } from './answering.js'
 import type { Limit, Question } from './question.js'
 import { ServingCosts } from './serving-costs.js'
@@ -254,7 +255,8 @@ function leastStep({ load, preset }: ServingCosts, { engine, prefill }: ServingC
   const { host, scheduler } = preset
   const decoded = (count: number) => engine.decode.tokens(count) + host.step + count * host.sequence
   if (prefill) return decoded
-  const perToken = engine.prefill.tokens(scheduler.maxTokens) / scheduler.maxTokens
+  const { maxTokens } = schedulerOver(scheduler, engine.degrees.dp)
+  const perToken = engine.prefill.tokens(maxTokens) / maxTokens
   const prompts = (load.input - load.cached) / (load.output - 1)
   return scheduler.batching === 'mixed'
     ? (count) => Math.max(decoded(count), count * (1 + prompts) * perToken)

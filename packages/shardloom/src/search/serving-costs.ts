@@ -90,7 +90,7 @@ export class ServingCosts {
           return found.capacity
         },
         get steps() {
-          found.steps ??= stepsOf(whole, { prefill, decode }, load)
+          found.steps ??= stepsOf(whole, degrees.dp, { prefill, decode }, load)
           return found.steps
         },
       }

@@ -60,7 +60,8 @@ export function roomMiss(costs: ServingCosts, { point, engine, prefill }: Servin
   const each = Math.ceil((point.clients ?? 1) / point.engines)
   const needed = Math.max(longest, heldByClients(costs, each))
   if (needed > engine.capacity.tokens) return kvMiss(point, engine, needed)
-  return each > maxSequences ? missedBy(point, 'max-sequences', each / maxSequences - 1) : undefined
+  const places = maxSequences * engine.degrees.dp
+  return each > places ? missedBy(point, 'max-sequences', each / places - 1) : undefined
 }
 
 function kvMiss(point: ServingPoint, { capacity }: ServingEngine, needed: number): Miss {
@@ -121,7 +122,7 @@ function estimateOf(
   // On average a request is in the middle of its output, of whose rest a share is reserved, and half a prompt is left that the next one's does not fit in.
   const held = heldTokens(costs, Math.round(load.input + ((1 + reserve) * load.output) / 2)) - load.cached
   const free = engine.capacity.tokens - load.cached - (load.input - load.cached) / 2
-  const room = Math.min(maxSequences, Math.max(1, free / held))
+  const room = Math.min(maxSequences * engine.degrees.dp, Math.max(1, free / held))
   const requests = { ...load, away: preset.host.request, room }
   if (!prefill || !point.prefill) return estimateEngines(engine.steps, point.engines, arrivals, requests)
   // All ranks of decode that hold a token receive it, from as many at once as there are on the smaller side.
@@ -151,7 +152,7 @@ function rateMiss(costs: ServingCosts, chain: ServingChain): Miss {
   const { point, engine } = chain
   const { maxSequences } = costs.preset.scheduler
   const most = Math.floor(engine.capacity.tokens / heldByClients(costs, 1))
-  const clients = Math.max(1, Math.min(most, maxSequences)) * point.engines
+  const clients = Math.max(1, Math.min(most, maxSequences * engine.degrees.dp)) * point.engines
   const served = estimateOf(costs, chain, { clients })?.requestsPerSecond ?? 0
   return missedBy(point, 'rate', load.rate ? Math.max(0, 1 - served / load.rate) : 0, {
     'requests-per-second': served,

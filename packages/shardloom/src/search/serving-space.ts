@@ -109,7 +109,8 @@ export function servingSpace(loaded: LoadedSpec, question: Question): ServingSpa
   const { scheduler } = engineOf(loaded)
   const load = meanLoadOf(loaded)
   const given = listed('clients') ?? (load.clients !== undefined ? [load.clients] : undefined)
-  const grid = gridTo(Math.min(mostClients, scheduler.maxSequences))
+  const mostDp = Math.max(1, ...groups.map(({ engine }) => engine.dp))
+  const grid = gridTo(Math.min(mostClients, scheduler.maxSequences * mostDp))
   return {
     groups,
     prefill,

@@ -1,6 +1,6 @@
 import type { EnginePreset } from '@shardloom/serving'
 import type { LoadedSpec } from '../plan.js'
-import { engineOf, hostSeconds, layersOf, usualRounds, workloadOf } from '../simulate-serving.js'
+import { engineOf, hostSeconds, layersOf, schedulerOver, usualRounds, workloadOf } from '../simulate-serving.js'
 import type { DecodeCost, PrefillCost } from '../step-cost.js'
 
 /** Requests of which lengths are averaged where they are drawn. */
@@ -115,11 +115,13 @@ export function engineSteps(
   return { decode, prefill, round, promptsPerStep: Math.max(1, Math.floor(maxTokens / prompt)) }
 }
 
-/** {@link engineSteps} of a spec's own engine. */
+/** {@link engineSteps} of a spec's own engine, on so many ranks of `dp`. */
 export function stepsOf(
   loaded: LoadedSpec,
+  dp: number,
   cost: { readonly prefill: PrefillCost; readonly decode: DecodeCost },
   load: MeanLoad,
 ): EngineSteps {
-  return engineSteps(cost, engineOf(loaded), load, layersOf(loaded))
+  const engine = engineOf(loaded)
+  return engineSteps(cost, { ...engine, scheduler: schedulerOver(engine.scheduler, dp) }, load, layersOf(loaded))
 }
