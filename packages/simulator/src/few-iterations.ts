@@ -17,6 +17,9 @@ export interface FewIterations {
   readonly blocks: (graph: UnrolledGraph) => readonly (readonly Block[])[]
 }
 
+/** Of more than so many a list is not made: `unroll` says how large that is. */
+const mostBlocks = 2_000_000
+
 /**
  * Leaves of each loop at the top as many iterations as differ: of the microbatches that a schedule orders one for each way in which
  * they pass it, of other loops the first and the second. Undefined where that saves nothing.
@@ -26,7 +29,7 @@ export function fewIterations(program: Program): FewIterations | undefined {
   const over = pipeline?.over ?? 'layer'
   const loops = program.items.flatMap((item) => (item.type === 'region' && item.axis !== over ? [item] : []))
   const [loop] = loops
-  if (!loop || loops.some(({ order }) => order === 'reverse')) return undefined
+  if (!loop || loops.some(({ order, extent }) => order === 'reverse' || extent > mostBlocks)) return undefined
   const isScheduled = pipeline !== undefined && loop.axis === 'microbatch' && (pipeline.actions[0] ?? '') !== ''
   // Two actions that take turns are no blocks of their own.
   if (isScheduled && pipeline.actions.some((list) => list.includes('OVERLAP'))) return undefined

@@ -58,7 +58,7 @@ export function dataParallel(options: DataParallelOptions = {}): Plugin {
       ...(storage.gather === 'step' ? [gatherOnce] : []),
       ...(storage.bucket === undefined ? [] : [bucketGradients(storage)]),
       ...(storage.prefetch === undefined ? [] : [boundPrefetch(storage, options.prefetch !== undefined)]),
-      ...(zero < 2 || reduce === 'step' ? [] : [boundReductions]),
+      ...(reduce === 'step' ? [] : [boundReductions]),
       lockSteps,
     ],
   }

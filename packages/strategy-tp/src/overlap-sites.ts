@@ -113,6 +113,8 @@ function candidatesIn(
   }
   return nodes.flatMap((collective): Candidate[] => {
     const { communication, op, outputs } = collective
+    // A barrier moves nothing.
+    if (outputs.length === 0) return []
     const result = tensor(outputs[0] ?? '')
     const ours = communication?.atoms.every((atom) => atoms.includes(atom))
     const kinds = ['all-gather', ...(communication?.reduction === 'sum' ? ['all-reduce', 'reduce-scatter'] : [])]

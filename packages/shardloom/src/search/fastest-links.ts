@@ -1,15 +1,14 @@
-import type { Cluster, Group } from '@shardloom/cluster'
+import type { Cluster, Group, Level } from '@shardloom/cluster'
 
 /**
- * Groups of ranks that have all links of a cluster for themselves, each pair one of the best bandwidth and latency: whatever is communicated takes no
- * less wherever as many ranks lie. A torus has links in both directions of all its axes.
+ * Groups of ranks of which each pair has the links of all levels of a cluster together, and the least latency: whatever is communicated takes no
+ * less wherever as many ranks lie, though it may go over several levels at once. A torus has links in both directions of each of its axes.
  */
 export function fastestLinks({ levels }: Cluster): (like: Group) => Group {
   const inner = levels[0]
   const directions = levels.some(({ link }) => link.torus) ? 2 : 1
-  const rates = levels.map(({ link, sharedBy }) => (link.bandwidth / sharedBy) * link.efficiency)
-  const axes = levels.filter(({ link }) => link.torus).length
-  const bandwidth = Math.max(...rates, 0) * directions * Math.max(1, axes)
+  const rate = ({ link, sharedBy }: Level) => (link.bandwidth / sharedBy) * link.efficiency * (link.torus ? 2 : 1)
+  const bandwidth = levels.reduce((sum, level) => sum + rate(level), 0)
   const latency = Math.min(...levels.map(({ link }) => link.latency)) / directions
   const reduction = inner?.link.reduction
   const known = new Map<number, Group>()

@@ -32,11 +32,13 @@ export class LeastWork {
     this.shortSeq = seq
     this.links = fastestLinks(clusterOf(loaded))
     // Inference computes some things once per sequence, of which shorter ones are more.
-    if (loaded.spec.phase === 'training')
-      this.short = new Samples({ ...loaded, spec: { ...loaded.spec, seq } }, pipelines)
+    if (model.isTraining) this.short = new Samples({ ...loaded, spec: { ...loaded.spec, seq } }, pipelines)
   }
 
-  /** No step of a group's candidates takes less, but for rounding, whose microbatches have no more than `largest` sequences. */
+  /**
+   * No step of a group's candidates takes less, but for rounding, whose microbatches have no more than `largest` sequences. Of inference nothing
+   * is known: ranks of `tp` that hold the same keys and values may divide them (`dcp`), and what is small runs by other rules.
+   */
   of(group: Group, largest: number, overlaps = this.model.overlaps): number {
     const key = `${group.stored} ${group.choices['recompute']} ${group.world} ${largest} ${overlaps}`
     const known = this.ofGroups.get(key)
@@ -62,7 +64,12 @@ export class LeastWork {
     // Ranks that experts divide once more divide these, and not what is in them, as they would alone.
     const divided = isDividedAgain(choices)
     const axes = Object.keys(choices).filter(
-      (name) => model.isDegree(name) && choices[name] !== 1 && !(divided && isMultiplying(name, model)),
+      (name) =>
+        model.isDegree(name) &&
+        choices[name] !== 1 &&
+        !(divided && isMultiplying(name, model)) &&
+        // Of keys and values that tp repeats `dcp` divides the copies.
+        !(name === 'tp' && (choices['dcp'] ?? 1) !== 1),
     )
     const all = axes.map((axis) => {
       const degree = Number(choices[axis])

@@ -1,3 +1,4 @@
+import { greatestCommonDivisor } from '@shardloom/core'
 import { byStage, dividing, multiplying } from './choices.js'
 import { groupOf } from './groups.js'
 import { OffloadingStaging } from './offloading-staging.js'
@@ -14,7 +15,10 @@ import { Unaided } from './unaided.js'
 export interface Slot {
   readonly microbatch: number
   readonly stagings: readonly Staging[]
-  /** The same and those of which smaller microbatches alone divide the batch, as if these did: nothing is faster in smaller ones. */
+  /**
+   * The same and those of which smaller microbatches alone divide the batch, in the least size that this one and all smaller ones divide, as if
+   * it divided the batch: nothing is faster in parts of it.
+   */
   readonly wide: readonly Staging[]
 }
 
@@ -35,22 +39,27 @@ export class Slots {
     return (this.question.choices['microbatch'] ?? [this.model.base.microbatch ?? 1]).map(Number)
   }
 
-  /** The largest size of a microbatch. */
-  get largest(): number {
-    return Math.max(...this.sizes)
+  /** The least size that all sizes divide. */
+  get covering(): number {
+    return this.sizes.reduce(leastCommonMultiple)
   }
 
   /** The sizes of a group, the largest first. */
   of(group: Group): Slot[] {
-    const smaller = new Set<number>()
+    const known = new Set<number>()
+    let covering = 1
     const slots = this.sizes
       .sort((a, b) => a - b)
       .map((microbatch): Slot => {
         const stagings = this.stagings(group, microbatch)
-        const all = new Set(stagings.map(({ pp }) => pp))
-        const only = [...smaller].filter((pp) => !all.has(pp))
-        for (const pp of all) smaller.add(pp)
-        return { microbatch, stagings, wide: [...stagings, ...only.map((pp) => this.staging(group, microbatch, pp))] }
+        for (const { pp } of stagings) known.add(pp)
+        if (stagings.length > 0) covering = leastCommonMultiple(covering, microbatch)
+        const own = covering === microbatch ? stagings : []
+        const wide = Array.from(
+          known,
+          (pp) => own.find((staging) => staging.pp === pp) ?? this.staging(group, covering, pp),
+        )
+        return { microbatch, stagings, wide }
       })
     return slots.filter(({ stagings }) => stagings.length > 0).reverse()
   }
@@ -96,3 +105,5 @@ export class Slots {
     return this.question.choices[name]?.includes(value) === true
   }
 }
+
+const leastCommonMultiple = (a: number, b: number) => (a / greatestCommonDivisor(a, b)) * b

@@ -70,7 +70,8 @@ export class StepTree implements ChoiceTree<Node> {
   /** Nothing is faster in smaller microbatches. */
   private leastOfSizes({ group, slots: [largest], known }: Sizes): number {
     if (!largest) return 0
-    if (known === 'least') return this.model.leastWork.of(group, largest.microbatch)
+    const { microbatch } = largest.wide[0] ?? largest
+    if (known === 'least') return this.model.leastWork.of(group, microbatch)
     return Math.min(...largest.wide.map((each) => each.leastWork()))
   }
 
@@ -362,7 +363,7 @@ export class StepTree implements ChoiceTree<Node> {
       case 'root':
         return nothing
       case 'group':
-        return { seconds: this.model.leastWork.of(node.group, this.slots.largest), bytes: this.leastBytes(node.group) }
+        return { seconds: this.model.leastWork.of(node.group, this.slots.covering), bytes: this.leastBytes(node.group) }
       case 'slots':
         return { seconds: this.leastOfSizes(node), bytes: this.leastBytes(node.group) }
       case 'slot':

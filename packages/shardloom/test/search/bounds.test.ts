@@ -3,6 +3,7 @@ import { loadSpec, type SpecInput } from '../../src/index.js'
 import { questionOf } from '../../src/search/ask.js'
 import type { Leaf } from '../../src/search/step-nodes.js'
 import { StepTree } from '../../src/search/step-tree.js'
+import { answerOf } from './every-point.js'
 import { draws, pathTo, randomPaths } from './random-leaves.js'
 
 const on = (model: string, nodes: number, batch: number, seq: number): SpecInput => ({
@@ -110,6 +111,42 @@ test.each([
   const path = pathTo(tree, leaf)
   expect(path.at(-1)?.level).toBe('leaf')
   for (const node of path) expect(tree.bound(node), node.level).toBeLessThanOrEqual(seconds)
+})
+
+test.each<SpecInput & { ranks: number }>([
+  { model: 'llama-3.1-70b', phase: 'decode', cluster: 'tpu-v5e-pod', batch: 8, seq: 32768, ranks: 64 },
+  { model: 'llama-3.1-70b', phase: 'decode', cluster: 'cloudmatrix-384', batch: 64, seq: 8192, ranks: 64 },
+  { model: 'llama-3.1-8b', phase: 'prefill', cluster: 'cloudmatrix-384', batch: 64, seq: 1024, ranks: 16 },
+  { model: 'llama-3.1-8b', phase: 'prefill', cluster: 'dgx-h100', batch: 24, seq: 2048, ranks: 12 },
+])('no bound of $phase on $cluster is above a candidate', async ({ ranks, ...spec }) => {
+  const loaded = await loadSpec(spec)
+  const tree = new StepTree(loaded, questionOf(loaded, { ranks }))
+  let count = 0
+  for (const path of randomPaths(tree, draws(5))) {
+    if (++count > 100) break
+    const leaf = path.at(-1) as Leaf // its last node
+    const { seconds } = tree.figures(leaf)
+    for (const node of path)
+      expect(tree.bound(node), `${node.level} of ${JSON.stringify(tree.choicesOf(leaf))}`).toBeLessThanOrEqual(seconds)
+  }
+  expect(count).toBeGreaterThan(20)
+})
+
+test('of 70B in decode the best is found, whose ranks divide the cache that tp alone would repeat', async () => {
+  const loaded = await loadSpec({
+    model: 'llama-3.1-70b',
+    phase: 'decode',
+    cluster: 'tpu-v5e-pod',
+    batch: 8,
+    seq: 32768,
+  })
+  const question = questionOf(loaded, { ranks: 64 })
+  const {
+    best: [best],
+  } = await answerOf(question)
+  const own = new StepTree(loaded, question)
+  const { score } = own.judge(own.leafOf({ tp: 64, dcp: 8, pp: 1, microbatch: 8 }) as Leaf)
+  expect(best?.score).toBeLessThanOrEqual(score)
 })
 
 test('what a candidate takes depends on nothing that was asked before', async () => {
