@@ -23,6 +23,13 @@ describe('control nodes say what they wait for or decide', () => {
     ])
   })
 
+  test('stand beside matmuls that run in parts with their collectives, which are none', async () => {
+    const parallel = { dp: 2, tp: 2 }
+    const spec = { model: 'tiny', batch: 8, seq: 8, parallel, options: { barriers: true, tp: { overlap: 2 } } } as const
+    const [barrier] = await told(spec, 'barrier')
+    expect(barrier?.nodes).toEqual(['optimizer/flush'])
+  })
+
   test('an engine in lockstep: ranks of dp alone, where attention is split by tp', async () => {
     const spec = {
       model: 'mixtral-8x7b',
