@@ -311,6 +311,26 @@ describe('what tools publish', () => {
     expect([error.code, error.help]).toEqual(['LAUNCHER', `Did you mean \`${meant}\`? Else leave it out.`])
   })
 
+  // The words of `CacheDType` and `ModelDType` of vLLM, and of `--cp-comm-type` of Megatron-LM.
+  test.each<[LauncherName, string, string]>([
+    ['vllm', 'vllm serve meta-llama/Llama-3.1-8B --dtype float33', 'float32'],
+    ['vllm', 'vllm serve meta-llama/Llama-3.1-8B --kv-cache-dtype fp9', 'fp8'],
+    ['sglang', 'python3 -m sglang.launch_server --model-path meta-llama/Llama-3.1-8B --dtype bfloat17', 'bfloat16'],
+    ['megatron', 'torchrun --nproc-per-node 8 pretrain_gpt.py --cp-comm-type p2q', 'p2p'],
+    ['megatron', 'torchrun --nproc-per-node 8 pretrain_gpt.py --moe-token-dispatcher-type alltoal', 'alltoall'],
+  ])('misspelt words of %s are errors: %s', async (name, text, meant) => {
+    const error = await importLaunch(name, text, { model: 'llama-3.1-8b' }).catch((reason) => reason)
+    expect([error.code, error.help]).toEqual(['LAUNCHER', `Did you mean \`${meant}\`?`])
+  })
+
+  test('where data parallel ranks of vLLM run changes nothing that they do', async () => {
+    const line = 'vllm serve deepseek-ai/DeepSeek-V3 --tensor-parallel-size 2 --data-parallel-size 8'
+    const placed =
+      '--data-parallel-size-local 4 --data-parallel-address 10.0.0.1 --data-parallel-rpc-port 13345 --headless'
+    const [one, other] = await Promise.all([line, `${line} ${placed}`].map((text) => importLaunch('vllm', text)))
+    expect(other).toEqual(one)
+  })
+
   // Of megatron/training/arguments.py: real flags whose names are near to those of others.
   test('flags of their own are not taken for others', async () => {
     const flags =

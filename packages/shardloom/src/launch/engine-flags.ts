@@ -60,9 +60,15 @@ export function writeTypes(spec: SpecReader, repository: string): Record<string,
   }
 }
 
+/** Types of the KV cache that the engines know and a plan does: theirs of four bits have no type here. */
+const caches = ['auto', 'bf16', 'bfloat16', 'float16', 'fp8', 'fp8_e4m3', 'fp8_e5m2', 'fp8_inc', 'fp8_ds_mla']
+
 /** The same, read. A method of eight bits is fp8, and a checkpoint of them; others have no type here. */
 export function readTypes(flags: SettingsReader, repository: string): Record<string, unknown> {
-  const named = flags.text('dtype') ?? 'auto'
+  const short = { half: 'fp16', float: 'fp32' }
+  const words = [...Object.keys(types), ...Object.values(types), ...Object.keys(short)]
+  const given = flags.word(['auto', ...words], 'dtype') ?? 'auto'
+  const named = given === 'half' || given === 'float' ? short[given] : given
   const dtype = Object.keys(types).find((each) => types[each] === named || each === named)
   const method = flags.text('quantization')
   if (method !== undefined && !/fp8/.test(method))
@@ -71,7 +77,7 @@ export function readTypes(flags: SettingsReader, repository: string): Record<str
       `weights by \`${method}\` have no type of elements here`,
       'Leave it out, and give `--weight-dtype` yourself.',
     )
-  const cache = flags.text('kv-cache-dtype')
+  const cache = flags.word(caches, 'kv-cache-dtype')
   return {
     dtype: dtype === 'bf16' ? undefined : dtype,
     weightDtype: method === undefined && !isStoredAsFp8(repository) ? undefined : 'fp8',

@@ -84,6 +84,9 @@ function writeDegrees(spec: SpecReader, experts: boolean) {
   }
 }
 
+/** How ranks of context parallelism exchange keys and values. */
+const exchanges = ['p2p', 'a2a', 'allgather', 'a2a+p2p'] as const
+
 /** Megatron-LM cuts overlapped matmuls into as many parts as there are ranks. */
 function overlaps(spec: SpecReader, tp: number): boolean {
   const parts = spec.take('options.tp.overlap')
@@ -194,7 +197,7 @@ function readDegrees(flags: SettingsReader, experts: boolean) {
       `experts split over ${expertTp} of ${tp} tp ranks are held ${tp / expertTp} times, which no spec says`,
       'Use `--expert-model-parallel-size` for the rest.',
     )
-  const exchange = flags.text('cp-comm-type') ?? 'p2p'
+  const exchange = flags.word(exchanges, 'cp-comm-type') ?? 'p2p'
   const sizes = [flags.take('hierarchical-context-parallel-sizes') ?? []].flat().map(Number)
   const [ulysses = 1, cp = 1] = exchange === 'a2a+p2p' ? sizes : exchange === 'a2a' ? [context, 1] : [1, context]
   if (ulysses * cp !== context)
@@ -276,12 +279,13 @@ function readOptions(flags: SettingsReader, { parallel }: ReturnType<typeof read
   const bucket = flags.count('ddp-bucket-size')
   if (flags.flag('fp8-param-gather', 'fp8-param'))
     flags.note('`--fp8-param-gather`: parameters are gathered in the type of `dtype` here')
-  const backend = flags.text('attention-backend') ?? 'auto'
+  const backend = flags.word(['auto', 'flash', 'fused', 'unfused', 'local'], 'attention-backend') ?? 'auto'
   const isMaterialised = backend === 'unfused' || backend === 'local'
   flags.flag('use-flash-attn')
   flags.text('ckpt-format')
-  const exchange = flags.text('cp-comm-type') ?? 'p2p'
-  const dispatch = flags.text('moe-token-dispatcher-type') ?? 'allgather'
+  const exchange = flags.word(exchanges, 'cp-comm-type') ?? 'p2p'
+  const dispatch =
+    flags.word(['allgather', 'alltoall', 'alltoall_seq', 'flex'], 'moe-token-dispatcher-type') ?? 'allgather'
   const layers = readLayers(flags, pp)
   const virtual = layers ? layers.length / pp : readVirtual(flags, pp)
   return {

@@ -1,4 +1,4 @@
-import { nearest, ShardloomError } from '@shardloom/core'
+import { nearest, orList, ShardloomError } from '@shardloom/core'
 import type { Setting, Settings } from './launcher.js'
 
 /** Settings of a launcher, each taken by who knows what it means. Several names are spellings of one setting. */
@@ -6,6 +6,8 @@ export interface SettingsReader {
   readonly take: (...names: readonly string[]) => Setting | undefined
   /** The text of a setting; of several words the first. */
   readonly text: (...names: readonly string[]) => string | undefined
+  /** The text of a setting that is one of these words. Throws `LAUNCHER` where it is another. */
+  readonly word: (words: readonly string[], name: string) => string | undefined
   /** A whole number. Throws `LAUNCHER` where it is none. */
   readonly count: (...names: readonly string[]) => number | undefined
   /** Any number. Throws `LAUNCHER` where it is none. */
@@ -51,11 +53,22 @@ export function settingsReader(settings: Settings, title: string, matters: RegEx
         : 'Give a number.',
     )
   }
+  const text = (...names: readonly string[]) => {
+    const value = first(...names)
+    return value === undefined ? undefined : String(value)
+  }
   const reader: SettingsReader = {
     take,
-    text: (...names) => {
-      const value = first(...names)
-      return value === undefined ? undefined : String(value)
+    text,
+    word: (words, name) => {
+      const value = text(name)
+      if (value === undefined || words.includes(value)) return value
+      const near = nearest(value, words)
+      return refuse(
+        name,
+        `\`${name}\` is \`${value}\``,
+        near ? `Did you mean \`${near}\`?` : `Use ${orList([...words])}.`,
+      )
     },
     number,
     count: (...names) => {
