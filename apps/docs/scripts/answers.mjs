@@ -52,8 +52,10 @@ async function answer({ spec, ask }) {
   const parts = Array.from({ length: question.parts }, (_, part) => finish(answerPart(part)))
   const found = mergeAnswers(parts, question)
   const { best: simulated, simulated: tried } = finish(rerankWork(loaded, question, found))
+  // Of each rule the nearest, which stands first.
+  const nearest = new Map(found.misses.toReversed().map((miss) => [miss.rule, miss]))
   const misses = new Map(
-    found.misses.map((miss) => [miss.rule, { miss, fix: bestOf(fixesOf(loaded, question, miss)) }]),
+    Array.from(nearest, ([rule, miss]) => [rule, { miss, fix: bestOf(fixesOf(loaded, question, miss)) }]),
   )
   return { loaded, question, found, simulated, tried, misses }
 }

@@ -1,4 +1,5 @@
 import type { Cluster } from '@shardloom/cluster'
+import { formatSeconds } from '@shardloom/exporters'
 import type { EnginePreset, PoolUsage, Spread, Workload } from '@shardloom/serving'
 import { efficiencyOf } from '@shardloom/simulator'
 import { type Budget, budgetOf } from './budget.js'
@@ -126,6 +127,7 @@ export function summariseServingSimulation(simulation: ServingSimulation): Servi
     }),
     warnings: [
       ...lockStep(workload),
+      ...fallsBehind(loaded, simulation),
       ...(result.tpot ? [] : ['no request generates a second token: there is no time per output token']),
       ...clusters.flatMap(({ accelerator }) => standInPeak(accelerator, loaded.spec)),
     ],
@@ -164,6 +166,20 @@ function lockStep({ clients = 0, requests }: Workload): string[] {
   const range = (length: number) => `{from: ${Math.max(1, Math.round(0.8 * length))}, to: ${length}}`
   return [
     `all requests have ${first.input} tokens in and ${first.output} out, so that the ${clients} clients go in lock-step and their prompts queue: TTFT is longer than with mixed lengths; give ranges, such as \`load: {input: ${range(first.input)}, output: ${range(first.output)}}\``,
+  ]
+}
+
+/** Requests that come at a rate which the engines cannot keep up with: those that come last wait longest for their first token. */
+function fallsBehind({ spec }: LoadedSpec, { result: { requests, requestsPerSecond } }: ServingSimulation): string[] {
+  const { rate } = spec.options.serving.load ?? {}
+  const quarter = Math.floor(requests.length / 4)
+  if (rate === undefined || quarter < 8) return []
+  const ordered = requests.toSorted((a, b) => a.sent - b.sent)
+  const waited = (some: typeof ordered) => some.reduce((sum, { first, sent }) => sum + first - sent, 0) / some.length
+  const [early, late] = [waited(ordered.slice(0, quarter)), waited(ordered.slice(-quarter))]
+  if (late < 2 * early || late - early < 1 / rate) return []
+  return [
+    `requests come faster than they are served: ${rate}/s against ${requestsPerSecond.toPrecision(3)}/s; the first quarter of them waits ${formatSeconds(early)} for a token, the last ${formatSeconds(late)}, and more of them would wait longer`,
   ]
 }
 

@@ -9,7 +9,9 @@ import { type Spec, specSchema } from './spec-schema.js'
 export function specText({ preset: _, ...spec }: Spec): string {
   const { model, ...rest } = spec
   const own = differing(rest, checkSpec({ model: '' }))
-  const fields = new Map(Object.entries({ schema: spec.schema, model, ...(own as Record<string, unknown>) })) // a spec is an object
+  // How large a step is nobody looks up.
+  const size = spec.phase === 'serving' ? {} : { batch: spec.batch }
+  const fields = new Map(Object.entries({ schema: spec.schema, model, ...size, ...(own as Record<string, unknown>) })) // a spec is an object
   const ordered = Object.keys(specSchema.shape).filter((key) => fields.has(key))
   return stringify(Object.fromEntries(ordered.map((key) => [key, fields.get(key)])), { lineWidth: 0 })
 }

@@ -117,6 +117,18 @@ test('each rank of dp has places and tokens of a step of its own, as `--max-num-
   expect(eight.running).toBeGreaterThan(16)
 })
 
+test('a rate that an engine cannot keep up with is warned of, and no other', async () => {
+  const of = async (rate: number) => {
+    const load = { rate, requests: 400, input: 512, output: 128 }
+    const { warnings, requestsPerSecond } = summariseServingSimulation(simulateServingLoaded(await serving({ load })))
+    return { warning: warnings.find((each) => each.includes('faster than they are served')), requestsPerSecond }
+  }
+  const [slow, fast] = [await of(4), await of(1000)]
+  expect(slow.warning).toBeUndefined()
+  expect(fast.requestsPerSecond).toBeLessThan(500)
+  expect(fast.warning).toContain('1000/s against')
+})
+
 test('two pools hand the cache over, and decode without prompts between', async () => {
   const pools = { prefill: { parallel: { tp: 2 } }, decode: { parallel: { tp: 2 } } }
   const load = { clients: 16, requests: 64, output: 64 }
