@@ -35,10 +35,7 @@ export class LeastWork {
     if (model.isTraining) this.short = new Samples({ ...loaded, spec: { ...loaded.spec, seq } }, pipelines)
   }
 
-  /**
-   * No step of a group's candidates takes less, but for rounding, whose microbatches have no more than `largest` sequences. Of inference nothing
-   * is known: ranks of `tp` that hold the same keys and values may divide them (`dcp`), and what is small runs by other rules.
-   */
+  /** No step of a group's candidates takes less, but for rounding, whose microbatches have as many sequences as divide `largest`. */
   of(group: Group, largest: number, overlaps = this.model.overlaps): number {
     const key = `${group.stored} ${group.choices['recompute']} ${group.world} ${largest} ${overlaps}`
     const known = this.ofGroups.get(key)
