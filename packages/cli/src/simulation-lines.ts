@@ -8,6 +8,7 @@ import {
   formatQuantity,
   formatSeconds,
   formatShare,
+  noticeable,
   type SimulationSummary,
 } from 'shardloom'
 import { budgetFacts } from './budget-facts.js'
@@ -15,9 +16,6 @@ import { conventionFacts } from './convention-facts.js'
 import { bar, capacity } from './quantities.js'
 import { type Style, singleLine } from './style.js'
 import { pairs, table, wrapped } from './table.js'
-
-/** A share of a step that is worth a word. */
-const noticeable = 0.01
 
 /** How many kinds of work, nodes of the critical path and tensors at the peak are printed. */
 const shown = { kinds: 6, nodes: 6, tensors: 4 } as const

@@ -107,4 +107,4 @@ export {
   summariseSimulation,
 } from './summarise-simulation.js'
 export { type Verification, verifyPlan } from './verify-plan.js'
-export type { WhatIf, WhatIfPair } from './what-if.js'
+export { noticeable, type WhatIf, type WhatIfPair } from './what-if.js'

@@ -45,7 +45,7 @@ interface Change {
   readonly setting: Setting
 }
 
-/** A share under which a change is not worth a sentence. */
+/** A share of a step under which a change is not worth a sentence. */
 export const noticeable = 0.01
 
 /** How many of the changes that help most are combined, two at a time. */

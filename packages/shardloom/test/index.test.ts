@@ -47,6 +47,7 @@ test('the public surface', () => {
     'measures',
     'metricName',
     'nearest',
+    'noticeable',
     'parseSpec',
     'plan',
     'planCaches',
