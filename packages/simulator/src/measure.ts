@@ -6,7 +6,6 @@ import {
   coordinates,
   dataTypes,
   definitionOf,
-  dimSizes,
   type EdgeKind,
   type FlopClass,
   localSize,
@@ -85,31 +84,37 @@ export function meterOf(program: Program, operators: OperatorTable, rank = 0): M
   }
   const bytes = (each: Tensor, placement = each.placement) => elements(each, placement) * dataTypes[each.dtype]
 
-  const grownAt = (step: number) => (id: string) => {
-    const own = tensor(id)
-    return step && own.growth ? { ...own, shape: grownShape(own, step) } : own
-  }
-  const sizes: Meter['sizes'] = (each, step = 0) => {
-    const all = dimSizes(each, grownAt(step))
+  /** How large a dim of a node is, and how much of it this rank has. */
+  const sizesOf = (each: OperatorNode, step: number) => {
+    const { sizes } = ruleOf(each, operators)
     const splits = each.partition?.splits ?? {}
-    return (dim) => localSize(all.get(dim) ?? 1, splits[dim] ?? [], mesh, at)
+    const extent = (dim: string) => {
+      const [id = '', position = 0] = sizes.get(dim) ?? []
+      if (id === '') return 1
+      const own = tensor(id)
+      return (step && own.growth ? grownShape(own, step) : own.shape)[position] ?? 1
+    }
+    const known = new Map<string, number>()
+    const size = (dim: string) => {
+      const found = known.get(dim) ?? localSize(extent(dim), splits[dim] ?? [], mesh, at)
+      known.set(dim, found)
+      return found
+    }
+    return { extent, size }
   }
+
+  let made: ReadonlySet<string> | undefined
+  const isMade = (id: string) => (made ??= madeOn(program, rank)).has(id)
 
   /** FLOPs are `points` over `whole`, by which they are yet to be divided. */
   const undivided = (each: OperatorNode, step: number) => {
     if (each.kind === 'communication') return { points: 0n, whole: 1n, read: 0n, written: 0n }
     const { definition, rule, pairs, flops, dims } = ruleOf(each, operators)
     const splits = each.partition?.splits ?? {}
-    const sizes = dimSizes(each, grownAt(step))
-    const own = new Map<string, number>()
-    const size = (dim: string) => {
-      const known = own.get(dim) ?? localSize(sizes.get(dim) ?? 1, splits[dim] ?? [], mesh, at)
-      own.set(dim, known)
-      return known
-    }
+    const { extent, size } = sizesOf(each, step)
     const atoms = (dim: string) => splits[dim] ?? []
     const [rest, of] = count({ dims, size, atoms, density: each.density })
-    const [paired, twice] = pairs ? pairsOf(each, pairs, sizes, step) : [1n, 1n]
+    const [paired, twice] = pairs ? pairsOf(each, pairs, extent, step) : [1n, 1n]
     const points = flops * rest * paired
     const whole = of * twice
     const local = (id: string, dims: readonly string[]) => {
@@ -118,7 +123,7 @@ export function meterOf(program: Program, operators: OperatorTable, rank = 0): M
       return (points * BigInt(dataTypes[own.dtype]) + of - 1n) / of
     }
     const border = fused.get(each.id)
-    const isThere = (id: string) => tensor(id).role !== 'gradient' || madeOn(program, rank).has(id)
+    const isThere = (id: string) => tensor(id).role !== 'gradient' || isMade(id)
     const context: ByteContext = {
       operand(index) {
         const id = each.inputs[index] ?? ''
@@ -128,7 +133,7 @@ export function meterOf(program: Program, operators: OperatorTable, rank = 0): M
       result: (index) =>
         border && !border.outputs[index] ? 0n : local(each.outputs[index] ?? '', rule.results[index] ?? []),
       size,
-      extent: (dim) => sizes.get(dim) ?? 1,
+      extent,
       loads: (dim) => {
         const list = program.loads?.[dim]
         const mean = (list ?? []).reduce((sum, load) => sum + load, 0) / (list?.length ?? 1)
@@ -144,17 +149,17 @@ export function meterOf(program: Program, operators: OperatorTable, rank = 0): M
   const pairsOf = (
     each: OperatorNode,
     pairs: Pairs,
-    sizes: ReadonlyMap<string, number>,
+    extent: (dim: string) => number,
     step: number,
   ): readonly [bigint, bigint] => {
     const [queries = [], keys] = pairs.dims.map((dim) => {
       const split = each.partition?.splits[dim] ?? []
-      return runsOf(program, dim, sizes.get(dim) ?? 1, split, turned(each, dim, step))
+      return runsOf(program, dim, extent(dim), split, turned(each, dim, step))
     })
     if (keys) return [pairs.count(queries, keys, step), 2n]
     // Dealt out one by one, keys of every age are with every rank.
     const [, dim] = pairs.dims
-    const size = sizes.get(dim) ?? 1
+    const size = extent(dim)
     const own = localSize(size, each.partition?.splits[dim] ?? [], mesh, at)
     return [pairs.count(queries, [[0, size]], step) * BigInt(own), 2n * BigInt(size)]
   }
@@ -187,7 +192,7 @@ export function meterOf(program: Program, operators: OperatorTable, rank = 0): M
     }
     return { flops: sum.points / sum.whole, read: sum.read, written: sum.written }
   }
-  return { node, sizes, total, bytes, elements }
+  return { node, sizes: (each, step = 0) => sizesOf(each, step).size, total, bytes, elements }
 }
 
 /** The axis along which what a node reads or writes grows, or goes round a ring; undefined: all iterations are alike. */

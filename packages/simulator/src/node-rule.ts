@@ -15,6 +15,8 @@ export interface NodeRule {
   readonly pairs: Pairs | undefined
   readonly flops: bigint
   readonly dims: readonly string[]
+  /** Where the size of each dim stands: the first tensor that has it, and at which place. */
+  readonly sizes: ReadonlyMap<string, readonly [tensor: string, position: number]>
 }
 
 /** By operators and node: programs that differ in sizes share both. */
@@ -30,7 +32,17 @@ export function ruleOf(node: OperatorNode, operators: OperatorTable): NodeRule {
   const pairs = definition.pairs?.(node)
   const { flops, dims } = flopsPerPoint(node, definition)
   const own = dims.filter((dim) => !pairs?.dims.includes(dim))
-  const made = { definition, rule: parseRule(node.rule), pairs, flops: BigInt(flops), dims: own }
+  const rule = parseRule(node.rule)
+  const made = { definition, rule, pairs, flops: BigInt(flops), dims: own, sizes: sizesIn(node, rule) }
   known.set(node, made)
   return made
+}
+
+function sizesIn({ inputs, outputs }: OperatorNode, { operands, results }: NodeRule['rule']): NodeRule['sizes'] {
+  const sizes = new Map<string, readonly [string, number]>()
+  const add = (id: string, dims: readonly string[] = []) =>
+    dims.forEach((dim, position) => sizes.has(dim) || sizes.set(dim, [id, position]))
+  inputs.forEach((id, index) => add(id, operands[index]))
+  outputs.forEach((id, index) => add(id, results[index]))
+  return sizes
 }

@@ -1,4 +1,4 @@
-import { findAxis, type Mesh, type Placement, type Program, type Tensor } from '@shardloom/core'
+import { findAxis, greatestCommonDivisor, type Mesh, type Placement, type Program, type Tensor } from '@shardloom/core'
 import type { PlannedSpec } from '../sequence.js'
 
 /** What planning has asked of sizes: specs of one structure are planned alike where the answers are the same. */
@@ -60,33 +60,48 @@ export class SizeDecisions {
     const isClaimed = (dim: string, atom: string) => !asked || this.isOpen || asked.claims.get(dim)?.has(atom) === true
     const isShared = spec.options.zero > 0
     const shares = isShared ? sharesOf(this.parameters, mesh, spec.parallel.dpReplicate, isClaimed) : []
-    return [this.divides(spec, mesh, isClaimed), ...shares, racesText(mesh, asked)].join(' ')
+    // Where shares may differ it also matters who divides what evenly.
+    const isEven = asked && !this.isOpen && spec.options.uneven !== 'ragged'
+    const heads = isEven ? headsTaken(this.sizes.get('kv_heads') ?? [], mesh) : undefined
+    return [this.divides(spec, mesh, isClaimed, heads), ...shares, racesText(mesh, asked)].join(' ')
   }
 
   /**
    * Which sizes ranks can divide that claim their dims, in the order in which they are asked: of each what is left by those before, as far as
    * they divide it.
    */
-  private divides({ phase, batch, options }: PlannedSpec, mesh: Mesh, isClaimed: IsClaimed): string {
+  private divides(
+    { phase, batch, options }: PlannedSpec,
+    mesh: Mesh,
+    isClaimed: IsClaimed,
+    heads: ReadonlySet<string> | undefined,
+  ): string {
+    const isRagged = options.uneven === 'ragged'
     // Data-parallel ranks divide the batch, and what is stored.
     const dividing = new Set(mesh.axes.flatMap(({ name, atoms }) => (name === 'dp' ? [] : atoms)))
     const divides = (sizes: readonly number[], isAsked: (atom: string) => boolean) => {
       const atoms = mesh.atoms.filter(({ name }) => dividing.has(name) && isAsked(name))
       return sizes.map((size) => {
         let text = ''
-        const taken = [1]
+        const taken = [{ ranks: 1, by: 0 }]
         for (const { degree } of atoms)
-          for (const each of [...taken]) {
-            const left = Math.ceil(size / each)
-            const isDivided = left > 1 && (options.uneven === 'ragged' || left % degree === 0)
+          for (const { ranks, by } of [...taken]) {
+            const left = Math.ceil(size / ranks)
+            const isDivided = left > 1 && (isRagged || left % degree === 0)
             // What is one alone nobody splits further.
             text += left === 1 ? 1 : left % degree === 0 ? 2 : 0
-            if (isDivided) taken.push(each * degree)
+            if (isDivided) taken.push({ ranks: ranks * degree, by: by + 1 })
           }
-        return text + taken.map((each) => (size > each ? 2 : 1)).join('')
+        // What forward has split comes first in backward, so that any but all of them may be before one that is asked for.
+        const before = taken.filter(({ by }) => by < atoms.length || isRagged)
+        return text + before.map(({ ranks }) => (size > ranks ? 2 : 1)).join('')
       })
     }
-    const all = Array.from(this.sizes, ([dim, sizes]) => divides(sizes, (atom) => isClaimed(dim, atom)).join())
+    const all = Array.from(this.sizes, ([dim, sizes]) => {
+      if (heads && dim === 'kv_heads') return [...heads].join()
+      const isLeft = (atom: string) => !(heads && inHeads.includes(dim) && heads.has(atom))
+      return divides(sizes, (atom) => isClaimed(dim, atom) && isLeft(atom)).join()
+    })
     // With one position of each sequence it is the sequences that ranks of experts have to divide.
     return [...all, phase === 'decode' ? divides([batch], () => true).join() : ''].join(' ')
   }
@@ -94,6 +109,22 @@ export class SizeDecisions {
 
 /** Whether strategies want a dim split along an atom. */
 type IsClaimed = (dim: string, atom: string) => boolean
+
+/** What is in a head is split by ranks that cannot split the heads themselves. */
+const inHeads: readonly string[] = ['group', 'head_dim']
+
+/** The atoms that split heads of keys and values: those of `tp` before those of `ulysses`, each as far as it divides what is left. */
+function headsTaken(sizes: readonly number[], mesh: Mesh): ReadonlySet<string> {
+  let left = sizes.reduce((common, size) => greatestCommonDivisor(common, size), 0) || 1
+  const taken = new Set<string>()
+  for (const name of ['tp', 'ulysses'].flatMap((axis) => findAxis(mesh, axis)?.atoms ?? [])) {
+    const degree = mesh.atoms.find((atom) => atom.name === name)?.degree ?? 1
+    if (left % degree > 0) continue
+    left /= degree
+    taken.add(name)
+  }
+  return taken
+}
 
 /** Which of two ways to divide a tensor divides it more. */
 function racesText({ atoms }: Mesh, asked: Asked | undefined): string {

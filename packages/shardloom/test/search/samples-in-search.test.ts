@@ -42,12 +42,40 @@ function textOf(found: object): string {
   )
 }
 
+/** Llama 3.2 3B: 24 heads on 8 of keys and values, of which two ranks split the latter and three what is left in a group. */
+const llama3b = {
+  model_type: 'llama',
+  hidden_size: 3072,
+  intermediate_size: 8192,
+  num_hidden_layers: 28,
+  num_attention_heads: 24,
+  num_key_value_heads: 8,
+  head_dim: 128,
+  vocab_size: 128256,
+}
+
 describe('what a search has measured on its way is what is found alone, whatever was asked before', () => {
   test.each([
     // Eight heads of keys and values: sixteen ranks of tp are two atoms, and something is split along one of them alone.
     [
       { model: 'llama-3.1-405b', cluster: { preset: 'dgx-h100', nodes: 64 }, batch: 512, seq: 8192 },
       { tp: [16, 8, 4], sequenceParallel: [true], ulysses: [1], recompute: ['none'], schedule: ['1f1b'] },
+      1,
+    ],
+    [
+      { model: llama3b, cluster: { preset: 'dgx-h100', nodes: 6 }, batch: 48, seq: 3072 },
+      { tp: [2, 6, 16], ulysses: [3, 2, 8, 12], cp: [1, 2], recompute: ['none'], schedule: ['1f1b'] },
+      1,
+    ],
+    [
+      {
+        model: llama3b,
+        cluster: { preset: 'dgx-h100', nodes: 6 },
+        batch: 48,
+        seq: 3072,
+        options: { uneven: 'ragged' },
+      },
+      { tp: [2, 3, 6], ulysses: [3, 2, 4], cp: [1], recompute: ['none'], schedule: ['1f1b'] },
       1,
     ],
     // Experts divide ranks of dp once more, of which some are copies.
