@@ -29,7 +29,7 @@ import { axesOfLoaded, type LoadedSpec } from '../plan.js'
 import type { PlannedSpec } from '../sequence.js'
 import { machineOfMesh, timedPlan } from '../simulate-plan.js'
 import type { Pipelines } from './pipelines.js'
-import { type Asked, askedBy, SizeDecisions, structureOf } from './size-decisions.js'
+import { type Asked, askedBy, type Divided, dividedBy, SizeDecisions, sharesText, structureOf } from './size-decisions.js'
 
 /** Layers of each kind on each stage of a sample: one follows its like. */
 const sampledLayers = 2
@@ -88,6 +88,8 @@ export class Samples {
   private readonly refused = new Map<string, ShardloomError>()
   /** By structure. */
   private readonly asked = new Map<string, Asked>()
+  /** By structure and all that was asked of it. */
+  private readonly divided = new Map<string, readonly Divided[]>()
   private readonly sizes = new Map<string, readonly number[]>()
   private readonly decisions: SizeDecisions
   private readonly axes = new Map<number, ReturnType<typeof axesOfLoaded>>()
@@ -107,9 +109,7 @@ export class Samples {
     const { program } = timedPlan({ ...this.small, spec: { ...alone(loaded.spec) } })
     const dims = new Set([...program.tensors.values()].flatMap((tensor) => tensor.dims))
     for (const dim of dims) if (dim !== 'batch') this.sizes.set(dim, dimSizesOf(program, dim))
-    const parameters = [...program.tensors.values()].filter(({ role }) => role === 'parameter')
-    const apart = new Map(parameters.map((each) => [`${each.dims} ${each.shape}`, each]))
-    this.decisions = new SizeDecisions(this.sizes, [...apart.values()], loaded.plugins.length > 0)
+    this.decisions = new SizeDecisions(this.sizes, loaded.plugins.length > 0)
   }
 
   /** The mesh of a spec. Throws what {@link meshOfSpec} throws. */
@@ -198,20 +198,27 @@ export class Samples {
   /** The sample of all specs for which strategies decide the same. Throws what planning throws, of these too. */
   private plannedFor(small: PlannedSpec, mesh: Mesh, stages: number): Planned {
     const structure = structureOf(small, mesh)
-    const keyOf = (asked?: Asked) => `${structure} ${this.decisions.textOf(small, mesh, asked)}`
+    const { dpReplicate } = small.parallel
+    const divisionOf = (asked?: Asked) => `${structure} ${this.decisions.textOf(small, mesh, asked)}`
+    const keyOf = (division: string) => {
+      const divided = this.divided.get(division)
+      return small.options.zero > 0 && divided ? `${division} ${sharesText(divided, mesh, dpReplicate)}` : division
+    }
     const asked = this.asked.get(structure)
-    const known = (asked && this.planned.get(keyOf(asked))) ?? this.refused.get(keyOf())
+    const known = (asked && this.planned.get(keyOf(divisionOf(asked)))) ?? this.refused.get(divisionOf())
     if (isShardloomError(known)) throw known
     if (known) return known
     const found = this.plan(small, stages)
     if (isShardloomError(found)) {
       // What a strategy that refuses has asked nobody knows.
-      this.refused.set(keyOf(), found)
+      this.refused.set(divisionOf(), found)
       throw found
     }
     const all = askedBy(found.program, asked)
     this.asked.set(structure, all)
-    this.planned.set(keyOf(all), found)
+    const division = divisionOf(all)
+    if (!this.divided.has(division)) this.divided.set(division, dividedBy(found.program, dpReplicate))
+    this.planned.set(keyOf(division), found)
     return found
   }
 

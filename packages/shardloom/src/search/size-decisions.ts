@@ -1,4 +1,4 @@
-import { findAxis, greatestCommonDivisor, type Mesh, type Placement, type Program, type Tensor } from '@shardloom/core'
+import { findAxis, greatestCommonDivisor, type Mesh, type Placement, type Program } from '@shardloom/core'
 import type { PlannedSpec } from '../sequence.js'
 
 /** What planning has asked of sizes: specs of one structure are planned alike where the answers are the same. */
@@ -50,7 +50,6 @@ export class SizeDecisions {
   constructor(
     /** Dim → all sizes that it has in a model. */
     private readonly sizes: ReadonlyMap<string, readonly number[]>,
-    private readonly parameters: readonly Tensor[],
     /** Whether strategies may claim what they do not say, as those of plugins may. */
     private readonly isOpen: boolean,
   ) {}
@@ -58,12 +57,10 @@ export class SizeDecisions {
   /** The answers to all that was asked; without that, whether any ranks can divide any dim, by which something is refused. */
   textOf(spec: PlannedSpec, mesh: Mesh, asked?: Asked): string {
     const isClaimed = (dim: string, atom: string) => !asked || this.isOpen || asked.claims.get(dim)?.has(atom) === true
-    const isShared = spec.options.zero > 0
-    const shares = isShared ? sharesOf(this.parameters, mesh, spec.parallel.dpReplicate, isClaimed) : []
     // Where shares may differ it also matters who divides what evenly.
     const isEven = asked && !this.isOpen && spec.options.uneven !== 'ragged'
     const heads = isEven ? headsTaken(this.sizes.get('kv_heads') ?? [], mesh) : undefined
-    return [this.divides(spec, mesh, isClaimed, heads), ...shares, racesText(mesh, asked)].join(' ')
+    return `${this.divides(spec, mesh, isClaimed, heads)} ${racesText(mesh, asked)}`
   }
 
   /**
@@ -134,43 +131,53 @@ function racesText({ atoms }: Mesh, asked: Asked | undefined): string {
   return Array.from(asked.races.values(), ([a, b]) => Math.sign(size(a) - size(b))).join()
 }
 
-/**
- * How parameters may be divided over the ranks that share them: along the first dim that all of them divide, which other ranks may have
- * divided before, else along the longest. Of each, per number of ranks, what of each dim up to the first one that they divide in any case.
- */
-function sharesOf(parameters: readonly Tensor[], mesh: Mesh, replicate: number, isClaimed: IsClaimed): string[] {
-  const atomsOf = (...names: string[]) => names.flatMap((name) => findAxis(mesh, name)?.atoms ?? [])
-  const sharing = new Set(sharingAtoms(mesh, replicate))
-  const ofExperts = new Set(atomsOf('ep', 'expertTp'))
-  const replicas = replicaAtoms(mesh, replicate)
-  const sharingExperts = new Set(
-    [...sharing, ...atomsOf('expertDp')].filter((name) => !ofExperts.has(name) && !replicas.has(name)),
-  )
-  const ranksOf = (names: ReadonlySet<string>) => productsOf(mesh, (name) => names.has(name)).at(-1) ?? 1
-  // What divides parameters anyway.
-  const others = new Set(atomsOf('dp', 'cp', 'ulysses', 'pp', 'replicas').filter((name) => !ofExperts.has(name)))
-  return [...new Set([ranksOf(sharing), ranksOf(sharingExperts)])].flatMap((ranks) =>
-    parameters.map(({ dims, shape }) => {
-      const before = dims.map((dim) => productsOf(mesh, (atom) => !others.has(atom) && isClaimed(dim, atom)))
-      let text = ''
-      for (const [at, size] of shape.entries()) {
-        const divided = before[at]?.map((taken) => (size % (taken * ranks) === 0 ? 1 : 0)) ?? []
-        text += `${divided.join('')} `
-        if (!divided.includes(0)) return text
-      }
-      const sizes = shape.flatMap((size, at) => before[at]?.map((taken) => Math.ceil(size / taken)) ?? [])
-      // Of all that may be left, from the longest down.
-      const places = [...sizes.keys()].sort((a, b) => (sizes[b] as number) - (sizes[a] as number) || a - b)
-      return text + places
-    }),
-  )
+/** A parameter as ranks that do not share it divide it: the atoms of each dim. */
+export interface Divided {
+  readonly shape: readonly number[]
+  readonly atoms: readonly (readonly string[])[]
 }
 
-/** The degrees of atoms, and of all that are together. */
-function productsOf({ atoms }: Mesh, isAsked: (atom: string) => boolean): number[] {
-  const products = [1]
-  for (const { name, degree } of atoms) if (isAsked(name)) products.push(...products.map((each) => each * degree))
-  return products
+/** How the parameters of a program are divided by those that do not share them, each way once. */
+export function dividedBy({ tensors, mesh }: Program, replicate: number): Divided[] {
+  const { sharing, sharingExperts } = sharersOf(mesh, replicate)
+  const found = new Map<string, Divided>()
+  for (const { role, versionOf, dims, shape, placement } of tensors.values()) {
+    if (role !== 'parameter' || versionOf !== undefined) continue
+    // What ranks of experts divide of these they do not share.
+    const sharers = dims.includes('experts') ? sharingExperts : sharing
+    const atoms = shape.map((_, at) => (placement?.shards[at] ?? []).filter((atom) => !sharers.has(atom)))
+    found.set(JSON.stringify([shape, atoms]), { shape, atoms })
+  }
+  return [...found.values()]
+}
+
+/**
+ * How parameters are divided over the ranks that share them: along the first dim that all of them divide of what others have left, else
+ * along the longest. Of each parameter the place of that dim, per number of ranks.
+ */
+export function sharesText(parameters: readonly Divided[], mesh: Mesh, replicate: number): string {
+  const degrees = new Map(mesh.atoms.map(({ name, degree }) => [name, degree]))
+  const ranksOf = (atoms: Iterable<string>) => [...atoms].reduce((all, name) => all * (degrees.get(name) ?? 1), 1)
+  const { sharing, sharingExperts } = sharersOf(mesh, replicate)
+  const places = [...new Set([ranksOf(sharing), ranksOf(sharingExperts)])].flatMap((ranks) =>
+    parameters.map(({ shape, atoms }) => {
+      const left = shape.map((size, at) => Math.ceil(size / ranksOf(atoms[at] ?? [])))
+      const whole = left.findIndex((size) => size > 1 && size % ranks === 0)
+      return whole >= 0 ? whole : `-${left.indexOf(Math.max(...left))}`
+    }),
+  )
+  return places.join(' ')
+}
+
+/** The atoms over whose ranks parameters are shared, and those of experts. */
+function sharersOf(mesh: Mesh, replicate: number): Readonly<Record<'sharing' | 'sharingExperts', ReadonlySet<string>>> {
+  const atomsOf = (...names: string[]) => names.flatMap((name) => findAxis(mesh, name)?.atoms ?? [])
+  const sharing = sharingAtoms(mesh, replicate)
+  const ofExperts = atomsOf('ep', 'expertTp')
+  const replicas = replicaAtoms(mesh, replicate)
+  const all = [...sharing, ...atomsOf('expertDp')]
+  const sharingExperts = all.filter((name) => !ofExperts.includes(name) && !replicas.has(name))
+  return { sharing: new Set(sharing), sharingExperts: new Set(sharingExperts) }
 }
 
 /** The atoms over whose ranks parameters are shared that are not of experts. */
