@@ -16,7 +16,8 @@ import {
   walk,
 } from '@shardloom/core'
 import { programOf } from '@shardloom/core/unroll'
-import { changeAxis, grownShape, iterationsOf, type Meter, meterOf } from './measure.js'
+import { changeAxis, grownShape, iterationsOf } from './changes.js'
+import { type Meter, meterOf } from './measure.js'
 
 /** Like executions of communication on one rank: counts are per step, bytes per execution. */
 export interface CommunicationRow {

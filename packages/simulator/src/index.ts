@@ -1,5 +1,6 @@
 export { breakdown, type CriticalNode, criticalPath, type RankBreakdown } from './breakdown.js'
 export { type Calibration, calibrate, calibrationWork, type Measurement } from './calibrate.js'
+export { changeAxis, grownShape, iterationsOf } from './changes.js'
 export {
   type CommunicationRow,
   type CommunicationSize,
@@ -14,10 +15,7 @@ export { attentionSeconds, type MatmulShape, matmulSeconds, type Rates } from '.
 export { choicesOf, isNamed, kernelClasses, kernelNames } from './kernels.js'
 export { hostBandwidthOf, type Machine, machineOf, usualEngine } from './machine.js'
 export {
-  changeAxis,
   flopClassOf,
-  grownShape,
-  iterationsOf,
   type Meter,
   measure,
   meterOf,

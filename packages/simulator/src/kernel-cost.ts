@@ -10,10 +10,11 @@ import {
   type Program,
   regionsOf,
 } from '@shardloom/core'
+import { changeAxis } from './changes.js'
 import { attentionSeconds, type MatmulShape, matmulSeconds, type Rates } from './kernel-time.js'
 import { isNamed, type Kernel, type Product, productOf, type Readers } from './kernels.js'
 import { hostBandwidthOf, type Machine } from './machine.js'
-import { changeAxis, flopClassOf, type Meter, type NodeMeasure } from './measure.js'
+import { flopClassOf, type Meter, type NodeMeasure } from './measure.js'
 import { type NodeTime, nothing } from './node-time.js'
 import { scratchOf } from './scratch.js'
 

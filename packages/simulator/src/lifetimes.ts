@@ -9,8 +9,9 @@ import {
   walk,
 } from '@shardloom/core'
 import { type Iteration, programOf, type UnrolledGraph } from '@shardloom/core/unroll'
+import { grownShape } from './changes.js'
 import { madeOn } from './made.js'
-import { grownShape, type Meter, meterOf } from './measure.js'
+import { type Meter, meterOf } from './measure.js'
 import { savedTensors } from './saved.js'
 import { scratchOf } from './scratch.js'
 import type { Timeline } from './simulate.js'

@@ -1,6 +1,5 @@
 import {
   type ByteContext,
-  bodyAt,
   bodyCounts,
   checkProgram,
   coordinates,
@@ -24,6 +23,7 @@ import {
   walk,
 } from '@shardloom/core'
 import { programOf } from '@shardloom/core/unroll'
+import { changeAxis, grownShape, iterationsOf } from './changes.js'
 import { countRankEdges } from './edges.js'
 import { madeOn } from './made.js'
 import { ruleOf } from './node-rule.js'
@@ -76,9 +76,11 @@ export function meterOf(program: Program, operators: OperatorTable, rank = 0): M
   const tensor = (id: string) => lookup(program.tensors, id)
   const fused = fusionBorders(program)
   const count = counterOf(program, at)
-  const elements = ({ density, dims, shape, placement: own }: Tensor, placement = own) => {
+  const elements = ({ density, dims, shape, placement: usual }: Tensor, placement = usual) => {
+    const own = shape.map((size, position) => localSize(size, placement?.shards[position] ?? [], mesh, at))
+    if (!density) return own.reduce((all, size) => all * size, 1)
     const atoms = (dim: string) => placement?.shards[dims.indexOf(dim)] ?? []
-    const size = (dim: string) => localSize(shape[dims.indexOf(dim)] ?? 1, atoms(dim), mesh, at)
+    const size = (dim: string) => own[dims.indexOf(dim)] ?? 1
     const [points, of] = count({ dims, size, atoms, density })
     return Number(points) / Number(of)
   }
@@ -89,9 +91,9 @@ export function meterOf(program: Program, operators: OperatorTable, rank = 0): M
     const { sizes } = ruleOf(each, operators)
     const splits = each.partition?.splits ?? {}
     const extent = (dim: string) => {
-      const [id = '', position = 0] = sizes.get(dim) ?? []
-      if (id === '') return 1
-      const own = tensor(id)
+      const place = sizes.get(dim)
+      if (!place) return 1
+      const [own, position] = [tensor(place[0]), place[1]]
       return (step && own.growth ? grownShape(own, step) : own.shape)[position] ?? 1
     }
     const known = new Map<string, number>()
@@ -193,31 +195,6 @@ export function meterOf(program: Program, operators: OperatorTable, rank = 0): M
     return { flops: sum.points / sum.whole, read: sum.read, written: sum.written }
   }
   return { node, sizes: (each, step = 0) => sizesOf(each, step).size, total, bytes, elements }
-}
-
-/** The axis along which what a node reads or writes grows, or goes round a ring; undefined: all iterations are alike. */
-export function changeAxis(node: OperatorNode, { tensors }: Program): string | undefined {
-  const all = [...node.inputs, ...node.outputs].map((id) => lookup(tensors, id))
-  return (all.find(({ growth }) => growth)?.growth ?? all.find(({ rotation }) => rotation?.axis)?.rotation)?.axis
-}
-
-/** The iterations of an axis in which the items of a body run; without such an axis around them, one. */
-export function iterationsOf(path: Place['path'], axis: string | undefined): readonly number[] {
-  const around = path.find(({ region }) => region.axis === axis)
-  if (!around) return [0]
-  const all = Array.from({ length: around.region.extent }, (_, iteration) => iteration)
-  const own = all.filter((iteration) => bodyAt(around.region, iteration) === around.body)
-  return own.length > 0 ? own : [0]
-}
-
-/** The shape of a growing tensor in iteration `step` of its axis. */
-export function grownShape(tensor: Tensor, step: number): readonly number[] {
-  const { growth, shape } = tensor
-  if (!growth) return shape
-  return shape.map((size, position) => {
-    if (position !== growth.position) return size
-    return Math.max(size, Math.min(size + growth.by * step, growth.limit ?? Number.POSITIVE_INFINITY))
-  })
 }
 
 /** Per fused node, which operands come from outside its kernel and which results leave it. */

@@ -14,7 +14,7 @@ import {
   runsAt,
   walk,
 } from '@shardloom/core'
-import { changeAxis, grownShape, iterationsOf } from './measure.js'
+import { changeAxis, grownShape, iterationsOf } from './changes.js'
 
 /** What all ranks do and hold together in one step, and how much of it more than one device would. */
 export interface Replication {

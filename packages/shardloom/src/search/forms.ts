@@ -90,9 +90,28 @@ export function boundsOf(pipeline: Pipeline, borders: readonly number[], layers:
   const first = [...new Set(names)].map((name) => names.indexOf(name))
   const kinds = first.map((at) => chunks[at] as Float64Array)
   const kindOf = names.map((name) => first.indexOf(names.indexOf(name)))
-  const seconds = secondsOf(pipeline, chunks, true)
-  const ownSeconds = pipeline.isDivided ? secondsOf(pipeline, chunks, false) : seconds
-  return { kinds, kindOf, seconds, ownSeconds, bytes: bytesOf(pipeline, chunks, parts) }
+  // Of a candidate that is looked at alone nobody asks for bounds.
+  const seconds = once(() => secondsOf(pipeline, chunks, true))
+  const ownSeconds = pipeline.isDivided ? once(() => secondsOf(pipeline, chunks, false)) : seconds
+  const bytes = once(() => bytesOf(pipeline, chunks, parts))
+  return {
+    kinds,
+    kindOf,
+    get seconds() {
+      return seconds()
+    },
+    get ownSeconds() {
+      return ownSeconds()
+    },
+    get bytes() {
+      return bytes()
+    },
+  }
+}
+
+function once<T>(find: () => T): () => T {
+  let known: T | undefined
+  return () => (known ??= find())
 }
 
 /**

@@ -242,11 +242,13 @@ function keepsAll({ schedule, inFlight }: Pipeline): boolean {
 /** Linear in the actions. */
 function inFlightOf(schedule: Schedule): Pipeline['inFlight'] {
   return schedule.orders.map((_, rank) => {
-    const found = new Map<string, InFlight>()
-    const most = new Map<string, number>()
+    const found = new Map<number, InFlight>()
+    const most = new Map<number, number>()
     for (const { kept, deferred, graded } of flightsOf(schedule, rank)) {
-      const key = `${deferred} ${graded}`
-      const all = kept.reduce((sum, each) => sum + each, 0)
+      // How many are deferred is a whole number, what is graded a share.
+      const key = deferred + graded / 2
+      let all = 0
+      for (const each of kept) all += each
       if (all <= (most.get(key) ?? -1)) continue
       most.set(key, all)
       found.set(key, { kept: [...kept], deferred, graded })

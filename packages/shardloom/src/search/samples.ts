@@ -29,7 +29,15 @@ import { axesOfLoaded, type LoadedSpec } from '../plan.js'
 import type { PlannedSpec } from '../sequence.js'
 import { machineOfMesh, timedPlan } from '../simulate-plan.js'
 import type { Pipelines } from './pipelines.js'
-import { type Asked, askedBy, type Divided, dividedBy, SizeDecisions, sharesText, structureOf } from './size-decisions.js'
+import {
+  type Asked,
+  askedBy,
+  type Divided,
+  dividedBy,
+  SizeDecisions,
+  sharesText,
+  structureOf,
+} from './size-decisions.js'
 
 /** Layers of each kind on each stage of a sample: one follows its like. */
 const sampledLayers = 2
