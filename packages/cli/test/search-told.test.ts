@@ -1,9 +1,26 @@
 import type { StepBreakdown } from 'shardloom/search'
 import { describe, expect, test } from 'vitest'
 import { shardloom, temporaryFolder } from './run-command.js'
-import { pointed, small, training, wide, wordsOf } from './small-search.js'
+import { asked, pointed, small, training, wide, wordsOf } from './small-search.js'
 
 describe('of a search', () => {
+  test('flags that it tries other values of are named, and kept only where that is asked for', async () => {
+    const flags = [...small, '--tp', '2', '--zero', '1', '--cp', '1']
+    const free = await shardloom(flags)
+    expect(free.err.replace(/\s+/g, ' ')).toContain('--tp 2, --zero 1 are not kept')
+    const own = wordsOf(/--keep \S+/.exec(free.err)?.[0] ?? '')
+    const narrowed = flags.filter((word, at) => ![word, flags[at + 1]].some((each) => /^(tp|zero)=/.test(each ?? '')))
+    const kept = await shardloom([...narrowed, ...own, '--json'])
+    expect(kept.err).toBe('')
+    for (const { name } of JSON.parse(kept.out).best) expect(name).toMatch(/ tp=2 .* zero=1/)
+  })
+
+  test('a schedule that there is not is an error, though others are tried in its place', async () => {
+    const { code, err } = await shardloom([...asked, '--schedule', 'zbvv'])
+    expect(code).toBe(1)
+    expect(err).toContain('There is no schedule `zbvv`')
+  })
+
   test('what a fix of a near miss was simulated at is told, and its place in the table', async () => {
     const narrow = ['cp=1', 'ulysses=1', 'schedule=1f1b'].flatMap((each) => ['--choose', each])
     const flags = ['search', ...training, '--ranks', '8', '--batch', '32', '--seq', '8192', ...narrow]

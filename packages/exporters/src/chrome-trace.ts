@@ -4,7 +4,7 @@ import { type RankMemory, type Timeline, ticksPerSecond } from '@shardloom/simul
 
 /** What a trace shows beside the nodes themselves. */
 export interface ChromeTraceOptions {
-  /** A counter for each rank of what comes and goes in its memory, by parts, in bytes. */
+  /** A counter for each rank of what is in its memory, by parts, in bytes: parameters and optimizer state too. */
   readonly memory?: readonly RankMemory[]
 }
 
@@ -93,11 +93,14 @@ export function* chromeTrace(
     yield text
     text = ''
   }
-  for (const { rank, curve } of options.memory ?? []) {
+  for (const { rank, curve, parts: all } of options.memory ?? []) {
     const pid = processOf.get(rank) ?? 0
+    // What is there all the time stands first, so that what comes and goes is drawn on top of it.
+    const stored = Object.entries(all).filter(([part, bytes]) => !(part in curve.parts) && bytes > 0)
+    const constant = stored.map(([part, bytes]) => `"${part}":${bytes}`).join()
     const parts = Object.entries(curve.parts).map(([part, list]) => ({ key: `"${part}":`, list }))
     for (let at = 0; at < curve.seconds.length; at++) {
-      let bytes = ''
+      let bytes = constant
       for (const { key, list } of parts) bytes += `${bytes && ','}${key}${list[at] ?? 0}`
       const ts = microseconds(Math.round((curve.seconds[at] ?? 0) * ticksPerSecond))
       add(`{"ph":"C","pid":${pid},"name":"memory","ts":${ts},"args":{${bytes}}}`)

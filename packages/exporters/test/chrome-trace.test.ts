@@ -63,4 +63,13 @@ describe.each(cases)('a trace of %j on %j', (build, degrees, options) => {
     const counters = events.filter(({ ph }) => ph === 'C')
     expect(counters.length).toBe(stages.reduce((sum, { curve }) => sum + curve.seconds.length, 0))
   })
+
+  it('counts all that a rank holds, parameters and optimizer state too: at most its peak', () => {
+    for (const [pid, { peakBytes }] of stages.entries()) {
+      const own = events.filter((event) => event.ph === 'C' && event.pid === pid)
+      const sums = own.map(({ args }) => Object.values(args).reduce<number>((sum, bytes) => sum + Number(bytes), 0))
+      expect(Math.max(...sums)).toBeCloseTo(peakBytes, 3)
+      expect(own[0]?.args['optimizer']).toBeGreaterThan(0)
+    }
+  })
 })

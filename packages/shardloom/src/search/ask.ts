@@ -116,7 +116,10 @@ export function questionOf(loaded: LoadedSpec, options: SearchOptions = {}): Que
   }
   if (phase === 'serving') checkServingQuestion(question)
   else checkStepQuestion(loaded, question)
-  checkChosen(loaded, options.choices ?? {})
+  // A schedule that there is not is an error where others are tried in its place, too.
+  const { schedule } = spec.options
+  const own = phase === 'training' && schedule !== undefined ? { schedule: [schedule] } : {}
+  checkChosen(loaded, { ...own, ...options.choices })
   return question
 }
 
