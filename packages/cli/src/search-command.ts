@@ -26,8 +26,8 @@ import { rangesText } from './search/part.js'
 import { checkPick, pickOf } from './search/pick.js'
 import { checkPortable, filesOf } from './search/portable.js'
 import { readHash } from './search/question-hash.js'
+import { questionNotes } from './search/question-notes.js'
 import { workOnQueue } from './search/queue-work.js'
-import { replacedFlags } from './search/replaced-flags.js'
 import { bestSimulated, nearMisses, rerank, simulateThese } from './search/rerank.js'
 import { fits, pointOfAnswer, type SearchResult } from './search/result.js'
 import { resultCsv, resultDocument } from './search/result-document.js'
@@ -98,8 +98,7 @@ async function run(call: SearchCall): Promise<number> {
   checkPick(flags, asked.question)
   if (flags.changes) return changes(call, asked)
   if (flags.why) return why(call, asked, flags.why)
-  const others = replacedFlags(call.spec, asked.question)
-  if (others) printNote(io, others)
+  for (const note of questionNotes(asked.loaded, asked.question, call.spec)) printNote(io, note)
   const begun = performance.now()
   const outcome = await find(call, asked.question)
   const seconds = (performance.now() - begun) / 1000

@@ -15,6 +15,18 @@ describe('of a search', () => {
     for (const { name } of JSON.parse(kept.out).best) expect(name).toMatch(/ tp=2 .* zero=1/)
   })
 
+  test('where requests come at a rate, that engines which keep up have the same throughput', async () => {
+    const flags = ['search', '--phase', 'serving', '--model', 'llama-3.1-8b', '--cluster', 'dgx-h100', '--ranks', '2']
+    const load = ['--set', 'options.serving.load={"rate":2,"input":512,"output":64,"requests":64}']
+    const { out, err } = await shardloom([...flags, ...load, '--json'])
+    expect(err).toContain('the same throughput: --objective tpot')
+    const rates = JSON.parse(out).best.map(
+      (each: { metrics: Record<string, number> }) => each.metrics['requests-per-second'],
+    )
+    for (const each of rates) expect(each / rates[0]).toBeCloseTo(1, 1)
+    expect((await shardloom([...flags, ...load, '--objective', 'tpot', '--json'])).err).toBe('')
+  })
+
   test('a schedule that there is not is an error, though others are tried in its place', async () => {
     const { code, err } = await shardloom([...asked, '--schedule', 'zbvv'])
     expect(code).toBe(1)
