@@ -5,12 +5,13 @@ import {
   type OperatorTable,
   type Place,
   type Program,
+  regionsOf,
   type Tensor,
   walk,
 } from '@shardloom/core'
 import { programOf } from '@shardloom/core/unroll'
 import { communicationBytes } from './communication-table.js'
-import { choicesOf } from './kernels.js'
+import { choicesOf, type KnownKernels } from './kernels.js'
 import { LocalSizes } from './local-sizes.js'
 import type { Machine } from './machine.js'
 import { meterOf, storedAs } from './measure.js'
@@ -89,7 +90,7 @@ export function stateSampleOf(whole: Program, operators: OperatorTable, machine:
   const readBefore = new Set<string>()
   const ranks = representatives(whole).map((rank) => {
     const program = programOf(whole, rank)
-    const plan = kernelPlan(program, operators, choicesOf(whole, machine.engine), new Map())
+    const plan = kernelPlan(program, operators, choicesOf(whole, machine.engine), noneOf(program))
     /** Parameters by the parts of this rank that read them. */
     const readBy = new Map<string, string>()
     walk(program.items, (node) => {
@@ -187,6 +188,13 @@ export function stateCosts(
     }
   })
   return costs
+}
+
+/** No kernels of bodies that update nothing: of these nobody asks. */
+function noneOf({ items }: Program): KnownKernels {
+  const bodies = regionsOf(items).flatMap((region) => region.bodies.map((body) => body.items))
+  const others = bodies.filter((body) => !body.some((item) => item.type === 'node' && item.segment === 'optimizer'))
+  return new Map(others.map((body) => [body, []]))
 }
 
 function addShare(shares: StateShare[], share: StateShare): void {
