@@ -68,6 +68,17 @@ describe('other readers', () => {
     expect([model.flavor, parallelism.tensor_parallel_degree]).toEqual([name, 1])
   })
 
+  test('sizes of another model than the one that is planned are noted', async () => {
+    const command = 'torchrun --nproc-per-node 8 pretrain_gpt.py --bf16 --micro-batch-size 1 --global-batch-size 8 --seq-length 4096'
+    const notesOf = async (sizes: string) =>
+      (await importLaunch('megatron', `${command} ${sizes}`, { model: 'llama-3.1-8b', ranks: 8 })).notes.join()
+    const own = await notesOf('--num-layers 32 --hidden-size 4096 --num-attention-heads 32')
+    expect(own).not.toContain('another model')
+    const other = await notesOf('--num-layers 40 --hidden-size 4096 --num-attention-heads 32')
+    expect(other).toContain('`--num-layers 40` is of another model: Llama 3.1 8B, which is planned, has 32')
+    expect(other).not.toContain('hidden-size')
+  })
+
   test('a shard degree of -1 is what the ranks leave, and without them nobody knows', async () => {
     const text = [
       '[model]\nname = "llama3"\nflavor = "8B"',

@@ -131,6 +131,19 @@ export function readShape(flags: SettingsReader): string | ModelArchitecture | u
   return found.vocab > 0 ? found : undefined
 }
 
+/** Notes sizes of another model than the one that is planned. */
+export function noteOtherShape(flags: SettingsReader, model: ModelArchitecture): void {
+  const heads = new Set(
+    Object.values(model.layers).flatMap(({ attention }) => ('heads' in attention ? [attention.heads] : [])),
+  )
+  const sizes = { 'num-layers': [depthOf(model)], 'hidden-size': [model.hidden], 'num-attention-heads': [...heads] }
+  for (const [name, own] of Object.entries(sizes)) {
+    const said = flags.count(name)
+    if (said === undefined || own.length === 0 || own.includes(said)) continue
+    flags.note(`\`--${name} ${said}\` is of another model: ${model.name}, which is planned, has ${own.join(' and ')}`)
+  }
+}
+
 /** What of a model the flags settle, to compare by; a vocabulary that they leave open (0) is any. */
 function shapeText(model: ModelArchitecture, { vocab, learnedPositions }: ModelArchitecture): string {
   const kinds = model.order.runs.map(({ layer, count }) => [model.layers[layer], count])

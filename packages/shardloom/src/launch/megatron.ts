@@ -2,7 +2,7 @@ import { resolveScheduleName } from '@shardloom/schedules'
 import { parseCommand, printCommand, torchrun } from './command-text.js'
 import { above1, given, hasExperts, type Launcher, type Settings, type SpecFields } from './launcher.js'
 import { readLayers, writeLayout } from './megatron-layout.js'
-import { readShape, writeShape } from './megatron-shape.js'
+import { noteOtherShape, readShape, writeShape } from './megatron-shape.js'
 import type { SettingsReader } from './settings-reader.js'
 import type { SpecReader } from './spec-reader.js'
 
@@ -49,6 +49,7 @@ export const megatron: Launcher = {
   parse: (text) => parseCommand(text).flags,
   modelOf: readShape,
   read: (flags, { architecture }) => {
+    if (architecture) noteOtherShape(flags, architecture)
     const experts = flags.take('num-experts') !== undefined || hasExperts(architecture)
     const degrees = readDegrees(flags, experts)
     return given({ phase: 'training', ...degrees, ...readStep(flags), options: readOptions(flags, degrees) })
