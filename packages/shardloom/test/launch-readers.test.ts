@@ -68,8 +68,30 @@ describe('other readers', () => {
     expect([model.flavor, parallelism.tensor_parallel_degree]).toEqual([name, 1])
   })
 
+  // `get_num_layers_to_build` of Megatron-Core asserts that layers divide over stages, and those of a stage over its chunks.
+  test.each([
+    [{ tp: 8, pp: 6 }, {}, 6],
+    [{ tp: 8, pp: 4 }, { schedule: 'interleaved1f1b', virtual: 3 }, 12],
+    [{ tp: 8, pp: 4 }, { schedule: 'interleaved1f1b', virtual: 5 }, 0],
+  ] as const)(
+    'Megatron-LM is told the layers of each chunk where they do not divide: %j %j',
+    async (parallel, options, chunks) => {
+      const asked = { model: 'llama-3.1-70b', batch: 96, seq: 8192, parallel, options }
+      const { text } = exportLaunch(await loadSpec(asked), 'megatron')
+      const [, layout] = /--pipeline-model-parallel-layout '?([^' \n\\]+)/.exec(text) ?? []
+      expect(layout === undefined).toBe(chunks === 0)
+      if (layout === undefined) return
+      expect(text).not.toContain('--num-virtual-stages-per-pipeline-rank')
+      const { spec } = await importLaunch('megatron', text)
+      const planned = planLoaded(await loadSpec(asked)).program.pipeline?.chunks.map(({ from, to }) => to - from)
+      expect(spec.options?.pp?.layers).toEqual(planned)
+      expect(planned?.length).toBe(chunks)
+    },
+  )
+
   test('sizes of another model than the one that is planned are noted', async () => {
-    const command = 'torchrun --nproc-per-node 8 pretrain_gpt.py --bf16 --micro-batch-size 1 --global-batch-size 8 --seq-length 4096'
+    const command =
+      'torchrun --nproc-per-node 8 pretrain_gpt.py --bf16 --micro-batch-size 1 --global-batch-size 8 --seq-length 4096'
     const notesOf = async (sizes: string) =>
       (await importLaunch('megatron', `${command} ${sizes}`, { model: 'llama-3.1-8b', ranks: 8 })).notes.join()
     const own = await notesOf('--num-layers 32 --hidden-size 4096 --num-attention-heads 32')

@@ -1,6 +1,15 @@
 import { resolveScheduleName } from '@shardloom/schedules'
 import { parseCommand, printCommand, torchrun } from './command-text.js'
-import { above1, given, hasExperts, type Launcher, type Settings, type SpecFields } from './launcher.js'
+import {
+  above1,
+  depthOf,
+  given,
+  hasExperts,
+  type Launcher,
+  type LaunchFacts,
+  type Settings,
+  type SpecFields,
+} from './launcher.js'
 import { readLayers, writeLayout } from './megatron-layout.js'
 import { noteOtherShape, readShape, writeShape } from './megatron-shape.js'
 import type { SettingsReader } from './settings-reader.js'
@@ -34,7 +43,7 @@ export const megatron: Launcher = {
     return {
       ...writeDegrees(spec, hasExperts(architecture)),
       'use-tp-pp-dp-mapping': order === 1,
-      ...writePipeline(spec),
+      ...writePipeline(spec, architecture),
       ...writeStep(spec),
       ...writeSharding(spec),
       ...writeShape(spec, architecture),
@@ -99,8 +108,9 @@ function overlaps(spec: SpecReader, tp: number): boolean {
   )
 }
 
-function writePipeline(spec: SpecReader) {
-  if (spec.degree('pp') === 1) return {}
+function writePipeline(spec: SpecReader, architecture: LaunchFacts['architecture']) {
+  const pp = spec.degree('pp')
+  if (pp === 1) return {}
   const named = spec.take('options.schedule')
   const schedule = named === undefined ? '1f1b' : resolveScheduleName(String(named))
   const interleaved = schedule === 'interleaved1f1b'
@@ -110,14 +120,24 @@ function writePipeline(spec: SpecReader) {
       'Megatron-LM runs 1f1b and interleaved1f1b',
       'Choose one of them, or the launcher torchtitan.',
     )
-  const virtual = spec.take('options.virtual')
-  const layers = spec.take('options.pp.layers')
+  const virtual = interleaved ? Number(spec.take('options.virtual') ?? 2) : undefined
+  if (virtual === undefined) spec.take('options.virtual')
+  // Megatron-LM divides layers evenly by itself, and refuses those that do not divide.
+  const layers = spec.take('options.pp.layers') ?? unevenLayers(architecture, pp * (virtual ?? 1))
   return {
     ...(Array.isArray(layers)
       ? { 'pipeline-model-parallel-layout': writeLayout(layers) }
-      : { 'num-virtual-stages-per-pipeline-rank': interleaved ? Number(virtual ?? 2) : undefined }),
+      : { 'num-virtual-stages-per-pipeline-rank': virtual }),
     'microbatch-group-size-per-virtual-pipeline-stage': spec.take('options.pp.group') as number | undefined, // the schema's type
   }
+}
+
+/** The layers of each chunk as a plan has them where they do not divide; else undefined. */
+function unevenLayers(architecture: LaunchFacts['architecture'], chunks: number): readonly number[] | undefined {
+  const total = architecture ? depthOf(architecture) : 0
+  if (total % chunks === 0) return undefined
+  const border = (chunk: number) => Math.floor((chunk * total) / chunks)
+  return Array.from({ length: chunks }, (_, chunk) => border(chunk + 1) - border(chunk))
 }
 
 function writeStep(spec: SpecReader) {
