@@ -28,7 +28,7 @@ export interface StepFigures {
   readonly ttftSeconds?: number
   /** Decode: from one token of a sequence to its next. */
   readonly tpotSeconds?: number
-  /** Model FLOPs over what the ranks could do at peak in the time; hardware FLOPs count what is computed again. */
+  /** Model FLOPs over what the ranks could do at peak in the time; hardware FLOPs count what is computed again, and padding of experts. */
   readonly mfu: number
   readonly hfu: number
   /** What a step is of; training in stages: the order of their microbatches. */
@@ -119,7 +119,7 @@ export function stepFigures({ loaded, plan, machine, step }: Simulation): StepFi
     tokensPerSecondPerRank: tokens / seconds / world,
     ...(spec.phase === 'prefill' && { ttftSeconds: seconds }),
     ...(spec.phase === 'decode' && { tpotSeconds: (seconds * spec.batch) / tokens }),
-    mfu: share(useful - counts.recomputedFlops),
+    mfu: share(useful - counts.recomputedFlops - counts.paddedFlops),
     hfu: share(useful),
     batch: {
       sequences: spec.batch,
@@ -157,9 +157,9 @@ const countedAs = {
   halved: 'halved (as Megatron-LM does today)',
 } as const
 
-/** Tokens that a step trains on, reads or makes. */
+/** Tokens that a step trains on, reads or makes: what is cached already it does not read. */
 export function tokensOf({ phase, batch, seq, steps, options }: PlannedSpec): number {
-  if (phase !== 'decode') return batch * seq
+  if (phase !== 'decode') return batch * (seq - (phase === 'prefill' ? (options.prefill.cached ?? 0) : 0))
   const { keep = 1, expected = keep } = draftOf(options.decode)
   return batch * steps * expected
 }

@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import { readSchedule } from '@shardloom/schedules'
 import fc from 'fast-check'
-import { loadSpec, type SpecInput } from 'shardloom'
+import { loadSpec, planLoaded, type SpecInput } from 'shardloom'
 import { exportLaunch, importLaunch, type LauncherName } from 'shardloom/launch'
 import { describe, expect, test } from 'vitest'
 

@@ -74,6 +74,49 @@ describe('bounds that no software beats', () => {
     }
   })
 
+  // The same kernel on the same operands (Dao et al. 2022 time forward alone).
+  test.each([['gather'], ['ring']] as const)(
+    'attention that runs again takes as long as before: %s',
+    async (attention) => {
+      const options = { recompute: 'full', zero: 3, sp: { attention } } as const
+      const spec = { ...llama, batch: 8, seq: 131072, cluster: 'dgx-h100', parallel: { cp: 8 }, options } as const
+      const { summary } = await run(spec)
+      const last = attention === 'ring' ? 'ring/pass/merge' : 'context'
+      const [first, again] = ['forward', 'backward'].map(
+        (segment) =>
+          summary.criticalPath.find(({ node }) => node === `${segment}/layer/attention/${last}`)?.seconds ?? 0,
+      )
+      expect(first).toBeGreaterThan(1)
+      // But for what is communicated beside it.
+      expect(Math.abs(Number(again) / Number(first) - 1)).toBeLessThan(0.01)
+      // Of a layer that runs again its input alone is kept (Chen et al. 2016): 131,072 / 8 tokens of 4,096 in two bytes.
+      const kept =
+        summary.memory.perStage[0]?.alive.filter(({ part, count }) => part === 'activations' && count === 32) ?? []
+      expect(kept.map(({ tensor }) => tensor)).toEqual(['forward/layers/x'])
+      expect(kept[0]?.bytes).toBe(32 * (131072 / 8) * 4096 * 2)
+    },
+  )
+
+  test('what no token fills of buffers of experts is no work of the model', async () => {
+    const parallel = { dp: 8, ep: 8 }
+    const spec = { model: 'mixtral-8x7b', batch: 64, seq: 4096, cluster: 'dgx-h100', parallel } as const
+    const at = async (capacityFactor: number) => {
+      const { summary } = await run({ ...spec, options: { ep: { capacityFactor } } })
+      return { model: summary.mfu * summary.stepSeconds, hardware: summary.hfu * summary.stepSeconds }
+    }
+    const [tight, double, half] = await Promise.all([at(1), at(2), at(0.5)])
+    expect(double.model / tight.model).toBeCloseTo(1, 6)
+    expect(double.hardware).toBeGreaterThan(1.5 * tight.hardware)
+    // Half of what tokens send is dropped.
+    expect(half.model).toBeLessThan(0.7 * tight.model)
+  })
+
+  test('tokens that are cached already are none that a prefill reads', async () => {
+    const spec = { ...llama, phase: 'prefill', batch: 1, cluster: 'dgx-h100' } as const
+    const { summary } = await run({ ...spec, options: { prefill: { cached: 8191 } } })
+    expect(summary.tokensPerSecond * summary.stepSeconds).toBeCloseTo(1, 9)
+  })
+
   test('a chip with slower links is never faster', async () => {
     const seconds = async (accelerator: string, parallel = {}) =>
       (await run({ ...llama, batch: 8, seq: 2048, cluster: { accelerator, nodes: 1 }, parallel })).step.seconds

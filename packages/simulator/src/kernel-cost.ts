@@ -103,7 +103,7 @@ export function kernelCost(context: KernelContext): (kernel: Kernel) => NodeTime
     let atPeak: Rates | undefined
     const multiplying = () => (atPeak ??= { ...rates, peak: (casts ? castRate : 1) * machine.peak(type, first.id) })
     const isFlash = kind === 'fused' && classes.includes('attention')
-    const flashShare = first.segment === 'backward' ? efficiency.flashBackward : efficiency.flashForward
+    const flashShare = isGradient ? efficiency.flashBackward : efficiency.flashForward
     const scratch = nodes.reduce((sum, node) => sum + scratchOf(node, program, meter), 0)
     const seconds = (step: number) => {
       const measures = nodes.map((node) => meter.node(node, step))

@@ -23,6 +23,8 @@ export interface Replication {
   readonly replicatedFlops: bigint
   /** FLOPs of operators that one device, too, runs again because it did not keep their results. */
   readonly recomputedFlops: bigint
+  /** FLOPs, but for those, on places in buffers of experts that no token takes. */
+  readonly paddedFlops: bigint
   readonly parameters: bigint
   /** Parameters held beyond one copy of each. */
   readonly replicatedParameters: bigint
@@ -42,7 +44,15 @@ export function replication(program: Program, operators: OperatorTable): Replica
         split.includes(name) || stages.includes(name) ? product : product * BigInt(degree),
       1n,
     )
-  const sum = { flops: 0n, replicatedFlops: 0n, recomputedFlops: 0n, parameters: 0n, replicatedParameters: 0n }
+  const filled = filledShares(program)
+  const sum = {
+    flops: 0n,
+    replicatedFlops: 0n,
+    recomputedFlops: 0n,
+    paddedFlops: 0n,
+    parameters: 0n,
+    replicatedParameters: 0n,
+  }
   const parameters = new Map<string, { readonly instances: number; readonly at: Set<number> }>()
   walk(program.items, (node, { executions, path }) => {
     const atoms = Object.values(node.partition?.splits ?? {}).flat()
@@ -51,7 +61,9 @@ export function replication(program: Program, operators: OperatorTable): Replica
     const all = one * copies(atoms) * BigInt(stagesOf(node, path, program, own))
     sum.flops += all
     sum.replicatedFlops += all - one
+    const share = node.density ? filled.get(node.attributes?.['capacity']) : undefined
     if (node.recompute) sum.recomputedFlops += one
+    else if (share !== undefined) sum.paddedFlops += BigInt(Math.round(Number(one) * (1 - share)))
     for (const id of node.inputs) {
       const tensor = lookup(program.tensors, id)
       if (tensor.role !== 'parameter' || tensor.versionOf !== undefined) continue
@@ -71,6 +83,22 @@ export function replication(program: Program, operators: OperatorTable): Replica
     sum.replicatedParameters += held - elements(model)
   }
   return sum
+}
+
+/** How much of buffers of so many tokens for each expert tokens fill, as far as experts are loaded. */
+function filledShares({ items, tensors, loads }: Program): ReadonlyMap<unknown, number> {
+  const shares = new Map<unknown, number>()
+  walk(items, ({ op, attributes, inputs, outputs }) => {
+    const capacity = attributes?.['capacity']
+    if (op !== 'dispatch' || typeof capacity !== 'number' || shares.has(capacity)) return
+    const [batch = 1, seq = 1, topK = 1] = lookup(tensors, inputs[1] ?? '').shape
+    const [experts = 1] = lookup(tensors, outputs[0] ?? '').shape
+    const list = loads?.['experts'] ?? Array.from({ length: experts }, () => 1)
+    const sum = list.reduce((all, load) => all + load, 0)
+    const taken = list.map((load) => Math.min(capacity, (load / sum) * batch * seq * topK))
+    shares.set(capacity, taken.reduce((all, each) => all + each, 0) / (capacity * list.length))
+  })
+  return shares
 }
 
 /** Inside a ring one atom may split two dims: a step computes a block on the diagonal, and the steps cover the rest. */

@@ -28,6 +28,8 @@ export interface ForwardAttention {
 /** The backward of {@link ForwardAttention}: the nodes that read gathered keys and values, or make their gradients. */
 export interface BackwardAttention {
   readonly forward: ForwardAttention
+  /** Whose results it reads: those of forward, or where they are made again before it these. */
+  readonly made: ForwardAttention
   readonly gradient: OperatorNode
   /** Scores and probabilities computed again; undefined where they were saved. */
   readonly again: { readonly score: OperatorNode; readonly softmax: OperatorNode } | undefined
@@ -70,7 +72,9 @@ export function findAttention(program: Program, atoms: readonly string[]) {
   const forward: ForwardAttention[] = []
   const backward: BackwardAttention[] = []
   const gradients: OperatorNode[] = []
+  const order = new Map<OperatorNode, number>()
   walk(program.items, (softmax) => {
+    order.set(softmax, order.size)
     if (softmax.op === 'softmax_gradient') gradients.push(softmax)
     if (softmax.op !== 'softmax') return
     const score = flow.producer(softmax.inputs[0] ?? '')
@@ -90,7 +94,11 @@ export function findAttention(program: Program, atoms: readonly string[]) {
     const softmax = flow.producer(gradient.inputs[0] ?? '')
     const saved = softmax && bySoftmax.get(softmax.id)
     const of = saved ?? bySoftmax.get(softmax?.differentiates ?? '')
-    if (of && softmax) backward.push(backwardOf(gradient, softmax, of, saved === undefined, atoms, flow))
+    if (!of || !softmax) continue
+    const isBefore = ({ context }: ForwardAttention) => Number(order.get(context)) < Number(order.get(gradient))
+    const again = forward.find((each) => each.softmax.recompute && each.softmax.differentiates === of.softmax.id)
+    const made = again && isBefore(again) ? again : of
+    backward.push({ ...backwardOf(gradient, softmax, of, saved === undefined, atoms, flow), made })
   }
   const done = new Set(backward.flatMap(({ forward: { softmax } }) => [softmax.id, softmax.differentiates]))
   const alone = forward.find(
@@ -107,7 +115,7 @@ function backwardOf(
   isAgain: boolean,
   atoms: readonly string[],
   flow: Flow,
-): BackwardAttention {
+): Omit<BackwardAttention, 'made'> {
   const probabilities = gradient.inputs[0] ?? ''
   const here = (id: string, test: (node: OperatorNode) => boolean) =>
     flow.readers(id).find((node) => node.segment === gradient.segment && node.op === 'einsum' && test(node))

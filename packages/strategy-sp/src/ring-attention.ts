@@ -135,6 +135,7 @@ function travelling(
 
 function writeForward(attention: ForwardAttention, draft: RingDraft): void {
   const { score, softmax, context, query, key, value, sinks } = attention
+  const { recompute } = softmax
   const id = ringId(softmax)
   const split = splitOf(attention, draft)
   const { per, body } = draft.tensor(softmax.outputs[0] ?? '')
@@ -152,6 +153,7 @@ function writeForward(attention: ForwardAttention, draft: RingDraft): void {
       outputs: [`${id}/start`, `${id}/start:1`],
       like: { ...context, outputs: [out] },
       results: place,
+      recompute,
     },
     split,
   )
@@ -200,7 +202,7 @@ function writeForward(attention: ForwardAttention, draft: RingDraft): void {
       },
     ]
     const nodes = steps.map((step) => {
-      const node = draft.node({ ...step, results }, split)
+      const node = draft.node({ ...step, results, recompute }, split)
       if (step.op === 'block_softmax') draft.add({ ...draft.tensor(p[1]), dtype: 'fp32' })
       return node
     })
@@ -218,14 +220,14 @@ function writeForward(attention: ForwardAttention, draft: RingDraft): void {
 }
 
 function writeBackward(attention: BackwardAttention, draft: RingDraft, all: readonly OperatorNode[]): void {
-  const { forward, gradient, again, context, query, key, value, incoming, keys, values } = attention
+  const { forward, made, gradient, again, context, query, key, value, incoming, keys, values } = attention
   const id = gradient.id.replace(/softmax([^/]*)$/, 'ring$1')
   const { softmax, score, sinks } = forward
   const split = splitOf(forward, draft)
   const { per, body } = draft.tensor(gradient.outputs[0] ?? '')
   const place = { per, ...(body !== undefined && { body }) }
   const [scores, rows, contexts] = [resultText(softmax), rowsText(softmax), resultText(forward.context)]
-  const [out = '', weights] = [forward.context.outputs[0], weightsId(softmax)]
+  const [out = '', weights] = [made.context.outputs[0], weightsId(made.softmax)]
   const blocks = travelling(draft, id, [keys, values], [query, context], per)
   const delta = draft.node(
     {

@@ -37,6 +37,8 @@ export interface RingNode {
   /** How its results differ from what the rule gives them. */
   readonly results?: Partial<Tensor>
   readonly differentiates?: string
+  /** Whether it computes again what forward has; of nodes of the operator of `like` that says so. */
+  readonly recompute?: boolean | undefined
 }
 
 /** Collects what a pass puts in the place of attention, and makes the program with it. */
@@ -78,7 +80,7 @@ export class RingDraft {
 
   /** A node whose dims are split as those of attention are, and its results. */
   node(
-    { id, op, rule, inputs, outputs, like, attributes, results, differentiates }: RingNode,
+    { id, op, rule, inputs, outputs, like, attributes, results, differentiates, ...more }: RingNode,
     split: Split,
   ): OperatorNode {
     const { space, operands, results: dims } = parseRule(rule)
@@ -97,7 +99,7 @@ export class RingDraft {
       outputs,
       ...(attributes && { attributes }),
       ...(fusion !== undefined && { fusion }),
-      ...(recompute && op === like.op && { recompute }),
+      ...((op === like.op ? recompute : more.recompute) && { recompute: true }),
       ...(differentiates !== undefined && { differentiates }),
       partition: { splits, partial, by },
     }
