@@ -46,7 +46,7 @@ export function addPlan(program: Command, { args, io }: Call): void {
       if (!('program' in planned)) {
         const summary = summariseServing(planned, options)
         if (flags.json === true) return printJson(io, summary)
-        printWarnings(io, [...summary.prefill.warnings, ...summary.decode.warnings])
+        printWarnings(io, [...new Set([...summary.prefill.warnings, ...summary.decode.warnings])])
         return printLines(io, (style) => servingLines(summary, repeated, style))
       }
       const summary = summarise(planned, options)

@@ -174,8 +174,10 @@ async function conclude(
     flags.launcher === undefined ? {} : await launchOf(result, flags.launcher, flags.pick)
   printWarnings(io, [...(loaded.warnings ?? []), ...warningsOf(question, outcome), ...picked, ...refused])
   if (flags.json) printJson(io, { ...resultDocument(result), ...(launch && { launch }) })
-  else if (flags.csv) io.stdout.write(resultCsv(result))
-  else if (flags.spec !== '-') {
+  else if (flags.csv) {
+    if (best.length === 0) printNote(io, 'no candidate keeps all rules and limits: without --csv the answer says why')
+    io.stdout.write(resultCsv(result))
+  } else if (flags.spec !== '-') {
     const command = told && commandFor(call, loaded, told)
     const { pick } = flags
     const further = { ...(command && { command }), ...(pick !== undefined && { pick }), ...(launch && { launch }) }

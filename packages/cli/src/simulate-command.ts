@@ -118,7 +118,8 @@ async function serve(io: Io, loaded: LoadedSpec, flags: Flags): Promise<void> {
       'Leave it out, or simulate the phase prefill or decode.',
     )
   }
-  const summary = summariseServingSimulation(await withProgress(io, servingSimulationWork(loaded)))
+  const found = summariseServingSimulation(await withProgress(io, servingSimulationWork(loaded)))
+  const summary = { ...found, warnings: [...(loaded.warnings ?? []), ...found.warnings] }
   if (flags.json === true) return printJson(io, summary)
   printWarnings(io, summary.warnings)
   printLines(io, (style) => servingSimulationLines(summary, style))

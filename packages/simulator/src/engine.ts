@@ -77,7 +77,7 @@ const base = {
 
 /** FlashAttention-2 on an H100, whose newer instructions it does not use (Shah et al. 2024, figure 5, for forward). */
 const flash2 = {
-  efficiency: { flashForward: 0.34, flashBackward: 0.175 },
+  efficiency: { flashForward: 0.34, flashBackward: 0.16 },
   foundOn: ['h100-sxm', 'h200-sxm', 'h800-sxm'],
 }
 

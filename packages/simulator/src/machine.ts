@@ -83,6 +83,9 @@ export function hostBandwidthOf({ hostBandwidth }: Pick<Accelerator, 'hostBandwi
 /** Tiles that an accelerator of unknown make works on at a time. */
 const usualCores = 128
 
+/** The types that products may be asked to have. */
+const multiplied: readonly DataType[] = ['bf16', 'fp16', 'fp32', 'fp64', 'fp8']
+
 /** The peak of a type; of types that matrix units do not tell apart, that of their like. */
 function peakOf({ name, peak }: Accelerator, dtype: DataType, node: string | undefined): number {
   const like: Readonly<Record<DataType, readonly Dtype[]>> = {
@@ -99,9 +102,10 @@ function peakOf({ name, peak }: Accelerator, dtype: DataType, node: string | und
     const found = peak[each]
     if (found !== undefined) return found
   }
+  const others = multiplied.filter((each) => like[each].some((type) => peak[type] !== undefined))
   const need = node === undefined ? '' : `, and \`${node}\` multiplies in it`
   throw new ShardloomError('NO_PEAK', `No peak for matmuls in ${dtype} is known of \`${name}\`${need}.`, {
     subject: node ?? dtype,
-    help: `Use ${orList(Object.keys(peak))}, or give the accelerator a \`peak.${dtype}\`.`,
+    help: `Use ${orList(others)}, or give the accelerator a \`peak.${dtype}\`.`,
   })
 }

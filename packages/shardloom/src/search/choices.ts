@@ -101,7 +101,7 @@ export function savingChoices({ spec }: Pick<LoadedSpec, 'spec'>): Record<string
 
 /**
  * What was not to choose from, such as `offload=activations`: a whole space with it takes several times as long. Types of fewer bits change
- * the model's numbers, and of serving a pool for each phase is a space of pairs.
+ * the model's numbers, and of serving a pool for each phase is a space of pairs. Of schedules those that are best where others would be are tried.
  */
 export function untriedChoices(
   { spec }: Pick<LoadedSpec, 'spec'>,
@@ -119,9 +119,12 @@ export function untriedChoices(
     weightDtype: weightDtype ?? dtype,
     cacheDtype: cacheDtype ?? dtype,
   }
-  return Object.entries(all).flatMap(([name, values]) =>
+  const saving = Object.entries(all).flatMap(([name, values]) =>
     values.filter((value) => !has(name, usual[name], value)).map((value) => `${name}=${value}`),
   )
+  const schedules = choices['schedule'] ?? []
+  const others = scheduleNames().filter((name) => !schedules.includes(name))
+  return schedules.length > 1 && others.length > 0 ? [...saving, `schedule=${others}`] : saving
 }
 
 /**

@@ -3,6 +3,9 @@ import { formatBytes, formatQuantity, formatSeconds } from '@shardloom/exporters
 import { countScales, type Scales, scaledNumber, splitNumber } from '../scaled-number.js'
 import type { Limit } from './question.js'
 
+/** Bytes of a rank's memory below which a number was meant in larger units. */
+const leastMemory = 1e6
+
 /** What a metric is measured in: seconds, bytes, something per second, or nothing. */
 export type MetricUnit = 's' | 'B' | '/s' | ''
 
@@ -81,6 +84,11 @@ export function readLimit(text: string): Limit {
     throw refuse(
       `The metric ${metric} has no unit \`${unit}\`.`,
       known ? `Use ${Object.keys(known).join(', ')}, or none.` : 'Leave it out.',
+    )
+  if (unit === '' && unitOf(metric) === 'B' && bound > 0 && bound < leastMemory)
+    throw refuse(
+      `\`${text.slice(0, 60)}\` is a limit of ${digits} bytes.`,
+      `With its unit: ${metric}${sign}${digits}GB.`,
     )
   if (!Number.isFinite(bound)) throw refuse(`${digits}${unit} is more than numbers can say.`, 'Give a smaller one.')
   return { metric, ...(sign === '<=' ? { most: bound } : { least: bound }) }

@@ -1,3 +1,4 @@
+import { scheduleNames } from '@shardloom/schedules'
 import { expect, test } from 'vitest'
 import { loadSpec, type SpecInput } from '../../src/index.js'
 import { questionOf, untriedChoices } from '../../src/search.js'
@@ -6,8 +7,14 @@ test('what saves memory and was not to choose from is told, of steps that keep a
   const step = { model: 'llama-3.1-8b', cluster: 'dgx-h100', batch: 16 }
   const training = await loadSpec(step)
   const asked = (choices = {}) => untriedChoices(training, questionOf(training, { ranks: 8, choices }))
-  expect(asked()).toEqual(['recompute=stages', 'offload=activations'])
-  expect(asked({ offload: ['none', 'activations'], recompute: ['stages'] })).toEqual([
+  expect(asked().slice(0, 2)).toEqual(['recompute=stages', 'offload=activations'])
+  // All that there are but for those that are tried (`shardloom schedule --help`).
+  const schedules = asked()[2]?.split('=')[1]?.split(',') ?? []
+  expect(schedules).toContain('dualpipev')
+  const tried = ['1f1b', 'interleaved1f1b', 'zbh1', 'zbv']
+  expect([...schedules, ...tried].sort()).toEqual(scheduleNames().sort())
+  expect(asked({ schedule: ['1f1b'] })).toEqual(['recompute=stages', 'offload=activations'])
+  expect(asked({ offload: ['none', 'activations'], recompute: ['stages'], schedule: ['1f1b'] })).toEqual([
     'recompute=none',
     'recompute=full',
   ])
