@@ -172,7 +172,10 @@ async function conclude(
   if (flags.spec !== undefined && told) await writeSpec(io, flags.spec, told.spec, name)
   const { launch, refused = [] } =
     flags.launcher === undefined ? {} : await launchOf(result, flags.launcher, flags.pick)
-  printWarnings(io, [...(loaded.warnings ?? []), ...warningsOf(question, outcome), ...picked, ...refused])
+  const source = best.find(({ assumed }) => assumed)?.assumed
+  const assumed = source === undefined ? [] : [`kernels are timed with ${source}`]
+  const lines = [...(loaded.warnings ?? []), ...assumed, ...warningsOf(question, outcome), ...picked, ...refused]
+  printWarnings(io, lines)
   if (flags.json) printJson(io, { ...resultDocument(result), ...(launch && { launch }) })
   else if (flags.csv) {
     if (best.length === 0) printNote(io, 'no candidate keeps all rules and limits: without --csv the answer says why')

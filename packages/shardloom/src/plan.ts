@@ -22,6 +22,7 @@ import { buildProgram, type ModelArchitecture, transformers } from '@shardloom/m
 import { readerOf } from './data-address.js'
 import { draftOf } from './draft.js'
 import { checkEngineNames } from './engine-names.js'
+import { isPublishedAsFp8 } from './launch/model-names.js'
 import { loadCluster } from './load-cluster.js'
 import { type EfficiencyFile, loadEfficiency } from './load-efficiency.js'
 import { loadModel, type ReadText } from './load-model.js'
@@ -102,6 +103,11 @@ export async function loadSpec(input: unknown, access: PlanAccess = {}): Promise
   const architecture = await loadModel(spec.model, readerOf(spec.model, access.readText), (message) =>
     warnings.push(message),
   )
+  const { dtype, weightDtype } = spec.options
+  if (spec.phase !== 'training' && weightDtype === undefined && isPublishedAsFp8(String(spec.model)))
+    warnings.push(
+      `\`${spec.model}\` is published with weights in fp8, and has them in ${dtype} here: say \`weightDtype\``,
+    )
   const clusterOf = (named: unknown) => loadCluster(named, readerOf(named, access.readText))
   const cluster = await clusterOf(spec.cluster)
   const { serving, efficiency: constants, schedule: named } = spec.options

@@ -23,10 +23,13 @@ const repositories: Readonly<Record<string, readonly string[]>> = {
 /** Presets whose repositories hold weights of eight bits, as their config.json says. */
 const storedAsFp8: readonly string[] = ['deepseek-v3']
 
+/** Whether the repository of a preset does. */
+export const isPublishedAsFp8 = (preset: string): boolean => storedAsFp8.includes(preset)
+
 /** Whether a repository holds weights of eight bits: one known to, or named so, such as `Qwen/Qwen3-32B-FP8`. */
 export function isStoredAsFp8(repository: string): boolean {
   const preset = modelOfRepository(repository)
-  return /[-_]fp8(?![a-z0-9])/i.test(repository) || (preset !== undefined && storedAsFp8.includes(preset))
+  return /[-_]fp8(?![a-z0-9])/i.test(repository) || (preset !== undefined && isPublishedAsFp8(preset))
 }
 
 /** Flavors of torchtitan's models that have the shapes of presets: `llama3` and `70B`. */

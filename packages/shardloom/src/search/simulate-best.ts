@@ -16,6 +16,8 @@ export interface SimulatedCandidate {
   readonly differences?: Readonly<Record<string, number>>
   /** The relative errors that metrics are stated to be good for, as `conventions.error` of `simulate`; one without is counted, not timed. */
   readonly statedErrors?: Readonly<Record<string, number>>
+  /** Where the constants of its kernels come from, where none were measured of the accelerator. */
+  readonly assumed?: string
   /** Where the time of its step goes, as simulated; none of serving, which is many steps. */
   readonly breakdown?: StepBreakdown
   /** The limits of the question that it misses as simulated, and by how much of each. */

@@ -20,7 +20,7 @@ export function stepSimulator(tree: StepTree, question: Question): Simulator {
       const { world } = simulation.timed.program.mesh
       const pace = tree.paceAt(world)
       const metrics = metricsAt(pace, { seconds, bytes: peakBytes })
-      const { fitted } = simulation.machine.constants
+      const { fitted, source } = simulation.machine.constants
       const error = statedError({ fitted, file: tree.loaded.efficiency })
       const timed = Object.keys(metrics).filter((name) => !name.includes('memory') && name !== 'ranks')
       const known = Object.entries(metrics).filter(([name]) => name !== 'ranks')
@@ -36,6 +36,7 @@ export function stepSimulator(tree: StepTree, question: Question): Simulator {
         ),
         statedErrors: Object.fromEntries(timed.map((name) => [name, error])),
         misses: [...tooMuch, ...limitMisses(question.limits, metrics)],
+        ...(!fitted && { assumed: source }),
       }
     },
   }
