@@ -15,7 +15,8 @@ describe("DeepSeek's own layout (DeepSeek-V3/R1 inference system overview 2025)"
     const each = await plan({ preset } as never) // the preset brings the model
     const { world, model, perRank, allRanks, warnings } = summarise(each)
     expect(world).toBe(ranks)
-    expect(warnings).toEqual([])
+    // The layouts leave open which type weights have.
+    expect(warnings.filter((each) => !each.includes('published with weights in fp8'))).toEqual([])
     // All but the routed experts is on every rank: attention is data parallel.
     const rest = model.parameters - layers * 256 * expert
     expect(perRank.parameters).toBe(rest + layers * held * expert)
