@@ -1,6 +1,6 @@
 import { type LoadedSpec, specFields } from 'shardloom'
 import { meanLoadOf, type Question } from 'shardloom/search'
-import type { Flags } from '../spec-flags.js'
+import { camel, type Flags } from '../spec-flags.js'
 
 /** What is said of a question before it is answered. */
 export function questionNotes(loaded: LoadedSpec, question: Question, flags: Flags): string[] {
@@ -18,7 +18,7 @@ function sameThroughput(loaded: LoadedSpec, { objective }: Question): string | u
 /** Flags of this call whose values a search does not keep; undefined where it keeps them all. */
 function replacedFlags(flags: Flags, { choices }: Question): string | undefined {
   const replaced = specFields().flatMap(({ path, flag }) => {
-    const value = flags[flag.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase())]
+    const value = flags[camel(flag)]
     const name = path.length === 2 ? (path[1] ?? '') : (path[0] ?? '')
     const tried = choices[name]
     const isKept = value === undefined || !tried || (tried.length === 1 && String(tried[0]) === String(value))
@@ -26,5 +26,5 @@ function replacedFlags(flags: Flags, { choices }: Question): string | undefined 
   })
   if (replaced.length === 0) return undefined
   const names = replaced.map(({ name }) => name)
-  return `${replaced.map(({ text }) => text).join(', ')} ${names.length === 1 ? 'is' : 'are'} not kept, as a search tries all: --keep ${names.join()} keeps ${names.length === 1 ? 'it' : 'them'}`
+  return `${replaced.map(({ text }) => text).join(', ')} ${names.length === 1 ? 'is' : 'are'} not kept, as a search tries others too: --keep ${names.join()} keeps ${names.length === 1 ? 'it' : 'them'}`
 }
