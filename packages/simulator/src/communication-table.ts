@@ -17,7 +17,7 @@ import {
 } from '@shardloom/core'
 import { programOf } from '@shardloom/core/unroll'
 import { changeAxis, grownShape, iterationsOf } from './changes.js'
-import { type Meter, meterOf } from './measure.js'
+import { type Meter, meterOf } from './meter.js'
 
 /** Like executions of communication on one rank: counts are per step, bytes per execution. */
 export interface CommunicationRow {

@@ -16,13 +16,11 @@ export { choicesOf, isNamed, kernelClasses, kernelNames } from './kernels.js'
 export { hostBandwidthOf, type Machine, machineOf, usualEngine } from './machine.js'
 export {
   flopClassOf,
-  type Meter,
   measure,
-  meterOf,
-  type NodeMeasure,
   type RankMeasure,
 } from './measure.js'
 export { type MemoryCurve, type MemoryParts, memory, type PeakMemory, type RankMemory } from './memory.js'
+export { type Meter, meterOf, type NodeMeasure } from './meter.js'
 export { type NodeRow, nodeTable } from './node-table.js'
 export { type NodeTime, type NodeTimes, nodeTimes, type Stream } from './node-time.js'
 export { imbalance } from './points.js'

@@ -11,7 +11,7 @@ import {
 import { type Iteration, programOf, type UnrolledGraph } from '@shardloom/core/unroll'
 import { grownShape } from './changes.js'
 import { madeOn } from './made.js'
-import { type Meter, meterOf } from './measure.js'
+import { type Meter, meterOf } from './meter.js'
 import { savedTensors } from './saved.js'
 import { scratchOf } from './scratch.js'
 import type { Timeline } from './simulate.js'

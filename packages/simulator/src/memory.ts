@@ -1,7 +1,8 @@
 import { bodyCounts, lookup, type OperatorTable, type Program, regionsOf, type Tensor, walk } from '@shardloom/core'
 import { programOf, wholeId } from '@shardloom/core/unroll'
 import { type Lifetimes, lifetimesOf, type PassingPart, passingParts } from './lifetimes.js'
-import { type Meter, meterOf, storedOn } from './measure.js'
+import { storedOn } from './measure.js'
+import { type Meter, meterOf } from './meter.js'
 import type { Timeline } from './simulate.js'
 import { ticksPerSecond } from './ticks.js'
 

@@ -13,7 +13,7 @@ export interface NodeRule {
   readonly definition: OperatorDefinition
   readonly rule: ReturnType<typeof parseRule>
   readonly pairs: Pairs | undefined
-  readonly flops: bigint
+  readonly flops: number
   readonly dims: readonly string[]
   /** Where the size of each dim stands: the first tensor that has it, and at which place. */
   readonly sizes: ReadonlyMap<string, readonly [tensor: string, position: number]>
@@ -33,7 +33,7 @@ export function ruleOf(node: OperatorNode, operators: OperatorTable): NodeRule {
   const { flops, dims } = flopsPerPoint(node, definition)
   const own = dims.filter((dim) => !pairs?.dims.includes(dim))
   const rule = parseRule(node.rule)
-  const made = { definition, rule, pairs, flops: BigInt(flops), dims: own, sizes: sizesIn(node, rule) }
+  const made = { definition, rule, pairs, flops, dims: own, sizes: sizesIn(node, rule) }
   known.set(node, made)
   return made
 }

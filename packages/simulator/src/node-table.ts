@@ -14,7 +14,8 @@ import {
 import { programOf } from '@shardloom/core/unroll'
 import { changeAxis, iterationsOf } from './changes.js'
 import { communicationBytes } from './communication-table.js'
-import { accumulation, accumulatorsOf, flopClassOf, meterOf } from './measure.js'
+import { accumulation, accumulatorsOf, flopClassOf } from './measure.js'
+import { meterOf } from './meter.js'
 
 /** A node of the rolled program as one rank runs it: what all of its executions in one step do together. */
 export interface NodeRow {

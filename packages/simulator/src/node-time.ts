@@ -24,7 +24,7 @@ import {
   readersOf,
 } from './kernels.js'
 import type { Machine } from './machine.js'
-import { type Meter, meterOf } from './measure.js'
+import { type Meter, meterOf } from './meter.js'
 import { routingOf, unitsReached } from './routing.js'
 
 /** Where a node runs: on the cores, on the links of some axes, between device and host, or nowhere. */

@@ -1,14 +1,11 @@
 import { atomDegree, findAxis, type Mesh, type Program, type Run, shareOf, zigzagRuns } from '@shardloom/core'
 
-/** A box of points, some of which exist. */
-export interface Points {
-  readonly dims: readonly string[]
+/** The sizes of dims on one rank. */
+export interface LocalDims {
   /** Points of a dim on this rank. */
-  readonly size: (dim: string) => number
+  own(dim: string): number
   /** The atoms that split a dim. */
-  readonly atoms: (dim: string) => readonly string[]
-  /** Share of the points that exist; default all. */
-  readonly density: readonly [number, number] | undefined
+  atoms(dim: string): readonly string[]
 }
 
 /** The first of `size` positions that a rank has where `atoms` split them, and the first after its own. */
@@ -70,35 +67,50 @@ function cut(runs: readonly Run[], [first, last]: Run): Run[] {
   })
 }
 
-/**
- * Counts the points that exist on one rank, as a fraction `[points, of]`. Without loads they are `density` of all. With
- * loads along one of the dims, each position gets its share of them by cumulative rounding, so that the ranks along it
- * hold together what there is, to the unit.
- */
-export function counterOf({ mesh, loads }: Program, at: ReadonlyMap<string, number>) {
-  const sums = new Map(Object.entries(loads ?? {}).map(([dim, list]) => [dim, cumulative(list)]))
-  return ({ dims, size, atoms, density }: Points): readonly [points: bigint, of: bigint] => {
-    const [share, whole] = density ?? [1, 1]
-    const loaded = density && dims.find((dim) => sums.has(dim))
-    const others = loaded === undefined ? dims : dims.filter((dim) => dim !== loaded)
-    const product = productOf(share, others.map(size))
-    const sum = loaded === undefined ? undefined : sums.get(loaded)
-    if (loaded === undefined || !sum) return [product, BigInt(whole)]
+/** Counts points of boxes on one rank. */
+export class Counter {
+  private readonly sums: ReadonlyMap<string, readonly bigint[]>
+
+  constructor(
+    private readonly program: Pick<Program, 'mesh' | 'loads'>,
+    private readonly at: ReadonlyMap<string, number>,
+  ) {
+    this.sums = new Map(Object.entries(program.loads ?? {}).map(([dim, list]) => [dim, cumulative(list)]))
+  }
+
+  /**
+   * The points that exist, as a fraction `[points, of]`, `each` of them counted so often. Without loads they are `density` of all (default: all
+   * exist). With loads along one of the dims, each position gets its share of them by cumulative rounding, so that the ranks along it hold
+   * together what there is, to the unit.
+   */
+  count(
+    dims: readonly string[],
+    sizes: LocalDims,
+    density: readonly [number, number] | undefined,
+    each = 1,
+  ): readonly [points: bigint, of: bigint] {
+    if (!density) return [productOf(each, dims, sizes), 1n]
+    const [share, whole] = density
+    const loaded = dims.find((dim) => this.sums.has(dim))
+    const sum = loaded === undefined ? undefined : this.sums.get(loaded)
+    if (loaded === undefined || !sum) return [productOf(each * share, dims, sizes), BigInt(whole)]
+    const others = dims.filter((dim) => dim !== loaded)
     const positions = sum.length - 1
-    const all = product * BigInt(positions)
+    const all = productOf(share, others, sizes) * BigInt(positions)
     const until = (position: number) => (all * (sum[position] ?? 0n)) / (BigInt(whole) * (sum[positions] ?? 1n))
-    const [start, end] = rangeOf(positions, atoms(loaded), mesh, at)
-    return [until(end) - until(start), 1n]
+    const [start, end] = rangeOf(positions, sizes.atoms(loaded), this.program.mesh, this.at)
+    return [(until(end) - until(start)) * BigInt(each), 1n]
   }
 }
 
-/** A product of whole numbers, exact however large. */
-function productOf(share: number, sizes: readonly number[]): bigint {
-  const product = sizes.reduce((all, each) => all * each, share)
+/** A whole number times the sizes of dims, exact however large. */
+function productOf(times: number, dims: readonly string[], sizes: LocalDims): bigint {
+  let product = times
+  for (const dim of dims) product *= sizes.own(dim)
   // Whole numbers that a number holds exactly are multiplied a good deal faster.
   return Number.isSafeInteger(product)
     ? BigInt(product)
-    : sizes.reduce((all, each) => all * BigInt(each), BigInt(share))
+    : dims.reduce((all, dim) => all * BigInt(sizes.own(dim)), BigInt(times))
 }
 
 /**

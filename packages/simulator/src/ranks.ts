@@ -15,7 +15,7 @@ import {
   walk,
 } from '@shardloom/core'
 import type { Machine } from './machine.js'
-import { meterOf } from './measure.js'
+import { meterOf } from './meter.js'
 
 /** The first rank of each coordinate of the pipeline. */
 export function representatives(program: Program): number[] {

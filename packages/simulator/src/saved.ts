@@ -1,6 +1,6 @@
 import { type Item, lookup, nodesOf, type OperatorTable, type Placement, type Program, walk } from '@shardloom/core'
 import { programOf } from '@shardloom/core/unroll'
-import { meterOf } from './measure.js'
+import { meterOf } from './meter.js'
 
 /** A tensor that forward made and backward reads, as it is kept between the two. */
 export interface SavedTensor {

@@ -1,5 +1,5 @@
 import { lookup, type OperatorNode, type Program } from '@shardloom/core'
-import type { Meter } from './measure.js'
+import type { Meter } from './meter.js'
 
 /**
  * Bytes that a node holds beside its tensors while it runs, for each element of its first result: its attribute `scratch`; where ranks

@@ -2,7 +2,7 @@ import { greatestCommonDivisor } from '@shardloom/core'
 import { clusterOf } from '../cluster-of.js'
 import type { PlannedSpec } from '../sequence.js'
 import { byStage, type Choices, recomputations, type Value } from './choices.js'
-import { fastestLinks } from './fastest-links.js'
+import { type FastestLinks, fastestLinks } from './fastest-links.js'
 import { isDividedAgain, isMultiplying } from './groups.js'
 import type { Group } from './place.js'
 import { type BlockCosts, kernelsAlone, Samples } from './samples.js'
@@ -21,7 +21,8 @@ const nothing: Through = { seconds: 0, forward: 0, backward: 0 }
 export class LeastWork {
   private readonly known = new Map<string, Through>()
   private readonly ofGroups = new Map<string, number>()
-  private readonly links: ReturnType<typeof fastestLinks>
+  /** By how far apart ranks lie. */
+  private readonly links = new Map<number, FastestLinks>()
   /** Samples of short sequences. */
   private readonly short: Samples | undefined
   private readonly shortSeq: number
@@ -30,14 +31,14 @@ export class LeastWork {
     const { loaded, pipelines } = model
     const seq = greatestCommonDivisor(loaded.spec.seq, shortest)
     this.shortSeq = seq
-    this.links = fastestLinks(clusterOf(loaded))
     // Inference computes some things once per sequence, of which shorter ones are more.
     if (model.isTraining) this.short = new Samples({ ...loaded, spec: { ...loaded.spec, seq } }, pipelines)
   }
 
   /** No step of a group's candidates takes less, but for rounding, whose microbatches have as many sequences as divide `largest`. */
   of(group: Group, largest: number, overlaps = this.model.overlaps): number {
-    const key = `${group.stored} ${group.choices['recompute']} ${group.world} ${largest} ${overlaps}`
+    const { level } = this.linksOfTp(group)
+    const key = `${group.stored} ${group.choices['recompute']} ${group.world} ${largest} ${overlaps} ${level}`
     const known = this.ofGroups.get(key)
     if (known !== undefined) return known
     const found = Math.max(this.atOnce(group, overlaps), this.inMicrobatches(group, largest, overlaps))
@@ -96,9 +97,10 @@ export class LeastWork {
 
   /**
    * A microbatch of as many positions as each rank has that divides sequences, of fewer sequences that are short, in which attention is less; tp
-   * lies on the fastest links. Undefined where that cannot be.
+   * lies on the fastest links that it may have. Undefined where that cannot be.
    */
-  private shortened({ choices }: Group, sequences: number, overlaps: boolean): Through | undefined {
+  private shortened(group: Group, sequences: number, overlaps: boolean): Through | undefined {
+    const { choices } = group
     const { short, model } = this
     const { spec } = model.loaded
     if (!short || isDividedAgain(choices) || model.axes.some((axis) => (choices[axis] ?? 1) !== 1)) return undefined
@@ -108,18 +110,24 @@ export class LeastWork {
     if (microbatch === 0) return undefined
     const { sequenceParallel = false } = choices
     const alone = { ...this.ownOf(choices), sequenceParallel, tp: degree('tp'), microbatch }
-    return this.through(alone, short, overlaps, this.shortSeq)
+    return this.through(alone, short, overlaps, this.shortSeq, this.linksOfTp(group))
   }
 
   /** A microbatch through the whole model on ranks of no other degrees than those that are chosen; nothing where that cannot be. */
-  private through(choices: Choices, samples: Samples, overlaps: boolean, seq = this.model.base.seq): Through {
+  private through(
+    choices: Choices,
+    samples: Samples,
+    overlaps: boolean,
+    seq = this.model.base.seq,
+    links = this.linksAmong(1),
+  ): Through {
     const { model } = this
-    const key = `${seq} ${overlaps} ${JSON.stringify(choices)}`
+    const key = `${seq} ${overlaps} ${links.level} ${JSON.stringify(choices)}`
     const known = this.known.get(key)
     if (known !== undefined) return known
     if (choices['recompute'] === byStage)
       return recomputations
-        .map((recompute) => this.through({ ...choices, recompute }, samples, overlaps, seq))
+        .map((recompute) => this.through({ ...choices, recompute }, samples, overlaps, seq, links))
         .reduce((least, each) => ({
           seconds: Math.min(least.seconds, each.seconds),
           forward: Math.min(least.forward, each.forward),
@@ -129,16 +137,27 @@ export class LeastWork {
     const made = model.specOf({ ...ones, ...choices })
     const plain = { ...made, seq, options: { ...made.options, schedule: '1f1b', offload: 'none' } } as PlannedSpec
     const placed = model.placed(plain)
-    const blocks = isRefusal(placed) ? placed : model.measured(plain, this.fastest(placed), samples)
+    const blocks = isRefusal(placed) ? placed : model.measured(plain, onLinks(placed, links), samples)
     const found = isRefusal(blocks) ? nothing : this.throughOf(overlaps ? kernelsAlone(blocks) : blocks)
     this.known.set(key, found)
     return found
   }
 
-  /** The same ranks on links that are no slower than any they may lie on. */
-  private fastest(placed: Placed): Placed {
-    const { machine } = placed
-    return { ...placed, machine: { ...machine, group: (atoms) => this.links(machine.group(atoms)) } }
+  /** The fastest links that ranks of tp may have: all axes before it in the order of a group lie between them, of dp as many ranks as are left at least. */
+  private linksOfTp({ choices, ranks }: Group): FastestLinks {
+    const { base, copies, layers } = this.model
+    const order = choices['order'] === undefined ? base.order : String(choices['order']).split(',')
+    const least = { pp: 1, [copies]: Math.ceil(ranks / layers.length) }
+    const inner = order.slice(0, Math.max(0, order.indexOf('tp')))
+    return this.linksAmong(
+      inner.reduce((apart, axis) => apart * Number(least[axis] ?? choices[axis] ?? base.parallel[axis as 'tp']), 1),
+    )
+  }
+
+  private linksAmong(apart: number): FastestLinks {
+    const known = this.links.get(apart) ?? fastestLinks(clusterOf(this.model.loaded), apart)
+    this.links.set(apart, known)
+    return known
   }
 
   private throughOf(blocks: BlockCosts): Through {
@@ -155,6 +174,12 @@ export class LeastWork {
     const isOwn = ([name]: readonly [string, Value]) => !this.model.isDegree(name) && !ofSeveral.includes(name)
     return Object.fromEntries(Object.entries(choices).filter(isOwn))
   }
+}
+
+/** The same ranks on links that are no slower than any they may lie on. */
+function onLinks(placed: Placed, links: FastestLinks): Placed {
+  const { machine } = placed
+  return { ...placed, machine: { ...machine, group: (atoms) => links.among(machine.group(atoms)) } }
 }
 
 /** Sequences that tp can divide, as far as it divides anything, and in which attention is little. */
