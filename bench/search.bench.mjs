@@ -93,7 +93,7 @@ async function inThreads({ spec, ask }) {
   // As the command has it for its threads.
   if (process.versions.v8.startsWith('11.'))
     setFlagsFromString(
-      '--interrupt-budget=2500000 --no-parallel-scavenge --min-semi-space-size=16 --initial-old-space-size=1000',
+      '--interrupt-budget=1200000 --always-sparkplug --no-parallel-scavenge --min-semi-space-size=16 --initial-old-space-size=1000',
     )
   const begun = performance.now()
   const elapsed = () => (performance.now() - begun) / 1e3

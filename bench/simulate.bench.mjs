@@ -33,30 +33,33 @@ function evaluated(loaded, shorter, { warm = 60, count = 11 } = {}) {
 
 /**
  * Milliseconds of estimating a strategy as a search does, by samples of its layers and its schedule: where strategies of another `near` point,
- * which decide the same, are planned, and where nothing is known of the model. Each the median of `count` evaluations after `warm` more.
+ * which decide the same, are planned, and where nothing is known of the model. Each the median of `count` evaluations after `warm` more, the
+ * former one after the other for `together` models, so that they wait for no garbage of planning.
  */
-function estimated(loaded, shorter, choices, near, { warm = 120, count = 21 } = {}) {
-  const times = { known: [], all: [] }
-  for (let i = 0; i < warm + count; i++) {
-    const other = { ...loaded, spec: { ...loaded.spec, seq: loaded.spec.seq - shorter * i } }
-    const judge = (tree, chosen) => {
-      const start = performance.now()
-      const { score } = tree.judge(tree.leafOf(chosen))
-      if (!(score > 0)) throw new Error(`the strategy is refused: ${JSON.stringify(chosen)}`)
-      return performance.now() - start
-    }
-    const question = questionOf(other, { ranks: loaded.ranks })
-    const start = performance.now()
-    judge(new StepTree(other, question), choices)
-    const all = performance.now() - start
-    const tree = new StepTree(other, question)
-    judge(tree, near)
-    if (i >= warm) times.all.push(all)
-    const known = judge(tree, choices)
-    if (i >= warm) times.known.push(known)
+function estimated(loaded, shorter, choices, near, { warm = 120, count = 21, together = 10 } = {}) {
+  const specs = Array.from({ length: warm + count }, (_, i) => ({
+    ...loaded,
+    spec: { ...loaded.spec, seq: loaded.spec.seq - shorter * i },
+  }))
+  const treeOf = (other) => new StepTree(other, questionOf(other, { ranks: loaded.ranks }))
+  const judge = (tree, chosen) => {
+    const { score } = tree.judge(tree.leafOf(chosen))
+    if (!(score > 0)) throw new Error(`the strategy is refused: ${JSON.stringify(chosen)}`)
   }
-  const median = (list) => list.sort((a, b) => a - b)[list.length >> 1]
-  return { known: median(times.known), all: median(times.all) }
+  const taken = (run) => {
+    const start = performance.now()
+    run()
+    return performance.now() - start
+  }
+  const all = specs.map((other) => taken(() => judge(treeOf(other), choices)))
+  const known = []
+  for (let first = 0; first < specs.length; first += together) {
+    const trees = specs.slice(first, first + together).map(treeOf)
+    for (const tree of trees) judge(tree, near)
+    for (const tree of trees) known.push(taken(() => judge(tree, choices)))
+  }
+  const median = (list) => list.slice(warm).sort((a, b) => a - b)[count >> 1]
+  return { known: median(known), all: median(all) }
 }
 
 export default async function bench({ baseline }) {

@@ -54,7 +54,7 @@ export function parseText(
     throw new ShardloomError(`${code}_SYNTAX`, `Cannot read ${name}: ${reason}.`, {
       subject: name,
       cause,
-      help: cause instanceof Endless ? cause.help : json ? jsonHelp : yamlHelp,
+      help: cause instanceof Unreadable ? cause.help : json ? jsonHelp : yamlHelp,
     })
   }
 }
@@ -88,7 +88,8 @@ function parseYaml(text: string): unknown {
   // The parser's own search for keys that stand twice takes the square of their number.
   const options = { version: '1.2', lineCounter, logLevel: 'silent', uniqueKeys: false } as const
   const [document, ...others] = parseAllDocuments(text, options)
-  if (others.length) throw new Error(`it holds ${others.length + 1} documents, and one is read`)
+  if (others.length)
+    throw new Unreadable(`it holds ${others.length + 1} documents, and one is read`, 'Give each a file of its own.')
   if (!document || !('errors' in document)) return null
   const problem = document.errors[0] ?? document.warnings[0]
   if (problem) {
@@ -104,7 +105,7 @@ function parseYaml(text: string): unknown {
     // The only ones that it throws of a document without errors: an alias in itself, and too many.
     if (!(problem instanceof ReferenceError && /alias count/i.test(problem.message))) throw problem
     const reason = `its aliases (\`*name\`) would copy what \`&name\` marks more than ${mostAliases} times`
-    throw new Endless(reason, 'Write what is marked where it is needed, or use fewer aliases of aliases.')
+    throw new Unreadable(reason, 'Write what is marked where it is needed, or use fewer aliases of aliases.')
   }
 }
 
@@ -130,7 +131,10 @@ function refuseKeyTwice(document: Document.Parsed, lines: LineCounter): void {
         const name = isScalar(key) ? key.value : key
         if (names.has(name)) {
           const { line, col } = lines.linePos((isNode(key) && key.range?.[0]) || 0)
-          throw new Error(`the key ${shown(name)} stands twice, again at line ${line}, column ${col}`)
+          throw new Unreadable(
+            `the key ${shown(name)} stands twice, again at line ${line}, column ${col}`,
+            'Keep one of them.',
+          )
         }
         names.add(name)
       }
@@ -138,8 +142,8 @@ function refuseKeyTwice(document: Document.Parsed, lines: LineCounter): void {
   })
 }
 
-/** What of a YAML text is more than any spec needs, and takes the parser time and memory beyond reason. */
-class Endless extends Error {
+/** Why a YAML text is not read that may well be one, with help of its own: some take the parser time and memory beyond reason. */
+class Unreadable extends Error {
   constructor(
     reason: string,
     readonly help: string,
@@ -161,19 +165,19 @@ function refuseEndless(text: string): void {
   for (const [at, line] of text.split('\n').entries()) {
     const where = `line ${at + 1}`
     if (line.length > longestLine)
-      throw new Endless(`${where} is longer than ${longestLine} characters`, 'Break it into several lines.')
+      throw new Unreadable(`${where} is longer than ${longestLine} characters`, 'Break it into several lines.')
     const [start = ''] = /^(?: |[-?](?= ))*/.exec(line) ?? []
     if (line.trim() !== '') {
       const begun = [...start].flatMap((character, column) => (character === ' ' ? [] : [column]))
       const [first = start.length] = begun
       columns = [...columns.filter((column) => column < first), ...begun, start.length]
     }
-    if (columns.length > deepest) throw new Endless(`${where} is nested deeper than ${deepest} levels`, flatter)
+    if (columns.length > deepest) throw new Unreadable(`${where} is nested deeper than ${deepest} levels`, flatter)
     for (const character of line) {
       if (character === '[' || character === '{') brackets++
       else if ((character === ']' || character === '}') && brackets > 0) brackets--
       if (brackets > deepest)
-        throw new Endless(`the brackets of ${where} are nested deeper than ${deepest} levels`, flatter)
+        throw new Unreadable(`the brackets of ${where} are nested deeper than ${deepest} levels`, flatter)
     }
   }
 }

@@ -137,7 +137,12 @@ describe('a bad spec', () => {
     ] as const)
       expect(errorOf(() => parseSpec(text))).toContain(`the ${place} is not closed.`)
     expect(errorOf(() => parseSpec('{"model": }', 'my.json'))).toMatch(/^SPEC_SYNTAX Cannot read my\.json/)
-    expect(errorOf(() => parseSpec('a: 1\na: 2'))).toMatch(/^SPEC_SYNTAX .*"a" stands twice, again at line 2, column 1/)
+    expect(errorOf(() => parseSpec('a: 1\na: 2'))).toMatch(
+      /^SPEC_SYNTAX .*"a" stands twice, again at line 2, column 1\. \| Keep one/,
+    )
+    expect(errorOf(() => parseSpec('a: 1\n---\na: 2'))).toMatch(
+      /^SPEC_SYNTAX .* 2 documents, and one is read\. \| .*file of its own/,
+    )
     expect(errorOf(() => parseSpec(''))).toMatch(/^SPEC_VALUE/)
   })
 

@@ -23,7 +23,8 @@ interface LocalSize {
 export class LocalSizes {
   /** Kinds of share: the atoms that divide, and whether it is of the batch. */
   private readonly kinds: { readonly atoms: readonly number[]; readonly ofBatch: boolean }[] = []
-  private readonly known = new Map<string, number>()
+  /** By their atoms, a bit each, and whether they are of the batch. */
+  private readonly known = new Map<number, number>()
   private readonly degrees: Float64Array
   private readonly names: readonly string[]
   private readonly at: ReadonlyMap<string, number>
@@ -88,10 +89,15 @@ export class LocalSizes {
   }
 
   private kindOf(atoms: readonly string[], ofBatch: boolean): number {
+    // A mesh has fewer atoms than 31, as it has no more than 2³¹ ranks.
+    let atomSet = 0
+    for (const name of atoms) atomSet |= 1 << this.names.indexOf(name)
+    const key = 2 * atomSet + Number(ofBatch)
+    const known = this.known.get(key)
+    if (known !== undefined) return known
     const numbers = atoms.map((name) => this.names.indexOf(name)).sort((a, b) => a - b)
-    const key = `${numbers} ${ofBatch}`
-    const known = this.known.get(key) ?? this.kinds.push({ atoms: numbers, ofBatch }) - 1
-    this.known.set(key, known)
-    return known
+    const made = this.kinds.push({ atoms: numbers, ofBatch }) - 1
+    this.known.set(key, made)
+    return made
   }
 }

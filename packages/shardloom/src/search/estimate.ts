@@ -145,18 +145,18 @@ export function peakBytesOf(pipeline: Pipeline, stages: readonly StageCost[]): n
 
 /** What a rank holds, of those of `count` chunks that it has, at each of the times that {@link Pipeline.inFlight} tells apart. Bytes. */
 export function heldBy(
-  { schedule, inFlight, inRow }: Pipeline,
+  pipeline: Pipeline,
   rank: number,
   costOf: (chunk: number) => StageCost,
   count: number,
 ): number[] {
-  let [bytes, ends, kept, deferred, working, layerWorking, gradients, own] = [0, 0, 0, 0, 0, 0, 0, 0]
+  let [bytes, ends, kept, deferred, working, layerWorking, gradients] = [0, 0, 0, 0, 0, 0, 0]
   const keptBytes: number[] = []
   let [leaving, back] = [0, 0]
-  for (let stage = 0; stage < schedule.stageRanks.length; stage++) {
-    if (schedule.stageRanks[stage] !== rank) continue
+  const stages = pipeline.stagesOf[rank] ?? []
+  const own = stages.length
+  for (const stage of stages) {
     const cost = costOf(stage % count)
-    own++
     bytes += cost.stateBytes
     ends += cost.endBytes
     gradients += cost.gradientBytes
@@ -168,7 +168,7 @@ export function heldBy(
     leaving += cost.copies?.backlogBytes ?? 0
     back = Math.max(back, cost.copies?.reloadedBytes ?? 0)
   }
-  const { first = 0, later = 0 } = inRow[rank] ?? {}
+  const { first = 0, later = 0 } = pipeline.inRow[rank] ?? {}
   // Nothing comes back before all has left. Before the first backward nothing is deferred, and there are no gradients.
   const moving = Math.max(back, (later * leaving) / own)
   const held = (each: InFlight) =>
@@ -177,11 +177,11 @@ export function heldBy(
     each.graded * gradients +
     moving +
     (isOver(each) ? layerWorking : ends + working)
-  const flights = (inFlight[rank] ?? []).map(held)
+  const flights = (pipeline.inFlight[rank] ?? []).map(held)
   // Of unequal chunks it matters which ones are in flight.
   if (keptBytes.some((each) => each !== keptBytes[0])) {
     let most = 0
-    for (const flight of flightsOf(schedule, rank)) most = Math.max(most, held(flight))
+    for (const flight of flightsOf(pipeline, rank)) most = Math.max(most, held(flight))
     flights.push(most)
   }
   if (leaving > 0) flights.push((first * (kept + leaving)) / own + ends + working)

@@ -1,4 +1,3 @@
-import type { Schedule } from '@shardloom/schedules'
 import { isOver, type Passing } from './estimate.js'
 import { beside, type Overlap } from './link-loads.js'
 import type { StoredBytes } from './part-state.js'
@@ -157,26 +156,21 @@ function secondsOf(pipeline: Pipeline, chunks: readonly Float64Array[], whole: b
 /** The chunks of a rank, by its stages. */
 export function chunksOn(
   rank: number,
-  stageRanks: Schedule['stageRanks'],
+  { stagesOf }: Pick<Pipeline, 'stagesOf'>,
   chunks: readonly Float64Array[],
 ): readonly Float64Array[] {
-  const own = [...stageRanks.keys()].filter((stage) => stageRanks[stage] === rank)
-  return own.map((stage) => chunks[stage % chunks.length] as Float64Array)
+  return (stagesOf[rank] ?? []).map((stage) => chunks[stage % chunks.length] as Float64Array)
 }
 
 /** A value each for what is stored, for gradients, kept for backward, kept for gradients of weights, and at work, of each part. */
-function bytesOf(
-  { schedule, inFlight }: Pipeline,
-  chunks: readonly Float64Array[],
-  parts: readonly string[],
-): LargestSum {
+function bytesOf(pipeline: Pipeline, chunks: readonly Float64Array[], parts: readonly string[]): LargestSum {
   const width = parts.length
   const areEnds = parts.map(isEnd)
   const rows: Float64Array[] = []
-  for (let rank = 0; rank < schedule.ranks; rank++) {
-    const own = chunksOn(rank, schedule.stageRanks, chunks)
+  for (let rank = 0; rank < pipeline.schedule.ranks; rank++) {
+    const own = chunksOn(rank, pipeline, chunks)
     const counts = parts.map((_, at) => own.reduce((sum, chunk) => sum + (chunk[at] as number), 0))
-    for (const flight of inFlight[rank] ?? []) {
+    for (const flight of pipeline.inFlight[rank] ?? []) {
       const { kept, deferred, graded } = flight
       const over = isOver(flight)
       const row = new Float64Array(5 * width)

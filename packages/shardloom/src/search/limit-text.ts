@@ -75,7 +75,7 @@ export function readLimit(text: string): Limit {
   if (sign === undefined || !number)
     throw refuse(
       `\`${text.slice(0, 60)}\` is no limit.`,
-      'Write a metric, <= or >=, and a number: tpot<=50ms or tokens-per-second>=2000.',
+      'Write a metric, <= or >=, and a number that is not negative: tpot<=50ms or tokens-per-second>=2000.',
     )
   const { digits, unit } = number
   const known = scales[unitOf(metric)]

@@ -16,6 +16,8 @@ export interface Pipeline {
   /** The same of 2p microbatches fewer, which tells what one more takes where that is more than the busiest rank works on it. */
   readonly shorter?: (() => Schedule) | undefined
   readonly ranks: number
+  /** Of each rank its stages, in the order of the data. */
+  readonly stagesOf: readonly (readonly number[])[]
   /** Microbatches of the step, of which the schedule has the first and the last ones. */
   readonly microbatches: number
   /** Whether gradients of inputs and weights run apart. */
@@ -166,26 +168,27 @@ export class Pipelines {
     const known = this.divided.get(name)
     if (known) return known
     const one = this.small(name)
-    const found = typeof one === 'string' || !one.isDivided ? 'nothing' : hasWhole(one.schedule) ? 'some' : 'all'
+    const found = typeof one === 'string' || !one.isDivided ? 'nothing' : runs(one.schedule, 'B') ? 'some' : 'all'
     this.divided.set(name, found)
     return found
   }
 
   private make(name: string, ranks: number, virtual: number, microbatches: number): Pipeline | string {
     try {
-      if (name === forwardOnly) {
-        const schedule = forwards(ranks, microbatches)
-        const inFlight = schedule.orders.map(() => [{ kept: [0], deferred: 0, graded: 0 }])
-        const chains = chainsOf(schedule)
-        return { schedule, ranks, microbatches, inFlight, inRow: [], isDivided: false, overlaps: false, chains }
+      const isForward = name === forwardOnly
+      const schedule = isForward ? forwards(ranks, microbatches) : makeSchedule(name, { ranks, microbatches, virtual })
+      const stages = stagesOf(schedule)
+      const own = { schedule, ranks, microbatches, stagesOf: stages, chains: chainsOf(schedule) }
+      if (isForward) {
+        const inFlight = stages.map(() => [{ kept: [0], deferred: 0, graded: 0 }])
+        return { ...own, inFlight, inRow: [], isDivided: false, overlaps: false }
       }
-      const schedule = makeSchedule(name, { ranks, microbatches, virtual })
-      const isDivided = dividesBackward(schedule)
+      const isDivided = runs(schedule, 'W')
       let known: Schedule | undefined
       const fewer = { ranks, microbatches: microbatches - 2 * ranks, virtual }
       const shorter = microbatches >= settled * ranks ? () => (known ??= makeSchedule(name, fewer)) : undefined
-      const [inFlight, chains, overlaps] = [inFlightOf(schedule), chainsOf(schedule), hasPairs(schedule)]
-      return { schedule, shorter, ranks, microbatches, isDivided, overlaps, inFlight, inRow: inRowOf(schedule), chains }
+      const inFlight = inFlightOf(schedule, stages)
+      return { ...own, shorter, isDivided, overlaps: hasPairs(schedule), inFlight, inRow: inRowOf(schedule) }
     } catch (error) {
       if (!isShardloomError(error)) throw error
       return error.message
@@ -199,12 +202,8 @@ function forwards(ranks: number, microbatches: number): Schedule {
   return { ...schedule, name: forwardOnly, orders: orders.map((order) => order.subarray(0, microbatches)) }
 }
 
-const dividesBackward = (schedule: Schedule) => runs(schedule, 'W')
-const hasWhole = (schedule: Schedule) => runs(schedule, 'B')
-
-function runs({ orders, microbatches }: Schedule, kind: 'B' | 'W'): boolean {
-  return orders.some((order) => order.some((code) => unpackAction(code, microbatches).kind === kind))
-}
+const runs = ({ orders, microbatches }: Schedule, kind: 'B' | 'W') =>
+  orders.some((order) => order.some((code) => unpackAction(code, microbatches).kind === kind))
 
 /** Whether pairs of actions overlap in any of these schedules. */
 export function anyOverlaps(names: readonly string[]): boolean {
@@ -239,12 +238,18 @@ function keepsAll({ schedule, inFlight }: Pipeline): boolean {
   return inFlight.some((pairs) => pairs.some((each) => keptIn(each) >= all))
 }
 
+function stagesOf({ ranks, stageRanks }: Schedule): number[][] {
+  const found = Array.from({ length: ranks }, (): number[] => [])
+  stageRanks.forEach((rank, stage) => void found[rank]?.push(stage))
+  return found
+}
+
 /** Linear in the actions. */
-function inFlightOf(schedule: Schedule): Pipeline['inFlight'] {
-  return schedule.orders.map((_, rank) => {
+function inFlightOf(schedule: Schedule, stagesOf: Pipeline['stagesOf']): Pipeline['inFlight'] {
+  return stagesOf.map((_, rank) => {
     const found = new Map<number, InFlight>()
     const most = new Map<number, number>()
-    for (const { kept, deferred, graded } of flightsOf(schedule, rank)) {
+    for (const { kept, deferred, graded } of flightsOf({ schedule, stagesOf }, rank)) {
       // How many are deferred is a whole number, what is graded a share.
       const key = deferred + graded / 2
       let all = 0
@@ -259,8 +264,11 @@ function inFlightOf(schedule: Schedule): Pipeline['inFlight'] {
 }
 
 /** What a rank has of its stages after each of its actions; the same object, which changes. Linear in the actions. */
-export function* flightsOf({ orders, microbatches, stageRanks }: Schedule, rank: number): Generator<InFlight> {
-  const own = [...stageRanks.keys()].filter((stage) => stageRanks[stage] === rank)
+export function* flightsOf(
+  { schedule: { orders, microbatches }, stagesOf }: Pick<Pipeline, 'schedule' | 'stagesOf'>,
+  rank: number,
+): Generator<InFlight> {
+  const own = stagesOf[rank] ?? []
   const graded = new Set<number>()
   const now = { kept: own.map(() => 0), deferred: 0, graded: 0 }
   for (const code of orders[rank] ?? []) {

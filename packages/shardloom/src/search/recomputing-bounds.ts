@@ -178,7 +178,7 @@ export function leastRecomputingSeconds(
   const kinds = [...parts.keys()].filter((at) => !isEnd(parts[at] as string))
   const working = Math.min(...kinds.map((at) => least[4 * width + at] as number))
   for (let rank = 0; rank < schedule.ranks; rank++) {
-    const own = chunksOn(rank, stageRanks, chunks)
+    const own = chunksOn(rank, pipeline, chunks)
     let again = 0
     for (const { kept, deferred, graded } of inFlight[rank] ?? []) {
       /** What a part in one of the rank's chunks holds. */

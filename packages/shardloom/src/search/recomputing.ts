@@ -219,11 +219,9 @@ export class Recomputing {
 
   /** Ranks that have the same chunks, and these. */
   private sharers(count: number): { readonly ranks: readonly number[]; readonly own: readonly number[] }[] {
-    const { ranks, stageRanks } = this.pipeline.schedule
     const found = new Map<string, { readonly ranks: number[]; readonly own: readonly number[] }>()
-    for (let rank = 0; rank < ranks; rank++) {
-      const own = new Set([...stageRanks].flatMap((each, stage) => (each === rank ? [stage % count] : [])))
-      const sorted = [...own].sort((a, b) => a - b)
+    for (const [rank, stages] of this.pipeline.stagesOf.entries()) {
+      const sorted = [...new Set(stages.map((stage) => stage % count))].sort((a, b) => a - b)
       const known = found.get(sorted.join()) ?? { ranks: [], own: sorted }
       known.ranks.push(rank)
       found.set(sorted.join(), known)

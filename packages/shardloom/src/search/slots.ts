@@ -22,9 +22,17 @@ export interface Slot {
   readonly wide: readonly Staging[]
 }
 
+/** Stages of a pipeline, and the ranks of dp of each. */
+interface Stages {
+  readonly pp: number
+  readonly dp: number
+}
+
 /** The sizes of microbatches of a search, and the stages on which there may be such. */
 export class Slots {
   readonly orders: Orders
+  /** By all that decides them: of many groups they are the same. */
+  private readonly known = new Map<string, readonly Stages[]>()
 
   constructor(
     private readonly model: StepModel,
@@ -35,7 +43,8 @@ export class Slots {
     this.orders = new Orders(model, question)
   }
 
-  private get sizes(): number[] {
+  /** The sizes that are tried. */
+  get sizes(): number[] {
     return (this.question.choices['microbatch'] ?? [this.model.base.microbatch ?? 1]).map(Number)
   }
 
@@ -46,17 +55,17 @@ export class Slots {
 
   /** The sizes of a group, the largest first. */
   of(group: Group): Slot[] {
-    const known = new Set<number>()
+    const all = new Set<number>()
     let covering = 1
     const slots = this.sizes
       .sort((a, b) => a - b)
       .map((microbatch): Slot => {
         const stagings = this.stagings(group, microbatch)
-        for (const { pp } of stagings) known.add(pp)
+        for (const { pp } of stagings) all.add(pp)
         if (stagings.length > 0) covering = leastCommonMultiple(covering, microbatch)
         const own = covering === microbatch ? stagings : []
         const wide = Array.from(
-          known,
+          all,
           (pp) => own.find((staging) => staging.pp === pp) ?? this.staging(group, covering, pp),
         )
         return { microbatch, stagings, wide }
@@ -65,25 +74,43 @@ export class Slots {
   }
 
   stagings(group: Group, microbatch: number): Staging[] {
+    return this.stages(group, microbatch).map(({ pp }) => this.staging(group, microbatch, pp))
+  }
+
+  /** On how many stages microbatches of a size may be, and how many ranks of dp each has. */
+  stages(group: Group, microbatch: number): readonly Stages[] {
+    const { order } = group.choices
+    const key = `${order} ${group.degrees} ${group.ranks} ${microbatch}`
+    const known = this.known.get(key) ?? this.findStages(group, microbatch)
+    this.known.set(key, known)
+    return known
+  }
+
+  private findStages(group: Group, microbatch: number): readonly Stages[] {
     const { parallel } = this.model.base
     const degree = (name: string) => Number(group.choices[name] ?? parallel[name] ?? 1)
     const inner = multiplying.reduce((all, name) => all * degree(name), 1)
     const again = dividing.reduce((all, name) => all * degree(name), 1)
     const listed = this.question.choices[this.model.copies]
     return (this.question.choices['pp'] ?? [parallel.pp]).map(Number).flatMap((pp) => {
-      const staging = this.staging(group, microbatch, pp)
-      const { dp, microbatches } = staging
-      const fits = Number.isInteger(dp) && Number.isInteger(microbatches) && pp <= this.model.layers.length
+      const dp = group.ranks / pp
+      const isWhole = Number.isInteger(dp) && Number.isInteger(this.microbatches(dp, microbatch))
+      const fits = isWhole && pp <= this.model.layers.length
       if (!fits || (dp * inner) % again !== 0 || (listed && !listed.includes(dp))) return []
-      return this.orders.firstOf(group.choices, group.degrees, { dp, pp }) === group.choices['order'] ? [staging] : []
+      const isFirst = this.orders.firstOf(group.choices, group.degrees, { dp, pp }) === group.choices['order']
+      return isFirst ? [{ pp, dp }] : []
     })
+  }
+
+  /** How many each rank of dp has of a batch. */
+  private microbatches(dp: number, microbatch: number): number {
+    return this.model.base.batch / (this.model.base.parallel.replicas * dp * microbatch)
   }
 
   /** So many stages of a group. */
   staging(group: Group, microbatch: number, pp: number): Staging {
     const dp = group.ranks / pp
-    const microbatches = this.model.base.batch / (this.model.base.parallel.replicas * dp * microbatch)
-    const place = { group, microbatch, pp, dp, microbatches }
+    const place = { group, microbatch, pp, dp, microbatches: this.microbatches(dp, microbatch) }
     const { model } = this
     const room = this.roomOn(group.world)
     const without = (name: string) => {

@@ -44,7 +44,8 @@ export class Staging implements Place {
   readonly pp: number
   readonly dp: number
   readonly microbatches: number
-  private readonly blocks = new Map<boolean, BlockCosts | Refusal>()
+  /** Of schedules that have backward whole, and of those that divide it. */
+  private readonly blocks: [whole?: BlockCosts | Refusal, divided?: BlockCosts | Refusal] = []
   /** By {@link Known}. */
   private readonly bytes: (Map<Stored | undefined, Float64Array> | undefined)[] = []
   private readonly times: (Map<Stored | undefined, LeastTimes> | undefined)[] = []
@@ -53,7 +54,8 @@ export class Staging implements Place {
   private readonly divisions = new Map<Cut, Division | Refusal>()
   private readonly evenDivisions = new Map<Cut, Division | Refusal>()
   private readonly places = new Map<number, Placed | Refusal>()
-  private readonly work = new Map<boolean, number>()
+  /** Where pairs do not overlap, and where they do. */
+  private readonly work: [apart?: number, overlapping?: number] = []
 
   constructor(
     protected readonly model: StepModel,
@@ -68,9 +70,9 @@ export class Staging implements Place {
 
   /** What a microbatch takes of each part, under schedules that run gradients of inputs and weights apart, or not. */
   blocksFor(schedule: string): BlockCosts | Refusal {
-    const divided = this.model.pipelines.isDivided(schedule)
-    const known = this.blocks.get(divided) ?? this.costsFor(schedule)
-    this.blocks.set(divided, known)
+    const as = this.model.pipelines.isDivided(schedule) ? 1 : 0
+    const known = this.blocks[as] ?? this.costsFor(schedule)
+    this.blocks[as] = known
     return known
   }
 
@@ -78,13 +80,13 @@ export class Staging implements Place {
   protected costsFor(schedule: string, options: Partial<PlannedSpec['options']> = {}): BlockCosts | Refusal {
     const placed = this.placed()
     if (isRefusal(placed)) return placed
-    const spec = this.specOf(schedule, whole)
-    return this.model.blockCosts(
-      { ...spec, options: { ...spec.options, ...options } },
-      `${this.group.name} ${this.microbatch}`,
-      this.model.pipelines.isDivided(schedule),
-      placed,
-    )
+    const specOf = () => {
+      const spec = this.specOf(schedule, whole)
+      return { ...spec, options: { ...spec.options, ...options } }
+    }
+    const { recompute = this.group.choices['recompute'] } = options
+    const inner = `${this.group.name} ${this.microbatch} ${JSON.stringify(recompute)}`
+    return this.model.blockCosts(specOf, inner, this.model.pipelines.isDivided(schedule), placed)
   }
 
   /** The same of layers that do nothing to save memory: no others take less, forward and backward together. */
@@ -198,11 +200,12 @@ export class Staging implements Place {
    * more than they compute.
    */
   leastWork(overlaps = this.model.overlaps): number {
-    const known = this.work.get(overlaps)
+    const as = overlaps ? 1 : 0
+    const known = this.work[as]
     if (known !== undefined) return known
     const blocks = this.plainCosts()
     const found = isRefusal(blocks) ? 0 : this.leastWorkOf(overlaps ? kernelsAlone(blocks) : blocks)
-    this.work.set(overlaps, found)
+    this.work[as] = found
     return found
   }
 

@@ -169,10 +169,10 @@ export class StepModel {
     })
   }
 
-  /** What one microbatch takes of each part of a spec's model. `inner`: the choices of the spec that this depends on, beside recomputation. */
-  blockCosts(spec: PlannedSpec, inner: string, divided: boolean, placed: Placed): BlockCosts | Refusal {
-    const key = `${inner} ${JSON.stringify(spec.options.recompute)} ${divided} ${placed.links}`
-    return remember(this.blocks, key, () => measuredBlocks(spec, placed, this.samples))
+  /** What one microbatch takes of each part of a spec's model. `inner`: the choices of the spec that this depends on. */
+  blockCosts(specOf: () => PlannedSpec, inner: string, divided: boolean, placed: Placed): BlockCosts | Refusal {
+    const key = `${inner} ${divided} ${placed.links}`
+    return remember(this.blocks, key, () => measuredBlocks(specOf(), placed, this.samples))
   }
 
   /** The same of samples that may be of another model, not remembered. */
@@ -198,7 +198,7 @@ export class StepModel {
     )
   }
 
-  /** What the parts of a spec's model cost in parameters, gradients and optimizer state. `inner` as in {@link blockCosts}. */
+  /** What the parts of a spec's model cost in parameters, gradients and optimizer state. `inner`: the choices that these depend on. */
   stateCosts(
     specOf: () => PlannedSpec,
     inner: string,

@@ -1,7 +1,7 @@
 import type { Candidate, ChoiceTree, Miss, Rejection } from '@shardloom/search'
 import type { LoadedSpec } from '../plan.js'
 import type { PlannedSpec } from '../sequence.js'
-import { type Choices, dividing, multiplying, type Value } from './choices.js'
+import type { Choices, Value } from './choices.js'
 import { Endings } from './endings.js'
 import { degreesOf, groupOf, groupsOf, isMultiplying, later } from './groups.js'
 import { LeastWaits } from './least-waits.js'
@@ -28,7 +28,6 @@ export class StepTree implements ChoiceTree<Node> {
   private readonly paces = new Map<number, Pace>()
   private readonly endings: Endings
   private readonly waits: LeastWaits
-  private readonly sizes = new Map<string, number>()
   private readonly slots: Slots
   /** What is known of the leaf that was asked for last. */
   private last: { readonly leaf: Leaf; readonly parts: ReturnType<Staging['partsOf']>; figures?: Figures } | undefined
@@ -140,21 +139,15 @@ export class StepTree implements ChoiceTree<Node> {
       case 'root':
         return node.groups.reduce((sum, group) => sum + this.size({ level: 'group', group }), 0)
       case 'group': {
-        const { choices, ranks } = node.group
-        const key = `${ranks} ${['order', ...multiplying, ...dividing].map((name) => choices[name]).join(' ')}`
-        const known = this.sizes.get(key) ?? this.size(this.sizesOf(node.group))
-        this.sizes.set(key, known)
-        return known
+        const all = this.slots.sizes.flatMap((microbatch) => this.slots.stages(node.group, microbatch))
+        return all.reduce((sum, stages) => sum + this.endingsOf(stages), 0)
       }
       case 'slots':
         return node.slots.reduce((sum, slot) => sum + this.size({ level: 'slot', group: node.group, ...slot }), 0)
       case 'slot':
-        return node.stagings.reduce(
-          (sum, { pp, dp }) => sum + this.endings.cuts(pp).length * this.endings.stored(dp).length,
-          0,
-        )
+        return node.stagings.reduce((sum, staging) => sum + this.endingsOf(staging), 0)
       case 'staged':
-        return this.endings.cuts(node.staging.pp).length * this.endings.stored(node.staging.dp).length
+        return this.endingsOf(node.staging)
       case 'cut':
       case 'divided':
         return this.endings.stored(node.staging.dp).length
@@ -165,6 +158,11 @@ export class StepTree implements ChoiceTree<Node> {
       case 'leaf':
         return 1
     }
+  }
+
+  /** In how many ways stages may end. */
+  private endingsOf({ pp, dp }: { readonly pp: number; readonly dp: number }): number {
+    return this.endings.cuts(pp).length * this.endings.stored(dp).length
   }
 
   reject(node: Node, nearest: (rule: string) => number = () => Infinity): Rejection | undefined {
