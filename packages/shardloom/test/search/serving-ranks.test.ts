@@ -4,10 +4,16 @@ import { answersOf, mergeAnswers, nearMissesOf, questionOf, type SearchOptions }
 
 const usual = { input: 2048, output: 512 }
 
-async function asked(spec: SpecInput, options: SearchOptions) {
+async function answered(spec: SpecInput, options: SearchOptions) {
   const loaded = await loadSpec({ phase: 'serving', cluster: 'dgx-h100', ...spec })
   const question = questionOf(loaded, { parts: 1, ...options })
-  const answer = mergeAnswers([finish(answersOf(loaded, question).part(0))], question)
+  return { loaded, question, answer: mergeAnswers([finish(answersOf(loaded, question).part(0))], question) }
+}
+
+const fits = async (spec: SpecInput, options: SearchOptions) => (await answered(spec, options)).answer.best.length > 0
+
+async function asked(spec: SpecInput, options: SearchOptions) {
+  const { loaded, question, answer } = await answered(spec, options)
   return { fits: answer.best.length > 0, misses: nearMissesOf({ loaded, question }, answer, question) }
 }
 
@@ -36,14 +42,13 @@ describe('where no engine fits, the fewest ranks are told on which one does', ()
     [specOf('llama-3.1-70b'), 1, 2],
   ] as const)('%j on %i', async (spec, ranks, fewest) => {
     expect(await ranksFor(spec, { ranks })).toBe(fewest)
-    expect((await asked(spec, { ranks: fewest, choices: { clients: [4] } })).fits).toBe(true)
+    expect(await fits(spec, { ranks: fewest, choices: { clients: [4] } })).toBe(true)
   })
 
   // Section 6.2 of the same: in FP8 it fits in one.
   test('and nothing of the kind where it fits', async () => {
-    expect(
-      (await asked(specOf('llama-3.1-405b', { weightDtype: 'fp8' }), { ranks: 8, choices: { clients: [4] } })).fits,
-    ).toBe(true)
+    const spec = specOf('llama-3.1-405b', { weightDtype: 'fp8' })
+    expect(await fits(spec, { ranks: 8, choices: { clients: [4] } })).toBe(true)
   })
 
   test('no more than the cluster has, or a limit leaves', async () => {
@@ -57,12 +62,12 @@ test('engines that are too slow for a rate or a limit are as many as it takes', 
   const spec = (rate: number) => specOf('llama-3.1-8b', {}, { rate })
   const few = await ranksFor(spec(100), { ranks: 1 })
   expect(few).toBeGreaterThan(1)
-  expect((await asked(spec(100), { ranks: few ?? 0 })).fits).toBe(true)
+  expect(await fits(spec(100), { ranks: few ?? 0 })).toBe(true)
   // As many engines again serve as much again.
-  expect((await asked(spec(200), { ranks: 2 * (few ?? 0) })).fits).toBe(true)
+  expect(await fits(spec(200), { ranks: 2 * (few ?? 0) })).toBe(true)
   const limits = [{ metric: 'tokens-per-second', least: 50_000 }]
   const ranks = await ranksFor(specOf('llama-3.1-8b'), { ranks: 1, limits })
-  expect((await asked(specOf('llama-3.1-8b'), { ranks: ranks ?? 0, limits })).fits).toBe(true)
+  expect(await fits(specOf('llama-3.1-8b'), { ranks: ranks ?? 0, limits })).toBe(true)
 })
 
 test('what no ranks mend has no such change', async () => {

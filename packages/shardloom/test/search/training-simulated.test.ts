@@ -41,7 +41,7 @@ const cases: readonly (readonly [string, number, SpecInput])[] = [
   ['gpt3-175b of 16 layers', 16, { model: gpt(16), cluster: h100(2), batch: 64, seq: 2048 }],
 ]
 
-const count = 30
+const count = 20
 
 describe.each(cases)('%s on %i ranks, nothing offloaded', (_, ranks, spec) => {
   test('what the analytic model says is near to what the event simulation says', async () => {
