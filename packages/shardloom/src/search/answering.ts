@@ -17,6 +17,8 @@ export interface Answering {
 export interface Start {
   /** What the next round does: in the first it looks where good candidates are likely, then in several ways around the best. */
   readonly round: number
+  /** How many rounds before it have found nothing better. */
+  readonly vain: number
   /** Into how many shares that is divided; 0: all rounds are done. */
   readonly shares: number
   /** What was found, without counts: parts count all that there is. */
@@ -25,20 +27,21 @@ export interface Start {
 
 /** The start of which nothing is found. Searches of serving need none. */
 export function startOf({ spec }: Question): Start {
-  return { round: 0, shares: spec.phase === 'serving' ? 0 : sharesOfRound, found: emptyAnswer }
+  return { round: 0, vain: 0, shares: spec.phase === 'serving' ? 0 : sharesOfRound, found: emptyAnswer }
 }
 
 /** As many as threads of one machine can work on; the work of all together grows little with it. */
 const sharesOfRound = 8
 
-/** The first round, and three ways to look around the best. */
-export const rounds = 4
+/** How many ways there are to look around the best. */
+export const waysAround = 4
 
-/** A start after a round, from what its shares have found. Around what is better than before all ways are looked again. */
+/** A start after a round, from what its shares have found. A way that has led to something better is gone again, until none leads any further. */
 export function nextStart(question: Question, start: Start, answers: readonly Answer[]): Start {
   const { round, shares, found: before } = start
   const found = { ...mergeAnswers([before, ...answers], question), counts: emptyAnswer.counts }
-  const isBetter = found.best[0]?.name !== before.best[0]?.name
-  const next = round > 0 && isBetter ? 1 : round + 1
-  return { round: next, shares: found.best.length > 0 && next < rounds ? shares : 0, found }
+  const isBetter = round === 0 || found.best[0]?.name !== before.best[0]?.name
+  const vain = isBetter ? 0 : start.vain + 1
+  const next = round > 0 && isBetter ? round : (round % waysAround) + 1
+  return { round: next, vain, shares: found.best.length > 0 && vain < waysAround ? shares : 0, found }
 }

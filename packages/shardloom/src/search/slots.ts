@@ -43,8 +43,7 @@ export class Slots {
     this.orders = new Orders(model, question)
   }
 
-  /** The sizes that are tried. */
-  get sizes(): number[] {
+  private get sizes(): number[] {
     return (this.question.choices['microbatch'] ?? [this.model.base.microbatch ?? 1]).map(Number)
   }
 

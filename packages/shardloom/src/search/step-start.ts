@@ -1,6 +1,6 @@
 import type { Work } from '@shardloom/core'
 import { type Answer, explore } from '@shardloom/search'
-import { rounds, type Start } from './answering.js'
+import { type Start, waysAround } from './answering.js'
 import { byStage, type Choices } from './choices.js'
 import { type Findings, findingsFrom, foundIn, progressOf } from './findings.js'
 import { later } from './groups.js'
@@ -23,7 +23,7 @@ export function stepShares(
   const likely = likelyOf(groups, question)
   return function* ({ round, shares, found: before }, share) {
     const found = findingsFrom(before, question)
-    yield progressOf(found, round, rounds)
+    yield progressOf(found, round, 1 + waysAround)
     const way = ways[round - 1]
     const [best] = before.best
     if (way && best) {
@@ -37,7 +37,7 @@ export function stepShares(
       for (const [index, group] of likely.entries()) {
         if (index % shares !== share) continue
         explore(narrow.from({ level: 'root', groups: [group] }), found)
-        yield progressOf(found, round, rounds)
+        yield progressOf(found, round, 1 + waysAround)
       }
     return foundIn(found)
   }
@@ -57,11 +57,13 @@ const limits = {
 }
 
 /** On the way nothing matters but what is better; at its end all that may be kept. */
-const ways: readonly Way[] = [
+const ways: readonly Way[] & { readonly length: typeof waysAround } = [
   // What changes no costs of layers comes first: the better the best is, the fewer others are measured.
-  { most: 'best', names: later, pairs: 'all' },
+  { most: 'best', names: later.filter((name) => name !== 'dpReplicate'), pairs: 'all' },
   // Fewer copies leave room for more.
   { most: 'best', from: { dpReplicate: 1 }, pairs: 'degrees' },
+  // Copies make little difference, and each number of them is planned.
+  { most: 'best', names: later, pairs: 'all' },
   { most: 'kept', pairs: 'degrees' },
 ]
 

@@ -28,6 +28,8 @@ export class StepTree implements ChoiceTree<Node> {
   private readonly paces = new Map<number, Pace>()
   private readonly endings: Endings
   private readonly waits: LeastWaits
+  /** Candidates of groups, by what decides how many there are. */
+  private readonly sizes = new Map<string, number>()
   private readonly slots: Slots
   /** What is known of the leaf that was asked for last. */
   private last: { readonly leaf: Leaf; readonly parts: ReturnType<Staging['partsOf']>; figures?: Figures } | undefined
@@ -139,8 +141,11 @@ export class StepTree implements ChoiceTree<Node> {
       case 'root':
         return node.groups.reduce((sum, group) => sum + this.size({ level: 'group', group }), 0)
       case 'group': {
-        const all = this.slots.sizes.flatMap((microbatch) => this.slots.stages(node.group, microbatch))
-        return all.reduce((sum, stages) => sum + this.endingsOf(stages), 0)
+        const { choices, degrees, ranks } = node.group
+        const key = `${choices['order']} ${degrees} ${ranks}`
+        const known = this.sizes.get(key) ?? this.size(this.sizesOf(node.group))
+        this.sizes.set(key, known)
+        return known
       }
       case 'slots':
         return node.slots.reduce((sum, slot) => sum + this.size({ level: 'slot', group: node.group, ...slot }), 0)
