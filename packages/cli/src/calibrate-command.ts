@@ -126,9 +126,9 @@ function constantCells(name: string, before: number, { file, settled, units }: C
 
 const shortNumber = (value: number) => String(Number(value.toPrecision(3)))
 
-function meanText(errors: readonly number[]): string {
-  return `${((100 * errors.reduce((sum, each) => sum + Math.abs(each), 0)) / errors.length).toFixed(1)} %`
-}
+const meanOf = (errors: readonly number[]) => errors.reduce((sum, each) => sum + Math.abs(each), 0) / errors.length
+
+const meanText = (errors: readonly number[]) => `${(100 * meanOf(errors)).toFixed(1)} %`
 
 /** The spec of a measurement: a path or an object in `spec`, or its fields as flags. */
 async function specOf(io: Io, { spec, ...fields }: TableRecord, path: string): Promise<LoadedSpec> {
@@ -208,7 +208,7 @@ function secondsOf(record: TableRecord, path: string): number {
 }
 
 /** An error of prediction that remains, and a factor by which a constant moves, from which on a fit is doubted. */
-const doubted = { error: 0.1, factor: 2 } as const
+const doubted = { error: 0.1, mean: 0.05, factor: 2 } as const
 
 /** Fewer different steps than constants to fit: as few equations leave some of the constants to where they started. */
 function tooFew({ fit }: CalibrationSummary['file'], path: string): string[] {
@@ -219,8 +219,8 @@ function tooFew({ fit }: CalibrationSummary['file'], path: string): string[] {
   ]
 }
 
-/** What speaks against a fit: few or unexplained measurements, constants far from where they started. */
-function doubtsOf({ after, start, file }: CalibrationSummary, path: string): string[] {
+/** What speaks against a fit: few or unexplained measurements, constants far from where they started, and that nothing comes of it. */
+function doubtsOf({ before: first, after, start, file }: CalibrationSummary, path: string): string[] {
   const rows = after.flatMap((error, index) =>
     Math.abs(error) > doubted.error ? [`${index + 1} (${formatDifference(error)})`] : [],
   )
@@ -233,6 +233,11 @@ function doubtsOf({ after, start, file }: CalibrationSummary, path: string): str
   })
   return [
     ...tooFew(file, path),
+    ...(meanOf(after) >= meanOf(first) && meanOf(first) > doubted.mean
+      ? [
+          `the fit is no nearer to the measurements of ${path} than the constants before it: do they contradict each other?`,
+        ]
+      : []),
     ...(rows.length > 0
       ? [
           `the constants do not explain measurement ${rows.join(', ')} of ${path}: is the spec what ran, and are the links those of the cluster?`,

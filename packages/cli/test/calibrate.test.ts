@@ -31,6 +31,14 @@ describe('calibrate', () => {
     expect(fitted.conventions.constants).toBe(`fitted to 1 measured step (${file})`)
   })
 
+  test('says that measurements which contradict each other are explained no better', async () => {
+    const path = join(temporaryFolder(), 'measured.csv')
+    const { stepSeconds } = await stepOf()
+    const rows = [stepSeconds / 2, 2 * stepSeconds].map((seconds) => `gpt2,dgx-h100,4,512,${seconds}\n`)
+    writeFileSync(path, `model,cluster,batch,seq,seconds\n${rows.join('')}`)
+    expect((await shardloom(['calibrate', path])).err).toContain('do they contradict each other?')
+  })
+
   test.each([
     [
       'model,cluster,sequence,seconds\ngpt2,dgx-h100,512,1\n',

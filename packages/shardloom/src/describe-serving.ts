@@ -1,5 +1,5 @@
 import type { Cluster } from '@shardloom/cluster'
-import { formatSeconds } from '@shardloom/exporters'
+import { formatCount, formatSeconds } from '@shardloom/exporters'
 import type { EnginePreset, PoolUsage, Spread, Workload } from '@shardloom/serving'
 import { efficiencyOf } from '@shardloom/simulator'
 import { type Budget, budgetOf } from './budget.js'
@@ -127,6 +127,8 @@ export function summariseServingSimulation(simulation: ServingSimulation): Servi
     }),
     warnings: [
       ...lockStep(workload),
+      ...longRequests(loaded, workload),
+      ...stagesInTurn(loaded),
       ...fallsBehind(loaded, simulation),
       ...(result.tpot ? [] : ['no request generates a second token: there is no time per output token']),
       ...clusters.flatMap(({ accelerator }) => standInPeak(accelerator, loaded.spec)),
@@ -166,6 +168,25 @@ function lockStep({ clients = 0, requests }: Workload): string[] {
   const range = (length: number) => `{from: ${Math.max(1, Math.round(0.8 * length))}, to: ${length}}`
   return [
     `all requests have ${first.input} tokens in and ${first.output} out, so that the ${clients} clients go in lock-step and their prompts queue: TTFT is longer than with mixed lengths; give ranges, such as \`load: {input: ${range(first.input)}, output: ${range(first.output)}}\``,
+  ]
+}
+
+/** Requests beyond the positions that the model was made for, which engines refuse. */
+function longRequests({ architecture: { maxPositions, name } }: LoadedSpec, { requests }: Workload): string[] {
+  const longest = requests.reduce((most, { input, output }) => Math.max(most, input + output), 0)
+  if (maxPositions === undefined || longest <= maxPositions) return []
+  return [
+    `a request has ${formatCount(longest)} positions, but ${name} was made for at most ${formatCount(maxPositions)}: engines refuse it`,
+  ]
+}
+
+/** Engines on several stages, of which one at a time has something to do. */
+function stagesInTurn({ spec: { parallel, options } }: LoadedSpec): string[] {
+  const { prefill, decode } = options.serving
+  const pp = Math.max(...[parallel, prefill?.parallel, decode?.parallel].map((each) => each?.pp ?? 1))
+  if (pp === 1) return []
+  return [
+    `one batch at a time passes the ${pp} stages of an engine, which take turns: engines that have a batch in flight for each stage, as vLLM has, serve up to ${pp} times as much`,
   ]
 }
 

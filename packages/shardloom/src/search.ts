@@ -35,6 +35,7 @@ export {
 export type { SearchProgress } from './search/findings.js'
 export { estimatedText, fixText, missedByText, placeOf } from './search/fix-text.js'
 export {
+  isRuleOf,
   limitName,
   limitText,
   type MetricUnit,

@@ -44,6 +44,32 @@ describe('bounds that no software beats', () => {
     }
   })
 
+  test('however positions are dealt out, ranks together do the same work, and take the energy for it', async () => {
+    const watts = 700 // H100 SXM
+    const work = async (positions: 'zigzag' | 'contiguous', attention: 'ring' | 'gather') => {
+      const spec = { ...llama, seq: 65_536, cluster: 'dgx-h100', parallel: { cp: 8 } }
+      const { summary } = await run({ ...spec, options: { sp: { positions, attention } } })
+      expect(summary.energyJoules).toBeLessThanOrEqual(8 * watts * summary.stepSeconds)
+      return summary
+    }
+    const even = await work('zigzag', 'gather')
+    for (const attention of ['ring', 'gather'] as const) {
+      const uneven = await work('contiguous', attention)
+      // Of 8 ranks the last has 15/64 of the pairs instead of 1/8.
+      expect(uneven.stepSeconds).toBeGreaterThan(1.2 * even.stepSeconds)
+      expect((uneven.energyJoules ?? 0) / (even.energyJoules ?? 0)).toBeCloseTo(1, 1)
+    }
+  })
+
+  // Liu et al. 2023: each rank holds the block that it computes on and the one that it receives.
+  test('a ring holds no more than ranks that gather all keys and values of a layer', async () => {
+    const peak = async (attention: 'ring' | 'gather') => {
+      const spec = { ...llama, batch: 1, seq: 131_072, cluster: 'dgx-h100', parallel: { cp: 8 } }
+      return (await run({ ...spec, options: { sp: { attention } } })).summary.memory.peakBytes
+    }
+    expect(await peak('ring')).toBeLessThanOrEqual(await peak('gather'))
+  })
+
   test('a replica of all ranks, with as many sequences, makes no step shorter', async () => {
     const [one = 0, two = 0] = await Promise.all(
       [1, 2].map(async (dp) => {

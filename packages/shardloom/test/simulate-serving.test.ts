@@ -156,6 +156,15 @@ test('a budget is of generated tokens: ranks times hours times their price', asy
   expect(budget?.costPerMillionTokens).toBeCloseTo((hours * 4 * 3) / 1000, 8)
 })
 
+test('requests that no engine takes, and stages that take turns, are warned of', async () => {
+  const load = { clients: 1, requests: 2, input: 131_072, output: 2 } // Llama 3.1 was made for 131,072
+  const warningsOf = async (parallel: object, input = load.input) =>
+    summariseServingSimulation(simulateServingLoaded(await serving({ load: { ...load, input } }, { parallel })))
+      .warnings
+  expect(await warningsOf({ tp: 8 })).toEqual([expect.stringContaining('made for at most 131,072')])
+  expect(await warningsOf({ tp: 4, pp: 2 }, 1024)).toEqual([expect.stringContaining('stages of an engine')])
+})
+
 test('of one output token there is no time per output token, and the warnings say so', async () => {
   const summaryOf = async (output: number) =>
     summariseServingSimulation(

@@ -3,10 +3,10 @@ import { edgeKinds, type UnrolledGraph } from '@shardloom/core/unroll'
 import { forwardValues } from './saved.js'
 
 /**
- * The graph in which a collective of backward that reads nothing but what forward saved, such as the gather of a sequence that
- * forward let go, waits until backward of its layer has begun; and one that gathers parameters for backward until the layers of
- * forward are done, where nothing else holds it back. Their operands are long there, but a program issues them no earlier, and what
- * they make would be in memory all the while. `computes` tells which templates run on the compute stream.
+ * The graph in which communication of backward that reads nothing but what forward saved, such as the gather of a sequence that
+ * forward let go or the first hop of a ring, waits until backward of its layer has begun; and one that gathers parameters for backward
+ * until the layers of forward are done, where nothing else holds it back. Their operands are long there, but a program issues them no
+ * earlier, and what they make would be in memory all the while. `computes` tells which templates run on the compute stream.
  */
 export function inIssueOrder(
   graph: UnrolledGraph,
@@ -28,7 +28,17 @@ export function inIssueOrder(
       op === 'all-gather' &&
       inputs.every((id) => program.tensors.get(id)?.role === 'parameter'),
   )
-  if (!waits.includes(true) && !gathers.includes(true)) return graph
+  const hops = graph.templates.map(
+    ({ segment, op, communication }) => segment === 'backward' && op === 'send' && communication?.shift !== undefined,
+  )
+  if (!waits.includes(true) && !gathers.includes(true) && !hops.includes(true)) return graph
+  const isBackward = graph.templates.map(({ segment }) => segment === 'backward')
+  /** Later hops of a ring pass on what backward has received. */
+  const isFirstHop = (node: number) => {
+    for (let edge = graph.edgeStart[node] ?? 0; edge < (graph.edgeStart[node + 1] ?? 0); edge++)
+      if (isBackward[graph.template[graph.edgeSource[edge] ?? 0] ?? 0]) return false
+    return true
+  }
   const bodies = new Map<string, { readonly place: Place; readonly segment: Segment; readonly order: number }>()
   const inLayers = new Set<string>()
   walk(program.items, ({ id, segment }, place) => {
@@ -58,7 +68,7 @@ export function inIssueOrder(
     }
     const isSameBody = before?.place === own?.place && before?.segment === own?.segment
     if (isNewPart || !isSameBody || (before?.order ?? -1) >= (own?.order ?? -1)) begun = false
-    if (waits[template] && first >= 0) {
+    if (first >= 0 && (waits[template] || (hops[template] && isFirstHop(node)))) {
       gate[node] = first
       gates++
     }

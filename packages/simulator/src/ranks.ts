@@ -38,9 +38,9 @@ export function representatives(program: Program): number[] {
 }
 
 /**
- * The ranks whose work has to be run to know the step: the first rank of each stage; where work is uneven, the rank that has most of it;
- * those that the machine slows down, and one of the others; and of these ranks all combinations of coordinates, so that whoever waits for
- * them is there. Throws `RANK` for a slowdown of a rank that the mesh lacks.
+ * The ranks whose work has to be run to know the step: the first rank of each stage; where work is uneven, the rank that has most of it,
+ * or all ranks where each has other pairs; those that the machine slows down, and one of the others; and of these ranks all combinations
+ * of coordinates, so that whoever waits for them is there. Throws `RANK` for a slowdown of a rank that the mesh lacks.
  */
 export function ranksToRun(program: Program, operators: OperatorTable, machine: Machine): number[] {
   const { mesh } = program
@@ -53,8 +53,8 @@ export function ranksToRun(program: Program, operators: OperatorTable, machine: 
       help: 'Give the number of a rank of the mesh.',
     })
   }
-  const uneven = unevenAtoms(program, operators)
-  if (slowed.length === 0 && uneven.length === 0) return usual
+  const uneven = unevenWork(program, operators)
+  if (slowed.length === 0 && uneven.size === 0) return usual
   const stages = pipelineAtoms(program)
   const wanted = new Map<string, Set<number>>(mesh.atoms.map(({ name }) => [name, new Set([0])]))
   const slow = slowCoordinates(mesh, slowed)
@@ -68,7 +68,8 @@ export function ranksToRun(program: Program, operators: OperatorTable, machine: 
           .slice(0, 1),
       ]),
     )
-  for (const atom of uneven) wanted.get(atom)?.add(busiest(program, operators, atom))
+  for (const [atom, isPaired] of uneven)
+    for (const index of isPaired ? all(mesh, atom) : [busiest(program, operators, atom)]) wanted.get(atom)?.add(index)
   // A hop of a ring comes from the rank before, whatever that is like.
   walk(program.items, ({ communication }) => {
     if (communication?.shift === undefined) return
@@ -117,8 +118,13 @@ const all = (mesh: Mesh, atom: string) => Array.from({ length: groupSize(mesh, [
  * pairs count, unless the order of positions evens that out.
  */
 export function unevenAtoms(program: Program, operators: OperatorTable): string[] {
+  return [...unevenWork(program, operators).keys()]
+}
+
+/** The same, each with whether it splits one of two dims of which pairs count: then each of its ranks has another number of them. */
+function unevenWork(program: Program, operators: OperatorTable): ReadonlyMap<string, boolean> {
   const { mesh, loads = {}, layouts = [], tensors } = program
-  const found = new Set<string>()
+  const found = new Map<string, boolean>()
   const evenedOut = (atom: string, dim: string) =>
     layouts.some(({ axis, dims }) => dims.includes(dim) && findAxis(mesh, axis)?.atoms.includes(atom))
   const stages = pipelineAtoms(program)
@@ -134,11 +140,12 @@ export function unevenAtoms(program: Program, operators: OperatorTable): string[
       const isRagged = program.uneven === 'ragged' && (sizes.get(dim) ?? 1) % groupSize(mesh, atoms) !== 0
       for (const atom of atoms) {
         const isPaired = pairs?.dims.includes(dim) === true && !evenedOut(atom, dim)
-        if ((isRagged || isPaired || dim in loads) && !stages.includes(atom)) found.add(atom)
+        if ((isRagged || isPaired || dim in loads) && !stages.includes(atom))
+          found.set(atom, isPaired || found.get(atom) === true)
       }
     }
   })
-  return [...found]
+  return found
 }
 
 /** The coordinate along an atom whose rank computes most, of equal ones the first. */

@@ -90,7 +90,8 @@ describe('uneven work', () => {
     const build = { ...training, seq: 8192, attention: 'flash', causal: 'halved' } as const
     const runs = planned('llama-3.1-8b', build, { cp: 4 }, { plugins: withSequence('contiguous') })
     const zigzag = planned('llama-3.1-8b', build, { cp: 4 }, { plugins: withSequence('zigzag') })
-    expect(secondsOf(runs).ranks).toEqual([0, 3])
+    // Each of the ranks has other pairs.
+    expect(secondsOf(runs).ranks).toEqual([0, 1, 2, 3])
     expect(secondsOf(zigzag).ranks).toEqual([0])
     expect(secondsOf(runs).seconds).toBeGreaterThan(secondsOf(zigzag).seconds)
   })
