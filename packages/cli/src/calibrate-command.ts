@@ -127,7 +127,8 @@ function constantCells(name: string, before: number, { file, settled, units }: C
 const shortNumber = (value: number) => String(Number(value.toPrecision(3)))
 
 function meanText(errors: readonly number[]): string {
-  return `${((100 * errors.reduce((sum, each) => sum + Math.abs(each), 0)) / errors.length).toFixed(1)} %`
+  const mean = errors.reduce((sum, each) => sum + Math.abs(each), 0) / errors.length
+  return mean < 9 ? `${(100 * mean).toFixed(1)} %` : formatDifference(mean).replaceAll('\u00a0', ' ')
 }
 
 /** The spec of a measurement: a path or an object in `spec`, or its fields as flags. */
