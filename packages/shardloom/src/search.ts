@@ -40,6 +40,7 @@ export {
   type MetricUnit,
   metricText,
   readLimit,
+  rejectionText,
   ruleText,
   unitOf,
 } from './search/limit-text.js'
