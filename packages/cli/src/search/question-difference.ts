@@ -11,7 +11,10 @@ export function questionDifference(
   here: Question,
   [one, other]: readonly [string, string] = ['there', 'here'],
 ): string {
-  const found = differences(there, here, [])
+  const all = differences(there, here, [])
+  // How many are kept follows from what is asked.
+  const asked = all.filter(({ path }) => path !== 'kept')
+  const found = asked.length > 0 ? asked : all
   const texts = found.slice(0, shown.differences).map(({ path, values }) => {
     if (path === 'read') return 'files that the spec names hold something else'
     const [before, now] = values.map(valueText)

@@ -115,6 +115,10 @@ test('says in what questions differ: three of it at most, long values cut', () =
   expect(questionDifference(question, { ...question, choices: { ...question.choices, tp: [1, 2] } })).toBe(
     '`choices.tp` is not given there and [1,2] here',
   )
+  // How many are kept beyond those that are shown is nothing that is asked.
+  expect(questionDifference(question, { ...question, top: 7, kept: 28 })).toBe(
+    `\`top\` is ${question.top} there and 7 here`,
+  )
   const told = questionDifference(question, other)
   expect(told).toMatch(
     /^`front` is \["seconds","bytes"\] there and \["a","b"\] here, `parts` is 5 there and 4 here, `spec\.model` is /,
