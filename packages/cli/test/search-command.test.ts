@@ -292,7 +292,7 @@ describe('search', () => {
     ],
     [['--limit', 'step-time<1s'], 2, /USAGE/],
     [['--limit', 'step-time<=1GB'], 2, /has no unit `GB`/],
-    [['--limit', 'steptime<=60s'], 2, /no metric `steptime`.*Did you mean `step-time`/],
+    [['--limit', 'steptime<=60s'], 2, /no metric `steptime`.*Did you mean `step-time`\?\s/],
     [['--limit', 'zzzzzzzz<=60s'], 2, /no metric `zzzzzzzz`.*Use step-time, /],
     [['--choose', 'tpp=1'], 1, /CHOICE.*`tpp`/],
     [['--choose', 'tp=1', '--choose', 'tp=2'], 2, /given twice/],

@@ -57,16 +57,12 @@ export function limitText({ metric, most, least }: Limit): string {
   return value === undefined ? metric : `${metric} ${sign} ${metricText(metric, value)}`
 }
 
-/** What strategies conflict in, of those that a search chooses, where it can be but one thing. */
-function conflictText({ spec, choices }: Pick<Question, 'spec' | 'choices'>): string {
-  if (spec.phase === 'decode' && choices['dcp']?.some((degree) => Number(degree) > 1))
-    return ' (dcp beyond the copies of the KV cache)'
-  return spec.phase !== 'decode' && choices['sequenceParallel']?.includes(true) ? ' (sequenceParallel without tp)' : ''
-}
-
 /** A rule that candidates fell to, with what it is about where its name does not say it. */
 export function rejectionText(rule: string, question: Question): string {
-  return rule === 'CONFLICT' ? `${rule}${conflictText(question)}` : ruleText(rule, question.limits)
+  const isOfCaches = question.spec.phase === 'decode' && question.choices['dcp']?.some((degree) => Number(degree) > 1)
+  return rule === 'CONFLICT' && isOfCaches
+    ? `${rule} (dcp beyond the copies of the KV cache)`
+    : ruleText(rule, question.limits)
 }
 
 /** A rule for people: limits are named with their numbers. */
