@@ -128,7 +128,10 @@ const shortNumber = (value: number) => String(Number(value.toPrecision(3)))
 
 const meanOf = (errors: readonly number[]) => errors.reduce((sum, each) => sum + Math.abs(each), 0) / errors.length
 
-const meanText = (errors: readonly number[]) => `${(100 * meanOf(errors)).toFixed(1)} %`
+function meanText(errors: readonly number[]): string {
+  const mean = meanOf(errors)
+  return mean < 9 ? `${(100 * mean).toFixed(1)} %` : formatDifference(mean).replaceAll('\u00a0', ' ')
+}
 
 /** The spec of a measurement: a path or an object in `spec`, or its fields as flags. */
 async function specOf(io: Io, { spec, ...fields }: TableRecord, path: string): Promise<LoadedSpec> {

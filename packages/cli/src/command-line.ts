@@ -74,7 +74,7 @@ function usageError(error: CommanderError, helpCommand: string): UsageError {
   const [, word, meant] = /'-{0,2}(\S).*'.*\n.*(?:mean|of) (?:one of )?-{0,2}(\S)/.exec(error.message) ?? []
   // Commander finds `--model` near to `--nodes`; who mistypes a name seldom does so in its first letter.
   const suggestion = word === meant ? rest.join(' ').replace(/[()]/g, '').trim() : ''
-  const sentence = `${first.charAt(0).toUpperCase()}${first.slice(1)}`.replace(/\.*$/, '.')
+  const sentence = `${first.charAt(0).toUpperCase()}${first.slice(1)}`.replace(/\.*$/, '.').replace(/\?\.$/, '?')
   return new UsageError(sentence, suggestion || `Try \`${helpCommand}\`.`)
 }
 

@@ -14,7 +14,7 @@ import {
 import type { Call, Io } from './io.js'
 import { printJson, printLines } from './output.js'
 import { naming, UsageError } from './report-error.js'
-import { addSpecFlags, type Flags, loadFrom } from './spec-flags.js'
+import { addSpecFlags, type Flags, loadFrom, phaseFlags } from './spec-flags.js'
 import { type Style, singleLine } from './style.js'
 import { pairs, table, wrapped } from './table.js'
 
@@ -34,7 +34,11 @@ export function addCompare(program: Command, { io }: Call): void {
       const list = []
       for (const path of paths)
         list.push({ name: path, simulation: await naming(path, () => simulated(io, path, flags)) })
-      const comparison = compare(list)
+      const warnings = list.flatMap(({ name, simulation }) =>
+        (simulation.loaded.warnings ?? []).map((warning) => `${name}: ${warning}`),
+      )
+      const found = compare(list)
+      const comparison = { ...found, notes: [...found.notes, ...new Set(warnings)] }
       if (flags.json === true) return printJson(io, comparison)
       printLines(io, (style) => comparisonLines(comparison, style))
     })
@@ -47,7 +51,7 @@ async function simulated(io: Io, path: string, flags: Flags): Promise<Simulation
   if (loaded.spec.phase !== 'serving') return simulateLoaded(loaded)
   throw new ShardloomError('COMPARE', `${path} is serving: one step of training, prefill or decode is compared.`, {
     subject: path,
-    help: 'Compare one of its phases, with `--phase prefill` or `--phase decode`; `shardloom simulate` serves requests.',
+    help: `Compare one phase: ${phaseFlags}. \`shardloom simulate\` serves requests.`,
   })
 }
 

@@ -100,9 +100,12 @@ async function run(call: SearchCall): Promise<number> {
   if (flags.why) return why(call, asked, flags.why)
   for (const note of questionNotes(asked.loaded, asked.question, call.spec)) printNote(io, note)
   const begun = performance.now()
-  const outcome = await find(call, asked.question)
-  const seconds = (performance.now() - begun) / 1000
-  if (!flags.shard) return conclude(call, { ...asked, wide: widened(call, asked) }, outcome, seconds)
+  let resumed: number | undefined
+  const outcome = await find(call, asked.question, (candidates) => {
+    resumed = candidates
+  })
+  const time = { seconds: (performance.now() - begun) / 1000, ...(resumed !== undefined && { resumed }) }
+  if (!flags.shard) return conclude(call, { ...asked, wide: widened(call, asked) }, outcome, time)
   const text = `${JSON.stringify(answersDocument(asked.question, outcome))}\n`
   await writeWhole(io, flags.out ?? '-', async (stream) => void stream.write(text))
   printWarnings(io, warningsOf(asked.question, outcome))
@@ -131,9 +134,13 @@ function widened({ flags }: SearchCall, { loaded, question }: Asked): Question {
   return { ...question, choices: { ...question.choices, ...choices } }
 }
 
-function find({ io, flags, crew, signal }: SearchCall, question: Question): Promise<Outcome> {
+function find(
+  { io, flags, crew, signal }: SearchCall,
+  question: Question,
+  resumed: (candidates: number) => void = () => {},
+): Promise<Outcome> {
   const { checkpoint, shard, queue } = flags
-  return runSearch({ question, crew, checkpoint, shard, queue, io, signal })
+  return runSearch({ question, crew, checkpoint, shard, queue, resumed, io, signal })
 }
 
 async function merge(call: SearchCall, paths: readonly string[]): Promise<number> {
@@ -151,7 +158,7 @@ async function conclude(
   call: SearchCall,
   asked: Asked & { readonly wide: Question },
   outcome: Outcome,
-  seconds?: number,
+  time: Pick<SearchResult, 'seconds' | 'resumed'> = {},
 ): Promise<number> {
   const { io, flags, signal } = call
   const { loaded, question, wide } = asked
@@ -164,8 +171,9 @@ async function conclude(
     best,
     simulated,
     nearMisses,
-    ...(seconds !== undefined && { seconds }),
+    ...time,
     interrupted: signal.aborted,
+    missing: outcome.missing,
   }
   const { told, name, warnings: picked } = pickOf(result, flags.pick)
   if (flags.svg !== undefined && question.front) await writeFront(io, flags.svg, result)

@@ -19,7 +19,7 @@ import { printJson, printLines, printNote, printWarnings, withProgress } from '.
 import { UsageError } from './report-error.js'
 import { servingSimulationLines } from './serving-lines.js'
 import { simulationLines } from './simulation-lines.js'
-import { addSpecFlags, type Flags, loadFrom, servingFlags } from './spec-flags.js'
+import { addSpecFlags, type Flags, loadFrom, phaseFlags, servingFlags } from './spec-flags.js'
 import { wrapped } from './table.js'
 import { writeWhole } from './write-file.js'
 
@@ -115,7 +115,7 @@ async function serve(io: Io, loaded: LoadedSpec, flags: Flags): Promise<void> {
     const name = { trace: '--trace', whatIf: '--what-if', slowdown: '--slowdown' }[flag]
     throw new UsageError(
       `${name} shows one step, and serving is many.`,
-      'Leave it out, or simulate the phase prefill or decode.',
+      `Leave it out, or simulate one phase: ${phaseFlags}.`,
     )
   }
   const found = summariseServingSimulation(await withProgress(io, servingSimulationWork(loaded)))

@@ -19,6 +19,7 @@ import {
   specFields,
 } from 'shardloom'
 import { type Io, locate } from './io.js'
+import { phaseOfServing } from './phase-of-serving.js'
 import { readStandardInput, readTextFile } from './read-file.js'
 import { UsageError } from './report-error.js'
 
@@ -50,6 +51,9 @@ const isServing = ({ path }: SpecField) => path[1] === 'serving'
 
 /** The flags of the phase serving. */
 export const servingFlags: readonly string[] = fields.filter(isServing).map(({ flag }) => `--${flag}`)
+
+/** The flags by which a spec of serving is read as one of its phases: those of serving itself would be refused beside them. */
+export const phaseFlags = '`--phase prefill` or `--phase decode`, without --serving flags'
 
 function flagOf(field: SpecField): Option {
   const value = { integer: '<n>', number: '<x>', boolean: '[boolean]', string: field.choices ? '<word>' : '<text>' }[
@@ -123,14 +127,17 @@ export async function loadFrom(io: Io, specPath: string | undefined, flags: Flag
       `Try \`shardloom ${exampleOf(flags)}\`.`,
     )
   }
-  const spec = overrides.reduce((value, { path, value: set }) => withValue(value, path, set), file)
+  const phase = overrides.findLast(({ path }) => path.length === 1 && path[0] === 'phase')?.value
+  const { spec: own, warnings } = phaseOfServing(file, phase)
+  const spec = overrides.reduce((value, { path, value: set }) => withValue(value, path, set), own)
   const found = pathFinder(io, specPath, flags)
   const input = withPlugins(spec, pluginPaths(flags))
   const loaded = await loadSpec(input, {
     readText: (path) => readTextFile(io, found(path), path),
     importPlugin: (path) => importModule(found(path), path),
   })
-  return told ? { ...loaded, warnings: [...told.notes, ...(loaded.warnings ?? [])] } : loaded
+  const said = [...(told?.notes ?? []), ...warnings]
+  return said.length > 0 ? { ...loaded, warnings: [...said, ...(loaded.warnings ?? [])] } : loaded
 }
 
 /** Finds the files that a spec names: paths in flags are relative to this folder, all others to the spec. */
@@ -196,6 +203,13 @@ async function readSpecFile(io: Io, path: string): Promise<unknown> {
     throw new ShardloomError('SPEC_VALUE', `${path} is a Hugging Face config, not a spec.`, {
       subject: path,
       help: `Use --model ${isModelPath(path) ? path : `./${path}`}.`,
+    })
+  }
+  if (typeof value === 'object' && value !== null && 'schema' in value && value.schema === 'shardloom.search/1') {
+    const has = 'best' in value && Array.isArray(value.best) ? 'Its spec is `best[0].spec`' : 'It holds specs'
+    throw new ShardloomError('SPEC_VALUE', `${path} is the result of a search, not a spec.`, {
+      subject: path,
+      help: `${has}: search with \`--spec best.yaml\`, which writes it, and give that.`,
     })
   }
   return value ?? {}

@@ -103,6 +103,63 @@ describe('compare', () => {
     expect((await shardloom(['compare', 'a.yaml', 'c.yaml'], { cwd })).err).toMatch(/^error\[\w+\] c\.yaml: /)
   })
 
+  test('a phase of serving that a flag asks for is what serving plans, with a word of what is left out', async () => {
+    const own = 'parallel: {dp: 2}\n'
+    const serving =
+      'phase: serving\noptions: {zero: 0, serving: {engine: vllm, load: {clients: 4}, prefill: {batch: 2}, decode: {batch: 16, options: {attention: materialised}}}}\n'
+    const cwd = folderWith({ 'a.yaml': serving, 'b.yaml': own + serving })
+    const refused = await shardloom(['compare', 'a.yaml', 'b.yaml'], { cwd })
+    expect(refused.err).toMatch(/help: Compare one phase: `--phase prefill` or `--phase decode`/)
+    const whole = JSON.parse((await shardloom(['plan', 'a.yaml', '--json'], { cwd })).out)
+    for (const phase of ['prefill', 'decode'] as const) {
+      const { code, out } = await shardloom(['compare', 'a.yaml', 'b.yaml', '--phase', phase, '--json'], { cwd })
+      expect(code).toBe(0)
+      const { notes, parameters } = JSON.parse(out)
+      expect(parameters).toEqual([{ field: 'parallel.dp', values: [1, 2] }])
+      expect(notes.join('\n')).toMatch(
+        new RegExp(
+          `a.yaml: a spec of serving is read as its phase ${phase}.*options.serving.engine.*options.serving.load`,
+        ),
+      )
+      const plan = JSON.parse((await shardloom(['plan', 'a.yaml', '--phase', phase, '--json'], { cwd })).out)
+      expect(plan.perRank).toEqual(whole[phase].perRank)
+    }
+    for (const [index, flags] of [['--what-if'], ['--trace', '-'], ['--slowdown', '0=1.5']].entries()) {
+      const { err } = await shardloom(['simulate', 'b.yaml', ...flags], { cwd })
+      expect(err).toMatch(/help: .*simulate one phase: `--phase prefill` or `--phase decode`/)
+      const phase = index === 0 ? 'prefill' : 'decode'
+      expect((await shardloom(['simulate', 'b.yaml', '--phase', phase, ...flags], { cwd })).code).toBe(0)
+    }
+    // A flag of serving and one of a phase contradict each other, and flags come before what the pool has.
+    const both = await shardloom(['simulate', 'a.yaml', '--phase', 'decode', '--serving-load-clients', '4'], { cwd })
+    expect(both.err).toMatch(/options\.serving\.load\.clients.*but the phase is decode/)
+    const flagged = await shardloom(['plan', 'a.yaml', '--phase', 'prefill', '--batch', '4', '--json'], { cwd })
+    expect(JSON.parse(flagged.out).perRank.flops).toBe(2 * whole.prefill.perRank.flops)
+  })
+
+  test('the result of a search is no spec: it is said which it holds, and how that is written', async () => {
+    const cwd = folderWith({ 'a.yaml': '' })
+    const result = { schema: 'shardloom.search/1', best: [{ spec: { model: 'gpt2' } }] }
+    writeFileSync(join(cwd, 'found.json'), JSON.stringify(result))
+    writeFileSync(join(cwd, 'why.json'), JSON.stringify({ ...result, best: null }))
+    const { code, err } = await shardloom(['compare', 'a.yaml', 'found.json'], { cwd })
+    expect(code).toBe(1)
+    expect(err).toMatch(/SPEC_VALUE.*found\.json is the result of a search, not a spec/)
+    expect(err).toMatch(/help: Its spec is `best\[0\]\.spec`.*`--spec best\.yaml`/)
+    expect((await shardloom(['plan', 'why.json'], { cwd })).err).toMatch(/help: It holds specs.*`--spec best\.yaml`/)
+  })
+
+  test('what is ten times as much and more is told as a factor', async () => {
+    const cwd = temporaryFolder()
+    for (const batch of [1, 512])
+      writeFileSync(join(cwd, `${batch}.yaml`), `model: gpt2\ncluster: dgx-h100\nbatch: ${batch}\nseq: 256\n`)
+    const { out } = await shardloom(['compare', '1.yaml', '512.yaml'], { cwd })
+    const { metrics } = JSON.parse((await shardloom(['compare', '1.yaml', '512.yaml', '--json'], { cwd })).out)
+    const [first, second] = metrics.find(({ metric }: { metric: string }) => metric === 'stepSeconds').values
+    expect(second / first).toBeGreaterThan(100)
+    expect(out).toMatch(new RegExp(` step .* × ${Math.round(second / first)}\\n`))
+  })
+
   test('days and cost of a budget of tokens, as simulate says them', async () => {
     const flags = ['--tokens', '1e9', '--price-per-rank-hour', '2', '--json']
     const cwd = folderWith(three)

@@ -68,7 +68,11 @@ describe('search', () => {
     const { candidates: counted, ...other } = JSON.parse(merged.out)
     expect(other).toEqual(rest)
     expect(counted.total).toBe(candidates.total)
+    expect(other.missing).toEqual([])
     const half = await shardloom(['search', '--merge', '1.json'], { cwd })
+    const odd = Array.from({ length: 32 }, (_, index) => 2 * index + 1)
+    const lacking = JSON.parse((await shardloom(['search', '--merge', '1.json', '--json'], { cwd })).out)
+    expect([lacking.missing, lacking.interrupted]).toEqual([odd, false])
     expect(half.code).toBe(1)
     expect(half.err.replace(/\s+/g, ' ')).toContain('32 of 64 parts are missing')
   })
@@ -301,6 +305,7 @@ describe('search', () => {
     ],
     [['--limit', 'step-time<1s'], 2, /USAGE/],
     [['--limit', 'step-time<=1GB'], 2, /has no unit `GB`/],
+    [['--limit', 'steptime<=60s'], 2, /no metric `steptime`.*Did you mean `step-time`\?\s/],
     [['--choose', 'tpp=1'], 1, /CHOICE.*`tpp`/],
     [['--choose', 'tp=1', '--choose', 'tp=2'], 2, /given twice/],
     [['--keep', 'nothing'], 1, /CHOICE.*`nothing`/],

@@ -40,11 +40,19 @@ export function formatShare(share: number): string {
   return `${(100 * share).toFixed(1)}${space}%`
 }
 
-/** Writes a relative difference in per cent with its sign: `−18.2 %`. */
+/** Writes a relative difference in per cent with its sign, and from tenfold on as a factor: `−18.2 %`, `× 23,800`. */
 export function formatDifference(relative: number): string {
+  const factor = relative + 1
+  if (factor >= 10) return `×${space}${formatRounded(factor)}`
   const rounded = (100 * Math.abs(relative)).toFixed(1)
   const sign = Number(rounded) === 0 ? '±' : relative < 0 ? '−' : '+'
   return `${sign}${rounded}${space}%`
+}
+
+/** Three digits, with thousands apart: `12.3`, `23,800`. */
+function formatRounded(value: number): string {
+  const rounded = Number(value.toPrecision(3))
+  return rounded < 1e15 && rounded >= 100 ? formatCount(rounded) : value.toPrecision(3)
 }
 
 /** Writes a whole number with its thousands apart, such as `1,812`. */

@@ -4,6 +4,7 @@ import {
   formatBytes,
   formatCount,
   formatCounted,
+  formatDifference,
   formatFlops,
   formatMesh,
   formatQuantity,
@@ -40,6 +41,19 @@ test('one of something is one, and what has another plural has it', () => {
   expect([1n, 2n].map((count) => formatCounted(count, 'microbatch', 'microbatches'))).toEqual([
     '1 microbatch',
     '2 microbatches',
+  ])
+})
+
+test('a difference is in per cent, from tenfold on a factor', () => {
+  const told = (relative: number) => formatDifference(relative).replaceAll('\u00a0', ' ')
+  expect([-0.182, 0.5, 0, -0.9999, 8.994].map(told)).toEqual(['−18.2 %', '+50.0 %', '±0.0 %', '−100.0 %', '+899.4 %'])
+  // 10.6 s are 23,770 times 446 µs, to three digits 23,800.
+  expect([9, 9.5, 122.4, 10.6 / 446e-6 - 1, 5542.608].map(told)).toEqual([
+    '× 10.0',
+    '× 10.5',
+    '× 123',
+    '× 23,800',
+    '× 5,540',
   ])
 })
 

@@ -160,7 +160,7 @@ async function drawSvg(loaded: LoadedSpec, options: FormatOptions): Promise<Made
     throw argumentError(
       'view',
       `The view ${view} is of one step, and serving is many.`,
-      'Choose the phase prefill or decode.',
+      'Choose the phase prefill or decode, without `options.serving`.',
     )
   const simulation = simulateLoaded(loaded)
   const run = simulation.timeline.ranks

@@ -157,7 +157,7 @@ async function loadSide({ file, fields }: BlockSpec, files: Files): Promise<Load
   if (loaded.spec.phase !== 'serving') return loaded
   throw new ShardloomError('BLOCK_VALUE', 'Serving is two programs; a block shows one.', {
     subject: 'phase',
-    help: 'Write `phase: prefill` or `phase: decode`.',
+    help: 'Write `phase: prefill` or `phase: decode`, of a spec without `options.serving`.',
   })
 }
 

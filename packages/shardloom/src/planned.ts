@@ -103,7 +103,7 @@ export function refuseUnplanned(spec: Spec, axes: readonly PluginAxis[], pluginN
   if (spec.phase === 'serving') {
     throw new ShardloomError('SERVING', 'Serving is two plans: prefill and decode.', {
       subject: 'phase',
-      help: 'Set `phase` to prefill or decode; in code, `planServing` makes both.',
+      help: 'Set `phase` to prefill or decode, without `options.serving`; in code, `planServing` makes both.',
     })
   }
   for (const [name, own] of Object.entries(spec.options.serving)) {

@@ -41,6 +41,7 @@ export {
   type MetricUnit,
   metricText,
   readLimit,
+  rejectionText,
   ruleText,
   unitOf,
 } from './search/limit-text.js'

@@ -31,6 +31,7 @@ import {
   questionOf,
   readChoice,
   readLimit,
+  rejectionText,
   rerankWork,
   ruleText,
   type SimulatedCandidate,
@@ -154,7 +155,7 @@ export async function foundOf(
     evaluated,
     bounded,
     rejected: Object.entries(rejected)
-      .map(([rule, count]) => ({ rule: ruleText(rule, question.limits), count }))
+      .map(([rule, count]) => ({ rule: rejectionText(rule, question), count }))
       .sort((a, b) => b.count - a.count),
     objective: { name: objective, better: betterOf(phase, objective) ?? 'less' },
     columns: columns.map(columnHead),
@@ -173,7 +174,10 @@ function rowOf(
   const { candidate, metrics, differences, misses, error, spec } = each
   const distance = first && first !== each ? distanceToBest(first, each, question.objective) : undefined
   // That so many ranks are so many is no estimate: what is, is the time of the step.
-  const difference = differences?.[question.objective === 'ranks' ? (columns[1] ?? '') : question.objective]
+  const isRanks = question.objective === 'ranks'
+  const estimated = isRanks ? (columns[1] ?? '') : question.objective
+  const difference = differences?.[estimated]
+  const named = isRanks ? `${metricHead(estimated)} ` : ''
   return {
     ...pointOf(candidate, spec, question),
     values: columns.map((name) => {
@@ -182,7 +186,7 @@ function rowOf(
     }),
     toBest: distance ? changeText(distance.relative) : '',
     tie: distance?.tie ?? false,
-    estimate: metrics ? (difference === undefined ? '–' : changeText(difference)) : 'not simulated',
+    estimate: metrics ? (difference === undefined ? '–' : `${named}${changeText(difference)}`) : 'not simulated',
     faults: error
       ? [`not simulated: ${error.message}`]
       : misses.map(({ rule, by }) => `misses ${ruleText(rule, question.limits)} by ${formatShare(by)} as simulated`),

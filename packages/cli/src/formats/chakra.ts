@@ -3,7 +3,7 @@ import { formatBytes, isShardloomError, ShardloomError } from 'shardloom'
 import type { ChakraTraces } from 'shardloom/chakra'
 import { UsageError } from '../report-error.js'
 import type { Shard } from '../shard-option.js'
-import { type Flags, loadFrom } from '../spec-flags.js'
+import { type Flags, loadFrom, phaseFlags } from '../spec-flags.js'
 import { writeWhole } from '../write-file.js'
 import { type ExportFormat, type FormatCall, writeChunks } from './format.js'
 import { ranksOf, ranksOption, shardOption } from './options.js'
@@ -34,8 +34,7 @@ the communicators, NAME.groups.json.`,
         'Say where: `--out traces/llama` writes traces/llama.0.et and so on.',
       )
     const loaded = await loadFrom(io, specPath, flags)
-    if (loaded.spec.phase === 'serving')
-      throw new UsageError('Serving is two programs.', 'Choose one: `--phase prefill` or `--phase decode`.')
+    if (loaded.spec.phase === 'serving') throw new UsageError('Serving is two programs.', `Choose one: ${phaseFlags}.`)
     const { traceLoaded } = await import('shardloom/chakra') // its protobuf library is loaded only for this
     const traces = traceLoaded(loaded, {
       memory: flags.memoryNodes === true,

@@ -1,7 +1,7 @@
 import { Option } from 'commander'
 import { createView, formatCount, readableLimits, simulateLoaded } from 'shardloom'
 import { UsageError } from '../report-error.js'
-import { type Flags, loadFrom } from '../spec-flags.js'
+import { type Flags, loadFrom, phaseFlags } from '../spec-flags.js'
 import { type ExportFormat, type FormatCall, onePlan } from './format.js'
 import { partOption } from './options.js'
 import { viewFlags, viewOptions } from './pictures.js'
@@ -75,7 +75,7 @@ async function simulated({ io, specPath, flags }: FormatCall) {
   if (loaded.spec.phase === 'serving')
     throw new UsageError(
       'Serving is no single step.',
-      'Choose a phase: `--phase prefill` or `--phase decode`; `shardloom simulate` serves a load.',
+      `Choose a phase: ${phaseFlags}. \`shardloom simulate\` serves a load.`,
     )
   if (flags.part !== undefined && flags.part !== loaded.spec.phase)
     throw new UsageError(`--part ${flags.part} is not planned: the phase is ${loaded.spec.phase}.`, 'Leave --part out.')

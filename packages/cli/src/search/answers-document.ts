@@ -3,6 +3,7 @@ import type { Answer, Question } from 'shardloom/search'
 import { answersDocumentSchema, firstIssue } from './answers-schema.js'
 import { type Outcome, outcomeOf } from './outcome.js'
 import { partsOf } from './part.js'
+import { questionDifference } from './question-difference.js'
 import { canonicalJson } from './question-hash.js'
 
 /** What some parts of a question answered (`shardloom.answers/1`): a result that is to be merged with those of the other parts. */
@@ -39,11 +40,13 @@ export function mergeDocuments(documents: readonly { readonly name: string; read
   const origin = new Map<number, string>()
   const doubled = new Set<number>()
   for (const { name, question, parts } of read) {
-    if (canonicalJson(question) !== canonicalJson(first.question))
-      throw new ShardloomError('ANSWERS', `${name} and ${first.name} answer different questions.`, {
+    if (canonicalJson(question) !== canonicalJson(first.question)) {
+      const difference = questionDifference(first.question, question, [first.name, name])
+      throw new ShardloomError('ANSWERS', `${name} and ${first.name} answer different questions: ${difference}.`, {
         subject: name,
         help: 'Merge parts that were asked with the same spec, choices, objective, limits and number of parts.',
       })
+    }
     for (const { part, answer } of parts) {
       const before = answers.get(part)
       if (before && canonicalJson(before) !== canonicalJson(answer))

@@ -6,7 +6,7 @@ import {
   choicesText,
   isMiss,
   type Miss,
-  ruleText,
+  rejectionText,
   type SimulatedCandidate,
 } from 'shardloom/search'
 import { type Style, singleLine } from '../style.js'
@@ -65,7 +65,7 @@ export function changesLines(result: ChangesResult, style: Style): string[] {
   const { loaded, question, point, changes, of, simulated, command } = result
   const broken =
     point && isMiss(point)
-      ? [style.bad(`  As it is, the spec breaks the rule ${ruleText(point.rule, question.limits)}.`)]
+      ? [style.bad(`  As it is, the spec breaks the rule ${rejectionText(point.rule, question)}.`)]
       : []
   const outside = point ? [] : wrapped('As it is, the spec is no candidate: its degrees or its batch do not divide.', 2)
   const labels = simulated.map(

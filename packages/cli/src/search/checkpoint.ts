@@ -8,6 +8,7 @@ import { version } from '../version.js'
 import { outputError } from '../write-file.js'
 import { answeredPartSchema, firstIssue } from './answers-schema.js'
 import type { AnsweredPart } from './part.js'
+import { questionDifference } from './question-difference.js'
 import { questionHash } from './question-hash.js'
 
 /** A file that keeps the answers of parts, one JSON line each behind a header, so that a search that was ended goes on from there. */
@@ -26,6 +27,8 @@ const headerSchema = z.object({
   /** SHA-256 of the question's canonical JSON. */
   question: z.string(),
   parts: z.number(),
+  /** The question itself, to say in what another differs. Not there in early files. */
+  asked: z.unknown().optional(),
 })
 
 /**
@@ -39,6 +42,7 @@ export async function openCheckpoint(io: Io, path: string, question: Question): 
     version: version(),
     question: questionHash(question),
     parts: question.parts,
+    asked: question,
   }
   const header = `${JSON.stringify(first)}\n`
   let handle: FileHandle | undefined
@@ -50,7 +54,7 @@ export async function openCheckpoint(io: Io, path: string, question: Question): 
     const text = await handle.readFile('utf8')
     const whole = text.slice(0, text.lastIndexOf('\n') + 1)
     const begun = whole !== '' || !header.startsWith(text)
-    const answers = begun ? readLines(whole || text, header, path, question) : new Map<number, Answer>()
+    const answers = begun ? readLines(whole || text, path, question) : new Map<number, Answer>()
     if (whole !== text) await handle.truncate(Buffer.byteLength(whole))
     if (!begun) await append(handle, header)
     return checkpointOf(handle, path, answers)
@@ -87,7 +91,7 @@ async function append(handle: FileHandle, line: string): Promise<void> {
 }
 
 /** The answers of the lines. A part that is there twice counts once. */
-function readLines(text: string, header: string, path: string, question: Question): ReadonlyMap<number, Answer> {
+function readLines(text: string, path: string, question: Question): ReadonlyMap<number, Answer> {
   const [first = '', ...lines] = text.split('\n')
   const found = headerSchema.safeParse(parseLine(first))
   if (!found.success) throw refusal(path, 'it is not a checkpoint of a search')
@@ -98,7 +102,11 @@ function readLines(text: string, header: string, path: string, question: Questio
       `${written === undefined ? 'a release that did not say which it is' : `shardloom ${singleLine(written.slice(0, 40))}`} wrote it, and this is ${version()}, which may estimate otherwise`,
       'Give a new file to --checkpoint, or go on with the release that wrote this one. Nothing was written.',
     )
-  if (`${first}\n` !== header) throw refusal(path, 'it has the answers of another question')
+  const { asked } = found.data
+  if (found.data.question !== questionHash(question)) {
+    const difference = asked === undefined ? '' : questionDifference(asked, question)
+    throw refusal(path, `it has the answers of another question${difference === '' ? '' : `: ${difference}`}`)
+  }
   const answers = new Map<number, Answer>()
   for (const [index, line] of lines.entries()) {
     if (line === '') continue

@@ -10,7 +10,7 @@ import type { SearchResult } from './result.js'
 
 /** What `shardloom search --json` prints of a search. Seconds, bytes, and shares of 1. */
 export function resultDocument(result: SearchResult) {
-  const { loaded, question, answer, best, simulated, nearMisses, seconds, interrupted } = result
+  const { loaded, question, answer, best, simulated, nearMisses, seconds, resumed, interrupted, missing = [] } = result
   const { total, rejected, bounded, evaluated } = answer.counts
   return {
     schema: 'shardloom.search/1',
@@ -22,8 +22,10 @@ export function resultDocument(result: SearchResult) {
     choices: question.choices,
     candidates: { total, rejected, bounded, evaluated },
     ...(seconds !== undefined && { seconds }),
+    ...(resumed !== undefined && { resumed }),
     untried: untriedChoices(loaded, question),
     interrupted,
+    missing,
     simulated,
     best: best.map(candidateDocument),
     front: answer.front.map((candidate) => ({

@@ -20,6 +20,7 @@ import {
   metricText,
   missedByText,
   type NearMiss,
+  rejectionText,
   ruleText,
   type SimulatedCandidate,
   shownMetrics,
@@ -96,33 +97,52 @@ function headLines(result: SearchResult, style: Style): string[] {
           ]),
       ...(limits.length > 0 ? [['limits', limits.map(limitText)] as [string, string[]]] : []),
       ['candidates', countsText(result)],
-      ...(untried.length > 0 ? [['not tried', [...untried, '(--choose adds them)']] as [string, string[]]] : []),
+      ...(untried.length > 0
+        ? [['not tried', [...untried.flatMap(atCommas), '(--choose adds them)']] as [string, string[]]]
+        : []),
       ...(refused.length > 0
-        ? [['rejected by', refused.map(([rule, count]) => rejectedText(rule, count, limits))] as [string, string[]]]
+        ? [['rejected by', refused.map(([rule, count]) => rejectedText(rule, count, question))] as [string, string[]]]
         : []),
     ]),
   ]
 }
 
+/** A choice and its values as entries of a list beside the longest name, where they are too many for one line. */
+const atCommas = (text: string) => flow(text.split(/(?<=,)/), '', 'rejected by'.length + 4)
+
 /** How many fell to a rule: `memory 626`. */
-function rejectedText(rule: string, count: number, limits: SearchResult['question']['limits']): string {
-  const text = ruleText(rule, limits)
+function rejectedText(rule: string, count: number, question: SearchResult['question']): string {
+  const text = rejectionText(rule, question)
   return `${text}${text === rule ? '' : ':'} ${formatCount(count)}`
 }
 
 /** How many candidates became what: those of parts that have ended. */
-function countsText({ answer, best, seconds, interrupted }: SearchResult): string | string[] {
+function countsText({ answer, question, best, interrupted, missing = [], ...time }: SearchResult): string | string[] {
   const { total, rejected, bounded, evaluated } = answer.counts
   if (interrupted && total === 0 && best.length > 0)
     return 'none counted before it was interrupted: those below were found at the start, where good candidates are looked for first'
   const all = Object.values(rejected).reduce((sum, count) => sum + count, 0)
-  const each = !seconds || total === 0 ? '' : `, ${formatQuantity(total / seconds, '')}/s`
+  const parts = formatCounted(question.parts, 'part')
+  const ends = [
+    `${formatCount(total)}${timeText(total, time)}`,
+    ...(interrupted ? ['interrupted'] : []),
+    ...(missing.length > 0 ? [`without ${formatCount(missing.length)} of ${parts}`] : []),
+  ]
   return [
-    `${formatCount(total)}${seconds === undefined ? '' : ` in ${formatSeconds(seconds)}`}${each}${interrupted ? ', interrupted' : ''}:`,
+    ...ends.map((text, index) => `${text}${index < ends.length - 1 ? ',' : ':'}`),
     `${formatCount(evaluated)} evaluated,`,
     `${formatCount(bounded)} no better by their bounds,`,
     `${formatCount(all)} rejected`,
   ]
+}
+
+/** What this search took, and for how many of the candidates: others were in the checkpoint that it went on from. */
+function timeText(total: number, { seconds, resumed = 0 }: Pick<SearchResult, 'seconds' | 'resumed'>): string {
+  if (seconds === undefined) return ''
+  const own = total - resumed
+  if (own <= 0 && resumed > 0) return ', all of them from the checkpoint'
+  const each = !seconds || own === 0 ? '' : `, ${formatQuantity(own / seconds, '')}/s`
+  return `${resumed > 0 ? `, ${formatCount(own)} of them now,` : ''} in ${formatSeconds(seconds)}${each}`
 }
 
 /** The load that engines are searched for. */
@@ -155,11 +175,13 @@ export function candidateTable(
   const { objective } = question
   const metrics = shownMetrics(loaded.spec.phase, objective)
   const standard = against?.candidate ?? best[0]
+  // That so many ranks are so many is no estimate: what is, is the time of the step.
+  const estimated = objective === 'ranks' ? (metrics[1] ?? objective) : objective
   const columns = [
     { header: '', align: 'right' },
     ...metrics.map((name) => ({ header: metricHead(name), align: 'right' }) as const),
     { header: against?.head ?? 'to best', align: 'right' },
-    { header: 'estimate', align: 'right' },
+    { header: objective === 'ranks' ? `${shorter(estimated)} estimate` : 'estimate', align: 'right' },
   ] as const
   const rows = best.flatMap((each, index) => {
     const { candidate, metrics: simulated, differences, misses, error } = each
@@ -168,8 +190,7 @@ export function candidateTable(
       const value = shown[name]
       return value === undefined ? '–' : metricText(name, value)
     })
-    // That so many ranks are so many is no estimate: what is, is the time of the step.
-    const difference = differences?.[objective === 'ranks' ? (metrics[1] ?? objective) : objective]
+    const difference = differences?.[estimated]
     const estimate = simulated ? (difference === undefined ? '–' : changeText(difference)) : 'not simulated'
     const what = `${labels[index] ?? choicesText(candidate, question.choices)}${isTpWide(candidate, loaded) ? '  (tp over nodes)' : ''}`
     const faults = error
@@ -182,6 +203,9 @@ export function candidateTable(
   })
   return table(columns, rows, style)
 }
+
+/** A metric in few letters, by its name or by its head. */
+const shorter = (metric: string) => (metricHead(metric).length < metric.length ? metricHead(metric) : metric)
 
 /** Whether tensor parallelism, which sends most often, leaves the fast links of a node. */
 function isTpWide({ choices }: Candidate, loaded: SearchResult['loaded']): boolean {

@@ -21,7 +21,11 @@ export interface SearchResult extends Asked {
   readonly nearMisses: readonly NearMiss[]
   /** By the clock, without simulating; none for answers that were merged. */
   readonly seconds?: number
+  /** How many of the candidates a checkpoint had: their time is not that of this search. */
+  readonly resumed?: number
   readonly interrupted: boolean
+  /** The parts that have no answer, ascending. */
+  readonly missing?: readonly number[]
 }
 
 /** Whether anything was found that keeps all rules. */

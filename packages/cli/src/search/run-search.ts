@@ -21,6 +21,8 @@ export interface SearchRun {
   readonly shard?: Shard | undefined
   /** Workers on this queue do the work. */
   readonly queue?: QueueAddress | undefined
+  /** Hears how many candidates a checkpoint has of the parts that are asked for. */
+  readonly resumed?: (candidates: number) => void
   readonly io: Io
   /** Stops the search, see `untilInterrupted`; the outcome is what has been found so far. */
   readonly signal: AbortSignal
@@ -38,6 +40,8 @@ export async function runSearch(run: SearchRun): Promise<Outcome> {
   const answers = new Map(file?.answers)
   const failed: FailedPart[] = []
   const open = asked.filter((part) => !answers.has(part))
+  const kept = asked.reduce((sum, part) => sum + (answers.get(part)?.counts.total ?? 0), 0)
+  if (kept > 0) run.resumed?.(kept)
   let soFar: readonly Candidate[] = []
   const hands = queue ? 1 : Math.min(crew.workers, open.length)
   const progress = searchProgress(io, { ended: asked.length - open.length, of: asked.length, hands })

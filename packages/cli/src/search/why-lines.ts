@@ -6,7 +6,7 @@ import {
   choicesText,
   distanceToBest,
   type NearMiss,
-  ruleText,
+  rejectionText,
   type SimulatedCandidate,
   type StepBreakdown,
 } from 'shardloom/search'
@@ -133,7 +133,7 @@ function brokenLines(
 ): string[] {
   const rules = Object.entries(rejected).sort(([, a], [, b]) => b - a)
   const texts = rules.map(([rule, count]) => {
-    const text = ruleText(rule, question.limits)
+    const text = rejectionText(rule, question)
     return count > 1 ? `${text} (${formatCount(count)})` : text
   })
   return [

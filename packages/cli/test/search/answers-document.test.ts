@@ -61,7 +61,9 @@ describe('throws for', () => {
 
   test('answers of different questions, and different answers of one', async () => {
     const [a, b] = [await documentOf(1, 2), await documentOf(2, 2, { ...question, top: 5 })]
-    expect(() => mergeDocuments([a, b])).toThrow('2of2.json and 1of2.json answer different questions.')
+    expect(() => mergeDocuments([a, b])).toThrow(
+      '2of2.json and 1of2.json answer different questions: `top` is 3 in 1of2.json and 5 in 2of2.json.',
+    )
     const changed = { name: 'changed.json', text: a.text.replace('"total":20', '"total":21') }
     expect(() => mergeDocuments([a, changed])).toThrow('changed.json and 1of2.json have different answers of part 0.')
   })

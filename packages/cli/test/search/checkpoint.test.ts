@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { openCheckpoint } from '../../src/search/checkpoint.js'
 import { Crew } from '../../src/search/crew.js'
+import { questionDifference } from '../../src/search/question-difference.js'
 import { runSearch } from '../../src/search/run-search.js'
 import { temporaryFolder } from '../run-command.js'
 import { loadQuestion, pretend } from './fake-answerer.js'
@@ -36,6 +37,7 @@ test('has a header and a line for each part', async () => {
     version: JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')).version,
     question: expect.stringMatching(/^[0-9a-f]{64}$/),
     parts: 5,
+    asked: question,
   })
   expect(lines.slice(1).map(({ part }) => part)).toEqual([0, 1, 2, 3, 4])
 })
@@ -59,7 +61,12 @@ test('with a part twice, counts it once', async () => {
 describe('refuses and leaves as it is', () => {
   const header = (text: string) => text.split('\n')[0]
   test.each([
-    ['a checkpoint of another question', (text: string) => text, 'another question'],
+    ['a checkpoint of another question', (text: string) => text, 'another question: `ranks` is 8 there and 16 here.'],
+    [
+      'another question than one that is not written down',
+      (text: string) => text.replace(/,"asked":.*/, '}'),
+      'another question.',
+    ],
     [
       'one that another release wrote',
       (text: string) => text.replace(/"version":"[^"]*"/, '"version":"99.1.2"'),
@@ -99,6 +106,44 @@ describe('refuses and leaves as it is', () => {
     for (const path of [`${folder}/inside`, `${folder}/nowhere/search.jsonl`])
       await expect(search(path)).rejects.toMatchObject({ code: 'OUTPUT', subject: path })
   })
+})
+
+test('says in what questions differ: three of it at most, long values cut', () => {
+  const spec = { ...question.spec, model: 'x'.repeat(60) }
+  const other = { ...question, top: 7, parts: 4, front: ['a', 'b'] as const, spec }
+  expect(questionDifference(question, question)).toBe('')
+  expect(questionDifference(question, { ...question, choices: { ...question.choices, tp: [1, 2] } })).toBe(
+    '`choices.tp` is not given there and [1,2] here',
+  )
+  // How many are kept beyond those that are shown is nothing that is asked.
+  expect(questionDifference(question, { ...question, top: 7, kept: 28 })).toBe(
+    `\`top\` is ${question.top} there and 7 here`,
+  )
+  const told = questionDifference(question, other)
+  expect(told).toMatch(
+    /^`front` is \["seconds","bytes"\] there and \["a","b"\] here, `parts` is 5 there and 4 here, `spec\.model` is /,
+  )
+  expect(told).toMatch(/x{40}… here, 1 more$/)
+})
+
+test('hears how many candidates the file had', async () => {
+  const { path, outcome, text } = await finished()
+  const kept: number[] = []
+  const run = {
+    question,
+    crew: new Crew({ loadQuestion, module: new URL('file:///nowhere') }, 1),
+    checkpoint: path,
+    resumed: (candidates: number) => void kept.push(candidates),
+    io: quiet,
+    signal: new AbortController().signal,
+  }
+  await runSearch(run)
+  const [first = '', part = ''] = text.split('\n')
+  writeFileSync(path, `${first}\n${part}\n`)
+  await runSearch(run)
+  writeFileSync(path, '')
+  await runSearch(run)
+  expect(kept).toEqual([outcome.answer.counts.total, JSON.parse(part).answer.counts.total])
 })
 
 test('the order of keys does not make another question', async () => {

@@ -1,5 +1,5 @@
 import { finish, loadSpec } from 'shardloom'
-import { answersOf, emptyAnswer, estimatedOnly, questionOf } from 'shardloom/search'
+import { answersOf, emptyAnswer, estimatedOnly, questionOf, untriedChoices } from 'shardloom/search'
 import { expect, test } from 'vitest'
 import { resultLines } from '../../src/search/result-lines.js'
 import { styleOf } from '../../src/style.js'
@@ -24,6 +24,44 @@ test('of a search that is interrupted before candidates are counted, it is said 
   expect(lines.filter((line) => [...line].length > 80)).toEqual([])
   const nothing = resultLines({ ...result, answer: emptyAnswer, best: [] }, style).join(' ')
   expect(nothing).not.toContain('below')
+})
+
+test('what was not tried, and of how much the answer is, stand within 80 columns', async () => {
+  const loaded = await loadSpec(spec)
+  const question = questionOf(loaded, { choices: { pp: [1], tp: [1] }, parts: 64 })
+  const counts = { total: 4_000_000, rejected: {}, bounded: 3_000_000, evaluated: 1_000_000 }
+  const told = (more: object) => {
+    const answer = { ...emptyAnswer, counts }
+    const result = { loaded, question, answer, best: [], simulated: 0, nearMisses: [], interrupted: false, ...more }
+    const lines = resultLines(result, styleOf(quiet.stdout, {}))
+    expect(lines.filter((line) => [...line].length > 80)).toEqual([])
+    return lines.join('\n')
+  }
+  const text = told({ seconds: 2, missing: [1, 5, 7] })
+  expect(text).toMatch(/candidates +4,000,000 in 2 s, 2\.00 M\/s, {2}without 3 of 64 parts:/)
+  // All values of the schedule are there, whole, whatever line they are in.
+  const untried = untriedChoices(loaded, question).join('')
+  expect(untried.length).toBeGreaterThan(66)
+  const listed = text.slice(text.indexOf('not tried') + 9, text.indexOf('(--choose adds them)'))
+  expect(listed.replace(/\s+/g, '')).toBe(untried)
+  // 1,000,000 candidates in 2 s are 500,000 in one, whatever was there before.
+  expect(told({ seconds: 2, resumed: 3_000_000 })).toContain('4,000,000, 1,000,000 of them now, in 2 s, 500 k/s:')
+  expect(told({ seconds: 2, resumed: 4_000_000 })).toContain('4,000,000, all of them from the checkpoint:')
+})
+
+test('the table says of which metric an estimate is where the objective has none', async () => {
+  const loaded = await loadSpec(spec)
+  const choices = { tp: [1], cp: [1], ulysses: [1], pp: [1], offload: ['none'], recompute: ['full'], zero: [3] }
+  for (const [objective, head] of [
+    ['ranks', /to best +step estimate\n/],
+    ['step-time', /to best +estimate\n/],
+  ] as const) {
+    const question = questionOf(loaded, { choices, parts: 1, top: 1, objective })
+    const answer = finish(answersOf(loaded, question).part(0))
+    const best = estimatedOnly({ loaded, question }, answer.best)
+    const result = { loaded, question, answer, best, simulated: 0, nearMisses: [], interrupted: false }
+    expect(resultLines(result, styleOf(quiet.stdout, {})).join('\n')).toMatch(head)
+  }
 })
 
 test('where none of the best keeps all limits as simulated, others may', async () => {

@@ -55,7 +55,7 @@ async function named(name: string, source: SpecSource, context: ToolContext): Pr
     if (loaded.spec.phase !== 'serving') return simulateLoaded(loaded)
     throw new ShardloomError('COMPARE', 'serving is many steps, and one step is compared.', {
       subject: 'phase',
-      help: 'Compare the phase prefill or decode; simulate tells of serving.',
+      help: 'Compare the phase prefill or decode, without `options.serving`; simulate tells of serving.',
     })
   } catch (cause) {
     throw errorNaming(name, cause)

@@ -66,7 +66,7 @@ export const simulateTool = defineTool({
       const subject = whatIf === undefined ? 'slowdown' : 'whatIf'
       throw new ShardloomError('ARGUMENTS', `\`${subject}\` is of one step, and serving is many.`, {
         subject,
-        help: 'Leave it out, or simulate the phase prefill or decode.',
+        help: 'Leave it out, or simulate the phase prefill or decode, without `options.serving`.',
       })
     }
     return summariseServingSimulation(simulateServingLoaded(loaded))

@@ -149,7 +149,7 @@ function ranksOf(loaded: LoadedSpec): number {
   if (product > 1) return product
   throw new ShardloomError('RANKS', 'Nothing says how many ranks there are.', {
     subject: 'ranks',
-    help: 'Give the ranks, or `nodes` to the cluster.',
+    help: 'Give `--ranks` (in code `ranks`), or a cluster with `nodes`, such as `{preset: dgx-h100, nodes: 8}`.',
   })
 }
 

@@ -1,7 +1,7 @@
-import { ShardloomError } from '@shardloom/core'
+import { nearest, orList, ShardloomError } from '@shardloom/core'
 import { formatBytes, formatQuantity, formatSeconds } from '@shardloom/exporters'
 import { countScales, type Scales, scaledNumber, splitNumber } from '../scaled-number.js'
-import type { Limit } from './question.js'
+import type { Limit, Question } from './question.js'
 
 /** Bytes of a rank's memory below which a number was meant in larger units. */
 const leastMemory = 1e6
@@ -9,7 +9,7 @@ const leastMemory = 1e6
 /** What a metric is measured in: seconds, bytes, something per second, or nothing. */
 export type MetricUnit = 's' | 'B' | '/s' | ''
 
-/** What metrics are measured in; others are plain numbers. */
+/** What each metric of a phase is measured in. */
 const units: Readonly<Record<string, MetricUnit>> = {
   'step-time': 's',
   ttft: 's',
@@ -21,6 +21,9 @@ const units: Readonly<Record<string, MetricUnit>> = {
   'tokens-per-second': '/s',
   throughput: '/s',
   'requests-per-second': '/s',
+  cost: '',
+  ranks: '',
+  concurrency: '',
 }
 
 /** The unit of a metric. */
@@ -54,6 +57,14 @@ export function limitText({ metric, most, least }: Limit): string {
   return value === undefined ? metric : `${metric} ${sign} ${metricText(metric, value)}`
 }
 
+/** A rule that candidates fell to, with what it is about where its name does not say it. */
+export function rejectionText(rule: string, question: Question): string {
+  const isOfCaches = question.spec.phase === 'decode' && question.choices['dcp']?.some((degree) => Number(degree) > 1)
+  return rule === 'CONFLICT' && isOfCaches
+    ? `${rule} (dcp beyond the copies of the KV cache)`
+    : ruleText(rule, question.limits)
+}
+
 /** A rule for people: limits are named with their numbers. */
 export function ruleText(rule: string, limits: readonly Limit[]): string {
   const named = limits.filter((limit) => isRuleOf(limit, rule))
@@ -80,6 +91,13 @@ export function readLimit(text: string): Limit {
   const { digits, unit } = number
   const known = scales[unitOf(metric)]
   const bound = scaledNumber(number, known)
+  if (bound === undefined && !Object.hasOwn(units, metric)) {
+    const near = nearest(metric, Object.keys(units))
+    throw refuse(
+      `There is no metric \`${metric.slice(0, 60)}\`.`,
+      near === undefined ? `Use ${orList(Object.keys(units))}.` : `Did you mean \`${near}\`?`,
+    )
+  }
   if (bound === undefined)
     throw refuse(
       `The metric ${metric} has no unit \`${unit}\`.`,

@@ -130,8 +130,11 @@ export function nearMissesOf(
 /** Whether a change makes another model of it: one that computes with fewer bits. */
 const isNarrower = ({ change }: Change) => /^(weight|cache)Dtype=/.test(change)
 
-function outsideOf({ choices }: Question, { candidate }: Change): string[] {
-  const isOutside = ([name, value]: readonly [string, Value]) => choices[name]?.includes(value) === false
+/** What a change has chosen that was not to choose from: of names that were no choice what it changes of the spec. */
+function outsideOf({ choices }: Question, { change, candidate }: Change): string[] {
+  const changed = change.split(' ').map((each) => each.slice(0, each.indexOf('=')))
+  const isOutside = ([name, value]: readonly [string, Value]) =>
+    !(choices[name]?.includes(value) ?? (name === 'ranks' || !changed.includes(name)))
   return Object.entries(candidate.choices)
     .filter(isOutside)
     .map(([name]) => name)

@@ -95,3 +95,16 @@ test('a near miss names the limits that it misses besides, or says that nobody k
       expect([unknown, also.map(({ rule }) => rule)]).toEqual([[], ['tpot<=0.015', 'ttft<=0.05']])
   }
 })
+
+test('types of fewer bits are told as not among the choices, whether or not they were a choice', async () => {
+  // 70.6e9 parameters of two bytes are 141 GB; of two devices of 80 GB an engine may have nine tenths.
+  const { loaded, question, answer } = await answered(specOf('llama-3.1-70b'), { ranks: 2 })
+  expect(question.choices['weightDtype']).toBeUndefined()
+  const fixes = nearMissesOf({ loaded, question }, answer, question).flatMap((near) => near.fixes)
+  const narrow = fixes.filter(({ change }) => change.startsWith('weightDtype='))
+  expect(narrow.length).toBeGreaterThan(0)
+  for (const { outside } of narrow) expect(outside).toContain('weightDtype')
+  const among = { ...question, choices: { ...question.choices, weightDtype: ['bf16', 'fp8'] } }
+  const told = nearMissesOf({ loaded, question }, answer, question, among).flatMap((near) => near.fixes)
+  for (const { change, outside } of told) if (change === 'weightDtype=fp8') expect(outside).not.toContain('weightDtype')
+})
