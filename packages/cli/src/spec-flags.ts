@@ -113,7 +113,7 @@ export function phasesOf(planned: Plan | ServingPlan): readonly Plan[] {
  */
 export async function loadFrom(io: Io, specPath: string | undefined, flags: Flags): Promise<LoadedSpec> {
   const overrides = overridesOf(flags)
-  const told = flags.import === undefined ? undefined : await readLaunch(io, specPath, flags, overrides)
+  const told = flags.import === undefined ? undefined : await readLaunch(io, specPath, flags, withAll({}, overrides))
   const file = told?.spec ?? (specPath === undefined ? {} : await readSpecFile(io, specPath))
   if (told && told.spec.model === undefined && !overrides.some(({ path }) => path[0] === 'model')) {
     throw new ShardloomError('LAUNCHER', `${String(flags.import)} names no model that is known.`, {
@@ -129,7 +129,7 @@ export async function loadFrom(io: Io, specPath: string | undefined, flags: Flag
   }
   const phase = overrides.findLast(({ path }) => path.length === 1 && path[0] === 'phase')?.value
   const { spec: own, warnings } = phaseOfServing(file, phase)
-  const spec = overrides.reduce((value, { path, value: set }) => withValue(value, path, set), own)
+  const spec = withAll(own, overrides)
   const found = pathFinder(io, specPath, flags)
   const input = withPlugins(spec, pluginPaths(flags))
   const loaded = await loadSpec(input, {
@@ -152,12 +152,7 @@ export function pathFinder(io: Io, specPath: string | undefined, flags: Flags): 
  * The fields that `--import` stands for: `megatron:run.sh`, `megatron:-`, the flags themselves, `megatron: --seq-length 8`, or a whole command,
  * `megatron: torchrun … --seq-length 8`.
  */
-async function readLaunch(
-  io: Io,
-  specPath: string | undefined,
-  { import: from, ranks: given }: Flags,
-  overrides: readonly Override[],
-) {
+async function readLaunch(io: Io, specPath: string | undefined, { import: from, ranks: given }: Flags, over: unknown) {
   const ranks = typeof given === 'number' ? given : undefined
   const { importLaunch, launcherNames } = await import('shardloom/launch') // its libraries are loaded only for this
   const [, word = '', rest = ''] = /^([^:]*):(.*)$/s.exec(String(from)) ?? []
@@ -174,12 +169,12 @@ async function readLaunch(
     )
   const read = (path: string) => (path === '-' ? readStandardInput(io) : readTextFile(io, locate(io, path), path))
   const text = isCommand(rest, (path) => existsSync(locate(io, path))) ? rest : await read(rest.trim())
-  const model = overrides.findLast(({ path }) => path.length === 1 && path[0] === 'model')?.value
-  const cluster = overrides.findLast(({ path }) => path.length === 1 && path[0] === 'cluster')?.value
+  const { model, cluster } = Object(over) as Readonly<Record<string, unknown>> // what flags say of them
   return importLaunch(name, text, {
     ...(model !== undefined && { model: model as SpecInput['model'] }), // checked where it is loaded
     ...(cluster !== undefined && { cluster: cluster as NonNullable<SpecInput['cluster']> }),
     ...(ranks !== undefined && { ranks }),
+    over,
     readText: (path) => readTextFile(io, locate(io, path), path),
   })
 }
@@ -248,6 +243,15 @@ function scalar(field: SpecField, typed: unknown): unknown {
   if ((numeric ? /^\s*[{[]/ : /^\s*\{/).test(typed)) return readSpecText(typed, `--${field.flag}`)
   if (field.type === 'boolean' && /^(true|false)$/.test(typed)) return typed === 'true'
   return numeric ? (decimal(typed) ?? typed) : typed
+}
+
+/** What a spec is with all of these fields set. The fields of a cluster that is named go on top of the preset. */
+function withAll(spec: unknown, overrides: readonly Override[]): unknown {
+  return overrides.reduce((value, { path, value: set }) => {
+    const named = Object(value).cluster
+    const isNamed = path[0] === 'cluster' && path.length > 1 && typeof named === 'string' && !isModelPath(named)
+    return withValue(isNamed ? withValue(value, ['cluster'], { preset: named }) : value, path, set)
+  }, spec)
 }
 
 /** The object with one field set, made where it is missing; a value that is no object stays, for the check to refuse. */

@@ -114,6 +114,16 @@ describe('launchers', () => {
     expect(run.err).toContain(text)
   })
 
+  test('values that a launcher refuses beside other degrees too are not told', async () => {
+    // vLLM's context parallelism is of decode alone (its `ParallelConfig`): no degree of cp is among its flags.
+    const choices = ['tp=1', 'pp=1', 'cp=8', 'ulysses=1', 'sequenceParallel=false']
+    const flags = ['--phase', 'prefill', '--model', 'llama-3.1-8b', '--cluster', 'dgx-h100', '--batch', '8']
+    const asked = ['search', ...flags, '--ranks', '8', '--workers', '1', '--launcher', 'vllm']
+    const { err } = await shardloom([...asked, ...choices.flatMap((each) => ['--choose', each])])
+    const [, told = ''] = /Add --choose (\S+) to search/.exec(err.replace(/\s+/g, ' ')) ?? []
+    expect(told).toBe('cp=1')
+  })
+
   test('notes stand in the document', async () => {
     const { out } = await shardloom([
       'export',

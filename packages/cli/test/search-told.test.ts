@@ -168,3 +168,18 @@ describe('of a search', () => {
     expect([code, out]).toEqual([2, ''])
   })
 })
+
+test('a limit that the best keeps as simulated without it is one that it keeps', async () => {
+  const engine = '--model llama-3.1-70b --cluster dgx-h100 --phase serving --weight-dtype fp8 --ranks 8 --workers 1'
+  const load = '--serving-load-input 1024 --serving-load-output 256 --serving-load-clients 64'
+  const asked = ['search', ...`${engine} ${load} --choose tp=4 --choose pp=1 --top 1 --json`.split(' ')]
+  const free = JSON.parse((await shardloom(asked)).out)
+  const { tpot } = free.best[0].metrics
+  const { code, out, err } = await shardloom([...asked, '--limit', `tpot<=${1.001 * tpot}`])
+  const kept = JSON.parse(out)
+  expect([code, kept.best[0].name, kept.best[0].metrics]).toEqual([0, free.best[0].name, free.best[0].metrics])
+  // Its estimate is above that.
+  expect(kept.best[0].estimated.tpot).toBeGreaterThan(1.001 * tpot)
+  expect(err).toContain('keeps them as simulated')
+  expect(kept.nearMisses.map(({ name }: { name: string }) => name)).not.toContain(kept.best[0].name)
+})

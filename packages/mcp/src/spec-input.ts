@@ -107,6 +107,7 @@ export async function loadSource(
     ...(spec?.model !== undefined && { model: spec.model as SpecInput['model'] }), // checked where it is loaded
     ...(spec?.cluster !== undefined && { cluster: spec.cluster as NonNullable<SpecInput['cluster']> }), // likewise
     ...(ranks !== undefined && { ranks }),
+    over: spec,
     ...(readText && { readText }),
   })
   if (told.spec.model === undefined)

@@ -42,12 +42,27 @@ async function canBeTold(
   { error, loaded, question }: Refusal,
   choices: Candidate['choices'],
 ): Promise<boolean> {
+  const spec = specOfCandidate(loaded, question, { choices })
+  const why = await refusalOf(launcher, { ...question, spec })
+  if (!why) return true
+  const isOther = (cause: ShardloomError) => cause.code === error.code && choiceOf(cause) !== choiceOf(error)
+  if (!isOther(why)) return false
+  // A launcher names one reason only: whether this degree would be another is asked of a spec that says nothing else.
+  const axis = choiceOf(error)
+  const degree = spec.parallel?.[axis]
+  if (error.subject !== `parallel.${axis}` || degree === undefined) return true
+  const { order: _, microbatch: __, options: ___, ...rest } = spec
+  const alone = await refusalOf(launcher, { ...question, spec: { ...rest, parallel: { [axis]: degree } } })
+  return !alone || isOther(alone)
+}
+
+async function refusalOf(launcher: LauncherName, question: Asked['question']): Promise<ShardloomError | undefined> {
   const { exportLaunch } = await import('shardloom/launch') // its libraries are loaded only for this
   try {
-    exportLaunch(await loadAsked({ ...question, spec: specOfCandidate(loaded, question, { choices }) }), launcher)
-    return true
+    exportLaunch(await loadAsked(question), launcher)
+    return undefined
   } catch (cause) {
-    if (isShardloomError(cause)) return cause.code === error.code && choiceOf(cause) !== choiceOf(error)
+    if (isShardloomError(cause)) return cause
     throw cause
   }
 }

@@ -13,12 +13,20 @@ export function winnerCommand(
 ): string | undefined {
   if (specPath === '-' || /:\s*-\s*$/.test(String(flags.import ?? ''))) return undefined
   const { model: _, cluster: __, plugins: ___, seq: ____, ...chosen } = checkSpec(candidate)
-  const sets = differences(given, chosen, [])
+  const isTold = flags.import !== undefined && given.phase === 'training'
+  const sets = differences(isTold ? withoutDerived(given) : given, chosen, [])
   if (!sets) return undefined
   const replaced = new Set(sets.flatMap(([flag]) => (flag === '--set' ? [] : [camel(flag.slice(2))])))
   const kept = Object.fromEntries(Object.entries(flags).filter(([name]) => !replaced.has(name)))
   const own = [...(specPath === undefined ? [] : [specPath]), ...specArguments(kept)]
   return ['shardloom simulate', ...[...own, ...sets.flat()].map(shellWord)].join(' ')
+}
+
+/** The spec without what a launcher's text may leave to degrees that are chosen: the command has to say that itself. */
+function withoutDerived({ batch: _, parallel, options, ...rest }: LoadedSpec['spec']): unknown {
+  const { dp: __, ...degrees } = parallel
+  const { zero: ___, recompute: ____, ...others } = options
+  return { ...rest, parallel: degrees, options: others }
 }
 
 /** A flag and its value. */

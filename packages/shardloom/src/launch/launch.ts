@@ -11,7 +11,7 @@ import { type Launcher, type LaunchFacts, type Settings, settingsOf } from './la
 import { megatron } from './megatron.js'
 import { settingsReader } from './settings-reader.js'
 import { sglang } from './sglang.js'
-import { orderAmong, specReader } from './spec-reader.js'
+import { orderAmong, specReader, valueAt } from './spec-reader.js'
 import { torchtitan } from './torchtitan.js'
 import { vllm } from './vllm.js'
 
@@ -102,6 +102,8 @@ export interface LaunchAccess {
   /** How many ranks are started, where the text leaves that open; else those of the cluster, if that says its nodes. */
   readonly ranks?: number
   readonly cluster?: SpecInput['cluster']
+  /** Fields that will stand over those of the text, as yet unchecked: they settle what the text leaves open, and nobody refuses what they replace. */
+  readonly over?: unknown
   readonly readText?: ReadText
 }
 
@@ -121,11 +123,15 @@ export async function importLaunch(
       help: 'Is it the right file?',
     })
   const { reader, finish } = settingsReader(launcher.parse(text), launcher.title, launcher.matters)
-  const named = launcher.modelOf?.(reader) as SpecInput['model'] | undefined // as a spec would name it
+  const named = launcher.modelOf?.(reader, access.model !== undefined) as SpecInput['model'] | undefined // as a spec would name it
   const model = access.model ?? named
   const architecture = model === undefined ? undefined : await architectureOf(model, access)
   const ranks = access.ranks ?? (await ranksOf(access))
-  const fields = launcher.read(reader, { ...(architecture && { architecture }), ...(ranks !== undefined && { ranks }) })
+  const fields = launcher.read(reader, {
+    ...(architecture && { architecture }),
+    ...(ranks !== undefined && { ranks }),
+    over: (path) => valueAt(access.over, path),
+  })
   const spec = { schema: 'shardloom.spec/1', ...(model !== undefined && { model }), ...fields } as Partial<SpecInput> // checked with the rest
   return { spec, notes: finish() }
 }

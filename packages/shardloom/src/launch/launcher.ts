@@ -23,6 +23,22 @@ export interface LaunchFacts {
   readonly perNode: number
 }
 
+/** What reading settings may need to know beside them. */
+export interface ReadFacts {
+  /** The model, where it is known. */
+  readonly architecture?: ModelArchitecture
+  /** How many ranks are started, where that is known. */
+  readonly ranks?: number
+  /** The field at a path such as `parallel.dp` that will stand over what settings say, as yet unchecked. */
+  readonly over: (path: string) => unknown
+}
+
+/** A degree that will stand over what settings say, else theirs. */
+export function degreeOver(over: ReadFacts['over'], axis: string, said: number): number {
+  const value = over(`parallel.${axis}`)
+  return typeof value === 'number' ? value : said
+}
+
 /** A spec as its launcher says it, yet unchecked. */
 export type SpecFields = Readonly<Record<string, unknown>>
 
@@ -44,13 +60,13 @@ export interface Launcher {
   readonly print: (settings: Settings, facts: LaunchFacts) => string
   /** Reads such a text. */
   readonly parse: (text: string) => Settings
-  /** The model that settings name, as a spec would; undefined: none, or one that only their shapes describe. */
-  readonly modelOf?: (settings: SettingsReader) => unknown
+  /**
+   * The model that settings name, as a spec would; undefined: none, or one that only their shapes describe. Throws `LAUNCHER` where
+   * they leave open what no model that `isGiven` will stand in for.
+   */
+  readonly modelOf?: (settings: SettingsReader, isGiven: boolean) => unknown
   /** The fields of the spec that settings say. Throws `LAUNCHER` for what a spec cannot. */
-  readonly read: (
-    settings: SettingsReader,
-    facts: Pick<LaunchFacts, 'architecture'> & { readonly ranks?: number },
-  ) => SpecFields
+  readonly read: (settings: SettingsReader, facts: ReadFacts) => SpecFields
 }
 
 /** The settings that are given: undefined and false are not said. */

@@ -117,18 +117,33 @@ function expertPattern({ order, layers }: ModelArchitecture): string {
 }
 
 /**
- * The model whose shape flags describe: the name of a preset of that shape, or an object. Undefined where sizes are missing,
- * as a vocabulary that comes with a tokenizer does, and no preset has the rest.
+ * The model whose shape flags describe: the name of a preset of that shape, or an object with as many rows of the embedding as
+ * Megatron-LM pads them to. Undefined where sizes are missing. Throws `LAUNCHER` where only the vocabulary is, which comes with a
+ * tokenizer, unless one preset has the rest or a model `isGiven`.
  */
-export function readShape(flags: SettingsReader): string | ModelArchitecture | undefined {
+export function readShape(flags: SettingsReader, isGiven: boolean): string | ModelArchitecture | undefined {
   const size = (name: string) => flags.count(name)
   const [layers, hidden, heads] = [size('num-layers'), size('hidden-size'), size('num-attention-heads')]
   const found = layers && hidden && heads ? architectureFrom(flags, { layers, hidden, heads }) : undefined
   if (!found) return undefined
+  const rows = paddedRows(flags)
+  const padded = `Megatron-LM pads the vocabulary from ${found.vocab} to ${rows} rows`
   const like = Object.entries(presets).filter(([, preset]) => shapeText(preset, found) === shapeText(found, found))
   const [preset, ...others] = like
-  if (preset && others.length === 0) return preset[0]
-  return found.vocab > 0 ? found : undefined
+  if (preset && others.length === 0) {
+    const [name, { vocab }] = preset
+    if (!isGiven && rows > 0 && rows !== vocab) flags.note(`${padded}, and ${name} has ${vocab}`)
+    return name
+  }
+  if (isGiven) return undefined
+  if (rows === 0)
+    flags.refuse(
+      'vocab-size',
+      'the flags have the sizes of a model but for its vocabulary, which its tokenizer decides',
+      'Add `--vocab-size`, or give a model: a preset, or the path of its config.json.',
+    )
+  if (rows !== found.vocab) flags.note(padded)
+  return { ...found, vocab: rows }
 }
 
 /** Notes sizes of another model than the one that is planned. */
@@ -215,9 +230,19 @@ function architectureFrom(flags: SettingsReader, { layers, hidden, heads }: Size
   return given(whole) as unknown as ModelArchitecture // checked where the model is loaded
 }
 
+/** Rows of the embedding with padding (`_vocab_size_with_padding` of its tokenizers), 0 where a tokenizer says how many. */
+function paddedRows(flags: SettingsReader): number {
+  const [tokens, padded] = [flags.count('vocab-size'), flags.count('padded-vocab-size')]
+  if (padded !== undefined || tokens === undefined) return padded ?? 0
+  const tp = flags.count('tensor-model-parallel-size', 'model-parallel-size') ?? 1
+  const multiple = Math.max(1, (flags.count('make-vocab-size-divisible-by') ?? 128) * tp)
+  const end = flags.text('tokenizer-type') === 'NullTokenizer' ? 1 : 0
+  return Math.ceil((tokens + end) / multiple) * multiple
+}
+
 /**
- * Rows of the embedding, 0 where a tokenizer says how many. NullTokenizer adds one for the end of a document; where rows are padded
- * to a multiple, as they are unless told otherwise, that is part of the padding, which models here do not have.
+ * Tokens of the vocabulary, 0 where a tokenizer says how many. NullTokenizer adds one for the end of a document; where rows are padded
+ * to a multiple, as they are unless told otherwise, that is part of the padding, which the models of presets do not have.
  */
 function readVocabulary(flags: SettingsReader): number {
   const tokens = flags.count('vocab-size', 'padded-vocab-size') ?? 0

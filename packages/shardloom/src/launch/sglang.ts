@@ -8,7 +8,7 @@ import {
   workload,
   writeTypes,
 } from './engine-flags.js'
-import { above1, given, hasExperts, type Launcher, type LaunchFacts, type Setting } from './launcher.js'
+import { above1, given, hasExperts, type Launcher, type LaunchFacts, type ReadFacts, type Setting } from './launcher.js'
 import { modelOfRepository, repositoryOf } from './model-names.js'
 import type { SettingsReader } from './settings-reader.js'
 import type { SpecReader } from './spec-reader.js'
@@ -124,7 +124,7 @@ function writeExperts(spec: SpecReader, ranks: number, dp: number): Record<strin
   }
 }
 
-function read(flags: SettingsReader, { architecture }: Pick<LaunchFacts, 'architecture'>) {
+function read(flags: SettingsReader, { architecture }: Pick<ReadFacts, 'architecture'>) {
   const ranks = flags.count('tp-size', 'tp', 'tensor-parallel-size') ?? 1
   const pp = flags.count('pp-size', 'pp', 'pipeline-parallel-size') ?? 1
   const size = flags.count('dp-size', 'dp', 'data-parallel-size') ?? 1

@@ -68,8 +68,8 @@ export function specReader(spec: PlannedSpec, title: string) {
 }
 
 /** The value at a path, with all that is below it. */
-function valueAt(spec: unknown, path: string): unknown {
-  const at = (value: unknown, key: string) => (value as Record<string, unknown> | undefined)?.[key]
+export function valueAt(spec: unknown, path: string): unknown {
+  const at = (value: unknown, key: string) => (value as Record<string, unknown> | null | undefined)?.[key]
   return path.split('.').reduce(at, spec)
 }
 

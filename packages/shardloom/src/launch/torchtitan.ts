@@ -3,11 +3,13 @@ import { resolveScheduleName } from '@shardloom/schedules'
 import { parse, stringify } from 'smol-toml'
 import {
   above1,
+  degreeOver,
   depthOf,
   given,
   hasExperts,
   type Launcher,
   type LaunchFacts,
+  type ReadFacts,
   type Setting,
   type Settings,
 } from './launcher.js'
@@ -15,6 +17,7 @@ import { flavorOf, presetOfFlavor } from './model-names.js'
 import { flattened, nested } from './nested.js'
 import type { SettingsReader } from './settings-reader.js'
 import type { SpecReader } from './spec-reader.js'
+import { readRecompute } from './torchtitan-recompute.js'
 
 const title = 'torchtitan'
 const version = 'v0.2.0'
@@ -227,7 +230,8 @@ function modulesOf(layers: readonly number[]): string[][] {
   ])
 }
 
-function read(settings: SettingsReader, { architecture, ranks = 0 }: Parameters<Launcher['read']>[1]) {
+function read(settings: SettingsReader, facts: ReadFacts) {
+  const { architecture } = facts
   const degree = (name: string) => settings.count(`parallelism.${name}`) ?? 1
   const [tp, cp, pp] = [
     degree('tensor_parallel_degree'),
@@ -236,20 +240,11 @@ function read(settings: SettingsReader, { architecture, ranks = 0 }: Parameters<
   ]
   const replicas = degree('data_parallel_replicate_degree')
   const said = settings.count('parallelism.data_parallel_shard_degree') ?? -1
-  const left = ranks / (replicas * cp * tp * pp)
-  const shards = said === -1 || said === 0 ? left : said
-  if (!Number.isInteger(shards) || shards < 1)
-    settings.refuse(
-      'parallelism.data_parallel_shard_degree',
-      ranks > 0
-        ? `a shard degree of -1 is what ${ranks} ranks leave, and ${replicas * cp * tp * pp} do not divide them`
-        : 'a shard degree of -1 is what the number of ranks leaves, and the file does not say how many there are',
-      ranks > 0
-        ? 'Give as many ranks as divide.'
-        : 'Write the degree: ranks / (replicate · cp · tp · pp); or give `nodes` to the cluster.',
-    )
+  const isOpen = said === -1 || said === 0
+  const shards = isOpen ? shardsLeft(settings, facts, { replicas, cp, tp, pp }) : said
   const dp = replicas * shards
-  const sharded = shards > 1 || cp > 1
+  // What ranks leave is divided however many they are; a degree of 1 that is said is not.
+  const sharded = shards > 1 || cp > 1 || (isOpen && facts.over('parallel.dp') !== undefined)
   const [ep, expertTp] = [degree('expert_parallel_degree'), degree('expert_tensor_parallel_degree')]
   const reshard = settings.text('parallelism.fsdp_reshard_after_forward') ?? 'default'
   const keep = reshard === 'never' || (reshard === 'default' && pp > 1)
@@ -257,13 +252,6 @@ function read(settings: SettingsReader, { architecture, ranks = 0 }: Parameters<
   const [dtype, reduced] = ['param', 'reduce'].map((name) =>
     typeOf(settings.text(`training.mixed_precision_${name}`) ?? (name === 'param' ? 'bfloat16' : 'float32')),
   )
-  const mode = settings.text('activation_checkpoint.mode') ?? 'selective'
-  if (mode !== 'none' && mode !== 'full')
-    settings.refuse(
-      'activation_checkpoint.mode',
-      `what \`mode = "${mode}"\` keeps is not what \`recompute: selective\` keeps here`,
-      'Use full or none, or name operators in `options.recompute`.',
-    )
   const microbatch =
     pp > 1 ? degree('pipeline_parallel_microbatch_size') : (settings.count('training.local_batch_size') ?? 1)
   const local = settings.count('training.local_batch_size') ?? 1
@@ -293,13 +281,41 @@ function read(settings: SettingsReader, { architecture, ranks = 0 }: Parameters<
       linearDtype: readConverters(settings),
       zero: sharded ? 3 : undefined,
       sequenceParallel: tp > 1 || undefined,
-      recompute: mode === 'full' ? 'full' : undefined,
+      recompute: readRecompute(settings, facts, {
+        tp: degreeOver(facts.over, 'tp', tp),
+        pp: degreeOver(facts.over, 'pp', pp),
+      }),
       tp: { overlap: settings.flag('parallelism.enable_async_tensor_parallel') && tp > 1 ? tp : undefined },
       dp: { gather: sharded && keep ? 'keep' : undefined },
       sp: { attention: cp > 1 && rotate === 'alltoall' ? 'ring' : undefined },
       ...(pp > 1 && readPipeline(settings, pp, architecture ? depthOf(architecture) : undefined)),
     },
   })
+}
+
+/** The shard degree that the file leaves open: by `parallel.dp` where that will stand over it, else what ranks leave. */
+function shardsLeft(
+  settings: SettingsReader,
+  { ranks = 0, over }: ReadFacts,
+  said: { readonly replicas: number; readonly cp: number; readonly tp: number; readonly pp: number },
+): number {
+  const degree = (axis: string, other: number) => degreeOver(over, axis, other)
+  const dp = degree('dp', 0)
+  const whole = dp > 0 ? dp : ranks
+  const inner = degree('cp', said.cp) * degree('tp', said.tp) * degree('pp', said.pp)
+  const others = dp > 0 ? said.replicas : said.replicas * inner
+  const left = whole / others
+  if (Number.isInteger(left) && left >= 1) return left
+  const leaving = dp > 0 ? `\`parallel.dp\` ${dp} leaves` : `${ranks} ranks leave`
+  return settings.refuse(
+    'parallelism.data_parallel_shard_degree',
+    whole > 0
+      ? `a shard degree of -1 is what ${leaving}, and ${others} ${others === 1 ? 'does' : 'do'} not divide ${dp > 0 ? 'it' : 'them'}`
+      : 'a shard degree of -1 is what the number of ranks leaves, and the file does not say how many there are',
+    whole > 0
+      ? `Give a multiple of ${others}.`
+      : "Give `--dp`, or a cluster that says its nodes (`--cluster '{preset: dgx-h100, nodes: 2}'`); or write the degree: ranks / (replicate · cp · tp · pp).",
+  )
 }
 
 /** Converters of a model that change what it computes: linear layers in eight bits. */

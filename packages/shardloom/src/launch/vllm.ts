@@ -8,7 +8,16 @@ import {
   workload,
   writeTypes,
 } from './engine-flags.js'
-import { above1, given, hasExperts, type Launcher, type LaunchFacts, type Setting, type Settings } from './launcher.js'
+import {
+  above1,
+  given,
+  hasExperts,
+  type Launcher,
+  type LaunchFacts,
+  type ReadFacts,
+  type Setting,
+  type Settings,
+} from './launcher.js'
 import { modelOfRepository, repositoryOf } from './model-names.js'
 import type { SettingsReader } from './settings-reader.js'
 import type { SpecReader } from './spec-reader.js'
@@ -134,7 +143,7 @@ function writeExperts(spec: SpecReader, ranks: number, dp: number): Record<strin
   }
 }
 
-function read(flags: SettingsReader, { architecture }: Pick<LaunchFacts, 'architecture'>) {
+function read(flags: SettingsReader, { architecture }: Pick<ReadFacts, 'architecture'>) {
   const tp = flags.count('tensor-parallel-size', 'tp') ?? 1
   const pp = flags.count('pipeline-parallel-size', 'pp') ?? 1
   const engines = flags.count('data-parallel-size', 'dp') ?? 1
