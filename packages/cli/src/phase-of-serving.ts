@@ -38,7 +38,8 @@ export function phaseOfServing(input: unknown, phase: unknown): PhaseOfServing {
   const left = out.length > 0 ? [`${out.join(', ')} ${out.length === 1 ? 'is' : 'are'} left out`] : []
   const behind = isBehind ? [`its first step reads ${seq + 1} positions, the prompt and the new token`] : []
   const said = [...held, ...left, ...behind].join('; ')
-  return { spec, warnings: [`a spec of serving is read as its phase ${phase}${said === '' ? '' : `: ${said}`}`] }
+  // Where nothing of it is of serving, there is nothing to say.
+  return { spec, warnings: said === '' ? [] : [`a spec of serving is read as its phase ${phase}: ${said}`] }
 }
 
 /** What decode splits by position is written whole. */

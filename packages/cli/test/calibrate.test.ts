@@ -84,15 +84,14 @@ describe('calibrate', () => {
 
   test('warns where steps are fewer than constants, in JSON and beside constants on stdout too', async () => {
     const cwd = temporaryFolder()
-    const { stepSeconds } = await stepOf()
-    const write = (rows: readonly number[]) =>
-      writeFileSync(
-        join(cwd, 'measured.csv'),
-        ['model,cluster,batch,seq,seconds', ...rows.map((seq) => `gpt2,dgx-h100,4,${seq},${stepSeconds}`)].join('\n'),
-      )
+    const write = async (rows: readonly number[]) => {
+      const steps = rows.map(async (seq) => (await stepOf('--seq', String(seq))).stepSeconds)
+      const lines = (await Promise.all(steps)).map((seconds, row) => `gpt2,dgx-h100,4,${rows[row]},${seconds}`)
+      writeFileSync(join(cwd, 'measured.csv'), ['model,cluster,batch,seq,seconds', ...lines].join('\n'))
+    }
     const call = ['calibrate', 'measured.csv']
     const warnings = async () => JSON.parse((await shardloom([...call, '--json'], { cwd })).out).warnings as string[]
-    write([512, 512, 64])
+    await write([512, 512, 64])
     const { fit } = JSON.parse((await shardloom([...call, '--out', '-'], { cwd })).out)
     expect([fit.measurements, fit.steps]).toEqual([3, 2])
     const said = `measured.csv has 2 different steps for ${fit.constants} constants: they are not settled`
@@ -100,7 +99,7 @@ describe('calibrate', () => {
     for (const more of [[], ['--out', '-']])
       expect((await shardloom([...call, ...more], { cwd })).err.replace(/\s+/g, ' ')).toContain(`warning ${said}`)
     // As many different steps as constants.
-    write(Array.from({ length: fit.constants }, (_, index) => 64 * (index + 1)))
+    await write(Array.from({ length: fit.constants }, (_, index) => 64 * (index + 1)))
     expect((await warnings()).filter((each) => each.includes('not settled'))).toEqual([])
   })
 
