@@ -1,10 +1,10 @@
+import { isFields } from './fields.js'
+
 /** What a spec of serving says of one of its phases, as a spec of that phase, and what became of the rest. */
 interface PhaseOfServing {
   readonly spec: unknown
   readonly warnings: readonly string[]
 }
-
-type Fields = Readonly<Record<string, unknown>>
 
 /**
  * Reads an unchecked spec of serving as that of one of its phases, such as a flag asks for: what `options.serving` has for this phase takes the
@@ -48,6 +48,3 @@ function withoutCacheSplit(parallel: unknown): unknown {
   const { dcp: _, ...rest } = parallel
   return rest
 }
-
-const isFields = (value: unknown): value is Fields =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)

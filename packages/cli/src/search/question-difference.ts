@@ -1,4 +1,5 @@
 import type { Question } from 'shardloom/search'
+import { isFields } from '../fields.js'
 import { singleLine } from '../style.js'
 import { canonicalJson } from './question-hash.js'
 
@@ -38,9 +39,6 @@ function differences(there: unknown, here: unknown, path: readonly string[]): Di
   const names = [...new Set([...Object.keys(there), ...Object.keys(here)])].sort()
   return names.flatMap((name) => differences(there[name], here[name], [...path, name]))
 }
-
-const isFields = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
 
 function valueText(value: unknown): string {
   if (value === undefined) return 'not given'

@@ -1,4 +1,5 @@
 import { checkSpec, type LoadedSpec, type SpecInput, specFields } from 'shardloom'
+import { isFields } from '../fields.js'
 import { camel, type Flags, shellWord, specArguments } from '../spec-flags.js'
 
 /**
@@ -36,7 +37,7 @@ type Setting = readonly [string, string]
 function differences(before: unknown, after: unknown, path: readonly string[]): Setting[] | undefined {
   if (JSON.stringify(before) === JSON.stringify(after)) return []
   if (after === undefined) return undefined
-  if (!isObject(after) || !isObject(before ?? {})) return [settingOf(path, after)]
+  if (!isFields(after) || !isFields(before ?? {})) return [settingOf(path, after)]
   const was = Object(before) as Readonly<Record<string, unknown>>
   const keys = path.length === 0 ? Object.keys(after) : [...new Set([...Object.keys(was), ...Object.keys(after)])]
   const found = keys.map((key) => differences(was[key], after[key], [...path, key]))
@@ -47,12 +48,9 @@ function settingOf(path: readonly string[], value: unknown): Setting {
   const field = path.join('.')
   const flag = fields.get(field)
   if (field === 'order' && Array.isArray(value)) return ['--order', value.join(',')]
-  return flag === undefined || isObject(value)
+  return flag === undefined || isFields(value)
     ? ['--set', `${field}=${JSON.stringify(value)}`]
     : [`--${flag}`, String(value)]
 }
 
 const fields = new Map(specFields().map(({ path, flag }) => [path.join('.'), flag]))
-
-const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
