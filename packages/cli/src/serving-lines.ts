@@ -79,7 +79,7 @@ function poolTitle({ phase, engines, ranks }: PoolSummary): string {
 }
 
 function poolFacts(pool: PoolSummary): [string, string | string[]][] {
-  const { time, busy, meanRunning, meanWaiting, preemptions, cachedTokens } = pool
+  const { time, stages, busy, meanRunning, meanWaiting, preemptions, cachedTokens } = pool
   return [
     [
       'KV cache',
@@ -89,7 +89,10 @@ function poolFacts(pool: PoolSummary): [string, string | string[]][] {
       'sequences',
       `${meanRunning.toFixed(1)} run and ${meanWaiting.toFixed(1)} wait on average${preemptions > 0 ? `, ${formatCounted(preemptions, 'preemption')}` : ''}`,
     ],
-    ['steps', `${formatCount(pool.steps)}, busy ${formatShare(busy)} of the time`],
+    [
+      'steps',
+      `${formatCount(pool.steps)}${stages > 1 ? `, up to ${stages} in flight in as many stages` : ''}, busy ${formatShare(busy)} of the time`,
+    ],
     [
       'time',
       `tokens ${formatShare(time.tokens)}, contexts ${formatShare(time.attention)}, host ${formatShare(time.host)}`,

@@ -9,6 +9,9 @@ export interface Sequence {
   generated: number
   /** Tokens whose keys and values are in the cache. */
   computed: number
+  /** Tokens behind them that steps in flight compute, and in which lane the last of these is or was. */
+  issued: number
+  lane?: number
   /** Blocks of its own, and tokens at its start that it shares. */
   blocks: number
   shared: number

@@ -7,6 +7,20 @@ export interface EngineOptions {
   readonly cost: StepCost
   /** Tokens whose KV cache has room. */
   readonly capacityTokens: number
+  /** Batches that are in flight at a time at most: one for each pipeline stage, as vLLM and SGLang have it. Default 1. */
+  readonly inFlight?: number
+}
+
+/** A step that is on its way: what it computes, when it ends, and which of those in flight at a time it is. */
+export interface Batch {
+  readonly lane: number
+  readonly ends: number
+  readonly parts: readonly Part[]
+}
+
+interface Part {
+  readonly sequence: Sequence
+  readonly tokens: number
 }
 
 /** What an engine did, for sums over time: seconds, and counts times seconds. */
@@ -23,7 +37,10 @@ export interface EngineTotals {
   blockSeconds: number
 }
 
-/** An engine in time: sequences that wait, sequences that run, and the blocks that these hold. */
+/**
+ * An engine in time: sequences that wait, sequences that run, and the blocks that these hold. Its batches in flight have a lane each: what was
+ * in the last one of a lane goes on in the next of that lane, and parts of a prompt follow each other in whichever come next.
+ */
 export class Engine {
   readonly blocks: Blocks
   readonly totals: EngineTotals = {
@@ -38,10 +55,13 @@ export class Engine {
     waitingSeconds: 0,
     blockSeconds: 0,
   }
-  busy = false
   private readonly waiting: Sequence[] = []
   private running: Sequence[] = []
-  private parts: { readonly sequence: Sequence; readonly tokens: number }[] = []
+  /** Of each lane, whether a batch of it is in flight. */
+  private readonly flying: boolean[]
+  /** When each place that batches pass is free again. */
+  private readonly free: number[] = []
+  private parts: Part[] = []
   /** Tokens that went to the host or came back in this step, and whether any sequence made room. */
   private swapped = 0
   private preempted = false
@@ -49,11 +69,17 @@ export class Engine {
 
   constructor(private readonly options: EngineOptions) {
     this.blocks = new Blocks(options.capacityTokens, options.scheduler.blockTokens)
+    this.flying = Array.from({ length: options.inFlight ?? 1 }, () => false)
   }
 
   /** Sequences that wait or run. */
   get load(): number {
     return this.waiting.length + this.running.length
+  }
+
+  /** Whether no further step can begin until one has ended. */
+  get isFull(): boolean {
+    return this.flying.every((isFlying) => isFlying)
   }
 
   add(sequence: Sequence, now: number): void {
@@ -71,45 +97,68 @@ export class Engine {
     this.since = now
   }
 
-  /** Begins a step and says what it takes; undefined when there is nothing to compute. */
-  begin(now: number): number | undefined {
+  /** Begins the steps of all lanes that have something to compute and none in flight. */
+  begin(now: number): Batch[] {
     this.pass(now)
-    const { cost, scheduler } = this.options
+    return this.flying.flatMap((isFlying, lane) => (isFlying ? [] : (this.beginIn(lane, now) ?? [])))
+  }
+
+  private beginIn(lane: number, now: number): Batch | undefined {
+    const { scheduler } = this.options
     this.swapped = 0
     this.preempted = false
     this.parts = []
+    const isOwn = (sequence: Sequence) => sequence.lane === lane
     if (scheduler.batching === 'mixed') {
-      const left = this.continueRunning(scheduler.maxTokens, () => true)
+      const left = this.continueRunning(scheduler.maxTokens, (sequence) => isOwn(sequence) || isPrefill(sequence))
       this.admit(left)
     } else {
       const left = this.continueRunning(scheduler.maxTokens, isPrefill)
       this.admit(left)
       this.parts = this.parts.filter(({ sequence }) => isPrefill(sequence))
-      if (this.parts.length === 0) this.continueRunning(Number.POSITIVE_INFINITY, (sequence) => !isPrefill(sequence))
+      if (this.parts.length === 0)
+        this.continueRunning(Number.POSITIVE_INFINITY, (sequence) => isOwn(sequence) && !isPrefill(sequence))
     }
-    if (this.parts.length === 0) return undefined
-    const step = this.describe()
-    const { preemption } = scheduler
-    const swapping = preemption === 'recompute' ? 0 : this.swapped * preemption.swapSecondsPerToken
-    const seconds = cost(step) + swapping
+    const { parts } = this
+    if (parts.length === 0) return undefined
+    const ends = this.passThrough(this.describe(), now)
+    for (const { sequence, tokens } of parts) {
+      sequence.lane = lane
+      sequence.issued += tokens
+    }
+    this.flying[lane] = true
+    return { lane, ends, parts }
+  }
+
+  /** When a step ends that begins now: it passes one place after another, each when the step before it has left it. */
+  private passThrough(step: EngineStep, now: number): number {
     const { totals } = this
+    const { cost, inFlight = 1, scheduler } = this.options
+    const { preemption } = scheduler
+    const [first = 0, ...behind] = [cost(step)].flat()
+    const swapping = preemption === 'recompute' ? 0 : this.swapped * preemption.swapSecondsPerToken
+    let ends = now
+    for (const [place, seconds] of [first + swapping, ...behind].entries()) {
+      ends = Math.max(ends, this.free[place] ?? 0) + seconds
+      this.free[place] = ends
+      totals.busySeconds += seconds / inFlight
+    }
     totals.steps++
-    totals.busySeconds += seconds
     totals.peakBlocks = Math.max(totals.peakBlocks, this.blocks.used)
     totals.decodeTokens += step.decode.length
     for (const { tokens } of step.prefill) totals.prefillTokens += tokens
-    this.busy = true
-    return seconds
+    return ends
   }
 
-  /** Ends the step and gives the sequences that got a token. Of these, those that are done leave, and keep their blocks until they are released. */
-  end(now: number, isDone: (sequence: Sequence) => boolean): Sequence[] {
+  /** Ends a step and gives the sequences that got a token. Of these, those that are done leave, and keep their blocks until they are released. */
+  end({ lane, parts }: Batch, now: number, isDone: (sequence: Sequence) => boolean): Sequence[] {
     this.pass(now)
-    this.busy = false
+    this.flying[lane] = false
     const given: Sequence[] = []
     const left = new Set<Sequence>()
-    for (const { sequence, tokens } of this.parts) {
+    for (const { sequence, tokens } of parts) {
       sequence.computed += tokens
+      sequence.issued -= tokens
       if (sequence.computed < sequence.length) continue
       if (sequence.generated === 0) this.blocks.share(sequence)
       sequence.generated++
@@ -127,21 +176,24 @@ export class Engine {
     this.blocks.release(sequence)
   }
 
-  /** Goes on with running sequences in order, as far as tokens go; the latest make room for the earlier. */
+  /** Goes on with running sequences in order, as far as tokens go; the latest that are not in flight make room for the earlier. */
   private continueRunning(budget: number, takes: (sequence: Sequence) => boolean): number {
     const { chunked } = this.options.scheduler
     let left = budget
     for (let index = 0; index < this.running.length; index++) {
       const sequence = this.running[index]
       if (!sequence || !takes(sequence)) continue
-      const needed = sequence.length - sequence.computed
+      const known = sequence.computed + sequence.issued
+      const needed = sequence.length - known
       const tokens = chunked ? Math.min(needed, left) : needed
       if (tokens <= 0) continue
-      let fits = this.blocks.grow(sequence, sequence.computed + tokens)
-      while (!fits && this.running.length > index) {
-        const last = this.running.pop()
-        if (last) this.preempt(last)
-        if (this.running.length > index) fits = this.blocks.grow(sequence, sequence.computed + tokens)
+      let fits = this.blocks.grow(sequence, known + tokens)
+      while (!fits) {
+        const last = this.running.findLastIndex(({ issued }) => issued === 0)
+        if (last < index) break
+        this.preempt(last)
+        if (last === index) break
+        fits = this.blocks.grow(sequence, known + tokens)
       }
       if (!fits) break
       this.parts.push({ sequence, tokens })
@@ -201,8 +253,10 @@ export class Engine {
     return this.blocks.count(sequence.length + later(sequence)) + growth <= this.blocks.available
   }
 
-  private preempt(sequence: Sequence): void {
+  private preempt(index: number): void {
     const { preemption } = this.options.scheduler
+    const [sequence] = this.running.splice(index, 1)
+    if (!sequence) return
     this.preempted = true
     this.totals.preemptions++
     this.parts = this.parts.filter((part) => part.sequence !== sequence)
@@ -220,9 +274,9 @@ export class Engine {
     const decode: number[] = []
     let sampled = 0
     for (const { sequence, tokens } of this.parts) {
-      if (isPrefill(sequence)) prefill.push({ tokens, context: sequence.computed })
+      if (isPrefill(sequence)) prefill.push({ tokens, context: sequence.computed + sequence.issued })
       else decode.push(sequence.computed)
-      if (sequence.computed + tokens === sequence.length) sampled++
+      if (sequence.computed + sequence.issued + tokens === sequence.length) sampled++
     }
     return { prefill, decode, sampled }
   }

@@ -32,5 +32,8 @@ export interface EngineStep {
   readonly sampled: number
 }
 
-/** Seconds of one step. It knows the model and the hardware; nothing else here does. */
-export type StepCost = (step: EngineStep) => number
+/**
+ * Seconds of one step; of an engine with several batches in flight those in each place that a batch passes, in order: its host, then its
+ * stages. It knows the model and the hardware; nothing else here does.
+ */
+export type StepCost = (step: EngineStep) => number | readonly number[]

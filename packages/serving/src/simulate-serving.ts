@@ -1,6 +1,6 @@
 import { assert, finish, ShardloomError, type Work } from '@shardloom/core'
 import type { Sequence } from './blocks.js'
-import { Engine, type EngineOptions } from './engine.js'
+import { type Batch, Engine, type EngineOptions } from './engine.js'
 import { Events } from './events.js'
 import { randomNumbers } from './random.js'
 import { Runs, type Spread, spreadOf } from './statistics.js'
@@ -35,7 +35,7 @@ export interface ServedRequest {
 /** What a pool did. Means are over the time from the first request to the last token, and over its engines. */
 export interface PoolUsage {
   readonly steps: number
-  /** Share of the time in which a step runs. */
+  /** Share of the time in which a step runs; of pipeline stages their mean. */
   readonly busy: number
   readonly meanRunning: number
   readonly meanWaiting: number
@@ -100,19 +100,18 @@ export function* servingWork(deployment: Deployment, workload: Workload): Work<S
   const random = randomNumbers(0)
 
   const isComplete = ({ generated, request }: Sequence) => generated >= request.output
-  /** Begins a step of an engine that has none, after all else that happens now. */
+  /** Begins steps of an engine that can have more in flight, after all else that happens now. */
   const wake = (engine: Engine) => {
-    if (engine.busy || planned.has(engine)) return
+    if (engine.isFull || planned.has(engine)) return
     planned.add(engine)
     events.plan(now, () => {
       planned.delete(engine)
-      const seconds = engine.begin(now)
-      if (seconds !== undefined) events.plan(now + seconds, () => end(engine))
+      for (const batch of engine.begin(now)) events.plan(batch.ends, () => end(engine, batch))
     })
   }
-  const end = (engine: Engine) => {
+  const end = (engine: Engine, batch: Batch) => {
     const isDone = decode && engines.includes(engine) ? () => true : isComplete
-    for (const sequence of engine.end(now, isDone)) {
+    for (const sequence of engine.end(batch, now, isDone)) {
       const { index } = sequence
       if (sequence.generated === 1) first[index] = now
       else gaps.add(now - (last[index] ?? 0))
@@ -135,7 +134,7 @@ export function* servingWork(deployment: Deployment, workload: Workload): Work<S
     events.plan(linkFree, () => {
       engine.release(sequence, now)
       wake(engine)
-      enter(leastLoaded(decoders), { ...sequence, blocks: 0, shared: 0 })
+      enter(leastLoaded(decoders), { ...sequence, blocks: 0, shared: 0, issued: 0 })
     })
   }
   const send = () => {
@@ -143,7 +142,7 @@ export function* servingWork(deployment: Deployment, workload: Workload): Work<S
     const request = requests[index]
     if (!request) return
     sent[index] = now
-    const start = { length: request.input, generated: 0, computed: 0, blocks: 0, shared: 0, swapped: 0 }
+    const start = { length: request.input, generated: 0, computed: 0, issued: 0, blocks: 0, shared: 0, swapped: 0 }
     const delay = requestSeconds === 0 ? 0 : -Math.log(1 - random()) * requestSeconds
     events.plan(now + delay, () => enter(leastLoaded(engines), { request, index, ...start }))
   }

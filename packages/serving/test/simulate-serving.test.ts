@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { makeRequests, type Pool, type Scheduler, type StepCost, simulateServing } from '../src/index.js'
+import { type EngineStep, makeRequests, type Pool, type Scheduler, simulateServing } from '../src/index.js'
 
 const scheduler: Scheduler = {
   batching: 'mixed',
@@ -11,7 +11,7 @@ const scheduler: Scheduler = {
   preemption: 'recompute',
 }
 /** Linear in tokens and in what is read of the cache, like an engine whose weights are read once per step. */
-const cost: StepCost = ({ prefill, decode }) =>
+const cost = ({ prefill, decode }: EngineStep): number =>
   5e-3 +
   prefill.reduce((sum, { tokens, context }) => sum + tokens * (20e-6 + 1e-9 * (context + tokens / 2)), 0) +
   decode.reduce((sum, context) => sum + 10e-6 + 2e-9 * context, 0)

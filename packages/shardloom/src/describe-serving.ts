@@ -1,4 +1,3 @@
-import type { Cluster } from '@shardloom/cluster'
 import { formatCount, formatSeconds } from '@shardloom/exporters'
 import type { EnginePreset, PoolUsage, Spread, Workload } from '@shardloom/serving'
 import { efficiencyOf } from '@shardloom/simulator'
@@ -57,6 +56,8 @@ export interface ServingSimulationSummary {
   readonly pools: readonly (PoolUsage & {
     readonly phase: ServingPool['phase']
     readonly engines: number
+    /** Pipeline stages of an engine, each of which may have a batch in flight. */
+    readonly stages: number
     readonly ranks: number
     readonly capacityTokens: number
     readonly bytesPerToken: number
@@ -113,7 +114,7 @@ export function summariseServingSimulation(simulation: ServingSimulation): Servi
       cacheDtype: options.cacheDtype ?? options.dtype,
       ...(options.linearDtype !== undefined && { linearDtype: options.linearDtype }),
       ...(loaded.efficiency && { constants: loaded.efficiency.source }),
-      error: errorOf(loaded, engine, clusters),
+      error: errorOf(loaded, engine, pools),
     },
     pools: pools.flatMap((pool, index) => {
       const usage = usages[index]
@@ -128,7 +129,6 @@ export function summariseServingSimulation(simulation: ServingSimulation): Servi
     warnings: [
       ...lockStep(workload),
       ...longRequests(loaded, workload),
-      ...stagesInTurn(loaded),
       ...fallsBehind(loaded, simulation),
       ...(result.tpot ? [] : ['no request generates a second token: there is no time per output token']),
       ...clusters.flatMap(({ accelerator }) => standInPeak(accelerator, loaded.spec)),
@@ -136,14 +136,15 @@ export function summariseServingSimulation(simulation: ServingSimulation): Servi
   }
 }
 
-function errorOf(loaded: LoadedSpec, engine: EnginePreset, clusters: readonly Cluster[]): ServingError {
-  const accelerators = clusters.map(({ accelerator }) => accelerator)
+function errorOf(loaded: LoadedSpec, engine: EnginePreset, pools: readonly ServingPool[]): ServingError {
+  const accelerators = pools.map(({ cluster }) => cluster.accelerator)
   const fitted = accelerators.every((each) => efficiencyOf(each).fitted)
   const constants = { fitted, file: loaded.efficiency }
   const { host } = loaded.spec.options.serving
   return statedServingError(constants, {
     accelerator: accelerators.every(({ name }) => engine.accelerators.includes(name)),
-    host: host === undefined || Object.keys(host).length === 0,
+    // None of the engines was measured with several stages.
+    host: (host === undefined || Object.keys(host).length === 0) && pools.every(({ stages }) => stages === 1),
   })
 }
 
@@ -153,11 +154,11 @@ function assumedOf({ spec }: LoadedSpec): string[] {
   return fields.filter((field) => load[field] === undefined && (field !== 'clients' || load.rate === undefined))
 }
 
-function describePool({ phase, engines, ranks, capacity, shares }: ServingPool, usage: PoolUsage) {
+function describePool({ phase, engines, stages, ranks, capacity, shares }: ServingPool, usage: PoolUsage) {
   const all = Math.max(Number.MIN_VALUE, shares.host + shares.tokens + shares.attention)
   const { tokens: capacityTokens, bytesPerToken, parameterBytes } = capacity
   const time = { host: shares.host / all, tokens: shares.tokens / all, attention: shares.attention / all }
-  return { phase, engines, ranks, capacityTokens, bytesPerToken, parameterBytes, time, ...usage }
+  return { phase, engines, stages, ranks, capacityTokens, bytesPerToken, parameterBytes, time, ...usage }
 }
 
 /** Clients whose requests are all alike: those that begin together end together, and their next prompts queue behind one another. */
@@ -180,16 +181,6 @@ function longRequests({ architecture: { maxPositions, name } }: LoadedSpec, { re
   ]
 }
 
-/** Engines on several stages, of which one at a time has something to do. */
-function stagesInTurn({ spec: { parallel, options } }: LoadedSpec): string[] {
-  const { prefill, decode } = options.serving
-  const pp = Math.max(...[parallel, prefill?.parallel, decode?.parallel].map((each) => each?.pp ?? 1))
-  if (pp === 1) return []
-  return [
-    `one batch at a time passes the ${pp} stages of an engine, which take turns: engines that have a batch in flight for each stage, as vLLM has, serve up to ${pp} times as much`,
-  ]
-}
-
 /** Requests that come at a rate which the engines cannot keep up with: those that come last wait longest for their first token. */
 function fallsBehind({ spec }: LoadedSpec, { result: { requests, requestsPerSecond } }: ServingSimulation): string[] {
   const { rate } = spec.options.serving.load ?? {}
@@ -206,8 +197,16 @@ function fallsBehind({ spec }: LoadedSpec, { result: { requests, requestsPerSeco
 
 const percent = (share: number) => `${(100 * share).toFixed(0)} %`
 
+/** Stages wait where batches in flight are fewer than they are, or where some take longer than others, as those with prompts do. */
+function idling(stages: number, { busy }: PoolUsage): string {
+  const share = percent(1 - busy)
+  return stages === 1
+    ? `an engine has nothing to compute in ${share} of the time`
+    : `a stage has nothing to compute in ${share} of the time: it waits for requests, or for batches whose prompts make them longer than others (a smaller \`scheduler.maxTokens\` makes them more alike)`
+}
+
 /** What holds a pool back: room, places, requests, or what its steps spend their time on. */
-function limitsOf({ phase, shares, scheduler: { maxSequences } }: ServingPool, usage: PoolUsage): string[] {
+function limitsOf({ phase, shares, stages, scheduler }: ServingPool, usage: PoolUsage): string[] {
   const of = phase === 'both' ? '' : `${phase}: `
   const parts = [
     ['products, norms and collectives of its tokens', shares.tokens],
@@ -223,8 +222,10 @@ function limitsOf({ phase, shares, scheduler: { maxSequences } }: ServingPool, u
           `${of}the KV cache is full: ${usage.meanWaiting.toFixed(1)} requests wait on average, ${usage.preemptions} preemptions`,
         ]
       : []),
-    ...(usage.meanRunning > 0.95 * maxSequences ? [`${of}all ${maxSequences} places are taken`] : []),
-    ...(usage.busy < 0.9 ? [`${of}an engine has nothing to compute in ${percent(1 - usage.busy)} of the time`] : []),
+    ...(usage.meanRunning > 0.95 * scheduler.maxSequences
+      ? [`${of}all ${scheduler.maxSequences} places are taken`]
+      : []),
+    ...(usage.busy < 0.9 ? [`${of}${idling(stages, usage)}`] : []),
     `${of}a step spends most on ${longest[0]}: ${percent(longest[1] / all)}`,
   ]
 }

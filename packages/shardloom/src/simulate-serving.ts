@@ -32,6 +32,8 @@ export interface ServingPool {
   readonly phase: 'prefill' | 'decode' | 'both'
   readonly cluster: Cluster
   readonly engines: number
+  /** Pipeline stages of an engine, each of which may have a batch in flight. */
+  readonly stages: number
   /** Ranks of all of its engines. */
   readonly ranks: number
   readonly capacity: Capacity
@@ -116,6 +118,7 @@ export function prepareServing(loaded: LoadedSpec): (alike: LoadedSpec) => Work<
         phase,
         cluster: clusterOf(each),
         engines,
+        stages: each.spec.parallel.pp,
         ranks: all,
         capacity: room,
         scheduler,
@@ -125,6 +128,7 @@ export function prepareServing(loaded: LoadedSpec): (alike: LoadedSpec) => Work<
         engines: info.engines,
         scheduler,
         capacityTokens: room.tokens,
+        inFlight: info.stages,
         cost: withHost(device, engine, layersOf(each), shares),
       }
       return { info, pool }
@@ -226,12 +230,7 @@ function meanWhole({ requests }: Workload): number {
   return requests.reduce((all, { input, output }) => all + input + output, 0) / requests.length
 }
 
-/** Seconds of the host in a step that gives so many tokens, beside which the device computes nothing. */
-export function hostSeconds(host: EnginePreset['host'], layers: number, sampled: number): number {
-  return host.step + layers * host.layer + sampled * host.sequence
-}
-
-/** The steps of a device with their host, which adds up where time goes. */
+/** The steps of a device with their host, which adds up where time goes. What is between the layers of a stage passes with the stage. */
 function withHost(
   device: (step: Parameters<Pool['cost']>[0]) => DeviceSeconds,
   { host }: EnginePreset,
@@ -239,14 +238,31 @@ function withHost(
   shares: StepShares,
 ): Pool['cost'] {
   return (step) => {
-    const { tokens, attention } = device(step)
-    const issued = step.prefill.length > 0 ? layers * host.issue : 0
-    const hosted = hostSeconds(host, layers, step.sampled) + Math.max(0, issued - tokens - attention)
+    const { tokens, attention, stages } = device(step)
+    const places = placesOf(host, layers, step.sampled, stages, step.prefill.length > 0)
+    const hosted = places.reduce((sum, seconds) => sum + seconds, 0) - tokens - attention
     shares.host += hosted
     shares.tokens += tokens
     shares.attention += attention
-    return hosted + tokens + attention
+    return places
   }
+}
+
+/**
+ * The places that a step passes one after another: where its host prepares it and hands out what it gives, then each stage with what is
+ * between its layers. Steps with prompts are issued layer by layer.
+ */
+export function placesOf(
+  host: EnginePreset['host'],
+  layers: number,
+  sampled: number,
+  stages: readonly number[],
+  isIssued: boolean,
+): number[] {
+  const own = layers / stages.length
+  const issue = isIssued ? own * host.issue : 0
+  const passed = stages.map((seconds) => Math.max(seconds, issue) + own * host.layer)
+  return [host.step + sampled * host.sequence, ...passed]
 }
 
 /** Layers of a model, each of which a step's host waits for. */

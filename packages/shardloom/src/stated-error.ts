@@ -34,7 +34,7 @@ export interface ServingError {
 
 /**
  * Of serving: those of the engines' own rows where host and accelerator are those that were `measured` together; elsewhere the error of
- * kernels, or of a host that is not the engine's own, comes to them as one that is independent of them.
+ * kernels, or of a host that is not the engine's own or has stages to feed, comes to them as one that is independent of them.
  */
 export function statedServingError(
   constants: Constants,

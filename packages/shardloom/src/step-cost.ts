@@ -23,6 +23,15 @@ interface StepTime {
   readonly total: number
   readonly attention: number
   readonly head: number
+  readonly stages: StageShares
+}
+
+/** How what a step takes is divided over the pipeline stages of an engine, and which of them chooses tokens. */
+export interface StageShares {
+  /** Of each stage its share of 1 of all but the head. */
+  readonly shares: readonly number[]
+  /** The stage that has the head. */
+  readonly head: number
 }
 
 /** What a step takes on the device. Seconds. */
@@ -31,6 +40,8 @@ export interface DeviceSeconds {
   readonly tokens: number
   /** What contexts add to that. */
   readonly attention: number
+  /** Both, of each pipeline stage: what passes all of them takes their sum. */
+  readonly stages: readonly number[]
 }
 
 /** What prefill of an engine takes. Seconds. */
@@ -39,6 +50,7 @@ export interface PrefillCost {
   readonly tokens: (tokens: number) => number
   /** What attending takes in a prompt of so many tokens. */
   readonly context: (tokens: number) => number
+  readonly stages: () => StageShares
 }
 
 /** What a step of decode takes. Seconds. */
@@ -49,6 +61,7 @@ export interface DecodeCost {
   readonly head: (sequences: number) => number
   /** What a context of so many tokens adds for one of them. */
   readonly context: (tokens: number) => number
+  readonly stages: () => StageShares
 }
 
 /** What an engine says of its kernels. */
@@ -73,16 +86,33 @@ export function deviceCost(
   }
   return ({ sampled, decode: contexts, prefill: parts }) => {
     const added = contexts.reduce((sum, context) => sum + devices.decode.context(context), 0)
-    if (parts.length === 0) return { tokens: devices.decode.tokens(contexts.length), attention: added }
-    const tokens = parts.reduce((sum, part) => sum + part.tokens, contexts.length)
+    if (parts.length === 0) {
+      const tokens = devices.decode.tokens(contexts.length)
+      return { tokens, attention: added, stages: onStages(tokens + added, devices.decode, sampled, devices.decode) }
+    }
+    const count = parts.reduce((sum, part) => sum + part.tokens, contexts.length)
     const chosen = devices.decode.head(Math.max(1, sampled)) - devices.decode.head(1)
     const attention = parts.reduce((sum, part) => {
       const grown = devices.prefill.context(part.context + part.tokens) - devices.prefill.context(part.context)
       // However few tokens attend, the cache is read.
       return sum + Math.max(grown, part.context > 0 ? devices.decode.context(part.context) : 0)
     }, added)
-    return { tokens: devices.prefill.tokens(tokens) + chosen, attention }
+    const tokens = devices.prefill.tokens(count) + chosen
+    return { tokens, attention, stages: onStages(tokens + attention, devices.prefill, sampled, devices.decode) }
   }
+}
+
+/** The seconds of a step on each of the stages that it passes, of which the one with the head chooses so many tokens. */
+export function onStages(
+  seconds: number,
+  { stages }: Pick<DecodeCost, 'stages'>,
+  sampled: number,
+  { head }: Pick<DecodeCost, 'head'>,
+): number[] {
+  const { shares, head: at } = stages()
+  if (shares.length === 1) return [seconds]
+  const chosen = Math.min(seconds, head(Math.max(1, sampled)))
+  return shares.map((share, stage) => share * (seconds - chosen) + (stage === at ? chosen : 0))
 }
 
 /** A spec on a cluster whose collectives inside of a node start as fast as an engine's own kernels. */
@@ -103,8 +133,7 @@ function withCollectives(loaded: LoadedSpec, seconds: number): LoadedSpec {
 /** What a step of decode takes, each size planned when it is first asked for. */
 export function decodeCost(of: LoadedSpec, engine: EngineKernels): DecodeCost {
   const loaded = withCollectives(of, engine.collectiveSeconds)
-  const { dp = 1, pp = 1, dcp = 1 } = loaded.spec.parallel
-  const unit = dp * pp
+  const { dp: unit = 1, dcp = 1 } = loaded.spec.parallel
   // Each rank that splits positions has one at least.
   const none = dcp - 1
   const planned = once((batch: number, context: number) => planStep(loaded, batch, context + 1))
@@ -117,14 +146,18 @@ export function decodeCost(of: LoadedSpec, engine: EngineKernels): DecodeCost {
   const tokens = new Curve(unit, (sequences) => time(sequences, none).total)
   const head = new Curve(unit, (sequences) => time(sequences, none).head)
   const first = (context: number) => (context < 16 ? (context / 16) * contexts.at(16) : contexts.at(context))
-  return { tokens: (n: number) => tokens.at(n), head: (n: number) => head.at(n), context: first }
+  return {
+    tokens: (n) => tokens.at(n),
+    head: (n) => head.at(n),
+    context: first,
+    stages: () => time(unit, none).stages,
+  }
 }
 
 /** What prefill takes, each size planned when it is first asked for. */
 export function prefillCost(of: LoadedSpec, engine: EngineKernels): PrefillCost {
   const loaded = withCollectives(of, engine.collectiveSeconds)
-  const { dp = 1, cp = 1, ulysses = 1, tp = 1, pp = 1 } = loaded.spec.parallel
-  const sequences = dp * pp
+  const { dp: sequences = 1, cp = 1, ulysses = 1, tp = 1 } = loaded.spec.parallel
   const unit = sequences * Math.max(16, 2 * cp * ulysses * tp)
   const planned = once((tokens: number) => planStep(loaded, sequences, tokens / sequences))
   const time = once((tokens: number) => {
@@ -136,7 +169,7 @@ export function prefillCost(of: LoadedSpec, engine: EngineKernels): PrefillCost 
   // Of a prompt of S tokens it is a·S² + b·S: over S it is straight.
   const perToken = new Curve(unit, (n) => (time(n).attention - least()) / n)
   const attention = (n: number) => n * perToken.at(n * sequences)
-  return { tokens: (n: number) => tokens.at(n), context: (n: number) => attention(n) }
+  return { tokens: (n) => tokens.at(n), context: attention, stages: () => time(unit).stages }
 }
 
 /** A function of sizes that finds each value once. */
@@ -203,28 +236,36 @@ function timeStep(loaded: LoadedSpec, engine: EngineKernels, timed: Plan): StepT
     get head() {
       return timedParts().head
     },
+    get stages() {
+      return timedParts().stages
+    },
   }
 }
 
-/** What attends to the cache and what chooses tokens, over the ranks that stand for all. */
+/** What attends to the cache and what chooses tokens, over the ranks that stand for all, of which each stage has one. */
 function partsOf({ program, operators }: Plan, machine: Machine): Omit<StepTime, 'total'> {
   const isAttention = ({ inputs, outputs }: OperatorNode) =>
     [...inputs, ...outputs].some((id) => lookup(program.tensors, id).dims.includes('kv_seq'))
-  let attention = 0
-  let head = 0
-  for (const rank of representatives(program)) {
+  const stages = representatives(program).map((rank) => {
     const { times, leads } = nodeTimes(program, operators, machine, rank)
+    const found = { attention: 0, head: 0, others: 0 }
     const attending = new Set<string>()
     walk(programOf(program, rank).items, (node) => {
       if (isAttention(node)) attending.add(leads.get(node.id) ?? node.id)
     })
     walk(programOf(program, rank).items, (node, { executions }) => {
       const seconds = executions * (times.get(node.id)?.seconds(0) ?? 0)
-      if (attending.has(node.id)) attention += seconds
-      if (/^head(\/|$)/.test(node.module)) head += seconds
+      if (attending.has(node.id)) found.attention += seconds
+      if (/^head(\/|$)/.test(node.module)) found.head += seconds
+      else found.others += seconds
     })
-  }
-  return { attention, head }
+    return found
+  })
+  const sum = (of: 'attention' | 'head' | 'others') => stages.reduce((all, stage) => all + stage[of], 0)
+  const heads = stages.map(({ head }) => head)
+  const shares = stages.map(({ others }) => others / sum('others'))
+  const head = heads.indexOf(Math.max(...heads))
+  return { attention: sum('attention'), head: sum('head'), stages: { shares, head } }
 }
 
 /**
@@ -248,18 +289,18 @@ export interface Capacity {
 
 /** The KV capacity of a pool where sequences are so long on average: windows of attention hold less of longer ones. */
 export function capacityOf(loaded: LoadedSpec, memoryFraction: number, length: number): Capacity {
-  const { dp = 1, pp = 1 } = loaded.spec.parallel
+  const { dp = 1 } = loaded.spec.parallel
   const { microbatch: _, ...spec } = loaded.spec
   const { program, operators } = planLoaded({
     ...loaded,
-    spec: { ...spec, phase: 'decode', batch: dp * pp, seq: length, steps: 1 },
+    spec: { ...spec, phase: 'decode', batch: dp, seq: length, steps: 1 },
   })
   const cluster = clusterOf(loaded)
   const step = runStep(program, operators, machineOf(cluster, program.mesh, usualEngine))
   const reserve = reserveOf(spec.reserveBytes, program.mesh.world).bytes
   const stages = step.ranks.map(({ memory: { parts } }): Capacity => {
     const freeBytes = memoryFraction * cluster.accelerator.memoryBytes - parts.parameters - reserve
-    const bytesPerToken = parts.cache / (pp * length)
+    const bytesPerToken = parts.cache / length
     const tokens = Math.max(0, Math.floor((dp * freeBytes) / bytesPerToken))
     return { tokens, parameterBytes: parts.parameters, bytesPerToken, freeBytes }
   })

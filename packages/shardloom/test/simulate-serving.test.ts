@@ -156,13 +156,53 @@ test('a budget is of generated tokens: ranks times hours times their price', asy
   expect(budget?.costPerMillionTokens).toBeCloseTo((hours * 4 * 3) / 1000, 8)
 })
 
-test('requests that no engine takes, and stages that take turns, are warned of', async () => {
+test('requests that no engine takes are warned of', async () => {
   const load = { clients: 1, requests: 2, input: 131_072, output: 2 } // Llama 3.1 was made for 131,072
-  const warningsOf = async (parallel: object, input = load.input) =>
-    summariseServingSimulation(simulateServingLoaded(await serving({ load: { ...load, input } }, { parallel })))
-      .warnings
-  expect(await warningsOf({ tp: 8 })).toEqual([expect.stringContaining('made for at most 131,072')])
-  expect(await warningsOf({ tp: 4, pp: 2 }, 1024)).toEqual([expect.stringContaining('stages of an engine')])
+  const { warnings } = summariseServingSimulation(
+    simulateServingLoaded(await serving({ load }, { parallel: { tp: 8 } })),
+  )
+  expect(warnings).toEqual([expect.stringContaining('made for at most 131,072')])
+})
+
+describe('pipeline stages of an engine have a batch in flight each', () => {
+  test('no engine was measured with them, so that their times are good for less', async () => {
+    const errorOf = async (parallel: object) =>
+      summariseServingSimulation(simulateServingLoaded(await serving({ host: {} }, { parallel }))).conventions.error
+    const [tp, pp] = [await errorOf({ tp: 2 }), await errorOf({ pp: 2 })]
+    expect(pp.tpot).toBeGreaterThan(tp.tpot)
+    expect(pp.ttft).toBeGreaterThan(tp.ttft)
+  })
+
+  // 32 layers on 4 stages, of which the last has the head, on 3 that are not alike, and on 2.
+  test.each([4, 3, 2])(
+    'sequences that decode, each in a batch of its own, go round as fast as plans of their phase let batches follow each other: pp %d',
+    async (pp) => {
+      const load = { rate: 1000, requests: pp, input: 1000, output: 48 }
+      const { result } = simulateServingLoaded(await serving({ load }, { parallel: { pp } }))
+      const seconds = async (batch: number) => {
+        const spec = await phase('decode', { batch, microbatch: 1, seq: 1025, parallel: { pp } })
+        return summariseSimulation(simulateLoaded(spec)).stepSeconds
+      }
+      const [one, five] = [await seconds(1), await seconds(5)]
+      // Reiser and Lavenberg 1980, at fixed times of service: a round takes the sum of all stages, or the slowest for each batch.
+      const round = Math.max(one, (pp * (five - one)) / 4)
+      expect((result.itl?.p50 ?? 0) / round).toBeCloseTo(1, 2)
+      expect(round / one).toBeGreaterThan(pp === 4 ? 1.1 : 1)
+    },
+  )
+
+  test('four stages serve nearly what four engines do: each has a quarter of the weights to read for each of four batches', async () => {
+    const load = { clients: 256, requests: 1024, input: { from: 20, to: 40 }, output: { from: 100, to: 200 } }
+    const of = async (parallel: object) => {
+      // Requests that do not come at once come to different batches.
+      const { result } = simulateServingLoaded(await serving({ load, host: { ...host, request: 0.05 } }, { parallel }))
+      return { rate: result.outputTokensPerSecond, busy: result.pool.busy }
+    }
+    const [pp, engines] = [await of({ pp: 4 }), await of({ replicas: 4 })]
+    expect(pp.rate / engines.rate).toBeGreaterThan(0.7)
+    expect(pp.rate / engines.rate).toBeLessThan(1)
+    expect(pp.busy).toBeGreaterThan(0.7)
+  })
 })
 
 test('of one output token there is no time per output token, and the warnings say so', async () => {

@@ -250,13 +250,17 @@ function boundOf(costs: ServingCosts, question: Question, chain: ServingChain, c
   return scoreOf(objective, { throughput: tokens / ranks, cost: (1e6 * price * ranks) / 3600 / tokens })
 }
 
-/** The least seconds per token of each of so many sequences of an engine. */
+/** The least seconds per token of each of so many sequences of an engine, which its batches in flight divide. */
 function leastStep({ load, preset }: ServingCosts, { engine, prefill }: ServingChain): (sequences: number) => number {
   const { host, scheduler } = preset
-  const decoded = (count: number) => engine.decode.tokens(count) + host.step + count * host.sequence
+  const inFlight = engine.degrees.pp
+  const decoded = (count: number) => {
+    const each = Math.max(1, Math.floor(count / inFlight))
+    return engine.decode.tokens(each) + host.step + each * host.sequence
+  }
   if (prefill) return decoded
   const { maxTokens } = schedulerOver(scheduler, engine.degrees.dp)
-  const perToken = engine.prefill.tokens(maxTokens) / maxTokens
+  const perToken = engine.prefill.tokens(maxTokens) / maxTokens / inFlight
   const prompts = (load.input - load.cached) / (load.output - 1)
   return scheduler.batching === 'mixed'
     ? (count) => Math.max(decoded(count), count * (1 + prompts) * perToken)

@@ -1,4 +1,4 @@
-import type { EngineSteps, MeanLoad } from './serving-steps.js'
+import type { EngineSteps, MeanLoad, Round, Steps } from './serving-steps.js'
 
 /** What clients of engines see in steady state, on average. Seconds. */
 export interface ServingEstimate {
@@ -34,7 +34,8 @@ const negligible = 1e-7
  * each other. A step decodes the `n` sequences that run and takes in the prompts that came during the one before: `k` of them, Poisson
  * with the mean `x · τ` for prompts that come `x` per second to an engine and steps of `τ` seconds. So
  * TPOT = E[seconds] / E[steps] over `k`, TTFT = away + what is left of the step in which a prompt comes (E[τ²] / 2 E[τ], the mean
- * residual life; Kleinrock 1975, section 5.2) + the step that takes it in, and by Little's law (1961) `n = x · (output − 1) · TPOT`
+ * residual life; Kleinrock 1975, section 5.2) + the step that takes it in (with a batch in flight for each stage, `τ` is the round of all of them, in each of
+ * which a prompt waits for the next batch that begins), and by Little's law (1961) `n = x · (output − 1) · TPOT`
  * and `x = clients / (TTFT + (output − 1) · TPOT)`. A client of a closed loop sees the others as if it were not there
  * (Sevcik and Mitrani 1981; Reiser and Lavenberg 1980): of `clients` that leaves `clients − 1`, approximated by that share of them
  * (Schweitzer 1979). At a rate so many may be there at a time that they wait for room, too: see {@link waitingForRoom}. Undefined where
@@ -195,7 +196,7 @@ interface Rounds {
 }
 
 /** Means over Poisson numbers of prompts. */
-function overPrompts(mean: number, of: (prompts: number) => { seconds: number; steps: number }): Rounds {
+function overPrompts(mean: number, of: (prompts: number) => Steps & Partial<Round>): Rounds {
   let [seconds, squared, steps, seen] = [0, 0, 0, 0]
   const far = 8 * Math.sqrt(mean) + 8
   const from = Math.max(0, Math.floor(mean - far))
@@ -208,21 +209,21 @@ function overPrompts(mean: number, of: (prompts: number) => { seconds: number; s
     if (chance < negligible) return
     const round = of(from + index)
     seconds += chance * round.seconds
-    squared += chance * round.seconds ** 2
+    squared += chance * (round.squared ?? round.seconds ** 2)
     steps += chance * round.steps
     seen += chance
   })
   return { seconds: seconds / seen, squared: squared / seen, steps: steps / seen }
 }
 
-/** Mean seconds that a round goes on for when something comes in it. */
+/** Mean seconds until a batch begins when something comes in a round. */
 function residual({ seconds, squared }: Rounds): number {
   return seconds > 0 ? squared / (2 * seconds) : 0
 }
 
-/** Seconds of the steps that take a prompt in beside those that came with it: of several steps it ends in the middle on average. */
-function ownSeconds({ prefill }: EngineSteps, coming: number, beside: number): number {
-  return overPrompts(coming, (prompts) => {
+/** Seconds of the steps that take a prompt in beside those that came for the same batch: of several steps it ends in the middle on average. */
+function ownSeconds({ prefill, inFlight }: EngineSteps, coming: number, beside: number): number {
+  return overPrompts(coming / inFlight, (prompts) => {
     const alone = prefill(1, beside)
     const { seconds, steps } = prefill(1 + prompts, beside)
     const share = steps > alone.steps ? (steps + alone.steps) / (2 * steps) : 1

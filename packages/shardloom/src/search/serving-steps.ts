@@ -1,7 +1,7 @@
 import type { EnginePreset } from '@shardloom/serving'
 import type { LoadedSpec } from '../plan.js'
-import { engineOf, hostSeconds, layersOf, schedulerOver, usualRounds, workloadOf } from '../simulate-serving.js'
-import type { DecodeCost, PrefillCost } from '../step-cost.js'
+import { engineOf, layersOf, placesOf, schedulerOver, usualRounds, workloadOf } from '../simulate-serving.js'
+import { type DecodeCost, onStages, type PrefillCost } from '../step-cost.js'
 
 /** Requests of which lengths are averaged where they are drawn. */
 const drawn = 1000
@@ -59,22 +59,31 @@ export interface Steps {
   readonly steps: number
 }
 
+/** Until sequences that decode have got their next tokens. */
+export interface Round extends Steps {
+  /** The squares of the seconds between two batches that begin, summed up. */
+  readonly squared: number
+}
+
 /** What steps of an engine take for a load whose requests are all of mean length. */
 export interface EngineSteps {
-  /** Seconds of a step that decodes so many sequences in the middle of their output; between whole numbers straight. */
+  /** Batches that are in flight at a time: one for each pipeline stage. */
+  readonly inFlight: number
+  /** Seconds of a step where so many sequences decode in the middle of their output, divided over all batches in flight; between whole numbers straight. */
   readonly decode: (sequences: number) => number
   /** Prompts that a step takes in: at least one. */
   readonly promptsPerStep: number
   /** Steps that prefill so many prompts that have come together, beside so many sequences that decode. */
   readonly prefill: (prompts: number, beside: number) => Steps
-  /** The same with all that passes until sequences that decode have got their next tokens. */
-  readonly round: (prompts: number, beside: number) => Steps
+  /** All that passes until sequences that decode have got their next tokens, while so many prompts come, to one batch or another. */
+  readonly round: (prompts: number, beside: number) => Round
 }
 
 /**
  * Steps of an engine as its simulation has them: `prefill` and `decode` cost what {@link deviceCost} reads off plans, beside which
  * stands the host. Prompts that exceed the tokens of a step take as many full steps as they fill. An engine of batching `separate` stops
- * decoding for them and has a step of decoding behind.
+ * decoding for them and has a step of decoding behind. Batches in flight follow each other through the stages at the pace of the slowest:
+ * where all are alike each is back when it has passed all stages, or when the slowest stage has had each of them.
  */
 export function engineSteps(
   cost: { readonly prefill: PrefillCost; readonly decode: DecodeCost },
@@ -84,35 +93,66 @@ export function engineSteps(
 ): EngineSteps {
   const { input, cached, output } = load
   const { batching, chunked, maxTokens } = scheduler
-  const hosted = (sampled: number) => hostSeconds(host, layers, sampled)
+  const inFlight = cost.decode.stages().shares.length
   const context = cost.decode.context(Math.round(input + output / 2))
   const prompt = Math.max(1, input - cached)
   const attending = cost.prefill.context(Math.round(input)) - (cached > 0 ? cost.prefill.context(cached) : 0)
-  const whole = (sequences: number) =>
-    sequences === 0 ? 0 : cost.decode.tokens(sequences) + sequences * context + hosted(sequences)
+  /** How long a batch is on its way, and how long the slowest place holds it. */
+  const paced = (seconds: number, of: Pick<DecodeCost, 'stages'>, sampled: number, isIssued: boolean) => {
+    const places = placesOf(host, layers, sampled, onStages(seconds, of, Math.round(sampled), cost.decode), isIssued)
+    return { whole: places.reduce((sum, each) => sum + each, 0), slowest: Math.max(...places) }
+  }
+  /** Until each of so many batches that follow each other is back. */
+  const cycle = ({ whole, slowest }: ReturnType<typeof paced>, lanes: number) => Math.max(whole, lanes * slowest)
+  const decodeIn = (lanes: number, each: number) => {
+    if (each === 0) return 0
+    const device = cost.decode.tokens(each) + each * context
+    return cycle(paced(device, cost.decode, each, false), lanes)
+  }
   const decode = (sequences: number) => {
-    const below = Math.floor(sequences)
-    const low = whole(below)
-    return below === sequences ? low : low + (sequences - below) * (whole(below + 1) - low)
+    const lanes = Math.min(inFlight, Math.max(1, sequences))
+    const each = sequences / lanes
+    const below = Math.floor(each)
+    const low = decodeIn(lanes, below)
+    return below === each ? low : low + (each - below) * (decodeIn(lanes, below + 1) - low)
   }
   const head = (sampled: number) => cost.decode.head(Math.max(1, Math.round(sampled))) - cost.decode.head(1)
-  const prefill = (prompts: number, beside: number): Steps => {
-    const along = batching === 'mixed' ? beside : 0
+  /** Batches that prefill so many prompts beside so many sequences, and how each of them is paced. */
+  const batches = (prompts: number, beside: number) => {
+    const along = batching === 'mixed' ? beside / inFlight : 0
     const room = Math.max(1, maxTokens - along)
     // Whole prompts leave the rest of a step free.
     const most = chunked ? room : Math.max(1, Math.floor(room / prompt)) * prompt
-    const steps = Math.max(1, (prompts * prompt) / most)
-    const tokens = Math.round(along + (prompts * prompt) / steps)
-    const ended = prompts / steps
+    const count = Math.max(1, (prompts * prompt) / most)
+    const tokens = Math.round(along + (prompts * prompt) / count)
+    const ended = prompts / count
     const device = cost.prefill.tokens(tokens) + head(along + ended) + along * context + ended * attending
-    return { seconds: steps * (Math.max(device, layers * host.issue) + hosted(along + ended)), steps }
+    return { count, ...paced(device, cost.prefill, along + ended, true) }
   }
-  const round = (prompts: number, beside: number): Steps => {
-    if (prompts === 0) return { seconds: decode(beside), steps: 1 }
-    const first = prefill(prompts, beside)
-    return batching === 'mixed' || beside === 0 ? first : { seconds: first.seconds + decode(beside), steps: 1 }
+  const prefill = (prompts: number, beside: number): Steps => {
+    const { count, ...pace } = batches(prompts, beside)
+    return {
+      seconds: pace.whole + ((count - 1) * cycle(pace, inFlight)) / inFlight,
+      steps: 1 + (count - 1) / inFlight,
+    }
   }
-  return { decode, prefill, round, promptsPerStep: Math.max(1, Math.floor(maxTokens / prompt)) }
+  const round = (prompts: number, beside: number): Round => {
+    const behind = decode(beside)
+    if (prompts === 0) return { seconds: behind, steps: 1, squared: behind ** 2 / inFlight }
+    const lanes = Math.min(inFlight, prompts)
+    const { count, ...pace } = batches(prompts / lanes, beside)
+    const held = count * cycle(pace, Math.min(inFlight, prompts + beside))
+    // The others follow those with prompts closely, and behind the last of them nothing begins for as long as those were held up.
+    const within = (seconds: number) => {
+      const [long, short] = [seconds / inFlight, Math.min(seconds, behind) / inFlight]
+      const gap = seconds - (lanes - 1) * long - (inFlight - lanes) * short
+      return { seconds, squared: gap ** 2 + (lanes - 1) * long ** 2 + (inFlight - lanes) * short ** 2 }
+    }
+    if (batching === 'mixed' || beside === 0) return { ...within(held), steps: count }
+    // Batches without prompts decode meanwhile, at the pace of those with prompts.
+    return { ...within(held + behind), steps: 1 + (1 - lanes / inFlight) * Math.min(1, held / behind) }
+  }
+  return { inFlight, decode, prefill, round, promptsPerStep: Math.max(1, Math.floor(maxTokens / prompt)) }
 }
 
 /** {@link engineSteps} of a spec's own engine, on so many ranks of `dp`. */
