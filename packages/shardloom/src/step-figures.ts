@@ -148,7 +148,7 @@ export function stepFigures({ loaded, plan, machine, step }: Simulation): StepFi
     memory,
     ...(powerWatts !== undefined && { energyJoules: powerWatts * world * (seconds - waiting) }),
     ...budgetOf(spec, { tokens, seconds, world }),
-    warnings: [...plan.warnings, ...standInPeak(accelerator, spec), ...tooSmall(memory)],
+    warnings: [...plan.warnings, ...standInPeak(accelerator, spec), ...tooSmall(memory), ...batchesInFlight(spec)],
   }
 }
 
@@ -196,6 +196,18 @@ function withHost(plan: Plan, memory: StepFigures['memory']): StepFigures['memor
 function tooSmall({ fits, peakBytes, reserveBytes, capacityBytes }: StepFigures['memory']): string[] {
   if (fits) return []
   return [`the step does not fit: ${formatBytes(peakBytes + reserveBytes - capacityBytes)} are missing`]
+}
+
+/** That batches of decode that are in flight begin and end with the plan, where engines have them go round. */
+function batchesInFlight(spec: PlannedSpec): string[] {
+  const { microbatches } = slotsOf(spec)
+  if (spec.phase !== 'decode' || spec.parallel.pp === 1 || microbatches === 1) return []
+  const serving = '`phase: serving` has them go round for as long as there are requests'
+  return [
+    spec.steps === 1
+      ? `one step of ${microbatches} batches fills ${spec.parallel.pp} stages and drains them, which counts to its time per token; ${serving}`
+      : `a stage runs the ${spec.steps} steps of a batch before those of the next, so that ${microbatches} batches overlap at their ends alone; ${serving}`,
+  ]
 }
 
 /** The most bytes that any rank of a step holds. */

@@ -184,6 +184,9 @@ describe('pipeline stages of an engine have a batch in flight each', () => {
         return summariseSimulation(simulateLoaded(spec)).stepSeconds
       }
       const [one, five] = [await seconds(1), await seconds(5)]
+      const spec = await phase('decode', { batch: 5, microbatch: 1, seq: 1025, parallel: { pp } })
+      const { warnings } = summariseSimulation(simulateLoaded(spec))
+      expect(warnings).toEqual([expect.stringContaining(`fills ${pp} stages and drains them`)])
       // Reiser and Lavenberg 1980, at fixed times of service: a round takes the sum of all stages, or the slowest for each batch.
       const round = Math.max(one, (pp * (five - one)) / 4)
       expect((result.itl?.p50 ?? 0) / round).toBeCloseTo(1, 2)
