@@ -95,7 +95,7 @@ export function stepFigures({ loaded, plan, machine, step }: Simulation): StepFi
   const { accelerator } = machine.cluster
   const { seconds } = step
   const { world } = program.mesh
-  const counts = replication(program, operators)
+  const counts = replication(program, operators, { products: true })
   const useful = counts.flops - counts.replicatedFlops
   const { dtype, linearDtype = dtype } = spec.options
   // Of the peaks of the types that matrices are multiplied in, the highest: no share is more than all.

@@ -15,6 +15,7 @@ import {
   walk,
 } from '@shardloom/core'
 import { changeAxis, grownShape, iterationsOf } from './changes.js'
+import { productOf } from './kernels.js'
 
 /** What all ranks do and hold together in one step, and how much of it more than one device would. */
 export interface Replication {
@@ -32,9 +33,14 @@ export interface Replication {
 
 /**
  * Sums a program over all ranks without visiting them: the shares of a dim add up to the dim, so an operator costs what
- * it costs on one device times the degrees of the atoms that do not split it. Linear in the rolled program.
+ * it costs on one device times the degrees of the atoms that do not split it. With `products` matrix products alone count to FLOPs, as those of a
+ * model do in Chowdhery et al. 2022 (PaLM) and Korthikanti et al. 2022. Linear in the rolled program.
  */
-export function replication(program: Program, operators: OperatorTable): Replication {
+export function replication(
+  program: Program,
+  operators: OperatorTable,
+  { products = false }: { readonly products?: boolean } = {},
+): Replication {
   checkProgram(program, operators)
   const { atoms } = program.mesh
   const stages = pipelineAtoms(program)
@@ -56,7 +62,9 @@ export function replication(program: Program, operators: OperatorTable): Replica
   const parameters = new Map<string, { readonly instances: number; readonly at: Set<number> }>()
   walk(program.items, (node, { executions, path }) => {
     const atoms = Object.values(node.partition?.splits ?? {}).flat()
-    const one = flopsOfStep(node, { executions, path }, program, operators) / blocksOf(atoms, program)
+    const isCounted = !products || productOf(node, operators) !== undefined
+    const flops = isCounted ? flopsOfStep(node, { executions, path }, program, operators) : 0n
+    const one = flops / blocksOf(atoms, program)
     const own = path.some(({ region }) => region.axis === 'microbatch')
     const all = one * copies(atoms) * BigInt(stagesOf(node, path, program, own))
     sum.flops += all
