@@ -1,4 +1,4 @@
-import { formatCounted, ShardloomError } from 'shardloom'
+import { clusterOf, formatCount, formatCounted, ShardloomError } from 'shardloom'
 import {
   type Answer,
   type Asked,
@@ -26,6 +26,16 @@ export interface SearchResult extends Asked {
   readonly interrupted: boolean
   /** The parts that have no answer, ascending. */
   readonly missing?: readonly number[]
+}
+
+/** Whether candidates may have fewer ranks than the question has. */
+export const isUpToRanks = ({ objective, choices }: Question): boolean =>
+  objective === 'ranks' || choices['ranks'] !== undefined
+
+/** What is searched: `Llama 3.1 8B · training on 8 × h100-sxm`. */
+export function subjectOf({ loaded, question }: Asked): string {
+  const ranks = `${isUpToRanks(question) ? 'up to ' : ''}${formatCount(question.ranks)}`
+  return `${loaded.architecture.name} · ${loaded.spec.phase} on ${ranks} × ${clusterOf(loaded).accelerator.name}`
 }
 
 /** Whether anything was found that keeps all rules. */
