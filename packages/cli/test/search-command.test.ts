@@ -309,7 +309,12 @@ describe('search', () => {
     [['--why', 'tp=x'], 1, /CHOICE.*`tp` cannot be x/],
     [['--phase', 'serving', '--choose', 'tp=1,x'], 1, /CHOICE.*whole numbers from 1; one is "x"/],
     [['--phase', 'serving', '--choose', 'weightDtype=fp8,fp7'], 1, /SPEC_VALUE.*"fp7".*bf16/],
-    [['--phase', 'serving', '--limit', 'ttft-p99<=1s'], 1, /OBJECTIVE.*by means, and `ttft-p99` is none.*Use `ttft`/],
+    [
+      ['--phase', 'serving', '--limit', 'ttft-p99<=1s'],
+      1,
+      /OBJECTIVE.*by means over requests, and `ttft-p99` is a percentile.*Use `ttft`/,
+    ],
+    [['--phase', 'serving', '--changes'], 1, /PHASE.*the phase is serving.*Leave --changes out/],
     [['--limit', 'ranks<=4', '--limit', 'ranks>=8'], 1, /LIMITS.*`ranks`/],
     [['--why', 'tp=3'], 1, /CHOICE.*No candidate has tp=3.*3 does not divide 8 ranks.*have to divide the ranks/],
     [['--why', 'tp=1,sequenceParallel=true'], 1, /CHOICE.*splits the sequence over the ranks of tp.*tp of 2 or more/],

@@ -4,6 +4,7 @@ import { Engine, type EngineOptions } from './engine.js'
 import { Events } from './events.js'
 import { randomNumbers } from './random.js'
 import { Runs, type Spread, spreadOf } from './statistics.js'
+import { checkSteps } from './steps.js'
 import type { Workload } from './workload.js'
 
 /** Engines that are alike. */
@@ -249,4 +250,5 @@ function checkWorkload({ pool, decode }: Deployment, { requests, clients }: Work
       })
     }
   }
+  checkSteps(requests, pool.scheduler, decode?.scheduler)
 }
