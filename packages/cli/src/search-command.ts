@@ -176,7 +176,8 @@ async function conclude(
     simulated,
     nearMisses,
     ...time,
-    interrupted: signal.aborted,
+    interrupted: outcome.interrupted,
+    stopped: signal.aborted,
     missing: outcome.missing,
   }
   const { told, name, warnings: picked } = pickOf(result, flags.pick)

@@ -115,7 +115,8 @@ function rejectedText(rule: string, count: number, question: SearchResult['quest
 }
 
 /** How many candidates became what: those of parts that have ended. */
-function countsText({ answer, question, best, interrupted, missing = [], ...time }: SearchResult): string | string[] {
+function countsText(result: SearchResult): string | string[] {
+  const { answer, question, best, interrupted, missing = [], ...time } = result
   const { total, rejected, bounded, evaluated } = answer.counts
   if (interrupted && total === 0 && best.length > 0)
     return 'none counted before it was interrupted: those below were found at the start, where good candidates are looked for first'
@@ -123,7 +124,7 @@ function countsText({ answer, question, best, interrupted, missing = [], ...time
   const parts = formatCounted(question.parts, 'part')
   const ends = [
     `${formatCount(total)}${timeText(total, time)}`,
-    ...(interrupted ? ['interrupted'] : []),
+    ...(interrupted ? ['interrupted'] : result.stopped && missing.length === 0 ? ['complete'] : []),
     ...(missing.length > 0 ? [`without ${formatCount(missing.length)} of ${parts}`] : []),
   ]
   return [
@@ -230,7 +231,7 @@ function bestLines(result: SearchResult, style: Style): string[] {
       ? `${style.bad(`None of ${formatCount(simulated)} simulated keeps all limits.`)} The nearest`
       : simulated > 0
         ? `${style.bold('The best')} of ${formatCount(simulated)} simulated`
-        : `${style.bold('The best')}, as estimated`,
+        : `${style.bold('The best')}, as estimated${result.stopped && !result.interrupted ? ': interrupted before they were simulated' : ''}`,
     ...candidateTable(result, style),
     ...note.map((line) => style.dim(line)),
     ...(isMissed && answer.counts.bounded > 0

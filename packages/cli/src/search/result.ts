@@ -24,7 +24,10 @@ export interface SearchResult extends Asked {
   readonly seconds?: number
   /** How many of the candidates a checkpoint had: their time is not that of this search. */
   readonly resumed?: number
+  /** Whether it was stopped before all that was asked for had been searched. */
   readonly interrupted: boolean
+  /** Whether it was stopped at all, be it while the best were simulated. */
+  readonly stopped?: boolean
   /** The parts that have no answer, ascending. */
   readonly missing?: readonly number[]
 }

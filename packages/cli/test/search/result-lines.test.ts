@@ -26,6 +26,24 @@ test('of a search that is interrupted before candidates are counted, it is said 
   expect(nothing).not.toContain('below')
 })
 
+test('of a search that is stopped when all was searched, it is said that it is complete, and what was not simulated', async () => {
+  const loaded = await loadSpec(spec)
+  const choices = { tp: [1], cp: [1], ulysses: [1], pp: [1], offload: ['none'], recompute: ['none'] }
+  const question = questionOf(loaded, { choices, parts: 1, top: 1 })
+  const answer = finish(answersOf(loaded, question).part(0))
+  const told = (more: object) => {
+    const best = estimatedOnly({ loaded, question }, answer.best)
+    const result = { loaded, question, answer, best, simulated: 0, nearMisses: [], interrupted: false, seconds: 2 }
+    return resultLines({ ...result, ...more }, styleOf(quiet.stdout, {})).join('\n')
+  }
+  const complete = told({ stopped: true })
+  expect(complete).toMatch(/candidates .* complete: /)
+  expect(complete).toContain('as estimated: interrupted before they were simulated')
+  expect(complete).not.toMatch(/, +interrupted:/)
+  expect(told({ stopped: true, interrupted: true })).toMatch(/candidates .* interrupted: /)
+  expect(told({})).not.toMatch(/complete|interrupted/)
+})
+
 test('what was not tried, and of how much the answer is, stand within 80 columns', async () => {
   const loaded = await loadSpec(spec)
   const question = questionOf(loaded, { choices: { pp: [1], tp: [1] }, parts: 64 })
