@@ -7,7 +7,6 @@ import {
   decimal,
   formatCounted,
   formatDifference,
-  formatSeconds,
   type LoadedSpec,
   loadSpec,
   type MeasuredSpec,
@@ -17,13 +16,14 @@ import {
   specFields,
   type TableRecord,
 } from 'shardloom'
+import { calibrationLines, meanOf, shortNumber } from './calibrate-lines.js'
 import { type Call, type Io, locate } from './io.js'
 import { printJson, printLines, printWarnings, withProgress } from './output.js'
 import { readTextFile } from './read-file.js'
 import { naming } from './report-error.js'
 import { type Flags, loadFrom } from './spec-flags.js'
 import { singleLine } from './style.js'
-import { table, wrapped } from './table.js'
+import { wrapped } from './table.js'
 import { checkWritable, writeWhole } from './write-file.js'
 
 /** `shardloom calibrate`: the constants of an accelerator, from steps that were measured on it. */
@@ -71,66 +71,12 @@ export function addCalibrate(program: Command, { io }: Call): void {
       printWarnings(io, warnings)
       if (flags.out === '-') return
       printLines(io, (style) => [
-        style.bold(`${summary.file.accelerator}, ${summary.file.source}`),
-        '',
-        ...table(
-          [
-            { header: 'constant', align: 'left' },
-            { header: 'before', align: 'right' },
-            { header: 'fitted', align: 'right' },
-            { header: 'unit', align: 'left' },
-            { header: 'settled by them', align: 'right' },
-          ],
-          Object.entries(summary.start).map(([name, value]) => constantCells(name, value, summary)),
-          style,
-        ),
-        '',
-        ...table(
-          [
-            { header: 'measurement', align: 'right' },
-            { header: 'measured', align: 'right' },
-            { header: 'predicted', align: 'right' },
-            { header: 'error', align: 'right' },
-          ],
-          summary.steps.slice(0, shownSteps).map((step, index) => stepCells(step, index)),
-          style,
-        ),
-        ...(summary.steps.length > shownSteps ? [`  and ${summary.steps.length - shownSteps} more: --json`] : []),
-        '',
-        `mean error ${meanText(summary.before)} before, ${meanText(summary.after)} after`,
+        ...calibrationLines(summary, style),
         ...(typeof flags.out === 'string'
           ? wrapped(`written to ${singleLine(flags.out)}, for \`shardloom simulate --efficiency\``, 0)
           : ['nothing was saved: --out FILE writes the constants for `simulate --efficiency`']),
       ])
     })
-}
-
-/** How many measurements are printed with what is predicted of them. */
-const shownSteps = 10
-
-function stepCells({ measured, predicted }: CalibrationSummary['steps'][number], index: number): string[] {
-  const cells = [
-    String(index + 1),
-    formatSeconds(measured),
-    formatSeconds(predicted),
-    formatDifference(predicted / measured - 1),
-  ]
-  return cells.map((cell) => cell.replaceAll('\u00a0', ' '))
-}
-
-function constantCells(name: string, before: number, { file, settled, units }: CalibrationSummary): string[] {
-  const after = Object.entries(file.values).find(([key]) => key === name)?.[1] ?? before
-  const share = Object.entries(settled).find(([key]) => key === name)?.[1] ?? 0
-  return [name, shortNumber(before), shortNumber(after), units[name] ?? '', `${(100 * share).toFixed(0)} %`]
-}
-
-const shortNumber = (value: number) => String(Number(value.toPrecision(3)))
-
-const meanOf = (errors: readonly number[]) => errors.reduce((sum, each) => sum + Math.abs(each), 0) / errors.length
-
-function meanText(errors: readonly number[]): string {
-  const mean = meanOf(errors)
-  return mean < 9 ? `${(100 * mean).toFixed(1)} %` : formatDifference(mean).replaceAll('\u00a0', ' ')
 }
 
 /** The spec of a measurement: a path or an object in `spec`, or its fields as flags. */
@@ -218,7 +164,7 @@ function tooFew({ fit }: CalibrationSummary['file'], path: string): string[] {
   if (fit === undefined || fit.steps >= fit.constants) return []
   const steps = formatCounted(fit.steps, 'step', 'different steps')
   return [
-    `${path} has ${steps} for ${formatCounted(fit.constants, 'constant')}: they are not settled by these measurements, and may be wrong for other steps. Measure ${fit.constants} or more that differ in model, degrees or sizes`,
+    `${path} has ${steps} for ${formatCounted(fit.constants, 'constant')}: with fewer steps than constants some stay near their values before, and may be wrong for other steps. Measure ${fit.constants} or more that differ in model, degrees or sizes`,
   ]
 }
 

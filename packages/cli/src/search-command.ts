@@ -8,7 +8,9 @@ import {
   type Question,
   questionOf,
   type SimulatedCandidate,
+  servingChoices,
   servingObjectives,
+  stepChoiceNames,
   stepMetrics,
 } from 'shardloom/search'
 import { exitCode } from './exit-code.js'
@@ -66,6 +68,8 @@ export function addSearch(program: Command, { io, finish }: Call): void {
           known(`Objectives and limits of ${phase}`, Object.keys(table)),
         ),
         ...known('Objectives of serving', servingObjectives),
+        ...known('Choices for --choose, --keep and --why in training, prefill and decode', stepChoiceNames()),
+        ...known('Choices for --choose, --keep and --why in serving', servingChoices),
         ...known('Clusters for --cluster (or a file, or an object)', clusterNames()),
         '\nExample:\n  shardloom search --model llama-3.1-8b --cluster dgx-h100 --ranks 8 --batch 32',
       ].join('\n'),
@@ -172,7 +176,8 @@ async function conclude(
     simulated,
     nearMisses,
     ...time,
-    interrupted: signal.aborted,
+    interrupted: outcome.interrupted,
+    stopped: signal.aborted,
     missing: outcome.missing,
   }
   const { told, name, warnings: picked } = pickOf(result, flags.pick)

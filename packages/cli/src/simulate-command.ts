@@ -17,9 +17,10 @@ import {
 import type { Call, Io } from './io.js'
 import { printJson, printLines, printNote, printWarnings, withProgress } from './output.js'
 import { UsageError } from './report-error.js'
+import { servingHelp } from './serving-help.js'
 import { servingSimulationLines } from './serving-lines.js'
 import { simulationLines } from './simulation-lines.js'
-import { addSpecFlags, type Flags, loadFrom, phaseFlags, servingFlags } from './spec-flags.js'
+import { addSpecFlags, type Flags, loadFrom, phaseFlags } from './spec-flags.js'
 import { wrapped } from './table.js'
 import { writeWhole } from './write-file.js'
 
@@ -37,7 +38,7 @@ export function addSimulate(program: Command, { io }: Call): void {
         ...known('Clusters for --cluster (or a file, or an object)', clusterNames()),
         ...known('Engines for --engine (one step)', Object.keys(engines)),
         ...known('Engines for --serving-engine (the phase serving)', servingEngineNames()),
-        ...known('Flags of the phase serving, each a field of options.serving', servingFlags),
+        ...servingHelp(),
         '\nExample:\n  shardloom simulate --model llama-3.1-8b --cluster dgx-h100 --tp 8 --batch 8',
       ].join('\n'),
     )

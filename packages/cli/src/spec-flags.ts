@@ -31,7 +31,8 @@ const fields = specFields()
 /** Adds a flag for every scalar field of the spec, `--plugin` and `--set`; what errors suggest names this command. */
 export function addSpecFlags(command: Command): Command {
   command.setOptionValueWithSource('command', command.name(), 'implied')
-  command.optionsGroup('Spec (each flag overrides the field of the same name):')
+  const elsewhere = command.name() === 'simulate' ? '' : ';\nfor --serving-… flags see `shardloom simulate --help`'
+  command.optionsGroup(`Spec (each flag overrides the field of the same name${elsewhere}):`)
   for (const field of fields) {
     // Their names are so long that no room is left for what they mean: `simulate` lists them by themselves.
     const hidden = isServing(field)
@@ -49,13 +50,14 @@ export function addSpecFlags(command: Command): Command {
 
 const isServing = ({ path }: SpecField) => path[1] === 'serving'
 
-/** The flags of the phase serving. */
-export const servingFlags: readonly string[] = fields.filter(isServing).map(({ flag }) => `--${flag}`)
+/** The fields of the phase serving, each of which has a flag. */
+export const servingFields: readonly SpecField[] = fields.filter(isServing)
 
 /** The flags by which a spec of serving is read as one of its phases: those of serving itself would be refused beside them. */
 export const phaseFlags = '`--phase prefill` or `--phase decode`, without --serving flags'
 
-function flagOf(field: SpecField): Option {
+/** The option of a field, with its values and its default behind what it means. */
+export function flagOf(field: SpecField): Option {
   const value = { integer: '<n>', number: '<x>', boolean: '[boolean]', string: field.choices ? '<word>' : '<text>' }[
     field.type
   ]

@@ -31,6 +31,20 @@ describe('calibrate', () => {
     expect(fitted.conventions.constants).toBe(`fitted to 1 measured step (${file})`)
   })
 
+  test('prints each constant with what it is, within 80 columns', async () => {
+    const path = join(temporaryFolder(), 'measured.csv')
+    const { stepSeconds } = await stepOf()
+    writeFileSync(path, `model,cluster,batch,seq,seconds\ngpt2,dgx-h100,4,512,${1.2 * stepSeconds}\n`)
+    const { out } = await shardloom(['calibrate', path])
+    expect(out.split('\n').filter((line) => [...line].length > 80)).toEqual([])
+    // The rows are the constants of the file: none is forgotten, none has no meaning.
+    const { values } = JSON.parse((await shardloom(['calibrate', path, '--out', '-'])).out)
+    for (const name of Object.keys(values))
+      expect(out).toMatch(new RegExp(`^ {2}${name} .* % {2}[a-z].*, [a-z ]+$`, 'm'))
+    expect(out).toMatch(/^ {2}kernelSeconds +2e-6 +\S+ +\d+ % +kernel beside its work, s$/m)
+    expect(out).toContain('0 %, no measurement depends on it')
+  })
+
   test('says that measurements which contradict each other are explained no better', async () => {
     const path = join(temporaryFolder(), 'measured.csv')
     const { stepSeconds } = await stepOf()
@@ -94,13 +108,13 @@ describe('calibrate', () => {
     await write([512, 512, 64])
     const { fit } = JSON.parse((await shardloom([...call, '--out', '-'], { cwd })).out)
     expect([fit.measurements, fit.steps]).toEqual([3, 2])
-    const said = `measured.csv has 2 different steps for ${fit.constants} constants: they are not settled`
+    const said = `measured.csv has 2 different steps for ${fit.constants} constants: with fewer steps than constants`
     expect(await warnings()).toContainEqual(expect.stringContaining(said))
     for (const more of [[], ['--out', '-']])
       expect((await shardloom([...call, ...more], { cwd })).err.replace(/\s+/g, ' ')).toContain(`warning ${said}`)
     // As many different steps as constants.
     await write(Array.from({ length: fit.constants }, (_, index) => 64 * (index + 1)))
-    expect((await warnings()).filter((each) => each.includes('not settled'))).toEqual([])
+    expect((await warnings()).filter((each) => each.includes('fewer steps than constants'))).toEqual([])
   })
 
   test('reads cells with blanks around them; says what a fit leaves unexplained, and where it cannot be written', async () => {
@@ -126,7 +140,7 @@ describe('calibrate', () => {
     const one = await shardloom(['calibrate', 'measured.csv'], { cwd })
     expect(one.out).toMatch(/fitted to 1 measured step\n/)
     expect(one.out).toMatch(/measurement +measured +predicted +error\n.*\n +1 +([\d.]+ ms) +\1 +±0\.0 %/)
-    expect(one.out).toMatch(/kernelSeconds +\S+ +\S+ +s /)
+    expect(one.out).toMatch(/kernelSeconds +\S+ +\S+ +\d+ % +kernel beside its work, s\n/)
     expect(one.out).toContain('nothing was saved: --out')
     write(rows)
     const many = await shardloom(['calibrate', 'measured.csv', '--out', 'mine.json'], { cwd })

@@ -285,6 +285,30 @@ describe('help', () => {
     expect(out.replace(/\s+/g, ' ')).toContain('(training, prefill, decode, serving)')
   })
 
+  test('of simulate says of each flag of serving what it is, and what it is in vllm where nobody says', async () => {
+    const { out } = await shardloom(['simulate', '--help'])
+    const told = out.slice(out.indexOf('Flags of the phase serving')).replace(/\s+/g, ' ')
+    const of = (flag: string) => new RegExp(`--serving-${flag} [^ ]+ (.*?) --serving-`).exec(told)?.[1] ?? ''
+    // What vLLM's documentation of its engine arguments says: 8192 batched tokens and 1024 sequences on devices of 70 GB and more, blocks of 16, 0.9 of the memory.
+    expect(of('scheduler-max-tokens')).toMatch(/^tokens .* of vllm 8192$/)
+    expect(of('scheduler-max-sequences')).toMatch(/^sequences .* of vllm 1024$/)
+    expect(of('scheduler-block-tokens')).toMatch(/^tokens .* of vllm 16$/)
+    expect(of('memory-fraction')).toMatch(/^share .* of vllm 0\.9$/)
+    expect(of('host-step')).toMatch(/^seconds .* of vllm 0\.00025$/)
+    for (const phase of ['prefill', 'decode']) expect(told).toContain(`--serving-${phase}-<field>`)
+    expect((await shardloom(['plan', '--help'])).out).toContain('--serving-… flags see `shardloom simulate --help`')
+  })
+
+  test('of search lists what can be chosen', async () => {
+    const { out } = await shardloom(['search', '--help'])
+    expect(out.split('\n').filter((line) => line.length > 80)).toEqual([])
+    const listed = (phases: string) =>
+      new RegExp(`Choices for --choose[^:]* in ${phases}:\\n(.*?)\\.\\n\\n`, 's').exec(out)?.[1]?.trim().split(/,\s+/)
+    const [steps, serving] = [listed('training, prefill and decode'), listed('serving')]
+    expect(steps).toEqual(expect.arrayContaining(['tp', 'order', 'microbatch', 'split', 'ranks', 'zero', 'tp.overlap']))
+    expect(serving).toEqual(expect.arrayContaining(['pools', 'clients', 'prefill.tp']))
+  })
+
   test('--version is that of the package', async () => {
     const { version } = JSON.parse(readFileSync(join(root, 'packages/cli/package.json'), 'utf8'))
     expect((await shardloom(['--version'])).out).toBe(`${version}\n`)

@@ -4,6 +4,7 @@ import { type Batch, Engine, type EngineOptions } from './engine.js'
 import { Events } from './events.js'
 import { randomNumbers } from './random.js'
 import { Runs, type Spread, spreadOf } from './statistics.js'
+import { checkSteps } from './steps.js'
 import type { Workload } from './workload.js'
 
 /** Engines that are alike. */
@@ -248,4 +249,5 @@ function checkWorkload({ pool, decode }: Deployment, { requests, clients }: Work
       })
     }
   }
+  checkSteps(requests, pool.scheduler, decode?.scheduler)
 }

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { type EngineStep, makeRequests, type Pool, type Scheduler, simulateServing } from '../src/index.js'
+import { leastSteps } from '../src/steps.js'
 
 const scheduler: Scheduler = {
   batching: 'mixed',
@@ -43,6 +44,51 @@ test('a prompt longer than the tokens of a step is prefilled in chunks that see 
   const expected = parts.reduce((sum, part) => sum + cost({ prefill: [part], decode: [], sampled: 0 }), 0)
   const { ttft } = simulateServing({ pool }, { requests: [{ input: 5000, output: 1 }] })
   expect(ttft.mean).toBeCloseTo(expected, 12)
+})
+
+test('a load of more steps than anybody waits for is refused, with how many they are and what would do', () => {
+  const one = { pool: { ...pool, scheduler: { ...scheduler, maxTokens: 1 } } }
+  // 400 prompts of 100,000 tokens at one token in a step.
+  const long = makeRequests({ ...mix, input: 100_000, output: 1 })
+  const message = /40,000,000 tokens .* at most 1 \(`maxTokens`\): .* at least 40,000,000 steps, and at most 10,000,000/
+  expect(() => simulateServing(one, { requests: long, clients: 1 })).toThrow(
+    expect.objectContaining({
+      code: 'WORKLOAD',
+      subject: 'maxTokens',
+      message: expect.stringMatching(message),
+      help: expect.stringContaining('Raise `maxTokens` by a factor of 4 or more'),
+    }),
+  )
+  const single = { pool: { ...pool, scheduler: { ...scheduler, maxSequences: 1 } } }
+  const wordy = makeRequests({ ...mix, count: 150, input: 10, output: 100_000 })
+  expect(() => simulateServing(single, { requests: wordy })).toThrow(/`maxSequences`.*at least 14,999,850 steps/)
+})
+
+test.each([1, 7, 64, 2048])(
+  'no engine of %i tokens a step serves a load in fewer steps than are reckoned',
+  (maxTokens) => {
+    const requests = makeRequests({ count: 12, input: { from: 60, to: 300 }, output: { from: 1, to: 60 }, prefix: 50 })
+    for (const batching of ['mixed', 'separate'] as const)
+      for (const maxSequences of [1, 5, 200])
+        for (const [chunked, most] of [
+          [true, maxTokens],
+          [false, maxTokens + 300],
+        ] as const) {
+          const each: Scheduler = { ...scheduler, batching, chunked, maxSequences, maxTokens: most }
+          const { pool: both } = simulateServing({ pool: { ...pool, scheduler: each } }, { requests, clients: 8 })
+          expect(both.steps).toBeGreaterThanOrEqual(leastSteps(requests, each))
+          const deployment = { pool: { ...pool, scheduler: each }, decode: { ...pool, scheduler: each } }
+          const { pool: first, decode } = simulateServing(deployment, { requests, clients: 8 })
+          expect(first.steps + (decode?.steps ?? 0)).toBeGreaterThanOrEqual(leastSteps(requests, each, each))
+        }
+  },
+)
+
+test('one client at one token a step takes just the steps that are reckoned', () => {
+  const requests = makeRequests({ ...mix, count: 20 })
+  const each = { ...scheduler, maxTokens: 1 }
+  const { pool: usage } = simulateServing({ pool: { ...pool, scheduler: each } }, { requests, clients: 1 })
+  expect(usage.steps).toBe(leastSteps(requests, each))
 })
 
 describe.each(Object.entries(schedulers))('the laws of queues hold when %s', (_, each) => {

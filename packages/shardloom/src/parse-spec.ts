@@ -1,7 +1,9 @@
 import { ShardloomError } from '@shardloom/core'
 import { type Document, isNode, isScalar, LineCounter, parseAllDocuments, visit } from 'yaml'
 import { withPreset } from './hybrids.js'
+import { keyTwice } from './json-keys.js'
 import { checkNesting, schemaError, shown } from './spec-error.js'
+import { specFields } from './spec-fields.js'
 import { type Spec, specSchema } from './spec-schema.js'
 
 /** The longest text of a spec, in UTF-16 code units. */
@@ -26,19 +28,21 @@ export function checkSpec(input: unknown): Spec {
   const whole = withPreset(input)
   const result = specSchema.safeParse(whole)
   if (result.success) return result.data
-  throw schemaError(result.error.issues, whole, { kind: 'spec', keysAt: specKeysAt })
+  throw schemaError(result.error.issues, whole, {
+    kind: 'spec',
+    keysAt: specKeysAt,
+    fieldAt: (path) => optionalFields().get(path.join('.')),
+  })
 }
+
+/** What a text is of; errors about it have codes that begin so. */
+type DocumentCode = 'SPEC' | 'MODEL' | 'CLUSTER' | 'EFFICIENCY'
 
 /**
  * The value of a YAML or JSON text, unchecked. Throws `<code>_SIZE` and `<code>_SYNTAX`, with the line where the text
  * stops making sense.
  */
-export function parseText(
-  text: string,
-  name: string,
-  code: 'SPEC' | 'MODEL' | 'CLUSTER' | 'EFFICIENCY',
-  largest: number,
-): unknown {
+export function parseText(text: string, name: string, code: DocumentCode, largest: number): unknown {
   if (text.length > largest) {
     throw new ShardloomError(`${code}_SIZE`, `${name} has ${text.length} characters; at most ${largest} are read.`, {
       subject: name,
@@ -46,7 +50,7 @@ export function parseText(
     })
   }
   try {
-    return text.trimStart().startsWith('{') ? parseJson(text) : parseYaml(text)
+    return text.trimStart().startsWith('{') ? parseJson(text, code) : parseYaml(text)
   } catch (problem) {
     const json = /\.json$/i.test(name)
     const cause = (json && jsonProblem(text)) || problem
@@ -73,13 +77,31 @@ function jsonProblem(text: string): unknown {
 }
 
 /** JSON where it is JSON; else YAML, of which `{a: 1}` is too. */
-function parseJson(text: string): unknown {
+function parseJson(text: string, code: DocumentCode): unknown {
+  let value: unknown
   try {
-    return JSON.parse(text)
+    value = JSON.parse(text)
   } catch (cause) {
     if (/^\s*\{\s*"/.test(text)) throw cause
     return parseYaml(text)
   }
+  // A config.json of others is read as they read it: the last of both.
+  const twice = code === 'MODEL' ? undefined : keyTwice(text)
+  if (twice) throw standsTwice(twice.key, linePosition(text, twice.at))
+  return value
+}
+
+const standsTwice = (key: unknown, { line, col }: Position) =>
+  new Unreadable(`the key ${shown(key)} stands twice, again at line ${line}, column ${col}`, 'Keep one of them.')
+
+interface Position {
+  readonly line: number
+  readonly col: number
+}
+
+function linePosition(text: string, at: number): Position {
+  const before = text.slice(0, at).split('\n')
+  return { line: before.length, col: (before.at(-1) ?? '').length + 1 }
 }
 
 function parseYaml(text: string): unknown {
@@ -98,7 +120,7 @@ function parseYaml(text: string): unknown {
     const { line, col } = lineCounter.linePos(open)
     throw new Error(`the \`${text[open]}\` at line ${line}, column ${col} is not closed`)
   }
-  refuseKeyTwice(document, lineCounter)
+  refuseKeys(document, lineCounter)
   try {
     return document.toJS({ maxAliasCount: mostAliases })
   } catch (problem) {
@@ -123,19 +145,22 @@ function unclosed(text: string): number | undefined {
   return found
 }
 
-function refuseKeyTwice(document: Document.Parsed, lines: LineCounter): void {
+const mergeKey = ({ line, col }: Position) =>
+  new Unreadable(
+    `the merge key \`<<\` at line ${line}, column ${col} is of YAML 1.1, and YAML 1.2 is read`,
+    'Write its fields where they are needed; an alias may stand for a whole value: `parallel: *name`.',
+  )
+
+/** Refuses keys that stand twice, and those that YAML 1.1 merges. */
+function refuseKeys(document: Document.Parsed, lines: LineCounter): void {
   visit(document, {
     Map(_, { items }) {
       const names = new Set<unknown>()
       for (const { key } of items) {
         const name = isScalar(key) ? key.value : key
-        if (names.has(name)) {
-          const { line, col } = lines.linePos((isNode(key) && key.range?.[0]) || 0)
-          throw new Unreadable(
-            `the key ${shown(name)} stands twice, again at line ${line}, column ${col}`,
-            'Keep one of them.',
-          )
-        }
+        const place = () => lines.linePos((isNode(key) && key.range?.[0]) || 0)
+        if (names.has(name)) throw standsTwice(name, place())
+        if (name === '<<' && isScalar(key) && key.type === 'PLAIN') throw mergeKey(place())
         names.add(name)
       }
     },
@@ -181,6 +206,10 @@ function refuseEndless(text: string): void {
     }
   }
 }
+
+/** The fields of one value that can be left out: all but the model. */
+const optionalFields = () =>
+  new Map(specFields().flatMap((field) => (field.path[0] === 'model' ? [] : [[field.path.join('.'), field] as const])))
 
 /** The keys that a spec may have at `path`. */
 function specKeysAt(path: readonly string[]): string[] {

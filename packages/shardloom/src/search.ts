@@ -23,7 +23,7 @@ export {
   specOfCandidate,
 } from './search/ask.js'
 export { type AskedSearch, askedOptions } from './search/asked-options.js'
-export { type ChoiceValues, choicesText, readChoice, readPoint } from './search/choice-text.js'
+export { type ChoiceValues, choicesText, readChoice, readPoint, stepChoiceNames } from './search/choice-text.js'
 export {
   type Choices,
   schedulesWith,
@@ -64,4 +64,5 @@ export { bestOf, keepsAll, mayComeFirst, type SimulatedBest, type SimulatedCandi
 export { type StepPhase, stepMetrics } from './search/step-metrics.js'
 export { type Change, isMiss } from './search/step-points.js'
 export { StepTree } from './search/step-tree.js'
+export { whyNone } from './search/why-none.js'
 export { breakdownDifference, type StepBreakdown } from './step-breakdown.js'

@@ -29,13 +29,17 @@ export const load = z.strictObject(
     rate: z
       .exactOptional(z.number('requests per second above 0').gt(0, 'requests per second above 0'))
       .describe('an open loop: requests per second, as a Poisson process, in place of clients'),
-    requests: z.exactOptional(wholeNumber()).describe('requests in all; default 10 per client, or 1000'),
+    requests: z
+      .exactOptional(wholeNumber())
+      .describe('how many requests come in all; default 10 per client, or 1000 where there is a rate'),
     input: z.exactOptional(length).describe('tokens of a prompt; default seq'),
     output: z.exactOptional(length).describe('tokens that are generated per request; default 256'),
-    prefix: z.exactOptional(wholeNumber()).describe('tokens that all prompts begin with, which the prefix cache has'),
+    prefix: z
+      .exactOptional(wholeNumber())
+      .describe('how many tokens all prompts begin with, whose KV the prefix cache has; default 0'),
     seed: z
       .exactOptional(wholeNumber(0))
-      .describe('of the numbers that lengths and arrivals are drawn with; default 0'),
+      .describe('which random numbers lengths and arrivals are drawn with, as a number from 0; default 0'),
   },
   'an object such as {clients: 64, input: 1024, output: 256}',
 )
@@ -45,19 +49,33 @@ export const scheduler = z.strictObject(
   {
     batching: z
       .exactOptional(oneOf(['mixed', 'separate']))
-      .describe('whether prompts are prefilled beside decoding, or first and in steps of their own'),
-    chunked: z.exactOptional(z.boolean('true or false')).describe('whether a prompt may be prefilled in several steps'),
-    maxTokens: z.exactOptional(wholeNumber()).describe('tokens that a step computes at most, of each rank of dp'),
+      .describe(
+        'whether prompts are prefilled beside decoding, or first and in steps of their own; default that of the engine, of vllm mixed',
+      ),
+    chunked: z
+      .exactOptional(z.boolean('true or false'))
+      .describe('whether a prompt may be prefilled in several steps; default that of the engine, of vllm true'),
+    maxTokens: z
+      .exactOptional(wholeNumber())
+      .describe('tokens that a step computes at most, of each rank of dp; default that of the engine, of vllm 8192'),
     maxSequences: z
       .exactOptional(wholeNumber())
-      .describe('sequences that run at the same time at most, of each rank of dp'),
-    blockTokens: z.exactOptional(wholeNumber()).describe('tokens of a block of the KV cache'),
+      .describe(
+        'sequences that run at the same time at most, of each rank of dp; default that of the engine, of vllm 1024',
+      ),
+    blockTokens: z
+      .exactOptional(wholeNumber())
+      .describe('tokens of a block of the KV cache; default that of the engine, of vllm 16'),
     reserve: z
       .exactOptional(share)
-      .describe('share of what sequences are still to generate that must have room before another is let in'),
+      .describe(
+        'share, 0 to 1, of what sequences are still to generate that must have room before another is let in; default that of the engine, of vllm 0',
+      ),
     preemption: z
       .exactOptional(oneOf(['recompute', 'swap']))
-      .describe('what happens to the KV cache of a sequence that makes room'),
+      .describe(
+        'whether the KV cache of a sequence that makes room is computed again later or waits in host memory; default that of the engine, of vllm recompute',
+      ),
   },
   'an object such as {maxTokens: 2048}',
 )
@@ -65,11 +83,19 @@ export const scheduler = z.strictObject(
 /** What the processes around the kernels take. */
 export const host = z.strictObject(
   {
-    step: seconds.describe('seconds of the host per step'),
-    layer: seconds.describe('seconds per layer and step that the device waits between kernels'),
-    sequence: seconds.describe('seconds per sequence and step'),
-    request: seconds.describe('seconds per request before it waits at the engine'),
-    issue: seconds.describe('seconds per layer in which a step with prompts is issued: none is done sooner'),
+    step: seconds.describe('seconds of the host per step; default that of the engine, of vllm 0.00025'),
+    layer: seconds.describe(
+      'seconds per layer and step that the device waits between kernels; default that of the engine, of vllm 0.000029',
+    ),
+    sequence: seconds.describe(
+      'seconds of the host per sequence and step; default that of the engine, of vllm 0.000027',
+    ),
+    request: seconds.describe(
+      'seconds per request before it waits at the engine; default that of the engine, of vllm 0.042',
+    ),
+    issue: seconds.describe(
+      'seconds per layer in which a step with prompts is issued: none is done sooner; default that of the engine, of vllm 0',
+    ),
   },
   'an object such as {step: 0.5e-3}',
 )

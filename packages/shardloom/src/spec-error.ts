@@ -7,6 +7,8 @@ export interface DocumentNames {
   readonly kind: 'cluster' | 'spec' | 'model' | 'options'
   /** The keys that an object at `path` may have, to suggest the nearest. */
   readonly keysAt: (path: readonly string[]) => readonly string[]
+  /** The field of one value at `path`, where there is one that can be left out. */
+  readonly fieldAt?: (path: readonly string[]) => { readonly default?: unknown } | undefined
 }
 
 /** The deepest nesting that a document may have. */
@@ -63,10 +65,16 @@ export function schemaError(issues: readonly z.core.$ZodIssue[], input: unknown,
   }
   const near =
     issue.code === 'invalid_value' && typeof got === 'string' ? nearest(got, issue.values.map(String)) : undefined
+  const field = names.fieldAt?.(path)
   return new ShardloomError(`${code}_VALUE`, `${named} is ${shown(got)}, but it must be ${expectation(issue)}.`, {
     subject,
-    ...(near && { help: `Did you mean \`${near}\`?` }),
+    help: near ? `Did you mean \`${near}\`?` : `Give ${expectation(issue)}${field ? leftOut(field) : ''}.`,
   })
+}
+
+/** What a field is where it is left out. */
+function leftOut({ default: fallback }: { readonly default?: unknown }): string {
+  return `, or leave it out${fallback === undefined ? '' : `: then it is ${String(fallback)}`}`
 }
 
 const isInside = ({ code, path }: z.core.$ZodIssue) => path.length > 0 || code === 'unrecognized_keys'

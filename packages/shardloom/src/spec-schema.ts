@@ -46,9 +46,13 @@ const pool = z
       cluster: z
         .exactOptional(cluster)
         .describe('accelerators and links of a pool of its own, in place of those of the spec'),
-      order: z.exactOptional(z.array(z.string('the name of an axis'), 'a list of axes, such as [tp, dp]')),
-      batch: z.exactOptional(wholeNumber()).describe('sequences per step of this phase'),
-      microbatch: z.exactOptional(wholeNumber()),
+      order: z
+        .exactOptional(z.array(z.string('the name of an axis'), 'a list of axes, such as [tp, dp]'))
+        .describe('axes of a pool of its own from innermost to outermost'),
+      batch: z.exactOptional(wholeNumber()).describe('sequences per step of this phase; default that of the spec'),
+      microbatch: z
+        .exactOptional(wholeNumber())
+        .describe('sequences per dp rank and microbatch of this phase; default all that a rank has'),
       options: z.exactOptional(z.record(z.string(), z.unknown())).describe('options for this phase alone'),
     },
     'an object such as {parallel: {tp: 8}, batch: 4}',
@@ -188,7 +192,9 @@ const options = z
             host: z.exactOptional(host).describe('costs of the host in place of those of the engine'),
             memoryFraction: z
               .exactOptional(share)
-              .describe("share of a device's memory for weights, activations and KV cache"),
+              .describe(
+                "share of a device's memory, 0 to 1, for weights, activations and KV cache; default that of the engine, of vllm 0.9",
+              ),
             load: z.exactOptional(load).describe('the requests that come: from clients, or at a rate'),
           },
           'an object such as {prefill: {parallel: {tp: 4}}}',

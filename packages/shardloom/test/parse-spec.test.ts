@@ -2,6 +2,7 @@ import { isShardloomError } from '@shardloom/core'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { checkSpec, parseSpec } from '../src/index.js'
+import { parseText } from '../src/parse-spec.js'
 
 /** The error that `run` throws, as `CODE message | help`. */
 function errorOf(run: () => unknown): string {
@@ -144,6 +145,57 @@ describe('a bad spec', () => {
       /^SPEC_SYNTAX .* 2 documents, and one is read\. \| .*file of its own/,
     )
     expect(errorOf(() => parseSpec(''))).toMatch(/^SPEC_VALUE/)
+  })
+
+  test('a key that stands twice is told of JSON as of YAML, escapes read as what they stand for', () => {
+    for (const [text, place] of [
+      ['{"model": "tiny",\n "model": "llama-3.1-8b"}', '"model" stands twice, again at line 2, column 2'],
+      ['{"model": "tiny", "parallel": {"tp": 2, "t\\u0070": 4}}', '"tp" stands twice, again at line 1, column 41'],
+      [
+        '{"model": "tiny", "plugins": [{}, {"a": 1}, {"a": 1, "a" : 2}]}',
+        '"a" stands twice, again at line 1, column 54',
+      ],
+    ] as const)
+      expect(errorOf(() => parseSpec(text))).toMatch(new RegExp(`^SPEC_SYNTAX .*${place}\\. \\| Keep one`))
+    // Texts that look like keys, and keys of the same name in other objects, are none.
+    const spec = '{"model": "tiny", "cluster": {"a": "model\\": {", "tp": ["tp", "tp"]}, "parallel": {"tp": 2}, "x": 1}'
+    expect(errorOf(() => parseSpec(spec))).toMatch(/^SPEC_KEY .*`x`/)
+    // RFC 8259, section 4: what others do with such objects differs. A config.json is read as transformers reads it.
+    expect(parseText('{"a": 1, "a": 2}', 'config.json', 'MODEL', 100)).toEqual({ a: 2 })
+  })
+
+  test('any JSON object is read as JSON reads it', () => {
+    fc.assert(
+      fc.property(fc.dictionary(fc.string(), fc.jsonValue()), fc.constantFrom(0, 2), (value, indent) => {
+        const text = JSON.stringify(value, null, indent)
+        expect(parseText(text, 'x.json', 'SPEC', 1e6)).toEqual(JSON.parse(text))
+      }),
+    )
+  })
+
+  test('merge keys are of YAML 1.1: what stands for them is said', () => {
+    expect(errorOf(() => parseSpec('model: tiny\nparallel:\n  <<: {tp: 2}\n  dp: 2'))).toMatch(
+      /^SPEC_SYNTAX .*merge key `<<` at line 3, column 3 .* \| Write its fields .*parallel: \*name/,
+    )
+    expect(parseSpec('model: tiny\nplugins: [&name x.js, *name]').plugins).toEqual(['x.js', 'x.js'])
+  })
+
+  test('a value that is refused has a line that says what works, and what it is without one', () => {
+    for (const [text, help] of [
+      ['{model: tiny, parallel: {tp: 0}}', 'Give a whole number from 1 to 2147483648, or leave it out: then it is 1.'],
+      [
+        '{model: tiny, options: {dtype: 8}}',
+        'Give one of bf16, fp16, fp32, fp64, fp8, or leave it out: then it is bf16.',
+      ],
+      ['{model: tiny, options: {barriers: 3}}', 'Give true or false, or leave it out: then it is false.'],
+      ['{model: tiny, microbatch: x}', 'Give a whole number from 1 to 2147483648, or leave it out.'],
+      ['{model: 3}', 'Give the name of a preset, the path of a config.json, or a model object.'],
+      [
+        '{model: tiny, options: {serving: {load: {input: {from: 1, to: x}}}}}',
+        'Give a whole number from 1 to 2147483648.',
+      ],
+    ] as const)
+      expect(errorOf(() => parseSpec(text))).toMatch(new RegExp(`^SPEC_VALUE .* \\| ${help.replaceAll('.', '\\.')}$`))
   })
 
   test('aliases that multiply, endless nesting and endless text are refused', () => {

@@ -28,7 +28,7 @@ import {
 } from 'shardloom/search'
 import { type Style, singleLine } from '../style.js'
 import { flow, pairs, table, wrapped } from '../table.js'
-import type { SearchResult } from './result.js'
+import { isUpToRanks, type SearchResult, subjectOf } from './result.js'
 import type { Launch } from './write-result.js'
 
 /** What is told of the best beside its place. */
@@ -71,16 +71,14 @@ export function commandLines(command: string | undefined, style: Style, of = 'it
 /** What is searched, and how many candidates became what. */
 function headLines(result: SearchResult, style: Style): string[] {
   const { loaded, question, answer } = result
-  const { ranks, objective, limits } = question
+  const { objective, limits } = question
   const { phase } = loaded.spec
   const untried = untriedChoices(loaded, question)
   const refused = Object.entries(answer.counts.rejected).sort(([, a], [, b]) => b - a)
-  const isMost = objective === 'ranks' || question.choices['ranks'] !== undefined
+  const isMost = isUpToRanks(question)
   const most = betterOf(phase, objective) === 'more' ? 'most' : 'least'
   return [
-    style.bold(
-      `${singleLine(loaded.architecture.name)} · ${phase} on ${isMost ? 'up to ' : ''}${formatCount(ranks)} × ${singleLine(clusterOf(loaded).accelerator.name)}`,
-    ),
+    style.bold(singleLine(subjectOf(result))),
     ...pairs([
       ['objective', `${most} ${objective}`],
       ...(isMost
@@ -117,7 +115,8 @@ function rejectedText(rule: string, count: number, question: SearchResult['quest
 }
 
 /** How many candidates became what: those of parts that have ended. */
-function countsText({ answer, question, best, interrupted, missing = [], ...time }: SearchResult): string | string[] {
+function countsText(result: SearchResult): string | string[] {
+  const { answer, question, best, interrupted, missing = [], ...time } = result
   const { total, rejected, bounded, evaluated } = answer.counts
   if (interrupted && total === 0 && best.length > 0)
     return 'none counted before it was interrupted: those below were found at the start, where good candidates are looked for first'
@@ -125,7 +124,7 @@ function countsText({ answer, question, best, interrupted, missing = [], ...time
   const parts = formatCounted(question.parts, 'part')
   const ends = [
     `${formatCount(total)}${timeText(total, time)}`,
-    ...(interrupted ? ['interrupted'] : []),
+    ...(interrupted ? ['interrupted'] : result.stopped && missing.length === 0 ? ['complete'] : []),
     ...(missing.length > 0 ? [`without ${formatCount(missing.length)} of ${parts}`] : []),
   ]
   return [
@@ -232,7 +231,7 @@ function bestLines(result: SearchResult, style: Style): string[] {
       ? `${style.bad(`None of ${formatCount(simulated)} simulated keeps all limits.`)} The nearest`
       : simulated > 0
         ? `${style.bold('The best')} of ${formatCount(simulated)} simulated`
-        : `${style.bold('The best')}, as estimated`,
+        : `${style.bold('The best')}, as estimated${result.stopped && !result.interrupted ? ': interrupted before they were simulated' : ''}`,
     ...candidateTable(result, style),
     ...note.map((line) => style.dim(line)),
     ...(isMissed && answer.counts.bounded > 0
@@ -275,7 +274,8 @@ function frontLines({ answer, question, loaded }: SearchResult, style: Style): s
     { header: y, align: 'right' },
     { header: '', align: 'left' },
   ] as const
-  const rows = answer.front.map((candidate) => {
+  const shown = alongFront(answer.front, [x, y])
+  const rows = shown.map((candidate) => {
     const [a, b] = [x, y].map((name) => metricText(name, candidate.metrics[name] ?? 0))
     const room = 74 - Math.max(x.length, a?.length ?? 0) - Math.max(y.length, b?.length ?? 0)
     const [what = '', ...more] = cut(choicesText(candidate, question.choices).split('  '), room)
@@ -284,7 +284,39 @@ function frontLines({ answer, question, loaded }: SearchResult, style: Style): s
   return [
     `${style.bold('The front')} of ${most(x)} ${x} and ${most(y)} ${y}, as estimated`,
     ...table(columns, rows.flat(), style),
+    ...(shown.length < answer.front.length
+      ? wrapped(
+          `${formatCount(shown.length)} of ${formatCount(answer.front.length)}, spread over it with both ends: --json has all, and --svg draws them.`,
+          2,
+        ).map((line) => style.dim(line))
+      : []),
   ]
+}
+
+/** Rows of a front that are shown: more would push what else was found off the screen. */
+const mostOfFront = 20
+
+/** All of a front that is short; of a longer one both ends, and again and again the point that is furthest from those taken. */
+function alongFront(front: readonly Candidate[], [x, y]: readonly string[]): readonly Candidate[] {
+  if (front.length <= mostOfFront) return front
+  // Distances are shares of how far the front reaches, whatever its metrics are measured in.
+  const places = [x, y].map((name = '') => {
+    const values = front.map(({ metrics }) => metrics[name] ?? 0)
+    const [first = 0, last = 0] = [values[0], values.at(-1)]
+    return values.map((value) => (value - first) / (last - first || 1))
+  })
+  const apart = (a: number, b: number) => Math.hypot(...places.map((at) => (at[a] ?? 0) - (at[b] ?? 0)))
+  const taken = [0, front.length - 1]
+  const nearest = front.map((_, index) =>
+    taken.includes(index) ? -1 : Math.min(...taken.map((other) => apart(index, other))),
+  )
+  while (taken.length < mostOfFront) {
+    const furthest = nearest.indexOf(nearest.reduce((a, b) => Math.max(a, b)))
+    taken.push(furthest)
+    for (const index of nearest.keys())
+      nearest[index] = Math.min(nearest[index] ?? 0, index === furthest ? -1 : apart(index, furthest))
+  }
+  return taken.sort((a, b) => a - b).flatMap((index) => front[index] ?? [])
 }
 
 const cut = (entries: readonly string[], room: number) => flow(entries, '  ', 80 - room)

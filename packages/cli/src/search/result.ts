@@ -1,4 +1,4 @@
-import { formatCounted, ShardloomError } from 'shardloom'
+import { clusterOf, formatCount, ShardloomError } from 'shardloom'
 import {
   type Answer,
   type Asked,
@@ -8,6 +8,7 @@ import {
   type NearMiss,
   type Question,
   type SimulatedCandidate,
+  whyNone,
 } from 'shardloom/search'
 import type { WhyFlag } from './search-flags.js'
 
@@ -23,9 +24,22 @@ export interface SearchResult extends Asked {
   readonly seconds?: number
   /** How many of the candidates a checkpoint had: their time is not that of this search. */
   readonly resumed?: number
+  /** Whether it was stopped before all that was asked for had been searched. */
   readonly interrupted: boolean
+  /** Whether it was stopped at all, be it while the best were simulated. */
+  readonly stopped?: boolean
   /** The parts that have no answer, ascending. */
   readonly missing?: readonly number[]
+}
+
+/** Whether candidates may have fewer ranks than the question has. */
+export const isUpToRanks = ({ objective, choices }: Question): boolean =>
+  objective === 'ranks' || choices['ranks'] !== undefined
+
+/** What is searched: `Llama 3.1 8B · training on 8 × h100-sxm`. */
+export function subjectOf({ loaded, question }: Asked): string {
+  const ranks = `${isUpToRanks(question) ? 'up to ' : ''}${formatCount(question.ranks)}`
+  return `${loaded.architecture.name} · ${loaded.spec.phase} on ${ranks} × ${clusterOf(loaded).accelerator.name}`
 }
 
 /** Whether anything was found that keeps all rules. */
@@ -39,27 +53,14 @@ export const fits = ({ best, interrupted }: SearchResult): boolean =>
 export function pointOfAnswer(
   { best, misses, counts }: Answer,
   { text, choices }: WhyFlag,
-  { ranks }: Question,
+  question: Question,
 ): Candidate | Miss | undefined {
   if (counts.total === 0)
     throw new ShardloomError('CHOICE', `No candidate has ${text}.`, {
       subject: '--why',
       help:
-        tooMany(choices, ranks) ??
+        whyNone(choices, question) ??
         'Degrees have to divide the ranks, and microbatches the batch that is left for each; see --ranks.',
     })
   return best[0] ?? [...misses].sort((a, b) => a.by - b.by)[0]
-}
-
-/** Degrees that ranks are multiplied from; others divide the same ranks once more. */
-const multiplying = ['replicas', 'dp', 'cp', 'ulysses', 'tp', 'pp']
-
-/** Says that degrees multiply to more than the ranks, where it is so. */
-function tooMany(choices: WhyFlag['choices'], most: number): string | undefined {
-  const ranks = Number(choices['ranks'] ?? most)
-  const degrees = multiplying.map((axis) => Number(choices[axis] ?? 1)).filter((degree) => degree > 1)
-  const product = degrees.reduce((all, degree) => all * degree, 1)
-  if (!(product > ranks)) return undefined
-  const said = degrees.length === 1 ? `${product}` : `${degrees.join(' × ')} = ${product}`
-  return `${said} is more than ${formatCounted(ranks, 'rank')}: use smaller degrees, or more --ranks.`
 }

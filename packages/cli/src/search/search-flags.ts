@@ -57,7 +57,10 @@ const options: readonly Option[] = [
     '--limit <bound>',
     'what a metric must keep, such as tpot<=50ms (in serving the mean); repeatable',
   ).argParser(parseLimit),
-  new Option('--choose <name=values>', 'the values of a choice, such as tp=1,2,4; repeatable').argParser(parseChoice),
+  new Option(
+    '--choose <name=values>',
+    'the values of a choice, such as tp=1,2,4; repeatable; choices are listed below',
+  ).argParser(parseChoice),
   new Option('--keep <names>', 'choices that stay as the spec has them, such as tp,pp').argParser(parseNames),
   new Option(
     '--top <n>',

@@ -1,14 +1,15 @@
-import { checkSpec, isShardloomError, ShardloomError, type SpecInput, specText } from 'shardloom'
+import { checkSpec, formatCount, isShardloomError, ShardloomError, type SpecInput, specText } from 'shardloom'
 import type { LauncherName } from 'shardloom/launch'
 import { betterOf, type Candidate, choicesText, keepsAll, type SimulatedCandidate, unitOf } from 'shardloom/search'
 import type { Io } from '../io.js'
 import { printNote } from '../output.js'
 import { UsageError } from '../report-error.js'
+import { singleLine } from '../style.js'
 import { writeWhole } from '../write-file.js'
 import { narrowingFlag } from './launch-values.js'
 import { loadAsked } from './load-question.js'
 import { rangesText } from './part.js'
-import type { SearchResult } from './result.js'
+import { type SearchResult, subjectOf } from './result.js'
 
 /** Writes the spec of a candidate, which `shardloom simulate` and all other commands take. */
 export async function writeSpec(io: Io, path: string, spec: SpecInput, of = 'the best'): Promise<void> {
@@ -88,6 +89,9 @@ async function refusedText(
   return `${launcher} cannot be told of ${of}, ${error.code}: ${why}`
 }
 
+/** What metrics are in that are neither seconds nor bytes, where their names do not say so. */
+const ratesOfFront: Readonly<Record<string, string>> = { throughput: 'tokens/s per rank', cost: 'per million tokens' }
+
 /** Draws the front, and the best as simulated beside it, by the estimates that a search reckons with. */
 export async function writeFront(io: Io, path: string, result: SearchResult): Promise<void> {
   const { question, loaded, answer } = result
@@ -99,18 +103,19 @@ export async function writeFront(io: Io, path: string, result: SearchResult): Pr
       help: 'Search with --front.',
     })
   const axis = (name: string) => {
-    const unit = unitOf(name)
+    const measured = unitOf(name)
+    const unit = measured === 's' || measured === 'B' ? measured : ratesOfFront[name]
     const better = betterOf(loaded.spec.phase, name)
     return {
       name: name.replaceAll('-', ' '),
-      ...((unit === 's' || unit === 'B') && { unit }),
+      ...(unit !== undefined && { unit }),
       ...(better && { better }),
     }
   }
   const points = new Map([...best, ...answer.front].map((candidate) => [candidate.name, candidate]))
   const texts = new Map<string, string>()
   for (const candidate of points.values()) {
-    const short = choicesText(candidate, question.choices).replaceAll('\u00a0', ' ')
+    const short = choicesText(candidate, question.choices).replaceAll('\u00a0', ' ').replaceAll('  ', ', ')
     // Two that differ in what a short text leaves out are two points all the same.
     texts.set(candidate.name, [...texts.values()].includes(short) ? candidate.name : short)
   }
@@ -125,10 +130,18 @@ export async function writeFront(io: Io, path: string, result: SearchResult): Pr
   const svg = paretoSvg({
     points: [...points.values()].map(point),
     axes: { x: axis(x), y: axis(y) },
+    of: ofFront(result),
     ...(first && { marked: nameOf(first) }),
   })
   await writeWhole(io, path, async (stream) => void stream.write(svg))
   if (path !== '-') printNote(io, `${path} has the front`)
+}
+
+/** What a front is of, and that its metrics are those of one rank, as estimated. */
+function ofFront(result: SearchResult): string {
+  const { batch, phase, seq, options } = result.loaded.spec
+  const step = phase === 'serving' ? [] : [`batch ${formatCount(batch)}`, `seq ${formatCount(seq)}`]
+  return [subjectOf(result), ...step, options.dtype, 'per rank, as estimated'].map(singleLine).join(' · ')
 }
 
 /** The first candidate that keeps all rules as simulated. */

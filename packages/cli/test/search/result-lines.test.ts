@@ -26,6 +26,24 @@ test('of a search that is interrupted before candidates are counted, it is said 
   expect(nothing).not.toContain('below')
 })
 
+test('of a search that is stopped when all was searched, it is said that it is complete, and what was not simulated', async () => {
+  const loaded = await loadSpec(spec)
+  const choices = { tp: [1], cp: [1], ulysses: [1], pp: [1], offload: ['none'], recompute: ['none'] }
+  const question = questionOf(loaded, { choices, parts: 1, top: 1 })
+  const answer = finish(answersOf(loaded, question).part(0))
+  const told = (more: object) => {
+    const best = estimatedOnly({ loaded, question }, answer.best)
+    const result = { loaded, question, answer, best, simulated: 0, nearMisses: [], interrupted: false, seconds: 2 }
+    return resultLines({ ...result, ...more }, styleOf(quiet.stdout, {})).join('\n')
+  }
+  const complete = told({ stopped: true })
+  expect(complete).toMatch(/candidates .* complete: /)
+  expect(complete).toContain('as estimated: interrupted before they were simulated')
+  expect(complete).not.toMatch(/, +interrupted:/)
+  expect(told({ stopped: true, interrupted: true })).toMatch(/candidates .* interrupted: /)
+  expect(told({})).not.toMatch(/complete|interrupted/)
+})
+
 test('what was not tried, and of how much the answer is, stand within 80 columns', async () => {
   const loaded = await loadSpec(spec)
   const question = questionOf(loaded, { choices: { pp: [1], tp: [1] }, parts: 64 })
@@ -78,4 +96,37 @@ test('where none of the best keeps all limits as simulated, others may', async (
   }
   expect(told(7)).toContain('Others may keep them: --top 20 simulates more.')
   expect(told(0)).not.toContain('--top')
+})
+
+test('of a long front both ends and points far from each other are shown, and where all are', async () => {
+  const loaded = await loadSpec(spec)
+  const question = questionOf(loaded, { choices: { pp: [1], tp: [1] }, parts: 1, front: ['step-time', 'peak-memory'] })
+  const told = (points: readonly (readonly [seconds: number, gigabytes: number])[]) => {
+    const front = points.map(([seconds, gigabytes], index) => ({
+      name: `dp=${index + 2}`,
+      choices: { dp: index + 2 },
+      score: seconds,
+      metrics: { 'step-time': seconds, 'peak-memory': gigabytes * 1e9 },
+    }))
+    const answer = { ...emptyAnswer, front }
+    const result = { loaded, question, answer, best: [], simulated: 0, nearMisses: [], interrupted: false }
+    const lines = resultLines(result, styleOf(quiet.stdout, {}))
+    expect(lines.filter((line) => [...line].length > 80)).toEqual([])
+    const shown = lines.flatMap((line) => /GB {2}dp (\d+)$/.exec(line)?.[1] ?? []).map((dp) => Number(dp) - 2)
+    return { text: lines.join(' ').replace(/\s+/g, ' '), shown }
+  }
+  const line = (length: number) => Array.from({ length }, (_, index) => [1 + index / 10, 99 - index] as const)
+  const { text, shown } = told(line(54))
+  expect(text).toContain('20 of 54, spread over it with both ends: --json has all')
+  expect(shown).toEqual([...new Set(shown)].sort((a, b) => a - b))
+  expect([shown.length, shown[0], shown.at(-1)]).toEqual([20, 0, 53])
+  // The furthest from its neighbours is taken first: no gap is twice as wide as 53 over 19, to the point.
+  expect(Math.max(...shown.slice(1).map((index, at) => index - (shown[at] ?? 0)))).toBeLessThanOrEqual(5)
+  const short = told(line(20))
+  expect(short.shown).toHaveLength(20)
+  expect(short.text).not.toContain('--json has all')
+  // Points that are all but one another stand for each other; those that are apart are all there.
+  const crowd = Array.from({ length: 60 }, (_, index) => [2 + index * 1e-6, 50 - index * 1e-6] as const)
+  const apart = told([...line(10), ...crowd.map(([x, y]) => [x + 1, y] as const)])
+  expect(apart.shown.filter((index) => index < 10)).toHaveLength(10)
 })

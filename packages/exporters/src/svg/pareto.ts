@@ -29,6 +29,8 @@ export interface ParetoPicture {
   readonly axes: { readonly x: ParetoAxis; readonly y: ParetoAxis }
   /** The name of the candidate that is chosen. */
   readonly marked?: string
+  /** What the candidates are of and where their metrics come from, which the subtitle begins with. */
+  readonly of?: string
 }
 
 const plotHeight = 400
@@ -37,7 +39,7 @@ const dot = 5
 
 /** Draws points and their front; `width` is that of the picture, in pixels. */
 export function drawPareto(picture: ParetoPicture, width: number): Drawing {
-  const { axes, marked } = picture
+  const { axes, marked, of = '' } = picture
   const given = new Map(picture.points.map((point) => [point.name, point]))
   const all = [...given.values()].filter(isDrawn)
   const front = alongFront(all, axes)
@@ -88,9 +90,12 @@ export function drawPareto(picture: ParetoPicture, width: number): Drawing {
   const [x, y] = [axes.x, axes.y].map(({ name, better = 'less' }) => `${better} ${name}`) as [string, string]
   return {
     title: [axes.x, axes.y].map(({ name }) => cutMiddle(name, 40)).join(' against '),
-    subtitle: `${formatCounted(all.length, 'candidate')} · ${formatCount(front.length)} on the front`,
+    subtitle: [of, formatCounted(all.length, 'candidate'), `${formatCount(front.length)} on the front`]
+      .filter(Boolean)
+      .join(' · '),
     ...(lost > 0 && { notice: `${formatCount(lost)} without a value for both metrics not drawn` }),
     alt: [
+      ...(of ? [`${of}.`] : []),
       `${formatCounted(all.length, 'candidate')} by ${axes.x.name} and ${axes.y.name}; ${x} and ${y} are better.`,
       `The front: ${front.slice(0, mostLabels).map(tip).join('; ') || 'none'}${front.length > mostLabels ? `; and ${front.length - mostLabels} more` : ''}.`,
       ...(chosen ? [`Chosen: ${tip(chosen)}.`] : []),

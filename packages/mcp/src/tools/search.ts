@@ -12,6 +12,7 @@ import {
   questionOf,
   rerankWork,
   type SearchOptions,
+  whyNone,
 } from 'shardloom/search'
 import { z } from 'zod'
 import { loadSource, specInput } from '../spec-input.js'
@@ -90,7 +91,9 @@ export const searchTool = defineTool({
       if (found) return { ...about, point: shown(found), warnings: loaded.warnings ?? [] }
       throw new ShardloomError('CHOICE', 'No candidate has these choices.', {
         subject: 'why',
-        help: `Degrees multiply to ${question.ranks} ranks; values are those of \`choices\`, or the usual ones.`,
+        help:
+          whyNone(why, question) ??
+          `Degrees multiply to ${question.ranks} ranks; values are those of \`choices\`, or the usual ones.`,
       })
     }
     const answer: Answer = mergeAnswers([finish(answersOf(loaded, question).part(0))], question)

@@ -266,10 +266,14 @@ export interface FromSpec {
 /** Starts from what the spec of a question about steps has chosen. Throws `PHASE` for serving. */
 export function changesOfSpec(loaded: LoadedSpec, question: Question): FromSpec {
   if (loaded.spec.phase === 'serving') {
-    throw new ShardloomError('PHASE', 'Changes of a spec are tried for training, prefill and decode.', {
-      subject: 'phase',
-      help: 'Search the whole space, and compare the best with the spec.',
-    })
+    throw new ShardloomError(
+      'PHASE',
+      'Changes of a spec are tried of one step, of training, prefill or decode; the phase is serving.',
+      {
+        subject: 'phase',
+        help: 'Leave --changes out: the best of all is found, and --keep holds what has to stay as the spec has it. `shardloom simulate` of the spec says what it comes to.',
+      },
+    )
   }
   const from = choicesOfSpec(treeOf(loaded, question), question)
   // What the spec has is to choose from, whatever else is.

@@ -58,24 +58,30 @@ const unsaid: ChoiceValues = {
   pools: [1],
 }
 
+/** What can be chosen of steps: degrees, what else a plan is divided by, and fields of options. Plugins bring choices of their own. */
+export function stepChoiceNames(): string[] {
+  const of = (part: string) =>
+    specFields().flatMap(({ path: [top, ...path] }) => (top === part && path[0] !== 'serving' ? [path.join('.')] : []))
+  return [...of('parallel'), 'order', 'microbatch', 'batch', 'split', 'ranks', ...of('options')]
+}
+
 /**
  * Refuses a choice of steps that is no degree, no option and no choice of a plugin: `CHOICE`. Those of serving are few, and checked with
  * the question.
  */
 export function checkChoiceName({ spec, plugins }: LoadedSpec, name: string): void {
   if (spec.phase === 'serving') return
-  const ours = [
-    ...Object.keys(spec.parallel),
-    ...specFields().flatMap(({ path: [top, ...path] }) => (top === 'options' ? [path.join('.')] : [])),
-  ]
+  const ours = [...stepChoiceNames(), ...Object.keys(spec.parallel)]
   const own = plugins.flatMap(({ axes = [], choices = [] }) => [...axes, ...choices].map((each) => each.name))
-  const all = [...ours, ...own, 'order', 'microbatch', 'batch', 'split', 'ranks']
+  const all = [...ours, ...own]
   if (all.includes(name) || plugins.some((plugin) => name.split('.')[0] === plugin.name)) return
   const near = nearest(name, all)
   throw new ShardloomError('CHOICE', `There is nothing to choose that is called \`${name.slice(0, 60)}\`.`, {
     subject: name.slice(0, 60),
     help:
-      near === undefined ? 'Name a degree, an option, order, microbatch, split or ranks.' : `Did you mean \`${near}\`?`,
+      near === undefined
+        ? 'Name a degree such as tp, a field of options such as zero, order, microbatch, batch, split or ranks; `shardloom search --help` lists them.'
+        : `Did you mean \`${near}\`?`,
   })
 }
 

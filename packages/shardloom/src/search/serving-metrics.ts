@@ -105,10 +105,14 @@ export function checkServingQuestion({ objective, limits, front, spec }: Questio
     const near = nearest(name, among)
     const [, mean] = /^-?(ttft|tpot)-p\d+$/.exec(name) ?? []
     if (mean !== undefined)
-      throw new ShardloomError('OBJECTIVE', `Serving is searched by means, and \`${name}\` is none.`, {
-        subject: name,
-        help: `Use \`${mean}\`, the mean over requests. p99 is told of the best as simulated, and of a spec that you simulate.`,
-      })
+      throw new ShardloomError(
+        'OBJECTIVE',
+        `Serving is searched by means over requests, and \`${name}\` is a percentile.`,
+        {
+          subject: name,
+          help: `Use \`${mean}\`, the mean, with a lower limit where p99 has to be kept: \`shardloom simulate\` of the best says what its p99 is.`,
+        },
+      )
     throw new ShardloomError('OBJECTIVE', `Serving has no \`${name.slice(0, 60)}\`.`, {
       subject: name.slice(0, 60),
       help: `${near === undefined ? '' : `Did you mean \`${near}\`? `}It has ${orList(among)}.`,
