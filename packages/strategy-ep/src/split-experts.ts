@@ -49,7 +49,7 @@ export function splitExperts(options: ExpertParallelOptions): Pass {
         atoms.length ? [{ strategy: 'ep', axis, atoms, ...rest }] : []
       const gathers = options.dispatch === 'all-gather'
       return withPreferences(program, [
-        ...wish('ep', ep, { class: 'experts', dims: ['experts'], where: experts }),
+        ...wish('ep', ep, { class: 'experts', dims: ['experts'], where: experts, innermost: true }),
         ...wish('ep', ep, { class: gathers ? 'experts' : 'rest', dims: ['experts'], where: tokens }),
         ...wish('expertTp', expertTp, { class: 'experts', dims: ['ffn'], where: experts }),
         ...wish('expertDp', repeated, { class: 'experts', dims: ['seq', 'batch'], where: experts }),

@@ -223,10 +223,10 @@ class Parser {
     const axis = cursor.word('an axis')
     let more: Partial<Preference> = {}
     while (cursor.take(';')) {
-      const clause = oneOf(cursor, ['atoms', 'by', 'together', 'where'], 'clause of a preference')
+      const clause = oneOf(cursor, ['atoms', 'by', 'together', 'innermost', 'where'], 'clause of a preference')
       if (clause === 'atoms') more = { ...more, atoms: takeAtoms(cursor, this.mesh) }
       else if (clause === 'by') more = { ...more, strategy: cursor.word('a strategy') }
-      else if (clause === 'together') more = { ...more, together: true }
+      else if (clause === 'together' || clause === 'innermost') more = { ...more, [clause]: true }
       else more = { ...more, where: cursor.pairs() as NonNullable<Preference['where']> } // its reader checks selectors
     }
     cursor.end()
