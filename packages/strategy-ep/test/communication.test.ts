@@ -304,4 +304,15 @@ describe('tokens of experts whose width ranks divide', () => {
     }
     for (const { name, violations } of verifyProgram(plan.program, plan.operators)) expect(violations, name).toEqual([])
   })
+
+  it('are gathered over ranks with other tokens alone, and sums over these are reduced before they are exchanged', () => {
+    const plan = planned(
+      six,
+      { phase: 'training', batch: 36, seq: 8 },
+      { dp: 6, tp: 2, expertDp: 1, ep: 3, expertTp: 4 },
+    )
+    const share = ((36 * 8) / 6) * 2 * 8 * 2
+    expect(sent(plan, 'forward', 'moe/dispatch')).toEqual({ 'all-to-all': (2 / 3) * share, 'all-gather': share })
+    expect(sent(plan, 'forward', 'experts/down')).toEqual({ 'all-to-all': (2 / 3) * share, 'reduce-scatter': share })
+  })
 })

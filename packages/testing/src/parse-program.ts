@@ -38,7 +38,7 @@ export interface ProgramDefaults extends Partial<Omit<Program, 'schema' | 'tenso
  *     head       = "program" word phase? | "uneven" ("refuse" | "ragged") | "mesh" mesh | "dtype" type
  *                | "sizes" (word "=" whole)* | "pipeline" pairs | "loads" pairs | "notes" pairs
  *                | "layout" word "over" word "[" word* "]"           dims that are no consecutive runs
- *                | "prefer" "[" word* "]" class "over" word (";" ("atoms" atoms | "by" word | "together" | "where" pairs))*
+ *                | "prefer" "[" word* "]" class "over" word (";" ("atoms" atoms | "by" word | "together" | "innermost" | "where" pairs))*
  *     mesh       = (word "=" whole ("x" whole)*)* ("|" mesh)?           degrees, their factors, other factorisations
  *     outside    = "outside" INDENT (word ":" tensor)*                  tensors that nobody makes; default an input
  *     item       = node | region
