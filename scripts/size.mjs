@@ -6,7 +6,7 @@ import { build } from 'esbuild'
 import ts from 'typescript'
 import { root } from './workspace.mjs'
 
-const budget = { lines: 2_880, bytes: 20_700 }
+const budget = { lines: 2_880, bytes: 20_800 }
 
 const source = join(root, 'packages', 'core', 'src')
 const { exports } = JSON.parse(readFileSync(join(root, 'packages', 'core', 'package.json'), 'utf8'))

@@ -179,7 +179,8 @@ function mostSharded(known: Placement, wanted: Placement): Placement {
 
 /**
  * Orders the atoms of each split dim: the forward operator's or the longest producer's order first, then those that
- * split the fewest other dims, since these move least, then mesh order. The same node where there is nothing to order.
+ * split the fewest other dims, since these move least, of equal ones those that a strategy wants innermost last, then mesh
+ * order. The same node where there is nothing to order.
  */
 function nest(
   node: OperatorNode,
@@ -203,22 +204,29 @@ function nest(
       : makers.reduce((best, list) => (list.length > best.length ? list : best), [])
     const rest = program.mesh.atoms.flatMap(({ name }) => (atoms.includes(name) && !base.includes(name) ? [name] : []))
     // Atoms of one axis that split features end in its order: partial sums over them are scattered one by one.
-    const dims = (atom: string) => {
+    const rank = (atom: string) => {
       const axis = program.mesh.axes.find((each) => each.atoms.includes(atom))?.atoms ?? [atom]
-      const alike = rest.filter((each) => axis.includes(each) && splitsFeatures(each, program))
+      const alike = rest.filter((each) => axis.includes(each) && isWished(each, program, isFeature))
       const own = alike.includes(atom) ? alike : [atom]
       return Math.max(...own.map((each) => (claimed.get(each)?.has(dim) ? (claimed.get(each)?.size ?? 0) : 0)))
     }
-    const rank = new Map(rest.map((atom) => [atom, dims(atom)]))
-    const ordered = [...base, ...rest.sort((a, b) => (rank.get(a) ?? 0) - (rank.get(b) ?? 0))]
+    const leaves = (atom: string) => (isWished(atom, program, isInnermost) ? 1 : 0)
+    const nested = [...base, ...rest.toSorted((a, b) => rank(a) - rank(b))]
+    const inside = [...base, ...rest.toSorted((a, b) => rank(a) - rank(b) || leaves(a) - leaves(b))]
+    // Where one of those that leave stays outside of one that does not, none inside of it could leave before it.
+    const ordered = rest[1] && !/10+1/.test(inside.map(leaves).join('')) ? inside : nested
     if (ordered.some((atom, index) => atom !== atoms[index])) splits = { ...splits, [dim]: ordered }
   }
   return node.partition?.splits === splits ? node : { ...node, partition: { ...partition, splits } }
 }
 
-function splitsFeatures(atom: string, { preferences, mesh }: Program): boolean {
-  return preferences.some((each) => each.class === 'feature' && atomsOf(each, mesh).includes(atom))
+/** Whether some preference of this kind names the atom. */
+function isWished(atom: string, { preferences, mesh }: Program, test: (each: Preference) => boolean | undefined) {
+  return preferences.some((each) => test(each) && atomsOf(each, mesh).includes(atom))
 }
+
+const isFeature = (each: Preference) => each.class === 'feature'
+const isInnermost = (each: Preference) => each.innermost
 
 /** What a node asks of its operands and gives to its results. */
 interface NodePlacements {

@@ -218,7 +218,9 @@ function decideNode(
   if (sums.length === 0) return decided
   const other = decideNode(node, definition, context, wishes, readers, sums)
   const split = Object.values(other.partition?.splits ?? {}).flat()
-  return sums.every((atom) => split.includes(atom)) ? other : decided
+  const able = sums.filter((atom) => split.includes(atom))
+  if (able.length === sums.length) return other
+  return able.length ? decideNode(node, definition, context, wishes, readers, able) : decided
 }
 
 /** The dim along `atom` that a backward operator takes from its forward one, or an optimizer operator from its tensor. */

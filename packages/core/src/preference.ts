@@ -25,6 +25,11 @@ export interface Preference {
   readonly dims: readonly string[]
   /** Only where all of the axis' atoms can split the same dim: not where a stronger wish takes one of them. */
   readonly together?: true
+  /**
+   * Its atoms stand inside of those that split as many dims, in whatever dim both split: they leave it for another one by an
+   * all-to-all, which takes the innermost alone, and before the others are gathered.
+   */
+  readonly innermost?: true
 }
 
 /** The pseudo-dim of {@link Preference.dims} that passes a partial sum on. */

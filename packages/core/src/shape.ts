@@ -56,7 +56,7 @@ const preference = has(
   ['dims', words],
   ['atoms', maybe(words)],
   ['where', maybe(where)],
-  ['together', maybe((value) => value === true)],
+  ['together innermost', maybe((value) => value === true)],
 )
 const earlier = has(['item', word], ['distance', (distance) => whole(distance) && distance > 0])
 const growth = has(['position', whole], ['axis', word], ['by', Number.isFinite])

@@ -1,4 +1,4 @@
-import { type Program, placementText } from '@shardloom/core'
+import { nodesOf, type Program, placementText } from '@shardloom/core'
 import { describe, expect, it } from 'vitest'
 import { draw, plan, wish } from './draw.js'
 
@@ -61,6 +61,43 @@ describe('nesting', () => {
     const after = plan(draw(sizes, twice), { dp: 3, ep: 2 }, [batch('ep'), batch('dp', { where: { name: 'n' } })])
     expect(placed(after, 'm')).toBe('batch/ep')
     expect(placed(after, 'n')).toBe('batch/ep.dp')
+  })
+
+  describe('of atoms of which one leaves for another dim, and one is gathered', () => {
+    const layer = `
+      m = norm(x): batch hidden! -> batch hidden!
+      y = einsum(m, w): batch hidden, hidden ffn! -> batch ffn!
+      z = gelu(y): batch! ffn -> batch! ffn
+    `
+    const leaving = (axis: string) => wish(axis, 'ffn', { innermost: true, where: { name: 'z' } })
+    /** Splits the hidden dim of a weight that nobody reads in this program: one more dim, as many as those that leave. */
+    const gathered = wish('tp', 'hidden', { where: { name: 'none' } })
+    const tokens = ['cp', 'ep', 'tp'].map((axis) => batch(axis, { where: { name: ['m', 'y'] } }))
+    const steps = (program: Program) =>
+      nodesOf(program.items).flatMap(({ op, communication }) =>
+        communication ? [`${op} ${communication.atoms.join('.')}`] : [],
+      )
+
+    it('has the former inside, which leaves before the latter is gathered', () => {
+      const after = plan(draw(sizes, layer), { ep: 3, tp: 2 }, [...tokens, leaving('ep'), gathered])
+      expect(placed(after, 'y')).toBe('batch/tp.ep')
+      expect(steps(after)).toEqual(['all-to-all ep', 'all-gather tp'])
+      const outside = plan(draw(sizes, layer), { ep: 3, tp: 2 }, [
+        ...tokens,
+        wish('ep', 'ffn', { where: { name: 'z' } }),
+        gathered,
+      ])
+      expect(placed(outside, 'y')).toBe('batch/ep.tp')
+      expect(steps(outside)).toEqual(['all-gather tp', 'all-to-all ep'])
+    })
+
+    it('has none inside where another that leaves stays outside: it could not be the next to leave', () => {
+      const more = ['ep', 'tp'].map((axis) => wish(axis, 'seq', { where: { name: 'none' } }))
+      const wishes = [...tokens, leaving('cp'), leaving('ep'), gathered, ...more]
+      const after = plan(draw(sizes, layer), { cp: 2, ep: 3, tp: 2 }, wishes)
+      expect(placed(after, 'y')).toBe('batch/cp.ep.tp')
+      expect(steps(after)).toEqual(['all-gather tp', 'all-to-all cp.ep'])
+    })
   })
 
   it('of a derivative is that of its forward node', () => {

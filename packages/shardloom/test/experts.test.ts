@@ -53,6 +53,26 @@ describe('proofs of large plans, by a small plan that is the large one but for i
     { model: 'mixtral-8x7b', batch: 64, parallel: { dp: 64, ep: 8 }, options: { ep: { dispatch: 'all-gather' } } },
     { model: 'qwen3-235b-a22b', batch: 64, parallel: { dp: 16, tp: 8, ep: 128 } },
     { model: 'gpt-oss-120b', batch: 64, parallel: { dp: 16, tp: 2, ep: 8, expertTp: 2 } },
+    { model: 'mixtral-8x7b', batch: 64, parallel: { dp: 32, ep: 8, expertTp: 2 } },
+    { model: 'mixtral-8x7b', batch: 64, parallel: { dp: 16, tp: 4, ep: 8, expertTp: 8 } },
+    {
+      model: 'mixtral-8x7b',
+      batch: 32,
+      parallel: { dp: 4, tp: 4, ep: 8, expertTp: 2 },
+      options: { sequenceParallel: true },
+    },
+    {
+      model: 'mixtral-8x7b',
+      batch: 8,
+      parallel: { dp: 2, cp: 2, tp: 4, ep: 8, expertTp: 2 },
+      options: { sequenceParallel: true },
+    },
+    {
+      model: 'mixtral-8x7b',
+      batch: 8,
+      parallel: { dp: 2, cp: 4, ep: 4, expertTp: 2 },
+      options: { sp: { attention: 'ring' } },
+    },
   ]
   test.each(specs.map((spec) => [`${spec.model} ${JSON.stringify(spec.parallel)}`, spec] as const))(
     '%s',

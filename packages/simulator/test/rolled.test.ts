@@ -34,6 +34,7 @@ const cases = [
   [llama, training(32, 4), { dp: 4, tp: 2 }, { dp: { zero: 2 } }],
   [llama, { ...training(32, 4), loss: 'materialised' }, { dp: 4, tp: 2 }, { dp: { zero: 2 } }],
   ['mixtral-8x7b', training(32, 4), { dp: 4, ep: 4 }, {}],
+  ['mixtral-8x7b', training(32, 4), { dp: 8, ep: 4, expertTp: 2 }, {}],
   [llama, { phase: 'decode', batch: 8, seq: 1024, steps: 6 }, { tp: 8 }, {}],
 ] as const
 

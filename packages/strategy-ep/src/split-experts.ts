@@ -23,7 +23,8 @@ const expertModule = 'moe/experts'
 /**
  * `ep/split-experts`: expert operators split their experts over `ep` and their width over `expertTp`. What these leave of
  * the ranks, `expertDp`, has tokens of its own: where tensor parallelism would split the experts' width, it is kept from
- * it. Dispatch and combine stay with the tokens; where nobody splits tokens, they stand with the experts.
+ * it. Dispatch and combine stay with the tokens; where nobody splits tokens, they stand with the experts. Tokens that both
+ * split leave `ep` for experts and are gathered over `expertTp`: `ep` is innermost, to send what a rank has of its own.
  */
 export function splitExperts(options: ExpertParallelOptions): Pass {
   return {
@@ -49,7 +50,7 @@ export function splitExperts(options: ExpertParallelOptions): Pass {
         atoms.length ? [{ strategy: 'ep', axis, atoms, ...rest }] : []
       const gathers = options.dispatch === 'all-gather'
       return withPreferences(program, [
-        ...wish('ep', ep, { class: 'experts', dims: ['experts'], where: experts }),
+        ...wish('ep', ep, { class: 'experts', dims: ['experts'], where: experts, innermost: true }),
         ...wish('ep', ep, { class: gathers ? 'experts' : 'rest', dims: ['experts'], where: tokens }),
         ...wish('expertTp', expertTp, { class: 'experts', dims: ['ffn'], where: experts }),
         ...wish('expertDp', repeated, { class: 'experts', dims: ['seq', 'batch'], where: experts }),

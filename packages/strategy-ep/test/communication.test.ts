@@ -247,33 +247,72 @@ it('reduces the gradients of experts over expertDp alone, those of all else over
   for (const [node, axes] of groups) if (!node.includes('/moe/experts/')) expect(axes, node).toEqual(['dp'])
 })
 
-describe('tokens of experts that tp ranks divide', () => {
-  const degrees = { dp: 3, tp: 2, expertDp: 1, ep: 3, expertTp: 2 }
+describe('tokens of experts whose width ranks divide', () => {
   const mixed = model('moe moe')
   const layers = Object.entries(mixed.layers).map(([name, layer]) => [
     name,
     layer.ffn.kind === 'moe' ? { ...layer, ffn: { ...layer.ffn, experts: 6 } } : layer,
   ])
   const six: ModelArchitecture = { ...mixed, layers: Object.fromEntries(layers) }
-  const build = { phase: 'training', batch: 6, seq: 8 } as const
-  /** What passes between experts and tokens, `kind axis` → bytes that a rank sends. */
-  const sent = ({ program, operators }: Planned, segment: string, ...tensors: string[]) =>
-    communicationTable(program, operators)
-      .filter(({ reason, ...row }) => row.segment === segment && tensors.some((each) => reason.tensor.endsWith(each)))
-      .map(({ op, axes, bytesPerRank }) => `${op} ${axes.join('.')} ${bytesPerRank}`)
-      .sort()
+  /** What is sent of some tensors in one layer: bytes of a rank in collectives of each kind. */
+  const sent = ({ program, operators }: Planned, segment: string, ...tensors: string[]) => {
+    const bytes: Record<string, number> = {}
+    for (const row of communicationTable(program, operators)) {
+      const own = row.nodes.filter((node) => tensors.some((tensor) => node.includes(`${tensor}/${row.op}`)))
+      if (row.segment === segment && own.length) bytes[row.op] = (bytes[row.op] ?? 0) + own.length * row.bytesPerRank
+    }
+    return bytes
+  }
 
-  // Megatron-Core's alltoall dispatcher: token_dispatch is an all-to-all over ep and an all-gather over etp, token_combine a
-  // reduce-scatter over etp and an all-to-all over ep. 16 tokens of each tp rank have two experts each, of 8 numbers in bf16.
-  const share = 8 * 2 * 8 * 2
-  const exchange = (2 / 3) * share
+  /** Where `expertTp` lies, and how many of the batch's tokens a rank has. */
+  const layouts: readonly (readonly [string, Readonly<Record<string, number>>, readonly Plugin[], phases?: string])[] =
+    [
+      ['tp', { dp: 3, tp: 2, expertDp: 1, ep: 3, expertTp: 2 }, [sequence], 'training prefill'],
+      ['half of tp', { dp: 3, tp: 4, expertDp: 1, ep: 6, expertTp: 2 }, [sequence], 'training prefill'],
+      ['dp', { dp: 6, expertDp: 1, ep: 3, expertTp: 2 }, []],
+      ['dp, with replicas', { dp: 12, expertDp: 2, ep: 3, expertTp: 2 }, []],
+      ['a part of cp', { dp: 3, cp: 4, expertDp: 1, ep: 6, expertTp: 2 }, [context], 'training prefill'],
+      ['a part of dp, and tp', { dp: 6, tp: 2, expertDp: 1, ep: 3, expertTp: 4 }, [sequence], 'training prefill'],
+    ]
+  const cases = layouts.flatMap(([place, degrees, plugins, phases = 'training prefill decode']) =>
+    phases.split(' ').flatMap((phase) => [1, 1.25].map((room) => ({ place, degrees, plugins, phase, room }))),
+  )
 
-  it('are reduced among these and then sent back, where they came as shares of the sequence', () => {
-    const plan = planned(six, build, degrees, { plugins: (list) => [...list, sequence] })
-    expect(sent(plan, 'forward', 'moe/dispatch')).toEqual([`all-gather tp ${share}`, `all-to-all ep ${exchange}`])
-    expect(sent(plan, 'forward', 'experts/down', 'moe/combine')).toEqual([
-      `all-to-all ep ${exchange}`,
-      `reduce-scatter tp ${share}`,
-    ])
+  // Megatron-Core's MoEAlltoAllTokenDispatcher (core/transformer/moe/token_dispatcher.py): dispatch_all_to_all sends the tokens
+  // of each rank over ep, then dispatch_postprocess gathers what came over etp; combine_preprocess reduce-scatters over etp,
+  // then combine_all_to_all sends back. Two copies of each token, of 8 numbers in bf16; buffers hold `room` times as many.
+  it.each(cases)('are exchanged and then gathered where it lies in $place, in $phase with room $room', (each) => {
+    const { degrees, plugins, phase, room } = each
+    const { expertDp = 1, ep = 1, expertTp = 1 } = degrees
+    const [batch, seq] = [36, phase === 'decode' ? 1 : 8]
+    const share = ((batch * seq) / (expertDp * ep * expertTp)) * 2 * 8 * 2 * room
+    const build = { phase: phase as 'training', batch, seq: 8 } // one of the three
+    const plan = planned(six, build, degrees, {
+      plugins: (list) => [...list, ...plugins],
+      ...(room > 1 && { ep: { capacityFactor: room } }),
+    })
+    const exchange = { 'all-to-all': ((ep - 1) / ep) * share }
+    const [there, back] = [{ 'all-gather': (expertTp - 1) * share }, { 'reduce-scatter': (expertTp - 1) * share }]
+    const segment = phase === 'training' ? 'forward' : phase
+    expect(sent(plan, segment, 'moe/dispatch')).toEqual({ ...exchange, ...there })
+    expect(sent(plan, segment, 'experts/down', 'moe/combine')).toEqual({ ...exchange, ...back })
+    if (phase === 'training') {
+      // Gradients go the same ways, each backwards; what was gathered is gathered again for the weights, and not sent again.
+      expect(sent(plan, 'backward', 'moe/combine.input')).toEqual({ ...exchange, ...there })
+      expect(sent(plan, 'backward', 'moe/dispatch.sum', 'moe/dispatch.input')).toEqual({ ...exchange, ...back })
+      expect(sent(plan, 'backward', 'moe/dispatch')).toEqual(there)
+    }
+    for (const { name, violations } of verifyProgram(plan.program, plan.operators)) expect(violations, name).toEqual([])
+  })
+
+  it('are gathered over ranks with other tokens alone, and sums over these are reduced before they are exchanged', () => {
+    const plan = planned(
+      six,
+      { phase: 'training', batch: 36, seq: 8 },
+      { dp: 6, tp: 2, expertDp: 1, ep: 3, expertTp: 4 },
+    )
+    const share = ((36 * 8) / 6) * 2 * 8 * 2
+    expect(sent(plan, 'forward', 'moe/dispatch')).toEqual({ 'all-to-all': (2 / 3) * share, 'all-gather': share })
+    expect(sent(plan, 'forward', 'experts/down')).toEqual({ 'all-to-all': (2 / 3) * share, 'reduce-scatter': share })
   })
 })

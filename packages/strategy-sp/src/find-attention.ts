@@ -12,6 +12,8 @@ export interface Gathered {
   readonly gather: OperatorNode
   /** The node that reads the gathered cache, in inference. */
   readonly cache?: OperatorNode
+  /** The ring's atoms in the order in which its ranks share the positions. */
+  readonly order: readonly string[]
 }
 
 /** Attention whose queries are split over the ring, and whose keys and values are gathered for it. */
@@ -66,7 +68,10 @@ const operand = (node: OperatorNode, withKeys: boolean) => {
   return node.inputs.find((_, index) => operands[index]?.includes('kv_seq') === withKeys) ?? ''
 }
 
-/** Every attention whose keys are gathered along `atoms`, forward ones first. Throws `RING` for one of another shape. */
+/**
+ * Every attention whose keys are gathered along `atoms`, forward ones first, and the order in which these share positions.
+ * Throws `RING` for one of another shape.
+ */
 export function findAttention(program: Program, atoms: readonly string[]) {
   const flow = flowOf(program)
   const forward: ForwardAttention[] = []
@@ -105,7 +110,15 @@ export function findAttention(program: Program, atoms: readonly string[]) {
     ({ softmax }) => program.phase === 'training' && !softmax.recompute && !done.has(softmax.id),
   )
   if (alone && gradients.length > 0) throw unlike(alone.softmax, 'its backward has another shape')
-  return { forward, backward }
+  const all = [
+    ...forward.flatMap(({ key, value }) => [key, value]),
+    ...backward.flatMap(({ keys, values }) => [keys, values]),
+  ]
+  const shared = all[0]?.order ?? atoms
+  const other = all.find((each) => each.order.join() !== shared.join())
+  if (other)
+    throw unlike(other.gather, `it holds shards over ${other.order.join(', ')}, others over ${shared.join(', ')}`)
+  return { forward, backward, order: shared }
 }
 
 function backwardOf(
@@ -158,7 +171,8 @@ function gathered(read: string, atoms: readonly string[], flow: Flow): Gathered 
   if (!atoms.some((atom) => communication.atoms.includes(atom))) return undefined
   const position = communication.from.shards.findIndex((each) => each.includes(atoms[0] ?? ''))
   const held = communication.from.shards[position] ?? []
-  if (atoms.every((atom, index) => held[index] === atom)) return { read, gather, ...(cache && { cache }) }
+  const order = held.slice(0, atoms.length)
+  if (atoms.every((atom) => order.includes(atom))) return { read, gather, ...(cache && { cache }), order }
   throw unlike(gather, `it holds shards over ${held.join(', ')}, in which the ring is not outermost`)
 }
 

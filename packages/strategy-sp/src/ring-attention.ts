@@ -27,8 +27,7 @@ export const ringAttention: Pass = {
   run(program, { operators, warn }) {
     const { mesh } = program
     if (regionsOf(program.items).some(({ axis }) => axis === ringAxis)) return program
-    const atoms = findAxis(mesh, 'cp')?.atoms ?? []
-    const { forward, backward } = findAttention(program, atoms)
+    const { forward, backward, order: atoms } = findAttention(program, findAxis(mesh, 'cp')?.atoms ?? [])
     if (forward.length === 0) {
       warn('`attention: ring` has nothing to do: no attention gathers keys and values over `cp`.')
       return program

@@ -38,7 +38,7 @@ export interface ProgramDefaults extends Partial<Omit<Program, 'schema' | 'tenso
  *     head       = "program" word phase? | "uneven" ("refuse" | "ragged") | "mesh" mesh | "dtype" type
  *                | "sizes" (word "=" whole)* | "pipeline" pairs | "loads" pairs | "notes" pairs
  *                | "layout" word "over" word "[" word* "]"           dims that are no consecutive runs
- *                | "prefer" "[" word* "]" class "over" word (";" ("atoms" atoms | "by" word | "together" | "where" pairs))*
+ *                | "prefer" "[" word* "]" class "over" word (";" ("atoms" atoms | "by" word | "together" | "innermost" | "where" pairs))*
  *     mesh       = (word "=" whole ("x" whole)*)* ("|" mesh)?           degrees, their factors, other factorisations
  *     outside    = "outside" INDENT (word ":" tensor)*                  tensors that nobody makes; default an input
  *     item       = node | region
@@ -223,10 +223,10 @@ class Parser {
     const axis = cursor.word('an axis')
     let more: Partial<Preference> = {}
     while (cursor.take(';')) {
-      const clause = oneOf(cursor, ['atoms', 'by', 'together', 'where'], 'clause of a preference')
+      const clause = oneOf(cursor, ['atoms', 'by', 'together', 'innermost', 'where'], 'clause of a preference')
       if (clause === 'atoms') more = { ...more, atoms: takeAtoms(cursor, this.mesh) }
       else if (clause === 'by') more = { ...more, strategy: cursor.word('a strategy') }
-      else if (clause === 'together') more = { ...more, together: true }
+      else if (clause === 'together' || clause === 'innermost') more = { ...more, [clause]: true }
       else more = { ...more, where: cursor.pairs() as NonNullable<Preference['where']> } // its reader checks selectors
     }
     cursor.end()

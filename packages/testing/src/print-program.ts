@@ -89,11 +89,12 @@ class Printer {
     return [...lines, ...preferences.map((preference) => this.preference(preference))]
   }
 
-  private preference({ dims, class: kind, axis, atoms, strategy, where, together }: Preference): string {
+  private preference({ dims, class: kind, axis, atoms, strategy, where, together, innermost }: Preference): string {
     const clauses = [`prefer [${dims.map(wordText).join(' ')}] ${kind} over ${wordText(axis)}`]
     if (atoms) clauses.push(`atoms ${atomsText(atoms, this.program.mesh)}`)
     if (strategy !== axis) clauses.push(`by ${wordText(strategy)}`)
     if (together) clauses.push('together')
+    if (innermost) clauses.push('innermost')
     if (where) clauses.push(`where ${pairsText(selectorJson(where))}`)
     return clauses.join(' ; ')
   }

@@ -250,6 +250,7 @@ const preference: fc.Arbitrary<Preference> = fc
     where: optional(fc.oneof(fields, fc.record({ except: fields, and: fields }, { noNullPrototype: true }))),
     dims: fc.array(dim, { maxLength: 3 }),
     together: optional(fc.constant(true as const)),
+    innermost: optional(fc.constant(true as const)),
   })
   .map((each) => trim<Preference>(each as Preference)) // `where` holds fields of a selector
 
