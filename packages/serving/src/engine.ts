@@ -111,10 +111,10 @@ export class Engine {
     const isOwn = (sequence: Sequence) => sequence.lane === lane
     if (scheduler.batching === 'mixed') {
       const left = this.continueRunning(scheduler.maxTokens, (sequence) => isOwn(sequence) || isPrefill(sequence))
-      this.admit(left)
+      this.admit(left, lane)
     } else {
       const left = this.continueRunning(scheduler.maxTokens, isPrefill)
-      this.admit(left)
+      this.admit(left, lane)
       this.parts = this.parts.filter(({ sequence }) => isPrefill(sequence))
       if (this.parts.length === 0)
         this.continueRunning(Number.POSITIVE_INFINITY, (sequence) => isOwn(sequence) && !isPrefill(sequence))
@@ -135,14 +135,15 @@ export class Engine {
     const { totals } = this
     const { cost, inFlight = 1, scheduler } = this.options
     const { preemption } = scheduler
-    const [first = 0, ...behind] = [cost(step)].flat()
+    const [first = 0, ...stages] = [cost(step)].flat()
     const swapping = preemption === 'recompute' ? 0 : this.swapped * preemption.swapSecondsPerToken
     let ends = now
-    for (const [place, seconds] of [first + swapping, ...behind].entries()) {
+    for (const [place, seconds] of [first + swapping, ...stages].entries()) {
       ends = Math.max(ends, this.free[place] ?? 0) + seconds
       this.free[place] = ends
-      totals.busySeconds += seconds / inFlight
     }
+    const computing = stages.reduce((sum, seconds) => sum + seconds, 0)
+    totals.busySeconds += inFlight > 1 ? computing / stages.length : first + swapping + computing
     totals.steps++
     totals.peakBlocks = Math.max(totals.peakBlocks, this.blocks.used)
     totals.decodeTokens += step.decode.length
@@ -202,14 +203,24 @@ export class Engine {
     return left
   }
 
-  /** Lets waiting sequences in, first come first served, while there are tokens, places and room. */
-  private admit(budget: number): void {
+  /** Lets waiting sequences in, first come first served, while there are tokens, places and room, and those of the lane are no more than its share. */
+  private admit(budget: number, lane: number): void {
     const { chunked, maxSequences } = this.options.scheduler
+    const isEven = this.options.scheduler.sharing !== 'greedy'
+    const all = Math.min(this.load, maxSequences)
+    const share = isEven ? Math.ceil(all / this.flying.length) : all
+    let own = this.running.reduce((count, sequence) => (sequence.lane === lane ? count + 1 : count), 0)
     let left = budget
     let taken = 0
     let prompts = 0
     // What was preempted in this step waits for the next, or it would be let in where it was thrown out.
-    while (left > 0 && this.running.length < maxSequences && !this.preempted && taken < this.waiting.length) {
+    while (
+      left > 0 &&
+      own < share &&
+      this.running.length < maxSequences &&
+      !this.preempted &&
+      taken < this.waiting.length
+    ) {
       const sequence = this.waiting[taken]
       if (!sequence || !this.hasRoom(sequence)) break
       this.blocks.reuse(sequence)
@@ -227,9 +238,11 @@ export class Engine {
       sequence.swapped = 0
       this.swapped += restored
       this.totals.cachedTokens += cached
+      sequence.lane = lane
       this.running.push(sequence)
       this.parts.push({ sequence, tokens })
       left -= tokens
+      own++
       prompts++
       taken++
     }

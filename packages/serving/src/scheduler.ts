@@ -16,6 +16,11 @@ export interface Scheduler {
   /** The share of what a sequence is still to generate that must have room before another is let in: 1 never preempts, 0 lets in what fits now. */
   readonly reserve: number
   /**
+   * Of several batches in flight, whether each lets in no more than its share of the sequences, as SGLang's are limited, or all that wait when it
+   * begins, as vLLM does: then many may gather in one, which the others wait for. Default `even`.
+   */
+  readonly sharing?: 'even' | 'greedy'
+  /**
    * What happens to the sequence that was let in last when the running ones outgrow the capacity: its KV cache is dropped and computed
    * again, or goes to the host and comes back, at that many seconds per token and way.
    */
@@ -33,7 +38,7 @@ export interface EngineStep {
 }
 
 /**
- * Seconds of one step; of an engine with several batches in flight those in each place that a batch passes, in order: its host, then its
- * stages. It knows the model and the hardware; nothing else here does.
+ * Seconds of one step; of an engine with several batches in flight those in each place that a batch passes, in order: its host first, then
+ * each of its stages. It knows the model and the hardware; nothing else here does.
  */
 export type StepCost = (step: EngineStep) => number | readonly number[]

@@ -36,7 +36,7 @@ export interface ServedRequest {
 /** What a pool did. Means are over the time from the first request to the last token, and over its engines. */
 export interface PoolUsage {
   readonly steps: number
-  /** Share of the time in which a step runs; of pipeline stages their mean. */
+  /** Share of the time in which a step runs; with several in flight the mean share in which a stage has one of them. */
   readonly busy: number
   readonly meanRunning: number
   readonly meanWaiting: number

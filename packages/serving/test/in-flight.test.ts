@@ -39,7 +39,7 @@ test.each([
   { shares: [0.1, 0.2, 0.4, 0.3], clients: 4, perStep: 2.5 },
 ])('batches that decode go round in a closed line: $clients in stages of $shares', ({ shares, clients, perStep }) => {
   const step = 8e-3
-  const pool: Pool = { ...piped(shares), cost: () => shares.map((share) => share * step) }
+  const pool: Pool = { ...piped(shares), cost: () => [0, ...shares.map((share) => share * step)] }
   // One after another, so that each begins a batch of its own.
   const requests = Array.from({ length: clients }, (_, at) => ({ input: 1, output: 2000, arrival: (at * step) / 16 }))
   const { outputTokensPerSecond, pool: usage } = simulateServing({ pool }, { requests })
@@ -56,7 +56,7 @@ test('parts of a prompt follow each other through the stages: m parts take m + p
     [6, 2],
   ] as const) {
     const shares = Array.from({ length: stages }, () => turn)
-    const pool: Pool = { ...piped(shares), cost: () => shares }
+    const pool: Pool = { ...piped(shares), cost: () => [0, ...shares] }
     const requests = [{ input: parts * scheduler.maxTokens, output: 1 }]
     const { ttft } = simulateServing({ pool }, { requests, clients: 1 })
     expect(ttft.mean).toBeCloseTo((parts + stages - 1) * turn, 12)
@@ -121,6 +121,57 @@ describe.each(batchings)('with batches in flight the laws of queues hold: %j', (
     expect(usage.peakCapacityUsed).toBeLessThanOrEqual(1)
     expect(usage.busy).toBeLessThanOrEqual(1)
   })
+})
+
+test('what a host does before the stages is none of their time, and bounds how many steps there are', () => {
+  // Four stages of 2 ms behind a host of 20: a step for each of its turns.
+  const pool: Pool = { ...piped(quarters), cost: () => [20e-3, 2e-3, 2e-3, 2e-3, 2e-3] }
+  const requests = Array.from({ length: 4 }, (_, at) => ({ input: 1, output: 500, arrival: at * 1e-3 }))
+  const { pool: usage, outputTokensPerSecond } = simulateServing({ pool }, { requests })
+  expect(outputTokensPerSecond * 20e-3).toBeCloseTo(1, 2)
+  expect(usage.busy).toBeCloseTo(2 / 20, 2)
+})
+
+describe('sequences are shared out over the batches in flight', () => {
+  // Sure that no lane outgrows the others, however long it goes on: what is served per second settles.
+  const rates = (sharing: 'even' | 'greedy', batching: 'mixed' | 'separate') =>
+    [2000, 8000].map((count) => {
+      const pool: Pool = { ...piped(quarters), scheduler: { ...scheduler, maxSequences: 1024, sharing, batching } }
+      const requests = makeRequests({ count, input: 500, output: { from: 60, to: 100 } })
+      const served = simulateServing({ pool, requestSeconds: 0.04 }, { requests, clients: 400 })
+      return served.outputTokensPerSecond
+    }) as [number, number]
+
+  test.each(['mixed', 'separate'] as const)('evenly, for as long as it goes on: %s', (batching) => {
+    const [few, many] = rates('even', batching)
+    expect(many / few).toBeGreaterThan(0.9)
+  })
+
+  // "Most requests are packed into the first few microbatches" (vLLM, pull request 19873), "persistent microbatch imbalance" (50410).
+  test('or as they come, when one takes most of them and the others wait for it', () => {
+    const [, even] = rates('even', 'mixed')
+    const [, greedy] = rates('greedy', 'mixed')
+    expect(greedy).toBeLessThan(0.95 * even)
+  })
+})
+
+test.each([
+  [1, 2],
+  [2, 1],
+  [4, 2],
+  [3, 3],
+])('pools of %d and %d stages hand over to each other where prompts come first', (stages, others) => {
+  const of = (count: number): Pool => ({
+    ...piped(Array.from({ length: count }, () => 1 / count)),
+    scheduler: { ...scheduler, batching: 'separate' },
+  })
+  const requests = makeRequests({ count: 200, input: { from: 50, to: 800 }, output: { from: 20, to: 60 } }, 40)
+  const { decode, requests: served } = simulateServing({ pool: of(stages), decode: of(others) }, { requests })
+  expect(served.every(({ first, last }) => first < last)).toBe(true)
+  // All stages of decode have something to do: one batch alone would be in flight for a share of one of them.
+  const alone = simulateServing({ pool: of(stages), decode: of(1) }, { requests })
+  expect(decode?.busy).toBeGreaterThan((0.9 * (alone.decode?.busy ?? 1)) / others)
+  expect(decode?.decodeTokens).toBe(alone.decode?.decodeTokens)
 })
 
 test('sequences that are in flight keep their room while others make it', () => {

@@ -124,7 +124,7 @@ export function summariseServingSimulation(simulation: ServingSimulation): Servi
     ...budgetOf(loaded.spec, { tokens: result.outputTokensPerSecond, seconds: 1, world }),
     limits: pools.flatMap((pool, index) => {
       const usage = usages[index]
-      return usage ? limitsOf(pool, usage) : []
+      return usage ? limitsOf(pool, usage, result.seconds) : []
     }),
     warnings: [
       ...lockStep(workload),
@@ -197,16 +197,21 @@ function fallsBehind({ spec }: LoadedSpec, { result: { requests, requestsPerSeco
 
 const percent = (share: number) => `${(100 * share).toFixed(0)} %`
 
-/** Stages wait where batches in flight are fewer than they are, or where some take longer than others, as those with prompts do. */
-function idling(stages: number, { busy }: PoolUsage): string {
-  const share = percent(1 - busy)
-  return stages === 1
-    ? `an engine has nothing to compute in ${share} of the time`
-    : `a stage has nothing to compute in ${share} of the time: it waits for requests, or for batches whose prompts make them longer than others (a smaller \`scheduler.maxTokens\` makes them more alike)`
+/** Why engines, or their stages, have nothing to compute for some of so many seconds. */
+function idling({ stages, engines, shares }: ServingPool, usage: PoolUsage, passed: number): string {
+  const share = percent(1 - usage.busy)
+  if (stages === 1) return `an engine has nothing to compute in ${share} of the time`
+  const idles = `a stage has nothing to compute in ${share} of the time: it waits for`
+  if (usage.meanRunning + usage.meanWaiting < stages) return `${idles} requests, which are fewer than stages`
+  if (shares.prepared > (passed * engines) / 2) return `${idles} the host, which prepares one batch after the other`
+  return usage.prefillTokens > 0 && usage.decodeTokens > 0
+    ? `${idles} batches that prompts make longer than others (a smaller \`scheduler.maxTokens\` makes them more alike)`
+    : `${idles} requests, or for batches that are longer than others`
 }
 
 /** What holds a pool back: room, places, requests, or what its steps spend their time on. */
-function limitsOf({ phase, shares, stages, scheduler }: ServingPool, usage: PoolUsage): string[] {
+function limitsOf(pool: ServingPool, usage: PoolUsage, passed: number): string[] {
+  const { phase, shares, scheduler } = pool
   const of = phase === 'both' ? '' : `${phase}: `
   const parts = [
     ['products, norms and collectives of its tokens', shares.tokens],
@@ -225,7 +230,7 @@ function limitsOf({ phase, shares, stages, scheduler }: ServingPool, usage: Pool
     ...(usage.meanRunning > 0.95 * scheduler.maxSequences
       ? [`${of}all ${scheduler.maxSequences} places are taken`]
       : []),
-    ...(usage.busy < 0.9 ? [`${of}${idling(stages, usage)}`] : []),
+    ...(usage.busy < 0.9 ? [`${of}${idling(pool, usage, passed)}`] : []),
     `${of}a step spends most on ${longest[0]}: ${percent(longest[1] / all)}`,
   ]
 }

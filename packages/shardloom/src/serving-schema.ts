@@ -71,6 +71,11 @@ export const scheduler = z.strictObject(
       .describe(
         'share, 0 to 1, of what sequences are still to generate that must have room before another is let in; default that of the engine, of vllm 0',
       ),
+    sharing: z
+      .exactOptional(oneOf(['even', 'greedy']))
+      .describe(
+        'of the batches in flight in pipeline stages, whether each lets in no more than its share of the sequences, or all that wait when it begins; default even',
+      ),
     preemption: z
       .exactOptional(oneOf(['recompute', 'swap']))
       .describe(

@@ -1,5 +1,5 @@
 import { type Cluster, collectiveSeconds, fitWorld, flatGroup } from '@shardloom/cluster'
-import { finish, ShardloomError, type Work } from '@shardloom/core'
+import { finish, greatestCommonDivisor, ShardloomError, type Work } from '@shardloom/core'
 import { formatBytes } from '@shardloom/exporters'
 import {
   type Deployment,
@@ -23,6 +23,8 @@ import { summariseServing } from './summarise-serving.js'
 /** Where the time of a pool's steps went. Seconds, over all of its engines. */
 export interface StepShares {
   host: number
+  /** Of that what steps take before they are on their first stage. */
+  prepared: number
   tokens: number
   attention: number
 }
@@ -71,7 +73,8 @@ export function* servingSimulationWork(loaded: LoadedSpec): Work<ServingSimulati
  * Plans what steps are made of once, for several loads, hosts and schedulers of specs that are alike otherwise: what it returns takes such
  * a spec, and serves its load as work that can be stopped.
  */
-export function prepareServing(loaded: LoadedSpec): (alike: LoadedSpec) => Work<ServingSimulation> {
+export function prepareServing(of: LoadedSpec): (alike: LoadedSpec) => Work<ServingSimulation> {
+  const loaded = withAnyBatch(of)
   const { pools, prefill, decode } = servingSpecs(loaded)
   if ([loaded, prefill, decode].some(({ spec }) => spec.options.engine !== undefined)) {
     const message = '`options.engine` names the system that runs a single step; the phase is serving.'
@@ -111,7 +114,7 @@ export function prepareServing(loaded: LoadedSpec): (alike: LoadedSpec) => Work<
     const workload = most < usualClients * engines ? workloadOf(alike, Math.max(1, most)) : usual
     const poolOf = (phase: ServingPool['phase'], each: LoadedSpec, whole: LoadedSpec, all: number) => {
       const room = capacity(each, engine.memoryFraction, length)
-      const shares = { host: 0, tokens: 0, attention: 0 }
+      const shares = { host: 0, prepared: 0, tokens: 0, attention: 0 }
       const engines = whole.spec.parallel.replicas
       const scheduler = schedulerOf(engine, alike, each, room)
       const info: ServingPool = {
@@ -149,6 +152,14 @@ export function prepareServing(loaded: LoadedSpec): (alike: LoadedSpec) => Work<
       result: yield* servingWork(deployment, workload),
     }
   }
+}
+
+/** The spec with a batch that all of its engines can divide: how many sequences there are at a time is what the load makes of it. */
+function withAnyBatch(loaded: LoadedSpec): LoadedSpec {
+  const { prefill, decode } = servingSpecs(loaded)
+  const [one = 1, other = 1] = [prefill, decode].map(({ spec: { parallel } }) => parallel.replicas * parallel.dp)
+  const { microbatch: _, ...spec } = loaded.spec
+  return { ...loaded, spec: { ...spec, batch: (one * other) / greatestCommonDivisor(one, other) } }
 }
 
 function noRoom({ freeBytes, parameterBytes }: Capacity, fraction: number, { accelerator }: Cluster): ShardloomError {
@@ -242,6 +253,7 @@ function withHost(
     const places = placesOf(host, layers, step.sampled, stages, step.prefill.length > 0)
     const hosted = places.reduce((sum, seconds) => sum + seconds, 0) - tokens - attention
     shares.host += hosted
+    shares.prepared += places[0] ?? 0
     shares.tokens += tokens
     shares.attention += attention
     return places

@@ -50,7 +50,8 @@ export interface PrefillCost {
   readonly tokens: (tokens: number) => number
   /** What attending takes in a prompt of so many tokens. */
   readonly context: (tokens: number) => number
-  readonly stages: () => StageShares
+  /** Of a step of so many tokens. */
+  readonly stages: (tokens: number) => StageShares
 }
 
 /** What a step of decode takes. Seconds. */
@@ -61,11 +62,14 @@ export interface DecodeCost {
   readonly head: (sequences: number) => number
   /** What a context of so many tokens adds for one of them. */
   readonly context: (tokens: number) => number
-  readonly stages: () => StageShares
+  /** Of a step of so many tokens. */
+  readonly stages: (tokens: number) => StageShares
 }
 
 /** What an engine says of its kernels. */
 export type EngineKernels = Pick<EnginePreset, 'collectiveSeconds' | 'matmul8' | 'accelerators'>
+
+const oneStage: StageShares = { shares: [1], head: 0 }
 
 /** Sequences whose attention is timed, for the cost of one. */
 const timedSequences = 8
@@ -88,7 +92,8 @@ export function deviceCost(
     const added = contexts.reduce((sum, context) => sum + devices.decode.context(context), 0)
     if (parts.length === 0) {
       const tokens = devices.decode.tokens(contexts.length)
-      return { tokens, attention: added, stages: onStages(tokens + added, devices.decode, sampled, devices.decode) }
+      const stages = onStages(tokens + added, devices.decode.stages(contexts.length), sampled, devices.decode)
+      return { tokens, attention: added, stages }
     }
     const count = parts.reduce((sum, part) => sum + part.tokens, contexts.length)
     const chosen = devices.decode.head(Math.max(1, sampled)) - devices.decode.head(1)
@@ -98,18 +103,18 @@ export function deviceCost(
       return sum + Math.max(grown, part.context > 0 ? devices.decode.context(part.context) : 0)
     }, added)
     const tokens = devices.prefill.tokens(count) + chosen
-    return { tokens, attention, stages: onStages(tokens + attention, devices.prefill, sampled, devices.decode) }
+    const stages = onStages(tokens + attention, devices.prefill.stages(count), sampled, devices.decode)
+    return { tokens, attention, stages }
   }
 }
 
 /** The seconds of a step on each of the stages that it passes, of which the one with the head chooses so many tokens. */
 export function onStages(
   seconds: number,
-  { stages }: Pick<DecodeCost, 'stages'>,
+  { shares, head: at }: StageShares,
   sampled: number,
   { head }: Pick<DecodeCost, 'head'>,
 ): number[] {
-  const { shares, head: at } = stages()
   if (shares.length === 1) return [seconds]
   const chosen = Math.min(seconds, head(Math.max(1, sampled)))
   return shares.map((share, stage) => share * (seconds - chosen) + (stage === at ? chosen : 0))
@@ -133,7 +138,7 @@ function withCollectives(loaded: LoadedSpec, seconds: number): LoadedSpec {
 /** What a step of decode takes, each size planned when it is first asked for. */
 export function decodeCost(of: LoadedSpec, engine: EngineKernels): DecodeCost {
   const loaded = withCollectives(of, engine.collectiveSeconds)
-  const { dp: unit = 1, dcp = 1 } = loaded.spec.parallel
+  const { dp: unit = 1, dcp = 1, pp } = loaded.spec.parallel
   // Each rank that splits positions has one at least.
   const none = dcp - 1
   const planned = once((batch: number, context: number) => planStep(loaded, batch, context + 1))
@@ -150,14 +155,14 @@ export function decodeCost(of: LoadedSpec, engine: EngineKernels): DecodeCost {
     tokens: (n) => tokens.at(n),
     head: (n) => head.at(n),
     context: first,
-    stages: () => time(unit, none).stages,
+    stages: (n) => (pp === 1 ? oneStage : time(powerBelow(n, unit), none).stages),
   }
 }
 
 /** What prefill takes, each size planned when it is first asked for. */
 export function prefillCost(of: LoadedSpec, engine: EngineKernels): PrefillCost {
   const loaded = withCollectives(of, engine.collectiveSeconds)
-  const { dp: sequences = 1, cp = 1, ulysses = 1, tp = 1 } = loaded.spec.parallel
+  const { dp: sequences = 1, cp = 1, ulysses = 1, tp = 1, pp } = loaded.spec.parallel
   const unit = sequences * Math.max(16, 2 * cp * ulysses * tp)
   const planned = once((tokens: number) => planStep(loaded, sequences, tokens / sequences))
   const time = once((tokens: number) => {
@@ -169,7 +174,16 @@ export function prefillCost(of: LoadedSpec, engine: EngineKernels): PrefillCost 
   // Of a prompt of S tokens it is a·S² + b·S: over S it is straight.
   const perToken = new Curve(unit, (n) => (time(n).attention - least()) / n)
   const attention = (n: number) => n * perToken.at(n * sequences)
-  return { tokens: (n) => tokens.at(n), context: attention, stages: () => time(unit).stages }
+  return {
+    tokens: (n) => tokens.at(n),
+    context: attention,
+    stages: (n) => (pp === 1 ? oneStage : time(powerBelow(n, unit)).stages),
+  }
+}
+
+/** The largest power of two of some units that is no more than a size, at least one. */
+function powerBelow(size: number, unit: number): number {
+  return unit * 2 ** Math.max(0, Math.floor(Math.log2(size / unit)))
 }
 
 /** A function of sizes that finds each value once. */

@@ -117,6 +117,14 @@ test('each rank of dp has places and tokens of a step of its own, as `--max-num-
   expect(eight.running).toBeGreaterThan(16)
 })
 
+test('how many sequences there are the load says, not the batch of plans', async () => {
+  const of = async (fields: object) =>
+    simulateServingLoaded(await serving({}, { parallel: { tp: 1, replicas: 3 }, ...fields })).result
+  const three = await of({ batch: 512 })
+  expect(three.requests).toHaveLength(8)
+  expect(await of({ batch: 3, microbatch: 1 })).toEqual(three)
+})
+
 test('a rate that an engine cannot keep up with is warned of, and no other', async () => {
   const of = async (rate: number) => {
     const load = { rate, requests: 400, input: 512, output: 128 }

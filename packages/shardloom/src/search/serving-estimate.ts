@@ -57,7 +57,8 @@ export function estimateEngines(
     const running = others * x * behind * each
     const coming = Math.min(most, others * x * round)
     if (!(running + coming <= limit)) return undefined
-    const rounds = overPrompts(coming, (prompts) => steps.round(prompts, behind > 0 ? 1 + running : 0))
+    const mean = coming / steps.inFlight
+    const rounds = overPrompts(mean, (most) => steps.round(most, behind > 0 ? 1 + running : 0, mean), steps.inFlight)
     const present = running + others * x * first
     const busy = 1 - Math.exp(-present)
     const own = busy * ownSeconds(steps, coming, running) + (1 - busy) * steps.prefill(1, 0).seconds
@@ -106,7 +107,9 @@ export function estimatePools(
     const running = (others * x * behind * each) / decode.engines
     const used = others * x * transfer
     if (!(running + coming <= limit) || ('rate' in arrivals && used >= 1)) return undefined
-    const rounds = overPrompts(coming, (prompts) => prefill.steps.round(prompts, 0))
+    const { inFlight } = prefill.steps
+    const mean = coming / inFlight
+    const rounds = overPrompts(mean, (most) => prefill.steps.round(most, 0, mean), inFlight)
     const some = 1 - Math.exp(-coming)
     const during = some > negligible ? rounds.seconds / some : alone
     const engaged = Math.min(1, coming > negligible ? (perEngine * rounds.seconds) / coming : 0)
@@ -195,8 +198,8 @@ interface Rounds {
   readonly steps: number
 }
 
-/** Means over Poisson numbers of prompts. */
-function overPrompts(mean: number, of: (prompts: number) => Steps & Partial<Round>): Rounds {
+/** Means over the most of some Poisson numbers of prompts, one for each batch in flight. */
+function overPrompts(mean: number, of: (most: number) => Steps & Partial<Round>, batches = 1): Rounds {
   let [seconds, squared, steps, seen] = [0, 0, 0, 0]
   const far = 8 * Math.sqrt(mean) + 8
   const from = Math.max(0, Math.floor(mean - far))
@@ -205,7 +208,7 @@ function overPrompts(mean: number, of: (prompts: number) => Steps & Partial<Roun
   const chances = [1]
   for (let number = top; number > from; number--) chances.unshift(((chances[0] ?? 0) * number) / mean)
   for (let number = top + 1; number <= mean + far; number++) chances.push(((chances.at(-1) ?? 0) * mean) / number)
-  chances.forEach((chance, index) => {
+  mostOf(chances, batches).forEach((chance, index) => {
     if (chance < negligible) return
     const round = of(from + index)
     seconds += chance * round.seconds
@@ -214,6 +217,20 @@ function overPrompts(mean: number, of: (prompts: number) => Steps & Partial<Roun
     seen += chance
   })
   return { seconds: seconds / seen, squared: squared / seen, steps: steps / seen }
+}
+
+/** The chances of the most of several numbers, each of which has these; no number is more than all of them. */
+function mostOf(chances: readonly number[], several: number): readonly number[] {
+  if (several === 1) return chances
+  const all = chances.reduce((sum, chance) => sum + chance, 0)
+  let [below, before] = [0, 0]
+  return chances.map((chance) => {
+    below += chance / all
+    const upTo = Math.min(1, below) ** several
+    const own = upTo - before
+    before = upTo
+    return own
+  })
 }
 
 /** Mean seconds until a batch begins when something comes in a round. */

@@ -1,7 +1,7 @@
 import type { EnginePreset } from '@shardloom/serving'
 import type { LoadedSpec } from '../plan.js'
 import { engineOf, layersOf, placesOf, schedulerOver, usualRounds, workloadOf } from '../simulate-serving.js'
-import { type DecodeCost, onStages, type PrefillCost } from '../step-cost.js'
+import { type DecodeCost, onStages, type PrefillCost, type StageShares } from '../step-cost.js'
 
 /** Requests of which lengths are averaged where they are drawn. */
 const drawn = 1000
@@ -75,15 +75,18 @@ export interface EngineSteps {
   readonly promptsPerStep: number
   /** Steps that prefill so many prompts that have come together, beside so many sequences that decode. */
   readonly prefill: (prompts: number, beside: number) => Steps
-  /** All that passes until sequences that decode have got their next tokens, while so many prompts come, to one batch or another. */
-  readonly round: (prompts: number, beside: number) => Round
+  /**
+   * All that passes until sequences that decode have got their next tokens, beside so many prompts in the batch that has most of them, where
+   * one has `mean` on average.
+   */
+  readonly round: (prompts: number, beside: number, mean: number) => Round
 }
 
 /**
  * Steps of an engine as its simulation has them: `prefill` and `decode` cost what {@link deviceCost} reads off plans, beside which
  * stands the host. Prompts that exceed the tokens of a step take as many full steps as they fill. An engine of batching `separate` stops
- * decoding for them and has a step of decoding behind. Batches in flight follow each other through the stages at the pace of the slowest:
- * where all are alike each is back when it has passed all stages, or when the slowest stage has had each of them.
+ * decoding for them and has a step of decoding behind. Batches in flight follow each other through the stages at the pace of the longest:
+ * each is back when that has passed all stages, or when the slowest stage has had each of them.
  */
 export function engineSteps(
   cost: { readonly prefill: PrefillCost; readonly decode: DecodeCost },
@@ -93,13 +96,14 @@ export function engineSteps(
 ): EngineSteps {
   const { input, cached, output } = load
   const { batching, chunked, maxTokens } = scheduler
-  const inFlight = cost.decode.stages().shares.length
+  const inFlight = cost.decode.stages(1).shares.length
   const context = cost.decode.context(Math.round(input + output / 2))
   const prompt = Math.max(1, input - cached)
   const attending = cost.prefill.context(Math.round(input)) - (cached > 0 ? cost.prefill.context(cached) : 0)
   /** How long a batch is on its way, and how long the slowest place holds it. */
-  const paced = (seconds: number, of: Pick<DecodeCost, 'stages'>, sampled: number, isIssued: boolean) => {
-    const places = placesOf(host, layers, sampled, onStages(seconds, of, Math.round(sampled), cost.decode), isIssued)
+  const paced = (seconds: number, shares: StageShares, sampled: number, isIssued: boolean) => {
+    const stages = onStages(seconds, shares, Math.round(sampled), cost.decode)
+    const places = placesOf(host, layers, sampled, stages, isIssued)
     return { whole: places.reduce((sum, each) => sum + each, 0), slowest: Math.max(...places) }
   }
   /** Until each of so many batches that follow each other is back. */
@@ -107,7 +111,7 @@ export function engineSteps(
   const decodeIn = (lanes: number, each: number) => {
     if (each === 0) return 0
     const device = cost.decode.tokens(each) + each * context
-    return cycle(paced(device, cost.decode, each, false), lanes)
+    return cycle(paced(device, cost.decode.stages(each), each, false), lanes)
   }
   const decode = (sequences: number) => {
     const lanes = Math.min(inFlight, Math.max(1, sequences))
@@ -127,7 +131,7 @@ export function engineSteps(
     const tokens = Math.round(along + (prompts * prompt) / count)
     const ended = prompts / count
     const device = cost.prefill.tokens(tokens) + head(along + ended) + along * context + ended * attending
-    return { count, ...paced(device, cost.prefill, along + ended, true) }
+    return { count, ...paced(device, cost.prefill.stages(tokens), along + ended, true) }
   }
   const prefill = (prompts: number, beside: number): Steps => {
     const { count, ...pace } = batches(prompts, beside)
@@ -136,21 +140,25 @@ export function engineSteps(
       steps: 1 + (count - 1) / inFlight,
     }
   }
-  const round = (prompts: number, beside: number): Round => {
+  const round = (prompts: number, beside: number, mean: number): Round => {
     const behind = decode(beside)
     if (prompts === 0) return { seconds: behind, steps: 1, squared: behind ** 2 / inFlight }
-    const lanes = Math.min(inFlight, prompts)
-    const { count, ...pace } = batches(prompts / lanes, beside)
-    const held = count * cycle(pace, Math.min(inFlight, prompts + beside))
-    // The others follow those with prompts closely, and behind the last of them nothing begins for as long as those were held up.
-    const within = (seconds: number) => {
-      const [long, short] = [seconds / inFlight, Math.min(seconds, behind) / inFlight]
-      const gap = seconds - (lanes - 1) * long - (inFlight - lanes) * short
-      return { seconds, squared: gap ** 2 + (lanes - 1) * long ** 2 + (inFlight - lanes) * short ** 2 }
+    const secondsOf = (prompts: number) => {
+      const { count, ...pace } = batches(prompts, beside)
+      return { count, seconds: count * cycle(pace, Math.min(inFlight, prompts + beside)) }
     }
+    // The others follow the longest closely, and behind the last of them nothing begins for as long as it held them up.
+    const usual = inFlight === 1 ? 0 : secondsOf(mean).seconds / inFlight
+    const within = (seconds: number) => {
+      const short = Math.min(seconds / inFlight, usual)
+      return { seconds, squared: (seconds - (inFlight - 1) * short) ** 2 + (inFlight - 1) * short ** 2 }
+    }
+    const { count, seconds: held } = secondsOf(prompts)
     if (batching === 'mixed' || beside === 0) return { ...within(held), steps: count }
-    // Batches without prompts decode meanwhile, at the pace of those with prompts.
-    return { ...within(held + behind), steps: 1 + (1 - lanes / inFlight) * Math.min(1, held / behind) }
+    if (inFlight === 1) return { ...within(held + behind), steps: 1 }
+    // Of several batches those without prompts decode meanwhile, at the pace of the longest.
+    const some = 1 - Math.exp(-mean)
+    return { ...within(Math.max(held, behind)), steps: 1 - some / (1 - (1 - some) ** inFlight) }
   }
   return { inFlight, decode, prefill, round, promptsPerStep: Math.max(1, Math.floor(maxTokens / prompt)) }
 }
