@@ -37,7 +37,7 @@ export function captionOf(
     where ? cutMiddle(`only ${selectionText(where)}`, 60) : '',
     ...notesOf(program.notes),
     ...unframed.map((repeat) => `once per ${repeat}`),
-    summed ? 'numbers per rank, all stages together' : numbersOf(program, ranks, rank),
+    summed ? 'numbers of one rank of each stage, added up' : numbersOf(program, ranks, rank),
   ]
   const all = ranks && ranks.last - ranks.first + 1 < ranks.world
   return {
