@@ -85,8 +85,8 @@ async function writeTrace(io: Io, path: string, { timeline, timed, memory }: Sim
 /** Bytes from which on a trace is slow to open. */
 const largeTrace = 100e6
 
-/** Bytes of a node of the unrolled graph in a trace, in the mean: kind, times, and a name with its iterations. */
-const bytesPerNode = 200
+/** Bytes of a node of the unrolled graph in a trace, in the mean of large ones: its event, and its share of transfers and memory. */
+const bytesPerNode = 250
 
 /** Says of a trace that takes a while to write about how large it becomes. */
 function announce(io: Io, path: string, nodes: number): void {
