@@ -35,8 +35,8 @@ function npm(...words) {
 
 function install() {
   const args = [...installArguments(), '--no-audit', '--no-fund']
-  console.error(`Installing dependencies: npm ${args[0]}`)
-  npm(...args)
+  console.error(`Installing dependencies: npm ${args[0]}, which takes a minute or two`)
+  npm(...args, '--progress')
   const now = new Date()
   utimesSync(installed, now, now)
 }
@@ -44,6 +44,8 @@ function install() {
 /** Installs and builds what is missing; ends the process with the tool's exit code when either fails. */
 export function ensureInstalled() {
   if (needsInstall()) install()
+  if (!existsSync(join(root, 'packages', 'cli', 'dist', 'main.js')))
+    console.error('Building the packages, which takes a minute or two on two cores the first time')
   const args = ['run', 'build', '--filter=./packages/*', '--output-logs=errors-only', '--ui=stream']
   const log = join(mkdtempSync(join(tmpdir(), 'shardloom-build-')), 'log')
   const file = openSync(log, 'w')

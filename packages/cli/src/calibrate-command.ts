@@ -159,6 +159,25 @@ function secondsOf(record: TableRecord, path: string): number {
 /** An error of prediction that remains, and a factor by which a constant moves, from which on a fit is doubted. */
 const doubted = { error: 0.1, mean: 0.05, factor: 2 } as const
 
+/** How many times as long or as short as predicted a measurement is of something else: no accelerator sustains a twentieth of another's share. */
+const implausible = 20
+
+/** Measurements that no constants of an accelerator explain, in words that say how far off they are. */
+function elsewhere({ before, steps }: CalibrationSummary, path: string): string[] {
+  const far = before.flatMap((error, index) => {
+    const factor = 1 / (1 + error)
+    if (factor < implausible && factor > 1 / implausible) return []
+    const size = factor > 1 ? `${shortNumber(factor)} times as long` : `${shortNumber(1 / factor)} times as short`
+    return [`measurement ${index + 1} (${steps[index]?.measured} s) is ${size} as predicted`]
+  })
+  const listed = far.length > 3 ? `${far.slice(0, 3).join(', ')}, and ${far.length - 3} more` : far.join(', ')
+  return far.length === 0
+    ? []
+    : [
+        `${listed} before the fit, which no accelerator's constants explain: are \`seconds\` of ${path} seconds, not milliseconds, of one step, and is the spec what ran?`,
+      ]
+}
+
 /** Fewer different steps than constants to fit: as few equations leave some of the constants to where they started. */
 function tooFew({ fit }: CalibrationSummary['file'], path: string): string[] {
   if (fit === undefined || fit.steps >= fit.constants) return []
@@ -169,7 +188,8 @@ function tooFew({ fit }: CalibrationSummary['file'], path: string): string[] {
 }
 
 /** What speaks against a fit: few or unexplained measurements, constants far from where they started, and that nothing comes of it. */
-function doubtsOf({ before: first, after, start, file }: CalibrationSummary, path: string): string[] {
+function doubtsOf(summary: CalibrationSummary, path: string): string[] {
+  const { before: first, after, start, file } = summary
   const rows = after.flatMap((error, index) =>
     Math.abs(error) > doubted.error ? [`${index + 1} (${formatDifference(error)})`] : [],
   )
@@ -181,6 +201,7 @@ function doubtsOf({ before: first, after, start, file }: CalibrationSummary, pat
       : []
   })
   return [
+    ...elsewhere(summary, path),
     ...tooFew(file, path),
     ...(meanOf(after) >= meanOf(first) && meanOf(first) > doubted.mean
       ? [

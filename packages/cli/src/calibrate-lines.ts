@@ -38,7 +38,7 @@ export function calibrationLines(summary: CalibrationSummary, style: Style): str
       style,
     ),
     ...wrapped(
-      'By measurement: 0\u00a0%, no measurement depends on it and it stays as it was; 100\u00a0%, it is what the measurements say alone.',
+      'By measurement: 0\u00a0%, no measurement depends on it and it stays as it was; 100\u00a0%, it is what the measurements say alone. It is no share of agreement: errors of predictions are below.',
       2,
     ).map((line) => style.dim(line.replaceAll('\u00a0', ' '))),
     '',

@@ -22,7 +22,7 @@ import { servingSimulationLines } from './serving-lines.js'
 import { simulationLines } from './simulation-lines.js'
 import { addSpecFlags, type Flags, loadFrom, phaseFlags } from './spec-flags.js'
 import { wrapped } from './table.js'
-import { writeWhole } from './write-file.js'
+import { checkWritable, writeWhole } from './write-file.js'
 
 /** `shardloom simulate`: one step of a plan in time, on a cluster. */
 export function addSimulate(program: Command, { io }: Call): void {
@@ -45,9 +45,11 @@ export function addSimulate(program: Command, { io }: Call): void {
     .action(async (specPath: string | undefined, flags: Flags) => {
       const loaded = await loadFrom(io, specPath, flags)
       if (loaded.spec.phase === 'serving') return serve(io, loaded, flags)
+      if (typeof flags.trace === 'string') await checkWritable(io, flags.trace)
       const { slowdown } = flags as { readonly slowdown?: Record<number, number> } // slowdownOf
       const simulation = simulateLoaded(loaded, slowdown && { engine: { slowdown } })
       if (typeof flags.trace === 'string') {
+        if (flags.trace !== '-') announce(io, flags.trace, simulation.timeline.graph.nodeCount)
         const size = await writeTrace(io, flags.trace, simulation)
         if (flags.trace !== '-') printNote(io, traceNote(flags.trace, size))
       }
@@ -82,6 +84,15 @@ async function writeTrace(io: Io, path: string, { timeline, timed, memory }: Sim
 
 /** Bytes from which on a trace is slow to open. */
 const largeTrace = 100e6
+
+/** Bytes of a node of the unrolled graph in a trace, in the mean of large ones: its event, and its share of transfers and memory. */
+const bytesPerNode = 250
+
+/** Says of a trace that takes a while to write about how large it becomes. */
+function announce(io: Io, path: string, nodes: number): void {
+  if (nodes * bytesPerNode < largeTrace) return
+  printNote(io, `writing ${path}: about ${formatBytes(Number((nodes * bytesPerNode).toPrecision(1)))}`)
+}
 
 /** What a trace has, and where it is large how to get a smaller one. */
 export function traceNote(path: string, { events, bytes }: TraceSize): string {

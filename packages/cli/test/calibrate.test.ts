@@ -53,6 +53,19 @@ describe('calibrate', () => {
     expect((await shardloom(['calibrate', path])).err).toContain('do they contradict each other?')
   })
 
+  // A thousand milliseconds are a second, and of what peaks promise published steps sustain tenths (PaLM, arXiv:2204.02311, table 3).
+  test('asks for the unit of a measurement that is a thousand times too long or too short', async () => {
+    const path = join(temporaryFolder(), 'measured.csv')
+    const { stepSeconds } = await stepOf()
+    const warned = async (factor: number) => {
+      writeFileSync(path, `model,cluster,batch,seq,seconds\ngpt2,dgx-h100,4,512,${factor * stepSeconds}\n`)
+      return (await shardloom(['calibrate', path])).err.replace(/\s+/g, ' ')
+    }
+    expect(await warned(1000)).toMatch(/measurement 1 \(.* s\) is 1000 times as long as predicted .*milliseconds/)
+    expect(await warned(0.001)).toMatch(/measurement 1 \(.* s\) is 1000 times as short as predicted .*one step/)
+    expect(await warned(3)).not.toContain('milliseconds')
+  })
+
   test.each([
     [
       'model,cluster,sequence,seconds\ngpt2,dgx-h100,512,1\n',

@@ -199,6 +199,14 @@ describe('simulate', () => {
     expect(traced.err).not.toContain('gzip')
   })
 
+  test('says before it simulates that a trace has nowhere to go', async () => {
+    // A slow rank that the mesh lacks is an error of the simulation, which comes after.
+    const { code, err } = await simulate(`${spec} --slowdown 999=2 --trace none/out.json`)
+    expect((await simulate(`${spec} --slowdown 999=2`)).code).toBe(1)
+    expect(code).toBe(1)
+    expect(err).toContain('none/out.json: its folder does not exist')
+  })
+
   test('of a large trace says how to get a smaller one', () => {
     expect(traceNote('out.json', { events: 2e6, bytes: 4e8 })).toMatch(/2,000,000 events in 400\sMB.*--batch.*gzip/)
   })

@@ -52,14 +52,15 @@ const records: ReadonlyMap<string, AcceleratorRecord> = new Map(
 /** Watts that a device may draw at most: a rack of them draws less. */
 const mostWatts = 1e6
 
-const optionalFields = [
-  'vectorPeak',
-  'exponentialPeak',
-  'memoryBandwidth',
-  'cacheBytes',
-  'powerWatts',
-  'hostBandwidth',
-] as const
+/** How each optional field is read. */
+const optionalFields = {
+  vectorPeak: 'operationRate',
+  exponentialPeak: 'operationRate',
+  memoryBandwidth: 'byteRate',
+  cacheBytes: 'bytes',
+  powerWatts: 'watts',
+  hostBandwidth: 'byteRate',
+} as const
 const fields = [
   'accelerator',
   'name',
@@ -71,7 +72,7 @@ const fields = [
   'scaleUp',
   'scaleOut',
   'nicSharedBy',
-  ...optionalFields,
+  ...Object.keys(optionalFields),
 ]
 const example =
   '{name: my-chip, peak: {bf16: 400e12}, memoryBytes: 64e9, memoryBandwidth: 2e12, scaleUp: {bandwidth: 200e9, latency: 2e-6}}'
@@ -131,9 +132,10 @@ function readAccelerator(
   const scaleUp = link('scaleUp', base?.scaleUp)
   // One kind of link may be all that there is.
   const scaleOut = link('scaleOut', base?.scaleOut ?? scaleUp)
-  const positive = (key: (typeof optionalFields)[number]) =>
-    key === 'powerWatts' ? reader.positive(key, mostWatts) : reader.positive(key)
-  const optional = optionalFields.map((key) => [key, reader.has(key) ? positive(key) : base?.[key]] as const)
+  const optional = Object.entries(optionalFields).flatMap(([key, kind]) => {
+    if (!reader.has(key)) return []
+    return [[key, kind === 'watts' ? reader.positive(key, mostWatts) : reader[kind](key)] as const]
+  })
   const cores = reader.has('cores') ? reader.whole('cores') : base?.cores
   const changed = (key: string) => reader.has(key.split('.')[0] ?? key)
   const made: Accelerator = {
@@ -142,8 +144,9 @@ function readAccelerator(
     vendor: reader.has('vendor') ? reader.text('vendor') : (base?.vendor ?? ''),
     peak: reader.has('peak') || !base ? readPeak(reader.any('peak'), name) : base.peak,
     memoryBytes: reader.has('memoryBytes') || !base ? reader.bytes('memoryBytes') : base.memoryBytes,
-    memoryBandwidth: base?.memoryBandwidth ?? reader.positive('memoryBandwidth'),
-    ...Object.fromEntries(optional.filter(([, value]) => value !== undefined)),
+    memoryBandwidth: base?.memoryBandwidth ?? reader.byteRate('memoryBandwidth'),
+    ...inherited(base),
+    ...Object.fromEntries(optional),
     ...(cores === undefined ? {} : { cores }),
     perNode: reader.has('perNode') ? reader.whole('perNode') : (base?.perNode ?? 8),
     ...(scaleUp && { scaleUp }),
@@ -154,6 +157,12 @@ function readAccelerator(
   const differing = base === undefined ? [] : differingFields(made, base)
   const isOther = base && (name !== base.name || differing.length > 0)
   return isOther ? { ...made, changed: { from: base.name, fields: differing } } : made
+}
+
+/** The optional fields that a known accelerator has. */
+function inherited(base: Accelerator | undefined): Partial<Accelerator> {
+  const known = Object.entries(base ?? {}).filter(([key]) => Object.hasOwn(optionalFields, key))
+  return Object.fromEntries(known)
 }
 
 /** The fields of which two accelerators have different values, beside their names. */
@@ -174,5 +183,5 @@ function readPeak(value: unknown, name: string): Accelerator['peak'] {
       help: `Give the FLOP/s of each type that matrices are multiplied in, such as ${example}.`,
       subject: 'peak',
     })
-  return Object.fromEntries(dtypes.filter(reader.has).map((dtype) => [dtype, reader.positive(dtype)]))
+  return Object.fromEntries(dtypes.filter(reader.has).map((dtype) => [dtype, reader.operationRate(dtype)]))
 }

@@ -28,5 +28,5 @@ export {
   mapAxes,
 } from './group.js'
 export { type Link, linkNames, linkSources, resolveLink } from './link.js'
-export { parseBytes } from './read.js'
+export { parseBytes } from './quantity.js'
 export { type Source, type SourceKey, sources } from './sources.js'

@@ -35,6 +35,8 @@ export interface Link {
 
 const fields =
   'name kind bandwidth efficiency latency perPeer torus reduction launch fill copyBandwidth reduceBandwidth'.split(' ')
+/** What no share is near to: those above 1 are refused with a word of their own. */
+const mostShare = 1e3
 const example = '{bandwidth: 450e9, latency: 1e-6}'
 
 /** The names of the kinds of links that are known. */
@@ -51,21 +53,24 @@ export function resolveLink(input: unknown, subject = 'the link'): Link {
   const reader = readerOf(input, subject, ['link', ...fields], example)
   const base = reader.has('link') ? knownLink(reader.text('link')) : undefined
   const number = (key: 'bandwidth' | 'perPeer' | 'copyBandwidth' | 'reduceBandwidth') =>
-    reader.has(key) ? reader.positive(key) : base?.[key]
+    reader.has(key) ? reader.byteRate(key) : base?.[key]
   const optional = (key: 'perPeer' | 'copyBandwidth' | 'reduceBandwidth') => {
     const value = number(key)
     return value === undefined ? {} : { [key]: value }
   }
-  const seconds = (key: 'launch' | 'fill') => (reader.has(key) ? reader.notNegative(key) : (base?.[key] ?? 0))
+  const seconds = (key: 'launch' | 'fill') => (reader.has(key) ? reader.seconds(key) : (base?.[key] ?? 0))
   const reduction = reader.has('reduction') ? readReduction(reader.any('reduction'), subject) : base?.reduction
   const torus = reader.has('torus') ? reader.any('torus') === true : base?.torus
   const name = reader.has('name') ? reader.text('name') : (base?.name ?? 'link')
   return {
     name,
     kind: reader.has('kind') ? reader.text('kind') : (base?.kind ?? name),
-    bandwidth: number('bandwidth') ?? reader.positive('bandwidth'),
-    efficiency: share(reader.has('efficiency') ? reader.positive('efficiency') : (base?.efficiency ?? 1), subject),
-    latency: reader.has('latency') || !base ? reader.notNegative('latency') : base.latency,
+    bandwidth: number('bandwidth') ?? reader.byteRate('bandwidth'),
+    efficiency: share(
+      reader.has('efficiency') ? reader.positive('efficiency', mostShare) : (base?.efficiency ?? 1),
+      subject,
+    ),
+    latency: reader.has('latency') || !base ? reader.seconds('latency') : base.latency,
     ...optional('perPeer'),
     ...(torus ? { torus } : {}),
     ...(reduction ? { reduction } : {}),
@@ -96,8 +101,8 @@ function recordOf(name: string): object {
 
 function readReduction(value: unknown, subject: string): { efficiency: number; latency: number } {
   const reader = readerOf(value, `\`reduction\` of ${subject}`, ['efficiency', 'latency'], '{latency: 12.5e-6}')
-  const efficiency = reader.has('efficiency') ? share(reader.positive('efficiency'), subject) : 1
-  return { efficiency, latency: reader.notNegative('latency') }
+  const efficiency = reader.has('efficiency') ? share(reader.positive('efficiency', mostShare), subject) : 1
+  return { efficiency, latency: reader.seconds('latency') }
 }
 
 function share(value: number, subject: string): number {

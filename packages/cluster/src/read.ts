@@ -1,4 +1,5 @@
 import { nearest, ShardloomError } from '@shardloom/core'
+import { parseQuantity, type Quantity, quantityLike } from './quantity.js'
 
 /** More than any device: a million of today's fastest do 1e21 FLOP/s, and hold 1e17 bytes. */
 const mostRate = 1e21
@@ -12,10 +13,14 @@ export interface Reader {
   readonly text: (key: string) => string
   /** Above zero: a number, or a text with a decimal or binary unit, such as `141 GB` or `80 GiB`. */
   readonly bytes: (key: string) => number
-  /** Above zero; no more than `most`, by default a rate (FLOP/s, B/s) that no device is near to. */
-  readonly positive: (key: string, most?: number) => number
-  /** Finite and not below zero. */
-  readonly notNegative: (key: string) => number
+  /** B/s above zero: a number, or a text in bytes or bits, such as `3.35 TB/s` or `400 Gb/s`. */
+  readonly byteRate: (key: string) => number
+  /** Operations per second above zero: a number, or a text such as `989 TFLOP/s`. */
+  readonly operationRate: (key: string) => number
+  /** Seconds, not below zero: a number, or a text such as `2 us`. */
+  readonly seconds: (key: string) => number
+  /** Above zero; no more than `most`. */
+  readonly positive: (key: string, most: number) => number
   /** A whole number from one to as many as a spec may name of anything. */
   readonly whole: (key: string) => number
 }
@@ -53,6 +58,12 @@ export function readerOf(value: unknown, subject: string, known: readonly string
       subject,
     })
   }
+  const quantity = (key: string, kind: Quantity, { what, accepts }: Range) => {
+    const found = any(key)
+    const read = typeof found === 'string' ? parseQuantity(found, kind) : undefined
+    if (read !== undefined && accepts(read)) return read
+    return number(key, `${what}, or a text such as ${quantityLike(kind)}`, accepts)
+  }
   return {
     has: (key) => fields.get(key) !== undefined && fields.get(key) !== null,
     any,
@@ -64,16 +75,14 @@ export function readerOf(value: unknown, subject: string, known: readonly string
         subject,
       })
     },
-    bytes: (key) => {
-      const found = any(key)
-      const bytes = typeof found === 'string' ? parseBytes(found) : undefined
-      if (bytes !== undefined && bytes > 0 && bytes <= mostBytes) return bytes
-      const what = `a number above 0, of at most ${mostBytes}, or a text such as 80 GiB or 141 GB`
-      return number(key, what, (value) => value > 0 && value <= mostBytes)
+    bytes: (key) => quantity(key, 'bytes', aboveZero(mostBytes)),
+    byteRate: (key) => quantity(key, 'byteRate', aboveZero(mostRate)),
+    operationRate: (key) => quantity(key, 'operationRate', aboveZero(mostRate)),
+    seconds: (key) => quantity(key, 'seconds', { what: 'a number of at least 0', accepts: (value) => value >= 0 }),
+    positive: (key, most) => {
+      const { what, accepts } = aboveZero(most)
+      return number(key, what, accepts)
     },
-    positive: (key, most = mostRate) =>
-      number(key, `a number above 0, of at most ${most}`, (value) => value > 0 && value <= most),
-    notNegative: (key) => number(key, 'a number of at least 0', (value) => value >= 0),
     whole: (key) =>
       number(
         key,
@@ -83,10 +92,14 @@ export function readerOf(value: unknown, subject: string, known: readonly string
   }
 }
 
-/** Bytes of a text with a decimal or binary unit, such as `141 GB` or `3.5 GiB`; undefined for any other. */
-export function parseBytes(text: string): number | undefined {
-  const [, amount, prefix = '', binary] = /^(\d+(?:\.\d+)?) ?([kMGT])(i?)B$/.exec(text) ?? []
-  return amount === undefined ? undefined : Number(amount) * (binary ? 1024 : 1000) ** ' kMGT'.indexOf(prefix)
+interface Range {
+  /** What fits, in words that follow "Give it". */
+  readonly what: string
+  readonly accepts: (value: number) => boolean
+}
+
+function aboveZero(most: number): Range {
+  return { what: `a number above 0, of at most ${most}`, accepts: (value) => value > 0 && value <= most }
 }
 
 /** What a value looks like, short. */

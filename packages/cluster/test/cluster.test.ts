@@ -248,3 +248,42 @@ test('memory is a number of bytes, or a text in the unit that a maker counts in'
   expect(bytes(94e9)).toBe(94e9)
   for (const wrong of ['80', '80 gigabytes', '-1 GB', 0]) expect(() => bytes(wrong)).toThrow(/memoryBytes/)
 })
+
+// Prefixes of the SI (BIPM, The International System of Units, 9th ed., table 7); a bit is an eighth of a byte.
+test('rates, peaks and latencies are numbers, or texts in the units of data sheets', () => {
+  const device = (change: object) => resolveAccelerator({ accelerator: 'h100-sxm', name: 'own', ...change })
+  expect(device({ memoryBandwidth: '3.2 TB/s' }).memoryBandwidth).toBe(3.2e12)
+  expect(device({ hostBandwidth: '64GB/s', cacheBytes: '50 MiB' })).toMatchObject({
+    hostBandwidth: 64e9,
+    cacheBytes: 52_428_800,
+  })
+  expect(device({ peak: { bf16: '989 TFLOP/s', fp8: '1.979 PFLOPS', int8: '1979 TOPS' } }).peak).toEqual({
+    bf16: 989e12,
+    fp8: 1.979e15,
+    int8: 1.979e15,
+  })
+  const link = (bandwidth: unknown, latency: unknown = 0) => resolveLink({ bandwidth, latency })
+  expect(link('300 GB/s').bandwidth).toBe(300e9)
+  for (const bits of ['400 Gb/s', '400 Gbit/s', '400 Gbps']) expect(link(bits).bandwidth).toBe(50e9)
+  expect(link(1e9, '2 us').latency).toBe(2e-6)
+  expect(link(1e9, '2.5 µs').latency).toBe(2.5e-6)
+  expect(link(1e9, '800 ns').latency).toBe(800e-9)
+  expect(link(1e9, '0 s').latency).toBe(0)
+})
+
+test('a text in the unit of another quantity, or in none, is refused with an example', () => {
+  const refused = (make: () => unknown) => {
+    try {
+      make()
+    } catch (error) {
+      return isShardloomError(error) ? `${error.code}: ${error.message} ${error.help}` : 'another error'
+    }
+    return 'read'
+  }
+  const link = (fields: object) => () => resolveLink({ bandwidth: 1e9, latency: 0, ...fields })
+  for (const bandwidth of ['300 GB', '300', '300 GBps', '300 gB/s', '-3 GB/s', '0 GB/s', '3 TFLOP/s'])
+    expect(refused(link({ bandwidth })), bandwidth).toMatch(/CLUSTER_VALUE: `bandwidth` .*3\.35 TB\/s, or 400 Gb\/s/)
+  for (const latency of ['2', '2 us/s', '2 ks', '2 Us', '-2 us'])
+    expect(refused(link({ latency })), latency).toMatch(/CLUSTER_VALUE: `latency` .*2 us/)
+  expect(refused(link({ efficiency: '80 %' }))).toContain('`efficiency`')
+})

@@ -37,7 +37,7 @@ export function captionOf(
     where ? cutMiddle(`only ${selectionText(where)}`, 60) : '',
     ...notesOf(program.notes),
     ...unframed.map((repeat) => `once per ${repeat}`),
-    summed ? 'numbers per rank, all stages together' : numbersOf(program, ranks, rank),
+    summed ? 'numbers of one rank of each stage, added up' : numbersOf(program, ranks, rank),
   ]
   const all = ranks && ranks.last - ranks.first + 1 < ranks.world
   return {
@@ -70,8 +70,15 @@ function notesOf(notes: Readonly<Record<string, Json>>): string[] {
     if (typeof value === 'object' && value !== null && !Array.isArray(value)) return Object.entries(value)
     return [[key, value]]
   })
-  const short = flat.filter(([, value]) => typeof value === 'string' || typeof value === 'number')
-  return short.slice(0, mostNotes).map(([key, value]) => cutMiddle(`${wordsOf(key)} ${value}`, 40))
+  // What FLOPs count and what is timed differ only in one word: side by side they would seem to contradict each other.
+  const timed = flat.find(([key]) => key === 'causalTime')?.[1]
+  const short = flat.filter(
+    ([key, value]) => key !== 'causalTime' && (typeof value === 'string' || typeof value === 'number'),
+  )
+  return short.slice(0, mostNotes).map(([key, value]) => {
+    const text = cutMiddle(`${wordsOf(key)} ${value}`, 40)
+    return key === 'causal' && timed !== undefined ? `${text} as MFU counts, ${timed} as kernels are timed` : text
+  })
 }
 
 /** `gradientDtype` as words. */

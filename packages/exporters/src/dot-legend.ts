@@ -1,6 +1,6 @@
 import { nodeAttributes } from './dot-graph.js'
 import { dotId, dotLines, dotText } from './dot-text.js'
-import { edgeSamples, type Theme } from './tokens.js'
+import { edgeSampleText, type Theme } from './tokens.js'
 import type { View } from './view.js'
 
 /**
@@ -22,7 +22,7 @@ export function dotLegend(view: View, theme: Theme): string {
     if (entry.type === 'node')
       add(`label=${dotText(entry.text)}, ${nodeAttributes(entry.kind, theme)}, margin="0.06,0.03"`)
     else if (entry.type === 'note') texts.push(`${entry.sign}  ${entry.text}`)
-    else texts.push(`${edgeSamples[entry.role === 'saved' ? 'saved' : entry.kind]}  ${entry.text}`)
+    else texts.push(edgeSampleText(entry.role === 'saved' ? 'saved' : entry.kind, entry.text))
   }
   if (texts.length > 0)
     add(`label=${dotLines(texts, 'l')}, shape=plaintext, style="", fontcolor="${theme.secondary}", margin="0.02,0.02"`)

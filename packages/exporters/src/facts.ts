@@ -13,9 +13,15 @@ const boundIntensity = 100n
 export function factsOf(card: Card, program: Program): string[] {
   const [node] = card.nodes
   if (card.nodes.length === 1 && node?.communication && card.covered.length === 0)
-    return communicationFacts(node, program, card.size)
+    return [...kindFact(card, node, program), ...communicationFacts(node, program, card.size)]
   if (card.kind === 'communication' || card.kind === 'control') return []
   return workFact(card.flops, card.moved)
+}
+
+/** What a collective is that has the name of a module, in which it is all that there is: `all-gather · tp`. */
+function kindFact({ title }: Card, { op, communication }: OperatorNode, { mesh }: Program): string[] {
+  if (!communication || title.startsWith(op)) return []
+  return [`${op} · ${axesOf(mesh, communication.atoms, communication.reason.strategies).join('.')}`]
 }
 
 /** FLOPs, or bytes where moving them takes longer than computing. */

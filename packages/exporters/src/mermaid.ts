@@ -2,7 +2,7 @@ import { checkProgram, type NodeKind, type OperatorTable, type Program } from '@
 import { isSavedRole } from './chain.js'
 import { formatCount } from './format.js'
 import { mermaidIds, mermaidLine, mermaidText } from './mermaid-text.js'
-import { edgeSamples, edgeStyles, measures, nodeShapes, readableLimits, type ThemeName, themes } from './tokens.js'
+import { edgeSampleText, edgeStyles, measures, nodeShapes, readableLimits, type ThemeName, themes } from './tokens.js'
 import {
   checkPictureOptions,
   checkView,
@@ -59,7 +59,11 @@ export function mermaidOf(view: View, options: MermaidOptions = {}): string {
   const idOf = mermaidIds()
   const lines: string[] = []
   const facts = mermaidLine([view.subtitle, view.notice].filter(Boolean).join(' · '))
-  lines.push('---', `title: "${mermaidLine(view.title)} · ${facts}"`, '---')
+  const hasLegend = options.legend !== false && view.legend.length > 1
+  // Mermaid breaks no title into lines: below a legend it is what and where, and the rest stands there.
+  const [model = '', mesh = '', ...rest] = view.subtitle.split(' · ')
+  const short = mermaidLine([model, mesh, view.notice].filter(Boolean).join(' · '))
+  lines.push('---', `title: "${mermaidLine(view.title)} · ${hasLegend ? short : facts}"`, '---')
   // Mermaid cannot put a backward card below its forward one: from left to right both would form one long row.
   lines.push('flowchart TB')
   lines.push(`accTitle: ${mermaidLine(view.title)}`, `accDescr: ${facts}`)
@@ -102,8 +106,8 @@ export function mermaidOf(view: View, options: MermaidOptions = {}): string {
   }
   /** How many links follow that only keep the legend in its place. */
   let unseen = 0
-  if (options.legend !== false && view.legend.length > 1) {
-    unseen = writeLegend(view, idOf, lines)
+  if (hasLegend) {
+    unseen = writeLegend(view, rest, idOf, lines)
     const left = new Set(view.edges.filter((edge) => edge.role !== 'back').map((edge) => edge.from))
     const last = view.nodes.find((node) => !left.has(node.id))
     if (last) lines.push(`${idOf(last.id)} ~~~ ${idOf('legend')}`)
@@ -146,18 +150,19 @@ function lookOf({ kind, role }: Pick<ViewEdge, 'kind' | 'role'>): Look {
 }
 
 /**
- * The legend: one node for all lines and notes beside the samples of the kinds, in a row below the plan. Returns how many
- * unseen links make the row.
+ * The legend: one node for all lines and notes, and the facts that the title leaves out, beside the samples of the kinds, in a row below
+ * the plan. Returns how many unseen links make the row.
  */
-function writeLegend(view: View, idOf: (id: string) => string, lines: string[]): number {
+function writeLegend(view: View, facts: readonly string[], idOf: (id: string) => string, lines: string[]): number {
   lines.push(`subgraph ${idOf('legend')}["legend"]`, 'direction LR')
   const texts: string[] = []
   for (const entry of view.legend) {
     if (entry.type === 'node')
       lines.push(`${idOf(`legend ${entry.text}`)}${shaped(entry.kind, mermaidText(entry.text))}:::${entry.kind}`)
     else if (entry.type === 'note') texts.push(`${entry.sign} ${entry.text}`)
-    else texts.push(`${edgeSamples[entry.role === 'saved' ? 'saved' : entry.kind]} ${entry.text}`)
+    else texts.push(edgeSampleText(entry.role === 'saved' ? 'saved' : entry.kind, entry.text))
   }
+  if (facts.length > 0) texts.push(facts.join(' · '))
   if (texts.length > 0) lines.push(`${idOf('legend lines')}["${texts.map(mermaidText).join('<br/>')}"]:::unseen`)
   const ids = view.legend.flatMap((entry) => (entry.type === 'node' ? [idOf(`legend ${entry.text}`)] : []))
   if (texts.length > 0) ids.push(idOf('legend lines'))

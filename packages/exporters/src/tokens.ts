@@ -122,11 +122,24 @@ export const edgeStyles: Readonly<
 }
 
 /** Lines as text, for legends. */
-export const edgeSamples: Readonly<Record<EdgeKind | 'saved', string>> = {
+const edgeSamples: Readonly<Record<EdgeKind | 'saved', string>> = {
   data: '──▶',
   saved: '──▸',
   temporal: '┈┈>',
   communication: '╌╌▶',
+}
+
+/** How lines look, in words: fonts draw their samples alike. */
+const edgeLooks: typeof edgeSamples = {
+  data: 'full line',
+  saved: 'thin line',
+  temporal: 'dots',
+  communication: 'orange dashes',
+}
+
+/** A line of a legend that is text: sample, meaning and look of a kind of edge. */
+export function edgeSampleText(kind: keyof typeof edgeSamples, meaning: string): string {
+  return `${edgeSamples[kind]}  ${meaning}, ${edgeLooks[kind]}`
 }
 
 /** Widths, corner radii and sizes in pixels, and font families. */

@@ -47,6 +47,16 @@ test('beyond 60 nodes a coarser level is taken, and the title says so', async ()
   await parse(text)
 })
 
+test('the title is one line that can be read; what it leaves out stands in the legend, and whole without one', () => {
+  const [, title = '', ...lines] = toMermaid(training, operators, { level: 'layer' }).split('\n')
+  expect(title).toBe('title: "training · layers · toy · dp 2, tp 2"')
+  expect(lines.filter((line) => line.includes('numbers per rank'))).toEqual([
+    'accDescr: toy · dp 2, tp 2 · bf16 · seq 64 · causal FLOPs whole · numbers per rank',
+    expect.stringContaining('<br/>bf16 · seq 64 · causal FLOPs whole · numbers per rank"]:::unseen'),
+  ])
+  expect(toMermaid(training, operators, { level: 'layer', legend: false })).toContain('numbers per rank"\n---')
+})
+
 test('whatever limit is asked for, the text stays below what mermaid takes', async () => {
   const many = trainingProgram({ layers: 60, microbatches: 20, name: 'x'.repeat(4000) })
   const text = toMermaid(many, operators, { unroll: ['layer', 'microbatch'], limit: { nodes: 1e9, edges: 1e9 } })

@@ -49,6 +49,27 @@ describe.skipIf(chromiumPath === undefined)('a browser', () => {
     }
   })
 
+  test('fits pictures of a report into a page of 1,100 pixels, and lets those scroll that could not be read so small', async () => {
+    const svg = (width: number) =>
+      `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} 100" width="${width}" height="100"></svg>\n`
+    const sections = [600, 1180, 1355, 3000].map((width) => ({ heading: `${width}`, picture: svg(width) }))
+    const html = reportPage({ title: 'report', subtitle: '', warnings: [], sections })
+    const { seen } = await open(html, async (page) => {
+      await page.setViewportSize({ width: 1100, height: 800 })
+      return page.evaluate(`[...document.querySelectorAll('.picture')].map((picture) => {
+        const { width, height } = picture.querySelector('svg').getBoundingClientRect()
+        return [picture.scrollWidth > picture.clientWidth, Math.round(1000 * height / width)]
+      })`)
+    })
+    // In proportion: 100 high at the width that they are drawn for.
+    expect(seen).toEqual([
+      [false, 167],
+      [false, 85],
+      [false, 74],
+      [true, 33],
+    ])
+  })
+
   test('runs no script of a report, whose policy would forbid it', async () => {
     const picture = await viewSvg(hostileView(attack, attack, 'id'))
     const html = reportPage({

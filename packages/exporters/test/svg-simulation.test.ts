@@ -42,6 +42,9 @@ describe.each(cases)('a timeline of %s', (_, { timeline, program, stages, machin
     drawn.forEach((share, index) => {
       expect(share).toBeCloseTo(computing[index] ?? -1, 9)
     })
+    // Named for what it is: the bubble is only the waiting in the rest.
+    const facts = rows.flatMap(({ fact }) => fact ?? [])
+    expect(facts).toEqual(computing.map((share) => `computes ${Math.round(100 * share)}\u00a0%`))
   })
 
   test('a slice is never shorter than the nodes in it, and all of them are in one', () => {

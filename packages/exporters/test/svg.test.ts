@@ -1,6 +1,7 @@
 import { createView, type View, type ViewOptions } from '@shardloom/exporters'
 import { placedSvg, placeView, toSvg, viewSvg } from '@shardloom/exporters/svg'
 import fc from 'fast-check'
+import { plan } from 'shardloom'
 import { describe, expect, test } from 'vitest'
 import { planned } from '../../core/test/planned.js'
 import { lanesOf } from '../src/svg/lanes.js'
@@ -157,4 +158,25 @@ test('a view in given places is drawn there, with its titles', async () => {
   expect(titled).toContain('>stage 0</text>')
   expect(titled).toContain('>layers 0 – 3</text>')
   expect(() => placedSvg(view, {} as typeof placed)).toThrow(/a placed view/)
+})
+
+test('a gradient that goes past a module runs between forward and backward, not around the layers', async () => {
+  const { program, operators: table } = plans.dense
+  const view = createView(program, table, { level: 'module' })
+  const placed = await placeView(view)
+  const head = (id: string) => placed.nodes.find(({ node }) => node.id === id)?.at.y ?? Number.NaN
+  const highest = (path: string) => Math.min(...[...path.matchAll(/-?[\d.]+ (-?[\d.]+)/g)].map(([, y]) => Number(y)))
+  const returns = placed.edges.filter(({ edge }) => edge.role === 'return')
+  expect(returns.some(({ edge }) => edge.from === 'backward/head' && edge.to === 'backward/layer/attention')).toBe(true)
+  for (const { edge, path } of returns)
+    expect(highest(path), `${edge.from} → ${edge.to}`).toBeGreaterThan(head('forward/layer/attention'))
+})
+
+test('a collective that has a module for itself says which it is', async () => {
+  const parallel = { pp: 2, tp: 8 }
+  const options = { sequenceParallel: true, schedule: '1f1b' }
+  const own = await plan({ model: 'llama-3.1-8b', batch: 8, seq: 64, microbatch: 1, parallel, options })
+  const { nodes } = createView(own.program, own.operators, { level: 'module' })
+  const alone = nodes.filter(({ kind, title }) => kind === 'communication' && !/^(send|recv)/.test(title))
+  expect(alone.map(({ title, facts }) => [title, facts[0]])).toEqual([['attention backward', 'all-gather · tp']])
 })

@@ -329,3 +329,10 @@ describe('a selection', () => {
     for (const { from, to } of each.edges) expect([ids.has(from), ids.has(to)]).toEqual([true, true])
   })
 })
+
+test('says in one place how causal FLOPs count and how they are timed', () => {
+  const notes = { ...training.notes, causal: 'whole', causalTime: 'halved' }
+  const { subtitle } = createView({ ...training, notes }, operators)
+  expect(subtitle).toContain('causal FLOPs whole as MFU counts, halved as kernels are timed')
+  expect(subtitle.match(/causal/g)).toHaveLength(1)
+})

@@ -152,7 +152,11 @@ const words = { dag: 'Graph', timeline: 'Timeline', memory: 'Memory over time', 
 /** The spec of a side, read with what it names. Throws `BLOCK_VALUE` for serving, which is two programs. */
 async function loadSide({ file, fields }: BlockSpec, files: Files): Promise<LoadedSpec> {
   const said = file === undefined ? {} : (readSpecText(await files.readText(file), file) ?? {})
-  if (typeof said !== 'object') throw new ShardloomError('SPEC_VALUE', `${file} is no spec.`, { subject: 'file' })
+  if (typeof said !== 'object')
+    throw new ShardloomError('SPEC_VALUE', `${file} is no spec: it holds a ${typeof said}.`, {
+      subject: 'file',
+      help: 'Name a file with the fields of a spec, such as `model: llama-3.1-8b` and `parallel: {tp: 2}`, one a line.',
+    })
   const loaded = await loadSpec(merged({ ...said }, fields), files)
   if (loaded.spec.phase !== 'serving') return loaded
   throw new ShardloomError('BLOCK_VALUE', 'Serving is two programs; a block shows one.', {

@@ -102,6 +102,17 @@ describe('errors name the line of the page', () => {
   })
 })
 
+test('of a file that holds a text alone says what a spec looks like', async () => {
+  const cwd = folder()
+  writeFileSync(join(cwd, 'words.yaml'), 'llama\n')
+  const rendered = htmlOf(page('file: words.yaml'), { root: cwd, cache: false }, join(cwd, 'page.md'))
+  await expect(rendered).rejects.toMatchObject({
+    code: 'SPEC_VALUE',
+    message: expect.stringContaining('words.yaml is no spec: it holds a string'),
+    help: expect.stringContaining('`model: llama-3.1-8b`'),
+  })
+})
+
 test('files outside of the root are not read, through a link neither', async () => {
   const cwd = folder()
   writeFileSync(join(cwd, 'spec.yaml'), tiny)

@@ -57,6 +57,8 @@ export interface ChartRow {
   readonly slices: readonly ChartSlice[]
   /** The share of the whole in which the row is idle, where that is worth a word. */
   readonly idle?: number
+  /** What stands behind the row in place of its idle share: `computes 76 %`. */
+  readonly fact?: string
 }
 
 /** Rows that belong together, such as those of one schedule. */

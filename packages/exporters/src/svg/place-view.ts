@@ -80,6 +80,7 @@ export async function placeView(view: View, sizes: ReadonlyMap<string, Size> = n
   const rough = view.nodes.length > readableLimits.svg.nodes
   const { edges, columns } = layoutEdges(view, shown)
   const sideways = new Set(edges.flatMap(({ edge }, index) => (sideOf(edge, view) ? [index] : [])))
+  const against = new Set(shown.flatMap((edge, index) => (passes(edge, view) ? [index] : [])))
   const returns = shown.some((edge) => sideOf(edge, view) !== 0)
   const place = () =>
     layOut({
@@ -98,9 +99,8 @@ export async function placeView(view: View, sizes: ReadonlyMap<string, Size> = n
       })),
       edges: [
         ...edges.map(({ edge, attributes }, index) => ({
-          from: edge.from,
-          to: edge.to,
-          attributes,
+          ...(against.has(index) ? { from: edge.to, to: edge.from } : { from: edge.from, to: edge.to }),
+          attributes: against.has(index) ? ['weight=0'] : attributes,
           hidden: sideways.has(index),
           ...(edge.label && { label: { width: widthOf(edge.label) + 8, height: 14 } }),
         })),
@@ -127,7 +127,8 @@ export async function placeView(view: View, sizes: ReadonlyMap<string, Size> = n
   for (const at of places.nodes.values()) bounds.add(at)
   const paths = shown.map((_, index) => {
     const route = routes.get(index)
-    const found = places.edges[index]?.curve ?? []
+    const led = places.edges[index]?.curve ?? []
+    const found = against.has(index) ? [...led].reverse() : led
     const curve = rough ? bent(found, view.direction) : found
     for (const { x, y } of route?.points ?? curve) bounds.add({ x, y, width: 0, height: 0 })
     return route ? route.points : curve
@@ -167,9 +168,23 @@ export async function placeView(view: View, sizes: ReadonlyMap<string, Size> = n
 }
 
 /** On which side of what stands between its ends an edge runs; 0: between them. */
-function sideOf({ role, from, to, kind }: ViewEdge, { level }: View): -1 | 0 | 1 {
-  if (from === to || kind === 'communication' || level === 'stage') return 0
+function sideOf({ role, from, to, kind }: ViewEdge, view: View): -1 | 0 | 1 {
+  if (from === to || kind === 'communication' || view.level === 'stage') return 0
   return role === 'skip' ? -1 : role === 'back' ? 1 : 0
+}
+
+/**
+ * Whether what returns from one card to another goes past a third, to which it returns as well. Graphviz leads it around them all, but
+ * between the others where it is laid out in the direction of the picture.
+ */
+function passes({ from, to, role }: ViewEdge, { edges, nodes, direction, level }: View): boolean {
+  if (role !== 'return' || direction !== 'right' || level === 'stage' || nodes.length > readableLimits.svg.nodes)
+    return false
+  // Stages that send to each other are no columns in one order, which such an edge would force on them.
+  if (edges.some(({ kind }) => kind === 'communication')) return false
+  const returns = edges.filter(({ role }) => role === 'return')
+  const between = new Set(returns.flatMap((edge) => (edge.from === from ? [edge.to] : [])))
+  return returns.some((edge) => edge.to === to && between.has(edge.from))
 }
 
 /** The ways of edges that run beside nodes; in pictures from left to right above them. */

@@ -69,15 +69,26 @@ function section({ heading, sentences = [], figures = [], picture, tables = [] }
     `<h2>${escapeText(heading)}</h2>`,
     ...(figures.length > 0 ? [`<dl>${figures.map(figure).join('')}</dl>`] : []),
     ...(sentences.length > 0 ? [`<ul>${sentences.map((each) => `<li>${escapeText(each)}</li>`).join('')}</ul>`] : []),
-    // A picture wider than the page scrolls by itself, also by keys.
+    // A picture wider than the page becomes smaller as long as it can be read, and then scrolls by itself, also by keys.
     ...(picture === undefined
       ? []
       : [
-          `<div class="picture" tabindex="0" role="group" aria-label="${escapeText(heading)}">${picture.trimEnd()}</div>`,
+          `<div class="picture" tabindex="0" role="group" aria-label="${escapeText(heading)}">${scaling(picture.trimEnd())}</div>`,
         ]),
     ...tables.map(table),
   ]
   return `<section>${parts.join('\n')}</section>`
+}
+
+/** Down to this share of its size a picture is scaled: facts of 11 pixels stay above 8. */
+const leastScale = 0.75
+
+/** A picture that becomes as narrow as its page, down to {@link leastScale}. */
+function scaling(picture: string): string {
+  return picture.replace(
+    /^<svg ([^>]*?\bwidth="(\d+)")/,
+    (_, head: string, width: string) => `<svg style="min-width:${Math.ceil(leastScale * Number(width))}px" ${head}`,
+  )
 }
 
 const figure = ({ name, value, note }: ReportFigure) =>
@@ -101,11 +112,11 @@ dl{display:grid;grid-template-columns:repeat(auto-fill,minmax(180px,1fr));gap:10
 dl div{border:1px solid;border-radius:8px;padding:10px 12px}dt{font-size:12px}dd{margin:0}
 dd strong{display:block;font-size:20px;line-height:1.3}small{font-size:12px}
 ul{margin:0 0 8px;padding-left:20px}.warnings{list-style:none;margin:16px 0 0;padding:10px 14px;border:1px solid;border-radius:8px}
-.picture{overflow-x:auto;border:1px solid;border-radius:8px;padding:4px}.picture svg{display:block;max-width:none;height:auto}
+.picture{overflow-x:auto;border:1px solid;border-radius:8px;padding:4px}.picture svg{display:block;max-width:100%;height:auto}
 table{border-collapse:collapse;width:100%;margin:8px 0}caption{text-align:left;font-size:12px;padding:4px 0}
 th,td{text-align:left;padding:4px 14px 4px 0;border-bottom:1px solid;vertical-align:top;font-weight:400}
 thead th{font-weight:600}.number{text-align:right;white-space:nowrap}
-@media print{main{max-width:none;padding:0}.picture{overflow:visible;border:0;padding:0}.picture svg{max-width:100%}}`
+@media print{main{max-width:none;padding:0}.picture{overflow:visible;border:0;padding:0}.picture svg{min-width:0!important}}`
 
 const coloured = ({ page, surface, ink, secondary, rule, kinds, accent }: Theme) =>
   `body{background:${page};color:${ink}}header p,dt,small,caption{color:${secondary}}dl div,.picture,th,td{border-color:${rule}}dl div{background:${surface}}.warnings{background:${kinds.control.fill};border-color:${kinds.control.stroke}}:focus-visible{outline:2px solid ${accent}}`

@@ -57,7 +57,7 @@ export function simulationChart(
     rows.push({
       label: stream === 'compute' ? name : stream,
       slices: chartSlices(row, own, { timeline, program, perUnit }),
-      ...(idle !== undefined && { idle }),
+      ...(idle !== undefined && { idle, fact: computesText(idle) }),
     })
   }
   const hidden = [
@@ -68,12 +68,10 @@ export function simulationChart(
   const panel: ChartPanel = { name: '', fact: '', rows, end: timeline.seconds * perUnit, critical }
   const grains = { operator: 'operators', layer: 'layers', action: actionWord(program) }
   const notes = [
-    'idle: nothing is computed, communication that is waited for included',
+    'computes: the rest of a row is exposed communication and waiting, of which the bubble is the waiting alone',
     ...(grain === 'operator' ? [] : [`slices are ${grains[grain]}, with the waits inside of them`]),
   ]
-  const names = rows.map(({ label, idle }) =>
-    idle === undefined ? label : `${label}: ${Math.round(100 * idle)} % idle`,
-  )
+  const names = rows.map(({ label, idle }) => (idle === undefined ? label : `${label} ${computesText(idle)}`))
   return {
     alt: `${formatCount(graph.nodeCount)} nodes in ${Number((timeline.seconds * perUnit).toPrecision(3))} ${unit}. ${names.slice(0, 32).join('; ')}.`,
     panels: [panel],
@@ -82,6 +80,9 @@ export function simulationChart(
     ...(hidden.length > 0 && { notice: hidden.join(' · ') }),
   }
 }
+
+/** The share of the step in which a row computes: its idle share would be taken for the bubble, which is only the waiting in it. */
+const computesText = (idle: number) => `computes ${Math.round(100 * (1 - idle))}\u00a0%`
 
 /** What a part of a program is called that runs again and again. */
 function actionWord({ pipeline, phase }: Program): string {

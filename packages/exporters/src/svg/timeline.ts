@@ -37,7 +37,8 @@ export function drawTimeline(chart: Chart, width: number): Drawing {
   const left = Math.max(56, ...names) + 12
   const last = Math.max(...chart.panels.map(({ end }) => end))
   const idles = chart.panels.some(({ rows }) => rows.some(({ idle }) => idle !== undefined))
-  const span = inner - left - (idles ? 78 : 24)
+  const facts = chart.panels.flatMap(({ rows }) => rows.map(({ fact = '' }) => widthOf(fact)))
+  const span = inner - left - (idles ? Math.max(78, ...facts.map((width) => width + 18)) : 24)
   const scale: Scale = { left, span, perUnit: last > 0 ? span / last : 0 }
   const parts: string[] = []
   let y = 0
@@ -102,7 +103,7 @@ function drawPanel(
   return parts.join('\n')
 }
 
-function drawRow({ label, slices, idle }: ChartRow, y: number, end: number, scale: Scale, unit: string): string {
+function drawRow({ label, slices, idle, fact }: ChartRow, y: number, end: number, scale: Scale, unit: string): string {
   const { left, perUnit } = scale
   const whole: Rect = { x: left, y, width: end * perUnit, height: rowHeight }
   const parts = [text({ x: 0, y: y + rowHeight / 2 + 4 }, label, 'plain'), rect(whole, 'idle'), hatch(whole, 'idle')]
@@ -120,10 +121,10 @@ function drawRow({ label, slices, idle }: ChartRow, y: number, end: number, scal
     parts.push(drawSlice(slice, y, scale, unit))
   }
   flush()
-  if (idle !== undefined)
-    parts.push(
-      text({ x: left + whole.width + 10, y: y + rowHeight / 2 + 4 }, `${Math.round(100 * idle)}\u00a0% idle`, 'fact'),
-    )
+  if (idle !== undefined) {
+    const share = fact ?? `${Math.round(100 * idle)}\u00a0% idle`
+    parts.push(text({ x: left + whole.width + 10, y: y + rowHeight / 2 + 4 }, share, 'fact'))
+  }
   return parts.join('')
 }
 
