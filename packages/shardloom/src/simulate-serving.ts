@@ -167,7 +167,7 @@ function noRoom({ freeBytes, parameterBytes }: Capacity, fraction: number, { acc
   const message = `Parameters of ${parameters} on a rank, with what is kept free, leave no room for a KV cache in ${fraction} of ${device}: ${formatBytes(-freeBytes)} are missing.`
   return new ShardloomError('KV_CAPACITY', message, {
     subject: 'parallel',
-    help: 'Split the model over more ranks, store weights in a smaller type, raise `options.serving.memoryFraction` or lower `reserveBytes`.',
+    help: 'Split the model over more ranks, store weights in a smaller type (`options.weightDtype: fp8`), raise `options.serving.memoryFraction` or lower `reserveBytes`.',
   })
 }
 
