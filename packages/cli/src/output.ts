@@ -18,7 +18,15 @@ export function printLines({ stdout, env }: Io, make: (style: Style) => readonly
 export function printWarnings({ stderr, env }: Io, warnings: readonly string[]): void {
   const style = styleOf(stderr, env)
   for (const warning of warnings)
-    stderr.write(style.encode(`${paragraph(style.bold('warning'), singleLine(warning), style.terminal)}\n`))
+    stderr.write(style.encode(`${paragraph(style.bold('warning'), singleLine(shortened(warning)), style.terminal)}\n`))
+}
+
+/** A warning with the first few of many names: documents have it whole. */
+function shortened(warning: string): string {
+  return warning.replace(/(?:`[^`]+`, ){5,}`[^`]+`/g, (list) => {
+    const names = list.split(', ')
+    return `${names.slice(0, 4).join(', ')} and ${names.length - 4} more, which --json of plan, simulate and search lists`
+  })
 }
 
 /** Tells on stderr what was done beside what is printed. */

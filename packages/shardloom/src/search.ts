@@ -45,6 +45,7 @@ export {
   ruleText,
   unitOf,
 } from './search/limit-text.js'
+export { bestWithKept, mayKeep } from './search/may-keep.js'
 export { betterOf, metricHead, shownMetrics } from './search/metric-text.js'
 export {
   type Asked,
@@ -54,6 +55,7 @@ export {
   type Fix,
   type NearMiss,
   nearMissesOf,
+  tieError,
   withOutcomes,
 } from './search/near-misses.js'
 export type { Limit, Question } from './search/question.js'
