@@ -4,6 +4,7 @@ import {
   type Asked,
   type Change,
   changesOfSpec,
+  fewRequests,
   isMiss,
   type Question,
   questionOf,
@@ -186,8 +187,10 @@ async function conclude(
   const { launch, refused = [] } = flags.launcher === undefined ? {} : await launchOf(found, flags.launcher, flags.pick)
   const source = best.find(({ assumed }) => assumed)?.assumed
   const assumed = source === undefined ? [] : [`kernels are timed with ${source}`]
+  const { clients } = question.choices
+  const few = clients ? fewRequests(loaded.spec, Math.max(...clients.map(Number))) : []
   const lines = [
-    ...(loaded.warnings ?? []),
+    ...new Set([...(loaded.warnings ?? []), ...few]),
     ...assumed,
     ...warningsOf(question, outcome),
     ...kept,

@@ -135,6 +135,26 @@ describe('search', () => {
     }
   })
 
+  test('changes that tie with the best are marked, and of those the smallest is named', async () => {
+    const flags = [...asked, '--top', '5', '--tp', '2', '--dp', '2', '--pp', '2', '--changes']
+    const [text, json] = await Promise.all([shardloom(flags), shardloom([...flags, '--json'])])
+    const { changes } = JSON.parse(json.out)
+    expect(text.out).toMatch(/Differences up to ±\d+ %.* are ties/)
+    const [best] = changes
+    const sizeOf = (change: string | null) => change?.split(' ').length ?? 0
+    for (const { tie, metrics } of changes)
+      if (!tie) expect(metrics['step-time']).toBeGreaterThan(1.05 * best.metrics['step-time'])
+    const least = Math.min(
+      ...changes
+        .filter(({ tie }: { tie: boolean }) => tie)
+        .map((each: { change: string | null }) => sizeOf(each.change)),
+    )
+    expect(/; number \d+ changes|better than none/.test(text.out.replace(/\s+/g, ' '))).toBe(
+      least < sizeOf(best.change),
+    )
+    expect(text.out).toMatch(/ties? with number 1/)
+  })
+
   test('changes are compared with the spec as it is, and the command of the best simulates it', async () => {
     const cwd = temporaryFolder()
     const flags = [...asked, '--tp', '2', '--dp', '2', '--pp', '2', '--changes']
@@ -337,6 +357,7 @@ describe('search', () => {
     [['--out', 'x.json'], 2, /--shard/],
     [['--queue', 'redis://localhost', '--plugin', 'missing.js'], 1, /PLUGIN/],
     [['--ranks', '0'], 2, /whole number/],
+    [['--ranks', '1000000000000'], 2, /whole number, 1 to 999,999,999/],
   ]
   test.each(bad)('refuses %j', async (flags, status, message) => {
     const { code, out, err } = await shardloom(

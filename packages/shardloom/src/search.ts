@@ -8,6 +8,7 @@ export {
   type Miss,
   mergeAnswers,
 } from '@shardloom/search'
+export { fewRequests } from './few-requests.js'
 export { type Answering, nextStart, type Start, startOf } from './search/answering.js'
 export {
   answersOf,

@@ -75,6 +75,8 @@ function headLines(result: SearchResult, style: Style): string[] {
   const { objective, limits } = question
   const { phase } = loaded.spec
   const untried = untriedChoices(loaded, question)
+  const others = untried.length > 0 ? ['(--choose adds them)'] : []
+  const stays = fixedClients(result)
   const refused = Object.entries(answer.counts.rejected).sort(([, a], [, b]) => b - a)
   const isMost = isUpToRanks(question)
   const most = betterOf(phase, objective) === 'more' ? 'most' : 'least'
@@ -96,14 +98,22 @@ function headLines(result: SearchResult, style: Style): string[] {
           ]),
       ...(limits.length > 0 ? [['limits', limits.map(limitText)] as [string, string[]]] : []),
       ['candidates', countsText(result)],
-      ...(untried.length > 0
-        ? [['not tried', [...untried.flatMap(atCommas), '(--choose adds them)']] as [string, string[]]]
+      ...(untried.length > 0 || stays.length > 0
+        ? [['not tried', [...untried.flatMap(atCommas), ...others, ...stays]] as [string, string[]]]
         : []),
       ...(refused.length > 0
         ? [['rejected by', refused.map(([rule, count]) => rejectedText(rule, count, question))] as [string, string[]]]
         : []),
     ]),
   ]
+}
+
+/** That clients are as the spec has them, which is one value of what could be chosen. */
+function fixedClients({ loaded: { spec }, question }: SearchResult): string[] {
+  const { clients } = spec.options.serving.load ?? {}
+  if (spec.phase !== 'serving' || clients === undefined || question.choices['clients'] !== undefined) return []
+  const told = [`clients (the spec's ${formatCount(clients)} stays;`, '--choose clients=… adds others)']
+  return told.join(' ').length > 64 ? told : [told.join(' ')]
 }
 
 /** A choice and its values as entries of a list beside the longest name, where they are too many for one line. */

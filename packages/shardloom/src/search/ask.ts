@@ -56,7 +56,7 @@ const widened = 4
 
 /**
  * A question about a loaded spec. Throws `RANKS` where nothing says how many there are, `OBJECTIVE` and `LIMITS` for what the phase does not
- * have, `CHOICE` and what the spec's fields throw for names and values that cannot be, `OPTION` for counts that are none, and `OPTION` and
+ * have, `CHOICE` and what the spec's fields throw for names and values that cannot be, `OPTION` for counts that are none and options that there are not, and `OPTION` and
  * `SPEC_VALUE` for specs whose steps are not searched.
  */
 export function questionOf(loaded: LoadedSpec, options: SearchOptions = {}): Question {
