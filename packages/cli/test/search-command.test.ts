@@ -135,24 +135,19 @@ describe('search', () => {
     }
   })
 
-  test('changes that tie with the best are marked, and of those the smallest is named', async () => {
-    const flags = [...asked, '--top', '5', '--tp', '2', '--dp', '2', '--pp', '2', '--changes']
+  test('changes that tie with the best are told, and so is the spec where it does itself', async () => {
+    const within = asked.map((word) => (word === 'pp=1,2' ? 'pp=2' : word))
+    const flags = [...within, '--tp', '2', '--dp', '2', '--pp', '2', '--changes']
     const [text, json] = await Promise.all([shardloom(flags), shardloom([...flags, '--json'])])
     const { changes } = JSON.parse(json.out)
-    expect(text.out).toMatch(/Differences up to ±\d+ %.* are ties/)
+    const said = text.out.replace(/\s+/g, ' ')
+    const error = Number(/Differences up to ±(\d+) %.* are ties/.exec(said)?.[1]) / 100
     const [best] = changes
-    const sizeOf = (change: string | null) => change?.split(' ').length ?? 0
     for (const { tie, metrics } of changes)
-      if (!tie) expect(metrics['step-time']).toBeGreaterThan(1.05 * best.metrics['step-time'])
-    const least = Math.min(
-      ...changes
-        .filter(({ tie }: { tie: boolean }) => tie)
-        .map((each: { change: string | null }) => sizeOf(each.change)),
-    )
-    expect(/; number \d+ changes|better than none/.test(text.out.replace(/\s+/g, ' '))).toBe(
-      least < sizeOf(best.change),
-    )
-    expect(text.out).toMatch(/ties? with number 1/)
+      expect(tie).toBe(metrics['step-time'] <= (1 + error) * best.metrics['step-time'])
+    // Of pipelines of two stages ZeRO 1 changes what the optimizer does alone, a hundredth of this step.
+    expect(changes).toContainEqual(expect.objectContaining({ change: null, tie: true }))
+    expect(said).toMatch(/ties? with number 1: no change of the spec is known to be better than none/)
   })
 
   test('changes are compared with the spec as it is, and the command of the best simulates it', async () => {

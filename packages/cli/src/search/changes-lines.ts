@@ -110,7 +110,7 @@ function tiesText(result: ChangesResult): string {
   const [least] = ties.toSorted((a, b) => sizeOf(a) - sizeOf(b))
   if (!least) return ''
   const numberOf = (each: SimulatedCandidate) => String(simulated.indexOf(each) + 1)
-  const all = `Number ${andList(ties.map(numberOf))} ${ties.length === 1 ? 'ties' : 'tie'} with number ${numberOf(best)}`
+  const all = `${ties.length === 1 ? 'Number' : 'Numbers'} ${andList(ties.map(numberOf))} ${ties.length === 1 ? 'ties' : 'tie'} with number ${numberOf(best)}`
   const size = sizeOf(least)
   if (size >= sizeOf(best)) return `${all}.`
   if (size === 0) return `${all}: no change of the spec is known to be better than none.`

@@ -41,19 +41,14 @@ export async function rerank(
   const found = await bestSimulated(working, asked, misses.answer.best)
   const near = await missed
   const tried = working.signal.aborted ? [] : mayKeep(asked.question, misses.answer.misses, found.best[0])
-  const outcomes = tried.length > 0 ? await simulateThese(working, asked, tried) : []
+  const told = tried.length > 0 ? await simulateThese(working, asked, tried) : []
+  const outcomes = told.filter(({ metrics, error }) => metrics || error) // those that were not simulated by then are as they were
   const { kept, ...all } = bestWithKept(found, outcomes, asked.question.top)
   const warnings = kept.length > 0 ? [keptText(found, all.best, kept)] : []
   const [first] = all.best
-  const isOpen = ({ miss }: NearMiss) =>
-    !kept.some(({ candidate }) => candidate.name === miss.name) &&
-    !(
-      kept.length > 0 &&
-      first &&
-      keepsAll(first) &&
-      miss.score !== Number.MAX_VALUE &&
-      miss.score >= (first.score ?? 0)
-    )
+  // Beside one that is better than those found before, fewer would be.
+  const least = kept.length > 0 && first && keepsAll(first) ? (first.score ?? 0) : Number.POSITIVE_INFINITY
+  const isOpen = ({ miss: { score } }: NearMiss) => score === Number.MAX_VALUE || score < least
   return { ...all, warnings, nearMisses: withOutcomes(near.filter(isOpen), [...all.outcomes, ...outcomes]) }
 }
 

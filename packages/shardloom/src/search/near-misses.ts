@@ -7,7 +7,7 @@ import { savingChoices, type Value } from './choices.js'
 import { isRuleOf, limitName } from './limit-text.js'
 import type { Question } from './question.js'
 import { moreRanksFix } from './serving-ranks.js'
-import type { SimulatedCandidate } from './simulate-best.js'
+import { keepsAll, type SimulatedCandidate } from './simulate-best.js'
 import { limitMisses } from './step-metrics.js'
 import { type Change, isMiss } from './step-points.js'
 
@@ -78,21 +78,22 @@ export function tieError(a: SimulatedCandidate, b: SimulatedCandidate, objective
   return Math.max(...[a, b].map(({ statedErrors }) => statedErrors?.[objective] ?? 0))
 }
 
-/** Near misses with what came of them and of their fixes, as far as these were simulated among the best. */
+/** Near misses without those that keep their rule as simulated, with what came of them and of their fixes, as far as these were simulated among the best. */
 export function withOutcomes(
   nearMisses: readonly NearMiss[],
   outcomes: readonly SimulatedCandidate[],
 ): readonly NearMiss[] {
   const byName = new Map(outcomes.map((outcome) => [outcome.candidate.name, outcome]))
-  return nearMisses.map((near) => ({
-    ...near,
-    ...(byName.has(near.miss.name) && { simulated: byName.get(near.miss.name) as SimulatedCandidate }), // it has it
-    fixes: near.fixes.map((fix) => {
+  return nearMisses.flatMap((near) => {
+    const own = byName.get(near.miss.name)
+    if (own?.metrics && keepsAll(own)) return []
+    const fixes = near.fixes.map((fix) => {
       const simulated = byName.get(fix.candidate.name)
       // What was simulated is a candidate of the question: all that it has chosen was to choose from.
       return simulated ? { ...fix, simulated, outside: [] } : fix
-    }),
-  }))
+    })
+    return { ...near, ...(own && { simulated: own }), fixes }
+  })
 }
 
 /**

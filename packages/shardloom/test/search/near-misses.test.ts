@@ -127,3 +127,11 @@ test('what was simulated was to choose from: no fix that is among it is said to 
   const [told] = withOutcomes([{ ...near, fixes }], [simulated(a, 6.7)])
   expect(told?.fixes.map(({ outside }) => outside)).toEqual([[], ['clients']])
 })
+
+test('a miss that keeps its rule as simulated is none; one that does not is told with what came of it', () => {
+  const near = nearMiss(candidate('a', 6.7))
+  expect(withOutcomes([near], [simulated(near.miss, 1)])).toEqual([])
+  const misses = [{ rule: 'memory', by: 0.02 }]
+  const [told] = withOutcomes([near], [{ ...simulated(near.miss, 1), misses }])
+  expect(told?.simulated?.misses).toEqual(misses)
+})
