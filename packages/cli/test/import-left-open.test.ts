@@ -72,10 +72,10 @@ test('settings that nothing reads are all in the documents, and the first few in
     '--num-layers 2 --hidden-size 64 --num-attention-heads 4 --seq-length 64 --max-position-embeddings 64 --micro-batch-size 1 --global-batch-size 2 --vocab-size 128'
   const text = `megatron: --nproc_per_node 2 ${sizes} ${names.map((name) => `--${name} 1`).join(' ')}`
   const from = ['--import', text, '--cluster', 'dgx-h100']
-  const search = ['search', ...from, '--ranks', '2', '--top', '1', '--workers', '1']
-  for (const command of [['plan', ...from], search, [...search, '--why', 'tp=1'], [...search, '--changes']]) {
-    const asked = command.includes('--why') ? command.filter((word) => word !== '--top' && word !== '1') : command
-    const { warnings } = JSON.parse((await shardloom([...asked, '--json'])).out)
+  const search = ['search', ...from, '--ranks', '2']
+  const commands = [['plan', ...from], search, [...search, '--why', 'tp=1,pp=1'], [...search, '--changes']]
+  for (const command of commands) {
+    const { warnings } = JSON.parse((await shardloom([...command, '--json'])).out)
     const said = warnings.find((warning: string) => warning.includes('that nothing here reads'))
     for (const name of names) expect(said).toContain(`\`${name}\``)
   }
