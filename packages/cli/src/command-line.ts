@@ -71,9 +71,11 @@ export async function runCommandLine(args: readonly string[], io: Io): Promise<n
 /** Commander's message in our form: what was wrong on one line, its suggestion as help. */
 function usageError(error: CommanderError, helpCommand: string): UsageError {
   const [first = '', ...rest] = error.message.replace(/^error: /, '').split('\n')
-  const [, word, meant] = /'-{0,2}(\S).*'.*\n.*(?:mean|of) (?:one of )?-{0,2}(\S)/.exec(error.message) ?? []
-  // Commander finds `--model` near to `--nodes`; who mistypes a name seldom does so in its first letter.
-  const suggestion = word === meant ? rest.join(' ').replace(/[()]/g, '').trim() : ''
+  const [, letter] = /'-{0,2}(\S).*'/.exec(first) ?? []
+  const [, all = ''] = /mean (?:one of )?([^?]*)\?/.exec(rest.join(' ')) ?? []
+  // Commander finds `--model` near to `--nodes`, and `--pp` to `--tpp`; who mistypes a name seldom does so in its first letter.
+  const meant = all.split(', ').filter((name) => letter !== undefined && name.replace(/^-+/, '').startsWith(letter))
+  const suggestion = meant.length > 0 ? `Did you mean ${meant.length > 1 ? 'one of ' : ''}${meant.join(', ')}?` : ''
   const sentence = `${first.charAt(0).toUpperCase()}${first.slice(1)}`.replace(/\.*$/, '.').replace(/\?\.$/, '?')
   return new UsageError(sentence, suggestion || `Try \`${helpCommand}\`.`)
 }

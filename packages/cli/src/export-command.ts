@@ -3,7 +3,7 @@ import type { ExportFormat } from './formats/format.js'
 import { writeChunks } from './formats/format.js'
 import { formats } from './formats/formats.js'
 import type { Call } from './io.js'
-import { printJson, printWarnings } from './output.js'
+import { printJson, printNote, printWarnings } from './output.js'
 import { UsageError } from './report-error.js'
 import { addSpecFlags, type Flags } from './spec-flags.js'
 import { singleLine, styleOf } from './style.js'
@@ -15,7 +15,11 @@ export function addExport(program: Command, { io }: Call): void {
   const command = program
     .command('export [spec]')
     .description(`Write the plan of a spec as ${words(all.map(({ title }) => title))}.`)
-    .addOption(new Option('--format <format>', 'what to write').choices(Object.keys(formats)).default('json'))
+    .addOption(
+      new Option('--format <format>', 'what to write (default: what the ending of --out says, else json)').choices(
+        Object.keys(formats),
+      ),
+    )
     .option('--out <path>', 'where to; - is standard output; chakra: what names of files begin with', '-')
   const own = [...new Set(all.flatMap(({ options }) => options))]
   for (const option of own) command.addOption(option)
@@ -33,15 +37,16 @@ export function addExport(program: Command, { io }: Call): void {
       '\nExample:\n  shardloom export --model llama-3.1-8b --tp 2 --dp 2 --batch 8 --format mermaid',
     )
     .action(async (specPath: string | undefined, flags: Flags) => {
-      const name = String(flags.format)
-      const format = formats[name] as ExportFormat // commander refuses any other choice
-      refuseOthers(flags, format, own)
       const out = String(flags.out)
+      const { name, note } = flags.format === undefined ? formatOf(out) : { name: String(flags.format) }
+      const format = formats[name] as ExportFormat // commander refuses any other choice
+      refuseOthers(flags, name, format, own)
       const inside = flags.json === true && out === '-'
       if (format.binary && (inside || (out === '-' && io.stdout.isTTY)))
         throw new UsageError(`${format.title} is bytes.`, 'Say where: `--out FILE`.')
       const { warnings, notice, chunks, report } = await format.make({ io, specPath, flags, out })
       printWarnings(io, warnings)
+      if (note !== undefined) printNote(io, note)
       const print = (where: object) =>
         printJson(io, { schema: 'shardloom.export/1', format: name, notice, ...where, ...report })
       if (chunks && inside) return print({ text: [...chunks].join('') })
@@ -53,13 +58,25 @@ export function addExport(program: Command, { io }: Call): void {
   addSpecFlags(command)
 }
 
+/** The format that the name of a file says; JSON where it says none, with a note where it seems to say something. */
+function formatOf(out: string): { readonly name: string; readonly note?: string } {
+  const [, ending] = /[^/\\]\.([a-z0-9]+)$/i.exec(out) ?? []
+  if (ending === undefined) return { name: 'json' }
+  const found = Object.entries(formats).filter(([, { extensions = [] }]) => extensions.includes(ending.toLowerCase()))
+  const [first] = found
+  if (first && found.length === 1) return { name: first[0] }
+  const names = (found.length > 0 ? found.map(([name]) => name) : Object.keys(formats)).map((name) => `\`${name}\``)
+  const why = found.length > 0 ? 'is the ending of several formats' : 'is the ending of no format'
+  return { name: 'json', note: `${out} has JSON: .${ending} ${why}; say --format ${words(names)}` }
+}
+
 /** Throws `USAGE` for a flag of other formats, which would change nothing. */
-function refuseOthers(flags: Flags, format: ExportFormat, own: readonly Option[]): void {
+function refuseOthers(flags: Flags, name: string, format: ExportFormat, own: readonly Option[]): void {
   for (const option of own) {
     if (flags[option.attributeName()] === undefined || format.options.includes(option)) continue
     const of = Object.entries(formats).filter(([, { options }]) => options.includes(option))
     throw new UsageError(
-      `${option.long} is of ${words(of.map(([name]) => name))}; the format is ${flags.format}.`,
+      `${option.long} is of ${words(of.map(([name]) => name))}; the format is ${name}.`,
       `Leave ${option.long} out.`,
     )
   }

@@ -4,6 +4,7 @@ import {
   type Asked,
   type Change,
   changesOfSpec,
+  fewRequests,
   isMiss,
   type Question,
   questionOf,
@@ -112,7 +113,7 @@ async function run(call: SearchCall): Promise<number> {
   if (!flags.shard) return conclude(call, { ...asked, wide: widened(call, asked) }, outcome, time)
   const text = `${JSON.stringify(answersDocument(asked.question, outcome))}\n`
   await writeWhole(io, flags.out ?? '-', async (stream) => void stream.write(text))
-  printWarnings(io, warningsOf(asked.question, outcome))
+  printWarnings(io, [...(asked.loaded.warnings ?? []), ...warningsOf(asked.question, outcome)])
   if (flags.out !== undefined && flags.out !== '-')
     printNote(io, `${flags.out} has answers: with those of the other shards they are what --merge takes`)
   return exitCodeOf(outcome)
@@ -167,8 +168,8 @@ async function conclude(
   const { io, flags, signal } = call
   const { loaded, question, wide } = asked
   const { answer } = outcome
-  const { nearMisses, best, simulated } = await rerank(call, asked, { answer, others: wide })
-  const result: SearchResult = {
+  const { nearMisses, best, simulated, warnings: kept } = await rerank(call, asked, { answer, others: wide })
+  const found: SearchResult = {
     loaded,
     question,
     answer,
@@ -180,15 +181,24 @@ async function conclude(
     stopped: signal.aborted,
     missing: outcome.missing,
   }
-  const { told, name, warnings: picked } = pickOf(result, flags.pick)
-  if (flags.svg !== undefined && question.front) await writeFront(io, flags.svg, result)
+  const { told, name, warnings: picked } = pickOf(found, flags.pick)
+  if (flags.svg !== undefined && question.front) await writeFront(io, flags.svg, found)
   if (flags.spec !== undefined && told) await writeSpec(io, flags.spec, told.spec, name)
-  const { launch, refused = [] } =
-    flags.launcher === undefined ? {} : await launchOf(result, flags.launcher, flags.pick)
+  const { launch, refused = [] } = flags.launcher === undefined ? {} : await launchOf(found, flags.launcher, flags.pick)
   const source = best.find(({ assumed }) => assumed)?.assumed
   const assumed = source === undefined ? [] : [`kernels are timed with ${source}`]
-  const lines = [...(loaded.warnings ?? []), ...assumed, ...warningsOf(question, outcome), ...picked, ...refused]
+  const { clients } = question.choices
+  const few = clients ? fewRequests(loaded.spec, Math.max(...clients.map(Number))) : []
+  const lines = [
+    ...new Set([...(loaded.warnings ?? []), ...few]),
+    ...assumed,
+    ...warningsOf(question, outcome),
+    ...kept,
+    ...picked,
+    ...refused,
+  ]
   printWarnings(io, lines)
+  const result: SearchResult = { ...found, warnings: lines }
   if (flags.json) printJson(io, { ...resultDocument(result), ...(launch && { launch }) })
   else if (flags.csv) {
     if (best.length === 0) printNote(io, 'no candidate keeps all rules and limits: without --csv the answer says why')
@@ -231,7 +241,9 @@ async function why(call: SearchCall, whole: Asked, asked: NonNullable<SearchFlag
   const misses = simulated ? [] : await nearMisses(call, narrowed, missed)
   const result = { ...narrowed, text: asked.text, counts: outcome.answer.counts, misses, simulated, best }
   if (flags.spec !== undefined && simulated) await writeSpec(io, flags.spec, simulated.spec, asked.text)
-  if (flags.json) printJson(io, whyDocument(result))
+  const warnings = [...(narrowed.loaded.warnings ?? []), ...warningsOf(narrowed.question, outcome)]
+  printWarnings(io, warnings)
+  if (flags.json) printJson(io, { ...whyDocument(result), warnings })
   else if (flags.spec !== '-') {
     const command = simulated && commandFor(call, narrowed.loaded, simulated)
     printLines(io, (style) => whyLines({ ...result, ...(command && { command }) }, style))
@@ -264,7 +276,9 @@ async function changes(call: SearchCall, asked: Asked): Promise<number> {
   const result: ChangesResult = { ...asked, point, changes: shown, of: all.length, simulated }
   const winner = bestChange(result)
   if (flags.spec !== undefined && winner) await writeSpec(io, flags.spec, winner.spec, 'the best change')
-  if (flags.json) printJson(io, changesDocument(result))
+  const { warnings = [] } = loaded
+  printWarnings(io, warnings)
+  if (flags.json) printJson(io, { ...changesDocument(result), warnings })
   else if (flags.spec !== '-') {
     const command = winner && commandFor(call, loaded, winner)
     printLines(io, (style) => changesLines({ ...result, ...(command && { command }) }, style))

@@ -55,6 +55,18 @@ describe('compare', () => {
     for (const { differences } of metrics) expect(differences).toEqual([{ relative: 0, tie: true }])
   })
 
+  test('a microbatch that is left out is the one sequence that training takes, and no difference from it', async () => {
+    const cwd = folderWith({
+      ...three,
+      'one.yaml': 'parallel: {pp: 4}\nmicrobatch: 1\n',
+      'two.yaml': 'microbatch: 2\n',
+    })
+    const parametersOf = async (...files: readonly string[]) =>
+      JSON.parse((await shardloom(['compare', ...files, '--json'], { cwd })).out).parameters
+    expect(await parametersOf('a.yaml', 'one.yaml')).toEqual([])
+    expect(await parametersOf('a.yaml', 'two.yaml')).toContainEqual({ field: 'microbatch', values: [1, 2] })
+  })
+
   test('a part of a step that changed little of it is small, whatever its own percentage', async () => {
     const cwd = folderWith({ 'a.yaml': 'parallel: {dp: 2}\n', 'b.yaml': 'parallel: {dp: 4}\n' })
     const [text, json] = await Promise.all(

@@ -65,3 +65,20 @@ test('the command that a search of an import prints simulates what was found', a
   expect(JSON.stringify(JSON.parse(run.out))).toContain(String(best.metrics['step-time']))
   expect(name).toContain('tp=4')
 })
+
+test('settings that nothing reads are all in the documents, and the first few in the text', async () => {
+  const names = ['save', 'load', 'lr', 'min-lr', 'train-iters', 'log-interval', 'eval-iters']
+  const sizes =
+    '--num-layers 2 --hidden-size 64 --num-attention-heads 4 --seq-length 64 --max-position-embeddings 64 --micro-batch-size 1 --global-batch-size 2 --vocab-size 128'
+  const text = `megatron: --nproc_per_node 2 ${sizes} ${names.map((name) => `--${name} 1`).join(' ')}`
+  const from = ['--import', text, '--cluster', 'dgx-h100']
+  const search = ['search', ...from, '--ranks', '2']
+  const commands = [['plan', ...from], search, [...search, '--why', 'tp=1,pp=1'], [...search, '--changes']]
+  for (const command of commands) {
+    const { warnings } = JSON.parse((await shardloom([...command, '--json'])).out)
+    const said = warnings.find((warning: string) => warning.includes('that nothing here reads'))
+    for (const name of names) expect(said).toContain(`\`${name}\``)
+  }
+  const { err } = await shardloom(['plan', ...from])
+  expect(err.replace(/\s+/g, ' ')).toMatch(/`min-lr` and 3 more, which --json .* lists/)
+})

@@ -169,6 +169,17 @@ describe('of a search', () => {
   })
 })
 
+test('of serving it is said which clients are fixed, and that some of them have nothing to send', async () => {
+  const asked = 'search --model llama-3.1-8b --cluster dgx-h100 --phase serving --ranks 1 --workers 1 --top 1'
+  const load = ['--serving-load-input', '256', '--serving-load-output', '16', '--serving-load-clients', '8']
+  const fixed = await shardloom([...asked.split(' '), ...load, '--serving-load-requests', '4'])
+  expect(fixed.out.replace(/\s+/g, ' ')).toContain("clients (the spec's 8 stays; --choose clients=… adds others)")
+  expect(fixed.err).toContain('4 requests are all that 8 clients send')
+  const chosen = await shardloom([...asked.split(' '), ...load, '--choose', 'clients=4,8'])
+  expect(chosen.out).not.toContain('stays')
+  expect(chosen.err).not.toContain('clients send')
+})
+
 test('a limit that the best keeps as simulated without it is one that it keeps', async () => {
   const engine = '--model llama-3.1-70b --cluster dgx-h100 --phase serving --weight-dtype fp8 --ranks 8 --workers 1'
   const load = '--serving-load-input 1024 --serving-load-output 256 --serving-load-clients 64'

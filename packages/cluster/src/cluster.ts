@@ -1,4 +1,4 @@
-import { ShardloomError } from '@shardloom/core'
+import { nearest, ShardloomError } from '@shardloom/core'
 import { type Accelerator, acceleratorNames, resolveAccelerator } from './accelerator.js'
 import { clusters as records } from './data/clusters.js'
 import type { ClusterRecord } from './data/record.js'
@@ -135,10 +135,13 @@ function recordOf(name: string): ClusterRecord {
   const record = new Map<string, ClusterRecord>(Object.entries(records)).get(name)
   if (record) return record
   const chip = acceleratorNames().includes(name)
+  // Of `dgx-h100` people say `h100`.
+  const near =
+    clusterNames().find((each) => name.length > 2 && each.split('-').includes(name)) ?? nearest(name, clusterNames())
   throw new ShardloomError('UNKNOWN_CLUSTER', `There is no cluster \`${name}\`.`, {
     help: chip
       ? `That is an accelerator: write {accelerator: ${name}, nodes: 2}.`
-      : `Known are ${nearestFirst(name, clusterNames()).join(', ')}; or write one of your own: ${example}.`,
+      : `${near === undefined ? '' : `Did you mean \`${near}\`? `}Known are ${nearestFirst(name, clusterNames()).join(', ')}; or write one of your own: ${example}.`,
     subject: name,
   })
 }

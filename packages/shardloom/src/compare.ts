@@ -97,7 +97,9 @@ export function compare(list: readonly Compared[]): Comparison {
 
 /** The fields whose values are not the same in all specs, by their paths. */
 function parametersOf(specs: readonly PlannedSpec[]): Comparison['parameters'] {
-  const flat = specs.map((spec) => new Map(leaves(spec, [])))
+  // Training runs one sequence at a time where nobody says; in inference what is left out is the whole batch, whatever that is.
+  const usual = { microbatch: 1 }
+  const flat = specs.map((spec) => new Map(leaves({ ...(spec.phase === 'training' && usual), ...spec }, [])))
   const fields = [...new Set(flat.flatMap((each) => [...each.keys()]))].sort()
   return fields.flatMap((field) => {
     const values = flat.map((each) => each.get(field) ?? null)

@@ -1,5 +1,6 @@
 import { isShardloomError, nearest, ShardloomError } from '@shardloom/core'
 import { findPreset, type ModelArchitecture, presetNames, readHuggingFace } from '@shardloom/models'
+import { modelOfRepository } from './launch/model-names.js'
 import { checkArchitecture } from './model-schema.js'
 import { parseText } from './parse-spec.js'
 import { checkNesting, shown } from './spec-error.js'
@@ -38,10 +39,26 @@ export async function loadModel(
       },
     )
   }
-  const value = parseText(await readText(model), model, 'MODEL', largestModel)
+  const value = parseText(await readOf(model, readText), model, 'MODEL', largestModel)
   const architecture = named(model, () => readModel(value, model, warn))
   const unnamed = architecture.name === architecture.family
   return unnamed ? { ...architecture, name: nameFromPath(model) } : architecture
+}
+
+/** The text of a model file; where there is none, and its name is that of a repository on Hugging Face, the error names the preset of it. */
+async function readOf(path: string, readText: ReadText): Promise<string> {
+  try {
+    return await readText(path)
+  } catch (cause) {
+    const preset =
+      /^[\w-]+\/[\w.-]+$/.test(path) && !/\.(json|ya?ml)$/i.test(path) ? modelOfRepository(path) : undefined
+    if (preset === undefined || !presetNames().includes(preset)) throw cause
+    throw new ShardloomError('UNKNOWN_PRESET', `There is no file ${shown(path)}, and repositories are not read.`, {
+      subject: 'model',
+      help: `Did you mean \`${preset}\`, the preset of that model? For others give its config.json: \`./config.json\`.`,
+      cause,
+    })
+  }
 }
 
 /** A config.json says no name of its own; the folder it lies in, or else its file, does. */

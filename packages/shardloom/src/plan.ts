@@ -22,6 +22,7 @@ import { buildProgram, type ModelArchitecture, transformers } from '@shardloom/m
 import { readerOf } from './data-address.js'
 import { draftOf } from './draft.js'
 import { checkEngineNames } from './engine-names.js'
+import { fewRequests } from './few-requests.js'
 import { isPublishedAsFp8 } from './launch/model-names.js'
 import { loadCluster } from './load-cluster.js'
 import { type EfficiencyFile, loadEfficiency } from './load-efficiency.js'
@@ -108,6 +109,7 @@ export async function loadSpec(input: unknown, access: PlanAccess = {}): Promise
     warnings.push(
       `\`${spec.model}\` is published with weights in fp8, and has them in ${dtype} here: say \`weightDtype\``,
     )
+  warnings.push(...fewRequests(spec))
   const clusterOf = (named: unknown) => loadCluster(named, readerOf(named, access.readText))
   const cluster = await clusterOf(spec.cluster)
   const { serving, efficiency: constants, schedule: named } = spec.options

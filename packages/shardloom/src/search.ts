@@ -8,6 +8,7 @@ export {
   type Miss,
   mergeAnswers,
 } from '@shardloom/search'
+export { fewRequests } from './few-requests.js'
 export { type Answering, nextStart, type Start, startOf } from './search/answering.js'
 export {
   answersOf,
@@ -45,6 +46,7 @@ export {
   ruleText,
   unitOf,
 } from './search/limit-text.js'
+export { bestWithKept, mayKeep } from './search/may-keep.js'
 export { betterOf, metricHead, shownMetrics } from './search/metric-text.js'
 export {
   type Asked,
@@ -54,6 +56,7 @@ export {
   type Fix,
   type NearMiss,
   nearMissesOf,
+  tieError,
   withOutcomes,
 } from './search/near-misses.js'
 export type { Limit, Question } from './search/question.js'

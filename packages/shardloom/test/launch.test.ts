@@ -330,7 +330,7 @@ describe('what a launcher cannot express is named', () => {
     [
       'vllm',
       { phase: 'serving', parallel: {}, options: { serving: { decode: { parallel: { tp: 2 } } } } },
-      'options.serving.decode.parallel.dp',
+      'options.serving.decode',
     ],
     ['sglang', { phase: 'serving', parallel: { dcp: 2, tp: 2 } }, 'parallel.dcp'],
   ])('%s: %j', async (name, more, subject) => {

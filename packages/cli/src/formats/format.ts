@@ -32,6 +32,8 @@ export interface ExportFormat {
   readonly title: string
   /** The flags that only some formats have; the same object may stand in several. Any other of them is refused. */
   readonly options: readonly Option[]
+  /** How names of its files end, without the dot: `--out` of such a name says the format. */
+  readonly extensions?: readonly string[]
   /** Bytes, which a terminal or a JSON document cannot show. */
   readonly binary?: boolean
   /** What help says of it. */

@@ -5,6 +5,7 @@ import { limitOption, partOption, ranksOf, ranksOption, shownRank, unrollOption 
 /** GraphML: every operator a node, for Gephi, yEd and networkx. */
 export const graphml: ExportFormat = {
   title: 'GraphML',
+  extensions: ['graphml'],
   options: [unrollOption, partOption, shownRank, ranksOption, limitOption],
   help: `
 Of graphml, --unroll rank writes all ranks, or those of --ranks; without, one

@@ -6,23 +6,24 @@ import { writeWhole } from '../write-file.js'
 import type { ExportFormat } from './format.js'
 
 /** A script that starts Megatron-LM. */
-export const megatron = launcher('megatron', 'Megatron-LM flags')
+export const megatron = launcher('megatron', 'Megatron-LM flags', ['sh'])
 
 /** A job file of torchtitan, and the order of actions beside it where its schedule is one of ours. */
-export const torchtitan = launcher('torchtitan', 'torchtitan TOML')
+export const torchtitan = launcher('torchtitan', 'torchtitan TOML', ['toml'])
 
 /** A configuration of DeepSpeed. */
 export const deepspeed = launcher('deepspeed', 'DeepSpeed JSON')
 
 /** A script that starts vLLM. */
-export const vllm = launcher('vllm', 'vLLM flags')
+export const vllm = launcher('vllm', 'vLLM flags', ['sh'])
 
 /** A script that starts SGLang. */
-export const sglang = launcher('sglang', 'SGLang flags')
+export const sglang = launcher('sglang', 'SGLang flags', ['sh'])
 
-function launcher(name: LauncherName, title: string): ExportFormat {
+function launcher(name: LauncherName, title: string, extensions: readonly string[] = []): ExportFormat {
   return {
     title,
+    extensions,
     options: [],
     make: async ({ io, specPath, flags, out }) => {
       const loaded = await loadFrom(io, specPath, flags)

@@ -6,6 +6,7 @@ import { partOption, shownRank } from './options.js'
 /** The part of the plan that one rank runs as a model of ONNX. Throws what planning throws, and `ONNX_TYPE` and `ONNX_SIZE`. */
 export const onnx: ExportFormat = {
   title: 'ONNX',
+  extensions: ['onnx'],
   binary: true,
   options: [
     shownRank,

@@ -52,6 +52,7 @@ A field may come twice, for either of its values, and so may the option;
 /** The whole program or, where a picture is asked for, that as data. */
 export const json: ExportFormat = {
   title: 'JSON',
+  extensions: ['json'],
   options: viewFlags,
   help: `${whereHelp}
 
@@ -72,25 +73,30 @@ without, it is the whole program (shardloom.program/1).`,
 }
 
 /** Graphviz DOT. */
-export const dot = picture('Graphviz DOT', readableLimits.dot, ({ program, operators }, options) => {
+export const dot = picture('Graphviz DOT', ['dot', 'gv'], readableLimits.dot, ({ program, operators }, options) => {
   const chunks: string[] = []
   writeDot(createView(program, operators, { limit: readableLimits.dot, ...options }), (chunk) => chunks.push(chunk))
   return chunks
 })
 
 /** Mermaid. */
-export const mermaid = picture('Mermaid', readableLimits.mermaid, ({ program, operators }, options) => [
-  toMermaid(program, operators, options),
-])
+export const mermaid = picture(
+  'Mermaid',
+  ['mmd', 'mermaid'],
+  readableLimits.mermaid,
+  ({ program, operators }, options) => [toMermaid(program, operators, options)],
+)
 
 /** A format that draws a view; what is drawn instead of what was asked for, where that would be too large, it says. */
 function picture(
   title: string,
+  extensions: readonly string[],
   limit: ViewOptions['limit'],
   draw: (plan: Plan, options: ViewOptions) => Iterable<string>,
 ): ExportFormat {
   return {
     title,
+    extensions,
     options: viewFlags,
     make: async (call) => {
       const plan = await onePlan(call)

@@ -5,6 +5,7 @@ import type { ExportFormat } from './format.js'
 /** The spec itself, with what flags, presets and launchers have put into it. */
 export const spec: ExportFormat = {
   title: 'a spec',
+  extensions: ['yaml', 'yml'],
   options: [],
   help: `
 Of spec, paths stay as they were written.`,

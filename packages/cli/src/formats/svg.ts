@@ -29,6 +29,7 @@ const lookOf = ({ theme, title }: Flags) => ({
 /** A picture as SVG: the graph, or a simulated step over time, or its memory. */
 export const svg: ExportFormat = {
   title: 'SVG',
+  extensions: ['svg'],
   options: [...viewFlags, viewOption, themeOption, titleOption],
   help: `
 With --view timeline or memory, svg simulates one step on the cluster of the
@@ -56,6 +57,7 @@ spec; --rank then chooses among the ranks that are run.`,
 /** A plan and its simulation as one page. */
 export const html: ExportFormat = {
   title: 'HTML',
+  extensions: ['html', 'htm'],
   options: [partOption, themeOption, titleOption, whatIfOption],
   help: `
 html is a report of the plan and one simulated step, in one file without

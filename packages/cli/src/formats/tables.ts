@@ -6,14 +6,15 @@ import { partOption, shownRank } from './options.js'
 const tableOption = new Option('--table <name>', 'csv and table: which one (default: nodes)').choices([...tableNames])
 
 /** The node table or the communication table as CSV. */
-export const csv = tableFormat('a CSV table', tableCsv)
+export const csv = tableFormat('a CSV table', tableCsv, ['csv'])
 
 /** The same as JSON. */
-export const table = tableFormat('a JSON table', tableJson)
+export const table = tableFormat('a JSON table', tableJson, [])
 
-function tableFormat(title: string, write: typeof tableCsv): ExportFormat {
+function tableFormat(title: string, write: typeof tableCsv, extensions: readonly string[]): ExportFormat {
   return {
     title,
+    extensions,
     options: [tableOption, partOption, shownRank],
     make: async (call) => {
       const { program, operators, warnings } = await onePlan(call)

@@ -4,7 +4,9 @@ import {
   type Candidate,
   type Change,
   choicesText,
+  distanceToBest,
   isMiss,
+  keepsAll,
   type Miss,
   rejectionText,
   type SimulatedCandidate,
@@ -12,7 +14,7 @@ import {
 import { type Style, singleLine } from '../style.js'
 import { wrapped } from '../table.js'
 import { candidateDocument, plainMetrics } from './result-document.js'
-import { candidateTable, commandLines } from './result-lines.js'
+import { candidateTable, commandLines, tiesNote } from './result-lines.js'
 import { winnerOf } from './write-result.js'
 
 /** What becomes of a spec with the smallest changes. */
@@ -32,6 +34,7 @@ export interface ChangesResult extends Asked {
 /** What `shardloom search --changes --json` prints. */
 export function changesDocument(result: ChangesResult) {
   const { loaded, question, point, simulated } = result
+  const best = bestChange(result)
   return {
     schema: 'shardloom.search/1',
     model: loaded.architecture.name,
@@ -45,7 +48,11 @@ export function changesDocument(result: ChangesResult) {
           ...(isMiss(point) && { rule: point.rule, by: point.by < Number.MAX_VALUE ? point.by : null }),
         }
       : null,
-    changes: simulated.map((each) => ({ change: labelOf(result, each), ...candidateDocument(each) })),
+    changes: simulated.map((each) => ({
+      change: labelOf(result, each),
+      tie: best !== undefined && isTie(best, each, question),
+      ...candidateDocument(each),
+    })),
   }
 }
 
@@ -81,9 +88,38 @@ export function changesLines(result: ChangesResult, style: Style): string[] {
     ...outside,
     `  ${formatCounted(of, 'change of one choice or two is', 'changes of one choice or two are')} better${of > changes.length ? `; the best ${changes.length} as simulated` : ''}`,
     ...(simulated.length > 0
-      ? ['', ...candidateTable({ ...result, best: simulated }, style, { labels, against })]
+      ? [
+          '',
+          ...candidateTable({ ...result, best: simulated }, style, { labels, against }),
+          ...tiesNote(simulated, question.objective, own).map((line) => style.dim(line)),
+          ...wrapped(tiesText(result), 2).filter((line) => line.trim() !== ''),
+        ]
       : []),
     ...commandLines(command, style),
   ]
   return lines.map((line) => line.replaceAll('\u00a0', ' '))
 }
+
+/** Which changes are as good as the best, as far as the model knows, and which of them is the smallest; empty where none are. */
+function tiesText(result: ChangesResult): string {
+  const { simulated, question } = result
+  const best = bestChange(result)
+  if (!best) return ''
+  const sizeOf = (each: SimulatedCandidate) => labelOf(result, each)?.split(' ').length ?? 0
+  const ties = simulated.filter((each) => each !== best && isTie(best, each, question))
+  const [least] = ties.toSorted((a, b) => sizeOf(a) - sizeOf(b))
+  if (!least) return ''
+  const numberOf = (each: SimulatedCandidate) => String(simulated.indexOf(each) + 1)
+  const all = `${ties.length === 1 ? 'Number' : 'Numbers'} ${andList(ties.map(numberOf))} ${ties.length === 1 ? 'ties' : 'tie'} with number ${numberOf(best)}`
+  const size = sizeOf(least)
+  if (size >= sizeOf(best)) return `${all}.`
+  if (size === 0) return `${all}: no change of the spec is known to be better than none.`
+  return `${all}; number ${numberOf(least)} changes ${formatCounted(size, 'choice')} in place of ${sizeOf(best)}.`
+}
+
+/** Whether what keeps all rules differs from the best by no more than the model errs. */
+const isTie = (best: SimulatedCandidate, each: SimulatedCandidate, { objective }: Asked['question']) =>
+  keepsAll(each) && distanceToBest(best, each, objective)?.tie === true
+
+const andList = (words: readonly string[]) =>
+  words.length < 2 ? words.join('') : `${words.slice(0, -1).join(', ')} and ${words.at(-1)}`

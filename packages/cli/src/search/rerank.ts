@@ -2,12 +2,14 @@ import { isShardloomError, type ShardloomError } from 'shardloom'
 import {
   type Asked,
   bestOf,
+  bestWithKept,
   type Candidate,
   estimatedOnly,
-  isRuleOf,
   keepsAll,
   mayComeFirst,
+  mayKeep,
   type NearMiss,
+  placeOf,
   type SimulatedBest,
   type SimulatedCandidate,
   specOfCandidate,
@@ -27,41 +29,40 @@ interface Working {
 }
 
 /**
- * Simulates the best of an answer event by event, and what was kept beside them as long as it could be better; and finds the misses that are
- * of interest beside them.
+ * Simulates the best of an answer event by event, and what was kept beside them as long as it could be better, and what misses a limit by
+ * little that it may keep as simulated; and finds the misses that are of interest beside them.
  */
 export async function rerank(
   working: Working,
   asked: Asked,
   misses: MissesOf,
-): Promise<SimulatedBest & { readonly nearMisses: readonly NearMiss[] }> {
+): Promise<SimulatedBest & { readonly nearMisses: readonly NearMiss[]; readonly warnings: readonly string[] }> {
   const missed = ahead(nearMisses(working, asked, misses))
   const found = await bestSimulated(working, asked, misses.answer.best)
   const near = await missed
-  const kept = found.best.length === 0 ? await keptAsSimulated(working, asked, near) : []
-  if (kept.length === 0) return { ...found, nearMisses: withOutcomes(near, found.outcomes) }
-  const others = near.filter(({ miss }) => !kept.some(({ candidate }) => candidate.name === miss.name))
-  return { best: kept, outcomes: kept, simulated: kept.length, nearMisses: withOutcomes(others, kept) }
+  const tried = working.signal.aborted ? [] : mayKeep(asked.question, misses.answer.misses, found.best[0])
+  const told = tried.length > 0 ? await simulateThese(working, asked, tried) : []
+  const outcomes = told.filter(({ metrics, error }) => metrics || error) // those that were not simulated by then are as they were
+  const { kept, ...all } = bestWithKept(found, outcomes, asked.question.top)
+  const warnings = kept.length > 0 ? [keptText(found, all.best, kept)] : []
+  const [first] = all.best
+  // Beside one that is better than those found before, fewer would be.
+  const least = kept.length > 0 && first && keepsAll(first) ? (first.score ?? 0) : Number.POSITIVE_INFINITY
+  const isOpen = ({ miss: { score } }: NearMiss) => score === Number.MAX_VALUE || score < least
+  return { ...all, warnings, nearMisses: withOutcomes(near.filter(isOpen), [...all.outcomes, ...outcomes]) }
 }
 
-/**
- * Where by their estimates no candidates keep the limits, those misses that do as simulated. Estimates of what one request waits for are the
- * roughest: of requests in lock-step they tell the first token from those behind it with errors of a sixth.
- */
-async function keptAsSimulated(working: Working, asked: Asked, misses: readonly NearMiss[]) {
-  const { limits } = asked.question
-  const isNear = ({ miss }: NearMiss) =>
-    miss.by <= nearly && limits.some((limit) => isRuleOf(limit, miss.rule)) && !working.signal.aborted
-  const near = misses.filter(isNear).map(({ miss }) => miss)
-  if (near.length === 0) return []
-  const kept = (await simulateThese(working, asked, near)).filter((outcome) => outcome.metrics && keepsAll(outcome))
-  const text = 'By their estimates no candidates keep the limits; what is told keeps them as simulated, and others may.'
-  if (kept.length > 0) printWarnings(working.io, [text])
-  return kept
+/** That some keep limits which they miss by their estimates: where nothing else does, or by their places among the best. */
+function keptText(
+  found: SimulatedBest,
+  best: readonly SimulatedCandidate[],
+  kept: readonly SimulatedCandidate[],
+): string {
+  if (found.best.length === 0)
+    return 'By their estimates no candidates keep the limits; what is told keeps them as simulated, and others may.'
+  const places = kept.flatMap((each) => placeOf(each, best) ?? [])
+  return `By ${places.length === 1 ? 'its estimate' : 'their estimates'} number ${places.join(' and ')} would miss a limit; as simulated all are kept, and others may keep them too.`
 }
-
-/** By how much of a limit an estimate may miss what a simulation keeps. */
-const nearly = 0.2
 
 /** Simulates candidates, the best estimates first, and what was kept beside them as long as it could be better. */
 export async function bestSimulated(

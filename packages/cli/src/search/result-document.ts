@@ -10,7 +10,19 @@ import type { SearchResult } from './result.js'
 
 /** What `shardloom search --json` prints of a search. Seconds, bytes, and shares of 1. */
 export function resultDocument(result: SearchResult) {
-  const { loaded, question, answer, best, simulated, nearMisses, seconds, resumed, interrupted, missing = [] } = result
+  const {
+    loaded,
+    question,
+    answer,
+    best,
+    simulated,
+    nearMisses,
+    seconds,
+    resumed,
+    interrupted,
+    missing = [],
+    warnings = [],
+  } = result
   const { total, rejected, bounded, evaluated } = answer.counts
   return {
     schema: 'shardloom.search/1',
@@ -34,12 +46,13 @@ export function resultDocument(result: SearchResult) {
       estimated: plainMetrics(candidate),
     })),
     nearMisses: nearMisses.map((near) => missDocument(near, best)),
+    warnings,
   }
 }
 
 /** A miss with what would help, and what came of that where it was simulated beside the best. */
 export function missDocument(
-  { miss, spec, bytes, also, unknown, fixes }: NearMiss,
+  { miss, spec, bytes, also, unknown, fixes, simulated: own }: NearMiss,
   best: readonly SimulatedCandidate[] = [],
 ) {
   return {
@@ -51,6 +64,7 @@ export function missDocument(
     also,
     unknown,
     estimated: plainMetrics(miss),
+    ...(own && { metrics: own.metrics ?? null, misses: own.misses }),
     fix: fixes[0]?.change ?? null,
     fixes: fixes.map(({ change, candidate, outside, simulated }) => ({
       change,

@@ -24,6 +24,7 @@ import {
   ruleText,
   type SimulatedCandidate,
   shownMetrics,
+  tieError,
   untriedChoices,
 } from 'shardloom/search'
 import { type Style, singleLine } from '../style.js'
@@ -74,6 +75,8 @@ function headLines(result: SearchResult, style: Style): string[] {
   const { objective, limits } = question
   const { phase } = loaded.spec
   const untried = untriedChoices(loaded, question)
+  const others = untried.length > 0 ? ['(--choose adds them)'] : []
+  const stays = fixedClients(result)
   const refused = Object.entries(answer.counts.rejected).sort(([, a], [, b]) => b - a)
   const isMost = isUpToRanks(question)
   const most = betterOf(phase, objective) === 'more' ? 'most' : 'least'
@@ -95,14 +98,22 @@ function headLines(result: SearchResult, style: Style): string[] {
           ]),
       ...(limits.length > 0 ? [['limits', limits.map(limitText)] as [string, string[]]] : []),
       ['candidates', countsText(result)],
-      ...(untried.length > 0
-        ? [['not tried', [...untried.flatMap(atCommas), '(--choose adds them)']] as [string, string[]]]
+      ...(untried.length > 0 || stays.length > 0
+        ? [['not tried', [...untried.flatMap(atCommas), ...others, ...stays]] as [string, string[]]]
         : []),
       ...(refused.length > 0
         ? [['rejected by', refused.map(([rule, count]) => rejectedText(rule, count, question))] as [string, string[]]]
         : []),
     ]),
   ]
+}
+
+/** That clients are as the spec has them, which is one value of what could be chosen. */
+function fixedClients({ loaded: { spec }, question }: SearchResult): string[] {
+  const { clients } = spec.options.serving.load ?? {}
+  if (spec.phase !== 'serving' || clients === undefined || question.choices['clients'] !== undefined) return []
+  const told = [`clients (the spec's ${formatCount(clients)} stays;`, '--choose clients=… adds others)']
+  return told.join(' ').length > 64 ? told : [told.join(' ')]
 }
 
 /** A choice and its values as entries of a list beside the longest name, where they are too many for one line. */
@@ -216,14 +227,7 @@ function isTpWide({ choices }: Candidate, loaded: SearchResult['loaded']): boole
 
 function bestLines(result: SearchResult, style: Style): string[] {
   const { answer, best, question, simulated } = result
-  const error = best[0]?.statedErrors?.[question.objective]
-  const note =
-    error === undefined
-      ? []
-      : wrapped(
-          `Differences up to ±${Math.round(100 * error)} %, for which the model is good, are ties. Estimate: what the search reckoned with, to what was simulated.`,
-          2,
-        )
+  const note = tiesNote(best, question.objective)
   const [first] = best
   const isMissed = simulated > 0 && first && (first.error || first.misses.length > 0)
   return [
@@ -238,6 +242,24 @@ function bestLines(result: SearchResult, style: Style): string[] {
       ? wrapped(`Others may keep them: --top ${Math.max(20, 4 * question.top)} simulates more.`, 2)
       : []),
   ]
+}
+
+/** Up to which difference rows of a table are ties, and what its last column is; nothing where none of the rows has an error stated. */
+export function tiesNote(
+  best: readonly SimulatedCandidate[],
+  objective: string,
+  standard: SimulatedCandidate | undefined = best[0],
+): string[] {
+  const others = best.length > 1 ? best.filter((each) => each !== standard) : best
+  const errors = standard ? others.map((each) => Math.round(100 * tieError(standard, each, objective))) : []
+  const [least, most] = [Math.min(...errors), Math.max(...errors)]
+  if (errors.length === 0 || most === 0) return []
+  const share = least === most ? `±${most} %` : `±${least} to ±${most} %, the larger of what both are good for,`
+  const good = least === most ? ', for which the model is good,' : ''
+  return wrapped(
+    `Differences up to ${share}${good} are ties. Estimate: what the search reckoned with, to what was simulated.`,
+    2,
+  )
 }
 
 /** Why there is no candidate at all. */
@@ -339,6 +361,12 @@ function missLines({ nearMisses, question, best }: SearchResult, style: Style): 
   ]
 }
 
+/** By how much a near miss that was simulated misses its rule as simulated. */
+function outcomeText({ miss, simulated }: NearMiss): string {
+  const by = simulated?.misses.find(({ rule }) => rule === miss.rule)?.by
+  return by === undefined ? '' : ` (by ${formatShare(by)} as simulated)`
+}
+
 /**
  * A rule, by how much a point misses it, its choices, and what would help: to be a candidate, or where there are some to be one of the best.
  * What was simulated is told as simulated.
@@ -354,7 +382,7 @@ export function missText(
     const where = fix.outside.length > 0 ? ' (not among the choices)' : ''
     return [`fits with ${fix.change}${where}`, fixText(fix, best, question)].filter(Boolean).join(': ')
   })
-  const missed = `${ruleText(miss.rule, question.limits)} by ${missedByText(near, question)}`
+  const missed = `${ruleText(miss.rule, question.limits)} by ${missedByText(near, question)}${outcomeText(near)}`
   const estimated = best.length > 0 ? estimatedText(miss, best, question) : ''
   return [
     ...wrapped([missed, estimated].filter(Boolean).join('; '), 2),

@@ -30,6 +30,8 @@ export interface SearchResult extends Asked {
   readonly stopped?: boolean
   /** The parts that have no answer, ascending. */
   readonly missing?: readonly number[]
+  /** What makes one doubt it, as it is told. */
+  readonly warnings?: readonly string[]
 }
 
 /** Whether candidates may have fewer ranks than the question has. */

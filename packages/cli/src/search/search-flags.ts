@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander'
-import { isShardloomError, type LoadedSpec } from 'shardloom'
+import { formatCount, isShardloomError, type LoadedSpec } from 'shardloom'
 import {
   askedOptions,
   type ChoiceValues,
@@ -180,10 +180,13 @@ function parseChoice(text: string, before: ChoiceValues = {}): ChoiceValues {
   return { ...before, [name]: values }
 }
 
+/** The largest count that is read. */
+const mostCount = 999_999_999
+
 function parseCount(text: string): number {
-  const count = /^\d{1,9}$/.test(text) ? Number(text) : 0
-  if (count >= 1) return count
-  throw new InvalidArgumentError('Give a whole number, 1 or more.')
+  const count = /^\d+$/.test(text) ? Number(text) : 0
+  if (count >= 1 && count <= mostCount) return count
+  throw new InvalidArgumentError(`Give a whole number, 1 to ${formatCount(mostCount)}.`)
 }
 
 function parseNames(text: string, before: readonly string[] = []): readonly string[] {

@@ -61,3 +61,20 @@ test('nothing is promised while the last part takes longer than others', () => {
   expect(last.slice(0, 3)).toEqual([3, 2, 1])
   expect(last.slice(5).every((left) => left === undefined)).toBe(true)
 })
+
+test('a log has a plain line every half a minute, and none of what is over before', () => {
+  const lines: string[] = []
+  const stderr = new Writable({ write: (chunk, _, done) => done(void lines.push(String(chunk)) as undefined) })
+  const io = { stdin: [], stdout: stderr, stderr, env: {}, cwd: () => '' } as unknown as Parameters<
+    typeof searchProgress
+  >[0] // nothing is read
+  const progress = searchProgress(io, { ended: 0, of: 4, hands: 1 })
+  vi.advanceTimersByTime(29_000)
+  progress.ended()
+  expect(lines).toEqual([])
+  vi.advanceTimersByTime(62_000)
+  progress.clear()
+  vi.advanceTimersByTime(60_000)
+  expect(lines).toHaveLength(3)
+  for (const line of lines) expect(line).toMatch(/^search: 1 of 4 parts[ ,\w]*\n$/)
+})

@@ -1,3 +1,4 @@
+import { ShardloomError } from '@shardloom/core'
 import { usualOutput } from '../serving-schema.js'
 import type { Setting } from './launcher.js'
 import { isStoredAsFp8 } from './model-names.js'
@@ -19,13 +20,22 @@ const types: Readonly<Record<string, string>> = { bf16: 'bfloat16', fp16: 'float
 export function checkServing(spec: SpecReader, engine: string): void {
   const phase = spec.take('phase')
   if (phase === 'training')
-    spec.refuse('phase', `${engine} serves`, 'Use `phase: serving`, or the launcher megatron, torchtitan or deepspeed.')
+    spec.refuse(
+      'phase',
+      `${engine} serves, and takes the phases serving, prefill and decode`,
+      'Use `phase: serving`, or the launcher megatron, torchtitan or deepspeed, which train.',
+    )
   if (phase !== 'serving') spec.note(`the engine runs prefill and decode; the plan is of ${String(phase)} alone`)
-  for (const pool of ['prefill', 'decode'] as const) {
-    const path = `options.serving.${pool}.parallel.dp`
-    if (spec.take(path) !== undefined)
-      spec.refuse(path, 'ranks of its own are an engine of its own', 'Write a spec for each pool, and export each.')
-  }
+  const pools = ['prefill', 'decode'].filter((pool) => spec.take(`options.serving.${pool}.parallel.dp`) !== undefined)
+  if (pools.length > 0)
+    throw new ShardloomError(
+      'LAUNCHER',
+      `Prefill and decode have ranks of their own (\`options.serving.${pools[0]}.parallel\`): two pools are two launches, and ${engine} is told of one engine.`,
+      {
+        subject: `options.serving.${pools[0]}`,
+        help: `Export each: \`shardloom export SPEC --phase prefill --format ${engine}\`, and the same with \`--phase decode\`. How the cache goes from one to the other is up to \`--kv-transfer-config\` of vLLM or \`--disaggregation-mode\` of SGLang.`,
+      },
+    )
   const named = spec.take('options.serving.engine')
   if (named !== undefined && named !== engine)
     spec.refuse(

@@ -46,6 +46,7 @@ export function exportLaunch(
   const launcher: Launcher = launchers[name]
   const { spec, architecture } = loaded
   const { reader, finish, say, paths } = specReader(spec, launcher.title)
+  launcher.check?.(reader)
   const facts: LaunchFacts = {
     architecture,
     model: spec.model,

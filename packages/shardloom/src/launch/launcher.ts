@@ -54,6 +54,8 @@ export interface Launcher {
   readonly matters: RegExp
   /** Fields of the spec that get lost without harm, by the beginnings of their paths; a note says so. */
   readonly harmless?: readonly string[]
+  /** Refuses a spec that it has no part in, before anything else is said of it. Throws `LAUNCHER`. */
+  readonly check?: (spec: SpecReader) => void
   /** The settings that say what the spec says. Throws `LAUNCHER` for what they cannot. */
   readonly write: (spec: SpecReader, facts: LaunchFacts) => Record<string, Setting | undefined>
   /** Settings as text: a command or a file. */

@@ -107,7 +107,7 @@ export function settingsReader(settings: Settings, title: string, matters: RegEx
     }
     if (left.length > 0)
       notes.push(
-        `${left.length} ${left.length === 1 ? 'setting' : 'settings'} that nothing here reads ${left.length === 1 ? 'is' : 'are'} ignored: ${listed(left)}`,
+        `${left.length} ${left.length === 1 ? 'setting' : 'settings'} that nothing here reads ${left.length === 1 ? 'is' : 'are'} ignored: ${left.map((name) => `\`${name}\``).join(', ')}`,
       )
     return notes
   }
@@ -116,11 +116,3 @@ export function settingsReader(settings: Settings, title: string, matters: RegEx
 
 /** Of how many letters of a misspelt name one is wrong at most: names of one tool differ in more. */
 const lettersPerSlip = 6
-
-/** The first few names. */
-function listed(names: readonly string[]): string {
-  const shown = names.slice(0, 4).map((name) => `\`${name}\``)
-  return [shown.join(', '), ...(names.length > shown.length ? [`${names.length - shown.length} more`] : [])].join(
-    ' and ',
-  )
-}

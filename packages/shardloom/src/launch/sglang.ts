@@ -25,8 +25,8 @@ export const sglang: Launcher = {
   matters:
     /parallel|^(tp|pp|dp|ep)(-size)?$|expert|eplb|moe-a2a|speculative|disaggregation|dp-attention|two-batch|context-parallel|moe-dense/,
   harmless: workload,
+  check: (spec) => checkServing(spec, 'sglang'),
   write(spec, facts) {
-    checkServing(spec, 'sglang')
     const batching = checkScheduling(spec, 'SGLang', ['separate', 'mixed'])
     const repository =
       repositoryOf(facts.model) ??

@@ -33,8 +33,8 @@ export const vllm: Launcher = {
   orders: [['tp', 'pp', 'dp']],
   matters: /parallel|^(tp|pp|dp|dcp|pcp|ep)$|expert|eplb|all2all|speculative|kv-transfer|dbo|ubatch|data-type/,
   harmless: workload,
+  check: (spec) => checkServing(spec, 'vllm'),
   write(spec, facts) {
-    checkServing(spec, 'vllm')
     checkScheduling(spec, 'vLLM', ['mixed'])
     const repository =
       repositoryOf(facts.model) ??
@@ -67,9 +67,10 @@ export const vllm: Launcher = {
       'speculative-config': draft === undefined ? undefined : JSON.stringify({ num_speculative_tokens: draft }),
     }
   },
-  print: (settings) => {
+  print: (settings, { world, perNode }) => {
     const { model, ...flags } = Object.fromEntries(settings)
-    return `#!/bin/bash\n# vLLM v0.12\n${printCommand(['vllm', 'serve', String(model)], new Map(Object.entries(flags)))}`
+    const engines = Number(flags['data-parallel-size'] ?? 1)
+    return `#!/bin/bash\n# vLLM v0.12\n${nodesComment(world / engines, perNode)}${printCommand(['vllm', 'serve', String(model)], new Map(Object.entries(flags)))}`
   },
   parse(text): Settings {
     const { flags, words } = parseCommand(text)
@@ -93,6 +94,21 @@ const placement: readonly (readonly string[])[] = [
   ['data-parallel-external-lb', 'dpe'],
   ['headless'],
 ]
+
+/**
+ * How an engine over several nodes is started: vLLM, docs/serving/parallelism_scaling.md, "Multi-node deployment". Such a node has the same command,
+ * or the first one alone where Ray joins them.
+ */
+function nodesComment(ranks: number, perNode: number): string {
+  const nodes = Math.ceil(ranks / perNode)
+  if (nodes < 2) return ''
+  return [
+    `# One engine over ${nodes} nodes (docs.vllm.ai, "Parallelism and Scaling"). On each of them, with N from 0:`,
+    `# add --nnodes ${nodes} --node-rank N --master-addr HEAD, and --headless where N is not 0.`,
+    '# Or start Ray on all of them, and this on the first with --distributed-executor-backend ray.',
+    '',
+  ].join('\n')
+}
 
 /** How a command of several nodes says which data parallel ranks are on the first one; the others are told in a note. */
 function writePlacement(spec: SpecReader, { world, perNode }: LaunchFacts, engines: number) {

@@ -8,6 +8,7 @@ import type { SpecInput } from '../spec-schema.js'
 import type { Answering } from './answering.js'
 import { checkAsked, checkChosen, checkIndex, checkPoint } from './check-asked.js'
 import { type Choices, rankCounts, stepChoices, type Value, worldOf } from './choices.js'
+import { bestWithKept, mayKeep } from './may-keep.js'
 import type { Limit, Question } from './question.js'
 import { servingAnswers } from './serving-answer.js'
 import { ServingCosts } from './serving-costs.js'
@@ -55,7 +56,7 @@ const widened = 4
 
 /**
  * A question about a loaded spec. Throws `RANKS` where nothing says how many there are, `OBJECTIVE` and `LIMITS` for what the phase does not
- * have, `CHOICE` and what the spec's fields throw for names and values that cannot be, `OPTION` for counts that are none, and `OPTION` and
+ * have, `CHOICE` and what the spec's fields throw for names and values that cannot be, `OPTION` for counts that are none and options that there are not, and `OPTION` and
  * `SPEC_VALUE` for specs whose steps are not searched.
  */
 export function questionOf(loaded: LoadedSpec, options: SearchOptions = {}): Question {
@@ -192,10 +193,14 @@ export function answersOf(loaded: LoadedSpec, question: Question): Answering {
 
 /**
  * Simulates the best of an answer event by event, and what was kept beside them as long as it could be better: as many as were asked for, in
- * the order of what comes of them.
+ * the order of what comes of them. What would be better and misses a limit by little as estimated is simulated too, and is one of them if it keeps it.
  */
-export function rerankWork(loaded: LoadedSpec, question: Question, { best }: Answer): Work<SimulatedBest> {
-  return simulateBest(best, question.top, simulatorOf(loaded, question))
+export function* rerankWork(loaded: LoadedSpec, question: Question, { best, misses }: Answer): Work<SimulatedBest> {
+  const simulator = simulatorOf(loaded, question)
+  const found = yield* simulateBest(best, question.top, simulator)
+  const near = mayKeep(question, misses, found.best[0])
+  const { kept: _, ...all } = bestWithKept(found, yield* simulateAll(near, simulator), question.top)
+  return all
 }
 
 /** Simulates these candidates event by event, and puts them in the order of that. */

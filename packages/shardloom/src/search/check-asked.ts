@@ -1,4 +1,4 @@
-import { ShardloomError } from '@shardloom/core'
+import { nearest, ShardloomError } from '@shardloom/core'
 import type { LoadedSpec } from '../plan.js'
 import type { SpecInput } from '../spec-schema.js'
 import type { SearchOptions } from './ask.js'
@@ -6,11 +6,31 @@ import { checkChoiceName } from './choice-text.js'
 import { type Choices, checkChoices } from './choices.js'
 import { checkServingChoices } from './serving-space.js'
 
+/** All that a search may be told: a name that is none of them is misspelt. */
+const asked: Readonly<Record<keyof SearchOptions, true>> = {
+  ranks: true,
+  objective: true,
+  limits: true,
+  choices: true,
+  top: true,
+  front: true,
+  parts: true,
+}
+
 /**
- * Refuses what cannot be asked of any search: counts that are none (`RANKS` and `OPTION`), limits without a number (`LIMITS`), fronts of other than
+ * Refuses what cannot be asked of any search: options that there are not (`OPTION`), counts that are none (`RANKS` and `OPTION`), limits without a number (`LIMITS`), fronts of other than
  * two metrics (`OBJECTIVE`), and what is no list of values (`CHOICE`).
  */
 export function checkAsked(options: SearchOptions): void {
+  const names = Object.keys(asked)
+  const unknown = Object.keys(options).find((name) => !names.includes(name))
+  if (unknown !== undefined) {
+    const near = nearest(unknown, names)
+    throw new ShardloomError('OPTION', `A search has no option \`${shown(unknown)}\`.`, {
+      subject: shown(unknown),
+      help: `${near === undefined ? '' : `Did you mean \`${near}\`? `}It has ${names.join(', ')}.`,
+    })
+  }
   const { ranks, top, parts, limits = [], front, choices = {} } = options
   for (const [name, value] of Object.entries({ ranks, top, parts })) {
     if (value === undefined || isCount(value)) continue

@@ -7,7 +7,7 @@ import { savingChoices, type Value } from './choices.js'
 import { isRuleOf, limitName } from './limit-text.js'
 import type { Question } from './question.js'
 import { moreRanksFix } from './serving-ranks.js'
-import type { SimulatedCandidate } from './simulate-best.js'
+import { keepsAll, type SimulatedCandidate } from './simulate-best.js'
 import { limitMisses } from './step-metrics.js'
 import { type Change, isMiss } from './step-points.js'
 
@@ -29,6 +29,8 @@ export interface NearMiss {
   readonly unknown: readonly string[]
   /** Best first. */
   readonly fixes: readonly Fix[]
+  /** What came of it itself, where it was simulated to see whether it keeps the limit. */
+  readonly simulated?: SimulatedCandidate
 }
 
 /** A change that makes a miss keep all rules. */
@@ -48,7 +50,7 @@ export function estimatedOnly({ loaded, question }: Asked, candidates: readonly 
 export interface Distance {
   /** Of the best's: 0.02 is 2 % more. */
   readonly relative: number
-  /** Whether that is less than the error that both are stated to be good for. */
+  /** Whether that is within {@link tieError} of both. */
   readonly tie: boolean
   /** Of both alike: as simulated, or as estimated where one of them was not simulated. */
   readonly measure: 'simulated' | 'estimated'
@@ -68,22 +70,30 @@ export function distanceToBest(
   )
   if (a === undefined || b === undefined || a === 0) return undefined
   const relative = b / a - 1
-  return { relative, tie: Math.abs(relative) <= (each.statedErrors?.[objective] ?? 0), measure }
+  return { relative, tie: Math.abs(relative) <= tieError(best, each, objective), measure }
 }
 
-/** Near misses with what came of their fixes, as far as these were simulated among the best. */
+/** The relative difference up to which two candidates are a tie: the larger of the errors that their objectives are stated to be good for. */
+export function tieError(a: SimulatedCandidate, b: SimulatedCandidate, objective: string): number {
+  return Math.max(...[a, b].map(({ statedErrors }) => statedErrors?.[objective] ?? 0))
+}
+
+/** Near misses without those that keep their rule as simulated, with what came of them and of their fixes, as far as these were simulated among the best. */
 export function withOutcomes(
   nearMisses: readonly NearMiss[],
   outcomes: readonly SimulatedCandidate[],
 ): readonly NearMiss[] {
   const byName = new Map(outcomes.map((outcome) => [outcome.candidate.name, outcome]))
-  return nearMisses.map((near) => ({
-    ...near,
-    fixes: near.fixes.map((fix) => {
+  return nearMisses.flatMap((near) => {
+    const own = byName.get(near.miss.name)
+    if (own?.metrics && keepsAll(own)) return []
+    const fixes = near.fixes.map((fix) => {
       const simulated = byName.get(fix.candidate.name)
-      return simulated ? { ...fix, simulated } : fix
-    }),
-  }))
+      // What was simulated is a candidate of the question: all that it has chosen was to choose from.
+      return simulated ? { ...fix, simulated, outside: [] } : fix
+    })
+    return { ...near, ...(own && { simulated: own }), fixes }
+  })
 }
 
 /**

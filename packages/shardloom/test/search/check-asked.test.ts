@@ -28,6 +28,10 @@ describe.each([
   ['serving', serving],
 ])('a question about %s', (_, loaded) => {
   test.each([
+    [
+      { choice: { tp: [2] } },
+      'OPTION A search has no option `choice`. Did you mean `choices`? It has ranks, objective, limits, choices, top, front, parts.',
+    ],
     [{ parts: 0 }, 'OPTION `parts` is 0. It is a whole number of at least 1.'],
     [{ parts: 1.5 }, 'OPTION `parts` is 1.5. It is a whole number of at least 1.'],
     [{ top: -3 }, 'OPTION `top` is -3. It is a whole number of at least 1.'],

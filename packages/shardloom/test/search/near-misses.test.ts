@@ -1,7 +1,7 @@
 import type { Candidate } from '@shardloom/search'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { distanceToBest, type NearMiss, withOutcomes } from '../../src/search/near-misses.js'
+import { distanceToBest, type NearMiss, tieError, withOutcomes } from '../../src/search/near-misses.js'
 import { bestOf, fixText, type Question, type SimulatedCandidate } from '../../src/search.js'
 
 const question: Question = {
@@ -105,4 +105,33 @@ test('what was not simulated is compared with the best as both are estimated', (
   const both = distanceToBest(best, simulated(candidate('other', 11), 12.6), 'step-time')
   expect(both).toMatchObject({ measure: 'simulated', tie: true })
   expect(both?.relative).toBeCloseTo(0.05, 12)
+})
+
+test('a tie is within the larger of the errors that both are stated to be good for, whichever has it', () => {
+  const known = { ...simulated(candidate('known', 10), 10), statedErrors: { 'step-time': 0.07 } }
+  const rough = { ...simulated(candidate('rough', 11), 11), statedErrors: { 'step-time': 0.16 } }
+  for (const [a, b] of [
+    [known, rough],
+    [rough, known],
+  ] as const) {
+    expect(tieError(a, b, 'step-time')).toBe(0.16)
+    expect(distanceToBest(a, b, 'step-time')).toMatchObject({ tie: true })
+  }
+  expect(distanceToBest(known, { ...known, metrics: { 'step-time': 11 } }, 'step-time')).toMatchObject({ tie: false })
+})
+
+test('what was simulated was to choose from: no fix that is among it is said to be outside', () => {
+  const [a, b] = [candidate('a', 6.7), candidate('b', 6.71)]
+  const near = nearMiss(a, b)
+  const fixes = near.fixes.map((fix) => ({ ...fix, outside: ['clients'] }))
+  const [told] = withOutcomes([{ ...near, fixes }], [simulated(a, 6.7)])
+  expect(told?.fixes.map(({ outside }) => outside)).toEqual([[], ['clients']])
+})
+
+test('a miss that keeps its rule as simulated is none; one that does not is told with what came of it', () => {
+  const near = nearMiss(candidate('a', 6.7))
+  expect(withOutcomes([near], [simulated(near.miss, 1)])).toEqual([])
+  const misses = [{ rule: 'memory', by: 0.02 }]
+  const [told] = withOutcomes([near], [{ ...simulated(near.miss, 1), misses }])
+  expect(told?.simulated?.misses).toEqual(misses)
 })
