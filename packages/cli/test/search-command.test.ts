@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { shardloom, temporaryFolder } from './run-command.js'
-import { asked, pointed, small, space, training, wide, wordsOf } from './small-search.js'
+import { asked, pointed, small, training, wide, wordsOf } from './small-search.js'
 
 describe('search', () => {
   test('the best is what simulate says of its spec, of its flags, and of its point', async () => {
