@@ -133,7 +133,7 @@ export class Engine {
   /** When a step ends that begins now: it passes one place after another, each when the step before it has left it. */
   private passThrough(step: EngineStep, now: number): number {
     const { totals } = this
-    const { cost, inFlight = 1, scheduler } = this.options
+    const { cost, scheduler } = this.options
     const { preemption } = scheduler
     const [first = 0, ...stages] = [cost(step)].flat()
     const swapping = preemption === 'recompute' ? 0 : this.swapped * preemption.swapSecondsPerToken
@@ -143,7 +143,7 @@ export class Engine {
       this.free[place] = ends
     }
     const computing = stages.reduce((sum, seconds) => sum + seconds, 0)
-    totals.busySeconds += inFlight > 1 ? computing / stages.length : first + swapping + computing
+    totals.busySeconds += stages.length > 1 ? computing / stages.length : first + swapping + computing
     totals.steps++
     totals.peakBlocks = Math.max(totals.peakBlocks, this.blocks.used)
     totals.decodeTokens += step.decode.length

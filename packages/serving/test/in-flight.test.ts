@@ -123,6 +123,13 @@ describe.each(batchings)('with batches in flight the laws of queues hold: %j', (
   })
 })
 
+test('batches in flight of one place wait for each other there', () => {
+  const requests = Array.from({ length: 3 }, (_, at) => ({ input: 1, output: 300, arrival: at * 1e-3 }))
+  const served = simulateServing({ pool: { ...piped(quarters), cost: () => 5e-3 } }, { requests })
+  expect(served.outputTokensPerSecond * 5e-3).toBeCloseTo(1, 2)
+  expect(served.pool.busy).toBeCloseTo(1, 2)
+})
+
 test('what a host does before the stages is none of their time, and bounds how many steps there are', () => {
   // Four stages of 2 ms behind a host of 20: a step for each of its turns.
   const pool: Pool = { ...piped(quarters), cost: () => [20e-3, 2e-3, 2e-3, 2e-3, 2e-3] }
