@@ -210,11 +210,15 @@ function nest(
       const own = alike.includes(atom) ? alike : [atom]
       return Math.max(...own.map((each) => (claimed.get(each)?.has(dim) ? (claimed.get(each)?.size ?? 0) : 0)))
     }
-    const leaves = (atom: string) => (isWished(atom, program, isInnermost) ? 1 : 0)
-    const nested = [...base, ...rest.toSorted((a, b) => rank(a) - rank(b))]
-    const inside = [...base, ...rest.toSorted((a, b) => rank(a) - rank(b) || leaves(a) - leaves(b))]
-    // Where one of those that leave stays outside of one that does not, none inside of it could leave before it.
-    const ordered = rest[1] && !/10+1/.test(inside.map(leaves).join('')) ? inside : nested
+    let ordered = [...base, ...rest]
+    if (rest[1]) {
+      const ranks = new Map(rest.map((atom) => [atom, rank(atom)]))
+      const byRank = (a: string, b: string) => (ranks.get(a) ?? 0) - (ranks.get(b) ?? 0)
+      const leaves = (atom: string) => (isWished(atom, program, isInnermost) ? 1 : 0)
+      const inside = [...base, ...rest.toSorted((a, b) => byRank(a, b) || leaves(a) - leaves(b))]
+      // Where one of those that leave stays outside of one that does not, none inside of it could leave before it.
+      ordered = /10+1/.test(inside.map(leaves).join('')) ? [...base, ...rest.toSorted(byRank)] : inside
+    }
     if (ordered.some((atom, index) => atom !== atoms[index])) splits = { ...splits, [dim]: ordered }
   }
   return node.partition?.splits === splits ? node : { ...node, partition: { ...partition, splits } }
