@@ -212,8 +212,7 @@ function nest(
     }
     let ordered = [...base, ...rest]
     if (rest[1]) {
-      const ranks = new Map(rest.map((atom) => [atom, rank(atom)]))
-      const byRank = (a: string, b: string) => (ranks.get(a) ?? 0) - (ranks.get(b) ?? 0)
+      const byRank = (a: string, b: string) => rank(a) - rank(b)
       const leaves = (atom: string) => (isWished(atom, program, isInnermost) ? 1 : 0)
       const inside = [...base, ...rest.toSorted((a, b) => byRank(a, b) || leaves(a) - leaves(b))]
       // Where one of those that leave stays outside of one that does not, none inside of it could leave before it.
