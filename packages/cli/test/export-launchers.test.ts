@@ -13,6 +13,16 @@ describe('launchers', () => {
     for (const name of launcherNames) expect(formats[name]?.title).toContain(launchers[name].title)
   })
 
+  test.each(['vllm', 'sglang'])(
+    '%s is told nothing of how batches in flight share sequences out, which a note says',
+    async (format) => {
+      const spec = '--model llama-3.1-8b --phase serving --pp 2 --serving-scheduler-sharing greedy'.split(' ')
+      const { code, err } = await shardloom(['export', ...spec, '--serving-engine', format, '--format', format])
+      expect(code).toBe(0)
+      expect(err.replace(/\s+/g, ' ')).toContain('nothing there says `options.serving.scheduler.sharing`')
+    },
+  )
+
   test('what export writes, every command takes with --import', async () => {
     const cwd = temporaryFolder()
     const flags = [...training, '--tp', '2', '--sequence-parallel']
