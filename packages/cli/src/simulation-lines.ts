@@ -41,7 +41,7 @@ export function simulationLines(summary: SimulationSummary, style: Style): strin
       ['constants', singleLine(conventions.constants)],
     ]),
     '',
-    style.bold('One step'),
+    style.bold(summary.batch.steps === undefined ? 'One step' : `${formatCount(summary.batch.steps)} steps`),
     ...pairs(stepFacts(summary)),
     '',
     ...memoryLines(summary, style),
@@ -89,7 +89,7 @@ function stepFacts(summary: SimulationSummary): Facts {
       ? ([
           [
             'bubble',
-            `${formatShare(bubble.global)} of the step, ${formatShare(bubble.ownSpan)} inside of ${isStaged(summary) ? "a stage's" : "a rank's"} own span`,
+            `${formatShare(bubble.global)} of the ${summary.batch.steps === undefined ? 'step' : 'steps'}, ${formatShare(bubble.ownSpan)} inside of ${isStaged(summary) ? "a stage's" : "a rank's"} own span`,
           ],
         ] as Facts)
       : []),

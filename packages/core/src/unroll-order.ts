@@ -1,6 +1,6 @@
-import { type Layout, startOf, timed } from './layout.js'
+import { type Layout, type RegionLayout, startOf, timed } from './layout.js'
 import { actionsOf, coordinateOf, directionOf, type Pipeline, type PipelineAction } from './pipeline.js'
-import { bodyAt, type OperatorNode, type Program, walk } from './program.js'
+import { bodyAt, type Item, type OperatorNode, type Program, type Region, walk } from './program.js'
 import { programOf } from './stage-program.js'
 import type { Emitted, PartGraph } from './unroll.js'
 
@@ -75,27 +75,19 @@ export function scheduledPlaces(pipeline: Pipeline, coordinate: number, microbat
   }
 }
 
-/**
- * Numbers the nodes of a pipeline's microbatches action by action, and adds a temporal edge from what an action computes last to the next
- * action, but none inside of an overlapped pair: from what comes before it to both, and from both to what comes behind.
- * The same graph where no schedule orders them or they, or the axis that chunks divide, are not unrolled. Linear.
- */
-export function inScheduledOrder(
-  graph: PartGraph,
-  { pipeline }: Program,
-  coordinate: number,
-  axes: ReadonlySet<string> | undefined,
-): Emitted {
-  const region = [...graph.top.regions.values()].find(({ region }) => region.axis === 'microbatch')
-  const actions = pipeline ? actionsOf(pipeline, coordinate) : []
-  const whole = !axes || (axes.has('microbatch') && axes.has(pipeline?.over ?? ''))
-  const { template, starts, sources, kinds, top } = graph
-  if (!pipeline || !region || actions.length === 0 || !whole) return { template, starts, sources, kinds }
+/** Of each node of a loop over microbatches, by its place there, what of the order it runs in; both of an overlapped pair share a slot. */
+interface Ordered {
+  readonly actionOf: Int32Array
+  readonly slots: Int32Array
+}
+
+/** The order of a coordinate's actions. */
+function byActions(graph: PartGraph, region: RegionLayout, pipeline: Pipeline, coordinate: number): Ordered {
+  const { starts, sources } = graph
   const { extent } = region.region
   const { positionOf, first: earliest } = scheduledPlaces(pipeline, coordinate, extent)
   const begin = region.offset
-  const end = begin + (region.starts[extent] ?? 0)
-  const actionOf = new Int32Array(end - begin)
+  const actionOf = new Int32Array(region.starts[extent] ?? 0)
   const visit = (layout: Layout, base: number, microbatch: number, iteration: number | undefined) => {
     layout.items.forEach((item, index) => {
       if (item.type === 'node') {
@@ -123,12 +115,74 @@ export function inScheduledOrder(
     const body = region.bodies[bodyAt(region.region, microbatch)]
     if (body) visit(body, startOf(region, microbatch), microbatch, undefined)
   }
-  const slots = slotsOf(pipeline, coordinate)
-  const next = new Uint32Array(actions.length + 1)
+  return { actionOf, slots: slotsOf(pipeline, coordinate) }
+}
+
+/**
+ * The loop that microbatches in flight go round: where no schedule orders them and all that they run is one loop, such as the steps of
+ * decoding, each runs one iteration of it before any runs the next, which waits for the last stage. Undefined: they do not.
+ */
+export function roundsOf({ axis, bodies: [body, other] }: Region, pipeline: Pipeline | undefined): Region | undefined {
+  const [item, more] = body?.items ?? []
+  if (!pipeline || axis !== 'microbatch' || other || more || item?.type !== 'region') return undefined
+  return item.axis === pipeline.over || item.extent < 2 ? undefined : item
+}
+
+/** How many turns microbatches take that go round: what they receive last, which the next iteration reads, they do as that begins. */
+function turnsOf({ extent }: Region, rounds: Region): number {
+  return extent * (rounds.extent + Number(rounds.bodies.some(({ items }) => received(items) > 0)))
+}
+
+/** How many nodes at the end of a body receive. */
+function received(items: readonly Item[]): number {
+  return items.length - 1 - items.findLastIndex((item) => item.type === 'region' || item.op !== 'recv')
+}
+
+/** The order of microbatches that go round: the iterations of the loop inside of them, and in each of these all microbatches. */
+function byRounds({ region, starts, bodies: [body] }: RegionLayout, rounds: Region): Ordered {
+  const inner = body?.regions.get(rounds.id)
+  const actionOf = new Int32Array(starts[region.extent] ?? 0)
+  for (let microbatch = 0; microbatch < region.extent; microbatch++) {
+    for (let place = 0; place < rounds.extent; place++) {
+      const { items } = rounds.bodies[bodyAt(rounds, timed(rounds, place))] ?? { items: [] }
+      const turn = place * region.extent + microbatch
+      const base = starts[microbatch] ?? 0
+      const end = base + (inner?.starts[place + 1] ?? 0)
+      actionOf.fill(turn, base + (inner?.starts[place] ?? 0), end)
+      actionOf.fill(turn + region.extent, end - received(items), end)
+    }
+  }
+  return { actionOf, slots: Int32Array.from({ length: turnsOf(region, rounds) }, (_, slot) => slot) }
+}
+
+/**
+ * Numbers the nodes of a pipeline's microbatches action by action, and adds a temporal edge from what an action computes last to the next
+ * action, but none inside of an overlapped pair: from what comes before it to both, and from both to what comes behind.
+ * The same graph where nothing orders them or they, or the axis that chunks divide, are not unrolled. Linear.
+ */
+export function inScheduledOrder(
+  graph: PartGraph,
+  { pipeline }: Program,
+  coordinate: number,
+  axes: ReadonlySet<string> | undefined,
+): Emitted {
+  const { template, starts, sources, kinds, top } = graph
+  const region = [...top.regions.values()].find(({ region }) => region.axis === 'microbatch')
+  const whole = !axes || (axes.has('microbatch') && axes.has(pipeline?.over ?? ''))
+  const rounds = region && (!axes || axes.has('microbatch')) ? roundsOf(region.region, pipeline) : undefined
+  const isScheduled = whole && (pipeline?.actions[coordinate] ?? '') !== ''
+  const ordered =
+    region && pipeline && isScheduled
+      ? byActions(graph, region, pipeline, coordinate)
+      : region && rounds && byRounds(region, rounds)
+  if (!region || !ordered) return { template, starts, sources, kinds }
+  const { actionOf, slots } = ordered
+  const begin = region.offset
+  const end = begin + actionOf.length
+  const next = new Uint32Array(slots.length + 1)
   for (const action of actionOf) next[action + 1] = (next[action + 1] ?? 0) + 1
   next[0] = begin
-  for (let action = 0; action < actions.length; action++)
-    next[action + 1] = (next[action + 1] ?? 0) + (next[action] ?? 0)
+  for (let action = 0; action < slots.length; action++) next[action + 1] = (next[action + 1] ?? 0) + (next[action] ?? 0)
   const firsts = next.slice()
   const places = Uint32Array.from({ length: top.size }, (_, place) => place)
   actionOf.forEach((action, index) => {
@@ -148,11 +202,11 @@ export function inScheduledOrder(
   /** The nodes with which a slot begins, and those that they wait for: with which the one before ends. */
   const gates = new Map<number, readonly number[]>()
   let before: readonly number[] = []
-  for (let action = 0; action < actions.length; ) {
+  for (let action = 0; action < slots.length; ) {
     const spans: (readonly [from: number, to: number])[] = []
     const slot = slots[action]
     begins.push(firsts[action] ?? begin)
-    for (; action < actions.length && slots[action] === slot; action++) {
+    for (; action < slots.length && slots[action] === slot; action++) {
       const [from = begin, to = begin] = [firsts[action], firsts[action + 1]]
       if (from < to) spans.push([from, to])
     }
@@ -194,12 +248,15 @@ export function inScheduledOrder(
 
 /**
  * How many actions each slot of a rank's schedule has that run something, in order: two in an overlapped pair, else one. An I of a chunk
- * without layers, which hands no gradient on, runs nothing. None without a schedule.
+ * without layers, which hands no gradient on, runs nothing. One for each turn of microbatches that go round; none where nothing orders them.
  */
 export function slotsRun(program: Program, rank: number): readonly number[] {
   const { pipeline } = program
   const part = programOf(program, rank)
-  if (!pipeline || !part.items.some((item) => item.type === 'region' && item.axis === 'microbatch')) return []
+  const loop = part.items.find((item) => item.type === 'region' && item.axis === 'microbatch')
+  if (!pipeline || loop?.type !== 'region') return []
+  const rounds = roundsOf(loop, pipeline)
+  if (rounds && (pipeline.actions[0] ?? '') === '') return Array.from({ length: turnsOf(loop, rounds) }, () => 1)
   const chunkOf = chunkFinder(pipeline, coordinateOf(program, rank))
   const run = new Set<string>()
   walk(part.items, (node, { path }) => {

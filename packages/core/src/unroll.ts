@@ -35,7 +35,7 @@ export interface UnrollOptions {
 /**
  * An unrolled graph in typed arrays; node numbers are in topological order within a rank. Where a schedule orders the
  * microbatches of a pipeline, and layers and microbatches are unrolled, nodes stand action by action, and a temporal edge
- * leads from each action to the next one of the rank.
+ * leads from each action to the next one of the rank. So they do where microbatches go round ({@link roundsOf}).
  */
 export interface UnrolledGraph {
   readonly nodeCount: number
@@ -60,7 +60,7 @@ export interface UnrolledGraph {
   readonly idOf: (node: number) => string
 }
 
-/** A part of what a rank runs: an iteration of a loop at the top, an action of its schedule or an overlapped pair, or what is between loops. */
+/** A part of what a rank runs: an iteration of a loop at the top, an action of its schedule, an overlapped pair or a turn of microbatches that go round, or what is between loops. */
 export interface RankPart {
   /** Index into {@link UnrolledGraph.ranks}. */
   readonly rank: number
@@ -76,7 +76,7 @@ export interface RankPart {
 export type { Iteration } from './layout.js'
 export { type Execution, sendersOf } from './sender.js'
 export { partLike, programOf, wholeId } from './stage-program.js'
-export { type ScheduledPlaces, scheduledPlaces, slotsOf, slotsRun } from './unroll-order.js'
+export { roundsOf, type ScheduledPlaces, scheduledPlaces, slotsOf, slotsRun } from './unroll-order.js'
 export { countTurnEdges, type Turns, turnsOf } from './unroll-turns.js'
 
 /** The kinds that {@link UnrolledGraph.edgeKind} numbers. */

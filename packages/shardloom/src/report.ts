@@ -97,7 +97,7 @@ function figuresOf(summary: SimulationSummary): ReportFigure[] {
   const room = memory.fits ? 'fits' : 'does not fit'
   return [
     {
-      name: 'Step time',
+      name: summary.batch.steps === undefined ? 'Step time' : `Time of ${formatCount(summary.batch.steps)} steps`,
       value: formatSeconds(stepSeconds),
       note: `good for ±${Math.round(100 * conventions.error)} %`,
     },
@@ -132,7 +132,13 @@ function figuresOf(summary: SimulationSummary): ReportFigure[] {
     ...exposed,
     ...(summary.energyJoules === undefined
       ? []
-      : [{ name: 'Energy', value: formatQuantity(summary.energyJoules, 'J'), note: 'per step, at rated power' }]),
+      : [
+          {
+            name: 'Energy',
+            value: formatQuantity(summary.energyJoules, 'J'),
+            note: `${summary.batch.steps === undefined ? 'per step' : 'in all'}, at rated power`,
+          },
+        ]),
     ...(budget?.days === undefined
       ? []
       : [

@@ -35,6 +35,8 @@ export interface StepFigures {
   readonly batch: {
     readonly sequences: number
     readonly microbatches: number
+    /** Of decode, where there are several: they count as one step. */
+    readonly steps?: number
     readonly seq: number
     readonly schedule?: string
   }
@@ -125,6 +127,7 @@ export function stepFigures({ loaded, plan, machine, step }: Simulation): StepFi
       sequences: spec.batch,
       microbatches: slotsOf(spec).microbatches,
       seq: spec.seq,
+      ...(spec.phase === 'decode' && spec.steps > 1 && { steps: spec.steps }),
       ...(program.pipeline && spec.phase === 'training' && { schedule: program.pipeline.schedule }),
     },
     conventions: {
@@ -202,11 +205,9 @@ function tooSmall({ fits, peakBytes, reserveBytes, capacityBytes }: StepFigures[
 function batchesInFlight(spec: PlannedSpec): string[] {
   const { microbatches } = slotsOf(spec)
   if (spec.phase !== 'decode' || spec.parallel.pp === 1 || microbatches === 1) return []
-  const serving = '`phase: serving` has them go round for as long as there are requests'
+  const steps = spec.steps === 1 ? 'one step' : `${spec.steps} steps`
   return [
-    spec.steps === 1
-      ? `one step of ${microbatches} batches fills ${spec.parallel.pp} stages and drains them, which counts to its time per token; ${serving}`
-      : `a stage runs the ${spec.steps} steps of a batch before those of the next, so that ${microbatches} batches overlap at their ends alone; ${serving}`,
+    `${microbatches} batches fill ${spec.parallel.pp} stages and drain them once in ${steps}, which counts to the time per token; more \`steps\` make it count less, and \`phase: serving\` has batches go round for as long as there are requests`,
   ]
 }
 

@@ -187,18 +187,20 @@ describe('pipeline stages of an engine have a batch in flight each', () => {
     async (pp) => {
       const load = { rate: 1000, requests: pp, input: 1000, output: 48 }
       const { result } = simulateServingLoaded(await serving({ load }, { parallel: { pp } }))
-      const seconds = async (batch: number) => {
-        const spec = await phase('decode', { batch, microbatch: 1, seq: 1025, parallel: { pp } })
+      const seconds = async (batch: number, steps = 1) => {
+        const spec = await phase('decode', { batch, microbatch: 1, seq: 1025, steps, parallel: { pp } })
         return summariseSimulation(simulateLoaded(spec)).stepSeconds
       }
       const [one, five] = [await seconds(1), await seconds(5)]
       const spec = await phase('decode', { batch: 5, microbatch: 1, seq: 1025, parallel: { pp } })
       const { warnings } = summariseSimulation(simulateLoaded(spec))
-      expect(warnings).toEqual([expect.stringContaining(`fills ${pp} stages and drains them`)])
+      expect(warnings).toEqual([expect.stringContaining(`fill ${pp} stages and drain them`)])
       // Reiser and Lavenberg 1980, at fixed times of service: a round takes the sum of all stages, or the slowest for each batch.
       const round = Math.max(one, (pp * (five - one)) / 4)
       expect((result.itl?.p50 ?? 0) / round).toBeCloseTo(1, 2)
       expect(round / one).toBeGreaterThan(pp === 4 ? 1.1 : 1)
+      // A plan of several steps has its batches go round as well: but for its first step and its last it takes as long.
+      expect(((await seconds(pp, 9)) - (await seconds(pp, 3))) / 6 / round).toBeCloseTo(1, 2)
     },
   )
 

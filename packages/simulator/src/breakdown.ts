@@ -32,8 +32,9 @@ export function breakdown(timeline: Timeline, mesh: Mesh): RankBreakdown[] {
   const lastOn = new Map<number, number>()
   for (let node = 0; node < graph.nodeCount; node++) {
     const rank = graph.rankOf(node)
-    if ((end[node] ?? 0) > (end[lastOn.get(rank) ?? -1] ?? -1)) lastOn.set(rank, node)
     if (timeline.streamOf(node) === 'none' || start[node] === end[node]) continue
+    // What is but received takes no time of this rank.
+    if ((end[node] ?? 0) > (end[lastOn.get(rank) ?? -1] ?? -1)) lastOn.set(rank, node)
     const span = spans.get(rank)
     if (span) {
       span[0] = Math.min(span[0], start[node] ?? 0)

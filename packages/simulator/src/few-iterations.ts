@@ -1,5 +1,13 @@
-import { actionsOf, bodyAt, coordinateOf, type Item, type PipelineAction, type Program } from '@shardloom/core'
-import type { UnrolledGraph } from '@shardloom/core/unroll'
+import {
+  actionsOf,
+  bodyAt,
+  coordinateOf,
+  type Item,
+  type PipelineAction,
+  type Program,
+  type Region,
+} from '@shardloom/core'
+import { roundsOf, type UnrolledGraph } from '@shardloom/core/unroll'
 
 /** One part of what a rank runs in full: the part of the smaller graph that it is like, and its iteration or microbatch. */
 export interface Block {
@@ -22,7 +30,7 @@ const mostBlocks = 2_000_000
 
 /**
  * Leaves of each loop at the top as many iterations as differ: of the microbatches that a schedule orders one for each way in which
- * they pass it, of other loops the first and the second. Undefined where that saves nothing.
+ * they pass it, of those that go round one, of other loops the first and the second. Undefined where that saves nothing.
  */
 export function fewIterations(program: Program): FewIterations | undefined {
   const { pipeline } = program
@@ -46,6 +54,8 @@ export function fewIterations(program: Program): FewIterations | undefined {
     const items = program.items.map((item) => (item === loop ? fewer : item))
     return { program: { ...program, items, pipeline: { ...pipeline, actions } }, blocks: scheduled(program, alike) }
   }
+  const rounds = !isScheduled && loops.length === 1 ? roundsOf(loop, pipeline) : undefined
+  if (rounds && loop.extent > 1) return inRounds(program, loop, rounds)
   if (isScheduled || loops.every(({ extent }) => extent <= 2)) return undefined
   if (loops.some(({ select }) => new Set(select.map(({ body }) => body)).size > 1)) return undefined
   const items = program.items.map((item) => {
@@ -65,6 +75,28 @@ export function fewIterations(program: Program): FewIterations | undefined {
           return Array.from({ length: extent - 1 }, (_, i) => ({ part: index, iteration: i + 1, follows: false }))
         }),
       ),
+  }
+}
+
+/** One microbatch stands for all that go round; iterations of the loop inside of it may each take another time. */
+function inRounds(program: Program, loop: Region, { extent }: Region): FewIterations | undefined {
+  if (loop.extent * extent > mostBlocks) return undefined
+  const items = program.items.map((item) => (item === loop ? { ...loop, extent: 1 } : item))
+  return {
+    program: { ...program, items },
+    blocks: (graph) =>
+      graph.ranks.map((_, rank) => {
+        let follows = false
+        return graph.parts.flatMap(({ rank: own, region }, part): Block[] => {
+          if (own !== rank) return []
+          if (region === undefined) return [{ part, iteration: 0, follows: false }]
+          return Array.from({ length: loop.extent }, (_, iteration) => {
+            const block = { part, iteration, follows }
+            follows = true
+            return block
+          })
+        })
+      }),
   }
 }
 

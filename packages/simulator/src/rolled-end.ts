@@ -158,17 +158,16 @@ export function finish(
         node = cause[node] ?? -1
       }
     }
-    let [final, lastNode] = [course.now, -1]
-    let finished = course.now
+    let [finished, lastNode] = [course.now, -1]
     for (let node = gate; node < share.end; node++) {
       const on = (lane[node] ?? -1) < 0 ? -1 : (lane[node] ?? 0) % streams
       const [from, to] = [start[node] ?? 0, end[node] ?? 0]
-      if (lastNode < 0 || to > final) {
-        final = to
+      // What is but received takes no time of this rank.
+      if (on < 0) continue
+      if (to > finished) {
+        finished = to
         lastNode = node
       }
-      if (on < 0) continue
-      finished = Math.max(finished, to)
       const isOld = node < own && course.state.carried[node - share.carried]?.status === 2
       if (isOld) continue
       busy[on] = (busy[on] ?? 0) + to - from

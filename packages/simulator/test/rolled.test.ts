@@ -36,6 +36,10 @@ const cases = [
   ['mixtral-8x7b', training(32, 4), { dp: 4, ep: 4 }, {}],
   ['mixtral-8x7b', training(32, 4), { dp: 8, ep: 4, expertTp: 2 }, {}],
   [llama, { phase: 'decode', batch: 8, seq: 1024, steps: 6 }, { tp: 8 }, {}],
+  [llama, { phase: 'decode', batch: 8, seq: 1024, steps: 6, microbatches: 4 }, { pp: 4 }, {}],
+  [llama, { phase: 'decode', batch: 8, seq: 1024, steps: 3, microbatches: 4 }, { tp: 2, pp: 2 }, {}],
+  [llama, { phase: 'decode', batch: 8, seq: 1024, steps: 4, microbatches: 2 }, { pp: 4 }, {}],
+  ['mixtral-8x7b', { phase: 'decode', batch: 16, seq: 1024, steps: 3, microbatches: 8 }, { dp: 2, ep: 2, pp: 4 }, {}],
 ] as const
 
 describe('a step in which equal blocks run once', () => {

@@ -1,4 +1,4 @@
-import { argumentError, type Program } from '@shardloom/core'
+import { argumentError, type Program, regionsOf } from '@shardloom/core'
 import type { RankMemory, Timeline } from '@shardloom/simulator'
 import { captionOf } from '../caption.js'
 import { cutMiddle, formatCount } from '../format.js'
@@ -53,15 +53,20 @@ export function timelineSvg(timeline: Timeline, program: Program, options: Timel
     ...(ranks && { ranks }),
     ...(critical !== undefined && { critical }),
   })
-  const whole = { ...chart, title: `${program.phase} · timeline`, subtitle: subtitleOf(program, lengthOf(timeline)) }
+  const whole = {
+    ...chart,
+    title: `${program.phase} · timeline`,
+    subtitle: subtitleOf(program, lengthOf(timeline, program)),
+  }
   const drawing = drawTimeline(whole, clamp(width, 400))
   return page({ ...drawing, alt: `${whole.title}, ${whole.subtitle}. ${chart.alt}` }, rest)
 }
 
-/** How long a step takes, in words. */
-function lengthOf({ seconds }: Timeline): string {
+/** How long a step takes, in words, or several steps of decode. */
+function lengthOf({ seconds }: Timeline, { items }: Program): string {
   const [unit, perUnit] = unitOf(seconds)
-  return `${Number((seconds * perUnit).toPrecision(3))}\u00a0${unit} per step`
+  const steps = regionsOf(items).find(({ axis }) => axis === 'decode_step')?.extent ?? 1
+  return `${Number((seconds * perUnit).toPrecision(3))}\u00a0${unit} ${steps > 1 ? `for ${formatCount(steps)} steps` : 'per step'}`
 }
 
 /** A simulated step with a name, among others. */
@@ -87,9 +92,9 @@ export function timelinesSvg(steps: readonly NamedTimeline[], options: Omit<Time
   const charts = steps.map(({ timeline, program }) => simulationChart(timeline, program, { critical }, longest))
   const facts = steps.map(({ program }) => subtitleOf(program).split(' · '))
   const shared = facts[0]?.filter((fact) => facts.every((each) => each.includes(fact))) ?? []
-  const panels = steps.flatMap(({ name, timeline }, at) => {
+  const panels = steps.flatMap(({ name, timeline, program }, at) => {
     const own = facts[at]?.filter((each) => !shared.includes(each)) ?? []
-    const fact = cutMiddle([lengthOf(timeline), ...own].join(' · '), longestFact)
+    const fact = cutMiddle([lengthOf(timeline, program), ...own].join(' · '), longestFact)
     return (charts[at]?.panels ?? []).map((panel) => ({ ...panel, name: cutMiddle(name, 40), fact }))
   })
   const notices = [...new Set(charts.flatMap(({ notice }) => notice ?? []))]
