@@ -36,10 +36,11 @@ function evaluated(loaded, shorter, { warm = 60, count = 11 } = {}) {
  * which decide the same, are planned, and where nothing is known of the model. Each the median of `count` evaluations after `warm` more, the
  * former one after the other for `together` models, so that they wait for no garbage of planning.
  */
-function estimated(loaded, shorter, choices, near, { warm = 120, count = 21, together = 10 } = {}) {
-  const specs = Array.from({ length: warm + count }, (_, i) => ({
+function estimated(loaded, shorter, choices, near, { warm = 199, count = 41, together = 10 } = {}) {
+  const all = warm + count
+  const specs = Array.from({ length: all }, (_, i) => ({
     ...loaded,
-    spec: { ...loaded.spec, seq: loaded.spec.seq - shorter * i },
+    spec: { ...loaded.spec, seq: loaded.spec.seq - shorter * (all - 1 - i) },
   }))
   const treeOf = (other) => new StepTree(other, questionOf(other, { ranks: loaded.ranks }))
   const judge = (tree, chosen) => {
@@ -51,7 +52,7 @@ function estimated(loaded, shorter, choices, near, { warm = 120, count = 21, tog
     run()
     return performance.now() - start
   }
-  const all = specs.map((other) => taken(() => judge(treeOf(other), choices)))
+  const whole = specs.map((other) => taken(() => judge(treeOf(other), choices)))
   const known = []
   for (let first = 0; first < specs.length; first += together) {
     const trees = specs.slice(first, first + together).map(treeOf)
@@ -59,7 +60,7 @@ function estimated(loaded, shorter, choices, near, { warm = 120, count = 21, tog
     for (const tree of trees) known.push(taken(() => judge(tree, choices)))
   }
   const median = (list) => list.slice(warm).sort((a, b) => a - b)[count >> 1]
-  return { known: median(known), all: median(all) }
+  return { known: median(known), all: median(whole) }
 }
 
 export default async function bench({ baseline }) {

@@ -132,13 +132,15 @@ describe.skipIf(chromiumPath === undefined)('guided pages in Chromium', { timeou
     await page.context().close()
   })
 
-  test('every link of a strategy page opens its plan, with the page below a path of a site', async () => {
+  // What each link holds is compared above: here it is how one is opened, a small plan and a large one.
+  test('a link of a strategy page opens its plan, with the page below a path of a site', async () => {
     const { server, origin } = await serveBelow('/x/y/')
     const page = await browser.newPage()
     const failed: string[] = []
     page.on('response', (response) => response.status() >= 400 && failed.push(response.url()))
     page.on('console', (message) => message.type() === 'error' && failed.push(message.text()))
-    for (const diagram of linked) {
+    for (const diagram of [linked[0], linked.at(-1)]) {
+      if (!diagram) continue
       const planned = await plan(diagram.spec)
       await page.goto('about:blank')
       await page.goto(`${origin}/x/y/#${await linkOf(diagram, planned)}`)

@@ -60,12 +60,12 @@ describe('what a search has measured on its way is what is found alone, whatever
     [
       { model: 'llama-3.1-405b', cluster: { preset: 'dgx-h100', nodes: 64 }, batch: 512, seq: 8192 },
       { tp: [16, 8, 4], sequenceParallel: [true], ulysses: [1], recompute: ['none'], schedule: ['1f1b'] },
-      1,
+      3,
     ],
     [
       { model: llama3b, cluster: { preset: 'dgx-h100', nodes: 6 }, batch: 48, seq: 3072 },
       { tp: [2, 6, 16], ulysses: [3, 2, 8, 12], cp: [1, 2], recompute: ['none'], schedule: ['1f1b'] },
-      1,
+      3,
     ],
     [
       {
@@ -76,13 +76,13 @@ describe('what a search has measured on its way is what is found alone, whatever
         options: { uneven: 'ragged' },
       },
       { tp: [2, 3, 6], ulysses: [3, 2, 4], cp: [1], recompute: ['none'], schedule: ['1f1b'] },
-      1,
+      3,
     ],
     // Experts divide ranks of dp once more, of which some are copies.
     [
       { model: 'mixtral-8x7b', cluster: { preset: 'dgx-h100', nodes: 2 }, batch: 64, seq: 4096 },
       { tp: [1, 2], cp: [1], ulysses: [1], recompute: ['none'], schedule: ['1f1b'] },
-      3,
+      7,
     ],
     [
       {
@@ -93,7 +93,7 @@ describe('what a search has measured on its way is what is found alone, whatever
         phase: 'decode',
       },
       {},
-      9,
+      27,
     ],
   ] as const)('%j', async (spec, choices, every) => {
     const { asked, differing } = await measuredBy(spec, choices, every)

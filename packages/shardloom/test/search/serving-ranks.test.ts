@@ -41,7 +41,7 @@ describe('where no engine fits, the fewest ranks are told on which one does', ()
     // 141 GB of weights on devices of 80 GB.
     [specOf('llama-3.1-70b'), 1, 2],
   ] as const)('%j on %i', async (spec, ranks, fewest) => {
-    expect(await ranksFor(spec, { ranks })).toBe(fewest)
+    expect(await ranksFor(spec, { ranks, choices: { clients: [4, 64] } })).toBe(fewest)
     expect(await fits(spec, { ranks: fewest, choices: { clients: [4] } })).toBe(true)
   })
 
@@ -60,12 +60,12 @@ describe('where no engine fits, the fewest ranks are told on which one does', ()
 
 test('engines that are too slow for a rate or a limit are as many as it takes', async () => {
   const spec = (rate: number) => specOf('llama-3.1-8b', {}, { rate })
-  const few = await ranksFor(spec(100), { ranks: 1 })
+  const few = await ranksFor(spec(40), { ranks: 1 })
   expect(few).toBeGreaterThan(1)
-  expect(await fits(spec(100), { ranks: few ?? 0 })).toBe(true)
+  expect(await fits(spec(40), { ranks: few ?? 0 })).toBe(true)
   // As many engines again serve as much again.
-  expect(await fits(spec(200), { ranks: 2 * (few ?? 0) })).toBe(true)
-  const limits = [{ metric: 'tokens-per-second', least: 50_000 }]
+  expect(await fits(spec(80), { ranks: 2 * (few ?? 0) })).toBe(true)
+  const limits = [{ metric: 'tokens-per-second', least: 20_000 }]
   const ranks = await ranksFor(specOf('llama-3.1-8b'), { ranks: 1, limits })
   expect(await fits(specOf('llama-3.1-8b'), { ranks: ranks ?? 0, limits })).toBe(true)
 })
