@@ -118,41 +118,52 @@ function byActions(graph: PartGraph, region: RegionLayout, pipeline: Pipeline, c
   return { actionOf, slots: slotsOf(pipeline, coordinate) }
 }
 
-/**
- * The loop that microbatches in flight go round: where no schedule orders them and all that they run is one loop, such as the steps of
- * decoding, each runs one iteration of it before any runs the next, which waits for the last stage. Undefined: they do not.
- */
-export function roundsOf({ axis, bodies: [body, other] }: Region, pipeline: Pipeline | undefined): Region | undefined {
-  const [item, more] = body?.items ?? []
-  if (!pipeline || axis !== 'microbatch' || other || more || item?.type !== 'region') return undefined
-  return item.axis === pipeline.over || item.extent < 2 ? undefined : item
+/** Microbatches in flight that go round a loop: each runs one iteration of it before any runs the next, which waits for the last stage. */
+export interface Rounds {
+  /** The loop, such as the steps of decoding. */
+  readonly loop: Region
+  /** How many turns they take. */
+  readonly turns: number
+  /** The slot of a turn: those behind the last iteration only receive, and share one, for none waits for another. */
+  readonly slotOf: (turn: number) => number
+  /** In which turn a node runs, by its microbatch and when its iteration runs: what it receives last, for the next one, as that begins. */
+  readonly turnOf: (node: OperatorNode, microbatch: number, place: number) => number
 }
 
-/** How many turns microbatches take that go round: what they receive last, which the next iteration reads, they do as that begins. */
-function turnsOf({ extent }: Region, rounds: Region): number {
-  return extent * (rounds.extent + Number(rounds.bodies.some(({ items }) => received(items) > 0)))
+/** Of a loop over microbatches that no schedule orders, how they go round; undefined: they do not, as they run more than one loop. */
+export function roundsOf({ axis, extent, bodies }: Region, pipeline: Pipeline | undefined): Rounds | undefined {
+  const [loop, more] = bodies[0]?.items ?? []
+  if (!pipeline || axis !== 'microbatch' || bodies.length > 1 || more || loop?.type !== 'region') return undefined
+  if (loop.axis === pipeline.over || loop.extent < 2 || pipeline.actions.some((list) => list !== '')) return undefined
+  const received = new Set(loop.bodies.flatMap(({ items }) => items.slice(items.length - receivedLast(items))))
+  return {
+    loop,
+    turns: extent * (loop.extent + Number(received.size > 0)),
+    slotOf: (turn) => Math.min(turn, extent * loop.extent),
+    turnOf: (node, microbatch, place) => (place + Number(received.has(node))) * extent + microbatch,
+  }
 }
 
 /** How many nodes at the end of a body receive. */
-function received(items: readonly Item[]): number {
+function receivedLast(items: readonly Item[]): number {
   return items.length - 1 - items.findLastIndex((item) => item.type === 'region' || item.op !== 'recv')
 }
 
 /** The order of microbatches that go round: the iterations of the loop inside of them, and in each of these all microbatches. */
-function byRounds({ region, starts, bodies: [body] }: RegionLayout, rounds: Region): Ordered {
-  const inner = body?.regions.get(rounds.id)
+function byRounds({ region, starts, bodies: [body] }: RegionLayout, { loop, turns, slotOf }: Rounds): Ordered {
+  const inner = body?.regions.get(loop.id)
   const actionOf = new Int32Array(starts[region.extent] ?? 0)
   for (let microbatch = 0; microbatch < region.extent; microbatch++) {
-    for (let place = 0; place < rounds.extent; place++) {
-      const { items } = rounds.bodies[bodyAt(rounds, timed(rounds, place))] ?? { items: [] }
+    for (let place = 0; place < loop.extent; place++) {
+      const { items } = loop.bodies[bodyAt(loop, timed(loop, place))] ?? { items: [] }
       const turn = place * region.extent + microbatch
       const base = starts[microbatch] ?? 0
       const end = base + (inner?.starts[place + 1] ?? 0)
       actionOf.fill(turn, base + (inner?.starts[place] ?? 0), end)
-      actionOf.fill(turn + region.extent, end - received(items), end)
+      actionOf.fill(turn + region.extent, end - receivedLast(items), end)
     }
   }
-  return { actionOf, slots: Int32Array.from({ length: turnsOf(region, rounds) }, (_, slot) => slot) }
+  return { actionOf, slots: Int32Array.from({ length: turns }, (_, turn) => slotOf(turn)) }
 }
 
 /**
@@ -210,7 +221,7 @@ export function inScheduledOrder(
       const [from = begin, to = begin] = [firsts[action], firsts[action + 1]]
       if (from < to) spans.push([from, to])
     }
-    seconds.push(spans[1]?.[0] ?? -1)
+    seconds.push(rounds ? -1 : (spans[1]?.[0] ?? -1))
     if (before.length > 0) for (const [from] of spans) gates.set(from, before)
     if (spans.length > 0) before = spans.map(([from, to]) => lastComputing(from, to))
   }
@@ -248,7 +259,7 @@ export function inScheduledOrder(
 
 /**
  * How many actions each slot of a rank's schedule has that run something, in order: two in an overlapped pair, else one. An I of a chunk
- * without layers, which hands no gradient on, runs nothing. One for each turn of microbatches that go round; none where nothing orders them.
+ * without layers, which hands no gradient on, runs nothing. So for turns of microbatches that go round; none where nothing orders them.
  */
 export function slotsRun(program: Program, rank: number): readonly number[] {
   const { pipeline } = program
@@ -256,7 +267,10 @@ export function slotsRun(program: Program, rank: number): readonly number[] {
   const loop = part.items.find((item) => item.type === 'region' && item.axis === 'microbatch')
   if (!pipeline || loop?.type !== 'region') return []
   const rounds = roundsOf(loop, pipeline)
-  if (rounds && (pipeline.actions[0] ?? '') === '') return Array.from({ length: turnsOf(loop, rounds) }, () => 1)
+  if (rounds) {
+    const received = rounds.turns - loop.extent * rounds.loop.extent
+    return [...new Array<number>(rounds.turns - received).fill(1), ...(received > 0 ? [received] : [])]
+  }
   const chunkOf = chunkFinder(pipeline, coordinateOf(program, rank))
   const run = new Set<string>()
   walk(part.items, (node, { path }) => {

@@ -76,7 +76,7 @@ export interface RankPart {
 export type { Iteration } from './layout.js'
 export { type Execution, sendersOf } from './sender.js'
 export { partLike, programOf, wholeId } from './stage-program.js'
-export { roundsOf, type ScheduledPlaces, scheduledPlaces, slotsOf, slotsRun } from './unroll-order.js'
+export { type Rounds, roundsOf, type ScheduledPlaces, scheduledPlaces, slotsOf, slotsRun } from './unroll-order.js'
 export { countTurnEdges, type Turns, turnsOf } from './unroll-turns.js'
 
 /** The kinds that {@link UnrolledGraph.edgeKind} numbers. */

@@ -1,12 +1,12 @@
 import { actionsOf, bodyAt, coordinateOf, type Program } from '@shardloom/core'
-import { scheduledPlaces, slotsOf } from '@shardloom/core/unroll'
+import { roundsOf, scheduledPlaces, slotsOf } from '@shardloom/core/unroll'
 import type { Crossing, Dependency, Expansion, Occurrence } from './occurrence.js'
 
 /**
  * Lists the occurrences of a rank of a pipeline action by action, with a temporal dependency from each action to the next, or to both of
  * an overlapped pair.
- * What stands for several actions is listed with the first of them. The same expansion where no schedule orders the
- * microbatches, or where they are drawn as one. O(occurrences × layers that one stands for + dependencies).
+ * So are microbatches that go round. What stands for several actions is listed with the first of them. The same expansion where nothing
+ * orders the microbatches, or where they are drawn as one. O(occurrences × layers that one stands for + dependencies).
  */
 export function inScheduledOrder(expansion: Expansion, program: Program, rank: number): Expansion {
   const { pipeline } = program
@@ -14,7 +14,9 @@ export function inScheduledOrder(expansion: Expansion, program: Program, rank: n
   const { occurrences, dependencies } = expansion
   const begin = occurrences.findIndex(({ path: [outer] }) => outer?.region.axis === 'microbatch')
   const [outer] = occurrences[begin]?.path ?? []
-  if (!pipeline || !outer || outer.form === 'rolled' || actionsOf(pipeline, coordinate).length === 0) return expansion
+  if (!pipeline || !outer || outer.form === 'rolled') return expansion
+  const rounds = occurrences[begin]?.path[1]?.form === 'rolled' ? undefined : roundsOf(outer.region, pipeline)
+  if (!rounds && actionsOf(pipeline, coordinate).length === 0) return expansion
   const end = occurrences.findLastIndex(({ path }) => path[0]?.region === outer.region) + 1
   const { positionOf, first } = scheduledPlaces(pipeline, coordinate, outer.region.extent)
   const sources = new Map<number, number[]>()
@@ -27,6 +29,7 @@ export function inScheduledOrder(expansion: Expansion, program: Program, rank: n
   const positions: number[] = []
   const placed = ({ node, path }: Occurrence): number => {
     const [microbatch = 0] = iterationsOf(path[0])
+    if (rounds) return rounds.turnOf(node, microbatch, iterationsOf(path[1])[0] ?? 0)
     const layer = path.find(({ region }) => region.axis === pipeline.over)
     const found = (layer ? iterationsOf(layer) : [undefined])
       .map((iteration) => positionOf(node, iteration, microbatch))
@@ -48,7 +51,9 @@ export function inScheduledOrder(expansion: Expansion, program: Program, rank: n
     const waits = kind === 'temporal' && to >= end && from >= begin && from < end
     return { ...each, from: waits ? end - 1 : (numbers[from] ?? from), to: numbers[to] ?? to }
   })
-  const slots = slotsOf(pipeline, coordinate)
+  const slots = rounds
+    ? Int32Array.from({ length: rounds.turns }, (_, turn) => rounds.slotOf(turn))
+    : slotsOf(pipeline, coordinate)
   const steps: Dependency[] = []
   /** What the actions of the slot before, and of the one at hand, compute last. */
   let before: number[] = []

@@ -160,8 +160,11 @@ export function cached(
     return read(written)
   }
   const dtype = options.cacheDtype
-  const slots = slotsOf(cache, reach ?? Number.POSITIVE_INFINITY, 0)
-  const size = shape.map((each, position) => (position === 1 ? slots : each))
+  const sizeIn = (iteration: number) => {
+    const slots = slotsOf(cache, reach ?? Number.POSITIVE_INFINITY, iteration)
+    return shape.map((each, position) => (position === 1 ? slots : each))
+  }
+  const size = sizeIn(0)
   const limit = reach === undefined ? {} : { limit: reach + cache.tokens - 1 }
   const growth = { position: 1, axis: cache.axis, by: cache.advance, ...limit }
   const { per, body: alternate } = graph.find(value)
@@ -189,7 +192,7 @@ export function cached(
       ...(cache.tokens > cache.advance && { rollback: cache.tokens - cache.advance }),
     },
   })
-  const result = graph.tensor(`cache.after/${body}/attention/${name}`, dims, size, {
+  const result = graph.tensor(`cache.after/${body}/attention/${name}`, dims, sizeIn(cache.iterations - 1), {
     role: 'cache',
     dtype,
     ...outside,

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { memory, simulate } from '@shardloom/simulator'
 import { describe, expect, it } from 'vitest'
-import { loadSpec, type SpecInput, summarise, timedPlan } from '../src/index.js'
+import { loadSpec, type SpecInput, simulateLoaded, summarise, summariseSimulation, timedPlan } from '../src/index.js'
 import { machineOfSpec } from '../src/simulate-plan.js'
 
 const folder = process.env['SHARDLOOM_REFERENCE']
@@ -99,5 +99,19 @@ describe('a cross-entropy by single operators', () => {
     const timeline = simulate(plan.program, plan.operators, machineOfSpec(loaded, plan))
     const [first] = memory(plan.program, plan.operators, timeline)
     expect((first?.most.working ?? 0) / ((batch * seq * 128_256) / tp)).toBeCloseTo(bytes, 1)
+  })
+})
+
+// Llama 3.1 8B: 8 KV heads of 128, keys and values, 2 bytes, 32 layers: 131,072 bytes per position and sequence.
+describe('the KV cache is as long as it gets', () => {
+  it.each([
+    [{ phase: 'decode', batch: 8, seq: 1024, steps: 65 }, 8 * 1088],
+    [{ phase: 'decode', batch: 8, microbatch: 2, seq: 1024, steps: 65, parallel: { pp: 2, tp: 2 } }, (8 * 1088) / 4],
+    [{ phase: 'decode', batch: 8, seq: 1024, steps: 65, parallel: { tp: 8, dcp: 1 } }, 1088],
+    [{ phase: 'prefill', batch: 2, seq: 1024, options: { prefill: { chunk: 256 } } }, 2 * 1024],
+  ] as const)('%j holds %i positions', async (fields, positions) => {
+    const loaded = await loadSpec({ model: 'llama-3.1-8b', cluster: 'dgx-h100', ...fields })
+    const { perStage } = summariseSimulation(simulateLoaded(loaded)).memory
+    for (const { most } of perStage) expect(most.cache).toBe(positions * 131_072)
   })
 })

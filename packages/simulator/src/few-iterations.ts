@@ -55,7 +55,7 @@ export function fewIterations(program: Program): FewIterations | undefined {
     return { program: { ...program, items, pipeline: { ...pipeline, actions } }, blocks: scheduled(program, alike) }
   }
   const rounds = !isScheduled && loops.length === 1 ? roundsOf(loop, pipeline) : undefined
-  if (rounds && loop.extent > 1) return inRounds(program, loop, rounds)
+  if (rounds && loop.extent > 1 && rounds.turns <= mostBlocks) return inRounds(program, loop)
   if (isScheduled || loops.every(({ extent }) => extent <= 2)) return undefined
   if (loops.some(({ select }) => new Set(select.map(({ body }) => body)).size > 1)) return undefined
   const items = program.items.map((item) => {
@@ -79,8 +79,7 @@ export function fewIterations(program: Program): FewIterations | undefined {
 }
 
 /** One microbatch stands for all that go round; iterations of the loop inside of it may each take another time. */
-function inRounds(program: Program, loop: Region, { extent }: Region): FewIterations | undefined {
-  if (loop.extent * extent > mostBlocks) return undefined
+function inRounds(program: Program, loop: Region): FewIterations {
   const items = program.items.map((item) => (item === loop ? { ...loop, extent: 1 } : item))
   return {
     program: { ...program, items },
