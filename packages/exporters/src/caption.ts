@@ -32,7 +32,7 @@ export function captionOf(
   const parts = [
     cutMiddle(typeof model === 'string' && model ? model : program.name, 60),
     formatMesh(degrees, world, ', ') || '1 rank',
-    program.pipeline ? cutMiddle(`schedule ${program.pipeline.schedule}`, 40) : '',
+    program.pipeline && program.phase === 'training' ? cutMiddle(`schedule ${program.pipeline.schedule}`, 40) : '',
     dataTypeOf(program),
     where ? cutMiddle(`only ${selectionText(where)}`, 60) : '',
     ...notesOf(program.notes),

@@ -127,6 +127,7 @@ export function blockKinds(prepared: Prepared): BlockKind[] | undefined {
 /** Per part the first that is like it: of equal nodes that take as long and wait alike for each other and for other ranks. */
 export function likeKinds(kinds: readonly BlockKind[], { graph }: Prepared): Int32Array {
   const like = new Int32Array(kinds.length)
+  /** By what all of a block take together: steps of decode are many, and none takes what another does. */
   const known = new Map<number, BlockKind[]>()
   const same = (a: ArrayLike<number>, b: ArrayLike<number>) => {
     if (a.length !== b.length) return false
@@ -147,8 +148,9 @@ export function likeKinds(kinds: readonly BlockKind[], { graph }: Prepared): Int
     same(a.growing, b.growing) &&
     same(receives(a), receives(b))
   for (const kind of kinds) {
-    const list = known.get(kind.size) ?? []
-    known.set(kind.size, list)
+    const sum = kind.ticks.reduce((all, each) => all + each, kind.size)
+    const list = known.get(sum) ?? []
+    known.set(sum, list)
     const found = list.find((each) => isLike(each, kind))
     if (!found) list.push(kind)
     like[kind.part] = (found ?? kind).part

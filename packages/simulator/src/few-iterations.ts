@@ -6,6 +6,8 @@ import {
   type PipelineAction,
   type Program,
   type Region,
+  ShardloomError,
+  walk,
 } from '@shardloom/core'
 import { roundsOf, type UnrolledGraph } from '@shardloom/core/unroll'
 
@@ -30,7 +32,8 @@ const mostBlocks = 2_000_000
 
 /**
  * Leaves of each loop at the top as many iterations as differ: of the microbatches that a schedule orders one for each way in which
- * they pass it, of those that go round one, of other loops the first and the second. Undefined where that saves nothing.
+ * they pass it, of those that go round one, of other loops the first and the second. Undefined where that saves nothing. Throws
+ * `UNROLL_SIZE` where steps that each take another time are too many.
  */
 export function fewIterations(program: Program): FewIterations | undefined {
   const { pipeline } = program
@@ -55,9 +58,11 @@ export function fewIterations(program: Program): FewIterations | undefined {
     return { program: { ...program, items, pipeline: { ...pipeline, actions } }, blocks: scheduled(program, alike) }
   }
   const rounds = !isScheduled && loops.length === 1 ? roundsOf(loop, pipeline) : undefined
-  if (rounds && loop.extent > 1 && rounds.turns <= mostBlocks) return inRounds(program, loop)
+  if (rounds && loop.extent > 1) return inRounds(program, loop, rounds.loop)
   if (isScheduled || loops.every(({ extent }) => extent <= 2)) return undefined
   if (loops.some(({ select }) => new Set(select.map(({ body }) => body)).size > 1)) return undefined
+  const growing = new Set(Array.from(program.tensors.values(), ({ growth }) => growth?.axis))
+  for (const each of loops) if (growing.has(each.axis)) checkNodes([each], each, mostNodes.others)
   const items = program.items.map((item) => {
     if (item.type === 'node' || !loops.includes(item) || item.extent <= 2) return item
     return { ...item, extent: 2 }
@@ -78,9 +83,30 @@ export function fewIterations(program: Program): FewIterations | undefined {
   }
 }
 
+/** So many nodes run in half a minute where each iteration takes another time; in rounds each is a block of its own, which takes more. */
+const mostNodes = { rounds: 5_000_000, others: 10_000_000 }
+
+/** Throws `UNROLL_SIZE` where iterations of a loop are too many to run each. */
+function checkNodes(items: readonly Item[], { axis, extent }: Region, most: number): void {
+  let nodes = 0
+  walk(items, (_, { executions }) => {
+    nodes += executions
+  })
+  if (nodes <= most) return
+  throw new ShardloomError(
+    'UNROLL_SIZE',
+    `${extent} iterations of \`${axis}\` are too many to simulate: they run ${nodes} nodes, and the limit is ${most}.`,
+    {
+      subject: axis,
+      help: `Simulate ${Math.floor((extent * most) / nodes)} at most. What one takes grows evenly with the context: a few in the middle stand for all.`,
+    },
+  )
+}
+
 /** One microbatch stands for all that go round; iterations of the loop inside of it may each take another time. */
-function inRounds(program: Program, loop: Region): FewIterations {
+function inRounds(program: Program, loop: Region, rounds: Region): FewIterations {
   const items = program.items.map((item) => (item === loop ? { ...loop, extent: 1 } : item))
+  checkNodes(items, rounds, mostNodes.rounds)
   return {
     program: { ...program, items },
     blocks: (graph) =>

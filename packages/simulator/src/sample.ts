@@ -21,9 +21,11 @@ export interface BlockName {
   readonly part: string
 }
 
-/** One block of a sample: a layer, or one end of the model, in one direction on one rank. */
+/** One block of a sample: a layer, or one end of the model, in one direction on one rank, in one iteration of what goes over all layers. */
 export interface Block extends BlockName {
   readonly place: number
+  /** The iteration of a loop over all layers, such as the chunks of a prompt: what they take adds up. −1: outside of any. */
+  readonly round: number
   /** Whether it follows a block of its own kind and direction: what it takes is what one more of them takes. */
   repeats: boolean
 }
@@ -105,15 +107,18 @@ export function sampleOf(program: Program, operators: OperatorTable, machine: Ma
     const name = names[graph.template[node] ?? 0]
     if (!name) continue
     const place = places[node] ?? 0
-    const layer = graph.iterationsOf(node).find(({ axis }) => axis === 'layer')?.iteration ?? -1
-    const key = `${place} ${name.direction} ${name.part} ${layer}`
+    const iterations = graph.iterationsOf(node)
+    const layer = iterations.find(({ axis }) => axis === 'layer')?.iteration ?? -1
+    const round = iterations.find(({ axis }) => axis !== 'layer' && axis !== 'microbatch')?.iteration ?? -1
+    const key = `${place} ${name.direction} ${name.part} ${layer} ${round}`
     let index = known.get(key)
     if (index === undefined) {
       index = blocks.length
       const before = blocks.at(-1)
-      const repeats = before?.place === place && before.direction === name.direction && before.part === name.part
+      const isLike = before?.direction === name.direction && before.part === name.part
+      const repeats = isLike && before?.place === place && before.round === round
       known.set(key, index)
-      blocks.push({ ...name, place, repeats })
+      blocks.push({ ...name, place, round, repeats })
     }
     blockOf[node] = index
   }
@@ -220,9 +225,9 @@ export function partCosts(
   const computing = computingIn(sample, lane, times)
   for (const { direction, part, seconds: taken, ...span } of standing) {
     const own = seconds.get(part)
-    if (own) own[direction] = taken
+    if (own) own[direction] += taken
     const inKernels = kernels.get(part)
-    if (inKernels) inKernels[direction] = Math.min(taken, computing[span.block] as number)
+    if (inKernels) inKernels[direction] += Math.min(taken, computing[span.block] as number)
     if (!copied) continue
     const moved = copiesIn(sample, span, copied, times, ({ bytes }, index, place) => {
       const { value = 0, share = 0 } = bytes[index] ?? {}
@@ -336,13 +341,13 @@ function spans({ graph, blocks, blockOf }: Sample, ticks: Float64Array, { start,
     readonly begin: number
   }
   const found = new Map<string, Span>()
-  blocks.forEach(({ place, direction, part, repeats }, block) => {
+  blocks.forEach(({ place, direction, part, round, repeats }, block) => {
     const before = final[place] as number
     const finish = Math.max(before, ends[block] as number)
     const begin = Math.max(before, begins[block] as number)
     const seconds = Math.max(0, finish - begin) / ticksPerSecond
     final[place] = finish
-    const name = `${direction} ${part}`
+    const name = `${direction} ${part} ${round}`
     if (found.get(name)?.repeats !== true) found.set(name, { direction, part, repeats, seconds, block, begin })
   })
   return found.values()

@@ -1,4 +1,4 @@
-import type { Program } from '@shardloom/core'
+import { type Program, regionsOf } from '@shardloom/core'
 import { type Timeline, ticksPerSecond } from '@shardloom/simulator'
 import { formatCount } from '../format.js'
 import type { Chart, ChartPanel, ChartRow, ChartSlice } from './chart.js'
@@ -85,9 +85,11 @@ export function simulationChart(
 const computesText = (idle: number) => `computes ${Math.round(100 * (1 - idle))}\u00a0%`
 
 /** What a part of a program is called that runs again and again. */
-function actionWord({ pipeline, phase }: Program): string {
+function actionWord({ pipeline, phase, items }: Program): string {
   if (pipeline && phase === 'training') return 'actions of the schedule'
-  return phase === 'training' ? 'microbatches' : phase === 'decode' ? 'decode steps' : 'chunks'
+  if (phase !== 'decode') return phase === 'training' ? 'microbatches' : 'chunks'
+  const isDivided = regionsOf(items).some(({ axis }) => axis === 'microbatch')
+  return isDivided ? 'decode steps, numbered by the batch in flight' : 'decode steps'
 }
 
 /** The largest unit in which a step is at least one. */

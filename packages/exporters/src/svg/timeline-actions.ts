@@ -40,6 +40,7 @@ export function actionsByNode(program: Program, { graph, ranks }: Timeline): Key
     const number = outer ? outer.iteration : undefined
     const letter = template.segment === 'backward' ? 'B' : template.segment === 'forward' ? 'F' : ''
     const label = number === undefined ? template.segment : `${letter}${number}`
-    return { id: `${template.segment} ${outer?.axis ?? ''} ${number ?? ''}`, label }
+    const step = at.find((each) => each !== outer && each.axis === 'decode_step')?.iteration
+    return { id: `${template.segment} ${outer?.axis ?? ''} ${number ?? ''} ${step ?? ''}`, label }
   }
 }
