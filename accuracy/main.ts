@@ -1,10 +1,11 @@
 import { readFileSync, writeFileSync } from 'node:fs'
-import { isAbsolute, join } from 'node:path'
+import { basename, isAbsolute, join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { isShardloomError, ShardloomError } from 'shardloom'
 import { inferenceReport } from './inference/report.js'
 import { examples } from './own-rows.js'
 import { pageOf, type Report } from './page.js'
+import { asOwn, type Section } from './section.js'
 import { leaveOut } from './serving/leave-out.js'
 import { Simulations, servingReport } from './serving/report.js'
 import { joined, type Kind, kinds, readTable } from './tables.js'
@@ -32,8 +33,9 @@ ${examples.training.text}
 
 All fields, and rows of serving and of static batches: apps/docs/reference/accuracy.md, "Rows of your own".`
 
-/** The files of published measurements. */
+/** The files of published measurements, and what the file is called that one of them was taken from. */
 const published = ['measured-training.json', 'measured-serving.csv', 'measured-inference.json']
+const originals: Readonly<Record<string, string>> = { 'measured-serving.csv': 'silicon_sample.csv' }
 
 try {
   const values = argumentsOf(process.argv.slice(2))
@@ -68,13 +70,16 @@ function argumentsOf(args: string[]) {
 
 async function tell(values: ReturnType<typeof argumentsOf>): Promise<void> {
   const folder = process.env['SHARDLOOM_REFERENCE']
-  const paths = values.rows ? [values.rows] : folder ? published.map((name) => join(folder, 'reference', name)) : []
+  const known = folder ? published.map((name) => join(folder, 'reference', name)) : []
+  const paths = values.rows ? [values.rows] : known
+  const own = paths.some((path) => !known.some((each) => resolve(each) === resolve(path))) ? values.rows : undefined
   if (paths.length === 0)
     throw new ShardloomError('ROWS', 'There are no rows to hold the simulator against.', {
       help: 'Give them with `--rows file.json`, or the folder of reference files in SHARDLOOM_REFERENCE; `--help` shows a row.',
     })
-  const report = await reportOf(paths, values)
-  const text = values.json ? JSON.stringify(report) : pageOf(report).trimEnd()
+  const report = await reportOf(paths, values, own)
+  const text = values.json ? JSON.stringify(report) : pageOf(report, own).trimEnd()
+  if (!values.json) for (const warning of report.warnings ?? []) console.error(`warning ${warning}`)
   const { out } = values
   if (out === undefined) console.log(text)
   else orFileError('write', out, () => writeFileSync(out, `${text}\n`))
@@ -102,30 +107,33 @@ function orFileError<Result>(verb: string, path: string, act: () => Result): Res
 async function reportOf(
   paths: readonly string[],
   values: Pick<ReturnType<typeof argumentsOf>, 'only' | 'leave-out'>,
+  own: string | undefined,
 ): Promise<Report> {
-  const { training, serving, inference } = joined(
+  const { training, serving, inference, warnings } = joined(
     paths.map((path) =>
       readTable(
         orFileError('read', path, () => readFileSync(path, 'utf8')),
-        path,
+        own === undefined ? (originals[basename(path)] ?? path) : path,
       ),
     ),
   )
   const asked = kindsOf(values.only)
   const wants = (kind: Kind, rows: readonly unknown[]) => asked.includes(kind) && rows.length > 0
   const simulations = new Simulations()
+  const told = own === undefined ? (section: Section) => section : asOwn
   return {
     schema: 'shardloom.accuracy/2',
+    ...(warnings.length > 0 && { warnings }),
     ...(wants('training', training) && {
-      training: await trainingReport(training, progress('training', training.length)),
+      training: told(await trainingReport(training, progress('training', training.length))),
       strategies: await bestOfTables(training, progress('strategies')),
     }),
     ...(wants('serving', serving) && {
-      serving: await servingReport(serving, simulations, progress('serving', serving.length)),
+      serving: told(await servingReport(serving, simulations, progress('serving', serving.length))),
       ...(values['leave-out'] && { leftOut: await leaveOut(serving, simulations, progress('left out')) }),
     }),
     ...(wants('inference', inference) && {
-      inference: await inferenceReport(inference, progress('inference', inference.length)),
+      inference: told(await inferenceReport(inference, progress('inference', inference.length))),
     }),
   }
 }

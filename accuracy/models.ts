@@ -1,4 +1,5 @@
 import { findPreset, type ModelArchitecture, presetNames } from '@shardloom/models'
+import { nearest } from 'shardloom'
 
 /** A GPT of Megatron-LM: heads, hidden, layers and vocabulary by the paper that trained it. */
 interface Gpt {
@@ -123,6 +124,12 @@ export function modelOf(name: string): ModelArchitecture | undefined {
   if (/^llama-arch 1b \(nanotron\)$/i.test(text)) return llama1()
   const preset = presetPatterns.find(([pattern]) => pattern.test(text))?.[1] ?? text.toLowerCase()
   return presetNames().includes(preset) ? findPreset(preset) : undefined
+}
+
+/** What a row lacks whose model is not known here, with the preset that its name is near to. */
+export function unknownModel(text: string): string {
+  const near = nearest(text, presetNames())
+  return `the shape of the model${near === undefined ? '' : ` (did you mean \`${near}\`?)`}`
 }
 
 function gpt(name: string, { hidden, depth, heads, vocab, positions }: Gpt): ModelArchitecture {

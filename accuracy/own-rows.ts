@@ -41,9 +41,12 @@ that a prediction needs is listed with it, and the row is not predicted. A step 
 ${block(examples.training)}
 
 \`source\`, \`model\`, \`hardware\`, \`metric\`, \`value\` and \`unit\` have to be there; \`vp\`, \`cp\`, \`ep\`, \`sp\` and \`zero\` are unused unless given.
-\`model\` is the name of a preset, or a GPT by its shape, such as \`GPT (h=4096, L=32, a=32, V=51200)\`. \`hardware\` is a text with the name of
-an accelerator: A100, H100, H200, H800, B200, B300, GB200 or L40S. The metric is a \`time\` in \`s\` or \`ms\`, a throughput in \`tok/s\`,
-\`tok/s/GPU\`, \`samples/s\` or \`TFLOP/s/GPU\`, \`MFU\` or \`HFU\` in \`%\`, or peak \`memory\` in \`GB\` or \`GiB\`. Rows of one \`source\` are a table.
+\`model\` is the name of a preset, or a GPT by its shape, such as \`GPT (h=4096, L=32, a=32, V=51200)\`. \`hardware\` is A100, H100, H200, H800,
+B200, B300, GB200 or L40S, alone or with words such as \`DGX\`, \`SXM\` and \`80GB\`; with others, as in \`H100 PCIe\`, it is another device, and the
+row is not predicted. \`recompute\` is \`none\`, \`full\`, \`selective\` or \`selective (per op)\`, and \`precision\` names \`bf16\`, \`fp16\`, \`fp8\` or
+\`mxfp8\`. The metric is a \`time\` in \`s\` or \`ms\`, a throughput in \`tok/s\`, \`samples/s\` or \`TFLOP/s\`, of all ranks or with \`/GPU\` of each, \`MFU\`
+or \`HFU\` in \`%\`, or peak \`memory\` in \`GB\`, \`GiB\` or \`MiB\`. Rows of one \`source\` are a table. The case of letters does not matter. A value that
+is not understood is listed with those that would be, and a column that is not read is told of in a warning.
 
 An engine under load, where \`batch_size\` is the number of clients and \`backend\` is vllm, sglang or trtllm:
 

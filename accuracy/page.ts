@@ -1,4 +1,5 @@
 import { efficiencyOf } from '@shardloom/simulator'
+import { formatCounted } from 'shardloom'
 import { ownRows } from './own-rows.js'
 import type { Listed, Predicted, Section, Summary } from './section.js'
 import type { LeftOut } from './serving/leave-out.js'
@@ -9,6 +10,7 @@ import type { Setting } from './training/best-of-table.js'
 /** All that was held against measurements. */
 export interface Report {
   readonly schema: 'shardloom.accuracy/2'
+  readonly warnings?: readonly string[]
   readonly training?: Section
   readonly strategies?: readonly Setting[]
   readonly serving?: Section
@@ -53,46 +55,56 @@ of bandwidth that reading sustains, common to all; \`--leave-out\` says what the
 
 const inference = `A batch that runs by itself, with the constants of training: no scheduler, no host, no constant of an engine.`
 
-/** The report as a page of Markdown: of each section a summary by table, every row with its error, and what is not predicted. */
-export function pageOf({
-  training: trained,
-  strategies,
-  serving: served,
-  inference: inferred,
-  leftOut,
-}: Report): string {
+/** What a page of somebody's own rows begins with, in place of all that is about published ones. */
+const ownIntroduction = (file: string) => `# Accuracy for ${file}
+
+An error is predicted over measured, less 1. What the tables show, and how rows are written, is in apps/docs/reference/accuracy.md.`
+
+/**
+ * The report as a page of Markdown: of each section a summary by table, every row with its error, and what is not predicted. `own`: the
+ * file of rows that are not the published ones, around which nothing is said of those.
+ */
+export function pageOf(
+  { training: trained, strategies, serving: served, inference: inferred, leftOut }: Report,
+  own?: string,
+): string {
+  const lines = (title: string, about: string, section: Section) =>
+    sectionLines(title, own === undefined ? about : undefined, section)
   return [
-    introduction,
+    own === undefined ? introduction : ownIntroduction(own),
     '',
-    ...(trained ? sectionLines('Training', training, trained) : []),
-    ...(strategies ? strategiesLines(strategies) : []),
-    ...(served ? sectionLines('Serving', serving, served) : []),
+    ...(trained ? lines('Training', training, trained) : []),
+    ...(strategies ? strategiesLines(strategies, own === undefined ? 'published' : 'measured') : []),
+    ...(served ? lines('Serving', serving, served) : []),
     ...(leftOut ? leftOutLines(leftOut) : []),
-    ...(inferred ? sectionLines('Static batches', inference, inferred) : []),
-    ownRows,
+    ...(inferred ? lines('Static batches', inference, inferred) : []),
+    ...(own === undefined ? [ownRows] : []),
   ].join('\n')
 }
 
-function sectionLines(title: string, about: string, { rows, listed, summary }: Section): string[] {
+/** A section of the page; without a text about it, of rows of one's own. */
+function sectionLines(title: string, about: string | undefined, { rows, listed, summary }: Section): string[] {
+  const isOwn = about === undefined
+  const hardwareOf = ({ hardware }: { readonly hardware: string }) => (isOwn ? hardware : '')
   const guessed = listed.filter(({ error }) => error !== undefined)
   const unpredicted = listed.filter(({ error }) => error === undefined)
   const recalled = rows.filter((row) => row.recalled.length > 0).length
   const remarks = new Set(summary.flatMap(({ remark }) => remark ?? []))
   const of = (heading: string) => `### ${title}: ${heading}`
   const parts = [
-    [`## ${title}`, about],
-    [
+    [`## ${title}`, ...(isOwn ? [] : [about])],
+    summary.some(({ open }) => !open) && [
       of('rows that say everything'),
-      `${rows.length} values${recalled > 0 ? `, ${recalled} of which rest on something recalled, not read (r)` : ''}.`,
-      ...summaryTable(summary, false),
-      ...grouped(rows, ({ table }) => table, rowHeading, rowCells),
+      `${formatCounted(rows.length, 'value')}${recalled > 0 ? `, ${recalled} of which rest on something recalled, not read (r)` : ''}.`,
+      ...summaryTable(summary, false, isOwn),
+      ...grouped(rows, ({ table }) => table, rowHeading, rowCells, hardwareOf),
     ],
     guessed.length > 0 && [
       of('rows that leave something open'),
       `They are listed with what they lack. Where only choices of whoever ran them are open, the fastest choice that fits in memory
-stands in, since published runs are tuned.`,
-      ...summaryTable(summary, true),
-      ...grouped(guessed, ({ source }) => source, guessedHeading, guessedCells),
+stands in${isOwn ? '' : ', since published runs are tuned'}.`,
+      ...summaryTable(summary, true, isOwn),
+      ...grouped(guessed, ({ source }) => source, guessedHeading, guessedCells, hardwareOf),
     ],
     remarks.size > 0 && [
       of('why rows miss'),
@@ -105,6 +117,7 @@ stands in, since published runs are tuned.`,
         ({ source }) => source,
         ['model', 'metric', 'lacks'],
         (row) => [row.model, row.metric, row.lacks.join(', ')],
+        hardwareOf,
       ),
     ],
   ]
@@ -176,9 +189,12 @@ const guessedCells = (row: Listed) => [
   percent(row.error ?? 0),
 ]
 
-function summaryTable(summary: readonly Summary[], open: boolean): string[] {
-  const heading = ['table', 'of', 'constants', 'n', 'mean error', 'bias', 'worst', 'τ (pairs)', 'stated']
-  const lines = summary.filter((each) => each.open === open).map(summaryCells)
+/** Of rows of one's own no column says whether constants were fitted to them: none was. */
+function summaryTable(summary: readonly Summary[], open: boolean, isOwn: boolean): string[] {
+  const all = ['table', 'of', 'constants', 'n', 'mean error', 'bias', 'worst', 'τ (pairs)', 'stated']
+  const shown = (cells: readonly string[]) => cells.filter((_, index) => !isOwn || all[index] !== 'constants')
+  const heading = shown(all)
+  const lines = summary.filter((each) => each.open === open).map((each) => shown(summaryCells(each)))
   return lines.length > 0 ? [tableLines(heading, lines).join('\n')] : []
 }
 

@@ -6,6 +6,7 @@ export interface Predicted {
   /** What it is summed up with. */
   readonly table: string
   readonly model: string
+  readonly hardware: string
   readonly metric: string
   readonly unit: string
   readonly measured: number
@@ -25,6 +26,7 @@ export interface Predicted {
 export interface Listed {
   readonly source: string
   readonly model: string
+  readonly hardware: string
   readonly metric: string
   readonly unit: string
   readonly lacks: readonly string[]
@@ -118,6 +120,11 @@ export function summarise(entries: readonly Entry[]): Summary[] {
       ...(remark !== undefined && { remark }),
     }
   })
+}
+
+/** A section of rows that no constant was fitted to, and that no remark was written about. */
+export function asOwn({ rows, listed, summary }: Section): Section {
+  return { rows, listed, summary: summary.map(({ remark: _, ...each }) => ({ ...each, fitted: 0 })) }
 }
 
 const mean = (list: readonly number[]) => list.reduce((sum, each) => sum + each, 0) / list.length

@@ -1,8 +1,9 @@
-import { readRecords, type TableRecord } from 'shardloom'
-import { type SaidByRow, saidByRow } from './inference/row.js'
+import { basename } from 'node:path'
+import { nearest, readRecords, type TableRecord } from 'shardloom'
+import { columns as columnsOfInference, type SaidByRow, saidByRow } from './inference/row.js'
 import type { SaidOfServing } from './serving/case.js'
-import { saidBySample } from './serving/sample-row.js'
-import { type Row, readRows } from './training/row.js'
+import { columns as columnsOfSamples, saidBySample } from './serving/sample-row.js'
+import { columns as columnsOfTraining, type Row, readRows } from './training/row.js'
 
 /** What is measured. */
 export const kinds = ['training', 'serving', 'inference'] as const
@@ -13,6 +14,8 @@ export interface Rows {
   readonly training: readonly Row[]
   readonly serving: readonly SaidOfServing[]
   readonly inference: readonly Extract<SaidByRow, { readonly kind: 'static' }>[]
+  /** Of columns that are not read, since no file of the shape has them. */
+  readonly warnings: readonly string[]
 }
 
 /**
@@ -23,15 +26,33 @@ export interface Rows {
 export function readTable(text: string, name: string): Rows {
   const { list, records } = recordsOf(text, name)
   const has = (...keys: readonly string[]) => records.some((record) => keys.some((key) => Object.hasOwn(record, key)))
-  const none: Rows = { training: [], serving: [], inference: [] }
-  if (has('model_path', 'silicon_ttft_ms', 'silicon_tpot_ms')) return { ...none, serving: records.map(saidBySample) }
-  if (!has('isl', 'osl', 'batch_or_concurrency')) return { ...none, training: readRows(list, name) }
+  const warnings = (columns: readonly string[]) => unread(records, columns, name)
+  const none: Rows = { training: [], serving: [], inference: [], warnings: [] }
+  if (has('model_path', 'silicon_ttft_ms', 'silicon_tpot_ms')) {
+    const serving = records.map((record) => saidBySample(record, basename(name)))
+    return { ...none, serving, warnings: warnings(columnsOfSamples) }
+  }
+  if (!has('isl', 'osl', 'batch_or_concurrency'))
+    return { ...none, training: readRows(list, name), warnings: warnings(columnsOfTraining) }
   const said = records.map(saidByRow)
   return {
     ...none,
     serving: said.flatMap((each) => (each.kind === 'serving' ? [each] : [])),
     inference: said.flatMap((each) => (each.kind === 'static' ? [each] : [])),
+    warnings: warnings(columnsOfInference),
   }
+}
+
+/** A warning of each column that no file of the shape has. */
+function unread(records: readonly TableRecord[], columns: readonly string[], name: string): string[] {
+  const own = new Set(records.flatMap((record) => Object.keys(record)))
+  return [...own]
+    .filter((column) => !columns.includes(column))
+    .map((column) => {
+      const near = nearest(column, columns) ?? columns.find((each) => each.length > 2 && column.startsWith(each))
+      const help = near ? `did you mean \`${near}\`?` : 'its name is none that a file with such rows has'
+      return `the column \`${column}\` of ${name} is not read: ${help}`
+    })
 }
 
 /** The records of a text, and the text that has them alone: an object with a list of `rows` has them there. */
@@ -48,5 +69,6 @@ export function joined(tables: readonly Rows[]): Rows {
     training: tables.flatMap(({ training }) => training),
     serving: tables.flatMap(({ serving }) => serving),
     inference: tables.flatMap(({ inference }) => inference),
+    warnings: tables.flatMap(({ warnings }) => warnings),
   }
 }

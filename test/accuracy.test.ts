@@ -50,7 +50,9 @@ describe('rows', () => {
     for (const field of ['gpus', 'tp', 'pp', 'seq', 'dp', 'global_batch', 'micro_batch', 'recompute', 'precision'])
       expect(lacksOf({ [field]: null })).toContain(field)
     expect(lacksOf({ model: 'a model that nobody knows' })).toEqual(['the shape of the model'])
-    expect(lacksOf({ hardware: 'a machine that nobody knows' })).toEqual(['the hardware'])
+    expect(lacksOf({ hardware: 'a machine that nobody knows' })).toEqual([
+      expect.stringMatching(/^what hardware .*known: /),
+    ])
   })
 
   test('that are wrong are refused by their number', () => {
@@ -93,6 +95,7 @@ const entry: Entry = {
   source: 'a table',
   table: 'a table',
   model: 'a model',
+  hardware: 'a device',
   metric: 'tokens/s',
   unit: 'tok/s',
   measured: 100,
@@ -288,14 +291,14 @@ describe('rows of inference', () => {
       serving: [{ engine: 'vllm' }],
       inference: [],
     })
-    expect(readTable(JSON.stringify([sample]), 'a.json').serving).toEqual(readTable(csvOf(sample), 'a.csv').serving)
+    expect(readTable(JSON.stringify([sample]), 'a.csv').serving).toEqual(readTable(csvOf(sample), 'a.csv').serving)
     expect(readTable(JSON.stringify({ rows: [published] }), 'b.json').inference).toHaveLength(1)
     expect(readTable(JSON.stringify([row]), 'c.json').training).toHaveLength(1)
   })
 
   test.each([
     [{ model_path: 'x/y' }, /shape of the model/],
-    [{ system: 'z' }, /cluster of z/],
+    [{ system: 'z' }, /hardware `z`.*H100/],
     [{ backend: 'mine' }, /engine/],
     [{ mode: 'disagg' }, /rate/],
     [{ precision: 'int4' }, /int4/],
@@ -316,7 +319,7 @@ describe('rows of inference', () => {
     [{ kind: null }, /kind/],
     [{ parallelism: null, gpus: 2 }, /parallelism/],
     [{ gpus: 2 }, /mesh of all/],
-    [{ metric: 'smiles' }, /measured value/],
+    [{ metric: 'smiles' }, /metric `smiles`.*ttft/],
     [{ batch_or_concurrency: null }, /batch|how requests came/],
   ])('of a page, with %j: listed with what they lack', async (change, lacks) => {
     const { serving, inference } = readTable(JSON.stringify([{ ...published, ...change }]), 'b.json')
@@ -344,7 +347,7 @@ describe('rows of inference', () => {
     const online = metrics.map((metric) => ({
       ...{ ...published, kind: 'online', source: 'vLLM', isl: 256, osl: 32, batch_or_concurrency: 'concurrency 8' },
       metric,
-      unit: metric.endsWith('throughput') ? 'tok/s' : 's',
+      unit: metric === 'request_throughput' ? 'req/s' : metric.endsWith('throughput') ? 'tok/s' : 's',
       value: 1,
     }))
     const { rows } = await servingReport(readTable(JSON.stringify(online), 'b.json').serving)

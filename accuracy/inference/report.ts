@@ -1,7 +1,7 @@
 import { isShardloomError, loadSpec, type SpecInput, simulateLoaded } from 'shardloom'
 import { type Entry, type Listed, predictedOf, type Section, summarise } from '../section.js'
-import { type Case, type Lacking, lacking, layoutOf, partsOf, shortName } from '../serving/case.js'
-import { familyOf } from '../serving/metric.js'
+import { type Case, type Lacking, lacking, layoutOf, noValue, partsOf, shortName } from '../serving/case.js'
+import { familyOf, unitOf } from '../serving/metric.js'
 import type { SaidByRow } from './row.js'
 
 type SaidOfBatch = Extract<SaidByRow, { readonly kind: 'static' }>
@@ -16,7 +16,7 @@ interface BatchCase extends Case {
 }
 
 function batchCase(said: SaidOfBatch): BatchCase | Lacking {
-  const { source, model = '', batch, precision = 'bf16', degrees, input = 1, output = 1 } = said
+  const { source, model = '', hardware = '', batch, precision = 'bf16', degrees, input = 1, output = 1 } = said
   const { architecture, cluster, isEight, lacks, measured } = partsOf(said)
   const missing = [...lacks, ...(batch === undefined ? ['batch'] : [])]
   if (missing.length > 0 || !degrees || !architecture || !cluster || batch === undefined) return lacking(said, missing)
@@ -24,6 +24,7 @@ function batchCase(said: SaidOfBatch): BatchCase | Lacking {
   return {
     source,
     model,
+    hardware,
     group: `${shortName(model)}, ${precision.toLowerCase()}`,
     layout: `${layoutOf(degrees)}, batch ${batch}, ${input} in, ${output} out`,
     spec: {
@@ -60,7 +61,9 @@ export async function inferenceReport(
     if ('lacks' in each) listed.push(each)
     else
       try {
-        entries.push(...(await entriesOf(each, secondsOf)))
+        const own = await entriesOf(each, secondsOf)
+        entries.push(...own)
+        if (own.length === 0) listed.push(lacking(row, [noValue]))
       } catch (cause) {
         if (!isShardloomError(cause)) throw cause
         listed.push(lacking(row, [`a plan: ${cause.message}`]))
@@ -71,8 +74,12 @@ export async function inferenceReport(
 }
 
 async function entriesOf(each: BatchCase, secondsOf: (spec: SpecInput) => Promise<number>): Promise<Entry[]> {
-  const { source, model, group, layout, spec, measured, batch, output } = each
+  const { source, model, hardware, group, layout, spec, measured, batch, output } = each
   const first = await secondsOf(spec)
+  const ranks = Object.entries(spec.parallel ?? {}).reduce(
+    (all, [axis, degree]) => all * (axis === 'ep' ? 1 : Number(degree)),
+    1,
+  )
   // What follows the first token is decoded behind the prompt.
   const steps = output - 1
   const later = steps > 0 ? await secondsOf({ ...spec, phase: 'decode', seq: (spec.seq ?? 1) + 1, steps }) : 0
@@ -84,17 +91,18 @@ async function entriesOf(each: BatchCase, secondsOf: (spec: SpecInput) => Promis
   }
   return measured.flatMap(({ metric, unit, value }): Entry[] => {
     const family = familyOf(metric) ?? ''
+    const rate = (batch * output) / (first + later)
+    const known = unitOf({ metric, unit, value }) ?? unit
     const seconds = values[family]
-    const predicted =
-      metric === 'output_throughput'
-        ? (batch * output) / (first + later)
-        : seconds === undefined
-          ? undefined
-          : seconds * (unit === 'ms' ? 1e3 : 1)
+    const predicted = /^(mean_)?output_throughput$/i.test(metric)
+      ? rate / (known.endsWith('/GPU') ? ranks : 1)
+      : seconds === undefined
+        ? undefined
+        : seconds * (known === 'ms' ? 1e3 : 1)
     if (predicted === undefined) return []
     const error = predicted / value - 1
     const configuration = JSON.stringify({ ...spec, output })
     const rest = { layout, family, configuration, recalled: [], open: false, isFitted: false, statedError }
-    return [{ source, table: group, model, metric, unit, measured: value, predicted, error, ...rest }]
+    return [{ source, table: group, model, hardware, metric, unit, measured: value, predicted, error, ...rest }]
   })
 }

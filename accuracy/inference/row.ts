@@ -1,10 +1,17 @@
 import type { TableRecord } from 'shardloom'
+import { meaningOf } from '../meaning.js'
 import type { Arrival, Said, SaidOfServing } from '../serving/case.js'
 
 /** What a row of published inference is: of a batch that runs by itself, or of an engine under load. */
 export type SaidByRow =
   | ({ readonly kind: 'static' } & Said & { readonly batch?: number | undefined })
   | ({ readonly kind: 'serving' } & SaidOfServing)
+
+/** The columns of measured-inference.json. */
+export const columns: readonly string[] = [
+  ...'model hardware gpus parallelism precision batch_or_concurrency isl osl metric value unit'.split(' '),
+  ...'kind source note'.split(' '),
+]
 
 /** What a row of the shape of measured-inference.json says: one metric of one configuration. */
 export function saidByRow(row: TableRecord): SaidByRow {
@@ -28,9 +35,14 @@ export function saidByRow(row: TableRecord): SaidByRow {
     input,
     output,
     measured: value === undefined ? [] : [{ metric: text('metric') ?? '', unit: text('unit') ?? '', value }],
-    lacks: kind === '' ? ['kind'] : [],
+    lacks: [
+      ...(kind === '' ? ['kind'] : []),
+      ...(isLayout(text('parallelism') ?? 'TP1')
+        ? []
+        : [meaningOf('parallelism', text('parallelism') ?? '', ['TP4', 'TP4 PP2', 'TP8 EP8'])]),
+    ],
   }
-  if (/static/.test(kind)) return { kind: 'static', ...common, batch: number('batch_or_concurrency') }
+  if (/static/i.test(kind)) return { kind: 'static', ...common, batch: number('batch_or_concurrency') }
   const arrival = arrivalOf(text('batch_or_concurrency'), kind)
   const isBurst = arrival !== undefined && 'rate' in arrival && arrival.rate === Number.POSITIVE_INFINITY
   const stated = Number(/(\d+) requests/.exec(source)?.[1] ?? Number.NaN)
@@ -40,9 +52,10 @@ export function saidByRow(row: TableRecord): SaidByRow {
     ...common,
     lacks: [...common.lacks, ...(isBurst && requests === undefined ? ['how many requests came'] : [])],
     engine: engineOf(`${kind} ${source}`),
+    software: kind || undefined,
     arrival,
     requests,
-    isOffline: /offline/.test(kind),
+    isOffline: /offline/i.test(kind),
   }
 }
 
@@ -66,6 +79,8 @@ function engineOf(words: string): string | undefined {
   return /tensorrt/i.test(words) ? 'tensorrt-llm' : undefined
 }
 
+const isLayout = (words: string) => /^(?:(?:TP|PP|DP|EP)\s*\d+[\s,+]*)+$/i.test(words)
+
 /** Degrees in words such as `TP4` or `TP4 PP2`; a single device needs none. */
 function degreesOf(words: string | undefined, ranks: number | undefined): Said['degrees'] {
   if (words === undefined && ranks !== 1) return undefined
@@ -75,9 +90,9 @@ function degreesOf(words: string | undefined, ranks: number | undefined): Said['
 
 /** Clients in words such as `concurrency 4`, a rate such as `2 req/s`, or all at once where the kind of row says so. */
 function arrivalOf(words: string | undefined, kind: string): Arrival | undefined {
-  if (words === undefined) return /infinite/.test(kind) ? { rate: Number.POSITIVE_INFINITY } : undefined
-  const rate = /^([\d.]+) req\/s$/.exec(words)?.[1]
+  if (words === undefined) return /infinite/i.test(kind) ? { rate: Number.POSITIVE_INFINITY } : undefined
+  const rate = /^([\d.]+) req\/s$/i.exec(words)?.[1]
   if (rate !== undefined) return { rate: Number(rate) }
-  const clients = /^(?:concurrency )?(\d+)$/.exec(words)?.[1]
+  const clients = /^(?:concurrency )?(\d+)$/i.exec(words)?.[1]
   return clients === undefined ? undefined : { clients: Number(clients) }
 }

@@ -1,8 +1,10 @@
 import type { ModelArchitecture } from '@shardloom/models'
 import type { SpecInput } from 'shardloom'
-import { clusterOfRow } from '../hardware.js'
-import { modelOf } from '../models.js'
-import { familyOf, type Measured } from './metric.js'
+import { clusterOfRow, knownHardware } from '../hardware.js'
+import { meaningOf } from '../meaning.js'
+import { modelOf, unknownModel } from '../models.js'
+import { precisionLacks, typesOf } from '../precision.js'
+import { type Measured, metricLacks, unitOf } from './metric.js'
 
 /** How requests came: from clients each of which waits for its answer, or at a rate per second, infinite for all at once. */
 export type Arrival = { readonly clients: number } | { readonly rate: number }
@@ -26,6 +28,8 @@ export interface Said {
 /** A row of an engine under load. */
 export interface SaidOfServing extends Said {
   readonly engine?: string | undefined
+  /** The row's own words for its engine. */
+  readonly software?: string | undefined
   readonly arrival?: Arrival | undefined
   readonly requests?: number | undefined
   /** Whether the benchmark runs the engine itself, without a server: nothing is sent token by token. */
@@ -36,6 +40,7 @@ export interface SaidOfServing extends Said {
 export interface Case {
   readonly source: string
   readonly model: string
+  readonly hardware: string
   /** Model, software and types: rows that are summed up together. */
   readonly group: string
   readonly layout: string
@@ -47,29 +52,37 @@ export interface Case {
 export interface Lacking {
   readonly source: string
   readonly model: string
+  readonly hardware: string
   readonly metric: string
   readonly unit: string
   readonly lacks: readonly string[]
 }
 
+/** Types of products that engines are predicted with. */
+export const servedTypes = ['bf16', 'fp16', 'fp8'] as const
+
 /** What serving and static batches need alike, or what of it is lacking. */
 export function partsOf(said: Said) {
   const { model, hardware, precision = 'bf16', degrees, ranks, input, output } = said
   const architecture = model === undefined ? undefined : modelOf(model)
-  const cluster = clusterOfRow({ hardware: (hardware ?? '').toUpperCase(), gpus: ranks ?? null })
-  const isEight = /^fp8/i.test(precision)
+  const cluster = clusterOfRow({ hardware: hardware ?? '', gpus: ranks ?? null })
+  const { isEight } = typesOf(precision)
   const world = degrees && degrees.tp * degrees.pp * degrees.dp
-  const measured = said.measured.filter(({ metric }) => familyOf(metric) !== undefined)
+  const measured = said.measured.filter((each) => unitOf(each) !== undefined)
   const lacks = [
     ...said.lacks,
-    ...(model === undefined ? ['model'] : architecture ? [] : ['the shape of the model']),
-    ...(hardware === undefined ? ['hardware'] : cluster === undefined ? [`a cluster of ${hardware}`] : []),
+    ...(model === undefined ? ['model'] : architecture ? [] : [unknownModel(model)]),
+    ...(hardware === undefined
+      ? ['hardware']
+      : cluster === undefined
+        ? [meaningOf('hardware', hardware, knownHardware)]
+        : []),
     ...(degrees === undefined ? ['parallelism'] : []),
     ...(ranks !== undefined && world !== undefined && world !== ranks ? ['a mesh of all its ranks'] : []),
     ...(input === undefined ? ['isl'] : []),
     ...(output === undefined ? ['osl'] : []),
-    ...(/^(bf16|bfloat16|float16|fp16|fp8|fp8_block)$/i.test(precision) ? [] : [`products in ${precision}`]),
-    ...(measured.length === 0 ? ['a measured value of a metric that is known'] : []),
+    ...precisionLacks(precision, servedTypes),
+    ...(said.measured.length === 0 ? ['a measured value'] : said.measured.flatMap(metricLacks)),
   ]
   return { architecture, cluster, isEight, lacks, measured }
 }
@@ -79,6 +92,7 @@ export function servingCase(said: SaidOfServing): Case | Lacking {
   const {
     source,
     model = '',
+    hardware = '',
     engine,
     arrival,
     requests,
@@ -91,7 +105,7 @@ export function servingCase(said: SaidOfServing): Case | Lacking {
   const { architecture, cluster, isEight, lacks, measured } = partsOf(said)
   const missing = [
     ...lacks,
-    ...(engine ? [] : ['an engine that is known']),
+    ...(engine ? [] : [said.software === undefined ? 'an engine' : meaningOf('engine', said.software, knownEngines)]),
     ...(arrival || said.lacks.length > 0 ? [] : ['how requests came']),
   ]
   if (missing.length > 0 || !degrees || !arrival || !architecture || !cluster) return lacking(said, missing)
@@ -121,12 +135,16 @@ export function servingCase(said: SaidOfServing): Case | Lacking {
   return {
     source,
     model,
+    hardware,
     group: `${shortName(model)}, ${engine}, ${precision.toLowerCase()}${isOffline ? ', offline' : ''}`,
     layout: `${layoutOf(degrees)}, ${arrivalText(arrival)}, ${input} in, ${output} out`,
     spec,
     measured,
   }
 }
+
+/** Engines as rows may name them. */
+const knownEngines = ['vllm', 'sglang', 'trtllm']
 
 /** Requests per second at which those of a benchmark have all come before the first is answered. */
 const allAtOnce = 1e6
@@ -136,9 +154,15 @@ function arrivalText(arrival: Arrival): string {
   return Number.isFinite(arrival.rate) ? `${arrival.rate} requests/s` : 'all at once'
 }
 
+/** What a row lacks whose metric the simulation has no value of, such as time per output token where there is one. */
+export const noValue = 'a value of its metric in what is simulated'
+
 /** A row with what it lacks, under the metric that it measured first. */
-export function lacking({ source, model = '', measured: [first] }: Said, lacks: readonly string[]): Lacking {
-  return { source, model, metric: first?.metric ?? '', unit: first?.unit ?? '', lacks }
+export function lacking(
+  { source, model = '', hardware = '', measured: [first] }: Said,
+  lacks: readonly string[],
+): Lacking {
+  return { source, model, hardware, metric: first?.metric ?? '', unit: first?.unit ?? '', lacks: [...new Set(lacks)] }
 }
 
 /** A model without who publishes it. */

@@ -1,4 +1,5 @@
 import type { ServingSimulation } from 'shardloom'
+import { meaningOf } from '../meaning.js'
 
 /** A value that was measured, in the words of its row. */
 export interface Measured {
@@ -38,13 +39,33 @@ export function familyOf(metric: string): string | undefined {
   return name in rates ? 'throughput' : undefined
 }
 
+/** The units that a metric may be in; empty where it is not known. */
+function unitsOf(metric: string): readonly string[] {
+  const { name } = partsOf(metric)
+  if (Object.hasOwn(spreads, name)) return ['s', 'ms']
+  const counted = name === 'request_throughput' ? 'req/s' : 'tok/s'
+  return Object.hasOwn(rates, name) ? [counted, `${counted}/GPU`] : []
+}
+
+/** The unit of a value as it is written here, whatever the case of its letters; undefined where the metric has no such unit. */
+export function unitOf({ metric, unit }: Measured): string | undefined {
+  return unitsOf(metric).find((each) => each.toLowerCase() === unit.toLowerCase())
+}
+
+/** What is not understood of a value's metric and unit. */
+export function metricLacks({ metric, unit }: Measured): readonly string[] {
+  const units = unitsOf(metric)
+  if (units.length === 0) return [meaningOf('metric', metric, [...Object.keys(spreads), ...Object.keys(rates)])]
+  return unitOf({ metric, unit, value: 0 }) === undefined ? [meaningOf('unit', unit, units)] : []
+}
+
 /** What a simulation says in the metric and unit of a row; undefined where it has no such value. Rates per rank are divided. */
 export function servedValue(result: Result, ranks: number, { metric, unit }: Measured): number | undefined {
   const { name, of } = partsOf(metric)
   const seconds = spreads[name]?.(result)?.[of]
-  if (seconds !== undefined) return seconds * (unit === 'ms' ? 1e3 : 1)
+  if (seconds !== undefined) return seconds * (/^ms$/i.test(unit) ? 1e3 : 1)
   const rate = rates[name]?.(result)
-  return rate === undefined ? undefined : rate / (/\/GPU$/.test(unit) ? ranks : 1)
+  return rate === undefined ? undefined : rate / (/\/GPU$/i.test(unit) ? ranks : 1)
 }
 
 /** The error that is expected of a family, below which values are ties. */

@@ -1,6 +1,6 @@
 import { finish, isShardloomError, loadSpec, prepareServing, type ServingSimulation } from 'shardloom'
 import { type Entry, type Listed, predictedOf, type Section, summarise } from '../section.js'
-import { type Case, type Lacking, type SaidOfServing, servingCase } from './case.js'
+import { type Case, type Lacking, noValue, type SaidOfServing, servingCase } from './case.js'
 import { familyOf, servedValue, statedErrorOf } from './metric.js'
 import { remarkOf } from './remarks.js'
 
@@ -46,16 +46,22 @@ export async function simulateRows(
     if ('lacks' in each) listed.push(each)
     else
       try {
-        simulated.push({ each, simulation: await simulations.of(each) })
+        const one = { each, simulation: await simulations.of(each) }
+        simulated.push(one)
+        if (entriesOf(one).length === 0) listed.push(lacked(each, noValue))
       } catch (cause) {
         if (!isShardloomError(cause)) throw cause
-        const { source, model, measured } = each
-        const [{ metric, unit }] = measured as [Case['measured'][number]] // a case has a measured value
-        listed.push({ source, model, metric, unit, lacks: [`a plan: ${cause.message}`] })
+        listed.push(lacked(each, `a plan: ${cause.message}`))
       }
     told(index + 1)
   }
   return { simulated, listed }
+}
+
+/** A case that is not predicted, and why. */
+function lacked({ source, model, hardware, measured }: Case, why: string): Lacking {
+  const [{ metric, unit }] = measured as [Case['measured'][number]] // a case has a measured value
+  return { source, model, hardware, metric, unit, lacks: [why] }
 }
 
 /** What was predicted of rows under load, in the metrics that were measured. */
@@ -79,7 +85,7 @@ const fittedGroups: readonly string[] = [
 
 /** A value for each that was measured; those of engines that had to keep requests waiting for memory have a table of their own. */
 export function entriesOf({ each, simulation }: Simulated): Entry[] {
-  const { source, model, layout, spec, measured, group } = each
+  const { source, model, hardware, layout, spec, measured, group } = each
   const ranks = simulation.pools.reduce((sum, pool) => sum + pool.ranks, 0)
   const isPast = isPastCapacity(simulation)
   const table = `${group}${isPast ? ', past the KV capacity' : ''}`
@@ -92,6 +98,7 @@ export function entriesOf({ each, simulation }: Simulated): Entry[] {
         source,
         table,
         model,
+        hardware,
         metric: one.metric,
         unit: one.unit,
         measured: one.value,

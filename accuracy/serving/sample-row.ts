@@ -1,10 +1,31 @@
 import type { TableRecord } from 'shardloom'
-import type { SaidOfServing } from './case.js'
+import { meaningOf } from '../meaning.js'
+import { precisionLacks } from '../precision.js'
+import { type SaidOfServing, servedTypes } from './case.js'
 
-const engines: Readonly<Record<string, string>> = { vllm: 'vllm', sglang: 'sglang', trtllm: 'tensorrt-llm' }
+const engines: Readonly<Record<string, string>> = {
+  vllm: 'vllm',
+  sglang: 'sglang',
+  trtllm: 'tensorrt-llm',
+  'tensorrt-llm': 'tensorrt-llm',
+}
 
-/** What a row of the shape of NVIDIA's aiconfigurator (silicon_sample.csv) says, where `batch_size` is the number of clients. */
-export function saidBySample(row: TableRecord): SaidOfServing {
+/** The columns of silicon_sample.csv. */
+export const columns: readonly string[] = [
+  ...'model_path system backend backend_version precision mode isl osl gemm_quant_mode moe_quant_mode'.split(' '),
+  ...'batch_size tp_size pp_size attention_dp_size moe_tp_size moe_ep_size'.split(' '),
+  ...['prefill', 'decode'].flatMap((pool) =>
+    'num_workers batch_size tp_size attention_dp_size moe_tp_size moe_ep_size'
+      .split(' ')
+      .map((each) => `${pool}_${each}`),
+  ),
+  ...'silicon_ttft_ms silicon_tpot_ms'.split(' '),
+]
+
+const degrees = { tp: 'tp_size', pp: 'pp_size', dp: 'attention_dp_size', ep: 'moe_ep_size' } as const
+
+/** What a row of a file of the shape of NVIDIA's aiconfigurator (silicon_sample.csv) says, where `batch_size` is the number of clients. */
+export function saidBySample(row: TableRecord, file: string): SaidOfServing {
   const text = (key: string) => {
     const value = row[key]
     return value === undefined || value === null || value === '' ? undefined : String(value)
@@ -17,20 +38,22 @@ export function saidBySample(row: TableRecord): SaidOfServing {
   const backend = text('backend')
   // Such rows do not say the number of clients by their batch.
   const isClients = !(input === 4000 && output === 1000)
-  const isAggregated = (text('mode') ?? 'agg') === 'agg'
+  const mode = text('mode') ?? 'agg'
+  const isAggregated = /^agg$/i.test(mode)
   const precision = text('gemm_quant_mode') ?? text('precision')
   return {
-    source: ['silicon_sample.csv,', backend, text('backend_version')].filter(Boolean).join(' '),
+    source: [`${file},`, backend, text('backend_version')].filter(Boolean).join(' '),
     model: text('model_path')?.replace(/^.*\//, ''),
     hardware: text('system'),
-    engine: engines[backend ?? ''],
+    engine: engines[backend?.toLowerCase() ?? ''],
+    software: backend,
     precision: text('precision') ?? precision,
     ...(text('tp_size') !== undefined && {
       degrees: {
-        tp: count('tp_size') ?? 1,
-        pp: count('pp_size') ?? 1,
-        dp: count('attention_dp_size') ?? 1,
-        ep: count('moe_ep_size') ?? 1,
+        tp: count(degrees.tp) ?? 1,
+        pp: count(degrees.pp) ?? 1,
+        dp: count(degrees.dp) ?? 1,
+        ep: count(degrees.ep) ?? 1,
       },
     }),
     input,
@@ -42,8 +65,14 @@ export function saidBySample(row: TableRecord): SaidOfServing {
     }),
     lacks: [
       ...(isClients ? [] : ['the number of clients: such rows do not say it by their batch']),
-      ...(isAggregated ? [] : ['the rate at which requests were sent: for two pools the batch is none of clients']),
-      ...(/^(bf16|bfloat16|float16|fp16|fp8|fp8_block)$/.test(precision ?? 'bf16') ? [] : [`products in ${precision}`]),
+      ...(isAggregated || /^disagg$/i.test(mode) ? [] : [meaningOf('mode', mode, ['agg'])]),
+      ...(!/^disagg$/i.test(mode)
+        ? []
+        : ['the rate at which requests were sent: for two pools the batch is none of clients']),
+      ...precisionLacks(precision, servedTypes),
+      ...Object.values(degrees).flatMap((key) =>
+        Number.isNaN(Number(text(key) ?? 1)) ? [meaningOf(key, text(key) ?? '', ['1', '2', '4', '…'])] : [],
+      ),
     ],
   }
 }

@@ -81,7 +81,7 @@ const tuned = /^Narayanan|^torchtitan|Megatron-Bridge/
  * combinations of what a table's strategies chose. `told` hears of each setting as it is done.
  */
 export async function bestOfTables(rows: readonly Row[], told: (done: number) => void = () => {}): Promise<Setting[]> {
-  const isTimed = (row: Row) => !/per layer/.test(row.metric) && ['time', 'throughput'].includes(familyOf(row) ?? '')
+  const isTimed = (row: Row) => !/per layer/i.test(row.metric) && ['time', 'throughput'].includes(familyOf(row) ?? '')
   const known = rows.filter(isTimed).map((row): Known => ({ row, said: specsOf(row) }))
   const planned = known.filter(({ said }) => said.choices.flat().length > 0)
   const settings: Setting[] = []

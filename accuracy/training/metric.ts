@@ -1,4 +1,5 @@
 import type { ModelArchitecture } from '@shardloom/models'
+import { meaningOf } from '../meaning.js'
 import { stepFlops } from './flops.js'
 import type { Row } from './row.js'
 import type { Run } from './run.js'
@@ -39,15 +40,38 @@ const perUnit: Readonly<Record<string, number>> = {
   GB: 1e9,
 }
 
+const rates = ['tok/s', 'tok/s/GPU', 'samples/s', 'samples/s/GPU', 'TFLOP/s', 'TFLOP/s/GPU']
+
+/** What kind of quantity a metric names, and the units that it may be in; undefined where it names none that a step has. */
+function quantityOf({ metric }: Row): { readonly family: Family; readonly units: readonly string[] } | undefined {
+  if (isShareOfBaseline(metric)) return { family: 'memory', units: ['%'] }
+  if (/memory/i.test(metric)) return { family: 'memory', units: ['GB', 'GiB', 'MiB'] }
+  if (/time/i.test(metric)) return { family: 'time', units: ['s', 'ms'] }
+  if (/MFU|HFU|percent of/i.test(metric)) return { family: 'throughput', units: ['%'] }
+  return /tok|sample|TFLOP|throughput/i.test(metric) ? { family: 'throughput', units: rates } : undefined
+}
+
+/** The unit of a row as it is written here, whatever the case of its letters; undefined where the metric has no such unit. */
+function unitOf(row: Row): string | undefined {
+  return quantityOf(row)?.units.find((unit) => unit.toLowerCase() === row.unit.toLowerCase())
+}
+
 /** Whether the metric of a row is one that a simulated step can be said in. */
-export function familyOf({ metric, unit }: Row): Family | undefined {
-  if (/memory/.test(metric)) return unit !== '%' || isShareOfBaseline(metric) ? 'memory' : undefined
-  if (/time/.test(metric)) return 'time'
-  return /TFLOP|tok\/s|samples\/s/.test(unit) || /MFU|HFU|percent of/.test(metric) ? 'throughput' : undefined
+export function familyOf(row: Row): Family | undefined {
+  return unitOf(row) === undefined ? undefined : quantityOf(row)?.family
+}
+
+/** What is not understood of a row's metric and unit; empty where a step can be said in them. */
+export function metricLacks(row: Row): readonly string[] {
+  const quantity = quantityOf(row)
+  if (!quantity)
+    return [meaningOf('metric', row.metric, ['time', 'tokens/s', 'samples/s', 'TFLOP/s', 'MFU', 'HFU', 'memory'])]
+  if (/per layer/i.test(row.metric) && !Array.isArray(row.value)) return ['two values: of forward and of backward']
+  return unitOf(row) === undefined ? [meaningOf('unit', row.unit, quantity.units)] : []
 }
 
 /** Whether a metric compares with the same run without recomputation and sequence parallelism. */
-export const isShareOfBaseline = (metric: string) => /percent of no-recompute TP baseline/.test(metric)
+export const isShareOfBaseline = (metric: string) => /percent of no-recompute TP baseline/i.test(metric)
 
 /** What a run is in the metric of its row: of a pair of values both. */
 export function valuesOf({
@@ -61,14 +85,15 @@ export function valuesOf({
   peak,
   isReserved,
 }: Measured): MetricValue[] {
-  const { metric, unit, value } = row
+  const { metric, value } = row
+  const unit = unitOf(row) ?? row.unit
   const family = familyOf(row)
   const gpus = row.gpus ?? 1
   const seq = row.seq ?? 1
   const [measured = 0, second] = Array.isArray(value) ? value : [value as number] // a number, or a list of them
-  const scale = perUnit[unit.replace('/GPU', '')] ?? 1
+  const scale = perUnit[unit] ?? 1
   const one = (predicted: number): MetricValue[] => (family ? [{ metric, family, measured, predicted }] : [])
-  if (/per layer/.test(metric) && second !== undefined)
+  if (/per layer/i.test(metric) && second !== undefined)
     return [
       { metric: 'forward time per layer', family: 'time', measured, predicted: run.layerSeconds('forward') / scale },
       {
@@ -81,14 +106,14 @@ export function valuesOf({
   if (family === 'memory') {
     const { first } = run
     if (baseline) return one((100 * first.activations) / baseline.first.activations)
-    if (/activation/.test(metric)) return one(first.activations / scale)
-    if (/parameter\+optimizer/.test(metric)) return one((first.parameters + first.gradients + first.optimizer) / scale)
+    if (/activation/i.test(metric)) return one(first.activations / scale)
+    if (/parameter\+optimizer/i.test(metric)) return one((first.parameters + first.gradients + first.optimizer) / scale)
     return one((isReserved ? run.reservedBytes : run.peakBytes) / scale)
   }
   if (family === 'time') return one(run.seconds / scale)
-  const convention = /HFU/.test(metric) ? { ...flops, recomputed: true } : flops
-  const rate = stepFlops(model, { tokens: batch * seq, seq }, convention, recompute) / (run.seconds * gpus)
-  if (/TFLOP/.test(unit)) return one(rate / 1e12)
-  if (unit === '%') return one((100 * rate) / peak)
-  return one((/samples/.test(unit) ? batch : batch * seq) / run.seconds / gpus)
+  const convention = /HFU/i.test(metric) ? { ...flops, recomputed: true } : flops
+  const rate = stepFlops(model, { tokens: batch * seq, seq }, convention, recompute) / run.seconds
+  if (unit === '%') return one((100 * rate) / gpus / peak)
+  const whole = /TFLOP/.test(unit) ? rate / 1e12 : (/samples/.test(unit) ? batch : batch * seq) / run.seconds
+  return one(/GPU/.test(unit) || /per GPU/i.test(metric) ? whole / gpus : whole)
 }

@@ -54,7 +54,7 @@ export function recipeOf(row: Row): Recipe {
  */
 function castBytesOf({ precision, hardware }: Row): number | undefined {
   if (/mxfp8/i.test(precision ?? '')) return 2 + 1 + 1 + (2 * 3) / 32
-  if (/fp8/i.test(precision ?? '')) return 2 + 2 + 1 + (/H[12]00/.test(hardware) ? 1 : 0)
+  if (/fp8/i.test(precision ?? '')) return 2 + 2 + 1 + (/H[12]00/i.test(hardware) ? 1 : 0)
   return undefined
 }
 
@@ -98,12 +98,12 @@ function hostOf(row: Row): Recipe['engine'] {
 /** HybridEP sends tokens; the all-to-all of Megatron-Core does in GPT-OSS, in Qwen3 30B in a pipeline and in Qwen3 235B but on Grace. */
 function isHybrid({ model, pp, hardware }: Row): boolean {
   if (/^qwen3[-_ ]30b/i.test(model)) return (pp ?? 1) === 1
-  return /^(deepseek|kimi)/i.test(model) || (/^qwen3/i.test(model) && /GB[23]00/.test(hardware))
+  return /^(deepseek|kimi)/i.test(model) || (/^qwen3/i.test(model) && /GB[23]00/i.test(hardware))
 }
 
 /** Whether the all-to-all of one microbatch runs beside another: `moe_a2a_overlap`. */
 function isBesideAnother(row: Row): boolean {
-  return isReplayedWhole(row) || (/^qwen3[-_ ]235b/i.test(row.model) && /H100/.test(row.hardware))
+  return isReplayedWhole(row) || (/^qwen3[-_ ]235b/i.test(row.model) && /H100/i.test(row.hardware))
 }
 
 /**

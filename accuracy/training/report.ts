@@ -2,7 +2,7 @@ import { resolveCluster } from '@shardloom/cluster'
 import { isShardloomError, type SpecInput } from 'shardloom'
 import { type Entry, type Listed, type Predicted, predictedOf, type Section, summarise } from '../section.js'
 import { fastest, type Ran } from './fastest.js'
-import { familyOf, isShareOfBaseline, type MetricValue, valuesOf } from './metric.js'
+import { isShareOfBaseline, type MetricValue, metricLacks, valuesOf } from './metric.js'
 import { layoutOf, type Row } from './row.js'
 import { run } from './run.js'
 import { tableOf } from './sources.js'
@@ -14,22 +14,27 @@ export async function trainingReport(rows: readonly Row[], told: (done: number) 
   const listed: Listed[] = []
   const entries: Entry[] = []
   for (const [index, row] of rows.entries()) {
-    const { source, model, metric, unit } = row
+    const { source, model, hardware, metric, unit } = row
     const { lacks, entries: own, chosen } = await predict(row)
     told(index + 1)
     entries.push(...own)
     if (lacks.length === 0) predicted.push(...own.map(predictedOf))
-    else if (own.length === 0) listed.push({ source, model, metric, unit, lacks })
+    else if (own.length === 0) listed.push({ source, model, hardware, metric, unit, lacks })
     else
       for (const { metric, measured, predicted, error } of own)
-        listed.push({ source, model, metric, unit, lacks, ...(chosen && { chosen }), measured, predicted, error })
+        listed.push({
+          ...{ source, model, hardware, metric, unit, lacks, measured, predicted, error },
+          ...(chosen && { chosen }),
+        })
   }
   return { rows: predicted, listed, summary: summarise(entries) }
 }
 
 async function predict(row: Row): Promise<{ lacks: readonly string[]; entries: Entry[]; chosen?: string }> {
-  const { source, lacks, model, choices } = specsOf(row)
-  if (!familyOf(row)) return { lacks: [...lacks, 'a metric that a step has'], entries: [] }
+  const { source, lacks: open, model, choices } = specsOf(row)
+  const unknown = metricLacks(row)
+  const lacks = [...open, ...unknown]
+  if (unknown.length > 0) return { lacks, entries: [] }
   if (!model || choices.length === 0) return { lacks, entries: [] }
   try {
     const best = await fastest(choices)
@@ -44,6 +49,7 @@ async function predict(row: Row): Promise<{ lacks: readonly string[]; entries: E
         source: row.source,
         table: tableOf(row.source),
         model: row.model,
+        hardware: row.hardware,
         metric: value.metric,
         unit: row.unit,
         measured: value.measured,
@@ -59,11 +65,11 @@ async function predict(row: Row): Promise<{ lacks: readonly string[]; entries: E
         remark: source.remarkOf?.[value.family] ?? source.remark,
       }),
     )
-    const open =
+    const chosen =
       lacks.length > 0
         ? `microbatch ${spec.microbatch}, recompute ${nameOf(recompute)}${best.fits ? '' : ', beyond the memory'}`
         : undefined
-    return { lacks, entries, ...(open && { chosen: open }) }
+    return { lacks, entries, ...(chosen && { chosen }) }
   } catch (cause) {
     if (!isShardloomError(cause)) throw cause
     return { lacks: [...lacks, `a plan: ${cause.message}`], entries: [] }

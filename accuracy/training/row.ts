@@ -31,6 +31,12 @@ export interface Row {
 const numbers = 'params gpus dp tp pp vp cp ep sp zero global_batch micro_batch seq'.split(' ')
 const texts = 'source model hardware recompute precision metric unit seen note'.split(' ')
 
+/** What a row may say that is computed again, in any case of letters. */
+export const recomputeWords: readonly string[] = ['none', 'full', 'selective', 'selective (per op)']
+
+/** The columns that files of rows have; those that are not read say where a row comes from. */
+export const columns: readonly string[] = [...numbers, ...texts, 'value', 'recalled_fields', 'source_path']
+
 /** Reads rows from the text of a JSON list, or of a CSV with a heading. Throws `RECORDS` and `ROWS`. */
 export function readRows(text: string, name: string): Row[] {
   return readRecords(text, name).map((each, index) => rowOf(each, `${name}, row ${index + 1}`))
@@ -55,6 +61,7 @@ function rowOf(each: TableRecord, name: string): Row {
   ]
   for (const key of ['source', 'model', 'hardware', 'metric', 'unit'])
     if (given(key) === null) throw bad(name, `lacks \`${key}\``)
+  const recompute = given('recompute') === null ? null : String(given('recompute')).toLowerCase()
   const value = listOf(given('value')).map(Number)
   if (value.length === 0 || value.some((one) => !Number.isFinite(one))) throw bad(name, 'has no number in `value`')
   const [only = 0] = value
@@ -62,6 +69,7 @@ function rowOf(each: TableRecord, name: string): Row {
   // Every key of a row was set and checked above.
   return {
     ...Object.fromEntries(entries),
+    recompute,
     value: value.length > 1 ? value : only,
     recalled_fields: recalled,
   } as unknown as Row

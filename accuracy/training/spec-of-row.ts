@@ -1,9 +1,11 @@
 import type { ModelArchitecture } from '@shardloom/models'
 import type { SpecInput } from 'shardloom'
-import { clusterOfRow } from '../hardware.js'
-import { modelOf } from '../models.js'
+import { clusterOfRow, knownHardware } from '../hardware.js'
+import { meaningOf } from '../meaning.js'
+import { modelOf, unknownModel } from '../models.js'
+import { precisionLacks, typesOf } from '../precision.js'
 import type { Recipe } from './recipes.js'
-import type { Row } from './row.js'
+import { type Row, recomputeWords } from './row.js'
 import { type Source, sourceOf } from './sources.js'
 
 /** What a row becomes: specs to choose from, where it leaves something open, or what keeps it from being one. */
@@ -39,7 +41,7 @@ export function specsOf(row: Row): RowSpecs {
   const lacks = (['gpus', 'tp', 'pp', 'seq'] as const).filter((field) => row[field] === null) as string[]
   const fatal = [...lacks]
   const open = (field: string, is: boolean) => is && lacks.push(field)
-  const perLayer = row.metric.includes('per layer')
+  const perLayer = /per layer/i.test(row.metric)
   open('dp', row.dp === null)
   open('global_batch', row.global_batch === null && !perLayer)
   open('micro_batch', row.micro_batch === null)
@@ -49,9 +51,11 @@ export function specsOf(row: Row): RowSpecs {
   const model = withTraining(modelOf(row.model), source, row)
   const cluster = source.cluster ?? clusterOfRow(row)
   const refuse = (what: string, is: boolean) => is && fatal.push(what)
-  refuse('the shape of the model', !model)
-  refuse('the hardware', cluster === undefined)
-  refuse('products in four bits', /fp4/i.test(row.precision ?? ''))
+  refuse(unknownModel(row.model), !model)
+  refuse(meaningOf('hardware', row.hardware, knownHardware), cluster === undefined)
+  fatal.push(...precisionLacks(row.precision))
+  const again = row.recompute ?? 'none'
+  refuse(meaningOf('recompute', again, recomputeWords), !recomputeWords.includes(again))
   refuse('a trainer of low-rank adapters', /LoRA/.test(row.source))
   refuse('a mesh of all its ranks', !Number.isInteger(dp) || dp * tp * pp * cp !== row.gpus)
   const all = [...new Set([...lacks, ...fatal])]
@@ -63,7 +67,7 @@ export function specsOf(row: Row): RowSpecs {
   const sizes = [own ?? microbatches].flat().filter((size) => batch % (size * dp) === 0)
   const recipe = source.recipe?.(row)
   // What is recomputed in part is what the recipe names.
-  const isPart = row.recompute === null || /selective|part/i.test(row.recompute)
+  const isPart = row.recompute === null || /selective/.test(row.recompute)
   const recompute = (isPart ? recipe?.recompute : undefined) ?? row.recompute ?? source.recompute
   const recomputes = recompute === undefined ? (['none', 'full'] as const) : [recompute]
   const choices = recomputes.map((recompute) =>
@@ -127,8 +131,8 @@ function optionsOf(
   virtual: number,
   depth: number,
 ): Options {
-  const { pp, zero, sp, precision, note } = row
-  const isEight = /fp8|float8/i.test(precision ?? '')
+  const { pp, zero, sp, note } = row
+  const { dtype, isEight } = typesOf(row.precision)
   const schedule = scheduleOf(note ?? '', virtual, source.schedule)
   const chunks = (pp ?? 1) * virtual
   const even = (depth + (source.lightEnds ? 2 : 0)) / chunks
@@ -138,7 +142,7 @@ function optionsOf(
   return {
     ...source.options,
     ...recipe?.options,
-    ...(/bf16/i.test(precision ?? '') && { dtype: 'bf16' as const }),
+    ...(dtype && { dtype }),
     engine: engineOf(row, source, recipe),
     ...(isEight && { linearDtype: 'fp8' as const }),
     recompute: recomputeOf(recompute, row),
@@ -177,5 +181,5 @@ function engineOf(
   const isAsync = /async ?tp/i.test(note ?? '')
   const isEager = /^FSDP$/.test(note ?? '')
   const preset = isEager ? 'torchtitan-eager' : isAsync ? 'torchtitan-async' : engine
-  return /rowwise/.test(precision ?? '') ? { preset, castBytes: 24 } : preset
+  return /rowwise/i.test(precision ?? '') ? { preset, castBytes: 24 } : preset
 }
