@@ -253,6 +253,8 @@ function readDegrees(flags: SettingsReader, experts: boolean) {
 
 /** How many ranks `torchrun` starts. */
 function worldOf(flags: SettingsReader): number {
+  // Where nodes meet, and communication beside computing, as simulations have it, change nothing of a plan.
+  flags.take('node-rank', 'master-addr', 'master-port', 'overlap-grad-reduce', 'overlap-param-gather')
   const perNode = flags.count('nproc-per-node')
   const nodes = flags.count('nnodes') ?? 1
   if (perNode !== undefined) return perNode * nodes
