@@ -108,7 +108,7 @@ body{margin:0;font:14px/1.5 system-ui,'Segoe UI',Roboto,'Noto Sans',sans-serif;f
 main{max-width:1480px;margin:0 auto;padding:24px}
 h1{font-size:24px;line-height:1.2;margin:0 0 4px}h2{font-size:17px;margin:0 0 8px}
 header p{margin:0}section{margin:28px 0 0;break-inside:avoid-page}
-dl{display:grid;grid-template-columns:repeat(auto-fill,minmax(180px,1fr));gap:10px;margin:0}
+dl{display:grid;grid-template-columns:repeat(auto-fill,minmax(200px,1fr));gap:10px;margin:0}
 dl div{border:1px solid;border-radius:8px;padding:10px 12px}dt{font-size:12px}dd{margin:0}
 dd strong{display:block;font-size:20px;line-height:1.3}small{font-size:12px}
 ul{margin:0 0 8px;padding-left:20px}.warnings{list-style:none;margin:16px 0 0;padding:10px 14px;border:1px solid;border-radius:8px}
