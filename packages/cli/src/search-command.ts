@@ -5,6 +5,7 @@ import {
   type Change,
   changesOfSpec,
   fewRequests,
+  frontPoints,
   isMiss,
   type Question,
   questionOf,
@@ -31,8 +32,8 @@ import { checkPortable, filesOf } from './search/portable.js'
 import { readHash } from './search/question-hash.js'
 import { questionNotes } from './search/question-notes.js'
 import { workOnQueue } from './search/queue-work.js'
-import { bestSimulated, nearMisses, rerank, simulateThese } from './search/rerank.js'
-import { fits, pointOfAnswer, type SearchResult } from './search/result.js'
+import { bestKept, nearMisses, rerank, simulateThese, withFixes } from './search/rerank.js'
+import { checkPoint, fits, type SearchResult } from './search/result.js'
 import { resultCsv, resultDocument } from './search/result-document.js'
 import { resultLines } from './search/result-lines.js'
 import { runSearch } from './search/run-search.js'
@@ -168,7 +169,14 @@ async function conclude(
   const { io, flags, signal } = call
   const { loaded, question, wide } = asked
   const { answer } = outcome
-  const { nearMisses, best, simulated, warnings: kept } = await rerank(call, asked, { answer, others: wide })
+  const {
+    nearMisses,
+    best,
+    simulated,
+    outcomes,
+    capped,
+    warnings: kept,
+  } = await rerank(call, asked, { answer, others: wide })
   const found: SearchResult = {
     loaded,
     question,
@@ -176,6 +184,8 @@ async function conclude(
     best,
     simulated,
     nearMisses,
+    front: frontPoints(question, answer.front, outcomes),
+    capped,
     ...time,
     interrupted: outcome.interrupted,
     stopped: signal.aborted,
@@ -234,14 +244,21 @@ async function why(call: SearchCall, whole: Asked, asked: NonNullable<SearchFlag
   const { io, flags } = call
   const narrowed = await ask(call, asked)
   const outcome = await find(call, narrowed.question)
-  const point = pointOfAnswer(outcome.answer, asked, narrowed.question)
-  const [simulated] = point && !isMiss(point) ? await bestOfAll(call, narrowed, outcome) : []
-  const [best] = simulated ? await bestOfAll(call, whole, await find(call, whole.question)) : []
+  checkPoint(outcome.answer, asked, narrowed.question)
+  const own = await bestKept(call, narrowed, outcome.answer)
+  const [simulated] = own.best
+  const [best] = simulated ? (await bestKept(call, whole, (await find(call, whole.question)).answer)).best : []
   const missed = { answer: outcome.answer, others: widened(call, whole), among: whole.question }
-  const misses = simulated ? [] : await nearMisses(call, narrowed, missed)
+  const near = simulated ? [] : await nearMisses(call, narrowed, missed)
+  const misses = await withFixes(call, narrowed, near, own.tried)
   const result = { ...narrowed, text: asked.text, counts: outcome.answer.counts, misses, simulated, best }
   if (flags.spec !== undefined && simulated) await writeSpec(io, flags.spec, simulated.spec, asked.text)
-  const warnings = [...(narrowed.loaded.warnings ?? []), ...warningsOf(narrowed.question, outcome)]
+  const isKept = simulated && own.kept.includes(simulated)
+  const warnings = [
+    ...(narrowed.loaded.warnings ?? []),
+    ...warningsOf(narrowed.question, outcome),
+    ...(isKept ? ['by its estimate it would miss a limit, which it keeps as simulated'] : []),
+  ]
   printWarnings(io, warnings)
   if (flags.json) printJson(io, { ...whyDocument(result), warnings })
   else if (flags.spec !== '-') {
@@ -250,11 +267,6 @@ async function why(call: SearchCall, whole: Asked, asked: NonNullable<SearchFlag
   }
   if (call.signal.aborted) return exitCode.interrupted
   return simulated && !simulated.error && simulated.misses.length === 0 ? exitCode.done : exitCode.answerIsNo
-}
-
-/** The best of what was found, as simulated. */
-async function bestOfAll(call: SearchCall, asked: Asked, { answer }: Outcome): Promise<readonly SimulatedCandidate[]> {
-  return (await bestSimulated(call, asked, answer.best)).best
 }
 
 /** The best changes, where there is room for two the best one of a single choice among them. */

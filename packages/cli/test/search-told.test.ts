@@ -1,3 +1,5 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import type { StepBreakdown } from 'shardloom/search'
 import { describe, expect, test } from 'vitest'
 import { shardloom, temporaryFolder } from './run-command.js'
@@ -193,4 +195,93 @@ test('a limit that the best keeps as simulated without it is one that it keeps',
   expect(kept.best[0].estimated.tpot).toBeGreaterThan(1.001 * tpot)
   expect(err).toContain('keeps them as simulated')
   expect(kept.nearMisses.map(({ name }: { name: string }) => name)).not.toContain(kept.best[0].name)
+  // So judges --why.
+  const limit = ['--limit', `tpot<=${1.001 * tpot}`]
+  const why = await shardloom([
+    ...asked.filter((word, at) => word !== '--top' && asked[at - 1] !== '--top'),
+    ...limit,
+    '--why',
+    'tp=4',
+  ])
+  const { point, best } = JSON.parse(why.out)
+  expect([why.code, point.metrics, best.name]).toEqual([0, kept.best[0].metrics, kept.best[0].name])
+  // It stands on its own front, as simulated, wherever that is told.
+  const cwd = temporaryFolder()
+  const drawing = [
+    ...asked.filter((word) => word !== '--json'),
+    ...limit,
+    '--front',
+    'throughput,tpot',
+    '--svg',
+    'f.svg',
+  ]
+  const text = await shardloom(drawing, { cwd })
+  const svg = readFileSync(join(cwd, 'f.svg'), 'utf8').replaceAll('\u00a0', ' ')
+  const { front } = JSON.parse((await shardloom([...asked, ...limit, '--front', 'throughput,tpot'])).out)
+  expect(front.map(({ name, metrics }: Told) => [name, metrics])).toEqual([[kept.best[0].name, kept.best[0].metrics]])
+  expect(text.out).toContain('(number 1 above)')
+  expect(svg).toContain('1 on the front')
+  expect(svg).toContain('limit ')
+  expect(svg).toMatch(new RegExp(`tpot ${(1000 * tpot).toPrecision(3)} ms`))
+})
+
+/** What is told of a candidate. */
+interface Told {
+  readonly name: string
+  readonly metrics: Readonly<Record<string, number>> | null
+}
+
+const serving = ['search', '--model', 'llama-3.1-8b', '--cluster', 'dgx-h100', '--phase', 'serving', '--workers', '1']
+const short = ['--serving-load-input', '1024', '--serving-load-output', '64']
+
+test('where nothing fits there is no picture, the answer is told all the same, and the nearest comes first', async () => {
+  const cwd = temporaryFolder()
+  const drawn = ['--front', 'throughput,tpot', '--svg', 'f.svg']
+  const asked = [...serving, ...short, '--ranks', '2', '--limit', 'tpot<=0.1ms']
+  const { code, out, err } = await shardloom([...asked, ...drawn], { cwd })
+  expect(code).toBe(3)
+  expect(err).toContain('f.svg was not written: no candidate keeps all rules and limits')
+  expect(existsSync(join(cwd, 'f.svg'))).toBe(false)
+  const { nearMisses } = JSON.parse((await shardloom([...asked, '--json'])).out)
+  const farthest = nearMisses.map(({ by, also }: { by: number; also: { by: number }[] }) =>
+    Math.max(by, ...also.map((each) => each.by)),
+  )
+  expect(farthest.length).toBeGreaterThan(1)
+  expect(farthest).toEqual([...farthest].sort((a, b) => a - b))
+  // Its TPOT is so many times the tenth of a millisecond.
+  const [{ estimated }] = nearMisses
+  expect(out.replaceAll('\u00a0', ' ')).toContain(`tpot <= 100 µs by ${Math.round(estimated.tpot / 1e-4)} times`)
+})
+
+test('what fits after a change keeps all limits as simulated', async () => {
+  const limits = { tpot: 0.02, ttft: 0.6 }
+  const two = Object.entries(limits).flatMap(([metric, most]) => ['--limit', `${metric}<=${most}s`])
+  const asked = [
+    ...serving,
+    '--ranks',
+    '8',
+    ...two,
+    '--choose',
+    'tp=1,4',
+    '--choose',
+    'pp=1',
+    '--choose',
+    'clients=48,96',
+  ]
+  const { nearMisses } = JSON.parse((await shardloom([...asked, '--json'])).out)
+  const fixes = nearMisses.flatMap((near: { fixes: (Told & { change: string; misses: object[] })[] }) => near.fixes)
+  expect(fixes.length).toBeGreaterThan(0)
+  const text = (await shardloom(asked)).out.replace(/\s+/g, ' ')
+  const fits = (metrics: Told['metrics']) =>
+    Object.entries(limits).every(([name, most]) => (metrics?.[name] ?? Number.NaN) <= most)
+  for (const { metrics, misses, change } of fixes) {
+    expect(misses.length === 0).toBe(fits(metrics))
+    if (!fits(metrics)) expect(text).toContain(`does not fit with ${change} `)
+  }
+  expect(fixes.some(({ metrics }: Told) => !fits(metrics))).toBe(true)
+  for (const { fix, fixes } of nearMisses)
+    expect(fix).toBe(fixes.find(({ metrics }: Told) => fits(metrics))?.change ?? null)
+  // One whose estimate misses a limit that its simulation keeps breaks the other alone.
+  const why = (await shardloom([...asked, '--why', 'tp=1,replicas=8,clients=96'])).out.replace(/\s+/g, ' ')
+  expect(why).toContain('It breaks a rule: ttft <= 600 ms as simulated')
 })

@@ -44,6 +44,19 @@ describe('a Pareto front as SVG', () => {
     expect(svg).toContain('<title>tp=8 pp=2 · step time 4\u00a0s · memory 40.0\u00a0GB</title>')
   })
 
+  test('a limit is a line between what keeps it and what does not, where it is near', () => {
+    const lineIn = (svg: string) =>
+      Number(/M\S+ (\S+)h/.exec(parseSvg(svg).querySelector('path[class$="-bound"]')?.getAttribute('d') ?? '')?.[1])
+    const limited = (limit: number) =>
+      paretoSvg({ points: [behind, ...front], axes: { ...axes, y: { ...axes.y, limit } } })
+    const svg = limited(65e9)
+    // Less memory is lower: one point is above the line, all of the front are below it.
+    expect(circles(svg, 'point')[0]?.y).toBeLessThan(lineIn(svg))
+    for (const { y } of circles(svg, 'front-point').slice(0, 3)) expect(y).toBeGreaterThan(lineIn(svg))
+    expect(textsIn(svg).join(' ').replaceAll('\u00a0', ' ')).toContain('limit 65.0 GB')
+    expect(limited(500e9)).not.toContain('limit')
+  })
+
   test('the front is what no other point beats, whichever way is better', () => {
     const point = fc.record({ x: fc.nat(6), y: fc.nat(6) })
     const better = fc.constantFrom('less', 'more', undefined)

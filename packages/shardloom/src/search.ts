@@ -34,13 +34,15 @@ export {
   type Value,
 } from './search/choices.js'
 export type { SearchProgress } from './search/findings.js'
-export { estimatedText, fixText, missedByText, placeOf } from './search/fix-text.js'
+export { estimatedText, fitsText, fixText, missedByText, placeOf } from './search/fix-text.js'
+export { type FrontPoint, frontPoints } from './search/front-points.js'
 export {
   isRuleOf,
   limitName,
   limitText,
   type MetricUnit,
   metricText,
+  missText,
   readLimit,
   rejectionText,
   ruleText,
@@ -63,7 +65,14 @@ export type { Limit, Question } from './search/question.js'
 export { type ServingMetric, servingMetricTable, servingObjectives } from './search/serving-metrics.js'
 export { servingChoices } from './search/serving-space.js'
 export { type MeanLoad, meanLoadOf } from './search/serving-steps.js'
-export { bestOf, keepsAll, mayComeFirst, type SimulatedBest, type SimulatedCandidate } from './search/simulate-best.js'
+export {
+  bestOf,
+  isCapped,
+  keepsAll,
+  mayComeFirst,
+  type SimulatedBest,
+  type SimulatedCandidate,
+} from './search/simulate-best.js'
 export { type StepPhase, stepMetrics } from './search/step-metrics.js'
 export { type Change, isMiss } from './search/step-points.js'
 export { StepTree } from './search/step-tree.js'

@@ -1,10 +1,13 @@
 import { isShardloomError, type ShardloomError } from 'shardloom'
 import {
+  type Answer,
   type Asked,
   bestOf,
   bestWithKept,
   type Candidate,
   estimatedOnly,
+  type Fix,
+  isCapped,
   keepsAll,
   mayComeFirst,
   mayKeep,
@@ -28,29 +31,71 @@ interface Working {
   readonly signal: AbortSignal
 }
 
+/** The best of an answer as simulated, with what keeps its limits so and not by its estimate. */
+export interface Reranked extends SimulatedBest {
+  readonly kept: readonly SimulatedCandidate[]
+  /** All that were simulated for that: what misses a limit is among them. */
+  readonly tried: readonly SimulatedCandidate[]
+  /** What one must know of those that are kept. */
+  readonly warnings: readonly string[]
+  /** Whether all that the answer has was simulated, and others of the space may be among the best. */
+  readonly capped: boolean
+}
+
 /**
  * Simulates the best of an answer event by event, and what was kept beside them as long as it could be better, and what misses a limit by
- * little that it may keep as simulated; and finds the misses that are of interest beside them.
+ * little that it may keep as simulated.
  */
+export async function bestKept(working: Working, asked: Asked, answer: Answer): Promise<Reranked> {
+  const { question } = asked
+  const found = await bestSimulated(working, asked, answer.best)
+  const near = working.signal.aborted ? [] : mayKeep(question, answer.misses, found.best[0])
+  const told = near.length > 0 ? await simulateThese(working, asked, near) : []
+  const outcomes = told.filter(wasSimulated)
+  const { kept, ...all } = bestWithKept(found, outcomes, question.top)
+  return {
+    ...all,
+    kept,
+    tried: [...all.outcomes, ...outcomes],
+    warnings: kept.length > 0 ? [keptText(found, all.best, kept)] : [],
+    capped: found.simulated > 0 && isCapped(answer, found.outcomes, question),
+  }
+}
+
+/** The same, and the misses that are of interest beside them: of serving, whose estimates are rougher, with what comes of their fixes. */
 export async function rerank(
   working: Working,
   asked: Asked,
   misses: MissesOf,
-): Promise<SimulatedBest & { readonly nearMisses: readonly NearMiss[]; readonly warnings: readonly string[] }> {
+): Promise<Reranked & { readonly nearMisses: readonly NearMiss[] }> {
   const missed = ahead(nearMisses(working, asked, misses))
-  const found = await bestSimulated(working, asked, misses.answer.best)
+  const all = await bestKept(working, asked, misses.answer)
   const near = await missed
-  const tried = working.signal.aborted ? [] : mayKeep(asked.question, misses.answer.misses, found.best[0])
-  const told = tried.length > 0 ? await simulateThese(working, asked, tried) : []
-  const outcomes = told.filter(({ metrics, error }) => metrics || error) // those that were not simulated by then are as they were
-  const { kept, ...all } = bestWithKept(found, outcomes, asked.question.top)
-  const warnings = kept.length > 0 ? [keptText(found, all.best, kept)] : []
   const [first] = all.best
   // Beside one that is better than those found before, fewer would be.
-  const least = kept.length > 0 && first && keepsAll(first) ? (first.score ?? 0) : Number.POSITIVE_INFINITY
+  const least = all.kept.length > 0 && first && keepsAll(first) ? (first.score ?? 0) : Number.POSITIVE_INFINITY
   const isOpen = ({ miss: { score } }: NearMiss) => score === Number.MAX_VALUE || score < least
-  return { ...all, warnings, nearMisses: withOutcomes(near.filter(isOpen), [...all.outcomes, ...outcomes]) }
+  return { ...all, nearMisses: await withFixes(working, asked, near.filter(isOpen), all.tried) }
 }
+
+/** Near misses with what came of them, and of serving with what comes of their fixes too: that these fit is told as simulated. */
+export async function withFixes(
+  working: Working,
+  asked: Asked,
+  nearMisses: readonly NearMiss[],
+  outcomes: readonly SimulatedCandidate[],
+): Promise<readonly NearMiss[]> {
+  const near = withOutcomes(nearMisses, outcomes)
+  if (asked.loaded.spec.phase !== 'serving' || working.signal.aborted) return near
+  const isOnMore = ({ change }: Fix) => change.startsWith('ranks=')
+  const open = near.flatMap(({ fixes }) => fixes.filter((fix) => !fix.simulated && !isOnMore(fix)))
+  const fixes = [...new Map(open.map(({ candidate }) => [candidate.name, candidate])).values()]
+  if (fixes.length === 0) return near
+  return withOutcomes(near, outcomes, (await simulateThese(working, asked, fixes)).filter(wasSimulated))
+}
+
+/** What was stopped before it was simulated is as it was. */
+const wasSimulated = ({ metrics, error }: SimulatedCandidate) => metrics !== undefined || error !== undefined
 
 /** That some keep limits which they miss by their estimates: where nothing else does, or by their places among the best. */
 function keptText(
@@ -65,11 +110,7 @@ function keptText(
 }
 
 /** Simulates candidates, the best estimates first, and what was kept beside them as long as it could be better. */
-export async function bestSimulated(
-  working: Working,
-  asked: Asked,
-  candidates: readonly Candidate[],
-): Promise<SimulatedBest> {
+async function bestSimulated(working: Working, asked: Asked, candidates: readonly Candidate[]): Promise<SimulatedBest> {
   const { top } = asked.question
   const isOpen = (outcomes: readonly SimulatedCandidate[]) => mayComeFirst(candidates, outcomes, top)
   const outcomes = await simulated(working, asked, candidates, { isOpen, of: top })

@@ -1,5 +1,6 @@
 import {
   type Candidate,
+  keepsAll,
   type NearMiss,
   placeOf,
   type SimulatedCandidate,
@@ -17,6 +18,8 @@ export function resultDocument(result: SearchResult) {
     best,
     simulated,
     nearMisses,
+    front,
+    capped = false,
     seconds,
     resumed,
     interrupted,
@@ -39,10 +42,12 @@ export function resultDocument(result: SearchResult) {
     interrupted,
     missing,
     simulated,
+    capped,
     best: best.map(candidateDocument),
-    front: answer.front.map((candidate) => ({
+    front: front.map(({ candidate, simulated: own }) => ({
       name: candidate.name,
       spec: specOfCandidate(loaded, question, candidate),
+      metrics: own?.metrics ?? null,
       estimated: plainMetrics(candidate),
     })),
     nearMisses: nearMisses.map((near) => missDocument(near, best)),
@@ -65,7 +70,7 @@ export function missDocument(
     unknown,
     estimated: plainMetrics(miss),
     ...(own && { metrics: own.metrics ?? null, misses: own.misses }),
-    fix: fixes[0]?.change ?? null,
+    fix: fixes.find((fix) => !fix.simulated || keepsAll(fix.simulated))?.change ?? null,
     fixes: fixes.map(({ change, candidate, outside, simulated }) => ({
       change,
       name: candidate.name,

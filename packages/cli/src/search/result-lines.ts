@@ -1,25 +1,15 @@
-import {
-  clusterOf,
-  formatCount,
-  formatCounted,
-  formatDifference,
-  formatQuantity,
-  formatSeconds,
-  formatShare,
-} from 'shardloom'
+import { clusterOf, formatCount, formatCounted, formatDifference, formatQuantity, formatSeconds } from 'shardloom'
 import {
   betterOf,
   type Candidate,
   choicesText,
   distanceToBest,
-  estimatedText,
-  fixText,
   limitText,
   meanLoadOf,
   metricHead,
   metricText,
-  missedByText,
-  type NearMiss,
+  missText,
+  placeOf,
   rejectionText,
   ruleText,
   type SimulatedCandidate,
@@ -29,7 +19,8 @@ import {
 } from 'shardloom/search'
 import { type Style, singleLine } from '../style.js'
 import { flow, pairs, table, wrapped } from '../table.js'
-import { isUpToRanks, type SearchResult, subjectOf } from './result.js'
+import { missLines } from './miss-lines.js'
+import { isUpToRanks, measureOf, type SearchResult, subjectOf } from './result.js'
 import type { Launch } from './write-result.js'
 
 /** What is told of the best beside its place. */
@@ -44,12 +35,12 @@ export interface Further {
 
 /** What a search found, for people, within 80 columns. */
 export function resultLines(result: SearchResult, style: Style, { command, pick, launch }: Further = {}): string[] {
-  const { nearMisses, answer } = result
+  const { nearMisses, front, answer } = result
   const lines = [
     ...headLines(result, style),
     ...(result.best.length > 0 ? ['', ...bestLines(result, style)] : []),
     ...(answer.counts.total === 0 && result.best.length === 0 ? ['', ...emptyLines(result, style)] : []),
-    ...(answer.front.length > 0 ? ['', ...frontLines(result, style)] : []),
+    ...(front.length > 0 ? ['', ...frontLines(result, style)] : []),
     ...(nearMisses.length > 0 ? ['', ...missLines(result, style)] : []),
     ...commandLines(command, style, pick === undefined ? 'it' : `number ${pick}`),
     ...(launch
@@ -205,7 +196,7 @@ export function candidateTable(
     const what = `${labels[index] ?? choicesText(candidate, question.choices)}${isTpWide(candidate, loaded) ? '  (tp over nodes)' : ''}`
     const faults = error
       ? [`not simulated, ${error.code}: ${singleLine(error.message)}`]
-      : misses.map(({ rule, by }) => `misses ${ruleText(rule, question.limits)} by ${formatShare(by)} as simulated`)
+      : misses.map(({ rule, by }) => `misses ${ruleText(rule, question.limits)} by ${missText(by)} as simulated`)
     return [
       [String(index + 1), ...numbers, each === standard ? '' : distanceText(standard, each, objective), estimate],
       ...flow([...what.split('  '), ...faults], '  ', 5).map((line) => [`     ${line}`]),
@@ -225,6 +216,9 @@ function isTpWide({ choices }: Candidate, loaded: SearchResult['loaded']): boole
   return Number(choices['tp'] ?? 1) > 1 && span > clusterOf(loaded).perNode
 }
 
+/** How many of the best to ask for where more are to be simulated. */
+const moreOf = ({ top }: SearchResult['question']) => Math.max(20, 4 * top)
+
 function bestLines(result: SearchResult, style: Style): string[] {
   const { answer, best, question, simulated } = result
   const note = tiesNote(best, question.objective)
@@ -239,8 +233,13 @@ function bestLines(result: SearchResult, style: Style): string[] {
     ...candidateTable(result, style),
     ...note.map((line) => style.dim(line)),
     ...(isMissed && answer.counts.bounded > 0
-      ? wrapped(`Others may keep them: --top ${Math.max(20, 4 * question.top)} simulates more.`, 2)
-      : []),
+      ? wrapped(`Others may keep them: --top ${moreOf(question)} simulates more.`, 2)
+      : result.capped
+        ? wrapped(
+            `No more are simulated for ${question.top} of the best, and others may belong among them: --top ${moreOf(question)} simulates more.`,
+            2,
+          )
+        : []),
   ]
 }
 
@@ -288,7 +287,7 @@ function distanceText(other: SimulatedCandidate | undefined, each: SimulatedCand
 
 const changeText = (relative: number) => (Math.abs(relative) < 0.0005 ? 'same' : formatDifference(relative))
 
-function frontLines({ answer, question, loaded }: SearchResult, style: Style): string[] {
+function frontLines({ front, best, question, loaded }: SearchResult, style: Style): string[] {
   const [x = '', y = ''] = (question.front ?? []).map((name) => name.replace(/^-/, ''))
   const most = (name: string) => (betterOf(loaded.spec.phase, name) === 'more' ? 'most' : 'least')
   const columns = [
@@ -296,19 +295,21 @@ function frontLines({ answer, question, loaded }: SearchResult, style: Style): s
     { header: y, align: 'right' },
     { header: '', align: 'left' },
   ] as const
-  const shown = alongFront(answer.front, [x, y])
-  const rows = shown.map((candidate) => {
-    const [a, b] = [x, y].map((name) => metricText(name, candidate.metrics[name] ?? 0))
+  const shown = alongFront(front, [x, y])
+  const rows = shown.map(({ candidate, metrics, simulated }) => {
+    const place = simulated && placeOf(simulated, best)
+    const above = place === undefined ? [] : [`(number ${place} above)`]
+    const [a, b] = [x, y].map((name) => metricText(name, metrics[name] ?? 0))
     const room = 74 - Math.max(x.length, a?.length ?? 0) - Math.max(y.length, b?.length ?? 0)
-    const [what = '', ...more] = cut(choicesText(candidate, question.choices).split('  '), room)
+    const [what = '', ...more] = cut([...choicesText(candidate, question.choices).split('  '), ...above], room)
     return [[a ?? '', b ?? '', what], ...more.map((line) => ['', '', line])]
   })
   return [
-    `${style.bold('The front')} of ${most(x)} ${x} and ${most(y)} ${y}, as estimated`,
+    `${style.bold('The front')} of ${most(x)} ${x} and ${most(y)} ${y}, ${measureOf(front)}`,
     ...table(columns, rows.flat(), style),
-    ...(shown.length < answer.front.length
+    ...(shown.length < front.length
       ? wrapped(
-          `${formatCount(shown.length)} of ${formatCount(answer.front.length)}, spread over it with both ends: --json has all, and --svg draws them.`,
+          `${formatCount(shown.length)} of ${formatCount(front.length)}, spread over it with both ends: --json has all, and --svg draws them.`,
           2,
         ).map((line) => style.dim(line))
       : []),
@@ -319,7 +320,7 @@ function frontLines({ answer, question, loaded }: SearchResult, style: Style): s
 const mostOfFront = 20
 
 /** All of a front that is short; of a longer one both ends, and again and again the point that is furthest from those taken. */
-function alongFront(front: readonly Candidate[], [x, y]: readonly string[]): readonly Candidate[] {
+function alongFront(front: SearchResult['front'], [x, y]: readonly string[]): SearchResult['front'] {
   if (front.length <= mostOfFront) return front
   // Distances are shares of how far the front reaches, whatever its metrics are measured in.
   const places = [x, y].map((name = '') => {
@@ -342,53 +343,3 @@ function alongFront(front: readonly Candidate[], [x, y]: readonly string[]): rea
 }
 
 const cut = (entries: readonly string[], room: number) => flow(entries, '  ', 80 - room)
-
-/** Near misses that are shown, and fixes of each. */
-const shown = { misses: 4, fixes: 3 }
-
-function missLines({ nearMisses, question, best }: SearchResult, style: Style): string[] {
-  const nothing = best.length === 0
-  // Where nothing fits it is memory that people ask about.
-  const order = nothing
-    ? [...nearMisses].sort((a, b) => Number(b.miss.rule === 'memory') - Number(a.miss.rule === 'memory'))
-    : nearMisses
-  const lines = order.slice(0, shown.misses).flatMap((near) => missText(near, question, best))
-  return [
-    nothing
-      ? `${style.bad('Nothing fits.')} What misses by least`
-      : `${style.bold('Near misses')}, which by their estimates would be among the best`,
-    ...lines,
-  ]
-}
-
-/** By how much a near miss that was simulated misses its rule as simulated. */
-function outcomeText({ miss, simulated }: NearMiss): string {
-  const by = simulated?.misses.find(({ rule }) => rule === miss.rule)?.by
-  return by === undefined ? '' : ` (by ${formatShare(by)} as simulated)`
-}
-
-/**
- * A rule, by how much a point misses it, its choices, and what would help: to be a candidate, or where there are some to be one of the best.
- * What was simulated is told as simulated.
- */
-export function missText(
-  near: NearMiss,
-  question: SearchResult['question'],
-  best: SearchResult['best'] = [],
-): string[] {
-  const { miss, fixes } = near
-  const indented = (text: string) => flow(text.split('  '), '  ', 4).map((line) => `    ${line}`)
-  const helps = fixes.slice(0, shown.fixes).map((fix) => {
-    const where = fix.outside.length > 0 ? ' (not among the choices)' : ''
-    return [`fits with ${fix.change}${where}`, fixText(fix, best, question)].filter(Boolean).join(': ')
-  })
-  const missed = `${ruleText(miss.rule, question.limits)} by ${missedByText(near, question)}${outcomeText(near)}`
-  const estimated = best.length > 0 ? estimatedText(miss, best, question) : ''
-  return [
-    ...wrapped([missed, estimated].filter(Boolean).join('; '), 2),
-    ...indented(choicesText(miss, question.choices)),
-    ...(helps.length > 0
-      ? helps.flatMap((help) => wrapped(help, 4))
-      : [`    no single change ${best.length > 0 ? 'makes it one of the best' : 'helps'}`]),
-  ]
-}

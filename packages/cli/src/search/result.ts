@@ -2,9 +2,8 @@ import { clusterOf, formatCount, ShardloomError } from 'shardloom'
 import {
   type Answer,
   type Asked,
-  type Candidate,
+  type FrontPoint,
   keepsAll,
-  type Miss,
   type NearMiss,
   type Question,
   type SimulatedCandidate,
@@ -20,6 +19,10 @@ export interface SearchResult extends Asked {
   /** How many were simulated to find them. */
   readonly simulated: number
   readonly nearMisses: readonly NearMiss[]
+  /** Of the two metrics that were asked for, by the first of them. */
+  readonly front: readonly FrontPoint[]
+  /** Whether as many were simulated as ever are, and others may be among the best. */
+  readonly capped?: boolean
   /** By the clock, without simulating; none for answers that were merged. */
   readonly seconds?: number
   /** How many of the candidates a checkpoint had: their time is not that of this search. */
@@ -44,25 +47,24 @@ export function subjectOf({ loaded, question }: Asked): string {
   return `${loaded.architecture.name} · ${loaded.spec.phase} on ${ranks} × ${clusterOf(loaded).accelerator.name}`
 }
 
+/** What the figures of a front are. */
+export function measureOf(front: SearchResult['front']): string {
+  const some = front.some(({ simulated }) => simulated)
+  if (!some) return 'as estimated'
+  return front.every(({ simulated }) => simulated) ? 'as simulated' : 'as simulated or else estimated'
+}
+
 /** Whether anything was found that keeps all rules. */
 export const fits = ({ best, interrupted }: SearchResult): boolean =>
   best.some(keepsAll) || (interrupted && best.length > 0)
 
-/**
- * The point that `--why` asks for: the best with these choices, else the one that misses by least; undefined where none can be planned.
- * Throws `CHOICE` where no candidate has them.
- */
-export function pointOfAnswer(
-  { best, misses, counts }: Answer,
-  { text, choices }: WhyFlag,
-  question: Question,
-): Candidate | Miss | undefined {
-  if (counts.total === 0)
-    throw new ShardloomError('CHOICE', `No candidate has ${text}.`, {
-      subject: '--why',
-      help:
-        whyNone(choices, question) ??
-        'Degrees have to divide the ranks, and microbatches the batch that is left for each; see --ranks.',
-    })
-  return best[0] ?? [...misses].sort((a, b) => a.by - b.by)[0]
+/** Refuses a point that no candidate is: `CHOICE`. */
+export function checkPoint({ counts }: Answer, { text, choices }: WhyFlag, question: Question): void {
+  if (counts.total > 0) return
+  throw new ShardloomError('CHOICE', `No candidate has ${text}.`, {
+    subject: '--why',
+    help:
+      whyNone(choices, question) ??
+      'Degrees have to divide the ranks, and microbatches the batch that is left for each; see --ranks.',
+  })
 }

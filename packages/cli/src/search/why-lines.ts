@@ -12,8 +12,9 @@ import {
 } from 'shardloom/search'
 import { type Style, singleLine } from '../style.js'
 import { flow, wrapped } from '../table.js'
+import { nearMissLines } from './miss-lines.js'
 import { candidateDocument, missDocument } from './result-document.js'
-import { candidateTable, commandLines, missText } from './result-lines.js'
+import { candidateTable, commandLines } from './result-lines.js'
 
 /** What is told of one point. */
 export interface WhyResult extends Asked {
@@ -126,7 +127,7 @@ function partsOf({ computing, exposed, waiting }: StepBreakdown): (readonly [nam
 const totalOf = (parts: StepBreakdown) => partsOf(parts).reduce((sum, [, seconds]) => sum + seconds, 0)
 
 function brokenLines(
-  { rejected }: Counts,
+  { total, rejected }: Counts,
   misses: readonly NearMiss[],
   question: WhyResult['question'],
   style: Style,
@@ -136,8 +137,12 @@ function brokenLines(
     const text = rejectionText(rule, question)
     return count > 1 ? `${text} (${formatCount(count)})` : text
   })
+  // One point that was simulated breaks what it breaks then, whatever its estimate says.
+  const simulated = total === 1 ? (misses[0]?.simulated?.misses ?? []) : []
+  const judged = simulated.map(({ rule }) => `${rejectionText(rule, question)} as simulated`)
+  const broken = judged.length > 0 ? judged : texts
   return [
-    `${style.bad('It breaks')} ${rules.length === 1 ? 'a rule' : 'rules'}: ${texts.join(', ')}`,
-    ...misses.flatMap((near) => missText(near, question)),
+    `${style.bad('It breaks')} ${broken.length === 1 ? 'a rule' : 'rules'}: ${broken.join(', ')}`,
+    ...misses.flatMap((near) => nearMissLines(near, question)),
   ]
 }

@@ -1,6 +1,14 @@
 import { checkSpec, formatCount, isShardloomError, ShardloomError, type SpecInput, specText } from 'shardloom'
 import type { LauncherName } from 'shardloom/launch'
-import { betterOf, type Candidate, choicesText, keepsAll, type SimulatedCandidate, unitOf } from 'shardloom/search'
+import {
+  betterOf,
+  type Candidate,
+  choicesText,
+  type FrontPoint,
+  keepsAll,
+  type SimulatedCandidate,
+  unitOf,
+} from 'shardloom/search'
 import type { Io } from '../io.js'
 import { printNote } from '../output.js'
 import { UsageError } from '../report-error.js'
@@ -9,7 +17,7 @@ import { writeWhole } from '../write-file.js'
 import { narrowingFlag } from './launch-values.js'
 import { loadAsked } from './load-question.js'
 import { rangesText } from './part.js'
-import { type SearchResult, subjectOf } from './result.js'
+import { measureOf, type SearchResult, subjectOf } from './result.js'
 
 /** Writes the spec of a candidate, which `shardloom simulate` and all other commands take. */
 export async function writeSpec(io: Io, path: string, spec: SpecInput, of = 'the best'): Promise<void> {
@@ -89,59 +97,90 @@ async function refusedText(
   return `${launcher} cannot be told of ${of}, ${error.code}: ${why}`
 }
 
-/** What metrics are in that are neither seconds nor bytes, where their names do not say so. */
-const ratesOfFront: Readonly<Record<string, string>> = { throughput: 'tokens/s per rank', cost: 'per million tokens' }
+/** What metrics are in that are neither seconds nor bytes, where their names do not say so, and what those of bytes are of. */
+const ratesOfFront: Readonly<Record<string, string>> = {
+  throughput: 'tokens/s per rank',
+  'tokens-per-second': 'of all ranks',
+  'requests-per-second': 'of all ranks',
+  cost: 'per million tokens',
+}
 
-/** Draws the front, and the best as simulated beside it, by the estimates that a search reckons with. */
+/** The bytes of a rank are meant. */
+const ofRank = (name: string) => (unitOf(name) === 'B' ? `${name} of a rank` : name)
+
+/**
+ * Draws the front, and the best that keep all limits beside it, by what was simulated and else by the estimates that a search reckons with.
+ * Where nothing has both metrics there is no picture, which is said.
+ */
 export async function writeFront(io: Io, path: string, result: SearchResult): Promise<void> {
-  const { question, loaded, answer } = result
-  const best = result.best.map(({ candidate }) => candidate)
+  const { question, loaded, front } = result
+  const best = result.best.filter(keepsAll)
   const [x, y] = (question.front ?? []).map((name) => name.replace(/^-/, ''))
   if (x === undefined || y === undefined)
     throw new ShardloomError('ANSWERS', 'There is no front to draw: the search was not asked for one.', {
       subject: '--svg',
       help: 'Search with --front.',
     })
-  const axis = (name: string) => {
-    const measured = unitOf(name)
-    const unit = measured === 's' || measured === 'B' ? measured : ratesOfFront[name]
-    const better = betterOf(loaded.spec.phase, name)
-    return {
-      name: name.replaceAll('-', ' '),
-      ...(unit !== undefined && { unit }),
-      ...(better && { better }),
-    }
-  }
-  const points = new Map([...best, ...answer.front].map((candidate) => [candidate.name, candidate]))
+  const points = new Map<string, Pick<FrontPoint, 'candidate' | 'metrics'>>()
+  for (const { candidate, metrics } of best)
+    points.set(candidate.name, { candidate, metrics: { ...candidate.metrics, ...metrics } })
+  for (const point of front) points.set(point.candidate.name, point)
   const texts = new Map<string, string>()
-  for (const candidate of points.values()) {
+  for (const { candidate } of points.values()) {
     const short = choicesText(candidate, question.choices).replaceAll('\u00a0', ' ').replaceAll('  ', ', ')
     // Two that differ in what a short text leaves out are two points all the same.
     texts.set(candidate.name, [...texts.values()].includes(short) ? candidate.name : short)
   }
   const nameOf = ({ name }: Candidate) => texts.get(name) ?? name
-  const point = ({ metrics, ...candidate }: Candidate) => ({
-    name: nameOf({ metrics, ...candidate }),
+  const drawn = [...points.values()].map(({ candidate, metrics }) => ({
+    name: nameOf(candidate),
     x: metrics[x] ?? Number.NaN,
     y: metrics[y] ?? Number.NaN,
-  })
+  }))
+  if (!drawn.some((point) => Number.isFinite(point.x) && Number.isFinite(point.y))) {
+    const why = drawn.length === 0 ? 'no candidate keeps all rules and limits' : `no candidate has both ${x} and ${y}`
+    printNote(io, `${path === '-' ? 'no picture' : path} was not written: ${why}, so there is no front to draw`)
+    return
+  }
+  const axis = (name: string) => {
+    const measured = unitOf(name)
+    const unit = measured === 's' || measured === 'B' ? measured : ratesOfFront[name]
+    const better = betterOf(loaded.spec.phase, name)
+    const limit = limitOf(question, name, better)
+    return {
+      name: ofRank(name).replaceAll('-', ' '),
+      ...(unit !== undefined && { unit }),
+      ...(better && { better }),
+      ...(limit !== undefined && { limit }),
+    }
+  }
   const { paretoSvg } = await import('shardloom/svg')
   const [first] = best
   const svg = paretoSvg({
-    points: [...points.values()].map(point),
+    points: drawn,
     axes: { x: axis(x), y: axis(y) },
     of: ofFront(result),
-    ...(first && { marked: nameOf(first) }),
+    ...(first && { marked: nameOf(first.candidate) }),
   })
   await writeWhole(io, path, async (stream) => void stream.write(svg))
   if (path !== '-') printNote(io, `${path} has the front`)
 }
 
-/** What a front is of, and that its metrics are those of one rank, as estimated. */
+/** The limit that keeps a metric from its worse end. */
+function limitOf({ limits }: SearchResult['question'], name: string, better: 'less' | 'more' | undefined) {
+  const values = limits.flatMap(({ metric, most, least }) => {
+    const value = better === 'more' ? least : most
+    return metric === name && value !== undefined ? [value] : []
+  })
+  if (values.length === 0) return undefined
+  return better === 'more' ? Math.max(...values) : Math.min(...values)
+}
+
+/** What a front is of, and how its metrics are known. */
 function ofFront(result: SearchResult): string {
   const { batch, phase, seq, options } = result.loaded.spec
   const step = phase === 'serving' ? [] : [`batch ${formatCount(batch)}`, `seq ${formatCount(seq)}`]
-  return [subjectOf(result), ...step, options.dtype, 'per rank, as estimated'].map(singleLine).join(' · ')
+  return [subjectOf(result), ...step, options.dtype, measureOf(result.front)].map(singleLine).join(' · ')
 }
 
 /** The first candidate that keeps all rules as simulated. */

@@ -12,7 +12,7 @@ test('of a search that is interrupted before candidates are counted, it is said 
   const choices = { cp: [1], ulysses: [1], offload: ['none'], recompute: ['none'], schedule: ['1f1b'] }
   const question = questionOf(loaded, { choices, parts: 1 })
   const { best } = finish(answersOf(loaded, question).part(0))
-  const result = { loaded, question, simulated: 0, nearMisses: [], seconds: 3, interrupted: true }
+  const result = { loaded, question, simulated: 0, nearMisses: [], front: [], seconds: 3, interrupted: true }
   const style = styleOf(quiet.stdout, {})
   const lines = resultLines(
     { ...result, answer: { ...emptyAnswer, best }, best: estimatedOnly({ loaded, question }, best) },
@@ -33,7 +33,17 @@ test('of a search that is stopped when all was searched, it is said that it is c
   const answer = finish(answersOf(loaded, question).part(0))
   const told = (more: object) => {
     const best = estimatedOnly({ loaded, question }, answer.best)
-    const result = { loaded, question, answer, best, simulated: 0, nearMisses: [], interrupted: false, seconds: 2 }
+    const result = {
+      loaded,
+      question,
+      answer,
+      best,
+      simulated: 0,
+      nearMisses: [],
+      front: [],
+      interrupted: false,
+      seconds: 2,
+    }
     return resultLines({ ...result, ...more }, styleOf(quiet.stdout, {})).join('\n')
   }
   const complete = told({ stopped: true })
@@ -50,7 +60,17 @@ test('what was not tried, and of how much the answer is, stand within 80 columns
   const counts = { total: 4_000_000, rejected: {}, bounded: 3_000_000, evaluated: 1_000_000 }
   const told = (more: object) => {
     const answer = { ...emptyAnswer, counts }
-    const result = { loaded, question, answer, best: [], simulated: 0, nearMisses: [], interrupted: false, ...more }
+    const result = {
+      loaded,
+      question,
+      answer,
+      best: [],
+      simulated: 0,
+      nearMisses: [],
+      front: [],
+      interrupted: false,
+      ...more,
+    }
     const lines = resultLines(result, styleOf(quiet.stdout, {}))
     expect(lines.filter((line) => [...line].length > 80)).toEqual([])
     return lines.join('\n')
@@ -77,7 +97,7 @@ test('the table says of which metric an estimate is where the objective has none
     const question = questionOf(loaded, { choices, parts: 1, top: 1, objective })
     const answer = finish(answersOf(loaded, question).part(0))
     const best = estimatedOnly({ loaded, question }, answer.best)
-    const result = { loaded, question, answer, best, simulated: 0, nearMisses: [], interrupted: false }
+    const result = { loaded, question, answer, best, simulated: 0, nearMisses: [], front: [], interrupted: false }
     expect(resultLines(result, styleOf(quiet.stdout, {})).join('\n')).toMatch(head)
   }
 })
@@ -90,7 +110,15 @@ test('where none of the best keeps all limits as simulated, others may', async (
   const best = estimatedOnly({ loaded, question }, answer.best)
   const missed = best.map((each) => ({ ...each, misses: [{ rule: 'memory', by: 0.1 }] }))
   const told = (bounded: number) => {
-    const result = { loaded, question, simulated: missed.length, nearMisses: [], interrupted: false, best: missed }
+    const result = {
+      loaded,
+      question,
+      simulated: missed.length,
+      nearMisses: [],
+      front: [],
+      interrupted: false,
+      best: missed,
+    }
     const counts = { ...answer.counts, bounded }
     return resultLines({ ...result, answer: { ...answer, counts } }, styleOf(quiet.stdout, {})).join('\n')
   }
@@ -101,15 +129,16 @@ test('where none of the best keeps all limits as simulated, others may', async (
 test('of a long front both ends and points far from each other are shown, and where all are', async () => {
   const loaded = await loadSpec(spec)
   const question = questionOf(loaded, { choices: { pp: [1], tp: [1] }, parts: 1, front: ['step-time', 'peak-memory'] })
-  const told = (points: readonly (readonly [seconds: number, gigabytes: number])[]) => {
-    const front = points.map(([seconds, gigabytes], index) => ({
+  const told = (places: readonly (readonly [seconds: number, gigabytes: number])[]) => {
+    const front = places.map(([seconds, gigabytes], index) => ({
       name: `dp=${index + 2}`,
       choices: { dp: index + 2 },
       score: seconds,
       metrics: { 'step-time': seconds, 'peak-memory': gigabytes * 1e9 },
     }))
-    const answer = { ...emptyAnswer, front }
-    const result = { loaded, question, answer, best: [], simulated: 0, nearMisses: [], interrupted: false }
+    const points = front.map((candidate) => ({ candidate, metrics: candidate.metrics }))
+    const found = { answer: emptyAnswer, front: points, best: [], simulated: 0, nearMisses: [] }
+    const result = { loaded, question, ...found, interrupted: false }
     const lines = resultLines(result, styleOf(quiet.stdout, {}))
     expect(lines.filter((line) => [...line].length > 80)).toEqual([])
     const shown = lines.flatMap((line) => /GB {2}dp (\d+)$/.exec(line)?.[1] ?? []).map((dp) => Number(dp) - 2)

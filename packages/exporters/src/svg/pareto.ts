@@ -20,6 +20,8 @@ export interface ParetoAxis {
   readonly unit?: string
   /** Which way is better. Default `less`. */
   readonly better?: 'less' | 'more'
+  /** What values may not exceed, or fall below where `more` is better: a line, where it is not far from all points. */
+  readonly limit?: number
 }
 
 /** What a search kept, by two metrics. */
@@ -46,16 +48,18 @@ export function drawPareto(picture: ParetoPicture, width: number): Drawing {
   const names = new Set(front.map(({ name }) => name))
   const others = all.filter(({ name }) => !names.has(name))
   const inner = Math.max(360, width - 48)
-  const yAxis = axisOf(
-    all.map(({ y }) => y),
-    axes.y.unit ?? '',
-    6,
+  const [xLimit, yLimit] = (['x', 'y'] as const).map((side) =>
+    nearLimit(
+      axes[side].limit,
+      all.map((point) => point[side]),
+    ),
   )
+  const yAxis = axisOf([...all.map(({ y }) => y), ...(yLimit === undefined ? [] : [yLimit])], axes.y.unit ?? '', 6)
   const yTitle = axisTitle(axes.y, yAxis, inner)
   const left = Math.max(28, ...yAxis.ticks.map((tick) => widthOf(tick.text))) + 10
   const plot: Rect = { x: left, y: 8 + 16 * yTitle.length, width: inner - left, height: plotHeight }
   const xAxis = axisOf(
-    all.map(({ x }) => x),
+    [...all.map(({ x }) => x), ...(xLimit === undefined ? [] : [xLimit])],
     axes.x.unit ?? '',
     Math.max(4, Math.floor(plot.width / 110)),
   )
@@ -69,16 +73,24 @@ export function drawPareto(picture: ParetoPicture, width: number): Drawing {
 
   const chosen = all.find(({ name }) => name === marked)
   const corners = staircase(front.map(at), plot, axes)
+  const limits = [
+    ...(xLimit === undefined ? [] : [upright(plot, xAxis.place(xLimit), limitText(axes.x, xLimit))]),
+    ...(yLimit === undefined ? [] : [level(plot, yAxis.place(yLimit), limitText(axes.y, yLimit))]),
+  ]
   const labels = labelsOf(front, marked, at, {
     frame: plot,
     points: [...front, ...(chosen ? [chosen] : [])].map(at),
     radius: dot,
-    lines: corners.slice(1).map((to, index) => between(corners[index] ?? to, to)),
+    lines: [
+      ...corners.slice(1).map((to, index) => between(corners[index] ?? to, to)),
+      ...limits.flatMap(({ boxes }) => boxes),
+    ],
     lesser: others.map(at),
   })
   const list = labels.numbered ? drawList(labels.shown, axes, inner, axesDrawn.bottom + 26) : undefined
   const body = [
     axesDrawn.body,
+    ...limits.map(({ body }) => body),
     drawCloud(others, at, tip),
     path(corners.map(({ x, y }, index) => `${index === 0 ? 'M' : 'L'}${px(x)} ${px(y)}`).join(''), 'front'),
     ...front.map((point) => group(circle(at(point), dot, 'front-point'), tip(point))),
@@ -132,6 +144,37 @@ function staircase(points: readonly Point[], plot: Rect, axes: ParetoPicture['ax
     ...points.slice(1).flatMap((point, index) => [{ x: point.x, y: points[index]?.y ?? point.y }, point]),
     { x: axes.x.better === 'more' ? plot.x : plot.x + plot.width, y: last.y },
   ]
+}
+
+/** A limit that is not far from the values: else there would be no room for these. */
+function nearLimit(limit: number | undefined, values: readonly number[]): number | undefined {
+  const [least, most] = [Math.min, Math.max].map((of) => values.reduce((a, b) => of(a, b))) as [number, number]
+  return limit !== undefined && limit >= least / 1.5 && limit <= most * 1.5 ? limit : undefined
+}
+
+const limitText = ({ unit = '' }: ParetoAxis, limit: number) => `limit ${valueText(limit, unit)}`
+
+/** A line of a limit across a picture, with its words at an end, and the boxes of both. */
+function level(plot: Rect, share: number, words: string) {
+  const y = plot.y + (1 - share) * plot.height
+  const isHigh = y - plot.y < 18
+  const box = { x: plot.x + 6, y: isHigh ? y + 3 : y - 15, width: widthOf(words), height: 12 }
+  return {
+    body: path(`M${px(plot.x)} ${px(y)}h${px(plot.width)}`, 'bound') + text({ x: box.x, y: box.y + 10 }, words, 'fact'),
+    boxes: [{ x: plot.x, y, width: plot.width, height: 0 }, box],
+  }
+}
+
+function upright(plot: Rect, share: number, words: string) {
+  const x = plot.x + share * plot.width
+  const width = widthOf(words)
+  const isRight = x + 6 + width > plot.x + plot.width
+  const box = { x: isRight ? x - 6 - width : x + 6, y: plot.y + plot.height - 18, width, height: 12 }
+  return {
+    body:
+      path(`M${px(x)} ${px(plot.y)}v${px(plot.height)}`, 'bound') + text({ x: box.x, y: box.y + 10 }, words, 'fact'),
+    boxes: [{ x, y: plot.y, width: 0, height: plot.height }, box],
+  }
 }
 
 /** A level or upright line as a box. */

@@ -1,6 +1,6 @@
-import { formatBytes, formatDifference, formatShare } from '@shardloom/exporters'
+import { formatBytes, formatDifference } from '@shardloom/exporters'
 import type { Candidate } from '@shardloom/search'
-import { metricText, ruleText } from './limit-text.js'
+import { metricText, missText, ruleText } from './limit-text.js'
 import { distanceToBest, type Fix, type NearMiss } from './near-misses.js'
 import type { Question } from './question.js'
 import { keepsAll, type SimulatedCandidate } from './simulate-best.js'
@@ -20,14 +20,18 @@ export function estimatedText(
 
 /** By how much a near miss misses its rule, and of what; the limits that it misses besides, and those of which nobody knows. */
 export function missedByText({ miss, bytes, also, unknown }: NearMiss, { limits }: Question): string {
-  // Some rules are missed altogether.
-  const shareOf = (by: number) => (by < 1e6 ? formatShare(by) : 'far')
-  const share = shareOf(miss.by)
+  const share = missText(miss.by)
   const whole = miss.rule === 'kv-cache' ? 'the room for it' : 'its memory'
   const own = bytes === undefined ? share : `${formatBytes(Math.round(bytes))} of a rank (${share} of ${whole})`
-  const missed = [own, ...also.map(({ rule, by }) => `${ruleText(rule, limits)} by ${shareOf(by)}`)].join(', and ')
+  const missed = [own, ...also.map(({ rule, by }) => `${ruleText(rule, limits)} by ${missText(by)}`)].join(', and ')
   const open = unknown.map((rule) => ruleText(rule, limits)).join(' and ')
   return open === '' ? missed : `${missed}; whether it keeps ${open} is not known`
+}
+
+/** Whether a miss fits with a fix, and who says so: what was simulated, or its estimate. */
+export function fitsText({ simulated }: Pick<Fix, 'simulated'>): string {
+  if (!simulated?.metrics && !simulated?.error) return 'is estimated to fit with'
+  return keepsAll(simulated) ? 'fits with' : 'does not fit with'
 }
 
 /** What a fix comes to: as it was simulated, with its place among the best or how it compares with the first; else as estimated. */
@@ -50,7 +54,7 @@ export function fixText(
       : distance
         ? [`${formatDifference(distance.relative)} to the best${tie}`]
         : []),
-    ...simulated.misses.map(({ rule, by }) => `which misses ${ruleText(rule, limits)} by ${formatShare(by)}`),
+    ...simulated.misses.map(({ rule, by }) => `which misses ${ruleText(rule, limits)} by ${missText(by)}`),
   ].join(', ')
 }
 

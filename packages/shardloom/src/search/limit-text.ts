@@ -1,5 +1,5 @@
 import { nearest, orList, ShardloomError } from '@shardloom/core'
-import { formatBytes, formatQuantity, formatSeconds } from '@shardloom/exporters'
+import { formatBytes, formatCount, formatQuantity, formatSeconds, formatShare } from '@shardloom/exporters'
 import { countScales, type Scales, scaledNumber, splitNumber } from '../scaled-number.js'
 import type { Limit, Question } from './question.js'
 
@@ -70,6 +70,13 @@ export function ruleText(rule: string, limits: readonly Limit[]): string {
   const named = limits.filter((limit) => isRuleOf(limit, rule))
   const [limit] = named
   return limit && named.length === 1 ? limitText(limit) : rule
+}
+
+/** By how much of its own limit a rule is missed: a share, and from ten times the limit on how many times that is. */
+export function missText(by: number): string {
+  // Some rules are missed altogether.
+  if (by >= 1e6) return 'far'
+  return by < 9 ? formatShare(by) : `${formatCount(Math.round(by + 1))} times`
 }
 
 /** Whether candidates that break a limit fall to this rule: steps name rules as limits are written, serving by their metric. */

@@ -37,7 +37,7 @@ export interface NearMiss {
 export interface Fix extends Change {
   /** The choices whose value was not among those to choose from. */
   readonly outside: readonly string[]
-  /** What came of it, where it was simulated among the best. */
+  /** What came of it, where it was simulated, among the best or to see whether it keeps all limits. */
   readonly simulated?: SimulatedCandidate
 }
 
@@ -78,21 +78,30 @@ export function tieError(a: SimulatedCandidate, b: SimulatedCandidate, objective
   return Math.max(...[a, b].map(({ statedErrors }) => statedErrors?.[objective] ?? 0))
 }
 
-/** Near misses without those that keep their rule as simulated, with what came of them and of their fixes, as far as these were simulated among the best. */
+/**
+ * Near misses without those that keep their rule as simulated, with what came of them and of their fixes, as far as these were simulated among
+ * the best, or for themselves in `tried`. Fixes that miss a limit as simulated come last.
+ */
 export function withOutcomes(
   nearMisses: readonly NearMiss[],
   outcomes: readonly SimulatedCandidate[],
+  tried: readonly SimulatedCandidate[] = [],
 ): readonly NearMiss[] {
-  const byName = new Map(outcomes.map((outcome) => [outcome.candidate.name, outcome]))
+  const [byName, triedByName] = [outcomes, tried].map(
+    (all) => new Map(all.map((outcome) => [outcome.candidate.name, outcome])),
+  ) as [Map<string, SimulatedCandidate>, Map<string, SimulatedCandidate>]
   return nearMisses.flatMap((near) => {
     const own = byName.get(near.miss.name)
     if (own?.metrics && keepsAll(own)) return []
     const fixes = near.fixes.map((fix) => {
       const simulated = byName.get(fix.candidate.name)
       // What was simulated is a candidate of the question: all that it has chosen was to choose from.
-      return simulated ? { ...fix, simulated, outside: [] } : fix
+      if (simulated) return { ...fix, simulated, outside: [] }
+      const alone = triedByName.get(fix.candidate.name)
+      return alone ? { ...fix, simulated: alone } : fix
     })
-    return { ...near, ...(own && { simulated: own }), fixes }
+    const fails = ({ simulated }: Fix) => Number(simulated !== undefined && !keepsAll(simulated))
+    return { ...near, ...(own && { simulated: own }), fixes: fixes.toSorted((a, b) => fails(a) - fails(b)) }
   })
 }
 
@@ -134,8 +143,14 @@ export function nearMissesOf(
       })),
     })
   }
-  return [...found.values()]
+  // Rules that are kept or not come behind those of which a miss is some part of a limit, or of room.
+  const isCode = ({ miss: { rule }, bytes }: NearMiss) =>
+    Number(bytes === undefined && !question.limits.some((limit) => isRuleOf(limit, rule)))
+  return [...found.values()].sort((a, b) => isCode(a) - isCode(b) || farthestOf(a) - farthestOf(b))
 }
+
+/** By how much a near miss misses the rule that it misses most. */
+const farthestOf = ({ miss, also }: NearMiss) => Math.max(miss.by, ...also.map(({ by }) => by))
 
 /** Whether a change makes another model of it: one that computes with fewer bits. */
 const isNarrower = ({ change }: Change) => /^(weight|cache)Dtype=/.test(change)

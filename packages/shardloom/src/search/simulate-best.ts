@@ -1,5 +1,5 @@
 import { isShardloomError, type ShardloomError, type Work } from '@shardloom/core'
-import type { Candidate } from '@shardloom/search'
+import type { Answer, Candidate } from '@shardloom/search'
 import type { SpecInput } from '../spec-schema.js'
 import type { StepBreakdown } from '../step-breakdown.js'
 
@@ -101,6 +101,20 @@ export function mayComeFirst(
   if (!last) return false
   const gain = outcomes.reduce((most, outcome) => Math.max(most, gainOf(outcome)), 0)
   return place(last) > 0 || hopeOf(next, gain) <= (last.score ?? 0)
+}
+
+/**
+ * Whether all that an answer has kept was simulated, and others of the space, which it has not, may come to be among the best `top`: if their
+ * estimates are as good as the last of what it has.
+ */
+export function isCapped(
+  { best, counts }: Pick<Answer, 'best' | 'counts'>,
+  outcomes: readonly SimulatedCandidate[],
+  { top, kept = top }: { readonly top: number; readonly kept?: number | undefined },
+): boolean {
+  const last = best.at(-1)
+  const hasLeft = best.length >= kept || counts.bounded > 0
+  return last !== undefined && hasLeft && best.length >= top && mayComeFirst([...best, last], outcomes, top)
 }
 
 /** The best of what was simulated. */

@@ -2,7 +2,7 @@ import type { Candidate } from '@shardloom/search'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { distanceToBest, type NearMiss, tieError, withOutcomes } from '../../src/search/near-misses.js'
-import { bestOf, fixText, type Question, type SimulatedCandidate } from '../../src/search.js'
+import { bestOf, fitsText, fixText, type Question, type SimulatedCandidate } from '../../src/search.js'
 
 const question: Question = {
   schema: 'shardloom.question/1',
@@ -134,4 +134,17 @@ test('a miss that keeps its rule as simulated is none; one that does not is told
   const misses = [{ rule: 'memory', by: 0.02 }]
   const [told] = withOutcomes([near], [{ ...simulated(near.miss, 1), misses }])
   expect(told?.simulated?.misses).toEqual(misses)
+})
+
+test('a fix that was tried alone stays outside of the choices, and comes behind those that fit where it does not', () => {
+  const [a, b] = [candidate('a', 6.7), candidate('b', 6.71)]
+  const near = nearMiss(a, b)
+  const fixes = near.fixes.map((fix) => ({ ...fix, outside: ['clients'] }))
+  const failed = { ...simulated(a, 6.7), misses: [{ rule: 'ttft', by: 0.8 }] }
+  const [told] = withOutcomes([{ ...near, fixes }], [], [failed, simulated(b, 6.7)])
+  expect(told?.fixes.map((fix) => [fix.change, fitsText(fix), fix.outside])).toEqual([
+    ['b', 'fits with', ['clients']],
+    ['a', 'does not fit with', ['clients']],
+  ])
+  expect(fitsText({})).toBe('is estimated to fit with')
 })

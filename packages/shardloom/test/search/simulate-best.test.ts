@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { loadSpec, type SpecInput } from '../../src/index.js'
 import { answersOf, questionOf, rerankWork, simulatedWork } from '../../src/search/ask.js'
-import { simulateBest } from '../../src/search/simulate-best.js'
+import { isCapped, type SimulatedCandidate, simulateBest } from '../../src/search/simulate-best.js'
 
 const spec: SpecInput = { model: 'tiny', batch: 16 }
 
@@ -103,4 +103,23 @@ test('the best of a tiny model is the best of a whole space of which every candi
   expect(few.simulated).toBeLessThanOrEqual(20)
   expect(few.simulated).toBeLessThan(whole.length)
   expect(few.best[0]?.score).toBe(whole[0]?.score)
+})
+
+test('others may be among the best only where something is left, and gains were as large as it would take', () => {
+  const outcome = (index: number, estimate: number, score: number): SimulatedCandidate => {
+    return { candidate: { name: `${index}`, choices: {}, score: estimate, metrics: {} }, spec, score, misses: [] }
+  }
+  const judged = (estimates: readonly number[], simulations: readonly number[], bounded: number, kept: number) => {
+    const outcomes = estimates.map((estimate, index) => outcome(index, estimate, simulations[index] ?? 0))
+    const best = outcomes.map(({ candidate }) => candidate)
+    const counts = { total: 9, rejected: {}, bounded, evaluated: estimates.length }
+    return isCapped({ best, counts }, outcomes, { top: 1, kept })
+  }
+  // One that is estimated at 1.1 and gains a tenth, as another has, comes before 1.
+  expect(judged([1, 1.05, 1.1], [1, 1, 0.99], 0, 3)).toBe(true)
+  expect(judged([1, 1.05, 1.1], [1, 1, 0.99], 5, 4)).toBe(true)
+  // All there is was simulated.
+  expect(judged([1, 1.05, 1.1], [1, 1, 0.99], 0, 4)).toBe(false)
+  // Nothing gained anything.
+  expect(judged([1, 1.05, 1.1], [1, 1.05, 1.1], 5, 3)).toBe(false)
 })
