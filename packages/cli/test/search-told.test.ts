@@ -17,6 +17,29 @@ describe('of a search', () => {
     for (const { name } of JSON.parse(kept.out).best) expect(name).toMatch(/ tp=2 .* zero=1/)
   })
 
+  test('that pipelines of decode take less per token than the one step they are judged by, and only of those', async () => {
+    const spec = [
+      '--model',
+      'llama-3.1-8b',
+      '--cluster',
+      'dgx-h100',
+      '--phase',
+      'decode',
+      '--batch',
+      '8',
+      '--seq',
+      '1024',
+    ]
+    const search = (pp: number) =>
+      shardloom(['search', ...spec, '--ranks', '2', '--choose', `pp=${pp}`, '--choose', 'microbatch=4', '--json'])
+    const [staged, flat] = [await search(2), await search(1)]
+    expect(staged.err).toContain('judged by one step')
+    expect(flat.err).not.toContain('judged by one step')
+    const [best] = JSON.parse(staged.out).best
+    const { out } = await shardloom(['simulate', ...spec, '--pp', '2', '--microbatch', '4', '--steps', '64', '--json'])
+    expect(JSON.parse(out).tpotSeconds).toBeLessThan(0.8 * best.metrics.tpot)
+  })
+
   test('where requests come at a rate, that engines which keep up have the same throughput', async () => {
     const flags = ['search', '--phase', 'serving', '--model', 'llama-3.1-8b', '--cluster', 'dgx-h100', '--ranks', '2']
     const load = ['--set', 'options.serving.load={"rate":2,"input":512,"output":64,"requests":64}']

@@ -56,7 +56,10 @@ export function exitCodeOf({ interrupted, missing }: Outcome): number {
 }
 
 /** What a reader of the answer must know of the parts that it lacks, one sentence or two each. */
-export function warningsOf({ parts, spec }: Question, { answers, missing, failed, interrupted }: Outcome): string[] {
+export function warningsOf(
+  { parts, spec, choices }: Question,
+  { answers, missing, failed, interrupted }: Outcome,
+): string[] {
   const lines = failed.map(({ part, failure: { code, message, help } }) =>
     [`part ${part} failed, ${code}: ${message}`, ...(help === undefined ? [] : [help])].join(' '),
   )
@@ -64,6 +67,11 @@ export function warningsOf({ parts, spec }: Question, { answers, missing, failed
   if (spec.phase !== 'serving' && (layers ?? balance) !== undefined)
     lines.push(
       `layers are divided as \`split\` says, not as \`options.pp.${layers ? 'layers' : 'balance'}\` of the spec does`,
+    )
+  const isStaged = spec.phase === 'decode' && choices['pp']?.some((pp) => Number(pp) > 1)
+  if (isStaged)
+    lines.push(
+      'pipelines are judged by one step, which fills their stages and drains them: batches in flight take less per token over several steps, as `simulate --steps 64` says',
     )
   if (missing.length === 0) return lines
   const cause = interrupted ? 'the search was interrupted' : 'the answer is not of the whole'
