@@ -20,6 +20,7 @@ import {
   choicesText,
   distanceToBest,
   estimatedOnly,
+  fitsText,
   fixText,
   mergeAnswers,
   metricHead,
@@ -275,6 +276,7 @@ function missOf({ loaded, question }: Asked, near: NearMiss, best: readonly Simu
     fixes: fixes.slice(0, mostFixes).map((fix) => ({
       ...pointOf(fix.candidate, specOfCandidate(loaded, question, fix.candidate), question),
       change: fix.change,
+      fits: fitsText(fix),
       isOutside: fix.outside.length > 0,
       value: fixText(fix, best, question),
     })),

@@ -58,6 +58,8 @@ export interface FoundMiss extends FoundPoint {
   readonly by: string
   readonly fixes: readonly (FoundPoint & {
     readonly change: string
+    /** Whether it fits so, and whether that was simulated. */
+    readonly fits: string
     readonly isOutside: boolean
     readonly value: string
   })[]

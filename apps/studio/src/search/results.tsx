@@ -74,7 +74,7 @@ export function Results({ run, found }: { readonly run: SearchRun; readonly foun
                     onClick={() => open(fix)}
                     title="Opens it as a plan of its own"
                   >
-                    fits with <b>{fix.change}</b>
+                    {fix.fits} <b>{fix.change}</b>
                     {fix.isOutside && ' (not among the choices)'}
                     {fix.value && `: ${fix.value}`}
                   </button>
