@@ -123,6 +123,8 @@ export function servingCase(said: SaidOfServing): Case | Lacking {
       ...(isEight && engine === 'tensorrt-llm' && { cacheDtype: 'fp8' }),
       serving: {
         ...(engine !== undefined && { engine }),
+        // Rows are of vLLM of 2025 (0.12 where they say), which did not wait until a whole prompt has room.
+        ...(engine === 'vllm' && { scheduler: { admission: 'chunk' as const } }),
         ...(isOffline && { host: { sequence: 0, request: 0 } }),
         load: {
           ...('clients' in arrival ? arrival : { rate: Math.min(arrival.rate, allAtOnce) }),

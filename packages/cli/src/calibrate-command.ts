@@ -35,7 +35,7 @@ export function addCalibrate(program: Command, { io }: Call): void {
     .option('--json', 'print one JSON document (shardloom.calibrate/1)')
     .addHelpText(
       'after',
-      '\nEach measurement has `seconds`, and a `spec` (a path or an object) or the flags of one as columns.\n' +
+      '\nEach measurement has `seconds`, and a `spec` (a path or an object) or the flags\nof one as columns.\n' +
         '\nExample:\n  shardloom calibrate measured.csv --out my-h100.json',
     )
     .action(async (path: string, flags: Flags) => {

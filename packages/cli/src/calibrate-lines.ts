@@ -5,6 +5,9 @@ import { table, wrapped } from './table.js'
 /** How many measurements are printed with what is predicted of them. */
 const shownSteps = 10
 
+/** A share that is rounding alone. */
+const negligible = 1e-9
+
 /** What each constant is of, in so few words that they stand with its unit beside its values. */
 const meanings: Readonly<Record<keyof CalibrationSummary['start'], string>> = {
   matmul: 'products of 2 bytes',
@@ -22,7 +25,7 @@ const meanings: Readonly<Record<keyof CalibrationSummary['start'], string>> = {
 
 /** What a calibration came to, for people, within 80 columns. */
 export function calibrationLines(summary: CalibrationSummary, style: Style): string[] {
-  const { file, steps, before, after } = summary
+  const { file, steps, bounded, before, after } = summary
   return [
     style.bold(`${file.accelerator}, ${file.source}`),
     '',
@@ -41,6 +44,12 @@ export function calibrationLines(summary: CalibrationSummary, style: Style): str
       'By measurement: 0\u00a0%, no measurement depends on it and it stays as it was; 100\u00a0%, it is what the measurements say alone. It is no share of agreement: errors of predictions are below.',
       2,
     ).map((line) => style.dim(line.replaceAll('\u00a0', ' '))),
+    ...(bounded.length === 0
+      ? []
+      : wrapped(
+          `At its bound: ${bounded.join(', ')}. Measurements ask for more than can be: something else is faster than predicted.`,
+          2,
+        )),
     '',
     ...table(
       [
@@ -77,9 +86,15 @@ function constantCells(name: string, what: string, { file, start, settled, units
     name,
     shortNumber(before),
     shortNumber(after),
-    `${(100 * share).toFixed(0)} %`,
+    shareText(share),
     unit === undefined ? what : `${what}, ${unit}`,
   ]
+}
+
+/** A share in percent: 0 % is none. */
+function shareText(share: number): string {
+  const percent = (100 * share).toFixed(0)
+  return percent === '0' && share > negligible ? '< 1 %' : `${percent} %`
 }
 
 /** A number of three digits, with an exponent where most of its places would be zeros. */

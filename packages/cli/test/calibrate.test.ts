@@ -143,6 +143,20 @@ describe('calibrate', () => {
     expect(nowhere).toMatchObject({ code: 1, err: expect.stringContaining('its folder does not exist') })
   })
 
+  test('of a constant that moved it says no share of 0 %, and of one at its bound that it is', async () => {
+    const cwd = temporaryFolder()
+    const rows = [8, 1].map((tp, index) => `llama-3.1-8b,dgx-h100,${tp},decode,8,4096,${[0.004, 0.007][index]}`)
+    writeFileSync(join(cwd, 'measured.csv'), ['model,cluster,tp,phase,batch,seq,seconds', ...rows].join('\n'))
+    const { out } = await shardloom(['calibrate', 'measured.csv'], { cwd })
+    const constants = [...out.matchAll(/^ {2}(\w+) +(\S+) +(\S+) +((?:< )?\d+ %)/gm)]
+    expect(constants).toHaveLength(11)
+    for (const [, name, before, after, share] of constants) if (before !== after) expect(share, name).not.toBe('0 %')
+    expect(out).toMatch(/^ {2}reading +0\.93 +1 +[1-9]/m)
+    expect(out).toContain('At its bound: reading.')
+    const { out: help } = await shardloom(['calibrate', '--help'], { cwd })
+    expect(help.split('\n').filter((line) => line.length > 80)).toEqual([])
+  })
+
   test('shows each measurement beside its prediction, units, and where the constants went, within 80 columns', async () => {
     const cwd = temporaryFolder()
     const { stepSeconds } = await stepOf()

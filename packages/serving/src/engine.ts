@@ -34,6 +34,8 @@ export interface EngineTotals {
   peakBlocks: number
   runningSeconds: number
   waitingSeconds: number
+  /** In which the first that waits has no room, where steps have tokens and places left. */
+  roomlessSeconds: number
   blockSeconds: number
 }
 
@@ -53,6 +55,7 @@ export class Engine {
     peakBlocks: 0,
     runningSeconds: 0,
     waitingSeconds: 0,
+    roomlessSeconds: 0,
     blockSeconds: 0,
   }
   private readonly waiting: Sequence[] = []
@@ -65,6 +68,8 @@ export class Engine {
   /** Tokens that went to the host or came back in this step, and whether any sequence made room. */
   private swapped = 0
   private preempted = false
+  /** Whether the step that began last left the first that waits out for want of room. */
+  private isRoomless = false
   private since = 0
 
   constructor(private readonly options: EngineOptions) {
@@ -93,6 +98,7 @@ export class Engine {
     const seconds = now - this.since
     totals.runningSeconds += seconds * this.running.length
     totals.waitingSeconds += seconds * this.waiting.length
+    if (this.isRoomless) totals.roomlessSeconds += seconds
     totals.blockSeconds += seconds * blocks.used
     this.since = now
   }
@@ -213,6 +219,7 @@ export class Engine {
     let left = budget
     let taken = 0
     let prompts = 0
+    this.isRoomless = this.preempted
     // What was preempted in this step waits for the next, or it would be let in where it was thrown out.
     while (
       left > 0 &&
@@ -222,7 +229,7 @@ export class Engine {
       taken < this.waiting.length
     ) {
       const sequence = this.waiting[taken]
-      if (!sequence || !this.hasRoom(sequence)) break
+      if (!sequence) break
       this.blocks.reuse(sequence)
       const cached = sequence.shared
       const restored = sequence.swapped
@@ -230,8 +237,9 @@ export class Engine {
       const tokens = chunked ? Math.min(needed, left) : needed
       // A whole prompt longer than a step's tokens, as one computed again may be, has a step for itself.
       if (tokens > left && prompts > 0) break
-      if (!this.blocks.grow(sequence, sequence.computed + restored + tokens)) {
+      if (!this.hasRoom(sequence) || !this.blocks.grow(sequence, sequence.computed + restored + tokens)) {
         if (sequence.computed === cached) this.forget(sequence)
+        this.isRoomless = true
         break
       }
       sequence.computed += restored
@@ -254,16 +262,16 @@ export class Engine {
     sequence.computed = 0
   }
 
-  /** Whether there is room for the share of what a sequence and the running ones are still to generate that is reserved. */
+  /** Whether there is room for all of a sequence and the running ones, and for the share of what they are still to generate that is reserved. */
   private hasRoom(sequence: Sequence): boolean {
-    const { reserve } = this.options.scheduler
-    if (reserve === 0) return true
+    const { reserve, admission } = this.options.scheduler
+    if (reserve === 0 && admission === 'chunk') return true
     const later = ({ request, generated }: Sequence) => reserve * (request.output - generated - 1)
     const growth = this.running.reduce((sum, each) => {
       const most = this.blocks.count(each.length + later(each) - each.shared)
       return sum + Math.max(0, most - each.blocks)
     }, 0)
-    return this.blocks.count(sequence.length + later(sequence)) + growth <= this.blocks.available
+    return this.blocks.count(sequence.length + later(sequence) - sequence.shared) + growth <= this.blocks.available
   }
 
   private preempt(index: number): void {

@@ -10,4 +10,4 @@ export {
   simulateServing,
 } from './simulate-serving.js'
 export { type Spread, spreadOf } from './statistics.js'
-export { type Length, makeRequests, type Request, type RequestMix, type Workload } from './workload.js'
+export { type Length, makeRequests, mostRequests, type Request, type RequestMix, type Workload } from './workload.js'

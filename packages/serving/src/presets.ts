@@ -52,7 +52,7 @@ const vllm: EnginePreset = {
   accelerators: ['h100-sxm'],
   sources: {
     scheduler:
-      'vLLM documentation, Optimization and Tuning (V1: decodes first, chunked prefill by default, preemption by recomputation) and Engine Arguments (block size 16, gpu-memory-utilization 0.9; max-num-batched-tokens 8192 and max-num-seqs 1024 for the server on devices of 70 GB and more)',
+      'vLLM documentation, Optimization and Tuning (V1: decodes first, chunked prefill by default, preemption by recomputation) and Engine Arguments (block size 16, gpu-memory-utilization 0.9; max-num-batched-tokens 8192 and max-num-seqs 1024 for the server on devices of 70 GB and more), and its SchedulerConfig of 2026 (scheduler_reserve_full_isl, by default: a request is let in where its whole prompt fits)',
     host: "fitted to TTFT and TPOT of Llama 3.1 70B in 8 bits (InferenceMAX) and Qwen3 32B in 16 bits (vLLM 0.12) on H100, in NVIDIA's aiconfigurator (silicon_sample.csv)",
   },
 }

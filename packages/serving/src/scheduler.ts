@@ -13,8 +13,13 @@ export interface Scheduler {
   readonly maxSequences: number
   /** KV capacity is handed out in blocks of that many tokens (Kwon et al. 2023, vLLM). */
   readonly blockTokens: number
-  /** The share of what a sequence is still to generate that must have room before another is let in: 1 never preempts, 0 lets in what fits now. */
+  /** The share of what a sequence is still to generate that must have room before another is let in: 1 never preempts. */
   readonly reserve: number
+  /**
+   * What of a prompt must have room beside that: all of it, or, where nothing is reserved, the part that the next step computes, as in vLLM
+   * before 2026, whose chunked prompts may be thrown out half computed and begun again. Default `prompt`.
+   */
+  readonly admission?: 'prompt' | 'chunk'
   /**
    * Of several batches in flight, whether each lets in no more than its share of the sequences, as SGLang's are limited, or all that wait when it
    * begins, as vLLM does: then many may gather in one, which the others wait for. Default `even`.

@@ -40,6 +40,8 @@ export interface PoolUsage {
   readonly busy: number
   readonly meanRunning: number
   readonly meanWaiting: number
+  /** Share of the time in which the first request that waits lacks nothing but room for its KV cache: steps have tokens and places left. */
+  readonly roomless: number
   /** Shares of the KV capacity. */
   readonly meanCapacityUsed: number
   readonly peakCapacityUsed: number
@@ -210,6 +212,7 @@ function usageOf(engines: readonly Engine[], seconds: number): PoolUsage {
     busy: mean(({ totals }) => totals.busySeconds),
     meanRunning: mean(({ totals }) => totals.runningSeconds),
     meanWaiting: mean(({ totals }) => totals.waitingSeconds),
+    roomless: mean(({ totals }) => totals.roomlessSeconds),
     meanCapacityUsed: mean(({ totals, blocks }) => totals.blockSeconds / blocks.total),
     peakCapacityUsed: Math.max(...engines.map(({ totals, blocks }) => totals.peakBlocks / blocks.total)),
     preemptions: sum(({ totals }) => totals.preemptions),

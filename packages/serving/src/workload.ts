@@ -37,16 +37,17 @@ export interface RequestMix {
   readonly seed?: number
 }
 
-/** Requests, and tokens that they generate, that are simulated at most: some minutes of it. */
-const most = { requests: 1_000_000, tokens: 20_000_000 }
+/** Requests that are simulated at most, and tokens that they generate: some minutes of it. */
+export const mostRequests = 1_000_000
+const mostTokens = 20_000_000
 
 /**
  * The requests of a mix, at `rate` per second as a Poisson process, or all at once without one. Throws `WORKLOAD` for what is no length,
  * count or rate, and for a prefix longer than all prompts.
  */
 export function makeRequests({ count, input, output, prefix = 0, seed = 0 }: RequestMix, rate?: number): Request[] {
-  if (!Number.isSafeInteger(count) || count < 1 || count > most.requests)
-    throw refused('count', count, `a whole number from 1 to ${most.requests}`)
+  if (!Number.isSafeInteger(count) || count < 1 || count > mostRequests)
+    throw refused('count', count, `a whole number from 1 to ${mostRequests}`)
   if (rate !== undefined && !(rate > 0 && rate < Number.POSITIVE_INFINITY)) {
     throw refused('rate', rate, 'requests per second above 0')
   }
@@ -57,7 +58,7 @@ export function makeRequests({ count, input, output, prefix = 0, seed = 0 }: Req
     if (rate !== undefined) arrival -= Math.log(1 - random()) / rate
     const request = { input: lengthOf('input', input, random), output: lengthOf('output', output, random), arrival }
     generated += request.output
-    if (generated > most.tokens) throw tooMany(count, output)
+    if (generated > mostTokens) throw tooMany(count, output)
     const tokens = Math.min(prefix, request.input)
     return tokens > 0 ? { ...request, prefix: { name: 'prefix', tokens } } : request
   })
@@ -89,7 +90,7 @@ function draw(length: Length, random: () => number): number {
 }
 
 function tooMany(count: number, output: Length): ShardloomError {
-  const message = `${count} requests that generate ${JSON.stringify(output).slice(0, 80)} tokens each generate more than ${most.tokens} in all.`
+  const message = `${count} requests that generate ${JSON.stringify(output).slice(0, 80)} tokens each generate more than ${mostTokens} in all.`
   const help = 'Simulate fewer requests, or shorter outputs: what one takes hardly depends on how many there are.'
   return new ShardloomError('WORKLOAD', message, { subject: 'count', help })
 }

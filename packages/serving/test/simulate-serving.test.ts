@@ -179,6 +179,31 @@ describe('prefixes', () => {
   })
 })
 
+describe('a request waits until its whole prompt has room', () => {
+  const requests = [200, 201, 202, 203].map((output) => ({ input: 5000, output }))
+  // Blocks of 16 tokens of three such requests, and of half a prompt.
+  const half = { ...pool, capacityTokens: 3 * 5216 + 2500 }
+
+  test('and is not begun and thrown out again (vllm-project/vllm, pull request 37307)', () => {
+    const { pool: usage } = simulateServing({ pool: half }, { requests, clients: 4 })
+    expect([usage.preemptions, usage.prefillTokens]).toEqual([0, 4 * 5000])
+    const begun = { ...half, scheduler: { ...scheduler, admission: 'chunk' as const } }
+    const { pool: before } = simulateServing({ pool: begun }, { requests, clients: 4 })
+    expect(before.preemptions).toBeGreaterThan(0)
+    expect(before.prefillTokens).toBeGreaterThan(4 * 5000)
+  })
+
+  test('for which the engine says how long: no longer than it waited, and never for want of anything else', () => {
+    const two = [4, 5].map((output) => ({ input: 2000, output }))
+    const wait = simulateServing({ pool: { ...pool, capacityTokens: 2500 } }, { requests: two, clients: 2 })
+    expect(wait.pool.roomless * wait.seconds).toBeCloseTo(wait.requests[0]?.last ?? 0, 12)
+    expect(simulateServing({ pool }, { requests, clients: 4 }).pool.roomless).toBe(0)
+    const narrow = { ...pool, scheduler: { ...scheduler, maxSequences: 1 } }
+    const places = simulateServing({ pool: narrow }, { requests, clients: 4 }).pool
+    expect([places.roomless, places.meanWaiting > 1]).toEqual([0, true])
+  })
+})
+
 describe('preemption', () => {
   const requests = makeRequests({ count: 40, input: 400, output: 400 })
   const short = { ...pool, capacityTokens: 4000 }

@@ -25,7 +25,7 @@ export interface MeasuredSpec {
 }
 
 /** What came of a calibration: the file to write, and how well it fits. */
-export interface CalibrationSummary extends Pick<Calibration, 'settled' | 'before' | 'after'> {
+export interface CalibrationSummary extends Pick<Calibration, 'settled' | 'bounded' | 'before' | 'after'> {
   readonly schema: 'shardloom.calibrate/1'
   readonly measurements: number
   /** The constants that were started from. */
@@ -79,7 +79,7 @@ export function* calibrationOfSpecsWork(measured: readonly MeasuredSpec[]): Work
     }
     measurements.push({ seconds, predict })
   }
-  const { values, settled, before, after } = yield* calibrationWork(start, measurements)
+  const { values, settled, bounded, before, after } = yield* calibrationWork(start, measurements)
   return {
     schema: 'shardloom.calibrate/1',
     measurements: measured.length,
@@ -90,6 +90,7 @@ export function* calibrationOfSpecsWork(measured: readonly MeasuredSpec[]): Work
       predicted: seconds * (1 + (after[index] ?? 0)),
     })),
     settled,
+    bounded,
     before,
     after,
     file: {

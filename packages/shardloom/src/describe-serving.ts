@@ -1,4 +1,5 @@
-import { formatCount, formatSeconds } from '@shardloom/exporters'
+import { dataTypes, orList } from '@shardloom/core'
+import { formatCount, formatCounted, formatSeconds } from '@shardloom/exporters'
 import type { EnginePreset, PoolUsage, Spread, Workload } from '@shardloom/serving'
 import { efficiencyOf } from '@shardloom/simulator'
 import { type Budget, budgetOf } from './budget.js'
@@ -124,7 +125,7 @@ export function summariseServingSimulation(simulation: ServingSimulation): Servi
     ...budgetOf(loaded.spec, { tokens: result.outputTokensPerSecond, seconds: 1, world }),
     limits: pools.flatMap((pool, index) => {
       const usage = usages[index]
-      return usage ? limitsOf(pool, usage, result.seconds) : []
+      return usage ? limitsOf(simulation, pool, usage) : []
     }),
     warnings: [
       ...lockStep(workload),
@@ -209,8 +210,31 @@ function idling({ stages, engines, shares }: ServingPool, usage: PoolUsage, pass
     : `${idles} requests, or for batches that are longer than others`
 }
 
+/** The share of memory above which nobody lets an engine go. */
+const mostFraction = 0.95
+
+/** Requests that wait for room in the KV cache, and what would make some. */
+function lackOfRoom({ engine, loaded }: ServingSimulation, { scheduler }: ServingPool, usage: PoolUsage): string {
+  const { dtype, cacheDtype = dtype } = loaded.spec.options
+  const { memoryFraction } = engine
+  const { preemptions } = usage
+  const helps = [
+    ...(memoryFraction < mostFraction ? [`a \`memoryFraction\` above ${memoryFraction}`] : []),
+    'more ranks',
+    ...(dataTypes[cacheDtype] > 1 ? ['`cacheDtype: fp8`'] : []),
+    'shorter contexts',
+  ]
+  const again =
+    scheduler.preemption === 'recompute' ? ', or `scheduler.preemption: swap` keeps what they have computed' : ''
+  const preempted =
+    preemptions === 0
+      ? ''
+      : `, ${formatCounted(preemptions, 'preemption')} (a \`scheduler.reserve\` above ${scheduler.reserve} has fewer${again})`
+  return `the next request lacks nothing but room in the KV cache in ${percent(usage.roomless)} of the time: ${usage.meanWaiting.toFixed(1)} wait on average${preempted}; there is more with ${orList(helps)}`
+}
+
 /** What holds a pool back: room, places, requests, or what its steps spend their time on. */
-function limitsOf(pool: ServingPool, usage: PoolUsage, passed: number): string[] {
+function limitsOf(simulation: ServingSimulation, pool: ServingPool, usage: PoolUsage): string[] {
   const { phase, shares, scheduler } = pool
   const of = phase === 'both' ? '' : `${phase}: `
   const parts = [
@@ -220,17 +244,12 @@ function limitsOf(pool: ServingPool, usage: PoolUsage, passed: number): string[]
   ] as const
   const all = parts.reduce((sum, [, seconds]) => sum + seconds, 0)
   const [longest = parts[0]] = [...parts].sort(([, a], [, b]) => b - a)
-  const full = usage.peakCapacityUsed > 0.95 && usage.meanWaiting > 0.1
   return [
-    ...(full
-      ? [
-          `${of}the KV cache is full: ${usage.meanWaiting.toFixed(1)} requests wait on average, ${usage.preemptions} preemptions`,
-        ]
-      : []),
+    ...(usage.roomless > 0.05 ? [`${of}${lackOfRoom(simulation, pool, usage)}`] : []),
     ...(usage.meanRunning > 0.95 * scheduler.maxSequences
       ? [`${of}all ${scheduler.maxSequences} places are taken`]
       : []),
-    ...(usage.busy < 0.9 ? [`${of}${idling(pool, usage, passed)}`] : []),
+    ...(usage.busy < 0.9 ? [`${of}${idling(pool, usage, simulation.result.seconds)}`] : []),
     `${of}a step spends most on ${longest[0]}: ${percent(longest[1] / all)}`,
   ]
 }

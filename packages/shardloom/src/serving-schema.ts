@@ -71,6 +71,11 @@ export const scheduler = z.strictObject(
       .describe(
         'share, 0 to 1, of what sequences are still to generate that must have room before another is let in; default that of the engine, of vllm 0',
       ),
+    admission: z
+      .exactOptional(oneOf(['prompt', 'chunk']))
+      .describe(
+        'what of a prompt must have room when it is let in: all of it, or, with `reserve` 0, what the next step computes of it, as in vLLM before 2026; default prompt',
+      ),
     sharing: z
       .exactOptional(oneOf(['even', 'greedy']))
       .describe(

@@ -1,11 +1,12 @@
 import { type Cluster, collectiveSeconds, fitWorld, flatGroup } from '@shardloom/cluster'
 import { finish, greatestCommonDivisor, ShardloomError, type Work } from '@shardloom/core'
-import { formatBytes } from '@shardloom/exporters'
+import { formatBytes, formatCount } from '@shardloom/exporters'
 import {
   type Deployment,
   type EnginePreset,
   findEngine,
   makeRequests,
+  mostRequests,
   type Pool,
   type Scheduler,
   type ServingResult,
@@ -221,14 +222,28 @@ export function workloadOf({ spec }: LoadedSpec, usual: number): Workload {
     })
   }
   const closed = rate === undefined ? (clients ?? usual) : undefined
+  const count = requests ?? (closed === undefined ? 1000 : usualRounds * closed)
+  if (count > mostRequests) throw tooManyRequests(count, requests === undefined ? closed : undefined)
   const mix = {
-    count: requests ?? (closed === undefined ? 1000 : usualRounds * closed),
+    count,
     input,
     output,
     ...(prefix !== undefined && { prefix }),
     ...(seed !== undefined && { seed }),
   }
   return { requests: makeRequests(mix, rate), ...(closed !== undefined && { clients: closed }) }
+}
+
+/** More requests than are simulated: as many as the load says, or as so many clients send where it does not. */
+function tooManyRequests(count: number, clients?: number): ShardloomError {
+  const [all, most] = [formatCount(count), formatCount(mostRequests)]
+  const asked =
+    clients === undefined
+      ? `\`options.serving.load.requests\` is ${all}`
+      : `${formatCount(clients)} clients (\`options.serving.load.clients\`) send ${all} requests, ${usualRounds} each where \`requests\` are not given`
+  const help = `Give \`options.serving.load.requests\`, or --serving-load-requests, up to ${most}${clients === undefined ? '' : ', or fewer clients'}: what a request takes hardly depends on how many there are.`
+  const subject = `options.serving.load.${clients === undefined ? 'requests' : 'clients'}`
+  return new ShardloomError('WORKLOAD', `${asked}; at most ${most} are simulated.`, { subject, help })
 }
 
 function meanLength({ requests }: Workload): number {

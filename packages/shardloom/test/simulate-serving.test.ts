@@ -117,6 +117,29 @@ test('each rank of dp has places and tokens of a step of its own, as `--max-num-
   expect(eight.running).toBeGreaterThan(16)
 })
 
+test('requests that wait for room are told of with what makes some, and nothing of the kind where there is room', async () => {
+  const load = { clients: 8, requests: 16, input: 1000, output: 8 }
+  const limits = async (options: object, more: object = {}) =>
+    summariseServingSimulation(
+      simulateServingLoaded(await serving({ load, ...options }, { parallel: { tp: 1 }, ...more })),
+    ).limits.join()
+  // Room for one request and half of another: the cache is never full.
+  const short = await limits({ memoryFraction: 0.2331 })
+  expect(short).toMatch(/lacks nothing but room in the KV cache in (9\d|100) % of the time/)
+  expect(short).toContain('a `memoryFraction` above 0.2331, more ranks, `cacheDtype: fp8` or shorter contexts')
+  expect(await limits({})).not.toContain('KV cache')
+})
+
+test.each([
+  [{ clients: 1e8 }, 'options.serving.load.clients', /^100,000,000 clients .* 10 each where `requests` are not given/],
+  [{ requests: 1e9 }, 'options.serving.load.requests', /^`options\.serving\.load\.requests` is 1,000,000,000/],
+])('more requests than are simulated are told by the field that asks for them: %o', async (load, subject, message) => {
+  const loaded = await serving({ load })
+  expect(() => simulateServingLoaded(loaded)).toThrow(
+    expect.objectContaining({ code: 'WORKLOAD', subject, message: expect.stringMatching(message) }),
+  )
+})
+
 test('how many sequences there are the load says, not the batch of plans', async () => {
   const of = async (fields: object) =>
     simulateServingLoaded(await serving({}, { parallel: { tp: 1, replicas: 3 }, ...fields })).result

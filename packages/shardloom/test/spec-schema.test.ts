@@ -133,6 +133,7 @@ test('every scalar field has one flag, named after it', () => {
     'serving-scheduler-max-sequences = options.serving.scheduler.maxSequences',
     'serving-scheduler-block-tokens = options.serving.scheduler.blockTokens',
     'serving-scheduler-reserve = options.serving.scheduler.reserve',
+    'serving-scheduler-admission = options.serving.scheduler.admission',
     'serving-scheduler-sharing = options.serving.scheduler.sharing',
     'serving-scheduler-preemption = options.serving.scheduler.preemption',
     'serving-host-step = options.serving.host.step',

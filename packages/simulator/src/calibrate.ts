@@ -12,6 +12,8 @@ export interface Calibration {
   readonly values: Efficiency
   /** Of each constant how far the measurements settle it: 0, the one to start from stands; 1, they alone speak. */
   readonly settled: Readonly<Record<keyof Efficiency, number>>
+  /** The constants that measurements moved to the most that they can be. */
+  readonly bounded: readonly (keyof Efficiency)[]
   /** Predicted over measured, less 1, of each measurement: with the constants to start from, and with the fitted ones. */
   readonly before: readonly number[]
   readonly after: readonly number[]
@@ -42,6 +44,7 @@ export function* calibrationWork(start: Efficiency, measurements: readonly Measu
     })
   }
   const at = (shifts: readonly number[]) => shifted(start, shifts)
+  const most = efficiencyFields.map(({ name, most }) => Math.log(most / start[name]))
   const deviations = (shifts: readonly number[]) => {
     const constants = at(shifts)
     return measurements.map(({ seconds, predict }) => Math.log(predict(constants) / seconds) / spread.measurement)
@@ -77,9 +80,16 @@ export function* calibrationWork(start: Efficiency, measurements: readonly Measu
     })
     let improved = false
     for (let attempt = 0; attempt < 6 && !improved; attempt++) {
-      const damped = curvature.map((line, i) => line.map((each, j) => (i === j ? each * (1 + damping) : each)))
-      const step = solve(damped, gradient)
-      const next = shifts.map((each, index) => each - (step[index] ?? 0))
+      // A constant at its bound that would go beyond it stays there, and the others move as if it were none.
+      const isHeld = shifts.map((each, i) => each === most[i] && (gradient[i] ?? 0) < 0)
+      const damped = curvature.map((line, i) =>
+        line.map((each, j) => (i === j ? each * (1 + damping) : isHeld[i] || isHeld[j] ? 0 : each)),
+      )
+      const step = solve(
+        damped,
+        gradient.map((each, i) => (isHeld[i] ? 0 : each)),
+      )
+      const next = shifts.map((each, i) => Math.min(each - (step[i] ?? 0), most[i] ?? 0))
       const nextDeviation = deviations(next)
       const nextLoss = lossOf(nextDeviation, next)
       if (nextLoss < loss) {
@@ -107,6 +117,7 @@ export function* calibrationWork(start: Efficiency, measurements: readonly Measu
     settled: Object.fromEntries(
       efficiencyFields.map(({ name }, index) => [name, 1 - (variance[index] ?? 0) / spread.constant ** 2]),
     ) as Calibration['settled'], // a number for each field
+    bounded: efficiencyFields.flatMap(({ name }, i) => (shifts[i] !== 0 && shifts[i] === most[i] ? [name] : [])),
     before: errors(before),
     after: errors(deviation),
   }

@@ -47,6 +47,15 @@ describe('a calibration', () => {
     expect(Math.abs(values.matmul / truth.matmul - 1)).toBeLessThan(0.1)
   })
 
+  it('says which constants end at the most that they can be, and that measurements settled them', () => {
+    // Sooner than the weights of a step of decode can be read.
+    const fast = measuredWith({ ...start, reading: 1 }).map((each) => ({ ...each, seconds: 0.93 * each.seconds }))
+    const { values, settled, bounded } = calibrate(start, fast.slice(-1))
+    expect([values.reading, bounded]).toEqual([1, ['reading']])
+    expect(settled.reading).toBeGreaterThan(0.5)
+    expect(calibrate(start, measuredWith(truth)).bounded).toEqual([])
+  })
+
   it('refuses what is no time', () => {
     expect(() => calibrate(start, [])).toThrowError(expect.objectContaining({ code: 'CALIBRATE' }))
     expect(() => calibrate(start, [{ seconds: 0, predict: () => 1 }])).toThrowError(

@@ -8,6 +8,7 @@ import type { SpecReader } from './spec-reader.js'
 /** What requests decide, or who sends them, and no engine is told. */
 export const workload = [
   'options.serving.load',
+  'options.serving.scheduler.admission',
   'options.serving.scheduler.sharing',
   'options.serving.host',
   'options.decode.keep',

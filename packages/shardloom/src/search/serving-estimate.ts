@@ -86,7 +86,9 @@ export interface Pools {
  * Engines of prefill that hand over to engines of decode (Zhong et al. 2024, DistServe), in steady state: as
  * {@link estimateEngines}, but prompts share steps with prompts alone and a step of decode takes what its `n` sequences take. Behind
  * the link others wait in line: of what they find, the one on its way is half through (Reiser 1979, first come first served at a fixed
- * time of service). The transfer counts to the time per token, as it lies behind the first. Undefined where a rate exceeds a pool or the link.
+ * time of service). The transfer counts to the time per token, as it lies behind the first. Clients of a closed loop wait for their first
+ * tokens at least until engines of prefill that are never idle have had all of them (Muntz and Wong 1974). Undefined where a rate exceeds
+ * a pool or the link.
  */
 export function estimatePools(
   { prefill, decode, transfer }: Pools,
@@ -98,10 +100,13 @@ export function estimatePools(
   const others = shareOfOthers(arrivals, 1)
   const most = mostOthers(arrivals, prefill.engines)
   const alone = prefill.steps.prefill(1, 0).seconds
+  const turn = 'rate' in arrivals ? 0 : arrivals.clients / (prefill.engines * fullRate(prefill.steps))
+  const laterOf = (link: number, each: number) => (behind > 0 ? link + each / 2 + behind * each : 0)
   const start = [alone, decode.steps.decode(1), transfer, alone]
   const found = iterate(start, (state) => {
     const [first = 0, each = 0, link = 0, round = 0] = state
-    const x = rateOf(arrivals, 1, away + first + (behind > 0 ? link + each / 2 + behind * each : 0))
+    const later = laterOf(link, each)
+    const x = rateOf(arrivals, 1, away + first + later)
     const perEngine = (others * x) / prefill.engines
     const coming = Math.min(most, perEngine * round)
     const running = (others * x * behind * each) / decode.engines
@@ -119,7 +124,7 @@ export function estimatePools(
     const inLine = others * x * link
     const onLink = Math.min(1, used, inLine)
     return [
-      busy * residual(rounds) + own,
+      Math.max(busy * residual(rounds) + own, turn - away - later),
       behind > 0 ? decode.steps.decode(1 + running) : 0,
       transfer * (1 + (inLine - onLink) + onLink / 2),
       during,
@@ -127,7 +132,7 @@ export function estimatePools(
   })
   if (!found) return undefined
   const [first = 0, each = 0, link = 0] = found
-  const later = behind > 0 ? link + each / 2 + behind * each : 0
+  const later = laterOf(link, each)
   const x = rateOf(arrivals, 1, away + first + later)
   return {
     ttft: away + togetherWith(prefill.steps, prefill.engines, arrivals, requests, first),
@@ -171,6 +176,12 @@ function togetherWith(
   const full = steps.prefill(Math.min(clients, steps.promptsPerStep), 0).seconds
   const later = alike && clients > 1 ? Math.max(steady, 1.5 * full) : steady
   return (first + (rounds - 1) * later) / rounds
+}
+
+/** Prompts per second of an engine that does nothing else and is never idle. */
+function fullRate({ inFlight, promptsPerStep, round }: EngineSteps): number {
+  const prompts = Math.max(inFlight, promptsPerStep + 1)
+  return (inFlight * prompts) / round(prompts, 0, prompts).seconds
 }
 
 /** Requests at an engine beyond which it does not keep up. */

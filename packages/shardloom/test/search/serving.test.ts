@@ -213,6 +213,23 @@ test.each([
   },
 )
 
+test('clients of two pools have no more tokens than engines of prefill that are never idle have begun (Muntz and Wong 1974)', async () => {
+  const spec = { ...small, options: { serving: { load: { input: 2048, output: 64 } } } }
+  const loaded = await loadSpec(spec)
+  const rateOf = (prefill: number) => {
+    const point = { pools: 2, 'prefill.pp': prefill, 'prefill.replicas': 2 / prefill, 'decode.tp': 2, clients: 256 }
+    return whyServing(loaded, ask(spec), point).metrics['requests-per-second'] ?? 0
+  }
+  // A product of so many tokens takes about what the peak allows: 989 TFLOP/s of each of two H100 (NVIDIA 2023), 2 FLOPs of 7.5 B parameters.
+  const most = (2 * 989e12) / (2048 * 2 * 7.5e9)
+  const [one, two] = [rateOf(1), rateOf(2)]
+  expect(two / one).toBeCloseTo(1, 1)
+  for (const rate of [one, two]) {
+    expect(rate).toBeLessThan(0.62 * most)
+    expect(rate).toBeGreaterThan(0.4 * most)
+  }
+})
+
 test.each(['vllm', 'tensorrt-llm'])(
   'requests that come at a rate to %s wait for room as they do when they are served',
   async (engine) => {
