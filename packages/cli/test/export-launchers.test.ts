@@ -32,7 +32,7 @@ describe('launchers', () => {
     const direct = await shardloom(['plan', ...flags, '--json'], { cwd })
     const [there, here] = [JSON.parse(from.out), JSON.parse(direct.out)]
     expect({ ...there, warnings: [] }).toEqual({ ...here, warnings: [] })
-    expect(there.warnings[0]).toMatch(/\d settings that nothing here reads/)
+    expect(there.warnings).toEqual([])
     const piped = await shardloom(['export', '--import', 'megatron:-', '--format', 'spec', '--microbatch', '2'], {
       cwd,
       input: readFileSync(join(cwd, 'run.sh'), 'utf8'),
