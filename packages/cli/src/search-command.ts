@@ -25,7 +25,7 @@ import { bestChange, type ChangesResult, changesDocument, changesLines } from '.
 import { Crew } from './search/crew.js'
 import { untilInterrupted } from './search/interrupt.js'
 import { loadAsked, loadQuestion, withWholePaths } from './search/load-question.js'
-import { exitCodeOf, type Outcome, warningsOf } from './search/outcome.js'
+import { exitCodeOf, type Outcome, warningsOf, warningsOfSpec } from './search/outcome.js'
 import { rangesText } from './search/part.js'
 import { checkPick, pickOf } from './search/pick.js'
 import { checkPortable, filesOf } from './search/portable.js'
@@ -288,7 +288,7 @@ async function changes(call: SearchCall, asked: Asked): Promise<number> {
   const result: ChangesResult = { ...asked, point, changes: shown, of: all.length, simulated }
   const winner = bestChange(result)
   if (flags.spec !== undefined && winner) await writeSpec(io, flags.spec, winner.spec, 'the best change')
-  const { warnings = [] } = loaded
+  const warnings = [...(loaded.warnings ?? []), ...warningsOfSpec(question)]
   printWarnings(io, warnings)
   if (flags.json) printJson(io, { ...changesDocument(result), warnings })
   else if (flags.spec !== '-') {

@@ -83,7 +83,7 @@ function stepFacts(summary: SimulationSummary): Facts {
     ['throughput', `${tokens(summary.tokensPerSecond)}, ${tokens(summary.tokensPerSecondPerRank)} per rank`],
     [
       'MFU',
-      `${formatShare(summary.mfu)} of ${peak}${summary.hfu > summary.mfu ? `; HFU ${formatShare(summary.hfu)}, with what is computed again` : ''}`,
+      `${formatShare(summary.mfu)} of ${peak}${summary.hfu > summary.mfu ? `; HFU ${formatShare(summary.hfu)}, with what is computed again or for nothing` : ''}`,
     ],
     ...(summary.stages.length > 1
       ? ([

@@ -130,7 +130,7 @@ export function summariseServingSimulation(simulation: ServingSimulation): Servi
     warnings: [
       ...lockStep(workload),
       ...longRequests(loaded, workload),
-      ...fallsBehind(loaded, simulation),
+      ...passingLoad(loaded, simulation),
       ...(result.tpot ? [] : ['no request generates a second token: there is no time per output token']),
       ...clusters.flatMap(({ accelerator }) => standInPeak(accelerator, loaded.spec)),
     ],
@@ -193,6 +193,21 @@ function fallsBehind({ spec }: LoadedSpec, { result: { requests, requestsPerSeco
   if (late < 2 * early || late - early < 1 / rate) return []
   return [
     `requests come faster than they are served: ${rate}/s against ${requestsPerSecond.toPrecision(3)}/s; the first quarter of them waits ${formatSeconds(early)} for a token, the last ${formatSeconds(late)}, and more of them would wait longer`,
+  ]
+}
+
+/** So many times as long as a request takes, requests come at least, or what they find is mostly engines that fill or drain. */
+const steadyRounds = 5
+
+/** That requests at a rate stop coming before engines are as full as they would be: or that they fall behind. */
+function passingLoad(loaded: LoadedSpec, simulation: ServingSimulation): string[] {
+  const { requests, latency } = simulation.result
+  const { rate } = loaded.spec.options.serving.load ?? {}
+  const behind = fallsBehind(loaded, simulation)
+  if (rate === undefined || behind.length > 0 || requests.length / rate > steadyRounds * latency.mean) return behind
+  const enough = Number((2 * steadyRounds * rate * latency.mean).toPrecision(1))
+  return [
+    `${formatCount(requests.length)} requests come within ${formatSeconds(requests.length / rate)}, and one takes ${formatSeconds(latency.mean)}: most find engines that fill up or drain, and are served sooner than in a load that goes on; give more \`requests\`, such as ${enough}`,
   ]
 }
 

@@ -31,7 +31,9 @@ export const load = z.strictObject(
       .describe('an open loop: requests per second, as a Poisson process, in place of clients'),
     requests: z
       .exactOptional(wholeNumber())
-      .describe('how many requests come in all; default 10 per client, or 1000 where there is a rate'),
+      .describe(
+        'how many requests come in all; default 10 per client, or as many as a rate brings in a minute, 1000 at least',
+      ),
     input: z.exactOptional(length).describe('tokens of a prompt; default seq'),
     output: z.exactOptional(length).describe('tokens that are generated per request; default 256'),
     prefix: z

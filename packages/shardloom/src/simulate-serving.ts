@@ -204,6 +204,9 @@ const usualClients = 16
 /** Requests per client where nobody says: what benchmarks of such engines send. */
 export const usualRounds = 10
 
+/** As many requests as a rate brings in a minute, by which most engines are as full as they get; not too few and not too many to simulate. */
+const countOfMinute = (rate = 0) => Math.max(1000, Math.min(100_000, Math.ceil(60 * rate)))
+
 /** The requests that come: from `usual` clients where the spec says neither clients nor rate. Throws `OPTION`, `WORKLOAD`. */
 export function workloadOf({ spec }: LoadedSpec, usual: number): Workload {
   const {
@@ -222,7 +225,8 @@ export function workloadOf({ spec }: LoadedSpec, usual: number): Workload {
     })
   }
   const closed = rate === undefined ? (clients ?? usual) : undefined
-  const count = requests ?? (closed === undefined ? 1000 : usualRounds * closed)
+  const usualCount = closed === undefined ? countOfMinute(rate) : usualRounds * closed
+  const count = requests ?? usualCount
   if (count > mostRequests) throw tooManyRequests(count, requests === undefined ? closed : undefined)
   const mix = {
     count,

@@ -121,7 +121,7 @@ export function stepFigures({ loaded, plan, machine, step }: Simulation): StepFi
     tokensPerSecondPerRank: tokens / seconds / world,
     ...(spec.phase === 'prefill' && { ttftSeconds: seconds }),
     ...(spec.phase === 'decode' && { tpotSeconds: (seconds * spec.batch) / tokens }),
-    mfu: share(useful - counts.recomputedFlops - counts.paddedFlops),
+    mfu: share(useful - counts.recomputedFlops - counts.paddedFlops) * keptShare(spec),
     hfu: share(useful),
     batch: {
       sequences: spec.batch,
@@ -165,6 +165,12 @@ export function tokensOf({ phase, batch, seq, steps, options }: PlannedSpec): nu
   if (phase !== 'decode') return batch * (seq - (phase === 'prefill' ? (options.prefill.cached ?? 0) : 0))
   const { keep = 1, expected = keep } = draftOf(options.decode)
   return batch * steps * expected
+}
+
+/** Of the tokens that a step of decode computes the share that it keeps: the rest are drafts that the target rejects. */
+function keptShare({ phase, options }: PlannedSpec): number {
+  const { draft = 0, keep = 1, expected = keep } = draftOf(options.decode)
+  return phase === 'decode' ? expected / (draft + 1) : 1
 }
 
 /** The most bytes that each stage of a simulated step holds, what the device has and what of that is in reserve, and whether it fits. */

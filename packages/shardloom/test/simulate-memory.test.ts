@@ -115,3 +115,32 @@ describe('the KV cache is as long as it gets', () => {
     for (const { most } of perStage) expect(most.cache).toBe(positions * 131_072)
   })
 })
+
+// Halves of a batch are places in what the whole batch has: they take turns, and hold together what it holds.
+describe('layers in halves hold what whole ones hold', () => {
+  it.each([
+    [{ phase: 'decode', batch: 64, seq: 2048, steps: 3, parallel: { tp: 8 } }],
+    [{ phase: 'prefill', batch: 8, seq: 2048, parallel: { tp: 8 }, options: { prefill: { chunk: 512 } } }],
+    [{ phase: 'prefill', batch: 8, seq: 2048, parallel: { tp: 8 }, options: { prefill: { cached: 1024 } } }],
+    [{ batch: 8, microbatch: 2, seq: 2048, parallel: { tp: 4, dp: 2 }, options: { recompute: 'full' } }],
+  ] as const)('%j', async (fields) => {
+    const peakOf = async (interleave: 'none' | 'all') => {
+      const spec: SpecInput = { model: 'llama-3.1-8b', cluster: 'dgx-h100', ...fields }
+      const loaded = await loadSpec({ ...spec, options: { ...spec.options, interleave } })
+      return summariseSimulation(simulateLoaded(loaded)).memory.peakBytes
+    }
+    expect((await peakOf('all')) / (await peakOf('none'))).toBeCloseTo(1, 2)
+  })
+})
+
+// Leviathan, Kalman and Matias 2023, section 3.4: what is rejected is computed all the same, and is nobody's token.
+it('drafts that are rejected count to hardware FLOPs alone', async () => {
+  const of = async (decode: object) => {
+    const fields = { phase: 'decode', batch: 8, seq: 4096, parallel: { tp: 2 }, options: { decode } } as const
+    const loaded = await loadSpec({ model: 'llama-3.1-8b', cluster: 'dgx-h100', ...fields })
+    return summariseSimulation(simulateLoaded(loaded))
+  }
+  const [plain, one] = [await of({}), await of({ draft: 3, keep: 1 })]
+  expect(one.mfu / one.tokensPerSecond / (plain.mfu / plain.tokensPerSecond)).toBeCloseTo(1, 1)
+  expect(one.hfu / one.mfu).toBeCloseTo(4, 5)
+})

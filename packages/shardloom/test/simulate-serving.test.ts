@@ -187,6 +187,18 @@ test('a budget is of generated tokens: ranks times hours times their price', asy
   expect(budget?.costPerMillionTokens).toBeCloseTo((hours * 4 * 3) / 1000, 8)
 })
 
+test('requests at a rate that stop coming before engines are as full as they get are warned of', async () => {
+  const of = async (requests: object) => {
+    const load = { rate: 20, input: { from: 800, to: 1200 }, output: { from: 200, to: 300 }, ...requests }
+    return summariseServingSimulation(simulateServingLoaded(await serving({ load }, { parallel: { tp: 2 } })))
+  }
+  const [few, usual] = [await of({ requests: 60 }), await of({})]
+  expect(few.warnings).toEqual([expect.stringContaining('give more `requests`')])
+  expect(usual.warnings).toEqual([])
+  expect(usual.load.requests).toBe(1200) // of a minute
+  expect(few.tpotSeconds ?? 0).toBeLessThan(usual.tpotSeconds ?? 0)
+})
+
 test('requests that no engine takes are warned of', async () => {
   const load = { clients: 1, requests: 2, input: 131_072, output: 2 } // Llama 3.1 was made for 131,072
   const { warnings } = summariseServingSimulation(

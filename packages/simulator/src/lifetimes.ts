@@ -82,6 +82,10 @@ export function lifetimesOf(whole: Program, operators: OperatorTable, timeline: 
   return { buffers, ...lives }
 }
 
+/** What halves of a batch become together, of those who read one: each is written in its place. */
+const joinOf = (readers: readonly { readonly node: OperatorNode }[] = []): string | undefined =>
+  readers.find(({ node }) => node.op === 'join_halves')?.node.outputs[0]
+
 /** The buffers of a rank. Linear in its rolled program. */
 export function buffersOf(whole: Program, operators: OperatorTable, rank: number): Buffers {
   const program = programOf(whole, rank)
@@ -96,12 +100,16 @@ export function buffersOf(whole: Program, operators: OperatorTable, rank: number
       ),
     ),
   )
-  /** The tensor in whose memory a tensor stands: terms in their sum, what a collective makes in place in what it is made from. */
+  /**
+   * The tensor in whose memory a tensor stands: terms in their sum, halves in the whole of which they are or which they become, what a
+   * collective makes in place in what it is made from.
+   */
   const standsIn = (id: string): string => {
-    const sum = sums.get(id)
-    if (sum !== undefined) return standsIn(sum)
+    const whole = sums.get(id) ?? joinOf(readers.get(id))
+    if (whole !== undefined) return standsIn(whole)
     const maker = makers.get(id)
     const [operand = ''] = maker?.node.inputs ?? []
+    if (maker?.node.op === 'half') return standsIn(operand)
     const { role } = lookup(program.tensors, id)
     const inPlace = maker?.node.op === 'all-reduce' || (maker?.node.op === 'reduce-scatter' && role === 'gradient')
     return inPlace && readers.get(operand)?.length === 1 && !sums.has(operand) ? standsIn(operand) : id

@@ -211,6 +211,10 @@ export function cacheTensors(program: Program): ReadonlyMap<string, number> {
       ports.flatMap((port) => (port.kind === 'carry' ? [port.initial, port.inner, ...port.next] : [])),
     ),
   )
+  // Halves are in the place of what they become.
+  walk(program.items, ({ op, inputs }) => {
+    if (op === 'join_halves') for (const id of inputs) carried.add(id)
+  })
   const add = (id: string, times: number) => {
     const tensor = lookup(program.tensors, id)
     if (tensor.role !== 'cache' || carried.has(id) || tensor.versionOf !== undefined) return

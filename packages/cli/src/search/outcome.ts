@@ -55,27 +55,36 @@ export function exitCodeOf({ interrupted, missing }: Outcome): number {
   return missing.length > 0 ? exitCode.badInput : exitCode.done
 }
 
-/** What a reader of the answer must know of the parts that it lacks, one sentence or two each. */
-export function warningsOf(
-  { parts, spec, choices }: Question,
-  { answers, missing, failed, interrupted }: Outcome,
-): string[] {
-  const lines = failed.map(({ part, failure: { code, message, help } }) =>
-    [`part ${part} failed, ${code}: ${message}`, ...(help === undefined ? [] : [help])].join(' '),
-  )
+/** What of a spec a search does not judge as it stands there. */
+export function warningsOfSpec({ spec, choices }: Question): string[] {
+  const lines: string[] = []
+  if (spec.phase === 'serving') return lines
   const { layers, balance } = spec.options?.pp ?? {}
-  if (spec.phase !== 'serving' && (layers ?? balance) !== undefined)
+  if ((layers ?? balance) !== undefined)
     lines.push(
       `layers are divided as \`split\` says, not as \`options.pp.${layers ? 'layers' : 'balance'}\` of the spec does`,
     )
-  const isStaged = spec.phase === 'decode' && choices['pp']?.some((pp) => Number(pp) > 1)
-  if (isStaged)
+  const tried = choices['recompute']
+  if (tried && typeof spec.options?.recompute === 'object')
+    lines.push(
+      `recomputation is tried as ${tried.map((value) => `\`${value}\``).join(', ')}, not by the selectors that \`options.recompute\` of the spec has`,
+    )
+  if (spec.phase === 'decode' && choices['pp']?.some((pp) => Number(pp) > 1))
     lines.push(
       'pipelines are judged by one step, which fills their stages and drains them: batches in flight take less per token over several steps, as `simulate --steps 64` says',
     )
+  return lines
+}
+
+/** What a reader of the answer must know of the parts that it lacks, one sentence or two each. */
+export function warningsOf(question: Question, { answers, missing, failed, interrupted }: Outcome): string[] {
+  const lines = failed.map(({ part, failure: { code, message, help } }) =>
+    [`part ${part} failed, ${code}: ${message}`, ...(help === undefined ? [] : [help])].join(' '),
+  )
+  lines.push(...warningsOfSpec(question))
   if (missing.length === 0) return lines
   const cause = interrupted ? 'the search was interrupted' : 'the answer is not of the whole'
-  const counted = `${missing.length} of ${formatCounted(parts, 'part')} ${missing.length === 1 ? 'is' : 'are'} missing`
+  const counted = `${missing.length} of ${formatCounted(question.parts, 'part')} ${missing.length === 1 ? 'is' : 'are'} missing`
   return [
     ...lines,
     `${cause}: ${counted} (${rangesText(missing)}); ${answers.size} ${answers.size === 1 ? 'has' : 'have'} an answer`,

@@ -64,7 +64,11 @@ export function drawMemory(
       : 'the limit of the device'
   if (seen) legend.push({ sample: path('M0 6H24', 'limit'), width: 24, text: device })
   const words = panels.map(
-    ({ name, peak: most, flag }) => `${name}: peak ${formatBytes(most.bytes)} (${flag.slice(0, 3).join(', ')})`,
+    ({ name, peak: most, flag }) =>
+      `${name}: peak ${formatBytes(most.bytes)} (${flag
+        .filter((words) => !words.endsWith(':'))
+        .slice(0, 3)
+        .join(', ')})`,
   )
   return {
     title,
