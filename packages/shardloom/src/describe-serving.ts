@@ -248,7 +248,13 @@ function lackOfRoom({ engine, loaded }: ServingSimulation, { scheduler }: Servin
   return `the next request lacks nothing but room in the KV cache in ${percent(usage.roomless)} of the time: ${usage.meanWaiting.toFixed(1)} wait on average${preempted}; there is more with ${orList(helps)}`
 }
 
-/** What holds a pool back: room, places, requests, or what its steps spend their time on. */
+/** Whether requests queue before one of two pools, which computes all the time, while the other has none that wait. */
+function isBottleneck({ result }: ServingSimulation, { phase }: ServingPool, usage: PoolUsage): boolean {
+  const other = phase === 'prefill' ? result.decode : phase === 'decode' ? result.pool : undefined
+  return other !== undefined && usage.busy > 0.9 && usage.meanWaiting > 1 && other.meanWaiting < 1
+}
+
+/** What holds a pool back: room, places, too few engines, requests, or what its steps spend their time on. */
 function limitsOf(simulation: ServingSimulation, pool: ServingPool, usage: PoolUsage): string[] {
   const { phase, shares, scheduler } = pool
   const of = phase === 'both' ? '' : `${phase}: `
@@ -263,6 +269,11 @@ function limitsOf(simulation: ServingSimulation, pool: ServingPool, usage: PoolU
     ...(usage.roomless > 0.05 ? [`${of}${lackOfRoom(simulation, pool, usage)}`] : []),
     ...(usage.meanRunning > 0.95 * scheduler.maxSequences
       ? [`${of}all ${scheduler.maxSequences} places are taken`]
+      : []),
+    ...(isBottleneck(simulation, pool, usage)
+      ? [
+          `${of}its engines are busy ${percent(usage.busy)} of the time, those of the other pool have room for more: ${usage.meanWaiting.toFixed(1)} requests wait here on average, and more ranks for this pool serve more`,
+        ]
       : []),
     ...(usage.busy < 0.9 ? [`${of}${idling(pool, usage, simulation.result.seconds)}`] : []),
     `${of}a step spends most on ${longest[0]}: ${percent(longest[1] / all)}`,

@@ -199,6 +199,19 @@ test('requests at a rate that stop coming before engines are as full as they get
   expect(few.tpotSeconds ?? 0).toBeLessThan(usual.tpotSeconds ?? 0)
 })
 
+test('of two pools the one that all requests wait for is named, until it has engines enough', async () => {
+  const load = { clients: 200, requests: 1200, input: { from: 1500, to: 2000 }, output: { from: 300, to: 500 } }
+  const of = async (replicas: number) => {
+    const pools = { prefill: { parallel: { replicas } }, decode: { parallel: { replicas: 6 } } }
+    return summariseServingSimulation(simulateServingLoaded(await serving({ load, ...pools }, { parallel: {} })))
+  }
+  const [few, enough] = [await of(1), await of(6)]
+  const named = ({ limits }: typeof few) => limits.filter((line) => line.includes('requests wait here'))
+  expect(named(few)).toEqual([expect.stringMatching(/^prefill: /)])
+  expect(named(enough)).toEqual([])
+  expect(enough.requestsPerSecond).toBeGreaterThan(1.5 * few.requestsPerSecond)
+})
+
 test('requests that no engine takes are warned of', async () => {
   const load = { clients: 1, requests: 2, input: 131_072, output: 2 } // Llama 3.1 was made for 131,072
   const { warnings } = summariseServingSimulation(

@@ -90,6 +90,11 @@ export function questionOf(loaded: LoadedSpec, options: SearchOptions = {}): Que
   if (phase !== 'serving') {
     fitWorld(clusterOf(loaded), ranks)
     checkBatch(spec.batch)
+  } else if (ranks > mostServing) {
+    throw new ShardloomError('RANKS', `\`ranks\` is ${ranks}: engines on more than ${mostServing} are not simulated.`, {
+      subject: 'ranks',
+      help: 'Search for fewer: engines side by side serve as much more as there are more of them.',
+    })
   }
   // Of serving the objective alone says so.
   const counts =
@@ -134,6 +139,9 @@ function checkBatch(batch: number): void {
     help: `Give at most ${largestBatch}: with so many microbatches twice as many take twice as long, and the best stays the same.`,
   })
 }
+
+/** Each engine of a load is simulated. */
+const mostServing = 1_000_000
 
 /** The objective where nobody says. */
 function usualObjective(phase: LoadedSpec['spec']['phase']): string {

@@ -186,17 +186,19 @@ function moreRanks(loaded: LoadedSpec, question: Question, answer: Answer): (mis
 
 /** The fewest ranks, a power of two as many, over which a step keeps all rules: copies take them. */
 function copiesOnMore(loaded: LoadedSpec, question: Question, { choices }: Miss): Change[] {
-  const { phase } = loaded.spec
+  const { phase, batch } = loaded.spec
+  const copies = Number(choices['replicas'] ?? choices['dp'] ?? 1)
   const { dp: _, replicas: __, dpReplicate: ___, ranks: ____, ...rest } = choices
   const { dp: _____, replicas: ______, ranks: _______, ...open } = question.choices
   for (const factor of factors) {
     const ranks = question.ranks * factor
+    // Copies that share a batch may have fewer sequences than ran at a time.
+    const least = Math.max(1, Math.floor(batch / (copies * factor)))
+    const microbatch =
+      rest['microbatch'] === undefined ? {} : { microbatch: Math.min(Number(rest['microbatch']), least) }
+    const own = { ...rest, ...microbatch }
     for (const zero of phase === 'training' ? [undefined, 3] : [undefined]) {
-      const point = pointOf(
-        loaded,
-        { ...question, ranks, choices: open },
-        zero === undefined ? rest : { ...rest, zero },
-      )
+      const point = pointOf(loaded, { ...question, ranks, choices: open }, zero === undefined ? own : { ...own, zero })
       if (point && !isMiss(point))
         return [{ change: `ranks=${ranks}${zero === undefined ? '' : ` zero=${zero}`}`, candidate: point }]
     }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { finish, loadSpec, type SpecInput } from '../../src/index.js'
+import { finish, loadSpec, type SpecInput, simulateLoaded, summariseSimulation } from '../../src/index.js'
 import { answersOf, mergeAnswers, nearMissesOf, questionOf, type SearchOptions } from '../../src/search.js'
 
 const usual = { input: 2048, output: 512 }
@@ -107,4 +107,16 @@ test('types of fewer bits are told as not among the choices, whether or not they
   const among = { ...question, choices: { ...question.choices, weightDtype: ['bf16', 'fp8'] } }
   const told = nearMissesOf({ loaded, question }, answer, question, among).flatMap((near) => near.fixes)
   for (const { change, outside } of told) if (change === 'weightDtype=fp8') expect(outside).not.toContain('weightDtype')
+})
+
+// Copies of a step divide its batch: each decodes fewer sequences at a time, reads less of the cache, and is sooner done.
+test('a step of decode that is too slow for a limit is told on how many ranks copies of it keep it', async () => {
+  const spec = { model: 'llama-3.1-8b', cluster: 'dgx-h100', phase: 'decode', batch: 64, seq: 4096 } as const
+  const limits = [{ metric: 'tpot', most: 0.004 }]
+  const { fits, misses } = await asked(spec, { ranks: 8, limits })
+  expect(fits).toBe(false)
+  const [fix] = misses.flatMap((miss) => miss.fixes).filter(({ change }) => change.startsWith('ranks='))
+  expect(fix?.change).toBe('ranks=16')
+  const simulated = simulateLoaded(await loadSpec({ ...spec, parallel: { tp: 4, replicas: 4 } }))
+  expect(summariseSimulation(simulated).stepSeconds).toBeLessThan(0.004)
 })
