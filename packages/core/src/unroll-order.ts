@@ -75,7 +75,7 @@ export function scheduledPlaces(pipeline: Pipeline, coordinate: number, microbat
   }
 }
 
-/** Of each node of a loop over microbatches, by its place there, what of the order it runs in; both of an overlapped pair share a slot. */
+/** The action that runs each node of a loop over microbatches, by its place there, and per action its slot: both of an overlapped pair share one. */
 interface Ordered {
   readonly actionOf: Int32Array
   readonly slots: Int32Array
@@ -126,8 +126,8 @@ export interface Rounds {
   readonly turns: number
   /** The slot of a turn: those behind the last iteration only receive, and share one, for none waits for another. */
   readonly slotOf: (turn: number) => number
-  /** In which turn a node runs, by its microbatch and when its iteration runs: what it receives last, for the next one, as that begins. */
-  readonly turnOf: (node: OperatorNode, microbatch: number, place: number) => number
+  /** In which turn an item runs, by its microbatch and when its iteration runs: what is received last, for the next one, as that begins. */
+  readonly turnOf: (item: Item, microbatch: number, place: number) => number
 }
 
 /** Of a loop over microbatches that no schedule orders, how they go round; undefined: they do not, as they run more than one loop. */
@@ -135,34 +135,32 @@ export function roundsOf({ axis, extent, bodies }: Region, pipeline: Pipeline | 
   const [loop, more] = bodies[0]?.items ?? []
   if (!pipeline || axis !== 'microbatch' || bodies.length > 1 || more || loop?.type !== 'region') return undefined
   if (loop.axis === pipeline.over || loop.extent < 2 || pipeline.actions.some((list) => list !== '')) return undefined
-  const received = new Set(loop.bodies.flatMap(({ items }) => items.slice(items.length - receivedLast(items))))
+  const isOther = (item: Item) => item.type === 'region' || item.op !== 'recv'
+  const received = new Set<Item>(loop.bodies.flatMap(({ items }) => items.slice(items.findLastIndex(isOther) + 1)))
   return {
     loop,
     turns: extent * (loop.extent + Number(received.size > 0)),
     slotOf: (turn) => Math.min(turn, extent * loop.extent),
-    turnOf: (node, microbatch, place) => (place + Number(received.has(node))) * extent + microbatch,
+    turnOf: (item, microbatch, place) => (place + Number(received.has(item))) * extent + microbatch,
   }
-}
-
-/** How many nodes at the end of a body receive. */
-function receivedLast(items: readonly Item[]): number {
-  return items.length - 1 - items.findLastIndex((item) => item.type === 'region' || item.op !== 'recv')
 }
 
 /** The order of microbatches that go round: the iterations of the loop inside of them, and in each of these all microbatches. */
-function byRounds({ region, starts, bodies: [body] }: RegionLayout, { loop, turns, slotOf }: Rounds): Ordered {
+function byRounds({ region, starts, bodies: [body] }: RegionLayout, { loop, turns, slotOf, turnOf }: Rounds): Ordered {
   const inner = body?.regions.get(loop.id)
   const actionOf = new Int32Array(starts[region.extent] ?? 0)
-  for (let microbatch = 0; microbatch < region.extent; microbatch++) {
+  for (let microbatch = 0; microbatch < region.extent; microbatch++)
     for (let place = 0; place < loop.extent; place++) {
-      const { items } = loop.bodies[bodyAt(loop, timed(loop, place))] ?? { items: [] }
-      const turn = place * region.extent + microbatch
-      const base = starts[microbatch] ?? 0
-      const end = base + (inner?.starts[place + 1] ?? 0)
-      actionOf.fill(turn, base + (inner?.starts[place] ?? 0), end)
-      actionOf.fill(turn + region.extent, end - receivedLast(items), end)
+      const base = (starts[microbatch] ?? 0) + (inner?.starts[place] ?? 0)
+      const { items = [], offsets = [], size = 0 } = inner?.bodies[bodyAt(loop, timed(loop, place))] ?? {}
+      items.forEach((item, index) => {
+        actionOf.fill(
+          turnOf(item, microbatch, place),
+          base + (offsets[index] ?? 0),
+          base + (offsets[index + 1] ?? size),
+        )
+      })
     }
-  }
   return { actionOf, slots: Int32Array.from({ length: turns }, (_, turn) => slotOf(turn)) }
 }
 

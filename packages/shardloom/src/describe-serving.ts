@@ -131,6 +131,7 @@ export function summariseServingSimulation(simulation: ServingSimulation): Servi
       ...lockStep(workload),
       ...longRequests(loaded, workload),
       ...passingLoad(loaded, simulation),
+      ...pools.slice(0, 1).flatMap(({ scheduler }) => idleAdmission(scheduler)),
       ...(result.tpot ? [] : ['no request generates a second token: there is no time per output token']),
       ...clusters.flatMap(({ accelerator }) => standInPeak(accelerator, loaded.spec)),
     ],
@@ -180,6 +181,12 @@ function longRequests({ architecture: { maxPositions, name } }: LoadedSpec, { re
   return [
     `a request has ${formatCount(longest)} positions, but ${name} was made for at most ${formatCount(maxPositions)}: engines refuse it`,
   ]
+}
+
+/** That room for part of a prompt lets nothing in where room is reserved behind it. */
+function idleAdmission({ admission, reserve }: ServingPool['scheduler']): string[] {
+  if (admission !== 'chunk' || reserve === 0) return []
+  return [`\`scheduler.admission: chunk\` changes nothing beside a \`reserve\` of ${reserve}: it lets in whole prompts`]
 }
 
 /** Requests that come at a rate which the engines cannot keep up with: those that come last wait longest for their first token. */

@@ -212,6 +212,16 @@ test('of two pools the one that all requests wait for is named, until it has eng
   expect(enough.requestsPerSecond).toBeGreaterThan(1.5 * few.requestsPerSecond)
 })
 
+test('room for part of a prompt is said to let nothing in where room is reserved', async () => {
+  const of = async (reserve: number) => {
+    const load = { clients: 2, requests: 4, input: { from: 100, to: 200 }, output: 4 }
+    const spec = await serving({ load, scheduler: { admission: 'chunk', reserve } })
+    return summariseServingSimulation(simulateServingLoaded(spec)).warnings
+  }
+  expect(await of(0)).toEqual([])
+  expect(await of(0.5)).toEqual([expect.stringContaining('`scheduler.admission: chunk` changes nothing')])
+})
+
 test('requests that no engine takes are warned of', async () => {
   const load = { clients: 1, requests: 2, input: 131_072, output: 2 } // Llama 3.1 was made for 131,072
   const { warnings } = summariseServingSimulation(

@@ -54,6 +54,16 @@ describe('a step in which equal blocks run once', () => {
     },
   )
 
+  // Of a thousand steps each runs by itself: those of a year must be refused before they are laid out.
+  it.each([{ pp: 4 }, { tp: 8 }])('refuses steps that are too many on %j, and says how many would do', (degrees) => {
+    const build = { phase: 'decode', batch: 8, seq: 64, steps: 1_000_000, microbatches: 4 } as const
+    const { microbatches: _, ...whole } = build
+    const { program, operators } = planned(llama, 'pp' in degrees ? build : whole, degrees)
+    const refused = () => simulateRolled(program, operators, machineOf(resolveCluster('dgx-h100'), program.mesh))
+    expect(refused).toThrow(expect.objectContaining({ code: 'UNROLL_SIZE', subject: 'decode_step' }))
+    expect(refused).toThrow(expect.objectContaining({ help: expect.stringMatching(/^Simulate [1-9]\d{3,} at most/) }))
+  })
+
   it('is none where two actions take turns', () => {
     const { program, operators } = planned(llama, training(16, 16), { pp: 4 }, { pp: { schedule: 'dualpipe' } })
     expect(simulateRolled(program, operators, machineOf(resolveCluster('dgx-h100'), program.mesh))).toBeUndefined()
